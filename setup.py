@@ -1,0 +1,145 @@
+"""Build: the packages, the twistd plugin, the schema, and the virtual boards compiled from the firmware's own core.
+
+Metadata is in pyproject.toml. What is here is what it cannot say: where the packages are (``twisted.plugins`` is a
+namespace shared with Twisted itself), and the two build steps that make data files.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Command, Distribution, find_packages, setup
+from setuptools.command.build import build
+
+ROOT = Path(__file__).resolve().parent
+#: Portable C of the firmware, and its port to this machine; everything a virtual board is made of.
+FIRMWARE_SOURCES = ("core", "apps", "ports/host")
+BOARDS_PROGRAM = Path("icefarm", "virtual", "bin", "icefarm-boards")
+
+
+class BuildBoards(Command):
+    """Compile the firmware core for this machine, as the program that runs the virtual boards."""
+
+    description = "compile the virtual boards from the firmware core"
+    user_options: list[tuple[str, str | None, str]] = []
+
+    build_lib: str | None
+    editable_mode: bool
+
+    def initialize_options(self) -> None:
+        self.build_lib = None
+        self.editable_mode = False
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+
+    def _target(self) -> Path:
+        root = ROOT if self.editable_mode else Path(str(self.build_lib))
+        return root / BOARDS_PROGRAM
+
+    def run(self) -> None:
+        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+        if shutil.which(compiler[0]) is None:
+            compiler = ["cc"]
+        sources = sorted(str(path) for part in FIRMWARE_SOURCES for path in (ROOT / "firmware" / part).glob("*.c"))
+        target = self._target()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            *compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+            *(f"-I{ROOT / 'firmware' / part}" for part in FIRMWARE_SOURCES),
+            "-o", str(target), *sources, "-lm",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            self._without(f"no C compiler: {compiler[0]} is not on this machine")
+            return
+        if done.returncode != 0:
+            self._without(done.stderr.strip() or f"{compiler[0]} ended with {done.returncode}")
+
+    def _without(self, why: str) -> None:
+        """Everything but virtual boards works without a compiler, so say so and go on."""
+        print(
+            f"icefarm: the virtual boards were not built ({why}).\n"
+            "icefarm: all else works. For virtual boards, install a C compiler (for example: apt-get install gcc) and "
+            "install icefarm again.",
+            file=sys.stderr,
+        )
+
+    def get_source_files(self) -> list[str]:
+        return [
+            str(path.relative_to(ROOT))
+            for part in FIRMWARE_SOURCES
+            for path in sorted((ROOT / "firmware" / part).glob("*.[ch]"))
+        ]
+
+    def get_outputs(self) -> list[str]:
+        return [str(self._target())]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+class BuildSchema(Command):
+    """Copy schema/*.sql beside the code that applies it (an editable install reads it where it is)."""
+
+    description = "copy the database schema into the package"
+    user_options: list[tuple[str, str | None, str]] = []
+
+    build_lib: str | None
+    editable_mode: bool
+
+    def initialize_options(self) -> None:
+        self.build_lib = None
+        self.editable_mode = False
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+
+    def _mapping(self) -> dict[Path, Path]:
+        target = Path(str(self.build_lib), "icefarm", "schema")
+        return {target / source.name: source for source in sorted((ROOT / "schema").glob("V*__*.sql"))}
+
+    def run(self) -> None:
+        if self.editable_mode:
+            return
+        for target, source in self._mapping().items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+    def get_source_files(self) -> list[str]:
+        return [str(source.relative_to(ROOT)) for source in self._mapping().values()]
+
+    def get_outputs(self) -> list[str]:
+        return [] if self.editable_mode else [str(target) for target in self._mapping()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+class Build(build):
+    sub_commands = [*build.sub_commands, ("build_boards", None), ("build_schema", None)]  # noqa: RUF012
+
+
+class PlatformDistribution(Distribution):
+    """A wheel holds a compiled program, so it is for one platform."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+setup(
+    distclass=PlatformDistribution,
+    cmdclass={"build": Build, "build_boards": BuildBoards, "build_schema": BuildSchema},
+    # Without package_dir an editable install does not show the plugin to twistd.
+    package_dir={"": "."},
+    packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
+    include_package_data=False,
+    package_data={"icefarm": ["py.typed"]},
+)
