@@ -124,7 +124,7 @@ class BuildSchema(Command):
 
 
 class Build(build):
-    sub_commands = [*build.sub_commands, ("build_boards", None), ("build_schema", None)]  # noqa: RUF012
+    sub_commands = [*build.sub_commands, ("build_boards", None), ("build_schema", None)]
 
 
 class PlatformDistribution(Distribution):

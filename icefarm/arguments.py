@@ -1,0 +1,255 @@
+"""Pure: no I/O, no clock.  Checks what arrives from outside against the types that the code declares.
+
+One strict converter for everything: arguments of procedures, options of device kinds, records of the wire contract.
+Strict means that nothing is guessed: text is no number, 1.0 is no whole number, True is no number, NaN is nothing,
+unknown names are refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import attrs
+from cattrs import AttributeValidationNote, ClassValidationError, Converter
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn
+
+from icefarm.errors import InvalidArgument
+
+__all__ = ["CheckedFunction", "from_wire", "to_wire"]
+
+T = TypeVar("T")
+
+#: Longest excerpt of a wrong value that an error message repeats.
+_EXCERPT = 80
+
+
+class _Wrong(ValueError):
+    """A value is not what it should be; its text is the end of a sentence that begins with the value's name."""
+
+
+def _excerpt(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
+def _strict_int(value: object, _: type) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong(f"must be a whole number, not {_excerpt(value)}")
+    return value
+
+
+def _strict_float(value: object, _: type) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Wrong(f"must be a number, not {_excerpt(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _Wrong(f"must be a finite number, not {_excerpt(value)}") from None
+    if not math.isfinite(number):
+        raise _Wrong(f"must be a finite number, not {_excerpt(value)}")
+    return number
+
+
+def _strict_bool(value: object, _: type) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"must be true or false, not {_excerpt(value)}")
+    return value
+
+
+def _strict_str(value: object, _: type) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(f"must be text, not {_excerpt(value)}")
+    return value
+
+
+def _strict_bytes(value: object, _: type) -> bytes:
+    if not isinstance(value, bytes):
+        raise _Wrong(f"must be bytes, not {_excerpt(value)}")
+    return value
+
+
+_PRIMITIVES: dict[type, Callable[[Any, Any], Any]] = {
+    int: _strict_int,
+    float: _strict_float,
+    bool: _strict_bool,
+    str: _strict_str,
+    bytes: _strict_bytes,
+}
+
+
+def _list_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], Any]:
+    (element,) = get_args(annotation)
+
+    def structure(value: object, _: object) -> list[Any]:
+        # Text is a sequence too, and must not be taken apart into its characters.
+        if not isinstance(value, list | tuple):
+            raise _Wrong(f"must be a list, not {_excerpt(value)}")
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(converter.structure(item, element))
+            except _Wrong as wrong:
+                raise _Wrong(f"[{index}] {wrong}") from None
+        return items
+
+    return structure
+
+
+def _dict_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], Any]:
+    _, member = get_args(annotation)
+
+    def structure(value: object, _: object) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise _Wrong(f"must be a mapping, not {_excerpt(value)}")
+        members = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _Wrong(f"must have text for keys, not {_excerpt(key)}")
+            try:
+                members[key] = converter.structure(item, member)
+            except _Wrong as wrong:
+                raise _Wrong(f"[{_excerpt(key)}] {wrong}") from None
+        return members
+
+    return structure
+
+
+def _enum_hook(value: Any, cls: type[StrEnum]) -> StrEnum:
+    try:
+        return cls(value)
+    except ValueError:
+        raise _Wrong(f"must be one of {', '.join(cls)}, not {_excerpt(value)}") from None
+
+
+def _union_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], Any]:
+    """Take the first member of the union that the value fits; None only where the union names it."""
+    members = get_args(annotation)
+
+    def structure(value: object, _: object) -> Any:
+        if value is None and type(None) in members:
+            return None
+        wrongs = []
+        for member in members:
+            if member is type(None):
+                continue
+            try:
+                return converter.structure(value, member)
+            except (_Wrong, ClassValidationError) as wrong:
+                wrongs.append(_sentence(wrong))
+        raise _Wrong(", or ".join(wrongs))
+
+    return structure
+
+
+def _class_hook(converter: Converter, cls: Any) -> Callable[[Any, Any], Any]:
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+
+    def structure(value: object, annotation: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise _Wrong(f"must be a mapping, not {_excerpt(value)}")
+        return inner(value, annotation)
+
+    return structure
+
+
+def _has_origin(container: type) -> Callable[[Any], bool]:
+    return lambda annotation: get_origin(annotation) is container
+
+
+def _is_union(annotation: object) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def _make_converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(StrEnum, lambda member: member.value)
+    for primitive, check in _PRIMITIVES.items():
+        converter.register_structure_hook(primitive, check)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(converter, cls))
+    converter.register_structure_hook_func(
+        lambda annotation: isinstance(annotation, type) and issubclass(annotation, StrEnum), _enum_hook
+    )
+    for container, hook in ((list, _list_hook), (dict, _dict_hook)):
+        converter.register_structure_hook_factory(_has_origin(container), partial(hook, converter))
+    converter.register_structure_hook_factory(_is_union, lambda annotation: _union_hook(converter, annotation))
+    return converter
+
+
+def _sentence(error: BaseException) -> str:
+    """Say in words what the converter found wrong, beginning with the name of the field."""
+    if isinstance(error, ClassValidationError):
+        return "; ".join(_field_sentence(inner) for inner in error.exceptions)
+    if isinstance(error, ForbiddenExtraKeysError):
+        return "there is no " + ", ".join(repr(name) for name in sorted(error.extra_fields))
+    if isinstance(error, KeyError):
+        return "is missing"
+    return str(error)
+
+
+def _field_sentence(error: BaseException) -> str:
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return f"{note.name} {_sentence(error)}"
+    return _sentence(error)
+
+
+_CONVERTER = _make_converter()
+
+
+def from_wire(value: object, cls: type[T], what: str | None = None) -> T:
+    """Check a value that arrived against ``cls`` (an attrs class or a type) and return it as such.
+
+    ``what`` names the value in the message, such as "the hello of worker 'w1'".  Raises `InvalidArgument`.
+    """
+    try:
+        return _CONVERTER.structure(value, cls)
+    except (_Wrong, ClassValidationError, ValueError, TypeError) as error:
+        raise InvalidArgument(f"{what or cls.__name__}: {_sentence(error)}") from None
+
+
+def to_wire(record: Any) -> dict[str, Any]:
+    """Return an attrs value as a plain mapping for the wire; enumerations become their text."""
+    result: dict[str, Any] = _CONVERTER.unstructure(record)
+    return result
+
+
+@attrs.frozen
+class CheckedFunction:
+    """A function whose arguments are checked against its annotations when they come from outside."""
+
+    function: Callable[..., Any]
+    signature: inspect.Signature
+    types: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *, skip: int = 0) -> CheckedFunction:
+        """Read a function's annotations; its first ``skip`` parameters are not the caller's to give.
+
+        Raises TypeError where a parameter has no annotation: that is a fault of the code, found at import.
+        """
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())[skip:]
+        hints = get_type_hints(function)
+        for parameter in parameters:
+            if parameter.name not in hints:
+                raise TypeError(f"{function.__qualname__}: parameter {parameter.name!r} has no annotation")
+        return cls(
+            function,
+            signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty),
+            {parameter.name: hints[parameter.name] for parameter in parameters},
+        )
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Check arguments and return them by name, without those left out.  Raises `InvalidArgument`."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidArgument(f"{error}; it takes ({', '.join(self.types)})") from None
+        return {name: from_wire(value, self.types[name], name) for name, value in bound.arguments.items()}

@@ -1,0 +1,335 @@
+"""Pure: no I/O, no clock.  The wire contract, version 1: every name and shape that crosses the router, and no other.
+
+A new optional field keeps the version; anything else registers v2 beside v1.  Times are seconds since the epoch, UTC,
+as floats.  Records travel as plain mappings (`to_wire`) and are read back with `from_wire`, which checks every field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, unquote
+
+from attrs import Factory, frozen
+
+from icefarm.arguments import from_wire, to_wire
+
+__all__ = [
+    "CONTROL_PROCEDURES",
+    "EVENT_PREFIX",
+    "OPERATOR_PROCEDURES",
+    "PREFIX",
+    "PROTOCOL_VERSION",
+    "REALM",
+    "WORKER_PROCEDURES",
+    "Assignment",
+    "DeviceRecord",
+    "DeviceReport",
+    "DeviceStatus",
+    "KindRecord",
+    "Measurement",
+    "Permission",
+    "QueueRecord",
+    "ReservationRecord",
+    "Role",
+    "WorkerHello",
+    "WorkerRecord",
+    "client_topic",
+    "control_procedure",
+    "control_worker_procedure",
+    "device_prefix",
+    "device_procedure",
+    "event_topic",
+    "from_wire",
+    "method_of",
+    "permissions",
+    "to_wire",
+    "valid_name",
+    "worker_prefix",
+    "worker_procedure",
+]
+
+REALM = "icefarm"
+PROTOCOL_VERSION = 1
+PREFIX = "icefarm.v1."
+EVENT_PREFIX = PREFIX + "event."
+
+#: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
+EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log")
+
+#: ``icefarm.v1.control.<name>`` that clients may call; what is done concerns the caller's own reservations only.
+CONTROL_PROCEDURES = ("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat")
+#: ``icefarm.v1.control.<name>`` that only operators may call as well.
+OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest")
+#: ``icefarm.v1.control.worker.<name>`` that only workers may call.
+WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
+
+# Names are shown to people and become part of a URI: printable, no surrounding blanks, of a bounded length.
+_NAME = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\u2028\u2029](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,98}[^\s\x00-\x1f\x7f-\x9f\u2028\u2029])?"
+)
+
+
+class Role(StrEnum):
+    """What a session may do; given by control at sign-in."""
+
+    CLIENT = "client"
+    WORKER = "worker"
+    OPERATOR = "operator"
+    CONTROL = "control"
+
+
+class DeviceStatus(StrEnum):
+    """The state of a board in one word, in the ``device`` table and wherever a person looks."""
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    FLASHING = "flashing"
+    TESTING = "testing"
+    BROKEN = "broken"
+    OFFLINE = "offline"
+
+
+def valid_name(name: str) -> bool:
+    """Tell whether a client or worker may be called so: 1 to 100 printable characters, no blanks at the ends."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _component(name: str) -> str:
+    """Escape a name so that it is one component of a URI (no dot, blank or '#'; RFC 3986 percent-encoding)."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def control_procedure(name: str) -> str:
+    return f"{PREFIX}control.{name}"
+
+
+def control_worker_procedure(name: str) -> str:
+    return f"{PREFIX}control.worker.{name}"
+
+
+def device_prefix(serial: str) -> str:
+    return f"{PREFIX}device.{_component(serial)}."
+
+
+def device_procedure(serial: str, method: str) -> str:
+    return device_prefix(serial) + method
+
+
+def worker_prefix(worker: str) -> str:
+    return f"{PREFIX}worker.{_component(worker)}."
+
+
+def worker_procedure(worker: str, method: str) -> str:
+    return worker_prefix(worker) + method
+
+
+def method_of(procedure: str) -> tuple[str, str]:
+    """Split the URI of a device's or worker's procedure into (serial or worker name, method)."""
+    component, _, method = procedure.removeprefix(PREFIX).partition(".")[2].rpartition(".")
+    return unquote(component), method
+
+
+def event_topic(name: str) -> str:
+    return EVENT_PREFIX + name
+
+
+def client_topic(client: str) -> str:
+    return f"{PREFIX}client.{_component(client)}"
+
+
+# ---------------------------------------------------------------------------------------------------- records
+
+
+@frozen
+class KindRecord:
+    """A device kind that a worker offers."""
+
+    name: str
+    #: One line for people.
+    summary: str
+    #: The firmware it runs on, and that firmware's version.
+    firmware: str
+    firmware_version: str
+    #: Methods that clients call.
+    methods: list[str]
+
+
+@frozen
+class Assignment:
+    """What control wants of a device: the reservation that it shall serve."""
+
+    reservation: str
+    client: str
+    kind: str
+    options: dict[str, Any] = Factory(dict)
+
+
+@frozen
+class DeviceReport:
+    """What a worker says of one of its devices; replaces all that it said of it before."""
+
+    serial: str
+    status: DeviceStatus
+    #: Why it is broken or offline, or what it is doing; for people.
+    reason: str | None = None
+    #: The reservation that the worker holds for it, prepared or in preparation.
+    reservation: str | None = None
+    kind: str | None = None
+    firmware: str | None = None
+    firmware_version: str | None = None
+    usb_path: str | None = None
+    #: Since the worker started: evaluations answered with a result, those that failed, boards' own retries.
+    evaluations: int = 0
+    failures: int = 0
+    retries: int = 0
+
+
+@frozen
+class WorkerHello:
+    """A worker's introduction: sent when its session begins, and again whenever control asks for it."""
+
+    name: str
+    #: Chosen anew at each start of the process.
+    instance: str
+    host: str
+    version: str
+    kinds: list[KindRecord]
+    devices: list[DeviceReport]
+
+
+@frozen
+class WorkerRecord:
+    """A worker, as everybody sees it."""
+
+    name: str
+    status: str  # "online" or "offline"
+    draining: bool
+    host: str
+    version: str
+    kinds: list[str]
+    devices: int
+    last_seen: float
+
+
+@frozen
+class DeviceRecord:
+    """A board, as everybody sees it.  Key: serial."""
+
+    serial: str
+    worker: str
+    status: DeviceStatus
+    reason: str | None
+    client: str | None
+    reservation: str | None
+    kind: str | None
+    firmware: str | None
+    firmware_version: str | None
+    usb_path: str | None
+    evaluations: int
+    failures: int
+    retries: int
+    expires_at: float | None
+    changed_at: float
+
+
+@frozen
+class ReservationRecord:
+    """A reservation of one board.  Key: id."""
+
+    id: str
+    serial: str
+    worker: str
+    client: str
+    kind: str
+    options: dict[str, Any]
+    created_at: float
+    expires_at: float
+    #: None while it is active.
+    ended_at: float | None = None
+    end_reason: str | None = None
+
+
+@frozen
+class QueueRecord:
+    """A request that waits for boards.  Key: id."""
+
+    id: str
+    client: str
+    kind: str
+    amount: int
+    serials: list[str]
+    since: float
+    place: int
+    reason: str
+
+
+@frozen
+class Measurement:
+    """What a board measured, and where that came from."""
+
+    value: Any
+    evaluation_id: str
+    serial: str
+    worker: str
+    kind: str
+    options: dict[str, Any]
+    firmware: str
+    firmware_version: str
+    #: SHA-256 of the bitstream in its normal form, hexadecimal.
+    sha256: str
+    #: The window as the board measured it, microseconds.
+    window_us: int
+    #: Time to load the configuration into the FPGA, microseconds.
+    load_us: int
+    #: Bytes that arrived over USB while the window was open (0 where nothing overlapped).
+    usb_bytes_in_window: int
+    #: Of the board, degrees Celsius; None where it cannot tell.
+    temperature_c: float | None
+    #: Counts the board's evaluations since it started.
+    sequence: int
+    #: Which call of this evaluation was carried out; 1 for the first.
+    attempt: int
+    started_at: float
+    ended_at: float
+
+
+# ------------------------------------------------------------------------------------------------ permissions
+
+
+@frozen
+class Permission:
+    """What a role may do under a URI; the router's configuration is made of these."""
+
+    uri: str
+    prefix: bool = False
+    call: bool = False
+    register: bool = False
+    publish: bool = False
+    subscribe: bool = False
+
+
+def permissions() -> Mapping[Role, tuple[Permission, ...]]:
+    """Return what each role may do.  What is not named is refused by the router."""
+    client = (
+        *(Permission(control_procedure(name), call=True) for name in CONTROL_PROCEDURES),
+        Permission(PREFIX + "device.", prefix=True, call=True),
+        Permission(EVENT_PREFIX, prefix=True, subscribe=True),
+        # Everybody may subscribe; control publishes to the named client's sessions only.
+        Permission(PREFIX + "client.", prefix=True, subscribe=True),
+    )
+    return {
+        Role.CLIENT: client,
+        Role.OPERATOR: (*client, *(Permission(control_procedure(name), call=True) for name in OPERATOR_PROCEDURES)),
+        Role.WORKER: (
+            Permission(PREFIX + "control.worker.", prefix=True, call=True),
+            Permission(PREFIX + "device.", prefix=True, register=True),
+            Permission(PREFIX + "worker.", prefix=True, register=True),
+        ),
+        Role.CONTROL: (
+            Permission(PREFIX, prefix=True, call=True, register=True, publish=True, subscribe=True),
+            Permission("wamp.", prefix=True, call=True, subscribe=True),
+        ),
+    }
