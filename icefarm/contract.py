@@ -17,8 +17,10 @@ from attrs import Factory, frozen
 from icefarm.arguments import from_wire, to_wire
 
 __all__ = [
+    "AUTHENTICATOR",
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
+    "EVENT_TOPICS",
     "OPERATOR_PROCEDURES",
     "PREFIX",
     "PROTOCOL_VERSION",
@@ -55,6 +57,8 @@ REALM = "icefarm"
 PROTOCOL_VERSION = 1
 PREFIX = "icefarm.v1."
 EVENT_PREFIX = PREFIX + "event."
+#: Control's procedure that the router asks at each sign-in: (realm, authid, details) -> {"role": ..., "extra": ...}.
+AUTHENTICATOR = PREFIX + "control.authenticate"
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
 EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log")

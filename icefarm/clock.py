@@ -1,0 +1,28 @@
+"""Pure: no I/O.  The reactor's clock as a type: what `twisted.internet.task.Clock` and every reactor offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Clock", "Timer"]
+
+
+class Timer(Protocol):
+    """A call that waits for its time."""
+
+    def active(self) -> bool:
+        """Tell whether it still waits."""
+
+    def cancel(self) -> None:
+        """Give it up.  Raises where it no longer waits."""
+
+
+class Clock(Protocol):
+    """Tells the time and calls later."""
+
+    def seconds(self) -> float:
+        """Return the seconds since some moment."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call ``callable`` after ``delay`` seconds; the answer is a `Timer`."""
