@@ -1,0 +1,82 @@
+"""Become a child process that ends when its parent does: ``python -m icefarm.farm.child OPTIONS -- COMMAND...``.
+
+A farm that is killed with SIGKILL can stop nobody any more; the kernel then signals the children for it
+(prctl(2), PR_SET_PDEATHSIG). The program leads a session of its own, so that a Ctrl-C in the farm's terminal reaches
+the farm alone, and the whole group of processes that it starts can be signalled at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+__all__ = ["child_command", "main"]
+
+#: From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+#: Exit codes of a shell for a command that can't be run, and one that isn't there.
+_CANNOT_RUN, _NOT_FOUND = 126, 127
+
+
+def child_command(
+    command: Sequence[str],
+    *,
+    death_signal: signal.Signals = signal.SIGTERM,
+    uid: int | None = None,
+    gid: int | None = None,
+) -> list[str]:
+    """Return the command line that runs ``command`` as such a child of this very process.
+
+    ``death_signal`` is sent to it when this process ends. With ``uid`` and ``gid`` it gives up root's rights first.
+    """
+    identity = [] if uid is None else ["--uid", str(uid), "--gid", str(uid if gid is None else gid)]
+    shim = ["-m", "icefarm.farm.child", "--parent", str(os.getpid()), "--signal", death_signal.name]
+    return [sys.executable, *shim, *identity, "--", *command]
+
+
+def _end_with_parent(parent: int, death_signal: signal.Signals) -> None:
+    """Ask the kernel for ``death_signal`` at the parent's end; must follow setuid, which takes that back."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    # It may have ended before we asked; nobody would tell us then.
+    if os.getppid() != parent:
+        sys.exit(f"the process that started this one ({parent}) has ended")
+
+
+def _drop_rights(uid: int, gid: int) -> None:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="icefarm.farm.child", description=__doc__)
+    parser.add_argument("--parent", type=int, required=True, metavar="PID")
+    parser.add_argument("--signal", type=signal.Signals.__getitem__, default=signal.SIGTERM, metavar="NAME")
+    parser.add_argument("--uid", type=int)
+    parser.add_argument("--gid", type=int)
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Set the process up and turn it into the command; comes back only by an exception."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    os.setsid()
+    if options.uid is not None:
+        _drop_rights(options.uid, options.uid if options.gid is None else options.gid)
+    _end_with_parent(options.parent, options.signal)
+    try:
+        os.execvp(options.command[0], options.command)
+    except OSError as error:
+        print(f"cannot run {options.command[0]}: {error.strerror}", file=sys.stderr)
+        sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_RUN)
+
+
+if __name__ == "__main__":
+    main()
