@@ -1,0 +1,184 @@
+"""The configuration of the Crossbar.io node that is a farm's router, and where to find Crossbar.io.
+
+One public port speaks RawSocket, WebSocket (at /ws) and HTTP (passed on to control); who signs in there is decided by
+control. Control itself signs in with a ticket of its own at an endpoint of its own, so it can be there first. Names of
+the configuration's fields: Crossbar.io's documentation, "Router transports" and "Ticket authentication".
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from icefarm.contract import REALM, Permission, Role, control_procedure, permissions
+from icefarm.farm.errors import CannotStart
+
+__all__ = ["Address", "CrossbarMissing", "RouterConfig", "configuration", "configuration_text", "find_crossbar"]
+
+Address = tuple[str, int]
+
+#: Milliseconds between WebSocket pings, and for their answer.
+PING_INTERVAL, PING_LIMIT = 10_000, 10_000
+#: Bytes of the largest message. RawSocket knows no larger ones (WAMP specification, "RawSocket transport").
+MESSAGE_LIMIT = 16 * 1024 * 1024
+
+#: Web pages that may open a WebSocket where names are free: those of this host itself, also through a tunnel that ends
+#: at another port. Programs send no Origin and are not concerned.
+_LOCAL_ORIGINS = tuple(f"{scheme}://{host}:*" for scheme in ("http", "https") for host in ("localhost", "127.0.0.1"))
+
+
+class CrossbarMissing(CannotStart):
+    """There is no Crossbar.io on this machine."""
+
+
+@frozen
+class RouterConfig:
+    """What is not the same for every farm."""
+
+    #: Where clients, workers and browsers connect: an address of this host, and a port.
+    listen: Address
+    #: Where control's HTTP server is.
+    http: Address
+    #: Where control joins: the path of a Unix socket, or an address.
+    control: str | Address
+    #: What control joins with.
+    ticket: str
+    #: Files in PEM form; both or none.
+    certificate: str | None = None
+    key: str | None = None
+    #: Pages of other hosts may connect; right where every sign-in needs a token.
+    any_origin: bool = False
+
+
+def configuration(config: RouterConfig) -> dict[str, Any]:
+    """Return the node's configuration as the value that its file holds as JSON."""
+    router = {
+        "type": "router",
+        "id": "icefarm_router",
+        "realms": [{"name": REALM, "roles": [_role(role, grants) for role, grants in permissions().items()]}],
+        # Crossbar starts them in this order: whoever finds the public port open finds the whole router ready.
+        "transports": [_control_transport(config), _public_transport(config)],
+    }
+    return {"version": 2, "workers": [router]}
+
+
+def configuration_text(config: RouterConfig) -> str:
+    """Return the text of the node's configuration file.  It holds control's ticket: keep it from others' eyes."""
+    return json.dumps(configuration(config), indent=2) + "\n"
+
+
+def _role(role: Role, grants: tuple[Permission, ...]) -> dict[str, Any]:
+    return {"name": role.value, "permissions": [_grant(grant) for grant in grants]}
+
+
+def _grant(grant: Permission) -> dict[str, Any]:
+    return {
+        "uri": grant.uri,
+        "match": "prefix" if grant.prefix else "exact",
+        "allow": {action: getattr(grant, action) for action in ("call", "register", "publish", "subscribe")},
+        # Identity comes from the router: every callee and subscriber is told who calls and publishes.
+        "disclose": {"caller": True, "publisher": True},
+        "cache": True,
+    }
+
+
+def _control_transport(config: RouterConfig) -> dict[str, Any]:
+    principal = {"ticket": config.ticket, "role": Role.CONTROL.value}
+    return {
+        "type": "rawsocket",
+        "id": "control",
+        "endpoint": _endpoint(config.control),
+        "serializers": ["cbor", "msgpack"],
+        "auth": {"ticket": {"type": "static", "principals": {Role.CONTROL.value: principal}}},
+    }
+
+
+def _public_transport(config: RouterConfig) -> dict[str, Any]:
+    auth = {
+        "ticket": {
+            "type": "dynamic",
+            "authenticator": control_procedure("authenticate"),
+            "authenticator-realm": REALM,
+            # The router's own session calls the authenticator; Crossbar 26.10 fails for any other role.
+            "authenticator-role": "trusted",
+        }
+    }
+    return {
+        "type": "universal",
+        "id": "public",
+        "endpoint": _endpoint(config.listen, _tls(config)),
+        "rawsocket": {"serializers": ["cbor", "msgpack"], "auth": auth},
+        "websocket": {"ws": _websocket(config, auth)},
+        "web": {"paths": {"/": _proxy(config)}},
+    }
+
+
+def _websocket(config: RouterConfig, auth: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "websocket",
+        "serializers": ["cbor", "msgpack", "json"],
+        "auth": auth,
+        "options": {
+            "allowed_origins": ["*"] if config.any_origin else list(_LOCAL_ORIGINS),
+            "allow_null_origin": config.any_origin,
+            "auto_ping_interval": PING_INTERVAL,
+            "auto_ping_timeout": PING_LIMIT,
+            "max_message_size": MESSAGE_LIMIT,
+            "enable_webstatus": False,
+            "show_server_version": False,
+        },
+    }
+
+
+def _proxy(config: RouterConfig) -> dict[str, Any]:
+    host, port = config.http
+    return {
+        "type": "reverseproxy",
+        "host": host,
+        "port": port,
+        "path": "",
+        "forwarded_port": config.listen[1],
+        "forwarded_proto": "https" if config.certificate else "http",
+    }
+
+
+def _tls(config: RouterConfig) -> dict[str, str] | None:
+    if config.certificate is None or config.key is None:
+        return None
+    # Crossbar reads relative names from its node directory.
+    return {"certificate": str(Path(config.certificate).absolute()), "key": str(Path(config.key).absolute())}
+
+
+def _endpoint(where: str | Address, tls: Mapping[str, str] | None = None) -> dict[str, Any]:
+    if isinstance(where, str):
+        return {"type": "unix", "path": where}
+    host, port = where
+    endpoint: dict[str, Any] = {"type": "tcp", "port": port, "interface": host, "version": 6 if ":" in host else 4}
+    return endpoint if tls is None else {**endpoint, "tls": dict(tls)}
+
+
+def find_crossbar(chosen: str | None, scripts: str | None = None) -> str:
+    """Return the path of the Crossbar.io program: the chosen one, else that of this environment, else that on PATH.
+
+    It is a process of its own and may live in a virtual environment of its own.  ``scripts`` is the directory of this
+    environment's programs, for tests.  Raises `CrossbarMissing`.
+    """
+    if chosen is not None:
+        path = shutil.which(chosen)
+        if path is None:
+            raise CrossbarMissing(f"--crossbar {chosen}: there is no such program")
+        return path
+    beside = str(Path(scripts or sysconfig.get_path("scripts"), "crossbar"))
+    found = shutil.which(beside) or shutil.which("crossbar")
+    if found is None:
+        raise CrossbarMissing(
+            "Crossbar.io, the router, is not installed: pip install 'icefarm[farm]', "
+            "or name it with --crossbar PROGRAM, or use a router that runs with --router URL"
+        )
+    return found
