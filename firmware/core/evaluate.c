@@ -1,0 +1,159 @@
+/* Evaluations: the slots they wait in, and the one that is loaded and measured. */
+#include <string.h>
+
+#include "core_parts.h"
+#include "le.h"
+
+uint8_t evaluate_free_slots(const struct core *core)
+{
+    uint8_t n = 0;
+    for (uint8_t i = 0; i < core->n_slots; i++)
+        n = (uint8_t)(n + (core->slots[i].state == SLOT_FREE));
+    return n;
+}
+
+struct slot *evaluate_claim(struct core *core, uint32_t id)
+{
+    for (uint8_t i = 0; i < core->n_slots; i++) {
+        struct slot *slot = &core->slots[i];
+        if (slot->state != SLOT_FREE)
+            continue;
+        slot->state = SLOT_FILLING;
+        slot->id = id;
+        return slot;
+    }
+    return NULL;
+}
+
+bool evaluate_in_progress(const struct core *core, uint32_t id)
+{
+    for (uint8_t i = 0; i < core->n_slots; i++)
+        if (core->slots[i].state != SLOT_FREE && core->slots[i].id == id)
+            return true;
+    return false;
+}
+
+static struct slot *oldest_ready(struct core *core)
+{
+    struct slot *oldest = NULL;
+    for (uint8_t i = 0; i < core->n_slots; i++) {
+        struct slot *slot = &core->slots[i];
+        /* The difference is signed, so that order may wrap. */
+        if (slot->state == SLOT_READY && (oldest == NULL || (int32_t)(slot->order - oldest->order) < 0))
+            oldest = slot;
+    }
+    return oldest;
+}
+
+static void release(struct core *core)
+{
+    core->active->state = SLOT_FREE;
+    core->active = NULL;
+    core->phase = CORE_IDLE;
+}
+
+static void give_up(struct core *core, enum failure failure, const char *text)
+{
+    port_stop(core->port);
+    core_fail(core, core->active->id, failure, text);
+    release(core);
+}
+
+static bool begin(struct core *core)
+{
+    struct slot *slot = core->reboot == REBOOT_NONE ? oldest_ready(core) : NULL;
+    if (slot == NULL)
+        return false;
+    slot->state = SLOT_ACTIVE;
+    core->active = slot;
+    core->phase = CORE_LOADING;
+    core->phase_start_us = port_now_us(core->port);
+    core->phase_limit_us = core->phase_start_us + LOAD_LIMIT_US;
+    port_load_start(core->port, slot->bitstream, slot->length);
+    return true;
+}
+
+static void measure(struct core *core)
+{
+    const struct slot *slot = core->active;
+    uint64_t now = port_now_us(core->port);
+    core->load_us = (uint32_t)(now - core->phase_start_us);
+    core->phase = CORE_MEASURING;
+    core->phase_start_us = now;
+    core->phase_limit_us = now + core->app->expected_us(slot->parameters, slot->n_parameters) + MEASURE_MARGIN_US;
+    core->received_at_start = core->received;
+    core->run.window_us = 0;
+    core->run.result_length = 0;
+    core->app->start(&core->run, slot->parameters, slot->n_parameters, core->port);
+}
+
+static void answer(struct core *core)
+{
+    uint8_t payload[RESULT_FIXED + APP_RESULT_MAX];
+    le_put32(payload, ++core->evaluations);
+    le_put32(payload + 4, core->load_us);
+    le_put64(payload + 8, core->phase_start_us);
+    le_put32(payload + 16, core->run.window_us);
+    le_put32(payload + 20, core->received - core->received_at_start);
+    le_put16(payload + 24, (uint16_t)port_temperature(core->port));
+    le_put16(payload + 26, 0);
+    memcpy(payload + RESULT_FIXED, core->run.result, core->run.result_length);
+    core_send(core, MSG_EVALUATE | MSG_REPLY, core->active->id, payload, RESULT_FIXED + core->run.result_length);
+    release(core);
+}
+
+static bool overdue(struct core *core)
+{
+    if (port_now_us(core->port) < core->phase_limit_us)
+        return false;
+    core->watchdogs++;
+    give_up(core, FAILED_WATCHDOG,
+            core->phase == CORE_LOADING ? "loading did not end in time" : "the measurement did not end in time");
+    return true;
+}
+
+/* Room for the greatest RESULT is asked for before each step, so that an answer is never lost: the step is done later. */
+bool evaluate_poll(struct core *core)
+{
+    if (core->phase == CORE_IDLE)
+        return begin(core);
+    if (core_tx_room(core) < REPLY_MAX)
+        return false;
+    if (core->phase == CORE_MEASURING) {
+        if (!core->app->poll(&core->run, core->port))
+            return overdue(core);
+        answer(core);
+        return true;
+    }
+    switch (port_load_state(core->port)) {
+    case LOAD_DONE:
+        measure(core);
+        return true;
+    case LOAD_FAILED:
+        give_up(core, FAILED_CDONE, "CDONE did not rise: the FPGA did not take the bitstream");
+        return true;
+    case LOAD_BUSY:
+        break;
+    }
+    return overdue(core);
+}
+
+uint32_t evaluate_cancel(struct core *core, bool all, uint32_t id, bool answered)
+{
+    uint32_t n = 0;
+    for (uint8_t i = 0; i < core->n_slots; i++) {
+        struct slot *slot = &core->slots[i];
+        if ((slot->state != SLOT_READY && slot->state != SLOT_ACTIVE) || (!all && slot->id != id))
+            continue;
+        if (slot->state == SLOT_ACTIVE) {
+            port_stop(core->port);
+            core->phase = CORE_IDLE;
+            core->active = NULL;
+        }
+        slot->state = SLOT_FREE;
+        if (answered)
+            core_fail(core, slot->id, FAILED_CANCELLED, "cancelled by the host");
+        n++;
+    }
+    return n;
+}

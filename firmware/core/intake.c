@@ -1,0 +1,178 @@
+/* What becomes of each frame's payload while it arrives: nothing acts on it before its check was right. */
+#include <string.h>
+
+#include "core_parts.h"
+#include "le.h"
+
+static enum nak refusal(const struct core *core, const struct frame_header *header)
+{
+    if (header->flags != 0)
+        return NAK_BAD_FLAGS;
+    if (header->length > (header->type == MSG_EVALUATE ? EVALUATE_MAX : REQUEST_MAX))
+        return NAK_TOO_LONG;
+    if (header->type == MSG_EVALUATE && evaluate_in_progress(core, header->id))
+        return NAK_DUPLICATE;
+    return NAK_NONE;
+}
+
+static void claim(struct core *core)
+{
+    core->intake.slot = evaluate_claim(core, core->reader.header.id);
+    core->held = core->intake.slot == NULL;
+}
+
+void intake_begin(struct core *core)
+{
+    const struct frame_header *header = &core->reader.header;
+    struct intake *intake = &core->intake;
+    intake->kind = INTAKE_DISCARD;
+    intake->nak = refusal(core, header);
+    intake->failure = FAILED_NONE;
+    intake->slot = NULL;
+    intake->got = 0;
+    intake->fixed = 0;
+    if (intake->nak == NAK_TOO_LONG) {
+        /* Such a length is not worth waiting for: refuse, and look for the next frame at once. */
+        intake_drop(core, NAK_TOO_LONG);
+        frame_drop(&core->reader);
+    } else if (intake->nak == NAK_NONE && header->type == MSG_EVALUATE && core->app->check != NULL) {
+        intake->kind = INTAKE_EVALUATE;
+        claim(core);
+    } else if (intake->nak == NAK_NONE && header->type != MSG_EVALUATE) {
+        intake->kind = INTAKE_MESSAGE;
+    }
+}
+
+bool intake_waits(struct core *core)
+{
+    if (core->held)
+        claim(core);
+    return core->held;
+}
+
+/* The fields in front of the bitstream are complete: check them, and set up for the bitstream. */
+static void open_bitstream(struct core *core)
+{
+    struct intake *intake = &core->intake;
+    struct slot *slot = intake->slot;
+    uint32_t rest = core->reader.header.length - intake->fixed;
+    slot->length = le_get32(intake->bytes + 4);
+    slot->n_parameters = le_get16(intake->bytes + 2);
+    memcpy(slot->parameters, intake->bytes + EVALUATE_FIXED, slot->n_parameters);
+    if (slot->length == 0 || slot->length > BITSTREAM_CAPACITY)
+        intake->failure = FAILED_BAD_LENGTH;
+    else if (intake->bytes[0] == ENCODING_LZ4)
+        lz4_begin(&intake->lz4, slot->bitstream, slot->length);
+    else if (intake->bytes[0] != ENCODING_RAW)
+        intake->failure = FAILED_BAD_ENCODING;
+    else if (rest != slot->length)
+        intake->failure = FAILED_BAD_LENGTH;
+}
+
+/* Gather the fixed part, then the parameters; returns how many bytes were taken. */
+static size_t take_front(struct core *core, const uint8_t *bytes, size_t n)
+{
+    struct intake *intake = &core->intake;
+    uint32_t wanted = intake->got < EVALUATE_FIXED ? EVALUATE_FIXED : intake->fixed;
+    size_t taken = wanted - intake->got < n ? wanted - intake->got : n;
+    memcpy(intake->bytes + intake->got, bytes, taken);
+    intake->got += (uint32_t)taken;
+    if (intake->got == EVALUATE_FIXED && intake->fixed == 0) {
+        uint32_t n_parameters = le_get16(intake->bytes + 2);
+        if (n_parameters > PARAMETERS_MAX || EVALUATE_FIXED + n_parameters > core->reader.header.length)
+            intake->failure = FAILED_BAD_LENGTH;
+        intake->fixed = EVALUATE_FIXED + n_parameters;
+    }
+    if (intake->got == intake->fixed && intake->failure == FAILED_NONE)
+        open_bitstream(core);
+    return taken;
+}
+
+static void take_evaluate(struct core *core, const uint8_t *bytes, size_t n)
+{
+    struct intake *intake = &core->intake;
+    while (n > 0 && intake->failure == FAILED_NONE && (intake->fixed == 0 || intake->got < intake->fixed)) {
+        size_t taken = take_front(core, bytes, n);
+        bytes += taken;
+        n -= taken;
+    }
+    if (n == 0 || intake->failure != FAILED_NONE)
+        return;
+    if (intake->bytes[0] == ENCODING_LZ4)
+        lz4_feed(&intake->lz4, bytes, n);
+    else
+        memcpy(intake->slot->bitstream + (intake->got - intake->fixed), bytes, n);
+    intake->got += (uint32_t)n;
+}
+
+void intake_take(struct core *core, const uint8_t *bytes, size_t n)
+{
+    struct intake *intake = &core->intake;
+    if (intake->kind == INTAKE_MESSAGE) {
+        memcpy(intake->bytes + intake->got, bytes, n); /* fits: refusal() looked at the length */
+        intake->got += (uint32_t)n;
+    } else if (intake->kind == INTAKE_EVALUATE) {
+        take_evaluate(core, bytes, n);
+    }
+}
+
+void intake_drop(struct core *core, enum nak nak)
+{
+    const struct frame_header *header = &core->reader.header;
+    uint8_t payload[2] = {(uint8_t)nak, header->type};
+    if (core->intake.slot != NULL)
+        core->intake.slot->state = SLOT_FREE;
+    core->intake.slot = NULL;
+    core->held = false;
+    core->refused++;
+    core_send(core, MSG_NAK, header->id, payload, sizeof payload);
+}
+
+/* The whole EVALUATE is here and sound: queue it, or say why not. */
+static void end_evaluate(struct core *core)
+{
+    struct intake *intake = &core->intake;
+    struct slot *slot = intake->slot;
+    const char *text = "the lengths in the request do not fit together, or the board";
+    if (intake->failure == FAILED_NONE && (intake->fixed == 0 || intake->got < intake->fixed))
+        intake->failure = FAILED_BAD_LENGTH;
+    if (intake->failure == FAILED_NONE && intake->fixed == core->reader.header.length)
+        intake->failure = FAILED_BAD_LENGTH; /* no bitstream at all */
+    if (intake->failure == FAILED_BAD_ENCODING)
+        text = "the encoding is neither raw nor LZ4";
+    if (intake->failure == FAILED_NONE && intake->bytes[0] == ENCODING_LZ4 &&
+        (!lz4_complete(&intake->lz4) || intake->lz4.length != slot->length)) {
+        intake->failure = FAILED_BAD_LZ4;
+        text = "the LZ4 block is damaged, or not as long as stated";
+    }
+    if (intake->failure == FAILED_NONE) {
+        text = core->app->check(slot->parameters, slot->n_parameters);
+        if (text != NULL)
+            intake->failure = FAILED_BAD_PARAMETERS;
+    }
+    if (intake->failure != FAILED_NONE) {
+        slot->state = SLOT_FREE;
+        core_fail(core, slot->id, intake->failure, text);
+        return;
+    }
+    slot->order = core->next_order++;
+    slot->state = SLOT_READY;
+}
+
+void intake_end(struct core *core, bool sound)
+{
+    struct intake *intake = &core->intake;
+    const struct frame_header *header = &core->reader.header;
+    if (!sound || intake->nak != NAK_NONE) {
+        intake_drop(core, sound ? intake->nak : NAK_CORRUPT);
+        return;
+    }
+    core->frames++;
+    if (intake->kind == INTAKE_EVALUATE)
+        end_evaluate(core);
+    else if (intake->kind == INTAKE_MESSAGE)
+        request_answer(core, header, intake->bytes);
+    else
+        core_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not evaluate bitstreams");
+    intake->slot = NULL;
+}

@@ -1,0 +1,103 @@
+/* All requests but EVALUATE: each is answered at once. */
+#include <string.h>
+
+#include "core_parts.h"
+#include "le.h"
+
+static size_t put_text(uint8_t *out, const char *text)
+{
+    size_t n = strlen(text);
+    if (n > TEXT_MAX)
+        n = TEXT_MAX;
+    out[0] = (uint8_t)n;
+    memcpy(out + 1, text, n);
+    return n + 1;
+}
+
+static void hello(struct core *core, uint32_t id)
+{
+    uint8_t payload[28 + 2 * (1 + TEXT_MAX)] = {PROTOCOL_VERSION, core->n_slots, 0, 0};
+    le_put32(payload + 4, EVALUATE_MAX);
+    le_put32(payload + 8, BITSTREAM_CAPACITY);
+    memcpy(payload + 12, port_serial(core->port), SERIAL_SIZE);
+    size_t n = 12 + SERIAL_SIZE;
+    n += put_text(payload + n, core->app->name);
+    n += put_text(payload + n, core->version);
+    core_send(core, MSG_HELLO | MSG_REPLY, id, payload, n);
+}
+
+static void status(struct core *core, uint32_t id)
+{
+    uint8_t payload[32];
+    le_put64(payload, port_now_us(core->port));
+    le_put16(payload + 8, (uint16_t)port_temperature(core->port));
+    payload[10] = evaluate_free_slots(core);
+    payload[11] = (uint8_t)core->phase;
+    le_put32(payload + 12, core->frames);
+    le_put32(payload + 16, core->refused);
+    le_put32(payload + 20, core->reader.skipped);
+    le_put32(payload + 24, core->evaluations);
+    le_put32(payload + 28, core->watchdogs);
+    core_send(core, MSG_STATUS | MSG_REPLY, id, payload, sizeof payload);
+}
+
+static void cancel(struct core *core, const struct frame_header *header, const uint8_t *payload)
+{
+    if (header->length != 0 && header->length != 4) {
+        core_fail(core, header->id, FAILED_BAD_LENGTH, "CANCEL takes nothing, or one id");
+        return;
+    }
+    bool all = header->length == 0;
+    uint8_t reply[4];
+    le_put32(reply, evaluate_cancel(core, all, all ? 0 : le_get32(payload), true));
+    core_send(core, MSG_CANCEL | MSG_REPLY, header->id, reply, sizeof reply);
+}
+
+static void reboot(struct core *core, const struct frame_header *header, const uint8_t *payload)
+{
+    if (header->length < 1 || payload[0] > 1) {
+        core_fail(core, header->id, FAILED_BAD_PARAMETERS, "REBOOT takes 0 (application) or 1 (boot loader)");
+        return;
+    }
+    core_send(core, MSG_REBOOT | MSG_REPLY, header->id, NULL, 0);
+    core->reboot = payload[0] == 1 ? REBOOT_LOADER : REBOOT_APPLICATION;
+}
+
+static void test(struct core *core, const struct frame_header *header, const uint8_t *payload)
+{
+    uint8_t reply[4 + REQUEST_MAX];
+    le_put32(reply, selftest(core));
+    memcpy(reply + 4, payload, header->length);
+    core_send(core, MSG_TEST | MSG_REPLY, header->id, reply, 4 + header->length);
+}
+
+static void application(struct core *core, const struct frame_header *header, const uint8_t *payload)
+{
+    bool in_range = header->type >= MSG_APPLICATION_FIRST && header->type <= MSG_APPLICATION_LAST;
+    if (!in_range || core->app->message == NULL ||
+        !core->app->message(core, header->type, header->id, payload, header->length))
+        core_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not know this request");
+}
+
+void request_answer(struct core *core, const struct frame_header *header, const uint8_t *payload)
+{
+    switch (header->type) {
+    case MSG_HELLO:
+        hello(core, header->id);
+        break;
+    case MSG_STATUS:
+        status(core, header->id);
+        break;
+    case MSG_CANCEL:
+        cancel(core, header, payload);
+        break;
+    case MSG_REBOOT:
+        reboot(core, header, payload);
+        break;
+    case MSG_TEST:
+        test(core, header, payload);
+        break;
+    default:
+        application(core, header, payload);
+    }
+}

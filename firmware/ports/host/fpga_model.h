@@ -1,0 +1,51 @@
+/* What the virtual FPGA "measures". docs/virtual-boards.md describes the model that is built in.
+ *
+ * Another model is a shared object, given with --model PATH.so, that has this one function:
+ *
+ *     uint32_t fpga_pulses(const struct fpga_window *window);
+ *
+ * It is called once for each window, from one thread, and must be quick: all boards wait for it. */
+#ifndef FPGA_MODEL_H
+#define FPGA_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fpga_window {
+    const uint8_t *bitstream; /* as loaded */
+    size_t length;
+    const char *serial; /* of the board: 16 upper-case hexadecimal digits, and a 0 byte */
+    uint32_t window_us;
+    uint32_t sequence; /* 1 for the board's first window since it started */
+};
+
+typedef uint32_t (*fpga_pulses_function)(const struct fpga_window *window);
+
+struct model;
+
+struct model_options {
+    const char *plugin;   /* shared object, or NULL */
+    const char *circuits; /* file of known circuits, or NULL */
+    double offset_ppm;    /* greatest offset of a board's frequency */
+    double noise_ppm;     /* standard deviation of each window's frequency */
+};
+
+/* NULL after a message on stderr if a file cannot be used. */
+struct model *model_open(const struct model_options *options);
+
+/* Frequency in hertz that this configuration makes on the counted pin; without meaning for a plug-in. */
+double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length);
+
+/* Rising edges in a window; `hz` is what model_frequency gave for the same bitstream. */
+uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window);
+
+/* The built-in function of the configuration's bits (fpga_landscape.c). */
+double landscape_frequency(const uint8_t *bitstream, size_t length);
+
+/* The table of known circuits (circuits.c). */
+struct circuits;
+struct circuits *circuits_open(const char *path);
+/* Hertz, or a negative number if the bitstream is not in the table. */
+double circuits_frequency(const struct circuits *circuits, const uint8_t *bitstream, size_t length);
+
+#endif
