@@ -1,4 +1,4 @@
-"""Write frequencies.txt: what each circuit named on the command line does at ICE_27, found by its .bin and build/*.hz."""
+"""Write frequencies.txt to standard output, for the circuits named on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 HEADER = """\
 # Known circuits and the frequency at pin ICE_27, in Hz: what a virtual board counts when it is given one of them.
 # Made by `make frequencies`: each .bin is turned back into a netlist (iceunpack, icebox_vlog), compiled (yosys
-# write_cxxrtl), and clocked with 48,000,000 cycles, one second of its 48 MHz oscillator; Hz is the number of rising edges.
+# write_cxxrtl), and clocked 48,000,000 times, one second of its 48 MHz oscillator; Hz is the number of rising edges.
 # Columns: CRC-32 (zlib) of the bitstream's normal form, its length in bytes, Hz, name."""
 
 

@@ -1,0 +1,22 @@
+"""Bitstreams for the iCE40UP5K: checked before they reach a board, packed from .asc, compressed for the way there.
+
+The formats are those of Project IceStorm; docs/bitstreams.md says what is accepted, and what is refused and why.
+"""
+
+from icefarm.bitstream.asc import pack_asc
+from icefarm.bitstream.binary import check, normal_form
+from icefarm.bitstream.block import compress, decompress
+from icefarm.bitstream.circuit import Bitstream, from_bytes, from_file
+from icefarm.bitstream.up5k import LENGTH
+
+__all__ = [
+    "LENGTH",
+    "Bitstream",
+    "check",
+    "compress",
+    "decompress",
+    "from_bytes",
+    "from_file",
+    "normal_form",
+    "pack_asc",
+]
