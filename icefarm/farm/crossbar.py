@@ -49,6 +49,8 @@ class RouterConfig:
     control: str | Address
     #: What control joins with.
     ticket: str
+    #: A Unix socket where this host's own worker joins as at the public port, whatever TLS that port has; or None.
+    local: str | None = None
     #: Files in PEM form; both or none.
     certificate: str | None = None
     key: str | None = None
@@ -63,7 +65,7 @@ def configuration(config: RouterConfig) -> dict[str, Any]:
         "id": "icefarm_router",
         "realms": [{"name": REALM, "roles": [_role(role, grants) for role, grants in permissions().items()]}],
         # Crossbar starts them in this order: whoever finds the public port open finds the whole router ready.
-        "transports": [_control_transport(config), _public_transport(config)],
+        "transports": [_control_transport(config), *_local_transport(config), _public_transport(config)],
     }
     return {"version": 2, "workers": [router]}
 
@@ -99,8 +101,23 @@ def _control_transport(config: RouterConfig) -> dict[str, Any]:
     }
 
 
-def _public_transport(config: RouterConfig) -> dict[str, Any]:
-    auth = {
+def _local_transport(config: RouterConfig) -> list[dict[str, Any]]:
+    if config.local is None:
+        return []
+    return [
+        {
+            "type": "rawsocket",
+            "id": "local",
+            "endpoint": _endpoint(config.local),
+            "serializers": ["cbor", "msgpack"],
+            "auth": _sign_in(),
+        }
+    ]
+
+
+def _sign_in() -> dict[str, Any]:
+    """Control decides who may sign in, and as what."""
+    return {
         "ticket": {
             "type": "dynamic",
             "authenticator": control_procedure("authenticate"),
@@ -109,21 +126,24 @@ def _public_transport(config: RouterConfig) -> dict[str, Any]:
             "authenticator-role": "trusted",
         }
     }
+
+
+def _public_transport(config: RouterConfig) -> dict[str, Any]:
     return {
         "type": "universal",
         "id": "public",
         "endpoint": _endpoint(config.listen, _tls(config)),
-        "rawsocket": {"serializers": ["cbor", "msgpack"], "auth": auth},
-        "websocket": {"ws": _websocket(config, auth)},
+        "rawsocket": {"serializers": ["cbor", "msgpack"], "auth": _sign_in()},
+        "websocket": {"ws": _websocket(config)},
         "web": {"paths": {"/": _proxy(config)}},
     }
 
 
-def _websocket(config: RouterConfig, auth: Mapping[str, Any]) -> dict[str, Any]:
+def _websocket(config: RouterConfig) -> dict[str, Any]:
     return {
         "type": "websocket",
         "serializers": ["cbor", "msgpack", "json"],
-        "auth": auth,
+        "auth": _sign_in(),
         "options": {
             "allowed_origins": ["*"] if config.any_origin else list(_LOCAL_ORIGINS),
             "allow_null_origin": config.any_origin,

@@ -1,0 +1,137 @@
+"""The data directory of a farm: what lies where, and that only one farm at a time uses it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from icefarm.farm.errors import CannotStart
+
+__all__ = ["DataDirectory", "DirectoryLock", "default_data_directory"]
+
+#: Bytes that the path of a Unix socket may have (unix(7), with the zero at its end left out).
+SOCKET_PATH_LIMIT = 107
+#: The longest name of a socket that anybody makes in the run directory.
+_LONGEST_SOCKET_NAME = "control.sock"
+
+
+def default_data_directory(environment: Mapping[str, str]) -> Path:
+    """Return where a farm keeps its state unless told otherwise (XDG Base Directory Specification)."""
+    state = environment.get("XDG_STATE_HOME") or ""
+    # The specification says to ignore relative paths.
+    base = Path(state) if state.startswith("/") else Path(environment.get("HOME") or "/", ".local", "state")
+    return base / "icefarm"
+
+
+@frozen
+class DataDirectory:
+    """Names of what a farm keeps."""
+
+    path: Path = field(converter=lambda path: Path(path).absolute())
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def router(self) -> Path:
+        return self.path / "router"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def operator_token(self) -> Path:
+        return self.path / "operator.token"
+
+    @property
+    def router_ticket(self) -> Path:
+        return self.router / "control.ticket"
+
+    @property
+    def run(self) -> Path:
+        """Directory of sockets: in the data directory where their paths are short enough, else a short one in /tmp."""
+        inside = self.path / "run"
+        # Crossbar.io would expand a dollar sign as a variable of the environment.
+        short = len(os.fsencode(inside / _LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LIMIT and "$" not in str(inside)
+        return inside if short else Path(tempfile.gettempdir(), f"icefarm-{os.getuid()}-{self._digest()}")
+
+    def _digest(self) -> str:
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def create(self) -> None:
+        """Make what is missing, readable by its owner only.  Raises `CannotStart` where that can't be done."""
+        for directory in (self.path, self.router, self.logs, self.run):
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise CannotStart(
+                    f"cannot make the directory {directory}: {error.strerror}; choose another one with --data-dir"
+                ) from None
+            _check_ours(directory)
+
+    def new_ticket(self) -> str:
+        """Make up the ticket that control joins the router with, and write it where control reads it."""
+        ticket = secrets.token_urlsafe(32)
+        write_private(self.router_ticket, ticket + "\n")
+        return ticket
+
+
+def _check_ours(directory: Path) -> None:
+    """A directory in /tmp may have been put there by somebody else, to read along."""
+    found = directory.stat()
+    if not stat.S_ISDIR(found.st_mode) or (found.st_uid != os.getuid() and os.getuid() != 0):
+        raise CannotStart(f"{directory} is not yours; choose another data directory with --data-dir")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise CannotStart(f"you may not write to {directory}; choose another data directory with --data-dir")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+@define
+class DirectoryLock:
+    """Held by the farm that uses a data directory; the kernel lets go of it when the process ends, however it ends."""
+
+    path: Path
+    _descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Raises `CannotStart` where another farm runs on the directory."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise CannotStart(
+                f"a farm runs on {self.path.parent} already (process {holder or 'unknown'}); "
+                "stop it, or choose another directory with --data-dir"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Harmless when it isn't held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,106 @@
+"""Keeps the parts of a farm running: what ends unasked is started again, later and later while that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+
+from icefarm.farm.errors import CannotStart
+
+__all__ = ["Part", "Supervisor"]
+
+#: Seconds until a part that ended is started again: at first, at most; doubled each time that it doesn't last.
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+#: Seconds after which a part that runs counts as sound.
+LASTING = 60.0
+
+
+class Part(Protocol):
+    """Something that runs: a child process, PostgreSQL."""
+
+    async def start(self) -> None:
+        """Start it and wait until it can be used.  Raises `CannotStart`."""
+
+    async def stop(self) -> None:
+        """Stop it and wait until it is gone.  Harmless when it doesn't run."""
+
+    def on_exit(self, callback: Callable[[str], None]) -> None:
+        """Call ``callback`` with the reason whenever it ends unasked after it was started."""
+
+
+@define(eq=False)
+class Supervisor:
+    """Keeps one part running from ``start`` to ``stop``."""
+
+    clock: Any
+    name: str
+    part: Part
+    #: Gets a line for a person whenever something happens to the part.
+    tell: Callable[[str], None]
+    #: While True, an end of the part is told to ``failed`` and it stays down: the farm is still starting.
+    starting: bool = True
+    failed: Callable[[CannotStart], None] | None = None
+    _delay: float = FIRST_DELAY
+    _started_at: float = 0.0
+    _stopping: bool = False
+    _timer: Any = None
+    _attempt: Deferred[None] | None = None
+    _log: ClassVar[Logger] = Logger()
+
+    async def start(self) -> None:
+        """Start the part for the first time.  Raises `CannotStart`; then nothing of it runs."""
+        self.part.on_exit(self._ended)
+        self._started_at = self.clock.seconds()
+        await self.part.start()
+
+    def settle(self) -> None:
+        """The farm has started: from now on, start the part again whenever it ends."""
+        self.starting = False
+
+    async def stop(self) -> None:
+        """Stop the part, or the attempt to start it again."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._attempt is not None:
+            self._attempt.cancel()
+        await self.part.stop()
+
+    def _ended(self, reason: str) -> None:
+        if self._stopping:
+            return
+        if self.starting:
+            if self.failed is not None:
+                self.failed(CannotStart(f"{self.name}: {reason}"))
+            return
+        if self.clock.seconds() - self._started_at > LASTING:
+            self._delay = FIRST_DELAY
+        self._again(reason)
+
+    def _again(self, reason: str) -> None:
+        self.tell(f"{self.name} ended ({reason}); starting it again in {self._delay:g} s")
+        self._timer = self.clock.callLater(self._delay, self._restart)
+        self._delay = min(self._delay * 2, LONGEST_DELAY)
+
+    def _restart(self) -> None:
+        self._timer = None
+        self._started_at = self.clock.seconds()
+        self._attempt = ensureDeferred(self.part.start())
+        self._attempt.addCallbacks(self._runs_again, self._failed_again)
+        self._attempt.addErrback(lambda failure: self._log.failure("restarting {name}", failure, name=self.name))
+
+    def _runs_again(self, _: None) -> None:
+        self._attempt = None
+        self.tell(f"{self.name} runs again")
+
+    def _failed_again(self, failure: Any) -> None:
+        self._attempt = None
+        if self._stopping and failure.check(CancelledError):
+            return
+        if not self._stopping:
+            self._again(failure.getErrorMessage())
