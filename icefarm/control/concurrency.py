@@ -1,0 +1,111 @@
+"""Pure: no I/O, no clock.  Several things at once over Deferreds: gathered, shielded, in order, in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from attrs import Factory, define
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.errors import IcefarmError
+
+__all__ = ["InOrder", "Tasks", "outcomes", "shielded"]
+
+T = TypeVar("T")
+
+
+async def _awaited(operation: Callable[[], Awaitable[T]]) -> T:
+    return await operation()
+
+
+async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T | IcefarmError]:
+    """Run all of them, ``at_once`` at a time, and return what each returned, or the `IcefarmError` that it raised.
+
+    Cancelling it cancels all that run.  Any other error is raised once all have ended.
+    """
+    limit = DeferredSemaphore(at_once)
+    running = [limit.run(lambda each: ensureDeferred(_awaited(each)), each) for each in operations]
+    results: list[T | IcefarmError] = []
+    for succeeded, result in await DeferredList(running, consumeErrors=True):
+        if not succeeded and isinstance(result, Failure):
+            # A list that is cancelled answers with its members' CancelledErrors, not with one of its own.
+            if not isinstance(result.value, IcefarmError):
+                result.raiseException()
+            results.append(result.value)
+        else:
+            results.append(result)
+    return results
+
+
+def shielded(running: Deferred[T]) -> Deferred[T]:
+    """Return a Deferred that can be given up while ``running`` goes on to its end."""
+    outer: Deferred[Any] = Deferred()
+
+    def done(result: Any) -> Any:
+        if outer.called:
+            return result
+        outer.callback(result)
+        return None if isinstance(result, Failure) else result
+
+    running.addBoth(done)
+    return outer
+
+
+@define(eq=False)
+class InOrder:
+    """Runs operations one after the other where their key is the same."""
+
+    _last: dict[str, Deferred[None]] = Factory(dict)
+
+    async def run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
+        """Run ``operation`` when all that were asked for under ``key`` before have ended; return what it returns."""
+        before = self._last.get(key)
+        mine: Deferred[None] = Deferred()
+        self._last[key] = mine
+        try:
+            if before is not None:
+                await shielded(before)
+            return await operation()
+        finally:
+            if self._last.get(key) is mine:
+                del self._last[key]
+            if before is None or before.called:
+                mine.callback(None)
+            else:
+                # Given up while waiting: whoever comes after waits for the one before.
+                before.addCallback(mine.callback)
+
+
+@define(eq=False)
+class Tasks:
+    """What runs without anybody waiting for its result: failures are logged, and all of it can be stopped."""
+
+    log: Logger
+    _running: set[Deferred[Any]] = Factory(set)
+
+    def start(self, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+        """Run it in the background; ``what`` says in the log what failed."""
+        running = ensureDeferred(_awaited(operation))
+        self._running.add(running)
+        running.addErrback(self._failed, what).addBoth(lambda _: self._running.discard(running))
+
+    def stop(self) -> None:
+        """Give up all that runs."""
+        for running in list(self._running):
+            running.cancel()
+
+    async def finished(self) -> None:
+        """Wait until nothing runs."""
+        while self._running:
+            await DeferredList([shielded(running) for running in self._running])
+
+    def _failed(self, failure: Failure, what: str) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(IcefarmError):
+            self.log.warn("{what}: {error}", what=what, error=failure.value)
+        else:
+            self.log.failure("{what} failed", failure, what=what)

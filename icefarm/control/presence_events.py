@@ -1,0 +1,158 @@
+"""Pure: no I/O, no clock.  What happens to those who are here, and what control does about it (see `presence`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from icefarm.contract import Role
+
+__all__ = [
+    "Admitted",
+    "ClientGone",
+    "ClientMissing",
+    "DeviceFound",
+    "DeviceGone",
+    "DeviceMissing",
+    "Effect",
+    "Event",
+    "Heard",
+    "Joined",
+    "Kill",
+    "Left",
+    "Listed",
+    "Session",
+    "SessionEnded",
+    "Ticked",
+    "Welcomed",
+    "WorkerLost",
+]
+
+
+@frozen
+class Session:
+    """A session at the router, as it calls itself."""
+
+    number: int
+    role: Role
+    name: str
+    #: Empty where nobody said it.
+    instance: str = ""
+    #: When it has been silent for too long; None while it is not watched.
+    due: float | None = None
+    #: A worker's: it has said hello in this session.
+    welcomed: bool = False
+
+
+@frozen
+class Admitted:
+    """Somebody may sign in; sessions of the same instance are its past."""
+
+    role: Role
+    name: str
+    instance: str
+
+
+@frozen
+class Joined:
+    """The router says that a session began."""
+
+    session: Session
+
+
+@frozen
+class Left:
+    """The router says that a session ended."""
+
+    number: int
+
+
+@frozen
+class Heard:
+    """A session called; with ``watch``, it must send heartbeats from now on."""
+
+    session: Session
+    watch: bool = False
+
+
+@frozen
+class Welcomed:
+    """A worker's hello was taken in."""
+
+    number: int
+
+
+@frozen
+class Listed:
+    """Control (re)joined the router, and these sessions are there."""
+
+    sessions: Sequence[Session]
+
+
+@frozen
+class ClientMissing:
+    """A client holds reservations: watch it, or wait for it where it is not here."""
+
+    name: str
+
+
+@frozen
+class DeviceMissing:
+    """A board is gone while somebody holds it."""
+
+    serial: str
+
+
+@frozen
+class DeviceFound:
+    """A board is there, or nobody holds it any more."""
+
+    serial: str
+
+
+@frozen
+class Ticked:
+    """Time has passed."""
+
+
+Event = Admitted | Joined | Left | Heard | Welcomed | Listed | ClientMissing | DeviceMissing | DeviceFound | Ticked
+
+
+@frozen
+class Kill:
+    """End a session at the router."""
+
+    number: int
+    reason: str
+
+
+@frozen
+class SessionEnded:
+    """Whatever that session has under way is to be given up."""
+
+    number: int
+
+
+@frozen
+class WorkerLost:
+    """A worker's last session ended."""
+
+    name: str
+
+
+@frozen
+class ClientGone:
+    """A client did not come back in time."""
+
+    name: str
+
+
+@frozen
+class DeviceGone:
+    """A board did not come back in time."""
+
+    serial: str
+
+
+Effect = Kill | SessionEnded | WorkerLost | ClientGone | DeviceGone

@@ -1,0 +1,245 @@
+"""Who is here: `icefarm.control.presence`."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icefarm.contract import Role
+from icefarm.control.presence import ADMISSION, SILENCE, Absentee, Presence, due, predecessors, rival, step
+from icefarm.control.presence_events import (
+    Admitted,
+    ClientGone,
+    ClientMissing,
+    DeviceFound,
+    DeviceGone,
+    DeviceMissing,
+    Effect,
+    Event,
+    Heard,
+    Joined,
+    Kill,
+    Left,
+    Listed,
+    Session,
+    SessionEnded,
+    Ticked,
+    Welcomed,
+    WorkerLost,
+)
+
+GRACE = 30.0
+CLIENT = Session(1, Role.CLIENT, "ada", "i1")
+WORKER = Session(2, Role.WORKER, "w1", "i2")
+
+
+def run(*events: tuple[float, Event], state: Presence | None = None) -> tuple[Presence, list[Effect]]:
+    """Take events in at their times; return the last state and all effects."""
+    state = Presence(GRACE) if state is None else state
+    effects: list[Effect] = []
+    for now, event in events:
+        state, more = step(state, event, now)
+        effects += more
+    return state, effects
+
+
+def test_a_silent_worker_is_killed_and_lost() -> None:
+    _, effects = run((0, Joined(WORKER)), (SILENCE, Ticked()))
+    assert [type(effect) for effect in effects] == [Kill, SessionEnded, WorkerLost]
+
+
+def test_a_heartbeat_keeps_a_worker() -> None:
+    _, effects = run((0, Joined(WORKER)), (15, Heard(WORKER)), (SILENCE, Ticked()))
+    assert effects == []
+
+
+def test_a_client_that_never_sent_a_heartbeat_is_not_watched() -> None:
+    state, effects = run((0, Joined(CLIENT)), (5, Heard(CLIENT)), (1000, Ticked()))
+    assert effects == []
+    assert due(state) is None
+
+
+def test_a_client_that_sent_a_heartbeat_must_go_on() -> None:
+    state, effects = run((0, Joined(CLIENT)), (5, Heard(CLIENT, watch=True)), (5 + SILENCE, Ticked()))
+    assert [type(effect) for effect in effects] == [Kill, SessionEnded]
+    assert state.absences == {(Absentee.CLIENT, "ada"): 5 + SILENCE + GRACE}
+
+
+def test_any_call_of_a_watched_client_is_a_sign_of_life() -> None:
+    _, effects = run((0, Heard(CLIENT, watch=True)), (15, Heard(CLIENT)), (SILENCE, Ticked()))
+    assert effects == []
+
+
+def test_a_client_that_does_not_come_back_is_gone_after_the_grace_period() -> None:
+    state, effects = run((0, Joined(CLIENT)), (10, Left(1)), (10 + GRACE - 0.01, Ticked()))
+    assert effects == [SessionEnded(1)]
+    _, effects = run((10 + GRACE, Ticked()), state=state)
+    assert effects == [ClientGone("ada")]
+
+
+def test_a_client_that_comes_back_in_time_stays() -> None:
+    again = evolve(CLIENT, number=7)
+    _, effects = run((0, Joined(CLIENT)), (10, Left(1)), (39, Joined(again)), (100, Ticked()))
+    assert effects == [SessionEnded(1)]
+
+
+def test_a_client_at_the_door_when_its_time_is_over_is_not_gone() -> None:
+    events = [(0, Joined(CLIENT)), (10, Left(1)), (39.9, Admitted(Role.CLIENT, "ada", "i9")), (40.1, Ticked())]
+    _, effects = run(*events)
+    assert ClientGone("ada") not in effects
+
+
+def test_a_second_session_of_the_name_keeps_it_here() -> None:
+    operator = Session(5, Role.OPERATOR, "ada", "i5")
+    state, effects = run((0, Joined(CLIENT)), (0, Joined(operator)), (1, Left(1)), (100, Ticked()))
+    assert effects == [SessionEnded(1)]
+    assert state.client_is_here("ada")
+
+
+def test_a_lost_worker_is_told_at_once() -> None:
+    _, effects = run((0, Joined(WORKER)), (3, Left(2)))
+    assert effects == [SessionEnded(2), WorkerLost("w1")]
+
+
+def test_a_worker_that_comes_back_under_its_instance_was_never_lost() -> None:
+    again = evolve(WORKER, number=9)
+    events = [(0, Joined(WORKER)), (3, Admitted(Role.WORKER, "w1", "i2")), (3, Left(2)), (3.1, Joined(again))]
+    state, effects = run(*events)
+    assert effects == [SessionEnded(2)]
+    assert list(state.sessions) == [9]
+
+
+def test_an_admitted_worker_that_never_joins_is_lost() -> None:
+    events = [(0, Joined(WORKER)), (3, Admitted(Role.WORKER, "w1", "i2")), (3, Left(2)), (3 + ADMISSION, Ticked())]
+    _, effects = run(*events)
+    assert effects[-1] == WorkerLost("w1")
+
+
+def test_another_instance_under_a_live_name_is_a_rival() -> None:
+    state, _ = run((0, Joined(CLIENT)))
+    assert rival(state, Role.CLIENT, "ada", "other")
+    assert not rival(state, Role.CLIENT, "ada", "i1")
+    assert not rival(state, Role.WORKER, "ada", "other")
+
+
+def test_two_that_ask_for_one_name_at_once_are_rivals() -> None:
+    state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")))
+    assert rival(state, Role.CLIENT, "ada", "i2")
+
+
+def test_a_name_whose_holder_never_joined_is_free_again() -> None:
+    state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")), (ADMISSION, Ticked()))
+    assert not rival(state, Role.CLIENT, "ada", "i2")
+
+
+def test_sessions_of_the_same_instance_are_its_predecessors() -> None:
+    state, _ = run((0, Joined(CLIENT)))
+    assert predecessors(state, Role.CLIENT, "ada", "i1") == [1]
+    assert predecessors(state, Role.CLIENT, "ada", "i2") == []
+
+
+def test_a_session_whose_first_call_comes_before_the_routers_word_has_its_instance() -> None:
+    state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")), (0.1, Heard(evolve(CLIENT, instance=""))))
+    assert state.sessions[1].instance == "i1"
+
+
+def test_an_ended_session_that_wakes_up_does_not_count() -> None:
+    state, _ = run((0, Joined(WORKER)), (SILENCE, Ticked()), (60, Heard(WORKER)), (60, Joined(WORKER)))
+    assert not state.worker_is_here("w1")
+
+
+def test_an_ended_session_is_forgotten_when_the_router_says_that_it_ended() -> None:
+    state, _ = run((0, Joined(WORKER)), (SILENCE, Ticked()), (60, Left(2)))
+    assert state.ended == frozenset()
+
+
+def test_a_rejoined_control_asks_every_worker_for_its_hello() -> None:
+    state, _ = run((0, Joined(WORKER)), (1, Welcomed(2)))
+    assert state.sessions[2].welcomed
+    state, _ = run((50, Listed([WORKER])), state=state)
+    assert not state.sessions[2].welcomed
+    assert state.sessions[2].due == 50 + SILENCE
+
+
+def test_a_rejoined_control_goes_on_watching_whom_it_watched() -> None:
+    state, _ = run((0, Heard(CLIENT, watch=True)), (500, Listed([CLIENT])))
+    assert state.sessions[1].due == 500 + SILENCE
+
+
+def test_clients_that_left_while_control_was_away_have_the_grace_period_from_its_return() -> None:
+    state, _ = run((0, Joined(CLIENT)), (500, Listed([])))
+    assert state.absences == {(Absentee.CLIENT, "ada"): 500 + GRACE}
+
+
+def test_the_grace_period_begins_anew_when_control_comes_back() -> None:
+    state, _ = run((0, ClientMissing("ada")), (0, DeviceMissing("A")), (500, Listed([])))
+    assert set(state.absences.values()) == {500 + GRACE}
+
+
+def test_a_holder_of_reservations_that_is_here_is_watched() -> None:
+    state, _ = run((0, Joined(CLIENT)), (5, ClientMissing("ada")))
+    assert state.sessions[1].due == 5 + SILENCE
+    assert state.absences == {}
+
+
+def test_a_board_that_does_not_come_back_is_gone_after_the_grace_period() -> None:
+    _, effects = run((0, DeviceMissing("A")), (10, DeviceMissing("A")), (GRACE, Ticked()))
+    assert effects == [DeviceGone("A")]
+
+
+def test_a_board_that_comes_back_in_time_stays() -> None:
+    _, effects = run((0, DeviceMissing("A")), (10, DeviceFound("A")), (GRACE, Ticked()))
+    assert effects == []
+
+
+def test_sessions_of_control_itself_are_not_judged() -> None:
+    state, effects = run((0, Joined(Session(3, Role.CONTROL, "control"))), (1000, Ticked()))
+    assert state.sessions == {}
+    assert effects == []
+
+
+_NUMBERS = st.integers(1, 4)
+_NAMES = st.sampled_from(["a", "b"])
+_ROLES = st.sampled_from([Role.CLIENT, Role.WORKER, Role.OPERATOR, Role.CONTROL])
+_SESSIONS = st.builds(Session, _NUMBERS, _ROLES, _NAMES, st.sampled_from(["", "i", "j"]))
+_EVENTS = st.one_of(
+    st.builds(Admitted, _ROLES, _NAMES, st.sampled_from(["i", "j"])),
+    st.builds(Joined, _SESSIONS),
+    st.builds(Left, _NUMBERS),
+    st.builds(Heard, _SESSIONS, st.booleans()),
+    st.builds(Welcomed, _NUMBERS),
+    st.builds(Listed, st.lists(_SESSIONS, max_size=4)),
+    st.builds(ClientMissing, _NAMES),
+    st.builds(DeviceMissing, _NAMES),
+    st.builds(DeviceFound, _NAMES),
+    st.just(Ticked()),
+)
+
+
+@given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=30))
+def test_any_events_keep_the_bounds(history: list[tuple[Event, float]]) -> None:
+    state, now = Presence(GRACE), 0.0
+    for event, pause in history:
+        now += pause
+        state, _ = step(state, event, now)
+        if isinstance(event, Ticked):
+            # Whatever was due is dealt with: the timer never spins.
+            next_due = due(state)
+            assert next_due is None or next_due > now
+        assert not state.ended & set(state.sessions)
+        assert all(until <= now + max(GRACE, ADMISSION) for until in state.absences.values())
+        assert all(session.due is None or session.due <= now + SILENCE for session in state.sessions.values())
+
+
+@given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=30))
+def test_after_long_silence_nobody_watched_is_left(history: list[tuple[Event, float]]) -> None:
+    state, now = Presence(GRACE), 0.0
+    for event, pause in history:
+        now += pause
+        state, _ = step(state, event, now)
+    for _ in range(4):
+        now += SILENCE + GRACE + ADMISSION
+        state, _ = step(state, Ticked(), now)
+    assert due(state) is None
+    assert not any(session.role is Role.WORKER for session in state.sessions.values())
