@@ -1,0 +1,107 @@
+/* The port: what the core asks of a board's hardware. Times are those of the virtual hardware, see board_duration. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "hash.h"
+
+/* A bitstream has its preamble near its start (iCE40 TN1248; a comment may come first). */
+static bool has_preamble(const uint8_t *bitstream, size_t n)
+{
+    static const uint8_t preamble[] = {0x7e, 0xaa, 0x99, 0x7e};
+    enum { WITHIN = 1024 };
+    return memmem(bitstream, n < WITHIN ? n : WITHIN, preamble, sizeof preamble) != NULL;
+}
+
+uint64_t port_now_us(struct port *b)
+{
+    return clock_us() - b->booted_us;
+}
+
+void port_load_start(struct port *b, const uint8_t *bitstream, size_t n)
+{
+    b->fpga.bitstream = bitstream;
+    b->fpga.length = n;
+    b->fpga.hz = -1; /* not yet known */
+    b->fpga.takes_it = !b->faults.cdone && has_preamble(bitstream, n);
+    b->fpga.load_end_us = clock_us() + board_duration(b, LOAD_US);
+    b->fpga.counting = false;
+}
+
+enum load_state port_load_state(struct port *b)
+{
+    if (clock_us() < b->fpga.load_end_us)
+        return LOAD_BUSY;
+    if (!b->fpga.takes_it)
+        return LOAD_FAILED;
+    if (b->fpga.hz < 0)
+        b->fpga.hz = model_frequency(b->bench->model, b->fpga.bitstream, b->fpga.length);
+    return LOAD_DONE;
+}
+
+/* The gate is the virtual hardware's and exact; its length is true in real time, but for --speed. */
+void port_count_start(struct port *b, uint32_t window_us)
+{
+    b->fpga.window_us = window_us;
+    b->fpga.count_end_us = clock_us() + (uint64_t)((double)window_us * b->bench->scale);
+    b->fpga.counting = true;
+}
+
+bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
+{
+    struct fpga *fpga = &b->fpga;
+    if (!fpga->counting || b->faults.stuck || clock_us() < fpga->count_end_us)
+        return false;
+    fpga->counting = false;
+    fpga->windows++;
+    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows};
+    *pulses = model_pulses(b->bench->model, fpga->hz, &window);
+    *window_us = fpga->window_us;
+    return true;
+}
+
+void port_stop(struct port *b)
+{
+    b->fpga.counting = false;
+    b->fpga.load_end_us = 0;
+}
+
+/* 25 to 35 degrees, by board, and a slow change that shows it is alive. */
+int16_t port_temperature(struct port *b)
+{
+    uint64_t board_part = hash_text(1, b->serial) % 1000;
+    uint64_t minute = port_now_us(b) / 60000000;
+    return (int16_t)(2500 + board_part + hash_mix(board_part + minute) % 50);
+}
+
+const char *port_serial(struct port *b)
+{
+    return b->serial;
+}
+
+size_t port_tx(struct port *b, const uint8_t *bytes, size_t n)
+{
+    uint8_t garbled[CORE_TX_SIZE];
+    if (b->faults.silent || b->place != BOARD_APPLICATION)
+        return n;
+    bool spoil = b->faults.garbled > 0 && (b->writes + 1) % b->faults.garbled == 0;
+    if (spoil) {
+        uint64_t where = hash_mix(b->writes);
+        memcpy(garbled, bytes, n);
+        garbled[where % n] ^= (uint8_t)(1u << (where >> 32) % 8);
+        bytes = garbled;
+    }
+    ssize_t sent = write(b->fd, bytes, n);
+    if (sent <= 0)
+        return 0;
+    b->writes++;
+    return (size_t)sent;
+}
+
+void port_reboot(struct port *b, bool to_loader)
+{
+    b->to_loader = to_loader;
+    b->place = BOARD_LEAVING;
+    b->at_us = clock_us() + LEAVE_US;
+}

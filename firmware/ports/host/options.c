@@ -1,0 +1,92 @@
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "version.h"
+
+static const char usage[] =
+    "icefarm-boards: virtual boards, for icefarm's worker\n"
+    "  --boards N           how many (1 to 4000; default 1)\n"
+    "  --seed TEXT          what their serials are made from (default: icefarm)\n"
+    "  --directory DIR      where their boot drives appear (default: .)\n"
+    "  --speed S            real, instant, or a factor: that many times as fast as real (default: real)\n"
+    "  --buffers N          bitstream buffers of each (1 to 8; default 2)\n"
+    "  --blank              start with nothing in flash, that is in the boot loader\n"
+    "  --circuits FILE      known circuits: CRC32 LENGTH HERTZ NAME, one a line\n"
+    "  --offset-ppm N       greatest offset of a board's frequency (default 0)\n"
+    "  --noise N            standard deviation of each measurement, ppm (default 0)\n"
+    "  --model FILE.so      another model of the FPGA: see fpga_model.h\n"
+    "  --image APP          write that application's UF2 image to stdout, and end\n"
+    "  --image-version TEXT the version that this image states (default: the firmware's)\n"
+    "  --version            write the firmware's version, and end\n"
+    "Commands are read from stdin, one a line; when it closes, the boards end.\n";
+
+static _Noreturn void refuse(const char *option, const char *value)
+{
+    fprintf(stderr, "icefarm-boards: %s can't be %s\n%s", option, value, usage);
+    exit(2);
+}
+
+static double number(const char *option, const char *value, double least, double most)
+{
+    char *end;
+    double parsed = strtod(value, &end);
+    if (end == value || *end != '\0' || !(parsed >= least && parsed <= most))
+        refuse(option, value);
+    return parsed;
+}
+
+static double scale(const char *value)
+{
+    if (strcmp(value, "real") == 0)
+        return 1;
+    if (strcmp(value, "instant") == 0)
+        return 0;
+    return 1 / number("--speed", value, 0.001, 1e6);
+}
+
+static void take(struct options *options, int option, const char *value)
+{
+    switch (option) {
+    case 'n': options->boards = (uint32_t)number("--boards", value, 1, 4000); break;
+    case 's': options->seed = value; break;
+    case 'd': options->bench.directory = value; break;
+    case 'x': options->bench.scale = scale(value); break;
+    case 'b': options->bench.buffers = (uint8_t)number("--buffers", value, 1, BUFFERS_MAX); break;
+    case 'k': options->blank = true; break;
+    case 'c': options->model.circuits = value; break;
+    case 'o': options->model.offset_ppm = number("--offset-ppm", value, 0, 1e5); break;
+    case 'r': options->model.noise_ppm = number("--noise", value, 0, 1e5); break;
+    case 'm': options->model.plugin = value; break;
+    case 'i': options->image = value; break;
+    case 'w': options->version = value; break;
+    case 'v': puts(FIRMWARE_VERSION); exit(0);
+    case 'h': fputs(usage, stdout); exit(0);
+    default: fputs(usage, stderr); exit(2);
+    }
+}
+
+struct options options_parse(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"boards", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 's'},
+        {"directory", required_argument, NULL, 'd'},  {"speed", required_argument, NULL, 'x'},
+        {"buffers", required_argument, NULL, 'b'},    {"blank", no_argument, NULL, 'k'},
+        {"circuits", required_argument, NULL, 'c'},   {"offset-ppm", required_argument, NULL, 'o'},
+        {"noise", required_argument, NULL, 'r'},      {"model", required_argument, NULL, 'm'},
+        {"image", required_argument, NULL, 'i'},      {"image-version", required_argument, NULL, 'w'},
+        {"version", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    struct options options = {.boards = 1, .seed = "icefarm", .version = FIRMWARE_VERSION};
+    options.bench = (struct bench){.scale = 1, .buffers = 2, .directory = ".", .epoll = -1};
+    int option;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
+        take(&options, option, optarg);
+    if (optind < argc)
+        refuse("an argument", argv[optind]);
+    return options;
+}

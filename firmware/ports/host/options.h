@@ -1,0 +1,20 @@
+/* The command line of icefarm-boards. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "board.h"
+
+struct options {
+    uint32_t boards;
+    const char *seed;
+    bool blank;
+    const char *image; /* application whose UF2 is written to stdout, or NULL */
+    const char *version; /* in that UF2 */
+    struct bench bench;
+    struct model_options model;
+};
+
+/* Ends the process with a message when the arguments are wrong. */
+struct options options_parse(int argc, char **argv);
+
+#endif
