@@ -102,7 +102,7 @@ def _carry_out(design: _Design, statement: str) -> None:
     command = words[0]
     if command == "device":
         _take_device(design, words)
-    elif not design.device:
+    elif not design.device and command not in ("warmboot", "sym"):
         raise _Wrong(f'".{command}" stands before ".device 5k"; give a whole .asc')
     elif command.endswith("_tile"):
         _take_tile(design, words, rows)
@@ -157,9 +157,7 @@ def _take_tile(design: _Design, words: Sequence[str], rows: Sequence[str]) -> No
     ones = bits.count("1")
     digits = ones + bits.count("0")
     if len(rows) != TILE_ROWS or {*map(len, rows)} != {place.width} or digits != TILE_ROWS * place.width:
-        raise _Wrong(
-            f'".{" ".join(words)}" has not {TILE_ROWS} rows of {place.width} digits 0 and 1; is the file whole?'
-        )
+        raise _Wrong(f'".{" ".join(words)}" needs {TILE_ROWS} rows of {place.width} digits 0 and 1; is the file whole?')
     if ones > 0:
         column = design.columns[place.bank][place.column]
         column[place.row : place.row + TILE_ROWS] = arranged(place, rows)
@@ -178,9 +176,7 @@ def _take_ram(design: _Design, words: Sequence[str], rows: Sequence[str]) -> Non
     except ValueError:
         lines = []
     if len(lines) != TILE_ROWS or {*map(len, lines)} != {_RAM_BITS // 8}:
-        raise _Wrong(
-            f'".{" ".join(words)}" has not {TILE_ROWS} lines of {_RAM_BITS // 4} hex digits; is the file whole?'
-        )
+        raise _Wrong(f'".{" ".join(words)}" needs {TILE_ROWS} lines of {_RAM_BITS // 4} hex digits; is the file whole?')
     # A line is 16 words, the first one last; a word is a row of the bank, two bytes for each block RAM.
     bank, stride = design.bram[place.bank], BRAM_WIDTHS[place.bank] // 8
     at = _RAM_COLUMN_BYTES * ((y - 21 if place.upside_down else y - 1) // 2)

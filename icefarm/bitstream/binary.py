@@ -41,7 +41,7 @@ _REBUILD = "copy the file again, or build it again"
 
 def refusal(name: str | None, reason: str) -> InvalidBitstream:
     """Return the error for a bitstream that is refused: ``reason`` says what is wrong with "it", and what to do."""
-    label = name if name is not None else "the bitstream"
+    label = name if name is not None else "what was given"
     return InvalidBitstream(f"{label} is no bitstream for an iCE40UP5K: {reason}", file=name, reason=reason)
 
 

@@ -9,14 +9,12 @@ from pathlib import Path
 from attrs import field, frozen
 
 from icefarm.bitstream.asc import ASC_LIMIT, looks_like_asc, normal_form_of_asc
-from icefarm.bitstream.binary import COMMENT_LIMIT, normal_form, refusal
-from icefarm.bitstream.up5k import LENGTH
+from icefarm.bitstream.binary import normal_form, refusal
 from icefarm.errors import InvalidBitstream
 
 __all__ = ["Bitstream", "from_bytes", "from_file"]
 
-#: Longest file that is read, by suffix, in bytes.
-_FILE_LIMITS = {".bin": LENGTH + COMMENT_LIMIT, ".asc": ASC_LIMIT}
+_SUFFIXES = (".bin", ".asc")
 
 
 @frozen
@@ -53,9 +51,9 @@ def from_file(path: str | os.PathLike[str]) -> Bitstream:
     """
     name = os.fspath(path)
     suffix = Path(name).suffix.lower()
-    if suffix not in _FILE_LIMITS:
+    if suffix not in _SUFFIXES:
         raise refusal(name, "its name ends in neither .bin nor .asc; give one of these")
-    data = _content(name, _FILE_LIMITS[suffix])
+    data = _content(name)
     if suffix == ".asc" and not looks_like_asc(data):
         raise refusal(name, "it has no text of Project IceStorm in it; give an .asc of nextpnr-ice40 or iceunpack")
     if suffix == ".bin" and looks_like_asc(data):
@@ -63,18 +61,18 @@ def from_file(path: str | os.PathLike[str]) -> Bitstream:
     return from_bytes(data, name)
 
 
-def _content(name: str, limit: int) -> bytes:
+def _content(name: str) -> bytes:
     path = Path(name)
     try:
         if not path.is_file():
             raise _unreadable(name, "there is no such file" if not path.exists() else "it is not a regular file")
         size = path.stat().st_size
-        if size > limit:
+        if size > ASC_LIMIT:
             raise refusal(
-                name, f"it is too long, {size:,} bytes where at most {limit:,} make sense; is it the right file?"
+                name, f"it is too long, {size:,} bytes where at most {ASC_LIMIT:,} make sense; is it the right file?"
             )
         with path.open("rb") as file:
-            return file.read(limit + 1)
+            return file.read(ASC_LIMIT + 1)
     except OSError as error:
         raise _unreadable(name, error.strerror or str(error)) from None
     except ValueError as error:  # A zero byte in the name.
