@@ -1,0 +1,302 @@
+"""The memory of control without a database: an in-memory twin of `icefarm.control.postgres_store.PostgresStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from uuid import uuid4
+
+from attrs import Factory, define, evolve
+
+from icefarm.clock import Clock
+from icefarm.contract import (
+    DeviceRecord,
+    DeviceReport,
+    DeviceStatus,
+    ReservationRecord,
+    Role,
+    WorkerHello,
+    WorkerRecord,
+)
+from icefarm.control.policy import ReservationRequest, choose, free
+from icefarm.control.refusal import (
+    cannot_delete,
+    contested,
+    not_yours,
+    token_exists,
+    unknown_devices,
+    unknown_token,
+    unknown_worker,
+)
+from icefarm.control.status import current_status, undeletable
+from icefarm.control.store import TokenRecord
+
+__all__ = ["MemoryStore"]
+
+
+@define
+class _Board:
+    worker: str
+    report: DeviceReport
+    changed_at: float
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+def _without_counters(report: DeviceReport) -> DeviceReport:
+    """What counts as a change of the board."""
+    return evolve(report, evaluations=0, failures=0, retries=0, kind=None, reservation=None)
+
+
+@define
+class MemoryStore:
+    """Implements `icefarm.control.store.Store`; its clock is ``clock``, such as a `twisted.internet.task.Clock`."""
+
+    clock: Clock
+    new_id: Callable[[], str] = _new_id
+    _workers: dict[str, WorkerRecord] = Factory(dict)
+    _boards: dict[str, _Board] = Factory(dict)
+    _reservations: dict[str, ReservationRecord] = Factory(dict)
+    #: The active reservation of each board that has one.
+    _holds: dict[str, str] = Factory(dict)
+    _tokens: dict[str, tuple[str, TokenRecord]] = Factory(dict)
+
+    # ------------------------------------------------------------------------------------- workers and boards
+
+    async def hello(self, hello: WorkerHello) -> list[str]:
+        before = self._workers.get(hello.name)
+        self._workers[hello.name] = WorkerRecord(
+            name=hello.name,
+            status="online",
+            draining=before is not None and before.draining,
+            host=hello.host,
+            version=hello.version,
+            kinds=[kind.name for kind in hello.kinds],
+            devices=0,
+            last_seen=self.clock.seconds(),
+        )
+        reports = {report.serial: report for report in hello.devices}
+        refused = sorted(serial for serial in reports if self._held_by_another(serial, hello.name) is not None)
+        for serial in sorted(reports.keys() - set(refused)):
+            self._take(hello.name, reports[serial])
+        named = {serial for serial, board in self._boards.items() if board.worker == hello.name}
+        self._set_offline(named - reports.keys(), "its worker no longer has it")
+        return refused
+
+    async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
+        if worker not in self._workers:
+            raise unknown_worker(worker)
+        other = self._held_by_another(report.serial, worker)
+        if other is not None:
+            raise contested(report.serial, other)
+        self._take(worker, report)
+        return self._device(report.serial)
+
+    async def worker_seen(self, worker: str) -> None:
+        if worker in self._workers:
+            self._workers[worker] = evolve(self._workers[worker], last_seen=self.clock.seconds())
+
+    async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
+        if worker not in self._workers:
+            return []
+        self._workers[worker] = evolve(self._workers[worker], status="offline")
+        changed = self._set_offline({serial for serial, b in self._boards.items() if b.worker == worker}, reason)
+        return [self._device(serial) for serial in changed]
+
+    async def set_draining(self, worker: str, draining: bool) -> WorkerRecord:
+        if worker not in self._workers:
+            raise unknown_worker(worker)
+        self._workers[worker] = evolve(self._workers[worker], draining=draining)
+        return self._worker(worker)
+
+    async def workers(self) -> list[WorkerRecord]:
+        return self._all_workers()
+
+    async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+        if serials is None:
+            return self._all_devices()
+        self._check_known(serials)
+        return [self._device(serial) for serial in serials]
+
+    async def delete_devices(self, serials: Sequence[str]) -> list[str]:
+        self._check_known(serials)
+        wanted = list(dict.fromkeys(serials))
+        refused = [device for device in map(self._device, wanted) if undeletable(device) is not None]
+        if refused:
+            raise cannot_delete(refused)
+        for serial in wanted:
+            del self._boards[serial]
+        return wanted
+
+    def _held_by_another(self, serial: str, worker: str) -> str | None:
+        board = self._boards.get(serial)
+        if board is None or board.worker == worker or board.report.status is DeviceStatus.OFFLINE:
+            return None
+        return board.worker if self._workers[board.worker].status == "online" else None
+
+    def _take(self, worker: str, report: DeviceReport) -> None:
+        before = self._boards.get(report.serial)
+        same = (
+            before is not None
+            and before.worker == worker
+            and _without_counters(before.report) == _without_counters(report)
+        )
+        changed_at = before.changed_at if before is not None and same else self.clock.seconds()
+        self._boards[report.serial] = _Board(worker, report, changed_at)
+        if report.serial in self._holds:
+            held = self._holds[report.serial]
+            self._reservations[held] = evolve(self._reservations[held], worker=worker)
+
+    def _set_offline(self, serials: Iterable[str], reason: str) -> list[str]:
+        changed = [
+            serial for serial in sorted(serials) if self._boards[serial].report.status is not DeviceStatus.OFFLINE
+        ]
+        for serial in changed:
+            board = self._boards[serial]
+            board.report = evolve(board.report, status=DeviceStatus.OFFLINE, reason=reason)
+            board.changed_at = self.clock.seconds()
+        return changed
+
+    def _worker(self, name: str) -> WorkerRecord:
+        return evolve(self._workers[name], devices=sum(board.worker == name for board in self._boards.values()))
+
+    def _all_workers(self) -> list[WorkerRecord]:
+        return [self._worker(name) for name in sorted(self._workers)]
+
+    def _device(self, serial: str) -> DeviceRecord:
+        board, held = self._boards[serial], self._holds.get(serial)
+        report, reservation = board.report, None if held is None else self._reservations[held]
+        return DeviceRecord(
+            serial=serial,
+            worker=board.worker,
+            status=current_status(report.status, reserved=reservation is not None),
+            reason=report.reason,
+            client=None if reservation is None else reservation.client,
+            reservation=held,
+            kind=None if reservation is None else reservation.kind,
+            firmware=report.firmware,
+            firmware_version=report.firmware_version,
+            usb_path=report.usb_path,
+            evaluations=report.evaluations,
+            failures=report.failures,
+            retries=report.retries,
+            expires_at=None if reservation is None else reservation.expires_at,
+            changed_at=board.changed_at,
+        )
+
+    def _all_devices(self) -> list[DeviceRecord]:
+        return [self._device(serial) for serial in sorted(self._boards)]
+
+    def _check_known(self, serials: Iterable[str]) -> None:
+        missing = [serial for serial in serials if serial not in self._boards]
+        if missing:
+            raise unknown_devices(missing)
+
+    # ---------------------------------------------------------------------------------------------- reservations
+
+    async def available(self, kind: str | None = None) -> list[str]:
+        return free(self._all_devices(), self._all_workers(), kind)
+
+    async def reserve(self, client: str, request: ReservationRequest, seconds: float) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        made = []
+        for serial in choose(self._all_devices(), self._all_workers(), request, now):
+            reservation = ReservationRecord(
+                id=self.new_id(),
+                serial=serial,
+                worker=self._boards[serial].worker,
+                client=client,
+                kind=request.kind,
+                options=request.options,
+                created_at=now,
+                expires_at=now + seconds,
+            )
+            self._reservations[reservation.id] = reservation
+            self._holds[serial] = reservation.id
+            self._boards[serial].changed_at = now
+            made.append(reservation)
+        return made
+
+    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+        own = {reservation.serial: reservation for reservation in self._active(client=client)}
+        if serials is not None:
+            foreign = [serial for serial in serials if serial not in own]
+            if foreign:
+                raise not_yours(foreign)
+        until = self.clock.seconds() + seconds
+        extended = []
+        for serial in sorted(own if serials is None else set(serials)):
+            longer = evolve(own[serial], expires_at=max(own[serial].expires_at, until))
+            self._reservations[longer.id] = longer
+            extended.append(longer)
+        return extended
+
+    async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
+        if serials is None:
+            if client is None:
+                raise ValueError("whose reservations, or which boards?")
+            return self._end([reservation.id for reservation in self._active(client=client)], reason)
+        self._check_known(serials)
+        held = {serial: self._reservations[self._holds[serial]] for serial in serials if serial in self._holds}
+        foreign = [serial for serial, reservation in held.items() if client not in (None, reservation.client)]
+        if foreign:
+            raise not_yours(foreign)
+        return self._end([reservation.id for reservation in held.values()], reason)
+
+    async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+        return self._end(ids, reason)
+
+    async def end_expired(self) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        return self._end([one.id for one in self._active() if one.expires_at <= now], "expired")
+
+    async def next_expiry(self) -> float | None:
+        ends = [reservation.expires_at for reservation in self._active()]
+        return max(0.0, min(ends) - self.clock.seconds()) if ends else None
+
+    async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
+        return self._active(client=client, worker=worker)
+
+    async def reservation(self, id: str) -> ReservationRecord | None:
+        return self._reservations.get(id)
+
+    async def clients_with_reservations(self) -> list[str]:
+        return sorted({reservation.client for reservation in self._active()})
+
+    async def now(self) -> float:
+        return self.clock.seconds()
+
+    def _active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
+        active = [self._reservations[self._holds[serial]] for serial in sorted(self._holds)]
+        return [one for one in active if client in (None, one.client) and worker in (None, one.worker)]
+
+    def _end(self, ids: Collection[str], reason: str) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        ended = []
+        for serial, id in sorted(self._holds.items()):
+            if id in ids:
+                del self._holds[serial]
+                self._boards[serial].changed_at = now
+                self._reservations[id] = evolve(self._reservations[id], ended_at=now, end_reason=reason)
+                ended.append(self._reservations[id])
+        return ended
+
+    # ----------------------------------------------------------------------------------------------------- tokens
+
+    async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
+        if name in self._tokens:
+            raise token_exists(name)
+        self._tokens[name] = (hash, TokenRecord(name, role, self.clock.seconds()))
+        return self._tokens[name][1]
+
+    async def token_by_hash(self, hash: str) -> TokenRecord | None:
+        return next((token for kept, token in self._tokens.values() if kept == hash), None)
+
+    async def list_tokens(self) -> list[TokenRecord]:
+        return [self._tokens[name][1] for name in sorted(self._tokens)]
+
+    async def revoke_token(self, name: str) -> None:
+        if name not in self._tokens:
+            raise unknown_token(name)
+        del self._tokens[name]
