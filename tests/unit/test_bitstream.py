@@ -287,6 +287,7 @@ def test_warm_boot_can_be_turned_off() -> None:
         (".device 5k", ".device 5k\n.", "no statement"),
         (".device 5k", ".device 5k\n.ram_data 3 4", "no block RAM there"),
         (".device 5k", ".device 5k\n.ram_data 6 1", "needs 16 lines of 64 hex digits"),
+        (".device 5k", ".device 5k\n." + "x" * 9999 + "_tile 1 2", "is too long for a statement"),
         (".comment", "comment", "first line is no statement"),
     ],
 )
@@ -295,6 +296,7 @@ def test_a_mistake_in_an_asc_is_named(old: str, new: str, words: str) -> None:
     with pytest.raises(InvalidBitstream) as caught:
         pack_asc(ASC.replace(old, new, 1), "mine.asc")
     assert words in caught.value.message
+    assert len(caught.value.message) < 250
     assert caught.value.message.startswith("mine.asc is no bitstream for an iCE40UP5K: ")
 
 
