@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  UF2 files: firmware images as blocks of 512 bytes, as the boot drive of an RP2350 takes them.
+"""Pure: no I/O, no clock.  UF2 files: firmware images as the boot drive of an RP2350 takes them.
 
 Sources: UF2 specification (github.com/microsoft/uf2); RP2350 datasheet, section 5.5, for the family and for the payload
 size of 256 bytes.
@@ -19,6 +19,8 @@ PAYLOAD_SIZE = 256
 FAMILY_RP2350_ARM_S = 0xE48BFF59
 #: Where the RP2350 shows its flash.
 FLASH_ADDRESS = 0x1000_0000
+#: Its window for the flash, of both chip selects: no image is greater.
+_FLASH_SPAN = 32 * 1024 * 1024
 
 _MAGIC_0, _MAGIC_1, _MAGIC_END = 0x0A324655, 0x9E5D5157, 0x0AB16F30
 _FLAG_NOT_MAIN_FLASH = 0x0000_0001
@@ -32,7 +34,7 @@ class BadImage(ValueError):
 
 @frozen
 class Image:
-    """A checked image: the lowest address, the bytes from there on (gaps are 0xFF, as erased flash), and the file itself."""
+    """A checked image: its lowest address, the bytes from there on (0xFF in gaps, as erased flash), and the file."""
 
     address: int
     content: bytes
@@ -100,10 +102,6 @@ def parse(file: bytes, family: int = FAMILY_RP2350_ARM_S) -> Image:
     for address, payload in by_address.items():
         content[address - lowest : address - lowest + PAYLOAD_SIZE] = payload
     return Image(lowest, bytes(content), file)
-
-
-#: The RP2350's window for its flash is 32 MiB for both chip selects: no image is greater.
-_FLASH_SPAN = 32 * 1024 * 1024
 
 
 def _parse_block(block: bytes, at: int, family: int) -> _Block:
