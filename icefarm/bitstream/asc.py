@@ -102,7 +102,7 @@ def _carry_out(design: _Design, statement: str) -> None:
     words = head[:_HEAD_LIMIT].split() or [""]
     if len(head) > _HEAD_LIMIT and words[0] != "sym":
         raise _Wrong(f'".{head[:20]}..." is too long for a statement')
-    rows = rest.split()
+    rows = rest.replace("\r\n", "\n").rstrip().split("\n") if rest else []
     command = words[0]
     if command == "device":
         _take_device(design, words)
@@ -116,7 +116,7 @@ def _carry_out(design: _Design, statement: str) -> None:
         return
     else:
         _take_setting(design, words)
-    if rows:
+    if any(rows):
         raise _Wrong(f'".{head.strip()}" has lines of data that do not belong there')
 
 

@@ -274,6 +274,7 @@ def test_warm_boot_can_be_turned_off() -> None:
         (".device 5k", ".device 5k\n.device 5k", 'more than one ".device"'),
         (".logic_tile 3 4\n", ".logic_tile 3 4\n" + "0" * 54 + "\n", "needs 16 rows"),
         (".logic_tile 3 4\n", ".logic_tile 3 4\n2", "needs 16 rows of 54 digits"),
+        (".logic_tile 3 4\n", ".logic_tile 3 4\n\n", "needs 16 rows of 54 digits"),
         (".logic_tile 3 4\n", ".io_tile 3 4\n", "no such tile there"),
         (".logic_tile 3 4\n", ".logic_tile 3 44\n", "no such tile there"),
         (".logic_tile 3 4\n", ".logic_tile 3 -4\n", "needs 2 numbers"),
@@ -298,6 +299,17 @@ def test_a_mistake_in_an_asc_is_named(old: str, new: str, words: str) -> None:
     assert words in caught.value.message
     assert len(caught.value.message) < 250
     assert caught.value.message.startswith("mine.asc is no bitstream for an iCE40UP5K: ")
+
+
+@pytest.mark.parametrize("gap", [" ", "\r", "\t", ""])
+def test_two_rows_in_one_line_are_refused(gap: str) -> None:
+    start = ASC.index(".logic_tile 3 4\n") + len(".logic_tile 3 4\n")
+    with pytest.raises(InvalidBitstream, match="needs 16 rows"):
+        pack_asc(ASC[: start + 54] + gap + ASC[start + 55 :])
+
+
+def test_blank_lines_behind_the_last_statement_are_harmless() -> None:
+    assert pack_asc(ASC + "\n\n") == pack_asc(ASC.rstrip()) == pack_asc(ASC)
 
 
 def test_hex_digits_with_gaps_are_refused() -> None:
