@@ -39,6 +39,11 @@ def _excerpt(value: object) -> str:
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 
+def _excerpt_of(names: list[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
 def _strict_int(value: object, _: type) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong(f"must be a whole number, not {_excerpt(value)}")
@@ -173,9 +178,7 @@ def _make_converter() -> Converter:
     for primitive, check in _PRIMITIVES.items():
         converter.register_structure_hook(primitive, check)
     converter.register_structure_hook_factory(attrs.has, lambda cls: _class_hook(converter, cls))
-    converter.register_structure_hook_func(
-        lambda annotation: isinstance(annotation, type) and issubclass(annotation, StrEnum), _enum_hook
-    )
+    converter.register_structure_hook(StrEnum, _enum_hook)
     for container, hook in ((list, _list_hook), (dict, _dict_hook)):
         converter.register_structure_hook_factory(_has_origin(container), partial(hook, converter))
     converter.register_structure_hook_factory(_is_union, lambda annotation: _union_hook(converter, annotation))
@@ -187,7 +190,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, ClassValidationError):
         return "; ".join(_field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
-        return "there is no " + ", ".join(repr(name) for name in sorted(error.extra_fields))
+        return "there is no " + _excerpt_of(sorted(map(repr, error.extra_fields)))
     if isinstance(error, KeyError):
         return "is missing"
     return str(error)

@@ -1,0 +1,147 @@
+"""What arrives from outside is checked, and refused in words that say what is wrong."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from attrs import Factory, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icefarm.arguments import CheckedFunction, from_wire, to_wire
+from icefarm.errors import InvalidArgument
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@frozen
+class Item:
+    name: str
+    colour: Colour = Colour.RED
+    weight: float | None = None
+    tags: list[str] = Factory(list)
+
+
+@frozen
+class Box:
+    items: list[Item]
+    by_name: dict[str, Item] = Factory(dict)
+
+
+async def reserve(
+    caller: object,
+    amount: int | None = None,
+    serials: list[str] | None = None,
+    options: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    wait: bool = False,
+    payload: bytes | Item = b"",
+) -> None:
+    """Something to check."""
+
+
+RESERVE = CheckedFunction.of(reserve, skip=1)
+
+
+def test_arguments_are_taken_by_place_and_by_name() -> None:
+    assert RESERVE.bind((2,), {"serials": ["a"], "timeout": 3}) == {"amount": 2, "serials": ["a"], "timeout": 3.0}
+
+
+def test_what_is_left_out_is_left_to_the_function() -> None:
+    assert RESERVE.bind((), {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {"amount": "2"}, "amount: must be a whole number, not '2'"),
+        ((), {"amount": 2.0}, "amount: must be a whole number"),
+        ((), {"amount": True}, "amount: must be a whole number, not True"),
+        ((), {"timeout": math.nan}, "timeout: must be a finite number"),
+        ((), {"timeout": math.inf}, "timeout: must be a finite number"),
+        ((), {"timeout": 10**400}, "timeout: must be a finite number"),
+        ((), {"timeout": "1"}, "timeout: must be a number"),
+        ((), {"serials": "abc"}, "serials: must be a list, not 'abc'"),
+        ((), {"serials": ["a", 1]}, r"serials: \[1\] must be text, not 1"),
+        ((), {"options": [1]}, "options: must be a mapping"),
+        ((), {"options": {1: 2}}, "options: must have text for keys, not 1"),
+        ((), {"wait": 1}, "wait: must be true or false, not 1"),
+        ((), {"payload": "text"}, "payload: must be bytes, not 'text', or must be a mapping"),
+        ((), {"nonsense": 1}, "unexpected keyword argument 'nonsense'.*it takes .amount, serials"),
+        ((1, [], {}, 1, True, b"", 7), {}, "too many positional arguments"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_its_name(args: Any, kwargs: Any, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        RESERVE.bind(args, kwargs)
+
+
+def test_a_huge_wrong_value_is_not_repeated_whole() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RESERVE.bind(("x" * 1_000_000,), {})
+    assert len(str(caught.value)) < 300
+
+
+def test_a_union_takes_the_member_that_fits() -> None:
+    bound = RESERVE.bind((), {"payload": {"name": "n", "colour": "blue"}})
+    assert bound == {"payload": Item("n", Colour.BLUE)}
+
+
+def test_a_parameter_without_annotation_is_a_fault_of_the_code() -> None:
+    def bare(a) -> None:  # type: ignore[no-untyped-def]
+        del a
+
+    with pytest.raises(TypeError, match="'a' has no annotation"):
+        CheckedFunction.of(bare)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (5, "Box: must be a mapping, not 5"),
+        ({}, "items is missing"),
+        ({"items": [{"name": "n", "colour": "green"}]}, "colour must be one of red, blue, not 'green'"),
+        ({"items": [], "x": 1}, "there is no 'x'"),
+        ({"items": [], "by_name": {"a": {}}}, "name is missing"),
+    ],
+)
+def test_a_wrong_record_is_refused_naming_the_field(value: Any, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        from_wire(value, Box)
+
+
+items = st.builds(
+    Item,
+    name=st.text(),
+    colour=st.sampled_from(Colour),
+    weight=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    tags=st.lists(st.text()),
+)
+
+
+@given(st.builds(Box, items=st.lists(items), by_name=st.dictionaries(st.text(), items)))
+def test_a_record_comes_back_from_the_wire_as_it_was(box: Box) -> None:
+    assert from_wire(to_wire(box), Box) == box
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+)
+
+
+@given(anything)
+def test_whatever_arrives_is_a_record_or_a_named_error(value: Any) -> None:
+    try:
+        box = from_wire(value, Box)
+    except InvalidArgument as error:
+        message = str(error)
+    else:
+        message = "Box: " if isinstance(box, Box) else "something else came out"
+    assert message.startswith("Box: ")
