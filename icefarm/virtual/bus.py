@@ -149,7 +149,9 @@ class VirtualBus:
 
         ``silent`` (reads, never answers), ``garbled`` (a wrong bit in every ``value``-th write to the host), ``slow``
         (``value`` times as slow as real hardware, but for windows), ``cdone`` (loading fails), ``stuck`` (windows never
-        end), ``fails_to_boot`` (no application starts).  Raises InvalidArgument, or BoardsFailed if the process has ended.
+        end), ``fails_to_boot`` (no application starts).
+
+        Raises InvalidArgument, or BoardsFailed if the process has ended.
         """
         number = "" if value is None or not on else f"{value:g}"
         await self._command("fault", serial, name, "on" if on else "off", number)

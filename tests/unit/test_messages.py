@@ -1,0 +1,108 @@
+"""What requests and replies of the board protocol say."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from frame_vectors import vector
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icefarm.worker import messages, pulse_count
+from icefarm.worker.frame import Frame, FrameReader, FrameType
+from icefarm.worker.messages import Encoding, MalformedReply
+
+
+def decoded(name: str) -> messages.Reply:
+    (frame,) = FrameReader().feed(vector(name))
+    assert isinstance(frame, Frame)
+    return messages.decode(frame)
+
+
+def test_requests_are_written_as_the_vectors_say() -> None:
+    assert messages.hello(1) == vector("hello")
+    assert messages.status(0xFFFFFFFF) == vector("status")
+    assert messages.cancel(7) == vector("cancel_all")
+    assert messages.cancel(8, 7) == vector("cancel_one")
+    assert messages.reboot(9, to_loader=True) == vector("reboot_loader")
+    assert messages.test(10, b"ping") == vector("test")
+
+
+def test_evaluate_is_written_as_the_vectors_say() -> None:
+    bitstream = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(8)
+    parameters = pulse_count.parameters(1_000_000)
+    assert messages.evaluate(11, bitstream, 16, Encoding.RAW, parameters) == vector("evaluate_raw")
+
+
+def test_hello_is_understood() -> None:
+    expected = messages.Hello(1, 2, 104960, 104090, "0123456789ABCDEF", "pulse_count", "1.0.0")
+    assert decoded("hello_reply") == expected
+
+
+def test_status_is_understood() -> None:
+    assert decoded("status_reply") == messages.Status(10**12, 25.5, 1, 2, 100, 3, 17, 42, 1)
+
+
+def test_a_result_is_understood() -> None:
+    result = decoded("result")
+    assert result == messages.Result(11, 1, 34600, 123456789012, 1_000_000, 104126, 27.31, result.value)
+    assert pulse_count.counts(result.value) == (pulse_count.Count(2000, 1_000_000),)
+
+
+def test_a_result_of_zero_pulses_below_freezing_is_a_result() -> None:
+    result = decoded("result_cold")
+    assert isinstance(result, messages.Result)
+    assert result.temperature == -5.12
+    assert pulse_count.counts(result.value) == (pulse_count.Count(0, 1_000_000),)
+
+
+def test_failures_and_refusals_are_understood() -> None:
+    failed = decoded("failed")
+    assert failed == messages.Failed(11, messages.Failure.CDONE, "CDONE did not rise")
+    assert isinstance(failed, messages.Failed)
+    assert failed.reason == "cdone"
+    assert decoded("nak") == messages.Nak(11, messages.NakCode.CORRUPT, FrameType.EVALUATE)
+
+
+def test_a_failure_of_a_later_version_has_its_number_as_reason() -> None:
+    assert messages.Failed(1, 77, "").reason == "code 77"
+
+
+def test_the_other_replies_are_understood() -> None:
+    assert decoded("log") == messages.Log(30, "hello")
+    assert decoded("cancelled") == messages.Cancelled(7, 2)
+    assert decoded("tested") == messages.Tested(10, 0, b"ping")
+    assert messages.decode(Frame(0x85, 3, b"")) == messages.Rebooting(3)
+    assert messages.decode(Frame(0xC1, 3, b"x")) == messages.Message(3, 0xC1, b"x")
+
+
+@given(st.integers(0, 255), st.binary(max_size=60))
+def test_any_payload_is_understood_or_malformed(type_: int, payload: bytes) -> None:
+    reply = None
+    with suppress(MalformedReply):
+        reply = messages.decode(Frame(type_, 1, payload))
+    assert reply is None or isinstance(reply, messages.Reply)
+
+
+def test_more_than_a_board_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than a board takes"):
+        messages.evaluate(1, bytes(104_960), 104_090, Encoding.RAW, b"")
+    with pytest.raises(ValueError, match="more than a board takes"):
+        messages.evaluate(1, b"x", 1, Encoding.RAW, bytes(257))
+    with pytest.raises(ValueError, match="1024"):
+        messages.test(1, bytes(1025))
+    with pytest.raises(ValueError, match="0x40"):
+        messages.message(0x20, 1, b"")
+
+
+@pytest.mark.parametrize(("window_us", "repeats"), [(0, 1), (60_000_001, 1), (1, 0), (1, 257)])
+def test_windows_that_the_firmware_refuses_are_refused_here(window_us: int, repeats: int) -> None:
+    with pytest.raises(ValueError, match="window"):
+        pulse_count.parameters(window_us, repeats)
+
+
+@pytest.mark.parametrize("value", [b"", b"1234567", bytes(9)])
+def test_bytes_that_are_no_counts_are_malformed(value: bytes) -> None:
+    with pytest.raises(MalformedReply):
+        pulse_count.counts(value)
