@@ -52,8 +52,8 @@ class RouterConfig:
     #: A Unix socket where this host's own worker joins as at the public port, whatever TLS that port has; or None.
     local: str | None = None
     #: Files in PEM form; both or none.
-    certificate: str | None = None
-    key: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
     #: Pages of other hosts may connect; right where every sign-in needs a token.
     any_origin: bool = False
 
@@ -172,7 +172,7 @@ def _tls(config: RouterConfig) -> dict[str, str] | None:
     if config.certificate is None or config.key is None:
         return None
     # Crossbar reads relative names from its node directory.
-    return {"certificate": str(Path(config.certificate).absolute()), "key": str(Path(config.key).absolute())}
+    return {"certificate": str(config.certificate.absolute()), "key": str(config.key.absolute())}
 
 
 def _endpoint(where: str | Address, tls: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from twisted.python.logfile import LogFile
 from icefarm.farm.child import child_command
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["ChildProcess", "Program"]
+__all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
 
 #: Seconds that a program may take until it is ready; a router on a slow machine takes half of it.
 START_LIMIT = 60.0
@@ -56,6 +56,8 @@ class ChildProcess:
     program: Program
     #: Gets complaints of the running program, for a person to see.
     complain: Callable[[str], None]
+    start_limit: float = START_LIMIT
+    stop_limit: float = STOP_LIMIT
     _on_exit: Callable[[str], None] | None = None
     _protocol: _Follower | None = None
 
@@ -72,13 +74,13 @@ class ChildProcess:
         self.reactor.spawnProcess(protocol, command[0], command, env=environment, path=str(program.directory))
         if program.ready is None:
             protocol.ready.callback(None)
-        protocol.ready.addTimeout(START_LIMIT, self.reactor)
+        protocol.ready.addTimeout(self.start_limit, self.reactor)
         try:
             await protocol.ready
         except TimeoutError:
             await self.stop()
             raise CannotStart(
-                f"{program.name} was not ready within {START_LIMIT:.0f} s; its log is {program.log}"
+                f"{program.name} was not ready within {self.start_limit:g} s; its log is {program.log}"
             ) from None
 
     async def stop(self) -> None:
@@ -88,7 +90,7 @@ class ChildProcess:
             return
         if protocol.running:
             protocol.signal(self.program.stop_signal)
-        protocol.ended.addTimeout(STOP_LIMIT, self.reactor)
+        protocol.ended.addTimeout(self.stop_limit, self.reactor)
         with suppress(TimeoutError):
             await protocol.ended
             return

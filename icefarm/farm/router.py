@@ -14,9 +14,10 @@ __all__ = ["router_program"]
 
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
-#: Failures in its log, for which it has no marks; most lines of a traceback say nothing to the farm's user.
+#: The line of a traceback in its log that says what is wrong; its other lines tell the farm's user nothing.
 _COMPLAINT = re.compile(
-    r"(?:^\[\S+\s+\d+\] )?(?P<text>.*(?:InvalidConfigException|ApplicationError|CannotListenError).*)$"
+    # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they do without.
+    r"\b(?:CannotListenError|InvalidConfigException|\w*Error\b(?<!ApplicationError)): (?P<text>(?!_ARRAY_API).+)$"
 )
 
 

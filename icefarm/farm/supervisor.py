@@ -90,9 +90,9 @@ class Supervisor:
     def _restart(self) -> None:
         self._timer = None
         self._started_at = self.clock.seconds()
-        self._attempt = ensureDeferred(self.part.start())
-        self._attempt.addCallbacks(self._runs_again, self._failed_again)
-        self._attempt.addErrback(lambda failure: self._log.failure("restarting {name}", failure, name=self.name))
+        self._attempt = attempt = ensureDeferred(self.part.start())
+        attempt.addCallbacks(self._runs_again, self._failed_again)
+        attempt.addErrback(lambda failure: self._log.failure("restarting {name}", failure, name=self.name))
 
     def _runs_again(self, _: None) -> None:
         self._attempt = None

@@ -80,7 +80,7 @@ def test_pages_of_other_hosts_may_connect_only_where_they_need_a_token() -> None
 
 
 def test_with_a_certificate_the_public_port_speaks_tls() -> None:
-    config = evolve(CONFIG, certificate="/etc/farm.crt", key="/etc/farm.key")
+    config = evolve(CONFIG, certificate=Path("/etc/farm.crt"), key=Path("/etc/farm.key"))
     public = transport("public", config)
     assert public["endpoint"]["tls"] == {"certificate": "/etc/farm.crt", "key": "/etc/farm.key"}
     assert public["web"]["paths"]["/"]["forwarded_proto"] == "https"
@@ -88,7 +88,7 @@ def test_with_a_certificate_the_public_port_speaks_tls() -> None:
 
 
 def test_names_of_certificates_do_not_depend_on_the_directory_of_the_node() -> None:
-    config = evolve(CONFIG, certificate="farm.crt", key="farm.key")
+    config = evolve(CONFIG, certificate=Path("farm.crt"), key=Path("farm.key"))
     assert transport("public", config)["endpoint"]["tls"]["key"] == str(Path("farm.key").absolute())
 
 

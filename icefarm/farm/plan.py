@@ -1,0 +1,109 @@
+"""Pure: no I/O, no clock.  What a farm shall be, and the command lines of the services that make it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from icefarm.farm.crossbar import Address
+from icefarm.farm.directory import DataDirectory
+from icefarm.farm.process import Program
+
+__all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"]
+
+#: A line of Twisted's log at a level that a person should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
+_COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:error|critical)\] (?P<text>.*)$")
+
+
+@frozen
+class FarmOptions:
+    """What ``icefarm up`` was asked for."""
+
+    data_dir: Path
+    #: Boards of this host's worker; 0: no worker.
+    boards: int = 4
+    listen: Address = ("127.0.0.1", 8080)
+    #: Connection string of a PostgreSQL that runs; None: a private one.
+    database: str | None = None
+    #: Where control joins a router that runs; None: an own one.
+    router: str | None = None
+    router_ticket_file: Path | None = None
+    #: Where others reach that router; None: where control does.
+    url: str | None = None
+    crossbar: str | None = None
+    name: str = "worker"
+    speed: str = "real"
+    circuits: Path | None = None
+    offset_ppm: float | None = None
+    noise: float | None = None
+    grace: float | None = None
+    reservation: float | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the farm's processes inherit: all but what would set options of theirs behind the farm's back."""
+    return {name: value for name, value in environment.items() if not name.startswith("ICEFARM_")}
+
+
+def control_program(
+    options: FarmOptions,
+    *,
+    twistd: str,
+    router: str,
+    ticket_file: Path,
+    database: str,
+    http_port: int,
+    sign_in: str,
+    environment: Mapping[str, str],
+) -> Program:
+    """Return how to run control.  The database's address may hold a password, so it goes by the environment."""
+    flags: dict[str, object] = {
+        "router": router,
+        "router-ticket-file": ticket_file,
+        "http": f"127.0.0.1:{http_port}",
+        "data-dir": options.data_dir,
+        "sign-in": sign_in,
+        "grace": options.grace,
+        "reservation": options.reservation,
+    }
+    return _service("control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database})
+
+
+def worker_program(
+    options: FarmOptions, *, twistd: str, url: str, token_file: Path | None, environment: Mapping[str, str]
+) -> Program:
+    """Return how to run the worker of this host, with its virtual boards."""
+    flags: dict[str, object] = {
+        "control": url,
+        "name": options.name,
+        "token-file": token_file,
+        "virtual-boards": options.boards,
+        "speed": options.speed,
+        "circuits": options.circuits,
+        "offset-ppm": options.offset_ppm,
+        "noise": options.noise,
+    }
+    return _service("worker", twistd, flags, options, own_environment(environment))
+
+
+def _service(
+    name: str, twistd: str, flags: Mapping[str, object], options: FarmOptions, environment: Mapping[str, str]
+) -> Program:
+    given = tuple(f"--{flag}={value}" for flag, value in flags.items() if value is not None)
+    directory = DataDirectory(options.data_dir)
+    return Program(
+        name=name,
+        # No file with the process's number: the farm knows it, and two farms would fight over the file.
+        command=(twistd, "--nodaemon", "--pidfile=", f"icefarm-{name}", *given),
+        directory=directory.path,
+        log=directory.log(name),
+        environment=environment,
+        complaint=_COMPLAINT,
+        stop_signal=signal.SIGTERM,
+    )

@@ -1,0 +1,210 @@
+"""A whole farm on one machine: PostgreSQL, the router, control and a worker, started together and stopped together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import Factory, define, evolve, field
+from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureDeferred, gatherResults
+
+from icefarm.farm.address import check_certificate, free_local_port, is_loopback, listening_address, public_url
+from icefarm.farm.crossbar import RouterConfig, find_crossbar
+from icefarm.farm.database import prepare_database
+from icefarm.farm.directory import DataDirectory, DirectoryLock
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
+from icefarm.farm.postgres import PrivatePostgres
+from icefarm.farm.process import ChildProcess, Program
+from icefarm.farm.readiness import Boards, wait_for_boards
+from icefarm.farm.router import router_program
+from icefarm.farm.supervisor import Part, Supervisor
+
+__all__ = ["Farm"]
+
+#: Names of the parts, in the order in which they are stopped: each before what it needs.
+_STOP_ORDER = ("worker", "control", "router", "PostgreSQL")
+
+
+@define(eq=False)
+class Farm:
+    """One farm, from ``start`` to ``stop``."""
+
+    reactor: Any
+    options: FarmOptions
+    #: Gets each line for the person who started the farm.
+    tell: Callable[[str], None]
+    environment: Mapping[str, str] = Factory(lambda: dict(os.environ))
+    #: Where the farm can be reached, and whether one needs a token for that; known once it has started.
+    url: str = ""
+    needs_tokens: bool = False
+    #: A line about each board that has failed its test.
+    complaints: list[str] = Factory(list)
+    _directory: DataDirectory = field(init=False)
+    _lock: DirectoryLock = field(init=False)
+    _parts: dict[str, Supervisor] = Factory(dict)
+    _starting: Deferred[Any] | None = None
+    _failure: CannotStart | None = None
+    _http_port: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self._directory = DataDirectory(self.options.data_dir)
+        self._lock = DirectoryLock(self._directory.path / "lock")
+
+    async def start(self) -> None:
+        """Start everything and wait until the boards are ready.
+
+        Raises `CannotStart`; then, and when it is cancelled, nothing of it is left running.
+        """
+        self._starting = ensureDeferred(self._start())
+        try:
+            await self._starting
+        except (CannotStart, CancelledError) as error:
+            await self.stop()
+            raise self._failure or error from None
+        for part in self._parts.values():
+            part.settle()
+
+    async def stop(self) -> None:
+        """Stop everything, each part before what it needs.  Harmless when nothing runs."""
+        for name in _STOP_ORDER:
+            part = self._parts.pop(name, None)
+            if part is not None:
+                await part.stop()
+        self._lock.release()
+
+    async def _start(self) -> None:
+        self._check()
+        self._directory.create()
+        self._lock.acquire()
+        # The router takes longest by far; all else starts meanwhile, and finds it when it is there.
+        await _together(self._start_router(), self._start_services())
+        boards = Boards(self.options.name, self.options.boards)
+        await wait_for_boards(self.reactor, self._local_url(), self._token(), boards)
+        self.complaints = boards.complaints()
+        if boards.ready < self.options.boards:
+            self.complaints.append(f"{boards.ready} of {self.options.boards} boards are ready")
+
+    def _check(self) -> None:
+        """Find the mistakes that can be found before anything starts."""
+        options = self.options
+        check_certificate(options.certificate, options.key)
+        if options.router is None:
+            find_crossbar(options.crossbar)
+            self.options = options = evolve(options, listen=listening_address(*options.listen))
+            self.url = public_url(options.listen, options.certificate is not None)
+            self.needs_tokens = not is_loopback(options.listen[0])
+        else:
+            if options.router_ticket_file is None:
+                raise CannotStart("--router needs the ticket that control joins it with: --router-ticket-file FILE")
+            self.url = options.url or options.router
+            host = urlsplit(self.url).hostname
+            self.needs_tokens = host is not None and not is_loopback(host)
+        self._http_port = free_local_port()
+
+    async def _start_router(self) -> None:
+        options = self.options
+        if options.router is not None:
+            self.tell(f"router: {options.router}, which runs already")
+            return
+        self.tell(f"router: Crossbar.io at {options.listen[0]} port {options.listen[1]}")
+        config = RouterConfig(
+            listen=options.listen,
+            http=("127.0.0.1", self._http_port),
+            control=str(self._directory.run / "control.sock"),
+            local=str(self._directory.run / "local.sock"),
+            ticket=self._directory.new_ticket(),
+            certificate=options.certificate,
+            key=options.key,
+            any_origin=self.needs_tokens,
+        )
+        crossbar = find_crossbar(options.crossbar)
+        await self._run(router_program(crossbar, config, self._directory, own_environment(self.environment)))
+
+    async def _start_services(self) -> None:
+        database = await self._start_database()
+        await prepare_database(self.reactor, database, self._directory, self.needs_tokens)
+        await self._start_control(database)
+        if self.options.boards:
+            await self._start_worker()
+
+    async def _start_database(self) -> str:
+        """Return the address of the database."""
+        if self.options.database is not None:
+            self.tell("database: the PostgreSQL that --database names")
+            return self.options.database
+        self.tell(f"database: a PostgreSQL of its own in {self._directory.postgres}")
+        postgres = PrivatePostgres(self.reactor, self._directory.postgres, self._directory.log("postgres"))
+        await self._supervise("PostgreSQL", postgres)
+        return postgres.dsn
+
+    async def _start_control(self, database: str) -> None:
+        self.tell("control: reservations, boards and sign-in")
+        own_socket = f"unix:{self._directory.run / 'control.sock'}"
+        program = control_program(
+            self.options,
+            twistd=_twistd(),
+            router=self.options.router or own_socket,
+            ticket_file=self.options.router_ticket_file or self._directory.router_ticket,
+            database=database,
+            http_port=self._http_port,
+            sign_in="tokens" if self.needs_tokens else "open",
+            environment=self.environment,
+        )
+        await self._run(program)
+
+    async def _start_worker(self) -> None:
+        self.tell(f"worker: {self.options.name!r} with {self.options.boards} virtual boards")
+        program = worker_program(
+            self.options,
+            twistd=_twistd(),
+            url=self._local_url(),
+            token_file=self._directory.operator_token if self.needs_tokens else None,
+            environment=self.environment,
+        )
+        await self._run(program)
+
+    async def _run(self, program: Program) -> None:
+        await self._supervise(program.name, ChildProcess(self.reactor, program, self.tell))
+
+    async def _supervise(self, name: str, part: Part) -> None:
+        self._parts[name] = supervisor = Supervisor(self.reactor, name, part, self.tell, failed=self._ended_early)
+        await supervisor.start()
+
+    def _ended_early(self, error: CannotStart) -> None:
+        """A part has ended while the others start, so the farm can't."""
+        self._failure = error
+        if self._starting is not None:
+            self._starting.cancel()
+
+    def _local_url(self) -> str:
+        """Return where this host's own worker joins: whatever TLS and address the public port has."""
+        return self.url if self.options.router is not None else f"unix:{self._directory.run / 'local.sock'}"
+
+    def _token(self) -> str:
+        return self._directory.operator_token.read_text().strip() if self.needs_tokens else ""
+
+
+async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them at the same time; the first to fail cancels the others and is raised."""
+    running = [ensureDeferred(coroutine) for coroutine in coroutines]
+    try:
+        await gatherResults(running, consumeErrors=True)
+    except FirstError as error:
+        for one in running:
+            one.cancel()
+        failed: Any = error.subFailure.value
+        raise failed from None
+
+
+def _twistd() -> str:
+    """Return the path of twistd, which came with Twisted."""
+    found = shutil.which(str(Path(sysconfig.get_path("scripts"), "twistd"))) or shutil.which("twistd")
+    if found is None:
+        raise CannotStart("twistd is not installed; install icefarm again: pip install 'icefarm[farm]'")
+    return found

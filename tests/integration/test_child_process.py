@@ -1,0 +1,181 @@
+"""Real child processes: when they are ready, what is kept of what they say, and that none stays behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.process import ChildProcess, Program
+
+pytestmark = pytest.mark.integration
+
+MakeChild = Callable[..., ChildProcess]
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> MakeChild:
+    def make(code: str, ready: str | None = "ready", complain: Callable[[str], None] = print) -> ChildProcess:
+        program = Program(
+            name="part",
+            command=(sys.executable, "-c", code),
+            directory=tmp_path,
+            log=tmp_path / "part.log",
+            environment=dict(os.environ),
+            ready=None if ready is None else re.compile(ready),
+            complaint=re.compile(r"^Oh no: (?P<text>.*)"),
+        )
+        return ChildProcess(reactor, program, complain)
+
+    return make
+
+
+def ended(pid: int) -> bool:
+    """Tell whether a process is gone (a zombie that nobody has collected yet is)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+async def wait_for_end(pid: int) -> None:
+    """Wait until a process that is nobody's child here is gone; the kernel tells through a pidfd."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    gone: Deferred[None] = Deferred()
+
+    class Watch:
+        def fileno(self) -> int:
+            return descriptor
+
+        def doRead(self) -> None:
+            reactor.removeReader(self)
+            gone.callback(None)
+
+        def connectionLost(self, _: object) -> None: ...
+
+        def logPrefix(self) -> str:
+            return "watch"
+
+    reactor.addReader(Watch())
+    try:
+        await gone.addTimeout(20, reactor)
+    finally:
+        os.close(descriptor)
+
+
+SLEEP = "import signal; print('ready'); signal.pause()"
+
+
+@ensureDeferred
+async def test_a_program_is_ready_when_it_says_so(child: MakeChild, tmp_path: Path) -> None:
+    part = child("print('one'); print('it is ready now'); __import__('signal').pause()")
+    await part.start()
+    assert (tmp_path / "part.log").read_text() == "one\nit is ready now\n"
+    await part.stop()
+
+
+@ensureDeferred
+async def test_a_program_that_ends_before_it_is_ready_is_quoted(child: MakeChild) -> None:
+    with pytest.raises(CannotStart, match=r"^part: the disk is full \(its log: .*part\.log\)$"):
+        await child("import sys; print('Oh no: the disk is full'); print('bye'); sys.exit(3)").start()
+
+
+@ensureDeferred
+async def test_a_program_without_words_is_reported_by_its_code(child: MakeChild) -> None:
+    with pytest.raises(CannotStart, match="part: it ended with code 3"):
+        await child("import sys; sys.exit(3)").start()
+
+
+@ensureDeferred
+async def test_a_missing_program_is_named(child: MakeChild, tmp_path: Path) -> None:
+    program = Program(
+        "part", (str(tmp_path / "missing"),), tmp_path, tmp_path / "log", dict(os.environ), re.compile("x")
+    )
+    with pytest.raises(CannotStart, match=r"cannot run .*missing: No such file or directory"):
+        await part.start()
+
+
+@ensureDeferred
+async def test_a_program_that_is_never_ready_is_stopped(child: MakeChild) -> None:
+    part = child("import os, signal; print(os.getpid(), flush=True); signal.pause()")
+    part.start_limit = 0.5
+    with pytest.raises(CannotStart, match="was not ready within"):
+        await part.start()
+    pid = int(part.program.log.read_text() or 0)
+    assert pid == 0 or ended(pid)
+
+
+@ensureDeferred
+async def test_an_unexpected_end_is_told(child: MakeChild) -> None:
+    part = child("import os, signal; print('ready', os.getpid()); signal.pause()")
+    told: Deferred[str] = Deferred()
+    part.on_exit(told.callback)
+    await part.start()
+    os.kill(int(part.program.log.read_text().split()[1]), signal.SIGKILL)
+    assert await told.addTimeout(20, reactor) == "it was ended by SIGKILL"
+
+
+@ensureDeferred
+async def test_a_complaint_of_a_running_program_is_passed_on(child: MakeChild) -> None:
+    heard: Deferred[str] = Deferred()
+    part = child("import signal; print('ready'); print('Oh no: smoke'); signal.pause()", complain=heard.callback)
+    await part.start()
+    assert await heard.addTimeout(20, reactor) == "part: smoke"
+    await part.stop()
+
+
+@ensureDeferred
+async def test_what_does_not_stop_is_killed(child: MakeChild) -> None:
+    code = "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', os.getpid())"
+    part = child(f"{code}\nwhile True: signal.pause()")
+    part.stop_limit = 0.3
+    await part.start()
+    pid = int(part.program.log.read_text().split()[1])
+    await part.stop()
+    assert ended(pid)
+
+
+@ensureDeferred
+async def test_what_a_program_has_started_ends_with_it(child: MakeChild) -> None:
+    code = (
+        "import subprocess, sys; "
+        "other = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']); "
+        "print('ready', other.pid); __import__('signal').pause()"
+    )
+    part = child(code)
+    await part.start()
+    other = int(part.program.log.read_text().split()[1])
+    await part.stop()
+    await wait_for_end(other)
+    assert ended(other)
+
+
+@ensureDeferred
+async def test_a_child_ends_when_its_parent_is_killed() -> None:
+    code = (
+        "import subprocess, signal; from icefarm.farm.child import child_command; "
+        "print(subprocess.Popen(child_command(['sleep', '1000'])).pid, flush=True); signal.pause()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220
+    try:
+        assert parent.stdout is not None
+        child_pid = int(parent.stdout.readline())
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    await wait_for_end(child_pid)
+    assert ended(child_pid)

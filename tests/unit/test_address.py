@@ -1,0 +1,74 @@
+"""Where a farm listens, and the lines that say why it can't."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from icefarm.farm.address import check_certificate, is_loopback, listening_address, public_url
+from icefarm.farm.errors import CannotStart
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_port_0_becomes_a_free_one() -> None:
+    host, port = listening_address("127.0.0.1", 0)
+    assert host == "127.0.0.1"
+    assert port > 0
+
+
+def test_a_port_in_use_is_named_with_the_way_out(taken_port: int) -> None:
+    with pytest.raises(CannotStart, match=rf"port {taken_port} is in use; .*--listen 127.0.0.1:PORT"):
+        listening_address("127.0.0.1", taken_port)
+
+
+def test_an_address_of_another_host_is_refused() -> None:
+    with pytest.raises(CannotStart, match=r"192\.0\.2\.1 is no address of this host"):
+        listening_address("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "only_this_host"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_is_what_only_this_host_reaches(host: str, only_this_host: bool) -> None:
+    assert is_loopback(host) is only_this_host
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "url"),
+    [
+        (("127.0.0.1", 8080), False, "http://127.0.0.1:8080"),
+        (("::1", 1), True, "https://[::1]:1"),
+        (("0.0.0.0", 80), False, f"http://{socket.gethostname()}:80"),
+    ],
+)
+def test_the_url_is_one_that_can_be_used(address: tuple[str, int], tls: bool, url: str) -> None:
+    assert public_url(address, tls) == url
+
+
+def test_a_certificate_needs_its_key() -> None:
+    with pytest.raises(CannotStart, match="belong together"):
+        check_certificate(Path("farm.crt"), None)
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "farm.crt"
+    with pytest.raises(CannotStart, match=rf"cannot read {missing} or {missing}: No such file"):
+        check_certificate(missing, missing)
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+    text = tmp_path / "farm.crt"
+    text.write_text("hello")
+    with pytest.raises(CannotStart, match="are no certificate and its key in PEM form"):
+        check_certificate(text, text)

@@ -1,0 +1,73 @@
+"""The command lines of the services follow from what ``icefarm up`` was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icefarm.farm.plan import FarmOptions, control_program, worker_program
+from icefarm.farm.process import Program
+
+OPTIONS = FarmOptions(data_dir=Path("/data"), name="w 1", boards=3)
+ENVIRONMENT = {"PATH": "/bin", "ICEFARM_GRACE": "1", "ICEFARM_CONFIG": "/etc/farm.toml"}
+
+
+def control(options: FarmOptions = OPTIONS) -> Program:
+    return control_program(
+        options,
+        twistd="/bin/twistd",
+        router="unix:/run/control.sock",
+        ticket_file=Path("/data/ticket"),
+        database="postgresql://u:secret@host/db",
+        http_port=8081,
+        sign_in="open",
+        environment=ENVIRONMENT,
+    )
+
+
+def worker(options: FarmOptions = OPTIONS, token_file: Path | None = None) -> Program:
+    return worker_program(
+        options, twistd="/bin/twistd", url="unix:/run/local.sock", token_file=token_file, environment=ENVIRONMENT
+    )
+
+
+def test_control_runs_as_in_production() -> None:
+    assert control().command[:4] == ("/bin/twistd", "--nodaemon", "--pidfile=", "icefarm-control")
+    assert "--router=unix:/run/control.sock" in control().command
+    assert "--sign-in=open" in control().command
+
+
+def test_the_password_of_the_database_is_on_no_command_line() -> None:
+    assert not any("secret" in word for word in control().command)
+    assert control().environment["ICEFARM_DATABASE"] == "postgresql://u:secret@host/db"
+
+
+def test_variables_that_are_meant_for_services_elsewhere_are_not_passed_on() -> None:
+    for program in (control(), worker()):
+        assert program.environment["PATH"] == "/bin"
+        assert not {"ICEFARM_GRACE", "ICEFARM_CONFIG"} & set(program.environment)
+
+
+def test_what_was_not_asked_for_is_left_to_the_services() -> None:
+    assert not any(word.startswith(("--grace", "--noise", "--token-file")) for word in control().command)
+    assert not any(word.startswith(("--grace", "--noise", "--token-file")) for word in worker().command)
+
+
+def test_the_worker_gets_its_boards_and_its_name() -> None:
+    assert {"--name=w 1", "--virtual-boards=3", "--speed=real", "--control=unix:/run/local.sock"} <= set(
+        worker().command
+    )
+
+
+def test_a_value_of_zero_is_passed_on() -> None:
+    options = FarmOptions(data_dir=Path("/data"), noise=0.0)
+    assert "--noise=0.0" in worker(options).command
+
+
+def test_complaints_are_lines_of_errors() -> None:
+    pattern = control().complaint
+    assert pattern is not None
+    line = "2026-11-22T16:13:08+0000 [icefarm.control.service.Control#error] the database is away"
+    found = pattern.match(line)
+    assert found is not None
+    assert found["text"] == "the database is away"
+    assert pattern.match(line.replace("#error", "#info")) is None
