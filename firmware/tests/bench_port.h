@@ -1,0 +1,55 @@
+/* A port for tests: a board on the bench, whose clock, FPGA and USB the test works by hand. */
+#ifndef BENCH_PORT_H
+#define BENCH_PORT_H
+
+#include "core.h"
+
+enum { BENCH_SENT = 1 << 18, BENCH_FRAMES = 64 };
+
+struct port {
+    uint64_t now_us;
+    enum load_state load;
+    bool counts; /* windows end at once */
+    uint32_t pulses;
+    uint32_t window_us;
+    bool counting;
+    uint32_t windows;
+    uint32_t loads;
+    uint32_t stops;
+    const uint8_t *loaded;
+    size_t n_loaded;
+    size_t tx_room; /* bytes that USB takes before it takes no more */
+    size_t n_sent;
+    uint8_t sent[BENCH_SENT];
+    int reboots;
+    bool to_loader;
+    struct core core;
+    struct slot slots[2];
+};
+
+struct bench_frame {
+    uint8_t type;
+    uint32_t id;
+    size_t n;
+    uint8_t payload[REPLY_MAX];
+};
+
+/* A board that loads and counts at once and sends without limit. */
+struct port *bench_new(const struct app *app);
+void bench_free(struct port *bench);
+
+/* Hand all bytes over, letting the board go on as the host port does; returns how many it took. */
+size_t bench_give(struct port *bench, const uint8_t *bytes, size_t n);
+void bench_run(struct port *bench);
+
+/* Build a request and hand it over. */
+size_t bench_ask(struct port *bench, uint8_t type, uint32_t id, const void *payload, size_t n);
+
+/* Take the frames sent since the last call; each must be sound, and nothing may lie between them. Returns how many. */
+int bench_sent(struct port *bench, struct bench_frame frames[BENCH_FRAMES]);
+
+/* The payload of an EVALUATE with pulse_count's parameters; returns its size. */
+size_t bench_evaluate(uint8_t *out, uint8_t encoding, uint32_t length, uint32_t window_us, uint16_t repeats,
+                      const uint8_t *bitstream, size_t n);
+
+#endif

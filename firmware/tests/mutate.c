@@ -1,0 +1,159 @@
+/* Sends a board many frames, most of them damaged, in any split, with pauses and a host that sometimes does not read.
+ *
+ *     mutate FRAMES SEED      the same frames each time
+ *     (with -DLIBFUZZER)      coverage-guided: bytes are given as they are
+ *
+ * After each run a sound request must be answered: no bytes may wedge a board. Sanitizers see the rest. */
+#include "bench_port.h"
+#include "check.h"
+#include "crc32.h"
+#include "le.h"
+
+static struct bench_frame got[BENCH_FRAMES];
+
+/* Whatever came before: after the gap and the watchdog's time a board answers. */
+static void must_answer(struct port *bench)
+{
+    static const uint64_t LONGER_THAN_ANY_EVALUATION = 700ull * 1000 * 1000;
+    bench->tx_room = SIZE_MAX;
+    bench->load = LOAD_DONE;
+    bench->counts = true;
+    bench_run(bench);
+    bench->n_sent = 0; /* the test itself may have cut a reply */
+    for (int i = 0; i < 4; i++) {
+        bench->now_us += LONGER_THAN_ANY_EVALUATION;
+        bench_run(bench);
+        bench_sent(bench, got);
+    }
+    if (bench->reboots > 0)
+        core_init(&bench->core, bench, &app_pulse_count, "1.2.3", bench->slots, 2);
+    bench->reboots = 0;
+    bench_ask(bench, MSG_HELLO, 424242, NULL, 0);
+    CHECK_EQUAL(bench_sent(bench, got), 1);
+    CHECK_EQUAL(got[0].id, 424242);
+}
+
+#ifdef LIBFUZZER
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    bench_give(bench, bytes, n);
+    must_answer(bench);
+    bench_free(bench);
+    return 0;
+}
+
+#else
+
+enum { GREATEST_BITSTREAM = 2000 };
+
+static uint64_t state;
+
+static uint32_t draw(uint32_t below)
+{
+    state ^= state << 13; /* xorshift64 (Marsaglia 2003) */
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 32) % below;
+}
+
+static size_t make_evaluate(uint8_t *out)
+{
+    uint8_t bitstream[GREATEST_BITSTREAM];
+    size_t n = 1 + draw(sizeof bitstream);
+    for (size_t i = 0; i < n; i++)
+        bitstream[i] = draw(3) != 0 ? 0 : (uint8_t)draw(256);
+    uint32_t length = draw(4) != 0 ? (uint32_t)n : draw(BITSTREAM_CAPACITY + 10);
+    return bench_evaluate(out, (uint8_t)draw(3), length, 1 + draw(100000), (uint16_t)draw(300), bitstream, n);
+}
+
+static size_t make_frame(uint8_t *out)
+{
+    static const uint8_t types[] = {MSG_HELLO, MSG_STATUS, MSG_EVALUATE, MSG_EVALUATE, MSG_EVALUATE,
+                                    MSG_CANCEL, MSG_TEST,   0x40,         0x85};
+    uint8_t *payload = out + FRAME_HEADER_SIZE;
+    struct frame_header header = {types[draw(sizeof types)], 0, draw(8), 0};
+    if (draw(500) == 0)
+        header.type = MSG_REBOOT;
+    if (header.type == MSG_EVALUATE)
+        header.length = (uint32_t)make_evaluate(payload);
+    else
+        for (header.length = 0; draw(10) != 0; header.length++)
+            payload[header.length] = (uint8_t)draw(256);
+    return frame_write(out, &header, payload);
+}
+
+/* With a header that is sound again, so that the damage is seen by what comes after it. */
+static void mend_header(uint8_t *frame)
+{
+    le_put32(frame + 12, crc32_update(0, frame, 12));
+}
+
+static size_t damage(uint8_t *frame, size_t n)
+{
+    switch (draw(7)) {
+    case 0:
+        frame[draw((uint32_t)n)] ^= (uint8_t)(1u << draw(8));
+        return n;
+    case 1:
+        for (int i = 0; i < 8; i++)
+            frame[draw((uint32_t)n)] = (uint8_t)draw(256);
+        return n;
+    case 2:
+        return draw((uint32_t)n);
+    case 3:
+        le_put32(frame + 8, draw(4) == 0 ? draw(UINT32_MAX) : draw(3000));
+        mend_header(frame);
+        return n;
+    case 4:
+        frame[2] = (uint8_t)draw(256);
+        mend_header(frame);
+        return n;
+    case 5:
+        memmove(frame, frame + 1, n - 1);
+        return n - 1;
+    default:
+        return n;
+    }
+}
+
+static void disturb(struct port *bench)
+{
+    bench->tx_room = draw(8) == 0 ? draw(100) : SIZE_MAX;
+    bench->counts = draw(4) != 0;
+    bench->load = draw(8) == 0 ? LOAD_FAILED : draw(8) == 0 ? LOAD_BUSY : LOAD_DONE;
+    bench->now_us += draw(20) == 0 ? 3000000 : draw(2000);
+    if (draw(200) == 0)
+        core_disconnected(&bench->core);
+    if (bench->n_sent > BENCH_SENT / 2)
+        bench->n_sent = 0;
+}
+
+static void give_in_pieces(struct port *bench, const uint8_t *frame, size_t n)
+{
+    size_t step = 1 + draw(draw(4) == 0 ? 20 : 2000);
+    for (size_t at = 0; at < n; at += step)
+        bench_give(bench, frame + at, n - at < step ? n - at : step);
+}
+
+int main(int argc, char **argv)
+{
+    static uint8_t frame[GREATEST_BITSTREAM + REQUEST_MAX];
+    CHECK(argc == 3);
+    long frames = atol(argv[1]);
+    state = 0x9e3779b97f4a7c15u ^ strtoull(argv[2], NULL, 10);
+    struct port *bench = bench_new(&app_pulse_count);
+    for (long i = 1; i <= frames; i++) {
+        disturb(bench);
+        give_in_pieces(bench, frame, damage(frame, make_frame(frame)));
+        if (i % 100 == 0)
+            must_answer(bench);
+    }
+    printf("ok %ld frames, of which %u were refused, %u evaluations, %u ended by the watchdog\n", frames,
+           (unsigned)bench->core.refused, (unsigned)bench->core.evaluations, (unsigned)bench->core.watchdogs);
+    bench_free(bench);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* The model of the FPGA: exact, repeatable, smooth, and different by board only when asked. */
+#include <math.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "crc32.h"
+#include "fpga_model.h"
+#include "hash.h"
+
+enum { LENGTH = 104090, BITS = LENGTH * 8 };
+
+static uint8_t bitstream[LENGTH];
+static uint64_t draws;
+
+static uint64_t draw(void)
+{
+    return hash_mix(draws++);
+}
+
+static void fill(void)
+{
+    for (size_t i = 0; i < LENGTH; i++)
+        bitstream[i] = (uint8_t)draw();
+}
+
+static void flip(uint64_t bit)
+{
+    bitstream[bit / 8 % LENGTH] ^= (uint8_t)(1u << bit % 8);
+}
+
+static void a_frequency_is_within_its_range_and_repeatable(void)
+{
+    for (int i = 0; i < 50; i++) {
+        fill();
+        double hz = landscape_frequency(bitstream, LENGTH);
+        CHECK(hz >= 0 && hz <= 100000);
+        CHECK(hz == landscape_frequency(bitstream, LENGTH));
+    }
+}
+
+static void one_bit_changes_the_frequency_a_little(void)
+{
+    fill();
+    double before = landscape_frequency(bitstream, LENGTH), greatest = 0;
+    int changed = 0;
+    for (int i = 0; i < 200; i++) {
+        uint64_t bit = draw() % BITS;
+        flip(bit);
+        double change = fabs(landscape_frequency(bitstream, LENGTH) - before);
+        greatest = change > greatest ? change : greatest;
+        changed += change > 0;
+        flip(bit);
+    }
+    CHECK_EQUAL(changed, 200);
+    CHECK(greatest < 1000);
+}
+
+/* What a search does: take a mutation whenever it is no worse. */
+static void a_search_climbs(void)
+{
+    fill();
+    double first = landscape_frequency(bitstream, LENGTH), best = first;
+    for (int i = 0; i < 300; i++) {
+        uint64_t bits[20];
+        for (int k = 0; k < 20; k++)
+            flip(bits[k] = draw() % BITS);
+        double hz = landscape_frequency(bitstream, LENGTH);
+        for (int k = 0; k < 20 && hz < best; k++)
+            flip(bits[k]);
+        best = hz > best ? hz : best;
+    }
+    CHECK(best > first + 3000);
+}
+
+static struct model *open_model(double offset_ppm, double noise_ppm, const char *circuits)
+{
+    struct model_options options = {.circuits = circuits, .offset_ppm = offset_ppm, .noise_ppm = noise_ppm};
+    struct model *model = model_open(&options);
+    CHECK(model != NULL);
+    return model;
+}
+
+static uint32_t pulses(const struct model *model, const char *serial, uint32_t sequence)
+{
+    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence};
+    return model_pulses(model, 50000, &window);
+}
+
+static void without_offset_and_noise_counts_are_exact(void)
+{
+    struct model *model = open_model(0, 0, NULL);
+    CHECK_EQUAL(pulses(model, "0000000000000001", 1), 500000);
+    CHECK_EQUAL(pulses(model, "0000000000000002", 9), 500000);
+    free(model);
+}
+
+static void an_offset_is_a_boards_own_and_lasting(void)
+{
+    struct model *model = open_model(1000, 0, NULL);
+    uint32_t one = pulses(model, "0000000000000001", 1), two = pulses(model, "0000000000000002", 1);
+    CHECK(one != two);
+    CHECK(one >= 499500 && one <= 500500 && two >= 499500 && two <= 500500);
+    CHECK_EQUAL(pulses(model, "0000000000000001", 2), one);
+    free(model);
+}
+
+static void noise_has_the_deviation_that_was_asked_for(void)
+{
+    struct model *model = open_model(0, 1000, NULL);
+    double sum = 0, squares = 0;
+    for (uint32_t i = 1; i <= 1000; i++) {
+        double off = (double)pulses(model, "0000000000000001", i) - 500000;
+        sum += off;
+        squares += off * off;
+    }
+    CHECK(fabs(sum / 1000) < 50);
+    double deviation = sqrt(squares / 1000);
+    CHECK(deviation > 450 && deviation < 550);
+    CHECK_EQUAL(pulses(model, "0000000000000001", 5), pulses(model, "0000000000000001", 5));
+    free(model);
+}
+
+static void a_known_circuit_has_its_simulated_frequency(void)
+{
+    char path[] = "/tmp/icefarm-circuits-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    fill();
+    dprintf(fd, "# comment\n\n%08x %d 2000.5 known\n", crc32_update(0, bitstream, LENGTH), LENGTH);
+    close(fd);
+    struct model_options options = {.circuits = path};
+    static struct model *model; /* lives as long as the process, as in the boards' program */
+    model = model_open(&options);
+    unlink(path);
+    CHECK(model != NULL);
+    CHECK(model_frequency(model, bitstream, LENGTH) == 2000.5);
+    flip(77);
+    CHECK(model_frequency(model, bitstream, LENGTH) == landscape_frequency(bitstream, LENGTH));
+}
+
+int main(void)
+{
+    RUN(a_frequency_is_within_its_range_and_repeatable);
+    RUN(one_bit_changes_the_frequency_a_little);
+    RUN(a_search_climbs);
+    RUN(without_offset_and_noise_counts_are_exact);
+    RUN(an_offset_is_a_boards_own_and_lasting);
+    RUN(noise_has_the_deviation_that_was_asked_for);
+    RUN(a_known_circuit_has_its_simulated_frequency);
+    return 0;
+}
