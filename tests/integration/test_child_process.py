@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -101,9 +102,8 @@ async def test_a_program_without_words_is_reported_by_its_code(child: MakeChild)
 
 @ensureDeferred
 async def test_a_missing_program_is_named(child: MakeChild, tmp_path: Path) -> None:
-    program = Program(
-        "part", (str(tmp_path / "missing"),), tmp_path, tmp_path / "log", dict(os.environ), re.compile("x")
-    )
+    part = child("")
+    part.program = evolve(part.program, command=(str(tmp_path / "missing"),))
     with pytest.raises(CannotStart, match=r"cannot run .*missing: No such file or directory"):
         await part.start()
 
