@@ -1,0 +1,160 @@
+"""Device kinds: what makes a class one, and which ones this worker offers.
+
+A kind is a class of its own file::
+
+    @reservable("pulsecount", firmware="pulse_count")
+    class PulseCount:
+        \"\"\"Counts pulses.\"\"\"
+
+        @frozen
+        class Options:
+            window: float = 1.0
+
+        def __init__(self, device: DeviceHandle, options: Options) -> None: ...
+
+        @register("evaluate")
+        async def evaluate(self, evaluation_id: str, ...) -> dict[str, Any]: ...
+
+One instance serves one reservation of one board.  Optional hooks: ``async started()`` each time the board is usable,
+``board_lost()`` each time it is not any more, ``stopped()`` when the reservation is over.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+import attrs
+from attrs import frozen
+from twisted.logger import Logger
+
+from icefarm.arguments import CheckedFunction, from_wire
+from icefarm.errors import InvalidArgument, UnknownKind
+
+__all__ = ["Kind", "Kinds", "load_kinds", "register", "reservable"]
+
+ENTRY_POINTS = "icefarm.kinds"
+_KIND = "__icefarm_kind__"
+_METHOD = "__icefarm_method__"
+
+C = TypeVar("C", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@frozen
+class Kind:
+    """A device kind that clients can reserve."""
+
+    name: str
+    #: One line for people: the first line of the class's docstring.
+    summary: str
+    #: Name of the firmware image that it runs on.
+    firmware: str
+    #: Makes the instance that serves a reservation, from a `DeviceHandle` and options.
+    make: Callable[[Any, Any], Any]
+    #: attrs class of the reservation's options.
+    options: type
+    #: What clients call, by name, with checked arguments (without ``self``).
+    methods: Mapping[str, CheckedFunction]
+
+    def check_options(self, options: Mapping[str, Any]) -> Any:
+        """Return a reservation's options as the kind's own class.  Raises `InvalidArgument`."""
+        return from_wire(options, self.options, f"options of {self.name}")
+
+    def method(self, name: str) -> CheckedFunction:
+        """Return a method by name.  Raises `InvalidArgument`."""
+        try:
+            return self.methods[name]
+        except KeyError:
+            known = ", ".join(sorted(self.methods))
+            raise InvalidArgument(f"a {self.name} device has no method {name!r}; it has {known}") from None
+
+
+def register(name: str) -> Callable[[F], F]:
+    """Offer a coroutine method to clients under ``name``; its arguments are checked against its annotations."""
+
+    def mark(method: F) -> F:
+        setattr(method, _METHOD, name)
+        return method
+
+    return mark
+
+
+def reservable(name: str, *, firmware: str) -> Callable[[C], C]:
+    """Make a class a device kind that clients reserve as ``name``.
+
+    Raises TypeError, at import, where the class lacks a docstring, attrs ``Options`` or a registered method.
+    """
+
+    def mark(cls: C) -> C:
+        setattr(cls, _KIND, _describe(cls, name, firmware))
+        return cls
+
+    return mark
+
+
+def _describe(cls: type, name: str, firmware: str) -> Kind:
+    options = getattr(cls, "Options", None)
+    if options is None or not attrs.has(options):
+        raise TypeError(f"{cls.__qualname__}: a device kind needs an attrs class 'Options'")
+    summary = (inspect.getdoc(cls) or "").partition("\n")[0].strip()
+    if not summary:
+        raise TypeError(f"{cls.__qualname__}: a device kind needs a docstring; its first line is shown to clients")
+    methods = {}
+    for _, function in inspect.getmembers(cls, inspect.iscoroutinefunction):
+        if hasattr(function, _METHOD):
+            methods[getattr(function, _METHOD)] = CheckedFunction.of(function, skip=1)
+    if not methods:
+        raise TypeError(f"{cls.__qualname__}: a device kind needs a coroutine method marked with @register")
+    return Kind(name, summary, firmware, cls, options, methods)
+
+
+def kind_of(cls: type) -> Kind:
+    """Return what `reservable` made of a class.  Raises TypeError."""
+    kind = getattr(cls, _KIND, None)
+    if not isinstance(kind, Kind):
+        raise TypeError(f"{cls!r} is no device kind; mark it with @reservable")
+    return kind
+
+
+@frozen
+class Kinds:
+    """The device kinds that a worker offers, by name."""
+
+    by_name: Mapping[str, Kind]
+
+    @classmethod
+    def of(cls, *classes: type) -> Kinds:
+        return cls({kind.name: kind for kind in map(kind_of, classes)})
+
+    def get(self, name: str) -> Kind:
+        """Raises `UnknownKind`, naming those there are."""
+        try:
+            return self.by_name[name]
+        except KeyError:
+            known = ", ".join(sorted(self.by_name))
+            raise UnknownKind(f"this worker offers no kind {name!r}; it offers {known}", kind=name) from None
+
+
+def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint] | None = None) -> Kinds:
+    """Collect the built-in kinds and those that installed packages announce (entry points ``icefarm.kinds``).
+
+    One that can't be loaded is logged and left out; a built-in one can't be replaced.
+    """
+    kinds = dict(Kinds.of(*builtin).by_name)
+    for entry in entry_points(group=ENTRY_POINTS) if found is None else found:
+        if entry.name in kinds:
+            continue
+        try:
+            kind = kind_of(entry.load())
+        except Exception:
+            # A package of somebody else's: whatever it raises must not stop the worker.
+            log.failure("device kind {name} ({value}) left out", name=entry.name, value=entry.value)
+            continue
+        if kind.name in kinds:
+            log.error("device kind {name} ({value}) left out: there is one already", name=kind.name, value=entry.value)
+            continue
+        kinds[kind.name] = kind
+    return Kinds(kinds)

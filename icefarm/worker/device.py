@@ -1,0 +1,348 @@
+"""One board as the worker sees it: carries out what `icefarm.worker.lifecycle` decides, on real time and real ports.
+
+All that happens (USB, commands, ends of procedures, time-outs) goes through one queue and is decided in order.  What
+runs in a state, and its timer, end with the state.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from attrs import Factory, define, evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from icefarm.clock import Clock
+from icefarm.contract import Assignment, DeviceReport, DeviceStatus
+from icefarm.errors import DeviceFailed, IcefarmError
+from icefarm.kinds.circuit import Admission
+from icefarm.kinds.registry import Kinds
+from icefarm.worker import states as s
+from icefarm.worker.board import Board, BoardFailed
+from icefarm.worker.flash import FlashFailed
+from icefarm.worker.hardware import Hardware
+from icefarm.worker.holding import Holding, Place
+from icefarm.worker.images import Images, NoImage
+from icefarm.worker.lifecycle import step
+from icefarm.worker.usb_events import DriveAdded, TtyAdded, UsbEvent
+
+__all__ = ["Device", "Observer", "Surroundings"]
+
+#: Reservations that a device remembers after their end, to say so to those who call late.
+REMEMBERED = 16
+
+
+class Observer(Protocol):
+    """Whom a device tells what happens to it."""
+
+    def changed(self, device: Device) -> None:
+        """The device's report is another one than before."""
+
+    def noted(self, device: Device, level: str, message: str) -> None:
+        """Something that an operator may want to know: "warn" or "info", and a sentence."""
+
+    def emitted(self, device: Device, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """The device kind sends its client an event."""
+
+
+@define(eq=False)
+class Surroundings:
+    """What all devices of a worker share."""
+
+    worker: str
+    clock: Clock
+    hardware: Hardware
+    kinds: Kinds
+    admission: Admission
+    observer: Observer
+
+
+@define(eq=False)
+class Device:
+    """A board, present or not, with the reservation that it serves."""
+
+    serial: str
+    images: Images
+    _around: Surroundings
+    life: s.Life
+    holding: Holding | None = None
+    evaluations: int = 0
+    failures: int = 0
+    retries: int = 0
+    _usb_path: str | None = None
+    _firmware: s.Firmware | None = None
+    _board: Board | None = None
+    _events: deque[tuple[s.Event, s.State | None]] = Factory(deque)
+    _deciding: bool = False
+    _timer: Any = None
+    _procedure: Deferred[None] | None = None
+    _told: DeviceReport | None = None
+    _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.device"))
+
+    @classmethod
+    def of(cls, serial: str, images: Images, around: Surroundings) -> Device:
+        return cls(serial, images, around, s.Life(images.default))
+
+    # ------------------------------------------------------------------------------------------------ commands
+
+    def usb(self, event: UsbEvent) -> None:
+        """Take what happened to the board on USB."""
+        if isinstance(event, TtyAdded | DriveAdded):
+            self._usb_path = event.usb_path or self._usb_path
+        self._post(event)
+
+    def assign(self, assignment: Assignment) -> Holding:
+        """Serve a reservation; one that it serves already goes on as it is.
+
+        Raises `UnknownKind`, `InvalidArgument` (options), `DeviceFailed` (no firmware for that kind).
+        """
+        holding = self.holding
+        if holding is not None and holding.assignment.reservation == assignment.reservation:
+            return holding
+        kind = self._around.kinds.get(assignment.kind)
+        try:
+            firmware = self.images.get(kind.firmware).firmware
+        except NoImage as error:
+            raise DeviceFailed(str(error), serial=self.serial) from None
+        new = Holding.of(assignment, kind, firmware, self._place())
+        if holding is not None:
+            self._end_holding(holding, "another one took its place")
+        self.holding = new
+        self._post(s.Assign(s.Want(assignment.reservation, kind.name, firmware)))
+        return new
+
+    async def prepare(self, assignment: Assignment) -> None:
+        """Serve a reservation; answers when the board is usable.  Raises as `assign`, and `DeviceFailed`."""
+        await self.assign(assignment).usable()
+
+    def release(self, reservation: str | None, reason: str) -> None:
+        """End a reservation (None: whichever it serves); harmless where it serves another one."""
+        holding = self.holding
+        if holding is None or reservation not in (None, holding.assignment.reservation):
+            return
+        self._end_holding(holding, reason)
+        self._post(s.Release())
+
+    def reboot(self) -> None:
+        """Restart and flash the board; its reservation stays."""
+        self._post(s.Reboot())
+
+    def retest(self) -> None:
+        """Give a broken board another chance."""
+        self._post(s.Retest())
+
+    def delete(self) -> None:
+        """Forget the board."""
+        self.release(None, "the board was deleted")
+        self._post(s.Delete())
+
+    def stop(self) -> None:
+        """Let go of the board, as it is, because the worker stops."""
+        self.release(None, "the worker stops")
+        self._post(s.Delete())
+
+    def was_held(self, client: str, reservation: str) -> bool:
+        """Tell whether that reservation of that client's was one of the last ones here."""
+        return (client, reservation) in self._past
+
+    def report(self) -> DeviceReport:
+        """Say how it is."""
+        status, reason = s.status_of(self.life)
+        want = self.life.want
+        return DeviceReport(
+            serial=self.serial,
+            status=status,
+            reason=reason,
+            reservation=None if want is None else want.reservation,
+            kind=None if want is None else want.kind,
+            firmware=None if self._firmware is None else self._firmware.name,
+            firmware_version=None if self._firmware is None else self._firmware.version,
+            usb_path=self._usb_path,
+            evaluations=self.evaluations,
+            failures=self.failures,
+            retries=self.retries,
+        )
+
+    def _end_holding(self, holding: Holding, reason: str) -> None:
+        self.holding = None
+        self._past.append((holding.assignment.client, holding.assignment.reservation))
+        holding.end(reason)
+
+    # -------------------------------------------------------------------------------------------- the machine
+
+    def _post(self, event: s.Event, state: s.State | None = None) -> None:
+        """Decide on an event, after those before it; not any more if ``state``, which it belongs to, was left."""
+        self._events.append((event, state))
+        if self._deciding:
+            return
+        self._deciding = True
+        try:
+            while self._events:
+                event, state = self._events.popleft()
+                if state is None or state is self.life.state:
+                    self._decide(event)
+        finally:
+            self._deciding = False
+        self._tell()
+
+    def _decide(self, event: s.Event) -> None:
+        before = self.life
+        self.life, effects = step(before, event)
+        if self.life.state is not before.state:
+            self._leave()
+            limit = s.time_limit(self.life)
+            if limit is not None:
+                self._timer = self._around.clock.callLater(limit, self._timed_out, self.life.state)
+            self._note(before)
+        for effect in effects:
+            self._carry_out(effect)
+        if isinstance(self.life.state, s.Reserved) and self.life.state is not before.state:
+            assert self.holding is not None
+            assert self._board is not None
+            self.holding.attach(self._board)
+
+    def _leave(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        procedure, self._procedure = self._procedure, None
+        if procedure is not None:
+            procedure.cancel()
+
+    def _timed_out(self, state: s.State) -> None:
+        self._post(s.TimedOutWaiting(), state)
+
+    def _carry_out(self, effect: s.Effect) -> None:
+        match effect:
+            case s.OpenPort(path):
+                self._close_port()
+                self._run(self._greet(path))
+            case s.ClosePort():
+                self._close_port()
+            case s.Touch1200(path):
+                self._close_port()
+                self._run(self._touch(path))
+            case s.WriteImage(path, image):
+                self._firmware = None
+                self._run(self._write(path, image))
+            case s.RunTest():
+                self._run(self._test())
+            case s.StartKind():
+                self._run(self._start_kind())
+            case s.SuspendKind() if self.holding is not None:
+                self.holding.detach()
+            case s.FailWaiting(why) if self.holding is not None:
+                self.holding.fail_waiting(why)
+
+    # --------------------------------------------------------------------------------------------- procedures
+
+    def _run(self, procedure: Coroutine[Deferred[Any], Any, s.Event | None]) -> None:
+        """Run what the state does; its end is an event, and its failure another."""
+        state = self.life.state
+        running = Deferred.fromCoroutine(procedure)
+        self._procedure = running.addCallbacks(self._procedure_done, self._procedure_failed, (state,), {}, (state,))
+
+    def _procedure_done(self, event: s.Event | None, state: s.State) -> None:
+        if event is not None:
+            self._post(event, state)
+
+    def _procedure_failed(self, failure: Failure, state: s.State) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(BoardFailed, FlashFailed, NoImage, OSError, IcefarmError):
+            self._log.failure("{serial}: a procedure failed in {state}", failure, serial=self.serial, state=state)
+        self._post(s.Failed(failure.getErrorMessage()), state)
+
+    async def _greet(self, path: str) -> s.Event:
+        board = Board(
+            self._around.clock, lambda why: self._board_failed(board, s.Failed(why)),
+            lambda why: self._board_failed(board, s.PortLost(why)), self._count_retry, self._log,
+        )  # fmt: skip
+        self._around.hardware.open(path, board)
+        self._board = board
+        hello = await board.hello()
+        if hello.serial != self.serial:
+            raise BoardFailed(f"says that it is {hello.serial}")
+        self._firmware = s.Firmware(hello.app, hello.version)
+        return s.Greeted(self._firmware)
+
+    async def _touch(self, path: str) -> None:
+        self._around.hardware.touch(path)
+
+    async def _write(self, path: str, firmware: s.Firmware) -> s.Event:
+        image = self.images.get(firmware.name)
+        await self._around.hardware.write(path, image.blocks)
+        return s.Written()
+
+    async def _test(self) -> s.Event:
+        assert self._board is not None
+        await self._board.test()
+        return s.TestsPassed()
+
+    async def _start_kind(self) -> s.Event:
+        assert self.holding is not None
+        await self.holding.start()
+        return s.KindStarted()
+
+    def _close_port(self) -> None:
+        board, self._board = self._board, None
+        if board is not None:
+            board.close("was restarted")
+
+    def _board_failed(self, board: Board, event: s.Event) -> None:
+        if board is self._board:
+            self._post(event, self.life.state)
+
+    # ------------------------------------------------------------------------------------------ what is told
+
+    def _place(self) -> Place:
+        return Place(
+            self._around.worker, self.serial, self._around.clock, self._around.admission,
+            self._hopeless, self._evaluated, self._count_retry, partial(self._around.observer.emitted, self),
+        )  # fmt: skip
+
+    def _hopeless(self) -> str | None:
+        match self.life.state:
+            case s.Broken(why) | s.Gone(waiting=False, why=why):
+                return why
+        return None
+
+    def _evaluated(self, error: BaseException | None) -> None:
+        if error is None:
+            self.evaluations += 1
+            if self.life.tries or self.life.relapses:
+                self._post(s.Proven())
+        elif isinstance(error, DeviceFailed):
+            self.failures += 1
+
+    def _count_retry(self) -> None:
+        self.retries += 1
+
+    def _note(self, before: s.Life) -> None:
+        match self.life.state:
+            case s.Broken(why):
+                self._log.warn("{serial} is set aside: {why}", serial=self.serial, why=why)
+                if not isinstance(before.state, s.Broken):
+                    self._around.observer.noted(self, "warn", f"board {self.serial} is set aside: {why}")
+            case s.Ready() if before.relapses:
+                self._around.observer.noted(self, "info", f"board {self.serial} passed its test and is taken back")
+            case _ if self.life.tries > before.tries:
+                self._log.info("{serial} is tried again after {state}", serial=self.serial, state=before.state)
+
+    def _tell(self) -> None:
+        report = self.report()
+        told, self._told = self._told, report
+        if told is None or not _alike(told, report):
+            level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
+            self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
+            self._around.observer.changed(self)
+
+
+def _alike(one: DeviceReport, other: DeviceReport) -> bool:
+    """Tell whether two reports differ in no more than their counters."""
+    return evolve(one, evaluations=0, failures=0, retries=0) == evolve(other, evaluations=0, failures=0, retries=0)

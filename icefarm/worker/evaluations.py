@@ -1,0 +1,108 @@
+"""Evaluations under ids that clients choose: each is carried out once, whoever asks again gets the same answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from icefarm.errors import Busy, IcefarmError, InvalidArgument
+
+__all__ = ["Evaluations"]
+
+#: Results kept for those who ask again, for each reservation of a board.
+KEPT = 4096
+#: Evaluations that may run or wait at one board; clients need a handful.
+RUNNING = 128
+#: Longest evaluation id, in characters.
+LONGEST_ID = 64
+
+
+@define(eq=False)
+class _Running:
+    """An evaluation in progress and those who wait for it."""
+
+    content: int
+    task: Deferred[Any] | None = None
+    waiting: list[Deferred[Any]] = Factory(list)
+
+    def join(self) -> Deferred[Any]:
+        """Wait for the result; whoever cancels that does not end the evaluation."""
+        waiter: Deferred[Any] = Deferred(self.waiting.remove)
+        self.waiting.append(waiter)
+        return waiter
+
+    def finish(self, result: Any) -> None:
+        waiting, self.waiting = self.waiting, []
+        for waiter in waiting:
+            waiter.callback(result)
+
+
+@define(eq=False)
+class Evaluations:
+    """The evaluations of one reservation of one board."""
+
+    #: Told of each evaluation's end: None, or what it failed with.
+    _ended: Callable[[BaseException | None], None]
+    _running: dict[str, _Running] = Factory(dict)
+    _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
+
+    def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        """Evaluate, or join, or answer from memory; see `icefarm.kinds.DeviceHandle.once`."""
+        if not 0 < len(evaluation_id) <= LONGEST_ID:
+            raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
+        fingerprint = hash(content)
+        known = self._kept.get(evaluation_id)
+        if known is not None:
+            _check_same(known[0], fingerprint, evaluation_id)
+            answer: Deferred[Any] = Deferred()
+            answer.callback(known[1])
+            return answer
+        running = self._running.get(evaluation_id)
+        if running is not None:
+            _check_same(running.content, fingerprint, evaluation_id)
+            return running.join()
+        return self._start(evaluation_id, fingerprint, evaluate)
+
+    def end(self, error: IcefarmError) -> None:
+        """End what runs: whoever waits gets ``error``."""
+        running, self._running = self._running, {}
+        for evaluation in running.values():
+            evaluation.finish(Failure(error))
+            if evaluation.task is not None:
+                evaluation.task.cancel()
+
+    def _start(self, evaluation_id: str, fingerprint: int, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        if len(self._running) >= RUNNING:
+            raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
+        running = self._running[evaluation_id] = _Running(fingerprint)
+        waiter = running.join()
+        running.task = Deferred.fromCoroutine(_awaited(evaluate))
+        running.task.addBoth(self._finished, evaluation_id, running)
+        return waiter
+
+    def _finished(self, result: Any, evaluation_id: str, running: _Running) -> None:
+        if self._running.get(evaluation_id) is running:
+            del self._running[evaluation_id]
+        if isinstance(result, Failure):
+            if result.check(CancelledError) is None:
+                self._ended(result.value)
+        else:
+            self._ended(None)
+            self._kept[evaluation_id] = (running.content, result)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        running.finish(result)
+
+
+def _check_same(content: int, other: int, evaluation_id: str) -> None:
+    if content != other:
+        raise InvalidArgument(f"evaluation_id {evaluation_id!r} was used for another evaluation; choose a new one")
+
+
+async def _awaited(evaluate: Callable[[], Awaitable[Any]]) -> Any:
+    return await evaluate()

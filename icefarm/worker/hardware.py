@@ -1,0 +1,78 @@
+"""What the worker does to boards' ports and drives: the same for real and for virtual boards."""
+
+from __future__ import annotations
+
+import termios
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import frozen
+from serial import SerialException
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.serialport import SerialPort
+from twisted.python.failure import Failure
+
+from icefarm.worker.flash import touch, write_drive
+
+__all__ = ["Hardware", "SerialHardware"]
+
+#: Without a meaning on USB, except that 1200 is the touch.
+BAUD = 115_200
+
+
+class Hardware(Protocol):
+    """Ports and drives, by path."""
+
+    def open(self, path: str, protocol: Any) -> None:
+        """Open a serial port for a protocol.  Raises OSError."""
+
+    def touch(self, path: str) -> None:
+        """Ask the board at a port, which is not open, to start its boot loader.  Raises `FlashFailed`."""
+
+    def write(self, path: str, blocks: bytes) -> Deferred[None]:
+        """Write UF2 blocks to a boot drive.  Fails with `FlashFailed`."""
+
+
+class _Port(SerialPort):
+    """A serial port that closes at once, whatever has become of the other end."""
+
+    _gone = False
+
+    def fileno(self) -> int:
+        return -1 if self._gone else int(self._serial.fd)
+
+    def loseConnection(self, _connDone: Any = None) -> None:
+        """Close without waiting for what is not written yet: a board that does not read would never let it go."""
+        if self._gone:
+            return
+        with suppress(termios.error, OSError, SerialException):
+            self._serial.reset_output_buffer()
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor may tell of the end of a descriptor that was closed while it was being read.
+        if self._gone:
+            return
+        FileDescriptor.connectionLost(self, reason)
+        # Only now: the reactor finds what it shall forget by its number.
+        self._gone = True
+        self._serial.close()
+        self.protocol.connectionLost(reason)
+
+
+@frozen
+class SerialHardware:
+    """Twisted's serial ports, on a reactor."""
+
+    _reactor: Any
+
+    def open(self, path: str, protocol: Any) -> None:
+        _Port(protocol, path, self._reactor, baudrate=BAUD)
+
+    def touch(self, path: str) -> None:
+        touch(path)
+
+    def write(self, path: str, blocks: bytes) -> Deferred[None]:
+        return write_drive(self._reactor, path, blocks)

@@ -1,0 +1,117 @@
+"""Where boards come from: the USB bus of this host, and virtual boards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from icefarm.kinds.registry import Kinds
+from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.virtual.images import BoardsFailed, firmware_version, image
+from icefarm.worker.images import DEFAULT, Image, Images, images_in
+from icefarm.worker.states import Firmware
+from icefarm.worker.usb import UsbMonitor
+from icefarm.worker.usb_events import UsbEvent
+
+__all__ = ["RealBoards", "Source", "VirtualBoards"]
+
+#: Seconds until virtual boards are started again after their process ended: the first time, and the longest.
+RESTART_FIRST = 1.0
+RESTART_LONGEST = 30.0
+
+
+class Source(Protocol):
+    """Boards on one bus, and the firmware for them."""
+
+    async def images(self, kinds: Kinds) -> Images:
+        """Return the firmware images for these boards, as far as there are any."""
+
+    async def start(self, tell: Callable[[UsbEvent], None]) -> None:
+        """Tell what happens on the bus, from the boards that are there already on."""
+
+    async def stop(self) -> None:
+        """Tell nothing any more."""
+
+
+@define(eq=False)
+class RealBoards:
+    """Boards that are plugged in; images come from a directory, if one is given."""
+
+    _reactor: Any
+    _directory: Path | None
+    _monitor: UsbMonitor | None = None
+
+    async def images(self, _: Kinds) -> Images:
+        """Raises `NoImage` for a file that is none."""
+        return Images("real boards") if self._directory is None else images_in(self._directory, "real boards")
+
+    async def start(self, tell: Callable[[UsbEvent], None]) -> None:
+        from pyudev import Context
+
+        self._monitor = UsbMonitor(self._reactor, Context(), tell)
+        self._monitor.start()
+
+    async def stop(self) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
+            self._monitor = None
+
+
+@define(eq=False)
+class VirtualBoards:
+    """Virtual boards in a process of their own, which is started again should it end."""
+
+    _reactor: Any
+    options: VirtualBusOptions
+    bus: VirtualBus | None = None
+    _tell: Callable[[UsbEvent], None] | None = None
+    _timer: Any = None
+    _delay: float = RESTART_FIRST
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+
+    async def images(self, kinds: Kinds) -> Images:
+        """Ask the program for its images.  Raises `MissingBoards`, `BoardsFailed`."""
+        version = await firmware_version(self._reactor)
+        found = {}
+        for name in {DEFAULT, *(kind.firmware for kind in kinds.by_name.values())}:
+            try:
+                blocks = await image(self._reactor, name)
+            except BoardsFailed:
+                # A kind of somebody else's may run on a firmware that only real boards have.
+                self._log.warn("there is no firmware {name} for virtual boards", name=name)
+                continue
+            found[name] = Image(Firmware(name, version), blocks)
+        return Images("virtual boards", found)
+
+    async def start(self, tell: Callable[[UsbEvent], None]) -> None:
+        """Raises `MissingBoards`, `BoardsFailed`."""
+        self._tell = tell
+        self.bus = VirtualBus(self._reactor, self.options)
+        self.bus.subscribe(tell)
+        await self.bus.start()
+        self.bus.when_ended().addCallback(self._ended)
+
+    async def stop(self) -> None:
+        self._tell = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self.bus is not None:
+            await self.bus.stop()
+
+    def _ended(self, why: str) -> None:
+        if self._tell is None:
+            return
+        self._log.error(
+            "the virtual boards ended ({why}); they are started again in {delay} s", why=why, delay=self._delay
+        )
+        self._timer = self._reactor.callLater(self._delay, self._restart)
+        self._delay = min(2 * self._delay, RESTART_LONGEST)
+
+    def _restart(self) -> None:
+        if self._tell is not None:
+            Deferred.fromCoroutine(self.start(self._tell)).addErrback(lambda failure: self._ended(str(failure.value)))

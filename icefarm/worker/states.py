@@ -1,0 +1,355 @@
+"""Pure: no I/O, no clock.  The states a board goes through, what happens to it, and what is done about it.
+
+`icefarm.worker.lifecycle` decides over these; docs/lifecycle.md has the whole table.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from icefarm.contract import DeviceStatus
+from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+
+__all__ = [
+    "Assign",
+    "Broken",
+    "ClosePort",
+    "Delete",
+    "Effect",
+    "Event",
+    "FailWaiting",
+    "Failed",
+    "Firmware",
+    "Flashing",
+    "Gone",
+    "Greeted",
+    "KindStarted",
+    "Life",
+    "OpenPort",
+    "PortLost",
+    "Preparing",
+    "Proven",
+    "Ready",
+    "Reboot",
+    "Release",
+    "Reserved",
+    "Restarting",
+    "Retest",
+    "RunTest",
+    "Seen",
+    "StartKind",
+    "State",
+    "SuspendKind",
+    "Testing",
+    "TestsPassed",
+    "TimedOutWaiting",
+    "Touch1200",
+    "Touching",
+    "Want",
+    "WriteImage",
+    "Written",
+    "status_of",
+    "time_limit",
+]
+
+#: Seconds in which an unreachable board that is still wanted may come back before those who wait for it are told.
+REPLUG_LIMIT = 10.0
+#: Seconds for opening the port and the answer to HELLO, asked anew a few times.
+HELLO_LIMIT = 6.0
+#: Seconds from the touch until the boot drive appears (about 1 s for a board, more behind busy hubs).
+DRIVE_LIMIT = 10.0
+#: Seconds for writing an image (400 kB of UF2 take less than 1 s at USB full speed).
+WRITE_LIMIT = 30.0
+#: Seconds from the last block until the serial port appears (boot ROM: 0.5 s, enumeration: 1 s).
+RESTART_LIMIT = 10.0
+#: Seconds for the test of the default firmware (milliseconds on the board).
+TEST_LIMIT = 5.0
+#: Seconds for what a device kind does when its board becomes usable.
+START_LIMIT = 30.0
+#: Seconds until a broken board is tested again: the first time, and the longest, doubling in between.
+RETEST_FIRST = 60.0
+RETEST_LONGEST = 3600.0
+
+
+@frozen
+class Firmware:
+    """An image by its application's name and its version, as boards say in HELLO."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@frozen
+class Want:
+    """What a reservation wants of its board."""
+
+    reservation: str
+    kind: str
+    firmware: Firmware
+
+
+# ----------------------------------------------------------------------------------------------------- states
+
+
+@frozen
+class Gone:
+    """Not reachable.  While ``waiting``, it may be just being plugged in again."""
+
+    waiting: bool = False
+    why: str = "not connected"
+
+
+@frozen
+class Seen:
+    """Its port is open and it was asked HELLO.  ``written`` is what was flashed just before."""
+
+    written: Firmware | None = None
+
+
+@frozen
+class Touching:
+    """Asked to start its boot loader; the boot drive is to appear."""
+
+
+@frozen
+class Flashing:
+    """Its boot drive is there and an image is being written."""
+
+    image: Firmware
+
+
+@frozen
+class Restarting:
+    """The image is written; the serial port is to appear."""
+
+    image: Firmware
+
+
+@frozen
+class Testing:
+    """It runs the default firmware, and tests itself."""
+
+
+@frozen
+class Ready:
+    """Tested, and free."""
+
+
+@frozen
+class Preparing:
+    """It runs the firmware of its kind, whose own preparations run."""
+
+
+@frozen
+class Reserved:
+    """Usable by its client."""
+
+
+@frozen
+class Broken:
+    """Set aside."""
+
+    why: str
+
+
+State = Gone | Seen | Touching | Flashing | Restarting | Testing | Ready | Preparing | Reserved | Broken
+
+
+@frozen
+class Life:
+    """A board's state and what it carries from state to state."""
+
+    default: Firmware
+    state: State = Gone()
+    want: Want | None = None
+    #: What it offers on USB just now.
+    port: str | None = None
+    drive: str | None = None
+    #: Failures since it last was in order, and how often it was set aside since it last did its work.
+    tries: int = 0
+    relapses: int = 0
+
+    @property
+    def goal(self) -> Firmware:
+        """The firmware that it shall run."""
+        return self.default if self.want is None else self.want.firmware
+
+
+# ------------------------------------------------------------------------------------- events beside USB's own
+
+
+@frozen
+class Greeted:
+    """The board answered HELLO."""
+
+    firmware: Firmware
+
+
+@frozen
+class TestsPassed:
+    """The default firmware found nothing wrong."""
+
+
+@frozen
+class Written:
+    """The last block of an image was handed over."""
+
+
+@frozen
+class KindStarted:
+    """The kind's preparations are done."""
+
+
+@frozen
+class Failed:
+    """What the state does (opening, touching, writing, testing, preparing, evaluating) failed."""
+
+    why: str
+
+
+@frozen
+class PortLost:
+    """The connection broke, and not by us; USB usually says a moment later that the port is gone."""
+
+    why: str
+
+
+@frozen
+class TimedOutWaiting:
+    """The state's time limit is over."""
+
+
+@frozen
+class Assign:
+    """A reservation wants the board."""
+
+    want: Want
+
+
+@frozen
+class Release:
+    """Nobody wants it any more."""
+
+
+@frozen
+class Reboot:
+    """Somebody asks to restart and flash it."""
+
+
+@frozen
+class Retest:
+    """Somebody asks to give a broken board another chance."""
+
+
+@frozen
+class Delete:
+    """Somebody asks to forget it."""
+
+
+@frozen
+class Proven:
+    """It did its work: an evaluation gave a result."""
+
+
+Event = (
+    TtyAdded | TtyRemoved | DriveAdded | DriveRemoved | Greeted | TestsPassed | Written | KindStarted | Failed
+    | PortLost | TimedOutWaiting | Assign | Release | Reboot | Retest | Delete | Proven
+)  # fmt: skip
+
+# ---------------------------------------------------------------------------------------------------- effects
+
+
+@frozen
+class OpenPort:
+    """Open the port (closing what was open) and ask HELLO; then `Greeted` or `Failed`."""
+
+    path: str
+
+
+@frozen
+class ClosePort:
+    """Close the port."""
+
+
+@frozen
+class Touch1200:
+    """Open the port at 1200 baud and close it; `Failed` where that can't be done."""
+
+    path: str
+
+
+@frozen
+class WriteImage:
+    """Write an image to the boot drive; then `Written` or `Failed`."""
+
+    path: str
+    image: Firmware
+
+
+@frozen
+class RunTest:
+    """Have the board test itself; then `TestsPassed` or `Failed`."""
+
+
+@frozen
+class StartKind:
+    """Let the kind prepare; then `KindStarted` or `Failed`."""
+
+
+@frozen
+class SuspendKind:
+    """The board is away: keep evaluations until it is back."""
+
+    why: str
+
+
+@frozen
+class FailWaiting:
+    """Tell those who wait for the board that it won't come soon."""
+
+    why: str
+
+
+Effect = OpenPort | ClosePort | Touch1200 | WriteImage | RunTest | StartKind | SuspendKind | FailWaiting
+
+
+def time_limit(life: Life) -> float | None:
+    """Return how many seconds the state may last, or None where it may last for ever."""
+    match life.state:
+        case Gone(waiting=True):
+            return REPLUG_LIMIT
+        case Broken():
+            return min(RETEST_FIRST * 2.0 ** max(0, life.relapses - 1), RETEST_LONGEST)
+        case Gone() | Ready() | Reserved():
+            return None
+    return _LIMITS[type(life.state)]
+
+
+_LIMITS: dict[type, float] = {
+    Seen: HELLO_LIMIT,
+    Touching: DRIVE_LIMIT,
+    Flashing: WRITE_LIMIT,
+    Restarting: RESTART_LIMIT,
+    Testing: TEST_LIMIT,
+    Preparing: START_LIMIT,
+}
+
+
+def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
+    """Return the state in one word, and why or what for, for people."""
+    match life.state:
+        case Gone(why=why):
+            return DeviceStatus.OFFLINE, why
+        case Broken(why):
+            return DeviceStatus.BROKEN, why
+        case Ready():
+            return DeviceStatus.AVAILABLE, None
+        case Reserved():
+            return DeviceStatus.RESERVED, None
+        case Testing() | Seen(written=None):
+            return DeviceStatus.TESTING, None
+    # One text for all steps, so that a switch of firmware is one change to those who watch.
+    return DeviceStatus.FLASHING, f"switching to {life.goal}"

@@ -1,0 +1,151 @@
+"""The ``icefarm-worker`` plugin of twistd and twist: options, and the service made of them."""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from icefarm import __version__
+from icefarm.contract import Role, valid_name
+from icefarm.credentials import Credentials
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.registry import load_kinds
+from icefarm.options import LayeredOptions, Setting, existing_file, number, whole_number
+from icefarm.virtual.bus import VirtualBusOptions
+from icefarm.virtual.images import BoardsFailed, MissingBoards, program
+from icefarm.wamp import Link, parse_url
+from icefarm.worker.hardware import SerialHardware
+from icefarm.worker.images import NoImage, images_in
+from icefarm.worker.service import Worker
+from icefarm.worker.sources import RealBoards, Source, VirtualBoards
+from icefarm.worker.uplink import Identity
+
+__all__ = ["Options", "makeService"]
+
+#: Descriptors that a board takes: its port, and two pipes of pyserial's.
+DESCRIPTORS = 5
+#: Those that all else takes.
+DESCRIPTORS_BESIDE = 100
+#: Boards that one worker is expected to bear at most, for the limit of descriptors.
+MOST_BOARDS = 1000
+
+
+def _name(text: str) -> str:
+    if not valid_name(text):
+        raise ValueError(f"must be 1 to 100 printable characters without blanks at the ends, not {text!r}")
+    return text
+
+
+def _url(text: str) -> str:
+    parse_url(text)
+    return text
+
+
+def _speed(text: str) -> str:
+    if text not in ("real", "instant") and number(text) <= 0:
+        raise ValueError(f"must be real, instant or a factor above 0, not {text!r}")
+    return text
+
+
+def _directory(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError(f"there is no directory {text!r}")
+    return Path(text)
+
+
+class Options(LayeredOptions):
+    """Options of the worker."""
+
+    section = "worker"
+    settings = (
+        Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", _url),
+        Setting("name", "what the farm calls this worker; default: the name of the host", "NAME", parse=_name),
+        Setting("token", "the token that the worker signs in with", "FILE", secret=True),
+        Setting("images", "firmware for real boards: files APPLICATION-VERSION.uf2", "DIR", parse=_directory),
+        Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
+        Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
+        Setting("circuits", "circuits whose frequency virtual boards know", "FILE", parse=existing_file),
+        Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
+        Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
+        Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
+    )
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        if self["name"] is None:
+            self["name"] = _host_name()
+        try:
+            if self["virtual-boards"] > 0:
+                program()
+            if self["images"] is not None:
+                images_in(self["images"], "real boards")
+        except (MissingBoards, NoImage) as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def _host_name() -> str:
+    host = socket.gethostname()
+    return host if valid_name(host) else "worker"
+
+
+def _sources(options: Options, reactor: Any) -> list[Source]:
+    sources: list[Source] = []
+    if options["virtual-boards"] > 0:
+        virtual = VirtualBusOptions(
+            boards=options["virtual-boards"],
+            seed=options["name"],
+            speed=options["speed"],
+            circuits=None if options["circuits"] is None else Path(options["circuits"]),
+            offset_ppm=options["offset-ppm"],
+            noise_ppm=options["noise"],
+        )
+        sources.append(VirtualBoards(reactor, virtual))
+    if not options["no-usb"]:
+        sources.append(RealBoards(reactor, options["images"]))
+    return sources
+
+
+def _raise_descriptor_limit() -> None:
+    """Many systems start services with a soft limit of 1024 descriptors, which 200 boards exceed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_BOARDS * DESCRIPTORS + DESCRIPTORS_BESIDE
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def makeService(options: Options) -> Worker:
+    """Return the worker as a service (for twistd and twist)."""
+    from twisted.internet import reactor as the_reactor
+
+    reactor: Any = the_reactor
+    log = Logger(namespace="icefarm.worker")
+
+    def failed(failure: Failure) -> None:
+        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError):
+            log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
+        else:
+            log.failure("the worker cannot start", failure)
+        if reactor.running:
+            reactor.stop()
+
+    _raise_descriptor_limit()
+    identity = Identity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
+    credentials = Credentials(identity.name, Role.WORKER, identity.instance, options["token"] or "")
+    return Worker(
+        identity,
+        reactor,
+        SerialHardware(reactor),
+        load_kinds([PulseCount], log),
+        _sources(options, reactor),
+        lambda joined, refused: Link(reactor, options["control"], credentials, joined, refused),
+        failed,
+    )
