@@ -1,0 +1,182 @@
+"""Workers and boards in PostgreSQL: the statements behind `icefarm.control.postgres_store`.
+
+Every transaction locks rows in one order, so that none waits for another in a circle: the worker, then boards by
+serial, then reservations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
+from icefarm.control.connection import Transaction
+from icefarm.control.refusal import cannot_delete, contested, unknown_devices, unknown_worker
+from icefarm.control.status import undeletable
+
+__all__ = [
+    "all_devices",
+    "all_workers",
+    "check_known",
+    "delete_devices",
+    "devices",
+    "hello",
+    "report",
+    "set_draining",
+    "worker_lost",
+    "worker_seen",
+]
+
+_DEVICE = """
+    serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
+    evaluations, failures, retries,
+    extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8
+"""
+
+_WORKERS = """
+    SELECT name, status, draining, host, version, kinds,
+           (SELECT count(*) FROM device WHERE device.worker = worker.name),
+           extract(epoch FROM last_seen)::float8
+      FROM worker
+"""
+
+_UPSERT_WORKER = """
+    INSERT INTO worker (name, status, host, version, kinds)
+    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s)
+    ON CONFLICT (name) DO UPDATE
+       SET status = 'online', host = excluded.host, version = excluded.version, kinds = excluded.kinds,
+           last_seen = now()
+"""
+
+# A board that another worker has is left alone while that worker is online and sees the board.
+_UPSERT_DEVICES = """
+    INSERT INTO device AS d (
+           serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries)
+    SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
+           r.evaluations, r.failures, r.retries
+      FROM json_to_recordset(%(reports)s::json) AS r (
+           serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
+           evaluations bigint, failures bigint, retries bigint)
+     ORDER BY r.serial
+    ON CONFLICT (serial) DO UPDATE
+       SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
+           firmware = excluded.firmware, firmware_version = excluded.firmware_version, usb_path = excluded.usb_path,
+           evaluations = excluded.evaluations, failures = excluded.failures, retries = excluded.retries,
+           changed_at = CASE
+               WHEN (d.worker, d.reported, d.reason, d.firmware, d.firmware_version, d.usb_path)
+                    IS DISTINCT FROM (excluded.worker, excluded.reported, excluded.reason, excluded.firmware,
+                                      excluded.firmware_version, excluded.usb_path)
+               THEN now() ELSE d.changed_at END
+     WHERE d.worker = excluded.worker OR d.reported = 'offline'
+        OR NOT EXISTS (SELECT FROM worker w WHERE w.name = d.worker AND w.status = 'online')
+    RETURNING serial
+"""
+
+_MOVE_RESERVATIONS = """
+    UPDATE reservation SET worker = %(worker)s
+     WHERE holds = ANY(%(serials)s) AND worker <> %(worker)s
+"""
+
+_SET_OFFLINE = """
+    UPDATE device SET reported = 'offline', reason = %(reason)s, changed_at = now()
+     WHERE serial IN (SELECT serial FROM device
+                       WHERE worker = %(worker)s AND reported <> 'offline' AND serial <> ALL(%(except)s)
+                       ORDER BY serial FOR UPDATE)
+    RETURNING serial
+"""
+
+
+def _device(row: Sequence[Any]) -> DeviceRecord:
+    serial, worker, status, *rest = row
+    return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
+
+
+async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
+    kinds = [kind.name for kind in hello.kinds]
+    worker = {"name": hello.name, "host": hello.host, "version": hello.version, "kinds": kinds}
+    await transaction.rows(_UPSERT_WORKER, worker)
+    reports = {report.serial: report for report in hello.devices}
+    taken = await _take(transaction, hello.name, reports.values())
+    await _set_offline(transaction, hello.name, "its worker no longer has it", except_for=reports)
+    return sorted(reports.keys() - taken)
+
+
+async def report(transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
+    known = await transaction.rows("SELECT FROM worker WHERE name = %(worker)s", {"worker": worker})
+    if not known:
+        raise unknown_worker(worker)
+    if not await _take(transaction, worker, [report]):
+        row = await transaction.rows("SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial})
+        raise contested(report.serial, row[0][0])
+    return (await devices(transaction, [report.serial]))[0]
+
+
+async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> set[str]:
+    """Keep what a worker says of its boards; returns the serials of those that it may have."""
+    wire = json.dumps([to_wire(report) for report in reports])
+    rows = await transaction.rows(_UPSERT_DEVICES, {"worker": worker, "reports": wire})
+    serials = sorted(row[0] for row in rows)
+    await transaction.rows(_MOVE_RESERVATIONS, {"worker": worker, "serials": serials})
+    return set(serials)
+
+
+async def _set_offline(transaction: Transaction, worker: str, reason: str, except_for: Iterable[str] = ()) -> list[str]:
+    parameters = {"worker": worker, "reason": reason, "except": list(except_for)}
+    return sorted(row[0] for row in await transaction.rows(_SET_OFFLINE, parameters))
+
+
+async def worker_seen(transaction: Transaction, worker: str) -> None:
+    await transaction.rows("UPDATE worker SET last_seen = now() WHERE name = %(worker)s", {"worker": worker})
+
+
+async def worker_lost(transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:
+    await transaction.rows("UPDATE worker SET status = 'offline' WHERE name = %(worker)s", {"worker": worker})
+    return await devices(transaction, await _set_offline(transaction, worker, reason))
+
+
+async def set_draining(transaction: Transaction, worker: str, draining: bool) -> WorkerRecord:
+    await transaction.rows(
+        "UPDATE worker SET draining = %(draining)s WHERE name = %(worker)s", {"draining": draining, "worker": worker}
+    )
+    rows = await transaction.rows(_WORKERS + "WHERE name = %(worker)s", {"worker": worker})
+    if not rows:
+        raise unknown_worker(worker)
+    return WorkerRecord(*rows[0])
+
+
+async def all_workers(transaction: Transaction) -> list[WorkerRecord]:
+    return [WorkerRecord(*row) for row in await transaction.rows(_WORKERS + 'ORDER BY name COLLATE "C"')]
+
+
+async def all_devices(transaction: Transaction) -> list[DeviceRecord]:
+    rows = await transaction.rows(f'SELECT {_DEVICE} FROM device ORDER BY serial COLLATE "C"')
+    return [_device(row) for row in rows]
+
+
+async def devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
+    statement = f"SELECT {_DEVICE} FROM device WHERE serial = ANY(%(serials)s)"
+    found = {row[0]: _device(row) for row in await transaction.rows(statement, {"serials": list(serials)})}
+    missing = [serial for serial in serials if serial not in found]
+    if missing:
+        raise unknown_devices(missing)
+    return [found[serial] for serial in serials]
+
+
+async def check_known(transaction: Transaction, serials: Sequence[str]) -> None:
+    """Raise `UnknownDevice` where the farm lacks one, and lock them all for this transaction."""
+    statement = "SELECT serial FROM device WHERE serial = ANY(%(serials)s) ORDER BY serial FOR UPDATE"
+    found = {row[0] for row in await transaction.rows(statement, {"serials": list(serials)})}
+    missing = [serial for serial in serials if serial not in found]
+    if missing:
+        raise unknown_devices(missing)
+
+
+async def delete_devices(transaction: Transaction, serials: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(serials))
+    await check_known(transaction, wanted)
+    refused = [device for device in await devices(transaction, wanted) if undeletable(device) is not None]
+    if refused:
+        raise cannot_delete(refused)
+    await transaction.rows("DELETE FROM device WHERE serial = ANY(%(serials)s)", {"serials": wanted})
+    return wanted

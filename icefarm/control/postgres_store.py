@@ -1,0 +1,100 @@
+"""What control remembers, in PostgreSQL: each call one transaction; `icefarm.control.store.Store` says what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define
+
+from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role, WorkerHello, WorkerRecord
+from icefarm.control import postgres_inventory as inventory
+from icefarm.control import postgres_reservations as reservations
+from icefarm.control import postgres_tokens as tokens
+from icefarm.control.connection import Transaction
+from icefarm.control.database import Database
+from icefarm.control.policy import ReservationRequest, free
+from icefarm.control.store import TokenRecord
+
+__all__ = ["PostgresStore"]
+
+
+@define
+class PostgresStore:
+    """Implements `icefarm.control.store.Store` over a `Database` that has the schema (`icefarm.control.migrate`)."""
+
+    _database: Database
+
+    async def hello(self, hello: WorkerHello) -> list[str]:
+        return await self._database.transaction(lambda t: inventory.hello(t, hello))
+
+    async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
+        return await self._database.transaction(lambda t: inventory.report(t, worker, report))
+
+    async def worker_seen(self, worker: str) -> None:
+        await self._database.transaction(lambda t: inventory.worker_seen(t, worker))
+
+    async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
+        return await self._database.transaction(lambda t: inventory.worker_lost(t, worker, reason))
+
+    async def set_draining(self, worker: str, draining: bool) -> WorkerRecord:
+        return await self._database.transaction(lambda t: inventory.set_draining(t, worker, draining))
+
+    async def workers(self) -> list[WorkerRecord]:
+        return await self._database.transaction(inventory.all_workers)
+
+    async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+        if serials is None:
+            return await self._database.transaction(inventory.all_devices)
+        return await self._database.transaction(lambda t: inventory.devices(t, serials))
+
+    async def delete_devices(self, serials: Sequence[str]) -> list[str]:
+        return await self._database.transaction(lambda t: inventory.delete_devices(t, serials))
+
+    async def available(self, kind: str | None = None) -> list[str]:
+        async def find(transaction: Transaction) -> list[str]:
+            devices = await inventory.all_devices(transaction)
+            return free(devices, await inventory.all_workers(transaction), kind)
+
+        return await self._database.transaction(find)
+
+    async def reserve(self, client: str, request: ReservationRequest, seconds: float) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.reserve(t, client, request, seconds))
+
+    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.extend(t, client, serials, seconds))
+
+    async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.end(t, client, serials, reason))
+
+    async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.end_reservations(t, ids, reason))
+
+    async def end_expired(self) -> list[ReservationRecord]:
+        return await self._database.transaction(reservations.end_expired)
+
+    async def next_expiry(self) -> float | None:
+        return await self._database.transaction(reservations.next_expiry)
+
+    async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.active(t, client, worker))
+
+    async def reservation(self, id: str) -> ReservationRecord | None:
+        return await self._database.transaction(lambda t: reservations.reservation(t, id))
+
+    async def clients_with_reservations(self) -> list[str]:
+        return await self._database.transaction(reservations.clients_with_reservations)
+
+    async def now(self) -> float:
+        return await self._database.transaction(reservations.now)
+
+    async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
+        return await self._database.transaction(lambda t: tokens.add_token(t, name, role, hash))
+
+    async def token_by_hash(self, hash: str) -> TokenRecord | None:
+        return await self._database.transaction(lambda t: tokens.token_by_hash(t, hash))
+
+    async def list_tokens(self) -> list[TokenRecord]:
+        return await self._database.transaction(tokens.list_tokens)
+
+    async def revoke_token(self, name: str) -> None:
+        await self._database.transaction(lambda t: tokens.revoke_token(t, name))
