@@ -58,14 +58,32 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(state >> 32) % below;
 }
 
+/* An LZ4 block of literals alone. */
+static size_t wrap(uint8_t *out, const uint8_t *bytes, size_t n)
+{
+    size_t at = 0;
+    out[at++] = n >= 15 ? 0xf0 : (uint8_t)(n << 4);
+    for (size_t left = n >= 15 ? n - 15 : 0; n >= 15; left -= 255) {
+        out[at++] = left >= 255 ? 255 : (uint8_t)left;
+        if (left < 255)
+            break;
+    }
+    memcpy(out + at, bytes, n);
+    return at + n;
+}
+
 static size_t make_evaluate(uint8_t *out)
 {
-    uint8_t bitstream[GREATEST_BITSTREAM];
+    uint8_t bitstream[GREATEST_BITSTREAM], block[GREATEST_BITSTREAM + 16];
     size_t n = 1 + draw(sizeof bitstream);
     for (size_t i = 0; i < n; i++)
         bitstream[i] = draw(3) != 0 ? 0 : (uint8_t)draw(256);
     uint32_t length = draw(4) != 0 ? (uint32_t)n : draw(BITSTREAM_CAPACITY + 10);
-    return bench_evaluate(out, (uint8_t)draw(3), length, 1 + draw(100000), (uint16_t)draw(300), bitstream, n);
+    uint32_t window_us = 1 + draw(100000);
+    uint16_t repeats = (uint16_t)draw(300);
+    if (draw(2) == 0)
+        return bench_evaluate(out, ENCODING_LZ4, length, window_us, repeats, block, wrap(block, bitstream, n));
+    return bench_evaluate(out, (uint8_t)draw(3), length, window_us, repeats, bitstream, n);
 }
 
 static size_t make_frame(uint8_t *out)
@@ -92,7 +110,7 @@ static void mend_header(uint8_t *frame)
 
 static size_t damage(uint8_t *frame, size_t n)
 {
-    switch (draw(7)) {
+    switch (draw(12)) {
     case 0:
         frame[draw((uint32_t)n)] ^= (uint8_t)(1u << draw(8));
         return n;
@@ -121,7 +139,8 @@ static size_t damage(uint8_t *frame, size_t n)
 static void disturb(struct port *bench)
 {
     bench->tx_room = draw(8) == 0 ? draw(100) : SIZE_MAX;
-    bench->counts = draw(4) != 0;
+    if (draw(10) == 0)
+        bench->counts = draw(3) != 0;
     bench->load = draw(8) == 0 ? LOAD_FAILED : draw(8) == 0 ? LOAD_BUSY : LOAD_DONE;
     bench->now_us += draw(20) == 0 ? 3000000 : draw(2000);
     if (draw(200) == 0)
