@@ -116,9 +116,9 @@ class Dispatch:
                 sendings.append(self._send(board.queue.popleft(), serial, board))
         self._stirred.clear()
         passed: list[Task] = []
-        while self._any and (serial := self._least_loaded()) is not None:
+        while self._any and (free := self._least_loaded()) is not None:
             task = self._any.popleft()
-            chosen = serial if serial not in task.tried else self._least_loaded(task.tried)
+            chosen = free if free not in task.tried else self._least_loaded(task.tried)
             if chosen is None:
                 passed.append(task)
             else:

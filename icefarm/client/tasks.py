@@ -68,6 +68,8 @@ class Task:
     #: The boards that failed it, in order.
     tried: list[str] = Factory(list)
     error: IcefarmError | None = None
+    #: The id under which boards know it; whoever sends it chooses one.
+    evaluation_id: str | None = None
 
 
 @frozen(eq=False)

@@ -1,0 +1,291 @@
+"""The blocking face of the client, for scripts and notebooks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from icefarm.client.connection import Patience
+from icefarm.client.dispatch import DEPTH
+from icefarm.client.ending import Ending
+from icefarm.client.engine import Engine, engine
+from icefarm.client.holdings import ClientEvent
+from icefarm.client.payload import item_of
+from icefarm.client.results import Result
+from icefarm.client.session import ClientSession, RunPlan, Snapshot, connect
+from icefarm.client.settings import Settings
+from icefarm.client.stream import stream
+from icefarm.client.tasks import Item
+from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, Role, WorkerRecord
+from icefarm.errors import IcefarmError
+
+__all__ = ["Boards", "Farm"]
+
+_log = logging.getLogger("icefarm.client.farm")
+
+
+class Boards:
+    """Reserved boards; made by `Farm.reserve`.  Leaving the ``with`` block ends their reservations."""
+
+    def __init__(self, farm: Farm, records: Sequence[ReservationRecord]) -> None:
+        self._farm = farm
+        self._records = {record.serial: record for record in records}
+
+    @property
+    def reservations(self) -> list[ReservationRecord]:
+        """The reservations as they were made."""
+        return list(self._records.values())
+
+    @property
+    def serials(self) -> list[str]:
+        """The serials of the boards that are still reserved."""
+        return [serial for serial, record in self._records.items() if self._farm.holds(serial, record.id)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.serials)
+
+    def __len__(self) -> int:
+        return len(self.serials)
+
+    def evaluate(
+        self,
+        bitstreams: Iterable[Any],
+        *,
+        options: Mapping[str, Any] | None = None,
+        depth: int = DEPTH,
+        limit: float | None = None,
+    ) -> Iterator[Result]:
+        """Evaluate each bitstream once, on whichever board is free; yield results as they arrive.
+
+        ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them.
+        ``options`` go with each evaluation (pulsecount: ``{"repeats": n}``).  ``depth`` evaluations are on their way
+        to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the window decides.
+
+        What goes wrong with one bitstream is in its result: reading `Result.value` raises it.  Raises
+        `ReservationEnded` where no board is left.
+        """
+        plan = RunPlan(self.serials, options or {}, depth, limit=limit)
+        return self._farm.stream(plan, self._records, map(item_of, bitstreams))
+
+    def evaluate_each(
+        self,
+        bitstreams: Iterable[Any],
+        *,
+        serials: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        depth: int = DEPTH,
+        limit: float | None = None,
+    ) -> Iterator[Result]:
+        """Evaluate each bitstream on each board (of ``serials``, where given); otherwise as `evaluate`."""
+        chosen = tuple(dict.fromkeys(self.serials if serials is None else serials))
+        plan = RunPlan(chosen, options or {}, depth, fan_out=max(1, len(chosen)), limit=limit)
+        return self._farm.stream(plan, self._records, (item_of(each, chosen) for each in bitstreams))
+
+    def extend(self, seconds: float | None = None) -> list[str]:
+        """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""
+        return self._farm.extend(self.serials, seconds)
+
+    def end(self) -> list[str]:
+        """End the reservations; harmless when they have ended."""
+        serials = self.serials
+        return self._farm.end(serials) if serials else []
+
+    def __enter__(self) -> Boards:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._farm.closed:
+            return
+        try:
+            self.end()
+        except IcefarmError as error:
+            # Not to hide what happened in the block; the farm's end, or the grace period, ends them too.
+            _log.warning("could not end the reservations: %s", error)
+
+    def __repr__(self) -> str:
+        return f"<Boards {', '.join(self.serials) or 'none'}>"
+
+
+class Farm:
+    """A farm of boards.  Leaving the ``with`` block, or the end of the script, ends its reservations."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        name: str | None = None,
+        *,
+        token: str | None = None,
+        role: str = Role.CLIENT,
+        connect_timeout: float = 5.0,
+        retry_for: float = 120.0,
+        on_event: Callable[[ClientEvent], None] | None = None,
+    ) -> None:
+        """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080).
+
+        ``name`` is unique among those signed in (else ICEFARM_NAME, else made from the user's and the host's);
+        ``token`` (else ICEFARM_TOKEN) is needed where the farm asks for one, or for ``role="operator"``.
+        ``connect_timeout`` and ``retry_for`` are the seconds to go on while the farm is out of reach, at first and
+        later.  ``on_event`` is called in the client's own thread; it must return soon, and not call the farm.
+
+        Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`, `InvalidArgument`.
+        """
+        settings = Settings.of(url, name, token, role)
+        self._engine: Engine = engine()
+        self._session: ClientSession = connect(
+            self._engine.reactor,
+            settings.url,
+            settings.name,
+            token=settings.token,
+            role=settings.role,
+            patience=Patience(connect_timeout, retry_for),
+        )
+        if on_event is not None:
+            self._session.on_event(on_event)
+        self._engine.run(self._session.start)
+        self._ending = Ending(self.close)
+
+    @property
+    def name(self) -> str:
+        """The name under which the farm knows this client."""
+        return self._session.name
+
+    @property
+    def url(self) -> str:
+        return self._session.url
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed, or belongs to the process that this one was forked from."""
+        return not self._ending.pending
+
+    def reserve(
+        self,
+        amount: int | None = None,
+        *,
+        serials: Sequence[str] | None = None,
+        kind: str = "pulsecount",
+        wait: bool = False,
+        timeout: float | None = None,
+        seconds: float | None = None,
+        keep: bool = True,
+        progress: Callable[[Mapping[str, Any]], None] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **more_options: Any,
+    ) -> Boards:
+        """Reserve ``amount`` boards, or those named by ``serials``: all or none, ready to be used.
+
+        Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
+        those whose names are taken.  With ``wait`` it waits where too few boards are free, ``timeout`` seconds at most,
+        and ``progress`` is called (in the client's thread) with the place in the queue.  A reservation ends after
+        ``seconds`` (by default what the farm has set, an hour) unless extended, which happens by itself while ``keep``.
+
+        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
+        """
+        records = self._engine.run(
+            self._session.reserve,
+            amount,
+            serials=serials,
+            kind=kind,
+            options={**(options or {}), **more_options},
+            wait=wait,
+            timeout=timeout,
+            seconds=seconds,
+            keep=keep,
+            progress=progress,
+        )
+        return Boards(self, records)
+
+    def adopt(self, *, keep: bool = True) -> Boards:
+        """Take over the boards that the farm still holds for this name, after a crash of the script, say."""
+        return Boards(self, self._engine.run(self._session.adopt, keep=keep))
+
+    def available(self, kind: str | None = None) -> list[str]:
+        """Return the serials of the boards that could be reserved now."""
+        return self._engine.run(self._session.available, kind)
+
+    def snapshot(self) -> Snapshot:
+        """Return workers, devices, reservations and queue as of one moment."""
+        return self._engine.run(self._session.snapshot)
+
+    def devices(self) -> list[DeviceRecord]:
+        return self.snapshot().devices
+
+    def workers(self) -> list[WorkerRecord]:
+        return self.snapshot().workers
+
+    def reservations(self) -> list[ReservationRecord]:
+        """Return everybody's reservations."""
+        return self.snapshot().reservations
+
+    def queue(self) -> list[QueueRecord]:
+        return self.snapshot().queue
+
+    def extend(self, serials: Sequence[str] | None = None, seconds: float | None = None) -> list[str]:
+        """Extend reservations, all of one's own by default, and return the serials.  Raises `NotYours`."""
+        return self._engine.run(self._session.extend, serials, seconds)
+
+    def end(self, serials: Sequence[str] | None = None) -> list[str]:
+        """End reservations, all of one's own by default, and return the serials.  Raises `NotYours`."""
+        return self._engine.run(self._session.end, serials)
+
+    def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
+        """Reboot boards; their reservations, and the evaluations that wait for them, stay.
+
+        Raises `TimedOut` after ``limit`` seconds.
+        """
+        return self._engine.run(self._session.reboot, serials, limit=limit)
+
+    def delete(self, serials: Sequence[str]) -> Any:
+        """Forget boards that are offline or broken (operator)."""
+        return self._engine.run(self._session.operate, "delete", serials=list(serials))
+
+    def end_any(self, serials: Sequence[str]) -> Any:
+        """End anybody's reservations (operator)."""
+        return self._engine.run(self._session.operate, "end_any", serials=list(serials))
+
+    def retest(self, serials: Sequence[str]) -> Any:
+        """Test broken boards again, and take back those that pass (operator)."""
+        return self._engine.run(self._session.operate, "retest", serials=list(serials))
+
+    def drain(self, worker: str) -> Any:
+        """Give out no more boards of a worker (operator)."""
+        return self._engine.run(self._session.operate, "drain", worker=worker)
+
+    def resume(self, worker: str) -> Any:
+        """Give out a worker's boards again (operator)."""
+        return self._engine.run(self._session.operate, "resume", worker=worker)
+
+    def ask(self, serial: str, method: str, *, limit: float | None = 60.0, **arguments: Any) -> Any:
+        """Call a method that the kind of a reserved board offers beside ``evaluate``; ``limit`` is in seconds."""
+        return self._engine.run(self._session.ask, serial, method, limit=limit, **arguments)
+
+    def close(self, *, end: bool = True) -> None:
+        """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
+        if self._ending.pending:
+            self._ending.done()
+            self._engine.run(self._session.stop, end=end)
+
+    def __enter__(self) -> Farm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Farm {self.url} as {self.name!r}>"
+
+    def holds(self, serial: str, reservation: str) -> bool:
+        """Tell whether a reservation still stands, as far as is known here."""
+        return self._session.holds(serial, reservation)
+
+    def stream(
+        self,
+        plan: RunPlan,
+        reservations: Mapping[str, ReservationRecord],
+        items: Iterable[Item],
+        *,
+        deserted_raises: bool = True,
+    ) -> Iterator[Result]:
+        """Carry out a plan; see `icefarm.client.stream.stream`."""
+        return stream(self._engine, self._session, plan, reservations, items, deserted_raises=deserted_raises)

@@ -1,0 +1,57 @@
+"""The end of a script: boards are given back at exit and on SIGTERM, by the process that reserved them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Callable
+from threading import current_thread, main_thread
+from typing import Any
+
+__all__ = ["Ending"]
+
+#: Endings that wait for SIGTERM's handler to be theirs.
+_watched: set[Ending] = set()
+
+
+class Ending:
+    """Calls ``close`` when the interpreter exits, unless `done` comes first.
+
+    SIGTERM ends a script without a word where it has no handler for it; while an ending is pending it ends it as
+    `sys.exit` would (status 143), so that ``with`` blocks are left and boards given back.  A handler that the script
+    has set is never replaced.  Nothing of this concerns a child that the process forks.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._pid = os.getpid()
+        self._close = close
+        self._over = False
+        atexit.register(self._at_exit)
+        if current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, _terminate):
+            signal.signal(signal.SIGTERM, _terminate)
+            _watched.add(self)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is still to come, in this process."""
+        return not self._over and self._pid == os.getpid()
+
+    def done(self) -> None:
+        """It has been closed."""
+        self._over = True
+        atexit.unregister(self._at_exit)
+        _watched.discard(self)
+        if not _watched and current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _at_exit(self) -> None:
+        if self.pending:
+            self._close()
+
+
+def _terminate(number: int, _: Any) -> None:
+    if any(ending.pending for ending in _watched):
+        raise SystemExit(128 + number)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

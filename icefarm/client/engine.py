@@ -1,0 +1,119 @@
+"""The blocking client's Twisted: a private reactor in a daemon thread, made at first use, one per process.
+
+It is the one exception to "no threads": scripts, notebooks and asyncio programs call from threads of their own.  The
+global reactor is never touched, so it works beside a user's own.  A forked child gets an engine of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from threading import Event, Lock, Thread, current_thread
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError as DeferredCancelled
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.python.failure import Failure
+
+from icefarm.errors import LinkLost
+
+__all__ = ["Engine", "engine"]
+
+T = TypeVar("T")
+
+#: Seconds for the reactor to start.
+START_LIMIT = 10.0
+
+
+class Engine:
+    """A reactor that runs in its own thread."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.reactor = EPollReactor()
+        # Name resolution uses the reactor's threads; they must not keep a process that wants to end.
+        self.reactor.getThreadPool().threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+        self._running = Event()
+        self._thread = Thread(target=self._run, name="icefarm-client", daemon=True)
+        self._thread.start()
+        if not self._running.wait(START_LIMIT):
+            raise LinkLost("the client's reactor did not start")
+
+    def _run(self) -> None:
+        self.reactor.callWhenRunning(self._running.set)
+        self.reactor.run(installSignalHandlers=False)
+
+    def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a coroutine function in the reactor's thread; cancelling the future cancels its Deferred.
+
+        Raises RuntimeError in the reactor's own thread, where waiting would be for ever, and in a forked child.
+        """
+        self._check()
+        future: Future[T] = Future()
+        self.reactor.callFromThread(self._start, future, lambda: function(*args, **kwargs))
+        return future
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        """Run a coroutine function and wait for its result; an interrupt (Ctrl-C) cancels it."""
+        future = self.submit(function, *args, **kwargs)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Call a function in the reactor's thread, without waiting for it."""
+        self._check()
+        self.reactor.callFromThread(function, *args, **kwargs)
+
+    def _check(self) -> None:
+        if self.pid != os.getpid():
+            raise RuntimeError("this farm was opened in the parent process; open one in this process")
+        if current_thread() is self._thread:
+            raise RuntimeError("the blocking client cannot be called from an event listener: it runs in its thread")
+
+    def _start(self, future: Future[T], begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        if future.cancelled():
+            return
+        deferred: Deferred[T] = ensureDeferred(begin())
+        deferred.addCallbacks(partial(_succeed, future), partial(_fail, future))
+        future.add_done_callback(lambda done: self._abandon(deferred) if done.cancelled() else None)
+
+    def _abandon(self, deferred: Deferred[T]) -> None:
+        self.reactor.callFromThread(deferred.cancel)
+
+
+def _succeed(future: Future[T], result: T) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(result)
+
+
+def _fail(future: Future[T], failure: Failure) -> None:
+    error = failure.value
+    if future.set_running_or_notify_cancel():
+        future.set_exception(CancelledError() if isinstance(error, DeferredCancelled) else error)
+
+
+_lock = Lock()
+_engine: Engine | None = None
+
+
+def engine() -> Engine:
+    """Return this process's engine, made at first use."""
+    global _engine
+    with _lock:
+        if _engine is None or _engine.pid != os.getpid():
+            _engine = Engine()
+        return _engine
+
+
+def _forget_after_fork() -> None:
+    global _engine, _lock
+    _engine, _lock = None, Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

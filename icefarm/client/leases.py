@@ -1,0 +1,98 @@
+"""Pure: no I/O, no clock.  The reservations that a client has, and when each is to be extended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import Factory, define, evolve, frozen
+
+from icefarm.contract import ReservationRecord, device_prefix
+
+__all__ = ["Lease", "Leases"]
+
+#: A reservation is extended when this part of its time has passed, so that several attempts can fail before it ends.
+EXTEND_AT = 0.5
+#: Seconds to leave between attempts to extend, at least.
+EXTEND_PAUSE = 1.0
+
+
+@frozen
+class Lease:
+    """A reservation, with its end on the client's own clock (the farm's clock may differ)."""
+
+    record: ReservationRecord
+    #: When it became known here.
+    since: float
+    expires: float
+    #: Seconds for which it was made, and by which it is extended.
+    length: float
+    #: Whether to extend it without being asked.
+    keep: bool
+    #: Prefix of the procedures of its board.
+    prefix: str
+
+    @classmethod
+    def of(cls, record: ReservationRecord, now: float, *, keep: bool) -> Lease:
+        """Take a new reservation; ``now`` is the moment on the client's clock."""
+        length = max(0.0, record.expires_at - record.created_at)
+        return cls(record, now, now + length, length, keep, device_prefix(record.serial))
+
+    def ending(self, expires: float) -> Lease:
+        """Return the same one with another end."""
+        return evolve(self, expires=expires)
+
+    @property
+    def due(self) -> float:
+        """When to extend it."""
+        return self.expires - self.length * (1 - EXTEND_AT)
+
+
+@define(eq=False)
+class Leases:
+    """The reservations of a client, by serial."""
+
+    by_serial: dict[str, Lease] = Factory(dict)
+    #: No automatic extension before this moment.
+    _not_before: float = 0.0
+
+    def add(self, lease: Lease) -> None:
+        self.by_serial[lease.record.serial] = lease
+
+    def remove(self, serial: str, reservation: str | None = None) -> Lease | None:
+        """Remove a reservation; with ``reservation``, only where that is its id."""
+        lease = self.by_serial.get(serial)
+        if lease is None or (reservation is not None and lease.record.id != reservation):
+            return None
+        return self.by_serial.pop(serial)
+
+    def holds(self, serial: str, reservation: str) -> bool:
+        """Tell whether that reservation still stands, as far as is known here."""
+        lease = self.by_serial.get(serial)
+        return lease is not None and lease.record.id == reservation
+
+    def next_due(self) -> float | None:
+        """Return when the next extension is due; None where there is nothing to extend."""
+        due = min((lease.due for lease in self.by_serial.values() if lease.keep), default=None)
+        return None if due is None else max(due, self._not_before)
+
+    def take_due(self, now: float) -> dict[float, list[str]]:
+        """Return the serials to extend now, by the seconds to extend them by; none is due again at once."""
+        self._not_before = now + EXTEND_PAUSE
+        due: dict[float, list[str]] = {}
+        for serial, lease in self.by_serial.items():
+            if lease.keep and lease.due <= now:
+                due.setdefault(lease.length, []).append(serial)
+        return due
+
+    def extended(self, serials: Iterable[str], seconds: float | None, now: float) -> None:
+        """Note that reservations were extended at ``now``; None for ``seconds`` is their own length."""
+        for serial in serials:
+            lease = self.by_serial.get(serial)
+            if lease is not None:
+                length = lease.length if seconds is None else seconds
+                self.by_serial[serial] = lease.ending(max(lease.expires, now + length))
+
+    def missing(self, standing: Iterable[str], asked_at: float) -> list[str]:
+        """Return the serials that control no longer counted among the client's when it was asked at ``asked_at``."""
+        there = set(standing)
+        return [serial for serial, lease in self.by_serial.items() if serial not in there and lease.since < asked_at]

@@ -1,0 +1,102 @@
+# ruff: noqa: N999
+"""Evaluations and their results, under the names that existing scripts know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from logging import Logger, LoggerAdapter
+from typing import Any
+from uuid import uuid4
+
+from icefarm.client.dispatch import DEPTH
+from icefarm.client.lib.BaseClient import BaseClient
+from icefarm.client.payload import item_of
+from icefarm.client.results import Result as FarmResult
+from icefarm.client.session import RunPlan
+
+__all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]
+
+#: Evaluations that may wait for boards that are behind the others: scripts often list those of one board, then those
+#: of the next.
+LOOK_AHEAD = 1024
+
+
+class EvaluationFailed:
+    """The value of a result when the evaluation failed; the class itself, not an instance."""
+
+
+class Evaluation:
+    """Something to evaluate on each of some boards; ``serials`` is one serial or several."""
+
+    def __init__(self, serials: str | Iterable[str], filepath: Any) -> None:
+        self.id = str(uuid4())
+        self.serials: set[str] = {serials} if isinstance(serials, str) else set(serials)
+        #: The very object that was given.
+        self.filepath = filepath
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.filepath} on {', '.join(sorted(self.serials))}>"
+
+
+class Result:
+    """What a board made of an evaluation; unpacks as (serial, evaluation or path, value)."""
+
+    __slots__ = ("_named", "error", "evaluation", "measurement", "serial", "value")
+
+    def __init__(self, result: FarmResult, evaluation: Evaluation, named: Any) -> None:
+        self.serial = result.serial
+        self.evaluation = evaluation
+        #: The measured value, or the class `EvaluationFailed`.
+        self.value: Any = result.value if result.ok else EvaluationFailed
+        #: Where the value came from, and None where it failed; and why it failed.
+        self.measurement = result.measurement if result.ok else None
+        self.error = result.error
+        self._named = named
+
+    @property
+    def path(self) -> Any:
+        """The bitstream, as it was given."""
+        return self.evaluation.filepath
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.serial, self._named, self.value))
+
+    def __getitem__(self, index: int) -> Any:
+        return (self.serial, self._named, self.value)[index]
+
+    def __len__(self) -> int:
+        return 3
+
+    def __repr__(self) -> str:
+        return f"<Result {self.serial} {self._named} {self.value}>"
+
+
+class BatchClient(BaseClient):
+    """Evaluates.  (There are no batches any more; the name is what scripts import.)"""
+
+    def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
+        super().__init__(url, client_name, logger)
+
+    def evaluateEvaluations(
+        self,
+        evaluations: Iterable[Evaluation],
+        result_timeout: Any = None,
+        batch_size: Any = None,  # noqa: ARG002
+        target_batches: Any = None,  # noqa: ARG002
+    ) -> Iterator[Result]:
+        """Yield a result for each evaluation and board, as they arrive.
+
+        A failure has the value `EvaluationFailed`, and is logged.  ``result_timeout`` is the seconds that a board may
+        take for one evaluation; by default the window decides.  ``batch_size`` and ``target_batches`` do nothing:
+        boards are kept busy without batches.
+        """
+        return self._results(evaluations, result_timeout, lambda evaluation: evaluation)
+
+    def _results(self, evaluations: Iterable[Evaluation], result_timeout: Any, naming: Any) -> Iterator[Result]:
+        limit = None if result_timeout is None else float(result_timeout) * (DEPTH + 1)
+        plan = RunPlan(self.getSerials(), look_ahead=LOOK_AHEAD, limit=limit)
+        items = (item_of(each, tuple(sorted(each.serials)), each.filepath) for each in evaluations)
+        for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False):
+            if result.error is not None:
+                self.logger.error("%s on %s failed: %s", result.source.filepath, result.serial, result.error)
+            yield Result(result, result.source, naming(result.source))

@@ -1,0 +1,55 @@
+"""Pulse counting, under the names that existing scripts know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from icefarm.client.lib.BatchClient import BatchClient, Evaluation, Result
+
+__all__ = ["PulseCountBaseClient", "PulseCountEvaluation"]
+
+
+class PulseCountEvaluation(Evaluation):
+    """A bitstream whose pulses are counted on each of some boards: (serial or serials, path)."""
+
+
+class PulseCountBaseClient(BatchClient):
+    """Counts pulses."""
+
+    def reserve(
+        self,
+        amount: Any,
+        wait_for_available: bool = False,
+        available_timeout: Any = 60,
+        kind: str = "pulsecount",
+        flush_interval_seconds: Any = None,  # noqa: ARG002
+        flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
+    ) -> list[str]:
+        """Reserve boards and return their serials, once they are ready.
+
+        With ``wait_for_available`` it waits where too few are free, at most ``available_timeout`` seconds (None: as
+        long as it takes).  The two ``flush_`` arguments do nothing: results come as soon as they are measured.
+
+        Raises `Unavailable`, `TimedOut`, `DeviceFailed`.
+        """
+        return self._reserve(amount, None, kind, {}, wait_for_available, available_timeout)
+
+    def reserveSpecific(
+        self,
+        serials: Iterable[str],
+        kind: str = "pulsecount",
+        flush_interval_seconds: Any = None,  # noqa: ARG002
+        flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
+    ) -> list[str]:
+        """Reserve the boards with these serials, all or none, as `reserve`."""
+        return self._reserve(None, serials, kind, {})
+
+    def evaluateBitstreams(self, bitstreams: Iterable[Any], serials: Iterable[str] | None = None) -> Iterator[Result]:
+        """Count the pulses of each bitstream on each board (of ``serials``, where given).
+
+        Yields (serial, path, pulses) as results arrive; a failure has the value `EvaluationFailed`.
+        """
+        chosen = ([serials] if isinstance(serials, str) else list(serials or ())) or self.getSerials()
+        evaluations = (PulseCountEvaluation(chosen, bitstream) for bitstream in bitstreams)
+        return self._results(evaluations, None, lambda evaluation: evaluation.filepath)

@@ -1,0 +1,72 @@
+"""Bitstreams on their way to a board: read, checked and compressed before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+from typing import Any
+
+from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
+from icefarm.client.tasks import Item
+from icefarm.errors import IcefarmError, InvalidArgument
+
+__all__ = ["item_of", "payload_of"]
+
+#: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
+CACHED_FILES = 256
+#: Seconds. The times of a file advance in steps; one that was changed so recently may change again without trace.
+SETTLED_AFTER = 2.0
+
+#: What tells one content of a file from another: device, inode, size, times of change.
+_Stamp = tuple[int, int, int, int, int]
+
+
+def payload_of(source: Any) -> dict[str, Any] | bytes:
+    """Return what is sent for a path (.bin or .asc), `bytes` or a `Bitstream`.
+
+    Raises `InvalidBitstream`, naming file and reason, and `InvalidArgument` where ``source`` is none of these.
+    """
+    match source:
+        case bytes() | bytearray() | memoryview():
+            return _packed(from_bytes(bytes(source)))
+        case Bitstream():
+            return _packed(source)
+        case str() | os.PathLike():
+            return _of_file(os.fspath(source))
+    raise InvalidArgument(f"a bitstream is a path or bytes, not {type(source).__name__}")
+
+
+def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any = None) -> Item:
+    """Make an item of ``source``; what can't be sent becomes an item with its error.
+
+    ``bitstream`` is what to send where ``source`` is something else that the caller wants back.
+    """
+    try:
+        return Item(source, payload_of(source if bitstream is None else bitstream), serials)
+    except IcefarmError as error:
+        return Item(source, None, serials, error)
+
+
+def _packed(bitstream: Bitstream) -> dict[str, Any] | bytes:
+    data = bitstream.data
+    block = compress(data)
+    if len(block) >= len(data):
+        return data
+    return {"lz4": block, "length": len(data), "sha256": bitstream.sha256}
+
+
+def _of_file(path: str | bytes) -> dict[str, Any] | bytes:
+    name = os.fsdecode(path)
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return _packed(from_file(name))  # It says what is wrong with the file.
+    if time.time() - max(status.st_mtime, status.st_ctime) < SETTLED_AFTER:
+        return _packed(from_file(name))
+    return _cached(name, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _cached(name: str, _: _Stamp) -> dict[str, Any] | bytes:
+    return _packed(from_file(name))

@@ -1,0 +1,61 @@
+"""Pure: no I/O, no clock.  What became of an evaluation, as the caller gets it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import attrs
+from attrs import frozen
+
+from icefarm.contract import Measurement, from_wire
+from icefarm.errors import IcefarmError
+
+__all__ = ["Result", "measurement_from_wire"]
+
+T = TypeVar("T")
+
+_FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
+
+
+@frozen
+class Result:
+    """What became of one item on one board: a measurement, or the error where there is one.
+
+    Errors of single items come as results, so that the rest of a run goes on; reading `value` or `measurement` of such
+    a result raises its error.
+    """
+
+    #: The very object that was given: a path, bytes, ...
+    source: Any
+    #: The board; None where none was involved (a file that is no bitstream).
+    serial: str | None
+    _measurement: Measurement | None = attrs.field(default=None, repr=False)
+    error: IcefarmError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a measurement."""
+        return self.error is None
+
+    @property
+    def measurement(self) -> Measurement:
+        """What was measured, with its provenance.  Raises `error` where there is one."""
+        if self.error is not None:
+            raise self.error
+        assert self._measurement is not None
+        return self._measurement
+
+    @property
+    def value(self) -> Any:
+        """The measured value: for pulsecount the number of pulses, or a list of them with ``repeats`` above 1.
+
+        Raises `error` where there is one.
+        """
+        return self.measurement.value
+
+
+def measurement_from_wire(answer: Any, what: str) -> Measurement:
+    """Check an answer that arrived; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
+    if isinstance(answer, dict):
+        answer = {name: value for name, value in answer.items() if name in _FIELDS}
+    return from_wire(answer, Measurement, what)

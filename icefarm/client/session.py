@@ -1,0 +1,258 @@
+"""The client's engine, on Deferreds: a session with the farm, its reservations, its evaluations.
+
+`icefarm.client.Farm` (blocking) and `icefarm.client.aio.Farm` are faces of this; Twisted applications use it as it is:
+every coroutine method is to be awaited, or given to `twisted.internet.defer.ensureDeferred`.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import attrs
+from attrs import define, field, frozen
+
+from icefarm.bus import Progress
+from icefarm.client.connection import Connection, Patience, RunningLink
+from icefarm.client.dispatch import DEPTH, LOOK_AHEAD, Dispatch
+from icefarm.client.holdings import ClientEvent, Holdings
+from icefarm.client.run import Run
+from icefarm.clock import Clock
+from icefarm.contract import (
+    DeviceRecord,
+    Measurement,
+    QueueRecord,
+    ReservationRecord,
+    Role,
+    WorkerRecord,
+    control_procedure,
+    from_wire,
+    valid_name,
+)
+from icefarm.credentials import Credentials
+from icefarm.errors import InvalidArgument
+from icefarm.wamp import Link, parse_url
+
+__all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
+
+#: Seconds for an attempt to reboot boards: they may be flashed anew.
+REBOOT_LIMIT = 180.0
+#: Seconds that an evaluation may take beyond its windows and those of the evaluations before it on the same board:
+#: a board that failed is flashed anew, and the evaluation repeated.
+EVALUATION_LIMIT = 150.0
+
+
+@frozen
+class Snapshot:
+    """The farm at one moment."""
+
+    workers: list[WorkerRecord]
+    devices: list[DeviceRecord]
+    reservations: list[ReservationRecord]
+    queue: list[QueueRecord]
+    #: By the farm's clock, seconds since the epoch.
+    time: float
+    #: The farm's version and settings.
+    farm: dict[str, Any]
+
+
+@frozen
+class RunPlan:
+    """How evaluations are carried out."""
+
+    #: The boards that take part.
+    serials: Sequence[str]
+    #: Options of each evaluation, such as ``{"repeats": 3}``.
+    options: Mapping[str, Any] = attrs.Factory(dict)
+    #: Evaluations in flight per board, 1 and up.
+    depth: int = DEPTH
+    #: Boards that each item is for; 1 where any will do.
+    fan_out: int = 1
+    #: Items that may wait for boards that are behind the others.
+    look_ahead: int = LOOK_AHEAD
+    #: Seconds for each attempt of an evaluation; None leaves it to the window.
+    limit: float | None = None
+
+
+@define(eq=False)
+class ClientSession:
+    """A client of a farm.
+
+    ``make_link(credentials, joined, refused)`` returns an `icefarm.wamp.Link` or its twin; `connect` does it all.
+    """
+
+    clock: Clock
+    url: str
+    credentials: Credentials
+    make_link: Callable[[Credentials, Any, Any], RunningLink]
+    patience: Patience = field(factory=Patience)
+    random: Callable[[], float] = field(default=random_module.random)
+    _holdings: Holdings = field(init=False)
+    _connection: Connection = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        who = self.credentials
+        if not valid_name(who.authid):
+            raise InvalidArgument(f"{who.authid!r} is no name: 1 to 100 printable characters, no blanks at the ends")
+        self._holdings = Holdings(self.clock)
+        self._connection = Connection(
+            self.clock,
+            self.url,
+            who.authid,
+            who.instance,
+            lambda joined, refused: self.make_link(who, joined, refused),
+            self._holdings.heard,
+            self._holdings.beaten,
+            self.random,
+            self.patience,
+        )
+        self._holdings.use(self._connection)
+
+    @property
+    def name(self) -> str:
+        """The name under which the farm knows this client."""
+        return self.credentials.authid
+
+    @property
+    def serials(self) -> list[str]:
+        """The boards that are reserved now."""
+        return list(self._holdings.leases.by_serial)
+
+    def holds(self, serial: str, reservation: str) -> bool:
+        """Tell whether a reservation still stands, as far as is known here."""
+        return self._holdings.leases.holds(serial, reservation)
+
+    async def start(self) -> None:
+        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` where no farm answers in time."""
+        await self._connection.start()
+
+    async def stop(self, *, end: bool = True) -> None:
+        """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
+        await self._holdings.close(end=end)
+        await self._connection.stop()
+
+    def on_event(self, listener: Callable[[ClientEvent], None]) -> None:
+        """Call ``listener`` with each event for this client."""
+        self._holdings.listeners.append(listener)
+
+    async def reserve(
+        self,
+        amount: int | None = None,
+        *,
+        serials: Sequence[str] | None = None,
+        kind: str = "pulsecount",
+        options: Mapping[str, Any] | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+        seconds: float | None = None,
+        keep: bool = True,
+        progress: Progress | None = None,
+    ) -> list[ReservationRecord]:
+        """Reserve ``amount`` boards, or those named by ``serials``: all or none, ready to be used.
+
+        ``wait`` queues where there are too few, at most ``timeout`` seconds; ``progress`` then gets ``{"place",
+        "reason"}``.  ``seconds`` is the time until a reservation ends unless extended, which the session does by
+        itself while ``keep``.  Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`.
+        """
+        asked = [amount, None if serials is None else list(serials), kind, dict(options or {}), wait, timeout, seconds]
+        return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
+
+    async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
+        """Take over the reservations that the farm still has under this name, from a client that is gone."""
+        found = await self.snapshot()
+        records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
+        self._holdings.adopt(records, found.time, keep=keep)
+        return records
+
+    async def extend(self, serials: Sequence[str] | None = None, seconds: float | None = None) -> list[str]:
+        """Extend reservations (all of this client's by default) to ``seconds`` from now; never shortens.
+
+        Returns the serials.  Raises `NotYours`.
+        """
+        return await self._holdings.extend(serials, seconds)
+
+    async def end(self, serials: Sequence[str] | None = None) -> list[str]:
+        """End reservations (all of this client's by default) and return the serials.  Raises `NotYours`."""
+        return await self._holdings.end(serials)
+
+    async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
+        """Reboot boards, keeping their reservations and what waits for them; operators may reboot any.
+
+        Returns the serials, once they are usable again.  Raises `TimedOut` after ``limit`` seconds.
+        """
+        timeout = REBOOT_LIMIT if limit is None else limit
+        answer = await self._connection.call(control_procedure("reboot"), {"serials": list(serials)}, timeout=timeout)
+        return [str(serial) for serial in answer]
+
+    async def available(self, kind: str | None = None) -> list[str]:
+        """Return the serials of the boards that could be reserved now."""
+        answer = await self._connection.call(control_procedure("available"), {"kind": kind})
+        return [str(serial) for serial in answer["serials"]]
+
+    async def snapshot(self) -> Snapshot:
+        """Return all that the farm tells of itself."""
+        answer = await self._connection.call(control_procedure("snapshot"))
+        known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
+        return from_wire(known, Snapshot, "the answer to snapshot")
+
+    async def operate(self, verb: str, **arguments: Any) -> Any:
+        """Call an operator's procedure: delete, end_any, retest (serials), drain, resume (worker).
+
+        Raises `NotAuthorized` unless signed in as an operator.
+        """
+        return await self._connection.call(control_procedure(verb), arguments)
+
+    async def ask(self, serial: str, method: str, *, limit: float | None, **arguments: Any) -> Any:
+        """Call a method that the kind of a reserved board offers beside ``evaluate``, once."""
+        return await self._holdings.ask(serial, method, arguments, limit)
+
+    def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
+        """Begin a run of evaluations on boards, of which ``reservations`` are known."""
+        limit = _limit(plan, reservations)
+        options = dict(plan.options)
+        present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.serials]
+        dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
+
+        async def evaluate(serial: str, payload: Any, name: str, made: int) -> Measurement:
+            arguments = {"evaluation_id": name, "bitstream": payload, "options": options}
+            return await self._holdings.evaluate(serial, arguments, made, limit)
+
+        run = Run(self.clock, dispatch, evaluate, self._holdings.runs.remove)
+        self._holdings.runs.append(run)
+        return run
+
+
+def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:
+    """Return the seconds that each attempt of an evaluation gets."""
+    if plan.limit is not None:
+        return plan.limit
+    windows = [record.options.get("window", 1.0) for record in reservations.values()]
+    longest = max((float(window) for window in windows if isinstance(window, int | float)), default=1.0)
+    repeats = plan.options.get("repeats", 1)
+    return EVALUATION_LIMIT + 2 * longest * (repeats if isinstance(repeats, int) else 1) * (plan.depth + 1)
+
+
+def connect(
+    reactor: Any,
+    url: str,
+    name: str,
+    *,
+    token: str = "",
+    role: Role = Role.CLIENT,
+    patience: Patience | None = None,
+) -> ClientSession:
+    """Make a session with the farm at ``url`` on a Twisted reactor; `ClientSession.start` signs it in.
+
+    Raises `InvalidArgument` where the URL or the name is none.
+    """
+    parse_url(url)
+    credentials = Credentials(name, role, uuid4().hex, token)
+    return ClientSession(
+        reactor,
+        url,
+        credentials,
+        lambda who, joined, refused: Link(reactor, url, who, joined, refused),
+        patience or Patience(),
+    )

@@ -1,0 +1,80 @@
+"""Results of a run as a generator, fed from the caller's own thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+from icefarm.client.engine import Engine
+from icefarm.client.results import Result
+from icefarm.client.run import Batch, Run
+from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.tasks import Item
+from icefarm.contract import ReservationRecord
+from icefarm.errors import ReservationEnded
+
+__all__ = ["CHUNK", "stream"]
+
+#: Items that are made ready before the boards get them: enough to save work, few enough that no board waits for long.
+CHUNK = 8
+
+
+class _Feeder:
+    """Pulls items in the caller's thread and hands them to the run, as many as it wants."""
+
+    def __init__(self, engine: Engine, run: Run, items: Iterable[Item]) -> None:
+        self._engine = engine
+        self._run = run
+        self._items = iter(items)
+        self._exhausted = False
+
+    def feed(self, wanted: int) -> None:
+        while wanted > 0 and not self._exhausted:
+            size = min(wanted, CHUNK)
+            chunk = list(islice(self._items, size))
+            self._exhausted = len(chunk) < size
+            self._engine.post(self._run.feed, chunk, last=self._exhausted)
+            wanted -= size
+
+
+def stream(
+    engine: Engine,
+    session: ClientSession,
+    plan: RunPlan,
+    reservations: Mapping[str, ReservationRecord],
+    items: Iterable[Item],
+    *,
+    deserted_raises: bool = True,
+) -> Iterator[Result]:
+    """Yield the results of a run.
+
+    ``items`` are pulled, and results yielded, in the caller's thread; only whole batches cross between the threads.
+    Where no board is left, raises `ReservationEnded`; without ``deserted_raises`` each remaining item comes as a
+    result with that error.
+    """
+
+    async def begin() -> Run:
+        return session.run(plan, reservations)
+
+    run = engine.run(begin)
+
+    async def take() -> Batch:
+        return await run.take()
+
+    feeder = _Feeder(engine, run, items)
+    try:
+        feeder.feed(run.wanted)
+        while True:
+            batch = engine.run(take)
+            if not (batch.deserted and deserted_raises):
+                # Before the results: the boards go on while the caller looks at them.
+                feeder.feed(batch.wanted)
+            yield from batch.results
+            if batch.done:
+                return
+            if batch.deserted and deserted_raises:
+                raise ReservationEnded("no board is left: all their reservations have ended")
+    finally:
+        if engine.pid == os.getpid():
+            engine.post(run.stop)
