@@ -110,7 +110,9 @@ bool core_poll(struct core *core)
 {
     if (core->reboot == REBOOT_DONE)
         return false;
-    bool did = drop_truncated(core);
+    /* A frame that waited for a slot gets it now, though none of its bytes may be here: its gap begins. */
+    bool did = core->held && !intake_waits(core);
+    did |= drop_truncated(core);
     did |= evaluate_poll(core);
     did |= send_some(core);
     if (core->reboot != REBOOT_NONE && core->tx_start == core->tx_end) {

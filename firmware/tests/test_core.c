@@ -270,6 +270,29 @@ static void a_board_with_full_buffers_stops_reading_until_one_is_free(void)
     bench_free(bench);
 }
 
+static void a_frame_that_waited_for_a_buffer_has_its_gap_when_it_got_one(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    uint8_t head[FRAME_OVERHEAD];
+    bench->counts = false;
+    evaluate(bench, 1);
+    evaluate(bench, 2);
+    struct frame_header header = {MSG_EVALUATE, 0, 3, 0};
+    frame_write(head, &header, NULL);
+    le_put32(head + 8, 5000);
+    le_put32(head + 12, crc32_update(0, head, 12));
+    bench_give(bench, head, FRAME_HEADER_SIZE); /* and nothing more */
+    bench->counts = true;
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    bench->now_us += FRAME_GAP_US;
+    bench_run(bench);
+    expect_nak(bench, 3, NAK_TRUNCATED);
+    bench_ask(bench, MSG_HELLO, 4, NULL, 0);
+    expect(bench, 0x81, 4);
+    bench_free(bench);
+}
+
 static void frames_that_are_not_taken_are_refused_at_once(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
@@ -493,6 +516,7 @@ int main(void)
     RUN(application_messages_go_both_ways);
     RUN(the_next_bitstream_is_received_while_one_is_measured);
     RUN(a_board_with_full_buffers_stops_reading_until_one_is_free);
+    RUN(a_frame_that_waited_for_a_buffer_has_its_gap_when_it_got_one);
     RUN(frames_that_are_not_taken_are_refused_at_once);
     RUN(a_damaged_evaluate_is_refused_and_its_buffer_free_again);
     RUN(a_frame_whose_bytes_stop_is_dropped_after_the_gap);
