@@ -61,22 +61,28 @@ class InOrder:
     _last: dict[str, Deferred[None]] = Factory(dict)
 
     async def run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
-        """Run ``operation`` when all that were asked for under ``key`` before have ended; return what it returns."""
-        before = self._last.get(key)
-        mine: Deferred[None] = Deferred()
+        """Run ``operation`` when all that were asked for under ``key`` before have ended; return what it returns.
+
+        Whoever waits for it may give up; the operation takes place all the same, so that order stays order.
+        """
+        running = ensureDeferred(self._run(key, operation))
+        try:
+            return await shielded(running)
+        except CancelledError:
+            running.addErrback(lambda failure: failure.trap(IcefarmError))
+            raise
+
+    async def _run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
+        before, mine = self._last.get(key), Deferred[None]()
         self._last[key] = mine
         try:
             if before is not None:
                 await shielded(before)
             return await operation()
         finally:
-            if self._last.get(key) is mine:
+            if self._last[key] is mine:
                 del self._last[key]
-            if before is None or before.called:
-                mine.callback(None)
-            else:
-                # Given up while waiting: whoever comes after waits for the one before.
-                before.addCallback(mine.callback)
+            mine.callback(None)
 
 
 @define(eq=False)
@@ -84,16 +90,20 @@ class Tasks:
     """What runs without anybody waiting for its result: failures are logged, and all of it can be stopped."""
 
     log: Logger
+    _stopped: bool = False
     _running: set[Deferred[Any]] = Factory(set)
 
     def start(self, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
-        """Run it in the background; ``what`` says in the log what failed."""
+        """Run it in the background, unless stopped; ``what`` says in the log what failed."""
+        if self._stopped:
+            return
         running = ensureDeferred(_awaited(operation))
         self._running.add(running)
         running.addErrback(self._failed, what).addBoth(lambda _: self._running.discard(running))
 
     def stop(self) -> None:
-        """Give up all that runs."""
+        """Give up all that runs, and start nothing more."""
+        self._stopped = True
         for running in list(self._running):
             running.cancel()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import Attribute, Factory, field, frozen
@@ -49,6 +49,10 @@ def _check_options(_: object, __: Attribute[Any], options: dict[str, Any]) -> No
         raise InvalidArgument(f"options take {len(text)} characters as JSON; at most {MAX_OPTIONS}")
 
 
+def _avoid(serials: Iterable[str]) -> frozenset[str]:
+    return frozenset(serials)
+
+
 def _serials(serials: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if serials is None else tuple(serials)
 
@@ -65,7 +69,7 @@ class ReservationRequest:
     serials: tuple[str, ...] | None = field(default=None, converter=_serials, validator=_check_serials)
     options: dict[str, Any] = field(default=Factory(dict), validator=_check_options)
     #: Boards not to choose for an amount, such as one that has just failed.
-    avoid: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
 
     def __attrs_post_init__(self) -> None:
         if (self.amount is None) == (self.serials is None):

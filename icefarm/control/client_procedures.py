@@ -1,0 +1,192 @@
+"""The procedures ``icefarm.v1.control.*`` that clients and operators call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import define
+
+from icefarm import __version__
+from icefarm.bus import Caller
+from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire
+from icefarm.control.concurrency import outcomes
+from icefarm.control.endings import Endings
+from icefarm.control.inventory import Inventory
+from icefarm.control.orders import Orders
+from icefarm.control.policy import MAX_BOARDS, ReservationRequest
+from icefarm.control.presence import HEARTBEAT
+from icefarm.control.reserving import Reserving
+from icefarm.control.sessions import Sessions
+from icefarm.control.store import Store
+from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, TransportError, UnknownWorker
+
+__all__ = ["MAX_SECONDS", "ClientProcedures"]
+
+#: Longest reservation, and longest extension, in seconds: 30 days.
+MAX_SECONDS = 30 * 86400.0
+#: Boards that one call reboots or tests at once.
+AT_ONCE = 64
+
+
+def _bounded(what: str, seconds: float) -> float:
+    if not 0 < seconds <= MAX_SECONDS:
+        raise InvalidArgument(f"{what} must be above 0 and at most {MAX_SECONDS:g} seconds, not {seconds:g}")
+    return seconds
+
+
+def _distinct(serials: Sequence[str]) -> list[str]:
+    if len(serials) > MAX_BOARDS:
+        raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
+    return list(dict.fromkeys(serials))
+
+
+@define(eq=False)
+class ClientProcedures:
+    """What clients and operators may ask of control.  Who calls is the router's word, never an argument."""
+
+    store: Store
+    sessions: Sessions
+    reserving: Reserving
+    endings: Endings
+    inventory: Inventory
+    orders: Orders
+    #: Seconds that a reservation lasts unless its client asks for another time.
+    reservation_s: float
+    grace_s: float
+
+    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+        """Return each procedure with the roles that may call it."""
+        everybody, operators = (Role.CLIENT, Role.OPERATOR), (Role.OPERATOR,)
+        for_all = (
+            self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat
+        )  # fmt: skip
+        for_operators = (self.delete, self.end_any, self.drain, self.resume, self.retest)
+        return {
+            **{method.__name__: (method, everybody) for method in for_all},
+            **{method.__name__: (method, operators) for method in for_operators},
+        }
+
+    async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
+        """Say which boards could be reserved now."""
+        serials = await self.store.available(kind)
+        return {"amount": len(serials), "serials": serials}
+
+    async def reserve(
+        self,
+        caller: Caller,
+        amount: int | None = None,
+        serials: list[str] | None = None,
+        kind: str = "",
+        options: dict[str, Any] | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+        seconds: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Reserve boards and make them ready, all or nothing; see `Reserving.reserve`."""
+        if not kind:
+            raise InvalidArgument("kind is missing; say what the boards are to be, such as 'pulsecount'")
+        if timeout is not None:
+            _bounded("timeout", timeout)
+        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        request = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
+        # Whoever wants boards must show signs of life from now on.
+        self.sessions.heard(caller, watch=True)
+        records = await self.reserving.reserve(caller, request, duration, wait=wait, timeout=timeout)
+        return [to_wire(record) for record in records]
+
+    async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
+        """Let the caller's reservations last that long from now; never shortens one."""
+        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        chosen = None if serials is None else _distinct(serials)
+        records = await self.store.extend(caller.authid, chosen, duration)
+        self.endings.touch(records)
+        return [record.serial for record in records]
+
+    async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
+        """End the caller's reservations; answers with the boards that this call freed."""
+        chosen = None if serials is None else _distinct(serials)
+        return [record.serial for record in await self.endings.end(caller.authid, chosen, "ended by its client")]
+
+    async def snapshot(self, _: Caller) -> dict[str, Any]:
+        """Return everything that a dashboard needs to start."""
+        return {
+            "workers": [to_wire(record) for record in await self.store.workers()],
+            "devices": [to_wire(record) for record in await self.store.devices()],
+            "reservations": [to_wire(record) for record in await self.store.active()],
+            "queue": [to_wire(record) for record in self.reserving.line.records()],
+            "time": await self.store.now(),
+            "farm": {"version": __version__, "reservation_s": self.reservation_s, "grace_s": self.grace_s},
+        }
+
+    async def reboot(self, caller: Caller, serials: list[str]) -> list[str]:
+        """Let boards be restarted and flashed, keeping their reservations.  A client's own, an operator's any."""
+        devices = await self.store.devices(_distinct(serials))
+        if caller.role != Role.OPERATOR:
+            foreign = [device.serial for device in devices if device.client != caller.authid]
+            if foreign:
+                raise NotYours(f"not reserved by you: {', '.join(foreign)}", serials=foreign)
+        return await self._for_each(devices, self.orders.reboot, "reboot")
+
+    async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
+        """Note that the client is alive, and tell it what it holds."""
+        self.sessions.heard(caller, instance, watch=True)
+        held = [record.serial for record in await self.store.active(client=caller.authid)]
+        return {"time": await self.store.now(), "reservations": held, "heartbeat_s": HEARTBEAT}
+
+    async def delete(self, _: Caller, serials: list[str]) -> list[str]:
+        """Forget boards that are offline or broken, and that nobody has reserved."""
+        chosen = _distinct(serials)
+        devices = await self.store.devices(chosen)
+        deleted = await self.store.delete_devices(chosen)
+        await outcomes([partial(self.orders.delete, device.worker, device.serial) for device in devices], AT_ONCE)
+        return deleted
+
+    async def end_any(self, caller: Caller, serials: list[str]) -> list[str]:
+        """End reservations, whosever they are."""
+        reason = f"ended by operator {caller.authid}"
+        return [record.serial for record in await self.endings.end(None, _distinct(serials), reason)]
+
+    async def drain(self, _: Caller, worker: str) -> dict[str, Any]:
+        """Let the worker's boards not be reserved any more; present reservations go on."""
+        return await self._set_draining(worker, draining=True)
+
+    async def resume(self, _: Caller, worker: str) -> dict[str, Any]:
+        """Let the worker's boards be reserved again."""
+        return await self._set_draining(worker, draining=False)
+
+    async def retest(self, _: Caller, serials: list[str]) -> list[str]:
+        """Test broken boards again now."""
+        return await self._for_each(await self.store.devices(_distinct(serials)), self.orders.retest, "test")
+
+    async def _set_draining(self, worker: str, *, draining: bool) -> dict[str, Any]:
+        record = await self.store.set_draining(worker, draining)
+        order = self.orders.drain if draining else self.orders.resume
+        # A worker that is away hears of it in the answer to its next hello.
+        await outcomes([partial(order, worker)], 1)
+        self.inventory.announcements.worker(record)
+        await self.inventory.show(worker)
+        return to_wire(record)
+
+    async def _for_each(
+        self, devices: Sequence[DeviceRecord], order: Callable[[str, str], Any], verb: str
+    ) -> list[str]:
+        """Ask the workers of these boards to do something.  Raises `UnknownWorker`, or `DeviceFailed` naming all."""
+        for device in devices:
+            if device.status is DeviceStatus.OFFLINE and not self.sessions.state.worker_is_here(device.worker):
+                raise UnknownWorker(f"worker {device.worker!r} of board {device.serial} is not connected")
+        results = await outcomes([partial(order, device.worker, device.serial) for device in devices], AT_ONCE)
+        failed = {
+            device.serial: _words(result)
+            for device, result in zip(devices, results, strict=True)
+            if isinstance(result, IcefarmError)
+        }
+        if failed:
+            words = "; ".join(f"board {serial}: {why}" for serial, why in failed.items())
+            raise DeviceFailed(f"could not {verb} {words}", serials=list(failed))
+        return [device.serial for device in devices]
+
+
+def _words(error: IcefarmError) -> str:
+    return f"its worker does not answer ({error})" if isinstance(error, TransportError) else str(error)

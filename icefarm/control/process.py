@@ -1,0 +1,118 @@
+"""Control as a process: database, router and HTTP around the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.control.database import Database
+from icefarm.control.migrate import SchemaMismatch, migrate
+from icefarm.control.postgres_store import PostgresStore
+from icefarm.control.service import Control, Settings
+from icefarm.control.web import FarmView, site
+from icefarm.credentials import Credentials
+from icefarm.errors import Busy
+from icefarm.wamp import Link
+
+__all__ = ["ControlProcess"]
+
+#: Seconds between attempts to reach a database that was away at the start: the first, and the longest.
+RETRY_FIRST = 1.0
+RETRY_LONGEST = 10.0
+
+
+class ControlProcess(Service):
+    """Starts control's parts in order, and stops them in the reverse one.
+
+    The database comes first: whoever finds control at the router finds a farm that knows its boards.  Where it is away
+    or the router is, control tries on; where it does not fit this version, or the HTTP port is taken, the process ends.
+    """
+
+    log = Logger(namespace="icefarm.control")
+
+    def __init__(
+        self,
+        reactor: Any,
+        router: str,
+        credentials: Credentials,
+        dsn: str,
+        http: tuple[str, int],
+        settings: Settings,
+    ) -> None:
+        """Raises `InvalidArgument` where the router's URL is none."""
+        self.reactor = reactor
+        self.database = Database(reactor, dsn)
+        self.control = Control(reactor, PostgresStore(self.database), settings)
+        self.link = Link(reactor, router, credentials, self.control.joined, self.control.refused)
+        self.http = http
+        self._port: Any = None
+        self._linked = False
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin; what can't be had yet is tried again."""
+        Service.startService(self)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, within a bounded time."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        await self._listen()
+        await self._reach_database()
+        await self.control.ensure_token()
+        self.control.startService()
+        self._linked = True
+        self.link.startService()
+
+    async def _listen(self) -> None:
+        host, port = self.http
+        endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
+        view = FarmView(lambda: self.control.bus is not None, self.control.overview)
+        self._port = await endpoint.listen(site(view))
+
+    async def _reach_database(self) -> None:
+        """Wait for the database, for as long as it takes, and bring it to this version's schema."""
+        try:
+            await self.database.start()
+        except Busy as error:
+            self.log.error("{error}; trying on", error=error)
+        delay = RETRY_FIRST
+        while True:
+            try:
+                await migrate(self.database)
+            except Busy:
+                await deferLater(self.reactor, delay)
+                delay = min(2 * delay, RETRY_LONGEST)
+            else:
+                return
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(SchemaMismatch, CannotListenError):
+            self.log.critical("control cannot start: {why}", why=failure.getErrorMessage())
+        else:
+            self.log.failure("control cannot start", failure)
+        if self.reactor.running:
+            self.reactor.stop()
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        self.control.stopService()
+        if self._linked:
+            await self.link.stopService()
+        if self._port is not None:
+            await self._port.stopListening()
+        await self.database.stop()

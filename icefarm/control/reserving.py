@@ -1,0 +1,171 @@
+"""Reserves boards and makes them ready: all that were asked for, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from attrs import Factory, define, evolve
+from twisted.internet.defer import CancelledError, ensureDeferred
+from twisted.logger import Logger
+
+from icefarm.bus import Caller
+from icefarm.contract import ReservationRecord
+from icefarm.control.announcements import Announcements
+from icefarm.control.concurrency import outcomes, shielded
+from icefarm.control.endings import Endings
+from icefarm.control.orders import PREPARE_LIMIT, Orders
+from icefarm.control.policy import ReservationRequest
+from icefarm.control.store import Store
+from icefarm.control.waiting import WaitingLine
+from icefarm.errors import (
+    DeviceFailed,
+    IcefarmError,
+    InvalidArgument,
+    NotYours,
+    ReservationEnded,
+    Unavailable,
+    UnknownKind,
+)
+
+__all__ = ["PROBATION", "ROUNDS", "Reserving"]
+
+#: Seconds that boards are reserved for at first, while they are made ready: should control end in the middle, they are
+#: free again soon, though their client never heard of them.
+PROBATION = PREPARE_LIMIT + 30.0
+#: Times that boards which failed to get ready are replaced by others, the first choice included.
+ROUNDS = 3
+#: Boards that are made ready at once, over all workers, for one request.
+AT_ONCE = 256
+
+#: What is wrong with the request, not with the board: another board would not help.
+_FAULTS_OF_THE_REQUEST = (InvalidArgument, UnknownKind, ReservationEnded)
+
+
+@define(eq=False)
+class Reserving:
+    """Carries out requests for boards."""
+
+    store: Store
+    line: WaitingLine
+    orders: Orders
+    endings: Endings
+    announcements: Announcements
+    #: Boards that are being made ready.
+    preparing: set[str] = Factory(set)
+    #: Reservations whose client has not been answered: they are on probation, and no notice is given of their end.
+    unconfirmed: set[str] = Factory(set)
+    _log: Logger = Factory(Logger)
+
+    async def reserve(
+        self,
+        caller: Caller,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> list[ReservationRecord]:
+        """Reserve boards for ``seconds``, counted from when they are ready; answers when they are.
+
+        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `TimedOut` (waited in vain), `DeviceFailed`,
+        `InvalidArgument` (the kind refuses its options), `ReservationEnded`, `Busy`; then, and when the caller gives
+        up, nothing is reserved.
+        """
+        client, probation = caller.authid, min(seconds, PROBATION)
+        taken = await self.line.take(client, request, probation, wait=wait, timeout=timeout, progress=caller.progress)
+        self.unconfirmed |= {record.id for record in taken}
+        try:
+            self.endings.touch(taken)
+            ready = await self._make_ready(client, request, taken, probation)
+            confirmed = await self._confirm(client, ready, seconds)
+        except (IcefarmError, CancelledError) as error:
+            why = "the client gave up" if isinstance(error, CancelledError) else f"not all boards got ready: {error}"
+            self.endings.doom([record.id for record in taken], why)
+            raise
+        finally:
+            self.unconfirmed -= {record.id for record in taken}
+        self.endings.touch(confirmed)
+        return confirmed
+
+    async def _confirm(
+        self, client: str, ready: Sequence[ReservationRecord], seconds: float
+    ) -> list[ReservationRecord]:
+        """Give reservations their full time; one that was ended while its board was made ready spoils the request."""
+        try:
+            extended = await self.store.extend(client, [record.serial for record in ready], seconds)
+        except NotYours:
+            extended = []
+        by_id = {record.id: record for record in extended}
+        if any(record.id not in by_id for record in ready):
+            raise ReservationEnded("the reservation was ended while its boards were made ready")
+        return [by_id[record.id] for record in ready]
+
+    async def _make_ready(
+        self, client: str, request: ReservationRequest, taken: list[ReservationRecord], probation: float
+    ) -> list[ReservationRecord]:
+        """Make boards ready, and others for those that fail; ``taken`` grows by all that were reserved."""
+        ready: list[ReservationRecord] = []
+        batch, avoid = list(taken), request.avoid
+        for round in range(1, ROUNDS + 1):
+            failed = await self._prepare_all(batch)
+            ready += [record for record in batch if record.id not in failed]
+            if not failed:
+                return ready
+            lost = [record for record in batch if record.id in failed]
+            words = "; ".join(f"board {record.serial}: {failed[record.id]}" for record in lost)
+            self._log.warn("for {client}, boards did not get ready: {words}", client=client, words=words)
+            serials = [record.serial for record in lost]
+            if request.serials is not None or round == ROUNDS:
+                raise DeviceFailed(f"not all boards got ready: {words}", serials=serials)
+            self.endings.doom(failed, "the board did not get ready")
+            avoid = avoid.union(serials)
+            again = evolve(request, amount=len(lost), avoid=avoid)
+            if ready:
+                await self._confirm(client, ready, probation)
+            batch = await self._replace(client, again, probation, words)
+            taken += batch
+            self.unconfirmed |= {record.id for record in batch}
+        raise AssertionError("the last round returns or raises")
+
+    async def _replace(
+        self,
+        client: str,
+        request: ReservationRequest,
+        probation: float,
+        words: str,
+    ) -> list[ReservationRecord]:
+        """Reserve others in the place of boards that failed."""
+        reserving = ensureDeferred(self.store.reserve(client, request, probation))
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            # The transaction goes on without us; what it reserves is nobody's.
+            reserving.addCallbacks(self._abandon, lambda _: None)
+            raise
+        except Unavailable as error:
+            raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
+
+    async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
+        """Make boards ready at once; return what those met that failed, by reservation."""
+        results = await outcomes([partial(self._prepare, record) for record in records], AT_ONCE)
+        failed = {
+            record.id: result
+            for record, result in zip(records, results, strict=True)
+            if isinstance(result, IcefarmError)
+        }
+        for error in failed.values():
+            if isinstance(error, _FAULTS_OF_THE_REQUEST):
+                raise error
+        return failed
+
+    async def _prepare(self, record: ReservationRecord) -> None:
+        self.preparing.add(record.serial)
+        try:
+            await self.orders.prepare(record)
+        finally:
+            self.preparing.discard(record.serial)
+        self.announcements.tell(record, "initialised")
+
+    def _abandon(self, records: list[ReservationRecord]) -> None:
+        self.endings.doom([record.id for record in records], "the client gave up")

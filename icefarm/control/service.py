@@ -1,0 +1,216 @@
+"""Control: puts its parts together and keeps them at the router.
+
+It keeps nothing that it can't learn again: sessions from the router, boards from their workers' hellos, the rest from
+the store.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from attrs import field, frozen
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from icefarm.bus import Bus, Handler
+from icefarm.clock import Clock
+from icefarm.contract import (
+    AUTHENTICATOR,
+    DeviceRecord,
+    ReservationRecord,
+    WorkerRecord,
+    control_procedure,
+    control_worker_procedure,
+)
+from icefarm.control.agenda import Agenda
+from icefarm.control.announcements import Announcements
+from icefarm.control.authn import Authenticator, SignInPolicy
+from icefarm.control.client_procedures import ClientProcedures
+from icefarm.control.concurrency import outcomes
+from icefarm.control.convergence import Convergence
+from icefarm.control.door import Door
+from icefarm.control.endings import Endings
+from icefarm.control.inventory import Inventory
+from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
+from icefarm.control.orders import Orders
+from icefarm.control.presence import Presence
+from icefarm.control.presence_events import (
+    ClientGone,
+    ClientMissing,
+    DeviceGone,
+    Effect,
+    Kill,
+    SessionEnded,
+    WorkerLost,
+)
+from icefarm.control.reserving import Reserving
+from icefarm.control.sessions import Sessions
+from icefarm.control.store import Store
+from icefarm.control.waiting import WaitingLine
+from icefarm.control.worker_procedures import WorkerProcedures
+from icefarm.errors import IcefarmError
+
+__all__ = ["Control", "Settings"]
+
+#: Procedures that are registered at once.
+AT_ONCE = 32
+
+
+@frozen
+class Settings:
+    """What an operator decides."""
+
+    sign_in: SignInPolicy = SignInPolicy.OPEN
+    #: Seconds that a client, worker or board may be away before its reservations end.
+    grace: float = 30.0
+    #: Seconds that a reservation lasts where its client does not say.
+    reservation: float = 3600.0
+    #: Where the operator's token is kept; None for a farm whose tokens are all made by hand.
+    data_directory: Path | None = field(default=None)
+
+
+class Control(Service):
+    """The service that reserves, counts, lets in and tells.  Its `joined` and `refused` are for a `Link`."""
+
+    log = Logger()
+
+    def __init__(self, clock: Clock, store: Store, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        #: The session at the router; None while there is none.
+        self.bus: Bus | None = None
+        self._refusal = ""
+        self.announcements = Announcements()
+        self.orders = Orders(clock)
+        self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
+        self.door = Door(self.sessions)
+        self.endings = Endings(store, self.orders, self.announcements, clock)
+        self.line = WaitingLine(store, self.announcements, clock, self._abandon)
+        self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements)
+        self.agenda = Agenda(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
+        self.convergence = Convergence(store, self.orders, self.endings, self.reserving, self.announcements)
+        self.inventory = Inventory(
+            store,
+            self.sessions,
+            self.orders,
+            self.endings,
+            self.convergence,
+            self.announcements,
+            clock,
+            self.line.poke,
+        )
+        self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
+        self.endings.changed += [self.agenda.poke, self.line.poke]
+        self._procedures = self._handlers(clock)
+
+    def _handlers(self, clock: Clock) -> dict[str, Handler]:
+        """Return the handler of every procedure by its URI."""
+        for_clients = ClientProcedures(
+            self.store,
+            self.sessions,
+            self.reserving,
+            self.endings,
+            self.inventory,
+            self.orders,
+            self.settings.reservation,
+            self.settings.grace,
+        )
+        for_workers = WorkerProcedures(
+            self.store, self.sessions, self.inventory, self.orders, self.announcements, clock
+        )
+        handlers = {}
+        for name, (method, roles) in for_clients.table().items():
+            handlers[control_procedure(name)] = self.door.handler(method, *roles)
+        for name, (method, roles) in for_workers.table().items():
+            handlers[control_worker_procedure(name)] = self.door.handler(method, *roles)
+        return handlers
+
+    async def joined(self, bus: Bus) -> None:
+        """Take up work in a new session at the router.  Raises where that fails; another session is then tried."""
+        bus.on_lost(partial(self._lost, bus))
+        self.bus = self.announcements.bus = self.orders.bus = bus
+        await self.sessions.attach(bus)
+        registered = await outcomes(
+            [
+                partial(bus.register, procedure, handler, replace=True)
+                for procedure, handler in self._procedures.items()
+            ],
+            AT_ONCE,
+        )
+        for registration in registered:
+            if isinstance(registration, IcefarmError):
+                raise registration
+        # Last: whoever signs in finds everything in its place.
+        await bus.register(AUTHENTICATOR, self.authenticator.authenticate, replace=True)
+        self._refusal = ""
+        self.log.info("control is at the router")
+        self.inventory.persist("the state of the farm is learnt", self._learn)
+
+    def refused(self, error: IcefarmError) -> bool:
+        """Note why there is no session, once for each reason; control tries for ever."""
+        if str(error) != self._refusal:
+            self._refusal = str(error)
+            self.log.warn("no session at the router yet, trying on: {error}", error=error)
+        return True
+
+    def stopService(self) -> None:
+        """Give up what is under way.  Boards stay with their clients: another control carries on."""
+        Service.stopService(self)
+        self.door.close()
+        self.sessions.detach()
+        for part in (self.agenda, self.line, self.convergence, self.inventory, self.endings):
+            part.stop()
+
+    async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
+        """Return workers and boards as the store has them.  Raises `Busy`."""
+        return await self.store.workers(), await self.store.devices()
+
+    async def ensure_token(self) -> None:
+        """See to it that the operator's token is in the data directory, where there is one.  Raises `Busy`."""
+        directory = self.settings.data_directory
+        if directory is None:
+            return
+        try:
+            if await ensure_operator_token(directory, self.store):
+                self.log.info("made the operator's token: {path}", path=str(directory / FILE_NAME))
+        except (OSError, UnicodeError) as error:
+            self.log.error(
+                "the operator's token cannot be kept in {path}: {error}", path=str(directory / FILE_NAME), error=error
+            )
+
+    def _lost(self, bus: Bus, reason: str) -> None:
+        if self.bus is bus:
+            self.log.warn("control has lost the router: {reason}", reason=reason)
+            self.bus = self.announcements.bus = self.orders.bus = None
+            self.sessions.detach()
+            self.door.close()
+
+    async def _learn(self) -> None:
+        """See what was left by whoever was control before: who is missing, what expires."""
+        await self.ensure_token()
+        await self.inventory.look()
+        for client in await self.store.clients_with_reservations():
+            self.sessions.tell(ClientMissing(client))
+        self.agenda.poke()
+        self.line.poke()
+
+    def _carry_out(self, effect: Effect) -> None:
+        persist = self.inventory.persist
+        match effect:
+            case SessionEnded(number):
+                self.door.session_ended(number)
+            case WorkerLost(name):
+                persist(f"worker {name} is lost", partial(self.inventory.lost, name, "its worker is not connected"))
+            case ClientGone(name):
+                persist(f"client {name} is gone", partial(self._end_all_of, name))
+            case DeviceGone(serial):
+                persist(f"board {serial} is gone", partial(self.inventory.give_up, serial))
+            case Kill():
+                raise AssertionError("sessions are killed where they are known")
+
+    async def _end_all_of(self, client: str) -> None:
+        if not self.sessions.state.client_is_here(client):
+            await self.endings.end(client, None, "its client is gone")
+
+    def _abandon(self, records: list[ReservationRecord]) -> None:
+        self.endings.doom([record.id for record in records], "the client gave up")

@@ -1,0 +1,79 @@
+"""The ``icefarm-control`` plugin of twistd and twist: options, and the service made of them."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
+from twisted.python import usage
+
+from icefarm.contract import Role
+from icefarm.control.authn import SignInPolicy
+from icefarm.control.process import ControlProcess
+from icefarm.control.service import Settings
+from icefarm.credentials import Credentials
+from icefarm.options import LayeredOptions, Setting, choice, host_and_port, seconds
+from icefarm.wamp import parse_url
+
+__all__ = ["Options", "makeService"]
+
+
+def _url(text: str) -> str:
+    parse_url(text)
+    return text
+
+
+def _dsn(text: str) -> str:
+    try:
+        parse_dsn(text)
+    except ProgrammingError as error:
+        raise ValueError(f"is no address of a database: {str(error).strip()}") from None
+    return text
+
+
+def _directory(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError(f"there is no directory {text!r}")
+    return Path(text)
+
+
+class Options(LayeredOptions):
+    """Options of control."""
+
+    section = "control"
+    settings = (
+        Setting("router", "the farm's router, where control has its own way in", "URL", parse=_url),
+        Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
+        Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),
+        Setting("http", "where to serve HTTP to the router", "HOST:PORT", "127.0.0.1:8081", host_and_port),
+        Setting("data-dir", "keep the operator's token here", "DIR", parse=_directory),
+        Setting(
+            "sign-in", "who needs a token: open (operators) or tokens (all)", "POLICY", "open", choice(*SignInPolicy)
+        ),
+        Setting("grace", "seconds that a client, worker or board may be away", "S", "30", seconds),
+        Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
+    )
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        needed = {
+            "router": "--router URL: where is the router?",
+            "router-ticket": "--router-ticket-file FILE: the router lets control in by a ticket",
+            "database": "--database DSN: where is PostgreSQL?",
+        }
+        missing = [text for name, text in needed.items() if self[name] is None]
+        if missing:
+            raise usage.UsageError(f"control needs {'; and '.join(missing)}")
+
+
+def makeService(options: Options) -> ControlProcess:
+    """Return control as a service (for twistd and twist)."""
+    from twisted.internet import reactor as the_reactor
+
+    reactor: Any = the_reactor
+    settings = Settings(SignInPolicy(options["sign-in"]), options["grace"], options["reservation"], options["data-dir"])
+    credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
+    return ControlProcess(reactor, options["router"], credentials, options["database"], options["http"], settings)
