@@ -138,10 +138,10 @@ class Connection:
             try:
                 return await attempt(bus, number)
             except _PASSING as error:
-                pause = self._pause(number)
-                away += pause
-                if self._over is not None or away > self.patience.retry:
+                if self._over is not None or away >= self.patience.retry:
                     raise self._over or error from None
+                pause = min(self._pause(number), self.patience.retry - away)
+                away += pause
             await deferLater(self.clock, pause)  # type: ignore[arg-type]
 
     def _pause(self, number: int) -> float:

@@ -13,7 +13,7 @@ __all__ = ["Lease", "Leases"]
 #: A reservation is extended when this part of its time has passed, so that several attempts can fail before it ends.
 EXTEND_AT = 0.5
 #: Seconds to leave between attempts to extend, at least.
-EXTEND_PAUSE = 1.0
+EXTEND_PAUSE = 5.0
 
 
 @frozen

@@ -106,7 +106,7 @@ class MemoryRouter:
             return self.join(credentials.authid, Role.CONTROL, credentials.instance)
         entry = self._callee(AUTHENTICATOR)
         if entry is None:
-            raise NotAuthorized("control is not connected; try again in a while")
+            raise LinkLost("the router is up, but the farm's control is not connected to it")
         details = {
             "ticket": credentials.ticket,
             "authextra": {"role": str(credentials.role), "instance": credentials.instance},
@@ -353,8 +353,10 @@ class _Call:
         if handling is not None:
             handling.cancel()
 
-    def _abandoned(self, _: Deferred[Any]) -> None:
+    def _abandoned(self, answer: Deferred[Any]) -> None:
         handling = self._finish()
+        # First of all, so that what the callee makes of its cancellation does not become the answer.
+        answer.errback(CancelledError())
         if handling is not None:
             handling.cancel()
 

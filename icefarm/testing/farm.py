@@ -1,0 +1,174 @@
+"""A farm in memory, as a client sees it: control and boards on a `MemoryRouter`, for tests of clients.
+
+It records what it is asked, answers at once unless told otherwise, and forgets nothing by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred
+
+from icefarm.bus import Caller
+from icefarm.contract import (
+    AUTHENTICATOR,
+    Measurement,
+    ReservationRecord,
+    Role,
+    client_topic,
+    control_procedure,
+    device_prefix,
+    method_of,
+    to_wire,
+)
+from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable
+from icefarm.testing.bus import MemoryBus, MemoryRouter
+
+__all__ = ["MemoryFarm"]
+
+
+@define(eq=False)
+class MemoryFarm:
+    """Control and one worker."""
+
+    router: MemoryRouter
+    serials: Sequence[str]
+    #: Seconds for which boards are reserved.
+    term: float = 3600.0
+    control: MemoryBus = field(init=False)
+    worker: MemoryBus | None = field(init=False, default=None)
+    reservations: dict[str, ReservationRecord] = field(init=False, factory=dict)
+    #: (procedure, keyword arguments or, for reserve, positional ones) of each call, in order.
+    calls: list[tuple[str, Any]] = field(init=False, factory=list)
+    #: Evaluations carried out, and what each of them was asked: by (serial, evaluation id).
+    carried_out: Counter[tuple[str, str]] = Factory(Counter)
+    asked: list[Mapping[str, Any]] = Factory(list)
+    #: Boards that fail each evaluation, with what.
+    failing: dict[str, IcefarmError] = Factory(dict)
+    #: While it is true, evaluations wait in ``held`` for `release`.
+    holding: bool = False
+    held: list[Deferred[None]] = Factory(list)
+    #: While it is false, control answers nothing.
+    answering: bool = True
+    #: Raised at each sign-in of a client.
+    refusal: IcefarmError | None = None
+    _kept: dict[tuple[str, str], Any] = Factory(dict)
+
+    async def start(self) -> None:
+        self.control = self.router.join("control", Role.CONTROL)
+        await self.control.register(AUTHENTICATOR, self._authenticate)
+        for name in ("reserve", "extend", "end", "available", "heartbeat", "reboot", "drain"):
+            await self.control.register(control_procedure(name), self._serve)
+        await self.start_worker()
+
+    async def start_worker(self) -> None:
+        self.worker = self.router.join("w1", Role.WORKER)
+        for serial in self.serials:
+            await self.worker.register(device_prefix(serial), self._evaluate, prefix=True)
+
+    def stop_worker(self) -> None:
+        if self.worker is not None:
+            self.worker.drop("the worker was killed")
+
+    def release(self) -> None:
+        """Let the evaluations that are held go on."""
+        held, self.held = self.held, []
+        for waiting in held:
+            waiting.callback(None)
+
+    async def tell(self, client: str, event: str, serial: str, reason: str = "") -> None:
+        """Send a client an event about a board; ``ended`` ends its reservation first."""
+        record = self.reservations[serial]
+        if event == "ended":
+            del self.reservations[serial]
+        fields = {"event": event, "serial": serial, "reservation": record.id, "reason": reason}
+        await self.control.publish(client_topic(client), (), fields, only=client)
+
+    async def _authenticate(self, *_: Any) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        return {"role": "client"}
+
+    async def _serve(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        name = method_of(procedure)[1] or procedure.rpartition(".")[2]
+        self.calls.append((name, kwargs or list(args)))
+        if not self.answering:
+            await Deferred()
+        match name:
+            case "reserve":
+                return self._reserve(caller.authid, *args)
+            case "end":
+                chosen = kwargs.get("serials") or list(self._own(caller))
+                return [serial for serial in chosen if self._end(caller, serial)]
+            case "extend" | "reboot":
+                return kwargs.get("serials") or list(self._own(caller))
+            case "available":
+                free = [serial for serial in self.serials if serial not in self.reservations]
+                return {"amount": len(free), "serials": free}
+            case "heartbeat":
+                return {"time": 0.0, "reservations": list(self._own(caller)), "heartbeat_s": 5.0}
+        raise AssertionError(name)
+
+    def _own(self, caller: Caller) -> Iterable[str]:
+        return [serial for serial, record in self.reservations.items() if record.client == caller.authid]
+
+    def _end(self, caller: Caller, serial: str) -> bool:
+        if serial in self.reservations and self.reservations[serial].client != caller.authid:
+            raise NotYours(serial=serial)
+        return self.reservations.pop(serial, None) is not None
+
+    def _reserve(
+        self,
+        client: str,
+        amount: int | None,
+        serials: list[str] | None,
+        kind: str,
+        options: dict[str, Any],
+        wait: bool,
+        timeout: float | None,
+        seconds: float | None,
+    ) -> Any:
+        free = [each for each in self.serials if each not in self.reservations and (not serials or each in serials)]
+        wanted = len(serials) if serials else amount or 0
+        if len(free) < wanted:
+            raise Unavailable(f"{len(free)} of {wanted} boards are free (wait={wait}, timeout={timeout})")
+        end = 1000.0 + (self.term if seconds is None else seconds)
+        records = [
+            ReservationRecord(f"r{len(self.calls)}-{serial}", serial, "w1", client, kind, options, 1000.0, end)
+            for serial in free[:wanted]
+        ]
+        self.reservations.update({record.serial: record for record in records})
+        return [to_wire(record) for record in records]
+
+    async def _evaluate(self, caller: Caller, procedure: str, _: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        serial = method_of(procedure)[0]
+        record = self.reservations.get(serial)
+        if record is None or record.id != kwargs["reservation"] or record.client != caller.authid:
+            raise ReservationEnded(serial=serial)
+        self.asked.append(kwargs)
+        key = (serial, kwargs["evaluation_id"])
+        if self.holding:
+            waiting: Deferred[None] = Deferred()
+            self.held.append(waiting)
+            await waiting
+        if serial in self.failing:
+            raise self.failing[serial]
+        if serial not in self.reservations:
+            raise DeviceFailed("gone")
+        if key not in self._kept:
+            self.carried_out[key] += 1
+            self._kept[key] = self._measured(serial, record, kwargs)
+        return self._kept[key]
+
+    def _measured(self, serial: str, record: ReservationRecord, kwargs: Mapping[str, Any]) -> Any:
+        bitstream = kwargs["bitstream"]
+        digest = bitstream["sha256"] if isinstance(bitstream, dict) else "0" * 64
+        return to_wire(
+            Measurement(
+                1000, kwargs["evaluation_id"], serial, "w1", record.kind, record.options, "pulse_count", "1.0", digest,
+                1_000_000, 34_000, 0, None, len(self.asked), kwargs["attempt"], 1.0, 2.0,
+            )
+        )  # fmt: skip

@@ -1,0 +1,388 @@
+"""The client's engine over a farm in memory; time is a clock that the test advances."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
+
+from icefarm.bitstream import from_bytes, made_up_bitstream
+from icefarm.client.connection import Patience
+from icefarm.client.payload import item_of
+from icefarm.client.results import Result
+from icefarm.client.run import results_of
+from icefarm.client.session import ClientSession, RunPlan
+from icefarm.contract import Role
+from icefarm.credentials import Credentials
+from icefarm.errors import (
+    DeviceFailed,
+    InvalidArgument,
+    InvalidBitstream,
+    LinkLost,
+    NameInUse,
+    ReservationEnded,
+    Unavailable,
+)
+from icefarm.testing.bus import MemoryLink, MemoryRouter
+from icefarm.testing.farm import MemoryFarm
+
+CIRCUIT = made_up_bitstream(1).data
+
+
+def await_now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that needs no time."""
+    results: list[Any] = []
+    ensureDeferred(coroutine).addBoth(results.append)
+    assert results, "it still waits"
+    if hasattr(results[0], "raiseException"):
+        results[0].raiseException()
+    return results[0]
+
+
+class Outcome:
+    """What becomes of a coroutine, while time goes on."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.results: list[Any] = []
+        self.failures: list[Any] = []
+        self.deferred: Deferred[Any] = ensureDeferred(coroutine)
+        self.deferred.addCallbacks(self.results.append, self.failures.append)
+
+    @property
+    def waits(self) -> bool:
+        return not (self.results or self.failures)
+
+
+class World:
+    """A farm in memory and a client of it."""
+
+    def __init__(self, *serials: str) -> None:
+        self.clock = Clock()
+        self.router = MemoryRouter(self.clock)
+        self.farm = MemoryFarm(self.router, serials or ("A", "B"))
+        await_now(self.farm.start())
+        self.links: list[MemoryLink] = []
+        self.client = self.session("exp")
+
+    def session(self, name: str) -> ClientSession:
+        credentials = Credentials(name, Role.CLIENT, "i1")
+        return ClientSession(self.clock, "memory:", credentials, self._link, Patience(5, 60), lambda: 0.5)
+
+    def _link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
+        self.links.append(MemoryLink(self.router, credentials, joined, refused))
+        return self.links[-1]
+
+    def reserve(self, amount: int = 2, **arguments: Any) -> dict[str, Any]:
+        records = await_now(self.client.reserve(amount, **arguments))
+        return {record.serial: record for record in records}
+
+    def evaluating(self, items: list[Any], plan: RunPlan | None = None) -> Outcome:
+        """Begin to evaluate; the outcome's result is the list of results."""
+        serials = self.client.serials
+        run = self.client.run(plan or RunPlan(serials), self.farm.reservations)
+        prepared = [each if hasattr(each, "payload") else item_of(each) for each in items]
+
+        async def collect() -> list[Result]:
+            return [result async for result in results_of(run, prepared)]
+
+        outcome = Outcome(collect())
+        self.settle()
+        return outcome
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let everything happen that happens within some time."""
+        steps = max(20, int(seconds / 0.25))
+        for _ in range(steps):
+            self.clock.advance(seconds / steps)
+
+    def called(self, name: str) -> list[Any]:
+        return [arguments for called, arguments in self.farm.calls if called == name]
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    await_now(made.client.start())
+    return made
+
+
+# ------------------------------------------------------------------------------------------------ signing in
+
+
+def test_where_no_farm_answers_the_error_says_where_and_what_to_do() -> None:
+    world = World()
+    world.router.stop()
+    outcome = Outcome(world.client.start())
+    world.settle(6)
+    (failure,) = outcome.failures
+    assert failure.check(LinkLost)
+    assert "memory:" in failure.value.message
+    assert "icefarm up" in failure.value.message
+    assert not world.clock.getDelayedCalls()
+
+
+def test_a_farm_that_starts_in_time_is_waited_for() -> None:
+    world = World()
+    world.router.accepting = False
+    outcome = Outcome(world.client.start())
+    world.settle(2)
+    world.router.start()
+    world.settle(1)
+    assert outcome.results == [None]
+
+
+def test_a_name_in_use_is_refused_at_once() -> None:
+    world = World()
+    world.farm.refusal = NameInUse("exp is in use")
+    with pytest.raises(NameInUse, match="exp is in use"):
+        await_now(world.client.start())
+    assert not world.clock.getDelayedCalls()
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="no name"):
+        World().session(" exp")
+
+
+# ---------------------------------------------------------------------------------------------- reservations
+
+
+def test_reserving_passes_options_on_and_knows_the_boards(world: World) -> None:
+    world.reserve(2, options={"window": 0.1})
+    assert world.client.serials == ["A", "B"]
+    assert world.called("reserve") == [[2, None, "pulsecount", {"window": 0.1}, False, None, None]]
+
+
+def test_too_few_boards_is_an_error_and_reserves_none(world: World) -> None:
+    with pytest.raises(Unavailable):
+        world.reserve(3)
+    assert world.client.serials == []
+
+
+def test_a_heartbeat_goes_out_every_five_seconds(world: World) -> None:
+    world.settle(21)
+    assert len(world.called("heartbeat")) == 5
+
+
+def test_a_control_that_does_not_answer_a_heartbeat_costs_the_link(world: World) -> None:
+    world.farm.answering = False
+    first = world.links[0].bus
+    world.settle(16)
+    assert world.links[0].bus is not first
+
+
+def test_reservations_are_extended_after_half_their_time(world: World) -> None:
+    world.reserve(2, seconds=600.0)
+    world.settle(299)
+    assert not world.called("extend")
+    world.settle(2)
+    assert world.called("extend") == [{"serials": ["A", "B"], "seconds": 600.0}]
+
+
+def test_reservations_go_on_being_extended(world: World) -> None:
+    world.reserve(1, seconds=60.0)
+    world.settle(200)
+    assert len(world.called("extend")) == 6
+
+
+def test_reservations_are_left_to_end_when_that_is_asked(world: World) -> None:
+    world.reserve(2, seconds=60.0, keep=False)
+    world.settle(60)
+    assert not world.called("extend")
+
+
+def test_word_that_a_reservation_ends_soon_extends_it_at_once(world: World) -> None:
+    world.reserve(2)
+    await_now(world.farm.tell("exp", "ending_soon", "B"))
+    assert [call["serials"] for call in world.called("extend")] == [["B"]]
+
+
+def test_an_extension_waits_for_the_link(world: World) -> None:
+    world.reserve(1, seconds=60.0)
+    world.settle(25)
+    world.router.accepting = False
+    world.links[0].bus.drop("cut")  # type: ignore[union-attr]
+    world.settle(20)
+    assert not world.called("extend")
+    world.router.start()
+    world.settle(5)
+    assert len(world.called("extend")) == 1
+
+
+def test_a_reservation_that_ended_is_no_longer_held(world: World) -> None:
+    world.reserve(2)
+    await_now(world.farm.tell("exp", "ended", "A", "time is up"))
+    assert world.client.serials == ["B"]
+
+
+def test_a_reservation_that_ended_unheard_is_found_out_by_the_heartbeat(world: World) -> None:
+    world.reserve(2)
+    del world.farm.reservations["A"]
+    world.settle(6)
+    assert world.client.serials == ["B"]
+
+
+def test_stopping_ends_the_reservations_and_leaves_no_timer(world: World) -> None:
+    world.reserve(2)
+    await_now(world.client.stop())
+    assert world.farm.reservations == {}
+    assert not world.clock.getDelayedCalls()
+
+
+def test_a_request_whose_answer_is_lost_leaks_no_board(world: World) -> None:
+    world.router.latency = 0.01
+    outcome = Outcome(world.client.reserve(1))
+    world.clock.advance(0.01)
+    assert list(world.farm.reservations) == ["A"]
+    world.links[0].bus.drop("cut")  # type: ignore[union-attr]
+    world.settle(5)
+    assert not outcome.waits
+    assert list(world.farm.reservations) == world.client.serials
+    assert len(world.client.serials) == 1
+
+
+# ------------------------------------------------------------------------------------------------ evaluating
+
+
+def test_each_item_comes_back_with_its_measurement(world: World) -> None:
+    world.reserve(2)
+    outcome = world.evaluating([CIRCUIT] * 20)
+    (results,) = outcome.results
+    assert [result.value for result in results] == [1000] * 20
+    assert {result.serial for result in results} == {"A", "B"}
+    assert results[0].measurement.sha256 == from_bytes(CIRCUIT).sha256
+    assert all(result.source is CIRCUIT for result in results)
+
+
+def test_an_item_for_each_board_comes_back_from_each(world: World) -> None:
+    world.reserve(2)
+    items = [item_of(CIRCUIT, ("A", "B")) for _ in range(7)]
+    (results,) = world.evaluating(items, RunPlan(["A", "B"], fan_out=2)).results
+    assert sorted(result.serial for result in results) == ["A"] * 7 + ["B"] * 7
+
+
+def test_what_is_no_bitstream_is_never_sent(world: World) -> None:
+    world.reserve(1)
+    (results,) = world.evaluating([b"rubbish", CIRCUIT]).results
+    by_source = {result.source: result for result in results}
+    assert isinstance(by_source[b"rubbish"].error, InvalidBitstream)
+    with pytest.raises(InvalidBitstream):
+        _ = by_source[b"rubbish"].value
+    assert by_source[CIRCUIT].ok
+    assert len(world.farm.asked) == 1
+
+
+def test_no_board_gets_more_than_the_depth_at_a_time(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    world.evaluating([CIRCUIT] * 20, RunPlan(["A", "B"], depth=2))
+    assert len(world.farm.held) == 4
+
+
+def test_a_lost_link_loses_no_evaluation_and_repeats_none_that_was_done(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 4)
+    world.links[0].bus.drop("cut")  # type: ignore[union-attr]
+    world.farm.holding = False
+    world.settle(5)
+    (results,) = outcome.results
+    assert [result.measurement.attempt for result in results] == [2] * 4
+    assert set(world.farm.carried_out.values()) == {1}
+
+
+def test_a_worker_that_comes_back_finishes_the_run(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 10)
+    world.farm.stop_worker()
+    world.settle(20)
+    world.farm.holding = False
+    assert outcome.waits
+    await_now(world.farm.start_worker())
+    world.settle(10)
+    (results,) = outcome.results
+    assert [result.ok for result in results] == [True] * 10
+
+
+def test_a_worker_that_stays_away_fails_its_evaluations_when_patience_ends(world: World) -> None:
+    world.reserve(1)
+    world.farm.stop_worker()
+    outcome = world.evaluating([CIRCUIT])
+    world.settle(59)
+    assert outcome.waits
+    world.settle(15)
+    (results,) = outcome.results
+    assert [result.error.name for result in results] == ["no_such_procedure"]
+
+
+def test_a_failing_boards_items_go_to_another_one(world: World) -> None:
+    world.reserve(2)
+    world.farm.failing["A"] = DeviceFailed("silent")
+    (results,) = world.evaluating([CIRCUIT] * 5).results
+    assert [result.serial for result in results] == ["B"] * 5
+
+
+def test_a_failing_boards_own_items_fail_with_its_error(world: World) -> None:
+    world.reserve(2)
+    world.farm.failing["A"] = DeviceFailed("silent")
+    (results,) = world.evaluating([item_of(CIRCUIT, ("A", "B"))], RunPlan(["A", "B"], fan_out=2)).results
+    errors = {result.serial: result.error for result in results}
+    assert isinstance(errors["A"], DeviceFailed)
+    assert errors["B"] is None
+
+
+def test_an_ended_reservation_moves_its_items_to_the_other_board(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 6)
+    await_now(world.farm.tell("exp", "ended", "A"))
+    world.farm.holding = False
+    world.farm.release()
+    world.settle(1)
+    (results,) = outcome.results
+    assert [result.serial for result in results] == ["B"] * 6
+
+
+def test_without_any_board_left_the_run_ends_with_an_error(world: World) -> None:
+    world.reserve(1)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 50)
+    await_now(world.farm.tell("exp", "ended", "A"))
+    world.settle()
+    (failure,) = outcome.failures
+    assert failure.check(ReservationEnded)
+
+
+def test_a_run_pulls_no_more_items_than_its_boards_can_use_soon(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    pulled: list[int] = []
+
+    def endless() -> Any:
+        while True:
+            pulled.append(1)
+            yield item_of(CIRCUIT)
+
+    run = world.client.run(RunPlan(["A", "B"], depth=2), world.farm.reservations)
+
+    async def first() -> Result:
+        return await anext(results_of(run, endless()))
+
+    outcome = Outcome(first())
+    world.settle()
+    assert outcome.waits
+    assert len(pulled) == 6
+    run.stop()
+
+
+def test_stopping_a_run_cancels_what_is_in_flight(world: World) -> None:
+    world.reserve(2)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 6)
+    await_now(world.client.stop())
+    assert outcome.failures
+    assert not world.clock.getDelayedCalls()
