@@ -1,0 +1,206 @@
+"""Boards in memory, for tests of the worker without ptys: they speak the board protocol, on the test's own clock."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from icefarm.clock import Clock
+from icefarm.worker.flash import FlashFailed
+from icefarm.worker.frame import EVALUATE_MAX, Frame, FrameReader, FrameType, encode
+from icefarm.worker.images import Image, Images
+from icefarm.worker.states import Firmware
+from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+
+__all__ = ["MemoryBoard", "MemoryHardware", "memory_images"]
+
+_BLOCK = 512
+
+
+def memory_images(*names: str, version: str = "1.0") -> Images:
+    """Return images that a `MemoryBoard` understands: one block that is the application's name."""
+    made = {name: Image(Firmware(name, version), f"{name} {version}".encode().ljust(_BLOCK, b"\0")) for name in names}
+    return Images("boards in memory", made)
+
+
+@define(eq=False)
+class _Port:
+    """The transport that the worker's protocol gets."""
+
+    board: MemoryBoard
+    protocol: Any
+    open: bool = True
+
+    def write(self, data: bytes) -> None:
+        if self.open:
+            self.board.receive(data)
+
+    def loseConnection(self) -> None:
+        self.close(Failure(ConnectionDone()))
+
+    def close(self, reason: Failure) -> None:
+        if self.open:
+            self.open = False
+            self.board.port = None
+            self.protocol.connectionLost(reason)
+
+
+@define(eq=False)
+class MemoryBoard:
+    """A board: what it runs, what it was asked, and what is wrong with it.
+
+    ``faults``: ``silent`` (never answers), ``garbled`` (damages the next answers), ``cdone`` (loading fails), ``stuck``
+    (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
+    the touch), ``faulty`` (its test fails).
+    """
+
+    clock: Clock
+    serial: str
+    tell: Callable[[UsbEvent], None]
+    runs: str = "default 1.0"
+    buffers: int = 2
+    faults: set[str] = Factory(set)
+    #: Evaluations are answered when the test says so, by `finish`.
+    patient: bool = False
+    asked: list[int] = Factory(list)
+    evaluating: list[Frame] = Factory(list)
+    sequence: int = 0
+    flashed: int = 0
+    port: _Port | None = None
+    drive: bool = False
+    plugged: bool = False
+    _reader: FrameReader = field(factory=lambda: FrameReader(EVALUATE_MAX))
+
+    @property
+    def tty_path(self) -> str:
+        return f"/dev/tty-{self.serial}"
+
+    @property
+    def drive_path(self) -> str:
+        return f"/dev/drive-{self.serial}"
+
+    def plug(self) -> None:
+        """Plug it in: it shows its serial port."""
+        self.plugged = True
+        self.tell(TtyAdded(self.serial, self.tty_path, "00", "1-1"))
+
+    def unplug(self) -> None:
+        """Pull it out."""
+        self.plugged = False
+        if self.port is not None:
+            self.port.close(Failure(ConnectionLost()))
+        self.evaluating.clear()
+        if self.drive:
+            self.drive = False
+            self.tell(DriveRemoved(self.serial, self.drive_path))
+        else:
+            self.tell(TtyRemoved(self.serial, self.tty_path))
+
+    def receive(self, data: bytes) -> None:
+        for frame in self._reader.feed(data):
+            assert isinstance(frame, Frame)
+            self.asked.append(frame.type)
+            if "silent" not in self.faults:
+                self._answer(frame)
+
+    def finish(self) -> None:
+        """Answer the evaluation that was asked first."""
+        self._result(self.evaluating.pop(0))
+
+    def say(self, data: bytes) -> None:
+        """Send bytes to the worker, a moment later."""
+        port = self.port
+        self.clock.callLater(0, lambda: port.protocol.dataReceived(data) if port is not None and port.open else None)
+
+    def _answer(self, frame: Frame) -> None:
+        name, _, version = self.runs.partition(" ")
+        match frame.type:
+            case FrameType.HELLO:
+                head = struct.pack("<BBHII16s", 1, self.buffers, 0, EVALUATE_MAX, 104_090, self.serial.encode())
+                texts = b"".join(bytes([len(text)]) + text.encode() for text in (name, version))
+                self._reply(FrameType.HELLO_REPLY, frame.id, head + texts)
+            case FrameType.TEST:
+                self._reply(FrameType.TESTED, frame.id, struct.pack("<I", "faulty" in self.faults) + frame.payload)
+            case FrameType.STATUS:
+                self._reply(FrameType.STATUS_REPLY, frame.id, struct.pack("<QhBBIIIII", 1, 2500, 2, 0, 1, 0, 0, 0, 0))
+            case FrameType.EVALUATE if self.patient:
+                self.evaluating.append(frame)
+            case FrameType.EVALUATE:
+                self._result(frame)
+
+    def _result(self, frame: Frame) -> None:
+        for fault, code in (("cdone", 6), ("stuck", 7)):
+            if fault in self.faults:
+                self._reply(FrameType.FAILED, frame.id, struct.pack("<H", code))
+                return
+        self.sequence += 1
+        (parameters,) = struct.unpack_from("<H", frame.payload, 2)
+        window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters])
+        head = struct.pack("<IIQIIhH", self.sequence, 34_600, 5, window_us * repeats, 0, 2500, 0)
+        counts = b"".join(struct.pack("<II", 100 + n, window_us) for n in range(repeats))
+        self._reply(FrameType.RESULT, frame.id, head + counts)
+
+    def _reply(self, type_: int, id_: int, payload: bytes) -> None:
+        data = bytearray(encode(type_, id_, payload))
+        if "garbled" in self.faults:
+            data[-1] ^= 0xFF
+        self.say(bytes(data))
+
+
+@define(eq=False)
+class MemoryHardware:
+    """Ports and drives of boards in memory; what `icefarm.worker.hardware.Hardware` asks for."""
+
+    boards: list[MemoryBoard] = Factory(list)
+    #: Drives whose writing does not end until the test fires the Deferred.
+    writing: dict[str, Deferred[None]] = Factory(dict)
+    patient: bool = False
+
+    def open(self, path: str, protocol: Any) -> None:
+        board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
+        if board is None:
+            raise FileNotFoundError(path)
+        assert board.port is None, "a port is opened twice"
+        board._reader = FrameReader(EVALUATE_MAX)
+        board.evaluating.clear()
+        board.port = _Port(board, protocol)
+        protocol.makeConnection(board.port)
+
+    def touch(self, path: str) -> None:
+        board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
+        if board is None:
+            raise FlashFailed("could not be touched")
+        assert board.port is None, "a port is touched while it is open"
+        if "no_loader" not in board.faults:
+            board.clock.callLater(0.1, self._load, board)
+
+    def write(self, path: str, blocks: bytes) -> Deferred[None]:
+        board = next((board for board in self.boards if board.drive_path == path and board.drive), None)
+        if board is None:
+            return fail(FlashFailed("there is no such drive"))
+        if self.patient:
+            self.writing[path] = Deferred()
+            return self.writing[path]
+        board.flashed += 1
+        board.runs = blocks.rstrip(b"\0").decode()
+        board.clock.callLater(0.1, self._boot, board)
+        return succeed(None)
+
+    def _load(self, board: MemoryBoard) -> None:
+        if board.plugged and not board.drive:
+            board.tell(TtyRemoved(board.serial, board.tty_path))
+            board.drive = True
+            board.tell(DriveAdded(board.serial, board.drive_path, "1-1"))
+
+    def _boot(self, board: MemoryBoard) -> None:
+        if board.plugged and board.drive:
+            board.drive = False
+            board.tell(DriveRemoved(board.serial, board.drive_path))
+            if "fails_to_boot" not in board.faults:
+                board.plug()

@@ -1,0 +1,348 @@
+"""The life of a board, as decided: each test drives the pure machine with events."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from icefarm.contract import DeviceStatus
+from icefarm.worker import states as s
+from icefarm.worker.lifecycle import TRIES, Impossible, step
+from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+
+SERIAL = "0123456789ABCDEF"
+TTY, DRIVE = "/dev/ttyACM0", "/dev/sda"
+DEFAULT = s.Firmware("default", "1.0")
+COUNTER = s.Firmware("pulse_count", "1.0")
+WANT = s.Want("r1", "pulsecount", COUNTER)
+
+PLUG = TtyAdded(SERIAL, TTY, "00", "1-1")
+UNPLUG = TtyRemoved(SERIAL, TTY)
+LOADER = DriveAdded(SERIAL, DRIVE, "1-1")
+LOADER_GONE = DriveRemoved(SERIAL, DRIVE)
+
+FLASH = [UNPLUG, LOADER, s.Written(), LOADER_GONE, PLUG]
+
+
+def run(life: s.Life, *events: s.Event) -> tuple[s.Life, list[s.Effect]]:
+    """Return the life after all events, and the effects of the last one."""
+    effects: list[s.Effect] = []
+    for event in events:
+        life, effects = step(life, event)
+    return life, effects
+
+
+def fresh() -> s.Life:
+    return s.Life(DEFAULT)
+
+
+def ready() -> s.Life:
+    return run(fresh(), PLUG, s.Greeted(DEFAULT), s.TestsPassed())[0]
+
+
+def reserved() -> s.Life:
+    return run(ready(), s.Assign(WANT), *FLASH, s.Greeted(COUNTER), s.KindStarted())[0]
+
+
+def broken() -> s.Life:
+    life = run(fresh(), PLUG)[0]
+    return run(life, s.Failed("is silent"), s.Failed("is silent"), s.Failed("is silent"))[0]
+
+
+def test_a_board_that_is_plugged_in_is_asked_who_it_is() -> None:
+    life, effects = run(fresh(), PLUG)
+    assert life.state == s.Seen()
+    assert effects == [s.OpenPort(TTY)]
+
+
+def test_a_board_with_the_right_firmware_is_tested_without_flashing() -> None:
+    life, effects = run(fresh(), PLUG, s.Greeted(DEFAULT))
+    assert life.state == s.Testing()
+    assert effects == [s.RunTest()]
+
+
+@pytest.mark.parametrize("firmware", [COUNTER, s.Firmware("default", "0.9")])
+def test_a_board_with_another_firmware_or_version_is_flashed(firmware: s.Firmware) -> None:
+    life, effects = run(fresh(), PLUG, s.Greeted(firmware))
+    assert life.state == s.Touching()
+    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+
+
+def test_a_board_that_comes_as_a_boot_drive_is_flashed() -> None:
+    life, effects = run(fresh(), LOADER)
+    assert life.state == s.Flashing(DEFAULT)
+    assert effects == [s.WriteImage(DRIVE, DEFAULT)]
+
+
+def test_a_tested_board_is_available() -> None:
+    assert s.status_of(ready()) == (DeviceStatus.AVAILABLE, None)
+
+
+def test_a_reserved_board_gets_the_firmware_of_its_kind() -> None:
+    life, effects = run(ready(), s.Assign(WANT), UNPLUG, LOADER)
+    assert life.state == s.Flashing(COUNTER)
+    assert effects == [s.WriteImage(DRIVE, COUNTER)]
+
+
+def test_a_board_is_usable_once_its_kind_has_prepared() -> None:
+    life, effects = run(ready(), s.Assign(WANT), *FLASH, s.Greeted(COUNTER))
+    assert effects == [s.StartKind()]
+    assert isinstance(run(life, s.KindStarted())[0].state, s.Reserved)
+
+
+def test_a_released_board_goes_back_to_the_default_firmware() -> None:
+    life, effects = run(reserved(), s.Release())
+    assert isinstance(effects[0], s.SuspendKind)
+    assert effects[1:] == [s.ClosePort(), s.Touch1200(TTY)]
+    assert isinstance(run(life, *FLASH, s.Greeted(DEFAULT), s.TestsPassed())[0].state, s.Ready)
+
+
+def test_a_reservation_that_ends_while_its_firmware_is_written_leads_to_the_default_one() -> None:
+    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, s.Release())
+    life, effects = run(life, s.Written(), LOADER_GONE, PLUG, s.Greeted(COUNTER))
+    assert life.tries == 0
+    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+
+
+def test_a_board_assigned_while_it_returns_to_default_is_not_tested_first() -> None:
+    life, effects = run(reserved(), s.Release(), *FLASH, s.Assign(WANT), s.Greeted(DEFAULT))
+    assert isinstance(life.state, s.Touching)
+    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+
+
+def test_the_next_reservation_of_the_same_kind_needs_no_flashing() -> None:
+    life, effects = run(reserved(), s.Assign(evolve(WANT, reservation="r2")))
+    assert effects[-1] == s.OpenPort(TTY)
+    assert run(life, s.Greeted(COUNTER))[1] == [s.StartKind()]
+
+
+def test_a_reservation_survives_a_board_that_is_plugged_in_again() -> None:
+    life, effects = run(reserved(), UNPLUG)
+    assert isinstance(effects[0], s.SuspendKind)
+    life, effects = run(life, PLUG, s.Greeted(COUNTER))
+    assert effects == [s.StartKind()]
+    assert life.want == WANT
+
+
+def test_those_who_wait_are_told_when_an_unplugged_board_does_not_come_back() -> None:
+    life, effects = run(reserved(), UNPLUG, s.TimedOutWaiting())
+    assert effects == [s.FailWaiting("the board is unplugged")]
+    assert s.time_limit(life) is None
+
+
+def test_a_lost_connection_waits_for_word_from_usb() -> None:
+    life, effects = run(reserved(), s.PortLost("hung up"))
+    assert life.state == s.Gone(waiting=True, why="lost: hung up")
+    assert not any(isinstance(effect, s.OpenPort) for effect in effects)
+
+
+def test_a_lost_connection_whose_port_is_still_there_is_opened_again() -> None:
+    assert run(reserved(), s.PortLost("hung up"), s.TimedOutWaiting())[1] == [s.OpenPort(TTY)]
+
+
+def test_a_silent_board_is_asked_again_then_flashed_then_set_aside() -> None:
+    life, effects = run(fresh(), PLUG, s.Failed("is silent"))
+    assert effects == [s.OpenPort(TTY)]
+    life, effects = run(life, s.TimedOutWaiting())
+    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+    life, effects = run(life, *FLASH, s.Failed("is silent"))
+    assert life.state == s.Broken("is silent")
+    assert effects == [s.ClosePort(), s.FailWaiting("the board is silent")]
+
+
+def test_a_board_that_does_not_come_back_from_flashing_is_broken() -> None:
+    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, s.Written(), LOADER_GONE, s.TimedOutWaiting())
+    assert s.status_of(life) == (DeviceStatus.BROKEN, "did not come back after pulse_count 1.0 was flashed")
+
+
+def test_a_board_unplugged_while_it_is_flashed_is_offline() -> None:
+    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, LOADER_GONE, s.Failed("left"), s.TimedOutWaiting())
+    assert s.status_of(life)[0] is DeviceStatus.OFFLINE
+
+
+def test_a_board_whose_image_does_not_start_is_flashed_again_then_set_aside() -> None:
+    life, effects = run(fresh(), LOADER, s.Written(), LOADER_GONE, LOADER)
+    assert effects == [s.WriteImage(DRIVE, DEFAULT)]
+    for _ in range(TRIES - 1):
+        life, _ = run(life, s.Written(), LOADER_GONE, LOADER)
+    assert life.state == s.Broken("its boot loader did not start default 1.0")
+
+
+def test_a_broken_board_is_tested_again_after_a_while_and_taken_back() -> None:
+    life, effects = run(broken(), s.TimedOutWaiting())
+    assert effects == [s.OpenPort(TTY)]
+    life, _ = run(life, s.Greeted(DEFAULT), s.TestsPassed())
+    assert isinstance(life.state, s.Ready)
+
+
+def test_a_board_that_breaks_again_and_again_is_tested_ever_less_often() -> None:
+    life = broken()
+    first = s.time_limit(life)
+    life, _ = run(life, s.TimedOutWaiting(), s.Failed("still"), *FLASH, s.Failed("still"))
+    assert first is not None
+    assert s.time_limit(life) == 2 * first
+
+
+def test_a_board_that_does_its_work_has_its_past_forgiven() -> None:
+    life, _ = run(evolve(reserved(), tries=2, relapses=3), s.Proven())
+    assert (life.tries, life.relapses) == (0, 0)
+
+
+def test_a_broken_board_can_be_retested_by_hand() -> None:
+    assert run(broken(), s.Retest())[1] == [s.OpenPort(TTY)]
+
+
+def test_a_broken_board_that_is_unplugged_is_offline() -> None:
+    assert s.status_of(run(broken(), UNPLUG)[0])[0] is DeviceStatus.OFFLINE
+
+
+def test_a_reboot_keeps_the_reservation_and_flashes_its_firmware() -> None:
+    life, effects = run(reserved(), s.Reboot())
+    assert effects[-1] == s.Touch1200(TTY)
+    life, effects = run(life, UNPLUG, LOADER)
+    assert effects == [s.WriteImage(DRIVE, COUNTER)]
+
+
+def test_a_deleted_board_keeps_nothing() -> None:
+    life, effects = run(reserved(), s.Delete())
+    assert life == s.Life(DEFAULT, s.Gone(why="deleted"))
+    assert effects[-1] == s.ClosePort()
+
+
+def test_a_removal_of_another_port_means_nothing() -> None:
+    life = reserved()
+    assert run(life, TtyRemoved(SERIAL, "/dev/ttyACM7")) == (life, [])
+
+
+@pytest.mark.parametrize("event", [s.Greeted(DEFAULT), s.TestsPassed(), s.Written(), s.KindStarted(), s.Failed("x")])
+def test_a_procedure_that_cannot_be_running_is_a_fault(event: s.Event) -> None:
+    with pytest.raises(Impossible):
+        step(fresh(), event)
+
+
+class Lives(RuleBasedStateMachine):
+    """Any event that can happen, in any state: never an error, and a good board always finds its way back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life = fresh()
+
+    def _step(self, event: s.Event) -> None:
+        before = self.life
+        self.life, self.effects = step(before, event)
+        opened = [effect for effect in self.effects if isinstance(effect, s.OpenPort | s.Touch1200 | s.WriteImage)]
+        assert len(opened) <= 1
+        # What leaves the kind's states says so; what closes is open.
+        was_held = isinstance(before.state, s.Preparing | s.Reserved)
+        is_held = isinstance(self.life.state, s.Preparing | s.Reserved)
+        assert any(isinstance(effect, s.SuspendKind) for effect in self.effects) == (was_held and not is_held)
+
+    @rule(event=st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE]))
+    def usb(self, event: s.Event) -> None:
+        self._step(event)
+
+    @rule(
+        event=st.sampled_from(
+            [
+                s.Assign(WANT),
+                s.Assign(s.Want("r2", "other", s.Firmware("other", "2"))),
+                s.Assign(s.Want("r3", "plain", DEFAULT)),
+                s.Release(),
+                s.Reboot(),
+                s.Retest(),
+                s.Delete(),
+                s.Proven(),
+            ]
+        )
+    )
+    def command(self, event: s.Event) -> None:
+        self._step(event)
+
+    @precondition(lambda self: s.time_limit(self.life) is not None)
+    @rule()
+    def time_passes(self) -> None:
+        self._step(s.TimedOutWaiting())
+
+    @precondition(lambda self: isinstance(self.life.state, s.Seen | s.Testing | s.Ready | s.Preparing | s.Reserved))
+    @rule(lost=st.booleans())
+    def the_board_fails(self, lost: bool) -> None:
+        self._step(s.PortLost("x") if lost else s.Failed("x"))
+
+    @precondition(lambda self: isinstance(self.life.state, s.Touching | s.Flashing))
+    @rule()
+    def flashing_fails(self) -> None:
+        self._step(s.Failed("x"))
+
+    @precondition(lambda self: isinstance(self.life.state, s.Seen))
+    @rule(firmware=st.sampled_from([DEFAULT, COUNTER, s.Firmware("default", "0")]))
+    def hello(self, firmware: s.Firmware) -> None:
+        self._step(s.Greeted(firmware))
+
+    @precondition(lambda self: type(self.life.state) in _ENDS)
+    @rule()
+    def a_procedure_ends(self) -> None:
+        self._step(_ENDS[type(self.life.state)])
+
+    @invariant()
+    def states_on_the_way_have_a_limit(self) -> None:
+        settled = isinstance(self.life.state, s.Ready | s.Reserved) or self.life.state == evolve_gone(self.life)
+        assert (s.time_limit(self.life) is None) == settled
+
+    @invariant()
+    def a_held_state_has_a_reservation(self) -> None:
+        if isinstance(self.life.state, s.Preparing | s.Reserved):
+            assert self.life.want is not None
+        if isinstance(self.life.state, s.Testing | s.Ready):
+            assert self.life.want is None
+
+    @invariant()
+    def a_good_board_gets_there(self) -> None:
+        life = _perfect_board(self.life)
+        assert isinstance(life.state, s.Ready if self.life.want is None else s.Reserved)
+        assert life.want == self.life.want
+
+
+_ENDS: dict[type, s.Event] = {s.Testing: s.TestsPassed(), s.Flashing: s.Written(), s.Preparing: s.KindStarted()}
+
+
+def evolve_gone(life: s.Life) -> s.State | None:
+    """Return the state if it is that of a board that is given up waiting for."""
+    return life.state if isinstance(life.state, s.Gone) and not life.state.waiting else None
+
+
+def _perfect_board(life: s.Life) -> s.Life:
+    """Let a board that does all it is told, and is plugged in, play with the machine; return how that ends."""
+    runs = DEFAULT
+    if life.port is None and life.drive is None:
+        life, _ = step(life, PLUG)
+    for _ in range(60):
+        match life.state:
+            case s.Ready() | s.Reserved():
+                return life
+            case s.Seen():
+                event: s.Event = s.Greeted(runs)
+            case s.Touching():
+                event = LOADER if life.port is None else UNPLUG
+            case s.Flashing(image):
+                runs, event = image, s.Written()
+            case s.Restarting():
+                event = LOADER_GONE if life.drive is not None else PLUG
+            case s.Testing() | s.Preparing():
+                event = _ENDS[type(life.state)]
+            case _:
+                event = s.TimedOutWaiting() if s.time_limit(life) is not None else PLUG
+        life, _ = step(life, event)
+    raise AssertionError(f"no end in {life}")
+
+
+TestLives = Lives.TestCase
+
+
+@given(st.lists(st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE, s.Assign(WANT), s.Release()]), max_size=30))
+def test_a_report_can_be_made_of_every_life(events: list[s.Event]) -> None:
+    life, _ = run(fresh(), *events)
+    status, _ = s.status_of(life)
+    assert status in DeviceStatus
