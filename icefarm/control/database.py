@@ -59,7 +59,7 @@ class Database:
 
     reactor: Any
     dsn: str
-    connections: int = CONNECTIONS
+    size: int = CONNECTIONS
     #: Told the reason when the last connection is lost, and None when there is one again.
     on_change: Callable[[str | None], None] | None = None
     #: Why there is no connection; None while there is one.
@@ -81,7 +81,7 @@ class Database:
         Raises `Busy`, with what PostgreSQL said, when the first attempt fails; the attempts go on until `stop`.
         """
         self._running = True
-        for _ in range(self.connections):
+        for _ in range(self.size):
             keeper = ensureDeferred(self._keep())
             keeper.addErrback(lambda failure: self._log.failure("keeping a connection", failure))
             self._keepers.append(keeper)

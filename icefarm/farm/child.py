@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 __all__ = ["child_command", "main"]
 
-#: From linux/prctl.h.
+#: From linux/prctl.h and linux/sched.h.
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER = 0x10000000
 #: Exit codes of a shell for a command that can't be run, and one that isn't there.
 _CANNOT_RUN, _NOT_FOUND = 126, 127
 
@@ -28,12 +29,17 @@ def child_command(
     death_signal: signal.Signals = signal.SIGTERM,
     uid: int | None = None,
     gid: int | None = None,
+    namespace: bool = False,
 ) -> list[str]:
     """Return the command line that runs ``command`` as such a child of this very process.
 
-    ``death_signal`` is sent to it when this process ends. With ``uid`` and ``gid`` it gives up root's rights first.
+    ``death_signal`` is sent to it when this process ends. With ``uid`` and ``gid`` it gives up root's rights first;
+    with ``namespace`` too, it only seems to be that user: it runs in a user namespace (user_namespaces(7)) that shows
+    it root's files as its own, without root's capabilities.
     """
     identity = [] if uid is None else ["--uid", str(uid), "--gid", str(uid if gid is None else gid)]
+    if namespace:
+        identity.append("--namespace")
     shim = ["-m", "icefarm.farm.child", "--parent", str(os.getpid()), "--signal", death_signal.name]
     return [sys.executable, *shim, *identity, "--", *command]
 
@@ -48,6 +54,21 @@ def _end_with_parent(parent: int, death_signal: signal.Signals) -> None:
         sys.exit(f"the process that started this one ({parent}) has ended")
 
 
+def _enter_namespace(uid: int, gid: int) -> None:
+    """Call this user and group ``uid`` and ``gid``; the capabilities in there end with the exec that follows."""
+    outer_uid, outer_gid = os.geteuid(), os.getegid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWUSER) != 0:
+        sys.exit(
+            f"this machine allows no user namespace ({os.strerror(ctypes.get_errno())}): start the farm as another "
+            f"user than root, or put its data directory and its programs where user {uid} may read them"
+        )
+    # An unprivileged process may set its groups only once it can't gain any by it.
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {outer_uid} 1"), ("gid_map", f"{gid} {outer_gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
 def _drop_rights(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setgid(gid)
@@ -60,6 +81,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--signal", type=signal.Signals.__getitem__, default=signal.SIGTERM, metavar="NAME")
     parser.add_argument("--uid", type=int)
     parser.add_argument("--gid", type=int)
+    parser.add_argument("--namespace", action="store_true")
     parser.add_argument("command", nargs="+")
     return parser.parse_args(arguments)
 
@@ -69,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     os.setsid()
     if options.uid is not None:
-        _drop_rights(options.uid, options.uid if options.gid is None else options.gid)
+        become = _enter_namespace if options.namespace else _drop_rights
+        become(options.uid, options.uid if options.gid is None else options.gid)
     _end_with_parent(options.parent, options.signal)
     try:
         os.execvp(options.command[0], options.command)

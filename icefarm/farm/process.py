@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, asdict, define, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone, ProcessDone
 from twisted.internet.protocol import ProcessProtocol
@@ -19,6 +19,7 @@ from twisted.python.logfile import LogFile
 
 from icefarm.farm.child import child_command
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.identity import Identity
 
 __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
 
@@ -46,6 +47,8 @@ class Program:
     #: A line that matches is a complaint; its group "text" is what to show.
     complaint: re.Pattern[str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    #: Who it runs as; None: as we do.
+    identity: Identity | None = None
 
 
 @define(eq=False)
@@ -69,7 +72,8 @@ class ChildProcess:
         """Start it and wait until it is ready.  Raises `CannotStart` with its own last words."""
         program = self.program
         self._protocol = protocol = _Follower(program, self.complain, self._exited)
-        command = child_command(program.command, death_signal=program.stop_signal)
+        identity = {} if program.identity is None else asdict(program.identity)
+        command = child_command(program.command, death_signal=program.stop_signal, **identity)
         environment = {**program.environment, "PYTHONUNBUFFERED": "1"}
         self.reactor.spawnProcess(protocol, command[0], command, env=environment, path=str(program.directory))
         if program.ready is None:
