@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from icefarm.client.connection import Patience
 from icefarm.client.dispatch import DEPTH
@@ -17,6 +17,7 @@ from icefarm.client.session import ClientSession, RunPlan, Snapshot, connect
 from icefarm.client.settings import Settings
 from icefarm.client.stream import stream
 from icefarm.client.tasks import Item
+from icefarm.client.watch import Change, changes
 from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, Role, WorkerRecord
 from icefarm.errors import IcefarmError
 
@@ -110,6 +111,9 @@ class Boards:
 class Farm:
     """A farm of boards.  Leaving the ``with`` block, or the end of the script, ends its reservations."""
 
+    #: Makes the session; tests put a farm in memory here.
+    _connect: ClassVar[Callable[..., ClientSession]] = staticmethod(connect)
+
     def __init__(
         self,
         url: str | None = None,
@@ -132,7 +136,7 @@ class Farm:
         """
         settings = Settings.of(url, name, token, role)
         self._engine: Engine = engine()
-        self._session: ClientSession = connect(
+        self._session = self._connect(
             self._engine.reactor,
             settings.url,
             settings.name,
@@ -220,6 +224,13 @@ class Farm:
 
     def queue(self) -> list[QueueRecord]:
         return self.snapshot().queue
+
+    def watch(self, interval: float | None = None) -> Iterator[list[Change]]:
+        """Yield what happens in the farm: a snapshot first, then changes as they come, for as long as one iterates.
+
+        With ``interval`` in seconds it yields an empty list when nothing happened for so long.
+        """
+        return changes(self._engine, self._session.watch, interval)
 
     def extend(self, serials: Sequence[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend reservations, all of one's own by default, and return the serials.  Raises `NotYours`."""

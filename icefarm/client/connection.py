@@ -160,13 +160,17 @@ class Connection:
         try:
             return await waiting
         except TimeoutError:
-            raise LinkLost(self._nobody()) from None
+            raise LinkLost(self._nobody(), url=self.url, reason=self._why()) from None
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
 
+    def _why(self) -> str | None:
+        return None if self._last_refusal is None else self._last_refusal.message
+
     def _nobody(self) -> str:
-        reason = f" ({self._last_refusal.message})" if self._last_refusal is not None else ""
+        why = self._why()
+        reason = "" if why is None else f" ({why})"
         return (
             f"no farm answers at {self.url}{reason}. Is one running? Start one on this machine with: icefarm up; "
             "or name another one with ICEFARM_URL or the url argument."

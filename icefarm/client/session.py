@@ -19,6 +19,7 @@ from icefarm.client.connection import Connection, Patience, RunningLink
 from icefarm.client.dispatch import DEPTH, LOOK_AHEAD, Dispatch
 from icefarm.client.holdings import ClientEvent, Holdings
 from icefarm.client.run import Run
+from icefarm.client.watch import Watch
 from icefarm.clock import Clock
 from icefarm.contract import (
     DeviceRecord,
@@ -196,6 +197,12 @@ class ClientSession:
         answer = await self._connection.call(control_procedure("snapshot"))
         known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
         return from_wire(known, Snapshot, "the answer to snapshot")
+
+    def watch(self) -> Watch:
+        """Begin to follow what happens in the farm."""
+        watch = Watch(self.clock, self._connection, self.snapshot)
+        watch.start()
+        return watch
 
     async def operate(self, verb: str, **arguments: Any) -> Any:
         """Call an operator's procedure: delete, end_any, retest (serials), drain, resume (worker).
