@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from icefarm.client.connection import Patience
 from icefarm.client.dispatch import DEPTH
@@ -14,11 +14,11 @@ from icefarm.client.ending import Ending
 from icefarm.client.engine import engine
 from icefarm.client.payload import item_of
 from icefarm.client.results import Result
-from icefarm.client.run import Batch, Run
-from icefarm.client.session import RunPlan, Snapshot, connect
+from icefarm.client.run import Batch, Run, no_board_left
+from icefarm.client.session import ClientSession, RunPlan, Snapshot, connect
 from icefarm.client.settings import Settings
 from icefarm.contract import DeviceRecord, ReservationRecord, Role, WorkerRecord
-from icefarm.errors import IcefarmError, ReservationEnded
+from icefarm.errors import IcefarmError
 
 __all__ = ["Boards", "Farm"]
 
@@ -97,6 +97,9 @@ class Boards:
 class Farm:
     """A farm of boards: ``async with Farm(url, name="exp") as farm``; arguments as of `icefarm.client.Farm`."""
 
+    #: Makes the session; tests put a farm in memory here.
+    _connect: ClassVar[Callable[..., ClientSession]] = staticmethod(connect)
+
     def __init__(
         self,
         url: str | None = None,
@@ -110,7 +113,7 @@ class Farm:
         """Signs in when the block is entered.  Raises `InvalidArgument`."""
         settings = Settings.of(url, name, token, role)
         self._engine = engine()
-        self._session = connect(
+        self._session = self._connect(
             self._engine.reactor,
             settings.url,
             settings.name,
@@ -237,6 +240,8 @@ class Farm:
 
         source, wanted, exhausted = _each(bitstreams), run.wanted, False
         try:
+            if not run.boards:
+                raise no_board_left()
             while True:
                 while wanted > 0 and not exhausted:
                     given = await anext(source, _END)
@@ -249,7 +254,7 @@ class Farm:
                 if batch.done:
                     return
                 if batch.deserted:
-                    raise ReservationEnded("no board is left: all their reservations have ended")
+                    raise no_board_left()
                 wanted = batch.wanted
         finally:
             self._engine.post(run.stop)

@@ -20,7 +20,7 @@ from icefarm.clock import Clock
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded
 
-__all__ = ["Batch", "Run", "results_of"]
+__all__ = ["Batch", "Run", "no_board_left", "results_of"]
 
 #: Evaluates a payload on a board: (serial, payload, evaluation id, attempts made before).
 Evaluate = Callable[[str, Any, str, int], Awaitable[Measurement]]
@@ -192,6 +192,8 @@ async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
     source: Iterator[Item] = iter(items)
     wanted, done = run.wanted, False
     try:
+        if not run.boards:
+            raise no_board_left()
         while not done:
             fed = list(islice(source, wanted))
             run.feed(fed, last=len(fed) < wanted)
@@ -199,7 +201,12 @@ async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
             for result in batch.results:
                 yield result
             if batch.deserted and not batch.done:
-                raise ReservationEnded("no board is left: all their reservations have ended")
+                raise no_board_left()
             wanted, done = batch.wanted, batch.done
     finally:
         run.stop()
+
+
+def no_board_left() -> ReservationEnded:
+    """Return the error of a run that has no board (any more)."""
+    return ReservationEnded("no board is left: all their reservations have ended")

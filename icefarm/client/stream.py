@@ -8,11 +8,10 @@ from itertools import islice
 
 from icefarm.client.engine import Engine
 from icefarm.client.results import Result
-from icefarm.client.run import Batch, Run
+from icefarm.client.run import Batch, Run, no_board_left
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.client.tasks import Item
 from icefarm.contract import ReservationRecord
-from icefarm.errors import ReservationEnded
 
 __all__ = ["CHUNK", "stream"]
 
@@ -64,6 +63,8 @@ def stream(
 
     feeder = _Feeder(engine, run, items)
     try:
+        if deserted_raises and not run.boards:
+            raise no_board_left()
         feeder.feed(run.wanted)
         while True:
             batch = engine.run(take)
@@ -74,7 +75,7 @@ def stream(
             if batch.done:
                 return
             if batch.deserted and deserted_raises:
-                raise ReservationEnded("no board is left: all their reservations have ended")
+                raise no_board_left()
     finally:
         if engine.pid == os.getpid():
             engine.post(run.stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from logging import Logger, LoggerAdapter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from icefarm.client.blocking import Boards, Farm
 from icefarm.client.holdings import ClientEvent
@@ -18,13 +18,16 @@ __all__ = ["BaseClient"]
 class BaseClient:
     """A client of a farm.  Reservations are extended by themselves, and end with `stop` or with the script."""
 
+    #: The farm's class; tests put one in memory here.
+    _open: ClassVar[type[Farm]] = Farm
+
     def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
         """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
         self.url = url
         self.name = client_name
         self.logger = logger
         self._reservations: dict[str, ReservationRecord] = {}
-        self._farm = Farm(url, client_name, on_event=self._heard)
+        self._farm = self._open(url, client_name, on_event=self._heard)
 
     def getSerials(self) -> list[str]:
         """Return the serials of the boards that are reserved; one whose reservation has ended is not among them."""
