@@ -55,7 +55,7 @@ class _Port:
 class MemoryBoard:
     """A board: what it runs, what it was asked, and what is wrong with it.
 
-    ``faults``: ``silent`` (never answers), ``garbled`` (damages the next answers), ``cdone`` (loading fails), ``stuck``
+    ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``stuck``
     (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
     the touch), ``faulty`` (its test fails).
     """
@@ -68,6 +68,8 @@ class MemoryBoard:
     faults: set[str] = Factory(set)
     #: Evaluations are answered when the test says so, by `finish`.
     patient: bool = False
+    #: How many of the next answers are damaged.
+    garble: int = 0
     asked: list[int] = Factory(list)
     evaluating: list[Frame] = Factory(list)
     sequence: int = 0
@@ -148,7 +150,8 @@ class MemoryBoard:
 
     def _reply(self, type_: int, id_: int, payload: bytes) -> None:
         data = bytearray(encode(type_, id_, payload))
-        if "garbled" in self.faults:
+        if "garbled" in self.faults or self.garble > 0:
+            self.garble -= 1
             data[-1] ^= 0xFF
         self.say(bytes(data))
 

@@ -1,0 +1,183 @@
+"""Device kinds: what makes a class one, what of a client's arguments is refused, and what pulsecount answers."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+from twisted.logger import Logger
+
+from icefarm.bitstream import LENGTH, compress, from_file
+from icefarm.errors import InvalidArgument, InvalidBitstream, UnknownKind
+from icefarm.kinds import Kinds, Packed, register, reservable
+from icefarm.kinds.circuit import Admission
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.registry import load_kinds
+
+CIRCUIT = from_file(Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin")
+PACKED = Packed(compress(CIRCUIT.data), LENGTH, CIRCUIT.sha256)
+
+
+@reservable("third", firmware="theirs")
+class Third:
+    """Does what a kind of somebody else's does."""
+
+    @frozen
+    class Options:
+        pass
+
+    def __init__(self, device: Any, options: Any) -> None:
+        pass
+
+    @register("poke")
+    async def poke(self, how: str) -> str:
+        return how
+
+
+def loaded(*values: str) -> tuple[Kinds, list[Any]]:
+    """Load kinds from entry points; returns them, and what was logged."""
+    logged: list[Any] = []
+    log = Logger(observer=logged.append)
+    entries = [EntryPoint(value.rpartition(":")[2].lower(), value, "icefarm.kinds") for value in values]
+    return load_kinds([PulseCount], log, entries), logged
+
+
+def test_the_kinds_that_are_installed_are_offered() -> None:
+    kinds = load_kinds([PulseCount], Logger())
+    assert kinds.get("pulsecount").firmware == "pulse_count"
+
+
+def test_a_kind_of_another_package_is_offered_beside_our_own() -> None:
+    kinds, logged = loaded(f"{__name__}:Third")
+    assert set(kinds.by_name) == {"pulsecount", "third"}
+    assert logged == []
+
+
+@pytest.mark.parametrize("value", ["no.such.package:Kind", f"{__name__}:CIRCUIT", "icefarm.kinds.pulsecount:nothing"])
+def test_a_kind_that_cannot_be_loaded_is_left_out(value: str) -> None:
+    kinds, logged = loaded(value)
+    assert set(kinds.by_name) == {"pulsecount"}
+    assert len(logged) == 1
+
+
+def test_a_built_in_kind_cannot_be_replaced() -> None:
+    other = type("Other", (Third,), {"__doc__": "Is not it."})
+    globals()["Other"] = reservable("pulsecount", firmware="theirs")(other)
+    kinds, logged = loaded(f"{__name__}:Other")
+    assert kinds.get("pulsecount").firmware == "pulse_count"
+    assert len(logged) == 1
+
+
+def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownKind, match="pulsecount"):
+        Kinds.of(PulseCount).get("juggling")
+
+
+def test_a_class_without_options_is_no_kind() -> None:
+    with pytest.raises(TypeError, match="Options"):
+        reservable("x", firmware="y")(type("X", (), {"__doc__": "Is none."}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 0},
+        {"window": 61},
+        {"window": "1"},
+        {"window": True},
+        {"window": float("nan")},
+        {"overlap": 1},
+        {"windows": 1.0},
+        {"window": None},
+        {"window": [1.0]},
+    ],
+)
+def test_options_that_a_kind_does_not_take_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        Kinds.of(PulseCount).get("pulsecount").check_options(options)
+
+
+def test_options_have_defaults() -> None:
+    assert Kinds.of(PulseCount).get("pulsecount").check_options({}) == PulseCount.Options(1.0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"evaluation_id": "a"},
+        {"evaluation_id": 1, "bitstream": b""},
+        {"evaluation_id": "a", "bitstream": "text"},
+        {"evaluation_id": "a", "bitstream": {"lz4": b"", "length": 1}},
+        {"evaluation_id": "a", "bitstream": b"", "options": {"repeats": 0}},
+        {"evaluation_id": "a", "bitstream": b"", "options": {"repeats": 1.0}},
+        {"evaluation_id": "a", "bitstream": b"", "options": []},
+        {"evaluation_id": "a", "bitstream": b"", "attempt": "1"},
+        {"evaluation_id": "a", "bitstream": b"", "self": 1},
+    ],
+)
+def test_arguments_that_evaluate_does_not_take_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        Kinds.of(PulseCount).get("pulsecount").method("evaluate").bind((), arguments)
+
+
+def test_a_method_that_is_not_registered_cannot_be_called() -> None:
+    with pytest.raises(InvalidArgument, match="no method '__init__'"):
+        Kinds.of(PulseCount).get("pulsecount").method("__init__")
+
+
+# -------------------------------------------------------------------------------------------- bitstreams
+
+
+def test_what_a_client_packed_goes_to_the_board_as_it_is() -> None:
+    circuit = Admission().admit(PACKED)
+    assert (circuit.payload, circuit.compressed, circuit.sha256) == (PACKED.lz4, True, CIRCUIT.sha256)
+
+
+def test_a_plain_bitstream_is_packed_where_that_is_shorter() -> None:
+    circuit = Admission().admit(CIRCUIT.data)
+    assert circuit.compressed
+    assert len(circuit.payload) < len(CIRCUIT.data)
+
+
+def test_the_digest_is_of_the_normal_form() -> None:
+    commented = b"\xff\x00comment\x00\x00\xff" + CIRCUIT.data[CIRCUIT.data.index(b"\x7e\xaa\x99\x7e") :]
+    assert Admission().admit(commented).sha256 == CIRCUIT.sha256
+
+
+def _flipped(data: bytes) -> bytes:
+    return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
+
+
+@pytest.mark.parametrize(
+    "bitstream",
+    [
+        b"",
+        b"no bitstream",
+        CIRCUIT.data[:-1],
+        CIRCUIT.data + b"\0",
+        _flipped(CIRCUIT.data),
+        Packed(b"", LENGTH, CIRCUIT.sha256),
+        Packed(b"garbage", LENGTH, CIRCUIT.sha256),
+        Packed(PACKED.lz4, LENGTH - 1, CIRCUIT.sha256),
+        Packed(PACKED.lz4, 1 << 40, CIRCUIT.sha256),
+        Packed(PACKED.lz4, LENGTH, "00" * 32),
+        Packed(PACKED.lz4, LENGTH, ""),
+        Packed(compress(_flipped(CIRCUIT.data)), LENGTH, hashlib.sha256(_flipped(CIRCUIT.data)).hexdigest()),
+        Packed(compress(b"\0" * LENGTH), LENGTH, hashlib.sha256(b"\0" * LENGTH).hexdigest()),
+    ],
+)
+def test_what_is_no_bitstream_never_reaches_a_board(bitstream: bytes | Packed) -> None:
+    with pytest.raises(InvalidBitstream):
+        Admission().admit(bitstream)
+
+
+def test_a_known_bitstream_under_a_wrong_digest_is_still_refused() -> None:
+    admission = Admission()
+    admission.admit(PACKED)
+    with pytest.raises(InvalidBitstream, match="SHA-256"):
+        admission.admit(Packed(PACKED.lz4, LENGTH, "00" * 32))

@@ -1,0 +1,247 @@
+"""The worker's side of the board protocol, against a board in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+from icefarm.kinds.circuit import Circuit
+from icefarm.testing.boards import MemoryBoard, MemoryHardware
+from icefarm.worker import pulse_count
+from icefarm.worker.board import ASK_LIMIT, EVALUATION_MARGIN, STRIKES, Board, BoardFailed, Refused
+from icefarm.worker.frame import FrameType, encode
+
+CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
+PARAMETERS = pulse_count.parameters(1_000_000)
+
+
+class Bench:
+    """A board, the protocol that speaks to it, and what that says."""
+
+    def __init__(self, **board: Any) -> None:
+        self.clock = Clock()
+        self.events: list[Any] = []
+        self.peer = MemoryBoard(self.clock, "0123456789ABCDEF", self.events.append, **board)
+        self.peer.plug()
+        self.failed: list[str] = []
+        self.lost: list[str] = []
+        self.retries = 0
+        self.board = Board(self.clock, self.failed.append, self.lost.append, self._retried, Logger())
+        MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
+
+    def _retried(self) -> None:
+        self.retries += 1
+
+    def result(self, waiting: Any) -> Any:
+        """Let the board answer, and return what came of a call; raises what it failed with."""
+        results: list[Any] = []
+        deferred = waiting if isinstance(waiting, Deferred) else Deferred.fromCoroutine(waiting)
+        deferred.addBoth(results.append)
+        for _ in range(20):
+            self.clock.advance(0)
+        assert results, "nothing came of it"
+        if hasattr(results[0], "raiseException"):
+            results[0].raiseException()
+        return results[0]
+
+    def greet(self) -> None:
+        self.result(self.board.hello())
+        self.peer.asked.clear()
+
+    def evaluate(self, *, overlap: bool = True, window: float = 1.0) -> Deferred[Any]:
+        return self.board.evaluate(CIRCUIT, PARAMETERS, window=window, overlap=overlap)
+
+    def settle(self) -> None:
+        for _ in range(20):
+            self.clock.advance(0)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.greet()
+    return bench
+
+
+@pytest.fixture
+def patient() -> Bench:
+    """A bench whose board answers evaluations when the test says so."""
+    bench = Bench(patient=True)
+    bench.greet()
+    return bench
+
+
+def swallow(*deferreds: Deferred[Any]) -> list[Any]:
+    """Return the list in which failures of the Deferreds are gathered."""
+    failures: list[Any] = []
+    for deferred in deferreds:
+        deferred.addErrback(failures.append)
+    return failures
+
+
+def test_hello_says_who_the_board_is() -> None:
+    bench = Bench(runs="pulse_count 1.2", buffers=5)
+    hello = bench.result(bench.board.hello())
+    assert (hello.serial, hello.app, hello.version) == ("0123456789ABCDEF", "pulse_count", "1.2")
+    assert bench.board.buffers == 5
+
+
+def test_an_evaluation_gives_what_the_board_measured(bench: Bench) -> None:
+    answer = bench.result(bench.evaluate())
+    assert pulse_count.counts(answer.content)[0].pulses == 100
+    assert (answer.sequence, answer.window_us, answer.load_us, answer.temperature_c) == (1, 1_000_000, 34_600, 25.0)
+
+
+def test_a_board_gets_as_many_evaluations_as_it_has_buffers(patient: Bench) -> None:
+    swallow(*(patient.evaluate() for _ in range(4)))
+    assert patient.peer.asked == [FrameType.EVALUATE] * 2
+    patient.peer.finish()
+    patient.settle()
+    assert len(patient.peer.asked) == 3
+
+
+def test_evaluations_without_overlap_are_sent_one_at_a_time(patient: Bench) -> None:
+    swallow(patient.evaluate(overlap=False), patient.evaluate(overlap=False), patient.evaluate())
+    assert len(patient.peer.asked) == 1
+    patient.peer.finish()
+    patient.settle()
+    assert len(patient.peer.asked) == 2
+
+
+def test_nothing_is_sent_while_an_evaluation_without_overlap_runs(patient: Bench) -> None:
+    swallow(patient.evaluate(), patient.evaluate(overlap=False), patient.evaluate())
+    assert len(patient.peer.asked) == 1
+
+
+def test_a_test_passes_on_a_good_board(bench: Bench) -> None:
+    assert bench.result(bench.board.test()).temperature == 25.0
+
+
+def test_a_test_fails_on_a_board_that_finds_itself_faulty(bench: Bench) -> None:
+    bench.peer.faults.add("faulty")
+    with pytest.raises(BoardFailed, match="found itself faulty"):
+        bench.result(bench.board.test())
+
+
+def test_a_request_without_an_answer_is_sent_again() -> None:
+    bench = Bench()
+    bench.peer.faults.add("silent")
+    hello = Deferred.fromCoroutine(bench.board.hello())
+    bench.peer.faults.clear()
+    bench.clock.advance(ASK_LIMIT)
+    assert bench.result(hello).app == "default"
+
+
+def test_a_board_that_never_answers_hello_is_given_up() -> None:
+    bench = Bench(faults={"silent"})
+    hello = Deferred.fromCoroutine(bench.board.hello())
+    failures = swallow(hello)
+    bench.clock.pump([ASK_LIMIT] * 3)
+    assert failures[0].check(BoardFailed)
+
+
+def test_a_silent_board_fails_its_evaluations_after_window_and_margin(patient: Bench) -> None:
+    failures = swallow(patient.evaluate(window=2.0), patient.evaluate(window=2.0))
+    patient.clock.advance(2.0 + EVALUATION_MARGIN - 0.01)
+    assert failures == []
+    patient.clock.advance(0.02)
+    assert patient.failed == ["does not answer"]
+    assert [failure.check(BoardFailed) for failure in failures] == [BoardFailed] * 2
+
+
+def test_each_evaluation_has_a_time_limit_of_its_own(patient: Bench) -> None:
+    swallow(patient.evaluate(), patient.evaluate())
+    patient.clock.advance(4.0)
+    patient.peer.finish()
+    patient.settle()
+    patient.clock.advance(4.0)
+    assert patient.failed == []
+    patient.clock.advance(1.1)
+    assert patient.failed == ["does not answer"]
+
+
+def test_a_damaged_answer_has_the_evaluation_sent_again(bench: Bench) -> None:
+    bench.peer.garble = 2
+    assert bench.result(bench.evaluate()).sequence == 3
+    assert bench.retries == 2
+
+
+def test_an_answer_garbled_beyond_recognition_has_the_evaluation_sent_again(patient: Bench) -> None:
+    answer = patient.evaluate()
+    patient.peer.say(b"\x00garbage")
+    patient.settle()
+    patient.peer.evaluating.pop(0)
+    patient.peer.finish()
+    assert patient.result(answer).sequence == 1
+    assert patient.retries == 1
+
+
+def test_an_answer_that_was_lost_is_noticed_by_the_one_after_it(patient: Bench) -> None:
+    first, second = patient.evaluate(), patient.evaluate()
+    patient.peer.evaluating.pop(0)
+    patient.peer.finish()
+    assert patient.result(second).sequence == 1
+    patient.peer.finish()
+    assert patient.result(first).sequence == 2
+
+
+def test_a_board_that_only_garbles_is_given_up(bench: Bench) -> None:
+    bench.peer.faults.add("garbled")
+    failures = swallow(bench.evaluate())
+    bench.settle()
+    assert bench.failed == ["keeps garbling what is sent"]
+    assert len(failures) == 1
+
+
+def test_a_failed_load_is_tried_once_more_and_then_refused(bench: Bench) -> None:
+    bench.peer.faults.add("cdone")
+    with pytest.raises(Refused, match="cdone"):
+        bench.result(bench.evaluate())
+    assert bench.peer.asked == [FrameType.EVALUATE] * 2
+    assert bench.failed == []
+
+
+def test_a_board_that_fails_one_evaluation_after_the_other_is_to_blame(bench: Bench) -> None:
+    bench.peer.faults.add("stuck")
+    failures = swallow(*(bench.evaluate() for _ in range(STRIKES)))
+    bench.settle()
+    assert len(bench.failed) == 1
+    assert len(failures) == STRIKES
+
+
+def test_a_lost_connection_fails_what_waits(patient: Bench) -> None:
+    failures = swallow(patient.evaluate())
+    patient.peer.unplug()
+    assert len(patient.lost) == 1
+    assert failures[0].check(BoardFailed)
+
+
+def test_closing_tells_nobody_but_those_who_wait(patient: Bench) -> None:
+    failures = swallow(patient.evaluate())
+    patient.board.close("was restarted")
+    assert (patient.failed, patient.lost) == ([], [])
+    assert failures[0].check(BoardFailed)
+    assert patient.clock.getDelayedCalls() == []
+
+
+def test_a_caller_that_gives_up_leaves_the_evaluation_alone(patient: Bench) -> None:
+    answer = patient.evaluate()
+    failures = swallow(answer)
+    answer.cancel()
+    patient.peer.finish()
+    patient.settle()
+    assert len(failures) == 1
+    assert patient.failed == []
+    later = patient.evaluate()
+    patient.peer.finish()
+    assert patient.result(later).sequence == 2
+
+
+def test_a_reply_that_makes_no_sense_fails_the_board(bench: Bench) -> None:
+    bench.peer.say(encode(FrameType.RESULT, 1, b"short"))
+    bench.settle()
+    assert len(bench.failed) == 1

@@ -1,0 +1,116 @@
+"""Evaluations under an id: once, whoever asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from icefarm.errors import Busy, DeviceFailed, InvalidArgument, ReservationEnded
+from icefarm.worker.evaluations import KEPT, RUNNING, Evaluations
+
+
+class Work:
+    """Evaluations that end when the test says so."""
+
+    def __init__(self) -> None:
+        self.ended: list[BaseException | None] = []
+        self.evaluations = Evaluations(self.ended.append)
+        self.started: list[Deferred[Any]] = []
+
+    async def _work(self) -> Any:
+        done: Deferred[Any] = Deferred()
+        self.started.append(done)
+        return await done
+
+    def ask(self, evaluation_id: str = "a", content: str = "c") -> list[Any]:
+        """Ask for an evaluation; the answer appears in the list."""
+        answers: list[Any] = []
+        self.asked = self.evaluations.once(evaluation_id, content, self._work)
+        self.asked.addBoth(answers.append)
+        return answers
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+def test_whoever_asks_again_joins_the_running_evaluation(work: Work) -> None:
+    first, second = work.ask(), work.ask()
+    work.started[0].callback(0)
+    assert (first, second, len(work.started)) == ([0], [0], 1)
+
+
+def test_whoever_asks_later_gets_the_kept_result(work: Work) -> None:
+    work.ask()
+    work.started[0].callback(0.0)
+    assert work.ask() == [0.0]
+    assert len(work.started) == 1
+
+
+def test_a_caller_that_goes_away_does_not_end_the_evaluation(work: Work) -> None:
+    work.ask()
+    work.asked.cancel()
+    work.started[0].callback(7)
+    assert work.ask() == [7]
+
+
+def test_a_failure_is_not_kept(work: Work) -> None:
+    first = work.ask()
+    work.started[0].errback(DeviceFailed("x"))
+    assert first[0].check(DeviceFailed)
+    work.ask()
+    assert len(work.started) == 2
+
+
+def test_an_id_stands_for_one_content(work: Work) -> None:
+    work.ask("a", "one")
+    with pytest.raises(InvalidArgument, match="used for another"):
+        work.ask("a", "two")
+    work.started[0].callback(1)
+    with pytest.raises(InvalidArgument, match="used for another"):
+        work.ask("a", "two")
+
+
+@pytest.mark.parametrize("evaluation_id", ["", "x" * 65])
+def test_an_id_of_an_impossible_length_is_refused(work: Work, evaluation_id: str) -> None:
+    with pytest.raises(InvalidArgument, match="1 to 64"):
+        work.ask(evaluation_id)
+
+
+def test_the_end_of_the_reservation_ends_what_runs(work: Work) -> None:
+    answers = work.ask()
+    work.evaluations.end(ReservationEnded("released"))
+    assert answers[0].check(ReservationEnded)
+    assert work.started[0].called
+    assert work.ended == []
+
+
+def test_results_are_kept_in_bounds(work: Work) -> None:
+    for number in range(KEPT + 1):
+        work.ask(str(number))
+        work.started[-1].callback(number)
+    assert work.ask("1") == [1]
+    work.ask("0")
+    assert len(work.started) == KEPT + 2
+
+
+def test_too_many_at_a_time_are_refused(work: Work) -> None:
+    for number in range(RUNNING):
+        work.ask(str(number))
+    with pytest.raises(Busy):
+        work.ask("one more")
+
+
+def test_each_end_is_counted_once(work: Work) -> None:
+    work.ask("a")
+    work.ask("a")
+    work.started[0].callback(1)
+    work.ask("b")
+    failure = DeviceFailed("x")
+    swallowed = work.ask("b")
+    work.started[1].errback(failure)
+    assert work.ended == [None, failure]
+    assert swallowed[0].value is failure
