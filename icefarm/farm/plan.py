@@ -88,6 +88,8 @@ def worker_program(
         "circuits": options.circuits,
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
+        # The boards of this host's USB are for a worker that is told so, not for whoever tries a farm out.
+        "no-usb": True,
     }
     return _service("worker", twistd, flags, options, own_environment(environment))
 
@@ -95,7 +97,9 @@ def worker_program(
 def _service(
     name: str, twistd: str, flags: Mapping[str, object], options: FarmOptions, environment: Mapping[str, str]
 ) -> Program:
-    given = tuple(f"--{flag}={value}" for flag, value in flags.items() if value is not None)
+    given = tuple(
+        f"--{flag}" if value is True else f"--{flag}={value}" for flag, value in flags.items() if value is not None
+    )
     directory = DataDirectory(options.data_dir)
     return Program(
         name=name,

@@ -1,0 +1,90 @@
+"""The farm's database from the command line's side: opened, brought up to date, and closed again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from icefarm.control.database import Database, check_dsn
+from icefarm.control.migrate import SchemaMismatch, migrate
+from icefarm.control.operator_token import TOKEN_NAME, ensure_operator_token
+from icefarm.control.postgres_store import PostgresStore
+from icefarm.errors import Busy, InvalidArgument
+from icefarm.farm.directory import DataDirectory, DirectoryLock
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.postgres import PrivatePostgres
+
+__all__ = ["farm_database", "open_database", "prepare_database"]
+
+
+@asynccontextmanager
+async def open_database(reactor: Any, dsn: str) -> AsyncIterator[Database]:
+    """Have a connection to a database for the duration of an ``async with`` block.
+
+    Raises `CannotStart` where there is none to be had.
+    """
+    try:
+        database = Database(reactor, check_dsn(dsn), size=1)
+    except InvalidArgument as error:
+        raise CannotStart(f"--database: {error}") from None
+    try:
+        try:
+            await database.start()
+        except Busy as error:
+            raise CannotStart(f"the database cannot be used: {_one_line(error)}; see --database") from None
+        yield database
+    finally:
+        await database.stop()
+
+
+@asynccontextmanager
+async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None) -> AsyncIterator[Database]:
+    """Have the database of a farm: the one that ``dsn`` names, else the private one, started where it doesn't run."""
+    if dsn is not None:
+        async with open_database(reactor, dsn) as database:
+            yield database
+        return
+    directory.create()
+    postgres = PrivatePostgres(reactor, directory.postgres, directory.log("postgres"))
+    lock = DirectoryLock(directory.path / "lock")
+    try:
+        lock.acquire()
+    except CannotStart:
+        # A farm runs on the directory, and so does its PostgreSQL.
+        async with open_database(reactor, postgres.dsn) as database:
+            yield database
+        return
+    try:
+        await postgres.start()
+        async with open_database(reactor, postgres.dsn) as database:
+            yield database
+    finally:
+        await postgres.stop()
+        lock.release()
+
+
+async def prepare_database(reactor: Any, dsn: str, directory: DataDirectory, needs_tokens: bool) -> None:
+    """Bring the database up to date and see to the operator's token, before control starts.
+
+    Raises `CannotStart`, also where others can reach the farm and nobody has a token.
+    """
+    async with open_database(reactor, dsn) as database:
+        try:
+            await migrate(database)
+        except SchemaMismatch as error:
+            raise CannotStart(str(error)) from None
+        store = PostgresStore(database)
+        try:
+            await ensure_operator_token(directory.path, store)
+        except OSError as error:
+            raise CannotStart(f"cannot write {directory.operator_token}: {error.strerror}") from None
+        if needs_tokens and all(token.name == TOKEN_NAME for token in await store.list_tokens()):
+            raise CannotStart(
+                "other hosts can reach that address, and nobody has a token yet; make one first: "
+                "icefarm token add NAME --role client|worker|operator (with the same --data-dir or --database)"
+            )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,144 @@
+"""Processes in tests: a farm as its user starts it, what belongs to it, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import Factory, define, field
+
+__all__ = ["FarmProcess", "Witness", "descendants"]
+
+#: Seconds for a farm to start, and for processes to end.
+START_LIMIT = 90.0
+END_LIMIT = 30.0
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that these have, as of now."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # The name in parentheses may hold anything; the parent is the second word behind it.
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found.extend(child for child, parent in parents.items() if parent == one)
+    return found[1:]
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process, empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+class Witness:
+    """Watches processes from now on, so that their end can be waited for though they are nobody's children here."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._descriptors: dict[int, int] = {}
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                self._descriptors[os.pidfd_open(pid)] = pid
+
+    def left(self, limit: float = END_LIMIT) -> list[str]:
+        """Wait until all have ended, or for so many seconds; return the command lines of those that have not."""
+        poll = select.poll()
+        for descriptor in self._descriptors:
+            poll.register(descriptor, select.POLLIN)
+        waiting = set(self._descriptors)
+        deadline = time.monotonic() + limit
+        while waiting and (rest := deadline - time.monotonic()) > 0:
+            for descriptor, _ in poll.poll(rest * 1000):
+                poll.unregister(descriptor)
+                waiting.discard(descriptor)
+        left = [
+            f"{self._descriptors[descriptor]}: {command_of(self._descriptors[descriptor])}" for descriptor in waiting
+        ]
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+        return left
+
+
+@define(eq=False)
+class FarmProcess:
+    """``icefarm up`` as a process.  Use it in a ``with`` block: it is gone at its end, and all that it started."""
+
+    data_dir: Path
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = Factory(dict)
+    #: What it printed until it was ready; where it can be reached.
+    lines: list[str] = Factory(list)
+    url: str = ""
+    _process: subprocess.Popen[str] = field(init=False)
+
+    def __enter__(self) -> FarmProcess:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "icefarm", "up", "--data-dir", str(self.data_dir), *self.arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A session of its own: what a test sends to the farm must not reach the tests.
+            start_new_session=True,
+            env={**os.environ, **self.environment},
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        witness = Witness([*descendants(self.pid)])
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.communicate(timeout=END_LIMIT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+        witness.left()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_until_ready(self) -> None:
+        """Read what it prints until it says that it is ready.  Raises AssertionError where it ends instead."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            ready = re.match(r"ready in [0-9.]+ s: (\S+)$", line)
+            if ready:
+                self.url = ready[1]
+                return
+        raise AssertionError(f"the farm ended with {self._process.wait()}: {self.lines}")
+
+    def next_line(self, pattern: str) -> str:
+        """Read on until a line matches, and return it."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"no line like {pattern!r}: {self.lines}")
+
+    def processes(self, word: str = "") -> list[int]:
+        """Return its children and theirs, those with a word in their command line."""
+        return [pid for pid in descendants(self.pid) if word in command_of(pid)]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> tuple[int, list[str]]:
+        """Wait for its end; return its exit code and what it printed since it was ready."""
+        rest, _ = self._process.communicate(timeout=START_LIMIT)
+        return self._process.returncode, rest.splitlines()

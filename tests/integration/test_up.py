@@ -1,0 +1,218 @@
+"""``icefarm up`` as its user sees it: it starts, works, stops, and says in a line why it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from icefarm.client import Farm
+from icefarm.errors import NotAuthorized
+from icefarm.testing.processes import FarmProcess, Witness
+
+pytestmark = pytest.mark.integration
+
+QUICK = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "2", "--name", "w1")
+
+StartFarm = Callable[..., FarmProcess]
+
+
+def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "icefarm", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def data_dir(short_directory: Path, request: pytest.FixtureRequest) -> Path:
+    return short_directory / f"up-{abs(hash(request.node.name)) % 10**8}"
+
+
+@pytest.fixture
+def farm(data_dir: Path) -> Iterator[FarmProcess]:
+    with FarmProcess(data_dir, QUICK) as farm:
+        farm.wait_until_ready()
+        yield farm
+
+
+def test_a_farm_says_what_it_does_and_can_be_used(farm: FarmProcess) -> None:
+    words = ("router:", "database:", "control:", "worker: 'w1' with 2 virtual boards", "ready in")
+    assert all(any(line.startswith(word) for line in farm.lines) for word in words)
+    with Farm(farm.url, name="alice") as client, client.reserve(2) as boards:
+        assert len(boards.serials) == 2
+    with urlopen(f"{farm.url}/health", timeout=20) as answer:
+        assert answer.status == 200
+        assert json.load(answer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_farm_stops_cleanly_when_asked(farm: FarmProcess, number: signal.Signals) -> None:
+    witness = Witness(farm.processes())
+    farm.signal(number)
+    assert farm.wait() == (0, ["stop it with Ctrl-C", "stopping"])
+    assert witness.left(0) == []
+
+
+def test_a_killed_farm_leaves_no_process_behind(farm: FarmProcess) -> None:
+    processes = farm.processes()
+    assert len(processes) >= 6
+    witness = Witness(processes)
+    farm.signal(signal.SIGKILL)
+    farm.wait()
+    assert witness.left() == []
+
+
+def test_a_farm_that_is_stopped_while_it_starts_leaves_no_process_behind(data_dir: Path) -> None:
+    with FarmProcess(data_dir, QUICK) as farm:
+        farm.next_line("^control:")
+        witness = Witness(farm.processes())
+        farm.signal(signal.SIGINT)
+        code, lines = farm.wait()
+        assert (code, lines[-1]) == (0, "stopping")
+        assert witness.left() == []
+
+
+def test_a_farm_goes_on_from_its_state(data_dir: Path) -> None:
+    with FarmProcess(data_dir, QUICK) as farm:
+        farm.wait_until_ready()
+        token = (data_dir / "operator.token").read_text()
+        client = Farm(farm.url, name="alice")
+        serials = set(client.reserve(1).serials)
+        client.close(end=False)
+        farm.signal(signal.SIGKILL)
+        farm.wait()
+    with FarmProcess(data_dir, QUICK) as farm:
+        farm.wait_until_ready()
+        assert (data_dir / "operator.token").read_text() == token
+        with Farm(farm.url, name="alice") as client:
+            assert set(client.adopt().serials) == serials
+
+
+@pytest.mark.parametrize("part", ["crossbar-controller", "icefarm-control", "icefarm-worker", "postgres"])
+def test_a_part_that_is_killed_is_started_again(farm: FarmProcess, part: str) -> None:
+    os.kill(farm.processes(part)[0], signal.SIGKILL)
+    farm.next_line("runs again")
+    with Farm(farm.url, name="alice", connect_timeout=60) as client, client.reserve(2, wait=True, timeout=60) as boards:
+        assert len(boards.serials) == 2
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = icefarm("up", "--listen", f"127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"icefarm: port {port} is in use; stop what listens there, or choose another one: --listen 127.0.0.1:PORT\n"
+    )
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "file" / "farm"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"icefarm: cannot make the directory {tmp_path}/file/farm: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_router_is_named(data_dir: Path) -> None:
+    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--crossbar", "/missing/crossbar")
+    assert (done.returncode, done.stderr) == (1, "icefarm: --crossbar /missing/crossbar: there is no such program\n")
+
+
+@pytest.mark.parametrize("dsn", ["host=/missing dbname=farm", "postgresql://127.0.0.1:1/farm", "no such thing"])
+def test_a_database_that_does_not_answer_is_named(data_dir: Path, dsn: str) -> None:
+    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(data_dir), "--database", dsn)
+    assert done.returncode == 1
+    assert "--database" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_router_that_does_not_answer_is_named(data_dir: Path, tmp_path: Path) -> None:
+    ticket = tmp_path / "ticket"
+    ticket.write_text("ticket\n")
+    url = "http://127.0.0.1:1"
+    arguments = ("--data-dir", str(data_dir), "--router", url, "--router-ticket-file", str(ticket))
+    done = icefarm("up", *arguments)
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_wrong_usage_has_an_exit_code_of_its_own() -> None:
+    done = icefarm("up", "--boards", "many")
+    assert done.returncode == 2
+    assert "--boards" in done.stderr
+
+
+def test_two_farms_do_not_share_a_data_directory(farm: FarmProcess) -> None:
+    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(farm.data_dir))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"icefarm: a farm runs on {farm.data_dir} already (process {farm.pid})")
+
+
+def test_beyond_this_host_a_farm_takes_tokens(data_dir: Path) -> None:
+    beyond = (*QUICK, "--listen", "0.0.0.0:0")
+    refused = icefarm("up", *beyond, "--data-dir", str(data_dir))
+    assert refused.returncode == 1
+    assert "icefarm token add NAME --role client|worker|operator" in refused.stderr
+    token = icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(data_dir)).stdout.strip()
+    with FarmProcess(data_dir, beyond) as farm:
+        farm.wait_until_ready()
+        url = f"http://127.0.0.1:{farm.url.rpartition(':')[2]}"
+        with pytest.raises(NotAuthorized):
+            Farm(url, name="mallory")
+        with Farm(url, name="alice", token=token) as client:
+            assert len(client.available()) == 2
+
+
+def test_tokens_are_added_listed_and_revoked_while_the_farm_runs(farm: FarmProcess) -> None:
+    where = ("--data-dir", str(farm.data_dir))
+    token = icefarm("token", "add", "bob", "--role", "operator", *where).stdout.strip()
+    listed = json.loads(icefarm("token", "list", "-o", "json", *where).stdout)
+    assert {(one["name"], one["role"]) for one in listed} == {("operator", "operator"), ("bob", "operator")}
+    with Farm(farm.url, name="bob", token=token, role="operator") as client:
+        assert client.workers()
+    assert icefarm("token", "revoke", "bob", *where).stdout == "revoked bob\n"
+    with pytest.raises(NotAuthorized):
+        Farm(farm.url, name="bob", token=token, role="operator")
+
+
+def test_revoking_a_token_that_is_not_there_fails(data_dir: Path) -> None:
+    done = icefarm("token", "revoke", "nobody", "--data-dir", str(data_dir))
+    assert done.returncode == 1
+    assert done.stderr.startswith("icefarm: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_migrating_twice_does_nothing_the_second_time(data_dir: Path) -> None:
+    first, second = (icefarm("migrate", "--data-dir", str(data_dir)) for _ in range(2))
+    assert first.stdout.startswith("applied version 1\n")
+    assert second.stdout == "nothing to do\n"
+
+
+def test_the_operators_token_is_for_its_owner_alone(farm: FarmProcess) -> None:
+    assert (farm.data_dir / "operator.token").stat().st_mode & 0o777 == 0o600
+    token = (farm.data_dir / "operator.token").read_text().strip()
+    with Farm(farm.url, name="root", token=token, role="operator") as client:
+        assert client.workers()
+
+
+def test_a_farm_whose_directory_has_a_long_path_starts(data_dir: Path) -> None:
+    with FarmProcess(data_dir / ("long" * 30), QUICK) as farm:
+        farm.wait_until_ready()
+        assert farm.url
+
+
+def test_a_farm_without_boards_is_ready_too(data_dir: Path) -> None:
+    with FarmProcess(data_dir, ("--listen", "127.0.0.1:0", "--boards", "0")) as farm:
+        farm.wait_until_ready()
+        with Farm(farm.url, name="alice") as client:
+            assert client.workers() == []
