@@ -32,7 +32,7 @@ from icefarm.errors import IcefarmError, UnknownDevice
 from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.testing.store import MemoryStore
 
-__all__ = ["PULSECOUNT", "MemoryClient", "MemoryFarm", "RecordingWorker"]
+__all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
 
 PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["evaluate"])
 #: Seconds for each call that a test makes; of the test's own clock.
@@ -167,7 +167,7 @@ class RecordingWorker:
 
 
 @define(eq=False)
-class MemoryFarm:
+class MemoryControl:
     """A router, a store and control, all in memory; time is the clock's."""
 
     settings: Settings = Factory(Settings)

@@ -1,0 +1,405 @@
+"""Reserving boards: `icefarm.control` over a router and a store in memory."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
+
+from icefarm.contract import DeviceStatus
+from icefarm.control.reserving import PROBATION
+from icefarm.errors import (
+    DeviceFailed,
+    InvalidArgument,
+    LinkLost,
+    NotYours,
+    ReservationEnded,
+    TimedOut,
+    Unavailable,
+    UnknownDevice,
+    UnknownKind,
+)
+from icefarm.testing.control import MemoryControl, RecordingWorker
+
+start = Deferred.fromCoroutine
+
+
+async def active(farm: MemoryControl) -> list[str]:
+    return [record.serial for record in await farm.store.active()]
+
+
+def agreed(farm: MemoryControl, *workers: RecordingWorker) -> bool:
+    """Tell whether the workers hold just what the store says."""
+    held = {(serial, id) for worker in workers for serial, id in worker.holds.items() if id is not None}
+    return held == {(serial, id) for serial, id in farm.store._holds.items()}
+
+
+@ensureDeferred
+async def test_reserved_boards_are_prepared_before_the_answer() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    records = await client.call("reserve", 2, kind="pulsecount", options={"window": 0.5})
+    assert sorted(record["serial"] for record in records) == ["A", "B"]
+    assert {worker.holds[record["serial"]] for record in records} == {record["id"] for record in records}
+    assert {record["client"] for record in records} == {"ada"}
+
+
+@ensureDeferred
+async def test_boards_asked_for_by_serial_come_in_the_order_asked() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B", "C")
+    client = await farm.client("ada")
+    records = await client.call("reserve", serials=["C", "A"], kind="pulsecount")
+    assert [record["serial"] for record in records] == ["C", "A"]
+
+
+@ensureDeferred
+async def test_a_reservation_lasts_as_long_as_asked_from_when_it_is_ready() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount", seconds=1000.0))
+    farm.clock.advance(10)
+    worker.stuck["A"].callback(None)
+    (record,) = await reserving
+    assert record["expires_at"] == farm.clock.seconds() + 1000
+
+
+@ensureDeferred
+async def test_a_reservation_that_its_client_never_heard_of_is_short() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount", seconds=100_000.0))
+    (record,) = await farm.store.active()
+    assert record.expires_at == farm.clock.seconds() + PROBATION
+    worker.stuck["A"].callback(None)
+    await reserving
+
+
+@ensureDeferred
+async def test_more_boards_than_there_are_leave_nothing_reserved() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    with pytest.raises(Unavailable):
+        await client.call("reserve", 3, kind="pulsecount")
+    assert await active(farm) == []
+    assert worker.asked("prepare") == []
+
+
+@ensureDeferred
+async def test_unknown_kinds_and_boards_are_named() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    with pytest.raises(UnknownKind, match="'nonsense'"):
+        await client.call("reserve", 1, kind="nonsense")
+    with pytest.raises(UnknownDevice, match="X"):
+        await client.call("reserve", serials=["A", "X"], kind="pulsecount")
+    assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_a_board_that_does_not_get_ready_is_replaced() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B", "C")
+    client = await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    records = await client.call("reserve", 2, kind="pulsecount")
+    assert sorted(record["serial"] for record in records) == ["B", "C"]
+    assert await active(farm) == ["B", "C"]
+    assert worker.asked("release") == ["A"]
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_without_another_board_all_of_the_request_ends() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    with pytest.raises(Unavailable, match="board A: it smokes; and no others"):
+        await client.call("reserve", 2, kind="pulsecount")
+    assert await active(farm) == []
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_a_failing_board_asked_for_by_serial_is_not_replaced() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    with pytest.raises(DeviceFailed, match="board A: it smokes") as caught:
+        await client.call("reserve", serials=["A"], kind="pulsecount")
+    assert caught.value.fields["serials"] == ["A"]
+    assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_boards_that_fail_one_after_the_other_end_the_request() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B", "C", "D", "E")
+    client = await farm.client("ada")
+    for serial in worker.serials:
+        worker.failing[serial] = DeviceFailed("no power")
+    with pytest.raises(DeviceFailed, match="no power"):
+        await client.call("reserve", 1, kind="pulsecount")
+    assert worker.asked("prepare") == ["A", "B", "C"]
+    assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_options_that_the_kind_refuses_are_the_requests_fault() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.failing["A"] = worker.failing["B"] = InvalidArgument("window must be a number")
+    with pytest.raises(InvalidArgument, match="window must be a number"):
+        await client.call("reserve", 1, kind="pulsecount", options={"window": "x"})
+    assert worker.asked("prepare") == ["A"]
+    assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_a_board_that_is_silent_while_prepared_is_replaced() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    for _ in range(65):
+        farm.clock.advance(1)
+        await worker.heartbeat()
+        await client.call("heartbeat", "i")
+    (record,) = await reserving
+    assert record["serial"] == "B"
+    assert await active(farm) == ["B"]
+
+
+@ensureDeferred
+async def test_a_worker_that_is_lost_while_it_prepares_is_replaced() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    other = await farm.worker("w2", "B")
+    assert worker.bus is not None
+    worker.bus.drop("gone")
+    (record,) = await reserving
+    assert record["serial"] == "B"
+    assert agreed(farm, other)
+
+
+@ensureDeferred
+async def test_a_caller_that_gives_up_leaves_nothing() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.stuck["B"] = Deferred()
+    reserving = start(client.call("reserve", 2, kind="pulsecount"))
+    assert await active(farm) == ["A", "B"]
+    reserving.cancel()
+    with pytest.raises(CancelledError):
+        await reserving
+    assert await active(farm) == []
+    assert sorted(worker.asked("release")) == ["A", "B"]
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_a_caller_whose_session_ends_leaves_nothing() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    client.bus.drop("laptop closed")
+    with pytest.raises(LinkLost):
+        await reserving
+    assert await active(farm) == []
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_a_caller_that_is_killed_for_its_silence_leaves_nothing() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    for _ in range(25):
+        farm.clock.advance(1)
+        await worker.heartbeat()
+    with pytest.raises(LinkLost):
+        await reserving
+    assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_ending_while_a_board_is_prepared_ends_the_request() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.stuck["B"] = Deferred()
+    reserving = start(client.call("reserve", 2, kind="pulsecount"))
+    assert await client.call("end", ["A"]) == ["A"]
+    worker.stuck["B"].callback(None)
+    with pytest.raises(ReservationEnded):
+        await reserving
+    assert await active(farm) == []
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_control_that_loses_the_router_while_it_prepares_leaves_nothing() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    assert farm.link.bus is not None
+    farm.link.bus.drop("cable cut")
+    with pytest.raises((LinkLost, Unavailable)):
+        await reserving
+    assert await active(farm) == []
+    farm.clock.advance(1)
+    assert not await worker.heartbeat()
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_the_client_hears_of_each_board_that_is_ready() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    await client.call("reserve", 2, kind="pulsecount")
+    assert sorted(client.words()) == [("initialised", "A"), ("initialised", "B")]
+
+
+@ensureDeferred
+async def test_everybody_hears_of_the_reservation_and_its_board() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client, other = await farm.client("ada"), await farm.client("bob")
+    await client.call("reserve", 1, kind="pulsecount")
+    devices = [fields for topic, fields in other.events if topic == "device"]
+    assert (devices[-1]["serial"], devices[-1]["client"], devices[-1]["status"]) == ("A", "ada", "reserved")
+    assert [fields["client"] for topic, fields in other.events if topic == "reservation"][-1] == "ada"
+    assert other.told == []
+
+
+@ensureDeferred
+async def test_extend_lengthens_and_never_shortens() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount", seconds=500.0)
+    assert await client.call("extend", seconds=900.0) == ["A"]
+    assert await client.call("extend", ["A"], seconds=10.0) == ["A"]
+    (record,) = await farm.store.active()
+    assert record.expires_at == farm.clock.seconds() + 900
+
+
+@ensureDeferred
+async def test_nobody_extends_or_ends_what_is_somebody_elses() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    client, other = await farm.client("ada"), await farm.client("bob")
+    await client.call("reserve", serials=["A"], kind="pulsecount")
+    for name in ("extend", "end", "reboot"):
+        with pytest.raises(NotYours):
+            await other.call(name, ["A"])
+    assert await other.call("end") == []
+    assert await active(farm) == ["A"]
+
+
+@ensureDeferred
+async def test_ending_releases_the_board_and_tells_its_client() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert await client.call("end") == ["A"]
+    assert await client.call("end") == []
+    assert worker.asked("release") == ["A"]
+    assert client.words()[-1] == ("ended", "A")
+    assert await client.call("available") == {"amount": 1, "serials": ["A"]}
+
+
+@ensureDeferred
+async def test_available_boards_are_announced_when_they_are_back() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    client.events.clear()
+    await client.call("end")
+    assert [fields for topic, fields in client.events if topic == "available"] == [{"amount": 1, "serials": ["A"]}]
+
+
+@ensureDeferred
+async def test_the_operator_ends_anybodys_reservation() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert await farm.operator().call("end_any", ["A"]) == ["A"]
+    assert client.told[-1]["reason"] == "ended by operator op"
+
+
+@ensureDeferred
+async def test_a_client_reboots_its_own_boards() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert await client.call("reboot", ["A"]) == ["A"]
+    assert worker.asked("reboot") == ["A"]
+    assert await active(farm) == ["A"]
+
+
+@ensureDeferred
+async def test_a_board_is_only_deleted_when_it_is_of_no_use() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    operator = farm.operator()
+    with pytest.raises(InvalidArgument):
+        await operator.call("delete", ["A"])
+    await worker.report("A", DeviceStatus.BROKEN, "no CDONE")
+    assert await operator.call("delete", ["A"]) == ["A"]
+    assert worker.asked("delete") == ["A"]
+    assert [device["serial"] for device in (await operator.call("snapshot"))["devices"]] == ["B"]
+
+
+@ensureDeferred
+async def test_the_snapshot_has_everything() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    snapshot = await client.call("snapshot")
+    assert [worker["name"] for worker in snapshot["workers"]] == ["w1"]
+    assert [device["serial"] for device in snapshot["devices"]] == ["A", "B"]
+    assert [record["client"] for record in snapshot["reservations"]] == ["ada"]
+    assert snapshot["queue"] == []
+    assert snapshot["time"] == farm.clock.seconds()
+    assert snapshot["farm"]["grace_s"] == 30.0
+
+
+@ensureDeferred
+async def test_waiting_in_vain_ends_with_the_reason() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    client, other = await farm.client("ada"), await farm.client("bob")
+    await client.call("reserve", 1, kind="pulsecount")
+    waiting = start(other.call("reserve", 1, kind="pulsecount", wait=True, timeout=10.0))
+    farm.clock.advance(10)
+    with pytest.raises(TimedOut, match="waited 10 s in vain"):
+        await waiting
+    assert (await client.call("snapshot"))["queue"] == []
