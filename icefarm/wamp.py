@@ -130,6 +130,29 @@ def parse_url(text: str) -> RouterUrl:
     return RouterUrl(transport, tls, parts.hostname, port or default_port, path)
 
 
+class _Keyword(str):
+    """The keyword ``options``, where it is the application's own: Autobahn takes one of that name for itself."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+_OPTIONS = _Keyword("options")
+
+
+def _keywords(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return keyword arguments that reach the other side whatever they are called."""
+    keywords = dict(kwargs or {})
+    if "options" in keywords:
+        keywords[_OPTIONS] = keywords.pop("options")
+    return keywords
+
+
 class _Session(ApplicationSession):
     """Autobahn's session: signs in, tells what became of that, and is what a bus calls."""
 
@@ -249,7 +272,7 @@ class _WampBus(Bus):
         options = {}
         if progress is not None:
             options["options"] = CallOptions(on_progress=partial(_told, progress))
-        answer = self._request(self._wamp.call, procedure, *args, **(kwargs or {}), **options)
+        answer = self._request(self._wamp.call, procedure, *args, **_keywords(kwargs), **options)
         timed_out = False
 
         def give_up() -> None:
@@ -295,7 +318,7 @@ class _WampBus(Bus):
         only: str | None = None,
     ) -> None:
         options = PublishOptions(acknowledge=True, eligible_authid=None if only is None else [only])
-        await self._asked(self._wamp.publish, topic, *args, **(kwargs or {}), options=options)
+        await self._asked(self._wamp.publish, topic, *args, **_keywords(kwargs), options=options)
 
     def on_lost(self, handler: OnLost) -> None:
         if self._lost is not None:
