@@ -6,24 +6,48 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from icefarm._version import __version__
+from icefarm.cli.exits import Exit, exit_of
+from icefarm.cli.wording import clean
 from icefarm.errors import IcefarmError
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["FAILED", "main"]
-
-#: Exit code for whatever failed; wrong usage is 2, as click has it.
-FAILED = 1
+__all__ = ["main"]
 
 #: verb: (module, the click command in it, what it does in a line). The line is here so that ``icefarm --help`` need
 #: not import everything.
 VERBS = {
+    "devices": ("icefarm.cli.listing", "devices", "List the boards, their state, and why they are in it."),
+    "workers": ("icefarm.cli.listing", "workers", "List the workers."),
+    "reservations": ("icefarm.cli.listing", "reservations", "List who has which boards, and for how long."),
+    "evaluate": ("icefarm.cli.evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
+    "watch": ("icefarm.cli.watch", "watch", "Show what happens in the farm, as it happens."),
+    "end": ("icefarm.cli.operating", "end", "End reservations."),
+    "extend": ("icefarm.cli.operating", "extend", "Extend reservations."),
+    "reboot": ("icefarm.cli.operating", "reboot", "Restart boards and flash them anew."),
+    "retest": ("icefarm.cli.operating", "retest", "Test broken boards again."),
+    "delete": ("icefarm.cli.operating", "delete", "Forget boards that are offline or broken."),
+    "drain": ("icefarm.cli.operating", "drain", "Give out no more boards of a worker."),
+    "resume": ("icefarm.cli.operating", "resume", "Give out a worker's boards again."),
     "up": ("icefarm.cli.farm", "up", "Start a farm on this machine: one command, virtual boards included."),
     "migrate": ("icefarm.cli.database", "migrate", "Bring the schema of a database up to date."),
     "token": ("icefarm.cli.database", "token", "Add, list and revoke the tokens that let people and workers in."),
     "router": ("icefarm.cli.farm", "router", "Print the configuration for a router that runs elsewhere."),
+    "completion": ("icefarm.cli.completion", "completion", "Print the script that completes words in a shell."),
 }
+
+_EXITS = (
+    (Exit.OK, "done"),
+    (Exit.FAILED, "failed, for any reason that is not below"),
+    (Exit.USAGE, "wrong usage: an unknown option, a bad argument, a file that is no bitstream"),
+    (Exit.UNAVAILABLE, "the boards cannot be had now"),
+    (Exit.UNREACHABLE, "no farm answers, or it did not answer in time"),
+    (Exit.NOT_AUTHORIZED, "not let in: a token is missing or wrong, or the name is in use"),
+    (Exit.INCOMPLETE, "evaluate: not every evaluation has a result"),
+    (Exit.INTERRUPTED, "interrupted by Ctrl-C"),
+)
 
 
 class Verbs(click.Group):
@@ -43,15 +67,54 @@ class Verbs(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl([(name, line) for name, (_module, _attribute, line) in VERBS.items()])
 
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), line) for code, line in _EXITS])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        # As click does it, but without importing every verb.
+        verbs = [CompletionItem(name, help=line) for name, (_, _, line) in VERBS.items() if name.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, context, incomplete)]
+
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except (IcefarmError, CannotStart) as error:
+        except CannotStart as error:
             click.echo(f"icefarm: {error}", err=True)
-            sys.exit(FAILED)
+            sys.exit(Exit.FAILED)
+        except IcefarmError as error:
+            click.echo(f"icefarm: {clean(str(error))}", err=True)
+            sys.exit(exit_of(error))
+        except KeyboardInterrupt:
+            click.echo("icefarm: interrupted", err=True)
+            sys.exit(Exit.INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if context.meta.get("icefarm.debug"):
+                raise
+            click.echo(
+                f"icefarm: a fault of its own: {type(error).__name__}: {error}; "
+                "--debug shows where, and the farm's logs are in its data directory",
+                err=True,
+            )
+            sys.exit(Exit.FAILED)
 
 
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error, and all that is logged.")
 @click.version_option(__version__, prog_name="icefarm")
-def main() -> None:
-    """A farm of FPGA boards: reserve boards, stream bitstreams through them, get every measurement back."""
+@click.pass_context
+def main(context: click.Context, debug: bool) -> None:
+    """A farm of FPGA boards: reserve boards, stream bitstreams through them, get every measurement back.
+
+    "icefarm VERB --help" says more about each verb.
+    """
+    if debug:
+        context.meta["icefarm.debug"] = True
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -1,0 +1,197 @@
+"""The verb ``evaluate``: reserve boards, evaluate files on them, give them back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import field, frozen
+
+from icefarm.cli.access import Access, with_access
+from icefarm.cli.exits import Exit
+from icefarm.cli.measurements import record_of, shape_of
+from icefarm.cli.output import output_option
+from icefarm.cli.parameters import SECONDS
+from icefarm.cli.records import Rows
+from icefarm.cli.screen import Screen
+from icefarm.cli.verb import farm_of, opened_screen
+from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
+
+if TYPE_CHECKING:
+    from icefarm.client import Boards, Farm, Result
+
+__all__ = ["evaluate"]
+
+#: Bad files that are named one by one.
+MOST_NAMED = 100
+
+
+@frozen
+class Request:
+    """What is to be evaluated, where and how."""
+
+    files: Sequence[str]
+    each: bool
+    devices: int | None
+    serials: Sequence[str] | None
+    kind: str
+    #: Options of the reservation and of each evaluation.
+    options: Mapping[str, Any]
+    evaluation_options: Mapping[str, Any]
+    wait: bool
+    timeout: float | None = field(default=None)
+
+
+def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE; a value is JSON, or else text."""
+    options = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"write it as NAME=VALUE, not {text!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
+@click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
+@click.option("--devices", type=click.IntRange(1), metavar="N", help="Reserve N boards.  [default: 1]")
+@click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
+@click.option("--kind", default="pulsecount", show_default=True, help="What the boards are to be.")
+@click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
+@click.option("--repeats", type=click.IntRange(1), metavar="K", help="Windows for each evaluation; a value from each.")
+@click.option(
+    "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
+)
+@click.option("--wait", is_flag=True, help="Wait where too few boards are free.")
+@click.option("--timeout", type=SECONDS, help="Wait for so many seconds at most.")
+@output_option
+@with_access(named=True)
+def evaluate(
+    access: Access,
+    output: str,
+    any_: bool,
+    devices: int | None,
+    serials: tuple[str, ...],
+    window: float | None,
+    repeats: int | None,
+    options: dict[str, Any],
+    **request: Any,
+) -> None:
+    """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it comes.
+
+    With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
+    exit code is 0 only where every evaluation has a result.
+    """
+    if devices is not None and serials:
+        raise click.UsageError("--devices and --serial exclude each other")
+    if request["timeout"] is not None and not request["wait"]:
+        raise click.UsageError("--timeout is for --wait")
+    asked = Request(
+        each=not any_,
+        devices=None if serials else devices or 1,
+        serials=tuple(dict.fromkeys(serials)) or None,
+        options=options if window is None else {**options, "window": window},
+        evaluation_options={} if repeats is None else {"repeats": repeats},
+        **request,
+    )
+    with opened_screen() as screen:
+        _check(asked.files, screen)
+        with farm_of(access) as farm:
+            sys.exit(_carry_out(farm, asked, screen, output))
+
+
+def _check(files: Sequence[str], screen: Screen) -> None:
+    """Raise `InvalidBitstream` where files are none, when all of them have been named."""
+    from icefarm.client.payload import payload_of
+
+    bad = 0
+    for name in dict.fromkeys(files):
+        try:
+            payload_of(name)
+        except InvalidBitstream as error:
+            bad += 1
+            if bad <= MOST_NAMED:
+                screen.say(error.message)
+    if bad:
+        more = f" ({bad - MOST_NAMED} more than those named)" if bad > MOST_NAMED else ""
+        raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing was reserved")
+
+
+def _carry_out(farm: Farm, asked: Request, screen: Screen, form: str) -> Exit:
+    with _reserve(farm, asked, screen) as boards:
+        try:
+            missing, total = _print_results(farm, boards, asked, screen, form)
+        except KeyboardInterrupt:
+            ended = boards.end()
+            screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
+            raise
+    if missing:
+        screen.say(f"{missing} of {total} evaluations have no result")
+    return Exit.INCOMPLETE if missing else Exit.OK
+
+
+def _reserve(farm: Farm, asked: Request, screen: Screen) -> Boards:
+    try:
+        return farm.reserve(
+            asked.devices,
+            serials=asked.serials,
+            kind=asked.kind,
+            options=asked.options,
+            wait=asked.wait,
+            timeout=asked.timeout,
+            progress=_waiting(screen.say),
+        )
+    except TimedOut as error:
+        # It is the boards that did not come in time, not an answer.
+        raise Unavailable(error.message, **error.fields) from None
+
+
+def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Return what says the place in the queue, whenever it says something new."""
+    last = ""
+
+    def progress(word: Mapping[str, Any]) -> None:
+        nonlocal last
+        text = f"waiting, place {word.get('place')}: {word.get('reason')}"
+        if text != last:
+            last = text
+            say(text)
+
+    return progress
+
+
+def _print_results(farm: Farm, boards: Boards, asked: Request, screen: Screen, form: str) -> tuple[int, int]:
+    """Return how many evaluations have no result, and how many there are."""
+    records = boards.reservations
+    total = len(asked.files) * (len(records) if asked.each else 1)
+    workers = {record.serial: record.worker for record in records}
+    aligned = screen.out_is_terminal
+    rows = Rows(shape_of(asked.files, records), form, aligned)
+    missing = 0
+    screen.write(rows.head())
+    with screen.progress(total, "evaluating") as advance:
+        for result in _results(farm, boards, asked):
+            missing += result.error is not None
+            screen.write(rows.row(record_of(result, workers)))
+            advance()
+    return missing, total
+
+
+def _results(farm: Farm, boards: Boards, asked: Request) -> Iterator[Result]:
+    """Yield the result of every evaluation, also of those that no board is left for."""
+    from icefarm.client.payload import item_of
+    from icefarm.client.session import RunPlan
+
+    records = {record.serial: record for record in boards.reservations}
+    serials = tuple(records) if asked.each else None
+    items: Iterable[Any] = (item_of(name, serials) for name in asked.files)
+    plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=len(records) if asked.each else 1)
+    return farm.stream(plan, records, items, deserted_raises=False)

@@ -1,0 +1,49 @@
+"""Pure: no I/O, no clock.  The exit codes of ``icefarm``; scripts rely on them, so none ever changes its meaning."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from icefarm.errors import (
+    Busy,
+    IcefarmError,
+    InvalidArgument,
+    InvalidBitstream,
+    NameInUse,
+    NotAuthorized,
+    TimedOut,
+    TransportError,
+    Unavailable,
+)
+
+__all__ = ["Exit", "exit_of"]
+
+
+class Exit(IntEnum):
+    """What the exit code of a verb says."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    UNREACHABLE = 4
+    NOT_AUTHORIZED = 5
+    INCOMPLETE = 6
+    #: As shells have it: 128 and the number of the signal, here SIGINT.
+    INTERRUPTED = 130
+
+
+_EXITS: tuple[tuple[tuple[type[IcefarmError], ...], Exit], ...] = (
+    ((InvalidArgument, InvalidBitstream), Exit.USAGE),
+    ((Unavailable, Busy), Exit.UNAVAILABLE),
+    ((TransportError, TimedOut), Exit.UNREACHABLE),
+    ((NotAuthorized, NameInUse), Exit.NOT_AUTHORIZED),
+)
+
+
+def exit_of(error: IcefarmError) -> Exit:
+    """Return the exit code of a verb that ended with this error."""
+    for classes, code in _EXITS:
+        if isinstance(error, classes):
+            return code
+    return Exit.FAILED

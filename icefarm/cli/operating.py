@@ -1,0 +1,133 @@
+"""The verbs that change something: ``end``, ``extend``, ``reboot``, and those for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icefarm.cli import shapes
+from icefarm.cli.access import Access, with_access
+from icefarm.cli.output import output_option
+from icefarm.cli.parameters import SECONDS
+from icefarm.cli.verb import farm_of, opened_screen, show
+from icefarm.cli.wording import duration
+
+if TYPE_CHECKING:
+    from icefarm.client import Farm
+
+__all__ = ["delete", "drain", "end", "extend", "reboot", "resume", "retest"]
+
+_some = click.argument("serials", nargs=-1, metavar="[SERIALS]...")
+_needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...")
+_one_worker = click.argument("worker", metavar="WORKER")
+
+
+def _with_name(access: Access) -> Access:
+    """Reservations belong to a name; the one made up for this call has none."""
+    if not access.named:
+        raise click.UsageError("whose reservations? Give the name of the client that holds them with --name")
+    return access
+
+
+def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
+    """Do something and list the boards that it was done to."""
+    with opened_screen() as screen, farm_of(access) as farm:
+        done = change(farm)
+        show(screen, [{"serial": serial} for serial in done], shapes.SERIALS, form)
+        if not done:
+            screen.say(nothing)
+
+
+@click.command()
+@_some
+@click.option("--any-client", is_flag=True, help="End them whosever they are (operators).")
+@output_option
+@with_access(named=True)
+def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str) -> None:
+    """End reservations of a client that is gone, all of them where no boards are named.
+
+    While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
+    """
+    nothing = "there was nothing to end"
+    if any_client:
+        if not serials:
+            raise click.UsageError("--any-client needs the serials of the boards")
+        _change(access.as_operator, output, lambda farm: farm.end_any(serials), nothing)
+    else:
+        _change(_with_name(access), output, lambda farm: farm.end(serials or None), nothing)
+
+
+@click.command()
+@_some
+@click.option("--seconds", type=SECONDS, help="How long they last from now; by default as long as a new reservation.")
+@output_option
+@with_access(named=True)
+def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: str) -> None:
+    """Extend reservations of a client that is gone, all of them where no boards are named; never shortens one.
+
+    The farm still ends them when their client does not come back within its grace period.
+    """
+    with opened_screen() as screen, farm_of(_with_name(access)) as farm:
+        done = farm.extend(serials or None, seconds)
+        show(screen, [{"serial": serial} for serial in done], shapes.SERIALS, output)
+        if not done:
+            screen.say("there was nothing to extend")
+        else:
+            grace = farm.snapshot().farm.get("grace_s")
+            within = f" within {duration(grace)}" if isinstance(grace, int | float) else ""
+            screen.say(f"they end all the same unless {access.name!r} signs in again{within}")
+
+
+@click.command()
+@_needed
+@click.option("--own", is_flag=True, help="As the client called --name, which has reserved them; not as operator.")
+@output_option
+@with_access(named=True)
+def reboot(access: Access, serials: tuple[str, ...], own: bool, output: str) -> None:
+    """Restart boards and flash them anew; reservations, and evaluations that wait, stay (operators)."""
+    chosen = _with_name(access) if own else access.as_operator
+    _change(chosen, output, lambda farm: farm.reboot(serials), "there was nothing to reboot")
+
+
+@click.command()
+@_needed
+@output_option
+@with_access()
+def delete(access: Access, serials: tuple[str, ...], output: str) -> None:
+    """Forget boards that are offline or broken (operators)."""
+    _change(access.as_operator, output, lambda farm: farm.delete(serials), "there was nothing to delete")
+
+
+@click.command()
+@_needed
+@output_option
+@with_access()
+def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
+    """Test broken boards again, and take back those that pass (operators)."""
+    _change(access.as_operator, output, lambda farm: farm.retest(serials), "there was nothing to test")
+
+
+def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> None:
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        record = change(farm)
+        show(screen, [record], shapes.workers(record["last_seen"]), form)
+
+
+@click.command()
+@_one_worker
+@output_option
+@with_access()
+def drain(access: Access, worker: str, output: str) -> None:
+    """Give out no more boards of a worker; present reservations go on (operators)."""
+    _set_draining(access, output, lambda farm: farm.drain(worker))
+
+
+@click.command()
+@_one_worker
+@output_option
+@with_access()
+def resume(access: Access, worker: str, output: str) -> None:
+    """Give out the boards of a drained worker again (operators)."""
+    _set_draining(access, output, lambda farm: farm.resume(worker))

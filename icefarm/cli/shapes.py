@@ -1,0 +1,93 @@
+"""Pure: no I/O, no clock.  How the records of the contract are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from icefarm.cli.records import Column, Record, Shape
+from icefarm.cli.wording import duration
+from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
+
+__all__ = ["SERIALS", "devices", "firmware", "reservations", "workers"]
+
+#: A list of boards and nothing else.
+SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
+
+
+def _fields(record: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in attrs.fields(record))
+
+
+def _column(title: str, name: str, *, right: bool = False) -> Column:
+    return Column(title, lambda record: record[name], right=right)
+
+
+def firmware(record: Record) -> str | None:
+    """Return a firmware's name and version as one word."""
+    name, version = record.get("firmware"), record.get("firmware_version")
+    return name if name is None or version is None else f"{name}/{version}"
+
+
+def _left(now: float) -> Column:
+    def left(record: Record) -> str | None:
+        end = record["expires_at"]
+        return None if end is None else duration(end - now)
+
+    return Column("ENDS_IN", left, right=True)
+
+
+def devices(now: float) -> Shape:
+    """Boards; ``now`` is the farm's time."""
+    return Shape(
+        _fields(DeviceRecord),
+        (
+            _column("SERIAL", "serial"),
+            _column("STATUS", "status"),
+            _column("WORKER", "worker"),
+            _column("CLIENT", "client"),
+            _column("KIND", "kind"),
+            Column("FIRMWARE", firmware),
+            _column("EVALUATIONS", "evaluations", right=True),
+            _column("FAILURES", "failures", right=True),
+            _left(now),
+            _column("REASON", "reason"),
+        ),
+    )
+
+
+def workers(now: float) -> Shape:
+    """Workers; ``now`` is the farm's time."""
+
+    def status(record: Record) -> str:
+        return "draining" if record["draining"] and record["status"] == "online" else str(record["status"])
+
+    return Shape(
+        _fields(WorkerRecord),
+        (
+            _column("NAME", "name"),
+            Column("STATUS", status),
+            _column("BOARDS", "devices", right=True),
+            _column("HOST", "host"),
+            _column("VERSION", "version"),
+            _column("KINDS", "kinds"),
+            Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True),
+        ),
+    )
+
+
+def reservations(now: float) -> Shape:
+    """Reservations; ``now`` is the farm's time."""
+    return Shape(
+        _fields(ReservationRecord),
+        (
+            _column("SERIAL", "serial"),
+            _column("CLIENT", "client"),
+            _column("KIND", "kind"),
+            _left(now),
+            _column("WORKER", "worker"),
+            _column("OPTIONS", "options"),
+            _column("ID", "id"),
+        ),
+    )

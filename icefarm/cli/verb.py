@@ -1,0 +1,67 @@
+"""What every verb that talks to a farm begins with: a screen, words of the client's log on it, and the connection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icefarm.cli.access import Access, Connect, connect
+from icefarm.cli.records import Record, Shape, drawn, rendered
+from icefarm.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from icefarm.client import Farm
+
+__all__ = ["farm_of", "opened_screen", "show"]
+
+
+class _Words(logging.Handler):
+    """Says what the client logs: warnings, without tracebacks; what it raises as well is left to the error's line."""
+
+    def __init__(self, screen: Screen, debug: bool) -> None:
+        super().__init__(logging.DEBUG if debug else logging.WARNING)
+        self._screen = screen
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._debug:
+            self._screen.say(self.format(record))
+        elif not (record.name == "icefarm.client.connection" and record.levelno >= logging.ERROR):
+            self._screen.say(record.getMessage())
+
+
+@contextmanager
+def opened_screen() -> Iterator[Screen]:
+    """Give the process's screen, on which the client's log appears too."""
+    screen = Screen.of_process()
+    debug = bool(click.get_current_context().find_root().meta.get("icefarm.debug"))
+    logger, handler = logging.getLogger("icefarm"), _Words(screen, debug)
+    before = (logger.level, logger.propagate)
+    logger.addHandler(handler)
+    logger.propagate = False
+    if debug:
+        logger.setLevel(logging.DEBUG)
+    try:
+        yield screen
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def farm_of(access: Access) -> Farm:
+    """Sign in; tests put another way of doing so into click's object."""
+    way: Connect = click.get_current_context().obj or connect
+    return way(access)
+
+
+def show(screen: Screen, records: list[dict[str, Any]] | list[Record], shape: Shape, form: str) -> None:
+    """Print records, as a table where a person looks."""
+    if form == "table" and screen.out_is_terminal:
+        screen.draw(drawn(records, shape))
+    else:
+        screen.write(rendered(records, shape, form))

@@ -1,0 +1,53 @@
+"""Pure: no I/O, no clock.  How values read in a table."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+
+__all__ = ["clean", "duration", "shown"]
+
+#: What stands in an empty cell, so that every line has the same number of fields.
+EMPTY = "-"
+#: Categories of the Unicode standard that a terminal may obey, or that can't be encoded.
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def clean(text: str) -> str:
+    """Return text that is safe on a terminal and stays on its line: names and reasons come from others."""
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in _UNSAFE else each for each in text)
+
+
+def duration(seconds: float) -> str:
+    """Return a time such as ``59m10s``, without blanks: two units at most, nothing below 0."""
+    whole = max(0, round(seconds))
+    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit}" + (f"{rest}{smaller_unit}" if rest else "")
+    return f"{whole}s"
+
+
+def shown(value: object) -> str:
+    """Return what stands in a cell for a value."""
+    match value:
+        case None | "":
+            return EMPTY
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return clean(value)
+        case float():
+            return f"{value:.6g}"
+        case list() | tuple():
+            return ",".join(shown(each) for each in value) or EMPTY
+        case Mapping():
+            return ",".join(f"{clean(str(key))}={_plain(each)}" for key, each in value.items()) or EMPTY
+    return clean(str(value))
+
+
+def _plain(value: object) -> str:
+    return clean(value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":")))
