@@ -158,7 +158,7 @@ class Holdings:
             self._gone(event.serial, event.reservation, event.reason or "it has ended")
         elif event.name == "ending_soon" and event.serial is not None:
             lease = self.leases.by_serial.get(event.serial)
-            if lease is not None and lease.keep:
+            if lease is not None and lease.ends_sooner_than_thought(self._clock.seconds()):
                 self._extend_in_background({lease.length: [event.serial]})
         elif event.name == "failure":
             self._log.warn("board {serial}: {reason}", serial=event.serial, reason=event.reason)
@@ -217,6 +217,7 @@ class Holdings:
         try:
             await self.extend(serials, seconds)
         except IcefarmError as error:
-            self._log.warn("could not extend {serials}: {error}", serials=serials, error=error)
+            if any(serial in self.leases.by_serial for serial in serials):
+                self._log.warn("could not extend {serials}: {error}", serials=serials, error=error)
         finally:
             self._extending.difference_update(serials)

@@ -26,6 +26,8 @@ class Lease:
     expires: float
     #: Seconds for which it was made, and by which it is extended.
     length: float
+    #: When it was made or extended last.
+    renewed: float
     #: Whether to extend it without being asked.
     keep: bool
     #: Prefix of the procedures of its board.
@@ -35,7 +37,7 @@ class Lease:
     def of(cls, record: ReservationRecord, now: float, *, keep: bool) -> Lease:
         """Take a new reservation; ``now`` is the moment on the client's clock."""
         length = max(0.0, record.expires_at - record.created_at)
-        return cls(record, now, now + length, length, keep, device_prefix(record.serial))
+        return cls(record, now, now + length, length, now, keep, device_prefix(record.serial))
 
     def ending(self, expires: float) -> Lease:
         """Return the same one with another end."""
@@ -45,6 +47,13 @@ class Lease:
     def due(self) -> float:
         """When to extend it."""
         return self.expires - self.length * (1 - EXTEND_AT)
+
+    def ends_sooner_than_thought(self, now: float) -> bool:
+        """Tell whether to heed word that it ends soon.
+
+        That word comes after each extension of a reservation that is short in any case; then it tells nothing.
+        """
+        return self.keep and now - self.renewed >= self.length * (1 - EXTEND_AT) / 2
 
 
 @define(eq=False)
@@ -90,7 +99,7 @@ class Leases:
             lease = self.by_serial.get(serial)
             if lease is not None:
                 length = lease.length if seconds is None else seconds
-                self.by_serial[serial] = lease.ending(max(lease.expires, now + length))
+                self.by_serial[serial] = evolve(lease, expires=max(lease.expires, now + length), renewed=now)
 
     def missing(self, standing: Iterable[str], asked_at: float) -> list[str]:
         """Return the serials that control no longer counted among the client's when it was asked at ``asked_at``."""

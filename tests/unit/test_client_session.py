@@ -194,10 +194,18 @@ def test_reservations_are_left_to_end_when_that_is_asked(world: World) -> None:
     assert not world.called("extend")
 
 
-def test_word_that_a_reservation_ends_soon_extends_it_at_once(world: World) -> None:
+def test_word_that_a_reservation_ends_soon_extends_it(world: World) -> None:
     world.reserve(2)
+    world.settle(1000)
     await_now(world.farm.tell("exp", "ending_soon", "B"))
     assert [call["serials"] for call in world.called("extend")] == [["B"]]
+
+
+def test_word_that_a_short_reservation_ends_soon_does_not_extend_it_again_and_again(world: World) -> None:
+    world.reserve(1, seconds=60.0)
+    for _ in range(5):
+        await_now(world.farm.tell("exp", "ending_soon", "A"))
+    assert not world.called("extend")
 
 
 def test_an_extension_waits_for_the_link(world: World) -> None:
