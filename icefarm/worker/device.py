@@ -138,13 +138,11 @@ class Device:
 
     def delete(self) -> None:
         """Forget the board."""
-        self.release(None, "the board was deleted")
-        self._post(s.Delete())
+        self._let_go("the board was deleted")
 
     def stop(self) -> None:
         """Let go of the board, as it is, because the worker stops."""
-        self.release(None, "the worker stops")
-        self._post(s.Delete())
+        self._let_go("the worker stops")
 
     def was_held(self, client: str, reservation: str) -> bool:
         """Tell whether that reservation of that client's was one of the last ones here."""
@@ -167,6 +165,12 @@ class Device:
             failures=self.failures,
             retries=self.retries,
         )
+
+    def _let_go(self, reason: str) -> None:
+        """End all that concerns the board, and leave it running what it runs."""
+        if self.holding is not None:
+            self._end_holding(self.holding, reason)
+        self._post(s.Delete())
 
     def _end_holding(self, holding: Holding, reason: str) -> None:
         self.holding = None

@@ -78,7 +78,7 @@ def _tty_added(life: Life, path: str) -> Step:
 
 def _tty_removed(life: Life) -> Step:
     match life.state:
-        case s.Touching() | s.Flashing() | s.Restarting() | s.Gone():
+        case s.Touching() | s.Flashing() | s.Restarting() | s.Gone(waiting=False):
             return life, []
         case s.Broken() if life.drive is not None:
             return life, []

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
-from icefarm.contract import Assignment, Role, method_of
+from icefarm.contract import Assignment, Role, device_prefix, method_of
 from icefarm.errors import InvalidArgument, NotAuthorized, NotYours, ReservationEnded
 from icefarm.worker.device import Device
 from icefarm.worker.holding import Holding
@@ -100,7 +100,7 @@ class DeviceProcedures:
                 "reservation is missing: a call to a board names the reservation that it is made under"
             )
         holding = admitted(device, caller, from_wire(reservation, str, "reservation"))
-        return await holding.call(procedure.rpartition(".")[2], args, arguments)
+        return await holding.call(procedure.removeprefix(device_prefix(device.serial)), args, arguments)
 
 
 def admitted(device: Device, caller: Caller, reservation: str) -> Holding:

@@ -1,0 +1,98 @@
+"""Control as a worker sees it, for tests: answers hello and heartbeats, and records what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+
+from icefarm.bus import Bus
+from icefarm.contract import WORKER_PROCEDURES, Assignment, control_worker_procedure, to_wire, worker_procedure
+
+__all__ = ["RecordingControl"]
+
+
+@define(eq=False)
+class RecordingControl:
+    """Answers a worker's calls.  ``assignments`` is what it wants of devices, by serial."""
+
+    assignments: dict[str, Assignment] = Factory(dict)
+    #: Whether it knows the worker, as heartbeats ask.
+    known: bool = True
+    heartbeat_s: float = 5.0
+    #: Raised instead of answering, by name of the procedure.
+    errors: dict[str, Exception] = Factory(dict)
+    hellos: list[dict[str, Any]] = Factory(list)
+    heartbeats: int = 0
+    reports: list[dict[str, Any]] = Factory(list)
+    words: list[tuple[str, dict[str, Any]]] = Factory(list)
+    #: The latest of each device, from hellos and reports.
+    devices: dict[str, dict[str, Any]] = Factory(dict)
+    _waiting: list[tuple[Callable[[], bool], Deferred[None]]] = Factory(list)
+    _bus: Bus | None = None
+
+    async def join(self, bus: Bus) -> None:
+        """Offer control's procedures on a bus."""
+        self._bus = bus
+        for name in WORKER_PROCEDURES:
+            await bus.register(control_worker_procedure(name), self._handle)
+
+    def until(self, condition: Callable[[], bool]) -> Deferred[None]:
+        """Wait until a condition on what was recorded holds."""
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append((condition, waiter))
+        self._check()
+        return waiter
+
+    def until_status(self, status: str, *serials: str) -> Deferred[None]:
+        """Wait until the devices (all that are known, by default) have a status."""
+        return self.until(
+            lambda: (
+                bool(self.devices)
+                and all(self.devices.get(serial, {}).get("status") == status for serial in serials or self.devices)
+            )
+        )
+
+    async def order(self, worker: str, name: str, timeout: float = 60.0, **arguments: Any) -> Any:
+        """Call a worker's procedure."""
+        assert self._bus is not None
+        return await self._bus.call(worker_procedure(worker, name), (), arguments, timeout=timeout)
+
+    async def prepare(self, worker: str, serial: str, assignment: Assignment, timeout: float = 60.0) -> None:
+        """Have a device serve a reservation."""
+        await self.order(worker, "prepare", timeout, serial=serial, assignment=to_wire(assignment))
+
+    async def _handle(self, _: Any, procedure: str, __: Any, arguments: Any) -> Any:
+        name = procedure.rpartition(".")[2]
+        if name in self.errors:
+            raise self.errors[name]
+        answer = self._record(name, dict(arguments))
+        self._check()
+        return answer
+
+    def _record(self, name: str, arguments: dict[str, Any]) -> Any:
+        match name:
+            case "hello":
+                self.hellos.append(arguments["hello"])
+                self.known = True
+                self.devices = {device["serial"]: device for device in arguments["hello"]["devices"]}
+                wanted = {serial: to_wire(assignment) for serial, assignment in self.assignments.items()}
+                return {"assignments": wanted, "heartbeat_s": self.heartbeat_s, "draining": False}
+            case "heartbeat":
+                self.heartbeats += 1
+                return {"known": self.known}
+            case "report":
+                self.reports.append(arguments["report"])
+                self.devices[arguments["report"]["serial"]] = arguments["report"]
+            case _:
+                self.words.append((name, arguments))
+        return None
+
+    def _check(self) -> None:
+        for waiting in list(self._waiting):
+            condition, waiter = waiting
+            if condition():
+                self._waiting.remove(waiting)
+                waiter.callback(None)

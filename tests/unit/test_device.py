@@ -1,0 +1,392 @@
+"""A device of the worker, over boards in memory and the test's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from icefarm.bitstream import from_file
+from icefarm.contract import Assignment, DeviceStatus
+from icefarm.errors import DeviceFailed, InvalidArgument, ReservationEnded, UnknownKind
+from icefarm.kinds import Kinds, register, reservable
+from icefarm.kinds.circuit import Admission
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.worker.board import EVALUATION_MARGIN
+from icefarm.worker.device import Device, Surroundings
+from icefarm.worker.holding import RERUNS
+from icefarm.worker.states import REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
+
+SERIAL = "0123456789ABCDEF"
+IMAGES = memory_images("default", "pulse_count", "hooked")
+BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
+ASSIGNMENT = Assignment("r1", "alice", "pulsecount", {"window": 1.0})
+
+
+@reservable("hooked", firmware="hooked")
+class Hooked:
+    """Records its hooks."""
+
+    @frozen
+    class Options:
+        pass
+
+    def __init__(self, device: Any, _: Any) -> None:
+        self.device = device
+        self.happened: list[str] = []
+
+    async def started(self) -> None:
+        self.happened.append("started")
+
+    def board_lost(self) -> None:
+        self.happened.append("board_lost")
+
+    def stopped(self) -> None:
+        self.happened.append("stopped")
+        raise RuntimeError("a fault of the kind")
+
+    @register("shout")
+    async def shout(self, word: str) -> list[str]:
+        self.device.emit("shouted", word=word)
+        return self.happened
+
+
+class Shelf:
+    """A device, its board, and what is told of them."""
+
+    def __init__(self, plugged: bool = True) -> None:
+        self.clock = Clock()
+        self.hardware = MemoryHardware()
+        self.reports: list[Any] = []
+        self.notes: list[str] = []
+        self.emitted_events: list[Any] = []
+        around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked), Admission(), self)
+        self.device = Device.of(SERIAL, IMAGES, around)
+        self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
+        self.hardware.boards.append(self.board)
+        if plugged:
+            self.board.plug()
+            self.settle()
+
+    def changed(self, device: Device) -> None:
+        self.reports.append(device.report())
+
+    def noted(self, _: Device, __: str, message: str) -> None:
+        self.notes.append(message)
+
+    def emitted(self, _: Device, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        self.emitted_events.append((reservation, event, dict(fields)))
+
+    def settle(self, seconds: float = 1.0) -> None:
+        self.clock.pump([0.05] * round(seconds / 0.05))
+
+    @property
+    def status(self) -> DeviceStatus:
+        return self.device.report().status
+
+    def prepare(self, assignment: Assignment = ASSIGNMENT) -> list[Any]:
+        return gathered(self.device.prepare(assignment))
+
+    def call(self, method: str, **arguments: Any) -> list[Any]:
+        assert self.device.holding is not None
+        return gathered(self.device.holding.call(method, (), arguments))
+
+    def evaluate(self, evaluation_id: str = "e1", **arguments: Any) -> list[Any]:
+        return self.call("evaluate", evaluation_id=evaluation_id, bitstream=BITSTREAM, **arguments)
+
+
+def gathered(coroutine: Any) -> list[Any]:
+    """Run a coroutine; its result or error appears in the list."""
+    results: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(
+        lambda result: results.append(result.value if isinstance(result, Failure) else result)
+    )
+    return results
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def reserved(shelf: Shelf) -> Shelf:
+    shelf.prepare()
+    shelf.settle()
+    assert shelf.status is DeviceStatus.RESERVED
+    return shelf
+
+
+def test_a_good_board_becomes_available(shelf: Shelf) -> None:
+    assert {report.status for report in shelf.reports[:-1]} == {DeviceStatus.TESTING}
+    assert shelf.reports[-1].status is DeviceStatus.AVAILABLE
+    assert shelf.board.flashed == 0
+
+
+def test_a_board_whose_test_fails_is_set_aside_with_the_reason() -> None:
+    shelf = Shelf(plugged=False)
+    shelf.board.faults.add("faulty")
+    shelf.board.plug()
+    shelf.settle(3)
+    assert shelf.device.report().status is DeviceStatus.BROKEN
+    assert shelf.notes == [f"board {SERIAL} is set aside: found itself faulty (test bits 0x1)"]
+
+
+def test_a_broken_board_is_taken_back_when_it_passes_its_test_again() -> None:
+    shelf = Shelf(plugged=False)
+    shelf.board.faults.add("silent")
+    shelf.board.plug()
+    shelf.settle(20)
+    assert shelf.status is DeviceStatus.BROKEN
+    shelf.board.faults.clear()
+    shelf.settle(RETEST_FIRST)
+    assert shelf.status is DeviceStatus.AVAILABLE
+    assert "taken back" in shelf.notes[-1]
+
+
+def test_a_board_that_says_another_serial_is_set_aside() -> None:
+    shelf = Shelf(plugged=False)
+    shelf.board.serial = "FEDCBA9876543210"
+    shelf.board.plug()
+    shelf.settle(3)
+    assert shelf.device.report().reason == "says that it is FEDCBA9876543210"
+
+
+def test_preparing_answers_when_the_board_is_usable(shelf: Shelf) -> None:
+    prepared = shelf.prepare()
+    assert prepared == []
+    shelf.settle()
+    assert prepared == [None]
+    report = shelf.device.report()
+    assert (report.status, report.reservation, report.firmware) == (DeviceStatus.RESERVED, "r1", "pulse_count")
+
+
+def test_preparing_what_is_prepared_answers_at_once(reserved: Shelf) -> None:
+    assert reserved.prepare() == [None]
+    assert reserved.board.flashed == 1
+
+
+def test_a_switch_of_firmware_is_told_in_two_reports(shelf: Shelf) -> None:
+    shelf.reports.clear()
+    shelf.prepare()
+    shelf.settle()
+    assert [report.status for report in shelf.reports[-1:]] == [DeviceStatus.RESERVED]
+    assert {report.status for report in shelf.reports[:-1]} == {DeviceStatus.FLASHING}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "error"),
+    [
+        (Assignment("r1", "alice", "juggling"), UnknownKind),
+        (Assignment("r1", "alice", "pulsecount", {"window": -1}), InvalidArgument),
+    ],
+)
+def test_an_assignment_that_makes_no_sense_leaves_the_board_alone(
+    shelf: Shelf, assignment: Assignment, error: type[Exception]
+) -> None:
+    (result,) = shelf.prepare(assignment)
+    assert isinstance(result, error)
+    assert shelf.status is DeviceStatus.AVAILABLE
+
+
+def test_preparing_a_board_that_is_not_there_fails_at_once() -> None:
+    (result,) = Shelf(plugged=False).prepare()
+    assert isinstance(result, DeviceFailed)
+
+
+def test_preparing_a_board_that_does_not_come_back_fails_with_the_reason(shelf: Shelf) -> None:
+    shelf.board.faults.add("fails_to_boot")
+    prepared = shelf.prepare()
+    shelf.settle(RESTART_LIMIT + 1)
+    assert "did not come back" in str(prepared[0])
+    assert shelf.status is DeviceStatus.BROKEN
+
+
+def test_a_board_that_does_not_mind_the_touch_is_set_aside(shelf: Shelf) -> None:
+    shelf.board.faults.add("no_loader")
+    prepared = shelf.prepare()
+    shelf.settle(60)
+    assert "did not start its boot loader" in str(prepared[0])
+
+
+def test_an_evaluation_answers_with_the_measurement_and_where_it_came_from(reserved: Shelf) -> None:
+    answers = reserved.evaluate(attempt=2)
+    reserved.settle(0.1)
+    measurement = answers[0]
+    assert measurement["value"] == 100
+    assert measurement["serial"] == SERIAL
+    assert measurement["options"] == {"window": 1.0, "overlap": True, "repeats": 1}
+    assert (measurement["attempt"], measurement["firmware"], measurement["sequence"]) == (2, "pulse_count", 1)
+
+
+def test_repeats_give_a_list_of_counts(reserved: Shelf) -> None:
+    answers = reserved.evaluate(options={"repeats": 3})
+    reserved.settle(0.1)
+    assert answers[0]["value"] == [100, 101, 102]
+
+
+def test_a_release_ends_evaluations_and_brings_the_default_firmware_back(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    reserved.device.release("r1", "ended by its client")
+    assert isinstance(answers[0], ReservationEnded)
+    reserved.settle()
+    report = reserved.device.report()
+    assert (report.status, report.firmware, report.reservation) == (DeviceStatus.AVAILABLE, "default", None)
+
+
+def test_a_release_of_an_older_reservation_means_nothing(reserved: Shelf) -> None:
+    reserved.device.release("r0", "late")
+    assert reserved.status is DeviceStatus.RESERVED
+
+
+def test_a_release_while_the_firmware_is_written_fails_the_preparation(shelf: Shelf) -> None:
+    shelf.hardware.patient = True
+    prepared = shelf.prepare()
+    shelf.settle()
+    shelf.device.release("r1", "changed my mind")
+    assert isinstance(prepared[0], ReservationEnded)
+
+
+def test_the_next_reservation_takes_the_place_of_the_last_one(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    prepared = reserved.prepare(Assignment("r2", "bob", "pulsecount"))
+    reserved.settle()
+    assert isinstance(answers[0], ReservationEnded)
+    assert prepared == [None]
+    assert reserved.board.flashed == 1
+
+
+def test_an_evaluation_is_carried_out_again_after_the_board_was_plugged_in_again(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    reserved.board.unplug()
+    assert reserved.status is DeviceStatus.OFFLINE
+    reserved.board.patient = False
+    reserved.board.plug()
+    reserved.settle()
+    assert answers[0]["value"] == 100
+    assert reserved.device.retries == 1
+    assert reserved.board.flashed == 1
+
+
+def test_an_unplugged_board_fails_its_evaluation(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    reserved.board.unplug()
+    reserved.settle(REPLUG_LIMIT + 1)
+    assert isinstance(answers[0], DeviceFailed)
+    assert "unplugged" in str(answers[0])
+    assert isinstance(reserved.evaluate("e2")[0], DeviceFailed)
+
+
+def test_a_board_that_comes_back_later_still_serves_its_reservation(reserved: Shelf) -> None:
+    reserved.board.unplug()
+    reserved.settle(REPLUG_LIMIT + 1)
+    reserved.board.plug()
+    reserved.settle()
+    assert reserved.status is DeviceStatus.RESERVED
+
+
+def test_a_board_replaced_by_one_with_other_firmware_is_flashed_for_its_reservation(reserved: Shelf) -> None:
+    reserved.board.unplug()
+    reserved.board.runs = "default 1.0"
+    reserved.board.plug()
+    reserved.settle()
+    assert reserved.status is DeviceStatus.RESERVED
+    assert reserved.board.runs == "pulse_count 1.0"
+
+
+def test_a_board_that_falls_silent_is_recovered_and_the_evaluation_carried_out(reserved: Shelf) -> None:
+    reserved.board.faults.add("silent")
+    answers = reserved.evaluate()
+    reserved.settle(1 + EVALUATION_MARGIN + 0.2)
+    reserved.board.faults.clear()
+    reserved.settle(5)
+    assert answers[0]["value"] == 100
+    assert reserved.device.life.tries == 0
+
+
+def test_a_board_that_stays_silent_fails_its_evaluation_and_is_set_aside(reserved: Shelf) -> None:
+    reserved.board.faults.add("silent")
+    answers = reserved.evaluate()
+    reserved.settle(40)
+    assert isinstance(answers[0], DeviceFailed)
+    assert reserved.status is DeviceStatus.BROKEN
+    assert reserved.device.failures == 1
+
+
+def test_an_evaluation_that_breaks_its_board_each_time_is_given_up(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    for _ in range(RERUNS + 1):
+        assert answers == []
+        reserved.board.unplug()
+        reserved.board.plug()
+        reserved.settle()
+    assert isinstance(answers[0], DeviceFailed)
+    assert reserved.status is DeviceStatus.RESERVED
+
+
+def test_a_reboot_keeps_the_reservation_and_its_evaluations(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    reserved.device.reboot()
+    reserved.board.patient = False
+    reserved.settle()
+    assert answers[0]["value"] == 100
+    assert reserved.board.flashed == 2
+
+
+def test_deleting_a_board_ends_everything(reserved: Shelf) -> None:
+    reserved.board.patient = True
+    answers = reserved.evaluate()
+    reserved.device.delete()
+    assert isinstance(answers[0], ReservationEnded)
+    assert reserved.board.port is None
+    assert reserved.clock.getDelayedCalls() == []
+
+
+def test_a_caller_that_gives_up_preparing_leaves_the_board_to_its_reservation(shelf: Shelf) -> None:
+    preparing = Deferred.fromCoroutine(shelf.device.prepare(ASSIGNMENT))
+    failures: list[Any] = []
+    preparing.addErrback(failures.append)
+    preparing.cancel()
+    shelf.settle()
+    assert failures[0].check(CancelledError)
+    assert shelf.status is DeviceStatus.RESERVED
+
+
+def test_a_kind_is_told_of_the_life_of_its_board(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "hooked"))
+    shelf.settle()
+    (happened,) = shelf.call("shout", word="hey")
+    shelf.board.unplug()
+    shelf.board.plug()
+    shelf.settle()
+    assert happened == ["started", "board_lost", "started"]
+    assert shelf.emitted_events == [("r1", "shouted", {"word": "hey"})]
+
+
+def test_a_fault_of_a_kind_does_not_keep_its_board_from_being_released(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "hooked"))
+    shelf.settle()
+    shelf.device.release("r1", "done")
+    shelf.settle()
+    assert shelf.status is DeviceStatus.AVAILABLE
+
+
+def test_two_boards_plugged_in_and_out_leave_no_timer_behind(shelf: Shelf) -> None:
+    for _ in range(5):
+        shelf.board.unplug()
+        shelf.board.plug()
+    shelf.settle()
+    shelf.device.stop()
+    assert shelf.clock.getDelayedCalls() == []

@@ -1,0 +1,403 @@
+"""The worker over the router in memory: hello, heartbeats, reports, orders, and the door to boards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from icefarm.bitstream import from_file
+from icefarm.contract import (
+    AUTHENTICATOR,
+    Assignment,
+    Role,
+    control_worker_procedure,
+    device_procedure,
+    to_wire,
+    worker_procedure,
+)
+from icefarm.credentials import Credentials
+from icefarm.errors import (
+    Busy,
+    InvalidArgument,
+    InvalidBitstream,
+    NoSuchProcedure,
+    NotYours,
+    ReservationEnded,
+    TimedOut,
+    UnknownDevice,
+    UnknownKind,
+)
+from icefarm.kinds import Kinds
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.testing.bus import MemoryLink, MemoryRouter
+from icefarm.testing.recorder import RecordingControl
+from icefarm.worker.images import Images
+from icefarm.worker.service import Worker
+from icefarm.worker.uplink import HEARTBEAT_LIMIT, SETTLE_LIMIT, Identity
+from icefarm.worker.usb_events import UsbEvent
+
+SERIAL, OTHER = "0123456789ABCDEF", "FEDCBA9876543210"
+BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
+ASSIGNMENT = Assignment("r1", "alice", "pulsecount")
+
+
+@define(eq=False)
+class MemorySource:
+    """Boards in memory as a source."""
+
+    hardware: MemoryHardware
+    tell: Callable[[UsbEvent], None] | None = None
+    stopped: bool = False
+
+    async def images(self, _: Kinds) -> Images:
+        return memory_images("default", "pulse_count")
+
+    async def start(self, tell: Callable[[UsbEvent], None]) -> None:
+        self.tell = tell
+        for board in self.hardware.boards:
+            board.tell = tell
+            board.plug()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+class Farm:
+    """A worker with two boards, a router, and control as recorded."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.control = RecordingControl()
+        self.failures: list[Failure] = []
+        self.router = MemoryRouter(self.clock)
+        self.bus = self.router.join("control", Role.CONTROL)
+        run(self.control.join(self.bus))
+        run(self.bus.register(AUTHENTICATOR, _authenticate))
+        self.boards = [MemoryBoard(self.clock, serial, lambda _: None) for serial in (SERIAL, OTHER)]
+        hardware = MemoryHardware(self.boards)
+        self.source = MemorySource(hardware)
+        identity = Identity("w1", "instance", "host", "1.0")
+        credentials = Credentials("w1", Role.WORKER, "instance")
+        self.worker = Worker(
+            identity, self.clock, hardware, Kinds.of(PulseCount), [self.source],
+            lambda joined, refused: MemoryLink(self.router, credentials, joined, refused), self.failures.append,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        self.worker.startService()
+        self.settle()
+
+    def settle(self, seconds: float = 1.0) -> None:
+        self.clock.pump([0.05] * round(seconds / 0.05))
+
+    def order(self, name: str, **arguments: Any) -> list[Any]:
+        return run(self.control.order("w1", name, **arguments))
+
+    def prepare(self, serial: str = SERIAL, assignment: Assignment = ASSIGNMENT) -> list[Any]:
+        prepared = self.order("prepare", serial=serial, assignment=to_wire(assignment))
+        self.settle()
+        return prepared
+
+    def call(self, client: str, method: str = "evaluate", serial: str = SERIAL, **arguments: Any) -> list[Any]:
+        bus = self.router.join(client, Role.CLIENT)
+        answers = run(bus.call(device_procedure(serial, method), (), arguments, timeout=60))
+        self.settle(0.1)
+        return answers
+
+    def evaluate(self, client: str = "alice", **arguments: Any) -> list[Any]:
+        return self.call(client, **{"reservation": "r1", "evaluation_id": "e1", "bitstream": BITSTREAM, **arguments})
+
+    def lose_link(self) -> None:
+        session = next(bus for bus in self.router.sessions.values() if bus.role is Role.WORKER)
+        session.drop("lost")
+
+    def status(self, serial: str = SERIAL) -> str:
+        return str(self.control.devices[serial]["status"])
+
+
+async def _authenticate(_: Any, __: str, args: Any, ___: Any) -> dict[str, str]:
+    return {"role": args[2]["authextra"]["role"]}
+
+
+def run(coroutine: Any) -> list[Any]:
+    """Run a coroutine (or wait for a Deferred); its result or error appears in the list."""
+    results: list[Any] = []
+    running = coroutine if isinstance(coroutine, Deferred) else Deferred.fromCoroutine(coroutine)
+    running.addBoth(lambda result: results.append(result.value if isinstance(result, Failure) else result))
+    return results
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    farm = Farm()
+    farm.start()
+    yield farm
+    assert run(farm.worker.stopService()) == [None]
+    assert farm.failures == []
+
+
+def test_a_worker_introduces_itself_with_kinds_and_devices(farm: Farm) -> None:
+    (hello,) = farm.control.hellos
+    assert (hello["name"], hello["instance"], hello["host"]) == ("w1", "instance", "host")
+    assert [kind["name"] for kind in hello["kinds"]] == ["pulsecount"]
+    assert {device["serial"] for device in hello["devices"]} == {SERIAL, OTHER}
+
+
+def test_devices_are_reported_until_they_are_available(farm: Farm) -> None:
+    assert (farm.status(SERIAL), farm.status(OTHER)) == ("available", "available")
+
+
+def test_a_prepared_board_evaluates_for_its_client(farm: Farm) -> None:
+    assert farm.prepare() == [None]
+    (measurement,) = farm.evaluate()
+    assert (measurement["value"], measurement["worker"]) == (100, "w1")
+
+
+def test_a_call_with_the_same_id_gets_the_same_answer(farm: Farm) -> None:
+    farm.prepare()
+    assert farm.evaluate() == farm.evaluate(attempt=2)
+    assert farm.boards[0].sequence == 1
+
+
+def test_an_evaluation_goes_on_without_its_caller_and_its_result_is_kept(farm: Farm) -> None:
+    farm.prepare()
+    farm.boards[0].patient = True
+    farm.evaluate()
+    client = next(bus for bus in farm.router.sessions.values() if bus.role is Role.CLIENT)
+    client.drop("the script crashed")
+    farm.boards[0].finish()
+    farm.settle(0.1)
+    (measurement,) = farm.evaluate()
+    assert measurement["sequence"] == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "reservation", "error"),
+    [
+        ("bob", "r1", NotYours),
+        ("bob", "r0", NotYours),
+        ("alice", "r0", ReservationEnded),
+        ("alice", 1, InvalidArgument),
+        ("alice", None, InvalidArgument),
+    ],
+)
+def test_a_call_under_another_reservation_is_refused(
+    farm: Farm, client: str, reservation: Any, error: type[Exception]
+) -> None:
+    farm.prepare()
+    (answer,) = farm.evaluate(client, reservation=reservation)
+    assert isinstance(answer, error)
+
+
+def test_a_call_after_the_end_of_its_reservation_is_told_so(farm: Farm) -> None:
+    farm.prepare()
+    farm.order("release", serial=SERIAL, reservation="r1", reason="expired")
+    farm.prepare(assignment=Assignment("r2", "bob", "pulsecount"))
+    (answer,) = farm.evaluate("alice")
+    assert isinstance(answer, ReservationEnded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"bitstream": b"junk"}, InvalidBitstream),
+        ({"bitstream": "text"}, InvalidArgument),
+        ({"evaluation_id": ""}, InvalidArgument),
+        ({"evaluation_id": "x" * 65}, InvalidArgument),
+        ({"evaluation_id": 5}, InvalidArgument),
+        ({"options": {"repeats": 257}}, InvalidArgument),
+        ({"surprise": 1}, InvalidArgument),
+        ({"method": "no_such_method"}, InvalidArgument),
+        ({"method": "__init__"}, InvalidArgument),
+        ({"method": "evaluate.evaluate"}, InvalidArgument),
+    ],
+)
+def test_bad_input_gets_a_named_error_and_does_no_harm(
+    farm: Farm, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    farm.prepare()
+    (answer,) = farm.evaluate(**arguments)
+    assert isinstance(answer, error)
+    (measurement,) = farm.evaluate(evaluation_id="good")
+    assert measurement["value"] == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("prepare", {"serial": "nobody", "assignment": to_wire(ASSIGNMENT)}, UnknownDevice),
+        ("prepare", {"serial": SERIAL, "assignment": {"reservation": "r"}}, InvalidArgument),
+        ("prepare", {"serial": SERIAL, "assignment": to_wire(Assignment("r", "a", "juggling"))}, UnknownKind),
+        ("prepare", {"serial": 1, "assignment": to_wire(ASSIGNMENT)}, InvalidArgument),
+        ("release", {"serial": SERIAL}, InvalidArgument),
+        ("release", {"serial": "nobody", "reservation": "r1", "reason": ""}, UnknownDevice),
+        ("reboot", {"serial": "nobody"}, UnknownDevice),
+        ("delete", {"serial": "nobody"}, UnknownDevice),
+        ("retest", {"serial": "nobody"}, UnknownDevice),
+        ("drain", {"now": True}, InvalidArgument),
+        ("explode", {}, InvalidArgument),
+    ],
+)
+def test_orders_that_make_no_sense_get_a_named_error(
+    farm: Farm, name: str, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    (answer,) = farm.order(name, **arguments)
+    assert isinstance(answer, error)
+    assert farm.status() == "available"
+
+
+def test_control_that_does_not_know_the_worker_gets_its_hello_again(farm: Farm) -> None:
+    farm.control.known = False
+    farm.settle(6)
+    assert len(farm.control.hellos) == 2
+
+
+def test_a_worker_whose_heartbeat_is_not_answered_drops_its_link(farm: Farm) -> None:
+    async def never(*_: Any) -> Any:
+        await Deferred()
+
+    run(farm.bus.register(control_worker_procedure("heartbeat"), never, replace=True))
+    first = next(number for number, bus in farm.router.sessions.items() if bus.role is Role.WORKER)
+    farm.settle(5 + HEARTBEAT_LIMIT + 1)
+    assert first not in farm.router.sessions
+    assert len(farm.control.hellos) == 2
+
+
+def test_a_worker_waits_for_a_control_that_is_away(farm: Farm) -> None:
+    farm.bus.drop("restarted")
+    farm.settle(30)
+    bus = farm.router.join("control", Role.CONTROL)
+    farm.control.known = False
+    run(farm.control.join(bus))
+    farm.settle(6)
+    assert len(farm.control.hellos) == 2
+
+
+def test_reservations_outlive_a_lost_link(farm: Farm) -> None:
+    farm.prepare()
+    farm.control.assignments = {SERIAL: ASSIGNMENT}
+    flashed = farm.boards[0].flashed
+    farm.lose_link()
+    farm.settle()
+    (measurement,) = farm.evaluate()
+    assert measurement["value"] == 100
+    assert farm.boards[0].flashed == flashed
+
+
+def test_a_board_that_control_does_not_want_reserved_any_more_is_released(farm: Farm) -> None:
+    farm.prepare()
+    farm.lose_link()
+    farm.settle(2)
+    assert farm.status() == "available"
+
+
+def test_a_board_that_control_wants_reserved_is_prepared() -> None:
+    farm = Farm()
+    farm.control.assignments = {SERIAL: ASSIGNMENT}
+    farm.start()
+    assert (farm.status(SERIAL), farm.status(OTHER)) == ("reserved", "available")
+
+
+def test_an_order_during_the_hello_counts_more_than_its_answer() -> None:
+    farm = Farm()
+    farm.router.latency = 0.5
+    farm.start()
+    farm.settle(2)
+    farm.lose_link()
+    while len(farm.control.hellos) < 2:
+        farm.settle(0.1)
+    prepared = farm.order("prepare", serial=SERIAL, assignment=to_wire(ASSIGNMENT))
+    farm.settle(5)
+    assert prepared == [None]
+    assert farm.status() == "reserved"
+
+
+def test_a_call_before_control_has_said_whose_the_boards_are_waits_for_that() -> None:
+    farm = Farm()
+    farm.control.assignments = {SERIAL: ASSIGNMENT}
+    farm.control.errors["hello"] = Busy("the database is away")
+    farm.start()
+    answers = farm.evaluate()
+    assert answers == []
+    del farm.control.errors["hello"]
+    farm.settle(7)
+    assert answers[0]["value"] == 100
+
+
+def test_a_call_does_not_wait_for_ever_for_control() -> None:
+    farm = Farm()
+    farm.control.errors["hello"] = Busy("the database is away")
+    farm.start()
+    answers = farm.evaluate()
+    farm.settle(SETTLE_LIMIT + 1)
+    assert isinstance(answers[0], TimedOut)
+
+
+def test_a_report_that_does_not_arrive_is_sent_again_in_its_latest_form(farm: Farm) -> None:
+    farm.control.errors["report"] = Busy("the database is away")
+    farm.prepare()
+    farm.order("release", serial=SERIAL, reservation="r1", reason="x")
+    farm.settle()
+    farm.prepare(assignment=Assignment("r2", "bob", "pulsecount"))
+    farm.control.reports.clear()
+    del farm.control.errors["report"]
+    farm.settle(6)
+    assert [(report["status"], report["reservation"]) for report in farm.control.reports] == [("reserved", "r2")]
+
+
+def test_counters_are_reported_now_and_then(farm: Farm) -> None:
+    farm.prepare()
+    farm.evaluate()
+    farm.settle(20)
+    assert farm.control.devices[SERIAL]["evaluations"] == 1
+
+
+def test_an_unplugged_board_is_reported_offline(farm: Farm) -> None:
+    farm.boards[0].unplug()
+    farm.settle()
+    assert farm.status() == "offline"
+
+
+def test_a_deleted_board_is_forgotten_until_it_is_plugged_in_again(farm: Farm) -> None:
+    farm.boards[0].unplug()
+    farm.settle(11)
+    assert farm.order("delete", serial=SERIAL) == [None]
+    (answer,) = farm.order("reboot", serial=SERIAL)
+    assert isinstance(answer, UnknownDevice)
+    assert isinstance(farm.evaluate()[0], NoSuchProcedure)
+    farm.boards[0].plug()
+    farm.settle()
+    assert farm.status() == "available"
+
+
+def test_a_board_set_aside_is_told_as_a_log_line(farm: Farm) -> None:
+    farm.boards[0].faults.add("silent")
+    farm.order("reboot", serial=SERIAL)
+    farm.settle(30)
+    ((name, words),) = farm.control.words
+    assert (name, words["level"], words["serial"]) == ("log", "warn", SERIAL)
+
+
+def test_clients_cannot_call_what_is_controls(farm: Farm) -> None:
+    bus = farm.router.join("mallory", Role.CLIENT)
+    (answer,) = run(bus.call(worker_procedure("w1", "release"), (), {}, timeout=5))
+    assert isinstance(answer, Exception)
+    assert farm.status() == "available"
+
+
+def test_a_stopped_worker_leaves_nothing_behind() -> None:
+    farm = Farm()
+    farm.start()
+    farm.prepare()
+    assert run(farm.worker.stopService()) == [None]
+    assert farm.source.stopped
+    assert farm.boards[0].port is None
+    assert farm.boards[0].runs == "pulse_count 1.0"
+    assert farm.clock.getDelayedCalls() == []
