@@ -53,6 +53,8 @@ __all__ = ["Link", "RouterUrl", "parse_url"]
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
 RETRY_FACTOR = 2.0
+#: The longest at a Unix socket.
+RETRY_LONGEST_LOCAL = 0.5
 #: Seconds that a connection has for TCP and TLS, and then for sign-in (control asks its database).
 CONNECT_LIMIT = 10.0
 SIGN_IN_LIMIT = 15.0
@@ -447,7 +449,9 @@ class Link(Service):
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
-        self._backoff = backoffPolicy(RETRY_FIRST, RETRY_LONGEST, RETRY_FACTOR, jitter=random.random)
+        # A router on this very host gets no crowd to spread, and is waited for by whoever has just started it.
+        longest, jitter = (RETRY_LONGEST, 1.0) if self._where.host else (RETRY_LONGEST_LOCAL, 0.1)
+        self._backoff = backoffPolicy(RETRY_FIRST, longest, RETRY_FACTOR, jitter=lambda: jitter * random.random())
         self._failed_attempts = 0
         #: The attempt that is under way, from the first packet to the end of the sign-in.
         self._attempt: Deferred[Any] | None = None

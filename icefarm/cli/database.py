@@ -96,7 +96,7 @@ async def _with_schema(database: Any) -> Any:
 @click.argument("name", type=NAME)
 @click.option(
     "--role",
-    type=click.Choice([Role.CLIENT, Role.WORKER, Role.OPERATOR]),
+    type=click.Choice([role.value for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)]),
     required=True,
     help="What its holder may sign in as; an operator may do so as anybody.",
 )

@@ -15,13 +15,11 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureD
 
 from icefarm.farm.address import check_certificate, free_local_port, is_loopback, listening_address, public_url
 from icefarm.farm.crossbar import RouterConfig, find_crossbar
-from icefarm.farm.database import prepare_database
 from icefarm.farm.directory import DataDirectory, DirectoryLock
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
 from icefarm.farm.postgres import PrivatePostgres
 from icefarm.farm.process import ChildProcess, Program
-from icefarm.farm.readiness import Boards, wait_for_boards
 from icefarm.farm.router import router_program
 from icefarm.farm.supervisor import Part, Supervisor
 
@@ -84,6 +82,11 @@ class Farm:
         self._lock.acquire()
         # The router takes longest by far; all else starts meanwhile, and finds it when it is there.
         await _together(self._start_router(), self._start_services())
+        await self._wait_for_boards()
+
+    async def _wait_for_boards(self) -> None:
+        from icefarm.farm.readiness import Boards, wait_for_boards
+
         boards = Boards(self.options.name, self.options.boards)
         await wait_for_boards(self.reactor, self._local_url(), self._token(), boards)
         self.complaints = boards.complaints()
@@ -127,6 +130,10 @@ class Farm:
         await self._run(router_program(crossbar, config, self._directory, own_environment(self.environment)))
 
     async def _start_services(self) -> None:
+        # Imported here because it takes half a second, in which the router boots already.
+        from icefarm.farm import readiness  # noqa: F401
+        from icefarm.farm.database import prepare_database
+
         database = await self._start_database()
         await prepare_database(self.reactor, database, self._directory, self.needs_tokens)
         await self._start_control(database)
