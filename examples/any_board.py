@@ -54,7 +54,7 @@ def main(path: str, target: float) -> None:
             variants[id(bitstream)] = lines
             yield bitstream
 
-    with Farm(name="any-board") as farm, farm.reserve(BOARDS, window=WINDOW) as boards:
+    with Farm(name="any-board") as farm, farm.reserve(BOARDS, window=WINDOW, wait=True) as boards:
         for number, result in enumerate(boards.evaluate(candidates(), depth=2), start=1):
             lines = variants.pop(id(result.source))
             if not result.ok:

@@ -21,7 +21,7 @@ async def tick() -> None:
 
 async def main(paths: list[str]) -> None:
     ticking = asyncio.create_task(tick())
-    async with Farm(name="async-client") as farm, await farm.reserve(2, window=1.0) as boards:
+    async with Farm(name="async-client") as farm, await farm.reserve(2, window=1.0, wait=True) as boards:
         async for result in boards.evaluate(paths):
             print(result.serial, result.source, result.value if result.ok else result.error)
     ticking.cancel()

@@ -19,6 +19,6 @@ logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 url = os.environ.get("ICEFARM_URL", "http://127.0.0.1:8080")
 
 with PulseCountClient(url, "count-pulses", logging.getLogger("count_pulses")) as client:
-    client.reserve(BOARDS)
+    client.reserve(BOARDS, wait_for_available=True)
     for serial, path, pulses in client.evaluateBitstreams(sys.argv[1:]):
         print(serial, path, "failed" if pulses is EvaluationFailed else pulses, sep="\t")
