@@ -45,14 +45,19 @@ class RealBoards:
     _reactor: Any
     _directory: Path | None
     _monitor: UsbMonitor | None = None
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     async def images(self, _: Kinds) -> Images:
         """Raises `NoImage` for a file that is none."""
         return Images("real boards") if self._directory is None else images_in(self._directory, "real boards")
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
-        from pyudev import Context
-
+        try:
+            from pyudev import Context
+        except ImportError as error:
+            # Containers may lack libudev; virtual boards need none.
+            self._log.warn("boards on USB cannot be found on this host: {error}", error=error)
+            return
         self._monitor = UsbMonitor(self._reactor, Context(), tell)
         self._monitor.start()
 
