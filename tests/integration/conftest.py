@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+import pytest_twisted
+from links import Links
+from psycopg2.extensions import make_dsn
 from pytest_twisted import blockon
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 
+from icefarm.control.connection import Connection
+from icefarm.control.database import Database
+from icefarm.control.migrate import migrate
+from icefarm.farm.postgres import PrivatePostgres
 from icefarm.testing.router import RealRouter
 
 
@@ -26,5 +34,51 @@ def short_directory() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def router(short_directory: Path) -> Iterator[RealRouter]:
     running = blockon(ensureDeferred(RealRouter.start(reactor, short_directory / "router-data")))
+    yield running
+    blockon(ensureDeferred(running.stop()))
+
+
+@pytest_twisted.async_yield_fixture
+async def links(router: RealRouter) -> AsyncIterator[Links]:
+    links = Links(router)
+    yield links
+    await links.close()
+
+
+_database_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(short_directory: Path) -> Iterator[PrivatePostgres]:
+    """One private PostgreSQL for all tests; take `postgres` for a database of your own in it."""
+    server = PrivatePostgres(reactor, short_directory / "postgres", short_directory / "postgres.log")
+    blockon(ensureDeferred(server.start()))
+    yield server
+    blockon(ensureDeferred(server.stop()))
+
+
+async def _command(dsn: str, statement: str) -> None:
+    connection = Connection(reactor)
+    await connection.open(dsn, 10.0)
+    try:
+        await connection.cursor().execute(statement)
+    finally:
+        connection.drop("done")
+
+
+@pytest.fixture
+def postgres(postgres_server: PrivatePostgres) -> str:
+    """The connection string of an empty database, for this test alone; it goes with the server's directory."""
+    name = f"test_{next(_database_numbers)}"
+    blockon(ensureDeferred(_command(postgres_server.dsn, f"CREATE DATABASE {name}")))
+    return make_dsn(postgres_server.dsn, dbname=name)
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[Database]:
+    """Connections to a database with the schema in it and nothing else, for this test alone."""
+    running = Database(reactor, postgres)
+    blockon(ensureDeferred(running.start()))
+    blockon(ensureDeferred(migrate(running)))
     yield running
     blockon(ensureDeferred(running.stop()))
