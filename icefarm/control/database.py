@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import psycopg2
 from attrs import Factory, define
 from psycopg2.errors import DeadlockDetected, SerializationFailure, UniqueViolation
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from icefarm.control.connection import Connection, ConnectionFailed, Transaction
 from icefarm.errors import Busy, InvalidArgument
 
-__all__ = ["Database", "check_dsn"]
+__all__ = ["Database", "check_dsn", "describe_dsn"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ TRANSACTION_LIMIT = 10.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
 #: How often a transaction is run that lost against another one.
 TRIES = 5
+_SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
 _LOST_A_RACE = (DeadlockDetected, SerializationFailure, UniqueViolation)
 
 
@@ -51,6 +52,12 @@ def check_dsn(text: str) -> str:
             "or 'host=... dbname=... user=...'"
         ) from None
     return text
+
+
+def describe_dsn(dsn: str) -> str:
+    """Say for a person which database a (correct) connection string means; never with its password."""
+    parts = parse_dsn(dsn)
+    return " ".join(f"{name}={parts[name]}" for name in _SHOWN if name in parts) or "as libpq's environment says"
 
 
 @define(eq=False)
@@ -202,7 +209,7 @@ class Database:
             return
         known, self.problem = self.problem, reason
         if not self._first.called:
-            self._first.errback(Busy(f"cannot connect to PostgreSQL: {reason}"))
+            self._first.errback(Busy(f"cannot connect to PostgreSQL ({describe_dsn(self.dsn)}): {reason}"))
         if known is None:
             self._log.warn("the database is away: {reason}", reason=reason)
             self._tell(reason)

@@ -125,7 +125,7 @@ async def _apply_next(known: Sequence[Step], transaction: Transaction) -> Step |
             await _apply(transaction, step)
     except InsufficientPrivilege as error:
         raise SchemaMismatch(
-            f"the database's user may not make the schema ({str(error).strip()}): "
+            f"the database's user may not make the schema ({_first_line(error)}): "
             "make that user the owner of the database"
         ) from error
     except (OperationalError, InterfaceError):
@@ -133,7 +133,7 @@ async def _apply_next(known: Sequence[Step], transaction: Transaction) -> Step |
     except (Error, InvalidArgument) as error:
         if step is None:
             raise
-        raise SchemaMismatch(f"V{step.version}__{step.name}.sql failed: {str(error).strip()}") from error
+        raise SchemaMismatch(f"V{step.version}__{step.name}.sql failed: {_first_line(error)}") from error
     return step
 
 
@@ -156,3 +156,8 @@ async def _apply(transaction: Transaction, step: Step) -> None:
         "INSERT INTO schema_version (version, name, checksum) VALUES (%(version)s, %(name)s, %(checksum)s)",
         {"version": step.version, "name": step.name, "checksum": step.checksum},
     )
+
+
+def _first_line(error: Exception) -> str:
+    # The others repeat the statement.
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,281 @@
+"""The store over a real PostgreSQL: it does what its twin in memory does, and holds when calls run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from greenlet import greenlet
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from psycopg2.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
+from pytest_twisted import blockon, ensureDeferred
+from store_rules import StoreMachine, hello_of
+from twisted.internet import defer, reactor
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from icefarm.contract import DeviceReport, DeviceStatus, Role
+from icefarm.control.connection import Transaction
+from icefarm.control.database import Database
+from icefarm.control.policy import ReservationRequest
+from icefarm.control.postgres_store import PostgresStore
+from icefarm.errors import InvalidArgument, NotYours, Unavailable
+from icefarm.testing.store import MemoryStore
+
+pytestmark = pytest.mark.integration
+
+_PASS = """
+    UPDATE reservation SET created_at = created_at - make_interval(secs => %(seconds)s),
+                           expires_at = expires_at - make_interval(secs => %(seconds)s)
+     WHERE ended_at IS NULL
+"""
+
+
+def run(call: Awaitable[Any]) -> Any:
+    return blockon(defer.ensureDeferred(call))  # type: ignore[arg-type]
+
+
+async def where_calls_may_block(function: Callable[[], None]) -> None:
+    """Run a function that waits for calls by `run`; the reactor goes on meanwhile."""
+    done: defer.Deferred[None] = defer.Deferred()
+
+    def body() -> None:
+        try:
+            function()
+        except BaseException:
+            tell = partial(done.errback, Failure())
+        else:
+            tell = partial(done.callback, None)
+        # The test goes on where it began, not in here.
+        reactor.callLater(0, tell)  # type: ignore[attr-defined]
+
+    greenlet(body).switch()
+    await done
+
+
+async def execute(database: Database, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+    return await database.transaction(lambda transaction: transaction.rows(statement, parameters))
+
+
+def boards(*serials: str, status: DeviceStatus = DeviceStatus.AVAILABLE) -> list[DeviceReport]:
+    return [DeviceReport(serial, status) for serial in serials]
+
+
+@ensureDeferred
+async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -> None:
+    def machine() -> StoreMachine:
+        clock = Clock()
+        run(execute(database, "TRUNCATE worker, device, reservation"))
+
+        def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+            # The database's clock can't be moved; so what it measures is.
+            run(execute(database, _PASS, seconds=seconds))
+
+        return StoreMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
+
+    small = settings(max_examples=15, stateful_step_count=30, deadline=None)
+    await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
+
+
+@ensureDeferred
+async def test_of_many_requests_at_once_as_many_succeed_as_there_are_boards(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards(*(f"A{number}" for number in range(6)))))
+    await store.hello(hello_of("w2", boards(*(f"B{number}" for number in range(6)))))
+    requests = [ReservationRequest("counter", amount=2) for _ in range(20)]
+    calls = [
+        defer.ensureDeferred(store.reserve(f"client {number}", request, 60.0))
+        for number, request in enumerate(requests)
+    ]
+    outcomes = await defer.DeferredList(calls, consumeErrors=True)
+    held = [record.serial for succeeded, answer in outcomes if succeeded for record in answer]
+    assert sorted(held) == sorted({*held})
+    assert len(held) == 12
+    assert all(failure.check(Unavailable) for succeeded, failure in outcomes if not succeeded)
+
+
+@ensureDeferred
+async def test_reservations_reports_and_ends_at_once_never_wait_in_a_circle(database: Database) -> None:
+    store = PostgresStore(database)
+    serials = [f"S{number}" for number in range(30)]
+    await store.hello(hello_of("w1", boards(*serials)))
+    calls: list[Any] = []
+    for turn in range(8):
+        calls.append(store.reserve("ada", ReservationRequest("counter", amount=20), 60.0))
+        calls.append(store.hello(hello_of("w1", boards(*reversed(serials)))))
+        calls.append(store.extend("ada", None, 90.0 + turn))
+        calls.append(store.end(client="ada", serials=list(reversed(serials)), reason="done"))
+        calls.append(store.end_expired())
+        calls.append(store.worker_lost("w1", "gone"))
+    outcomes = await defer.DeferredList([defer.ensureDeferred(call) for call in calls], consumeErrors=True)
+    unexpected = [failure for succeeded, failure in outcomes if not succeeded and not failure.check(Unavailable)]
+    assert unexpected == []
+
+
+@ensureDeferred
+async def test_the_database_itself_refuses_a_second_holder(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 60.0)
+    with pytest.raises(UniqueViolation, match="reservation_one_active_per_device"):
+        await execute(
+            database,
+            "INSERT INTO reservation (serial, worker, client, kind, expires_at)"
+            " VALUES ('A', 'w1', 'bob', 'counter', now() + interval '1 h')",
+        )
+
+
+@ensureDeferred
+async def test_the_database_itself_refuses_to_revive_a_reservation(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 60.0)
+    await store.end(client="ada", serials=None, reason="done")
+    with pytest.raises(CheckViolation, match="has ended"):
+        await execute(database, "UPDATE reservation SET ended_at = NULL, end_reason = NULL")
+
+
+@ensureDeferred
+async def test_the_database_itself_refuses_to_forget_a_reserved_board(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 60.0)
+    with pytest.raises(ForeignKeyViolation):
+        await execute(database, "DELETE FROM device")
+
+
+@ensureDeferred
+async def test_a_reservation_ended_by_hand_frees_the_board(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 60.0)
+    await execute(database, "UPDATE reservation SET ended_at = now(), end_reason = 'by hand' WHERE serial = 'A'")
+    assert await store.available("counter") == ["A"]
+
+
+@ensureDeferred
+async def test_history_outlives_a_deleted_board(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    (made,) = await store.reserve("ada", ReservationRequest("counter", amount=1), 60.0)
+    await store.end(client="ada", serials=["A"], reason="done")
+    await store.worker_lost("w1", "gone")
+    assert await store.delete_devices(["A"]) == ["A"]
+    kept = await store.reservation(made.id)
+    assert kept is not None
+    assert (kept.serial, kept.end_reason) == ("A", "done")
+
+
+@ensureDeferred
+async def test_options_come_back_as_they_went_in(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    options = {"window": 1.0, "overlap": False, "names": ["ü", '"', "\\"], "far": 1e300, "none": None}
+    (made,) = await store.reserve("ada", ReservationRequest("counter", amount=1, options=options), 60.0)
+    (kept,) = await store.active()
+    assert kept.options == made.options == options
+    assert [type(kept.options[name]) for name in ("window", "far")] == [float, float]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        DeviceReport("A\x00", DeviceStatus.AVAILABLE),
+        DeviceReport("A", DeviceStatus.AVAILABLE, reason="\ud800"),
+        DeviceReport("A", DeviceStatus.AVAILABLE, evaluations=2**70),
+    ],
+)
+@ensureDeferred
+async def test_what_the_database_can_not_keep_is_refused_by_name(database: Database, bad: DeviceReport) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    with pytest.raises(InvalidArgument):
+        await store.report("w1", bad)
+    with pytest.raises(InvalidArgument):
+        await store.end(client="a\x00", serials=None, reason="x")
+    assert len(await store.devices()) == 1
+
+
+@ensureDeferred
+async def test_a_call_cancelled_before_its_commit_leaves_nothing(database: Database) -> None:
+    started: defer.Deferred[None] = defer.Deferred()
+
+    async def slow(transaction: Transaction) -> None:
+        await transaction.rows("INSERT INTO worker (name, host, version) VALUES ('w', 'h', '1')")
+        started.callback(None)
+        await transaction.rows("SELECT pg_sleep(0.05)")
+
+    call = defer.ensureDeferred(database.transaction(slow))
+    await started
+    call.cancel()
+    with pytest.raises(defer.CancelledError):
+        await call
+    # As many calls as connections: the cancelled one's connection serves again.
+    calls = [defer.ensureDeferred(execute(database, "SELECT name FROM worker")) for _ in range(8)]
+    assert await defer.gatherResults(calls) == [[]] * 8
+
+
+@ensureDeferred
+async def test_a_revoked_token_opens_nothing_and_its_name_is_free_again(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.add_token("lab", Role.CLIENT, "hash 1")
+    with pytest.raises(InvalidArgument):
+        await store.add_token("lab", Role.OPERATOR, "hash 2")
+    found = await store.token_by_hash("hash 1")
+    assert found is not None
+    assert (found.name, found.role) == ("lab", Role.CLIENT)
+    await store.revoke_token("lab")
+    assert await store.token_by_hash("hash 1") is None
+    assert await store.list_tokens() == []
+    await store.add_token("lab", Role.WORKER, "hash 3")
+    with pytest.raises(InvalidArgument):
+        await store.revoke_token("nobody")
+
+
+@ensureDeferred
+async def test_an_extension_of_another_clients_board_extends_none(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A", "B")))
+    (own,) = await store.reserve("ada", ReservationRequest("counter", serials=["A"]), 60.0)
+    await store.reserve("bob", ReservationRequest("counter", serials=["B"]), 60.0)
+    with pytest.raises(NotYours):
+        await store.extend("ada", ["A", "B"], 600.0)
+    kept = await store.reservation(own.id)
+    assert kept is not None
+    assert kept.expires_at == own.expires_at
+
+
+@ensureDeferred
+async def test_an_extension_never_shortens(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    (made,) = await store.reserve("ada", ReservationRequest("counter", amount=1), 600.0)
+    (same,) = await store.extend("ada", ["A"], 60.0)
+    (longer,) = await store.extend("ada", None, 6000.0)
+    assert same.expires_at == made.expires_at
+    assert longer.expires_at - made.expires_at == pytest.approx(5400.0, abs=30.0)
+    (device,) = await store.devices(["A"])
+    assert device.expires_at == longer.expires_at
+
+
+@ensureDeferred
+async def test_an_operator_sees_in_one_table_who_has_which_board(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", [*boards("A"), DeviceReport("B", DeviceStatus.BROKEN, "silent")]))
+    await store.reserve("ada", ReservationRequest("counter", serials=["A"]), 60.0)
+    rows = await execute(database, "SELECT serial, status, reason, client, kind FROM device ORDER BY serial")
+    assert rows == [("A", "reserved", None, "ada", "counter"), ("B", "broken", "silent", None, None)]
+
+
+@ensureDeferred
+async def test_every_table_and_column_that_needs_a_word_has_one(database: Database) -> None:
+    tables = await execute(
+        database,
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+        " AND obj_description(oid) IS NULL",
+    )
+    assert tables == []

@@ -1,0 +1,237 @@
+"""What any store must hold to, whatever happens in whatever order: a state machine for hypothesis.
+
+It drives one or more stores with the same calls, compares their answers, and checks after each call that no board has
+two holders, that nothing is leaked, that boards and reservations agree, and that what has ended stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import asdict
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from icefarm.contract import DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
+from icefarm.control.policy import ReservationRequest
+from icefarm.control.store import Store
+from icefarm.errors import IcefarmError
+
+WORKERS = ("w1", "w2")
+CLIENTS = ("ada", "bob")
+SERIALS = tuple(f"S{number}" for number in range(5))
+#: What a worker offers.
+KINDS = {"w1": ["counter"], "w2": ["counter", "variance"]}
+#: Lengths of reservations, and of time that passes. Sums of the second never come near those of the first, so that
+#: the moments that a real clock adds do not matter.
+LENGTHS, PAUSES = (10.0, 100.0, 1000.0), (15.0, 150.0, 1500.0)
+
+#: Seconds that a call may take.
+CALL = 5.0
+
+#: Fields that differ between two stores that behave the same.
+_OWN = {"id", "reservation", "created_at", "expires_at", "ended_at", "changed_at", "last_seen", "free_in"}
+
+some_serials = st.lists(st.sampled_from(SERIALS), min_size=1, max_size=2, unique=True)
+one_or_all = st.one_of(st.none(), st.none(), some_serials)
+reports = st.builds(
+    DeviceReport,
+    serial=st.sampled_from(SERIALS),
+    status=st.sampled_from([*DeviceStatus, *[DeviceStatus.AVAILABLE] * 6]),
+    reason=st.sampled_from([None, "no answer"]),
+    firmware=st.sampled_from([None, "default"]),
+    failures=st.integers(0, 3),
+)
+
+
+def hello_of(worker: str, devices: list[DeviceReport], instance: str = "1") -> WorkerHello:
+    kinds = [KindRecord(name, name, name, "1", ["evaluate"]) for name in KINDS[worker]]
+    return WorkerHello(worker, instance, "host", "1.0", kinds, devices)
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_comparable(each) for each in value]
+    if hasattr(value, "__attrs_attrs__"):
+        return _comparable(asdict(value))
+    if isinstance(value, dict):
+        return {key: _comparable(each) for key, each in value.items() if key not in _OWN}
+    return value
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """``stores`` get the same calls.  ``run`` waits for one; ``pass_time`` lets time pass for all of them."""
+
+    def __init__(
+        self,
+        stores: list[Store],
+        run: Callable[[Awaitable[Any]], Any],
+        pass_time: Callable[[float], None],
+    ) -> None:
+        super().__init__()
+        self.stores, self.run_call, self.let_pass = stores, run, pass_time
+        #: Of the first store: all that were ever made, as last seen.
+        self.seen: dict[str, ReservationRecord] = {}
+        self.answers: list[Any] = []
+
+    def call(self, operation: Callable[[Store], Awaitable[Any]]) -> Any:
+        """Do it on all stores; returns the first one's answer, or the error that it raised."""
+        self.answers = []
+        for store in self.stores:
+            try:
+                self.answers.append(self.run_call(operation(store)))
+            except IcefarmError as error:
+                self.answers.append(error)
+        shown = [
+            (type(answer), _comparable(answer.fields)) if isinstance(answer, IcefarmError) else _comparable(answer)
+            for answer in self.answers
+        ]
+        assert all(each == shown[0] for each in shown), shown
+        return self.answers[0]
+
+    @initialize()
+    def the_farm_starts(self) -> None:
+        boards = [DeviceReport(serial, DeviceStatus.AVAILABLE) for serial in SERIALS]
+        self.call(lambda store: store.hello(hello_of("w1", boards[:3])))
+        self.call(lambda store: store.hello(hello_of("w2", boards[3:])))
+
+    @rule(worker=st.sampled_from(WORKERS), devices=st.lists(reports, max_size=5))
+    def a_worker_says_hello(self, worker: str, devices: list[DeviceReport]) -> None:
+        self.call(lambda store: store.hello(hello_of(worker, devices)))
+
+    @rule(worker=st.sampled_from(WORKERS), report=reports)
+    def a_worker_reports(self, worker: str, report: DeviceReport) -> None:
+        self.call(lambda store: store.report(worker, report))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def a_worker_is_lost(self, worker: str) -> None:
+        self.call(lambda store: store.worker_lost(worker, "its connection was lost"))
+
+    @rule(worker=st.sampled_from(WORKERS), draining=st.booleans())
+    def a_worker_is_drained(self, worker: str, draining: bool) -> None:
+        self.call(lambda store: store.set_draining(worker, draining))
+
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        amount=st.integers(1, 3),
+        kind=st.sampled_from([*["counter"] * 4, "variance", "unheard of"]),
+        seconds=st.sampled_from(LENGTHS),
+    )
+    def a_client_reserves_some(self, client: str, amount: int, kind: str, seconds: float) -> None:
+        free = self.run_call(self.stores[0].available(kind))
+        request = ReservationRequest(kind, amount=amount, options={"window": 0.5})
+        made = self.call(lambda store: store.reserve(client, request, seconds))
+        if isinstance(made, IcefarmError):
+            assert len(free) < amount
+        else:
+            assert len(made) == amount
+            assert {record.serial for record in made} <= set(free)
+            self._check_new(made, client)
+
+    @rule(client=st.sampled_from(CLIENTS), serials=some_serials, seconds=st.sampled_from(LENGTHS))
+    def a_client_reserves_these(self, client: str, serials: list[str], seconds: float) -> None:
+        free = self.run_call(self.stores[0].available("counter"))
+        request = ReservationRequest("counter", serials=serials)
+        made = self.call(lambda store: store.reserve(client, request, seconds))
+        if isinstance(made, IcefarmError):
+            assert not set(serials) <= set(free)
+        else:
+            assert [record.serial for record in made] == serials
+            assert set(serials) <= set(free)
+            self._check_new(made, client)
+
+    def _check_new(self, made: list[ReservationRecord], client: str) -> None:
+        assert all(record.client == client and record.ended_at is None for record in made)
+        assert not self.seen.keys() & {record.id for record in made}
+        self.seen.update({record.id: record for record in made})
+
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        serials=st.one_of(st.none(), st.none(), some_serials),
+        seconds=st.sampled_from(LENGTHS),
+    )
+    def a_client_extends(self, client: str, serials: list[str] | None, seconds: float) -> None:
+        extended = self.call(lambda store: store.extend(client, serials, seconds))
+        if not isinstance(extended, IcefarmError):
+            for record in extended:
+                assert record.client == client
+                assert record.expires_at >= self.seen[record.id].expires_at
+                assert record.expires_at >= self.run_call(self.stores[0].now()) + seconds - CALL
+                self.seen[record.id] = record
+
+    @rule(client=st.none() | st.sampled_from(CLIENTS), serials=some_serials)
+    def boards_are_given_back(self, client: str | None, serials: list[str]) -> None:
+        ended = self.call(lambda store: store.end(client=client, serials=serials, reason="given back"))
+        self._ended(ended)
+        if not isinstance(ended, IcefarmError):
+            assert all(client in (None, record.client) for record in ended)
+
+    @rule(client=st.sampled_from(CLIENTS))
+    def a_client_ends_all(self, client: str) -> None:
+        self._ended(self.call(lambda store: store.end(client=client, serials=None, reason="client gone")))
+        assert self.run_call(self.stores[0].active(client=client)) == []
+
+    @rule(serials=some_serials)
+    def reservations_are_ended(self, serials: list[str]) -> None:
+        ids = [
+            [one.id for one in self.run_call(store.active()) if one.serial in serials] + ["unheard of"]
+            for store in self.stores
+        ]
+        by_store = dict(zip(map(id, self.stores), ids, strict=True))
+        self._ended(self.call(lambda store: store.end_reservations(by_store[id(store)], "a device failed")))
+
+    @rule(seconds=st.sampled_from(PAUSES))
+    def time_passes(self, seconds: float) -> None:
+        self.let_pass(seconds)
+        for record in self.run_call(self.stores[0].active()):
+            self.seen[record.id] = record
+        overdue = self.run_call(self.stores[0].next_expiry()) == 0.0
+        ended = self.call(lambda store: store.end_expired())
+        assert bool(ended) == overdue
+        assert all(record.end_reason == "expired" for record in ended)
+        self._ended(ended)
+
+    @rule(serials=some_serials)
+    def boards_are_deleted(self, serials: list[str]) -> None:
+        self.call(lambda store: store.delete_devices(serials))
+
+    def _ended(self, ended: list[ReservationRecord] | IcefarmError) -> None:
+        if isinstance(ended, IcefarmError):
+            return
+        for record in ended:
+            assert self.seen[record.id].ended_at is None
+            assert record.ended_at is not None
+            self.seen[record.id] = record
+
+    @invariant()
+    def what_has_ended_stays_so_and_nothing_is_leaked(self) -> None:
+        active = self.call(lambda store: store.active())
+        assert {record.id for record in active} == {one.id for one in self.seen.values() if one.ended_at is None}
+
+    @precondition(lambda self: self.seen)
+    @invariant()
+    def the_history_is_kept(self) -> None:
+        for record in self.seen.values():
+            kept = self.run_call(self.stores[0].reservation(record.id))
+            assert (kept.ended_at, kept.end_reason) == (record.ended_at, record.end_reason)
+
+    @invariant()
+    def boards_and_reservations_agree(self) -> None:
+        devices = self.call(lambda store: store.devices())
+        active = self.run_call(self.stores[0].active())
+        assert len({record.serial for record in active}) == len(active)
+        by_serial = {record.serial: record for record in active}
+        assert by_serial.keys() <= {device.serial for device in devices}
+        for device in devices:
+            record = by_serial.get(device.serial)
+            expected = (None, None, None) if record is None else (record.id, record.client, record.worker)
+            assert (device.reservation, device.client, device.worker if record else None) == expected
+
+    @invariant()
+    def lists_agree(self) -> None:
+        self.call(lambda store: store.workers())
+        for kind in ("counter", "variance", None):
+            self.call(lambda store, kind=kind: store.available(kind))
+        clients = self.call(lambda store: store.clients_with_reservations())
+        assert clients == sorted({one.client for one in self.seen.values() if one.ended_at is None})
