@@ -166,7 +166,9 @@ class Connection:
                 self._waiting.remove(waiting)
 
     def _why(self) -> str | None:
-        return None if self._last_refusal is None else self._last_refusal.message
+        if self._last_refusal is None:
+            return None
+        return self._last_refusal.message.removeprefix(f"nobody answers at {self.url}: ").rstrip(".")
 
     def _nobody(self) -> str:
         why = self._why()
