@@ -1,64 +1,32 @@
 """One board as the worker sees it: carries out what `icefarm.worker.lifecycle` decides, on real time and real ports.
 
-All that happens (USB, commands, ends of procedures, time-outs) goes through one queue and is decided in order.  What
-runs in a state, and its timer, end with the state.
+What happens on USB, commands, and ends of what it does become events of its life; `icefarm.worker.runner` keeps their
+order.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import Any, Protocol
 
-from attrs import Factory, define, evolve
-from twisted.internet.defer import CancelledError, Deferred
+from attrs import Factory, define, evolve, field
 from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
 
-from icefarm.clock import Clock
 from icefarm.contract import Assignment, DeviceReport, DeviceStatus
-from icefarm.errors import DeviceFailed, IcefarmError
-from icefarm.kinds.circuit import Admission
-from icefarm.kinds.registry import Kinds
+from icefarm.errors import DeviceFailed
+from icefarm.worker import events as e
 from icefarm.worker import states as s
 from icefarm.worker.board import Board, BoardFailed
-from icefarm.worker.flash import FlashFailed
-from icefarm.worker.hardware import Hardware
 from icefarm.worker.holding import Holding, Place
 from icefarm.worker.images import Images, NoImage
-from icefarm.worker.lifecycle import step
+from icefarm.worker.runner import Runner
+from icefarm.worker.surroundings import Surroundings
 from icefarm.worker.usb_events import DriveAdded, TtyAdded, UsbEvent
 
-__all__ = ["Device", "Observer", "Surroundings"]
+__all__ = ["Device"]
 
 #: Reservations that a device remembers after their end, to say so to those who call late.
 REMEMBERED = 16
-
-
-class Observer(Protocol):
-    """Whom a device tells what happens to it."""
-
-    def changed(self, device: Device) -> None:
-        """The device's report is another one than before."""
-
-    def noted(self, device: Device, level: str, message: str) -> None:
-        """Something that an operator may want to know: "warn" or "info", and a sentence."""
-
-    def emitted(self, device: Device, reservation: str, event: str, fields: Mapping[str, object]) -> None:
-        """The device kind sends its client an event."""
-
-
-@define(eq=False)
-class Surroundings:
-    """What all devices of a worker share."""
-
-    worker: str
-    clock: Clock
-    hardware: Hardware
-    kinds: Kinds
-    admission: Admission
-    observer: Observer
 
 
 @define(eq=False)
@@ -68,7 +36,6 @@ class Device:
     serial: str
     images: Images
     _around: Surroundings
-    life: s.Life
     holding: Holding | None = None
     evaluations: int = 0
     failures: int = 0
@@ -76,17 +43,19 @@ class Device:
     _usb_path: str | None = None
     _firmware: s.Firmware | None = None
     _board: Board | None = None
-    _events: deque[tuple[s.Event, s.State | None]] = Factory(deque)
-    _deciding: bool = False
-    _timer: Any = None
-    _procedure: Deferred[None] | None = None
     _told: DeviceReport | None = None
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.device"))
+    _runner: Runner = field(init=False)
 
-    @classmethod
-    def of(cls, serial: str, images: Images, around: Surroundings) -> Device:
-        return cls(serial, images, around, s.Life(images.default))
+    @_runner.default
+    def _run_life(self) -> Runner:
+        return Runner(s.Life(self.images.default), self._around.clock, self._carry_out, self._entered, self._tell)
+
+    @property
+    def life(self) -> s.Life:
+        """Its state, and what it keeps from state to state."""
+        return self._runner.life
 
     # ------------------------------------------------------------------------------------------------ commands
 
@@ -94,7 +63,7 @@ class Device:
         """Take what happened to the board on USB."""
         if isinstance(event, TtyAdded | DriveAdded):
             self._usb_path = event.usb_path or self._usb_path
-        self._post(event)
+        self._runner.post(event)
 
     def assign(self, assignment: Assignment) -> Holding:
         """Serve a reservation; one that it serves already goes on as it is.
@@ -113,7 +82,7 @@ class Device:
         if holding is not None:
             self._end_holding(holding, "another one took its place")
         self.holding = new
-        self._post(s.Assign(s.Want(assignment.reservation, kind.name, firmware)))
+        self._runner.post(e.Assign(s.Want(assignment.reservation, kind.name, firmware)))
         return new
 
     async def prepare(self, assignment: Assignment) -> None:
@@ -126,15 +95,15 @@ class Device:
         if holding is None or reservation not in (None, holding.assignment.reservation):
             return
         self._end_holding(holding, reason)
-        self._post(s.Release())
+        self._runner.post(e.Release())
 
     def reboot(self) -> None:
         """Restart and flash the board; its reservation stays."""
-        self._post(s.Reboot())
+        self._runner.post(e.Reboot())
 
     def retest(self) -> None:
         """Give a broken board another chance."""
-        self._post(s.Retest())
+        self._runner.post(e.Retest())
 
     def delete(self) -> None:
         """Forget the board."""
@@ -170,7 +139,7 @@ class Device:
         """End all that concerns the board, and leave it running what it runs."""
         if self.holding is not None:
             self._end_holding(self.holding, reason)
-        self._post(s.Delete())
+        self._runner.post(e.Delete())
 
     def _end_holding(self, holding: Holding, reason: str) -> None:
         self.holding = None
@@ -179,93 +148,41 @@ class Device:
 
     # -------------------------------------------------------------------------------------------- the machine
 
-    def _post(self, event: s.Event, state: s.State | None = None) -> None:
-        """Decide on an event, after those before it; not any more if ``state``, which it belongs to, was left."""
-        self._events.append((event, state))
-        if self._deciding:
-            return
-        self._deciding = True
-        try:
-            while self._events:
-                event, state = self._events.popleft()
-                if state is None or state is self.life.state:
-                    self._decide(event)
-        finally:
-            self._deciding = False
-        self._tell()
-
-    def _decide(self, event: s.Event) -> None:
-        before = self.life
-        self.life, effects = step(before, event)
-        if self.life.state is not before.state:
-            self._leave()
-            limit = s.time_limit(self.life)
-            if limit is not None:
-                self._timer = self._around.clock.callLater(limit, self._timed_out, self.life.state)
-            self._note(before)
-        for effect in effects:
-            self._carry_out(effect)
-        if isinstance(self.life.state, s.Reserved) and self.life.state is not before.state:
+    def _entered(self, before: s.Life) -> None:
+        if isinstance(self.life.state, s.Reserved):
             assert self.holding is not None
             assert self._board is not None
             self.holding.attach(self._board)
+        self._note(before)
 
-    def _leave(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        procedure, self._procedure = self._procedure, None
-        if procedure is not None:
-            procedure.cancel()
-
-    def _timed_out(self, state: s.State) -> None:
-        self._post(s.TimedOutWaiting(), state)
-
-    def _carry_out(self, effect: s.Effect) -> None:
+    def _carry_out(self, effect: e.Effect) -> None:
         match effect:
-            case s.OpenPort(path):
+            case e.OpenPort(path):
                 self._close_port()
-                self._run(self._greet(path))
-            case s.ClosePort():
+                self._runner.run(self._greet(path))
+            case e.ClosePort():
                 self._close_port()
-            case s.Touch1200(path):
+            case e.Touch1200(path):
                 self._close_port()
-                self._run(self._touch(path))
-            case s.WriteImage(path, image):
+                self._runner.run(self._touch(path))
+            case e.WriteImage(path, image):
                 self._firmware = None
-                self._run(self._write(path, image))
-            case s.RunTest():
-                self._run(self._test())
-            case s.StartKind():
-                self._run(self._start_kind())
-            case s.SuspendKind() if self.holding is not None:
+                self._runner.run(self._write(path, image))
+            case e.RunTest():
+                self._runner.run(self._test())
+            case e.StartKind():
+                self._runner.run(self._start_kind())
+            case e.SuspendKind() if self.holding is not None:
                 self.holding.detach()
-            case s.FailWaiting(why) if self.holding is not None:
+            case e.FailWaiting(why) if self.holding is not None:
                 self.holding.fail_waiting(why)
 
     # --------------------------------------------------------------------------------------------- procedures
 
-    def _run(self, procedure: Coroutine[Deferred[Any], Any, s.Event | None]) -> None:
-        """Run what the state does; its end is an event, and its failure another."""
-        state = self.life.state
-        running = Deferred.fromCoroutine(procedure)
-        self._procedure = running.addCallbacks(self._procedure_done, self._procedure_failed, (state,), {}, (state,))
-
-    def _procedure_done(self, event: s.Event | None, state: s.State) -> None:
-        if event is not None:
-            self._post(event, state)
-
-    def _procedure_failed(self, failure: Failure, state: s.State) -> None:
-        if failure.check(CancelledError):
-            return
-        if not failure.check(BoardFailed, FlashFailed, NoImage, OSError, IcefarmError):
-            self._log.failure("{serial}: a procedure failed in {state}", failure, serial=self.serial, state=state)
-        self._post(s.Failed(failure.getErrorMessage()), state)
-
-    async def _greet(self, path: str) -> s.Event:
+    async def _greet(self, path: str) -> e.Event:
         board = Board(
-            self._around.clock, lambda why: self._board_failed(board, s.Failed(why)),
-            lambda why: self._board_failed(board, s.PortLost(why)), self._count_retry, self._log,
+            self._around.clock, lambda why: self._board_failed(board, e.Failed(why)),
+            lambda why: self._board_failed(board, e.PortLost(why)), self._count_retry, self._log,
         )  # fmt: skip
         self._around.hardware.open(path, board)
         self._board = board
@@ -273,34 +190,34 @@ class Device:
         if hello.serial != self.serial:
             raise BoardFailed(f"says that it is {hello.serial}")
         self._firmware = s.Firmware(hello.app, hello.version)
-        return s.Greeted(self._firmware)
+        return e.Greeted(self._firmware)
 
     async def _touch(self, path: str) -> None:
         self._around.hardware.touch(path)
 
-    async def _write(self, path: str, firmware: s.Firmware) -> s.Event:
+    async def _write(self, path: str, firmware: s.Firmware) -> e.Event:
         image = self.images.get(firmware.name)
         await self._around.hardware.write(path, image.blocks)
-        return s.Written()
+        return e.Written()
 
-    async def _test(self) -> s.Event:
+    async def _test(self) -> e.Event:
         assert self._board is not None
         await self._board.test()
-        return s.TestsPassed()
+        return e.TestsPassed()
 
-    async def _start_kind(self) -> s.Event:
+    async def _start_kind(self) -> e.Event:
         assert self.holding is not None
         await self.holding.start()
-        return s.KindStarted()
+        return e.KindStarted()
 
     def _close_port(self) -> None:
         board, self._board = self._board, None
         if board is not None:
             board.close("was restarted")
 
-    def _board_failed(self, board: Board, event: s.Event) -> None:
+    def _board_failed(self, board: Board, event: e.Event) -> None:
         if board is self._board:
-            self._post(event, self.life.state)
+            self._runner.post(event, self.life.state)
 
     # ------------------------------------------------------------------------------------------ what is told
 
@@ -320,7 +237,7 @@ class Device:
         if error is None:
             self.evaluations += 1
             if self.life.tries or self.life.relapses:
-                self._post(s.Proven())
+                self._runner.post(e.Proven())
         elif isinstance(error, DeviceFailed):
             self.failures += 1
 

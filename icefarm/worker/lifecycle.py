@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from icefarm.worker import events as e
 from icefarm.worker import states as s
-from icefarm.worker.states import Effect, Event, Firmware, Life, State
+from icefarm.worker.events import Effect, Event
+from icefarm.worker.states import Firmware, Life, State
 from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 
 __all__ = ["Impossible", "step"]
@@ -35,15 +37,15 @@ def step(life: Life, event: Event) -> Step:
     match event:
         case TtyAdded() | TtyRemoved() | DriveAdded() | DriveRemoved():
             return _usb(life, event)
-        case s.Assign() | s.Release() | s.Reboot() | s.Retest() | s.Delete():
+        case e.Assign() | e.Release() | e.Reboot() | e.Retest() | e.Delete():
             return _command(life, event)
-        case s.Proven():
+        case e.Proven():
             return evolve(life, tries=0, relapses=0), []
-        case s.TimedOutWaiting():
+        case e.TimedOutWaiting():
             return _timed_out(life)
-        case s.Failed(why):
+        case e.Failed(why):
             return _failed_procedure(life, why)
-        case s.PortLost(why):
+        case e.PortLost(why):
             return _port_lost(life, why)
     return _done(life, event)
 
@@ -70,10 +72,10 @@ def _usb(life: Life, event: TtyAdded | TtyRemoved | DriveAdded | DriveRemoved) -
 def _tty_added(life: Life, path: str) -> Step:
     match life.state:
         case s.Restarting(image) | s.Flashing(image):
-            return _enter(life, s.Seen(image), s.OpenPort(path))
+            return _enter(life, s.Seen(image), e.OpenPort(path))
         case s.Broken():
             life = evolve(life, tries=0)
-    return _enter(life, s.Seen(), s.OpenPort(path))
+    return _enter(life, s.Seen(), e.OpenPort(path))
 
 
 def _tty_removed(life: Life) -> Step:
@@ -97,7 +99,7 @@ def _drive_added(life: Life) -> Step:
 
 
 def _gone(life: Life) -> Step:
-    return _enter(evolve(life, tries=0), s.Gone(why="unplugged"), s.FailWaiting("the board was unplugged"))
+    return _enter(evolve(life, tries=0), s.Gone(why="unplugged"), e.FailWaiting("the board was unplugged"))
 
 
 # ------------------------------------------------------------------------------------------------- procedures
@@ -105,13 +107,13 @@ def _gone(life: Life) -> Step:
 
 def _done(life: Life, event: Event) -> Step:
     match life.state, event:
-        case s.Seen(written), s.Greeted(firmware):
+        case s.Seen(written), e.Greeted(firmware):
             return _greeted(life, written, firmware)
-        case s.Testing(), s.TestsPassed():
+        case s.Testing(), e.TestsPassed():
             return _enter(evolve(life, tries=0), s.Ready())
-        case s.Flashing(image), s.Written():
+        case s.Flashing(image), e.Written():
             return _enter(life, s.Restarting(image))
-        case s.Preparing(), s.KindStarted():
+        case s.Preparing(), e.KindStarted():
             return _enter(life, s.Reserved())
     raise Impossible(f"{event} in {life.state}")
 
@@ -123,8 +125,8 @@ def _greeted(life: Life, written: Firmware | None, firmware: Firmware) -> Step:
             return _failed(life, f"runs {firmware} although {written} was flashed")
         return _touch(life)
     if life.want is None:
-        return _enter(life, s.Testing(), s.RunTest())
-    return _enter(life, s.Preparing(), s.StartKind())
+        return _enter(life, s.Testing(), e.RunTest())
+    return _enter(life, s.Preparing(), e.StartKind())
 
 
 def _failed_procedure(life: Life, why: str) -> Step:
@@ -145,7 +147,7 @@ def _timed_out(life: Life) -> Step:
     match life.state:
         case s.Gone(waiting=True, why=why):
             if life.port is None and life.drive is None:
-                return _enter(life, s.Gone(why=why), s.FailWaiting(f"the board is {why}"))
+                return _enter(life, s.Gone(why=why), e.FailWaiting(f"the board is {why}"))
             return _failed(life, why)
         case s.Broken(why):
             return _retest(life, why)
@@ -172,15 +174,15 @@ _OVERDUE: dict[type, str] = {
 
 def _command(life: Life, event: Event) -> Step:
     match event:
-        case s.Assign(want) if want != life.want:
+        case e.Assign(want) if want != life.want:
             return _redirect(evolve(life, want=want), life.goal)
-        case s.Release() if life.want is not None:
+        case e.Release() if life.want is not None:
             return _redirect(evolve(life, want=None), life.goal)
-        case s.Reboot():
+        case e.Reboot():
             return _reboot(life)
-        case s.Retest() if isinstance(life.state, s.Broken):
+        case e.Retest() if isinstance(life.state, s.Broken):
             return _retest(life, life.state.why)
-        case s.Delete():
+        case e.Delete():
             return _enter(Life(life.default), s.Gone(why="deleted"), leaving=life)
     return life, []
 
@@ -229,22 +231,22 @@ def _again(life: Life, *, flash: bool) -> Step:
 
 def _set_aside(life: Life, why: str) -> Step:
     life = evolve(life, relapses=life.relapses + 1)
-    return _enter(life, s.Broken(why), s.FailWaiting(f"the board {why}"))
+    return _enter(life, s.Broken(why), e.FailWaiting(f"the board {why}"))
 
 
 def _reopen(life: Life) -> Step:
     assert life.port is not None
-    return _enter(life, s.Seen(), s.OpenPort(life.port))
+    return _enter(life, s.Seen(), e.OpenPort(life.port))
 
 
 def _touch(life: Life) -> Step:
     assert life.port is not None
-    return _enter(life, s.Touching(), s.Touch1200(life.port))
+    return _enter(life, s.Touching(), e.Touch1200(life.port))
 
 
 def _flash(life: Life) -> Step:
     assert life.drive is not None
-    return _enter(life, s.Flashing(life.goal), s.WriteImage(life.drive, life.goal))
+    return _enter(life, s.Flashing(life.goal), e.WriteImage(life.drive, life.goal))
 
 
 def _enter(life: Life, state: State, *effects: Effect, leaving: Life | None = None) -> Step:
@@ -252,7 +254,7 @@ def _enter(life: Life, state: State, *effects: Effect, leaving: Life | None = No
     old = (leaving or life).state
     leave: list[Effect] = []
     if isinstance(old, _KIND) and not isinstance(state, _KIND):
-        leave.append(s.SuspendKind(getattr(state, "why", "the board is being restarted")))
+        leave.append(e.SuspendKind(getattr(state, "why", "the board is being restarted")))
     if isinstance(old, _OPEN) and not isinstance(state, _OPEN):
-        leave.append(s.ClosePort())
+        leave.append(e.ClosePort())
     return evolve(life, state=state), [*leave, *effects]

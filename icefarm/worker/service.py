@@ -16,11 +16,12 @@ from icefarm.contract import KindRecord
 from icefarm.errors import IcefarmError
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
-from icefarm.worker.device import Device, Surroundings
+from icefarm.worker.device import Device
 from icefarm.worker.hardware import Hardware
 from icefarm.worker.images import Images
 from icefarm.worker.inventory import Inventory
 from icefarm.worker.sources import Source
+from icefarm.worker.surroundings import Surroundings
 from icefarm.worker.uplink import Identity, Uplink
 
 __all__ = ["Worker", "kind_records"]
@@ -65,7 +66,7 @@ class Worker(Service):
         )
         around = Surroundings(self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink)
         self.inventory = Inventory(
-            lambda serial, images: Device.of(serial, images, around), self._uplink.added, self._uplink.removed
+            lambda serial, images: Device(serial, images, around), self._uplink.added, self._uplink.removed
         )
 
     def startService(self) -> None:

@@ -19,9 +19,10 @@ from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.board import EVALUATION_MARGIN
-from icefarm.worker.device import Device, Surroundings
+from icefarm.worker.device import Device
 from icefarm.worker.holding import RERUNS
 from icefarm.worker.states import REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
+from icefarm.worker.surroundings import Surroundings
 
 SERIAL = "0123456789ABCDEF"
 IMAGES = memory_images("default", "pulse_count", "hooked")
@@ -67,7 +68,7 @@ class Shelf:
         self.notes: list[str] = []
         self.emitted_events: list[Any] = []
         around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked), Admission(), self)
-        self.device = Device.of(SERIAL, IMAGES, around)
+        self.device = Device(SERIAL, IMAGES, around)
         self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
         self.hardware.boards.append(self.board)
         if plugged:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from icefarm.contract import DeviceStatus
+from icefarm.worker import events as e
 from icefarm.worker import states as s
 from icefarm.worker.lifecycle import TRIES, Impossible, step
 from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
@@ -24,12 +25,12 @@ UNPLUG = TtyRemoved(SERIAL, TTY)
 LOADER = DriveAdded(SERIAL, DRIVE, "1-1")
 LOADER_GONE = DriveRemoved(SERIAL, DRIVE)
 
-FLASH = [UNPLUG, LOADER, s.Written(), LOADER_GONE, PLUG]
+FLASH = [UNPLUG, LOADER, e.Written(), LOADER_GONE, PLUG]
 
 
-def run(life: s.Life, *events: s.Event) -> tuple[s.Life, list[s.Effect]]:
+def run(life: s.Life, *events: e.Event) -> tuple[s.Life, list[e.Effect]]:
     """Return the life after all events, and the effects of the last one."""
-    effects: list[s.Effect] = []
+    effects: list[e.Effect] = []
     for event in events:
         life, effects = step(life, event)
     return life, effects
@@ -40,41 +41,41 @@ def fresh() -> s.Life:
 
 
 def ready() -> s.Life:
-    return run(fresh(), PLUG, s.Greeted(DEFAULT), s.TestsPassed())[0]
+    return run(fresh(), PLUG, e.Greeted(DEFAULT), e.TestsPassed())[0]
 
 
 def reserved() -> s.Life:
-    return run(ready(), s.Assign(WANT), *FLASH, s.Greeted(COUNTER), s.KindStarted())[0]
+    return run(ready(), e.Assign(WANT), *FLASH, e.Greeted(COUNTER), e.KindStarted())[0]
 
 
 def broken() -> s.Life:
     life = run(fresh(), PLUG)[0]
-    return run(life, s.Failed("is silent"), s.Failed("is silent"), s.Failed("is silent"))[0]
+    return run(life, e.Failed("is silent"), e.Failed("is silent"), e.Failed("is silent"))[0]
 
 
 def test_a_board_that_is_plugged_in_is_asked_who_it_is() -> None:
     life, effects = run(fresh(), PLUG)
     assert life.state == s.Seen()
-    assert effects == [s.OpenPort(TTY)]
+    assert effects == [e.OpenPort(TTY)]
 
 
 def test_a_board_with_the_right_firmware_is_tested_without_flashing() -> None:
-    life, effects = run(fresh(), PLUG, s.Greeted(DEFAULT))
+    life, effects = run(fresh(), PLUG, e.Greeted(DEFAULT))
     assert life.state == s.Testing()
-    assert effects == [s.RunTest()]
+    assert effects == [e.RunTest()]
 
 
 @pytest.mark.parametrize("firmware", [COUNTER, s.Firmware("default", "0.9")])
 def test_a_board_with_another_firmware_or_version_is_flashed(firmware: s.Firmware) -> None:
-    life, effects = run(fresh(), PLUG, s.Greeted(firmware))
+    life, effects = run(fresh(), PLUG, e.Greeted(firmware))
     assert life.state == s.Touching()
-    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+    assert effects == [e.ClosePort(), e.Touch1200(TTY)]
 
 
 def test_a_board_that_comes_as_a_boot_drive_is_flashed() -> None:
     life, effects = run(fresh(), LOADER)
     assert life.state == s.Flashing(DEFAULT)
-    assert effects == [s.WriteImage(DRIVE, DEFAULT)]
+    assert effects == [e.WriteImage(DRIVE, DEFAULT)]
 
 
 def test_a_tested_board_is_available() -> None:
@@ -82,117 +83,117 @@ def test_a_tested_board_is_available() -> None:
 
 
 def test_a_reserved_board_gets_the_firmware_of_its_kind() -> None:
-    life, effects = run(ready(), s.Assign(WANT), UNPLUG, LOADER)
+    life, effects = run(ready(), e.Assign(WANT), UNPLUG, LOADER)
     assert life.state == s.Flashing(COUNTER)
-    assert effects == [s.WriteImage(DRIVE, COUNTER)]
+    assert effects == [e.WriteImage(DRIVE, COUNTER)]
 
 
 def test_a_board_is_usable_once_its_kind_has_prepared() -> None:
-    life, effects = run(ready(), s.Assign(WANT), *FLASH, s.Greeted(COUNTER))
-    assert effects == [s.StartKind()]
-    assert isinstance(run(life, s.KindStarted())[0].state, s.Reserved)
+    life, effects = run(ready(), e.Assign(WANT), *FLASH, e.Greeted(COUNTER))
+    assert effects == [e.StartKind()]
+    assert isinstance(run(life, e.KindStarted())[0].state, s.Reserved)
 
 
 def test_a_released_board_goes_back_to_the_default_firmware() -> None:
-    life, effects = run(reserved(), s.Release())
-    assert isinstance(effects[0], s.SuspendKind)
-    assert effects[1:] == [s.ClosePort(), s.Touch1200(TTY)]
-    assert isinstance(run(life, *FLASH, s.Greeted(DEFAULT), s.TestsPassed())[0].state, s.Ready)
+    life, effects = run(reserved(), e.Release())
+    assert isinstance(effects[0], e.SuspendKind)
+    assert effects[1:] == [e.ClosePort(), e.Touch1200(TTY)]
+    assert isinstance(run(life, *FLASH, e.Greeted(DEFAULT), e.TestsPassed())[0].state, s.Ready)
 
 
 def test_a_reservation_that_ends_while_its_firmware_is_written_leads_to_the_default_one() -> None:
-    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, s.Release())
-    life, effects = run(life, s.Written(), LOADER_GONE, PLUG, s.Greeted(COUNTER))
+    life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, e.Release())
+    life, effects = run(life, e.Written(), LOADER_GONE, PLUG, e.Greeted(COUNTER))
     assert life.tries == 0
-    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+    assert effects == [e.ClosePort(), e.Touch1200(TTY)]
 
 
 def test_a_board_assigned_while_it_returns_to_default_is_not_tested_first() -> None:
-    life, effects = run(reserved(), s.Release(), *FLASH, s.Assign(WANT), s.Greeted(DEFAULT))
+    life, effects = run(reserved(), e.Release(), *FLASH, e.Assign(WANT), e.Greeted(DEFAULT))
     assert isinstance(life.state, s.Touching)
-    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
+    assert effects == [e.ClosePort(), e.Touch1200(TTY)]
 
 
 def test_the_next_reservation_of_the_same_kind_needs_no_flashing() -> None:
-    life, effects = run(reserved(), s.Assign(evolve(WANT, reservation="r2")))
-    assert effects[-1] == s.OpenPort(TTY)
-    assert run(life, s.Greeted(COUNTER))[1] == [s.StartKind()]
+    life, effects = run(reserved(), e.Assign(evolve(WANT, reservation="r2")))
+    assert effects[-1] == e.OpenPort(TTY)
+    assert run(life, e.Greeted(COUNTER))[1] == [e.StartKind()]
 
 
 def test_a_reservation_survives_a_board_that_is_plugged_in_again() -> None:
     life, effects = run(reserved(), UNPLUG)
-    assert isinstance(effects[0], s.SuspendKind)
-    life, effects = run(life, PLUG, s.Greeted(COUNTER))
-    assert effects == [s.StartKind()]
+    assert isinstance(effects[0], e.SuspendKind)
+    life, effects = run(life, PLUG, e.Greeted(COUNTER))
+    assert effects == [e.StartKind()]
     assert life.want == WANT
 
 
 def test_those_who_wait_are_told_when_an_unplugged_board_does_not_come_back() -> None:
-    life, effects = run(reserved(), UNPLUG, s.TimedOutWaiting())
-    assert effects == [s.FailWaiting("the board is unplugged")]
+    life, effects = run(reserved(), UNPLUG, e.TimedOutWaiting())
+    assert effects == [e.FailWaiting("the board is unplugged")]
     assert s.time_limit(life) is None
 
 
 def test_a_lost_connection_waits_for_word_from_usb() -> None:
-    life, effects = run(reserved(), s.PortLost("hung up"))
+    life, effects = run(reserved(), e.PortLost("hung up"))
     assert life.state == s.Gone(waiting=True, why="lost: hung up")
-    assert not any(isinstance(effect, s.OpenPort) for effect in effects)
+    assert not any(isinstance(effect, e.OpenPort) for effect in effects)
 
 
 def test_a_lost_connection_whose_port_is_still_there_is_opened_again() -> None:
-    assert run(reserved(), s.PortLost("hung up"), s.TimedOutWaiting())[1] == [s.OpenPort(TTY)]
+    assert run(reserved(), e.PortLost("hung up"), e.TimedOutWaiting())[1] == [e.OpenPort(TTY)]
 
 
 def test_a_silent_board_is_asked_again_then_flashed_then_set_aside() -> None:
-    life, effects = run(fresh(), PLUG, s.Failed("is silent"))
-    assert effects == [s.OpenPort(TTY)]
-    life, effects = run(life, s.TimedOutWaiting())
-    assert effects == [s.ClosePort(), s.Touch1200(TTY)]
-    life, effects = run(life, *FLASH, s.Failed("is silent"))
+    life, effects = run(fresh(), PLUG, e.Failed("is silent"))
+    assert effects == [e.OpenPort(TTY)]
+    life, effects = run(life, e.TimedOutWaiting())
+    assert effects == [e.ClosePort(), e.Touch1200(TTY)]
+    life, effects = run(life, *FLASH, e.Failed("is silent"))
     assert life.state == s.Broken("is silent")
-    assert effects == [s.ClosePort(), s.FailWaiting("the board is silent")]
+    assert effects == [e.ClosePort(), e.FailWaiting("the board is silent")]
 
 
 def test_a_board_that_does_not_come_back_from_flashing_is_broken() -> None:
-    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, s.Written(), LOADER_GONE, s.TimedOutWaiting())
+    life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, e.Written(), LOADER_GONE, e.TimedOutWaiting())
     assert s.status_of(life) == (DeviceStatus.BROKEN, "did not come back after pulse_count 1.0 was flashed")
 
 
 def test_a_board_unplugged_while_it_is_flashed_is_offline() -> None:
-    life, _ = run(ready(), s.Assign(WANT), UNPLUG, LOADER, LOADER_GONE, s.Failed("left"), s.TimedOutWaiting())
+    life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, LOADER_GONE, e.Failed("left"), e.TimedOutWaiting())
     assert s.status_of(life)[0] is DeviceStatus.OFFLINE
 
 
 def test_a_board_whose_image_does_not_start_is_flashed_again_then_set_aside() -> None:
-    life, effects = run(fresh(), LOADER, s.Written(), LOADER_GONE, LOADER)
-    assert effects == [s.WriteImage(DRIVE, DEFAULT)]
+    life, effects = run(fresh(), LOADER, e.Written(), LOADER_GONE, LOADER)
+    assert effects == [e.WriteImage(DRIVE, DEFAULT)]
     for _ in range(TRIES - 1):
-        life, _ = run(life, s.Written(), LOADER_GONE, LOADER)
+        life, _ = run(life, e.Written(), LOADER_GONE, LOADER)
     assert life.state == s.Broken("its boot loader did not start default 1.0")
 
 
 def test_a_broken_board_is_tested_again_after_a_while_and_taken_back() -> None:
-    life, effects = run(broken(), s.TimedOutWaiting())
-    assert effects == [s.OpenPort(TTY)]
-    life, _ = run(life, s.Greeted(DEFAULT), s.TestsPassed())
+    life, effects = run(broken(), e.TimedOutWaiting())
+    assert effects == [e.OpenPort(TTY)]
+    life, _ = run(life, e.Greeted(DEFAULT), e.TestsPassed())
     assert isinstance(life.state, s.Ready)
 
 
 def test_a_board_that_breaks_again_and_again_is_tested_ever_less_often() -> None:
     life = broken()
     first = s.time_limit(life)
-    life, _ = run(life, s.TimedOutWaiting(), s.Failed("still"), *FLASH, s.Failed("still"))
+    life, _ = run(life, e.TimedOutWaiting(), e.Failed("still"), *FLASH, e.Failed("still"))
     assert first is not None
     assert s.time_limit(life) == 2 * first
 
 
 def test_a_board_that_does_its_work_has_its_past_forgiven() -> None:
-    life, _ = run(evolve(reserved(), tries=2, relapses=3), s.Proven())
+    life, _ = run(evolve(reserved(), tries=2, relapses=3), e.Proven())
     assert (life.tries, life.relapses) == (0, 0)
 
 
 def test_a_broken_board_can_be_retested_by_hand() -> None:
-    assert run(broken(), s.Retest())[1] == [s.OpenPort(TTY)]
+    assert run(broken(), e.Retest())[1] == [e.OpenPort(TTY)]
 
 
 def test_a_broken_board_that_is_unplugged_is_offline() -> None:
@@ -200,16 +201,16 @@ def test_a_broken_board_that_is_unplugged_is_offline() -> None:
 
 
 def test_a_reboot_keeps_the_reservation_and_flashes_its_firmware() -> None:
-    life, effects = run(reserved(), s.Reboot())
-    assert effects[-1] == s.Touch1200(TTY)
+    life, effects = run(reserved(), e.Reboot())
+    assert effects[-1] == e.Touch1200(TTY)
     life, effects = run(life, UNPLUG, LOADER)
-    assert effects == [s.WriteImage(DRIVE, COUNTER)]
+    assert effects == [e.WriteImage(DRIVE, COUNTER)]
 
 
 def test_a_deleted_board_keeps_nothing() -> None:
-    life, effects = run(reserved(), s.Delete())
+    life, effects = run(reserved(), e.Delete())
     assert life == s.Life(DEFAULT, s.Gone(why="deleted"))
-    assert effects[-1] == s.ClosePort()
+    assert effects[-1] == e.ClosePort()
 
 
 def test_a_removal_of_another_port_means_nothing() -> None:
@@ -217,8 +218,8 @@ def test_a_removal_of_another_port_means_nothing() -> None:
     assert run(life, TtyRemoved(SERIAL, "/dev/ttyACM7")) == (life, [])
 
 
-@pytest.mark.parametrize("event", [s.Greeted(DEFAULT), s.TestsPassed(), s.Written(), s.KindStarted(), s.Failed("x")])
-def test_a_procedure_that_cannot_be_running_is_a_fault(event: s.Event) -> None:
+@pytest.mark.parametrize("event", [e.Greeted(DEFAULT), e.TestsPassed(), e.Written(), e.KindStarted(), e.Failed("x")])
+def test_a_procedure_that_cannot_be_running_is_a_fault(event: e.Event) -> None:
     with pytest.raises(Impossible):
         step(fresh(), event)
 
@@ -230,56 +231,56 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         self.life = fresh()
 
-    def _step(self, event: s.Event) -> None:
+    def _step(self, event: e.Event) -> None:
         before = self.life
         self.life, self.effects = step(before, event)
-        opened = [effect for effect in self.effects if isinstance(effect, s.OpenPort | s.Touch1200 | s.WriteImage)]
+        opened = [effect for effect in self.effects if isinstance(effect, e.OpenPort | e.Touch1200 | e.WriteImage)]
         assert len(opened) <= 1
         # What leaves the kind's states says so; what closes is open.
         was_held = isinstance(before.state, s.Preparing | s.Reserved)
         is_held = isinstance(self.life.state, s.Preparing | s.Reserved)
-        assert any(isinstance(effect, s.SuspendKind) for effect in self.effects) == (was_held and not is_held)
+        assert any(isinstance(effect, e.SuspendKind) for effect in self.effects) == (was_held and not is_held)
 
     @rule(event=st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE]))
-    def usb(self, event: s.Event) -> None:
+    def usb(self, event: e.Event) -> None:
         self._step(event)
 
     @rule(
         event=st.sampled_from(
             [
-                s.Assign(WANT),
-                s.Assign(s.Want("r2", "other", s.Firmware("other", "2"))),
-                s.Assign(s.Want("r3", "plain", DEFAULT)),
-                s.Release(),
-                s.Reboot(),
-                s.Retest(),
-                s.Delete(),
-                s.Proven(),
+                e.Assign(WANT),
+                e.Assign(s.Want("r2", "other", s.Firmware("other", "2"))),
+                e.Assign(s.Want("r3", "plain", DEFAULT)),
+                e.Release(),
+                e.Reboot(),
+                e.Retest(),
+                e.Delete(),
+                e.Proven(),
             ]
         )
     )
-    def command(self, event: s.Event) -> None:
+    def command(self, event: e.Event) -> None:
         self._step(event)
 
     @precondition(lambda self: s.time_limit(self.life) is not None)
     @rule()
     def time_passes(self) -> None:
-        self._step(s.TimedOutWaiting())
+        self._step(e.TimedOutWaiting())
 
     @precondition(lambda self: isinstance(self.life.state, s.Seen | s.Testing | s.Ready | s.Preparing | s.Reserved))
     @rule(lost=st.booleans())
     def the_board_fails(self, lost: bool) -> None:
-        self._step(s.PortLost("x") if lost else s.Failed("x"))
+        self._step(e.PortLost("x") if lost else e.Failed("x"))
 
     @precondition(lambda self: isinstance(self.life.state, s.Touching | s.Flashing))
     @rule()
     def flashing_fails(self) -> None:
-        self._step(s.Failed("x"))
+        self._step(e.Failed("x"))
 
     @precondition(lambda self: isinstance(self.life.state, s.Seen))
     @rule(firmware=st.sampled_from([DEFAULT, COUNTER, s.Firmware("default", "0")]))
     def hello(self, firmware: s.Firmware) -> None:
-        self._step(s.Greeted(firmware))
+        self._step(e.Greeted(firmware))
 
     @precondition(lambda self: type(self.life.state) in _ENDS)
     @rule()
@@ -305,7 +306,7 @@ class Lives(RuleBasedStateMachine):
         assert life.want == self.life.want
 
 
-_ENDS: dict[type, s.Event] = {s.Testing: s.TestsPassed(), s.Flashing: s.Written(), s.Preparing: s.KindStarted()}
+_ENDS: dict[type, e.Event] = {s.Testing: e.TestsPassed(), s.Flashing: e.Written(), s.Preparing: e.KindStarted()}
 
 
 def evolve_gone(life: s.Life) -> s.State | None:
@@ -323,17 +324,17 @@ def _perfect_board(life: s.Life) -> s.Life:
             case s.Ready() | s.Reserved():
                 return life
             case s.Seen():
-                event: s.Event = s.Greeted(runs)
+                event: e.Event = e.Greeted(runs)
             case s.Touching():
                 event = LOADER if life.port is None else UNPLUG
             case s.Flashing(image):
-                runs, event = image, s.Written()
+                runs, event = image, e.Written()
             case s.Restarting():
                 event = LOADER_GONE if life.drive is not None else PLUG
             case s.Testing() | s.Preparing():
                 event = _ENDS[type(life.state)]
             case _:
-                event = s.TimedOutWaiting() if s.time_limit(life) is not None else PLUG
+                event = e.TimedOutWaiting() if s.time_limit(life) is not None else PLUG
         life, _ = step(life, event)
     raise AssertionError(f"no end in {life}")
 
@@ -341,8 +342,8 @@ def _perfect_board(life: s.Life) -> s.Life:
 TestLives = Lives.TestCase
 
 
-@given(st.lists(st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE, s.Assign(WANT), s.Release()]), max_size=30))
-def test_a_report_can_be_made_of_every_life(events: list[s.Event]) -> None:
+@given(st.lists(st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE, e.Assign(WANT), e.Release()]), max_size=30))
+def test_a_report_can_be_made_of_every_life(events: list[e.Event]) -> None:
     life, _ = run(fresh(), *events)
     status, _ = s.status_of(life)
     assert status in DeviceStatus
