@@ -1,17 +1,15 @@
-"""The blocking face of the client, for scripts and notebooks."""
+"""The blocking face of the client, for scripts and notebooks: the farm."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from icefarm.client.boards import Boards
 from icefarm.client.connection import Patience
-from icefarm.client.dispatch import DEPTH
 from icefarm.client.ending import Ending
 from icefarm.client.engine import Engine, engine
 from icefarm.client.holdings import ClientEvent
-from icefarm.client.payload import item_of
 from icefarm.client.results import Result
 from icefarm.client.session import ClientSession, RunPlan, Snapshot, connect
 from icefarm.client.settings import Settings
@@ -19,93 +17,8 @@ from icefarm.client.stream import stream
 from icefarm.client.tasks import Item
 from icefarm.client.watch import Change, changes
 from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, Role, WorkerRecord
-from icefarm.errors import IcefarmError
 
 __all__ = ["Boards", "Farm"]
-
-_log = logging.getLogger("icefarm.client.farm")
-
-
-class Boards:
-    """Reserved boards; made by `Farm.reserve`.  Leaving the ``with`` block ends their reservations."""
-
-    def __init__(self, farm: Farm, records: Sequence[ReservationRecord]) -> None:
-        self._farm = farm
-        self._records = {record.serial: record for record in records}
-
-    @property
-    def reservations(self) -> list[ReservationRecord]:
-        """The reservations as they were made."""
-        return list(self._records.values())
-
-    @property
-    def serials(self) -> list[str]:
-        """The serials of the boards that are still reserved."""
-        return [serial for serial, record in self._records.items() if self._farm.holds(serial, record.id)]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.serials)
-
-    def __len__(self) -> int:
-        return len(self.serials)
-
-    def evaluate(
-        self,
-        bitstreams: Iterable[Any],
-        *,
-        options: Mapping[str, Any] | None = None,
-        depth: int = DEPTH,
-        limit: float | None = None,
-    ) -> Iterator[Result]:
-        """Evaluate each bitstream once, on whichever board is free; yield results as they arrive.
-
-        ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them.
-        ``options`` go with each evaluation (pulsecount: ``{"repeats": n}``).  ``depth`` evaluations are on their way
-        to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the window decides.
-
-        What goes wrong with one bitstream is in its result: reading `Result.value` raises it.  Raises
-        `ReservationEnded` where no board is left.
-        """
-        plan = RunPlan(self.serials, options or {}, depth, limit=limit)
-        return self._farm.stream(plan, self._records, map(item_of, bitstreams))
-
-    def evaluate_each(
-        self,
-        bitstreams: Iterable[Any],
-        *,
-        serials: Sequence[str] | None = None,
-        options: Mapping[str, Any] | None = None,
-        depth: int = DEPTH,
-        limit: float | None = None,
-    ) -> Iterator[Result]:
-        """Evaluate each bitstream on each board (of ``serials``, where given); otherwise as `evaluate`."""
-        chosen = tuple(dict.fromkeys(self.serials if serials is None else serials))
-        plan = RunPlan(chosen, options or {}, depth, fan_out=max(1, len(chosen)), limit=limit)
-        return self._farm.stream(plan, self._records, (item_of(each, chosen) for each in bitstreams))
-
-    def extend(self, seconds: float | None = None) -> list[str]:
-        """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""
-        return self._farm.extend(self.serials, seconds)
-
-    def end(self) -> list[str]:
-        """End the reservations; harmless when they have ended."""
-        serials = self.serials
-        return self._farm.end(serials) if serials else []
-
-    def __enter__(self) -> Boards:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._farm.closed:
-            return
-        try:
-            self.end()
-        except IcefarmError as error:
-            # Not to hide what happened in the block; the farm's end, or the grace period, ends them too.
-            _log.warning("could not end the reservations: %s", error)
-
-    def __repr__(self) -> str:
-        return f"<Boards {', '.join(self.serials) or 'none'}>"
 
 
 class Farm:
@@ -243,7 +156,8 @@ class Farm:
     def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
         """Reboot boards; their reservations, and the evaluations that wait for them, stay.
 
-        Raises `TimedOut` after ``limit`` seconds.
+        Returns the serials once their workers have the order; evaluations wait until the boards are usable again.
+        Raises `NotYours`, `DeviceFailed`, and `TimedOut` after ``limit`` seconds.
         """
         return self._engine.run(self._session.reboot, serials, limit=limit)
 

@@ -181,7 +181,8 @@ class ClientSession:
     async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
         """Reboot boards, keeping their reservations and what waits for them; operators may reboot any.
 
-        Returns the serials, once they are usable again.  Raises `TimedOut` after ``limit`` seconds.
+        Returns the serials once their workers have the order; evaluations wait until the boards are usable again.
+        Raises `NotYours`, `DeviceFailed`, and `TimedOut` after ``limit`` seconds.
         """
         timeout = REBOOT_LIMIT if limit is None else limit
         answer = await self._connection.call(control_procedure("reboot"), {"serials": list(serials)}, timeout=timeout)

@@ -58,7 +58,10 @@ class BaseClient:
         return self._or_false("end reservations", self._farm.end)
 
     def reboot(self, serials: Iterable[str], timeout: Any = None) -> list[str] | bool:
-        """Reboot boards and wait until they are usable, ``timeout`` seconds at most; return those that are not."""
+        """Reboot boards, and return those whose worker did not take the order within ``timeout`` seconds.
+
+        Evaluations wait until the boards are usable again.
+        """
         wanted = _listed(serials)
         limit = None if timeout is None else float(timeout)
         done = self._or_false("reboot boards", lambda: self._farm.reboot(wanted, limit=limit))

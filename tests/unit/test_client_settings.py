@@ -1,0 +1,50 @@
+"""Arguments come first, then the environment, then defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from icefarm.client.settings import DEFAULT_URL, Settings
+from icefarm.contract import Role, valid_name
+from icefarm.errors import InvalidArgument
+
+THERE = {"ICEFARM_URL": "http://there:1", "ICEFARM_NAME": "env", "ICEFARM_TOKEN": "secret"}
+
+
+def test_arguments_win_over_the_environment() -> None:
+    settings = Settings.of("http://here:2", "me", "mine", environment=THERE)
+    assert (settings.url, settings.name, settings.token) == ("http://here:2", "me", "mine")
+
+
+def test_the_environment_fills_in_what_is_left_out() -> None:
+    settings = Settings.of(environment=THERE)
+    assert (settings.url, settings.name, settings.token) == ("http://there:1", "env", "secret")
+
+
+def test_without_either_there_are_defaults_and_a_name_of_ones_own() -> None:
+    first, second = Settings.of(environment={}), Settings.of(environment={})
+    assert (first.url, first.role, first.token) == (DEFAULT_URL, Role.CLIENT, "")
+    assert valid_name(first.name)
+    assert first.name != second.name
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "secret" not in repr(Settings.of(environment=THERE))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "localhost"},
+        {"url": "ftp://there"},
+        {"name": ""},
+        {"name": "a\nb"},
+        {"name": "x" * 101},
+        {"role": "king"},
+    ],
+)
+def test_what_is_wrong_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        Settings.of(**wrong, environment={})
