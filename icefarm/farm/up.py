@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, FirstError, ensureDeferred, gatherResults
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.protocol import Factory as ProtocolFactory
+from twisted.internet.protocol import Protocol
 
 from icefarm.farm.address import check_certificate, free_local_port, is_loopback, listening_address, public_url
 from icefarm.farm.crossbar import RouterConfig, find_crossbar
@@ -114,6 +117,7 @@ class Farm:
         options = self.options
         if options.router is not None:
             self.tell(f"router: {options.router}, which runs already")
+            await self._check_router(options.router)
             return
         self.tell(f"router: Crossbar.io at {options.listen[0]} port {options.listen[1]}")
         config = RouterConfig(
@@ -128,6 +132,16 @@ class Farm:
         )
         crossbar = find_crossbar(options.crossbar)
         await self._run(router_program(crossbar, config, self._directory, own_environment(self.environment)))
+
+    async def _check_router(self, url: str) -> None:
+        """See whether anybody listens there; control would try on for ever, which is right later on only."""
+        from icefarm.wamp import parse_url
+
+        try:
+            connected = await parse_url(url).endpoint(self.reactor).connect(ProtocolFactory.forProtocol(Protocol))
+        except (ConnectError, DNSLookupError) as error:
+            raise CannotStart(f"no router answers at {url}: {error}; see --router") from None
+        connected.transport.loseConnection()
 
     async def _start_services(self) -> None:
         # Imported here because it takes half a second, in which the router boots already.

@@ -59,8 +59,11 @@ class Witness:
             poll.register(descriptor, select.POLLIN)
         waiting = set(self._descriptors)
         deadline = time.monotonic() + limit
-        while waiting and (rest := deadline - time.monotonic()) > 0:
-            for descriptor, _ in poll.poll(rest * 1000):
+        while waiting:
+            ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not ended:
+                break
+            for descriptor, _ in ended:
                 poll.unregister(descriptor)
                 waiting.discard(descriptor)
         left = [

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -22,8 +22,6 @@ pytestmark = pytest.mark.integration
 
 QUICK = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "2", "--name", "w1")
 
-StartFarm = Callable[..., FarmProcess]
-
 
 def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "icefarm", *arguments], capture_output=True, text=True, check=False)
@@ -34,6 +32,14 @@ def data_dir(short_directory: Path, request: pytest.FixtureRequest) -> Path:
     return short_directory / f"up-{abs(hash(request.node.name)) % 10**8}"
 
 
+@pytest.fixture(scope="module")
+def lasting_farm(short_directory: Path) -> Iterator[FarmProcess]:
+    """A farm for the tests that leave it as it is, or whole again."""
+    with FarmProcess(short_directory / "lasting", QUICK) as farm:
+        farm.wait_until_ready()
+        yield farm
+
+
 @pytest.fixture
 def farm(data_dir: Path) -> Iterator[FarmProcess]:
     with FarmProcess(data_dir, QUICK) as farm:
@@ -41,21 +47,22 @@ def farm(data_dir: Path) -> Iterator[FarmProcess]:
         yield farm
 
 
-def test_a_farm_says_what_it_does_and_can_be_used(farm: FarmProcess) -> None:
+def test_a_farm_says_what_it_does_and_can_be_used(lasting_farm: FarmProcess) -> None:
     words = ("router:", "database:", "control:", "worker: 'w1' with 2 virtual boards", "ready in")
-    assert all(any(line.startswith(word) for line in farm.lines) for word in words)
-    with Farm(farm.url, name="alice") as client, client.reserve(2) as boards:
+    assert all(any(line.startswith(word) for line in lasting_farm.lines) for word in words)
+    with Farm(lasting_farm.url, name="alice") as client, client.reserve(2) as boards:
         assert len(boards.serials) == 2
-    with urlopen(f"{farm.url}/health", timeout=20) as answer:
+    with urlopen(f"{lasting_farm.url}/health", timeout=20) as answer:
         assert answer.status == 200
         assert json.load(answer)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_farm_stops_cleanly_when_asked(farm: FarmProcess, number: signal.Signals) -> None:
     witness = Witness(farm.processes())
     farm.signal(number)
-    assert farm.wait() == (0, ["stop it with Ctrl-C", "stopping"])
+    code, lines = farm.wait()
+    assert (code, lines[-1]) == (0, "stopping")
     assert witness.left(0) == []
 
 
@@ -72,7 +79,7 @@ def test_a_farm_that_is_stopped_while_it_starts_leaves_no_process_behind(data_di
     with FarmProcess(data_dir, QUICK) as farm:
         farm.next_line("^control:")
         witness = Witness(farm.processes())
-        farm.signal(signal.SIGINT)
+        farm.signal(signal.SIGHUP)
         code, lines = farm.wait()
         assert (code, lines[-1]) == (0, "stopping")
         assert witness.left() == []
@@ -95,10 +102,13 @@ def test_a_farm_goes_on_from_its_state(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["crossbar-controller", "icefarm-control", "icefarm-worker", "postgres"])
-def test_a_part_that_is_killed_is_started_again(farm: FarmProcess, part: str) -> None:
-    os.kill(farm.processes(part)[0], signal.SIGKILL)
-    farm.next_line("runs again")
-    with Farm(farm.url, name="alice", connect_timeout=60) as client, client.reserve(2, wait=True, timeout=60) as boards:
+def test_a_part_that_is_killed_is_started_again(lasting_farm: FarmProcess, part: str) -> None:
+    os.kill(lasting_farm.processes(part)[0], signal.SIGKILL)
+    lasting_farm.next_line("runs again")
+    with (
+        Farm(lasting_farm.url, name="alice", connect_timeout=60) as client,
+        client.reserve(2, wait=True, timeout=60) as boards,
+    ):
         assert len(boards.serials) == 2
 
 
@@ -152,10 +162,12 @@ def test_wrong_usage_has_an_exit_code_of_its_own() -> None:
     assert "--boards" in done.stderr
 
 
-def test_two_farms_do_not_share_a_data_directory(farm: FarmProcess) -> None:
-    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(farm.data_dir))
+def test_two_farms_do_not_share_a_data_directory(lasting_farm: FarmProcess) -> None:
+    done = icefarm("up", "--listen", "127.0.0.1:0", "--data-dir", str(lasting_farm.data_dir))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"icefarm: a farm runs on {farm.data_dir} already (process {farm.pid})")
+    assert done.stderr.startswith(
+        f"icefarm: a farm runs on {lasting_farm.data_dir} already (process {lasting_farm.pid})"
+    )
 
 
 def test_beyond_this_host_a_farm_takes_tokens(data_dir: Path) -> None:
@@ -173,23 +185,21 @@ def test_beyond_this_host_a_farm_takes_tokens(data_dir: Path) -> None:
             assert len(client.available()) == 2
 
 
-def test_tokens_are_added_listed_and_revoked_while_the_farm_runs(farm: FarmProcess) -> None:
-    where = ("--data-dir", str(farm.data_dir))
+def test_tokens_are_added_listed_and_revoked_while_the_farm_runs(lasting_farm: FarmProcess) -> None:
+    where = ("--data-dir", str(lasting_farm.data_dir))
     token = icefarm("token", "add", "bob", "--role", "operator", *where).stdout.strip()
     listed = json.loads(icefarm("token", "list", "-o", "json", *where).stdout)
     assert {(one["name"], one["role"]) for one in listed} == {("operator", "operator"), ("bob", "operator")}
-    with Farm(farm.url, name="bob", token=token, role="operator") as client:
+    with Farm(lasting_farm.url, name="bob", token=token, role="operator") as client:
         assert client.workers()
     assert icefarm("token", "revoke", "bob", *where).stdout == "revoked bob\n"
     with pytest.raises(NotAuthorized):
-        Farm(farm.url, name="bob", token=token, role="operator")
+        Farm(lasting_farm.url, name="bob", token=token, role="operator")
 
 
 def test_revoking_a_token_that_is_not_there_fails(data_dir: Path) -> None:
     done = icefarm("token", "revoke", "nobody", "--data-dir", str(data_dir))
-    assert done.returncode == 1
-    assert done.stderr.startswith("icefarm: ")
-    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stderr) == (2, "icefarm: there is no token named 'nobody'\n")
 
 
 def test_migrating_twice_does_nothing_the_second_time(data_dir: Path) -> None:
@@ -198,10 +208,10 @@ def test_migrating_twice_does_nothing_the_second_time(data_dir: Path) -> None:
     assert second.stdout == "nothing to do\n"
 
 
-def test_the_operators_token_is_for_its_owner_alone(farm: FarmProcess) -> None:
-    assert (farm.data_dir / "operator.token").stat().st_mode & 0o777 == 0o600
-    token = (farm.data_dir / "operator.token").read_text().strip()
-    with Farm(farm.url, name="root", token=token, role="operator") as client:
+def test_the_operators_token_is_for_its_owner_alone(lasting_farm: FarmProcess) -> None:
+    assert (lasting_farm.data_dir / "operator.token").stat().st_mode & 0o777 == 0o600
+    token = (lasting_farm.data_dir / "operator.token").read_text().strip()
+    with Farm(lasting_farm.url, name="root", token=token, role="operator") as client:
         assert client.workers()
 
 
