@@ -2,6 +2,8 @@
 
 `icefarm.control.postgres_store.PostgresStore` implements it over PostgreSQL, `icefarm.testing.store.MemoryStore` in
 memory; one set of tests holds both to the same behaviour. Each call is one transaction: all of it happens, or nothing.
+Calls made at once may overtake each other; where their order matters, wait for one before the next. A call that is
+cancelled either happens or not, and nobody says which; where that matters, let it go on to its end.
 Times are those of the store's own clock (PostgreSQL's), in seconds since the epoch.
 
 Besides the errors named below, every call raises `Busy` where the database stays away, and `InvalidArgument` for

@@ -1,0 +1,257 @@
+"""Which boards a request gets, and what a person reads where it gets none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.obstacles import Obstacle, obstacle
+from icefarm.control.policy import MAX_BOARDS, ReservationRequest, choose, free
+from icefarm.control.status import current_status, undeletable
+from icefarm.errors import IcefarmError, InvalidArgument, Unavailable, UnknownDevice, UnknownKind
+
+NOW = 1000.0
+
+
+def worker(name: str = "w1", **changes: Any) -> WorkerRecord:
+    made = WorkerRecord(name, "online", False, "host", "1.0", ["counter"], 0, NOW)
+    return evolve(made, **changes)
+
+
+def board(serial: str, on: str = "w1", **changes: Any) -> DeviceRecord:
+    made = DeviceRecord(
+        serial, on, DeviceStatus.AVAILABLE, None, None, None, None, None, None, None, 0, 0, 0, None, NOW
+    )
+    return evolve(made, **changes)
+
+
+def reserved(serial: str, on: str = "w1", client: str = "bob", for_s: float = 700.0) -> DeviceRecord:
+    status = DeviceStatus.RESERVED
+    return board(serial, on, status=status, client=client, reservation=f"r{serial}", expires_at=NOW + for_s)
+
+
+def some(amount: int, **more: Any) -> ReservationRequest:
+    return ReservationRequest("counter", amount=amount, **more)
+
+
+def these(*serials: str) -> ReservationRequest:
+    return ReservationRequest("counter", serials=serials)
+
+
+boards = st.builds(
+    board,
+    serial=st.text("ABCDEF", min_size=1, max_size=3),
+    on=st.sampled_from(["w1", "w2", "w3", "nowhere"]),
+    status=st.sampled_from([*DeviceStatus, *[DeviceStatus.AVAILABLE] * 6]),
+    failures=st.integers(0, 4),
+) | st.builds(reserved, serial=st.text("ABCDEF", min_size=1, max_size=3), on=st.sampled_from(["w1", "w2"]))
+farms = st.lists(boards, max_size=14, unique_by=lambda device: device.serial)
+workers = st.tuples(
+    *[
+        st.builds(
+            worker,
+            st.just(name),
+            status=st.sampled_from(["online", "online", "online", "offline"]),
+            draining=st.sampled_from([False, False, False, True]),
+            kinds=st.sampled_from([["counter"], ["counter"], ["counter", "variance"], []]),
+        )
+        for name in ("w1", "w2", "w3")
+    ]
+).map(list)
+requests = st.builds(some, st.integers(1, 6)) | st.lists(
+    st.text("ABCDEF", min_size=1, max_size=3), min_size=1, max_size=3, unique=True
+).map(lambda serials: these(*serials))
+
+
+@given(farms, workers, requests)
+def test_only_free_boards_are_chosen_and_all_or_none(
+    devices: list[DeviceRecord], of_workers: list[WorkerRecord], request: ReservationRequest
+) -> None:
+    usable = free(devices, of_workers, request.kind)
+    try:
+        chosen = choose(devices, of_workers, request, NOW)
+    except (Unavailable, UnknownKind, UnknownDevice):
+        if request.serials is None:
+            assert len(usable) < (request.amount or 0)
+        else:
+            assert not set(request.serials) <= set(usable)
+    else:
+        assert set(chosen) <= set(usable)
+        assert len(chosen) == len(set(chosen)) == (request.amount or len(request.serials or ()))
+
+
+@given(farms, workers, requests, st.randoms())
+def test_the_order_in_which_the_farm_is_read_does_not_matter(
+    devices: list[DeviceRecord], of_workers: list[WorkerRecord], request: ReservationRequest, random: Any
+) -> None:
+    def outcome() -> object:
+        try:
+            return choose(devices, of_workers, request, NOW)
+        except IcefarmError as refusal:
+            return refusal.message
+
+    before = outcome()
+    random.shuffle(devices)
+    random.shuffle(of_workers)
+    assert outcome() == before
+
+
+@given(farms, st.integers(1, 6))
+def test_no_worker_gets_a_board_more_than_another_that_has_some_left(devices: list[DeviceRecord], amount: int) -> None:
+    all_workers = [worker(name) for name in ("w1", "w2", "w3")]
+    try:
+        chosen = choose(devices, all_workers, some(amount), NOW)
+    except Unavailable:
+        return
+    load = {one.name: 0 for one in all_workers}
+    left = {one.name: 0 for one in all_workers}
+    got = {one.name: 0 for one in all_workers}
+    for device in devices:
+        if device.serial in chosen:
+            got[device.worker] += 1
+        if device.reservation is not None or device.serial in chosen:
+            load[device.worker] += 1
+        elif obstacle(device, worker(device.worker), "counter") is None and device.worker in left:
+            left[device.worker] += 1
+    for one in load:
+        for other in load:
+            if got[one] and left[other]:
+                assert load[one] <= load[other] + 1
+
+
+def test_a_board_with_fewer_failures_comes_first() -> None:
+    devices = [board("A", failures=3), board("B", failures=0), board("C", failures=1)]
+    assert choose(devices, [worker()], some(2), NOW) == ["B", "C"]
+
+
+def test_boards_asked_for_by_serial_come_in_that_order() -> None:
+    devices = [board("A"), board("B"), board("C")]
+    assert choose(devices, [worker()], these("C", "A"), NOW) == ["C", "A"]
+
+
+def test_a_board_that_has_just_failed_is_not_chosen_again() -> None:
+    devices = [board("A"), board("B")]
+    assert choose(devices, [worker()], some(1, avoid=["A"]), NOW) == ["B"]
+    with pytest.raises(Unavailable, match="set aside after a failure"):
+        choose(devices, [worker()], some(2, avoid=["A"]), NOW)
+
+
+@pytest.mark.parametrize(
+    ("device", "of_worker", "expected"),
+    [
+        (board("A"), worker(), None),
+        (board("A"), None, Obstacle.OFFLINE),
+        (board("A"), worker(status="offline"), Obstacle.OFFLINE),
+        (board("A", status=DeviceStatus.OFFLINE), worker(), Obstacle.OFFLINE),
+        (board("A"), worker(kinds=["other"]), Obstacle.UNSUITABLE),
+        (board("A", status=DeviceStatus.BROKEN), worker(), Obstacle.BROKEN),
+        (reserved("A"), worker(), Obstacle.RESERVED),
+        (board("A"), worker(draining=True), Obstacle.DRAINING),
+        (board("A", status=DeviceStatus.FLASHING), worker(), Obstacle.PREPARING),
+        (board("A", status=DeviceStatus.TESTING), worker(), Obstacle.PREPARING),
+    ],
+)
+def test_what_keeps_a_board_from_being_reserved(
+    device: DeviceRecord, of_worker: WorkerRecord | None, expected: Obstacle | None
+) -> None:
+    assert obstacle(device, of_worker, "counter") is expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "request_", "words"),
+    [
+        (
+            [reserved("A"), reserved("B", for_s=1200), reserved("C", for_s=9000)],
+            some(1),
+            "1 board of kind 'counter' asked for; 3 suitable boards, all reserved; the first is free in at most 12 min",
+        ),
+        (
+            [board("A"), reserved("B", for_s=30), board("C", status=DeviceStatus.BROKEN)],
+            some(3),
+            "3 boards of kind 'counter' asked for; 3 suitable boards: 1 free, 1 broken, 1 reserved; "
+            "the first is free in at most 30 s",
+        ),
+        (
+            [board("A", status=DeviceStatus.TESTING)],
+            some(1),
+            "1 board of kind 'counter' asked for; 1 suitable board, it is being flashed or tested",
+        ),
+        ([], some(2), "2 boards of kind 'counter' asked for; no suitable boards"),
+        (
+            [reserved("A", client="ada", for_s=80_000), board("B", status=DeviceStatus.BROKEN, reason="silent")],
+            these("A", "B"),
+            "board A is reserved by 'ada' for at most 23 h more; board B is broken (silent)",
+        ),
+    ],
+)
+def test_the_refusal_says_what_is_missing_and_when_to_expect_it(
+    devices: list[DeviceRecord], request_: ReservationRequest, words: str
+) -> None:
+    with pytest.raises(Unavailable) as refusal:
+        choose(devices, [worker()], request_, NOW)
+    assert refusal.value.message == words
+
+
+def test_the_refusal_has_the_numbers_for_programs_too() -> None:
+    with pytest.raises(Unavailable) as refusal:
+        choose([board("A"), reserved("B", for_s=30.0)], [worker()], some(2), NOW)
+    fields = {"asked": 2, "free": 1, "suitable": 2, "free_in": 30.0, "reasons": {"reserved": 1}}
+    assert refusal.value.fields == fields
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are() -> None:
+    of_workers = [worker(kinds=["b"]), worker("w2", kinds=["a", "b"])]
+    with pytest.raises(UnknownKind, match="no worker offers kind 'counter'; there are: a, b"):
+        choose([board("A")], of_workers, some(1), NOW)
+
+
+def test_a_farm_that_no_worker_has_joined_is_not_blamed_on_the_kind() -> None:
+    with pytest.raises(Unavailable, match="no worker has joined"):
+        choose([], [], some(1), NOW)
+
+
+def test_unknown_boards_are_named() -> None:
+    with pytest.raises(UnknownDevice, match="no board X, Y"):
+        choose([board("A")], [worker()], these("X", "A", "Y"), NOW)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "either amount or serials"),
+        ({"amount": 1, "serials": ["A"]}, "either amount or serials"),
+        ({"amount": 0}, "between 1 and"),
+        ({"amount": MAX_BOARDS + 1}, "between 1 and"),
+        ({"serials": []}, "names no board"),
+        ({"serials": ["A", "B", "A"]}, "more than once: A"),
+        ({"amount": 1, "options": {"x": b"bytes"}}, "can't be kept as JSON"),
+        ({"amount": 1, "options": {"x": float("nan")}}, "can't be kept as JSON"),
+        ({"amount": 1, "options": {"x": "y" * 20_000}}, "at most 16384"),
+    ],
+)
+def test_a_senseless_request_is_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        ReservationRequest("counter", **arguments)
+
+
+@given(st.sampled_from(DeviceStatus), st.booleans())
+def test_only_a_free_board_is_shown_as_available_and_only_a_held_one_as_reserved(
+    reported: DeviceStatus, held: bool
+) -> None:
+    shown = current_status(reported, reserved=held)
+    assert not (held and shown is DeviceStatus.AVAILABLE)
+    assert held or shown is not DeviceStatus.RESERVED
+
+
+def test_a_board_that_works_or_is_reserved_can_not_be_deleted() -> None:
+    assert undeletable(board("A", status=DeviceStatus.OFFLINE)) is None
+    assert undeletable(board("A", status=DeviceStatus.BROKEN)) is None
+    assert undeletable(board("A", status=DeviceStatus.TESTING)) == (
+        "testing; only boards that are offline or broken can be deleted"
+    )
+    assert undeletable(evolve(reserved("A"), status=DeviceStatus.OFFLINE)) == "reserved by 'bob'"
