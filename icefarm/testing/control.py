@@ -8,6 +8,7 @@ from typing import Any
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
 from icefarm.contract import (
@@ -28,7 +29,7 @@ from icefarm.contract import (
 )
 from icefarm.control.service import Control, Settings
 from icefarm.credentials import Credentials
-from icefarm.errors import IcefarmError, UnknownDevice
+from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.testing.store import MemoryStore
 
@@ -56,7 +57,7 @@ class MemoryClient:
     def _heard(self, topic: str, _: Sequence[Any], fields: Mapping[str, Any]) -> None:
         self.events.append((topic.rpartition(".")[2], dict(fields)))
 
-    async def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a procedure of control."""
         return await self.bus.call(control_procedure(name), args, kwargs, timeout=LIMIT)
 
@@ -82,6 +83,8 @@ class RecordingWorker:
     failing: dict[str, IcefarmError] = Factory(dict)
     stuck: dict[str, Deferred[None]] = Factory(dict)
     draining: bool = False
+    #: Reports that control refused.
+    faults: list[Failure] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
         for serial in self.serials:
@@ -107,7 +110,8 @@ class RecordingWorker:
             wanted = assignments[serial].reservation if serial in assignments else None
             if self.holds[serial] != wanted:
                 self._hold(serial, wanted)
-                await self.report(serial)
+                # Not awaited: control takes reports in once the hello's answer is on its way.
+                Deferred.fromCoroutine(self.report(serial)).addErrback(self.faults.append)
 
     async def heartbeat(self) -> bool:
         """Send a heartbeat; say hello where control does not know this session."""
@@ -126,7 +130,7 @@ class RecordingWorker:
         """Return what there is to say of a board."""
         return DeviceReport(serial, self.status[serial], reservation=self.holds[serial])
 
-    async def call(self, name: str, **kwargs: Any) -> Any:
+    async def call(self, name: str, /, **kwargs: Any) -> Any:
         """Call one of control's procedures for workers."""
         assert self.bus is not None
         return await self.bus.call(control_worker_procedure(name), (), kwargs, timeout=LIMIT)
@@ -167,6 +171,24 @@ class RecordingWorker:
 
 
 @define(eq=False)
+class UnreliableStore:
+    """A store whose database can be away: then every call raises `Busy`."""
+
+    store: MemoryStore
+    away: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if self.away:
+                raise Busy("the database is away")
+            return await method(*args, **kwargs)
+
+        return call
+
+
+@define(eq=False)
 class MemoryControl:
     """A router, a store and control, all in memory; time is the clock's."""
 
@@ -174,6 +196,7 @@ class MemoryControl:
     clock: Clock = Factory(Clock)
     router: MemoryRouter = field(init=False)
     store: MemoryStore = field(init=False)
+    database: UnreliableStore = field(init=False)
     control: Control = field(init=False)
     link: MemoryLink = field(init=False)
 
@@ -181,11 +204,13 @@ class MemoryControl:
         self.clock.advance(1_000_000)
         self.router = MemoryRouter(self.clock)
         self.store = MemoryStore(self.clock)
+        self.database = UnreliableStore(self.store)
         self.start_control()
 
     def start_control(self) -> None:
         """Start a control that knows nothing yet, on the same store and router."""
-        self.control = Control(self.clock, self.store, self.settings)
+        store: Any = self.database
+        self.control = Control(self.clock, store, self.settings)
         credentials = Credentials("control", Role.CONTROL, "c")
         self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused)
         self.link.startService()

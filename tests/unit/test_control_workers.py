@@ -1,0 +1,310 @@
+"""Workers and boards as control keeps them."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+
+from icefarm.contract import DeviceStatus
+from icefarm.control.presence import SILENCE
+from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
+from icefarm.testing.control import MemoryControl, RecordingWorker
+
+
+async def statuses(farm: MemoryControl) -> dict[str, str]:
+    return {device.serial: str(device.status) for device in await farm.store.devices()}
+
+
+async def worker_status(farm: MemoryControl) -> dict[str, str]:
+    return {worker.name: worker.status for worker in await farm.store.workers()}
+
+
+@ensureDeferred
+async def test_a_hello_brings_worker_and_boards_in() -> None:
+    farm = MemoryControl()
+    client = await farm.client("ada")
+    worker = await farm.worker("w1", "A", "B")
+    assert await statuses(farm) == {"A": "available", "B": "available"}
+    assert await worker.heartbeat()
+    assert [fields for topic, fields in client.events if topic == "available"] == [{"amount": 2, "serials": ["A", "B"]}]
+    assert [fields["status"] for topic, fields in client.events if topic == "worker"] == ["online"]
+
+
+@ensureDeferred
+async def test_a_lost_workers_boards_are_offline_at_once() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")
+    await client.call("reserve", serials=["A"], kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("power cut")
+    assert await statuses(farm) == {"A": "offline", "B": "offline"}
+    assert await worker_status(farm) == {"w1": "offline"}
+    assert client.words()[-1] == ("failure", "A")
+    assert (await client.call("available"))["amount"] == 0
+
+
+@ensureDeferred
+async def test_a_worker_that_comes_back_in_time_keeps_its_reservations_without_preparing_again() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    farm.clock.advance(15)
+    await client.call("heartbeat", "i")
+    await farm.join(worker)
+    farm.clock.advance(16)
+    assert [record.serial for record in await farm.store.active()] == ["A"]
+    assert worker.asked("prepare") == ["A"]
+
+
+@ensureDeferred
+async def test_a_worker_that_stays_away_loses_its_reservations() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("burnt down")
+    for _ in range(7):
+        farm.clock.advance(5)
+        await client.call("heartbeat", "i")
+    assert await farm.store.active() == []
+    assert client.words()[-1] == ("ended", "A")
+
+
+@ensureDeferred
+async def test_a_restarted_worker_prepares_again_what_is_reserved() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")
+    (record,) = await client.call("reserve", serials=["A"], kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("crash")
+    fresh = RecordingWorker("w1", ["A", "B"], instance="second start")
+    await farm.join(fresh)
+    assert fresh.holds == {"A": record["id"], "B": None}
+
+
+@ensureDeferred
+async def test_a_worker_that_missed_an_end_hears_of_it_in_the_answer_to_its_hello() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    assert await client.call("end") == ["A"]
+    await farm.join(worker)
+    assert worker.holds == {"A": None}
+    assert await statuses(farm) == {"A": "available"}
+
+
+@ensureDeferred
+async def test_a_silent_worker_is_killed_and_its_boards_are_offline() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    farm.clock.advance(SILENCE + 0.1)
+    assert worker.bus is not None
+    assert worker.bus.session not in farm.router.sessions
+    assert await statuses(farm) == {"A": "offline"}
+
+
+@ensureDeferred
+async def test_a_restarted_control_asks_for_a_hello() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    farm.stop_control()
+    farm.start_control()
+    assert not await worker.heartbeat()
+    assert await worker.heartbeat()
+
+
+@ensureDeferred
+async def test_a_restarted_control_sets_workers_offline_that_left_meanwhile() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    farm.stop_control()
+    assert worker.bus is not None
+    worker.bus.drop("left")
+    farm.start_control()
+    assert await worker_status(farm) == {"w1": "offline"}
+    assert await statuses(farm) == {"A": "offline"}
+
+
+@ensureDeferred
+async def test_a_report_before_the_hello_is_refused() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    farm.stop_control()
+    farm.start_control()
+    with pytest.raises(UnknownWorker):
+        await worker.report("A")
+
+
+@ensureDeferred
+async def test_a_board_that_its_worker_has_for_nobody_is_prepared_again() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    (record,) = await client.call("reserve", 1, kind="pulsecount")
+    worker.holds["A"] = None
+    await worker.report("A", DeviceStatus.AVAILABLE)
+    assert worker.asked("prepare") == ["A", "A"]
+    assert worker.holds == {"A": record["id"]}
+
+
+@ensureDeferred
+async def test_a_board_that_its_worker_has_for_an_ended_reservation_is_released() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    worker.holds["A"] = "long gone"
+    await worker.report("A", DeviceStatus.RESERVED)
+    assert worker.orders == [("release", "A", "long gone")]
+    assert worker.holds == {"A": None}
+
+
+@ensureDeferred
+async def test_a_board_that_cannot_be_prepared_again_is_taken_from_its_client() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    worker.holds["A"] = None
+    await worker.report("A", DeviceStatus.AVAILABLE)
+    assert await farm.store.active() == []
+    assert client.words()[-2:] == [("failure", "A"), ("ended", "A")]
+
+
+@ensureDeferred
+async def test_a_release_that_the_worker_does_not_answer_is_asked_for_again() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert worker.bus is not None
+    hang: Deferred[None] = Deferred()
+
+    async def hanging(*_: object) -> None:
+        await hang
+
+    entry = next(entry for entry in farm.router.procedures if entry.owner is worker.bus)
+    answers, entry.handler = entry.handler, hanging
+    await client.call("end")
+    farm.clock.advance(10)
+    entry.handler = answers
+    farm.clock.advance(5)
+    assert worker.asked("release") == ["A"]
+    assert worker.holds == {"A": None}
+
+
+@ensureDeferred
+async def test_two_workers_cannot_have_one_board() -> None:
+    farm = MemoryControl()
+    first = await farm.worker("w1", "A")
+    second = await farm.worker("w2", "A")
+    assert [device.worker for device in await farm.store.devices()] == ["w1"]
+    with pytest.raises(NotYours):
+        await second.report("A")
+    await first.report("A")
+
+
+@ensureDeferred
+async def test_a_draining_workers_boards_are_not_chosen_until_it_resumes() -> None:
+    farm = MemoryControl()
+    worker, client, operator = await farm.worker("w1", "A"), await farm.client("ada"), farm.operator()
+    assert (await operator.call("drain", "w1"))["draining"] is True
+    assert worker.draining
+    with pytest.raises(Unavailable, match="drained"):
+        await client.call("reserve", 1, kind="pulsecount")
+    client.events.clear()
+    assert (await operator.call("resume", "w1"))["draining"] is False
+    assert ("available", {"amount": 1, "serials": ["A"]}) in client.events
+    await client.call("reserve", 1, kind="pulsecount")
+
+
+@ensureDeferred
+async def test_a_worker_drained_while_it_was_away_hears_of_it() -> None:
+    farm = MemoryControl()
+    worker, operator = await farm.worker("w1", "A"), farm.operator()
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    await operator.call("drain", "w1")
+    await farm.join(worker)
+    assert worker.draining
+
+
+@ensureDeferred
+async def test_an_unknown_worker_cannot_be_drained() -> None:
+    farm = MemoryControl()
+    with pytest.raises(UnknownWorker):
+        await farm.operator().call("drain", "nobody")
+
+
+@ensureDeferred
+async def test_a_broken_board_is_retested_on_demand() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    await worker.report("A", DeviceStatus.BROKEN, "no CDONE")
+    assert await farm.operator().call("retest", ["A"]) == ["A"]
+    assert worker.asked("retest") == ["A"]
+
+
+@ensureDeferred
+async def test_a_worker_cannot_say_hello_for_another() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    worker.name = "w2"
+    with pytest.raises(InvalidArgument, match="'w2'"):
+        await worker.hello()
+
+
+@ensureDeferred
+async def test_an_event_of_a_kind_reaches_the_holder_only() -> None:
+    farm = MemoryControl()
+    worker, client, other = await farm.worker("w1", "A"), await farm.client("ada"), await farm.client("bob")
+    (record,) = await client.call("reserve", 1, kind="pulsecount")
+    await worker.call("event", serial="A", reservation=record["id"], name="waveform", fields={"samples": [1, 2]})
+    assert client.told[-1] == {"event": "waveform", "serial": "A", "reservation": record["id"], "samples": [1, 2]}
+    assert other.told == []
+
+
+@ensureDeferred
+async def test_an_event_of_a_kind_cannot_pass_for_one_of_controls() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    (record,) = await client.call("reserve", 1, kind="pulsecount")
+    with pytest.raises(InvalidArgument):
+        await worker.call("event", serial="A", reservation=record["id"], name="ended", fields={})
+
+
+@ensureDeferred
+async def test_a_worker_sends_events_for_its_own_live_reservations_only() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    stranger, client = await farm.worker("w2", "B"), await farm.client("ada")
+    (record,) = await client.call("reserve", serials=["A"], kind="pulsecount")
+    event = {"serial": "A", "reservation": record["id"], "name": "x", "fields": {}}
+    with pytest.raises(NotYours):
+        await stranger.call("event", **event)
+    await client.call("end")
+    with pytest.raises(ReservationEnded):
+        await stranger.call("event", **event)
+
+
+@ensureDeferred
+async def test_a_workers_log_line_reaches_those_who_watch_on_one_line() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await worker.call("log", level="warn", message="flash failed\n2026-01-01 [root] all is well", serial="A")
+    ((_, fields),) = [event for event in client.events if event[0] == "log"]
+    assert (fields["worker"], fields["serial"], fields["level"]) == ("w1", "A", "warn")
+    assert "\n" not in fields["message"]
+
+
+@ensureDeferred
+async def test_nothing_overtakes_the_answer_to_a_hello() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    farm.control.orders.greet("w1")
+    reserving = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount"))
+    assert worker.asked("prepare") == []
+    farm.control.orders.greeted("w1")
+    farm.clock.advance(0)
+    assert [record["serial"] for record in await reserving] == ["A"]
