@@ -1,0 +1,86 @@
+"""``python -m bench``: measure farms of virtual boards and print the figures beside their goals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.circuits import Mix
+from bench.files import CircuitFiles, write_circuits
+from bench.instant import Effort, measure_instant
+from bench.real import measure_real
+from bench.report import Figures, comparison_lines, instant_lines, real_lines
+
+BOARDS = (1, 4, 64, 200)
+WINDOWS = (0.1, 1.0)
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    # What stops on Ctrl-C stops on SIGTERM too: the farm must not stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
+        circuits = write_circuits(Path(directory), options.circuits)
+        figures = Figures(_conditions(circuits))
+        for name, value in figures.conditions.items():
+            print(f"{name}: {value}", flush=True)
+        try:
+            _measure(figures, options, circuits)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+    print()
+    print(*comparison_lines(figures.compared()), sep="\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
+    return 0
+
+
+def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
+    if options.part in ("instant", "all"):
+        for boards in options.boards or BOARDS:
+            figures.instant.append(measure_instant(boards, circuits, Effort(options.seconds, options.repeats)))
+            print("", *instant_lines(figures.instant[-1]), sep="\n", flush=True)
+    if options.part in ("real", "all"):
+        for each in measure_real(options.real_boards, list(WINDOWS), circuits, options.real_seconds):
+            figures.real.append(each)
+            print("", *real_lines(each), sep="\n", flush=True)
+
+
+def _conditions(circuits: CircuitFiles) -> dict[str, Any]:
+    packages = ("icefarm", "crossbar", "autobahn", "twisted", "cbor2")
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
+        "load before": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "software": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+        ),
+        "circuits": circuits.description,
+        "client": "the blocking Farm of icefarm.client in this process, given paths of files, default depth",
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("--part", choices=("all", "instant", "real"), default="all", help="what to measure")
+    parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
+    parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
+    parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
+    parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
+    parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What processes use, as Linux counts it (proc(5)): CPU of all threads, memory, threads, bytes written and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import Factory, frozen
+
+from icefarm.testing.processes import command_of, descendants
+
+__all__ = ["Account", "Accounts", "MachineTime", "Party", "accounts_of", "machine_time", "parties"]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+#: A party is all processes of a farm that do one job; a word of their command lines tells which.
+_WORDS = {
+    "icefarm-boards": "boards",
+    "icefarm-worker": "worker",
+    "icefarm-control": "control",
+    "crossbar": "router",
+    "postgres": "PostgreSQL",
+    "icefarm up": "supervisor",
+}
+
+Party = str
+
+
+@frozen
+class Account:
+    """What a party has used so far, and holds now."""
+
+    #: Seconds of CPU, user and system, of all threads and of children that have ended.
+    cpu: float = 0.0
+    #: Bytes of memory that are resident; pages shared by the party's processes count once for each of them.
+    rss: int = 0
+    threads: int = 0
+    processes: int = 0
+    #: Bytes read by read(2) and its like: sockets, pipes and ttys as well as files.
+    read: int = 0
+
+    def __add__(self, other: Account) -> Account:
+        return Account(
+            self.cpu + other.cpu,
+            self.rss + other.rss,
+            self.threads + other.threads,
+            self.processes + other.processes,
+            self.read + other.read,
+        )
+
+
+@frozen
+class Accounts:
+    """The accounts of all parties at one moment."""
+
+    of: Mapping[Party, Account] = Factory(dict)
+
+    def cpu_since(self, earlier: Accounts) -> dict[Party, float]:
+        """Return the seconds of CPU that each party has used since."""
+        return {party: account.cpu - earlier.of.get(party, Account()).cpu for party, account in self.of.items()}
+
+
+@frozen
+class MachineTime:
+    """Seconds of CPU of the whole machine, since it started."""
+
+    busy: float
+    #: Taken by other machines on the same hardware.
+    stolen: float
+
+
+def parties(farm: int) -> dict[Party, list[int]]:
+    """Return the processes of a farm by what they do; ``client`` is this process."""
+    found: dict[Party, list[int]] = {"client": [os.getpid()]}
+    for pid in [farm, *descendants(farm)]:
+        command = command_of(pid)
+        # The path of the interpreter may have any of the words in it: the most telling word comes first.
+        party = next((name for word, name in _WORDS.items() if word in command), "other")
+        found.setdefault(party, []).append(pid)
+    return found
+
+
+def accounts_of(members: Mapping[Party, Iterable[int]]) -> Accounts:
+    """Look at processes now; one that has ended counts nothing."""
+    return Accounts({party: sum(map(_account, pids), Account()) for party, pids in members.items()})
+
+
+def _account(pid: int) -> Account:
+    with suppress(OSError):
+        directory = Path(f"/proc/{pid}")
+        # The name in parentheses may hold anything; the words behind it start with the third, the state.
+        words = (directory / "stat").read_text().rpartition(")")[2].split()
+        own_and_children = sum(map(int, words[11:15])) / _TICKS
+        pages = int((directory / "statm").read_text().split()[1])
+        counted = dict(line.split(": ") for line in (directory / "io").read_text().splitlines())
+        return Account(own_and_children, pages * os.sysconf("SC_PAGE_SIZE"), int(words[17]), 1, int(counted["rchar"]))
+    return Account()
+
+
+def machine_time() -> MachineTime:
+    """Return the time of all CPUs together."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    return MachineTime((user + nice + system + irq + softirq) / _TICKS, steal / _TICKS)

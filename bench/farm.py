@@ -1,0 +1,22 @@
+"""The farm that is measured: ``icefarm up`` as a user starts it, in a temporary directory, on a free port."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from icefarm.testing.processes import FarmProcess
+
+__all__ = ["running_farm"]
+
+
+@contextmanager
+def running_farm(boards: int, speed: str) -> Iterator[FarmProcess]:
+    """Run a farm for the duration of a ``with`` block; it stops at the block's end, however that comes."""
+    with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
+        arguments = ("--boards", str(boards), "--speed", speed, "--listen", "127.0.0.1:0", "--name", "bench")
+        with FarmProcess(Path(directory, "farm"), arguments) as farm:
+            farm.wait_until_ready()
+            yield farm

@@ -1,0 +1,75 @@
+"""Pure: no I/O, no clock.  What the farm should reach on two cores, and what icefarm 0.1.16 was measured to do.
+
+The figures of 0.1.16 were taken on a machine of the same class, with boards that answer at once (4 to 200 of them);
+"240 ms" is what its users see with real boards.  Where it varied, the better end is ``existing`` and the text says all.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+__all__ = ["GOALS", "Comparison", "Goal", "compare"]
+
+
+@frozen
+class Goal:
+    """A figure to reach."""
+
+    name: str
+    unit: str
+    #: What to reach; None where there is only something to compare with.
+    goal: float | None
+    #: The better end of what 0.1.16 was measured to do; None where it never got there.
+    existing: float | None
+    #: The same in words.
+    existing_text: str
+    more_is_better: bool = False
+
+
+GOALS = {
+    goal.name: goal
+    for goal in (
+        Goal("evaluations a second, 1 board", "/s", None, 53, "53", more_is_better=True),
+        Goal("evaluations a second, 4 boards", "/s", None, 140, "95 to 140", more_is_better=True),
+        Goal("evaluations a second, 64 boards", "/s", 1000, 218, "160 to 218", more_is_better=True),
+        Goal("evaluations a second, 200 boards", "/s", None, 228, "137 to 228", more_is_better=True),
+        Goal("CPU per evaluation but the boards', 64 boards", "ms", 1.5, 6.2, "6.2 to 11"),
+        Goal("one evaluation, submit to result, p50", "ms", 5, 32, "32 to 100"),
+        Goal("reserve to ready, 1 board", "s", 0.1, 2.05, "2.05"),
+        Goal("reserve to ready, 64 boards", "s", 1, 128.9, "128.9"),
+        Goal("reserve to ready, 200 boards", "s", 3, None, "never"),
+        Goal("threads of the worker, 200 boards", "", None, 2225, "2225"),
+        Goal("bytes on the wire per evaluation", "B", None, 105_000, "105 kB"),
+        Goal("beyond a window of 0.1 s, 16 real boards", "ms", 45, 240, "240"),
+        Goal("beyond a window of 1 s, 16 real boards", "ms", 45, 240, "240"),
+    )
+}
+
+
+@frozen
+class Comparison:
+    """A measured figure beside its goal."""
+
+    goal: Goal
+    measured: float
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None where there is none."""
+        wanted = self.goal.goal
+        if wanted is None:
+            return None
+        return self.measured >= wanted if self.goal.more_is_better else self.measured <= wanted
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as good as the existing system's."""
+        existing = self.goal.existing
+        if existing is None or self.measured == 0:
+            return None
+        return self.measured / existing if self.goal.more_is_better else existing / self.measured
+
+
+def compare(figures: dict[str, float]) -> list[Comparison]:
+    """Put figures beside what is known of them, in the order of `GOALS`."""
+    return [Comparison(goal, figures[name]) for name, goal in GOALS.items() if name in figures]

@@ -1,0 +1,126 @@
+"""Pure: no I/O, no clock.  The figures as text for people, and as a value for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+from attrs import Factory, define
+
+from bench.goals import Comparison, compare
+from bench.instant import InstantFigures
+from bench.real import RealFigures
+
+__all__ = ["Figures", "comparison_lines", "instant_lines", "real_lines"]
+
+#: The parties whose cost somebody pays for, in the way of an evaluation; ``boards`` is the simulation.
+_PARTIES = ("client", "router", "control", "worker", "PostgreSQL", "supervisor", "boards")
+_PERCENT = 100
+
+
+@define
+class Figures:
+    """All that was measured."""
+
+    #: Machine, versions, circuits, load.
+    conditions: dict[str, Any]
+    instant: list[InstantFigures] = Factory(list)
+    real: list[RealFigures] = Factory(list)
+
+    def compared(self) -> list[Comparison]:
+        """Return the figures that there are goals for."""
+        found: dict[str, float] = {}
+        for figures in self.instant:
+            found.update(_of_instant(figures))
+        for each in self.real:
+            found[f"beyond a window of {each.window:g} s, {each.boards} real boards"] = each.beyond
+        return compare(found)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, with what is derived."""
+        return {
+            "conditions": self.conditions,
+            "instant": [_instant_json(each) for each in self.instant],
+            "real": [attrs.asdict(each) for each in self.real],
+            "goals": [
+                {**attrs.asdict(each.goal), "measured": each.measured, "met": each.met, "ratio": each.ratio}
+                for each in self.compared()
+            ],
+        }
+
+
+def _of_instant(figures: InstantFigures) -> dict[str, float]:
+    boards = f"{figures.boards} board{'s' if figures.boards > 1 else ''}"
+    found = {
+        f"evaluations a second, {boards}": figures.stretch.rate,
+        f"CPU per evaluation but the boards', {boards}": figures.stretch.cpu_without_boards,
+        f"reserve to ready, {boards}": figures.median_ready,
+        f"threads of the worker, {boards}": figures.accounts["worker"].threads,
+        "bytes on the wire per evaluation": figures.stretch.sent + figures.stretch.received,
+    }
+    if figures.boards == 1:
+        found["one evaluation, submit to result, p50"] = figures.latency_at(0.5)
+    return found
+
+
+def _instant_json(figures: InstantFigures) -> dict[str, Any]:
+    stretches = [
+        {**attrs.asdict(each), "rate": each.rate, "cpu_without_boards": each.cpu_without_boards}
+        for each in figures.stretches
+    ]
+    return {
+        "boards": figures.boards,
+        "ready_s": list(figures.ready),
+        "latency_ms": {"p50": figures.latency_at(0.5), "p99": figures.latency_at(0.99)},
+        "stretches": stretches,
+        "accounts": {party: attrs.asdict(account) for party, account in figures.accounts.items()},
+    }
+
+
+def instant_lines(figures: InstantFigures) -> Iterator[str]:
+    """Tell of one farm."""
+    stretch = figures.stretch
+    rates = ", ".join(f"{each.rate:.0f}" for each in figures.stretches)
+    others = ", ".join(f"{each.others:.1f}" for each in figures.stretches)
+    ready = figures.ready
+    yield f"{figures.boards} instant board{'s' if figures.boards > 1 else ''}"
+    yield f"  evaluations/s            {stretch.rate:.0f} (of {rates}; cores busy with other things: {others})"
+    yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
+    yield f"  reserve to ready         {figures.median_ready:.3f} s ({min(ready):.3f} to {max(ready):.3f})"
+    yield f"  bytes per evaluation     {stretch.sent:.0f} sent, {stretch.received:.0f} received by the client"
+    yield f"                           {stretch.usb:.0f} received by the boards"
+    yield "                          " + "".join(f"{party:>11}" for party in _PARTIES) + "  all but boards"
+    cpu = "".join(f"{stretch.cpu_ms.get(party, 0):11.2f}" for party in _PARTIES)
+    yield f"  CPU ms per evaluation   {cpu}{stretch.cpu_without_boards:16.2f}"
+    accounts = [figures.accounts.get(party) for party in _PARTIES]
+    yield "  processes               " + "".join(f"{each.processes if each else 0:11}" for each in accounts)
+    yield "  threads                 " + "".join(f"{each.threads if each else 0:11}" for each in accounts)
+    yield "  resident MB             " + "".join(f"{each.rss / 1e6 if each else 0:11.0f}" for each in accounts)
+
+
+def real_lines(figures: RealFigures) -> Iterator[str]:
+    """Tell of boards of real speed."""
+    yield f"{figures.boards} boards of real speed, window {figures.window:g} s, {figures.evaluations} evaluations"
+    yield (
+        f"  time per evaluation beyond the window  {figures.beyond:.1f} ms (slowest board {figures.worst:.1f}; "
+        f"loading the FPGA is {figures.load:.1f} of it)"
+    )
+    yield f"  boards measure                         {figures.utilisation * _PERCENT:.1f} % of the time"
+
+
+def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield a table of figures beside goals."""
+    row = "{:<46}{:>10}  {:>10} {:<4} {:>11}  {:>7}"
+    yield row.format("", "measured", "goal", "", "0.1.16", "factor")
+    for each in comparisons:
+        goal = each.goal
+        wanted = "-" if goal.goal is None else f"{goal.goal:g} {goal.unit}"
+        met = {True: "met", False: "NOT", None: ""}[each.met]
+        ratio = "-" if each.ratio is None else f"{each.ratio:.1f}"
+        measured = f"{each.measured:.4g} {goal.unit}" if each.measured < _ROUND else f"{each.measured:.0f} {goal.unit}"
+        yield row.format(goal.name, measured, wanted, met, goal.existing_text, ratio).rstrip()
+
+
+#: From here on decimals say nothing.
+_ROUND = 1000
