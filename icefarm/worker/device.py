@@ -16,9 +16,10 @@ from icefarm.contract import Assignment, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed
 from icefarm.worker import events as e
 from icefarm.worker import states as s
-from icefarm.worker.board import Board, BoardFailed
+from icefarm.worker.board import Board
 from icefarm.worker.holding import Holding, Place
 from icefarm.worker.images import Images, NoImage
+from icefarm.worker.pipeline import BoardFailed
 from icefarm.worker.runner import Runner
 from icefarm.worker.surroundings import Surroundings
 from icefarm.worker.usb_events import DriveAdded, TtyAdded, UsbEvent

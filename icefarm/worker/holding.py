@@ -16,8 +16,9 @@ from icefarm.errors import DeviceFailed, ReservationEnded
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer
 from icefarm.kinds.registry import Kind
-from icefarm.worker.board import Board, BoardFailed, Refused
+from icefarm.worker.board import Board
 from icefarm.worker.evaluations import Evaluations
+from icefarm.worker.pipeline import BoardFailed, Refused
 from icefarm.worker.states import Firmware
 
 __all__ = ["Holding", "Place"]

@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.errors import IcefarmError
 from icefarm.worker import events as e
-from icefarm.worker.board import BoardFailed
 from icefarm.worker.flash import FlashFailed
 from icefarm.worker.images import NoImage
 from icefarm.worker.lifecycle import step
+from icefarm.worker.pipeline import BoardFailed
 from icefarm.worker.states import Life, State, time_limit
 
 __all__ = ["Procedure", "Runner"]

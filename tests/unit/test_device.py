@@ -18,9 +18,9 @@ from icefarm.kinds import Kinds, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.worker.board import EVALUATION_MARGIN
 from icefarm.worker.device import Device
 from icefarm.worker.holding import RERUNS
+from icefarm.worker.pipeline import EVALUATION_MARGIN
 from icefarm.worker.states import REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
 from icefarm.worker.surroundings import Surroundings
 
