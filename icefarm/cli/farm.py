@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from icefarm.cli.parameters import ADDRESS, NAME, NUMBER, SECONDS, SPEED
+from icefarm.cli.parameters import ADDRESS, NAME, NUMBER, SECONDS, SPEED, URL
 from icefarm.contract import valid_name
 from icefarm.farm.crossbar import Address, RouterConfig, configuration_text
 from icefarm.farm.directory import default_data_directory, write_private
@@ -47,9 +47,9 @@ def _host_name() -> str:
     help="Where the farm can be reached; port 0: any free one. Beyond this host it takes tokens.",
 )
 @click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL, start none.")
-@click.option("--router", metavar="URL", help="Use the router that control joins at this URL, start none.")
+@click.option("--router", type=URL, help="Use the router that control joins at this URL, start none.")
 @click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
-@click.option("--url", help="Where others reach that router, if not where control does.")
+@click.option("--url", type=URL, help="Where others reach that router, if not where control does.")
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
 @click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="What the worker is called.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")

@@ -11,7 +11,7 @@ from icefarm.contract import valid_name
 from icefarm.errors import IcefarmError
 from icefarm.options import host_and_port, number, seconds
 
-__all__ = ["ADDRESS", "NAME", "NUMBER", "SECONDS", "SPEED", "Parsed"]
+__all__ = ["ADDRESS", "NAME", "NUMBER", "SECONDS", "SPEED", "URL", "Parsed"]
 
 
 class Parsed(click.ParamType):
@@ -45,8 +45,17 @@ def _speed(text: str) -> str:
     return text
 
 
+def _url(text: str) -> str:
+    # Imported when it is needed: it brings all of Autobahn along.
+    from icefarm.wamp import parse_url
+
+    parse_url(text)
+    return text
+
+
 ADDRESS = Parsed("HOST:PORT", host_and_port)
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)
 SECONDS = Parsed("SECONDS", seconds)
 SPEED = Parsed("real|instant|FACTOR", _speed)
+URL = Parsed("URL", _url)
