@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from psycopg2.errors import ForeignKeyViolation
+
 from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
 from icefarm.control.connection import Transaction
 from icefarm.control.refusal import cannot_delete, contested, unknown_devices, unknown_worker
@@ -49,33 +51,36 @@ _UPSERT_WORKER = """
            last_seen = now()
 """
 
-# A board that another worker has is left alone while that worker is online and sees the board.
-_UPSERT_DEVICES = """
-    INSERT INTO device AS d (
-           serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries)
-    SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
-           r.evaluations, r.failures, r.retries
-      FROM json_to_recordset(%(reports)s::json) AS r (
-           serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
-           evaluations bigint, failures bigint, retries bigint)
-     ORDER BY r.serial
-    ON CONFLICT (serial) DO UPDATE
-       SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
-           firmware = excluded.firmware, firmware_version = excluded.firmware_version, usb_path = excluded.usb_path,
-           evaluations = excluded.evaluations, failures = excluded.failures, retries = excluded.retries,
-           changed_at = CASE
-               WHEN (d.worker, d.reported, d.reason, d.firmware, d.firmware_version, d.usb_path)
-                    IS DISTINCT FROM (excluded.worker, excluded.reported, excluded.reason, excluded.firmware,
-                                      excluded.firmware_version, excluded.usb_path)
-               THEN now() ELSE d.changed_at END
-     WHERE d.worker = excluded.worker OR d.reported = 'offline'
-        OR NOT EXISTS (SELECT FROM worker w WHERE w.name = d.worker AND w.status = 'online')
-    RETURNING serial
-"""
-
-_MOVE_RESERVATIONS = """
-    UPDATE reservation SET worker = %(worker)s
-     WHERE holds = ANY(%(serials)s) AND worker <> %(worker)s
+# A board that another worker has is left alone while that worker is online and sees the board. One that moves takes
+# its reservation along.
+_TAKE = f"""
+    WITH taken AS (
+        INSERT INTO device AS d (
+               serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries)
+        SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
+               r.evaluations, r.failures, r.retries
+          FROM json_to_recordset(%(reports)s::json) AS r (
+               serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
+               evaluations bigint, failures bigint, retries bigint)
+         ORDER BY r.serial
+        ON CONFLICT (serial) DO UPDATE
+           SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
+               firmware = excluded.firmware, firmware_version = excluded.firmware_version,
+               usb_path = excluded.usb_path, evaluations = excluded.evaluations, failures = excluded.failures,
+               retries = excluded.retries,
+               changed_at = CASE
+                   WHEN (d.worker, d.reported, d.reason, d.firmware, d.firmware_version, d.usb_path)
+                        IS DISTINCT FROM (excluded.worker, excluded.reported, excluded.reason, excluded.firmware,
+                                          excluded.firmware_version, excluded.usb_path)
+                   THEN now() ELSE d.changed_at END
+         WHERE d.worker = excluded.worker OR d.reported = 'offline'
+            OR NOT EXISTS (SELECT FROM worker w WHERE w.name = d.worker AND w.status = 'online')
+        RETURNING d.*
+    ), moved AS (
+        UPDATE reservation SET worker = %(worker)s
+         WHERE holds IN (SELECT serial FROM taken) AND worker <> %(worker)s
+    )
+    SELECT {_DEVICE} FROM taken
 """
 
 _SET_OFFLINE = """
@@ -99,26 +104,24 @@ async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
     reports = {report.serial: report for report in hello.devices}
     taken = await _take(transaction, hello.name, reports.values())
     await _set_offline(transaction, hello.name, "its worker no longer has it", except_for=reports)
-    return sorted(reports.keys() - taken)
+    return sorted(reports.keys() - {device.serial for device in taken})
 
 
 async def report(transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
-    known = await transaction.rows("SELECT FROM worker WHERE name = %(worker)s", {"worker": worker})
-    if not known:
-        raise unknown_worker(worker)
-    if not await _take(transaction, worker, [report]):
+    try:
+        taken = await _take(transaction, worker, [report])
+    except ForeignKeyViolation:
+        raise unknown_worker(worker) from None
+    if not taken:
         row = await transaction.rows("SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial})
         raise contested(report.serial, row[0][0])
-    return (await devices(transaction, [report.serial]))[0]
+    return taken[0]
 
 
-async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> set[str]:
-    """Keep what a worker says of its boards; returns the serials of those that it may have."""
+async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> list[DeviceRecord]:
+    """Keep what a worker says of its boards; returns those of them that it may have."""
     wire = json.dumps([to_wire(report) for report in reports])
-    rows = await transaction.rows(_UPSERT_DEVICES, {"worker": worker, "reports": wire})
-    serials = sorted(row[0] for row in rows)
-    await transaction.rows(_MOVE_RESERVATIONS, {"worker": worker, "serials": serials})
-    return set(serials)
+    return [_device(row) for row in await transaction.rows(_TAKE, {"worker": worker, "reports": wire})]
 
 
 async def _set_offline(transaction: Transaction, worker: str, reason: str, except_for: Iterable[str] = ()) -> list[str]:

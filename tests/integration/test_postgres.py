@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,6 +186,30 @@ def test_what_lies_below_a_private_directory_can_not_be_reached(tmp_path: Path) 
     (tmp_path / "open").mkdir(mode=0o755)
     assert not may_reach(tmp_path / "open", 54321, 54321)
     assert may_reach(tmp_path / "open", os.getuid(), os.getgid())
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody may enter."""
+    path = Path(tempfile.mkdtemp(prefix="icefarm-open-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+@ensureDeferred
+async def test_started_by_root_it_is_not_root(open_directory: Path, mode: int) -> None:
+    open_directory.chmod(mode)
+    server = PrivatePostgres(reactor, open_directory / "postgres", open_directory / "postgres.log")
+    try:
+        await server.start()
+        status = Path(f"/proc/{pid_of(server)}/status").read_text()  # noqa: ASYNC240
+        (capabilities,) = re.findall(r"^CapEff:\s+(\S+)", status, re.M)
+        assert int(capabilities, 16) == 0
+    finally:
+        await server.stop()
 
 
 # ------------------------------------------------------------------------------------ what calls see of all that
