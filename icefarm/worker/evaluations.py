@@ -14,8 +14,9 @@ from icefarm.errors import Busy, IcefarmError, InvalidArgument
 
 __all__ = ["Evaluations"]
 
-#: Results kept for those who ask again, for each reservation of a board.
-KEPT = 4096
+#: Results kept for those who ask again, for each reservation of a board: some times what may be under way, and at about
+#: 1 kB each no burden even with hundreds of boards.
+KEPT = 512
 #: Evaluations that may run or wait at one board; clients need a handful.
 RUNNING = 128
 #: Longest evaluation id, in characters.

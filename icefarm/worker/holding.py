@@ -66,10 +66,15 @@ class Holding:
 
     @classmethod
     def of(cls, assignment: Assignment, kind: Kind, firmware: Firmware, place: Place) -> Holding:
-        """Begin a reservation.  Raises `InvalidArgument` for options that the kind does not take."""
+        """Begin a reservation.  Raises `InvalidArgument` for options that the kind does not take, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
         holding = cls(assignment, kind, firmware, place, options, Evaluations(place.evaluated))
-        holding._instance = kind.make(holding, options)
+        try:
+            holding._instance = kind.make(holding, options)
+        except Exception:
+            # Code of somebody else's kind: its faults must not reach what calls for other boards.
+            holding.log.failure("a {kind} device could not be made", kind=kind.name)
+            raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
         holding._plain_options = to_wire(options)
         holding._stamp = {
             "serial": place.serial,

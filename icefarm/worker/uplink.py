@@ -19,16 +19,18 @@ from icefarm.arguments import from_wire, to_wire
 from icefarm.bus import Bus, Registration
 from icefarm.contract import (
     Assignment,
+    DeviceReport,
     KindRecord,
     WorkerHello,
     control_worker_procedure,
     device_prefix,
     worker_prefix,
 )
-from icefarm.errors import IcefarmError, TimedOut
+from icefarm.errors import IcefarmError, TimedOut, UnknownDevice
 from icefarm.worker.device import Device
 from icefarm.worker.inventory import Inventory
 from icefarm.worker.procedures import ControlProcedures, DeviceProcedures
+from icefarm.worker.reports import Reports
 
 __all__ = ["Identity", "Uplink"]
 
@@ -97,9 +99,7 @@ class Uplink:
     )
     _door: DeviceProcedures = Factory(lambda self: DeviceProcedures(self._settled), takes_self=True)
     _session: _Session | None = None
-    _unsent: set[str] = Factory(set)
-    _sending: set[str] = Factory(set)
-    _counted: dict[str, int] = Factory(dict)
+    _reports: Reports = Factory(lambda self: Reports(self._report_of), takes_self=True)
     _words: int = 0
     #: Control has said at least once whose the boards are.
     _known: bool = False
@@ -140,8 +140,8 @@ class Uplink:
         """Say hello, and do what control wants; try again with the next heartbeat where that fails."""
         devices = list(self._inventory())
         session.ordered.clear()
-        self._unsent.clear()
         reports = [device.report() for device in devices]
+        self._reports.told(reports)
         me = self.identity
         hello = WorkerHello(me.name, me.instance, me.host, me.version, self._kinds(), reports)
         try:
@@ -176,7 +176,7 @@ class Uplink:
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
             elif session.beats % COUNTER_BEATS == 0:
-                self._find_counters()
+                self._reports.find_counters((device.serial, device.evaluations) for device in self._inventory())
             self._send_reports(session)
         self._beat_later(session)
 
@@ -189,8 +189,7 @@ class Uplink:
 
     def removed(self, device: Device) -> None:
         """A device is forgotten."""
-        self._unsent.discard(device.serial)
-        self._counted.pop(device.serial, None)
+        self._reports.forget(device.serial)
         session = self._session
         door = None if session is None else session.doors.pop(device.serial, None)
         if door is not None:
@@ -198,9 +197,9 @@ class Uplink:
 
     def changed(self, device: Device) -> None:
         """See `icefarm.worker.device.Observer`."""
-        self._unsent.add(device.serial)
+        self._reports.changed(device.serial)
         if self._session is not None and self._session.greeted:
-            self._send_report(self._session, device.serial)
+            self._start(self._reports.send, device.serial, partial(self._report, self._session))
 
     def noted(self, device: Device, level: str, message: str) -> None:
         """See `icefarm.worker.device.Observer`."""
@@ -210,6 +209,12 @@ class Uplink:
         """See `icefarm.worker.device.Observer`."""
         told = {"serial": device.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
         self._say("event", told)
+
+    def _report_of(self, serial: str) -> DeviceReport | None:
+        try:
+            return self._inventory().get(serial).report()
+        except UnknownDevice:
+            return None
 
     def _open_door(self, session: _Session, device: Device) -> None:
         handler = partial(self._door.handle, device)
@@ -222,36 +227,12 @@ class Uplink:
         if registration is not None:
             await registration.end()
 
-    # ------------------------------------------------------------------------------------------------ reports
-
     def _send_reports(self, session: _Session) -> None:
-        for serial in sorted(self._unsent):
-            self._send_report(session, serial)
+        for serial in self._reports.waiting():
+            self._start(self._reports.send, serial, partial(self._report, session))
 
-    def _send_report(self, session: _Session, serial: str) -> None:
-        # One at a time for each device: they arrive in order, and what changes meanwhile becomes one report.
-        if serial not in self._sending:
-            self._sending.add(serial)
-            self._start(self._report, session, serial)
-
-    async def _report(self, session: _Session, serial: str) -> None:
-        try:
-            while serial in self._unsent and not session.over:
-                self._unsent.discard(serial)
-                report = self._inventory().get(serial).report()
-                self._counted[serial] = report.evaluations
-                try:
-                    await self._call(session, "report", REPORT_LIMIT, report=to_wire(report))
-                except BaseException:
-                    self._unsent.add(serial)
-                    raise
-        finally:
-            self._sending.discard(serial)
-
-    def _find_counters(self) -> None:
-        for device in self._inventory():
-            if self._counted.get(device.serial, 0) != device.evaluations:
-                self._unsent.add(device.serial)
+    async def _report(self, session: _Session, report: dict[str, Any]) -> None:
+        await self._call(session, "report", REPORT_LIMIT, report=report)
 
     # -------------------------------------------------------------------------------------------- small things
 

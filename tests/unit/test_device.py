@@ -67,7 +67,7 @@ class Shelf:
         self.reports: list[Any] = []
         self.notes: list[str] = []
         self.emitted_events: list[Any] = []
-        around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked), Admission(), self)
+        around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty), Admission(), self)
         self.device = Device(SERIAL, IMAGES, around)
         self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
         self.hardware.boards.append(self.board)
@@ -109,6 +109,15 @@ def gathered(coroutine: Any) -> list[Any]:
         lambda result: results.append(result.value if isinstance(result, Failure) else result)
     )
     return results
+
+
+@reservable("faulty", firmware="hooked")
+class Faulty(Hooked):
+    """Can't be made."""
+
+    def __init__(self, device: Any, options: Any) -> None:
+        super().__init__(device, options)
+        raise RuntimeError("a fault of the kind")
 
 
 @pytest.fixture
@@ -384,7 +393,13 @@ def test_a_fault_of_a_kind_does_not_keep_its_board_from_being_released(shelf: Sh
     assert shelf.status is DeviceStatus.AVAILABLE
 
 
-def test_two_boards_plugged_in_and_out_leave_no_timer_behind(shelf: Shelf) -> None:
+def test_a_kind_that_cannot_be_made_leaves_its_board_available(shelf: Shelf) -> None:
+    (result,) = shelf.prepare(Assignment("r1", "alice", "faulty"))
+    assert isinstance(result, DeviceFailed)
+    assert shelf.status is DeviceStatus.AVAILABLE
+
+
+def test_a_board_plugged_in_and_out_leaves_no_timer_behind(shelf: Shelf) -> None:
     for _ in range(5):
         shelf.board.unplug()
         shelf.board.plug()
