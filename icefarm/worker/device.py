@@ -42,6 +42,7 @@ class Device:
     failures: int = 0
     retries: int = 0
     _usb_path: str | None = None
+    #: As it last said in HELLO.
     _firmware: s.Firmware | None = None
     _board: Board | None = None
     _told: DeviceReport | None = None
@@ -167,7 +168,6 @@ class Device:
                 self._close_port()
                 self._runner.run(self._touch(path))
             case e.WriteImage(path, image):
-                self._firmware = None
                 self._runner.run(self._write(path, image))
             case e.RunTest():
                 self._runner.run(self._test())
@@ -260,8 +260,9 @@ class Device:
         report = self.report()
         told, self._told = self._told, report
         if told is None or not _alike(told, report):
-            level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
-            self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
+            if told is None or told.status is not report.status:
+                level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
+                self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
             self._around.observer.changed(self)
 
 
