@@ -108,6 +108,9 @@ class PrivatePostgres:
         process, self._process = self._process, None
         if process is not None:
             await process.stop()
+            if self._socket_directory.parent != self.directory:
+                with suppress(OSError):
+                    self._socket_directory.rmdir()
 
     def _exited(self, reason: str) -> None:
         if self._on_exit is not None:

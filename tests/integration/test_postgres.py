@@ -201,7 +201,7 @@ def open_directory() -> Iterator[Path]:
 @pytest.mark.parametrize("mode", [0o755, 0o700])
 @ensureDeferred
 async def test_started_by_root_it_is_not_root(open_directory: Path, mode: int) -> None:
-    open_directory.chmod(mode)
+    open_directory.chmod(mode)  # noqa: ASYNC240
     server = PrivatePostgres(reactor, open_directory / "postgres", open_directory / "postgres.log")
     try:
         await server.start()
