@@ -61,9 +61,7 @@ def _conditions(circuits: CircuitFiles) -> dict[str, Any]:
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
         "load before": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "software": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
-        ),
+        "software": ", ".join(versions),
         "circuits": circuits.description,
         "client": "the blocking Farm of icefarm.client in this process, given paths of files, default depth",
     }

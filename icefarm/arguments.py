@@ -35,7 +35,8 @@ class _Wrong(ValueError):
 
 
 def _excerpt(value: object) -> str:
-    text = repr(value)
+    # A bitstream that is tried as one form after the other comes by here.
+    text = repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 

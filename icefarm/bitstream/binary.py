@@ -28,7 +28,7 @@ __all__ = ["COMMENT_LIMIT", "check", "normal_form", "refusal"]
 #: Longest comment section that is looked through for the preamble, in bytes.
 COMMENT_LIMIT = 65_536
 
-_SETTINGS = {
+_SETTINGS: dict[int, str] = {
     Command.BANK: "bank",
     Command.WIDTH: "width",
     Command.HEIGHT: "height",
@@ -121,6 +121,9 @@ class _Walk:
         payload = int.from_bytes(self._take(opcode & 0x0F))
         if self._sealed:
             return self._after_crc(opcode, payload, start)
+        if opcode in _SETTINGS and self._crc_start is not None:
+            self._settings[_SETTINGS[opcode]] = payload + (opcode == Command.WIDTH)
+            return False
         if opcode == Command.OSCILLATOR and payload <= 2:
             return False
         if opcode == Command.DO and payload == Action.RESET_CRC and self._crc_start is None:
@@ -129,8 +132,6 @@ class _Walk:
             raise self._unknown(opcode, payload, start)
         elif opcode == Command.DO and payload in _BLOCKS:
             self._write(Action(payload))
-        elif opcode in _SETTINGS:
-            self._settings[_SETTINGS[Command(opcode)]] = payload + (opcode == Command.WIDTH)
         elif opcode == Command.CHECK_CRC:
             self._check_crc(self._crc_start)
         elif opcode != Command.BOOT:

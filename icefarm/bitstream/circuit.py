@@ -72,7 +72,8 @@ def _content(name: str) -> bytes:
                 name, f"it is too long, {size:,} bytes where at most {ASC_LIMIT:,} make sense; is it the right file?"
             )
         with path.open("rb") as file:
-            return file.read(ASC_LIMIT + 1)
+            # A byte more shows that the file has grown; asking for the limit would set aside memory for it each time.
+            return file.read(size + 1)
     except OSError as error:
         raise _unreadable(name, error.strerror or str(error)) from None
     except ValueError as error:  # A zero byte in the name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import os
 import zlib
@@ -450,3 +451,18 @@ def test_the_list_of_frequencies_is_of_the_circuits_beside_it() -> None:
 
 def test_a_bitstream_does_not_print_its_bytes() -> None:
     assert repr(Bitstream(GOOD, "x")) == f"Bitstream(name='x', sha256='{hashlib.sha256(GOOD).hexdigest()}')"
+
+
+@given(pattern=st.binary(max_size=400), length=st.integers(0, 140_000))
+@example(pattern=b"\xff", length=32_767)
+@example(pattern=b"\xff", length=32_769)
+@example(pattern=b"", length=0)
+def test_the_crc_is_that_of_binascii_whatever_the_length(pattern: bytes, length: int) -> None:
+    data = (pattern * (length // max(1, len(pattern)) + 1))[:length]
+    assert crc16(data) == binascii.crc_hqx(data, 0xFFFF)
+
+
+def test_a_change_of_two_bits_that_the_crc_counts_in_the_same_place_is_like_none() -> None:
+    """What makes folding right, and the reason why two bits 32,767 apart escape the CRC of the FPGA itself."""
+    first = 8 * 12 + 1000
+    assert crc16(flipped(flipped(GOOD, first), first + 32_767)[12:-5]) == crc16(GOOD[12:-5])
