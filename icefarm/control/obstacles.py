@@ -18,7 +18,7 @@ class Obstacle(Enum):
     RESERVED = "reserved"
     DRAINING = "on a worker that is being drained"
     PREPARING = "being flashed or tested"
-    AVOIDED = "set aside after a failure"
+    AVOIDED = "set aside after a failure, or for an earlier request"
 
 
 def obstacle(

@@ -104,8 +104,8 @@ class ControlProcess(Service):
             self.log.critical("control cannot start: {why}", why=failure.getErrorMessage())
         else:
             self.log.failure("control cannot start", failure)
-        if self.reactor.running:
-            self.reactor.stop()
+        # It may fail before the reactor runs.
+        self.reactor.callWhenRunning(self.reactor.stop)
 
     async def _stop(self) -> None:
         if self._starting is not None:

@@ -173,11 +173,13 @@ class WaitingLine:
             self.abandon(records)
 
     async def _wanted(self, waiter: _Waiter) -> set[str]:
-        """Return the boards that a waiter could take part of, or takes when they are free."""
+        """Return the boards that a waiter could use, free or not: one that is freed meanwhile is its own too."""
         if waiter.request.serials is not None:
             return set(waiter.request.serials)
+        kind = waiter.request.kind
         try:
-            return set(await self.store.available(waiter.request.kind))
+            workers = {worker.name for worker in await self.store.workers() if kind in worker.kinds}
+            return {device.serial for device in await self.store.devices() if device.worker in workers}
         except IcefarmError:
             return set()
 

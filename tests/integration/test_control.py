@@ -1,0 +1,418 @@
+"""Control with real parts: a Crossbar.io node, PostgreSQL, the plugin under twistd."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from attrs import Factory, define
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol, Protocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from icefarm.contract import Role
+from icefarm.control.authn import SignInPolicy
+from icefarm.control.presence import SILENCE
+from icefarm.control.process import ControlProcess
+from icefarm.control.service import Settings
+from icefarm.control.tokens import token_hash
+from icefarm.credentials import Credentials
+from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotAuthorized, Unavailable
+from icefarm.testing.control import MemoryClient, RecordingWorker
+from icefarm.testing.router import RealRouter
+from icefarm.wamp import Link
+
+pytestmark = pytest.mark.integration
+
+reactor: Any = the_reactor
+#: Seconds that anything here may take, unless said otherwise.
+LIMIT = 20.0
+#: Seconds between looks at a condition.
+LOOK = 0.05
+
+
+async def until(condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
+    """Wait for a condition that nothing announces."""
+    end = reactor.seconds() + limit
+    while not condition():
+        assert reactor.seconds() < end, f"not within {limit:g} s: {what}"
+        await deferLater(reactor, LOOK)
+
+
+@define(eq=False)
+class Rig:
+    """Control in this process at a real router, and who comes to it."""
+
+    router: RealRouter
+    dsn: str
+    directory: Path
+    process: ControlProcess | None = None
+    links: list[Link] = Factory(list)
+
+    async def start(self, **settings: Any) -> ControlProcess:
+        """Start control and wait until it is at the router."""
+        credentials = Credentials("control", Role.CONTROL, "c", self.router.ticket)
+        chosen = Settings(**{"data_directory": self.directory, **settings})
+        http = ("127.0.0.1", self.router.http_port)
+        process = self.process = ControlProcess(reactor, self.router.control_url, credentials, self.dsn, http, chosen)
+        process.startService()
+        await until(lambda: process.control.bus is not None, "control is at the router")
+        # Whoever signs in needs the authenticator, which is registered last.
+        await self.settle()
+        return process
+
+    async def settle(self) -> None:
+        """Wait until control lets somebody in."""
+        link, _ = await self.sign_in(Role.CLIENT, "doorbell", ticket=self.operator_token())
+        await link.stopService()
+
+    async def stop(self) -> None:
+        """Stop control, and leave the others at the router."""
+        if self.process is not None:
+            await self.process.stopService()
+            self.process = None
+
+    def operator_token(self) -> str:
+        return (self.directory / "operator.token").read_text().strip()
+
+    async def sign_in(
+        self,
+        role: Role,
+        name: str,
+        instance: str = "i",
+        ticket: str = "",
+        joined: Callable[[Any], Any] | None = None,
+    ) -> tuple[Link, Any]:
+        """Sign in once; raises what the sign-in was refused with.  A router without control yet is tried again."""
+        session: Deferred[Any] = Deferred()
+
+        async def have(bus: Any) -> None:
+            if joined is not None:
+                await joined(bus)
+            if not session.called:
+                session.callback(bus)
+
+        def refused(error: IcefarmError) -> bool:
+            if not isinstance(error, LinkLost) and not session.called:
+                session.errback(error)
+                return False
+            return True
+
+        link = Link(reactor, self.router.url, Credentials(name, role, instance, ticket), have, refused)
+        self.links.append(link)
+        link.startService()
+        return link, await session.addTimeout(LIMIT, reactor)
+
+    async def client(self, name: str, **how: Any) -> MemoryClient:
+        _, bus = await self.sign_in(how.pop("role", Role.CLIENT), name, **how)
+        client = MemoryClient(bus)
+        await client.listen()
+        return client
+
+    async def worker(self, name: str, *serials: str) -> tuple[Link, RecordingWorker]:
+        worker = RecordingWorker(name, list(serials))
+        link, _ = await self.sign_in(Role.WORKER, name, worker.instance, joined=worker.joined)
+        return link, worker
+
+
+@pytest_twisted.async_yield_fixture
+async def rig(router: RealRouter, postgres: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(router, postgres, tmp_path)
+    try:
+        yield rig
+    finally:
+        for link in rig.links:
+            await link.stopService()
+        await rig.stop()
+
+
+async def http(port: int, text: str) -> tuple[str, dict[str, str], bytes]:
+    """Send a request as it is; return status line, headers and body."""
+    received: list[bytes] = []
+    closed: Deferred[None] = Deferred()
+
+    class Talk(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            received.append(data)
+
+        def connectionLost(self, _: object = None) -> None:
+            closed.callback(None)
+
+    talk = Talk()
+    await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", port), talk)
+    assert talk.transport is not None
+    talk.transport.write(text.replace("\n", "\r\n").encode())
+    await closed.addTimeout(LIMIT, reactor)
+    head, _, body = b"".join(received).partition(b"\r\n\r\n")
+    status, *lines = head.decode("ascii").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return status, {name.lower(): value for name, value in headers.items()}, body
+
+
+@ensureDeferred
+async def test_boards_are_reserved_prepared_and_freed(rig: Rig) -> None:
+    await rig.start()
+    _, worker = await rig.worker("w1", "A", "B")
+    client = await rig.client("ada")
+    records = await client.call("reserve", 2, kind="pulsecount")
+    assert {worker.holds[record["serial"]] for record in records} == {record["id"] for record in records}
+    with pytest.raises(Unavailable, match="reserved"):
+        await client.call("reserve", 1, kind="pulsecount")
+    await client.call("end")
+    await until(lambda: set(worker.holds.values()) == {None}, "the worker has released its boards")
+    await until(lambda: client.words()[-2:] == [("ended", "A"), ("ended", "B")], "the client heard of it")
+
+
+@ensureDeferred
+async def test_a_caller_that_vanishes_in_the_middle_leaves_nothing(rig: Rig) -> None:
+    process = await rig.start()
+    _, worker = await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    worker.stuck["A"] = Deferred()
+    reserving = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount"))
+    await until(lambda: worker.asked("prepare") == ["A"], "the board is being prepared")
+    client.bus.drop("cable cut")
+    with pytest.raises(LinkLost):
+        await reserving
+    await until(lambda: worker.asked("release") == ["A"], "the board is released")
+    assert await process.control.store.active() == []
+
+
+@ensureDeferred
+async def test_a_name_is_one_instances_own(rig: Rig) -> None:
+    await rig.start()
+    await rig.client("ada", instance="one")
+    with pytest.raises(NameInUse):
+        await rig.client("ada", instance="two")
+    await rig.client("ada", instance="one")
+
+
+@ensureDeferred
+async def test_a_restarted_control_knows_instances_from_the_router(rig: Rig) -> None:
+    await rig.start()
+    await rig.client("ada", instance="one")
+    await rig.stop()
+    await rig.start()
+    with pytest.raises(NameInUse):
+        await rig.client("ada", instance="two")
+
+
+@ensureDeferred
+async def test_a_restarted_control_carries_on(rig: Rig) -> None:
+    await rig.start()
+    _, worker = await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await rig.stop()
+    process = await rig.start()
+    assert not await worker.heartbeat()
+    assert await worker.heartbeat()
+    assert (await client.call("heartbeat", "i"))["reservations"] == ["A"]
+    assert worker.asked("prepare") == ["A"]
+    assert worker.asked("release") == []
+    assert [device.status for device in await process.control.store.devices()] == ["reserved"]
+
+
+@ensureDeferred
+async def test_a_client_that_does_not_come_back_loses_its_boards(rig: Rig) -> None:
+    await rig.start(grace=1.0)
+    _, worker = await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await rig.links[-1].stopService()
+    await until(lambda: worker.asked("release") == ["A"], "the board is released")
+
+
+@ensureDeferred
+async def test_a_lost_worker_is_known_at_once(rig: Rig) -> None:
+    process = await rig.start(grace=1.0)
+    link, _ = await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await link.stopService()
+    await until(lambda: ("failure", "A") in client.words(), "the client heard of it", 2.0)
+    assert [device.status for device in await process.control.store.devices()] == ["offline"]
+    await until(lambda: ("ended", "A") in client.words(), "the reservation ended")
+
+
+@ensureDeferred
+async def test_a_worker_that_falls_silent_is_ended_at_the_router(rig: Rig) -> None:
+    await rig.start()
+    link, worker = await rig.worker("w1", "A")
+    first = worker.bus
+    assert first is not None
+    # It has no heartbeats of its own: the router is told to end its session, and the link begins another one.
+    await until(lambda: worker.bus is not first, "the worker has another session", SILENCE + 10)
+    assert await worker.heartbeat()
+    await link.stopService()
+
+
+@ensureDeferred
+async def test_under_the_policy_of_tokens_everybody_needs_one(rig: Rig) -> None:
+    process = await rig.start(sign_in=SignInPolicy.TOKENS)
+    with pytest.raises(NotAuthorized, match="takes a token"):
+        await rig.client("ada")
+    with pytest.raises(NotAuthorized, match="does not know that token"):
+        await rig.client("ada", ticket="icefarm_guess")
+    await process.control.store.add_token("lab", Role.CLIENT, token_hash("icefarm_secret"))
+    await rig.client("ada", ticket="icefarm_secret")
+    with pytest.raises(NotAuthorized, match="role client"):
+        await rig.client("ada2", ticket="icefarm_secret", role=Role.OPERATOR)
+
+
+@ensureDeferred
+async def test_the_operators_token_lies_in_the_data_directory_for_its_owner_only(rig: Rig) -> None:
+    await rig.start()
+    assert (rig.directory / "operator.token").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(NotAuthorized):
+        await rig.client("op", role=Role.OPERATOR)
+    operator = await rig.client("op", role=Role.OPERATOR, ticket=rig.operator_token())
+    await rig.worker("w1", "A")
+    assert (await operator.call("drain", "w1"))["draining"] is True
+
+
+@ensureDeferred
+async def test_a_client_may_not_do_an_operators_work(rig: Rig) -> None:
+    await rig.start()
+    await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    with pytest.raises(NotAuthorized):
+        await client.call("drain", "w1")
+
+
+@ensureDeferred
+async def test_waiting_clients_are_served_in_their_order(rig: Rig) -> None:
+    await rig.start()
+    await rig.worker("w1", "A")
+    clients = [await rig.client(f"c{number}") for number in range(8)]
+    await clients[0].call("reserve", 1, kind="pulsecount")
+    served: list[int] = []
+
+    async def take(number: int) -> None:
+        await clients[number].call("reserve", 1, kind="pulsecount", wait=True)
+        served.append(number)
+        await clients[number].call("end")
+
+    waiting = []
+    for number in range(1, 8):
+        waiting.append(Deferred.fromCoroutine(take(number)))
+        while len((await clients[0].call("snapshot"))["queue"]) < number:
+            await deferLater(reactor, LOOK)
+    await clients[0].call("end")
+    await DeferredList(waiting, fireOnOneErrback=True).addTimeout(LIMIT, reactor)
+    assert served == list(range(1, 8))
+
+
+@ensureDeferred
+async def test_the_page_comes_through_the_router_with_its_headers(rig: Rig) -> None:
+    await rig.start()
+    await rig.worker("w1", "<script>alert(1)</script>")
+    port = int(rig.router.url.rpartition(":")[2])
+    status, headers, body = await http(port, f"GET / HTTP/1.1\nHost: localhost:{port}\nConnection: close\n\n")
+    assert status == "HTTP/1.1 200 OK"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"&lt;script&gt;alert(1)" in body
+    assert b"<script>" not in body
+    assert f"--control http://localhost:{port} ".encode() in body
+
+
+@ensureDeferred
+async def test_health_tells_of_router_and_database(rig: Rig) -> None:
+    process = await rig.start()
+    port = rig.router.http_port
+    status, _, body = await http(port, "GET /health HTTP/1.1\nHost: x\nConnection: close\n\n")
+    assert status == "HTTP/1.1 200 OK"
+    assert json.loads(body)["status"] == "ok"
+    await process.database.stop()
+    status, _, body = await http(port, "GET /health HTTP/1.1\nHost: x\nConnection: close\n\n")
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    assert json.loads(body)["database"] is False
+
+
+@define(eq=False)
+class Twistd(ProcessProtocol):
+    """Control as a process of its own."""
+
+    output: bytearray = Factory(bytearray)
+    ended: Deferred[int] = Factory(Deferred)
+
+    def childDataReceived(self, _: int, data: bytes) -> None:
+        self.output += data
+
+    def processEnded(self, reason: Failure) -> None:
+        value: ProcessDone | ProcessTerminated = reason.value
+        self.ended.callback(value.exitCode if value.signal is None else -value.signal)
+
+    @classmethod
+    def start(cls, script: str, *flags: str) -> Twistd:
+        protocol = cls()
+        program = str(Path(sys.executable).with_name(script))
+        own = ["--nodaemon", "--pidfile="] if script == "twistd" else []
+        reactor.spawnProcess(protocol, program, [program, *own, "icefarm-control", *flags], env={})
+        return protocol
+
+    def says(self, text: str) -> bool:
+        return text.encode() in self.output
+
+
+@pytest.mark.parametrize("script", ["twistd", "twist"])
+@ensureDeferred
+async def test_the_plugin_runs_and_stops_cleanly(script: str, router: RealRouter, postgres: str) -> None:
+    control = Twistd.start(
+        script,
+        f"--router={router.control_url}",
+        f"--router-ticket-file={router.ticket_file}",
+        f"--database={postgres}",
+        "--http=127.0.0.1:0",
+    )
+    try:
+        await until(lambda: control.says("control is at the router"), "control is at the router")
+    finally:
+        control.transport.signalProcess(signal.SIGTERM)
+        assert await control.ended.addTimeout(LIMIT, reactor) in (0, -signal.SIGTERM)
+    assert b"Traceback" not in control.output, control.output.decode()
+
+
+@ensureDeferred
+async def test_a_router_and_a_database_that_are_away_are_named_once(router: RealRouter, tmp_path: Path) -> None:
+    control = Twistd.start(
+        "twistd",
+        f"--router=unix:{tmp_path / 'no-router'}",
+        f"--router-ticket-file={router.ticket_file}",
+        f"--database=host={tmp_path} dbname=nothing",
+        "--http=127.0.0.1:0",
+    )
+    try:
+        await until(lambda: control.says("cannot connect to PostgreSQL"), "the database is named")
+        await deferLater(reactor, 3)
+        assert control.output.count(b"cannot connect to PostgreSQL") == 1
+    finally:
+        control.transport.signalProcess(signal.SIGTERM)
+        await control.ended.addTimeout(LIMIT, reactor)
+    assert b"Traceback" not in control.output, control.output.decode()
+
+
+@ensureDeferred
+async def test_a_taken_http_port_ends_control_with_one_line(router: RealRouter, postgres: str) -> None:
+    port = int(router.url.rpartition(":")[2])
+    control = Twistd.start(
+        "twistd",
+        f"--router={router.control_url}",
+        f"--router-ticket-file={router.ticket_file}",
+        f"--database={postgres}",
+        f"--http=127.0.0.1:{port}",
+    )
+    await control.ended.addTimeout(LIMIT, reactor)
+    assert control.says("control cannot start: Couldn't listen on 127.0.0.1")
+    assert b"Traceback" not in control.output
