@@ -19,7 +19,7 @@ from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.options import LayeredOptions, Setting, existing_file, number, whole_number
 from icefarm.virtual.bus import VirtualBusOptions
-from icefarm.virtual.images import BoardsFailed, MissingBoards, program
+from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
 from icefarm.wamp import Link, parse_url
 from icefarm.worker.hardware import SerialHardware
 from icefarm.worker.images import NoImage, images_in
@@ -71,7 +71,7 @@ class Options(LayeredOptions):
         Setting("images", "firmware for real boards: files APPLICATION-VERSION.uf2", "DIR", parse=_directory),
         Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
-        Setting("circuits", "circuits whose frequency virtual boards know", "FILE", parse=existing_file),
+        Setting("circuits", "circuits that virtual boards know; default: the examples", "FILE", parse=existing_file),
         Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
         Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
@@ -102,7 +102,7 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
             boards=options["virtual-boards"],
             seed=options["name"],
             speed=options["speed"],
-            circuits=None if options["circuits"] is None else Path(options["circuits"]),
+            circuits=known_circuits() if options["circuits"] is None else Path(options["circuits"]),
             offset_ppm=options["offset-ppm"],
             noise_ppm=options["noise"],
         )
