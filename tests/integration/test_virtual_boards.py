@@ -347,13 +347,22 @@ async def test_a_real_board_takes_the_time_that_hardware_takes() -> None:
 
 
 @ensureDeferred
-async def test_a_silent_board_reads_and_does_not_answer(default_board: Boards) -> None:
-    added = await default_board.event(TtyAdded)
-    port = default_board.open(added.path)
-    await default_board.bus.fault(added.serial, "silent")
-    port.write(messages.hello(1))
-    await default_board.bus.fault(added.serial, "silent", on=False)
-    assert await port.ask(messages.test(2, b"")) == messages.Tested(2, 0, b"")
+async def test_a_silent_board_reads_and_does_not_answer() -> None:
+    boards = await started(boards=2)
+    try:
+        added = await boards.event(TtyAdded)
+        port, neighbour = boards.open(added.path), boards.open((await boards.event(TtyAdded)).path)
+        await boards.bus.fault(added.serial, "silent")
+        port.write(messages.hello(1))
+        # One process serves both: by the time the neighbour has answered many times, the silent one has read.
+        for id_ in range(100):
+            await neighbour.ask(messages.status(id_))
+        await boards.bus.fault(added.serial, "silent", on=False)
+        status = await port.ask(messages.status(2))
+        assert isinstance(status, Status)
+        assert status.frames == 2
+    finally:
+        await stopped(boards)
 
 
 @ensureDeferred
