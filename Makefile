@@ -36,6 +36,7 @@ check: lint types firmware-test
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: venv
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Several things at once over Deferreds: gathered, shielded, in order, in the background."""
+"""Several things at once over Deferreds: gathered, shielded, in order, in the background."""
 
 from __future__ import annotations
 

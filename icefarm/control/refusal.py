@@ -30,7 +30,7 @@ def board_refusal(device: DeviceRecord, found: Obstacle, now: float) -> str:
         return words if device.expires_at is None else f"{words} for at most {_duration(device.expires_at - now)} more"
     if found in (Obstacle.BROKEN, Obstacle.OFFLINE) and device.reason:
         return f"{found.value} ({device.reason})"
-    return found.value
+    return str(found.value)
 
 
 def amount_refusal(

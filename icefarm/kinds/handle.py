@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What a device kind sees of its board and of its client."""
+"""What a device kind sees of its board and of its client."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""The layers hold: imports go down only, and what calls itself pure is held to it by every tool.
+
+`lint-imports` (.importlinter) checks the imports themselves, as part of ``make lint``.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _modules() -> dict[str, Path]:
+    files = (ROOT / "icefarm").rglob("*.py")
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+
+def _pure_by_docstring() -> set[str]:
+    return {
+        name
+        for name, path in _modules().items()
+        if (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").startswith("Pure:")
+    }
+
+
+def _pure_by_import_linter() -> set[str]:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    return set(contracts["importlinter:contract:pure"]["source_modules"].split())
+
+
+def _strict_by_mypy() -> list[str]:
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]["overrides"]
+    return [pattern for override in overrides if override.get("disallow_untyped_defs") for pattern in override["module"]]
+
+
+def test_what_calls_itself_pure_is_held_to_it() -> None:
+    assert _pure_by_docstring() == _pure_by_import_linter()
+
+
+def test_pure_modules_are_typed_strictly() -> None:
+    strict = _strict_by_mypy()
+    loose = [name for name in _pure_by_docstring() if not any(fnmatch(name, pattern) for pattern in strict)]
+    assert loose == []
+
+
+def test_every_module_says_what_it_does() -> None:
+    silent = [name for name, path in _modules().items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert silent == []
