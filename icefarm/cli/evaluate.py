@@ -132,7 +132,7 @@ def _carry_out(farm: Farm, asked: Request, screen: Screen, form: str) -> Exit:
         except KeyboardInterrupt:
             ended = boards.end()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
-            raise
+            return Exit.INTERRUPTED
     if missing:
         screen.say(f"{missing} of {total} evaluations have no result")
     return Exit.INCOMPLETE if missing else Exit.OK
@@ -149,9 +149,17 @@ def _reserve(farm: Farm, asked: Request, screen: Screen) -> Boards:
             timeout=asked.timeout,
             progress=_waiting(screen.say),
         )
+    except Unavailable as error:
+        hint = "; --wait waits for them" if _worth_waiting(error, asked) else ""
+        raise Unavailable(error.message + hint, **error.fields) from None
     except TimedOut as error:
         # It is the boards that did not come in time, not an answer.
         raise Unavailable(error.message, **error.fields) from None
+
+
+def _worth_waiting(error: Unavailable, asked: Request) -> bool:
+    suitable = error.fields.get("suitable")
+    return not asked.wait and (asked.serials is not None or (isinstance(suitable, int) and suitable >= asked.devices))
 
 
 def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:

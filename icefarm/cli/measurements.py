@@ -63,7 +63,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) ->
             _column("WINDOW_US", "window_us", 9, right=True),
             _column("LOAD_US", "load_us", 7, right=True),
             _column("TEMP_C", "temperature_c", 6, right=True),
-            Column("FIRMWARE", firmware, 13),
+            Column("FIRMWARE", firmware, 18),
             _column("ATTEMPT", "attempt", 7, right=True),
             Column("SHA256", _prefix, PREFIX),
             Column("ERROR", _error),

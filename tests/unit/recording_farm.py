@@ -1,0 +1,162 @@
+"""A farm for tests of the command line: answers from what it is given, and records what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, evolve
+from click.testing import CliRunner, Result
+
+from icefarm.cli import main
+from icefarm.cli.access import Access
+from icefarm.client import Result as Evaluated
+from icefarm.client import Snapshot
+from icefarm.client.watch import Change
+from icefarm.contract import DeviceRecord, DeviceStatus, Measurement, ReservationRecord, WorkerRecord, to_wire
+from icefarm.errors import IcefarmError
+
+NOW = 1_000_000.0
+
+
+def device(serial: str, status: str = "available", **fields: Any) -> DeviceRecord:
+    record = DeviceRecord(
+        serial, "w1", DeviceStatus(status), None, None, None, None, "default", "1.0", None, 7, 1, 0, None, NOW
+    )
+    return evolve(record, **fields)
+
+
+def worker(name: str = "w1", **fields: Any) -> WorkerRecord:
+    return evolve(WorkerRecord(name, "online", False, "lab", "1.0", ["pulsecount"], 2, NOW - 3), **fields)
+
+
+def reservation(serial: str, client: str = "alice", **fields: Any) -> ReservationRecord:
+    options = {"window": 1.0}
+    record = ReservationRecord(f"r-{serial}", serial, "w1", client, "pulsecount", options, NOW, NOW + 3600)
+    return evolve(record, **fields)
+
+
+def snapshot(**fields: Any) -> Snapshot:
+    plain = Snapshot([worker()], [device("A"), device("B")], [], [], NOW, {"grace_s": 30.0})
+    return evolve(plain, **fields)
+
+
+def measurement(serial: str, **fields: Any) -> Measurement:
+    record = Measurement(
+        1234, "e1", serial, "w1", "pulsecount", {}, "pulse_count", "1.0", "ab" * 32, 1_000_001, 34_000, 0, 25.5, 1, 1,
+        NOW, NOW + 1,
+    )  # fmt: skip
+    return evolve(record, **fields)
+
+
+@define(eq=False)
+class RecordingFarm:
+    """Quacks like `icefarm.client.Farm`, as far as verbs use it."""
+
+    state: Snapshot = Factory(snapshot)
+    #: What happens to the verb: by its method's name, an error to raise or an answer.
+    answers: dict[str, Any] = Factory(dict)
+    #: The errors of evaluations, by file.
+    errors: dict[str, IcefarmError] = Factory(dict)
+    #: Results after which the user presses Ctrl-C.
+    interrupt_after: int | None = None
+    changes: Sequence[Sequence[Change]] = ()
+    calls: list[tuple[Any, ...]] = Factory(list)
+    signed_in: list[Access] = Factory(list)
+    url: str = "memory:"
+
+    def sign_in(self, access: Access) -> RecordingFarm:
+        self.signed_in.append(access)
+        self._answer("sign_in", None)
+        return self
+
+    def run(self, *arguments: str, **environment: str) -> Result:
+        """Run ``icefarm`` against this farm; the environment has nothing of the person's own."""
+        mine = {"ICEFARM_URL": "", "ICEFARM_NAME": "", "ICEFARM_TOKEN": "", "ICEFARM_DATA_DIR": "", **environment}
+        return CliRunner().invoke(main, list(arguments), obj=self.sign_in, env=mine, prog_name="icefarm")
+
+    def _answer(self, name: str, otherwise: Any) -> Any:
+        answer = self.answers.get(name, otherwise)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _called(self, name: str, otherwise: Any, *arguments: Any) -> Any:
+        self.calls.append((name, *arguments))
+        return self._answer(name, otherwise)
+
+    def __enter__(self) -> RecordingFarm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.calls.append(("close",))
+
+    def snapshot(self) -> Snapshot:
+        self._answer("snapshot", None)
+        return self.state
+
+    def end(self, serials: Sequence[str] | None) -> list[str]:
+        return self._called("end", list(serials or ()), serials)
+
+    def end_any(self, serials: Sequence[str]) -> list[str]:
+        return self._called("end_any", list(serials), serials)
+
+    def extend(self, serials: Sequence[str] | None, seconds: float | None) -> list[str]:
+        return self._called("extend", list(serials or ()), serials, seconds)
+
+    def reboot(self, serials: Sequence[str]) -> list[str]:
+        return self._called("reboot", list(serials), serials)
+
+    def delete(self, serials: Sequence[str]) -> list[str]:
+        return self._called("delete", list(serials), serials)
+
+    def retest(self, serials: Sequence[str]) -> list[str]:
+        return self._called("retest", list(serials), serials)
+
+    def drain(self, name: str) -> dict[str, Any]:
+        return self._called("drain", to_wire(worker(name, draining=True)), name)
+
+    def resume(self, name: str) -> dict[str, Any]:
+        return self._called("resume", to_wire(worker(name)), name)
+
+    def reserve(self, amount: int | None, *, serials: Sequence[str] | None, progress: Any, **asked: Any) -> Boards:
+        for word in self.answers.get("progress", ()):
+            progress(word)
+        self._called("reserve", None, amount, serials, asked)
+        return Boards(self, [reservation(serial) for serial in serials or "ABCDEFGH"[:amount]])
+
+    def stream(
+        self, plan: Any, records: Mapping[str, ReservationRecord], items: Iterable[Any], *, deserted_raises: bool
+    ) -> Iterator[Evaluated]:
+        self.calls.append(("stream", list(plan.serials), dict(plan.options), deserted_raises))
+        count = 0
+        for item in items:
+            for serial in item.serials or (next(iter(records)),):
+                if self.interrupt_after == count:
+                    raise KeyboardInterrupt
+                count += 1
+                error = self.errors.get(item.source)
+                yield Evaluated(item.source, serial, None if error else measurement(serial), error)
+
+    def watch(self, interval: float | None = None) -> Iterator[list[Change]]:
+        self.calls.append(("watch", interval))
+        for batch in self.changes:
+            yield list(batch)
+        raise KeyboardInterrupt
+
+
+@define(eq=False)
+class Boards:
+    """Quacks like `icefarm.client.Boards`."""
+
+    farm: RecordingFarm
+    reservations: list[ReservationRecord]
+
+    def end(self) -> list[str]:
+        return self.farm.end([record.serial for record in self.reservations])
+
+    def __enter__(self) -> Boards:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.farm.calls.append(("boards end",))
