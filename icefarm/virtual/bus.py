@@ -154,17 +154,18 @@ class VirtualBus:
         Raises InvalidArgument, or BoardsFailed if the process has ended.
         """
         number = "" if value is None or not on else f"{value:g}"
-        await self._command("fault", serial, name, "on" if on else "off", number)
+        await self.command("fault", serial, name, "on" if on else "off", number)
 
     async def unplug(self, serial: str, after: int | None = None) -> None:
         """Unplug a board, now or once it has received ``after`` more bytes.  Raises as `fault` does."""
-        await self._command("unplug", serial, "" if after is None else str(after))
+        await self.command("unplug", serial, "" if after is None else str(after))
 
     async def plug(self, serial: str) -> None:
         """Plug a board in again.  Raises as `fault` does."""
-        await self._command("plug", serial)
+        await self.command("plug", serial)
 
-    async def _command(self, *words: str) -> None:
+    async def command(self, *words: str) -> None:
+        """Give a command of ``docs/virtual-boards.md`` and wait until it is carried out.  Raises as `fault` does."""
         if any(len(word.split()) > 1 for word in words):
             raise InvalidArgument("serials and names of faults have no spaces in them")
         if self._process is None:

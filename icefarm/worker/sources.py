@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from icefarm.kinds.registry import Kinds
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.virtual.commands import CommandSocket
 from icefarm.virtual.images import BoardsFailed, firmware_version, image
 from icefarm.worker.images import DEFAULT, Image, Images, images_in
 from icefarm.worker.states import Firmware
@@ -73,7 +74,10 @@ class VirtualBoards:
 
     _reactor: Any
     options: VirtualBusOptions
+    #: Where commands for the boards are taken; None: nowhere.
+    commands: Path | None = None
     bus: VirtualBus | None = None
+    _socket: CommandSocket | None = None
     _tell: Callable[[UsbEvent], None] | None = None
     _timer: Any = None
     _delay: float = RESTART_FIRST
@@ -94,7 +98,10 @@ class VirtualBoards:
         return Images("virtual boards", found)
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
-        """Raises `MissingBoards`, `BoardsFailed`."""
+        """Raises `MissingBoards`, `BoardsFailed`, and OSError or `CannotListenError` for the commands' socket."""
+        if self.commands is not None and self._socket is None:
+            self._socket = CommandSocket(self._reactor, self.commands, lambda: self.bus)
+            self._socket.start()
         self._tell = tell
         self.bus = VirtualBus(self._reactor, self.options)
         self.bus.subscribe(tell)
@@ -103,6 +110,8 @@ class VirtualBoards:
 
     async def stop(self) -> None:
         self._tell = None
+        if self._socket is not None:
+            await self._socket.stop()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self.bus is not None:

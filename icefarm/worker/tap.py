@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -74,6 +75,7 @@ class Options(LayeredOptions):
         Setting("circuits", "circuits that virtual boards know; default: the examples", "FILE", parse=existing_file),
         Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
         Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
+        Setting("virtual-commands", "take commands for virtual boards (faults, unplug) at this Unix socket", "SOCKET"),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
 
@@ -106,7 +108,8 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
             offset_ppm=options["offset-ppm"],
             noise_ppm=options["noise"],
         )
-        sources.append(VirtualBoards(reactor, virtual))
+        commands = options["virtual-commands"]
+        sources.append(VirtualBoards(reactor, virtual, None if commands is None else Path(commands)))
     if not options["no-usb"]:
         sources.append(RealBoards(reactor, options["images"]))
     return sources
@@ -130,7 +133,7 @@ def makeService(options: Options) -> Worker:
     log = Logger(namespace="icefarm.worker")
 
     def failed(failure: Failure) -> None:
-        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError):
+        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError, CannotListenError):
             log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
         else:
             log.failure("the worker cannot start", failure)

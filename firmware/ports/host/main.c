@@ -203,5 +203,6 @@ int main(int argc, char **argv)
     loop(&run);
     for (uint32_t i = 0; i < run.n_boards; i++)
         board_unplug(&run.boards[i]);
+    rmdir(options.bench.directory); /* a worker that was killed can't; fails where others have files there */
     return 0;
 }
