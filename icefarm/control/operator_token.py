@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from icefarm.contract import Role
@@ -21,27 +22,24 @@ TOKEN_NAME = "operator"
 async def ensure_operator_token(directory: Path, store: Store, generate: Callable[[], str] = new_token) -> bool:
     """See to it that the file holds a token that lets an operator in; tell whether it is a new one.
 
-    A token in the file that the store does not know is made known (a farm with a new database); where the file is gone,
-    the old token is revoked and another one made.  Raises OSError and what the store does.
+    A token in the file that the store does not know is made known (a farm with a new database), unless it was revoked;
+    where the file is gone, the old token is revoked and another one made.  Raises OSError and what the store does.
     """
     path = directory / FILE_NAME
     token = _read(path)
-    if token is not None and await store.token_by_hash(token_hash(token)) is not None:
+    if token is not None:
+        if await store.token_by_hash(token_hash(token)) is None:
+            # Refused where the token was revoked, or another one has its name: then it opens nothing, as decided.
+            with suppress(InvalidArgument):
+                await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
         return False
-    fresh = token is None
-    if token is None:
-        token = generate()
+    token = generate()
     if any(known.name == TOKEN_NAME for known in await store.list_tokens()):
         await store.revoke_token(TOKEN_NAME)
     # The file first: a token that the store knows and nobody has is of no use.
-    if fresh:
-        _write(path, token)
-    try:
-        await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
-    except InvalidArgument:
-        # Another control of this farm was faster; or the token in the file was revoked, and stays so.
-        return False
-    return fresh
+    _write(path, token)
+    await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
+    return True
 
 
 def _read(path: Path) -> str | None:

@@ -93,12 +93,18 @@ class WaitingLine:
         self._line.append(waiter)
         timer = self.clock.callLater(timeout, self._time_out, waiter, timeout) if wait and timeout is not None else None
         self.poke()
+        served = False
         try:
-            return await waiter.answer
+            records = await waiter.answer
+            served = True
+            return records
         finally:
             if timer is not None and timer.active():
                 timer.cancel()
             self._leave(waiter)
+            if wait and not served:
+                # What was kept for it is there for those behind.
+                self.poke()
 
     def poke(self) -> None:
         """Something changed: see who can be served now."""
@@ -118,10 +124,9 @@ class WaitingLine:
         self._finish(waiter, TimedOut(f"waited {timeout:g} s in vain: {why}", place=waiter.place))
 
     def _leave(self, waiter: _Waiter) -> None:
-        """Strike a waiter off the line; those behind may be served now."""
+        """Strike a waiter off the line."""
         if waiter in self._line:
             self._line.remove(waiter)
-            self.poke()
         if waiter.place:
             waiter.place, waiter.reason = 0, ""
             self.announcements.queue(waiter.record())
@@ -137,15 +142,19 @@ class WaitingLine:
 
     async def _serve_all(self) -> None:
         kept: set[str] = set()
+        #: Kinds of which somebody waits for a number of boards, and why: whoever comes after waits too.
+        scarce: dict[str, Unavailable] = {}
         for waiter in list(self._line):
             if waiter not in self._line:
                 continue
             try:
+                if waiter.request.serials is None and waiter.request.kind in scarce:
+                    raise scarce[waiter.request.kind]
                 await self._serve(waiter, kept)
             except Unavailable as error:
                 if waiter.patient:
                     waiter.reason = error.message
-                    kept |= await self._wanted(waiter)
+                    kept |= await self._kept_for(waiter, scarce, error)
                 else:
                     self._finish(waiter, error)
             except Busy as error:
@@ -172,11 +181,14 @@ class WaitingLine:
         else:
             self.abandon(records)
 
-    async def _wanted(self, waiter: _Waiter) -> set[str]:
+    async def _kept_for(self, waiter: _Waiter, scarce: dict[str, Unavailable], error: Unavailable) -> set[str]:
         """Return the boards that a waiter could use, free or not: one that is freed meanwhile is its own too."""
         if waiter.request.serials is not None:
             return set(waiter.request.serials)
         kind = waiter.request.kind
+        if kind in scarce:
+            return set()
+        scarce[kind] = error
         try:
             workers = {worker.name for worker in await self.store.workers() if kind in worker.kinds}
             return {device.serial for device in await self.store.devices() if device.worker in workers}

@@ -366,53 +366,93 @@ class Twistd(ProcessProtocol):
         return text.encode() in self.output
 
 
+@pytest_twisted.async_yield_fixture
+async def run_control() -> AsyncIterator[Callable[..., Twistd]]:
+    """Start control as a process; what still runs at the end of the test is killed."""
+    started: list[Twistd] = []
+
+    def start(script: str, *flags: str) -> Twistd:
+        started.append(Twistd.start(script, *flags))
+        return started[-1]
+
+    yield start
+    for control in started:
+        if not control.ended.called:
+            control.transport.signalProcess(signal.SIGKILL)
+            await control.ended
+
+
+def flags_for(router: RealRouter, dsn: str, http_port: int = 0) -> list[str]:
+    return [
+        f"--router={router.control_url}",
+        f"--router-ticket-file={router.ticket_file}",
+        f"--database={dsn}",
+        f"--http=127.0.0.1:{http_port}",
+    ]
+
+
 @pytest.mark.parametrize("script", ["twistd", "twist"])
 @ensureDeferred
-async def test_the_plugin_runs_and_stops_cleanly(script: str, router: RealRouter, postgres: str) -> None:
-    control = Twistd.start(
-        script,
-        f"--router={router.control_url}",
-        f"--router-ticket-file={router.ticket_file}",
-        f"--database={postgres}",
-        "--http=127.0.0.1:0",
-    )
-    try:
-        await until(lambda: control.says("control is at the router"), "control is at the router")
-    finally:
-        control.transport.signalProcess(signal.SIGTERM)
-        assert await control.ended.addTimeout(LIMIT, reactor) in (0, -signal.SIGTERM)
+async def test_the_plugin_runs_and_stops_cleanly(
+    script: str, router: RealRouter, postgres: str, run_control: Callable[..., Twistd]
+) -> None:
+    control = run_control(script, *flags_for(router, postgres))
+    await until(lambda: control.says("control is at the router"), "control is at the router")
+    control.transport.signalProcess(signal.SIGTERM)
+    assert await control.ended.addTimeout(LIMIT, reactor) in (0, -signal.SIGTERM)
     assert b"Traceback" not in control.output, control.output.decode()
 
 
 @ensureDeferred
-async def test_a_router_and_a_database_that_are_away_are_named_once(router: RealRouter, tmp_path: Path) -> None:
-    control = Twistd.start(
-        "twistd",
-        f"--router=unix:{tmp_path / 'no-router'}",
-        f"--router-ticket-file={router.ticket_file}",
-        f"--database=host={tmp_path} dbname=nothing",
-        "--http=127.0.0.1:0",
-    )
-    try:
-        await until(lambda: control.says("cannot connect to PostgreSQL"), "the database is named")
-        await deferLater(reactor, 3)
-        assert control.output.count(b"cannot connect to PostgreSQL") == 1
-    finally:
-        control.transport.signalProcess(signal.SIGTERM)
-        await control.ended.addTimeout(LIMIT, reactor)
+async def test_a_router_and_a_database_that_are_away_are_named_once(
+    router: RealRouter, tmp_path: Path, run_control: Callable[..., Twistd]
+) -> None:
+    control = run_control("twistd", *flags_for(router, f"host={tmp_path} dbname=nothing"))
+    await until(lambda: control.says("cannot connect to PostgreSQL"), "the database is named")
+    await deferLater(reactor, 3)
+    assert control.output.count(b"cannot connect to PostgreSQL") == 1
+    control.transport.signalProcess(signal.SIGTERM)
+    await control.ended.addTimeout(LIMIT, reactor)
     assert b"Traceback" not in control.output, control.output.decode()
 
 
 @ensureDeferred
-async def test_a_taken_http_port_ends_control_with_one_line(router: RealRouter, postgres: str) -> None:
-    port = int(router.url.rpartition(":")[2])
-    control = Twistd.start(
-        "twistd",
-        f"--router={router.control_url}",
-        f"--router-ticket-file={router.ticket_file}",
-        f"--database={postgres}",
-        f"--http=127.0.0.1:{port}",
-    )
+async def test_a_router_that_is_away_is_named_once_and_tried_on(
+    router: RealRouter, postgres: str, tmp_path: Path, run_control: Callable[..., Twistd]
+) -> None:
+    flags = flags_for(router, postgres)
+    flags[0] = f"--router=unix:{tmp_path / 'no-router'}"
+    control = run_control("twistd", *flags)
+    await until(lambda: control.says("no session at the router yet"), "the router is named")
+    await deferLater(reactor, 3)
+    assert control.output.count(b"no session at the router yet") == 1
+    assert not control.ended.called
+
+
+@ensureDeferred
+async def test_a_taken_http_port_ends_control_with_one_line(
+    router: RealRouter, postgres: str, run_control: Callable[..., Twistd]
+) -> None:
+    control = run_control("twistd", *flags_for(router, postgres, int(router.url.rpartition(":")[2])))
     await control.ended.addTimeout(LIMIT, reactor)
     assert control.says("control cannot start: Couldn't listen on 127.0.0.1")
     assert b"Traceback" not in control.output
+
+
+@ensureDeferred
+async def test_a_killed_control_leaves_its_clients_their_boards(
+    rig: Rig, router: RealRouter, postgres: str, run_control: Callable[..., Twistd]
+) -> None:
+    control = run_control("twistd", *flags_for(router, postgres))
+    await until(lambda: control.says("control is at the router"), "control is at the router")
+    _, worker = await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    control.transport.signalProcess(signal.SIGKILL)
+    await control.ended
+    again = run_control("twistd", *flags_for(router, postgres))
+    await until(lambda: again.says("control is at the router"), "another control is at the router")
+    assert not await worker.heartbeat()
+    assert (await client.call("heartbeat", "i"))["reservations"] == ["A"]
+    assert worker.asked("prepare") == ["A"]
+    assert await client.call("end") == ["A"]
