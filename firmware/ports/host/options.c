@@ -11,7 +11,7 @@ static const char usage[] =
     "icefarm-boards: virtual boards, for icefarm's worker\n"
     "  --boards N           how many (1 to 4000; default 1)\n"
     "  --seed TEXT          what their serials are made from (default: icefarm)\n"
-    "  --directory DIR      where their boot drives appear (default: .); removed at the end if empty; removed at the end if empty\n"
+    "  --directory DIR      where their boot drives appear (default: .); removed at the end if empty\n"
     "  --speed S            real, instant, or a factor: that many times as fast as real (default: real)\n"
     "  --buffers N          bitstream buffers of each (1 to 8; default 2)\n"
     "  --blank              start with nothing in flash, that is in the boot loader\n"
