@@ -18,7 +18,7 @@ struct app_run {
     uint32_t words[4];
     uint32_t window_us; /* how long windows have been open so far, as measured */
     size_t result_length;
-    uint8_t result[APP_RESULT_MAX];
+    _Alignas(4) uint8_t result[APP_RESULT_MAX];
 };
 
 struct app {
@@ -34,9 +34,15 @@ struct app {
 
     /* An application message (or NULL: none is known). Answers with core_send; returns false if it does not know the type. */
     bool (*message)(struct core *core, uint8_t type, uint32_t id, const uint8_t *payload, size_t n);
+
+    /* What it does of its own accord (or NULL), called often, and only while there is room to send a reply of the greatest length.
+     * Returns whether anything was done. */
+    bool (*idle)(struct core *core, struct port *port);
 };
 
 extern const struct app app_default;
 extern const struct app app_pulse_count;
+extern const struct app app_variance;
+extern const struct app app_console;
 
 #endif

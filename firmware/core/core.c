@@ -106,6 +106,13 @@ static bool drop_truncated(struct core *core)
     return true;
 }
 
+static bool idle(struct core *core)
+{
+    if (core->app->idle == NULL || core->reboot != REBOOT_NONE || core_tx_room(core) < REPLY_MAX)
+        return false;
+    return core->app->idle(core, core->port);
+}
+
 bool core_poll(struct core *core)
 {
     if (core->reboot == REBOOT_DONE)
@@ -114,6 +121,7 @@ bool core_poll(struct core *core)
     bool did = core->held && !intake_waits(core);
     did |= drop_truncated(core);
     did |= evaluate_poll(core);
+    did |= idle(core);
     did |= send_some(core);
     if (core->reboot != REBOOT_NONE && core->tx_start == core->tx_end) {
         bool to_loader = core->reboot == REBOOT_LOADER;

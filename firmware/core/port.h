@@ -25,7 +25,20 @@ enum load_state port_load_state(struct port *port);
 void port_count_start(struct port *port, uint32_t window_us);
 bool port_count_read(struct port *port, uint32_t *pulses, uint32_t *window_us);
 
-/* Give up whatever load or count goes on, and hold the FPGA in reset. */
+/* Sample the analog pin (GPIO27, ADC1): the first of n samples `delay_us` from now, then `rate_hz` a second, 0 to 4095 each. They are
+ * written to `samples`, which stays as it is until all are there or port_stop is called. */
+void port_sample_start(struct port *port, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n);
+/* Whether all are there; then also the time from the first to one interval after the last, as measured. */
+bool port_sample_done(struct port *port, uint32_t *window_us);
+
+/* Connect to the FPGA's serial port: 8 data bits, no parity, 1 stop bit. Open until port_stop, or the next start. */
+void port_uart_start(struct port *port, uint32_t baud);
+/* Send to the FPGA; returns how many bytes were taken, possibly none. Without a start, all are taken and lost. */
+size_t port_uart_write(struct port *port, const uint8_t *bytes, size_t n);
+/* Take what the FPGA has sent; returns how many bytes that were, possibly none. */
+size_t port_uart_read(struct port *port, uint8_t *bytes, size_t room);
+
+/* Give up whatever load, count or sampling goes on, close the serial port, and hold the FPGA in reset. */
 void port_stop(struct port *port);
 
 /* Hundredths of a degree Celsius. */

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import InvalidArgument
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
-from icefarm.virtual.images import BoardsFailed, firmware_version, image
+from icefarm.virtual.images import BoardsFailed, firmware_version, image, program
 from icefarm.worker import messages, pulse_count, uf2
 from icefarm.worker.frame import FrameReader
 from icefarm.worker.messages import Encoding, Failed, Hello, Nak, NakCode, Result, Status
@@ -482,6 +482,17 @@ async def test_when_the_process_dies_its_boards_are_removed_and_the_bus_says_so(
     assert removed == {(await boards.event(TtyAdded)).serial for _ in range(2)}
     with pytest.raises(BoardsFailed):
         await boards.bus.plug(removed.pop())
+
+
+@ensureDeferred
+async def test_boards_that_lose_their_worker_end_and_leave_nothing_behind(tmp_path: Path) -> None:
+    directory = tmp_path / "drives"
+    directory.mkdir()
+    arguments = ("--blank", "--directory", str(directory))
+    # Its input is closed at once, as that of boards whose worker was killed.
+    out, err, code = await getProcessOutputAndValue(str(program()), arguments, reactor=reactor, stdinBytes=b"")
+    assert (out.count(b"drive_added"), out.count(b"drive_removed"), err, code) == (1, 1, b"", 0)
+    assert not is_there(str(directory))
 
 
 @ensureDeferred

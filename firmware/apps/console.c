@@ -1,0 +1,64 @@
+/* Carries bytes between the host and the FPGA's serial port. An evaluation loads a bitstream and opens the port; the circuit then
+ * goes on running. Layouts: docs/protocol.md. */
+#include "app.h"
+#include "core.h"
+#include "le.h"
+
+enum { PARAMETERS_SIZE = 4, BAUD_MIN = 300, BAUD_MAX = 3000000, CHUNK = 512 };
+
+enum { MSG_WRITE = 0x40, MSG_OUTPUT = 0xc1 };
+
+static const char *check(const uint8_t *parameters, size_t n)
+{
+    if (n != PARAMETERS_SIZE)
+        return "console takes 4 bytes of parameters";
+    uint32_t baud = le_get32(parameters);
+    return baud >= BAUD_MIN && baud <= BAUD_MAX ? 0 : "the rate must be 300 to 3000000 baud";
+}
+
+static uint64_t expected_us(const uint8_t *parameters, size_t n)
+{
+    (void)parameters;
+    (void)n;
+    return 0;
+}
+
+static void start(struct app_run *run, const uint8_t *parameters, size_t n, struct port *port)
+{
+    (void)run;
+    (void)n;
+    port_uart_start(port, le_get32(parameters));
+}
+
+static bool poll(struct app_run *run, struct port *port)
+{
+    (void)run;
+    (void)port;
+    return true;
+}
+
+static bool message(struct core *core, uint8_t type, uint32_t id, const uint8_t *payload, size_t n)
+{
+    if (type != MSG_WRITE)
+        return false;
+    uint8_t reply[4];
+    le_put32(reply, (uint32_t)port_uart_write(core->port, payload, n));
+    return core_send(core, MSG_WRITE | MSG_REPLY, id, reply, sizeof reply);
+}
+
+static bool idle(struct core *core, struct port *port)
+{
+    uint8_t bytes[CHUNK];
+    size_t n = port_uart_read(port, bytes, sizeof bytes);
+    return n > 0 && core_send(core, MSG_OUTPUT, 0, bytes, n);
+}
+
+const struct app app_console = {
+    .name = "console",
+    .check = check,
+    .expected_us = expected_us,
+    .start = start,
+    .poll = poll,
+    .message = message,
+    .idle = idle,
+};
