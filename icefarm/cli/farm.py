@@ -47,6 +47,7 @@ def _host_name() -> str:
     help="Where the farm can be reached; port 0: any free one. Beyond this host it takes tokens.",
 )
 @click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL, start none.")
+@click.option("--http", type=ADDRESS, help="Where control serves HTTP to a router that runs already.")
 @click.option("--router", type=URL, help="Use the router that control joins at this URL, start none.")
 @click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
 @click.option("--url", type=URL, help="Where others reach that router, if not where control does.")

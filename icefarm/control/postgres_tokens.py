@@ -23,7 +23,8 @@ def _token(row: Sequence[Any]) -> TokenRecord:
 async def add_token(transaction: Transaction, name: str, role: Role, hash: str) -> TokenRecord:
     rows = await transaction.rows(
         "INSERT INTO token (name, role, hash) VALUES (%(name)s, %(role)s, %(hash)s)"
-        f" ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING {_TOKEN}",
+        # Also where that very token has been revoked: it stays so.
+        f" ON CONFLICT DO NOTHING RETURNING {_TOKEN}",
         {"name": name, "role": role.value, "hash": hash},
     )
     if not rows:

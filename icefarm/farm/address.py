@@ -12,7 +12,7 @@ from pathlib import Path
 from icefarm.farm.crossbar import Address
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["check_certificate", "free_local_port", "is_loopback", "listening_address", "public_url"]
+__all__ = ["check_certificate", "is_loopback", "listening_address", "public_url"]
 
 
 def listening_address(host: str, port: int) -> Address:
@@ -45,11 +45,6 @@ def _why_not(host: str, port: int, error: OSError) -> str:
         case errno.EACCES:
             return f"you may not listen at port {port}; choose one above 1023: --listen {host}:PORT"
     return f"cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; see --listen"
-
-
-def free_local_port() -> int:
-    """Return a port of the loopback interface that nobody listens at just now."""
-    return listening_address("127.0.0.1", 0)[1]
 
 
 def is_loopback(host: str) -> bool:

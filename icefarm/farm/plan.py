@@ -27,6 +27,8 @@ class FarmOptions:
     #: Boards of this host's worker; 0: no worker.
     boards: int = 4
     listen: Address = ("127.0.0.1", 8080)
+    #: Where control serves HTTP to the router; None: at any free port of the loopback interface.
+    http: Address | None = None
     #: Connection string of a PostgreSQL that runs; None: a private one.
     database: str | None = None
     #: Where control joins a router that runs; None: an own one.
@@ -58,7 +60,7 @@ def control_program(
     router: str,
     ticket_file: Path,
     database: str,
-    http_port: int,
+    http: Address,
     sign_in: str,
     environment: Mapping[str, str],
 ) -> Program:
@@ -66,7 +68,7 @@ def control_program(
     flags: dict[str, object] = {
         "router": router,
         "router-ticket-file": ticket_file,
-        "http": f"127.0.0.1:{http_port}",
+        "http": f"{http[0]}:{http[1]}",
         "data-dir": options.data_dir,
         "sign-in": sign_in,
         "grace": options.grace,

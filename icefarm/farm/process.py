@@ -68,6 +68,11 @@ class ChildProcess:
         """Call ``callback`` with the reason whenever the program ends unasked after it was ready."""
         self._on_exit = callback
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, which leads a group of its own; None while it doesn't run."""
+        return self._protocol.pid if self._protocol is not None and self._protocol.running else None
+
     async def start(self) -> None:
         """Start it and wait until it is ready.  Raises `CannotStart` with its own last words."""
         program = self.program
@@ -98,6 +103,7 @@ class ChildProcess:
         with suppress(TimeoutError):
             await protocol.ended
             return
+        self.complain(f"{self.program.name} did not stop within {self.stop_limit:g} s and is killed")
         protocol.kill_group()
         await protocol.gone
 
@@ -135,7 +141,7 @@ class _Follower(ProcessProtocol):
         self.was_ready = True
 
     def connectionMade(self) -> None:
-        self._pid: int = self.transport.pid  # type: ignore[union-attr]
+        self.pid: int = self.transport.pid  # type: ignore[union-attr]
         # Nobody types at a farm's parts.
         self.transport.closeStdin()  # type: ignore[union-attr, misc]
 
@@ -168,20 +174,21 @@ class _Follower(ProcessProtocol):
         if not self.ready.called:
             words = self._last_complaint or self._last_line or why
             self.ready.errback(CannotStart(f"{self.program.name}: {words} (its log: {self.program.log})"))
-        self._exited(self, self._last_complaint or why)
+        said = f"{self._last_complaint}; its log is {self.program.log}" if self._last_complaint else why
+        self._exited(self, said)
         for waiting in (self.ended, self.gone):
             if not waiting.called:
                 waiting.callback(None)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self._pid, number)
+            os.kill(self.pid, number)
 
     def kill_group(self) -> None:
         """End everything that the program has started, and itself."""
         # It leads a group of its own (see `icefarm.farm.child`), unless it is so young that it has none yet.
         with suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         if self.running:
             self.signal(signal.SIGKILL)
 

@@ -16,8 +16,8 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.protocol import Protocol
 
-from icefarm.farm.address import check_certificate, free_local_port, is_loopback, listening_address, public_url
-from icefarm.farm.crossbar import RouterConfig, find_crossbar
+from icefarm.farm.address import check_certificate, is_loopback, listening_address, public_url
+from icefarm.farm.crossbar import Address, RouterConfig, find_crossbar
 from icefarm.farm.directory import DataDirectory, DirectoryLock
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
@@ -51,7 +51,7 @@ class Farm:
     _parts: dict[str, Supervisor] = Factory(dict)
     _starting: Deferred[Any] | None = None
     _failure: CannotStart | None = None
-    _http_port: int = 0
+    _http: Address = ("127.0.0.1", 0)
 
     def __attrs_post_init__(self) -> None:
         self._directory = DataDirectory(self.options.data_dir)
@@ -91,7 +91,10 @@ class Farm:
         from icefarm.farm.readiness import Boards, wait_for_boards
 
         boards = Boards(self.options.name, self.options.boards)
-        await wait_for_boards(self.reactor, self._local_url(), self._token(), boards)
+        try:
+            await wait_for_boards(self.reactor, self._local_url(), self._token(), boards)
+        except CannotStart as error:
+            raise CannotStart(f"{error}; control's log is {self._directory.log('control')}") from None
         self.complaints = boards.complaints()
         if boards.ready < self.options.boards:
             self.complaints.append(f"{boards.ready} of {self.options.boards} boards are ready")
@@ -111,7 +114,7 @@ class Farm:
             self.url = options.url or options.router
             host = urlsplit(self.url).hostname
             self.needs_tokens = host is not None and not is_loopback(host)
-        self._http_port = free_local_port()
+        self._http = listening_address(*(options.http or self._http))
 
     async def _start_router(self) -> None:
         options = self.options
@@ -122,7 +125,7 @@ class Farm:
         self.tell(f"router: Crossbar.io at {options.listen[0]} port {options.listen[1]}")
         config = RouterConfig(
             listen=options.listen,
-            http=("127.0.0.1", self._http_port),
+            http=self._http,
             control=str(self._directory.run / "control.sock"),
             local=str(self._directory.run / "local.sock"),
             ticket=self._directory.new_ticket(),
@@ -173,7 +176,7 @@ class Farm:
             router=self.options.router or own_socket,
             ticket_file=self.options.router_ticket_file or self._directory.router_ticket,
             database=database,
-            http_port=self._http_port,
+            http=self._http,
             sign_in="tokens" if self.needs_tokens else "open",
             environment=self.environment,
         )

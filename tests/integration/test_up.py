@@ -226,3 +226,14 @@ def test_a_farm_without_boards_is_ready_too(data_dir: Path) -> None:
         farm.wait_until_ready()
         with Farm(farm.url, name="alice") as client:
             assert client.workers() == []
+
+
+def test_a_farm_whose_operators_token_was_revoked_starts_without_one(data_dir: Path) -> None:
+    assert icefarm("token", "add", "alice", "--role", "client", "--data-dir", str(data_dir)).returncode == 0
+    for _ in range(2):
+        with FarmProcess(data_dir, ("--listen", "127.0.0.1:0", "--boards", "0")) as farm:
+            farm.wait_until_ready()
+            icefarm("token", "revoke", "operator", "--data-dir", str(data_dir))
+            token = (data_dir / "operator.token").read_text().strip()
+            with pytest.raises(NotAuthorized):
+                Farm(farm.url, name="root", token=token, role="operator")

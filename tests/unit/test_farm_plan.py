@@ -18,7 +18,7 @@ def control(options: FarmOptions = OPTIONS) -> Program:
         router="unix:/run/control.sock",
         ticket_file=Path("/data/ticket"),
         database="postgresql://u:secret@host/db",
-        http_port=8081,
+        http=("127.0.0.1", 8081),
         sign_in="open",
         environment=ENVIRONMENT,
     )
