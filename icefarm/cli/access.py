@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from attrs import evolve, field, frozen
@@ -132,10 +132,19 @@ def connect(access: Access) -> Farm:
     where = parse_url(access.url)
     token = _token(access, where)
     _reach(access.url, where)
+    _log_quietly()
     try:
         return Farm(access.url, access.name, token=token or "", role=access.role, connect_timeout=SIGN_IN_LIMIT)
     except LinkLost as error:
         raise _nobody(access.url, error.fields.get("reason")) from None
+
+
+def _log_quietly() -> None:
+    """Let what Twisted itself logs go where the client's words go; it would print tracebacks otherwise."""
+    from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
+
+    observer = cast(ILogObserver, STDLibLogObserver("icefarm.twisted"))
+    globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
 
 
 def _token(access: Access, where: RouterUrl) -> str | None:

@@ -12,8 +12,10 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.farm import data_dir_option
-from icefarm.cli.output import output_option, rendered
+from icefarm.cli.output import output_option
 from icefarm.cli.parameters import NAME
+from icefarm.cli.shapes import TOKENS
+from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
 from icefarm.farm.directory import DataDirectory
 from icefarm.farm.errors import CannotStart
@@ -129,7 +131,8 @@ def list_(output: str, data_dir: Path, database: str | None) -> None:
         {"name": found.name, "role": found.role.value, "created_at": _time(found.created_at)}
         for found in _with_database(data_dir, database, work)
     ]
-    click.echo(rendered(rows, ("name", "role", "created_at"), output))
+    with opened_screen() as screen:
+        show(screen, rows, TOKENS, output)
 
 
 def _time(seconds: float) -> str:

@@ -158,8 +158,10 @@ def _reserve(farm: Farm, asked: Request, screen: Screen) -> Boards:
 
 
 def _worth_waiting(error: Unavailable, asked: Request) -> bool:
+    if asked.wait or asked.devices is None:
+        return not asked.wait
     suitable = error.fields.get("suitable")
-    return not asked.wait and (asked.serials is not None or (isinstance(suitable, int) and suitable >= asked.devices))
+    return isinstance(suitable, int) and suitable >= asked.devices
 
 
 def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:

@@ -10,10 +10,20 @@ from icefarm.cli.records import Column, Record, Shape
 from icefarm.cli.wording import duration
 from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
 
-__all__ = ["SERIALS", "devices", "firmware", "reservations", "workers"]
+__all__ = ["SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
+
+#: Tokens, which are known by their names.
+TOKENS = Shape(
+    ("name", "role", "created_at"),
+    (
+        Column("NAME", lambda record: record["name"]),
+        Column("ROLE", lambda record: record["role"]),
+        Column("CREATED_AT", lambda record: record["created_at"]),
+    ),
+)
 
 
 def _fields(record: Any) -> tuple[str, ...]:

@@ -22,24 +22,30 @@ __all__ = ["farm_of", "opened_screen", "show"]
 class _Words(logging.Handler):
     """Says what the client logs: warnings, without tracebacks; what it raises as well is left to the error's line."""
 
-    def __init__(self, screen: Screen, debug: bool) -> None:
+    def __init__(self, screen: Screen, debug: bool, without_connection: bool) -> None:
         super().__init__(logging.DEBUG if debug else logging.WARNING)
         self._screen = screen
         self._debug = debug
+        #: From this level on, what the connection logs is said otherwise.
+        self._otherwise = logging.WARNING if without_connection else logging.ERROR
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._debug:
-            self._screen.say(self.format(record))
-        elif not (record.name == "icefarm.client.connection" and record.levelno >= logging.ERROR):
+            for line in self.format(record).splitlines():
+                self._screen.say(line)
+        elif not (record.name == "icefarm.client.connection" and record.levelno >= self._otherwise):
             self._screen.say(record.getMessage())
 
 
 @contextmanager
-def opened_screen() -> Iterator[Screen]:
-    """Give the process's screen, on which the client's log appears too."""
+def opened_screen(*, without_connection: bool = False) -> Iterator[Screen]:
+    """Give the process's screen, on which the client's log appears too.
+
+    ``without_connection``: the verb itself says when the connection is lost.
+    """
     screen = Screen.of_process()
     debug = bool(click.get_current_context().find_root().meta.get("icefarm.debug"))
-    logger, handler = logging.getLogger("icefarm"), _Words(screen, debug)
+    logger, handler = logging.getLogger("icefarm"), _Words(screen, debug, without_connection)
     before = (logger.level, logger.propagate)
     logger.addHandler(handler)
     logger.propagate = False

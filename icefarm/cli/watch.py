@@ -41,7 +41,7 @@ def watch(access: Access, output: str) -> None:
     On a terminal it draws the boards and keeps the picture up to date; otherwise, and with "-o json" (JSON Lines) or
     "-o csv", it prints what there is and then one line for each change.
     """
-    with opened_screen() as screen, suppress(KeyboardInterrupt), farm_of(access) as farm:
+    with opened_screen(without_connection=True) as screen, suppress(KeyboardInterrupt), farm_of(access) as farm:
         if output == "table" and screen.out_is_terminal:
             _draw(farm, screen)
         else:

@@ -196,6 +196,23 @@ def test_a_terminal_shows_a_bar_and_aligned_rows(shell: Shell) -> None:
     assert row.index(b" w1 ") == header.index(b" WORKER")
 
 
+def test_help_needs_nothing_that_is_slow_to_import() -> None:
+    program = "import sys, icefarm.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded
+    assert not {"twisted", "autobahn", "rich", "cattrs"} & set(loaded)
+
+
+def test_a_terminated_verb_gives_the_boards_back(shell: Shell) -> None:
+    with shell.started("evaluate", SQUARE, "--window", "60", "--repeats", "10", "--wait") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, messages = process.communicate(timeout=LIMIT)
+    assert (process.returncode, messages) == (143, "")
+    assert shell.holders() == set()
+
+
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
