@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
@@ -83,8 +83,8 @@ class RecordingWorker:
     failing: dict[str, IcefarmError] = Factory(dict)
     stuck: dict[str, Deferred[None]] = Factory(dict)
     draining: bool = False
-    #: Reports that control refused.
-    faults: list[Failure] = Factory(list)
+    #: Boards whose last report did not get through; it is sent again when control shows itself.
+    unsent: set[str] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
         for serial in self.serials:
@@ -110,14 +110,15 @@ class RecordingWorker:
             wanted = assignments[serial].reservation if serial in assignments else None
             if self.holds[serial] != wanted:
                 self._hold(serial, wanted)
-                # Not awaited: control takes reports in once the hello's answer is on its way.
-                Deferred.fromCoroutine(self.report(serial)).addErrback(self.faults.append)
+                self.tell(serial)
+        self._resend()
 
     async def heartbeat(self) -> bool:
         """Send a heartbeat; say hello where control does not know this session."""
         answer = await self.call("heartbeat", instance=self.instance)
         if not answer["known"]:
             await self.hello()
+        self._resend()
         return bool(answer["known"])
 
     async def report(self, serial: str, status: DeviceStatus | None = None, reason: str | None = None) -> None:
@@ -125,6 +126,20 @@ class RecordingWorker:
         if status is not None:
             self.status[serial] = status
         await self.call("report", report=to_wire(evolve(self.report_of(serial), reason=reason)))
+
+    def tell(self, serial: str) -> None:
+        """Report one board without waiting for the answer, until it gets through."""
+        self.unsent.discard(serial)
+
+        def failed(failure: Failure) -> None:
+            failure.trap(IcefarmError)
+            self.unsent.add(serial)
+
+        Deferred.fromCoroutine(self.report(serial)).addErrback(failed)
+
+    def _resend(self) -> None:
+        for serial in sorted(self.unsent):
+            self.tell(serial)
 
     def report_of(self, serial: str) -> DeviceReport:
         """Return what there is to say of a board."""
@@ -149,7 +164,7 @@ class RecordingWorker:
                 self.orders.append((method, serial, str(args[1])))
                 if self.holds.get(serial) == args[1]:
                     self._hold(serial, None)
-                    await self.report(serial)
+                    self.tell(serial)
             case _:
                 self.orders.append((method, serial, ""))
                 self.draining = method == "drain" if method in ("drain", "resume") else self.draining
@@ -163,7 +178,7 @@ class RecordingWorker:
         if serial in self.failing:
             raise self.failing[serial]
         self._hold(serial, wanted.reservation)
-        await self.report(serial)
+        self.tell(serial)
 
     def _hold(self, serial: str, reservation: str | None) -> None:
         self.holds[serial] = reservation
@@ -172,20 +187,29 @@ class RecordingWorker:
 
 @define(eq=False)
 class UnreliableStore:
-    """A store whose database can be away: then every call raises `Busy`."""
+    """A store whose database can be away: then every call raises `Busy`.  With ``latency``, it takes its time."""
 
     store: MemoryStore
     away: bool = False
+    #: Seconds before and after each transaction.
+    latency: float | None = None
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._pause()
             if self.away:
                 raise Busy("the database is away")
-            return await method(*args, **kwargs)
+            result = await method(*args, **kwargs)
+            await self._pause()
+            return result
 
         return call
+
+    async def _pause(self) -> None:
+        if self.latency is not None:
+            await deferLater(self.store.clock, self.latency)  # type: ignore[arg-type]
 
 
 @define(eq=False)
