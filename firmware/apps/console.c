@@ -4,7 +4,10 @@
 #include "core.h"
 #include "le.h"
 
-enum { PARAMETERS_SIZE = 4, BAUD_MIN = 300, BAUD_MAX = 3000000, CHUNK = 512 };
+enum { PARAMETERS_SIZE = 4, BAUD_MIN = 300, BAUD_MAX = 3000000, POSITION_SIZE = 4, CHUNK = 512 };
+
+/* Places in app_run.words: bytes since the port was opened, to and from the FPGA. */
+enum { TAKEN, SENT };
 
 enum { MSG_WRITE = 0x40, MSG_OUTPUT = 0xc1 };
 
@@ -25,8 +28,8 @@ static uint64_t expected_us(const uint8_t *parameters, size_t n)
 
 static void start(struct app_run *run, const uint8_t *parameters, size_t n, struct port *port)
 {
-    (void)run;
     (void)n;
+    run->words[TAKEN] = run->words[SENT] = 0;
     port_uart_start(port, le_get32(parameters));
 }
 
@@ -37,20 +40,30 @@ static bool poll(struct app_run *run, struct port *port)
     return true;
 }
 
+/* The host counts the bytes that it sends, and says where those of a message begin: sent twice, they are taken once. */
 static bool message(struct core *core, uint8_t type, uint32_t id, const uint8_t *payload, size_t n)
 {
-    if (type != MSG_WRITE)
+    if (type != MSG_WRITE || n < POSITION_SIZE)
         return false;
-    uint8_t reply[4];
-    le_put32(reply, (uint32_t)port_uart_write(core->port, payload, n));
+    uint32_t *taken = &core->run.words[TAKEN];
+    uint32_t known = *taken - le_get32(payload); /* bytes of this message that were taken before */
+    n -= POSITION_SIZE;
+    if (known < n)
+        *taken += (uint32_t)port_uart_write(core->port, payload + POSITION_SIZE + known, n - known);
+    uint8_t reply[POSITION_SIZE];
+    le_put32(reply, *taken);
     return core_send(core, MSG_WRITE | MSG_REPLY, id, reply, sizeof reply);
 }
 
 static bool idle(struct core *core, struct port *port)
 {
-    uint8_t bytes[CHUNK];
-    size_t n = port_uart_read(port, bytes, sizeof bytes);
-    return n > 0 && core_send(core, MSG_OUTPUT, 0, bytes, n);
+    uint8_t payload[POSITION_SIZE + CHUNK];
+    size_t n = port_uart_read(port, payload + POSITION_SIZE, CHUNK);
+    if (n == 0)
+        return false;
+    le_put32(payload, core->run.words[SENT]);
+    core->run.words[SENT] += (uint32_t)n;
+    return core_send(core, MSG_OUTPUT, 0, payload, POSITION_SIZE + n);
 }
 
 const struct app app_console = {

@@ -31,9 +31,9 @@ void port_sample_start(struct port *port, uint32_t delay_us, uint32_t rate_hz, u
 /* Whether all are there; then also the time from the first to one interval after the last, as measured. */
 bool port_sample_done(struct port *port, uint32_t *window_us);
 
-/* Connect to the FPGA's serial port: 8 data bits, no parity, 1 stop bit. Open until port_stop, or the next start. */
+/* Connect to the FPGA's serial port: 8 data bits, no parity, 1 stop bit. Open until port_stop or the next load. */
 void port_uart_start(struct port *port, uint32_t baud);
-/* Send to the FPGA; returns how many bytes were taken, possibly none. Without a start, all are taken and lost. */
+/* Send to the FPGA; returns how many bytes were taken, possibly none. None while it is not open. */
 size_t port_uart_write(struct port *port, const uint8_t *bytes, size_t n);
 /* Take what the FPGA has sent; returns how many bytes that were, possibly none. */
 size_t port_uart_read(struct port *port, uint8_t *bytes, size_t room);

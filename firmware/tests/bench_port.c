@@ -49,8 +49,54 @@ bool port_count_read(struct port *bench, uint32_t *pulses, uint32_t *window_us)
     return true;
 }
 
+void port_sample_start(struct port *bench, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n)
+{
+    bench->delay_us = delay_us;
+    bench->rate_hz = rate_hz;
+    bench->samples = samples;
+    bench->n_samples = n;
+}
+
+bool port_sample_done(struct port *bench, uint32_t *window_us)
+{
+    if (bench->samples == NULL || !bench->sampled)
+        return false;
+    for (uint32_t i = 0; i < bench->n_samples; i++)
+        bench->samples[i] = (uint16_t)(i * i);
+    *window_us = 1000000u / bench->rate_hz * bench->n_samples;
+    bench->samples = NULL;
+    return true;
+}
+
+void port_uart_start(struct port *bench, uint32_t baud)
+{
+    bench->baud = baud;
+}
+
+size_t port_uart_write(struct port *bench, const uint8_t *bytes, size_t n)
+{
+    size_t taken = n < bench->uart_room ? n : bench->uart_room;
+    CHECK(taken <= sizeof bench->taken - bench->n_taken);
+    memcpy(bench->taken + bench->n_taken, bytes, taken);
+    bench->n_taken += taken;
+    if (bench->uart_room != SIZE_MAX)
+        bench->uart_room -= taken;
+    return taken;
+}
+
+size_t port_uart_read(struct port *bench, uint8_t *bytes, size_t room)
+{
+    size_t n = bench->n_given - bench->n_read;
+    n = n < room ? n : room;
+    memcpy(bytes, bench->given + bench->n_read, n);
+    bench->n_read += n;
+    return n;
+}
+
 void port_stop(struct port *bench)
 {
+    bench->samples = NULL;
+    bench->baud = 0;
     bench->counting = false;
     bench->stops++;
 }
@@ -79,6 +125,8 @@ struct port *bench_new(const struct app *app)
     CHECK(bench != NULL);
     bench->load = LOAD_DONE;
     bench->counts = true;
+    bench->sampled = true;
+    bench->uart_room = SIZE_MAX;
     bench->pulses = 2000;
     bench->tx_room = SIZE_MAX;
     core_init(&bench->core, bench, app, "1.2.3", bench->slots, 2);

@@ -4,7 +4,7 @@
 
 #include "core.h"
 
-enum { BENCH_SENT = 1 << 18, BENCH_FRAMES = 64 };
+enum { BENCH_SENT = 1 << 18, BENCH_FRAMES = 64, BENCH_UART = 1 << 14 };
 
 struct port {
     uint64_t now_us;
@@ -14,6 +14,14 @@ struct port {
     uint32_t window_us;
     bool counting;
     uint32_t windows;
+    uint16_t *samples;
+    uint16_t n_samples;
+    uint32_t delay_us, rate_hz;
+    bool sampled; /* sampling ends at once; sample i is then i * i */
+    uint32_t baud; /* of the serial port, or 0 */
+    size_t uart_room; /* bytes that the FPGA takes before it takes no more */
+    size_t n_taken, n_given, n_read;
+    uint8_t taken[BENCH_UART], given[BENCH_UART]; /* by and by the FPGA */
     uint32_t loads;
     uint32_t stops;
     const uint8_t *loaded;

@@ -138,6 +138,24 @@ static void a_known_circuit_has_its_simulated_frequency(void)
     CHECK(model_frequency(model, bitstream, LENGTH) == landscape_frequency(bitstream, LENGTH));
 }
 
+static void samples_swing_faster_where_the_frequency_is_higher(void)
+{
+    static uint16_t samples[500];
+    struct model_options options = {0};
+    struct model *model = model_open(&options);
+    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1};
+    long previous = -1;
+    for (double hz = 0; hz <= 100000; hz += 10000) {
+        model_samples(model, hz, &window, 10000, samples, 500);
+        long sum = 0;
+        for (int i = 1; i < 500; i++)
+            sum += labs((long)samples[i] - samples[i - 1]);
+        CHECK(sum > previous);
+        previous = sum;
+    }
+    free(model);
+}
+
 int main(void)
 {
     RUN(a_frequency_is_within_its_range_and_repeatable);
@@ -147,5 +165,6 @@ int main(void)
     RUN(an_offset_is_a_boards_own_and_lasting);
     RUN(noise_has_the_deviation_that_was_asked_for);
     RUN(a_known_circuit_has_its_simulated_frequency);
+    RUN(samples_swing_faster_where_the_frequency_is_higher);
     return 0;
 }

@@ -60,11 +60,11 @@ void board_unplug(board *b)
     b->faults.unplug_after = -1;
 }
 
-static const struct app *app_of(const struct image *image)
+const struct app *board_app(const char *name)
 {
-    static const struct app *const apps[] = {&app_default, &app_pulse_count};
-    for (size_t i = 0; image->valid && i < sizeof apps / sizeof *apps; i++)
-        if (strcmp(apps[i]->name, image->app) == 0)
+    static const struct app *const apps[] = {&app_default, &app_pulse_count, &app_variance, &app_console};
+    for (size_t i = 0; i < sizeof apps / sizeof *apps; i++)
+        if (strcmp(apps[i]->name, name) == 0)
             return apps[i];
     return NULL;
 }
@@ -73,7 +73,7 @@ static const struct app *app_of(const struct image *image)
 static void boot(board *b, uint64_t now)
 {
     b->image = image_parse(b->flash);
-    const struct app *app = b->to_loader ? NULL : app_of(&b->image);
+    const struct app *app = b->image.valid && !b->to_loader ? board_app(b->image.app) : NULL;
     b->place = BOARD_HUNG;
     if (app == NULL) {
         rom_start(&b->rom);
@@ -129,7 +129,7 @@ static uint64_t application_wake(const board *b, uint64_t now)
         wake = sooner(wake, deadline + b->booted_us, now);
     if (b->core.phase == CORE_LOADING)
         wake = sooner(wake, b->fpga.load_end_us, now);
-    if (b->fpga.counting && !b->faults.stuck)
+    if ((b->fpga.counting || b->fpga.sampling) && !b->faults.stuck)
         wake = sooner(wake, b->fpga.count_end_us, now);
     return b->readable ? sooner(wake, b->next_read_us, now) : wake;
 }

@@ -6,6 +6,7 @@
 #include "fpga_model.h"
 #include "image.h"
 #include "rom.h"
+#include "uart.h"
 
 enum {
     BOARD_RX_SIZE = 8192,
@@ -48,6 +49,12 @@ struct fpga {
     uint32_t window_us;
     uint32_t windows;
     uint64_t load_end_us, count_end_us;
+    /* Sampling: it ends at count_end_us as well. */
+    bool sampling;
+    uint16_t *samples;
+    uint16_t n_samples;
+    uint32_t rate_hz;
+    struct uart uart;
 };
 
 /* What all boards share. */
@@ -102,6 +109,9 @@ void board_service(board *b, uint64_t now);
 
 /* How long what takes real hardware `us` takes this board. */
 uint64_t board_duration(const board *b, uint64_t us);
+
+/* The application of that name, or NULL. */
+const struct app *board_app(const char *name);
 
 /* board_io.c: bytes to and from the host. */
 bool board_transfer(board *b, uint64_t now);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "board.h"
+#include "crc32.h"
 #include "hash.h"
 
 /* A bitstream has its preamble near its start (iCE40 TN1248; a comment may come first). */
@@ -26,7 +27,8 @@ void port_load_start(struct port *b, const uint8_t *bitstream, size_t n)
     b->fpga.hz = -1; /* not yet known */
     b->fpga.takes_it = !b->faults.cdone && has_preamble(bitstream, n);
     b->fpga.load_end_us = clock_us() + board_duration(b, LOAD_US);
-    b->fpga.counting = false;
+    b->fpga.counting = b->fpga.sampling = false;
+    uart_close(&b->fpga.uart);
 }
 
 enum load_state port_load_state(struct port *b)
@@ -61,9 +63,50 @@ bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
     return true;
 }
 
+void port_sample_start(struct port *b, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n)
+{
+    struct fpga *fpga = &b->fpga;
+    fpga->samples = samples;
+    fpga->n_samples = n;
+    fpga->rate_hz = rate_hz;
+    fpga->window_us = (uint32_t)((uint64_t)n * 1000000 / rate_hz);
+    fpga->count_end_us = clock_us() + (uint64_t)(((double)delay_us + fpga->window_us) * b->bench->scale);
+    fpga->sampling = true;
+}
+
+bool port_sample_done(struct port *b, uint32_t *window_us)
+{
+    struct fpga *fpga = &b->fpga;
+    if (!fpga->sampling || b->faults.stuck || clock_us() < fpga->count_end_us)
+        return false;
+    fpga->sampling = false;
+    fpga->windows++;
+    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows};
+    model_samples(b->bench->model, fpga->hz, &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
+    *window_us = fpga->window_us;
+    return true;
+}
+
+void port_uart_start(struct port *b, uint32_t baud)
+{
+    (void)baud; /* bytes take no time */
+    uart_open(&b->fpga.uart, crc32_update(0, b->fpga.bitstream, b->fpga.length));
+}
+
+size_t port_uart_write(struct port *b, const uint8_t *bytes, size_t n)
+{
+    return uart_write(&b->fpga.uart, bytes, n);
+}
+
+size_t port_uart_read(struct port *b, uint8_t *bytes, size_t room)
+{
+    return uart_read(&b->fpga.uart, bytes, room);
+}
+
 void port_stop(struct port *b)
 {
-    b->fpga.counting = false;
+    b->fpga.counting = b->fpga.sampling = false;
+    uart_close(&b->fpga.uart);
     b->fpga.load_end_us = 0;
 }
 

@@ -9,6 +9,7 @@
 
 struct model {
     fpga_pulses_function plugin;
+    fpga_samples_function plugin_samples;
     struct circuits *circuits;
     double offset_ppm;
     double noise_ppm;
@@ -23,6 +24,7 @@ static int open_plugin(struct model *model, const char *path)
         return -1;
     }
     *(void **)&model->plugin = symbol; /* as POSIX has it for dlsym and functions */
+    *(void **)&model->plugin_samples = dlsym(object, "fpga_samples");
     return 0;
 }
 
@@ -66,18 +68,52 @@ static double normal(uint64_t seed)
     return sum;
 }
 
+/* How far a board is off its nominal frequency, ppm. */
+static double offset_of(const struct model *model, uint64_t board)
+{
+    return model->offset_ppm > 0 ? model->offset_ppm * even(hash_mix(board)) : 0;
+}
+
 uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window)
 {
     if (model->plugin != NULL)
         return model->plugin(window);
     uint64_t board = hash_text(0, window->serial);
-    double ppm = 0;
-    if (model->offset_ppm > 0)
-        ppm += model->offset_ppm * even(hash_mix(board));
+    double ppm = offset_of(model, board);
     if (model->noise_ppm > 0)
         ppm += model->noise_ppm * normal(hash_mix(board ^ (uint64_t)window->sequence << 32));
     double pulses = rint(hz * (double)window->window_us / 1e6 * (1 + ppm / 1e6));
     if (pulses < 0)
         return 0;
     return pulses < (double)UINT32_MAX ? (uint32_t)pulses : UINT32_MAX;
+}
+
+/* A triangle between 0 and 4095 with a hundredth of the frequency: slow enough that samples at 10 kHz follow it. Noise is of full scale. */
+static const double SLOWER = 100;
+static const double FULL_SCALE = 4095;
+
+static double triangle(double turns)
+{
+    double part = turns - floor(turns);
+    return part < 0.5 ? 2 * part : 2 - 2 * part;
+}
+
+void model_samples(const struct model *model, double hz, const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples,
+                   uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        samples[i] = 0;
+    if (model->plugin_samples != NULL)
+        model->plugin_samples(window, rate_hz, samples, n);
+    if (model->plugin != NULL)
+        return;
+    uint64_t board = hash_text(0, window->serial);
+    double step = hz * (1 + offset_of(model, board) / 1e6) / SLOWER / rate_hz;
+    uint64_t seed = hash_mix(board ^ (uint64_t)window->sequence << 32);
+    for (uint32_t i = 0; i < n; i++) {
+        double level = FULL_SCALE * triangle(step * i);
+        if (model->noise_ppm > 0)
+            level += FULL_SCALE * model->noise_ppm / 1e6 * normal(hash_mix(seed + i));
+        samples[i] = (uint16_t)fmin(fmax(rint(level), 0), FULL_SCALE);
+    }
 }

@@ -4,7 +4,11 @@
  *
  *     uint32_t fpga_pulses(const struct fpga_window *window);
  *
- * It is called once for each window, from one thread, and must be quick: all boards wait for it. */
+ * and may have this one:
+ *
+ *     void fpga_samples(const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples, uint32_t n);
+ *
+ * They are called once for each window, from one thread, and must be quick: all boards wait for them. */
 #ifndef FPGA_MODEL_H
 #define FPGA_MODEL_H
 
@@ -20,6 +24,7 @@ struct fpga_window {
 };
 
 typedef uint32_t (*fpga_pulses_function)(const struct fpga_window *window);
+typedef void (*fpga_samples_function)(const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples, uint32_t n);
 
 struct model;
 
@@ -38,6 +43,10 @@ double model_frequency(const struct model *model, const uint8_t *bitstream, size
 
 /* Rising edges in a window; `hz` is what model_frequency gave for the same bitstream. */
 uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window);
+
+/* What the analog pin shows, 0 to 4095, rate_hz times a second; `hz` as above. */
+void model_samples(const struct model *model, double hz, const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples,
+                   uint32_t n);
 
 /* The built-in function of the configuration's bits (fpga_landscape.c). */
 double landscape_frequency(const uint8_t *bitstream, size_t length);

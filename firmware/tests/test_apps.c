@@ -1,0 +1,229 @@
+/* The applications beside pulse_count: what they take, and what they answer. */
+#include "bench_port.h"
+#include "check.h"
+#include "le.h"
+
+static uint8_t payload[EVALUATE_MAX];
+static struct bench_frame got[BENCH_FRAMES];
+
+static void evaluate(struct port *bench, uint32_t id, const uint8_t *parameters, uint16_t n)
+{
+    memset(payload, 0, 8);
+    le_put16(payload + 2, n);
+    le_put32(payload + 4, 100);
+    memcpy(payload + 8, parameters, n);
+    memset(payload + 8 + n, 0x55, 100);
+    bench_ask(bench, MSG_EVALUATE, id, payload, 8u + n + 100);
+}
+
+static void expect(struct port *bench, uint8_t type, uint32_t id)
+{
+    CHECK_EQUAL(bench_sent(bench, got), 1);
+    CHECK_EQUAL(got[0].type, type);
+    CHECK_EQUAL(got[0].id, id);
+}
+
+/* ------------------------------------------------------------------------------------------------------- variance */
+
+static void sample(struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags)
+{
+    uint8_t parameters[12];
+    le_put32(parameters, delay_us);
+    le_put32(parameters + 4, rate_hz);
+    le_put16(parameters + 8, samples);
+    le_put16(parameters + 10, flags);
+    evaluate(bench, id, parameters, sizeof parameters);
+}
+
+static void the_differences_of_neighbouring_samples_are_summed_up(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample(bench, 1, 100000, 10000, 5, 0);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(bench->delay_us, 100000);
+    CHECK_EQUAL(bench->rate_hz, 10000);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 8);
+    CHECK_EQUAL(le_get32(got[0].payload + 16), 500); /* the window */
+    const uint8_t *result = got[0].payload + RESULT_FIXED;
+    CHECK_EQUAL(le_get32(result), 16); /* 0 1 4 9 16 */
+    CHECK_EQUAL(le_get16(result + 4), 5);
+    CHECK_EQUAL(le_get16(result + 6), 0);
+    bench_free(bench);
+}
+
+static void samples_that_fall_count_as_much_as_those_that_rise(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample(bench, 1, 0, 10000, 300, 0); /* 255 squared is 65025; the square of 256 is 0 in 16 bits */
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(le_get32(got[0].payload + RESULT_FIXED), 65025 + 65025 + (299 * 299 - 65536));
+    bench_free(bench);
+}
+
+static void the_waveform_comes_when_it_is_asked_for(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample(bench, 1, 0, 100000, 2000, 1);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 8 + 2 * 2000);
+    const uint8_t *result = got[0].payload + RESULT_FIXED;
+    CHECK_EQUAL(le_get16(result + 6), 2000);
+    for (uint32_t i = 0; i < 2000; i++)
+        CHECK_EQUAL(le_get16(result + 8 + 2 * i), (uint16_t)(i * i));
+    bench_free(bench);
+}
+
+static void sampling_that_cannot_be_done_is_refused(void)
+{
+    static const struct {
+        uint32_t delay_us, rate_hz;
+        uint16_t samples, flags;
+    } bad[] = {
+        {10000001, 10000, 500, 0}, {0, 99, 500, 0}, {0, 100001, 500, 0}, {0, 10000, 1, 0}, {0, 10000, 2001, 0}, {0, 10000, 500, 2},
+    };
+    struct port *bench = bench_new(&app_variance);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        sample(bench, 1, bad[i].delay_us, bad[i].rate_hz, bad[i].samples, bad[i].flags);
+        expect(bench, MSG_FAILED, 1);
+        CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
+    }
+    evaluate(bench, 2, (const uint8_t *)"short", 5);
+    expect(bench, MSG_FAILED, 2);
+    CHECK_EQUAL(bench->loads, 0);
+    bench_free(bench);
+}
+
+static void the_watchdog_waits_for_delay_and_samples(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    bench->sampled = false;
+    sample(bench, 1, 2000000, 1000, 500, 0);
+    bench->now_us = 2000000 + 500000 + MEASURE_MARGIN_US - 1;
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 0);
+    bench->now_us++;
+    bench_run(bench);
+    expect(bench, MSG_FAILED, 1);
+    CHECK_EQUAL(le_get16(got[0].payload), FAILED_WATCHDOG);
+    CHECK(bench->samples == NULL);
+    bench_free(bench);
+}
+
+/* -------------------------------------------------------------------------------------------------------- console */
+
+static struct port *open_console(void)
+{
+    static const uint8_t baud[4] = {0x00, 0xc2, 0x01, 0x00}; /* 115200 */
+    struct port *bench = bench_new(&app_console);
+    evaluate(bench, 1, baud, sizeof baud);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED);
+    CHECK_EQUAL(bench->baud, 115200);
+    return bench;
+}
+
+static void type(struct port *bench, uint32_t id, uint32_t position, const char *text)
+{
+    le_put32(payload, position);
+    memcpy(payload + 4, text, strlen(text));
+    bench_ask(bench, 0x40, id, payload, 4 + strlen(text));
+}
+
+static void expect_taken(struct port *bench, uint32_t id, uint32_t taken)
+{
+    expect(bench, 0xc0, id);
+    CHECK_EQUAL(got[0].n, 4);
+    CHECK_EQUAL(le_get32(got[0].payload), taken);
+}
+
+static void bytes_go_to_the_fpga(void)
+{
+    struct port *bench = open_console();
+    type(bench, 2, 0, "hello");
+    expect_taken(bench, 2, 5);
+    CHECK(bench->n_taken == 5 && memcmp(bench->taken, "hello", 5) == 0);
+    bench_free(bench);
+}
+
+static void bytes_that_come_twice_are_taken_once(void)
+{
+    struct port *bench = open_console();
+    type(bench, 2, 0, "hello");
+    type(bench, 3, 0, "hello");
+    type(bench, 4, 3, "lots");
+    type(bench, 5, 9, "from the future");
+    CHECK_EQUAL(bench_sent(bench, got), 4);
+    CHECK_EQUAL(le_get32(got[3].payload), 7);
+    CHECK(bench->n_taken == 7 && memcmp(bench->taken, "hellots", 7) == 0);
+    bench_free(bench);
+}
+
+static void what_the_fpga_does_not_take_is_said(void)
+{
+    struct port *bench = open_console();
+    bench->uart_room = 3;
+    type(bench, 2, 0, "hello");
+    expect_taken(bench, 2, 3);
+    bench->uart_room = SIZE_MAX;
+    type(bench, 3, 3, "lo");
+    expect_taken(bench, 3, 5);
+    bench_free(bench);
+}
+
+static void what_the_fpga_sends_comes_unasked_and_numbered(void)
+{
+    struct port *bench = open_console();
+    memset(bench->given, 'x', sizeof bench->given);
+    bench->n_given = 600;
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    CHECK(got[0].type == 0xc1 && got[0].id == 0 && got[0].n == 4 + 512);
+    CHECK_EQUAL(le_get32(got[0].payload), 0);
+    CHECK_EQUAL(le_get32(got[1].payload), 512);
+    CHECK_EQUAL(got[1].n, 4 + 88);
+    bench_free(bench);
+}
+
+static void a_host_that_does_not_read_holds_the_fpga_back(void)
+{
+    struct port *bench = open_console();
+    bench->n_given = sizeof bench->given;
+    bench->tx_room = 0;
+    bench_run(bench);
+    CHECK(bench->n_read < sizeof bench->given);
+    bench->tx_room = SIZE_MAX;
+    bench_run(bench);
+    CHECK_EQUAL(bench->n_read, sizeof bench->given);
+    CHECK_EQUAL(bench_sent(bench, got), sizeof bench->given / 512);
+    bench_free(bench);
+}
+
+static void messages_that_make_no_sense_are_refused(void)
+{
+    static const uint8_t slow[4] = {1, 0, 0, 0};
+    struct port *bench = open_console();
+    bench_ask(bench, 0x40, 2, "abc", 3);
+    expect(bench, MSG_FAILED, 2);
+    bench_ask(bench, 0x41, 3, "abcdef", 6);
+    expect(bench, MSG_FAILED, 3);
+    evaluate(bench, 4, slow, sizeof slow);
+    expect(bench, MSG_FAILED, 4);
+    CHECK_EQUAL(bench->n_taken, 0);
+    bench_free(bench);
+}
+
+int main(void)
+{
+    RUN(the_differences_of_neighbouring_samples_are_summed_up);
+    RUN(samples_that_fall_count_as_much_as_those_that_rise);
+    RUN(the_waveform_comes_when_it_is_asked_for);
+    RUN(sampling_that_cannot_be_done_is_refused);
+    RUN(the_watchdog_waits_for_delay_and_samples);
+    RUN(bytes_go_to_the_fpga);
+    RUN(bytes_that_come_twice_are_taken_once);
+    RUN(what_the_fpga_does_not_take_is_said);
+    RUN(what_the_fpga_sends_comes_unasked_and_numbered);
+    RUN(a_host_that_does_not_read_holds_the_fpga_back);
+    RUN(messages_that_make_no_sense_are_refused);
+    return 0;
+}
