@@ -1,0 +1,126 @@
+"""Several things at once: `icefarm.control.concurrency`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
+
+from icefarm.control.concurrency import InOrder, outcomes, shielded
+from icefarm.errors import Busy
+
+
+async def value(waiting: Deferred[str]) -> str:
+    return await waiting
+
+
+@ensureDeferred
+async def test_outcomes_are_results_and_errors_in_their_order() -> None:
+    async def fail() -> str:
+        raise Busy("no")
+
+    results = await outcomes([partial(value, succeed("a")), fail, partial(value, succeed("b"))], 2)
+    assert [str(result) for result in results] == ["a", "no", "b"]
+
+
+@ensureDeferred
+async def test_no_more_run_at_once_than_allowed() -> None:
+    waiting: list[Deferred[str]] = [Deferred() for _ in range(3)]
+    begun: list[int] = []
+
+    async def begin(number: int) -> str:
+        begun.append(number)
+        return await waiting[number]
+
+    gathering = Deferred.fromCoroutine(outcomes([partial(begin, number) for number in range(3)], 2))
+    assert begun == [0, 1]
+    for one in waiting:
+        one.callback("done")
+    assert await gathering == ["done"] * 3
+
+
+@ensureDeferred
+async def test_giving_up_on_outcomes_gives_up_all_that_run() -> None:
+    waiting: list[Deferred[str]] = [Deferred() for _ in range(2)]
+    gathering = Deferred.fromCoroutine(outcomes([partial(value, one) for one in waiting], 2))
+    gathering.cancel()
+    with pytest.raises(CancelledError):
+        await gathering
+    assert all(one.called for one in waiting)
+
+
+@ensureDeferred
+async def test_a_fault_is_raised_and_not_taken_for_an_outcome() -> None:
+    async def fault() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await outcomes([fault], 1)
+
+
+@ensureDeferred
+async def test_what_is_shielded_goes_on_when_its_waiter_gives_up() -> None:
+    running: Deferred[str] = Deferred()
+    waiting = shielded(running)
+    waiting.cancel()
+    with pytest.raises(CancelledError):
+        await waiting
+    assert not running.called
+    running.callback("done")
+    assert await running == "done"
+
+
+@ensureDeferred
+async def test_operations_of_one_key_run_in_their_order_and_others_beside_them() -> None:
+    order, first, said = InOrder(), Deferred[str](), list[str]()
+
+    async def say(word: str, after: Deferred[str] | None = None) -> None:
+        if after is not None:
+            await after
+        said.append(word)
+
+    running = [
+        Deferred.fromCoroutine(order.run(key, partial(say, word, after)))
+        for key, word, after in [("a", "a1", first), ("a", "a2", None), ("b", "b1", None)]
+    ]
+    assert said == ["b1"]
+    first.callback("go")
+    for one in running:
+        await one
+    assert said == ["b1", "a1", "a2"]
+
+
+@ensureDeferred
+async def test_an_operation_whose_waiter_gave_up_keeps_its_place() -> None:
+    order, first, said = InOrder(), Deferred[str](), list[str]()
+
+    async def say(word: str, after: Deferred[str] | None = None) -> None:
+        if after is not None:
+            await after
+        said.append(word)
+
+    running = [
+        Deferred.fromCoroutine(order.run("a", partial(say, word, after)))
+        for word, after in [("1", first), ("2", None), ("3", None)]
+    ]
+    running[1].cancel()
+    with pytest.raises(CancelledError):
+        await running[1]
+    assert said == []
+    first.callback("go")
+    await running[2]
+    assert said == ["1", "2", "3"]
+
+
+@ensureDeferred
+async def test_a_failed_operation_does_not_hold_up_the_next() -> None:
+    order = InOrder()
+
+    async def fail() -> None:
+        raise Busy("no")
+
+    with pytest.raises(Busy):
+        await order.run("a", fail)
+    assert await order.run("a", partial(value, succeed("done"))) == "done"

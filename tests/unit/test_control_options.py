@@ -1,0 +1,72 @@
+"""The options of ``icefarm-control``."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.python import usage
+
+from icefarm.control.tap import Options
+
+NEEDED = ("--router", "unix:/run/x", "--router-ticket-file", "ticket", "--database", "dbname=farm")
+
+
+def options(*flags: str, environment: dict[str, str] | None = None, files: dict[str, str] | None = None) -> Options:
+    texts = {"ticket": "secret\n", **(files or {})}
+
+    def read(path: str) -> str:
+        if path not in texts:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return texts[path]
+
+    parsed = Options(environment or {}, read)
+    parsed.parseOptions(flags)
+    return parsed
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    parsed = options(*NEEDED)
+    assert parsed["http"] == ("127.0.0.1", 8081)
+    assert (parsed["grace"], parsed["reservation"], parsed["sign-in"]) == (30.0, 3600.0, "open")
+    assert parsed["router-ticket"] == "secret"
+
+
+def test_the_environment_serves_as_well() -> None:
+    parsed = options(
+        environment={
+            "ICEFARM_ROUTER": "http://router:8080",
+            "ICEFARM_ROUTER_TICKET": "secret",
+            "ICEFARM_DATABASE": "postgresql://farm@db/farm",
+            "ICEFARM_GRACE": "5",
+        }
+    )
+    assert (parsed["router"], parsed["grace"]) == ("http://router:8080", 5.0)
+
+
+@pytest.mark.parametrize("missing", [0, 2, 4])
+def test_what_control_cannot_do_without_is_named(missing: int) -> None:
+    flags = [*NEEDED[:missing], *NEEDED[missing + 2 :]]
+    with pytest.raises(usage.UsageError, match=NEEDED[missing]):
+        options(*flags)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--router", "gopher://x"),
+        ("--database", "what is this"),
+        ("--database", "postgresql://[broken"),
+        ("--http", "8081"),
+        ("--http", "127.0.0.1:99999"),
+        ("--sign-in", "maybe"),
+        ("--grace", "0"),
+        ("--grace", "soon"),
+        ("--reservation", "-1"),
+        ("--data-dir", "/no/such/directory"),
+        ("--router-ticket-file", "nowhere"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_flag(flag: str, value: str) -> None:
+    with pytest.raises(usage.UsageError) as caught:
+        options(*NEEDED, flag, value)
+    assert str(caught.value).startswith(flag)
+    assert "\n" not in str(caught.value)

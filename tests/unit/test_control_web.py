@@ -1,0 +1,100 @@
+"""Control's HTTP: what the front answers, and what the page says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_twisted import ensureDeferred
+
+from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.page import page, unavailable_page
+from icefarm.control.web import FarmView, Front
+from icefarm.errors import Busy
+
+URL = "http://farm.example:8080"
+
+
+def device(serial: str = "A", reason: str | None = None, client: str | None = None) -> DeviceRecord:
+    status = DeviceStatus.AVAILABLE if reason is None else DeviceStatus.BROKEN
+    return DeviceRecord(
+        serial, "w1", status, reason, client, None, None, "default", "1.0", None, 7, 1, 0, None, 1_000_000.0
+    )
+
+
+def worker(name: str = "w1") -> WorkerRecord:
+    return WorkerRecord(name, "online", False, "host", "1.0", ["pulsecount"], 1, 1_000_000.0)
+
+
+def front(*, connected: bool = True, away: bool = False) -> Front:
+    async def overview() -> tuple[list[WorkerRecord], list[DeviceRecord]]:
+        if away:
+            raise Busy("the database is <away>")
+        return [worker()], [device()]
+
+    return Front(FarmView(lambda: connected, overview))
+
+
+@ensureDeferred
+async def test_the_page_shows_boards_and_how_to_add_a_worker() -> None:
+    answer = await front().answer("GET", "/", URL)
+    assert answer.code == 200
+    assert "<td>A</td>" in answer.body
+    assert f"twistd -n icefarm-worker --control {URL} --name NAME" in answer.body
+
+
+@ensureDeferred
+async def test_without_the_database_the_page_says_so() -> None:
+    answer = await front(away=True).answer("GET", "/", URL)
+    assert answer.code == 503
+    assert "the database is &lt;away&gt;" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("connected", "away", "code"), [(True, False, 200), (False, False, 503), (True, True, 503), (False, True, 503)]
+)
+@ensureDeferred
+async def test_health_is_good_only_with_router_and_database(connected: bool, away: bool, code: int) -> None:
+    answer = await front(connected=connected, away=away).answer("GET", "/health", URL)
+    state = json.loads(answer.body)
+    assert answer.code == code
+    assert (state["router"], state["database"]) == (connected, not away)
+    assert state["status"] == ("ok" if code == 200 else "degraded")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/health/", "//", "/../etc/passwd", "/api/devices", ""])
+@ensureDeferred
+async def test_an_unknown_path_is_a_json_error(path: str) -> None:
+    answer = await front().answer("GET", path, URL)
+    assert (answer.code, answer.kind) == (404, "application/json")
+    assert json.loads(answer.body)["error"] == "not_found"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+@ensureDeferred
+async def test_pages_can_only_be_read(method: str) -> None:
+    answer = await front().answer(method, "/health", URL)
+    assert (answer.code, answer.kind) == (405, "application/json")
+
+
+def test_a_farm_without_boards_says_what_to_do() -> None:
+    text = page("1.0", URL, [], [])
+    assert "There is no board yet" in text
+    assert "icefarm-worker" in text
+
+
+@given(st.text())
+def test_no_text_becomes_markup(text: str) -> None:
+    shown = page("1.0", URL, [worker(f"<w>{text}")], [device(f"<a>{text}", f"<b>{text}", f"<c>{text}")])
+    shown += unavailable_page(f"<d>{text}")
+    assert not any(tag in shown for tag in ("<w>", "<a>", "<b>", "<c>", "<d>", "<script"))
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+    text = page("1.0", "http://HOST:8080", [worker()], [device()])
+    assert "<script" not in text
+    assert "style=" not in text
+    assert "src=" not in text
+    assert 'href="/style.css"' in text
