@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.circuits import Mix
-from bench.files import CircuitFiles, write_circuits
+from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
 from bench.real import measure_real
 from bench.report import Figures, comparison_lines, instant_lines, real_lines
@@ -28,10 +28,10 @@ def main() -> int:
     # What stops on Ctrl-C stops on SIGTERM too: the farm must not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
-        circuits = write_circuits(Path(directory), options.circuits)
+        circuits = write_circuits(Path(directory), options.circuits, options.files)
         figures = Figures(_conditions(circuits))
         for name, value in figures.conditions.items():
-            print(f"{name}: {value}", flush=True)
+            _say(f"{name}: {value}")
         try:
             _measure(figures, options, circuits)
         except KeyboardInterrupt:
@@ -47,12 +47,17 @@ def main() -> int:
 def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
     if options.part in ("instant", "all"):
         for boards in options.boards or BOARDS:
-            figures.instant.append(measure_instant(boards, circuits, Effort(options.seconds, options.repeats)))
-            print("", *instant_lines(figures.instant[-1]), sep="\n", flush=True)
+            effort = Effort(options.seconds, options.repeats)
+            figures.instant.append(measure_instant(boards, circuits, effort, _say))
+            print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
     if options.part in ("real", "all"):
-        for each in measure_real(options.real_boards, list(WINDOWS), circuits, options.real_seconds):
+        for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
-            print("", *real_lines(each), sep="\n", flush=True)
+            print(*real_lines(each), sep="\n", flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _conditions(circuits: CircuitFiles) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")
+    parser.add_argument("--files", type=int, default=COUNT, help=f"different circuits, ever new from 4097 on ({COUNT})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     return parser
 

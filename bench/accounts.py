@@ -11,7 +11,7 @@ from attrs import Factory, frozen
 
 from icefarm.testing.processes import command_of, descendants
 
-__all__ = ["Account", "Accounts", "MachineTime", "Party", "accounts_of", "machine_time", "parties"]
+__all__ = ["Account", "Accounts", "Party", "accounts_of", "machine_time", "parties"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -62,15 +62,6 @@ class Accounts:
         return {party: account.cpu - earlier.of.get(party, Account()).cpu for party, account in self.of.items()}
 
 
-@frozen
-class MachineTime:
-    """Seconds of CPU of the whole machine, since it started."""
-
-    busy: float
-    #: Taken by other machines on the same hardware.
-    stolen: float
-
-
 def parties(farm: int) -> dict[Party, list[int]]:
     """Return the processes of a farm by what they do; ``client`` is this process."""
     found: dict[Party, list[int]] = {"client": [os.getpid()]}
@@ -99,7 +90,7 @@ def _account(pid: int) -> Account:
     return Account()
 
 
-def machine_time() -> MachineTime:
-    """Return the time of all CPUs together."""
-    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
-    return MachineTime((user + nice + system + irq + softirq) / _TICKS, steal / _TICKS)
+def machine_time() -> float:
+    """Return the seconds of CPU that the machine has been busy for, on all cores, since it started."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    return (user + nice + system + irq + softirq) / _TICKS

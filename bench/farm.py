@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,14 @@ __all__ = ["running_farm"]
 
 
 @contextmanager
-def running_farm(boards: int, speed: str) -> Iterator[FarmProcess]:
-    """Run a farm for the duration of a ``with`` block; it stops at the block's end, however that comes."""
+def running_farm(boards: int, speed: str, say: Callable[[str], None]) -> Iterator[FarmProcess]:
+    """Run a farm for the duration of a ``with`` block; it stops at the block's end, however that comes.
+
+    ``say`` gets a line once it is ready.
+    """
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
         arguments = ("--boards", str(boards), "--speed", speed, "--listen", "127.0.0.1:0", "--name", "bench")
         with FarmProcess(Path(directory, "farm"), arguments) as farm:
             farm.wait_until_ready()
+            say(f"\na farm of {boards} boards, speed {speed}, at {farm.url}")
             yield farm

@@ -11,7 +11,7 @@ from attrs import frozen
 from bench.circuits import Mix, circuit, forms
 from icefarm.bitstream import compress
 
-__all__ = ["CircuitFiles", "write_circuits"]
+__all__ = ["COUNT", "CircuitFiles", "write_circuits"]
 
 #: More than client and worker remember (`icefarm.client.payload.CACHED_FILES`, `icefarm.kinds.circuit.REMEMBERED`), so
 #: that taking them in turn means reading, checking and compressing each of them every time, as with circuits that

@@ -91,9 +91,9 @@ class InstantFigures:
         return self.latency[min(len(self.latency) - 1, int(part * len(self.latency)))]
 
 
-def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort) -> InstantFigures:
+def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Callable[[str], None]) -> InstantFigures:
     """Start a farm of so many boards, measure it, stop it.  Raises the error of an evaluation that fails."""
-    with running_farm(boards, "instant") as process, Farm(process.url, name="bench") as farm:
+    with running_farm(boards, "instant", say) as process, Farm(process.url, name="bench") as farm:
         members = parties(process.pid)
         ready = [_time_to_reserve(farm, boards) for _ in range(RESERVATIONS)]
         paths = cycle(map(str, circuits.paths))
@@ -144,7 +144,7 @@ def _stretch(boards: Boards, paths: Iterator[str], seconds: float, look: Callabl
     count = _take(results, seconds)
     took, now, after = time.perf_counter() - began, traffic_to(url), look()
     used = after.cpu_since(before)
-    others = machine_time().busy - machine.busy - sum(used.values())
+    others = machine_time() - machine - sum(used.values())
     results.close()  # type: ignore[attr-defined]
     return Stretch(
         took,

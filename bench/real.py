@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from statistics import mean
 
@@ -37,9 +37,11 @@ class RealFigures:
     utilisation: float
 
 
-def measure_real(boards: int, windows: list[float], circuits: CircuitFiles, seconds: float) -> Iterator[RealFigures]:
+def measure_real(
+    boards: int, windows: Sequence[float], circuits: CircuitFiles, seconds: float, say: Callable[[str], None]
+) -> Iterator[RealFigures]:
     """Start a farm of so many boards, measure each window for some seconds, stop it."""
-    with running_farm(boards, "real") as process, Farm(process.url, name="bench") as farm:
+    with running_farm(boards, "real", say) as process, Farm(process.url, name="bench") as farm:
         paths = cycle(map(str, circuits.paths))
         for window in windows:
             with farm.reserve(boards, wait=True, timeout=60.0, window=window) as reserved:

@@ -1,0 +1,130 @@
+"""The benchmark's own reckoning: which circuits it takes, what it makes of processes' accounts, goals."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from bench.accounts import Account, Accounts, accounts_of, parties
+from bench.circuits import SHARES, Form, Mix, circuit, forms
+from bench.files import write_circuits
+from bench.goals import GOALS, compare
+from bench.instant import InstantFigures, Stretch
+from bench.real import RealFigures
+from bench.report import Figures, comparison_lines, instant_lines
+from icefarm.bitstream import check, compress
+from icefarm.testing.processes import command_of
+
+
+def stretch(rate: float, worker: float = 0.5) -> Stretch:
+    return Stretch(2.0, int(rate * 2), {"worker": worker, "client": 0.25, "boards": 9.0}, 15_000, 500, 15_000, 0.0)
+
+
+def figures(boards: int, *rates: float) -> InstantFigures:
+    accounts = {"worker": Account(cpu=1.0, threads=2, processes=1)}
+    latency = [float(each) for each in range(1, 101)]
+    return InstantFigures(boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_circuit_of_each_form_is_a_valid_bitstream(form: Form) -> None:
+    check(circuit(1, form).data)
+
+
+def test_circuits_of_a_form_differ_from_each_other() -> None:
+    assert len({circuit(seed, Form.EVOLVED).sha256 for seed in range(20)}) == 20
+
+
+def test_a_circuit_is_the_same_every_time() -> None:
+    assert circuit(7, Form.SPARSE) == circuit(7, Form.SPARSE)
+
+
+def test_sparse_evolved_and_dense_circuits_differ_in_what_is_sent() -> None:
+    sparse, evolved, dense = (len(compress(circuit(1, form).data)) for form in (Form.SPARSE, Form.EVOLVED, Form.DENSE))
+    assert sparse < 4_000 < evolved < 20_000
+    assert dense > 104_090
+
+
+def test_a_mix_has_its_shares_of_each_form() -> None:
+    counted = Counter(islice(forms(Mix.MIXED), 20 * 3))
+    assert counted == {form: 3 * share for form, share in SHARES.items()}
+
+
+def test_the_dense_circuits_of_a_mix_are_spread() -> None:
+    places = [place for place, form in enumerate(islice(forms(Mix.MIXED), 20)) if form is Form.DENSE]
+    assert places[1] - places[0] > 5
+
+
+def test_the_files_hold_the_circuits(tmp_path: Path) -> None:
+    written = write_circuits(tmp_path / "circuits", Mix.SPARSE, 3)
+    assert [path.read_bytes() for path in written.paths] == [circuit(seed, Form.SPARSE).data for seed in range(3)]
+
+
+def test_this_process_is_the_client_and_has_used_some_time() -> None:
+    account = accounts_of({"client": [os.getpid()]}).of["client"]
+    assert account.cpu > 0
+    assert account.rss > 1_000_000
+    assert account.threads >= 1
+
+
+def test_the_processes_of_a_farm_are_told_apart_by_their_commands() -> None:
+    members = parties(os.getpid())
+    assert os.getpid() in members["client"]
+    assert all(command_of(pid) for pids in members.values() for pid in pids)
+
+
+def test_a_party_that_came_later_has_used_what_it_has() -> None:
+    earlier = Accounts({"worker": Account(cpu=1.0)})
+    later = Accounts({"worker": Account(cpu=3.0), "router": Account(cpu=0.5)})
+    assert later.cpu_since(earlier) == {"worker": 2.0, "router": 0.5}
+
+
+def test_a_process_that_has_ended_counts_nothing() -> None:
+    assert accounts_of({"worker": [2**22 + 1]}).of["worker"] == Account()
+
+
+def test_the_stretch_with_the_median_rate_counts() -> None:
+    assert figures(64, 900, 1200, 1000).stretch.rate == 1000
+
+
+def test_the_simulation_of_boards_is_not_among_what_an_evaluation_costs() -> None:
+    assert stretch(1000).cpu_without_boards == 0.75
+
+
+def test_half_of_the_evaluations_were_not_slower_than_the_median() -> None:
+    assert figures(1, 100).latency_at(0.5) == 51
+
+
+def test_a_rate_meets_its_goal_from_above_and_a_cost_from_below() -> None:
+    found = compare({"evaluations a second, 64 boards": 1001, "one evaluation, submit to result, p50": 5.1})
+    assert [each.met for each in found] == [True, False]
+
+
+def test_the_factor_says_how_many_times_better_it_is() -> None:
+    found = compare({"evaluations a second, 64 boards": 1090, "one evaluation, submit to result, p50": 4})
+    assert [each.ratio for each in found] == [5, 8]
+
+
+def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
+    (found,) = compare({"reserve to ready, 200 boards": 1.0})
+    assert found.ratio is None
+
+
+def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
+    whole = Figures({}, [figures(boards, 1000) for boards in (1, 4, 64, 200)])
+    whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
+    assert [each.goal for each in whole.compared()] == list(GOALS.values())
+
+
+def test_a_goal_that_is_missed_is_pointed_out() -> None:
+    (_, line) = comparison_lines(compare({"evaluations a second, 64 boards": 999}))
+    assert "NOT" in line
+
+
+def test_the_text_names_every_party_and_its_cost() -> None:
+    text = "\n".join(instant_lines(figures(64, 1000)))
+    assert all(word in text for word in ("worker", "PostgreSQL", "0.50", "0.75", "p99 100.0 ms"))
