@@ -34,7 +34,10 @@ _SETTINGS: dict[int, str] = {
     Command.HEIGHT: "height",
     Command.OFFSET: "offset",
 }
-_BLOCKS = {Action.WRITE_CRAM: ("CRAM", CRAM_BLOCKS), Action.WRITE_BRAM: ("BRAM", BRAM_BLOCKS)}
+_BLOCKS: dict[int, tuple[str, frozenset[Block]]] = {
+    Action.WRITE_CRAM: ("CRAM", frozenset(CRAM_BLOCKS)),
+    Action.WRITE_BRAM: ("BRAM", frozenset(BRAM_BLOCKS)),
+}
 _EXPECTED = {(kind, block) for kind, blocks in _BLOCKS.values() for block in blocks}
 _REBUILD = "copy the file again, or build it again"
 
@@ -131,7 +134,7 @@ class _Walk:
         elif self._crc_start is None:
             raise self._unknown(opcode, payload, start)
         elif opcode == Command.DO and payload in _BLOCKS:
-            self._write(Action(payload))
+            self._write(payload)
         elif opcode == Command.CHECK_CRC:
             self._check_crc(self._crc_start)
         elif opcode != Command.BOOT:
@@ -143,9 +146,10 @@ class _Walk:
             raise self._unknown(opcode, payload, start)
         return True
 
-    def _write(self, action: Action) -> None:
+    def _write(self, action: int) -> None:
         kind, blocks = _BLOCKS[action]
-        block = Block(*(self._settings.get(name, 0) for name in ("bank", "offset", "width", "height")))
+        known = self._settings.get
+        block = Block(known("bank", 0), known("offset", 0), known("width", 0), known("height", 0))
         if block not in blocks:
             raise _Wrong(_wrong_block(kind, block))
         if (kind, block) in self._written:
