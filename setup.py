@@ -53,10 +53,12 @@ class BuildBoards(Command):
         target = self._target()
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(EXAMPLE_FREQUENCIES, target.parent / EXAMPLE_FREQUENCIES.name)
+        # Boards that run keep the old program: it is replaced, never written over.
+        built = target.with_suffix(".new")
         command = [
             *compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
             *(f"-I{ROOT / 'firmware' / part}" for part in FIRMWARE_SOURCES),
-            "-o", str(target), *sources, "-lm",
+            "-o", str(built), *sources, "-lm", "-ldl",
         ]  # fmt: skip
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,7 +66,10 @@ class BuildBoards(Command):
             self._without(f"no C compiler: {compiler[0]} is not on this machine")
             return
         if done.returncode != 0:
+            built.unlink(missing_ok=True)
             self._without(done.stderr.strip() or f"{compiler[0]} ended with {done.returncode}")
+            return
+        built.replace(target)
 
     def _without(self, why: str) -> None:
         """Everything but virtual boards works without a compiler, so say so and go on."""
