@@ -383,6 +383,9 @@ class _WampBus(Bus):
         match error.error:
             case "wamp.error.no_such_procedure":
                 return NoSuchProcedure(f"nobody offers {what} just now")
+            case "wamp.error.no_such_session":
+                # Of the router's own wamp.session.*: it ended between two questions.
+                return NoSuchProcedure(f"{what}: the router has no such session")
             case "wamp.error.not_authorized":
                 return NotAuthorized(f"the router does not allow it: {what}")
             case "wamp.error.invalid_uri" | "wamp.error.invalid_argument" | "wamp.error.procedure_already_exists":
