@@ -51,7 +51,7 @@ async def _output(reactor: Any, *arguments: str) -> bytes:
 
 
 async def image(reactor: Any, app: str, version: str | None = None) -> bytes:
-    """Return the UF2 file that makes a virtual board run an application: ``default`` or ``pulse_count``.
+    """Return the UF2 file that makes a virtual board run an application, such as ``pulse_count``.
 
     ``version`` is what the board then says in HELLO; by default the firmware's own.  Raises MissingBoards, or
     BoardsFailed for an application that there is not.

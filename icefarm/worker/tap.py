@@ -18,6 +18,7 @@ from icefarm.contract import Role, valid_name
 from icefarm.credentials import Credentials
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
+from icefarm.kinds.variance import Variance
 from icefarm.options import LayeredOptions, Setting, existing_file, number, whole_number
 from icefarm.virtual.bus import VirtualBusOptions
 from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
@@ -147,7 +148,7 @@ def makeService(options: Options) -> Worker:
         identity,
         reactor,
         SerialHardware(reactor),
-        load_kinds([PulseCount], log),
+        load_kinds([PulseCount, Variance], log),
         _sources(options, reactor),
         lambda joined, refused: Link(reactor, options["control"], credentials, joined, refused),
         failed,

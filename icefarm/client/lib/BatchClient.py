@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from logging import Logger, LoggerAdapter
 from typing import Any
 from uuid import uuid4
@@ -43,11 +43,11 @@ class Result:
 
     __slots__ = ("_named", "error", "evaluation", "measurement", "serial", "value")
 
-    def __init__(self, result: FarmResult, evaluation: Evaluation, named: Any) -> None:
+    def __init__(self, result: FarmResult, evaluation: Evaluation, named: Any, shaped: Callable[[Any], Any]) -> None:
         self.serial = result.serial
         self.evaluation = evaluation
         #: The measured value, or the class `EvaluationFailed`.
-        self.value: Any = result.value if result.ok else EvaluationFailed
+        self.value: Any = shaped(result.value) if result.ok else EvaluationFailed
         #: Where the value came from, and None where it failed; and why it failed.
         self.measurement = result.measurement if result.ok else None
         self.error = result.error
@@ -99,4 +99,8 @@ class BatchClient(BaseClient):
         for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False):
             if result.error is not None:
                 self.logger.error("%s on %s failed: %s", result.source.filepath, result.serial, result.error)
-            yield Result(result, result.source, naming(result.source))
+            yield Result(result, result.source, naming(result.source), self._value)
+
+    def _value(self, value: Any) -> Any:
+        """Return a value in the form that scripts know."""
+        return value

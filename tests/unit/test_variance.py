@@ -1,0 +1,85 @@
+"""The device kind variance: what it asks of the firmware, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+
+from icefarm.bitstream import from_file
+from icefarm.errors import DeviceFailed, InvalidArgument
+from icefarm.kinds import Answer, Circuit, Kinds
+from icefarm.kinds.circuit import Admission
+from icefarm.kinds.variance import Variance
+
+BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
+KIND = Kinds.of(Variance).get("variance")
+
+
+class Board:
+    """A device handle whose board gives one answer."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.asked: list[tuple[bytes, float, bool]] = []
+        self.admit = Admission().admit
+
+    async def once(self, _: str, __: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Any:
+        return await evaluate()
+
+    async def measure(self, _: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
+        self.asked.append((parameters, window, overlap))
+        return Answer(self.content, 1, 34_600, 50_000, 0, 25.0, 1.0, 2.0)
+
+    def measurement(self, _: Answer, __: Circuit, value: object, **more: object) -> dict[str, Any]:
+        return {"value": value, **more}
+
+
+async def evaluate(board: Board, reserved: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    device = KIND.make(board, KIND.check_options(reserved))
+    method = KIND.method("evaluate")
+    bound = method.bind((), {"evaluation_id": "e", "bitstream": BITSTREAM, **arguments})
+    measured: dict[str, Any] = await method.function(device, **bound)
+    return measured
+
+
+@ensureDeferred
+async def test_the_value_is_the_sum_of_differences_divided_by_the_number_of_samples() -> None:
+    board = Board(struct.pack("<IHH", 1250, 500, 0))
+    measured = await evaluate(board, {})
+    assert measured["value"] == 2.5
+    assert board.asked == [(struct.pack("<IIHH", 100_000, 10_000, 500, 0), pytest.approx(0.15), True)]
+
+
+@ensureDeferred
+async def test_the_waveform_comes_with_the_value_when_the_reservation_asks_for_it() -> None:
+    board = Board(struct.pack("<IHH4H", 16, 4, 4, 0, 4, 8, 0))
+    measured = await evaluate(board, {"samples": 4, "waveform": True})
+    assert measured["value"] == [4.0, [0, 4, 8, 0]]
+    assert board.asked[0][0].endswith(b"\x01\x00")
+
+
+@ensureDeferred
+async def test_an_evaluation_may_differ_from_its_reservation() -> None:
+    board = Board(struct.pack("<IHH", 16, 4, 0))
+    measured = await evaluate(board, {"samples": 4, "waveform": True}, options={"waveform": False})
+    assert (measured["value"], measured["waveform"]) == (4.0, False)
+
+
+@ensureDeferred
+async def test_an_answer_that_is_not_what_was_asked_fails_the_board() -> None:
+    for content in (b"", struct.pack("<IHH", 16, 5, 0), struct.pack("<IHH", 16, 4, 4)):
+        with pytest.raises(DeviceFailed):
+            await evaluate(Board(content), {"samples": 4})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"samples": 1}, {"samples": 2001}, {"rate_hz": 99}, {"rate_hz": 1e4}, {"delay": -0.1}, {"waveform": 1}, {"n": 1}],
+)
+def test_options_that_the_firmware_does_not_take_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        KIND.check_options(options)
