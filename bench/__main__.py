@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")
-    parser.add_argument("--files", type=int, default=COUNT, help=f"different circuits, ever new from 4097 on ({COUNT})")
+    parser.add_argument(
+        "--files", type=int, default=COUNT, help=f"different circuits; few of them are remembered ({COUNT})"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     return parser
 

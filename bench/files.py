@@ -13,10 +13,10 @@ from icefarm.bitstream import compress
 
 __all__ = ["COUNT", "CircuitFiles", "write_circuits"]
 
-#: More than client and worker remember (`icefarm.client.payload.CACHED_FILES`, `icefarm.kinds.circuit.REMEMBERED`), so
-#: that taking them in turn means reading, checking and compressing each of them every time, as with circuits that
-#: were never seen before.
-COUNT = 4500
+#: So many that what is packed of any mix, nine in ten at least, is more than client and worker remember
+#: (`icefarm.client.payload.CACHED_FILES`, `icefarm.kinds.circuit.REMEMBERED`): taking them in turn means reading,
+#: checking and compressing each of them every time, as with circuits that were never seen before.
+COUNT = 5000
 
 
 @frozen

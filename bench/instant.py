@@ -9,7 +9,7 @@ from statistics import median
 
 from attrs import field, frozen
 
-from bench.accounts import Account, Accounts, Party, accounts_of, machine_time, parties
+from bench.accounts import Account, Accounts, Party, accounts_of, machine_time, pace, parties
 from bench.farm import running_farm
 from bench.files import CircuitFiles
 from bench.wire import traffic_to
@@ -52,6 +52,8 @@ class Stretch:
     usb: float
     #: Cores, of those of the machine, that were busy with something else.
     others: float
+    #: How fast the machine was just before; see `bench.accounts.pace`.
+    pace: float
 
     @property
     def rate(self) -> float:
@@ -138,6 +140,7 @@ def _latencies(board: Boards, paths: Iterator[str]) -> list[float]:
 
 
 def _stretch(boards: Boards, paths: Iterator[str], seconds: float, look: Callable[[], Accounts], url: str) -> Stretch:
+    speed = pace()
     results = boards.evaluate(paths)
     _take(results, WARM_UP)
     before, traffic, machine, began = look(), traffic_to(url), machine_time(), time.perf_counter()
@@ -154,6 +157,7 @@ def _stretch(boards: Boards, paths: Iterator[str], seconds: float, look: Callabl
         (now.received - traffic.received) / count,
         (after.of["boards"].read - before.of["boards"].read) / count,
         max(0.0, others / took),
+        speed,
     )
 
 

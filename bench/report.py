@@ -83,9 +83,11 @@ def instant_lines(figures: InstantFigures) -> Iterator[str]:
     stretch = figures.stretch
     rates = ", ".join(f"{each.rate:.0f}" for each in figures.stretches)
     others = ", ".join(f"{each.others:.1f}" for each in figures.stretches)
+    paces = ", ".join(f"{each.pace:.1f}" for each in figures.stretches)
     ready = figures.ready
     yield f"{figures.boards} instant board{'s' if figures.boards > 1 else ''}"
     yield f"  evaluations/s            {stretch.rate:.0f} (of {rates}; cores busy with other things: {others})"
+    yield f"  pace of the machine      {paces} ms for the same piece of Python"
     yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
     yield f"  reserve to ready         {figures.median_ready:.3f} s ({min(ready):.3f} to {max(ready):.3f})"
     yield f"  bytes per evaluation     {stretch.sent:.0f} sent, {stretch.received:.0f} received by the client"

@@ -11,17 +11,21 @@ import pytest
 
 from bench.accounts import Account, Accounts, accounts_of, parties
 from bench.circuits import SHARES, Form, Mix, circuit, forms
-from bench.files import write_circuits
+from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
 from bench.report import Figures, comparison_lines, instant_lines
 from icefarm.bitstream import check, compress
+from icefarm.client.payload import CACHED_FILES
+from icefarm.kinds.circuit import REMEMBERED
 from icefarm.testing.processes import command_of
 
 
 def stretch(rate: float, worker: float = 0.5) -> Stretch:
-    return Stretch(2.0, int(rate * 2), {"worker": worker, "client": 0.25, "boards": 9.0}, 15_000, 500, 15_000, 0.0)
+    return Stretch(
+        2.0, int(rate * 2), {"worker": worker, "client": 0.25, "boards": 9.0}, 15_000, 500, 15_000, 0.0, 12.0
+    )
 
 
 def figures(boards: int, *rates: float) -> InstantFigures:
@@ -57,6 +61,11 @@ def test_a_mix_has_its_shares_of_each_form() -> None:
 def test_the_dense_circuits_of_a_mix_are_spread() -> None:
     places = [place for place, form in enumerate(islice(forms(Mix.MIXED), 20)) if form is Form.DENSE]
     assert places[1] - places[0] > 5
+
+
+def test_there_are_more_packed_circuits_of_any_mix_than_client_and_worker_remember() -> None:
+    packed = min(sum(form is not Form.DENSE for form in islice(forms(mix), COUNT)) for mix in Mix if mix != Form.DENSE)
+    assert packed > max(REMEMBERED, CACHED_FILES)
 
 
 def test_the_files_hold_the_circuits(tmp_path: Path) -> None:
