@@ -1,0 +1,234 @@
+"""A whole farm within one process, for tests of experiments and of device kinds, without hardware and network.
+
+Control, worker and client are the real ones, and the boards are virtual ones, which run the firmware's own core; only
+the router and the database are twins in memory.  It starts in a fraction of a second.  All of it lives in the client's
+own thread (`icefarm.client.engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm import __version__
+from icefarm.client import aio, blocking
+from icefarm.client.connection import Patience
+from icefarm.client.engine import engine
+from icefarm.client.session import ClientSession
+from icefarm.contract import Role, event_topic
+from icefarm.control.service import Control, Settings
+from icefarm.credentials import Credentials
+from icefarm.errors import IcefarmError, TimedOut
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.registry import load_kinds
+from icefarm.kinds.variance import Variance
+from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.testing.children import ThreadedProcesses
+from icefarm.testing.history import MemoryHistory
+from icefarm.testing.store import MemoryStore
+from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.virtual.images import known_circuits
+from icefarm.worker.hardware import SerialHardware
+from icefarm.worker.service import Worker
+from icefarm.worker.sources import VirtualBoards
+from icefarm.worker.uplink import Identity
+
+__all__ = ["FarmInMemory"]
+
+#: Seconds for the boards to be there, and to become available again.
+START_LIMIT = 20.0
+#: Seconds that boards of a client that is gone stay its own.
+GRACE = 2.0
+#: What the client is told; nothing listens there.
+URL = "http://127.0.0.1:8080"
+
+
+class FarmInMemory:
+    """A farm of virtual boards; ``with FarmInMemory(boards=2) as farm: farm.client().reserve(2)``."""
+
+    def __init__(
+        self,
+        boards: int = 2,
+        *,
+        kinds: Iterable[type] = (),
+        seed: str = "test",
+        speed: str = "instant",
+        offset_ppm: float = 0.0,
+        noise_ppm: float = 0.0,
+        circuits: Path | None = None,
+        model: Path | None = None,
+        grace: float = GRACE,
+    ) -> None:
+        """Make a farm of ``boards`` virtual boards, whose serials follow from ``seed``.
+
+        ``kinds`` are classes of device kinds beside those that are installed.  The rest is as of ``icefarm-worker``
+        (docs/virtual-boards.md): ``speed`` is ``instant``, ``real`` or a factor, ``circuits`` lists known circuits
+        (by default the examples), ``model`` is another model of the FPGA; ``grace`` is in seconds.
+        """
+        self._engine = engine()
+        options = VirtualBusOptions(
+            boards=boards,
+            seed=seed,
+            speed=speed,
+            offset_ppm=offset_ppm,
+            noise_ppm=noise_ppm,
+            circuits=circuits or known_circuits(),
+            model=model,
+        )
+        reactor = ThreadedProcesses(self._engine.reactor)
+        self._source = VirtualBoards(reactor, options)
+        self._router = MemoryRouter(reactor)
+        self._store = MemoryStore(reactor)
+        self._control = Control(reactor, self._store, MemoryHistory(), Settings(grace=grace))
+        self._links: list[MemoryLink] = []
+        identity = Identity("in-memory", "in-memory", "in-memory", __version__)
+        self._worker = Worker(
+            identity,
+            reactor,
+            SerialHardware(reactor),
+            load_kinds([PulseCount, Variance, *kinds], Logger(namespace="icefarm.testing")),
+            [self._source],
+            lambda joined, refused: self._link(Credentials(identity.name, Role.WORKER, "w"), joined, refused),
+            self._failed,
+        )
+        self._waiting: Deferred[None] | None = None
+        self._clients: list[blocking.Farm] = []
+
+    def start(self) -> Self:
+        """Start it; all boards are available then.  Raises `MissingBoards` where they were not compiled."""
+        try:
+            self._engine.run(self._start)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop it, and the clients that it made."""
+        for client in self._clients:
+            client.close()
+        self._engine.run(self._stop)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def serials(self) -> list[str]:
+        """The serials of all boards."""
+
+        async def devices() -> list[str]:
+            return sorted(device.serial for device in await self._store.devices())
+
+        return self._engine.run(devices)
+
+    @property
+    def client_class(self) -> type[blocking.Farm]:
+        """`icefarm.client.Farm`, but for this farm, whatever URL it is given."""
+        return type("Farm", (blocking.Farm,), {"_connect": staticmethod(self._connect)})
+
+    @property
+    def async_client_class(self) -> type[aio.Farm]:
+        """`icefarm.client.aio.Farm`, but for this farm."""
+        return type("Farm", (aio.Farm,), {"_connect": staticmethod(self._connect)})
+
+    def existing_client(self, cls: type) -> type:
+        """Return a class that existing scripts use, such as `PulseCountClient`, but for this farm."""
+        return type(cls.__name__, (cls,), {"_open": self.client_class})
+
+    def client(self, name: str = "test", **options: Any) -> blocking.Farm:
+        """Sign a client in; it is closed when the farm stops."""
+        client = self.client_class(URL, name, **options)
+        self._clients.append(client)
+        return client
+
+    def wait_until_available(self) -> None:
+        """Wait until all boards are available.  Raises `TimedOut`."""
+        self._engine.run(self._available)
+
+    def fault(self, serial: str, name: str, on: bool = True, value: float | None = None) -> None:
+        """Switch a fault of a board on or off, as `icefarm.virtual.bus.VirtualBus.fault` says."""
+        self._engine.run(self._bus.fault, serial, name, on, value)
+
+    def unplug(self, serial: str, after: int | None = None) -> None:
+        """Unplug a board, now or once it has received ``after`` more bytes."""
+        self._engine.run(self._bus.unplug, serial, after)
+
+    def plug(self, serial: str) -> None:
+        """Plug a board in again."""
+        self._engine.run(self._bus.plug, serial)
+
+    @property
+    def _bus(self) -> VirtualBus:
+        assert self._source.bus is not None, "the farm is not started"
+        return self._source.bus
+
+    def _link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
+        link = MemoryLink(self._router, credentials, joined, refused)
+        self._links.append(link)
+        return link
+
+    def _connect(
+        self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience
+    ) -> ClientSession:
+        credentials = Credentials(name, role, f"client-{len(self._links)}", token)
+        return ClientSession(
+            reactor, url, credentials, lambda who, joined, refused: MemoryLink(self._router, who, joined, refused),
+            patience,
+        )  # fmt: skip
+
+    async def _start(self) -> None:
+        self._control.startService()
+        control = Credentials("control", Role.CONTROL, "c")
+        self._link(control, self._control.joined, self._control.refused).startService()
+        observer: MemoryBus = self._router.join("in-memory-observer", Role.CLIENT)
+        await observer.subscribe(event_topic("device"), lambda *_: self._look())
+        self._worker.startService()
+        await self._available()
+
+    async def _available(self) -> None:
+        if await self._all_available():
+            return
+        self._waiting = Deferred()
+        self._waiting.addTimeout(START_LIMIT, self._engine.reactor, _too_late)
+        await self._waiting
+
+    async def _all_available(self) -> bool:
+        return len(await self._store.available()) == self._source.options.boards
+
+    def _look(self) -> None:
+        Deferred.fromCoroutine(self._settle()).addErrback(self._failed)
+
+    async def _settle(self) -> None:
+        if self._waiting is not None and await self._all_available():
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                waiting.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(failure)
+
+    async def _stop(self) -> None:
+        services: list[Callable[[], Any]] = [self._worker.stopService]
+        services += [link.stopService for link in self._links if link.running]
+        services += [self._control.stopService] if self._control.running else []
+        for stop in services:
+            stopping = stop()
+            if stopping is not None:
+                await stopping
+        for bus in list(self._router.sessions.values()):
+            bus.drop("the farm stopped")
+
+
+def _too_late(_: object, limit: float) -> None:
+    raise TimedOut(f"the virtual boards were not available within {limit:g} s")

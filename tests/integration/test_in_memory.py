@@ -1,0 +1,170 @@
+"""The farm in memory that users test with: real control, worker, client and firmware, without router and database."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from icefarm.client.drivers import PulseCountClient, VarMaxClient
+from icefarm.client.lib.BatchClient import EvaluationFailed
+from icefarm.errors import DeviceFailed, Unavailable, UnknownKind
+from icefarm.testing.in_memory import URL, FarmInMemory
+
+pytestmark = pytest.mark.integration
+
+CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
+SLOW, FAST = CIRCUITS / "square_2khz.bin", CIRCUITS / "square_32khz.bin"
+
+
+@pytest.fixture
+def farm() -> Iterator[FarmInMemory]:
+    with FarmInMemory(boards=2) as farm:
+        yield farm
+
+
+def test_circuits_are_measured_by_the_firmware_itself(farm: FarmInMemory) -> None:
+    with farm.client().reserve(2, window=0.5) as boards:
+        results = list(boards.evaluate_each([SLOW, FAST]))
+    assert {(result.source, result.value) for result in results} == {(SLOW, 1000), (FAST, 16_000)}
+    assert {result.serial for result in results} == set(farm.serials)
+
+
+def test_repeats_are_as_many_values_of_one_evaluation(farm: FarmInMemory) -> None:
+    with farm.client().reserve(1, window=0.5) as boards:
+        (result,) = boards.evaluate([SLOW], options={"repeats": 5})
+    assert result.value == [1000] * 5
+    assert (result.measurement.window_us, result.measurement.sequence) == (2_500_000, 1)
+    assert result.measurement.options["repeats"] == 5
+
+
+def test_noise_makes_the_values_of_repeats_differ() -> None:
+    with FarmInMemory(boards=1, noise_ppm=10_000) as farm, farm.client().reserve(1) as boards:
+        (result,) = boards.evaluate([FAST], options={"repeats": 20})
+    assert len(set(result.value)) > 10
+    assert all(29_000 < value < 35_000 for value in result.value)
+
+
+def test_a_faster_output_moves_more(farm: FarmInMemory) -> None:
+    with farm.client().reserve(1, kind="variance") as boards:
+        slow, fast = boards.evaluate([SLOW, FAST], depth=1)
+    assert 0 < slow.value < fast.value
+
+
+def test_the_waveform_is_what_the_value_is_made_from(farm: FarmInMemory) -> None:
+    with farm.client().reserve(1, kind="variance", samples=300, delay=0.0) as boards:
+        (result,) = boards.evaluate([FAST], options={"waveform": True})
+    fitness, samples = result.value
+    assert len(samples) == 300
+    assert fitness == sum(abs(b - a) for a, b in zip(samples, samples[1:], strict=False)) / 300
+    assert result.measurement.window_us == 30_000
+
+
+def test_existing_scripts_measure_variance(farm: FarmInMemory) -> None:
+    client_class = farm.existing_client(VarMaxClient)
+    with client_class(URL, "old", logging.getLogger("old")) as client:
+        assert isinstance(client, VarMaxClient)
+        serials = client.reserve(2)
+        rows = list(client.evaluateBitstreams([SLOW]))
+    assert {serial for serial, _, _ in rows} == set(serials)
+    assert all(path is SLOW and isinstance(value, float) for _, path, value in rows)
+
+
+def test_existing_scripts_get_the_waveform_as_a_tuple(farm: FarmInMemory) -> None:
+    client_class = farm.existing_client(VarMaxClient)
+    with client_class(URL, "old", logging.getLogger("old"), send_waveform=True) as client:
+        client.reserve(1)
+        (good,) = client.evaluateBitstreams([SLOW])
+        (bad,) = client.evaluateBitstreams([b"rubbish"])
+    fitness, samples = good.value
+    assert isinstance(good.value, tuple)
+    assert isinstance(fitness, float)
+    assert len(samples) == 500
+    assert bad.value is EvaluationFailed
+
+
+def test_existing_scripts_that_count_pulses_work_as_well(farm: FarmInMemory) -> None:
+    with farm.existing_client(PulseCountClient)(URL, "old", logging.getLogger("old")) as client:
+        client.reserve(1)
+        assert [value for _, _, value in client.evaluateBitstreams([SLOW])] == [2000]
+
+
+def test_a_fault_of_a_board_shows_as_it_would_on_a_farm(farm: FarmInMemory) -> None:
+    with farm.client().reserve(1) as boards:
+        farm.fault(boards.serials[0], "cdone")
+        (result,) = boards.evaluate([SLOW])
+    assert isinstance(result.error, DeviceFailed)
+
+
+def test_boards_that_are_taken_are_not_available(farm: FarmInMemory) -> None:
+    client = farm.client()
+    with client.reserve(2), pytest.raises(Unavailable):
+        client.reserve(1)
+    farm.wait_until_available()
+    assert len(client.available()) == 2
+
+
+def test_an_unknown_kind_is_named_beside_those_there_are(farm: FarmInMemory) -> None:
+    with pytest.raises(UnknownKind, match=r"pulsecount.*variance"):
+        farm.client().reserve(1, kind="juggling")
+
+
+def test_it_starts_quickly_and_leaves_nothing_behind() -> None:
+    began = time.monotonic()
+    with FarmInMemory(boards=8) as farm:
+        assert len(farm.serials) == 8
+        threads = threading.active_count()
+        pid = farm._bus.pid
+    assert time.monotonic() - began < 5
+    assert not Path(f"/proc/{pid}").exists()
+    with FarmInMemory(boards=8):
+        assert threading.active_count() == threads
+
+
+PLUGGED = """
+import pytest
+
+CIRCUIT = {circuit!r}
+
+@pytest.mark.icefarm(boards=3)
+def test_boards(icefarm_farm):
+    assert len(icefarm_farm.serials) == 3
+
+def test_client(icefarm_client):
+    with icefarm_client.reserve(2) as boards:
+        assert [result.value for result in boards.evaluate([CIRCUIT])] == [2000]
+
+def test_noise(icefarm_client):
+    assert len(icefarm_client.available()) == 2
+"""
+
+
+def test_the_plug_in_gives_tests_a_farm_and_a_client(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(PLUGGED.format(circuit=str(SLOW)))
+    command = [
+        sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "icefarm.testing.plugin",
+        "-p", "no:cacheprovider", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        env={"PATH": "/usr/bin", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_plug_in_is_announced_to_pytest() -> None:
+    import tomllib
+
+    project = tomllib.loads((CIRCUITS.parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"icefarm": "icefarm.testing.plugin"}
