@@ -1,4 +1,4 @@
-"""Child processes of a reactor that runs in a thread, and so hears nothing of SIGCHLD: their ends are read from pidfds."""
+"""Child processes of a reactor that runs in a thread, and so hears nothing of SIGCHLD: pidfds tell of their ends."""
 
 from __future__ import annotations
 

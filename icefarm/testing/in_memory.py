@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +23,7 @@ from icefarm.client.session import ClientSession
 from icefarm.contract import Role, event_topic
 from icefarm.control.service import Control, Settings
 from icefarm.credentials import Credentials
-from icefarm.errors import IcefarmError, TimedOut
+from icefarm.errors import TimedOut
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
@@ -198,7 +197,8 @@ class FarmInMemory:
         if await self._all_available():
             return
         self._waiting = Deferred()
-        self._waiting.addTimeout(START_LIMIT, self._engine.reactor, _too_late)
+        reactor: Any = self._engine.reactor
+        self._waiting.addTimeout(START_LIMIT, reactor, _too_late)
         await self._waiting
 
     async def _all_available(self) -> bool:

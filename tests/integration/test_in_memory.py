@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_the_waveform_is_what_the_value_is_made_from(farm: FarmInMemory) -> None
         (result,) = boards.evaluate([FAST], options={"waveform": True})
     fitness, samples = result.value
     assert len(samples) == 300
-    assert fitness == sum(abs(b - a) for a, b in zip(samples, samples[1:], strict=False)) / 300
+    assert fitness == sum(abs(b - a) for a, b in pairwise(samples)) / 300
     assert result.measurement.window_us == 30_000
 
 
