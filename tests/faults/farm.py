@@ -1,0 +1,276 @@
+"""A real farm, each part a process of its own, with a relay before everything that talks over TCP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from faults.oracle import OFFSET_PPM, Oracle, write_circuits
+from faults.parts import Victim, of_postgres, of_process, until
+from faults.relay import Relay
+from icefarm.client.session import ClientSession, Snapshot, connect
+from icefarm.contract import DeviceStatus
+from icefarm.errors import IcefarmError
+from icefarm.farm.crossbar import RouterConfig, find_crossbar
+from icefarm.farm.database import prepare_database
+from icefarm.farm.directory import DataDirectory
+from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
+from icefarm.farm.postgres import PrivatePostgres
+from icefarm.farm.process import ChildProcess
+from icefarm.farm.router import router_program
+from icefarm.testing.processes import Witness, command_of, descendants
+from icefarm.testing.router import free_port
+
+__all__ = ["CIRCUITS", "FaultyFarm"]
+
+#: How many different circuits there are.
+CIRCUITS = 64
+#: Seconds for boards to become available, the slowest start of all parts included.
+READY_LIMIT = 60.0
+#: Seconds for an answer at the socket for boards' commands.
+COMMAND_LIMIT = 10.0
+#: Circuits known by name would be the same on all boards as well; here the model shall decide on all of them.
+_NO_CIRCUITS = "# none\n"
+
+
+class _OneAnswer(LineReceiver):
+    """Gives a command and takes the answer."""
+
+    delimiter = b"\n"
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+        self.answer: Deferred[str] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.sendLine(" ".join(self.words).encode())
+
+    def lineReceived(self, line: bytes) -> None:
+        answer, self.answer = self.answer, Deferred()
+        answer.callback(line.decode())
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.answer.addErrback(lambda _: None)
+        self.answer.errback(reason)
+
+
+@define(eq=False)
+class FaultyFarm:
+    """One farm, from `start` to `stop`: PostgreSQL, router, control, and workers of virtual boards."""
+
+    reactor: Any
+    #: Boards of each worker, by its name.
+    boards: Mapping[str, int]
+    grace: float = 30.0
+    #: Of the boards; a window of a second lasts 1 / speed.
+    speed: str = "20"
+    directory: Path = Factory(lambda: Path(tempfile.mkdtemp(prefix="icefarm-faults-")))
+    said: list[str] = Factory(list)
+    postgres: Victim = field(init=False)
+    router: Victim = field(init=False)
+    control: Victim = field(init=False)
+    workers: dict[str, Victim] = field(init=False, factory=dict)
+    clients_link: Relay = field(init=False)
+    workers_link: Relay = field(init=False)
+    oracle: Oracle = field(init=False)
+    #: A client that looks on, past the relays.
+    watcher: ClientSession = field(init=False)
+    dsn: str = ""
+    _options: FarmOptions = field(init=False)
+    _layout: DataDirectory = field(init=False)
+    _environment: dict[str, str] = field(init=False)
+    #: Workers of boards, as they are after the start.
+    homes: dict[str, str] = Factory(dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._layout = DataDirectory(self.directory / "farm")
+        for name in ("tmp", "circuits"):
+            (self.directory / name).mkdir()
+        (self.directory / "none.txt").write_text(_NO_CIRCUITS)
+        self._environment = {**own_environment(os.environ), "TMPDIR": str(self.directory / "tmp")}
+        self._options = FarmOptions(
+            data_dir=self._layout.path,
+            listen=("127.0.0.1", free_port()),
+            http=("127.0.0.1", free_port()),
+            speed=self.speed,
+            circuits=self.directory / "none.txt",
+            offset_ppm=OFFSET_PPM,
+            grace=self.grace,
+        )
+
+    @property
+    def circuits(self) -> Path:
+        """Where files 0.bin, 1.bin, ... are."""
+        return self.directory / "circuits"
+
+    @property
+    def parts(self) -> list[Victim]:
+        """All of them, each before what it needs."""
+        return [*self.workers.values(), self.control, self.router, self.postgres]
+
+    @property
+    def amount(self) -> int:
+        return sum(self.boards.values())
+
+    async def start(self) -> None:
+        """Start everything and wait until all boards are available."""
+        self.oracle = Oracle.of(write_circuits(self.circuits, CIRCUITS), self.directory)
+        self._layout.create()
+        await self._start_database()
+        self.clients_link, self.workers_link = (Relay(self.reactor, self._options.listen) for _ in range(2))
+        await self.clients_link.start()
+        await self.workers_link.start()
+        self.router = of_process(self._router())
+        await self.router.start()
+        self.control = of_process(self._control())
+        await self.control.start()
+        for name, boards in self.boards.items():
+            self.workers[name] = of_process(self._worker(name, boards))
+            await self.workers[name].start()
+        host, port = self._options.listen
+        self.watcher = connect(self.reactor, f"http://{host}:{port}", "watcher")
+        await self._sign_in()
+        await self.all_available()
+        self.homes = {device.serial: device.worker for device in (await self.watcher.snapshot()).devices}
+
+    async def stop(self, *, keep: bool = False) -> list[str]:
+        """Stop everything; returns what stayed behind though it should not: processes and files.
+
+        With ``keep`` the directory stays, for its logs.
+        """
+        witness = Witness([pid for part in self.parts if part.runs for pid in (part.pid, *descendants(part.pid))])
+        await self.watcher.stop()
+        for part in self.parts:
+            await part.stop()
+        await self.clients_link.stop()
+        await self.workers_link.stop()
+        left = [*witness.left(), *(str(path) for path in (self.directory / "tmp").iterdir())]
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        return left
+
+    async def set_grace(self, seconds: float) -> None:
+        """Start control anew with another grace period."""
+        if seconds != self.grace:
+            self.grace = seconds
+            self._options = evolve(self._options, grace=seconds)
+            await self.control.stop()
+            self.control = of_process(self._control())
+            await self.control.start()
+            await self.watcher.snapshot()
+
+    async def command(self, *words: str) -> None:
+        """Give a command for a virtual board; the second word is its serial."""
+        endpoint = UNIXClientEndpoint(self.reactor, str(self._commands(self.homes[words[1]])))
+        protocol = await connectProtocol(endpoint, _OneAnswer(words))
+        answer = await protocol.answer.addTimeout(COMMAND_LIMIT, self.reactor)
+        assert answer == "done", f"{' '.join(words)}: {answer}"
+
+    def boards_process(self, worker: str) -> int:
+        """Return the process that runs a worker's boards."""
+        (pid,) = [pid for pid in descendants(self.workers[worker].pid) if "icefarm-boards" in command_of(pid)]
+        return pid
+
+    def serials(self, worker: str | None = None) -> list[str]:
+        return sorted(serial for serial, home in self.homes.items() if worker in (None, home))
+
+    async def snapshot(self) -> Snapshot:
+        return await self.watcher.snapshot()
+
+    async def all_available(self, limit: float = READY_LIMIT) -> float:
+        """Wait until every board is available to everybody; returns the seconds that it took."""
+        began = self.reactor.seconds()
+        deadline = began + limit
+        while True:
+            snapshot = await self.watcher.snapshot()
+            states = [(device.serial, device.status.value, device.reason) for device in snapshot.devices]
+            if len(states) == self.amount and all(state[1] == DeviceStatus.AVAILABLE for state in states):
+                return float(self.reactor.seconds() - began)
+            assert self.reactor.seconds() < deadline, f"not all available within {limit:g} s: {states}"
+            await until(self.reactor, iter((False, False, True)).__next__, "a moment", 1.0)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask PostgreSQL, past control."""
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    async def _start_database(self) -> None:
+        private = PrivatePostgres(self.reactor, self._layout.postgres, self._layout.log("postgres"))
+        self.dsn = private.dsn
+        self.postgres = of_postgres(private)
+        await self.postgres.start()
+        await prepare_database(self.reactor, self.dsn, self._layout, False)
+
+    async def _sign_in(self) -> None:
+        """Sign the watcher in, as soon as control lets somebody."""
+        deadline = self.reactor.seconds() + READY_LIMIT
+        while True:
+            try:
+                await self.watcher.start()
+            except IcefarmError:
+                assert self.reactor.seconds() < deadline, "control does not answer"
+                self.watcher = connect(self.reactor, self.watcher.url, "watcher")
+            else:
+                return
+
+    def _router(self) -> ChildProcess:
+        assert self._options.http is not None
+        config = RouterConfig(
+            self._options.listen,
+            self._options.http,
+            str(self._layout.run / "control.sock"),
+            self._layout.new_ticket(),
+            str(self._layout.run / "local.sock"),
+        )
+        program = router_program(find_crossbar(None), config, self._layout, self._environment)
+        return ChildProcess(self.reactor, program, self.said.append)
+
+    def _control(self) -> ChildProcess:
+        assert self._options.http is not None
+        program = control_program(
+            self._options,
+            twistd=_twistd(),
+            router=f"unix:{self._layout.run / 'control.sock'}",
+            ticket_file=self._layout.router_ticket,
+            database=self.dsn,
+            http=self._options.http,
+            sign_in="open",
+            environment=self._environment,
+        )
+        return ChildProcess(self.reactor, program, self.said.append)
+
+    def _worker(self, name: str, boards: int) -> ChildProcess:
+        options = evolve(self._options, name=name, boards=boards)
+        program = worker_program(
+            options, twistd=_twistd(), url=self.workers_link.url, token_file=None, environment=self._environment
+        )
+        command = (*program.command, f"--virtual-commands={self._commands(name)}")
+        program = evolve(program, name=name, log=self._layout.log(name), command=command, stop_signal=signal.SIGTERM)
+        return ChildProcess(self.reactor, program, self.said.append)
+
+    def _commands(self, worker: str) -> Path:
+        return self.directory / f"{worker}.sock"
+
+
+def _twistd() -> str:
+    return str(Path(sys.executable).with_name("twistd"))

@@ -1,0 +1,51 @@
+"""What must hold after every run, whatever happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.internet.task import deferLater
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+
+__all__ = ["check_agreement", "check_nothing_is_held", "check_single_holders"]
+
+#: Seconds until all parts agree, the last flashing included.
+AGREEMENT_LIMIT = 30.0
+
+
+async def check_agreement(farm: FaultyFarm, clients: Iterable[Client], limit: float = AGREEMENT_LIMIT) -> None:
+    """Clients, PostgreSQL, control and workers name the same reservations, soon.  Raises AssertionError."""
+    expected = {reservation: serial for client in clients for serial, reservation in client.held.items()}
+    deadline = farm.reactor.seconds() + limit
+    while True:
+        stored = dict(farm.query("SELECT id, serial FROM reservation WHERE ended_at IS NULL"))
+        snapshot = await farm.snapshot()
+        told = {record.id: record.serial for record in snapshot.reservations if record.ended_at is None}
+        # The worker's own word: what it reports of a board that is prepared for a reservation.
+        workers = {serial for (serial,) in farm.query("SELECT serial FROM device WHERE reported = 'reserved'")}
+        found = (stored, told, workers)
+        if found == (expected, expected, set(expected.values())):
+            return
+        assert farm.reactor.seconds() < deadline, f"clients have {expected}; database, control, workers have {found}"
+        await deferLater(farm.reactor, 0.2)
+
+
+async def check_nothing_is_held(farm: FaultyFarm, limit: float = 60.0) -> None:
+    """All boards are free, no reservation is active, nobody is in the queue.  Raises AssertionError."""
+    await farm.all_available(limit)
+    await check_agreement(farm, ())
+    assert (await farm.snapshot()).queue == []
+    check_single_holders(farm)
+
+
+def check_single_holders(farm: FaultyFarm) -> None:
+    """No two reservations of a board ever overlapped.  Raises AssertionError."""
+    overlapping = farm.query(
+        "SELECT one.serial, one.client, other.client FROM reservation one JOIN reservation other"
+        " ON one.serial = other.serial AND one.id < other.id"
+        " AND one.created_at < coalesce(other.ended_at, 'infinity')"
+        " AND other.created_at < coalesce(one.ended_at, 'infinity')"
+    )
+    assert overlapping == []

@@ -1,0 +1,196 @@
+"""What can happen to a farm: each fault as a coroutine that lasts until its cause is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+
+from attrs import frozen
+from twisted.internet.task import deferLater
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+from faults.parts import Victim
+from faults.relay import Relay
+
+__all__ = ["FAULTS", "Fault", "Scene"]
+
+#: Seconds after which a supervisor starts a part again (`icefarm.farm.supervisor.FIRST_DELAY`).
+RESTART_DELAY = 0.5
+
+
+@frozen
+class Scene:
+    """Where faults strike."""
+
+    farm: FaultyFarm
+    #: Clients that must get all their answers; they are held up, never killed.
+    evaluators: Sequence[Client]
+    random: Random
+
+    async def lasting(self, shortest: float, longest: float) -> None:
+        await deferLater(self.farm.reactor, self.random.uniform(shortest, longest))
+
+
+@frozen
+class Fault:
+    """A kind of fault."""
+
+    name: str
+    strike: Callable[[Scene], Awaitable[None]]
+    #: How often it is chosen, beside the others.
+    weight: int = 1
+
+
+async def _kill(scene: Scene, victim: Victim) -> None:
+    await victim.kill()
+    await deferLater(scene.farm.reactor, RESTART_DELAY)
+    await victim.start()
+
+
+async def _stall(scene: Scene, victim: Victim) -> None:
+    victim.pause()
+    await scene.lasting(0.5, 4.0)
+    victim.resume()
+
+
+def _worker(scene: Scene) -> Victim:
+    return scene.farm.workers[scene.random.choice(sorted(scene.farm.workers))]
+
+
+async def kill_worker(scene: Scene) -> None:
+    await _kill(scene, _worker(scene))
+
+
+async def stall_worker(scene: Scene) -> None:
+    await _stall(scene, _worker(scene))
+
+
+async def kill_boards(scene: Scene) -> None:
+    """The process of a worker's boards: as if their hub had lost its power."""
+    os.kill(scene.farm.boards_process(scene.random.choice(sorted(scene.farm.workers))), signal.SIGKILL)
+
+
+async def kill_control(scene: Scene) -> None:
+    await _kill(scene, scene.farm.control)
+
+
+async def stall_control(scene: Scene) -> None:
+    await _stall(scene, scene.farm.control)
+
+
+async def kill_router(scene: Scene) -> None:
+    await _kill(scene, scene.farm.router)
+
+
+async def stall_router(scene: Scene) -> None:
+    await _stall(scene, scene.farm.router)
+
+
+async def kill_database(scene: Scene) -> None:
+    await _kill(scene, scene.farm.postgres)
+
+
+async def stall_database(scene: Scene) -> None:
+    await _stall(scene, scene.farm.postgres)
+
+
+async def stop_database(scene: Scene) -> None:
+    await scene.farm.postgres.stop()
+    await scene.lasting(1.0, 5.0)
+    await scene.farm.postgres.start()
+
+
+async def stall_client(scene: Scene) -> None:
+    client = scene.random.choice(list(scene.evaluators))
+    client.signal(signal.SIGSTOP)
+    await scene.lasting(0.5, 4.0)
+    client.signal(signal.SIGCONT)
+
+
+async def _cut(scene: Scene, link: Relay) -> None:  # noqa: ARG001
+    link.cut()
+
+
+async def _reset(scene: Scene, link: Relay) -> None:  # noqa: ARG001
+    link.reset()
+
+
+async def _refuse(scene: Scene, link: Relay) -> None:
+    await link.stop()
+    await scene.lasting(0.5, 4.0)
+    await link.start()
+
+
+async def _hold(scene: Scene, link: Relay) -> None:
+    """A black hole: nobody is told, and in the end the connections are dead or go on."""
+    link.hold()
+    await scene.lasting(0.5, 4.0)
+    if scene.random.random() < 0.5:
+        link.reset()
+    link.release()
+
+
+async def _delay(scene: Scene, link: Relay) -> None:
+    link.delay = 0.3
+    await scene.lasting(1.0, 3.0)
+    link.delay = 0.0
+
+
+def _on_link(how: Callable[[Scene, Relay], Awaitable[None]], whose: str) -> Callable[[Scene], Awaitable[None]]:
+    async def strike(scene: Scene) -> None:
+        await how(scene, scene.farm.clients_link if whose == "clients" else scene.farm.workers_link)
+
+    return strike
+
+
+def _serial(scene: Scene) -> str:
+    return scene.random.choice(scene.farm.serials())
+
+
+async def unplug_board(scene: Scene) -> None:
+    """Now, or in the middle of what it receives."""
+    serial = _serial(scene)
+    await scene.farm.command("unplug", serial, *scene.random.choice([(), (str(scene.random.randrange(200_000)),)]))
+    await scene.lasting(0.3, 3.0)
+    await scene.farm.command("plug", serial)
+
+
+async def _faulty_board(scene: Scene, name: str, *number: str) -> None:
+    serial = _serial(scene)
+    await scene.farm.command("fault", serial, name, "on", *number)
+    await scene.lasting(0.5, 3.0)
+    await scene.farm.command("fault", serial, name, "off")
+
+
+async def silence_board(scene: Scene) -> None:
+    await _faulty_board(scene, "silent")
+
+
+async def garble_board(scene: Scene) -> None:
+    await _faulty_board(scene, "garbled", scene.random.choice(["3", "20", "100"]))
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("worker killed", kill_worker, 2),
+    Fault("worker stalled", stall_worker),
+    Fault("boards' process killed", kill_boards),
+    Fault("control killed", kill_control, 2),
+    Fault("control stalled", stall_control),
+    Fault("router killed", kill_router, 2),
+    Fault("router stalled", stall_router),
+    Fault("PostgreSQL killed", kill_database, 2),
+    Fault("PostgreSQL stalled", stall_database),
+    Fault("PostgreSQL away", stop_database),
+    Fault("client stalled", stall_client),
+    *(
+        Fault(f"link of {whose} {name}", _on_link(how, whose))
+        for whose in ("clients", "workers")
+        for name, how in (("cut", _cut), ("reset", _reset), ("refused", _refuse), ("held up", _hold), ("slow", _delay))
+    ),
+    Fault("board unplugged", unplug_board, 2),
+    Fault("board silent", silence_board),
+    Fault("board garbled", garble_board),
+)

@@ -1,0 +1,120 @@
+"""Processes of a farm that can be killed, held up and started again, each by its own number."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from icefarm.farm.postgres import PrivatePostgres
+from icefarm.farm.process import ChildProcess
+from icefarm.farm.supervisor import Part
+from icefarm.testing.processes import descendants
+
+__all__ = ["Victim", "of_postgres", "of_process", "send", "until"]
+
+#: Seconds between looks at a condition that nothing announces.
+LOOK = 0.05
+#: Seconds for the end of a process that got SIGKILL.
+KILL_LIMIT = 10.0
+
+
+async def until(reactor: Any, condition: Callable[[], object], what: str, limit: float) -> float:
+    """Wait for a condition; returns the seconds that it took.  Raises AssertionError after ``limit`` seconds."""
+    began = reactor.seconds()
+    while not condition():
+        assert reactor.seconds() - began < limit, f"not within {limit:g} s: {what}"
+        await deferLater(reactor, LOOK)
+    return float(reactor.seconds() - began)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process and all that it has started."""
+    for one in [pid, *descendants(pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(one, number)
+
+
+@define(eq=False)
+class Victim:
+    """A part of the farm, and what can be done to it."""
+
+    reactor: Any
+    name: str
+    part: Part
+    _pid: Callable[[], int | None]
+    paused: bool = False
+    #: How it ended when nobody had killed it: there must be none of these.
+    deaths: list[str] = Factory(list)
+    _gone: Deferred[str] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.part.on_exit(self._ended)
+
+    def _ended(self, reason: str) -> None:
+        gone, self._gone = self._gone, None
+        if gone is None:
+            self.deaths.append(reason)
+        else:
+            gone.callback(reason)
+
+    @property
+    def pid(self) -> int:
+        pid = self._pid()
+        assert pid is not None, f"{self.name} does not run"
+        return pid
+
+    @property
+    def runs(self) -> bool:
+        return self._pid() is not None
+
+    async def start(self) -> None:
+        await self.part.start()
+
+    async def stop(self) -> None:
+        """Stop it as its operator would."""
+        self.resume()
+        await self.part.stop()
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self._gone = gone = Deferred()
+        os.kill(self.pid, signal.SIGKILL)
+        await gone.addTimeout(KILL_LIMIT, self.reactor)
+        self.paused = False
+
+    def pause(self) -> None:
+        """SIGSTOP, for it and all that it has started."""
+        self.paused = True
+        send(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT.  Harmless when it goes on already."""
+        if self.paused and self.runs:
+            send(self.pid, signal.SIGCONT)
+        self.paused = False
+
+
+def of_process(process: ChildProcess) -> Victim:
+    return Victim(process.reactor, process.program.name, process, lambda: process.pid)
+
+
+def of_postgres(postgres: PrivatePostgres) -> Victim:
+    return Victim(postgres.reactor, "PostgreSQL", postgres, lambda: _postmaster(postgres.directory))
+
+
+def _postmaster(directory: Path) -> int | None:
+    """Return the number that a running server keeps in its data directory."""
+    try:
+        pid = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, 0)
+    except (FileNotFoundError, IndexError, ValueError, ProcessLookupError):
+        return None
+    return pid

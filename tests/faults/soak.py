@@ -1,0 +1,222 @@
+"""``python -m faults.soak``: a farm under faults, one after the other, at random; prints what became of it.
+
+Several clients evaluate without end; others race to reserve boards, and are killed now and then.  After each fault the
+farm must get whole by itself before the next one strikes; at the end every account must balance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from random import Random
+from statistics import median
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from faults.clients import Client, Tally
+from faults.farm import FaultyFarm
+from faults.invariants import check_nothing_is_held, check_single_holders
+from faults.kinds import FAULTS, Fault, Scene
+from faults.parts import until
+
+__all__ = ["Soak", "report"]
+
+#: Seconds after the end of a fault's cause, in which the farm must be whole.
+RECOVERY_LIMIT = 120.0
+#: Seconds between the farm's being whole and the next fault.
+PAUSE = (0.2, 2.0)
+#: Evaluations of contenders, in each of their rounds: at most.
+ROUND = 20
+
+
+@define(eq=False)
+class Soak:
+    """One run."""
+
+    farm: FaultyFarm
+    seed: int
+    seconds: float
+    #: Ends early once there are so many answers; None: it does not.
+    enough: int | None = None
+    faults: tuple[Fault, ...] = FAULTS
+    tell: Any = print
+    #: Boards that are left to contenders.
+    contended: int = 2
+    window: float = 0.02
+    random: Random = field(init=False)
+    evaluators: list[Client] = Factory(list)
+    contenders: list[Client] = Factory(list)
+    #: Accounts of contenders that were killed: those must not have got wrong values or second answers either.
+    past: list[Client] = Factory(list)
+    recoveries: dict[str, list[float]] = Factory(lambda: defaultdict(list))
+
+    def __attrs_post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    @property
+    def answered(self) -> int:
+        return sum(client.tally.values for client in [*self.evaluators, *self.contenders, *self.past])
+
+    async def run(self) -> None:
+        """Let faults strike for the given time, then check everything.  Raises AssertionError."""
+        reactor = self.farm.reactor
+        self._start_evaluators()
+        await until(reactor, lambda: all(client.measured_since(0) for client in self.evaluators), "evaluations", 60)
+        for _ in range(2 if self.contended > 0 else 0):
+            self._start_contender()
+        end = reactor.seconds() + self.seconds
+        while reactor.seconds() < end and (self.enough is None or self.answered < self.enough):
+            await self._one_fault()
+            await deferLater(reactor, self.random.uniform(*PAUSE))
+        await self._finish()
+
+    async def _one_fault(self) -> None:
+        (fault,) = self.random.choices(self.faults, [fault.weight for fault in self.faults])
+        self.tell(f"{self.answered} answers; {fault.name}")
+        if self.contenders and self.random.random() < 0.2:
+            await self._replace_contender()
+        await fault.strike(Scene(self.farm, self.evaluators, self.random))
+        over = self.farm.reactor.seconds()
+        whole = until(
+            self.farm.reactor,
+            lambda: all(client.measured_since(over) for client in self.evaluators),
+            f"each board has measured again after: {fault.name}",
+            RECOVERY_LIMIT,
+        )
+        try:
+            self.recoveries[fault.name].append(await whole)
+        except AssertionError:
+            for client in self.evaluators:
+                late = {serial: over - client.measured.get(serial, 0.0) for serial in client.held}
+                self.tell(f"{client.name}: seconds since its boards measured: {late}; {client.story[-5:]}")
+            raise
+        deaths = {part.name: part.deaths for part in self.farm.parts if part.deaths}
+        assert not deaths, f"ended by themselves: {deaths}"
+
+    def _start_evaluators(self) -> None:
+        own = self.farm.amount - self.contended
+        shares = [own - own // 2, own // 2]
+        for number, boards in enumerate(share for share in shares if share > 0):
+            name = f"evaluator-{number}"
+            self.evaluators.append(
+                Client.start(self.farm, name, boards=boards, rounds=0, items=0, window=self.window, seed=number)
+            )
+
+    def _start_contender(self) -> None:
+        number = len(self.contenders) + len(self.past)
+        options = {"boards": -self.contended, "rounds": 0, "items": -ROUND, "window": self.window, "patience": 20}
+        self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
+
+    async def _replace_contender(self) -> None:
+        """SIGKILL one that races, whatever it is doing; its boards are free again after the grace period."""
+        victim = self.contenders.pop(self.random.randrange(len(self.contenders)))
+        await victim.kill()
+        self.past.append(victim)
+        self._start_contender()
+
+    async def _finish(self) -> None:
+        for client in [*self.evaluators, *self.contenders]:
+            (await client.finish(RECOVERY_LIMIT)).check()
+        for client in self.past:
+            assert not client.tally.wrong, client.tally.wrong[0]
+            assert client.tally.doubled == 0
+        await check_nothing_is_held(self.farm, RECOVERY_LIMIT)
+        check_single_holders(self.farm)
+
+
+def report(soak: Soak, seconds: float) -> list[str]:
+    """Say what happened, for a person."""
+    tallies = [client.tally for client in [*soak.evaluators, *soak.contenders]]
+    everybody = [*tallies, *(client.tally for client in soak.past)]
+    strikes = sum(map(len, soak.recoveries.values()))
+    failures = sum(sum(tally.failures.values()) for tally in everybody)
+    lines = [
+        f"seed {soak.seed}; {seconds:.0f} s; {strikes} faults, one every {seconds / max(1, strikes):.1f} s; "
+        f"{len(soak.past)} clients killed",
+        "",
+        "| fault | times | whole again after, p50 | worst |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {len(taken)} | {median(taken):.1f} s | {max(taken):.1f} s |"
+            for name, taken in sorted(soak.recoveries.items())
+        ),
+        "",
+        f"evaluations asked: {sum(tally.asked or 0 for tally in tallies)} by the clients that were not killed",
+        f"answered with the right value: {sum(tally.values for tally in everybody)}",
+        f"answered with a named error: {failures} {_failures(everybody)}",
+        f"lost: {sum(tally.lost for tally in tallies)}",
+        f"answered twice: {sum(tally.doubled for tally in everybody)}",
+        f"wrong values: {sum(len(tally.wrong) for tally in everybody)}",
+        f"answers of a later call than the first: {sum(tally.repeated for tally in everybody)}",
+    ]
+    return lines
+
+
+def _failures(tallies: list[Tally]) -> str:
+    messages: dict[str, str] = {}
+    for tally in tallies:
+        messages.update({name: tally.messages[name] for name in tally.failures})
+    return "; ".join(f"{name}: {message}" for name, message in messages.items())
+
+
+async def _main(reactor: Any, options: argparse.Namespace) -> None:
+    half = options.boards // 2
+    farm = FaultyFarm(reactor, {"w1": options.boards - half, "w2": half}, grace=options.grace, speed=options.speed)
+    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, tell=_tell, window=options.window)
+    _tell(f"seed {options.seed}; farm in {farm.directory}")
+    whole = False
+    began = reactor.seconds()
+    try:
+        await farm.start()
+        began = reactor.seconds()
+        await soak.run()
+        whole = True
+    finally:
+        seconds = reactor.seconds() - began
+        for client in [*soak.evaluators, *soak.contenders]:
+            await client.kill()
+        left = await farm.stop(keep=not whole)
+    print("\n".join(report(soak, seconds)))
+    assert left == [], f"processes or files stayed behind: {left}"
+    print("no process, file, reservation or request stayed behind")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m faults.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--evaluations", type=int, help="end once so many have been answered")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)), help="of faults and moments")
+    parser.add_argument("--boards", type=int, default=8)
+    parser.add_argument("--speed", default="instant", help="of the boards")
+    parser.add_argument("--window", type=float, default=0.02, help="seconds, of the boards' own time")
+    parser.add_argument("--grace", type=float, default=30.0)
+    options = parser.parse_args()
+    from twisted.internet import reactor as module
+
+    reactor: Any = module
+    failures: list[str] = []
+
+    def failed(failure: Any) -> None:
+        failures.append(failure.getTraceback())
+
+    def begin() -> None:
+        running = Deferred.fromCoroutine(_main(reactor, options))
+        running.addErrback(failed).addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    print(*failures, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

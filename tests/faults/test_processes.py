@@ -1,0 +1,138 @@
+"""Processes of the farm and of its clients die or stall in the middle of evaluations."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.task import deferLater
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+from faults.invariants import check_agreement
+from faults.parts import until
+
+pytestmark = pytest.mark.faults
+
+Start = Callable[..., Client]
+#: Evaluations of a test, on four boards; with this window (of the boards' own, fast time) they take four seconds.
+ITEMS = 80
+WINDOW = 4.0
+#: Seconds until a client is evaluating, and until it has all its answers, whatever happens meanwhile.
+BEGIN_LIMIT = 30.0
+ANSWER_LIMIT = 90.0
+
+
+async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITEMS) -> Client:
+    """Start a client with all boards, and wait until some of its evaluations have been answered."""
+    client = start(name, boards=farm.amount, items=items, window=WINDOW, hold=True)
+    await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", BEGIN_LIMIT)
+    return client
+
+
+async def all_answered(farm: FaultyFarm, client: Client, items: int = ITEMS) -> None:
+    """Wait for a client's answers; all of them must be values, and all parts must agree on who has what."""
+    await until(farm.reactor, lambda: client.holding or not client.running, f"{items} answers", ANSWER_LIMIT)
+    if client.running:
+        await check_agreement(farm, [client])
+    tally = await client.finish()
+    tally.check()
+    assert (tally.values, tally.failures) == (items, {})
+
+
+@ensureDeferred
+async def test_without_faults_every_evaluation_is_answered_once_and_rightly(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "quiet")
+    await all_answered(farm, client)
+    assert client.tally.repeated == 0
+
+
+@ensureDeferred
+async def test_a_worker_that_is_killed_and_back_after_3_s_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "worker-killed")
+    await farm.workers["w1"].kill()
+    await deferLater(farm.reactor, 3.0)
+    await farm.workers["w1"].start()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+async def test_control_that_is_killed_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "control-killed")
+    await farm.control.kill()
+    await deferLater(farm.reactor, 0.5)
+    await farm.control.start()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+async def test_a_router_that_is_killed_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "router-killed")
+    await farm.router.kill()
+    await deferLater(farm.reactor, 0.5)
+    await farm.router.start()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+async def test_a_database_that_is_away_for_10_s_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "database-away", items=120)
+    await farm.postgres.stop()
+    await deferLater(farm.reactor, 10.0)
+    await farm.postgres.start()
+    await all_answered(farm, client, items=120)
+
+
+@ensureDeferred
+@pytest.mark.parametrize("part", ["w1", "control", "router", "PostgreSQL", "client"])
+async def test_a_process_that_stalls_for_a_while_costs_no_evaluation(farm: FaultyFarm, start: Start, part: str) -> None:
+    client = await evaluating(farm, start, f"stalled-{part}")
+    if part == "client":
+        client.signal(signal.SIGSTOP)
+        await deferLater(farm.reactor, 3.0)
+        client.signal(signal.SIGCONT)
+    else:
+        (victim,) = [each for each in farm.parts if part in (each.name, "router" if each is farm.router else "")]
+        victim.pause()
+        await deferLater(farm.reactor, 3.0)
+        victim.resume()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+async def test_a_client_that_is_killed_frees_its_boards_within_its_grace(farm: FaultyFarm, start: Start) -> None:
+    await farm.set_grace(3.0)
+    client = await evaluating(farm, start, "killed", items=0)
+    await client.kill()
+    await farm.all_available(limit=3.0 + 5.0)
+
+
+@ensureDeferred
+async def test_a_worker_that_never_comes_back_is_told_and_evaluations_move(farm: FaultyFarm, start: Start) -> None:
+    await farm.set_grace(4.0)
+    client = await evaluating(farm, start, "worker-gone")
+    lost = set(farm.serials("w1"))
+    await farm.workers["w1"].kill()
+    try:
+        await until(
+            farm.reactor,
+            lambda: {line["serial"] for line in client.story if line.get("name") == "ended"} == lost,
+            "the client is told",
+            30.0,
+        )
+        await all_answered(farm, client)
+    finally:
+        await farm.workers["w1"].start()
+
+
+@ensureDeferred
+async def test_a_second_process_with_the_same_name_is_refused_and_the_first_goes_on(
+    farm: FaultyFarm, start: Start
+) -> None:
+    first = await evaluating(farm, start, "twin")
+    second = start("twin", boards=1, items=1)
+    with pytest.raises(AssertionError, match="NameInUse"):
+        await second.finished()
+    await all_answered(farm, first)
