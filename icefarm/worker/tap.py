@@ -16,10 +16,12 @@ from twisted.python.failure import Failure
 from icefarm import __version__
 from icefarm.contract import Role, valid_name
 from icefarm.credentials import Credentials
+from icefarm.exit_code import stop_as_failed
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
 from icefarm.options import LayeredOptions, Setting, existing_file, number, whole_number
+from icefarm.tls import certificates_in
 from icefarm.virtual.bus import VirtualBusOptions
 from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
 from icefarm.wamp import Link, parse_url
@@ -50,6 +52,11 @@ def _url(text: str) -> str:
     return text
 
 
+def _certificates(text: str) -> str:
+    certificates_in(text)
+    return text
+
+
 def _speed(text: str) -> str:
     if text not in ("real", "instant") and number(text) <= 0:
         raise ValueError(f"must be real, instant or a factor above 0, not {text!r}")
@@ -70,6 +77,7 @@ class Options(LayeredOptions):
         Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", _url),
         Setting("name", "what the farm calls this worker; default: the name of the host", "NAME", parse=_name),
         Setting("token", "the token that the worker signs in with", "FILE", secret=True),
+        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
         Setting("images", "firmware for real boards: files APPLICATION-VERSION.uf2", "DIR", parse=_directory),
         Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
@@ -138,8 +146,7 @@ def makeService(options: Options) -> Worker:
             log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
         else:
             log.failure("the worker cannot start", failure)
-        if reactor.running:
-            reactor.stop()
+        stop_as_failed(reactor)
 
     _raise_descriptor_limit()
     identity = Identity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
@@ -150,6 +157,8 @@ def makeService(options: Options) -> Worker:
         SerialHardware(reactor),
         load_kinds([PulseCount, Variance], log),
         _sources(options, reactor),
-        lambda joined, refused: Link(reactor, options["control"], credentials, joined, refused),
+        lambda joined, refused: Link(
+            reactor, options["control"], credentials, joined, refused, ca_file=options["ca-file"]
+        ),
         failed,
     )
