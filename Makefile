@@ -6,19 +6,24 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check lint types firmware-test bench format clean venv help
+.PHONY: demo test check lint types firmware-test bench screenshots format clean venv help
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
 	@echo "make check   the quick part: ruff, mypy, layers, firmware under sanitizers, fast tests"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
+	@echo "make screenshots  draw docs/images anew from a running farm"
 	@echo "make venv    the virtualenv alone, in $(VENV)"
 
 venv: $(STAMP)
 
-# Installed again whenever what is installed, or the firmware that is compiled with it, has changed.
-$(STAMP): pyproject.toml setup.py $(wildcard firmware/core/*.[ch] firmware/apps/*.[ch] firmware/ports/host/*.[ch])
+# What is built by installing: the virtual boards, and the dashboard.
+BUILT_FROM := $(wildcard firmware/core/*.[ch] firmware/apps/*.[ch] firmware/ports/host/*.[ch] build_backend/*.py \
+	frontend/*.* frontend/public/* frontend/src/*.* frontend/src/*/*.*)
+
+# Installed again whenever what is installed, or what it is built from, has changed.
+$(STAMP): pyproject.toml setup.py $(BUILT_FROM)
 	@$(PYTHON) -c 'import sys; sys.exit("icefarm needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[farm,test]'
@@ -29,9 +34,10 @@ demo: venv
 
 test: check
 	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m browser
 
 check: lint types firmware-test
-	$(BIN)/python -m pytest -m 'not integration'
+	$(BIN)/python -m pytest -m 'not integration and not browser'
 
 lint: venv
 	$(BIN)/ruff check .
@@ -46,6 +52,9 @@ firmware-test:
 
 bench: venv
 	$(BIN)/python -m bench
+
+screenshots: venv
+	$(BIN)/python tests/browser/screenshots.py docs/images
 
 format: venv
 	$(BIN)/ruff check --fix .

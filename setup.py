@@ -1,5 +1,7 @@
 """Build: the packages, the twistd plugin, the schema, and the virtual boards compiled from the firmware's own core.
 
+The dashboard's page is there already: build_backend/icefarm_build.py has made it.
+
 Metadata is in pyproject.toml. What is here is what it cannot say: where the packages are (``twisted.plugins`` is a
 namespace shared with Twisted itself), and the two build steps that make data files.
 """
@@ -147,5 +149,5 @@ setup(
     package_dir={"": "."},
     packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
     include_package_data=False,
-    package_data={"icefarm": ["py.typed"]},
+    package_data={"icefarm": ["py.typed"], "icefarm.dashboard": ["static/**"]},
 )

@@ -24,9 +24,11 @@ __all__ = [
     "OPERATOR_PROCEDURES",
     "PREFIX",
     "PROTOCOL_VERSION",
+    "READING_TOPIC",
     "REALM",
     "WORKER_PROCEDURES",
     "Assignment",
+    "BoardReading",
     "DeviceRecord",
     "DeviceReport",
     "DeviceStatus",
@@ -61,12 +63,17 @@ EVENT_PREFIX = PREFIX + "event."
 AUTHENTICATOR = PREFIX + "control.authenticate"
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
-EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log")
+EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log", "deleted")
+#: What boards count and measure, some seconds apart: {"time": ..., "boards": {serial: {...}}}; for displays.
+READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` that clients may call; what is done concerns the caller's own reservations only.
-CONTROL_PROCEDURES = ("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat")
+CONTROL_PROCEDURES = (
+    *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat"),
+    *("history", "device_history", "journal"),
+)
 #: ``icefarm.v1.control.<name>`` that only operators may call as well.
-OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest")
+OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest", "dismiss")
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
 
@@ -192,6 +199,28 @@ class DeviceReport:
 
 
 @frozen
+class BoardReading:
+    """What a worker counts of one of its boards, sent with its heartbeats; sums since the worker started."""
+
+    serial: str
+    #: The kind that it serves as; None while nobody has it.
+    kind: str | None = None
+    evaluations: int = 0
+    failures: int = 0
+    retries: int = 0
+    #: Images written to it, and the seconds that took.
+    flashes: int = 0
+    flash_s: float = 0.0
+    #: Measurements that it took (an evaluation may be several); the seconds of loading, of their windows and in all.
+    measured: int = 0
+    load_s: float = 0.0
+    window_s: float = 0.0
+    measured_s: float = 0.0
+    #: As it said last, degrees Celsius.
+    temperature_c: float | None = None
+
+
+@frozen
 class WorkerHello:
     """A worker's introduction: sent when its session begins, and again whenever control asks for it."""
 
@@ -254,6 +283,8 @@ class ReservationRecord:
     #: None while it is active.
     ended_at: float | None = None
     end_reason: str | None = None
+    #: Seconds that its client may be away before it ends; None: as the farm is set.
+    grace: float | None = None
 
 
 @frozen
@@ -321,6 +352,7 @@ def permissions() -> Mapping[Role, tuple[Permission, ...]]:
         *(Permission(control_procedure(name), call=True) for name in CONTROL_PROCEDURES),
         Permission(PREFIX + "device.", prefix=True, call=True),
         Permission(EVENT_PREFIX, prefix=True, subscribe=True),
+        Permission(READING_TOPIC, subscribe=True),
         # Everybody may subscribe; control publishes to the named client's sessions only.
         Permission(PREFIX + "client.", prefix=True, subscribe=True),
     )

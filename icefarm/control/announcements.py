@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from icefarm.bus import Bus
 from icefarm.contract import (
+    READING_TOPIC,
     DeviceRecord,
     QueueRecord,
     ReservationRecord,
@@ -33,6 +34,8 @@ class Announcements:
     """Publishes.  What is said while the router is out of reach is lost: whoever comes back asks for a snapshot."""
 
     bus: Bus | None = None
+    #: Each is called with every event's name and fields, at the router or not.
+    listeners: list[Callable[[str, Mapping[str, Any]], None]] = Factory(list)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = field(init=False)
 
@@ -56,6 +59,14 @@ class Announcements:
         """Say that these boards can be reserved now, and could not before."""
         self._event("available", {"amount": len(serials), "serials": list(serials)})
 
+    def deleted(self, serials: Sequence[str]) -> None:
+        """Say that these boards were forgotten."""
+        self._event("deleted", {"serials": list(serials)})
+
+    def readings(self, fields: Mapping[str, Any]) -> None:
+        """Say what boards count and measure."""
+        self._publish(READING_TOPIC, fields)
+
     def log(self, fields: Mapping[str, Any]) -> None:
         self._event("log", fields)
 
@@ -68,6 +79,8 @@ class Announcements:
         self._publish(client_topic(client), message, only=client)
 
     def _event(self, name: str, fields: Mapping[str, Any]) -> None:
+        for listener in self.listeners:
+            listener(name, fields)
         self._publish(event_topic(name), fields)
 
     def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:

@@ -17,6 +17,7 @@ from icefarm.control.inventory import Inventory
 from icefarm.control.orders import Orders
 from icefarm.control.policy import MAX_BOARDS, ReservationRequest
 from icefarm.control.presence import HEARTBEAT
+from icefarm.control.readings import Readings
 from icefarm.control.reserving import Reserving
 from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
@@ -52,6 +53,7 @@ class ClientProcedures:
     endings: Endings
     inventory: Inventory
     orders: Orders
+    readings: Readings
     #: Seconds that a reservation lasts unless its client asks for another time.
     reservation_s: float
     grace_s: float
@@ -62,7 +64,7 @@ class ClientProcedures:
         for_all = (
             self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat
         )  # fmt: skip
-        for_operators = (self.delete, self.end_any, self.drain, self.resume, self.retest)
+        for_operators = (self.delete, self.end_any, self.drain, self.resume, self.retest, self.dismiss)
         return {
             **{method.__name__: (method, everybody) for method in for_all},
             **{method.__name__: (method, operators) for method in for_operators},
@@ -116,6 +118,7 @@ class ClientProcedures:
             "devices": [to_wire(record) for record in await self.store.devices()],
             "reservations": [to_wire(record) for record in await self.store.active()],
             "queue": [to_wire(record) for record in self.reserving.line.records()],
+            "readings": self.readings.shown(),
             "time": await self.store.now(),
             "farm": {"version": __version__, "reservation_s": self.reservation_s, "grace_s": self.grace_s},
         }
@@ -140,6 +143,7 @@ class ClientProcedures:
         chosen = _distinct(serials)
         devices = await self.store.devices(chosen)
         deleted = await self.store.delete_devices(chosen)
+        self.inventory.announcements.deleted(deleted)
         await outcomes([partial(self.orders.delete, device.worker, device.serial) for device in devices], AT_ONCE)
         return deleted
 
@@ -159,6 +163,10 @@ class ClientProcedures:
     async def retest(self, _: Caller, serials: list[str]) -> list[str]:
         """Test broken boards again now."""
         return await self._for_each(await self.store.devices(_distinct(serials)), self.orders.retest, "test")
+
+    async def dismiss(self, caller: Caller, ids: list[str]) -> list[str]:
+        """Take requests out of the queue; answers with those that this call removed."""
+        return self.reserving.line.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
 
     async def _set_draining(self, worker: str, *, draining: bool) -> dict[str, Any]:
         record = await self.store.set_draining(worker, draining)

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The farm's page for people: a table of boards, and how to add a worker.  No script."""
+"""Pure: no I/O, no clock.  The page where no dashboard was built: boards, how to add a worker; no script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 
-__all__ = ["STYLE", "page", "unavailable_page"]
+__all__ = ["STYLE", "closed_page", "page", "unavailable_page"]
 
 STYLE = """\
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -39,6 +39,12 @@ _FRAME = """\
 """
 
 
+_NOT_BUILT = (
+    "<p>The live dashboard is not part of this installation: it was built with <code>ICEFARM_DASHBOARD=skip</code>. "
+    "Install icefarm without that for the dashboard; <code>icefarm watch</code> shows the same in a terminal.</p>"
+)
+
+
 def page(version: str, url: str, workers: Sequence[WorkerRecord], devices: Sequence[DeviceRecord]) -> str:
     """Return the page.  ``url`` is where workers and clients connect."""
     free = sum(device.status == "available" for device in devices)
@@ -48,15 +54,30 @@ def page(version: str, url: str, workers: Sequence[WorkerRecord], devices: Seque
         f"{online} of {len(workers)} workers online.</p>",
         _boards(devices) if devices else "<p>There is no board yet. Add a worker that has some:</p>",
         _workers(workers) if workers else "",
-        f"<h2>Add a worker</h2>\n<p>On the host that has the boards:</p>\n<pre>{_command(url)}</pre>",
-        "<p>With <code>--virtual-boards 4</code> it brings virtual boards of its own.</p>",
+        _how_to_add(url),
+        _NOT_BUILT,
     ]
     return _FRAME.format(body="\n".join(part for part in parts if part))
+
+
+def closed_page(version: str, url: str) -> str:
+    """Return the page for those who have not signed in: it tells nothing of boards and clients."""
+    body = (
+        f"<p>A farm of FPGA boards, icefarm {escape(version)}. It asks for a token: use <code>icefarm watch</code>.</p>"
+    )
+    return _FRAME.format(body="\n".join([body, _how_to_add(url), _NOT_BUILT]))
 
 
 def unavailable_page(reason: str) -> str:
     """Return the page that says why there is nothing to show."""
     return _FRAME.format(body=f"<p>The farm cannot say just now how it is: {escape(reason)}</p>")
+
+
+def _how_to_add(url: str) -> str:
+    return (
+        f"<h2>Add a worker</h2>\n<p>On the host that has the boards:</p>\n<pre>{_command(url)}</pre>\n"
+        "<p>With <code>--virtual-boards 4</code> it brings virtual boards of its own.</p>"
+    )
 
 
 def _command(url: str) -> str:

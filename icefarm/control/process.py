@@ -12,20 +12,35 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.control.authn import SignInPolicy
 from icefarm.control.database import Database
 from icefarm.control.migrate import SchemaMismatch, migrate
+from icefarm.control.postgres_history import PostgresHistory
 from icefarm.control.postgres_store import PostgresStore
 from icefarm.control.service import Control, Settings
 from icefarm.control.web import FarmView, site
 from icefarm.credentials import Credentials
+from icefarm.dashboard.page import page_files
 from icefarm.errors import Busy
+from icefarm.exit_code import stop_as_failed
 from icefarm.wamp import Link
 
-__all__ = ["ControlProcess"]
+__all__ = ["ControlProcess", "farm_view"]
 
 #: Seconds between attempts to reach a database that was away at the start: the first, and the longest.
 RETRY_FIRST = 1.0
 RETRY_LONGEST = 10.0
+
+
+def farm_view(control: Control) -> FarmView:
+    """Return what the pages need of control."""
+    return FarmView(
+        lambda: control.bus is not None,
+        control.overview,
+        lambda: control.metrics.text(control.scene),
+        page_files(),
+        public=control.settings.sign_in is SignInPolicy.OPEN,
+    )
 
 
 class ControlProcess(Service):
@@ -49,7 +64,7 @@ class ControlProcess(Service):
         """Raises `InvalidArgument` where the router's URL is none."""
         self.reactor = reactor
         self.database = Database(reactor, dsn)
-        self.control = Control(reactor, PostgresStore(self.database), settings)
+        self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
         self.link = Link(reactor, router, credentials, self.control.joined, self.control.refused)
         self.http = http
         self._port: Any = None
@@ -78,8 +93,7 @@ class ControlProcess(Service):
     async def _listen(self) -> None:
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
-        view = FarmView(lambda: self.control.bus is not None, self.control.overview)
-        self._port = await endpoint.listen(site(view))
+        self._port = await endpoint.listen(site(farm_view(self.control)))
 
     async def _reach_database(self) -> None:
         """Wait for the database, for as long as it takes, and bring it to this version's schema."""
@@ -104,8 +118,7 @@ class ControlProcess(Service):
             self.log.critical("control cannot start: {why}", why=failure.getErrorMessage())
         else:
             self.log.failure("control cannot start", failure)
-        # It may fail before the reactor runs.
-        self.reactor.callWhenRunning(self.reactor.stop)
+        stop_as_failed(self.reactor)
 
     async def _stop(self) -> None:
         if self._starting is not None:

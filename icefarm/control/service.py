@@ -6,17 +6,20 @@ the store.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.logger import Logger
 
-from icefarm.bus import Bus, Handler
+from icefarm.bus import Bus, Caller, Handler
 from icefarm.clock import Clock
 from icefarm.contract import (
     AUTHENTICATOR,
+    BoardReading,
     DeviceRecord,
     ReservationRecord,
     WorkerRecord,
@@ -26,12 +29,15 @@ from icefarm.contract import (
 from icefarm.control.agenda import Agenda
 from icefarm.control.announcements import Announcements
 from icefarm.control.authn import Authenticator, SignInPolicy
+from icefarm.control.chronicle import Chronicle
 from icefarm.control.client_procedures import ClientProcedures
 from icefarm.control.concurrency import outcomes
 from icefarm.control.convergence import Convergence
 from icefarm.control.door import Door
 from icefarm.control.endings import Endings
+from icefarm.control.history import History
 from icefarm.control.inventory import Inventory
+from icefarm.control.metrics import Metrics, Scene
 from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
 from icefarm.control.orders import Orders
 from icefarm.control.presence import Presence
@@ -44,10 +50,12 @@ from icefarm.control.presence_events import (
     SessionEnded,
     WorkerLost,
 )
+from icefarm.control.readings import Readings
 from icefarm.control.reserving import Reserving
 from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
 from icefarm.control.waiting import WaitingLine
+from icefarm.control.watching import WatchProcedures
 from icefarm.control.worker_procedures import WorkerProcedures
 from icefarm.errors import IcefarmError
 
@@ -75,7 +83,7 @@ class Control(Service):
 
     log = Logger()
 
-    def __init__(self, clock: Clock, store: Store, settings: Settings) -> None:
+    def __init__(self, clock: Clock, store: Store, history: History, settings: Settings) -> None:
         self.store, self.settings = store, settings
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
@@ -100,6 +108,10 @@ class Control(Service):
             self.line.poke,
         )
         self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
+        self.metrics = Metrics(clock)
+        self.readings = Readings(clock, self.announcements, self._board_did)
+        self.chronicle = Chronicle(history, store, self.readings, self.line.records, clock)
+        self.announcements.listeners += [self.readings.heard, self.chronicle.heard, self.metrics.heard]
         self.endings.changed += [self.agenda.poke, self.line.poke]
         self._procedures = self._handlers(clock)
 
@@ -112,14 +124,16 @@ class Control(Service):
             self.endings,
             self.inventory,
             self.orders,
+            self.readings,
             self.settings.reservation,
             self.settings.grace,
         )
         for_workers = WorkerProcedures(
-            self.store, self.sessions, self.inventory, self.orders, self.announcements, clock
+            self.store, self.sessions, self.inventory, self.orders, self.announcements, self.readings, clock
         )
+        for_watchers = WatchProcedures(self.chronicle, clock)
         handlers = {}
-        for name, (method, roles) in for_clients.table().items():
+        for name, (method, roles) in {**for_clients.table(), **for_watchers.table()}.items():
             handlers[control_procedure(name)] = self.door.handler(method, *roles)
         for name, (method, roles) in for_workers.table().items():
             handlers[control_worker_procedure(name)] = self.door.handler(method, *roles)
@@ -141,8 +155,10 @@ class Control(Service):
             if isinstance(registration, IcefarmError):
                 raise registration
         # Last: whoever signs in finds everything in its place.
-        await bus.register(AUTHENTICATOR, self.authenticator.authenticate, replace=True)
+        await bus.register(AUTHENTICATOR, self._sign_in, replace=True)
         self._refusal = ""
+        self.metrics.joined()
+        self.chronicle.start()
         self.log.info("control is at the router")
         self.inventory.persist("the state of the farm is learnt", self._learn)
 
@@ -158,12 +174,21 @@ class Control(Service):
         Service.stopService(self)
         self.door.close()
         self.sessions.detach()
-        for part in (self.agenda, self.line, self.convergence, self.inventory, self.endings):
+        for part in (self.chronicle, self.agenda, self.line, self.convergence, self.inventory, self.endings):
             part.stop()
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         """Return workers and boards as the store has them.  Raises `Busy`."""
         return await self.store.workers(), await self.store.devices()
+
+    async def scene(self) -> Scene:
+        """Return what there is now, for the metrics."""
+        connected, queue = self.bus is not None, self.line.records()
+        try:
+            workers, devices = await self.overview()
+        except IcefarmError:
+            return Scene(connected, database=False)
+        return Scene(connected, True, workers, devices, queue)
 
     async def ensure_token(self) -> None:
         """See to it that the operator's token is in the data directory, where there is one.  Raises `Busy`."""
@@ -177,6 +202,26 @@ class Control(Service):
             self.log.error(
                 "the operator's token cannot be kept in {path}: {error}", path=str(directory / FILE_NAME), error=error
             )
+
+    async def _sign_in(
+        self, caller: Caller, procedure: str, args: Sequence[Any], fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Let somebody in, and count it by the role that was asked for."""
+        role, outcome = "unknown", "accepted"
+        try:
+            answer = await self.authenticator.authenticate(caller, procedure, args, fields)
+            role = answer["role"]
+        except IcefarmError as error:
+            outcome = error.name
+            raise
+        else:
+            return answer
+        finally:
+            self.metrics.signed_in(role, outcome)
+
+    def _board_did(self, done: BoardReading) -> None:
+        self.metrics.done(done)
+        self.chronicle.done(done)
 
     def _lost(self, bus: Bus, reason: str) -> None:
         if self.bus is bus:

@@ -1,57 +1,99 @@
-"""Requests for boards in the order in which they came, those that wait among them.
+"""Requests for boards that can't be served at once, in their order (`icefarm.control.queue` says which order that is).
 
-First come, first served, all or nothing: boards that a request could use are kept for it until it has all of them, so
-a large request is not starved by small ones behind it; whoever can't take anything from those before is not held up.
+Those that wait are kept in the store, so that they keep their places when control is restarted: their clients then call
+again, with the same id.  A client that is away has `RETURN` seconds in which its turn is kept; after that others pass,
+and when its grace period is over too, its request is forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
-from attrs import Factory, define, evolve, field
-from twisted.internet.defer import Deferred
+from attrs import Factory, define, evolve, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.bus import Progress
 from icefarm.clock import Clock
 from icefarm.contract import QueueRecord, ReservationRecord
 from icefarm.control.announcements import Announcements
-from icefarm.control.concurrency import Tasks
+from icefarm.control.concurrency import Tasks, shielded
 from icefarm.control.policy import ReservationRequest
+from icefarm.control.queue import QueuedRequest, Verdict, decide
 from icefarm.control.store import Store
-from icefarm.errors import Busy, IcefarmError, InternalError, TimedOut, Unavailable
+from icefarm.errors import Busy, IcefarmError, InternalError, LinkLost, TimedOut, Unavailable
 
-__all__ = ["WaitingLine"]
+__all__ = ["RETURN", "SETTLE", "Asked", "WaitingLine"]
 
-#: Seconds until the line is looked at again while the database is away.
+#: Seconds until the line is looked at again while the database is away, and when a board was gone before it was taken.
 AGAIN = 5.0
+SOON = 0.5
+#: Seconds that a request waits, without being asked to, for boards that are being flashed or tested just now: about
+#: three times what that takes.
+SETTLE = 10.0
+#: Seconds that a turn is kept for a client that is away; counted from when control itself is at the router.
+RETURN = 10.0
 
 
-@define(eq=False)
-class _Waiter:
-    """A request, and whoever is to be told."""
+def _always() -> bool:
+    return True
+
+
+@frozen(eq=False)
+class Asked:
+    """A call for boards."""
 
     client: str
     request: ReservationRequest
+    #: Seconds that boards are reserved for at first.
     seconds: float
-    patient: bool
-    since: float
-    progress: Progress | None
-    answer: Deferred[list[ReservationRecord]]
-    id: str = Factory(lambda: uuid4().hex)
+    #: Chosen by the client, the same one when it calls again.
+    id: str
+    grace: float | None = None
+    wait: bool = False
+    #: Seconds to wait at most; None: for ever.
+    timeout: float | None = None
+    progress: Progress | None = None
+    #: Tells whether the caller's session stands: if so, it is its own will when the call ends early.
+    here: Callable[[], bool] = _always
+
+
+@define(eq=False)
+class _Spot:
+    """A place in the line."""
+
+    queued: QueuedRequest
+    #: The call that waits; None while its client is away.
+    asked: Asked | None = None
+    answer: Deferred[list[ReservationRecord]] | None = None
+    #: It is in the store.
+    kept: bool = False
+    #: Its client has been away for so long that others pass.
+    passed: bool = False
+    #: What its client does not say: until when it waits for boards that are being prepared.
+    until: float = 0.0
     place: int = 0
     reason: str = ""
-    #: The reason that its client heard last.
+    #: The reason that was told last.
     told: str = ""
+    timers: list[Any] = Factory(list)
 
     def record(self) -> QueueRecord:
-        serials = list(self.request.serials or ())
-        amount = self.request.amount or len(serials)
+        """Return what everybody may know of it."""
+        request = self.queued.request
+        serials = list(request.serials or ())
+        amount = request.amount or len(serials)
         return QueueRecord(
-            self.id, self.client, self.request.kind, amount, serials, self.since, self.place, self.reason
+            self.queued.id, self.queued.client, request.kind, amount, serials, self.queued.since, self.place, self.reason
         )
+
+    def stop_timers(self) -> None:
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            if timer.active():
+                timer.cancel()
 
 
 @define(eq=False)
@@ -62,7 +104,7 @@ class WaitingLine:
     announcements: Announcements
     clock: Clock
     abandon: Callable[[list[ReservationRecord]], None]
-    _line: list[_Waiter] = Factory(list)
+    _line: list[_Spot] = Factory(list)
     _walking: bool = False
     _again: bool = False
     _log: Logger = Factory(Logger)
@@ -73,38 +115,62 @@ class WaitingLine:
 
     def records(self) -> list[QueueRecord]:
         """Return those that wait, the next one first."""
-        return [waiter.record() for waiter in self._line if waiter.patient]
+        return [spot.record() for spot in sorted(self._line, key=lambda spot: spot.place) if spot.place]
 
-    async def take(
-        self,
-        client: str,
-        request: ReservationRequest,
-        seconds: float,
-        *,
-        wait: bool = False,
-        timeout: float | None = None,
-        progress: Progress | None = None,
-    ) -> list[ReservationRecord]:
-        """Reserve what is asked for; with ``wait``, as soon as it can be had, for at most ``timeout`` seconds.
+    async def take(self, asked: Asked) -> list[ReservationRecord]:
+        """Reserve what is asked for; with ``wait``, as soon as it can be had, in at most ``timeout`` seconds.
 
-        Raises what `Store.reserve` does, and `TimedOut`.  Giving up leaves nothing behind.
+        Raises what `Store.reserve` does, and `TimedOut`. Giving up leaves nothing behind; a caller whose session ended
+        keeps its place for a while.
         """
-        waiter = _Waiter(client, request, seconds, wait, self.clock.seconds(), progress, Deferred())
-        self._line.append(waiter)
-        timer = self.clock.callLater(timeout, self._time_out, waiter, timeout) if wait and timeout is not None else None
+        if not self._line:
+            try:
+                return await self._reserve(asked, asked.request)
+            except Unavailable:
+                # Perhaps it may wait.
+                pass
+        spot = await self._line_up(asked)
+        answer = spot.answer
+        assert answer is not None
         self.poke()
-        served = False
         try:
-            records = await waiter.answer
-            served = True
-            return records
-        finally:
-            if timer is not None and timer.active():
-                timer.cancel()
-            self._leave(waiter)
-            if wait and not served:
-                # What was kept for it is there for those behind.
-                self.poke()
+            return await answer
+        except CancelledError:
+            if spot.answer is answer:
+                self._deserted(spot, asked)
+            raise
+
+    async def restore(self) -> None:
+        """Learn who waited when control, or its session, ended; each has its time to call again.  Raises `Busy`."""
+        known = {spot.queued.id for spot in self._line}
+        for queued in await self.store.waiting():
+            if queued.id not in known:
+                spot = _Spot(queued, kept=True)
+                self._line.append(spot)
+                self._limit(spot, queued.left)
+        for spot in self._line:
+            if spot.asked is None:
+                self._expect(spot)
+        self.poke()
+
+    def clients(self) -> list[str]:
+        """Return the names of those that wait."""
+        return sorted({spot.queued.client for spot in self._line if spot.kept})
+
+    def forget(self, client: str) -> None:
+        """A client did not come back: what it waited for is forgotten."""
+        for spot in list(self._line):
+            if spot.queued.client == client and spot.asked is None:
+                self._remove(spot)
+        self.poke()
+
+    def dismiss(self, ids: Collection[str], reason: str) -> list[str]:
+        """Let these requests wait no longer: they are answered with `Unavailable`; returns those that did."""
+        found = [spot for spot in self._line if spot.kept and spot.queued.id in ids]
+        for spot in found:
+            self._finish(spot, Unavailable(reason))
+        self.poke()
+        return [spot.queued.id for spot in found]
 
     def poke(self) -> None:
         """Something changed: see who can be served now."""
@@ -114,111 +180,182 @@ class WaitingLine:
             self._tasks.start("the waiting line", self._walk)
 
     def stop(self) -> None:
-        """Serve nobody any more."""
+        """Serve nobody any more.  Who waits keeps its place: another control carries on."""
         self._tasks.stop()
-        for waiter in list(self._line):
-            self._finish(waiter, Busy("the farm is shutting down"))
+        line, self._line = self._line, []
+        for spot in line:
+            spot.stop_timers()
+            if spot.answer is not None:
+                spot.answer.errback(Busy("the farm is shutting down"))
 
-    def _time_out(self, waiter: _Waiter, timeout: float) -> None:
-        why = waiter.reason or "there was no answer"
-        self._finish(waiter, TimedOut(f"waited {timeout:g} s in vain: {why}", place=waiter.place))
+    # ----------------------------------------------------------------------------------------------- coming, going
 
-    def _leave(self, waiter: _Waiter) -> None:
-        """Strike a waiter off the line."""
-        if waiter in self._line:
-            self._line.remove(waiter)
-        if waiter.place:
-            waiter.place, waiter.reason = 0, ""
-            self.announcements.queue(waiter.record())
-            self._tell_places()
+    async def _line_up(self, asked: Asked) -> _Spot:
+        """Give a call its place: the one that it had, or the last."""
+        spot = self._find(asked.id)
+        if spot is None and asked.wait:
+            queued = await self.store.enqueue(asked.client, asked.request, asked.id, asked.timeout)
+            spot = self._find(asked.id)
+            if spot is None:
+                spot = _Spot(queued, kept=True)
+                self._line.append(spot)
+                self._limit(spot, queued.left)
+        elif spot is None:
+            spot = _Spot(QueuedRequest(asked.id, asked.client, asked.request), until=self.clock.seconds() + SETTLE)
+            self._line.append(spot)
+            spot.timers.append(self.clock.callLater(SETTLE, self.poke))
+        if spot.answer is not None:
+            spot.answer.errback(LinkLost("the same request was made again"))
+        spot.asked, spot.answer, spot.passed = asked, Deferred(), False
+        return spot
+
+    def _find(self, id: str) -> _Spot | None:
+        return next((spot for spot in self._line if spot.queued.id == id), None)
+
+    def _limit(self, spot: _Spot, seconds: float | None) -> None:
+        if seconds is not None:
+            spot.timers.append(self.clock.callLater(seconds, self._time_out, spot, seconds))
+
+    def _time_out(self, spot: _Spot, seconds: float) -> None:
+        why = spot.reason or "there was no answer"
+        self._finish(spot, TimedOut(f"waited {seconds:g} s in vain: {why}", place=spot.place))
+        self.poke()
+
+    def _deserted(self, spot: _Spot, asked: Asked) -> None:
+        """A call ended early: its client gave up, or lost its session and may call again."""
+        spot.asked, spot.answer = None, None
+        if spot.kept and not asked.here():
+            self._expect(spot)
+        else:
+            self._remove(spot)
+            self.poke()
+
+    def _expect(self, spot: _Spot) -> None:
+        spot.timers.append(self.clock.callLater(RETURN, self._pass, spot))
+
+    def _pass(self, spot: _Spot) -> None:
+        if spot.asked is None and spot in self._line:
+            spot.passed = True
+            self._hide(spot)
+            self.poke()
+
+    def _finish(self, spot: _Spot, result: Any) -> None:
+        """Answer one of the line: with its reservations, or an error."""
+        answer = spot.answer
+        self._remove(spot, served=not isinstance(result, IcefarmError))
+        if answer is not None:
+            spot.answer = None
+            if isinstance(result, IcefarmError):
+                answer.errback(result)
+            else:
+                answer.callback(result)
+
+    def _remove(self, spot: _Spot, *, served: bool = False) -> None:
+        if spot not in self._line:
+            return
+        self._line.remove(spot)
+        spot.stop_timers()
+        self._hide(spot)
+        if spot.kept and not served:
+            self._tasks.start("a request is struck off", partial(self._dequeue, spot.queued.id))
+
+    def _hide(self, spot: _Spot) -> None:
+        """Say that a request does not wait; that of a client that comes back appears again."""
+        if spot.place:
+            spot.place, spot.reason, spot.told = 0, "", ""
+            self.announcements.queue(spot.record())
+
+    async def _dequeue(self, id: str) -> None:
+        try:
+            await self.store.dequeue([id])
+        except Busy:
+            if self._find(id) is None:
+                again = partial(self._dequeue, id)
+                self.clock.callLater(AGAIN, self._tasks.start, "a request is struck off", again)
+
+    # ----------------------------------------------------------------------------------------------------- serving
 
     async def _walk(self) -> None:
         try:
-            while self._again:
+            while self._again and self._line:
                 self._again = False
-                await self._serve_all()
+                try:
+                    await self._serve_all()
+                except Busy as error:
+                    self._database_is_away(error)
         finally:
             self._walking = False
 
     async def _serve_all(self) -> None:
-        kept: set[str] = set()
-        #: Kinds of which somebody waits for a number of boards, and why: whoever comes after waits too.
-        scarce: dict[str, Unavailable] = {}
-        for waiter in list(self._line):
-            if waiter not in self._line:
+        state = await self.store.state()
+        spots = {spot.queued.id: spot for spot in self._line if not spot.passed}
+        verdicts = decide([spot.queued for spot in spots.values()], state.devices, state.workers, state.now)
+        for verdict in verdicts:
+            spot = spots[verdict.id]
+            if spot not in self._line:
                 continue
             try:
-                if waiter.request.serials is None and waiter.request.kind in scarce:
-                    raise scarce[waiter.request.kind]
-                await self._serve(waiter, kept)
-            except Unavailable as error:
-                if waiter.patient:
-                    waiter.reason = error.message
-                    kept |= await self._kept_for(waiter, scarce, error)
-                else:
-                    self._finish(waiter, error)
-            except Busy as error:
-                self._database_is_away(error)
-                return
+                await self._carry_out(spot, verdict)
+            except Busy:
+                raise
             except IcefarmError as error:
-                self._finish(waiter, error)
+                self._finish(spot, error)
             except Exception:
                 # One request must not hold up the line, whatever is wrong with it.
-                self._log.failure("a request of {client} failed", client=waiter.client)
-                self._finish(waiter, InternalError())
-        self._tell_places()
+                self._log.failure("a request of {client} failed", client=spot.queued.client)
+                self._finish(spot, InternalError())
+        self._tell_places([spots[verdict.id] for verdict in verdicts])
 
-    async def _serve(self, waiter: _Waiter, kept: set[str]) -> None:
-        """Reserve for one of the line, without what is kept for those before."""
-        request = waiter.request
-        taken = [serial for serial in request.serials or () if serial in kept]
-        if taken:
-            raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
-        request = evolve(request, avoid=request.avoid.union(kept))
-        records = await self.store.reserve(waiter.client, request, waiter.seconds)
-        if waiter in self._line:
-            self._finish(waiter, records)
+    async def _carry_out(self, spot: _Spot, verdict: Verdict) -> None:
+        if verdict.error is not None:
+            may_wait = spot.kept or (verdict.soon and self.clock.seconds() < spot.until)
+            if not isinstance(verdict.error, Unavailable) or not may_wait:
+                raise verdict.error
+            spot.reason = verdict.error.message
+        elif spot.asked is not None:
+            await self._serve(spot, spot.asked, verdict.serials)
         else:
-            self.abandon(records)
+            spot.reason = "it is its turn, and its client is away"
 
-    async def _kept_for(self, waiter: _Waiter, scarce: dict[str, Unavailable], error: Unavailable) -> set[str]:
-        """Return the boards that a waiter could use, free or not: one that is freed meanwhile is its own too."""
-        if waiter.request.serials is not None:
-            return set(waiter.request.serials)
-        kind = waiter.request.kind
-        if kind in scarce:
-            return set()
-        scarce[kind] = error
+    async def _serve(self, spot: _Spot, asked: Asked, serials: Sequence[str]) -> None:
         try:
-            workers = {worker.name for worker in await self.store.workers() if kind in worker.kinds}
-            return {device.serial for device in await self.store.devices() if device.worker in workers}
-        except IcefarmError:
-            return set()
+            records = await self._reserve(asked, evolve(asked.request, amount=None, serials=serials, avoid=()))
+        except Unavailable as error:
+            # A board has changed since the state was read.
+            spot.reason = error.message
+            self.clock.callLater(SOON, self.poke)
+            return
+        if spot not in self._line:
+            self.abandon(records)
+        else:
+            # Where the client was lost meanwhile, it finds them when it asks again.
+            self._finish(spot, records)
+
+    async def _reserve(self, asked: Asked, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve; whoever gives up meanwhile leaves nothing behind, for the transaction goes on to its end."""
+        reserving = ensureDeferred(
+            self.store.reserve(asked.client, request, asked.seconds, request_id=asked.id, grace=asked.grace)
+        )
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            reserving.addCallbacks(self.abandon if asked.here() else lambda _: None, lambda _: None)
+            raise
 
     def _database_is_away(self, error: Busy) -> None:
-        for waiter in list(self._line):
-            if not waiter.patient:
-                self._finish(waiter, error)
+        for spot in list(self._line):
+            if not spot.kept:
+                self._finish(spot, error)
         if self._line:
             self.clock.callLater(AGAIN, self.poke)
 
-    def _finish(self, waiter: _Waiter, result: Any) -> None:
-        """Answer one of the line: with its reservations, or an error."""
-        if waiter in self._line:
-            self._line.remove(waiter)
-            if isinstance(result, IcefarmError):
-                waiter.answer.errback(result)
-            else:
-                waiter.answer.callback(result)
-
-    def _tell_places(self) -> None:
+    def _tell_places(self, spots: Sequence[_Spot]) -> None:
         """Tell those whose place or reason is another one than they heard last."""
-        patient = [waiter for waiter in self._line if waiter.patient and waiter.reason]
-        for place, waiter in enumerate(patient, start=1):
-            told = (waiter.place, waiter.told) == (place, waiter.reason)
-            waiter.place = place
+        waiting = [spot for spot in spots if spot.kept and spot.reason and spot in self._line and not spot.passed]
+        for place, spot in enumerate(waiting, start=1):
+            told = (spot.place, spot.told) == (place, spot.reason)
+            spot.place, spot.told = place, spot.reason
             if not told:
-                waiter.told = waiter.reason
-                self.announcements.queue(waiter.record())
-                if waiter.progress is not None:
-                    waiter.progress({"place": place, "reason": waiter.reason})
+                self.announcements.queue(spot.record())
+                if spot.asked is not None and spot.asked.progress is not None:
+                    spot.asked.progress({"place": place, "reason": spot.reason})

@@ -1,14 +1,16 @@
 """Control's HTTP, on a loopback port; the router passes requests to its public port on to here.
 
-``/`` is a page for people, ``/health`` is for monitors: 200 where all is well, 503 where the router or the database is
-out of reach.  All else is refused as JSON.  Headers follow the OWASP Secure Headers Project.
+``/`` is the dashboard (`icefarm.dashboard`), or a plain page where that was not built; ``/health`` is for monitors: 200
+where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  All else is
+refused as JSON.  Headers follow the OWASP Secure Headers Project.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -21,24 +23,30 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from icefarm import __version__
 from icefarm.contract import DeviceRecord, WorkerRecord
-from icefarm.control.page import STYLE, page, unavailable_page
+from icefarm.control.page import STYLE, closed_page, page, unavailable_page
+from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
 __all__ = ["HEADERS", "FarmView", "Front", "site"]
 
 #: Seconds after which an idle connection is closed.
 IDLE_LIMIT = 60.0
-#: Nothing comes from elsewhere, nothing is run, nobody frames it.
+#: Nothing comes from elsewhere or from inside the page's text, nobody frames it.  'self' allows the WebSocket at the
+#: page's own address (CSP 3, section 6.7.2.8).
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+#: For files whose names change with their content.
+_LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
 _HTML, _CSS, _JSON = "text/html; charset=utf-8", "text/css; charset=utf-8", "application/json"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
@@ -51,6 +59,12 @@ class FarmView:
     connected: Callable[[], bool]
     #: Returns workers and boards; raises `IcefarmError` where the database is away.
     overview: Callable[[], Awaitable[tuple[list[WorkerRecord], list[DeviceRecord]]]]
+    #: Returns the metrics and their media type.
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    #: The dashboard's files by path; none where it was not built.
+    files: Mapping[str, PageFile] = Factory(dict)
+    #: Whether everybody who gets here may see the boards: not on a farm that asks for tokens.
+    public: bool = True
 
 
 @frozen
@@ -59,7 +73,8 @@ class Answer:
 
     code: int
     kind: str
-    body: str
+    body: str | bytes
+    headers: Mapping[str, str] = Factory(dict)
 
 
 def _as_json(code: int, value: Any) -> Answer:
@@ -75,14 +90,28 @@ class Front:
 
     async def answer(self, method: str, path: str, url: str) -> Answer:
         """Return the answer to a request; ``url`` is where the farm is for whoever asks."""
-        pages = {"/": self._page, "/health": self._health, "/style.css": self._style}
+        pages: dict[str, Callable[[str], Awaitable[Answer]]] = {"/health": self._health, "/metrics": self._metrics}
+        if self.farm.files:
+            pages |= dict.fromkeys(self.farm.files, partial(self._file, path))
+        else:
+            pages |= {"/": self._page, "/style.css": self._style}
         if path not in pages:
             return _as_json(404, {"error": "not_found", "message": f"there is no {path}"})
         if method not in ("GET", "HEAD"):
             return _as_json(405, {"error": "method_not_allowed", "message": f"{path} can only be read"})
         return await pages[path](url)
 
+    async def _file(self, path: str, _: str) -> Answer:
+        file = self.farm.files[path]
+        return Answer(200, file.kind, file.content, _LASTING if file.lasting else {})
+
+    async def _metrics(self, _: str) -> Answer:
+        text, kind = await self.farm.metrics()
+        return Answer(200, kind, text)
+
     async def _page(self, url: str) -> Answer:
+        if not self.farm.public:
+            return Answer(200, _HTML, closed_page(__version__, url))
         try:
             workers, devices = await self.farm.overview()
         except IcefarmError as error:
@@ -144,9 +173,10 @@ def _farm_url(request: Request) -> str:
 def _write(answer: Answer | None, request: Request) -> None:
     if answer is None:
         return
-    body = answer.body.encode()
+    body = answer.body if isinstance(answer.body, bytes) else answer.body.encode()
     request.setResponseCode(answer.code)
-    for name, value in {**HEADERS, "Content-Type": answer.kind, "Content-Length": str(len(body))}.items():
+    own = {"Content-Type": answer.kind, "Content-Length": str(len(body)), **answer.headers}
+    for name, value in {**HEADERS, **own}.items():
         request.setHeader(name, value)
     if answer.code == 405:
         request.setHeader("Allow", "GET, HEAD")

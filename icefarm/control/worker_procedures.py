@@ -12,12 +12,13 @@ from twisted.logger import Logger, LogLevel
 
 from icefarm.bus import Caller
 from icefarm.clock import Clock
-from icefarm.contract import DeviceReport, ReservationRecord, Role, WorkerHello, to_wire, valid_name
+from icefarm.contract import BoardReading, DeviceReport, ReservationRecord, Role, WorkerHello, to_wire, valid_name
 from icefarm.control.announcements import OWN_EVENTS, Announcements
 from icefarm.control.inventory import Inventory
 from icefarm.control.orders import Orders
 from icefarm.control.policy import MAX_BOARDS
 from icefarm.control.presence import HEARTBEAT
+from icefarm.control.readings import Readings
 from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, UnknownWorker
@@ -55,6 +56,7 @@ class WorkerProcedures:
     inventory: Inventory
     orders: Orders
     announcements: Announcements
+    readings: Readings
     clock: Clock
     _log: Logger = Factory(Logger)
 
@@ -71,6 +73,7 @@ class WorkerProcedures:
         try:
             assignments, draining = await self.inventory.hello(hello)
             self.sessions.welcome(caller)
+            self.readings.begin(hello)
         finally:
             self.orders.greeted(hello.name)
         return {
@@ -87,11 +90,14 @@ class WorkerProcedures:
             raise UnknownWorker("control does not know this session; say hello first")
         await self.inventory.report(caller.authid, report)
 
-    async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
-        """Note that the worker is alive; ``known`` False asks it to say hello."""
+    async def heartbeat(
+        self, caller: Caller, instance: str, readings: list[BoardReading] | None = None
+    ) -> dict[str, Any]:
+        """Note that the worker is alive, and what its boards count; ``known`` False asks it to say hello."""
         self.sessions.heard(caller, instance)
         known = self.sessions.is_welcome(caller)
         if known:
+            self.readings.take(caller.authid, readings or [])
             await self._note_seen(caller.authid)
         return {"known": known}
 

@@ -31,6 +31,7 @@ from icefarm.control.service import Control, Settings
 from icefarm.credentials import Credentials
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.testing.history import MemoryHistory
 from icefarm.testing.store import MemoryStore
 
 __all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
@@ -218,6 +219,7 @@ class MemoryControl:
 
     settings: Settings = Factory(Settings)
     clock: Clock = Factory(Clock)
+    history: MemoryHistory = Factory(MemoryHistory)
     router: MemoryRouter = field(init=False)
     store: MemoryStore = field(init=False)
     database: UnreliableStore = field(init=False)
@@ -234,7 +236,7 @@ class MemoryControl:
     def start_control(self) -> None:
         """Start a control that knows nothing yet, on the same store and router."""
         store: Any = self.database
-        self.control = Control(self.clock, store, self.settings)
+        self.control = Control(self.clock, store, self.history, self.settings)
         credentials = Credentials("control", Role.CONTROL, "c")
         self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused)
         self.link.startService()

@@ -12,7 +12,7 @@ from functools import partial
 from attrs import Factory, define, evolve, field
 from twisted.logger import Logger, LogLevel
 
-from icefarm.contract import Assignment, DeviceReport, DeviceStatus
+from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed
 from icefarm.worker import events as e
 from icefarm.worker import states as s
@@ -20,6 +20,7 @@ from icefarm.worker.board import Board
 from icefarm.worker.holding import Holding, Place
 from icefarm.worker.images import Images, NoImage
 from icefarm.worker.pipeline import BoardFailed
+from icefarm.worker.readings import Tally
 from icefarm.worker.runner import Runner
 from icefarm.worker.surroundings import Surroundings
 from icefarm.worker.usb_events import DriveAdded, TtyAdded, UsbEvent
@@ -41,6 +42,7 @@ class Device:
     evaluations: int = 0
     failures: int = 0
     retries: int = 0
+    _tally: Tally = Factory(Tally)
     _usb_path: str | None = None
     #: As it last said in HELLO.
     _firmware: s.Firmware | None = None
@@ -137,6 +139,12 @@ class Device:
             retries=self.retries,
         )
 
+    def reading(self) -> BoardReading:
+        """Say what there is to count and measure of it."""
+        want = self.life.want
+        kind = None if want is None else want.kind
+        return self._tally.reading(self.serial, kind, self.evaluations, self.failures, self.retries)
+
     def _let_go(self, reason: str) -> None:
         """End all that concerns the board, and leave it running what it runs."""
         if self.holding is not None:
@@ -198,7 +206,9 @@ class Device:
 
     async def _write(self, path: str, firmware: s.Firmware) -> e.Event:
         image = self.images.get(firmware.name)
+        began = self._around.clock.seconds()
         await self._around.hardware.write(path, image.blocks)
+        self._tally.flashed(self._around.clock.seconds() - began)
         return e.Written()
 
     async def _test(self) -> e.Event:
@@ -225,7 +235,8 @@ class Device:
     def _place(self) -> Place:
         return Place(
             self._around.worker, self.serial, self._around.clock, self._around.admission,
-            self._hopeless, self._evaluated, self._count_retry, partial(self._around.observer.emitted, self),
+            self._hopeless, self._evaluated, self._count_retry, self._tally.take,
+            partial(self._around.observer.emitted, self),
         )  # fmt: skip
 
     def _hopeless(self) -> str | None:

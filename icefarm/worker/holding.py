@@ -41,6 +41,8 @@ class Place:
     evaluated: Callable[[BaseException | None], None]
     #: Told of each evaluation that has to be carried out again.
     interrupted: Callable[[], None]
+    #: Told of each measurement that the board took.
+    measured: Callable[[Answer], None]
     #: Takes an event for the client: reservation, name, fields.
     emit: Callable[[str, str, Mapping[str, object]], None]
 
@@ -186,11 +188,14 @@ class Holding:
                 self._place.interrupted()
             board = self._board if self._board is not None else await self.usable()
             try:
-                return await board.evaluate(circuit, parameters, window=window, overlap=overlap)
+                answer = await board.evaluate(circuit, parameters, window=window, overlap=overlap)
             except BoardFailed as error:
                 why = str(error)
             except Refused as error:
                 raise self._failure(str(error)) from None
+            else:
+                self._place.measured(answer)
+                return answer
         raise self._failure(f"the board {why}, {RERUNS + 1} times during this evaluation")
 
     def measurement(

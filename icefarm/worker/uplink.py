@@ -30,6 +30,7 @@ from icefarm.errors import IcefarmError, TimedOut, UnknownDevice
 from icefarm.worker.device import Device
 from icefarm.worker.inventory import Inventory
 from icefarm.worker.procedures import ControlProcedures, DeviceProcedures
+from icefarm.worker.readings import Readings
 from icefarm.worker.reports import Reports
 
 __all__ = ["Identity", "Uplink"]
@@ -100,6 +101,7 @@ class Uplink:
     _door: DeviceProcedures = Factory(lambda self: DeviceProcedures(self._settled), takes_self=True)
     _session: _Session | None = None
     _reports: Reports = Factory(lambda self: Reports(self._report_of), takes_self=True)
+    _readings: Readings = Factory(Readings)
     _words: int = 0
     #: Control has said at least once whose the boards are.
     _known: bool = False
@@ -142,6 +144,7 @@ class Uplink:
         session.ordered.clear()
         reports = [device.report() for device in devices]
         self._reports.told(reports)
+        self._readings.forget()
         me = self.identity
         hello = WorkerHello(me.name, me.instance, me.host, me.version, self._kinds(), reports)
         try:
@@ -164,8 +167,10 @@ class Uplink:
             session.timer = self._clock.callLater(session.interval, self._start, self._beat, session)
 
     async def _beat(self, session: _Session) -> None:
+        readings = self._readings.news(device.reading() for device in self._inventory())
+        beat = {"instance": self.identity.instance, "readings": [to_wire(reading) for reading in readings]}
         try:
-            answer = await self._call(session, "heartbeat", HEARTBEAT_LIMIT, instance=self.identity.instance)
+            answer = await self._call(session, "heartbeat", HEARTBEAT_LIMIT, **beat)
         except TimedOut:
             session.bus.drop("control did not answer a heartbeat")
             return
@@ -173,6 +178,7 @@ class Uplink:
             self.refused(error)
         else:
             session.beats += 1
+            self._readings.told(readings)
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
             elif session.beats % COUNTER_BEATS == 0:

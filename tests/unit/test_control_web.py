@@ -12,6 +12,7 @@ from pytest_twisted import ensureDeferred
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.page import page, unavailable_page
 from icefarm.control.web import FarmView, Front
+from icefarm.dashboard.page import PageFile
 from icefarm.errors import Busy
 
 URL = "http://farm.example:8080"
@@ -28,13 +29,18 @@ def worker(name: str = "w1") -> WorkerRecord:
     return WorkerRecord(name, "online", False, "host", "1.0", ["pulsecount"], 1, 1_000_000.0)
 
 
-def front(*, connected: bool = True, away: bool = False) -> Front:
+def front(
+    *, connected: bool = True, away: bool = False, public: bool = True, files: dict[str, PageFile] | None = None
+) -> Front:
     async def overview() -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         if away:
             raise Busy("the database is <away>")
         return [worker()], [device()]
 
-    return Front(FarmView(lambda: connected, overview))
+    async def metrics() -> tuple[bytes, str]:
+        return b"icefarm_info 1\n", "text/plain"
+
+    return Front(FarmView(lambda: connected, overview, metrics, files or {}, public=public))
 
 
 @ensureDeferred
@@ -77,6 +83,34 @@ async def test_an_unknown_path_is_a_json_error(path: str) -> None:
 async def test_pages_can_only_be_read(method: str) -> None:
     answer = await front().answer(method, "/health", URL)
     assert (answer.code, answer.kind) == (405, "application/json")
+
+
+@ensureDeferred
+async def test_where_the_dashboard_was_built_it_is_the_page() -> None:
+    files = {"/": PageFile(b"<html>", "text/html", False), "/assets/a.js": PageFile(b"1", "text/javascript", True)}
+    pages = front(files=files)
+    assert (await pages.answer("GET", "/", URL)).body == b"<html>"
+    script = await pages.answer("GET", "/assets/a.js", URL)
+    assert "immutable" in script.headers["Cache-Control"]
+    assert (await pages.answer("GET", "/style.css", URL)).code == 404
+
+
+@ensureDeferred
+async def test_where_it_was_not_built_the_page_says_so() -> None:
+    answer = await front().answer("GET", "/", URL)
+    assert "ICEFARM_DASHBOARD=skip" in str(answer.body)
+
+
+@ensureDeferred
+async def test_a_farm_that_asks_for_tokens_shows_no_boards_to_strangers() -> None:
+    answer = await front(public=False).answer("GET", "/", URL)
+    assert "<td>" not in str(answer.body)
+
+
+@ensureDeferred
+async def test_metrics_are_served() -> None:
+    answer = await front().answer("GET", "/metrics", URL)
+    assert (answer.code, answer.body) == (200, b"icefarm_info 1\n")
 
 
 def test_a_farm_without_boards_says_what_to_do() -> None:

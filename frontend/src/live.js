@@ -1,0 +1,133 @@
+// The farm in this page: the link and the records, with word to whoever draws them, four times a second at most.
+
+import { Farm, logLine, reservationLines, stateLine } from "./farm.js";
+import { FarmError, Link } from "./link.js";
+import { connector, routerUrl } from "./router.js";
+import * as session from "./session.js";
+
+/** Milliseconds between two drawings where much happens; in between changes are gathered. */
+export const BATCH = 250;
+
+const seconds = () => Date.now() / 1000;
+
+export class Live {
+  /** `changed()` is called when there is something new to draw. */
+  constructor(changed) {
+    this.farm = new Farm();
+    this.state = { live: false, reason: null, refused: null, since: seconds() };
+    this.credentials = session.credentials();
+    this._changed = changed;
+    this._timer = null;
+    this._signing = null;
+    this._link = new Link(connector(routerUrl(window.location)), {
+      state: (state) => this._entered(state),
+      snapshot: (snapshot) => this._arrived(snapshot),
+      event: (topic, fields) => this._heard(topic, fields),
+    });
+  }
+
+  start() {
+    this._link.open(this.credentials);
+  }
+
+  stop() {
+    clearTimeout(this._timer);
+    this._link.close();
+  }
+
+  /** The farm's time, in seconds since the epoch. */
+  now() {
+    return seconds() + this.farm.ahead;
+  }
+
+  get operator() {
+    return this.credentials.role === "operator";
+  }
+
+  call(name, fields) {
+    return this._link.call(name, fields);
+  }
+
+  /** Sign in with a token: as an operator where it is one's, else as a client. Rejects with a `FarmError`. */
+  async signIn(ticket) {
+    const before = this.credentials;
+    try {
+      await this._attempt("operator", ticket).catch((error) => {
+        if (error.name !== "not_authorized") throw error;
+        return this._attempt("client", ticket);
+      });
+    } catch (error) {
+      this.credentials = before;
+      this._link.open(before);
+      throw error;
+    }
+  }
+
+  /** Forget the token and watch as a client without one. */
+  signOut() {
+    session.forget();
+    this.credentials = session.credentials();
+    this._link.open(this.credentials);
+  }
+
+  _attempt(role, ticket) {
+    this.credentials = { ...session.credentials(), role, ticket };
+    return new Promise((resolve, reject) => {
+      this._signing = (state) => {
+        if (state.live) {
+          session.keep(role, ticket);
+          resolve();
+        } else {
+          reject(state.refused ?? new FarmError("link_lost", state.reason));
+        }
+      };
+      this._link.open(this.credentials);
+    });
+  }
+
+  _entered(state) {
+    const since = state.live === this.state.live ? this.state.since : seconds();
+    this.state = { ...state, since };
+    const signing = this._signing;
+    this._signing = null;
+    signing?.(state);
+    this._flush();
+  }
+
+  _arrived(snapshot) {
+    const first = !this.farm.known;
+    this.farm.replace(snapshot, seconds());
+    if (first) this._fetchPast();
+    this._flush();
+  }
+
+  /** What happened before the page was opened. */
+  async _fetchPast() {
+    try {
+      const past = await this.call("journal");
+      const lines = [...past.states.map(stateLine), ...past.reservations.flatMap(reservationLines), ...past.log.map(logLine)];
+      const since = this.farm.lines;
+      this.farm.lines = [];
+      for (const line of lines.sort((one, other) => one.time - other.time)) this.farm.note(line);
+      for (const line of since) this.farm.note(line);
+      this._schedule();
+    } catch {
+      // The link is lost again; the journal then begins with what happens from now on.
+    }
+  }
+
+  _heard(topic, fields) {
+    this.farm.apply(topic, fields, seconds());
+    this._schedule();
+  }
+
+  _schedule() {
+    this._timer ??= setTimeout(() => this._flush(), BATCH);
+  }
+
+  _flush() {
+    clearTimeout(this._timer);
+    this._timer = null;
+    this._changed();
+  }
+}
