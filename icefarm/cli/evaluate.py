@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import field, frozen
 
 from icefarm.cli.access import Access, with_access
 from icefarm.cli.exits import Exit
@@ -16,6 +16,8 @@ from icefarm.cli.measurements import record_of, shape_of
 from icefarm.cli.output import output_option
 from icefarm.cli.parameters import SECONDS
 from icefarm.cli.records import Rows
+from icefarm.cli.request import Remaining, Request, everything, remaining, resumed
+from icefarm.cli.results_file import ResultsFile, open_results
 from icefarm.cli.screen import Screen
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
@@ -27,22 +29,6 @@ __all__ = ["evaluate"]
 
 #: Bad files that are named one by one.
 MOST_NAMED = 100
-
-
-@frozen
-class Request:
-    """What is to be evaluated, where and how."""
-
-    files: Sequence[str]
-    each: bool
-    devices: int | None
-    serials: Sequence[str] | None
-    kind: str
-    #: Options of the reservation and of each evaluation.
-    options: Mapping[str, Any]
-    evaluation_options: Mapping[str, Any]
-    wait: bool
-    timeout: float | None = field(default=None)
 
 
 def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -70,6 +56,12 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
 @click.option(
     "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
 )
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
+)
 @click.option("--wait", is_flag=True, help="Wait where too few boards are free.")
 @click.option("--timeout", type=SECONDS, help="Wait for so many seconds at most.")
 @output_option
@@ -83,12 +75,14 @@ def evaluate(
     window: float | None,
     repeats: int | None,
     options: dict[str, Any],
+    out: str | None,
     **request: Any,
 ) -> None:
     """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it comes.
 
     With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
-    exit code is 0 only where every evaluation has a result.
+    exit code is 0 only where every evaluation has a result.  With --out, a run that was broken off is carried on by
+    giving the same command again: files whose results with the same options are in FILE are passed over.
     """
     if devices is not None and serials:
         raise click.UsageError("--devices and --serial exclude each other")
@@ -103,19 +97,28 @@ def evaluate(
         **request,
     )
     with opened_screen() as screen:
-        _check(asked.files, screen)
-        with farm_of(access) as farm:
-            sys.exit(_carry_out(farm, asked, screen, output))
+        digests = _check(asked.files, screen)
+        with nullcontext() if out is None else open_results(out) as saved:
+            if saved is not None:
+                asked = resumed(asked, digests, saved)
+                if not asked.files:
+                    screen.say(f"{out} has all of these results already")
+                    return
+            with farm_of(access) as farm:
+                sys.exit(_carry_out(farm, asked, screen, output, digests, saved))
 
 
-def _check(files: Sequence[str], screen: Screen) -> None:
-    """Raise `InvalidBitstream` where files are none, when all of them have been named."""
-    from icefarm.client.payload import payload_of
+def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
+    """Return the SHA-256 of each file's bitstream.
 
-    bad = 0
+    Raises `InvalidBitstream` where files are none, when all of them have been named.
+    """
+    from icefarm.client.payload import payload_of, sha256_of
+
+    bad, digests = 0, {}
     for name in dict.fromkeys(files):
         try:
-            payload_of(name)
+            digests[name] = sha256_of(payload_of(name))
         except InvalidBitstream as error:
             bad += 1
             if bad <= MOST_NAMED:
@@ -123,18 +126,25 @@ def _check(files: Sequence[str], screen: Screen) -> None:
     if bad:
         more = f" ({bad - MOST_NAMED} more than those named)" if bad > MOST_NAMED else ""
         raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing was reserved")
+    return digests
 
 
-def _carry_out(farm: Farm, asked: Request, screen: Screen, form: str) -> Exit:
+def _carry_out(
+    farm: Farm, asked: Request, screen: Screen, form: str, digests: Mapping[str, str], saved: ResultsFile | None
+) -> Exit:
     with _reserve(farm, asked, screen) as boards:
+        serials = tuple(record.serial for record in boards.reservations) if asked.each else None
+        left = everything(asked.files, serials)
+        if saved is not None:
+            left = remaining(asked.files, digests, serials, saved, asked.wording)
         try:
-            missing, total = _print_results(farm, boards, asked, screen, form)
+            missing = _print_results(farm, boards, asked, left, screen, form, saved)
         except KeyboardInterrupt:
             ended = boards.end()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
             return Exit.INTERRUPTED
     if missing:
-        screen.say(f"{missing} of {total} evaluations have no result")
+        screen.say(f"{missing} of {left.evaluations} evaluations have no result")
     return Exit.INCOMPLETE if missing else Exit.OK
 
 
@@ -178,30 +188,33 @@ def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
     return progress
 
 
-def _print_results(farm: Farm, boards: Boards, asked: Request, screen: Screen, form: str) -> tuple[int, int]:
-    """Return how many evaluations have no result, and how many there are."""
+def _print_results(
+    farm: Farm, boards: Boards, asked: Request, left: Remaining, screen: Screen, form: str, saved: ResultsFile | None
+) -> int:
+    """Return how many evaluations have no result."""
     records = boards.reservations
-    total = len(asked.files) * (len(records) if asked.each else 1)
     workers = {record.serial: record.worker for record in records}
     aligned = screen.out_is_terminal
     rows = Rows(shape_of(asked.files, records), form, aligned)
     missing = 0
     screen.write(rows.head())
-    with screen.progress(total, "evaluating") as advance:
-        for result in _results(farm, boards, asked):
+    with screen.progress(left.evaluations, "evaluating") as advance:
+        for result in _results(farm, boards, asked, left):
             missing += result.error is not None
-            screen.write(rows.row(record_of(result, workers)))
+            record = record_of(result, workers)
+            if saved is not None:
+                saved.add(record, asked.wording)
+            screen.write(rows.row(record))
             advance()
-    return missing, total
+    return missing
 
 
-def _results(farm: Farm, boards: Boards, asked: Request) -> Iterator[Result]:
+def _results(farm: Farm, boards: Boards, asked: Request, left: Remaining) -> Iterator[Result]:
     """Yield the result of every evaluation, also of those that no board is left for."""
     from icefarm.client.payload import item_of
     from icefarm.client.session import RunPlan
 
     records = {record.serial: record for record in boards.reservations}
-    serials = tuple(records) if asked.each else None
-    items: Iterable[Any] = (item_of(name, serials) for name in asked.files)
+    items: Iterable[Any] = (item_of(name, serials) for name, serials in left.files)
     plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=len(records) if asked.each else 1)
     return farm.stream(plan, records, items, deserted_raises=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from functools import lru_cache
@@ -11,7 +12,7 @@ from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.tasks import Item
 from icefarm.errors import IcefarmError, InvalidArgument
 
-__all__ = ["item_of", "payload_of"]
+__all__ = ["item_of", "payload_of", "sha256_of"]
 
 #: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
 CACHED_FILES = 256
@@ -46,6 +47,11 @@ def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any 
         return Item(source, payload_of(source if bitstream is None else bitstream), serials)
     except IcefarmError as error:
         return Item(source, None, serials, error)
+
+
+def sha256_of(payload: dict[str, Any] | bytes) -> str:
+    """Return the SHA-256 of the bitstream in what `payload_of` returned, in hexadecimal."""
+    return hashlib.sha256(payload).hexdigest() if isinstance(payload, bytes) else str(payload["sha256"])
 
 
 def _packed(bitstream: Bitstream) -> dict[str, Any] | bytes:

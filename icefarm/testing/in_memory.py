@@ -176,7 +176,7 @@ class FarmInMemory:
         return link
 
     def _connect(
-        self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience
+        self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience, **_: Any
     ) -> ClientSession:
         credentials = Credentials(name, role, f"client-{len(self._links)}", token)
         return ClientSession(

@@ -1,0 +1,82 @@
+"""``icefarm evaluate --out``: a run that was broken off is carried on, and measures only what is missing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from icefarm.cli import main
+from icefarm.testing.in_memory import FarmInMemory
+
+pytestmark = pytest.mark.integration
+
+CIRCUITS = sorted(str(path) for path in (Path(__file__).parents[2] / "examples" / "circuits").glob("*.bin"))
+
+
+@pytest.fixture
+def farm() -> Iterator[FarmInMemory]:
+    with FarmInMemory(boards=3) as farm:
+        yield farm
+
+
+def evaluate(farm: FarmInMemory, *arguments: str) -> Result:
+    farm.wait_until_available()
+    environment = {"ICEFARM_URL": "", "ICEFARM_NAME": "", "ICEFARM_TOKEN": "", "ICEFARM_DATA_DIR": ""}
+    done = CliRunner().invoke(
+        main,
+        ["evaluate", *arguments, "--window", "0.5", "-o", "csv"],
+        obj=lambda _: farm.client("cli"),
+        env=environment,
+    )
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def rows(path: Path) -> list[tuple[str, str, str]]:
+    return [(row["file"], row["serial"], row["value"]) for row in csv.DictReader(path.open())]
+
+
+def test_only_what_is_missing_is_measured(farm: FarmInMemory, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    evaluate(farm, *CIRCUITS[:2], "--out", str(out))
+    first = rows(out)
+    said = evaluate(farm, *CIRCUITS, "--out", str(out))
+    assert len(said.stdout.splitlines()) == 1 + len(CIRCUITS) - 2
+    assert rows(out)[:2] == first
+    assert sorted(file for file, _, _ in rows(out)) == CIRCUITS
+
+
+def test_when_nothing_is_missing_no_board_is_reserved(farm: FarmInMemory, tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    evaluate(farm, *CIRCUITS[:2], "--out", str(out))
+    content = out.read_bytes()
+    with farm.client("other").reserve(3, wait=True, timeout=10):
+        said = CliRunner().invoke(
+            main, ["evaluate", *CIRCUITS[:2], "--window", "0.5", "--out", str(out)], obj=lambda _: farm.client("cli")
+        )
+    assert said.exit_code == 0
+    assert "has all of these results already" in said.output
+    assert out.read_bytes() == content
+
+
+def test_other_options_are_another_measurement(farm: FarmInMemory, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    evaluate(farm, CIRCUITS[0], "--out", str(out))
+    evaluate(farm, CIRCUITS[0], "--out", str(out), "--repeats", "2")
+    assert len(rows(out)) == 2
+
+
+def test_each_board_is_carried_on_with_by_itself(farm: FarmInMemory, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    evaluate(farm, "--each", "--devices", "2", *CIRCUITS[:2], "--out", str(out))
+    lines = out.read_text().splitlines(keepends=True)
+    out.write_text("".join(lines[:-1]))
+    before = rows(out)
+    evaluate(farm, "--each", "--devices", "2", *CIRCUITS[:2], "--out", str(out))
+    assert rows(out)[:3] == before
+    assert len(rows(out)) == 4
+    assert len({(file, serial) for file, serial, _ in rows(out)}) == 4

@@ -1,0 +1,150 @@
+"""Files of results: every form keeps what was written, tells what it has, and survives being cut off."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from recording_farm import measurement
+
+from icefarm.cli.measurements import record_of
+from icefarm.cli.results_file import COLUMNS, open_results
+from icefarm.client import Result
+from icefarm.errors import DeviceFailed
+
+SHA = "ab" * 32
+ASKED = '{"kind": "pulsecount", "window": 0.5}'
+FORMS = ("results.csv", "results.jsonl", "results.parquet")
+
+
+def record(file: str = "a.bin", serial: str = "A", **measured: Any) -> dict[str, Any]:
+    return record_of(Result(file, serial, measurement(serial, **measured)), {})
+
+
+def failure(file: str = "a.bin") -> dict[str, Any]:
+    return record_of(Result(file, "A", error=DeviceFailed("silent")), {"A": "w1"})
+
+
+@pytest.fixture(params=FORMS)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / request.param)
+
+
+def test_what_was_written_is_known_again(path: str) -> None:
+    with open_results(path) as file:
+        file.add(record(), ASKED)
+    with open_results(path) as file:
+        assert file.has("a.bin", SHA, ASKED)
+        assert file.has("a.bin", SHA, ASKED, "A")
+        assert file.serials(ASKED) == ["A"]
+
+
+@pytest.mark.parametrize(
+    "other", [("b.bin", SHA, ASKED), ("a.bin", "cd" * 32, ASKED), ("a.bin", SHA, "{}"), ("a.bin", SHA, ASKED, "B")]
+)
+def test_another_file_content_option_or_board_is_something_else(path: str, other: tuple[Any, ...]) -> None:
+    with open_results(path) as file:
+        file.add(record(), ASKED)
+    with open_results(path) as file:
+        assert not file.has(*other)
+
+
+def test_a_failure_is_written_and_counts_as_missing(path: str) -> None:
+    with open_results(path) as file:
+        file.add(failure(), ASKED)
+    with open_results(path) as file:
+        assert not file.has("a.bin", SHA, ASKED)
+        file.add(record(), ASKED)
+    with open_results(path) as file:
+        assert file.has("a.bin", SHA, ASKED)
+
+
+@pytest.mark.parametrize("name", ["results.csv", "results.jsonl"])
+def test_a_line_that_was_cut_off_is_dropped_and_the_rest_kept(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with open_results(str(path)) as file:
+        file.add(record("ä.bin"), ASKED)
+        file.add(record("b.bin"), ASKED)
+    path.write_bytes(path.read_bytes()[:-20])
+    with open_results(str(path)) as file:
+        assert file.has("ä.bin", SHA, ASKED)
+        assert not file.has("b.bin", SHA, ASKED)
+        file.add(record("b.bin"), ASKED)
+    with open_results(str(path)) as file:
+        assert file.has("b.bin", SHA, ASKED)
+
+
+def test_a_parquet_file_that_was_not_finished_is_carried_on_from_its_journal(tmp_path: Path) -> None:
+    path = tmp_path / "results.parquet"
+    with open_results(str(path)) as file:
+        file.add(record("a.bin"), ASKED)
+    killed = open_results(str(path))
+    killed.add(record("b.bin"), ASKED)
+    with open_results(str(path)) as file:
+        assert file.has("a.bin", SHA, ASKED)
+        assert file.has("b.bin", SHA, ASKED)
+    assert not path.with_name("results.parquet.journal").exists()
+
+
+def test_csv_has_every_field_of_a_measurement(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    with open_results(str(path)) as file:
+        file.add(record(value=[1, 2], options={"window": 0.5}), ASKED)
+    (row,) = csv.DictReader(path.open())
+    assert tuple(row) == COLUMNS
+    assert (row["value"], row["options"], row["temperature_c"], row["error"]) == (
+        "[1, 2]",
+        '{"window": 0.5}',
+        "25.5",
+        "",
+    )
+
+
+def test_json_lines_keep_their_types(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with open_results(str(path)) as file:
+        file.add(record(value=0.0, options={"window": 0.5}), ASKED)
+    (line,) = map(json.loads, path.read_text().splitlines())
+    assert (line["value"], line["options"], line["error"]) == (0.0, {"window": 0.5}, None)
+
+
+def test_parquet_has_numbers_as_numbers(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    path = tmp_path / "results.parquet"
+    with open_results(str(path)) as file:
+        file.add(record(value=0), ASKED)
+        file.add(record(value=2.5), ASKED)
+        file.add(failure(), ASKED)
+    table = pyarrow.parquet.read_table(path)
+    assert table.column("value").to_pylist() == [0.0, 2.5, None]
+    assert table.column("window_us").to_pylist() == [1_000_001, 1_000_001, None]
+    assert table.column("error").to_pylist() == [None, None, "device_failed"]
+
+
+def test_parquet_with_lists_for_values_has_them_as_json(tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    path = tmp_path / "results.parquet"
+    with open_results(str(path)) as file:
+        file.add(record(value=[1, 2]), ASKED)
+        file.add(record(value=0), ASKED)
+    assert pyarrow.parquet.read_table(path).column("value").to_pylist() == ["[1, 2]", "0"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("some notes\nof mine")
+    with pytest.raises(click.UsageError, match=name):
+        open_results(str(path))
+    assert path.read_text() == "some notes\nof mine"
+
+
+def test_a_form_that_is_unknown_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match=r"\.csv, \.jsonl or \.parquet"):
+        open_results(str(tmp_path / "results.xlsx"))
