@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The figures as text for people, and as a value for JSON."""
+"""The figures as text for people, and as a value for JSON."""
 
 from __future__ import annotations
 
