@@ -171,7 +171,9 @@ static void plug_all(struct run *run, const struct options *options)
 
 static void prepare_process(void)
 {
-    /* Ctrl-C goes to the whole foreground group; the worker decides when its boards end, by closing stdin. */
+    /* Ctrl-C and the like go to the worker's whole group; it decides when its boards end, by closing stdin. That also
+     * tells them when it was killed, and they can tidy up after it. */
+    setpgid(0, 0);
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     struct sigaction action = {.sa_handler = on_signal};
