@@ -1,0 +1,1 @@
+"""Fuzzing of whatever reads bytes that others made: mutations of a corpus, each checked against what must hold."""

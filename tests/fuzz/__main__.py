@@ -1,0 +1,86 @@
+"""``python -m fuzz``: fuzz for some seconds, keep what makes something fail, and say so with exit code 1."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from random import Random
+
+from fuzz.mutation import mutated
+from fuzz.targets import TARGETS, Target, seeds_of
+
+#: The C decoder, built with sanitizers by ``make -C firmware test``; frames that it gets at a time, about a second.
+_MUTATE = Path(__file__).resolve().parents[2] / "firmware" / "build" / "mutate"
+_FRAMES = 10_000
+#: Seconds that one input may take at most; the slowest good one takes a hundredth.
+_SLOW = 2.0
+
+
+def fuzz(target: Target, seconds: float, seed: int, findings: Path) -> tuple[int, int]:
+    """Return how many inputs were tried, and how many made something fail; those are in ``findings``."""
+    random, seeds = Random(f"{target.name} {seed}"), seeds_of(target)
+    tried = failed = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = mutated(random, seeds)
+        tried += 1
+        began = time.monotonic()
+        try:
+            target.check(data)
+            assert time.monotonic() - began < _SLOW, f"took more than {_SLOW:g} s"
+        except Exception:
+            failed += 1
+            findings.mkdir(parents=True, exist_ok=True)
+            path = findings / f"{target.name}-{hashlib.sha256(data).hexdigest()[:12]}"
+            path.write_bytes(data)
+            traceback.print_exc()
+            print(f"{target.name}: {path} makes it fail", file=sys.stderr)
+    return tried, failed
+
+
+def fuzz_firmware(seconds: float, seed: int) -> tuple[int, int]:
+    """Give the C core frames, most of them damaged; returns as `fuzz` does."""
+    end = time.monotonic() + seconds
+    rounds = 0
+    while time.monotonic() < end:
+        done = subprocess.run([_MUTATE, str(_FRAMES), str(seed + rounds)], capture_output=True, text=True, check=False)
+        rounds += 1
+        if done.returncode != 0:
+            print(f"{_MUTATE} {_FRAMES} {seed + rounds - 1}:\n{done.stdout}{done.stderr}", file=sys.stderr)
+            return rounds * _FRAMES, 1
+    return rounds * _FRAMES, 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together (60)")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
+    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
+    parser.add_argument("--target", choices=[target.name for target in TARGETS], action="append")
+    options = parser.parse_args()
+    chosen = [target for target in TARGETS if options.target is None or target.name in options.target]
+    firmware = options.target is None and _MUTATE.exists()
+    each = options.seconds / (len(chosen) + firmware)
+    print(f"seed {options.seed}", flush=True)
+    failures = 0
+    for target in chosen:
+        tried, failed = fuzz(target, each, options.seed, options.findings)
+        print(f"{target.name}: {tried} inputs, {failed} of them made it fail", flush=True)
+        failures += failed
+    if firmware:
+        tried, failed = fuzz_firmware(each, options.seed)
+        print(f"frames of the firmware (C, under sanitizers): {tried}, {failed} runs failed")
+        failures += failed
+    elif options.target is None:
+        print("frames of the firmware (C): not built; make -C firmware test builds it")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What is fuzzed: a corpus each, and what must hold for any bytes whatsoever."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from attrs import frozen
+
+from icefarm.bitstream import LENGTH, Bitstream, compress, from_bytes, made_up_asc, made_up_bitstream
+from icefarm.errors import InvalidBitstream
+from icefarm.kinds.circuit import Admission, Packed
+from icefarm.worker import uf2
+from icefarm.worker.frame import EVALUATE_MAX, REPLY_MAX, Frame, FrameReader, FrameType, encode
+
+__all__ = ["TARGETS", "Target", "seeds_of"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CORPUS = Path(__file__).parent / "corpus"
+_VECTORS = _ROOT / "firmware" / "tests" / "vectors" / "frames.txt"
+_CIRCUITS = _ROOT / "examples" / "circuits"
+
+
+@frozen
+class Target:
+    """Something that reads bytes."""
+
+    name: str
+    #: Raises, whatever it raises, where the reader did what it must not.
+    check: Callable[[bytes], None]
+    seeds: Callable[[], Sequence[bytes]]
+
+
+def read_frames(data: bytes) -> None:
+    """Frames come out the same in any split, each was really there, and a sound one gets through afterwards."""
+    random = Random(zlib.crc32(data))
+    whole = FrameReader(REPLY_MAX).feed(data)
+    pieces, at, reader = [], 0, FrameReader(REPLY_MAX)
+    while at < len(data):
+        step = random.choice((1, 3, 64, 512, 4096))
+        pieces += reader.feed(data[at : at + step])
+        at += step
+    assert pieces == whole, "another split gives other frames"
+    for frame in whole:
+        if isinstance(frame, Frame):
+            assert encode(frame.type, frame.id, frame.payload, flags=frame.flags) in data, "a frame that nobody sent"
+    reader.drop_partial()
+    sound = encode(FrameType.HELLO_REPLY, 7, b"sound")
+    assert reader.feed(sound) == [Frame(FrameType.HELLO_REPLY, 7, b"sound")], "a sound frame does not get through"
+
+
+def read_bitstream(data: bytes) -> None:
+    """Bytes are a bitstream in its normal form, of which nothing changes any more, or `InvalidBitstream`."""
+    try:
+        bitstream = from_bytes(data, "fuzzed")
+    except InvalidBitstream as error:
+        _check_message(error.message)
+        return
+    assert len(bitstream.data) == LENGTH
+    assert from_bytes(bitstream.data) == Bitstream(bitstream.data)
+
+
+def _check_message(message: str) -> None:
+    assert "fuzzed" in message, "the message does not name the file"
+    assert len(message) < 2000, "the message is too long for a person"
+
+
+def admit_packed(data: bytes) -> None:
+    """What a client packed is let in, or `InvalidBitstream`."""
+    try:
+        circuit = Admission().admit(Packed(data, LENGTH, "0" * 64))
+    except InvalidBitstream:
+        return
+    raise AssertionError(f"let in though its SHA-256 is another one: {circuit.sha256}")
+
+
+def read_uf2(data: bytes) -> None:
+    """A file is an image of the size that it says, or `BadImage`."""
+    try:
+        image = uf2.parse(data)
+    except uf2.BadImage:
+        return
+    assert uf2.parse(uf2.build(image.content, image.address)).content == image.content
+
+
+def _frames() -> list[bytes]:
+    lines = [line.split() for line in _VECTORS.read_text().splitlines()]
+    frames = [bytes.fromhex(words[-1]) for words in lines if words and words[0] == "frame"]
+    large = encode(FrameType.EVALUATE, 5, bytes(range(256)) * (EVALUATE_MAX // 256))
+    return [*frames, b"".join(frames), large, frames[0] + large + frames[1]]
+
+
+def _bins() -> list[bytes]:
+    return [*(path.read_bytes() for path in sorted(_CIRCUITS.glob("*.bin"))), made_up_bitstream(1).data]
+
+
+def _ascs() -> list[bytes]:
+    return [*(path.read_bytes() for path in sorted(_CIRCUITS.glob("*.asc"))), made_up_asc(1).encode()]
+
+
+def _blocks() -> list[bytes]:
+    return [compress(data) for data in _bins()]
+
+
+def _uf2s() -> list[bytes]:
+    return [uf2.build(bytes(range(256)) * blocks) for blocks in (1, 4, 32)]
+
+
+TARGETS = (
+    Target("frame", read_frames, _frames),
+    Target("bin", read_bitstream, _bins),
+    Target("asc", read_bitstream, _ascs),
+    Target("lz4", admit_packed, _blocks),
+    Target("uf2", read_uf2, _uf2s),
+)
+
+
+def seeds_of(target: Target) -> list[bytes]:
+    """Return the corpus of a target: its own, and what was found before and is kept in ``corpus``."""
+    return [*target.seeds(), *kept(target)]
+
+
+def kept(target: Target) -> list[bytes]:
+    """Return the inputs that were found before: each once made something fail, or nearly."""
+    return [path.read_bytes() for path in sorted((_CORPUS / target.name).glob("*")) if path.is_file()]
