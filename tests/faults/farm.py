@@ -124,6 +124,10 @@ class FaultyFarm:
         return [*self.workers.values(), self.control, self.router, self.postgres]
 
     @property
+    def operator_token(self) -> str:
+        return self._layout.operator_token.read_text().strip()
+
+    @property
     def amount(self) -> int:
         return sum(self.boards.values())
 

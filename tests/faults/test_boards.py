@@ -1,0 +1,141 @@
+"""Boards fall silent, garble what they say, and are pulled out whatever they are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+from faults.parts import until
+from faults.test_processes import ITEMS, all_answered, evaluating
+from icefarm.client.session import ClientSession, connect
+from icefarm.client.watch import Watch
+from icefarm.contract import DeviceStatus, Role
+
+pytestmark = pytest.mark.faults
+
+Start = Callable[..., Client]
+UNPLUGGED_IN = (DeviceStatus.AVAILABLE, DeviceStatus.FLASHING, DeviceStatus.RESERVED, DeviceStatus.TESTING)
+
+
+@ensureDeferred
+async def test_a_board_that_falls_silent_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "silent")
+    serial = farm.serials()[0]
+    await farm.command("fault", serial, "silent", "on")
+    await deferLater(farm.reactor, 2.0)
+    await farm.command("fault", serial, "silent", "off")
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+async def test_what_a_board_that_stays_silent_had_to_do_is_done_by_others(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "silent-for-good")
+    serial = farm.serials()[0]
+    await farm.command("fault", serial, "silent", "on")
+    try:
+        await until(farm.reactor, lambda: client.holding, "all answers", 100.0)
+        device = next(device for device in (await farm.snapshot()).devices if device.serial == serial)
+        assert device.reason or device.status is not DeviceStatus.AVAILABLE
+    finally:
+        await farm.command("fault", serial, "silent", "off")
+    tally = await client.finish()
+    tally.check()
+    assert (tally.values, tally.failures) == (ITEMS, {})
+    await retest(farm, [serial])
+
+
+@ensureDeferred
+@pytest.mark.parametrize("every", ["3", "20"])
+async def test_a_board_that_garbles_its_answers_gives_no_wrong_value(
+    farm: FaultyFarm, start: Start, every: str
+) -> None:
+    client = await evaluating(farm, start, f"garbled-{every}")
+    serial = farm.serials()[0]
+    await farm.command("fault", serial, "garbled", "on", every)
+    try:
+        await until(farm.reactor, lambda: client.holding, "all answers", 100.0)
+    finally:
+        await farm.command("fault", serial, "garbled", "off")
+    tally = await client.finish()
+    tally.check()
+    assert (tally.values, tally.failures) == (ITEMS, {})
+    await retest(farm, [serial])
+
+
+@ensureDeferred
+async def test_a_board_that_is_unplugged_while_it_measures_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    client = await evaluating(farm, start, "unplugged")
+    serial = farm.serials()[0]
+    await farm.command("unplug", serial)
+    await deferLater(farm.reactor, 1.0)
+    await farm.command("plug", serial)
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+@pytest.mark.parametrize("status", UNPLUGGED_IN)
+async def test_a_board_that_is_unplugged_in_any_state_comes_back(farm: FaultyFarm, status: DeviceStatus) -> None:
+    session = connect(farm.reactor, farm.watcher.url, f"unplugger-{status.value}")
+    await session.start()
+    watch = farm.watcher.watch()
+    serial = farm.serials()[0]
+    try:
+        reserving = await bring_about(session, serial, status)
+        if status is not DeviceStatus.AVAILABLE:
+            await seen(watch, serial, status)
+        await farm.command("unplug", serial)
+        await seen(watch, serial, DeviceStatus.OFFLINE)
+        await farm.command("plug", serial)
+        reserving.addErrback(lambda _: None)
+        await reserving
+    finally:
+        watch.stop()
+        await session.stop()
+    await retest(farm, [serial])
+    await farm.all_available()
+
+
+async def bring_about(session: ClientSession, serial: str, status: DeviceStatus) -> Any:
+    """Have a board come to a state: by reserving it, and for some states by giving it back."""
+    if status is DeviceStatus.AVAILABLE:
+        return succeed(None)
+    reserving = Deferred.fromCoroutine(session.reserve(serials=[serial]))
+    if status is DeviceStatus.TESTING:
+        await reserving
+        return Deferred.fromCoroutine(session.end())
+    return reserving
+
+
+async def seen(watch: Watch, serial: str, status: DeviceStatus) -> None:
+    """Follow a farm until a board is in a state."""
+    deadline = 30.0
+    while True:
+        changes = await watch.take(deadline)
+        assert changes, f"{serial} was not {status.value} within {deadline:g} s"
+        for change in changes:
+            if change.event == "device" and change.of["serial"] == serial and change.of["status"] == status.value:
+                return
+
+
+async def retest(farm: FaultyFarm, serials: list[str]) -> None:
+    """Have boards that were set aside tested again, as an operator would."""
+    token = farm.operator_token
+    operator = connect(farm.reactor, farm.watcher.url, "operator", token=token, role=Role.OPERATOR)
+    await operator.start()
+    try:
+        broken = [
+            device.serial
+            for device in (await operator.snapshot()).devices
+            if device.serial in serials and device.status is DeviceStatus.BROKEN
+        ]
+        if broken:
+            await operator.operate("retest", serials=broken)
+    finally:
+        await operator.stop()

@@ -1,0 +1,101 @@
+"""Connections between clients, workers and the router break, stall, or are away for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.task import deferLater
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+from faults.parts import until
+from faults.relay import Relay
+from faults.test_processes import ITEMS, all_answered, evaluating
+
+pytestmark = pytest.mark.faults
+
+Start = Callable[..., Client]
+#: Resets of the long test and of the short one, and the seconds between two of them, at most.
+RESETS, FEW_RESETS = 100, 10
+BETWEEN_RESETS = 0.6
+
+
+def link_of(farm: FaultyFarm, whose: str) -> Relay:
+    return farm.clients_link if whose == "clients" else farm.workers_link
+
+
+@ensureDeferred
+@pytest.mark.parametrize("whose", ["clients", "workers"])
+async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
+    client = await evaluating(farm, start, f"cut-{whose}")
+    link_of(farm, whose).cut()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+@pytest.mark.parametrize("whose", ["clients", "workers"])
+async def test_a_black_hole_that_ends_costs_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
+    client = await evaluating(farm, start, f"black-hole-{whose}")
+    link = link_of(farm, whose)
+    link.hold()
+    await deferLater(farm.reactor, 4.0)
+    link.release()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seconds", [20.0, 75.0])
+@pytest.mark.parametrize("whose", ["clients", "workers"])
+async def test_a_link_that_is_away_for_less_than_the_grace_costs_no_evaluation(
+    farm: FaultyFarm, start: Start, whose: str, seconds: float
+) -> None:
+    await farm.set_grace(90.0)
+    client = await evaluating(farm, start, f"away-{whose}-{seconds:g}")
+    link = link_of(farm, whose)
+    await link.stop()
+    await deferLater(farm.reactor, seconds)
+    await link.start()
+    await all_answered(farm, client)
+
+
+async def resets(farm: FaultyFarm, start: Start, amount: int) -> None:
+    """Reset all sockets at random moments, of clients and of workers in turn."""
+    seed = amount
+    random = Random(seed)
+    client = start(f"resets-{amount}", boards=farm.amount, items=0, window=1.0)
+    await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", 30.0)
+    for number in range(amount):
+        await deferLater(farm.reactor, random.uniform(0.0, BETWEEN_RESETS))
+        link_of(farm, ("clients", "workers")[number % 2]).reset()
+    over = farm.reactor.seconds()
+    await until(farm.reactor, lambda: client.measured_since(over), "evaluations go on", 60.0)
+    tally = await client.finish()
+    tally.check()
+    assert tally.failures == {}, f"seed {seed}: {tally.messages}"
+
+
+@ensureDeferred
+async def test_sockets_that_are_reset_at_random_moments_lose_nothing(farm: FaultyFarm, start: Start) -> None:
+    await resets(farm, start, FEW_RESETS)
+
+
+@ensureDeferred
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_sockets_that_are_reset_100_times_lose_nothing(farm: FaultyFarm, start: Start) -> None:
+    await resets(farm, start, RESETS)
+
+
+@ensureDeferred
+async def test_a_slow_link_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
+    farm.clients_link.delay = 0.1
+    try:
+        client = await evaluating(farm, start, "slow-link", items=ITEMS)
+        await all_answered(farm, client)
+    finally:
+        farm.clients_link.delay = 0.0
