@@ -12,7 +12,8 @@ from icefarm.client.connection import Patience
 from icefarm.client.dispatch import DEPTH
 from icefarm.client.ending import Ending
 from icefarm.client.engine import engine
-from icefarm.client.payload import item_of
+from icefarm.client.payload import Placing
+from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.results import Result
 from icefarm.client.run import Batch, Run, no_board_left
 from icefarm.client.session import ClientSession, RunPlan, Snapshot, connect
@@ -48,17 +49,21 @@ class Boards:
         self,
         bitstreams: Iterable[Any] | AsyncIterable[Any],
         *,
+        placement: Placement | None = None,
         options: Mapping[str, Any] | None = None,
         depth: int = DEPTH,
         limit: float | None = None,
     ) -> AsyncIterator[Result]:
-        """Evaluate each bitstream once, on whichever board is free; as `icefarm.client.Boards.evaluate`.
+        """Evaluate bitstreams, each once on whichever board is free, or as ``placement`` says.
+
+        As `icefarm.client.Boards.evaluate`.
 
         An asynchronous iterable is pulled as boards need items, and is awaited before results go on: one that waits
         long for its next item holds them up as long.
         """
-        plan = RunPlan(self.serials, options or {}, depth, limit=limit)
-        return self._farm.stream(plan, self._records, bitstreams, None)
+        placing = Placing(placement or AnyBoard(), self.serials)
+        plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
+        return self._farm.stream(plan, self._records, bitstreams, placing)
 
     def evaluate_each(
         self,
@@ -70,9 +75,8 @@ class Boards:
         limit: float | None = None,
     ) -> AsyncIterator[Result]:
         """Evaluate each bitstream on each board (of ``serials``, where given)."""
-        chosen = tuple(dict.fromkeys(self.serials if serials is None else serials))
-        plan = RunPlan(chosen, options or {}, depth, fan_out=max(1, len(chosen)), limit=limit)
-        return self._farm.stream(plan, self._records, bitstreams, chosen)
+        placement = EachBoard() if serials is None else Given(serials)
+        return self.evaluate(bitstreams, placement=placement, options=options, depth=depth, limit=limit)
 
     async def extend(self, seconds: float | None = None) -> list[str]:
         """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""
@@ -223,7 +227,7 @@ class Farm:
         plan: RunPlan,
         reservations: Mapping[str, ReservationRecord],
         bitstreams: Iterable[Any] | AsyncIterable[Any],
-        serials: tuple[str, ...] | None,
+        placing: Placing,
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
 
@@ -236,7 +240,7 @@ class Farm:
             return await run.take()
 
         def feed(source: Any, last: bool) -> None:
-            run.feed([] if last else [item_of(source, serials)], last=last)
+            run.feed([] if last else [placing.item(source)], last=last)
 
         source, wanted, exhausted = _each(bitstreams), run.wanted, False
         try:

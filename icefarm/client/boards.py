@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from icefarm.client.dispatch import DEPTH
-from icefarm.client.payload import item_of
+from icefarm.client.payload import Placing
+from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.results import Result
 from icefarm.client.session import RunPlan
 from icefarm.contract import ReservationRecord
@@ -48,21 +49,24 @@ class Boards:
         self,
         bitstreams: Iterable[Any],
         *,
+        placement: Placement | None = None,
         options: Mapping[str, Any] | None = None,
         depth: int = DEPTH,
         limit: float | None = None,
     ) -> Iterator[Result]:
-        """Evaluate each bitstream once, on whichever board is free; yield results as they arrive.
+        """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
 
         ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them.
+        Placements are in `icefarm.client.placement`.
         ``options`` go with each evaluation (pulsecount: ``{"repeats": n}``).  ``depth`` evaluations are on their way
         to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the window decides.
 
         What goes wrong with one bitstream is in its result: reading `Result.value` raises it.  Raises
         `ReservationEnded` where no board is left.
         """
-        plan = RunPlan(self.serials, options or {}, depth, limit=limit)
-        return self._farm.stream(plan, self._records, map(item_of, bitstreams))
+        placing = Placing(placement or AnyBoard(), self.serials)
+        plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
+        return self._farm.stream(plan, self._records, map(placing.item, bitstreams))
 
     def evaluate_each(
         self,
@@ -74,9 +78,8 @@ class Boards:
         limit: float | None = None,
     ) -> Iterator[Result]:
         """Evaluate each bitstream on each board (of ``serials``, where given); otherwise as `evaluate`."""
-        chosen = tuple(dict.fromkeys(self.serials if serials is None else serials))
-        plan = RunPlan(chosen, options or {}, depth, fan_out=max(1, len(chosen)), limit=limit)
-        return self._farm.stream(plan, self._records, (item_of(each, chosen) for each in bitstreams))
+        placement = EachBoard() if serials is None else Given(serials)
+        return self.evaluate(bitstreams, placement=placement, options=options, depth=depth, limit=limit)
 
     def extend(self, seconds: float | None = None) -> list[str]:
         """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from attrs import evolve
+
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
+from icefarm.client.placement import Placement
 from icefarm.client.tasks import Item
 from icefarm.errors import IcefarmError, InvalidArgument
 
-__all__ = ["item_of", "payload_of", "sha256_of"]
+__all__ = ["Placing", "item_of", "payload_of", "sha256_of"]
 
 #: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
 CACHED_FILES = 256
@@ -47,6 +51,25 @@ def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any 
         return Item(source, payload_of(source if bitstream is None else bitstream), serials)
     except IcefarmError as error:
         return Item(source, None, serials, error)
+
+
+class Placing:
+    """Makes the items of one run, each for the boards that a placement chooses from ``serials``."""
+
+    def __init__(self, placement: Placement, serials: Iterable[str]) -> None:
+        """Raises `InvalidArgument` where there are too few boards."""
+        self._placement = placement
+        self._boards = sorted(serials)
+        self._record = placement.record()
+        self._made = 0
+        #: How many boards each item is for.
+        self.fan_out = placement.fan_out(self._boards)
+
+    def item(self, source: Any) -> Item:
+        """Make the next item."""
+        index, self._made = self._made, self._made + 1
+        item = item_of(source, self._placement.choose(index, source, self._boards))
+        return evolve(item, placement={**self._record, "index": index})
 
 
 def sha256_of(payload: dict[str, Any] | bytes) -> str:

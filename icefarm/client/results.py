@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -31,6 +32,8 @@ class Result:
     serial: str | None
     _measurement: Measurement | None = attrs.field(default=None, repr=False)
     error: IcefarmError | None = None
+    #: How the board was chosen: ``placement`` by name, ``seed``, ..., and ``index``, the place of the item in the run.
+    placement: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -181,7 +181,8 @@ class Run:
 
     def _answered(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
-            self._results.append(Result(answer.item.source, answer.serial, answer.result, answer.error))
+            item = answer.item
+            self._results.append(Result(item.source, answer.serial, answer.result, answer.error, item.placement))
 
 
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -56,6 +57,8 @@ class Item:
     serials: tuple[str, ...] | None = None
     #: Why it can't be sent at all.
     error: IcefarmError | None = None
+    #: How its boards were chosen.
+    placement: Mapping[str, Any] | None = None
 
 
 @define(eq=False)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from icefarm.client import Result
 from icefarm.client.drivers import PulseCountClient, VarMaxClient
 from icefarm.client.lib.BatchClient import EvaluationFailed
+from icefarm.client.placement import Distinct, Given, Spread, alternating
 from icefarm.errors import DeviceFailed, Unavailable, UnknownKind
 from icefarm.testing.in_memory import URL, FarmInMemory
 
@@ -126,6 +130,40 @@ def test_it_starts_quickly_and_leaves_nothing_behind() -> None:
     assert not Path(f"/proc/{pid}").exists()
     with FarmInMemory(boards=8):
         assert threading.active_count() == threads
+
+
+def placed(result: Result) -> Mapping[str, Any]:
+    assert result.placement is not None
+    return result.placement
+
+
+def test_a_placement_with_a_seed_is_the_same_again_and_recorded(farm: FarmInMemory) -> None:
+    with farm.client().reserve(2, window=0.01) as boards:
+        runs = [
+            {placed(result)["index"]: result.serial for result in boards.evaluate([SLOW] * 12, placement=Spread(5))}
+            for _ in range(2)
+        ]
+        (result,) = boards.evaluate([SLOW], placement=Given(boards.serials[:1]))
+    assert runs[0] == runs[1]
+    assert set(runs[0].values()) == set(farm.serials)
+    assert result.placement == {"placement": "given", "serials": [result.serial], "index": 0}
+
+
+def test_alternating_circuits_are_measured_in_that_order(farm: FarmInMemory) -> None:
+    with farm.client().reserve(1, window=0.01) as boards:
+        results = list(boards.evaluate_each(alternating([SLOW, FAST], 4)))
+    results.sort(key=lambda result: result.measurement.sequence)
+    assert [result.source for result in results] == [SLOW, FAST, FAST, SLOW, SLOW, FAST, FAST, SLOW]
+
+
+def test_the_asyncio_face_places_as_well(farm: FarmInMemory) -> None:
+    async def measured() -> list[Result]:
+        async with farm.async_client_class(URL, "async") as client, await client.reserve(2, window=0.01) as boards:
+            return [result async for result in boards.evaluate([SLOW] * 3, placement=Distinct(2, seed=1))]
+
+    results = asyncio.run(measured())
+    pairs = {(placed(result)["index"], result.serial) for result in results}
+    assert len(pairs) == 6
 
 
 PLUGGED = """

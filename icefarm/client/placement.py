@@ -1,0 +1,180 @@
+"""Pure: no I/O, no clock.  Which boards a bitstream is for, and in which order bitstreams come.
+
+`AnyBoard` leaves the choice to whichever board is free.  The other placements choose from the boards' serials and the
+place of a bitstream in the run alone, so that the same run with the same seed on the same boards is the same again;
+each result says how its board was chosen (`icefarm.client.Result.placement`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from icefarm.errors import InvalidArgument
+
+__all__ = [
+    "AnyBoard",
+    "Distinct",
+    "EachBoard",
+    "Given",
+    "Placement",
+    "SameBoard",
+    "Spread",
+    "alternating",
+]
+
+
+def _once(serials: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(serials))
+
+
+class Placement(Protocol):
+    """Chooses boards.  ``boards`` are the serials of a run, sorted; ``index`` counts its bitstreams from 0."""
+
+    def fan_out(self, boards: Sequence[str]) -> int:
+        """Return how many boards each bitstream is for.  Raises `InvalidArgument` where that can't be."""
+
+    def choose(self, index: int, source: Any, boards: Sequence[str]) -> tuple[str, ...] | None:
+        """Return the boards for a bitstream; None for any one of them."""
+
+    def record(self) -> Mapping[str, Any]:
+        """Return what results say of it: its name, and what makes it reproducible."""
+
+
+@frozen
+class AnyBoard:
+    """Each bitstream once, on whichever board is free."""
+
+    def fan_out(self, _: Sequence[str]) -> int:
+        return 1
+
+    def choose(self, _: int, __: Any, ___: Sequence[str]) -> None:
+        return None
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "any"}
+
+
+@frozen
+class EachBoard:
+    """Each bitstream on each board."""
+
+    def fan_out(self, boards: Sequence[str]) -> int:
+        return max(1, len(boards))
+
+    def choose(self, _: int, __: Any, boards: Sequence[str]) -> tuple[str, ...]:
+        return tuple(boards)
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "each"}
+
+
+@frozen
+class Given:
+    """Each bitstream on each of these boards."""
+
+    serials: tuple[str, ...] = field(converter=_once)
+
+    def fan_out(self, _: Sequence[str]) -> int:
+        return max(1, len(self.serials))
+
+    def choose(self, _: int, __: Any, ___: Sequence[str]) -> tuple[str, ...]:
+        return self.serials
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "given", "serials": list(self.serials)}
+
+
+@frozen
+class SameBoard:
+    """Each bitstream on one board, and always on the same one, in this run and in others.
+
+    A bitstream is known by its content where it is bytes, else by its path or name.  When the boards are not quite the
+    same as before, only bitstreams of boards that are gone go elsewhere (rendezvous hashing, Thaler and Ravishankar
+    1998).
+    """
+
+    seed: int = 0
+
+    def fan_out(self, _: Sequence[str]) -> int:
+        return 1
+
+    def choose(self, _: int, source: Any, boards: Sequence[str]) -> tuple[str, ...]:
+        key = _key(source)
+        return (max(boards, key=lambda serial: _score(self.seed, serial, key)),) if boards else ()
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "same", "seed": self.seed}
+
+
+@frozen
+class Spread:
+    """Each bitstream on one board drawn by lot; in each round of as many bitstreams as boards, each board has one."""
+
+    seed: int = 0
+
+    def fan_out(self, _: Sequence[str]) -> int:
+        return 1
+
+    def choose(self, index: int, _: Any, boards: Sequence[str]) -> tuple[str, ...]:
+        if not boards:
+            return ()
+        turn, place = divmod(index, len(boards))
+        return (_shuffled(boards, self.seed, turn)[place],)
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "spread", "seed": self.seed}
+
+
+@frozen
+class Distinct:
+    """Each bitstream on ``k`` different boards, drawn by lot."""
+
+    k: int = field(validator=ge(1))
+    seed: int = 0
+
+    def fan_out(self, boards: Sequence[str]) -> int:
+        if self.k > len(boards):
+            raise InvalidArgument(f"{self.k} distinct boards are asked for, and there are {len(boards)}")
+        return self.k
+
+    def choose(self, index: int, _: Any, boards: Sequence[str]) -> tuple[str, ...]:
+        return tuple(_shuffled(boards, self.seed, index)[: self.k])
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "distinct", "k": self.k, "seed": self.seed}
+
+
+def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) -> Iterator[Any]:
+    """Yield the bitstreams ``times`` times over, for comparing them with each other on a board that drifts.
+
+    Every second round is in reverse, A B B A A B ..., so that what grows steadily adds to each alike; with a seed the
+    order in each round is drawn by lot instead.  A board carries out what is for it in the order in which it comes.
+    """
+    given = list(sources)
+    for turn in range(times):
+        if seed is not None:
+            yield from _shuffled(given, seed, turn)
+        else:
+            yield from reversed(given) if turn % 2 else given
+
+
+def _shuffled(items: Sequence[Any], seed: int, turn: int) -> list[Any]:
+    # Text as a seed gives the same order in every process and on every machine.
+    return Random(f"{seed} {turn}").sample(items, len(items))
+
+
+def _key(source: Any) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    name = source.__fspath__() if hasattr(source, "__fspath__") else getattr(source, "sha256", source)
+    return name if isinstance(name, bytes) else str(name).encode("utf-8", "surrogateescape")
+
+
+def _score(seed: int, serial: str, key: bytes) -> bytes:
+    return hashlib.sha256(b"%d %s " % (seed, serial.encode()) + key).digest()
