@@ -1,6 +1,6 @@
 /* Events for the worker, one JSON object a line. docs/virtual-boards.md lists them. */
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "board.h"
 
@@ -25,12 +25,12 @@ static void put_field(const char *name, const char *text)
     put_string(text);
 }
 
-/* Nobody left to tell: end, as when stdin closes. */
+/* Nobody left to tell: end, as when stdin closes, and tidy up first. */
 static void end_line(void)
 {
     puts("}");
     if (fflush(stdout) != 0)
-        exit(1);
+        raise(SIGTERM);
 }
 
 void event_added(const board *b, const char *what)
