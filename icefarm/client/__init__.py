@@ -4,6 +4,9 @@
 one for Twisted; existing scripts find the names that they import in `icefarm.client.drivers` and `icefarm.client.lib`.
 """
 
+from importlib import import_module
+from typing import Any
+
 from icefarm.client.blocking import Boards, Farm
 from icefarm.client.holdings import ClientEvent
 from icefarm.client.results import Result
@@ -11,3 +14,10 @@ from icefarm.client.session import Snapshot
 from icefarm.contract import Measurement
 
 __all__ = ["Boards", "ClientEvent", "Farm", "Measurement", "Result", "Snapshot"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what existing scripts reach as an attribute: `icefarm.client.drivers`, `icefarm.client.lib`."""
+    if name in ("drivers", "lib"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

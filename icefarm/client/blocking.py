@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, ClassVar
 
 from icefarm.client.boards import Boards
@@ -37,6 +38,7 @@ class Farm:
         connect_timeout: float = 5.0,
         retry_for: float = 120.0,
         on_event: Callable[[ClientEvent], None] | None = None,
+        on_available: Callable[[int], None] | None = None,
     ) -> None:
         """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080).
 
@@ -44,6 +46,7 @@ class Farm:
         ``token`` (else ICEFARM_TOKEN) is needed where the farm asks for one, or for ``role="operator"``.
         ``connect_timeout`` and ``retry_for`` are the seconds to go on while the farm is out of reach, at first and
         later.  ``on_event`` is called in the client's own thread; it must return soon, and not call the farm.
+        So is ``on_available``, with the number of boards that have become available.
 
         Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`, `InvalidArgument`.
         """
@@ -59,6 +62,8 @@ class Farm:
         )
         if on_event is not None:
             self._session.on_event(on_event)
+        if on_available is not None:
+            self._session.on_available(on_available)
         self._engine.run(self._session.start)
         self._ending = Ending(self.close)
 
@@ -185,6 +190,10 @@ class Farm:
         """Call a method that the kind of a reserved board offers beside ``evaluate``; ``limit`` is in seconds."""
         return self._engine.run(self._session.ask, serial, method, limit=limit, **arguments)
 
+    def asking(self, serial: str, method: str, *, limit: float | None = 60.0, **arguments: Any) -> Future[Any]:
+        """Begin what `ask` does, and return at once; callbacks of the future run in the client's own thread."""
+        return self._engine.submit(self._session.ask, serial, method, limit=limit, **arguments)
+
     def close(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
         if self._ending.pending:
@@ -211,6 +220,9 @@ class Farm:
         items: Iterable[Item],
         *,
         deserted_raises: bool = True,
+        stall: float | None = None,
     ) -> Iterator[Result]:
         """Carry out a plan; see `icefarm.client.stream.stream`."""
-        return stream(self._engine, self._session, plan, reservations, items, deserted_raises=deserted_raises)
+        return stream(
+            self._engine, self._session, plan, reservations, items, deserted_raises=deserted_raises, stall=stall
+        )

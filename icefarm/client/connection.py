@@ -83,6 +83,8 @@ class Connection:
     beaten: Callable[[Mapping[str, Any], float], None]
     random: Callable[[], float]
     patience: Patience = Factory(Patience)
+    #: Topics beside the client's own, and who hears them; as they are when a session begins.
+    topics: dict[str, EventHandler] = Factory(dict)
     bus: Bus | None = field(init=False, default=None)
     _link: RunningLink | None = field(init=False, default=None)
     #: Why no session comes any more.
@@ -179,7 +181,8 @@ class Connection:
         )
 
     async def _joined(self, bus: Bus) -> None:
-        await bus.subscribe(client_topic(bus.authid), self.heard)
+        for topic, handler in {client_topic(bus.authid): self.heard, **self.topics}.items():
+            await bus.subscribe(topic, handler)
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)

@@ -29,6 +29,7 @@ from icefarm.contract import (
     Role,
     WorkerRecord,
     control_procedure,
+    event_topic,
     from_wire,
     valid_name,
 )
@@ -137,6 +138,10 @@ class ClientSession:
     def on_event(self, listener: Callable[[ClientEvent], None]) -> None:
         """Call ``listener`` with each event for this client."""
         self._holdings.listeners.append(listener)
+
+    def on_available(self, listener: Callable[[int], None]) -> None:
+        """Call ``listener`` with the number of boards that have become available; to be said before `start`."""
+        self._connection.topics[event_topic("available")] = lambda _, __, fields: listener(int(fields["amount"]))
 
     async def reserve(
         self,

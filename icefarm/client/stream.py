@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from twisted.internet.defer import TimeoutError
+
 from icefarm.client.engine import Engine
 from icefarm.client.results import Result
 from icefarm.client.run import Batch, Run, no_board_left
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.client.tasks import Item
 from icefarm.contract import ReservationRecord
+from icefarm.errors import TimedOut
 
 __all__ = ["CHUNK", "stream"]
 
@@ -45,12 +48,13 @@ def stream(
     items: Iterable[Item],
     *,
     deserted_raises: bool = True,
+    stall: float | None = None,
 ) -> Iterator[Result]:
     """Yield the results of a run.
 
     ``items`` are pulled, and results yielded, in the caller's thread; only whole batches cross between the threads.
     Where no board is left, raises `ReservationEnded`; without ``deserted_raises`` each remaining item comes as a
-    result with that error.
+    result with that error.  Raises `TimedOut` where no result comes for ``stall`` seconds (None: any time).
     """
 
     async def begin() -> Run:
@@ -59,7 +63,13 @@ def stream(
     run = engine.run(begin)
 
     async def take() -> Batch:
-        return await run.take()
+        taking = run.take()
+        if stall is not None:
+            taking.addTimeout(stall, session.clock)  # type: ignore[arg-type]
+        try:
+            return await taking
+        except TimeoutError:
+            raise TimedOut(f"no board gave a result for {stall:g} s", boards=run.boards) from None
 
     feeder = _Feeder(engine, run, items)
     try:

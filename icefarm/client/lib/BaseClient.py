@@ -1,75 +1,94 @@
 # ruff: noqa: N999
-"""Reservations, under the names that existing scripts know."""
+"""A client with events and requests to boards, under the names that existing scripts know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from logging import Logger, LoggerAdapter
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from icefarm.client.blocking import Boards, Farm
+from icefarm.client.blocking import Farm
 from icefarm.client.holdings import ClientEvent
-from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError
+from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler
+from icefarm.client.lib.BaseAPI import BaseAPI, listed
+from icefarm.client.lib.EventServer import Event, EventServer
+from icefarm.client.lib.utils import AvailabilityWaiter
+from icefarm.client.payload import payload_of
+from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, TransportError, Unavailable
 
 __all__ = ["BaseClient"]
 
+#: Seconds for the answer to a request.
+REQUEST_LIMIT = 300.0
+#: Failures to reserve that are raised; others are False.
+_RAISED = (Unavailable, TimedOut, TransportError, NotAuthorized)
 
-class BaseClient:
+
+class BaseClient(BaseAPI):
     """A client of a farm.  Reservations are extended by themselves, and end with `stop` or with the script."""
-
-    #: The farm's class; tests put one in memory here.
-    _open: ClassVar[type[Farm]] = Farm
 
     def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
         """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
-        self.url = url
-        self.name = client_name
-        self.logger = logger
-        self._reservations: dict[str, ReservationRecord] = {}
-        self._farm = self._open(url, client_name, on_event=self._heard)
+        self.server = EventServer(client_name, [], logger)
+        super().__init__(url, client_name, logger)
+        self.server.attach(self._farm, self._send)
+        self.waiter = AvailabilityWaiter(self.server, self)
 
-    def getSerials(self) -> list[str]:
-        """Return the serials of the boards that are reserved; one whose reservation has ended is not among them."""
-        return [serial for serial, record in self._reservations.items() if self._farm.holds(serial, record.id)]
+    def _sign_in(self) -> Farm:
+        return self._open(self.url, self.name, on_event=self._heard, on_available=self.server.heard_available)
 
-    def available(self) -> int:
-        """Return how many boards could be reserved now."""
-        return len(self._farm.available())
+    def addEventHandler(self, eh: AbstractEventHandler) -> None:
+        """Add a handler of events; it is called in the event server's thread, and may call the client."""
+        self.server.addEventHandler(eh)
 
-    def availableDevices(self) -> list[str]:
-        """Return the serials of the boards that could be reserved now."""
-        return self._farm.available()
+    def reserve(
+        self,
+        amount: Any,
+        kind: str,
+        args: Mapping[str, Any],
+        wait_for_available: Any = False,
+        available_timeout: Any = None,
+    ) -> list[str]:
+        """Reserve boards and return their serials, once they are ready; ``args`` are the options of the kind.
 
-    def extend(self, serials: Iterable[str]) -> list[str] | bool:
-        """Extend reservations and return the serials; False, with a line in the log, where that failed."""
-        return self._or_false("extend reservations", lambda: self._farm.extend(_listed(serials)))
-
-    def extendAll(self) -> list[str] | bool:
-        """Extend all reservations of this client, as `extend`."""
-        return self._or_false("extend reservations", self._farm.extend)
-
-    def end(self, serials: Iterable[str]) -> list[str] | bool:
-        """End reservations and return the serials; False, with a line in the log, where that failed."""
-        return self._or_false("end reservations", lambda: self._farm.end(_listed(serials)))
-
-    def endAll(self) -> list[str] | bool:
-        """End all reservations of this client, as `end`."""
-        return self._or_false("end reservations", self._farm.end)
-
-    def reboot(self, serials: Iterable[str], timeout: Any = None) -> list[str] | bool:
-        """Reboot boards, and return those whose worker did not take the order within ``timeout`` seconds.
-
-        Evaluations wait until the boards are usable again.
+        With ``wait_for_available`` it waits where too few are free, at most ``available_timeout`` seconds (None: as
+        long as it takes).  Raises `Unavailable`, `TimedOut`, and `LinkLost` where control is out of reach; other
+        failures are False, with a line in the log.
         """
-        wanted = _listed(serials)
-        limit = None if timeout is None else float(timeout)
-        done = self._or_false("reboot boards", lambda: self._farm.reboot(wanted, limit=limit))
-        return wanted if done is False else [serial for serial in wanted if serial not in done]  # type: ignore[operator]
+        try:
+            return self._reserve(amount, None, kind, args, wait_for_available, available_timeout)
+        except _RAISED:
+            raise
+        except IcefarmError as error:
+            self.logger.error("could not reserve %s boards: %s", amount, error)
+            return False  # type: ignore[return-value]
+
+    def requestWorker(self, serial: str, event: str, data: Mapping[str, Any]) -> bool:
+        """Have a reserved board's kind carry out one of its methods, without waiting for the answer.
+
+        The answer comes as an event: ``results`` (batch_id, serial, results: [[id, value], ...]) for ``evaluate`` with
+        ``files`` (id: content), ``answer`` (request, answer) for other methods; ``request failed`` (request, reason)
+        where it failed.  False where the board is not reserved.
+        """
+        return not self.requestBatchWorker([serial], event, data)
+
+    def requestBatchWorker(self, serials: Iterable[str], event: str, data: Mapping[str, Any]) -> list[str]:
+        """Have several boards do that; returns the serials of those that are not reserved."""
+        wanted, held = listed(serials), set(self.getSerials())
+        failed = [serial for serial in wanted if serial not in held]
+        if failed:
+            self.logger.error("no request %s for boards that are not reserved: %s", event, ", ".join(failed))
+        for serial in wanted:
+            if serial in held:
+                self._request(serial, event, data)
+        return failed
 
     def stop(self) -> None:
         """End the reservations and sign out.  Harmless when that has been done."""
-        self._farm.close()
+        self.server.exit()
+        super().stop()
 
     def __enter__(self) -> Self:
         return self
@@ -77,41 +96,50 @@ class BaseClient:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _reserve(
-        self,
-        amount: Any,
-        serials: Iterable[str] | None,
-        kind: str,
-        options: Mapping[str, Any],
-        wait: bool = False,
-        timeout: Any = None,
-    ) -> list[str]:
-        boards: Boards = self._farm.reserve(
-            None if amount is None else int(amount),
-            serials=None if serials is None else _listed(serials),
-            kind=kind,
-            options=options,
-            wait=bool(wait),
-            timeout=None if timeout is None else float(timeout),
-        )
-        for record in boards.reservations:
-            self._reservations[record.serial] = record
-        return [record.serial for record in boards.reservations]
+    def _send(self, _: str, __: str, data: Mapping[str, Any]) -> bool:
+        return not self.requestBatchWorker(data["serial"], str(data["event"]), data.get("contents") or {})
 
-    def _or_false(self, what: str, call: Callable[[], list[str]]) -> list[str] | bool:
-        if self._farm.closed:
-            return []
-        try:
-            return call()
-        except IcefarmError as error:
-            self.logger.error("could not %s: %s", what, error)
-            return False
+    def _request(self, serial: str, method: str, data: Mapping[str, Any]) -> None:
+        files = data.get("files") if method == "evaluate" else None
+        if files is None:
+            arguments = {name: value for name, value in data.items() if name not in ("serial", "reservation")}
+            self._begin(serial, method, arguments, lambda answer: ("answer", {"request": method, "answer": answer}))
+            return
+        for name, content in files.items():
+            told = partial(self._result, data.get("batch_id"), name)
+            try:
+                arguments = {"evaluation_id": str(name), "bitstream": payload_of(content), "attempt": 1}
+            except IcefarmError as error:
+                self._failed(serial, method, error)
+            else:
+                self._begin(serial, method, arguments, told)
+
+    def _begin(self, serial: str, method: str, arguments: Mapping[str, Any], told: Any) -> None:
+        future = self._farm.asking(serial, method, limit=REQUEST_LIMIT, **arguments)
+        future.add_done_callback(lambda done: self._answered(serial, method, done, told))
+
+    def _answered(self, serial: str, method: str, done: Future[Any], told: Any) -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or error is not None:
+            self._failed(serial, method, error or TimedOut("it was given up"))
+        else:
+            name, fields = told(done.result())
+            self._emit(serial, name, fields)
+
+    def _result(self, batch: Any, name: Any, answer: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "results", {"batch_id": batch, "results": [[name, self._value(answer["value"])]]}
+
+    def _failed(self, serial: str, method: str, error: BaseException) -> None:
+        self.logger.error("request %s to board %s failed: %s", method, serial, error)
+        self._emit(serial, "request failed", {"request": method, "reason": str(error)})
+
+    def _emit(self, serial: str, name: str, fields: Mapping[str, Any]) -> None:
+        self.server.sendEvent(Event(serial, name, {**fields, "event": name, "serial": serial}))
+
+    def _value(self, value: Any) -> Any:
+        """Return a value in the form that scripts know."""
+        return value
 
     def _heard(self, event: ClientEvent) -> None:
-        """An event arrived; called in the client's own thread."""
-        if event.name == "failure":
-            self.logger.warning("board %s failed: %s", event.serial, event.reason)
-
-
-def _listed(serials: Iterable[str]) -> list[str]:
-    return [serials] if isinstance(serials, str) else list(serials)
+        super()._heard(event)
+        self.server.heard(event)

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from logging import Logger, LoggerAdapter
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from icefarm.client.dispatch import DEPTH
+from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BaseClient import BaseClient
 from icefarm.client.payload import item_of
 from icefarm.client.results import Result as FarmResult
 from icefarm.client.session import RunPlan
+from icefarm.client.tasks import Item
+from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream
 
 __all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]
 
@@ -26,13 +29,44 @@ class EvaluationFailed:
 
 
 class Evaluation:
-    """Something to evaluate on each of some boards; ``serials`` is one serial or several."""
+    """Something to evaluate on each of some boards; ``serials`` is one serial or several.
 
-    def __init__(self, serials: str | Iterable[str], filepath: Any) -> None:
+    A subclass that makes its bitstream itself overrides `_toJson` to return ``{"files": {self.id: content}}``.
+    Raises `InvalidArgument` where there is no serial.
+    """
+
+    def __init__(self, serials: str | Iterable[str], filepath: Any = None) -> None:
         self.id = str(uuid4())
-        self.serials: set[str] = {serials} if isinstance(serials, str) else set(serials)
+        self.serials = frozenset(listed(serials))
+        if not self.serials:
+            raise InvalidArgument("an evaluation needs the serial of at least one board")
         #: The very object that was given.
         self.filepath = filepath
+
+    def toJson(self, batch_id: str) -> dict[str, Any]:
+        """Return what `BaseClient.requestBatchWorker` takes for the request ``evaluate``."""
+        return {**self._toJson(), "batch_id": batch_id}
+
+    def bitstream(self) -> Any:
+        """Return what is sent: the file, else what `_toJson` makes.  Raises `InvalidBitstream` for nothing."""
+        if self.filepath is not None:
+            return self.filepath
+        try:
+            return next(iter(self._toJson()["files"].values()))
+        except (NotImplementedError, AttributeError, KeyError, StopIteration):
+            raise InvalidBitstream(f"{type(self).__name__} has neither a filepath nor files of its own") from None
+
+    def _toJson(self) -> dict[str, Any]:
+        if self.filepath is None:
+            raise NotImplementedError
+        content = self.filepath if isinstance(self.filepath, bytes) else Path(self.filepath).read_bytes()
+        return {"files": {self.id: content}}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Evaluation) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.filepath} on {', '.join(sorted(self.serials))}>"
@@ -74,9 +108,6 @@ class Result:
 class BatchClient(BaseClient):
     """Evaluates.  (There are no batches any more; the name is what scripts import.)"""
 
-    def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
-        super().__init__(url, client_name, logger)
-
     def evaluateEvaluations(
         self,
         evaluations: Iterable[Evaluation],
@@ -87,20 +118,26 @@ class BatchClient(BaseClient):
         """Yield a result for each evaluation and board, as they arrive.
 
         A failure has the value `EvaluationFailed`, and is logged.  ``result_timeout`` is the seconds that a board may
-        take for one evaluation; by default the window decides.  ``batch_size`` and ``target_batches`` do nothing:
-        boards are kept busy without batches.
+        take for one evaluation, by default the window decides; where no board at all gives a result for so long,
+        `TimedOut` is raised.  ``batch_size`` and ``target_batches`` do nothing: boards are kept busy without batches.
         """
         return self._results(evaluations, result_timeout, lambda evaluation: evaluation)
 
     def _results(self, evaluations: Iterable[Evaluation], result_timeout: Any, naming: Any) -> Iterator[Result]:
-        limit = None if result_timeout is None else float(result_timeout) * (DEPTH + 1)
+        stall = None if result_timeout is None else float(result_timeout)
+        # An evaluation waits for those before it on the same board.
+        limit = None if stall is None else stall * (DEPTH + 1)
         plan = RunPlan(self.getSerials(), look_ahead=LOOK_AHEAD, limit=limit)
-        items = (item_of(each, tuple(sorted(each.serials)), each.filepath) for each in evaluations)
-        for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False):
+        items = map(_item, evaluations)
+        for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False, stall=stall):
             if result.error is not None:
                 self.logger.error("%s on %s failed: %s", result.source.filepath, result.serial, result.error)
             yield Result(result, result.source, naming(result.source), self._value)
 
-    def _value(self, value: Any) -> Any:
-        """Return a value in the form that scripts know."""
-        return value
+
+def _item(evaluation: Evaluation) -> Item:
+    serials = tuple(sorted(evaluation.serials))
+    try:
+        return item_of(evaluation, serials, evaluation.bitstream())
+    except IcefarmError as error:
+        return Item(evaluation, None, serials, error)

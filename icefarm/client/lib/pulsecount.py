@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BatchClient import BatchClient, Evaluation, Result
 
 __all__ = ["PulseCountBaseClient", "PulseCountEvaluation"]
@@ -17,7 +18,7 @@ class PulseCountEvaluation(Evaluation):
 class PulseCountBaseClient(BatchClient):
     """Counts pulses."""
 
-    def reserve(
+    def reserve(  # type: ignore[override]
         self,
         amount: Any,
         wait_for_available: bool = False,
@@ -31,9 +32,10 @@ class PulseCountBaseClient(BatchClient):
         With ``wait_for_available`` it waits where too few are free, at most ``available_timeout`` seconds (None: as
         long as it takes).  The two ``flush_`` arguments do nothing: results come as soon as they are measured.
 
-        Raises `Unavailable`, `TimedOut`, `DeviceFailed`.
+        Raises `Unavailable`, `TimedOut`, and `LinkLost` where control is out of reach; other failures are False, with a
+        line in the log.
         """
-        return self._reserve(amount, None, kind, {}, wait_for_available, available_timeout)
+        return super().reserve(amount, kind, {}, wait_for_available, available_timeout)
 
     def reserveSpecific(
         self,
@@ -42,14 +44,16 @@ class PulseCountBaseClient(BatchClient):
         flush_interval_seconds: Any = None,  # noqa: ARG002
         flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
     ) -> list[str]:
-        """Reserve the boards with these serials, all or none, as `reserve`."""
-        return self._reserve(None, serials, kind, {})
+        """Reserve the boards with these serials, all or none; False, with a line in the log, where that failed."""
+        return super().reserveSpecific(serials, kind, {})
 
     def evaluateBitstreams(self, bitstreams: Iterable[Any], serials: Iterable[str] | None = None) -> Iterator[Result]:
         """Count the pulses of each bitstream on each board (of ``serials``, where given).
 
         Yields (serial, path, pulses) as results arrive; a failure has the value `EvaluationFailed`.
         """
-        chosen = ([serials] if isinstance(serials, str) else list(serials or ())) or self.getSerials()
+        chosen = listed(serials or ()) or self.getSerials()
+        if not chosen:
+            return iter(())
         evaluations = (PulseCountEvaluation(chosen, bitstream) for bitstream in bitstreams)
         return self._results(evaluations, None, lambda evaluation: evaluation.filepath)

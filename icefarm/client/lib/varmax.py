@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from logging import Logger, LoggerAdapter
 from typing import Any
 
+from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BatchClient import BatchClient, Evaluation, Result
 
 __all__ = ["VarMaxBaseClient", "VarMaxEvaluation"]
@@ -24,7 +25,7 @@ class VarMaxBaseClient(BatchClient):
         self.send_waveform = send_waveform
         super().__init__(url, client_name, logger)
 
-    def reserve(
+    def reserve(  # type: ignore[override]
         self,
         amount: Any,
         wait_for_available: bool = False,
@@ -38,9 +39,10 @@ class VarMaxBaseClient(BatchClient):
 
         ``send_waveform`` is what the client was made with, unless it is given.
         """
-        return self._reserve(amount, None, kind, self._options(send_waveform), wait_for_available, available_timeout)
+        options = self._options(send_waveform)
+        return super().reserve(amount, kind, options, wait_for_available, available_timeout)
 
-    def reserveSpecific(
+    def reserveSpecific(  # type: ignore[override]
         self,
         serials: Iterable[str],
         kind: str = "variance",
@@ -48,15 +50,17 @@ class VarMaxBaseClient(BatchClient):
         flush_interval_seconds: Any = None,  # noqa: ARG002
         flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
     ) -> list[str]:
-        """Reserve the boards with these serials, all or none, as `reserve`."""
-        return self._reserve(None, serials, kind, self._options(send_waveform))
+        """Reserve the boards with these serials, all or none; False, with a line in the log, where that failed."""
+        return super().reserveSpecific(serials, kind, self._options(send_waveform))
 
     def evaluateBitstreams(self, bitstreams: Iterable[Any], serials: Iterable[str] | None = None) -> Iterator[Result]:
         """Sample the output of each bitstream on each board (of ``serials``, where given).
 
         Yields (serial, path, value) as results arrive; a failure has the value `EvaluationFailed`.
         """
-        chosen = ([serials] if isinstance(serials, str) else list(serials or ())) or self.getSerials()
+        chosen = listed(serials or ()) or self.getSerials()
+        if not chosen:
+            return iter(())
         evaluations = (VarMaxEvaluation(chosen, bitstream) for bitstream in bitstreams)
         return self._results(evaluations, None, lambda evaluation: evaluation.filepath)
 

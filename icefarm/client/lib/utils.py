@@ -1,0 +1,97 @@
+"""Ready-made handlers of events, under the names that existing scripts know."""
+
+from __future__ import annotations
+
+from logging import Logger, LoggerAdapter
+from threading import Condition
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler, register
+from icefarm.errors import TimedOut
+
+if TYPE_CHECKING:
+    from icefarm.client.lib.BaseAPI import BaseAPI
+    from icefarm.client.lib.EventServer import Event, EventServer
+
+__all__ = ["AvailabilityWaiter", "DefaultBaseEventHandler", "LoggerEventHandler", "ReservationExtender"]
+
+#: Seconds after which the farm is asked again how many boards there are: word of them may be lost with a connection.
+LOOK_AGAIN = 10.0
+
+
+class DefaultBaseEventHandler(AbstractEventHandler):
+    """What the farm tells every client; override what matters."""
+
+    @register("reservation ending soon", "serial")
+    def handleReservationEndingSoon(self, serial: str) -> None:
+        """Handle that a reservation ends in a few minutes."""
+
+    @register("reservation end", "serial")
+    def handleReservationEnd(self, serial: str) -> None:
+        """Handle that a reservation has ended."""
+
+    @register("failure", "serial")
+    def handleFailure(self, serial: str) -> None:
+        """Handle that a board failed."""
+
+
+class LoggerEventHandler(AbstractEventHandler):
+    """Logs every event."""
+
+    def __init__(self, event_server: EventServer, logger: Logger | LoggerAdapter[Any]) -> None:
+        super().__init__(event_server)
+        self.logger = logger
+
+    def handleEvent(self, event: Event) -> None:
+        """Log the event."""
+        self.logger.info("event %s of board %s: %s", event.event, event.serial, event.contents)
+
+
+class ReservationExtender(AbstractEventHandler):
+    """Extends reservations that end soon.  (Clients extend theirs by themselves anyway.)"""
+
+    def __init__(self, event_server: EventServer, client: BaseAPI, logger: Logger | LoggerAdapter[Any]) -> None:
+        super().__init__(event_server)
+        self.client = client
+        self.logger = logger
+
+    @register("reservation ending soon", "serial")
+    def handleReservationEndingSoon(self, serial: str) -> None:
+        """Extend it."""
+        if self.client.extend([serial]):
+            self.logger.info("extended the reservation of board %s", serial)
+        else:
+            self.logger.error("could not extend the reservation of board %s", serial)
+
+
+class AvailabilityWaiter(AbstractEventHandler):
+    """Waits until boards are available."""
+
+    def __init__(self, event_server: EventServer, client: BaseAPI) -> None:
+        super().__init__(event_server)
+        self.client = client
+        self.last_available = 0
+        self._changed = Condition()
+
+    @register("devices_available", "amount")
+    def available(self, amount: int) -> None:
+        """Note how many boards there are."""
+        with self._changed:
+            self.last_available = amount
+            self._changed.notify_all()
+
+    def waitForAmountAvailable(self, amount: Any, timeout: Any = None) -> None:
+        """Return once so many boards are available; somebody else may still be faster to reserve them.
+
+        Raises `TimedOut` after ``timeout`` seconds (None: as long as it takes).
+        """
+        wanted, deadline = int(amount), None if timeout is None else monotonic() + float(timeout)
+        while True:
+            self.available(int(self.client.available()))
+            with self._changed:
+                left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - monotonic())
+                if self._changed.wait_for(lambda: self.last_available >= wanted, max(0.0, left)):
+                    return
+            if deadline is not None and monotonic() >= deadline:
+                raise TimedOut(f"{wanted} boards were not available within {float(timeout):g} s")

@@ -1,0 +1,95 @@
+"""Circuits of a given frequency, and lists in parts, under the names that existing scripts know."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from icefarm.bitstream import pack_asc
+from icefarm.errors import InvalidArgument
+
+__all__ = ["batch", "generate_circuit"]
+
+T = TypeVar("T")
+
+#: Seconds for each of the tools; placing this circuit takes one or two.
+TOOL_LIMIT = 300.0
+#: The oscillator of the pico2-ice's FPGA clock pin, Hz.
+CLOCK = 48_000_000
+#: Pins of the pico2-ice ("Signals definition" of pico-ice-sdk): the clock from the RP2350, the measured pin.
+_PINS = "set_io CLK 35\nset_io ICE_27 27\n"
+
+_VERILOG = """\
+// A pulse on ICE_27 for one cycle in {period}.
+module top (input CLK, output reg ICE_27);
+    reg [{top_bit}:0] count = 0;
+    wire last = count == {last};
+
+    always @(posedge CLK) begin
+        count <= last ? 0 : count + 1;
+        ICE_27 <= last;
+    end
+endmodule
+"""
+
+
+def batch(items: Iterable[T], amount: Any) -> list[list[T]]:
+    """Deal items out to ``amount`` lists in turn.  Raises `InvalidArgument` for fewer than one."""
+    count = int(amount)
+    if count < 1:
+        raise InvalidArgument(f"there must be at least one list, not {count}")
+    every = list(items)
+    return [every[index::count] for index in range(count)]
+
+
+def generate_circuit(
+    hz: Any, build_dir: Any, build_script: Any = None, pcf_path: Any = None, clk: Any = CLOCK
+) -> tuple[str, float]:
+    """Build a circuit with that many pulses a second on pin ICE_27, from the clock ``clk`` (Hz) at the pin CLK.
+
+    Returns the path of ``top.bin`` in ``build_dir``, and the kilohertz that it makes: ``clk`` divided by a whole
+    number.  Needs yosys and nextpnr-ice40; with ``build_script``, runs ``bash build_script build_dir pcf_path`` in
+    their place, which is to make top.bin of top.v.  Raises `InvalidArgument`, CalledProcessError.
+    """
+    period = _period(float(hz), float(clk))
+    directory = Path(build_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    last = period - 1
+    source = _VERILOG.format(period=period, last=last, top_bit=max(0, last.bit_length() - 1))
+    (directory / "top.v").write_text(source, encoding="ascii")
+    pins = Path(pcf_path) if pcf_path is not None else directory / "top.pcf"
+    if pcf_path is None:
+        pins.write_text(_PINS, encoding="ascii")
+    made = directory / "top.bin"
+    if build_script is not None:
+        _run("bash", os.fspath(build_script), os.fspath(build_dir), os.fspath(pins))
+    else:
+        _build(directory, pins, made)
+    return str(made), float(clk) / period / 1000
+
+
+def _period(hz: float, clock: float) -> int:
+    if not 0 < hz <= clock / 2:
+        raise InvalidArgument(f"the frequency must be above 0 and at most half the clock's {clock:g} Hz, not {hz:g}")
+    return round(clock / hz)
+
+
+def _build(directory: Path, pins: Path, made: Path) -> None:
+    net, placed = directory / "top.json", directory / "top.asc"
+    _run("yosys", "-q", "-p", f"read_verilog {directory / 'top.v'}; synth_ice40 -top top -json {net}")
+    _run(
+        "nextpnr-ice40", "--quiet", "--up5k", "--package", "sg48", "--freq", "48", "--seed", "1",
+        "--pcf", str(pins), "--json", str(net), "--asc", str(placed),
+    )  # fmt: skip
+    made.write_bytes(pack_asc(placed.read_text(encoding="ascii")))
+
+
+def _run(program: str, *arguments: str) -> None:
+    found = shutil.which(program)
+    if found is None:
+        raise InvalidArgument(f"{program} is not installed; on Debian: apt-get install yosys nextpnr-ice40")
+    subprocess.run([found, *arguments], check=True, capture_output=True, text=True, timeout=TOOL_LIMIT)
