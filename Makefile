@@ -6,12 +6,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check lint types firmware-test bench screenshots format clean venv help
+.PHONY: demo test check lint types firmware-test faults soak fuzz bench screenshots format clean venv help
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
 	@echo "make check   the quick part: ruff, mypy, layers, firmware under sanitizers, fast tests"
+	@echo "make faults  every test of docs/reliability.md, those that last long too"
+	@echo "make soak MINUTES=30  random faults for so long, and what became of every evaluation"
+	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all that reads them"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  draw docs/images anew from a running farm"
 	@echo "make venv    the virtualenv alone, in $(VENV)"
@@ -35,9 +38,11 @@ demo: venv
 test: check
 	$(BIN)/python -m pytest -m integration
 	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m 'faults and not slow'
+	$(MAKE) fuzz SECONDS=60
 
 check: lint types firmware-test
-	$(BIN)/python -m pytest -m 'not integration and not browser'
+	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
 
 lint: venv
 	$(BIN)/ruff check .
@@ -49,6 +54,18 @@ types: venv
 
 firmware-test:
 	$(MAKE) -C firmware test
+
+faults: venv
+	$(BIN)/python -m pytest -m faults
+
+MINUTES ?= 30
+SOAK    ?=
+soak: venv
+	PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) $(SOAK)
+
+SECONDS ?= 600
+fuzz: venv firmware-test
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
 
 bench: venv
 	$(BIN)/python -m bench
