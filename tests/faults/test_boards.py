@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,17 +9,15 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
-from faults.clients import Client
+from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
-from faults.test_processes import ITEMS, all_answered, evaluating
 from icefarm.client.session import ClientSession, connect
 from icefarm.client.watch import Watch
 from icefarm.contract import DeviceStatus, Role
 
 pytestmark = pytest.mark.faults
 
-Start = Callable[..., Client]
 UNPLUGGED_IN = (DeviceStatus.AVAILABLE, DeviceStatus.FLASHING, DeviceStatus.RESERVED, DeviceStatus.TESTING)
 
 

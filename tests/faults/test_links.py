@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import deferLater
 
-from faults.clients import Client
+from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
 from faults.relay import Relay
-from faults.test_processes import ITEMS, all_answered, evaluating
 
 pytestmark = pytest.mark.faults
 
-Start = Callable[..., Client]
 #: Resets of the long test and of the short one, and the seconds between two of them, at most.
 RESETS, FEW_RESETS = 100, 10
 BETWEEN_RESETS = 0.6

@@ -1,0 +1,38 @@
+"""What tests of faults begin and end with: a client in the midst of its evaluations, and all of them answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from faults.clients import Client
+from faults.farm import FaultyFarm
+from faults.invariants import check_agreement
+from faults.parts import until
+
+__all__ = ["ITEMS", "Start", "all_answered", "evaluating"]
+
+#: Starts a client process: (name, options of `faults.evaluator`).
+Start = Callable[..., Client]
+#: Evaluations of a test, on four boards; with this window (of the boards' own, fast time) they take four seconds.
+ITEMS = 80
+WINDOW = 4.0
+#: Seconds until a client is evaluating, and until it has all its answers, whatever happens meanwhile.
+BEGIN_LIMIT = 30.0
+ANSWER_LIMIT = 90.0
+
+
+async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITEMS) -> Client:
+    """Start a client with all boards, and wait until some of its evaluations have been answered."""
+    client = start(name, boards=farm.amount, items=items, window=WINDOW, hold=True)
+    await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", BEGIN_LIMIT)
+    return client
+
+
+async def all_answered(farm: FaultyFarm, client: Client, items: int = ITEMS) -> None:
+    """Wait for a client's answers; all of them must be values, and all parts must agree on who has what."""
+    await until(farm.reactor, lambda: client.holding or not client.running, f"{items} answers", ANSWER_LIMIT)
+    if client.running:
+        await check_agreement(farm, [client])
+    tally = await client.finish()
+    tally.check()
+    assert (tally.values, tally.failures) == (items, {})
