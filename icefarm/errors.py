@@ -26,6 +26,7 @@ __all__ = [
     "TimedOut",
     "TransportError",
     "Unavailable",
+    "UnknownBitstream",
     "UnknownDevice",
     "UnknownKind",
     "UnknownWorker",
@@ -101,6 +102,12 @@ class InvalidBitstream(IcefarmError):
     """That is no bitstream for an iCE40UP5K."""
 
     name = "invalid_bitstream"
+
+
+class UnknownBitstream(IcefarmError):
+    """The worker does not have that bitstream, or no longer; send it whole."""
+
+    name = "unknown_bitstream"
 
 
 class InvalidArgument(IcefarmError):

@@ -57,7 +57,7 @@ def resumed(asked: Request, digests: Mapping[str, str], saved: ResultsFile) -> R
         serials, asked = tuple(before), evolve(asked, devices=None, serials=tuple(before))
     if serials is None:
         return asked
-    left = remaining(asked.files, digests, serials, saved, asked.wording)
+    left = remaining(asked.files, digests, tuple(serials), saved, asked.wording)
     return evolve(asked, files=[file for file, _ in left.files])
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +65,7 @@ class ResultsFile:
 
 def open_results(path: str) -> ResultsFile:
     """Open a file of results, or make one; its name says which form.  Raises `click.UsageError`."""
-    stores = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+    stores: dict[str, Callable[[Path], _Store]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
     store = stores.get(Path(path).suffix.lower())
     if store is None:
         raise click.UsageError(f"--out writes .csv, .jsonl or .parquet, not {path!r}")

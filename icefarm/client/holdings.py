@@ -14,9 +14,10 @@ from icefarm.client.connection import CALL_LIMIT, Connection, client_log
 from icefarm.client.leases import Lease, Leases
 from icefarm.client.results import measurement_from_wire
 from icefarm.client.run import Run
+from icefarm.client.sent import Sent
 from icefarm.clock import Clock
 from icefarm.contract import Measurement, ReservationRecord, control_procedure, from_wire
-from icefarm.errors import IcefarmError, ReservationEnded
+from icefarm.errors import IcefarmError, ReservationEnded, UnknownBitstream
 
 __all__ = ["ClientEvent", "Holdings"]
 
@@ -47,6 +48,7 @@ class Holdings:
     runs: list[Run] = field(init=False, factory=list)
     listeners: list[Callable[[ClientEvent], None]] = field(init=False, factory=list)
     _extension: Any = field(init=False, default=None)
+    _sent: Sent = field(init=False, factory=Sent)
     #: Boards whose automatic extension is under way.
     _extending: set[str] = field(init=False, factory=set)
     #: Requests for boards under way: while there are others, control may know of reservations that we do not.
@@ -121,7 +123,12 @@ class Holdings:
             if not self.leases.holds(serial, reservation):
                 raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
             call = {**arguments, "reservation": reservation, "attempt": made + number}
-            return await bus.call(procedure, (), call, timeout=limit)
+            whole = arguments["bitstream"]
+            brief = self._sent.briefly(lease.record.worker, whole) if number == 1 else whole
+            try:
+                return await bus.call(procedure, (), {**call, "bitstream": brief}, timeout=limit)
+            except UnknownBitstream:
+                return await bus.call(procedure, (), call, timeout=limit)
 
         return measurement_from_wire(await self._connection.retried(once), f"the answer of board {serial}")
 

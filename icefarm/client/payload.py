@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable
@@ -27,7 +26,7 @@ SETTLED_AFTER = 2.0
 _Stamp = tuple[int, int, int, int, int]
 
 
-def payload_of(source: Any) -> dict[str, Any] | bytes:
+def payload_of(source: Any) -> dict[str, Any]:
     """Return what is sent for a path (.bin or .asc), `bytes` or a `Bitstream`.
 
     Raises `InvalidBitstream`, naming file and reason, and `InvalidArgument` where ``source`` is none of these.
@@ -72,20 +71,20 @@ class Placing:
         return evolve(item, placement={**self._record, "index": index})
 
 
-def sha256_of(payload: dict[str, Any] | bytes) -> str:
+def sha256_of(payload: dict[str, Any]) -> str:
     """Return the SHA-256 of the bitstream in what `payload_of` returned, in hexadecimal."""
-    return hashlib.sha256(payload).hexdigest() if isinstance(payload, bytes) else str(payload["sha256"])
+    return str(payload["sha256"])
 
 
-def _packed(bitstream: Bitstream) -> dict[str, Any] | bytes:
+def _packed(bitstream: Bitstream) -> dict[str, Any]:
     data = bitstream.data
     block = compress(data)
     if len(block) >= len(data):
-        return data
+        return {"plain": data, "sha256": bitstream.sha256}
     return {"lz4": block, "length": len(data), "sha256": bitstream.sha256}
 
 
-def _of_file(path: str | bytes) -> dict[str, Any] | bytes:
+def _of_file(path: str | bytes) -> dict[str, Any]:
     name = os.fsdecode(path)
     try:
         status = os.stat(name)
@@ -97,5 +96,5 @@ def _of_file(path: str | bytes) -> dict[str, Any] | bytes:
 
 
 @lru_cache(maxsize=CACHED_FILES)
-def _cached(name: str, _: _Stamp) -> dict[str, Any] | bytes:
+def _cached(name: str, _: _Stamp) -> dict[str, Any]:
     return _packed(from_file(name))

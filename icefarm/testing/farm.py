@@ -24,7 +24,7 @@ from icefarm.contract import (
     method_of,
     to_wire,
 )
-from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable
+from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable, UnknownBitstream
 from icefarm.testing.bus import MemoryBus, MemoryRouter
 
 __all__ = ["MemoryFarm"]
@@ -51,6 +51,8 @@ class MemoryFarm:
     #: While it is true, evaluations wait in ``held`` for `release`.
     holding: bool = False
     held: list[Deferred[None]] = Factory(list)
+    #: The worker keeps no bitstreams: each has to be sent whole.
+    forgetful: bool = False
     #: While it is false, control answers nothing.
     answering: bool = True
     #: Raised at each sign-in of a client.
@@ -149,6 +151,8 @@ class MemoryFarm:
         if record is None or record.id != kwargs["reservation"] or record.client != caller.authid:
             raise ReservationEnded(serial=serial)
         self.asked.append(kwargs)
+        if self.forgetful and isinstance(kwargs["bitstream"], Mapping) and len(kwargs["bitstream"]) == 1:
+            raise UnknownBitstream
         key = (serial, kwargs["evaluation_id"])
         if self.holding:
             waiting: Deferred[None] = Deferred()

@@ -40,7 +40,7 @@ def test_a_path_of_any_form_is_read(form: type, tmp_path: Path) -> None:
 
 def test_what_does_not_shrink_is_sent_as_it_is() -> None:
     dense = made_up_bitstream(1, sparseness=1)
-    assert payload_of(dense) == dense.data
+    assert payload_of(dense) == {"plain": dense.data, "sha256": dense.sha256}
 
 
 def test_a_bad_file_is_refused_naming_file_and_reason(tmp_path: Path) -> None:

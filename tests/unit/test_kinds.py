@@ -11,15 +11,16 @@ import pytest
 from attrs import frozen
 from twisted.logger import Logger
 
-from icefarm.bitstream import LENGTH, compress, from_file
-from icefarm.errors import InvalidArgument, InvalidBitstream, UnknownKind
+from icefarm.bitstream import LENGTH, compress, from_file, made_up_bitstream
+from icefarm.errors import InvalidArgument, InvalidBitstream, UnknownBitstream, UnknownKind
 from icefarm.kinds import Kinds, Packed, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 
+OTHER = made_up_bitstream(7)
 CIRCUIT = from_file(Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin")
-PACKED = Packed(compress(CIRCUIT.data), LENGTH, CIRCUIT.sha256)
+PACKED = Packed(CIRCUIT.sha256, compress(CIRCUIT.data), LENGTH)
 
 
 @reservable("third", firmware="theirs")
@@ -149,6 +150,10 @@ def test_the_digest_is_of_the_normal_form() -> None:
     assert Admission().admit(commented).sha256 == CIRCUIT.sha256
 
 
+def _of(data: bytes) -> Packed:
+    return Packed(hashlib.sha256(data).hexdigest(), compress(data), LENGTH)
+
+
 def _flipped(data: bytes) -> bytes:
     return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
 
@@ -161,14 +166,17 @@ def _flipped(data: bytes) -> bytes:
         CIRCUIT.data[:-1],
         CIRCUIT.data + b"\0",
         _flipped(CIRCUIT.data),
-        Packed(b"", LENGTH, CIRCUIT.sha256),
-        Packed(b"garbage", LENGTH, CIRCUIT.sha256),
-        Packed(PACKED.lz4, LENGTH - 1, CIRCUIT.sha256),
-        Packed(PACKED.lz4, 1 << 40, CIRCUIT.sha256),
-        Packed(PACKED.lz4, LENGTH, "00" * 32),
-        Packed(PACKED.lz4, LENGTH, ""),
-        Packed(compress(_flipped(CIRCUIT.data)), LENGTH, hashlib.sha256(_flipped(CIRCUIT.data)).hexdigest()),
-        Packed(compress(b"\0" * LENGTH), LENGTH, hashlib.sha256(b"\0" * LENGTH).hexdigest()),
+        Packed(CIRCUIT.sha256, b"", LENGTH),
+        Packed(CIRCUIT.sha256, b"garbage", LENGTH),
+        Packed(CIRCUIT.sha256, PACKED.lz4, LENGTH - 1),
+        Packed(CIRCUIT.sha256, PACKED.lz4, 1 << 40),
+        Packed(CIRCUIT.sha256, PACKED.lz4),
+        Packed("00" * 32, PACKED.lz4, LENGTH),
+        Packed("", PACKED.lz4, LENGTH),
+        Packed("00" * 32, plain=CIRCUIT.data),
+        Packed(CIRCUIT.sha256, plain=b"no bitstream"),
+        _of(_flipped(CIRCUIT.data)),
+        _of(b"\0" * LENGTH),
     ],
 )
 def test_what_is_no_bitstream_never_reaches_a_board(bitstream: bytes | Packed) -> None:
@@ -180,4 +188,51 @@ def test_a_known_bitstream_under_a_wrong_digest_is_still_refused() -> None:
     admission = Admission()
     admission.admit(PACKED)
     with pytest.raises(InvalidBitstream, match="SHA-256"):
-        admission.admit(Packed(PACKED.lz4, LENGTH, "00" * 32))
+        admission.admit(Packed("00" * 32, PACKED.lz4, LENGTH))
+
+
+def test_another_content_under_a_known_digest_is_still_refused() -> None:
+    admission = Admission()
+    admission.admit(PACKED)
+    with pytest.raises(InvalidBitstream, match="SHA-256"):
+        admission.admit(Packed(CIRCUIT.sha256, compress(OTHER.data), LENGTH))
+    assert admission.admit(Packed(CIRCUIT.sha256)).payload == PACKED.lz4
+
+
+def test_a_bitstream_that_was_sent_before_is_known_by_its_digest() -> None:
+    admission = Admission()
+    whole = admission.admit(PACKED)
+    assert admission.admit(Packed(CIRCUIT.sha256)) == whole
+    assert admission.admit(Packed(CIRCUIT.sha256.upper())) == whole
+
+
+def test_a_digest_that_is_not_known_is_an_error_of_its_own() -> None:
+    with pytest.raises(UnknownBitstream):
+        Admission().admit(Packed(CIRCUIT.sha256))
+
+
+def test_what_was_refused_is_not_known_afterwards() -> None:
+    admission, bad = Admission(), _of(_flipped(CIRCUIT.data))
+    with pytest.raises(InvalidBitstream):
+        admission.admit(bad)
+    with pytest.raises(UnknownBitstream):
+        admission.admit(Packed(bad.sha256))
+
+
+def test_those_used_longest_ago_are_forgotten_when_there_is_no_room() -> None:
+    circuits = [made_up_bitstream(number) for number in range(4)]
+    room = sum(len(compress(circuit.data)) for circuit in circuits[:3])
+    admission = Admission(room=room + 100)
+    for circuit in circuits[:3]:
+        admission.admit(_of(circuit.data))
+    admission.admit(Packed(circuits[0].sha256))
+    admission.admit(_of(circuits[3].data))
+    with pytest.raises(UnknownBitstream):
+        admission.admit(Packed(circuits[1].sha256))
+    assert admission.admit(Packed(circuits[0].sha256)).sha256 == circuits[0].sha256
+
+
+def test_a_dense_bitstream_goes_to_the_board_as_it_is() -> None:
+    dense = made_up_bitstream(1, sparseness=1)
+    circuit = Admission().admit(Packed(dense.sha256, plain=dense.data))
+    assert (circuit.payload, circuit.compressed) == (dense.data, False)
