@@ -30,6 +30,7 @@ __all__ = [
     "UnknownDevice",
     "UnknownKind",
     "UnknownWorker",
+    "Untrusted",
     "error_from_wire",
     "error_uri",
 ]
@@ -162,6 +163,12 @@ class LinkLost(TransportError):
     """The connection was lost before the answer came; whether the call was carried out is unknown."""
 
     name = "link_lost"
+
+
+class Untrusted(LinkLost):
+    """The certificate that the farm shows is not to be trusted."""
+
+    name = "untrusted"
 
 
 class NoSuchProcedure(TransportError):

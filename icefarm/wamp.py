@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 from autobahn.exception import PayloadExceededError
-from autobahn.twisted.rawsocket import WampRawSocketClientFactory
+from autobahn.twisted.rawsocket import WampRawSocketClientFactory, WampRawSocketClientProtocol
 from autobahn.twisted.wamp import ApplicationSession
-from autobahn.twisted.websocket import WampWebSocketClientFactory
+from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
 from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
 from autobahn.wamp.serializer import CBORSerializer
 from autobahn.wamp.types import CallOptions, ComponentConfig, PublishOptions, RegisterOptions, SubscribeOptions
@@ -27,8 +27,8 @@ from cbor2 import CBOREncodeError
 from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -46,6 +46,7 @@ from icefarm.errors import (
     error_from_wire,
     error_uri,
 )
+from icefarm.tls import FarmCertificate, TlsEndpoint, certificates_in
 
 __all__ = ["Link", "RouterUrl", "parse_url"]
 
@@ -55,8 +56,9 @@ RETRY_LONGEST = 5.0
 RETRY_FACTOR = 2.0
 #: The longest at a Unix socket.
 RETRY_LONGEST_LOCAL = 0.5
-#: Seconds that a connection has for TCP and TLS, and then for sign-in (control asks its database).
+#: Seconds that a connection has for TCP, for TLS and the greeting, and then for sign-in (control asks its database).
 CONNECT_LIMIT = 10.0
+GREETING_LIMIT = 4.0
 SIGN_IN_LIMIT = 15.0
 #: Seconds that a goodbye may take.
 CLOSE_LIMIT = 2.0
@@ -88,32 +90,63 @@ class RouterUrl:
     port: int
     #: Path of a Unix socket, or of the WebSocket.
     path: str
+    #: File with the certificates that are trusted; None: what the system trusts.
+    ca_file: str | None = None
 
-    def endpoint(self, reactor: Any) -> Any:
-        """Return the endpoint that connects there."""
+    def certificate(self) -> FarmCertificate | None:
+        """Return what judges the certificate shown there, for one connection; None without TLS."""
+        return FarmCertificate(self.host, self.ca_file) if self.tls else None
+
+    def endpoint(self, reactor: Any, certificate: FarmCertificate | None) -> Any:
+        """Return the endpoint that connects there, by TLS if there is a certificate to judge."""
         if not self.host:
             return UNIXClientEndpoint(reactor, self.path, timeout=CONNECT_LIMIT)
         endpoint: Any = HostnameEndpoint(reactor, self.host, self.port, timeout=CONNECT_LIMIT)
-        return wrapClientTLS(optionsForClientTLS(self.host), endpoint) if self.tls else endpoint
+        if certificate is None:
+            return endpoint
+        return TlsEndpoint(reactor, certificate, endpoint)
 
-    def factory(self, make_session: Callable[[], Any], reactor: Any) -> Any:
-        """Return the protocol factory that speaks WAMP there."""
+    def factory(self, make_session: Callable[[], Any], lost: Callable[[Failure], None], reactor: Any) -> Any:
+        """Return the protocol factory that speaks WAMP there; ``lost`` hears of the connection's end."""
         if self.transport == "rawsocket":
-            return WampRawSocketClientFactory(make_session, CBORSerializer())
+            raw: Any = WampRawSocketClientFactory(make_session, CBORSerializer())
+            raw.protocol, raw.lost = _RawSocket, lost
+            return raw
         url = f"{'wss' if self.tls else 'ws'}://{self.host}:{self.port}{self.path}"
-        factory = WampWebSocketClientFactory(make_session, url, serializers=[CBORSerializer()], reactor=reactor)
+        factory: Any = WampWebSocketClientFactory(make_session, url, serializers=[CBORSerializer()], reactor=reactor)
+        factory.protocol, factory.lost = _WebSocket, lost
         factory.setProtocolOptions(
             openHandshakeTimeout=CONNECT_LIMIT, autoPingInterval=PING_INTERVAL, autoPingTimeout=PING_LIMIT
         )
         return factory
 
 
-def parse_url(text: str) -> RouterUrl:
+class _RawSocket(WampRawSocketClientProtocol):
+    """Tells of its end also before there is a session on it, when Autobahn tells nobody."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.factory.lost(reason)
+
+
+class _WebSocket(WampWebSocketClientProtocol):
+    """As `_RawSocket`."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.factory.lost(reason)
+
+
+def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
     """Read the URL of a farm or router.
 
     ``http://host:8080`` and ``rs://`` are RawSocket on that port, ``https://`` and ``rss://`` the same with TLS,
-    ``ws://host:8080/ws`` and ``wss://`` WebSocket, ``unix:/path`` a Unix socket.  Raises `InvalidArgument`.
+    ``ws://host:8080/ws`` and ``wss://`` WebSocket, ``unix:/path`` a Unix socket.  ``ca_file`` is a PEM file with the
+    certificates that are trusted there; None: those that the system trusts.  Raises `InvalidArgument`.
     """
+    if ca_file is not None:
+        certificates_in(ca_file)
+        return evolve(parse_url(text), ca_file=ca_file)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -425,6 +458,47 @@ def _told(progress: Progress, word: Mapping[str, Any]) -> None:
     progress(word)
 
 
+@define(eq=False)
+class _Attempt:
+    """One attempt to sign in; before there is a session, Autobahn tells nobody what becomes of the connection."""
+
+    _clock: Any
+    _url: str
+    _certificate: FarmCertificate | None
+    _credentials: Credentials
+    signed_in: Deferred[Bus] = Factory(Deferred)
+    _limit: Any = None
+
+    def connected(self, protocol: Any) -> None:
+        """There is a TCP connection: TLS and WAMP's greeting come next."""
+        self._limit = self._clock.callLater(GREETING_LIMIT, self._silent, protocol)
+
+    def make_session(self) -> _Session:
+        """For Autobahn: the router has answered the greeting."""
+        self._stop_limit()
+        return _Session(self._clock, self._credentials, self.signed_in)
+
+    def lost(self, reason: Failure) -> None:
+        """The connection has ended."""
+        self._stop_limit()
+        if self.signed_in.called:
+            return
+        if self._certificate is not None:
+            self.signed_in.errback(self._certificate.explain(self._url, reason.value))
+        else:
+            text = f"what listens at {self._url} closed the connection; is it a farm, and is its URL not https://?"
+            self.signed_in.errback(LinkLost(text))
+
+    def _silent(self, protocol: Any) -> None:
+        text = f"what listens at {self._url} does not answer; is it a farm, and is its URL right about https://?"
+        self.signed_in.errback(LinkLost(text))
+        protocol.transport.abortConnection()
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+
+
 class Link(Service):
     """Keeps a session at the router for as long as it runs.
 
@@ -443,12 +517,14 @@ class Link(Service):
         credentials: Credentials,
         joined: Callable[[Bus], Awaitable[None]],
         refused: Callable[[IcefarmError], bool],
+        *,
+        ca_file: str | None = None,
     ) -> None:
-        """Raises `InvalidArgument` where the URL is none."""
+        """``ca_file`` as of `parse_url`.  Raises `InvalidArgument` where the URL is none."""
         self.reactor = reactor
         self.url = url
         self.credentials = credentials
-        self._where = parse_url(url)
+        self._where = parse_url(url, ca_file)
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
@@ -483,12 +559,14 @@ class Link(Service):
         self._attempt.addCallbacks(self._signed_in, self._not_signed_in)
 
     async def _sign_in(self) -> Bus:
-        signed_in: Deferred[Bus] = Deferred()
-        factory = self._where.factory(partial(_Session, self.reactor, self.credentials, signed_in), self.reactor)
+        certificate = self._where.certificate()
+        attempt = _Attempt(self.reactor, self.url, certificate, self.credentials)
+        factory = self._where.factory(attempt.make_session, attempt.lost, self.reactor)
         protocol = None
         try:
-            protocol = await self._where.endpoint(self.reactor).connect(factory)
-            return await signed_in
+            protocol = await self._where.endpoint(self.reactor, certificate).connect(factory)
+            attempt.connected(protocol)
+            return await attempt.signed_in
         except CancelledError:
             if protocol is not None:
                 protocol.transport.abortConnection()

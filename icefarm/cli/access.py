@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from click.core import ParameterSource
 
 from icefarm.contract import Role, valid_name
-from icefarm.errors import LinkLost, NotAuthorized
+from icefarm.errors import LinkLost, NotAuthorized, Untrusted
 from icefarm.farm.directory import DataDirectory, default_data_directory
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Access:
     data_dir: Path | None = None
     #: The data directory was named on the command line, so its token may go to any host.
     trusted: bool = False
+    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    ca_file: Path | None = None
 
     @property
     def as_operator(self) -> Access:
@@ -80,13 +82,20 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def verb(url: str, token_file: Path | None, data_dir: Path, name: str | None = None, **rest: Any) -> Any:
+        def verb(
+            url: str,
+            token_file: Path | None,
+            data_dir: Path,
+            ca_file: Path | None,
+            name: str | None = None,
+            **rest: Any,
+        ) -> Any:
             token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else _token_from(token_file)
             if name is not None and not valid_name(name):
                 raise click.UsageError(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
             source = click.get_current_context().get_parameter_source("data_dir")
             trusted = source is ParameterSource.COMMANDLINE
-            access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted)
+            access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
             return function(access=access, **rest)
 
         for option in (*_ACCESS_OPTIONS, *([_NAME_OPTION] if named else [])):
@@ -112,6 +121,13 @@ _ACCESS_OPTIONS = (
         show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
         help="Data directory of a farm on this host, where the operator's token is.",
     ),
+    click.option(
+        "--ca-file",
+        type=_FILE,
+        envvar="ICEFARM_CA_FILE",
+        show_default="what the system trusts",
+        help="Trust the certificates in this PEM file at an https:// URL (ICEFARM_CA_FILE).",
+    ),
     click.option("--token-file", type=_FILE, help="Sign in with the token in this file, not with ICEFARM_TOKEN."),
     click.option("--url", envvar="ICEFARM_URL", default=DEFAULT_URL, show_default=True, help="The farm (ICEFARM_URL)."),
 )
@@ -129,12 +145,22 @@ def connect(access: Access) -> Farm:
     from icefarm.client import Farm
     from icefarm.wamp import parse_url
 
-    where = parse_url(access.url)
+    ca_file = None if access.ca_file is None else str(access.ca_file)
+    where = parse_url(access.url, ca_file)
     token = _token(access, where)
     _reach(access.url, where)
     _log_quietly()
     try:
-        return Farm(access.url, access.name, token=token or "", role=access.role, connect_timeout=SIGN_IN_LIMIT)
+        return Farm(
+            access.url,
+            access.name,
+            token=token or "",
+            role=access.role,
+            connect_timeout=SIGN_IN_LIMIT,
+            ca_file=ca_file,
+        )
+    except Untrusted:
+        raise
     except LinkLost as error:
         raise _nobody(access.url, error.fields.get("reason")) from None
 

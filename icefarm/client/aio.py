@@ -113,9 +113,10 @@ class Farm:
         role: str = Role.CLIENT,
         connect_timeout: float = 5.0,
         retry_for: float = 120.0,
+        ca_file: str | None = None,
     ) -> None:
         """Signs in when the block is entered.  Raises `InvalidArgument`."""
-        settings = Settings.of(url, name, token, role)
+        settings = Settings.of(url, name, token, role, ca_file)
         self._engine = engine()
         self._session = self._connect(
             self._engine.reactor,
@@ -124,6 +125,7 @@ class Farm:
             token=settings.token,
             role=settings.role,
             patience=Patience(connect_timeout, retry_for),
+            ca_file=settings.ca_file,
         )
         self._ending: Ending | None = None
 

@@ -37,6 +37,7 @@ class Farm:
         role: str = Role.CLIENT,
         connect_timeout: float = 5.0,
         retry_for: float = 120.0,
+        ca_file: str | None = None,
         on_event: Callable[[ClientEvent], None] | None = None,
         on_available: Callable[[int], None] | None = None,
     ) -> None:
@@ -45,12 +46,14 @@ class Farm:
         ``name`` is unique among those signed in (else ICEFARM_NAME, else made from the user's and the host's);
         ``token`` (else ICEFARM_TOKEN) is needed where the farm asks for one, or for ``role="operator"``.
         ``connect_timeout`` and ``retry_for`` are the seconds to go on while the farm is out of reach, at first and
-        later.  ``on_event`` is called in the client's own thread; it must return soon, and not call the farm.
+        later.  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates to trust at an https:// URL, in
+        the place of the system's.  ``on_event`` is called in the client's own thread; it must return soon, and not call
+        the farm.
         So is ``on_available``, with the number of boards that have become available.
 
         Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`, `InvalidArgument`.
         """
-        settings = Settings.of(url, name, token, role)
+        settings = Settings.of(url, name, token, role, ca_file)
         self._engine: Engine = engine()
         self._session = self._connect(
             self._engine.reactor,
@@ -59,6 +62,7 @@ class Farm:
             token=settings.token,
             role=settings.role,
             patience=Patience(connect_timeout, retry_for),
+            ca_file=settings.ca_file,
         )
         if on_event is not None:
             self._session.on_event(on_event)

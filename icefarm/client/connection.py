@@ -22,6 +22,7 @@ from icefarm.errors import (
     NoSuchProcedure,
     NotAuthorized,
     TimedOut,
+    Untrusted,
 )
 
 __all__ = ["Connection", "Patience", "RunningLink", "client_log"]
@@ -195,7 +196,9 @@ class Connection:
 
     def _refused(self, error: IcefarmError) -> bool:
         self._last_refusal = error
-        if not isinstance(error, _FINAL):
+        # A certificate that was good before may be again; one that never was is for a person to see to.
+        first = isinstance(error, Untrusted) and not self._signed_in_once
+        if not (first or isinstance(error, _FINAL)):
             return True
         self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
         self._end(error)

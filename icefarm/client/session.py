@@ -255,17 +255,19 @@ def connect(
     token: str = "",
     role: Role = Role.CLIENT,
     patience: Patience | None = None,
+    ca_file: str | None = None,
 ) -> ClientSession:
     """Make a session with the farm at ``url`` on a Twisted reactor; `ClientSession.start` signs it in.
 
+    ``ca_file``: a PEM file with the certificates that are trusted; None: those that the system trusts.
     Raises `InvalidArgument` where the URL or the name is none.
     """
-    parse_url(url)
+    parse_url(url, ca_file)
     credentials = Credentials(name, role, uuid4().hex, token)
     return ClientSession(
         reactor,
         url,
         credentials,
-        lambda who, joined, refused: Link(reactor, url, who, joined, refused),
+        lambda who, joined, refused: Link(reactor, url, who, joined, refused, ca_file=ca_file),
         patience or Patience(),
     )

@@ -37,6 +37,8 @@ class Settings:
     name: str
     role: Role
     token: str = field(repr=False)
+    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    ca_file: str | None = None
 
     @classmethod
     def of(
@@ -45,18 +47,20 @@ class Settings:
         name: str | None = None,
         token: str | None = None,
         role: str = Role.CLIENT,
+        ca_file: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Fill in what is None from ICEFARM_URL, ICEFARM_NAME and ICEFARM_TOKEN, and check it all.
+        """Fill in what is None from ICEFARM_URL, ICEFARM_NAME, ICEFARM_TOKEN and ICEFARM_CA_FILE, and check it all.
 
         Raises `InvalidArgument`.
         """
         there = os.environ if environment is None else environment
         url = url or there.get("ICEFARM_URL") or DEFAULT_URL
-        parse_url(url)
+        ca_file = ca_file or there.get("ICEFARM_CA_FILE") or None
+        parse_url(url, ca_file)
         name = (there.get("ICEFARM_NAME") or _own_name()) if name is None else name
         if not valid_name(name):
             raise InvalidArgument(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
         if role not in (Role.CLIENT, Role.OPERATOR):
             raise InvalidArgument(f"role must be client or operator, not {role!r}")
-        return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token)
+        return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token, ca_file)

@@ -141,7 +141,7 @@ class Farm:
         from icefarm.wamp import parse_url
 
         try:
-            connected = await parse_url(url).endpoint(self.reactor).connect(ProtocolFactory.forProtocol(Protocol))
+            connected = await parse_url(url).endpoint(self.reactor, None).connect(ProtocolFactory.forProtocol(Protocol))
         except (ConnectError, DNSLookupError) as error:
             raise CannotStart(f"no router answers at {url}: {error}; see --router") from None
         connected.transport.loseConnection()

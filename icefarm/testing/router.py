@@ -43,20 +43,25 @@ class RealRouter:
     _node: ChildProcess
 
     @classmethod
-    async def start(cls, reactor: Any, path: Path, complain: Callable[[str], None] = print) -> RealRouter:
-        """Start it with its files under ``path``, and wait until it is ready."""
+    async def start(
+        cls, reactor: Any, path: Path, complain: Callable[[str], None] = print, tls: tuple[Path, Path] | None = None
+    ) -> RealRouter:
+        """Start it with its files under ``path``, and wait until it is ready.
+
+        ``tls``: the files of the certificate (for localhost) and key of its public port.
+        """
         directory = DataDirectory(path)
         directory.create()
         port, http_port = free_port(), free_port()
         control, local = str(directory.run / "control.sock"), str(directory.run / "local.sock")
         ticket = directory.new_ticket()
-        config = RouterConfig(("127.0.0.1", port), ("127.0.0.1", http_port), control, ticket, local)
+        config = RouterConfig(("127.0.0.1", port), ("127.0.0.1", http_port), control, ticket, local, *(tls or ()))
         program = router_program(find_crossbar(None), config, directory, dict(os.environ))
         node = ChildProcess(reactor, program, complain)
         await node.start()
         return cls(
-            url=f"http://127.0.0.1:{port}",
-            websocket_url=f"ws://127.0.0.1:{port}/ws",
+            url=f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}",
+            websocket_url=f"ws://127.0.0.1:{port}/ws" if tls is None else f"wss://localhost:{port}/ws",
             local_url=f"unix:{local}",
             control_url=f"unix:{control}",
             ticket=ticket,
