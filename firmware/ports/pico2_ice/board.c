@@ -1,0 +1,125 @@
+#include "board.h"
+
+#include <string.h>
+
+#include "hardware/clocks.h"
+#include "hardware/watchdog.h"
+#include "leds.h"
+#include "pico/bootrom.h"
+#include "pico/time.h"
+#include "pico/unique_id.h"
+#include "pins.h"
+#include "timing.h"
+#include "tusb.h"
+#include "version.h"
+
+static void start_fpga_clock(void)
+{
+    /* From USB's clock, which stays as it is whatever becomes of the system's. */
+    clock_gpio_init(PIN_FPGA_CLOCK, CLOCKS_CLK_GPOUT0_CTRL_AUXSRC_VALUE_CLK_USB,
+                    (float)clock_get_hz(clk_usb) / (float)FPGA_CLOCK_HZ);
+}
+
+void board_init(struct port *board, const struct app *app)
+{
+    memset(board, 0, sizeof *board);
+    leds_init();
+    leds_show(leds_colour(false, false, false));
+    pico_get_unique_board_id_string(board->serial, sizeof board->serial);
+    cram_init(&board->cram); /* first of all: the FPGA may have loaded something from its flash */
+    counter_init(&board->counter);
+    sampler_init(&board->sampler);
+    fpga_uart_init(&board->uart);
+    start_fpga_clock();
+    core_init(&board->core, board, app, FIRMWARE_VERSION, board->slots, BOARD_BUFFERS);
+    tud_init(0);
+    watchdog_enable(BOARD_WATCHDOG_MS, true);
+}
+
+static void leave(struct port *board, bool to_loader, uint64_t delay_us)
+{
+    if (board->place != BOARD_SERVING)
+        return;
+    board->place = BOARD_LEAVING;
+    board->to_loader = to_loader;
+    board->leave_us = time_us_64() + delay_us;
+}
+
+static void depart(struct port *board)
+{
+    board->place = BOARD_LEFT;
+    port_stop(board);
+    leds_show(0);
+    tud_disconnect();
+    if (board->to_loader)
+        reset_usb_boot(0, 0);
+    else
+        watchdog_reboot(0, 0, 0);
+}
+
+static void receive(struct port *board)
+{
+    if (board->rx_start == board->rx_end) {
+        board->rx_start = 0;
+        board->rx_end = tud_cdc_available() ? tud_cdc_read(board->rx, sizeof board->rx) : 0;
+    }
+    if (board->rx_start < board->rx_end)
+        board->rx_start += core_receive(&board->core, board->rx + board->rx_start, board->rx_end - board->rx_start);
+}
+
+static void serve(struct port *board)
+{
+    enum { ROUNDS = 16 }; /* then USB has its turn */
+    receive(board);
+    for (int round = 0; round < ROUNDS && core_poll(&board->core); round++)
+        ;
+    fpga_uart_service(&board->uart);
+    if (board->touched && time_us_64() - board->touched_us >= BOARD_TOUCH_US)
+        leave(board, true, 0);
+}
+
+void board_step(struct port *board)
+{
+    watchdog_update();
+    tud_task();
+    if (board->place == BOARD_SERVING)
+        serve(board);
+    if (board->place == BOARD_LEAVING && time_us_64() >= board->leave_us)
+        depart(board);
+    if (board->place != BOARD_LEFT)
+        leds_show(leds_colour(tud_ready(), board->core.phase != CORE_IDLE, board->load_failed));
+}
+
+/* A host that opens the port finds a quiet board, whatever the last one left behind. */
+void board_line_state(struct port *board, bool dtr)
+{
+    if (dtr == board->host_open)
+        return;
+    board->host_open = dtr;
+    core_disconnected(&board->core);
+    tud_cdc_write_clear();
+    if (dtr)
+        return;
+    tud_cdc_read_flush();
+    board->rx_start = board->rx_end = 0;
+    if (board->touched)
+        leave(board, true, 0);
+}
+
+void board_line_coding(struct port *board, uint32_t baud)
+{
+    enum { TOUCH_BAUD = 1200 };
+    board->touched = baud == TOUCH_BAUD;
+    board->touched_us = time_us_64();
+}
+
+void board_unplugged(struct port *board)
+{
+    board->touched = false;
+    board_line_state(board, false);
+}
+
+void port_reboot(struct port *board, bool to_loader)
+{
+    leave(board, to_loader, BOARD_LEAVE_US);
+}

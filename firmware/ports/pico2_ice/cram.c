@@ -1,0 +1,168 @@
+#include "cram.h"
+
+#include "cram.pio.h"
+#include "hardware/clocks.h"
+#include "hardware/dma.h"
+#include "hardware/gpio.h"
+#include "hardware/pio.h"
+#include "machines.h"
+#include "pins.h"
+#include "timing.h"
+
+enum {
+    RESET_US = 2, /* at least 0.2 */
+    CLEAR_US = 1300, /* at least 1200, for an UltraPlus */
+    ALERT_BYTES = 1,
+    WAKE_BYTES = 13, /* at least 100 clocks */
+    FINISH_BYTES = 7, /* at least 49 clocks */
+};
+
+#define STALLED (1u << (PIO_FDEBUG_TXSTALL_LSB + MACHINE_CRAM))
+
+static const uint8_t zeros[WAKE_BYTES];
+
+static pio_sm_config machine(const struct cram *cram)
+{
+    pio_sm_config config = cram_program_get_default_config(cram->offset);
+    sm_config_set_out_pins(&config, PIN_CRAM_SI, 1);
+    sm_config_set_sideset_pins(&config, PIN_CRAM_SCK);
+    sm_config_set_out_shift(&config, false, true, 8);
+    sm_config_set_fifo_join(&config, PIO_FIFO_JOIN_TX);
+    sm_config_set_clkdiv_int_frac8(&config, timing_cram_divider(clock_get_hz(clk_sys)), 0);
+    return config;
+}
+
+/* The port's pins are the circuit's once it runs, and nobody's while the FPGA is in reset. */
+static void let_go(void)
+{
+    gpio_init(PIN_CRAM_SI);
+    gpio_init(PIN_CRAM_SCK);
+    gpio_init(PIN_CRAM_SS);
+    gpio_disable_pulls(PIN_CRAM_SI);
+    gpio_disable_pulls(PIN_CRAM_SCK);
+    gpio_pull_up(PIN_CRAM_SS); /* the FPGA's flash shares it, and stays deselected */
+}
+
+static void take_hold(const struct cram *cram)
+{
+    pio_sm_config config = machine(cram);
+    const uint32_t clock = 1u << PIN_CRAM_SCK, both = clock | 1u << PIN_CRAM_SI;
+    gpio_put(PIN_CRAM_SS, 0); /* low as CRESET rises: a slave, which does not read its flash */
+    gpio_set_dir(PIN_CRAM_SS, true);
+    pio_sm_init(MACHINES_PIO, MACHINE_CRAM, cram->offset, &config);
+    pio_sm_set_pins_with_mask(MACHINES_PIO, MACHINE_CRAM, clock, both);
+    pio_sm_set_pindirs_with_mask(MACHINES_PIO, MACHINE_CRAM, both, both);
+    pio_gpio_init(MACHINES_PIO, PIN_CRAM_SCK);
+    pio_gpio_init(MACHINES_PIO, PIN_CRAM_SI);
+    pio_sm_set_enabled(MACHINES_PIO, MACHINE_CRAM, true);
+}
+
+static void quiet(struct cram *cram)
+{
+    dma_channel_abort(cram->dma);
+    pio_sm_set_enabled(MACHINES_PIO, MACHINE_CRAM, false);
+    let_go();
+}
+
+void cram_init(struct cram *cram)
+{
+    cram->offset = (unsigned)pio_add_program(MACHINES_PIO, &cram_program);
+    cram->dma = (unsigned)dma_claim_unused_channel(true);
+    gpio_init(PIN_CDONE);
+    gpio_init(PIN_CRESET);
+    cram_hold(cram);
+    gpio_set_dir(PIN_CRESET, true);
+}
+
+void cram_hold(struct cram *cram)
+{
+    gpio_put(PIN_CRESET, 0);
+    quiet(cram);
+    cram->phase = CRAM_HELD;
+}
+
+void cram_start(struct cram *cram, const uint8_t *bytes, size_t n, uint64_t now_us)
+{
+    cram_hold(cram);
+    cram->bytes = bytes;
+    cram->n = n;
+    take_hold(cram);
+    cram->phase = CRAM_RESETTING;
+    cram->until_us = now_us + RESET_US + 1; /* the microsecond that has begun does not count */
+}
+
+static void send(struct cram *cram, enum cram_phase phase, const uint8_t *bytes, size_t n)
+{
+    dma_channel_config config = dma_channel_get_default_config(cram->dma);
+    channel_config_set_transfer_data_size(&config, DMA_SIZE_8);
+    channel_config_set_read_increment(&config, true);
+    channel_config_set_write_increment(&config, false);
+    channel_config_set_dreq(&config, pio_get_dreq(MACHINES_PIO, MACHINE_CRAM, true));
+    cram->phase = phase;
+    cram->draining = false;
+    dma_channel_configure(cram->dma, &config, &MACHINES_PIO->txf[MACHINE_CRAM], bytes, (uint32_t)n, true);
+}
+
+/* Whether the last bit has left: the state machine has stalled since its queue was found empty. */
+static bool sent(struct cram *cram)
+{
+    if (dma_channel_is_busy(cram->dma) || !pio_sm_is_tx_fifo_empty(MACHINES_PIO, MACHINE_CRAM))
+        return false;
+    if (!cram->draining) {
+        MACHINES_PIO->fdebug = STALLED; /* clears it */
+        cram->draining = true;
+        return false;
+    }
+    return (MACHINES_PIO->fdebug & STALLED) != 0;
+}
+
+static void fail(struct cram *cram)
+{
+    cram_hold(cram);
+    cram->phase = CRAM_FAILED;
+}
+
+/* CDONE that is high before a bit was sent is no witness of what comes. */
+static void cleared(struct cram *cram)
+{
+    if (gpio_get(PIN_CDONE)) {
+        fail(cram);
+        return;
+    }
+    gpio_put(PIN_CRAM_SS, 1);
+    send(cram, CRAM_ALERTING, zeros, ALERT_BYTES);
+}
+
+static void after_clocks(struct cram *cram)
+{
+    if (cram->phase == CRAM_ALERTING) {
+        gpio_put(PIN_CRAM_SS, 0);
+        send(cram, CRAM_SENDING, cram->bytes, cram->n);
+    } else if (cram->phase == CRAM_SENDING) {
+        gpio_put(PIN_CRAM_SS, 1);
+        send(cram, CRAM_WAKING, zeros, WAKE_BYTES);
+    } else if (!gpio_get(PIN_CDONE)) {
+        fail(cram);
+    } else if (cram->phase == CRAM_WAKING) {
+        send(cram, CRAM_FINISHING, zeros, FINISH_BYTES);
+    } else {
+        quiet(cram);
+        cram->phase = CRAM_RUNNING;
+    }
+}
+
+enum load_state cram_poll(struct cram *cram, uint64_t now_us)
+{
+    if (cram->phase == CRAM_RESETTING && now_us >= cram->until_us) {
+        gpio_put(PIN_CRESET, 1);
+        cram->phase = CRAM_CLEARING;
+        cram->until_us = now_us + CLEAR_US + 1;
+    } else if (cram->phase == CRAM_CLEARING && now_us >= cram->until_us) {
+        cleared(cram);
+    } else if (cram->phase >= CRAM_ALERTING && cram->phase <= CRAM_FINISHING && sent(cram)) {
+        after_clocks(cram);
+    }
+    if (cram->phase == CRAM_RUNNING)
+        return LOAD_DONE;
+    return cram->phase == CRAM_FAILED ? LOAD_FAILED : LOAD_BUSY;
+}

@@ -1,0 +1,3 @@
+#include "fake_sdk.h"
+FAKE_PROGRAM(counter)
+FAKE_PROGRAM(window)

@@ -1,0 +1,2 @@
+#include "fake_sdk.h"
+FAKE_PROGRAM(cram)

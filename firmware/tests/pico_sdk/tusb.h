@@ -1,0 +1,2 @@
+#include "fake_sdk.h"
+#include "tusb_config.h"
