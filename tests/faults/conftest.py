@@ -19,14 +19,17 @@ Start = Callable[..., Client]
 
 
 @pytest.fixture(scope="session")
-def _running_farm() -> Iterator[FaultyFarm]:
+def _running_farm(request: pytest.FixtureRequest) -> Iterator[FaultyFarm]:
     farm = FaultyFarm(reactor, {"w1": 2, "w2": 2})
     left: list[str] = []
     try:
         blockon(ensureDeferred(farm.start()))
         yield farm
     finally:
-        left = blockon(ensureDeferred(farm.stop()))
+        failed = request.session.testsfailed > 0
+        if failed:
+            print(f"the farm's logs are in {farm.directory}")
+        left = blockon(ensureDeferred(farm.stop(keep=failed)))
     assert left == [], f"processes or files stayed behind: {left}"
 
 

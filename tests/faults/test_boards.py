@@ -18,6 +18,8 @@ from icefarm.contract import DeviceStatus, Role
 
 pytestmark = pytest.mark.faults
 
+#: Seconds for a board to get into a state.
+SEEN_LIMIT = 30.0
 UNPLUGGED_IN = (DeviceStatus.AVAILABLE, DeviceStatus.FLASHING, DeviceStatus.RESERVED, DeviceStatus.TESTING)
 
 
@@ -32,6 +34,7 @@ async def test_a_board_that_falls_silent_costs_no_evaluation(farm: FaultyFarm, s
 
 
 @ensureDeferred
+@pytest.mark.slow
 async def test_what_a_board_that_stays_silent_had_to_do_is_done_by_others(farm: FaultyFarm, start: Start) -> None:
     client = await evaluating(farm, start, "silent-for-good")
     serial = farm.serials()[0]
@@ -49,6 +52,7 @@ async def test_what_a_board_that_stays_silent_had_to_do_is_done_by_others(farm: 
 
 
 @ensureDeferred
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ["3", "20"])
 async def test_a_board_that_garbles_its_answers_gives_no_wrong_value(
     farm: FaultyFarm, start: Start, every: str
@@ -67,6 +71,7 @@ async def test_a_board_that_garbles_its_answers_gives_no_wrong_value(
 
 
 @ensureDeferred
+@pytest.mark.slow
 async def test_a_board_that_is_unplugged_while_it_measures_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
     client = await evaluating(farm, start, "unplugged")
     serial = farm.serials()[0]
@@ -85,17 +90,19 @@ async def test_a_board_that_is_unplugged_in_any_state_comes_back(farm: FaultyFar
     serial = farm.serials()[0]
     try:
         reserving = await bring_about(session, serial, status)
-        if status is not DeviceStatus.AVAILABLE:
-            await seen(watch, serial, status)
-        await farm.command("unplug", serial)
-        await seen(watch, serial, DeviceStatus.OFFLINE)
-        await farm.command("plug", serial)
         reserving.addErrback(lambda _: None)
+        if status is not DeviceStatus.AVAILABLE:
+            await seen(watch, serial, {status})
+        await farm.command("unplug", serial)
+        try:
+            # One that vanishes on its way to its boot loader may as well be defective; it is offered to nobody.
+            await seen(watch, serial, {DeviceStatus.OFFLINE, DeviceStatus.BROKEN})
+        finally:
+            await farm.command("plug", serial)
         await reserving
     finally:
         watch.stop()
         await session.stop()
-    await retest(farm, [serial])
     await farm.all_available()
 
 
@@ -110,14 +117,13 @@ async def bring_about(session: ClientSession, serial: str, status: DeviceStatus)
     return reserving
 
 
-async def seen(watch: Watch, serial: str, status: DeviceStatus) -> None:
-    """Follow a farm until a board is in a state."""
-    deadline = 30.0
+async def seen(watch: Watch, serial: str, states: set[DeviceStatus]) -> None:
+    """Follow a farm until a board is in one of some states."""
     while True:
-        changes = await watch.take(deadline)
-        assert changes, f"{serial} was not {status.value} within {deadline:g} s"
+        changes = await watch.take(SEEN_LIMIT)
+        assert changes, f"{serial} was not {' or '.join(states)} within {SEEN_LIMIT:g} s"
         for change in changes:
-            if change.event == "device" and change.of["serial"] == serial and change.of["status"] == status.value:
+            if change.event == "device" and change.of["serial"] == serial and change.of["status"] in states:
                 return
 
 

@@ -25,6 +25,7 @@ def link_of(farm: FaultyFarm, whose: str) -> Relay:
 
 
 @ensureDeferred
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["clients", "workers"])
 async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"cut-{whose}")
@@ -33,6 +34,7 @@ async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, sta
 
 
 @ensureDeferred
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["clients", "workers"])
 async def test_a_black_hole_that_ends_costs_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"black-hole-{whose}")
@@ -89,6 +91,7 @@ async def test_sockets_that_are_reset_100_times_lose_nothing(farm: FaultyFarm, s
 
 
 @ensureDeferred
+@pytest.mark.slow
 async def test_a_slow_link_costs_no_evaluation(farm: FaultyFarm, start: Start) -> None:
     farm.clients_link.delay = 0.1
     try:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.faults
 
 
 @ensureDeferred
+@pytest.mark.slow
 async def test_without_faults_every_evaluation_is_answered_once_and_rightly(farm: FaultyFarm, start: Start) -> None:
     client = await evaluating(farm, start, "quiet")
     await all_answered(farm, client)
@@ -59,6 +60,7 @@ async def test_a_database_that_is_away_for_10_s_costs_no_evaluation(farm: Faulty
 
 
 @ensureDeferred
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["w1", "control", "router", "PostgreSQL", "client"])
 async def test_a_process_that_stalls_for_a_while_costs_no_evaluation(farm: FaultyFarm, start: Start, part: str) -> None:
     client = await evaluating(farm, start, f"stalled-{part}")

@@ -12,7 +12,7 @@ from faults.soak import Soak, report
 
 pytestmark = pytest.mark.faults
 
-SECONDS = 30.0
+SECONDS = 20.0
 
 
 @ensureDeferred
