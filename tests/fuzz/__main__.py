@@ -12,8 +12,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
-from fuzz.mutation import mutated
-from fuzz.targets import TARGETS, Target, seeds_of
+from fuzz.targets import TARGETS, Target
 
 #: The C decoder, built with sanitizers by ``make -C firmware test``; frames that it gets at a time, about a second.
 _MUTATE = Path(__file__).resolve().parents[2] / "firmware" / "build" / "mutate"
@@ -24,11 +23,11 @@ _SLOW = 2.0
 
 def fuzz(target: Target, seconds: float, seed: int, findings: Path) -> tuple[int, int]:
     """Return how many inputs were tried, and how many made something fail; those are in ``findings``."""
-    random, seeds = Random(f"{target.name} {seed}"), seeds_of(target)
     tried = failed = 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        data = mutated(random, seeds)
+    for data in target.inputs(Random(f"{target.name} {seed}")):
+        if time.monotonic() > end:
+            break
         tried += 1
         began = time.monotonic()
         try:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 from attrs import frozen
 
+from fuzz.mutation import mutated
 from icefarm.bitstream import LENGTH, Bitstream, compress, from_bytes, made_up_asc, made_up_bitstream
+from icefarm.bitstream.up5k import crc16
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Admission, Packed
 from icefarm.worker import uf2
 from icefarm.worker.frame import EVALUATE_MAX, REPLY_MAX, Frame, FrameReader, FrameType, encode
 
-__all__ = ["TARGETS", "Target", "seeds_of"]
+__all__ = ["TARGETS", "Target", "mend_bitstream", "mend_frame", "seeds_of"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CORPUS = Path(__file__).parent / "corpus"
@@ -31,6 +34,15 @@ class Target:
     #: Raises, whatever it raises, where the reader did what it must not.
     check: Callable[[bytes], None]
     seeds: Callable[[], Sequence[bytes]]
+    #: Makes check sums right again, so that damage is seen by what comes after them.
+    mend: Callable[[bytes], bytes] = bytes
+
+    def inputs(self, random: Random) -> Iterator[bytes]:
+        """Yield damaged inputs without end; of half of them the check sums are right."""
+        seeds = seeds_of(self)
+        while True:
+            data = mutated(random, seeds)
+            yield self.mend(data) if random.random() < 0.5 else data
 
 
 def read_frames(data: bytes) -> None:
@@ -68,9 +80,9 @@ def _check_message(message: str) -> None:
 
 
 def admit_packed(data: bytes) -> None:
-    """What a client packed is let in, or `InvalidBitstream`."""
+    """What a client packed is refused with `InvalidBitstream`, as none has the SHA-256 that is claimed here."""
     try:
-        circuit = Admission().admit(Packed(data, LENGTH, "0" * 64))
+        circuit = Admission().admit(Packed(lz4=data, length=LENGTH, sha256="0" * 64))
     except InvalidBitstream:
         return
     raise AssertionError(f"let in though its SHA-256 is another one: {circuit.sha256}")
@@ -83,6 +95,28 @@ def read_uf2(data: bytes) -> None:
     except uf2.BadImage:
         return
     assert uf2.parse(uf2.build(image.content, image.address)).content == image.content
+
+
+def mend_frame(data: bytes) -> bytes:
+    """Give a frame at the beginning its check sums (docs/protocol.md)."""
+    if len(data) < 20:
+        return data
+    head = b"\xc5\x1f" + data[2:12]
+    (length,) = struct.unpack_from("<I", head, 8)
+    check = zlib.crc32(head)
+    end = 16 + length
+    if end + 4 > len(data):
+        return head + struct.pack("<I", check) + data[16:]
+    payload = data[16:end]
+    return head + struct.pack("<I", check) + payload + struct.pack("<I", zlib.crc32(payload, check)) + data[end + 4 :]
+
+
+def mend_bitstream(data: bytes) -> bytes:
+    """Give a bitstream its CRC, where it still begins and ends as one does."""
+    reset, end = data.find(b"\x01\x05"), len(data) - 5
+    if not 0 <= reset < end - 2:
+        return data
+    return data[:end] + crc16(data[reset + 2 : end]).to_bytes(2) + data[-3:]
 
 
 def _frames() -> list[bytes]:
@@ -109,8 +143,8 @@ def _uf2s() -> list[bytes]:
 
 
 TARGETS = (
-    Target("frame", read_frames, _frames),
-    Target("bin", read_bitstream, _bins),
+    Target("frame", read_frames, _frames, mend_frame),
+    Target("bin", read_bitstream, _bins, mend_bitstream),
     Target("asc", read_bitstream, _ascs),
     Target("lz4", admit_packed, _blocks),
     Target("uf2", read_uf2, _uf2s),
