@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-const nothing = fileURLToPath(new URL("src/shims/nothing.js", import.meta.url));
+const nothing = fileURLToPath(new URL("src/shims/nothing.cjs", import.meta.url));
 
 export default defineConfig({
   // Autobahn JS asks for what only old browsers, Node.js or other serializers and transports need.

@@ -51,9 +51,11 @@ export class Live {
   /** Sign in with a token: as an operator where it is one's, else as a client. Rejects with a `FarmError`. */
   async signIn(ticket) {
     const before = this.credentials;
+    // Where clients need no token, one that is no operator's is of no use.
+    const open = before.ticket === "" && this.farm.known;
     try {
       await this._attempt("operator", ticket).catch((error) => {
-        if (error.name !== "not_authorized") throw error;
+        if (error.name !== "not_authorized" || open) throw error;
         return this._attempt("client", ticket);
       });
     } catch (error) {

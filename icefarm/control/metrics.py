@@ -149,7 +149,8 @@ class Metrics:
         )
         for name, words, counts in by_kind:
             yield _counters(name, words, ["kind"], {(kind,): count for kind, count in counts.items()})
-        yield _summaries("icefarm_flash_seconds", "Writing of an image to a board.", [], {(): self._flashes})
+        words = "Flashing of a board: from the first block until it runs the image."
+        yield _summaries("icefarm_flash_seconds", words, [], {(): self._flashes})
         loads = {(kind,): each for kind, each in self._loads.items()}
         yield _summaries("icefarm_load_seconds", "Loading of a bitstream into the FPGA.", ["kind"], loads)
         measurements = {(kind,): each for kind, each in self._measurements.items()}

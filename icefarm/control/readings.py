@@ -27,6 +27,8 @@ class Readings:
     announcements: Announcements
     #: Told of what each board did since its last reading.
     done: Callable[[BoardReading], None]
+    #: Told of each worker that introduces itself.
+    begun: Callable[[str], None]
     rates: dict[str, BoardRates] = Factory(dict)
     _last: dict[str, BoardReading] = Factory(dict)
     #: When each worker's last heartbeat came, and the boards that it spoke of.
@@ -35,6 +37,7 @@ class Readings:
 
     def begin(self, hello: WorkerHello) -> None:
         """A worker introduces itself: what its boards do from now on is known from its start where nothing was done."""
+        self.begun(hello.name)
         self._beats[hello.name] = self.clock.seconds()
         for report in hello.devices:
             if report.evaluations == 0 and report.failures == 0:

@@ -21,7 +21,6 @@ from icefarm.contract import (
     AUTHENTICATOR,
     BoardReading,
     DeviceRecord,
-    ReservationRecord,
     WorkerRecord,
     control_procedure,
     control_worker_procedure,
@@ -93,8 +92,8 @@ class Control(Service):
         self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
         self.door = Door(self.sessions)
         self.endings = Endings(store, self.orders, self.announcements, clock)
-        self.line = WaitingLine(store, self.announcements, clock, self._abandon)
-        self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements)
+        self.line = WaitingLine(store, self.announcements, clock, lambda *late: self.reserving.abandon(*late))
+        self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements, self.sessions)
         self.agenda = Agenda(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
         self.convergence = Convergence(store, self.orders, self.endings, self.reserving, self.announcements)
         self.inventory = Inventory(
@@ -109,7 +108,7 @@ class Control(Service):
         )
         self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
         self.metrics = Metrics(clock)
-        self.readings = Readings(clock, self.announcements, self._board_did)
+        self.readings = Readings(clock, self.announcements, self._board_did, self.metrics.hello)
         self.chronicle = Chronicle(history, store, self.readings, self.line.records, clock)
         self.announcements.listeners += [self.readings.heard, self.chronicle.heard, self.metrics.heard]
         self.endings.changed += [self.agenda.poke, self.line.poke]
@@ -172,8 +171,9 @@ class Control(Service):
     def stopService(self) -> None:
         """Give up what is under way.  Boards stay with their clients: another control carries on."""
         Service.stopService(self)
-        self.door.close()
+        # First: whose call ends now has not given up.
         self.sessions.detach()
+        self.door.close()
         for part in (self.chronicle, self.agenda, self.line, self.convergence, self.inventory, self.endings):
             part.stop()
 
@@ -234,10 +234,10 @@ class Control(Service):
         """See what was left by whoever was control before: who is missing, what expires."""
         await self.ensure_token()
         await self.inventory.look()
-        for client in await self.store.clients_with_reservations():
+        await self.line.restore()
+        for client in {*await self.store.clients_with_reservations(), *self.line.clients()}:
             self.sessions.tell(ClientMissing(client))
         self.agenda.poke()
-        self.line.poke()
 
     def _carry_out(self, effect: Effect) -> None:
         persist = self.inventory.persist
@@ -255,7 +255,5 @@ class Control(Service):
 
     async def _end_all_of(self, client: str) -> None:
         if not self.sessions.state.client_is_here(client):
+            self.line.forget(client)
             await self.endings.end(client, None, "its client is gone")
-
-    def _abandon(self, records: list[ReservationRecord]) -> None:
-        self.endings.doom([record.id for record in records], "the client gave up")

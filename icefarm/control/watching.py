@@ -40,8 +40,9 @@ class WatchProcedures:
             raise InvalidArgument(f"seconds must be above 0 and at most {KEPT:g}, not {seconds:g}")
         await self.chronicle.write()
         step = max(INTERVAL, seconds / POINTS)
-        samples = await self.chronicle.history.samples(self.clock.seconds() - seconds, step)
-        return {"step": step, **columns(samples)}
+        now = self.clock.seconds()
+        samples = await self.chronicle.history.samples(now - seconds, step)
+        return {"step": step, "until": now, **columns(samples)}
 
     async def device_history(self, _: Caller, serial: str) -> dict[str, Any]:
         """Return what a board did over the last day: states, samples by the minute, lines of its worker's log."""

@@ -43,6 +43,8 @@ class Device:
     failures: int = 0
     retries: int = 0
     _tally: Tally = Factory(Tally)
+    #: When the last image began to be written, until the board runs it.
+    _flash_began: float | None = None
     _usb_path: str | None = None
     #: As it last said in HELLO.
     _firmware: s.Firmware | None = None
@@ -199,6 +201,9 @@ class Device:
         if hello.serial != self.serial:
             raise BoardFailed(f"says that it is {hello.serial}")
         self._firmware = s.Firmware(hello.app, hello.version)
+        if self._flash_began is not None:
+            self._tally.flashed(self._around.clock.seconds() - self._flash_began)
+            self._flash_began = None
         return e.Greeted(self._firmware)
 
     async def _touch(self, path: str) -> None:
@@ -206,9 +211,8 @@ class Device:
 
     async def _write(self, path: str, firmware: s.Firmware) -> e.Event:
         image = self.images.get(firmware.name)
-        began = self._around.clock.seconds()
+        self._flash_began = self._around.clock.seconds()
         await self._around.hardware.write(path, image.blocks)
-        self._tally.flashed(self._around.clock.seconds() - began)
         return e.Written()
 
     async def _test(self) -> e.Event:

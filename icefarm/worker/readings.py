@@ -25,7 +25,7 @@ class Tally:
     temperature_c: float | None = None
 
     def flashed(self, seconds: float) -> None:
-        """An image was written to it."""
+        """An image was written to it, and it runs that; in so many seconds from the first block."""
         self.flashes += 1
         self.flash_s += seconds
 

@@ -8,6 +8,9 @@ import { usePast } from "./past.jsx";
 import { Plot } from "./plot.jsx";
 import { Actions, State } from "./small.jsx";
 
+/** Seconds that plots show at least. */
+const SHORTEST_SPAN = 900;
+
 /** One board: how it is, and what it did over the last 24 hours. */
 export function BoardPage({ serial, farm, now, connected, operator, act, live }) {
   const device = farm.devices.get(serial);
@@ -71,6 +74,8 @@ function Past({ past, worker, serial, now }) {
     ...past.states.map((state) => stateLine({ ...state, worker, serial })),
     ...past.log.map(logLine),
   ].sort((one, other) => other.time - one.time);
+  const first = samples.time[0] ?? past.time;
+  const span = [Math.max(past.since, Math.min(first, past.time - SHORTEST_SPAN)), past.time];
   const plots = [
     ["Evaluations", "1/s", "rate", "accent"],
     ["Load time", "ms", "load_ms", "testing"],
@@ -88,7 +93,7 @@ function Past({ past, worker, serial, now }) {
       ) : (
         <div class="plots small">
           {plots.map(([title, unit, name, color]) => (
-            <Plot key={name} title={title} unit={unit} times={samples.time} series={[{ label: title.toLowerCase(), values: samples[name], color }]} />
+            <Plot key={name} title={title} unit={unit} times={samples.time} span={span} series={[{ label: title.toLowerCase(), values: samples[name], color }]} />
           ))}
         </div>
       )}

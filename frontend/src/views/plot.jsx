@@ -8,7 +8,7 @@ const DARK = "(prefers-color-scheme: dark)";
 
 /**
  * A plot over time with a legend in words.
- * `series`: [{label, values, color (a CSS variable's name), fill}]; `times`: seconds since the epoch; `stacked`.
+ * `span`: [from, to] in seconds since the epoch; `series`: [{label, values, color (a CSS variable's name), fill}]; `times`: seconds since the epoch; `stacked`.
  */
 export class Plot extends Component {
   constructor(props) {
@@ -25,8 +25,9 @@ export class Plot extends Component {
     this.fit.observe(this.place.current);
   }
 
-  componentDidUpdate() {
-    this.plot?.setData(this._data());
+  componentDidUpdate(before) {
+    if (before.times.length < 3) this._build();
+    else this.plot?.setData(this._data());
   }
 
   shouldComponentUpdate(next) {
@@ -58,15 +59,16 @@ export class Plot extends Component {
     const color = (name) => style.getPropertyValue(`--${name}`).trim();
     const { series, stacked } = this.props;
     const drawn = stacked ? [...series].reverse() : series;
-    const axis = { stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
+    const font = "12px system-ui, sans-serif";
+    const axis = { stroke: color("quiet"), font, grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
     const options = {
       width: this._width(),
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: (_, __, top) => [0, top > 0 ? top * 1.08 : 1] } },
+      scales: { x: { range: () => this.props.span }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.08 : 1] } },
       axes: [
-        { ...axis, values: (_, times) => times.map((time) => clockTime(time).slice(0, 5)) },
+        { ...axis, size: 26, values: (_, times) => times.map((time) => clockTime(time).slice(0, 5)) },
         { ...axis, size: 46, values: (_, values) => values.map((value) => number(value)) },
       ],
       series: [
@@ -75,7 +77,7 @@ export class Plot extends Component {
           stroke: color(each.color),
           width: stacked ? 1 : 2,
           fill: stacked ? color(each.color) : undefined,
-          points: { show: false },
+          points: { show: this.props.times.length < 3 },
         })),
       ],
     };

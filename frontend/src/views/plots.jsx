@@ -31,21 +31,21 @@ export function PlotsPage({ live, connected }) {
         ))}
       </div>
       {problem !== null && <p class="problem">{problem}</p>}
-      {past !== null && <Plots past={past} />}
+      {past !== null && <Plots past={past} span={[past.until - seconds, past.until]} />}
     </section>
   );
 }
 
-function Plots({ past }) {
+function Plots({ past, span }) {
   const { time, states, rate, failures, waiting, longest_wait: wait } = past;
   const byState = STATE_ORDER.map((status) => ({ label: STATES[status].word, values: states[status], color: status }));
   return (
     <div class="plots">
-      <Plot title="Boards by state" times={time} stacked series={[...byState].reverse()} />
-      <Plot title="Evaluations" unit="1/s" times={time} series={[{ label: "evaluations", values: rate, color: "accent" }]} />
-      <Plot title="Requests that wait" times={time} series={[{ label: "waiting", values: waiting, color: "flashing" }]} />
-      <Plot title="Longest wait" unit="s" times={time} series={[{ label: "wait", values: wait, color: "testing" }]} />
-      <Plot title="Failed evaluations" unit="1/s" times={time} series={[{ label: "failures", values: failures, color: "broken" }]} />
+      <Plot title="Boards by state" times={time} span={span} stacked series={[...byState].reverse()} />
+      <Plot title="Evaluations" unit="1/s" times={time} span={span} series={[{ label: "evaluations", values: rate, color: "accent" }]} />
+      <Plot title="Requests that wait" times={time} span={span} series={[{ label: "waiting", values: waiting, color: "flashing" }]} />
+      <Plot title="Longest wait" unit="s" times={time} span={span} series={[{ label: "wait", values: wait, color: "testing" }]} />
+      <Plot title="Failed evaluations" unit="1/s" times={time} span={span} series={[{ label: "failures", values: failures, color: "broken" }]} />
     </div>
   );
 }

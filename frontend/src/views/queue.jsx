@@ -28,7 +28,7 @@ export function QueuePage({ farm, now, connected, operator, act }) {
                   <td>{each.place}</td>
                   <th scope="row">{each.client}</th>
                   <td>{each.serials.length > 0 ? each.serials.join(", ") : `${each.amount} × ${each.kind}`}</td>
-                  <td>
+                  <td class="time">
                     {clockTime(each.since, now)} ({duration(now - each.since)})
                   </td>
                   <td class="long">{each.reason}</td>

@@ -22,9 +22,8 @@ export function SignInDialog({ live, close }) {
     <Dialog title="Sign in with a token" close={close}>
       <form onSubmit={submit}>
         <p>
-          An operator's token lets you end reservations, reboot boards and drain workers. The farm's own is printed by{" "}
-          <code>icefarm up</code>'s data directory in the file <code>operator-token</code>. The token stays in this tab
-          and is gone when you close it.
+          An operator's token lets you end reservations, reboot boards and drain workers. The farm's own is in the file{" "}
+          <code>operator.token</code> of its data directory. It stays in this tab and is gone when you close it.
         </p>
         <label>
           Token

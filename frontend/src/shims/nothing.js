@@ -1,4 +1,0 @@
-// Stands for modules that Autobahn JS loads and this page never uses.
-export class Factory {}
-export const EventEmitter = Object;
-export default {};

@@ -1,0 +1,181 @@
+"""A farm to look at, as a process: a real router, the real control over a store in memory, workers without boards.
+
+It prints its address and the operator's token as one line of JSON, then obeys commands, one line of JSON each, and
+answers each with a line.  It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define, evolve
+from twisted.internet import reactor as the_reactor
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall
+from twisted.protocols.basic import LineReceiver
+
+from icefarm.bus import Bus
+from icefarm.contract import BoardReading, DeviceReport, DeviceStatus, Role, control_procedure, to_wire
+from icefarm.control.authn import SignInPolicy
+from icefarm.control.process import farm_view
+from icefarm.control.service import Control, Settings
+from icefarm.control.web import site
+from icefarm.credentials import Credentials
+from icefarm.testing.control import RecordingWorker
+from icefarm.testing.history import MemoryHistory
+from icefarm.testing.router import RealRouter
+from icefarm.testing.store import MemoryStore
+from icefarm.wamp import Link
+
+reactor: Any = the_reactor
+#: Seconds between the reports of a storm.
+BEAT = 0.05
+
+
+@define(eq=False)
+class Stage:
+    """The farm's parts, and what is done with them."""
+
+    control: Control
+    url: str
+    links: list[Link] = Factory(list)
+    workers: dict[str, RecordingWorker] = Factory(dict)
+    clients: dict[str, Bus] = Factory(dict)
+    storms: list[LoopingCall] = Factory(list)
+    reports: int = 0
+
+    async def join(self, name: str, role: Role, joined: Any) -> Link:
+        """Sign somebody in."""
+        there: Deferred[None] = Deferred()
+
+        async def begin(bus: Any) -> None:
+            await joined(bus)
+            if not there.called:
+                there.callback(None)
+
+        link = Link(reactor, self.url, Credentials(name, role, secrets.token_hex(4)), begin, lambda _: True)
+        self.links.append(link)
+        link.startService()
+        await there
+        return link
+
+    async def worker(self, name: str, serials: list[str]) -> None:
+        """Let a worker come with these boards."""
+        worker = self.workers[name] = RecordingWorker(name, serials)
+        await self.join(name, Role.WORKER, worker.joined)
+
+    async def client(self, name: str) -> None:
+        """Let a client come."""
+
+        async def joined(bus: Bus) -> None:
+            self.clients[name] = bus
+
+        await self.join(name, Role.CLIENT, joined)
+
+    async def call(self, client: str, procedure: str, fields: dict[str, Any]) -> Any:
+        """Call control as a client; ``no_wait`` for what is answered only later."""
+        no_wait = fields.pop("no_wait", False)
+        asked = ensureDeferred(self.clients[client].call(control_procedure(procedure), (), fields, timeout=600))
+        if no_wait:
+            asked.addErrback(lambda _: None)
+            return None
+        return await asked
+
+    async def report(self, worker: str, serial: str, status: str, reason: str | None = None, **more: Any) -> None:
+        """Let a worker report one of its boards."""
+        one = self.workers[worker]
+        one.status[serial] = DeviceStatus(status)
+        report = DeviceReport(serial, DeviceStatus(status), reason=reason, reservation=one.holds[serial], **more)
+        await one.call("report", report=to_wire(report))
+
+    async def count(self, worker: str, readings: list[dict[str, Any]]) -> None:
+        """Let a worker's heartbeat carry these readings."""
+        beats = [to_wire(BoardReading(**reading)) for reading in readings]
+        await self.workers[worker].call("heartbeat", instance="instance", readings=beats)
+
+    async def log(self, worker: str, level: str, message: str, serial: str | None = None) -> None:
+        """Let a worker log a line."""
+        await self.workers[worker].call("log", level=level, message=message, serial=serial)
+
+    async def storm(self, worker: str, rate: float) -> None:
+        """Let boards change from now on, so many times a second in all; 0 ends it."""
+        while self.storms:
+            self.storms.pop().stop()
+        if rate > 0:
+            storm = LoopingCall(self._blow, self.workers[worker], max(1, round(rate * BEAT)))
+            self.storms.append(storm)
+            storm.start(BEAT, now=False).addErrback(lambda _: None)
+
+    async def count_reports(self) -> int:
+        """Return how many reports storms have sent."""
+        return self.reports
+
+    def _blow(self, worker: RecordingWorker, amount: int) -> None:
+        for _ in range(amount):
+            self.reports += 1
+            serial = worker.serials[self.reports % len(worker.serials)]
+            report = evolve(worker.report_of(serial), reason=f"round {self.reports}", evaluations=self.reports)
+            asked = ensureDeferred(worker.call("report", report=to_wire(report)))
+            asked.addErrback(lambda _: None)
+
+
+class Commands(LineReceiver):
+    """Reads commands and answers them."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = 1 << 20
+
+    def __init__(self, stage: Stage, over: Deferred[None]) -> None:
+        self._stage, self._over = stage, over
+
+    def lineReceived(self, line: bytes) -> None:
+        name, fields = json.loads(line)
+        done = ensureDeferred(getattr(self._stage, name)(**fields))
+        done.addCallbacks(lambda answer: {"answer": answer}, lambda failure: {"error": failure.getErrorMessage()})
+        done.addCallback(lambda answer: print(json.dumps(answer), flush=True))
+
+    def connectionLost(self, _: object) -> None:  # type: ignore[override]
+        if not self._over.called:
+            self._over.callback(None)
+
+
+async def play(directory: Path, policy: SignInPolicy) -> None:
+    router = await RealRouter.start(reactor, directory / "router", lambda line: print(line, file=sys.stderr))
+    settings = Settings(policy, data_directory=directory)
+    control = Control(reactor, MemoryStore(reactor), MemoryHistory(), settings)
+    credentials = Credentials("control", Role.CONTROL, "stage", router.ticket)
+    link = Link(reactor, router.control_url, credentials, control.joined, control.refused)
+    port = await TCP4ServerEndpoint(reactor, router.http_port, interface="127.0.0.1").listen(site(farm_view(control)))
+    await control.ensure_token()
+    control.startService()
+    link.startService()
+    stage, over = Stage(control, router.url), Deferred[None]()
+    StandardIO(Commands(stage, over))
+    print(json.dumps({"url": router.url, "token": (directory / "operator.token").read_text().strip()}), flush=True)
+    await over
+    for each in stage.links:
+        await each.stopService()
+    control.stopService()
+    await link.stopService()
+    await port.stopListening()
+    await router.stop()
+
+
+def main() -> None:
+    """Run until standard input ends; the argument is the sign-in policy."""
+    with tempfile.TemporaryDirectory(prefix="icefarm-") as directory:
+        playing = ensureDeferred(play(Path(directory), SignInPolicy(sys.argv[1])))
+        playing.addErrback(lambda failure: failure.printTraceback(sys.stderr))
+        playing.addBoth(lambda _: reactor.stop())
+        reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The dashboard of a whole farm: a script's doing is seen at once, actions are carried out, a lost link comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from browser.looking import confirm, open_page, row, sign_in, tile
+from playwright.sync_api import Page, expect
+
+from icefarm.client import Farm
+from icefarm.testing.processes import FarmProcess
+
+pytestmark = pytest.mark.browser
+
+CIRCUIT = Path(__file__).parents[2] / "examples" / "circuits" / "square_8khz.bin"
+
+
+def token_of(farm: FarmProcess) -> str:
+    return (farm.data_dir / "operator.token").read_text().strip()
+
+
+def test_a_board_that_a_script_reserves_is_seen_at_once(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    expect(tile(page, "Boards in use")).to_have_text("0 / 3")
+    with Farm(farm.url, name="exp-42") as client, client.reserve(1) as boards:
+        (serial,) = boards.serials
+        expect(row(page, serial)).to_contain_text("reserved")
+        expect(row(page, serial)).to_contain_text("exp-42")
+        expect(tile(page, "Boards in use")).to_have_text("1 / 3")
+    expect(row(page, serial)).to_contain_text("available")
+    expect(tile(page, "Boards in use")).to_have_text("0 / 3")
+
+
+def test_evaluations_show_as_a_rate_and_on_the_boards_page(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    with Farm(farm.url, name="busy") as client, client.reserve(1, window=0.05) as boards:
+        (serial,) = boards.serials
+        deadline = time.monotonic() + 30
+        while tile(page, "Evaluations/s").text_content() == "0" and time.monotonic() < deadline:
+            for result in boards.evaluate([CIRCUIT] * 20):
+                assert result.error is None
+        assert tile(page, "Evaluations/s").text_content() != "0"
+        row(page, serial).get_by_role("link").click()
+        expect(page.get_by_role("heading", name=f"Board {serial}")).to_be_visible()
+        facts = page.locator(".facts")
+        expect(facts).to_contain_text("busy")
+        expect(facts).to_contain_text("Load")
+        expect(page.locator(".timeline rect").first).to_be_attached()
+        expect(page.locator(".lines")).to_contain_text("reserved")
+
+
+def test_an_operator_ends_a_reservation(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    sign_in(page, token_of(farm))
+    with Farm(farm.url, name="held") as client:
+        (serial,) = client.reserve(1).serials
+        confirm(page, f"End the reservation of board {serial}", f"board {serial} by client held")
+        expect(page.get_by_role("status").filter(has_text="has ended")).to_be_visible()
+        expect(row(page, serial)).to_contain_text("available")
+
+
+def test_an_operator_reboots_a_board(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    sign_in(page, token_of(farm))
+    serial = page.locator("tbody th.serial a").first.inner_text()
+    confirm(page, f"Reboot board {serial}", "nobody has it reserved")
+    expect(page.locator(".messages")).to_contain_text(f"Board {serial} is being rebooted")
+    page.goto(f"{farm.url}/#/events")
+    expect(page.locator(".lines")).to_contain_text("flashing")
+
+
+def test_a_worker_is_drained_and_resumed(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url, "workers")
+    sign_in(page, token_of(farm))
+    confirm(page, "Drain worker w1", "no client uses its boards")
+    expect(page.locator("tbody")).to_contain_text("online, draining")
+    confirm(page, "Resume worker w1", "w1")
+    expect(page.locator("tbody")).not_to_contain_text("draining")
+
+
+def test_a_lost_router_is_told_within_a_second_and_found_again(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    sign_in(page, token_of(farm))
+    router = farm.processes("crossbar")[0]
+    os.kill(router, signal.SIGKILL)
+    began = time.monotonic()
+    banner = page.get_by_role("alert").filter(has_text="Not connected")
+    expect(banner).to_be_visible(timeout=3000)
+    assert time.monotonic() - began < 1.5
+    expect(page.locator(".page.stale")).to_be_attached()
+    expect(page.locator(".boards .actions button").first).to_be_disabled()
+    expect(banner).to_be_hidden(timeout=60_000)
+    with Farm(farm.url, name="after") as client, client.reserve(1) as boards:
+        expect(row(page, boards.serials[0])).to_contain_text("after")

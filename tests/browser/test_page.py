@@ -1,0 +1,299 @@
+"""The dashboard in detail: filter, keyboard, actions, roles, hostile names, many boards, accessibility, headers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from browser.conftest import StageProcess
+from browser.looking import confirm, open_page, row, sign_in, tile
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+HOSTILE = '<img src=x onerror="document.title=1">'
+
+
+@pytest.fixture(scope="module")
+def crowd(stage: StageProcess) -> StageProcess:
+    """A farm with two workers, six boards, a client that holds one, and one that waits."""
+    stage.do("worker", name="pi1", serials=["A1", "A2", "A3"])
+    stage.do("worker", name="pi2", serials=["B1", "B2", "B3"])
+    stage.do("client", name="exp-42")
+    stage.do("call", client="exp-42", procedure="reserve", fields={"serials": ["A1"], "kind": "pulsecount"})
+    stage.do("report", worker="pi2", serial="B3", status="broken", reason="CDONE stayed low")
+    stage.do("client", name="eve")
+    wanted = {"serials": ["A1"], "kind": "pulsecount", "wait": True, "no_wait": True}
+    stage.do("call", client="eve", procedure="reserve", fields=wanted)
+    stage.do("count", worker="pi1", readings=[{"serial": "A1", "kind": "pulsecount"}])
+    stage.do("count", worker="pi1", readings=[{"serial": "A1", "kind": "pulsecount", "evaluations": 50}])
+    return stage
+
+
+def serials(page: Page) -> list[str]:
+    return page.locator("tbody th.serial a").all_inner_texts()
+
+
+# ------------------------------------------------------------------------------------------- filter and keyboard
+
+
+def test_the_filter_is_reached_by_a_slash_and_knows_operators(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    page.keyboard.press("/")
+    page.keyboard.type("state:reserved worker:pi1 client:exp-42")
+    expect(page.locator("tbody th.serial a")).to_have_count(1)
+    assert serials(page) == ["A1"]
+    page.keyboard.press("Escape")
+    expect(row(page, "B3")).to_be_visible()
+    page.get_by_label("Filter").fill("colour:red")
+    expect(page.locator("#filter-help")).to_contain_text('there is no field "colour"')
+
+
+def test_columns_sort_both_ways(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    page.get_by_label("Filter").fill("worker:pi1,pi2")
+    header = page.get_by_role("button", name="State")
+    header.click()
+    expect(page.locator("tbody th.serial a").first).to_have_text("B3")
+    header.click()
+    expect(page.get_by_role("columnheader", name="State")).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("tbody th.serial a").last).to_have_text("B3")
+
+
+def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    page.get_by_role("link", name="A1", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Board A2")).to_be_focused()
+
+
+def test_an_action_can_be_taken_back_by_escape(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    sign_in(page, crowd.token)
+    button = page.get_by_role("button", name="End the reservation of board A1")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(button).to_be_focused()
+    expect(row(page, "A1")).to_contain_text("reserved")
+
+
+# ------------------------------------------------------------------------------------------------------- actions
+
+
+def test_a_broken_board_is_tested_again(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    sign_in(page, crowd.token)
+    expect(row(page, "B3")).to_contain_text("CDONE stayed low")
+    confirm(page, "Test board B3 again", "board B3")
+    expect(page.locator(".messages")).to_contain_text("Board B3 is being tested")
+
+
+def test_an_offline_board_is_deleted_and_leaves_the_table(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name="pi9", serials=["Z1", "Z2"])
+    crowd.do("report", worker="pi9", serial="Z1", status="offline", reason="not connected")
+    open_page(page, crowd.url)
+    sign_in(page, crowd.token)
+    confirm(page, "Delete board Z1", "board Z1")
+    expect(page.get_by_role("link", name="Z1", exact=True)).to_have_count(0)
+    expect(row(page, "Z2")).to_be_visible()
+
+
+def test_the_queue_says_why_and_a_request_is_removed(page: Page, crowd: StageProcess) -> None:
+    crowd.do("client", name="mallory")
+    wanted = {"serials": ["A1"], "kind": "pulsecount", "wait": True, "no_wait": True}
+    open_page(page, crowd.url, "queue")
+    sign_in(page, crowd.token)
+    crowd.do("call", client="mallory", procedure="reserve", fields=wanted)
+    waiting = page.get_by_role("row").filter(has_text="mallory")
+    expect(waiting).to_contain_text("A1")
+    confirm(page, "Remove the request of mallory", "client mallory (board A1)")
+    expect(waiting).to_have_count(0)
+    expect(page.get_by_role("row").filter(has_text="eve")).to_be_visible()
+
+
+def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name="pi8", serials=["Y1"])
+    crowd.do("report", worker="pi8", serial="Y1", status="offline", reason="not connected")
+    open_page(page, crowd.url)
+    sign_in(page, crowd.token)
+    page.get_by_role("button", name="Delete board Y1").click()
+    crowd.do("report", worker="pi8", serial="Y1", status="available")
+    page.get_by_role("dialog").get_by_role("button", name="Delete board Y1").click()
+    expect(page.get_by_role("alert").filter(has_text="invalid_argument")).to_contain_text("Y1")
+
+
+def test_who_is_no_operator_is_asked_for_a_token(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    page.get_by_role("button", name="End the reservation of board A1").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Sign in with a token")
+    dialog.get_by_label("Token").fill("guessed")
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not_authorized")
+    expect(row(page, "A1")).to_contain_text("reserved")
+
+
+def test_the_router_itself_refuses_an_operators_procedure_to_a_client(crowd: StageProcess) -> None:
+    for procedure, fields in (
+        ("end_any", {"serials": ["A1"]}),
+        ("dismiss", {"ids": ["x"]}),
+        ("drain", {"worker": "pi1"}),
+    ):
+        with pytest.raises(AssertionError, match="the router does not allow it"):
+            crowd.do("call", client="exp-42", procedure=procedure, fields=fields)
+
+
+# ------------------------------------------------------------------------------------------------- what it shows
+
+
+def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    assert tile(page, "Evaluations/s").text_content() != "0"
+    assert int(tile(page, "Waiting").text_content() or "0") >= 1
+    assert int(tile(page, "Unhealthy").text_content() or "0") >= 1
+
+
+def test_events_are_filtered_and_paused(page: Page, crowd: StageProcess) -> None:
+    crowd.do("log", worker="pi1", level="warn", message="flash retry", serial="A2")
+    open_page(page, crowd.url, "events")
+    expect(page.locator(".lines")).to_contain_text("flash retry")
+    page.get_by_label("Level").select_option("warn")
+    page.get_by_label("Board").fill("A2")
+    expect(page.locator(".lines tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Pause").click()
+    crowd.do("log", worker="pi1", level="warn", message="a second one", serial="A2")
+    expect(page.get_by_role("button", name="1 more")).to_be_visible()
+    expect(page.locator(".lines")).not_to_contain_text("a second one")
+    page.get_by_role("button", name="go on").click()
+    expect(page.locator(".lines")).to_contain_text("a second one")
+
+
+def test_times_are_of_24_hours_in_the_readers_zone(page: Page, crowd: StageProcess) -> None:
+    crowd.do("log", worker="pi1", level="error", message="what time is it", serial="A2")
+    open_page(page, crowd.url, "events")
+    line = page.locator(".lines tbody tr").filter(has_text="what time is it").first
+    shown = line.locator("td").first.inner_text()
+    hours, minutes = (int(part) for part in shown.split(":")[:2])
+    now = time.gmtime(time.time() + 5.5 * 3600)
+    assert abs((hours * 60 + minutes) - (now.tm_hour * 60 + now.tm_min)) % 1438 <= 2
+
+
+def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url, "plots")
+    expect(page.locator(".plot canvas")).to_have_count(5)
+    page.get_by_role("button", name="24 h").click()
+    plot = page.get_by_role("img", name="Boards by state")
+    expect(plot).to_have_attribute("aria-label", re.compile(r"reserved \d"), timeout=20_000)
+
+
+def test_names_are_text_and_never_markup(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name=f"w {HOSTILE}", serials=[f"s {HOSTILE}"])
+    crowd.do("client", name=f"c {HOSTILE}")
+    fields = {"serials": [f"s {HOSTILE}"], "kind": "pulsecount"}
+    crowd.do("call", client=f"c {HOSTILE}", procedure="reserve", fields=fields)
+    crowd.do("log", worker=f"w {HOSTILE}", level="error", message=HOSTILE, serial=f"s {HOSTILE}")
+    open_page(page, crowd.url)
+    expect(row(page, f"s {HOSTILE}")).to_contain_text(f"c {HOSTILE}")
+    row(page, f"s {HOSTILE}").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Board s {HOSTILE}")
+    for where in ("workers", "events", "queue"):
+        page.goto(f"{crowd.url}/#/{where}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert page.title() == "icefarm"
+    assert page.locator("img:not(.brand img)").count() == 0
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: StageProcess) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    for where in ("boards", "workers", "queue", "events", "plots", "board/A1"):
+        open_page(page, crowd.url, where)
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, where
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, crowd: StageProcess, scheme: Any) -> None:
+    assert AXE.is_file(), "axe-core is missing: run npm ci in frontend/"
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    found = []
+    for where in ("boards", "workers", "queue", "events", "plots", "board/A1"):
+        open_page(page, crowd.url, where)
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+        found += violations(page, where)
+    page.get_by_role("button", name="Sign in").click()
+    found += violations(page, "sign-in")
+    context.close()
+    assert found == []
+
+
+def violations(page: Page, where: str) -> list[str]:
+    page.evaluate(AXE.read_text())
+    result = page.evaluate("axe.run(document)")
+    return [
+        f"{where}: {each['id']}: {node['html'][:120]} {node['any'][0]['message'] if node['any'] else ''}"
+        for each in result["violations"]
+        for node in each["nodes"]
+    ]
+
+
+def test_headers_are_strict_and_nothing_comes_from_elsewhere(page: Page, crowd: StageProcess) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_page(page, crowd.url)
+    assert all(url.startswith(crowd.url) for url in asked)
+    with urlopen(f"{crowd.url}/") as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        text = answer.read().decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in text
+    assert text.count("<script") == text.count('<script type="module" crossorigin src="/assets/')
+    with urlopen(f"{crowd.url}/licenses.md") as answer:
+        assert b"autobahn" in answer.read()
+
+
+def test_metrics_are_to_be_had_on_the_farms_one_port(crowd: StageProcess) -> None:
+    with urlopen(f"{crowd.url}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'icefarm_boards{state="reserved"}' in text
+    assert 'icefarm_evaluations_total{kind="pulsecount"} 50.0' in text
+
+
+# ------------------------------------------------------------------------------------------- other farms
+
+
+@pytest.fixture
+def empty_farm() -> Iterator[StageProcess]:
+    with StageProcess("tokens") as running:
+        yield running
+
+
+def test_a_farm_of_tokens_asks_for_one_and_an_empty_one_says_how_to_add_a_worker(
+    context: BrowserContext, page: Page, empty_farm: StageProcess
+) -> None:
+    page.goto(empty_farm.url)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Sign in with a token").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Token").fill(empty_farm.token)
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".command")).to_contain_text(f"twistd -n icefarm-worker --control {empty_farm.url}")
+    page.reload()
+    expect(page.locator(".role")).to_have_text("operator")
+    other = context.new_page()
+    other.goto(empty_farm.url)
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
