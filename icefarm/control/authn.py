@@ -22,7 +22,7 @@ from icefarm.control.store import Store
 from icefarm.control.tokens import may_sign_in, token_hash
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized
 
-__all__ = ["Authenticator", "SignInPolicy", "loopback"]
+__all__ = ["RESERVED_NAMES", "Authenticator", "SignInPolicy", "loopback"]
 
 #: Refused sign-ins that are logged one by one within `LOG_PERIOD` seconds; the rest is counted.
 LOG_LINES = 10
@@ -32,7 +32,7 @@ MAX_TEXT = 512
 
 _ROLES = {role.value: role for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)}
 #: Names that would be mistaken for the farm's own parts.
-_RESERVED = ("control",)
+RESERVED_NAMES = ("control",)
 
 
 class SignInPolicy(StrEnum):
@@ -71,7 +71,7 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
     extra = extra if isinstance(extra, Mapping) else {}
     if not isinstance(name, str) or not valid_name(name):
         raise InvalidArgument("a name has 1 to 100 printable characters and no blanks at its ends")
-    if name in _RESERVED:
+    if name in RESERVED_NAMES:
         raise NotAuthorized(f"the name {name!r} is the farm's own; choose another one")
     role = extra.get("role", Role.CLIENT.value)
     if not isinstance(role, str) or role not in _ROLES:

@@ -14,6 +14,9 @@ from twisted.python.failure import Failure
 
 from icefarm.control.authn import SignInPolicy
 from icefarm.control.database import Database
+from icefarm.control.http_api import HttpApi
+from icefarm.control.http_identity import HttpIdentity
+from icefarm.control.http_resource import ApiResource
 from icefarm.control.migrate import SchemaMismatch, migrate
 from icefarm.control.postgres_history import PostgresHistory
 from icefarm.control.postgres_store import PostgresStore
@@ -25,7 +28,7 @@ from icefarm.errors import Busy
 from icefarm.exit_code import stop_as_failed
 from icefarm.wamp import Link
 
-__all__ = ["ControlProcess", "farm_view"]
+__all__ = ["ControlProcess", "farm_view", "http_api"]
 
 #: Seconds between attempts to reach a database that was away at the start: the first, and the longest.
 RETRY_FIRST = 1.0
@@ -41,6 +44,11 @@ def farm_view(control: Control) -> FarmView:
         page_files(),
         public=control.settings.sign_in is SignInPolicy.OPEN,
     )
+
+
+def http_api(control: Control) -> HttpApi:
+    """Return the HTTP API over control's procedures."""
+    return HttpApi(HttpIdentity(control.settings.sign_in, control.store, control.sessions), control.perform)
 
 
 class ControlProcess(Service):
@@ -93,7 +101,9 @@ class ControlProcess(Service):
     async def _listen(self) -> None:
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
-        self._port = await endpoint.listen(site(farm_view(self.control)))
+        pages = site(farm_view(self.control))
+        pages.resource = ApiResource(http_api(self.control), pages.resource)
+        self._port = await endpoint.listen(pages)
 
     async def _reach_database(self) -> None:
         """Wait for the database, for as long as it takes, and bring it to this version's schema."""

@@ -190,6 +190,11 @@ class Control(Service):
             return Scene(connected, database=False)
         return Scene(connected, True, workers, devices, queue)
 
+    async def perform(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Carry out one of control's procedures for a caller whom the router does not know.  Raises what it does."""
+        procedure = control_procedure(name)
+        return await self._procedures[procedure](caller, procedure, (), arguments)
+
     async def ensure_token(self) -> None:
         """See to it that the operator's token is in the data directory, where there is one.  Raises `Busy`."""
         directory = self.settings.data_directory

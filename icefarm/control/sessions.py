@@ -29,7 +29,10 @@ from icefarm.control.presence_events import (
 )
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NoSuchProcedure
 
-__all__ = ["Sessions"]
+__all__ = ["NO_SESSION", "Sessions"]
+
+#: Stands for the session of a caller who has none, because the call came over HTTP; the router gives no such number.
+NO_SESSION = 0
 
 #: Seconds for an answer of the router itself.
 ROUTER_LIMIT = 5.0
@@ -104,6 +107,8 @@ class Sessions:
 
         Raises `LinkLost` for a session that was told to end.
         """
+        if caller.session == NO_SESSION:
+            return
         if caller.session in self.state.ended:
             raise LinkLost("this session was ended because it had been silent; sign in again")
         role = _ROLES.get(caller.role)

@@ -1,0 +1,81 @@
+"""Pure: no I/O, no clock.  Errors over HTTP: the names that they have everywhere, and a fitting status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, frozen
+
+from icefarm.errors import (
+    Busy,
+    DeviceFailed,
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    NameInUse,
+    NotAuthorized,
+    NotYours,
+    ReservationEnded,
+    TimedOut,
+    TransportError,
+    Unavailable,
+    UnknownDevice,
+    UnknownKind,
+    UnknownWorker,
+)
+
+__all__ = ["ApiAnswer", "Refusal", "refused", "status_of"]
+
+#: Seconds after which a client may ask again what the farm could not do just now.
+RETRY_AFTER = 5
+
+#: Status codes (RFC 9110).  A subclass has its parent's where it is not named.
+_STATUS: Mapping[type[IcefarmError], int] = {
+    InvalidArgument: 400,
+    NotAuthorized: 403,
+    NotYours: 403,
+    UnknownDevice: 404,
+    UnknownKind: 404,
+    UnknownWorker: 404,
+    NameInUse: 409,
+    ReservationEnded: 409,
+    Unavailable: 409,
+    InternalError: 500,
+    DeviceFailed: 502,
+    Busy: 503,
+    TransportError: 503,
+    TimedOut: 504,
+}
+
+
+@frozen
+class ApiAnswer:
+    """What goes back: a status, a value as JSON, and headers of its own."""
+
+    code: int
+    value: Any
+    headers: Mapping[str, str] = Factory(dict)
+
+
+class Refusal(Exception):
+    """A request that is refused before anybody looks at what it asks: path, method, form."""
+
+    def __init__(self, code: int, name: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.answer = ApiAnswer(code, {"error": name, "message": message, "fields": {}}, headers or {})
+
+
+def status_of(error: type[IcefarmError]) -> int:
+    """Return the status for an error that comes of what was asked; 401 is told apart by `refused`."""
+    return next((_STATUS[cls] for cls in error.__mro__ if cls in _STATUS), 500)
+
+
+def refused(error: IcefarmError) -> ApiAnswer:
+    """Return the answer for an error.  A `NotAuthorized` with a field ``token`` wants another token, or one at all."""
+    code, headers = status_of(type(error)), {}
+    if isinstance(error, NotAuthorized) and "token" in error.fields:
+        code, headers = 401, {"WWW-Authenticate": 'Bearer realm="icefarm"'}
+    elif code == 503:
+        headers = {"Retry-After": str(RETRY_AFTER)}
+    return ApiAnswer(code, {"error": error.name, "message": error.message, "fields": error.fields}, headers)
