@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from random import Random
 from statistics import median
 from typing import Any
@@ -135,6 +135,7 @@ def report(soak: Soak, seconds: float) -> list[str]:
     everybody = [*tallies, *(client.tally for client in soak.past)]
     strikes = sum(map(len, soak.recoveries.values()))
     failures = sum(sum(tally.failures.values()) for tally in everybody)
+    refusals = sum((tally.refusals for tally in everybody), Counter[str]())
     lines = [
         f"seed {soak.seed}; {seconds:.0f} s; {strikes} faults, one every {seconds / max(1, strikes):.1f} s; "
         f"{len(soak.past)} clients killed",
@@ -149,9 +150,10 @@ def report(soak: Soak, seconds: float) -> list[str]:
         f"evaluations asked: {sum(tally.asked or 0 for tally in tallies)} by the clients that were not killed",
         f"answered with the right value: {sum(tally.values for tally in everybody)}",
         f"answered with a named error: {failures} {_failures(everybody)}",
-        f"lost: {sum(tally.lost for tally in tallies)}",
+        f"lost: {sum(tally.lost for tally in tallies if tally.asked is not None)}",
         f"answered twice: {sum(tally.doubled for tally in everybody)}",
         f"wrong values: {sum(len(tally.wrong) for tally in everybody)}",
+        f"requests for boards that were refused, by name: {dict(refusals)}",
         f"answers of a later call than the first: {sum(tally.repeated for tally in everybody)}",
     ]
     return lines

@@ -11,8 +11,14 @@ from twisted.internet.task import deferLater
 from faults.evaluations import Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
+from icefarm.client.connection import Patience
+from icefarm.client.session import connect
+from icefarm.errors import Busy
 
 pytestmark = pytest.mark.faults
+
+#: Seconds until a call that needs the database says that it is away.
+BUSY_LIMIT = 30.0
 
 
 @ensureDeferred
@@ -111,3 +117,20 @@ async def test_a_second_process_with_the_same_name_is_refused_and_the_first_goes
     with pytest.raises(AssertionError, match="NameInUse"):
         await second.finished()
     await all_answered(farm, first)
+
+
+@ensureDeferred
+@pytest.mark.slow
+async def test_while_the_database_is_away_requests_fail_by_name_in_bounded_time(farm: FaultyFarm) -> None:
+    session = connect(farm.reactor, farm.watcher.url, "impatient", patience=Patience(retry=1.0))
+    await session.start()
+    await farm.postgres.stop()
+    try:
+        began = farm.reactor.seconds()
+        with pytest.raises(Busy):
+            await session.reserve(1)
+        assert farm.reactor.seconds() - began < BUSY_LIMIT
+    finally:
+        await farm.postgres.start()
+    assert len(await session.reserve(1)) == 1
+    await session.stop()
