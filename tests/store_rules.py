@@ -20,6 +20,7 @@ from icefarm.errors import IcefarmError
 
 WORKERS = ("w1", "w2")
 CLIENTS = ("ada", "bob")
+REQUESTS = ("r1", "r2", "r3")
 SERIALS = tuple(f"S{number}" for number in range(5))
 #: What a worker offers.
 KINDS = {"w1": ["counter"], "w2": ["counter", "variance"]}
@@ -31,7 +32,19 @@ LENGTHS, PAUSES = (10.0, 100.0, 1000.0), (15.0, 150.0, 1500.0)
 CALL = 5.0
 
 #: Fields that differ between two stores that behave the same.
-_OWN = {"id", "reservation", "created_at", "expires_at", "ended_at", "changed_at", "last_seen", "free_in"}
+_OWN = {
+    "id",
+    "reservation",
+    "created_at",
+    "expires_at",
+    "ended_at",
+    "changed_at",
+    "last_seen",
+    "free_in",
+    "since",
+    "left",
+    "number",
+}
 
 some_serials = st.lists(st.sampled_from(SERIALS), min_size=1, max_size=2, unique=True)
 one_or_all = st.one_of(st.none(), st.none(), some_serials)
@@ -159,6 +172,38 @@ class StoreMachine(RuleBasedStateMachine):
                 assert record.expires_at >= self.seen[record.id].expires_at
                 assert record.expires_at >= self.run_call(self.stores[0].now()) + seconds - CALL
                 self.seen[record.id] = record
+
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        amount=st.integers(1, 3),
+        id=st.sampled_from(REQUESTS),
+        timeout=st.sampled_from([None, *LENGTHS]),
+    )
+    def a_client_waits(self, client: str, amount: int, id: str, timeout: float | None) -> None:
+        request = ReservationRequest("counter", amount=amount)
+        queued = self.call(lambda store: store.enqueue(client, request, id, timeout))
+        if not isinstance(queued, IcefarmError):
+            assert (queued.id, queued.client) == (id, client)
+
+    @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS))
+    def a_waiting_client_is_served_and_asks_again(self, client: str, id: str) -> None:
+        request = ReservationRequest("counter", amount=1)
+        made = self.call(lambda store: store.reserve(client, request, 100.0, request_id=id, grace=5.0))
+        if not isinstance(made, IcefarmError):
+            assert id not in {queued.id for queued in self.run_call(self.stores[0].waiting())}
+            self.seen.update({record.id: record for record in made})
+            again = self.call(lambda store: store.reserve(client, request, 100.0, request_id=id))
+            assert [record.serial for record in again] == [record.serial for record in made]
+            assert [record.grace for record in again] == [record.grace for record in made]
+
+    @rule(ids=st.lists(st.sampled_from(REQUESTS), max_size=2))
+    def requests_are_struck_off(self, ids: list[str]) -> None:
+        self.call(lambda store: store.dequeue(ids))
+
+    @invariant()
+    def queues_agree(self) -> None:
+        waiting = self.call(lambda store: store.waiting())
+        assert [queued.number for queued in waiting] == sorted({queued.number for queued in waiting})
 
     @rule(client=st.none() | st.sampled_from(CLIENTS), serials=some_serials)
     def boards_are_given_back(self, client: str | None, serials: list[str]) -> None:

@@ -27,6 +27,8 @@ __all__ = ["MAX_SECONDS", "ClientProcedures"]
 
 #: Longest reservation, and longest extension, in seconds: 30 days.
 MAX_SECONDS = 30 * 86400.0
+#: Longest id of a request, in characters.
+LONGEST_ID = 64
 #: Boards that one call reboots or tests at once.
 AT_ONCE = 64
 
@@ -85,17 +87,28 @@ class ClientProcedures:
         wait: bool = False,
         timeout: float | None = None,
         seconds: float | None = None,
+        request: str | None = None,
+        grace: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Reserve boards and make them ready, all or nothing; see `Reserving.reserve`."""
+        """Reserve boards and make them ready, all or nothing; see `Reserving.reserve`.
+
+        ``request`` is an id that the client chooses: calling again with it, it keeps its place, or gets what it got.
+        """
         if not kind:
             raise InvalidArgument("kind is missing; say what the boards are to be, such as 'pulsecount'")
         if timeout is not None:
             _bounded("timeout", timeout)
         duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
-        request = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
+        if request is not None and not 0 < len(request) <= LONGEST_ID:
+            raise InvalidArgument(f"request must have 1 to {LONGEST_ID} characters, not {len(request)}")
+        if grace is not None and not 0 <= grace <= MAX_SECONDS:
+            raise InvalidArgument(f"grace must be between 0 and {MAX_SECONDS:g} seconds, not {grace:g}")
+        wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
         # Whoever wants boards must show signs of life from now on.
         self.sessions.heard(caller, watch=True)
-        records = await self.reserving.reserve(caller, request, duration, wait=wait, timeout=timeout)
+        records = await self.reserving.reserve(
+            caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace
+        )
         return [to_wire(record) for record in records]
 
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:

@@ -61,6 +61,10 @@ class Endings:
             self._sweeping = True
             self._tasks.start("reservations are ended", self._sweep)
 
+    def is_doomed(self, records: Sequence[ReservationRecord]) -> bool:
+        """Tell whether any of these is going to end."""
+        return any(record.id in self._doomed for record in records)
+
     def touch(self, records: Sequence[ReservationRecord]) -> None:
         """Tell everybody of reservations that changed, and their boards."""
         for record in records:

@@ -38,7 +38,7 @@ _CHOICES = 5
 _RESERVATION = """
     id, serial, worker, client, kind, options,
     extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
-    extract(epoch FROM ended_at)::float8, end_reason
+    extract(epoch FROM ended_at)::float8, end_reason, grace
 """
 
 _LOCK_FREE = """
@@ -48,8 +48,9 @@ _LOCK_FREE = """
 """
 
 _RESERVE = f"""
-    INSERT INTO reservation (serial, worker, client, kind, options, expires_at)
-    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s)
+    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace)
+    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
+           %(request)s, %(grace)s
       FROM device WHERE serial = ANY(%(serials)s)
     RETURNING {_RESERVATION}
 """
@@ -81,9 +82,17 @@ async def now(transaction: Transaction) -> float:
 
 
 async def reserve(
-    transaction: Transaction, client: str, request: ReservationRequest, seconds: float
+    transaction: Transaction,
+    client: str,
+    request: ReservationRequest,
+    seconds: float,
+    request_id: str | None,
+    grace: float | None,
 ) -> list[ReservationRecord]:
     await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+    before = await _answered(transaction, client, request_id)
+    if before and len(before) == (request.amount or len(request.serials or ())):
+        return before
     chosen = await _choose_and_lock(transaction, request)
     parameters = {
         "client": client,
@@ -91,7 +100,10 @@ async def reserve(
         "options": json.dumps(request.options),
         "seconds": seconds,
         "serials": chosen,
+        "request": request_id,
+        "grace": grace,
     }
+    await transaction.rows("DELETE FROM request WHERE id = %(request)s", {"request": request_id})
     made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
     return [made[serial] for serial in chosen]
 
@@ -166,6 +178,15 @@ async def active(transaction: Transaction, client: str | None, worker: str | Non
 async def reservation(transaction: Transaction, id: str) -> ReservationRecord | None:
     rows = await transaction.rows(f"SELECT {_RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
     return ReservationRecord(*rows[0]) if rows else None
+
+
+async def _answered(transaction: Transaction, client: str, request_id: str | None) -> list[ReservationRecord]:
+    """Return what the client got for a request and has still."""
+    statement = f"""
+        SELECT {_RESERVATION} FROM reservation
+         WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s
+    """
+    return _by_serial(await transaction.rows(statement, {"client": client, "request": request_id}))
 
 
 async def clients_with_reservations(transaction: Transaction) -> list[str]:

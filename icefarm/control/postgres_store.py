@@ -8,12 +8,14 @@ from attrs import define
 
 from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role, WorkerHello, WorkerRecord
 from icefarm.control import postgres_inventory as inventory
+from icefarm.control import postgres_queue as queue
 from icefarm.control import postgres_reservations as reservations
 from icefarm.control import postgres_tokens as tokens
 from icefarm.control.connection import Transaction
 from icefarm.control.database import Database
 from icefarm.control.policy import ReservationRequest, free
-from icefarm.control.store import TokenRecord
+from icefarm.control.queue import QueuedRequest
+from icefarm.control.store import State, TokenRecord
 
 __all__ = ["PostgresStore"]
 
@@ -57,8 +59,25 @@ class PostgresStore:
 
         return await self._database.transaction(find)
 
-    async def reserve(self, client: str, request: ReservationRequest, seconds: float) -> list[ReservationRecord]:
-        return await self._database.transaction(lambda t: reservations.reserve(t, client, request, seconds))
+    async def state(self) -> State:
+        async def read(transaction: Transaction) -> State:
+            devices, workers = await inventory.all_devices(transaction), await inventory.all_workers(transaction)
+            return State(devices, workers, await reservations.now(transaction))
+
+        return await self._database.transaction(read)
+
+    async def reserve(
+        self,
+        client: str,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+        grace: float | None = None,
+    ) -> list[ReservationRecord]:
+        return await self._database.transaction(
+            lambda t: reservations.reserve(t, client, request, seconds, request_id, grace)
+        )
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         return await self._database.transaction(lambda t: reservations.extend(t, client, serials, seconds))
@@ -86,6 +105,17 @@ class PostgresStore:
 
     async def now(self) -> float:
         return await self._database.transaction(reservations.now)
+
+    async def enqueue(
+        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+    ) -> QueuedRequest:
+        return await self._database.transaction(lambda t: queue.enqueue(t, client, request, request_id, timeout))
+
+    async def dequeue(self, ids: Sequence[str]) -> list[str]:
+        return await self._database.transaction(lambda t: queue.dequeue(t, ids))
+
+    async def waiting(self) -> list[QueuedRequest]:
+        return await self._database.transaction(queue.waiting)
 
     async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
         return await self._database.transaction(lambda t: tokens.add_token(t, name, role, hash))

@@ -15,6 +15,7 @@ __all__ = [
     "board_refusal",
     "cannot_delete",
     "contested",
+    "foreign_request",
     "not_yours",
     "token_exists",
     "unknown_devices",
@@ -93,6 +94,10 @@ def contested(serial: str, worker: str) -> NotYours:
         serial=serial,
         worker=worker,
     )
+
+
+def foreign_request(request_id: str) -> InvalidArgument:
+    return InvalidArgument(f"request {request_id!a} is another client's; choose another id")
 
 
 def not_yours(serials: Sequence[str]) -> NotYours:

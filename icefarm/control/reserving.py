@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from uuid import uuid4
 
 from attrs import Factory, define, evolve
 from twisted.internet.defer import CancelledError, ensureDeferred
@@ -16,9 +17,11 @@ from icefarm.control.concurrency import outcomes, shielded
 from icefarm.control.endings import Endings
 from icefarm.control.orders import PREPARE_LIMIT, Orders
 from icefarm.control.policy import ReservationRequest
+from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
-from icefarm.control.waiting import WaitingLine
+from icefarm.control.waiting import GIVEN_UP, Asked, WaitingLine
 from icefarm.errors import (
+    Busy,
     DeviceFailed,
     IcefarmError,
     InvalidArgument,
@@ -51,6 +54,7 @@ class Reserving:
     orders: Orders
     endings: Endings
     announcements: Announcements
+    sessions: Sessions
     #: Boards that are being made ready.
     preparing: set[str] = Factory(set)
     #: Reservations whose client has not been answered: they are on probation, and no notice is given of their end.
@@ -65,23 +69,34 @@ class Reserving:
         *,
         wait: bool = False,
         timeout: float | None = None,
+        request_id: str | None = None,
+        grace: float | None = None,
     ) -> list[ReservationRecord]:
         """Reserve boards for ``seconds``, counted from when they are ready; answers when they are.
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `TimedOut` (waited in vain), `DeviceFailed`,
         `InvalidArgument` (the kind refuses its options), `ReservationEnded`, `Busy`; then, and when the caller gives
-        up, nothing is reserved.
+        up, nothing is reserved. A caller that loses its session has its boards on probation; asking again with the
+        same ``request_id``, it gets them.
         """
         client, probation = caller.authid, min(seconds, PROBATION)
-        taken = await self.line.take(client, request, probation, wait=wait, timeout=timeout, progress=caller.progress)
+        here = partial(self.sessions.is_here, caller)
+        asked = Asked(
+            client, request, probation, request_id or uuid4().hex, grace, wait, timeout, caller.progress, here
+        )
+        taken = await self.line.take(asked)
+        if self.endings.is_doomed(taken):
+            raise Busy("what this request had got before is just being ended; try again in a while")
         self.unconfirmed |= {record.id for record in taken}
         try:
             self.endings.touch(taken)
-            ready = await self._make_ready(client, request, taken, probation)
+            ready = await self._make_ready(asked, taken)
             confirmed = await self._confirm(client, ready, seconds)
-        except (IcefarmError, CancelledError) as error:
-            why = "the client gave up" if isinstance(error, CancelledError) else f"not all boards got ready: {error}"
-            self.endings.doom([record.id for record in taken], why)
+        except CancelledError:
+            self.abandon(asked, taken)
+            raise
+        except IcefarmError as error:
+            self.endings.doom([record.id for record in taken], f"not all boards got ready: {error}")
             raise
         finally:
             self.unconfirmed -= {record.id for record in taken}
@@ -101,10 +116,9 @@ class Reserving:
             raise ReservationEnded("the reservation was ended while its boards were made ready")
         return [by_id[record.id] for record in ready]
 
-    async def _make_ready(
-        self, client: str, request: ReservationRequest, taken: list[ReservationRecord], probation: float
-    ) -> list[ReservationRecord]:
+    async def _make_ready(self, asked: Asked, taken: list[ReservationRecord]) -> list[ReservationRecord]:
         """Make boards ready, and others for those that fail; ``taken`` grows by all that were reserved."""
+        client, request = asked.client, asked.request
         ready: list[ReservationRecord] = []
         batch, avoid = list(taken), request.avoid
         for round in range(1, ROUNDS + 1):
@@ -122,26 +136,20 @@ class Reserving:
             avoid = avoid.union(serials)
             again = evolve(request, amount=len(lost), avoid=avoid)
             if ready:
-                await self._confirm(client, ready, probation)
-            batch = await self._replace(client, again, probation, words)
+                await self._confirm(client, ready, asked.seconds)
+            batch = await self._replace(asked, again, words)
             taken += batch
             self.unconfirmed |= {record.id for record in batch}
         raise AssertionError("the last round returns or raises")
 
-    async def _replace(
-        self,
-        client: str,
-        request: ReservationRequest,
-        probation: float,
-        words: str,
-    ) -> list[ReservationRecord]:
+    async def _replace(self, asked: Asked, request: ReservationRequest, words: str) -> list[ReservationRecord]:
         """Reserve others in the place of boards that failed."""
-        reserving = ensureDeferred(self.store.reserve(client, request, probation))
+        reserving = ensureDeferred(self.store.reserve(asked.client, request, asked.seconds, grace=asked.grace))
         try:
             return await shielded(reserving)
         except CancelledError:
             # The transaction goes on without us; what it reserves is nobody's.
-            reserving.addCallbacks(self._abandon, lambda _: None)
+            reserving.addCallbacks(partial(self.abandon, asked), lambda _: None)
             raise
         except Unavailable as error:
             raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
@@ -167,5 +175,13 @@ class Reserving:
             self.preparing.discard(record.serial)
         self.announcements.tell(record, "initialised")
 
-    def _abandon(self, records: list[ReservationRecord]) -> None:
-        self.endings.doom([record.id for record in records], "the client gave up")
+    def abandon(self, asked: Asked, records: Sequence[ReservationRecord]) -> None:
+        """A call ended before its answer: end what it had got, unless its client lost its session and may call again.
+
+        A lost session looks like a client that gives up, until the router says so; hence after a moment.
+        """
+        self.endings.clock.callLater(GIVEN_UP, self._judge, asked, [record.id for record in records])
+
+    def _judge(self, asked: Asked, ids: Sequence[str]) -> None:
+        if asked.here():
+            self.endings.doom(ids, "the client gave up")

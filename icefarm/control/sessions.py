@@ -115,6 +115,10 @@ class Sessions:
         if role is not None:
             self.tell(Heard(Session(caller.session, role, caller.authid, instance), watch))
 
+    def is_here(self, caller: Caller) -> bool:
+        """Tell whether the caller's session stands, as far as the router tells us."""
+        return self._bus is not None and caller.session in self.state.sessions
+
     def welcome(self, caller: Caller) -> None:
         """Note that a worker's hello was taken in."""
         self.tell(Welcomed(caller.session))

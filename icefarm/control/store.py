@@ -19,8 +19,9 @@ from attrs import frozen
 
 from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role, WorkerHello, WorkerRecord
 from icefarm.control.policy import ReservationRequest
+from icefarm.control.queue import QueuedRequest
 
-__all__ = ["Store", "TokenRecord"]
+__all__ = ["State", "Store", "TokenRecord"]
 
 
 @frozen
@@ -30,6 +31,15 @@ class TokenRecord:
     name: str
     role: Role
     created_at: float
+
+
+@frozen
+class State:
+    """Workers and boards at one moment."""
+
+    devices: list[DeviceRecord]
+    workers: list[WorkerRecord]
+    now: float
 
 
 class Store(Protocol):
@@ -79,11 +89,24 @@ class Store(Protocol):
     async def available(self, kind: str | None = None) -> list[str]:
         """Return the boards that could be reserved now, for that kind or for any."""
 
-    async def reserve(self, client: str, request: ReservationRequest, seconds: float) -> list[ReservationRecord]:
+    async def state(self) -> State:
+        """Return all workers and boards as of one moment."""
+
+    async def reserve(
+        self,
+        client: str,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+        grace: float | None = None,
+    ) -> list[ReservationRecord]:
         """Reserve what was asked for, all or nothing, for so many seconds from now.
 
-        The answer is in the order of the request's serials or, for an amount, of choice. Raises `Unavailable`,
-        `UnknownKind`, `UnknownDevice` as `icefarm.control.policy.choose` does.
+        The answer is in the order of the request's serials or, for an amount, of choice. The request of that id waits
+        no longer; asked again, it gets what it got before, where it has all of that still. ``grace``: see
+        `ReservationRecord`. Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as `icefarm.control.policy.choose`
+        does.
         """
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
@@ -120,6 +143,22 @@ class Store(Protocol):
 
     async def now(self) -> float:
         """Return the time, by the clock that decides over expiry."""
+
+    # ------------------------------------------------------------------------------------------------------ queue
+
+    async def enqueue(
+        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+    ) -> QueuedRequest:
+        """Let a request wait, at most so many seconds; one that waits already stays as it is, and is returned.
+
+        Raises `InvalidArgument` where another client has a request of that id.
+        """
+
+    async def dequeue(self, ids: Sequence[str]) -> list[str]:
+        """Let these requests wait no longer; returns those that did."""
+
+    async def waiting(self) -> list[QueuedRequest]:
+        """Return the requests that wait, in the order in which they came; those whose time is over are dropped."""
 
     # ----------------------------------------------------------------------------------------------------- tokens
 

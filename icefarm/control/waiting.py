@@ -22,10 +22,11 @@ from icefarm.control.announcements import Announcements
 from icefarm.control.concurrency import Tasks, shielded
 from icefarm.control.policy import ReservationRequest
 from icefarm.control.queue import QueuedRequest, Verdict, decide
+from icefarm.control.refusal import foreign_request
 from icefarm.control.store import Store
 from icefarm.errors import Busy, IcefarmError, InternalError, LinkLost, TimedOut, Unavailable
 
-__all__ = ["RETURN", "SETTLE", "Asked", "WaitingLine"]
+__all__ = ["GIVEN_UP", "RETURN", "SETTLE", "Asked", "WaitingLine"]
 
 #: Seconds until the line is looked at again while the database is away, and when a board was gone before it was taken.
 AGAIN = 5.0
@@ -33,6 +34,8 @@ SOON = 0.5
 #: Seconds that a request waits, without being asked to, for boards that are being flashed or tested just now: about
 #: three times what that takes.
 SETTLE = 10.0
+#: Seconds until a call that ended early counts as given up: a lost session looks the same, until the router says so.
+GIVEN_UP = 1.0
 #: Seconds that a turn is kept for a client that is away; counted from when control itself is at the router.
 RETURN = 10.0
 
@@ -86,7 +89,14 @@ class _Spot:
         serials = list(request.serials or ())
         amount = request.amount or len(serials)
         return QueueRecord(
-            self.queued.id, self.queued.client, request.kind, amount, serials, self.queued.since, self.place, self.reason
+            self.queued.id,
+            self.queued.client,
+            request.kind,
+            amount,
+            serials,
+            self.queued.since,
+            self.place,
+            self.reason,
         )
 
     def stop_timers(self) -> None:
@@ -98,12 +108,12 @@ class _Spot:
 
 @define(eq=False)
 class WaitingLine:
-    """Everybody who asked for boards and has no answer yet.  ``abandon`` ends reservations that nobody takes."""
+    """Everybody who asked for boards and has no answer yet.  ``abandon`` deals with what came too late for its call."""
 
     store: Store
     announcements: Announcements
     clock: Clock
-    abandon: Callable[[list[ReservationRecord]], None]
+    abandon: Callable[[Asked, list[ReservationRecord]], None]
     _line: list[_Spot] = Factory(list)
     _walking: bool = False
     _again: bool = False
@@ -193,6 +203,8 @@ class WaitingLine:
     async def _line_up(self, asked: Asked) -> _Spot:
         """Give a call its place: the one that it had, or the last."""
         spot = self._find(asked.id)
+        if spot is not None and spot.queued.client != asked.client:
+            raise foreign_request(asked.id)
         if spot is None and asked.wait:
             queued = await self.store.enqueue(asked.client, asked.request, asked.id, asked.timeout)
             spot = self._find(asked.id)
@@ -224,11 +236,22 @@ class WaitingLine:
     def _deserted(self, spot: _Spot, asked: Asked) -> None:
         """A call ended early: its client gave up, or lost its session and may call again."""
         spot.asked, spot.answer = None, None
-        if spot.kept and not asked.here():
-            self._expect(spot)
-        else:
+        if not spot.kept:
             self._remove(spot)
             self.poke()
+        elif asked.here():
+            spot.timers.append(self.clock.callLater(GIVEN_UP, self._judge, spot, asked))
+        else:
+            self._expect(spot)
+
+    def _judge(self, spot: _Spot, asked: Asked) -> None:
+        if spot.asked is not None:
+            return
+        if asked.here():
+            self._remove(spot)
+            self.poke()
+        else:
+            self._expect(spot)
 
     def _expect(self, spot: _Spot) -> None:
         spot.timers.append(self.clock.callLater(RETURN, self._pass, spot))
@@ -326,7 +349,7 @@ class WaitingLine:
             self.clock.callLater(SOON, self.poke)
             return
         if spot not in self._line:
-            self.abandon(records)
+            self.abandon(asked, records)
         else:
             # Where the client was lost meanwhile, it finds them when it asks again.
             self._finish(spot, records)
@@ -339,7 +362,7 @@ class WaitingLine:
         try:
             return await shielded(reserving)
         except CancelledError:
-            reserving.addCallbacks(self.abandon if asked.here() else lambda _: None, lambda _: None)
+            reserving.addCallbacks(partial(self.abandon, asked), lambda _: None)
             raise
 
     def _database_is_away(self, error: Busy) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import count
 from uuid import uuid4
 
 from attrs import Factory, define, evolve
@@ -18,9 +19,11 @@ from icefarm.contract import (
     WorkerRecord,
 )
 from icefarm.control.policy import ReservationRequest, choose, free
+from icefarm.control.queue import QueuedRequest
 from icefarm.control.refusal import (
     cannot_delete,
     contested,
+    foreign_request,
     not_yours,
     token_exists,
     unknown_devices,
@@ -28,7 +31,7 @@ from icefarm.control.refusal import (
     unknown_worker,
 )
 from icefarm.control.status import current_status, undeletable
-from icefarm.control.store import TokenRecord
+from icefarm.control.store import State, TokenRecord
 
 __all__ = ["MemoryStore"]
 
@@ -60,6 +63,10 @@ class MemoryStore:
     _reservations: dict[str, ReservationRecord] = Factory(dict)
     #: The active reservation of each board that has one.
     _holds: dict[str, str] = Factory(dict)
+    #: What each request got, and those that wait, with the moment at which they give up.
+    _got: dict[str, list[str]] = Factory(dict)
+    _queue: dict[str, tuple[QueuedRequest, float | None]] = Factory(dict)
+    _numbers: Iterator[int] = Factory(lambda: count(1))
     _tokens: dict[str, tuple[str, TokenRecord]] = Factory(dict)
 
     # ------------------------------------------------------------------------------------- workers and boards
@@ -198,8 +205,22 @@ class MemoryStore:
     async def available(self, kind: str | None = None) -> list[str]:
         return free(self._all_devices(), self._all_workers(), kind)
 
-    async def reserve(self, client: str, request: ReservationRequest, seconds: float) -> list[ReservationRecord]:
+    async def state(self) -> State:
+        return State(self._all_devices(), self._all_workers(), self.clock.seconds())
+
+    async def reserve(
+        self,
+        client: str,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+        grace: float | None = None,
+    ) -> list[ReservationRecord]:
         now = self.clock.seconds()
+        before = [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
+        if before and len(before) == (request.amount or len(request.serials or ())):
+            return before
         made = []
         for serial in choose(self._all_devices(), self._all_workers(), request, now):
             reservation = ReservationRecord(
@@ -211,11 +232,15 @@ class MemoryStore:
                 options=request.options,
                 created_at=now,
                 expires_at=now + seconds,
+                grace=grace,
             )
             self._reservations[reservation.id] = reservation
             self._holds[serial] = reservation.id
             self._boards[serial].changed_at = now
             made.append(reservation)
+        if request_id is not None:
+            self._queue.pop(request_id, None)
+            self._got.setdefault(request_id, []).extend(one.id for one in made)
         return made
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
@@ -281,6 +306,34 @@ class MemoryStore:
                 self._reservations[id] = evolve(self._reservations[id], ended_at=now, end_reason=reason)
                 ended.append(self._reservations[id])
         return ended
+
+    # ------------------------------------------------------------------------------------------------------ queue
+
+    async def enqueue(
+        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+    ) -> QueuedRequest:
+        now = self.clock.seconds()
+        known, _ = self._queue.get(request_id, (None, None))
+        if known is not None and known.client != client:
+            raise foreign_request(request_id)
+        if known is None:
+            queued = QueuedRequest(request_id, client, request, next(self._numbers), now)
+            self._queue[request_id] = (queued, None if timeout is None else now + timeout)
+        return self._queued(request_id)
+
+    async def dequeue(self, ids: Sequence[str]) -> list[str]:
+        return [id for id in sorted(set(ids)) if self._queue.pop(id, None) is not None]
+
+    async def waiting(self) -> list[QueuedRequest]:
+        now = self.clock.seconds()
+        for id, (_, until) in list(self._queue.items()):
+            if until is not None and until <= now:
+                del self._queue[id]
+        return sorted(map(self._queued, self._queue), key=lambda queued: queued.number)
+
+    def _queued(self, id: str) -> QueuedRequest:
+        queued, until = self._queue[id]
+        return evolve(queued, left=None if until is None else max(0.0, until - self.clock.seconds()))
 
     # ----------------------------------------------------------------------------------------------------- tokens
 

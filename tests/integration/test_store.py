@@ -33,6 +33,8 @@ _PASS = """
      WHERE ended_at IS NULL
 """
 
+_PASS_WAITING = "UPDATE request SET wait_until = wait_until - make_interval(secs => %(seconds)s)"
+
 
 def run(call: Awaitable[Any]) -> Any:
     return blockon(defer.ensureDeferred(call))  # type: ignore[arg-type]
@@ -68,12 +70,13 @@ def boards(*serials: str, status: DeviceStatus = DeviceStatus.AVAILABLE) -> list
 async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -> None:
     def machine() -> StoreMachine:
         clock = Clock()
-        run(execute(database, "TRUNCATE worker, device, reservation"))
+        run(execute(database, "TRUNCATE worker, device, reservation, request"))
 
         def pass_time(seconds: float) -> None:
             clock.advance(seconds)
             # The database's clock can't be moved; so what it measures is.
             run(execute(database, _PASS, seconds=seconds))
+            run(execute(database, _PASS_WAITING, seconds=seconds))
 
         return StoreMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
 from icefarm.control.reserving import PROBATION
+from icefarm.control.waiting import GIVEN_UP, SETTLE, SOON
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,
@@ -207,13 +208,14 @@ async def test_a_caller_that_gives_up_leaves_nothing() -> None:
     reserving.cancel()
     with pytest.raises(CancelledError):
         await reserving
+    farm.clock.advance(GIVEN_UP)
     assert await active(farm) == []
     assert sorted(worker.asked("release")) == ["A", "B"]
     assert agreed(farm, worker)
 
 
 @ensureDeferred
-async def test_a_caller_whose_session_ends_leaves_nothing() -> None:
+async def test_a_caller_whose_session_ends_leaves_nothing_once_its_grace_period_is_over() -> None:
     farm = MemoryControl()
     worker = await farm.worker("w1", "A")
     client = await farm.client("ada")
@@ -222,8 +224,68 @@ async def test_a_caller_whose_session_ends_leaves_nothing() -> None:
     client.bus.drop("laptop closed")
     with pytest.raises(LinkLost):
         await reserving
+    worker.stuck.pop("A").callback(None)
+    for _ in range(31):
+        farm.clock.advance(1)
+        await worker.heartbeat()
     assert await active(farm) == []
     assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_a_caller_that_lost_its_session_asks_again_and_gets_the_same_boards() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B", "C")
+    client = await farm.client("ada")
+    worker.stuck["A"] = Deferred()
+    lost = start(client.call("reserve", 2, kind="pulsecount", request="r1"))
+    client.bus.drop("wireless")
+    with pytest.raises(LinkLost):
+        await lost
+    worker.stuck.pop("A").callback(None)
+    again = await farm.client("ada")
+    records = await again.call("reserve", 2, kind="pulsecount", request="r1")
+    farm.clock.advance(GIVEN_UP)
+    assert sorted(record["serial"] for record in records) == await active(farm) == ["A", "B"]
+    assert agreed(farm, worker)
+
+
+@ensureDeferred
+async def test_a_request_whose_answer_was_lost_gets_the_same_boards_again() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    first = await client.call("reserve", 1, kind="pulsecount", request="r1")
+    farm.stop_control()
+    farm.start_control()
+    second = await client.call("reserve", 1, kind="pulsecount", request="r1")
+    assert [record["id"] for record in first] == [record["id"] for record in second]
+
+
+@ensureDeferred
+async def test_boards_that_are_only_being_flashed_are_waited_for_a_moment() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await worker.report("A", DeviceStatus.FLASHING)
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    farm.clock.advance(3)
+    assert not reserving.called
+    await worker.report("A", DeviceStatus.AVAILABLE)
+    farm.clock.advance(SOON)
+    assert [record["serial"] for record in await reserving] == ["A"]
+
+
+@ensureDeferred
+async def test_boards_that_stay_in_flashing_are_given_up_with_the_reason() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    await worker.report("A", DeviceStatus.FLASHING)
+    reserving = start(client.call("reserve", 1, kind="pulsecount"))
+    farm.clock.advance(SETTLE)
+    with pytest.raises(Unavailable, match="being flashed or tested"):
+        await reserving
 
 
 @ensureDeferred
@@ -238,6 +300,9 @@ async def test_a_caller_that_is_killed_for_its_silence_leaves_nothing() -> None:
         await worker.heartbeat()
     with pytest.raises(LinkLost):
         await reserving
+    for _ in range(31):
+        farm.clock.advance(1)
+        await worker.heartbeat()
     assert await active(farm) == []
 
 

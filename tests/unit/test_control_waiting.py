@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import control_procedure
-from icefarm.errors import LinkLost, TimedOut, Unavailable
+from icefarm.control.waiting import GIVEN_UP, RETURN
+from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
 from icefarm.testing.control import LIMIT, MemoryClient, MemoryControl
 
 
@@ -92,6 +94,7 @@ async def test_places_move_up_and_are_told() -> None:
     first.cancel()
     with pytest.raises(CancelledError):
         await first
+    farm.clock.advance(GIVEN_UP)
     assert words[-1]["place"] == 1
     await ada.call("end")
     await second
@@ -121,9 +124,125 @@ async def test_a_waiting_client_that_vanishes_leaves_no_trace() -> None:
     bob.bus.drop("gone")
     with pytest.raises(LinkLost):
         await waiting
+    farm.pass_time(RETURN + GIVEN_UP)
     assert (await ada.call("snapshot"))["queue"] == []
     await ada.call("end")
     assert await farm.store.active() == []
+    for _ in range(30):
+        farm.clock.advance(1)
+        await ada.call("heartbeat", "i")
+    assert await farm.store.waiting() == []
+
+
+@ensureDeferred
+async def test_nobody_passes_a_client_that_is_away_for_a_moment() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob, eve = await farm.client("ada"), await farm.client("bob"), await farm.client("eve")
+    await ada.call("reserve", 1, kind="pulsecount")
+    first, second = wait(bob, amount=1, request="r1"), wait(eve, amount=1)
+    bob.bus.drop("wireless")
+    with pytest.raises(LinkLost):
+        await first
+    await ada.call("end")
+    farm.clock.advance(GIVEN_UP)
+    assert not second.called
+    again = await wait(await farm.client("bob"), amount=1, request="r1")
+    assert [record["serial"] for record in again] == ["A"]
+    assert not second.called
+
+
+@ensureDeferred
+async def test_others_pass_a_client_that_stays_away_and_it_keeps_its_place() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob, eve, joe = [await farm.client(name) for name in ("ada", "bob", "eve", "joe")]
+    await ada.call("reserve", 1, kind="pulsecount")
+    first, second, third = wait(bob, amount=1, request="r1"), wait(eve, amount=1), wait(joe, amount=1)
+    bob.bus.drop("wireless")
+    with pytest.raises(LinkLost):
+        await first
+    await ada.call("end")
+    farm.pass_time(GIVEN_UP + RETURN)
+    await second
+    again = wait(await farm.client("bob"), amount=1, request="r1")
+    await eve.call("end")
+    await again
+    assert not third.called
+
+
+@ensureDeferred
+async def test_places_outlast_control() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    names = ("ada", "bob", "eve", "joe")
+    ada, *others = [await farm.client(name) for name in names]
+    await ada.call("reserve", 1, kind="pulsecount")
+    for other in others:
+        wait(other, amount=1, request=f"of {other.bus.authid}").addErrback(lambda _: None)
+    farm.stop_control()
+    farm.start_control()
+    await worker.heartbeat()
+    farm.clock.advance(0)
+    queue = (await ada.call("snapshot"))["queue"]
+    assert [record["client"] for record in queue] == list(names[1:])
+    # They call again in another order than they came.
+    bob, eve, joe = others
+    calls = {other: wait(other, amount=1, request=f"of {other.bus.authid}") for other in (joe, eve, bob)}
+    for before, after in pairwise([ada, bob, eve, joe]):
+        assert not calls[after].called
+        await before.call("end")
+        await calls[after]
+
+
+@ensureDeferred
+async def test_a_time_limit_of_waiting_outlasts_control() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await ada.call("reserve", 1, kind="pulsecount")
+    wait(bob, amount=1, timeout=6.0, request="r1").addErrback(lambda _: None)
+    farm.clock.advance(4)
+    farm.stop_control()
+    farm.start_control()
+    again = wait(bob, amount=1, timeout=6.0, request="r1")
+    farm.clock.advance(2)
+    with pytest.raises(TimedOut):
+        await again
+    assert await farm.store.waiting() == []
+
+
+@ensureDeferred
+async def test_a_client_without_boards_goes_before_one_that_has_some() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await ada.call("reserve", 2, kind="pulsecount")
+    greedy, modest = wait(ada, amount=1), wait(bob, amount=1)
+    await ada.call("end", ["A"])
+    await modest
+    assert not greedy.called
+    await bob.call("end")
+    await greedy
+
+
+@ensureDeferred
+async def test_a_request_for_more_than_there_is_holds_up_nobody() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    endless = wait(ada, amount=3)
+    assert len(await bob.call("reserve", 2, kind="pulsecount")) == 2
+    assert not endless.called
+
+
+@ensureDeferred
+async def test_another_clients_request_cannot_be_taken() -> None:
+    farm = MemoryControl()
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    wait(ada, amount=1, request="r1")
+    with pytest.raises(InvalidArgument, match="another client's"):
+        await wait(bob, amount=1, request="r1")
 
 
 @ensureDeferred
@@ -157,6 +276,7 @@ async def test_the_time_limit_of_waiting_does_not_touch_those_behind() -> None:
 _AMOUNTS = st.lists(st.integers(1, 3), min_size=1, max_size=6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(_AMOUNTS, st.randoms(use_true_random=False))
 def test_all_who_wait_are_served_in_their_order(amounts: list[int], random: Any) -> None:
     """Whoever holds boards ends them at some time; then everybody is served, nobody before those who came earlier."""

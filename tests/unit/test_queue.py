@@ -1,0 +1,136 @@
+"""Who is next: fair among clients, all or nothing, nobody starved, nobody held up for nothing."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_policy import NOW, board, reserved, some, these, worker
+
+from icefarm.contract import DeviceRecord, DeviceStatus
+from icefarm.control.queue import QueuedRequest, Verdict, arranged, decide
+from icefarm.errors import Unavailable
+
+HERE = [worker("w1", kinds=["counter"])]
+
+
+def asks(client: str, number: int, amount: int = 1) -> QueuedRequest:
+    return QueuedRequest(f"{client}{number}", client, some(amount), number)
+
+
+def served(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str, list[str]]:
+    return {verdict.id: verdict.serials for verdict in decide(queue, devices, HERE, NOW) if verdict.serials}
+
+
+def test_who_came_first_is_first() -> None:
+    assert served([asks("bob", 2), asks("ada", 1)], [board("A")]) == {"ada1": ["A"]}
+
+
+def test_who_has_boards_goes_behind_who_has_none() -> None:
+    assert served([asks("ada", 1), asks("bob", 2)], [board("A"), reserved("B", client="ada")]) == {"bob2": ["A"]}
+
+
+def test_who_is_served_has_boards_for_what_it_asks_next() -> None:
+    queue = [asks("ada", 1), asks("ada", 2), asks("bob", 3)]
+    assert served(queue, [board("A"), board("B")]) == {"ada1": ["A"], "bob3": ["B"]}
+
+
+def test_boards_are_kept_for_a_large_request() -> None:
+    assert served([asks("ada", 1, 2), asks("bob", 2)], [board("A"), reserved("B", client="eve")]) == {}
+
+
+def test_nothing_is_kept_for_what_may_never_be() -> None:
+    broken = board("B", status=DeviceStatus.BROKEN)
+    assert served([asks("ada", 1, 2), asks("bob", 2)], [board("A"), broken]) == {"bob2": ["A"]}
+
+
+def test_boards_asked_for_by_name_are_kept() -> None:
+    named = QueuedRequest("x", "ada", these("A", "B"), 1)
+    assert served([named, asks("bob", 2)], [board("A"), reserved("B", client="eve"), board("C")]) == {"bob2": ["C"]}
+
+
+def test_boards_that_are_being_flashed_will_be_there_soon() -> None:
+    flashing = board("A", status=DeviceStatus.FLASHING)
+    (verdict,) = decide([asks("ada", 1)], [flashing], HERE, NOW)
+    assert verdict.soon
+    (verdict,) = decide([asks("ada", 1, 2)], [flashing, reserved("B")], HERE, NOW)
+    assert not verdict.soon
+
+
+clients = st.sampled_from(["ada", "bob", "eve", "joe"])
+queues = st.lists(st.tuples(clients, st.integers(1, 3)), max_size=8).map(
+    lambda asked: [asks(client, number, amount) for number, (client, amount) in enumerate(asked)]
+)
+farms = st.lists(st.tuples(st.sampled_from([*DeviceStatus]), st.none() | clients), min_size=1, max_size=6).map(
+    lambda boards: [
+        reserved(f"S{number}", client=client)
+        if client is not None
+        else board(f"S{number}", status=DeviceStatus.AVAILABLE if status is DeviceStatus.RESERVED else status)
+        for number, (status, client) in enumerate(boards)
+    ]
+)
+
+
+def _verdicts(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str, Verdict]:
+    return {verdict.id: verdict for verdict in decide(queue, devices, HERE, NOW)}
+
+
+@given(queues, farms)
+def test_everybody_is_judged_once_and_no_board_is_given_twice(
+    queue: list[QueuedRequest], devices: list[DeviceRecord]
+) -> None:
+    verdicts = decide(queue, devices, HERE, NOW)
+    assert sorted(verdict.id for verdict in verdicts) == sorted(queued.id for queued in queue)
+    given_out = [serial for verdict in verdicts for serial in verdict.serials]
+    free = {device.serial for device in devices if device.status is DeviceStatus.AVAILABLE}
+    assert len(given_out) == len(set(given_out))
+    assert set(given_out) <= free
+    wanted = {queued.id: queued.request.amount for queued in queue}
+    assert all(len(verdict.serials) in (0, wanted[verdict.id]) for verdict in verdicts)
+    assert all(bool(verdict.serials) != isinstance(verdict.error, Unavailable) for verdict in verdicts)
+
+
+@given(queues, farms, st.integers(0, 7))
+def test_who_leaves_the_end_of_the_line_changes_nothing_for_those_before(
+    queue: list[QueuedRequest], devices: list[DeviceRecord], keep: int
+) -> None:
+    holders = {device.client for device in devices if device.client is not None}
+    fresh = [queued for queued in queue if queued.client not in holders]
+    first = {queued.client: queued for queued in reversed(fresh)}
+    line = arranged(first.values(), holders)
+    before, after = _verdicts(line, devices), _verdicts(line[:keep], devices)
+    assert all(before[id].serials == verdict.serials for id, verdict in after.items())
+
+
+@settings(deadline=None)
+@given(queues, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_everybody_who_can_be_served_is_served_at_last(queue: list[QueuedRequest], boards: int, random: object) -> None:
+    """Boards are given back in any order; nobody waits for ever."""
+    devices = [board(f"S{number}") for number in range(boards)]
+    line = [queued for queued in queue if (queued.request.amount or 0) <= boards]
+    for _ in range(len(line) * boards + boards + 1):
+        if not line:
+            break
+        got = served(line, devices)
+        line = [queued for queued in line if queued.id not in got]
+        holder = {serial: id for id, serials in got.items() for serial in serials}
+        devices = [reserved(one.serial, client=holder[one.serial]) if one.serial in holder else one for one in devices]
+        held = [device.serial for device in devices if device.client is not None]
+        if held:
+            back = random.choice(held)  # type: ignore[attr-defined]
+            devices = [board(one.serial) if one.serial == back else one for one in devices]
+    assert line == []
+
+
+@given(queues, farms)
+def test_requests_of_one_kind_are_served_in_their_order(
+    queue: list[QueuedRequest], devices: list[DeviceRecord]
+) -> None:
+    """Where all boards are in order, nobody gets one before somebody who came earlier and has none either."""
+    whole = [evolve(one, status=DeviceStatus.AVAILABLE) if one.client is None else one for one in devices]
+    holders = {one.client for one in whole if one.client is not None}
+    line = [queued for queued in queue if queued.client not in holders and (queued.request.amount or 0) <= len(whole)]
+    first = {queued.client: queued for queued in reversed(line)}
+    order = arranged(first.values(), holders)
+    got = [bool(_verdicts(order, whole)[queued.id].serials) for queued in order]
+    assert got == sorted(got, reverse=True)
