@@ -58,6 +58,8 @@ static bool message(struct core *core, uint8_t type, uint32_t id, const uint8_t 
 static bool idle(struct core *core, struct port *port)
 {
     uint8_t payload[POSITION_SIZE + CHUNK];
+    if (core->phase == CORE_MEASURING)
+        return false; /* the answer to EVALUATE comes first */
     size_t n = port_uart_read(port, payload + POSITION_SIZE, CHUNK);
     if (n == 0)
         return false;

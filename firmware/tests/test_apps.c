@@ -184,6 +184,24 @@ static void what_the_fpga_sends_comes_unasked_and_numbered(void)
     bench_free(bench);
 }
 
+static void the_answer_to_evaluate_comes_before_what_the_fpga_sends(void)
+{
+    static const uint8_t baud[4] = {0x00, 0xc2, 0x01, 0x00};
+    struct port *bench = bench_new(&app_console);
+    bench->n_given = 5;
+    bench->load = LOAD_BUSY;
+    evaluate(bench, 1, baud, sizeof baud);
+    bench->n_read = bench->n_given = 0;
+    bench_sent(bench, got);
+    bench->load = LOAD_DONE;
+    bench->n_given = 5;
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    CHECK_EQUAL(got[0].type, 0x83);
+    CHECK_EQUAL(got[1].type, 0xc1);
+    bench_free(bench);
+}
+
 static void a_host_that_does_not_read_holds_the_fpga_back(void)
 {
     struct port *bench = open_console();
@@ -223,6 +241,7 @@ int main(void)
     RUN(bytes_that_come_twice_are_taken_once);
     RUN(what_the_fpga_does_not_take_is_said);
     RUN(what_the_fpga_sends_comes_unasked_and_numbered);
+    RUN(the_answer_to_evaluate_comes_before_what_the_fpga_sends);
     RUN(a_host_that_does_not_read_holds_the_fpga_back);
     RUN(messages_that_make_no_sense_are_refused);
     return 0;

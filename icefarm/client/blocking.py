@@ -71,6 +71,10 @@ class Farm:
         self._engine.run(self._session.start)
         self._ending = Ending(self.close)
 
+    def listen(self, listener: Callable[[ClientEvent], None]) -> None:
+        """Call ``listener`` with each event from now on, as ``on_event``."""
+        self._engine.post(self._session.on_event, listener)
+
     @property
     def name(self) -> str:
         """The name under which the farm knows this client."""

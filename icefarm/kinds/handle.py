@@ -71,6 +71,13 @@ class DeviceHandle(Protocol):
         and the circuit measured again, a few times.  Raises `DeviceFailed`, `ReservationEnded`.
         """
 
+    async def ask(self, type_: int, payload: bytes) -> bytes:
+        """Send the firmware's application a message of its own, and return its reply.
+
+        Its type is 0x40 to 0x7F, and it has at most 1,024 bytes.  A message whose answer does not come in time is sent
+        again: the application must not mind.  Raises `DeviceFailed`, `ReservationEnded`.
+        """
+
     def measurement(
         self, answer: Answer, circuit: Circuit, value: object, *, evaluation_id: str, attempt: int, **options: object
     ) -> dict[str, Any]:

@@ -16,7 +16,8 @@ A kind is a class of its own file::
         async def evaluate(self, evaluation_id: str, ...) -> dict[str, Any]: ...
 
 One instance serves one reservation of one board.  Optional hooks: ``async started()`` each time the board is usable,
-``board_lost()`` each time it is not any more, ``stopped()`` when the reservation is over.
+``board_lost()`` each time it is not any more, ``message(type, payload)`` for what the firmware's application sends of
+its own accord, ``stopped()`` when the reservation is over.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ class Board(Protocol):
     _ids: count[int] = Factory(lambda: count(1))
     _asked: dict[int, Deferred[messages.Reply | None]] = Factory(dict)
     _over: str | None = None
+    #: Told of each message that the application sends of its own accord: type, payload.
+    listener: Callable[[int, bytes], None] | None = None
     _pipeline: Pipeline = field(init=False)
 
     @_pipeline.default
@@ -84,6 +86,14 @@ class Board(Protocol):
         `BoardFailed` or `Refused`.  Giving up waiting does not end the evaluation.
         """
         return self._pipeline.evaluate(circuit, parameters, window, overlap)
+
+    async def message(self, type_: int, payload: bytes) -> bytes:
+        """Send the application a message (0x40 to 0x7F) and return its reply.
+
+        Sent again where no answer comes in time.  Raises `BoardFailed`, and ValueError for what is no message.
+        """
+        reply = await self._ask(lambda id_: messages.message(type_, id_, payload), messages.Message)
+        return reply.payload
 
     def close(self, why: str) -> None:
         """Close the port; what waits fails with `BoardFailed`.  Nobody is told."""
@@ -168,6 +178,9 @@ class Board(Protocol):
                 self._pipeline.not_taken(reply)
             case messages.Log(level, text):
                 self._log.emit(_LEVELS.get(level, LogLevel.info), "the board says: {text}", text=text)
+            case messages.Message(id=0, type=type_, payload=payload):
+                if self.listener is not None:
+                    self.listener(type_, payload)
             case messages.Failed(id=id_) if not self._answer(id_, reply):
                 self._pipeline.failed(reply)
             case _:

@@ -98,6 +98,7 @@ class Holding:
     def attach(self, board: Board) -> None:
         """The board is usable."""
         self._board = board
+        board.listener = self._heard
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(board)
@@ -149,12 +150,16 @@ class Holding:
     def _failure(self, why: str) -> DeviceFailed:
         return DeviceFailed(f"board {self._place.serial} failed: {why}", serial=self._place.serial, reason=why)
 
-    def _call_hook(self, name: str) -> None:
+    def _heard(self, type_: int, payload: bytes) -> None:
+        if self._ended is None:
+            self._call_hook("message", type_, payload)
+
+    def _call_hook(self, name: str, *args: Any) -> None:
         hook = getattr(self._instance, name, None)
         if hook is None:
             return
         try:
-            hook()
+            hook(*args)
         except Exception:
             # Code of somebody else's kind: its faults must not keep the board from being recovered or released.
             self.log.failure("{kind}.{hook} failed", kind=self.kind.name, hook=name)
@@ -197,6 +202,13 @@ class Holding:
                 self._place.measured(answer)
                 return answer
         raise self._failure(f"the board {why}, {RERUNS + 1} times during this evaluation")
+
+    async def ask(self, type_: int, payload: bytes) -> bytes:
+        board = self._board if self._board is not None else await self.usable()
+        try:
+            return await board.message(type_, payload)
+        except BoardFailed as error:
+            raise self._failure(str(error)) from None
 
     def measurement(
         self, answer: Answer, circuit: Circuit, value: object, *, evaluation_id: str, attempt: int, **options: object

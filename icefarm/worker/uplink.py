@@ -242,7 +242,7 @@ class Uplink:
 
     # -------------------------------------------------------------------------------------------- small things
 
-    async def _call(self, session: _Session, name: str, limit: float, **arguments: Any) -> Any:
+    async def _call(self, session: _Session, name: str, limit: float, /, **arguments: Any) -> Any:
         return await session.bus.call(control_worker_procedure(name), (), arguments, timeout=limit)
 
     def _say(self, name: str, arguments: dict[str, Any]) -> None:

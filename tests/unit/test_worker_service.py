@@ -340,6 +340,14 @@ def test_a_call_does_not_wait_for_ever_for_control() -> None:
     assert isinstance(answers[0], TimedOut)
 
 
+def test_an_event_of_a_kind_is_told_to_control(farm: Farm) -> None:
+    (device, _) = farm.worker.inventory
+    farm.worker._uplink.emitted(device, "r1", "shouted", {"word": b"ho"})
+    farm.settle()
+    told = {"serial": device.serial, "reservation": "r1", "name": "shouted", "fields": {"word": b"ho"}}
+    assert ("event", told) in farm.control.words
+
+
 def test_a_report_that_does_not_arrive_is_sent_again_in_its_latest_form(farm: Farm) -> None:
     farm.control.errors["report"] = Busy("the database is away")
     farm.prepare()
