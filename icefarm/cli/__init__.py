@@ -35,6 +35,7 @@ VERBS = {
     "migrate": ("icefarm.cli.database", "migrate", "Bring the schema of a database up to date."),
     "token": ("icefarm.cli.database", "token", "Add, list and revoke the tokens that let people and workers in."),
     "router": ("icefarm.cli.farm", "router", "Print the configuration for a router that runs elsewhere."),
+    "firmware": ("icefarm.cli.firmware", "firmware", "List, build and install the firmware of real boards."),
     "completion": ("icefarm.cli.completion", "completion", "Print the script that completes words in a shell."),
 }
 

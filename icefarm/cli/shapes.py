@@ -10,7 +10,7 @@ from icefarm.cli.records import Column, Record, Shape
 from icefarm.cli.wording import duration
 from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
 
-__all__ = ["SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
+__all__ = ["IMAGES", "SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
@@ -38,6 +38,20 @@ def firmware(record: Record) -> str | None:
     """Return a firmware's name and version as one word."""
     name, version = record.get("firmware"), record.get("firmware_version")
     return name if name is None or version is None else f"{name}/{version}"
+
+
+#: Firmware images; ``current``: of the version that this icefarm comes with.
+IMAGES = Shape(
+    ("name", "version", "boards", "current", "bytes", "path"),
+    (
+        _column("NAME", "name"),
+        _column("VERSION", "version"),
+        _column("BOARDS", "boards"),
+        Column("CURRENT", lambda record: "yes" if record["current"] else "no"),
+        _column("BYTES", "bytes", right=True),
+        _column("PATH", "path"),
+    ),
+)
 
 
 def _left(now: float) -> Column:

@@ -26,7 +26,7 @@ from icefarm.virtual.bus import VirtualBusOptions
 from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
 from icefarm.wamp import Link, parse_url
 from icefarm.worker.hardware import SerialHardware
-from icefarm.worker.images import NoImage, images_in
+from icefarm.worker.images import NoImage, images_directory, images_in
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, Source, VirtualBoards
 from icefarm.worker.uplink import Identity
@@ -78,7 +78,12 @@ class Options(LayeredOptions):
         Setting("name", "what the farm calls this worker; default: the name of the host", "NAME", parse=_name),
         Setting("token", "the token that the worker signs in with", "FILE", secret=True),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
-        Setting("images", "firmware for real boards: files APPLICATION-VERSION.uf2", "DIR", parse=_directory),
+        Setting(
+            "images",
+            'firmware for real boards: APPLICATION-VERSION.uf2; default: where "icefarm firmware install" puts it',
+            "DIR",
+            parse=_directory,
+        ),
         Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
         Setting("circuits", "circuits that virtual boards know; default: the examples", "FILE", parse=existing_file),
@@ -95,6 +100,9 @@ class Options(LayeredOptions):
         try:
             if self["virtual-boards"] > 0:
                 program()
+            if self["images"] is None and not self["no-usb"]:
+                installed = images_directory(self._environment)
+                self["images"] = installed if installed.is_dir() else None
             if self["images"] is not None:
                 images_in(self["images"], "real boards")
         except (MissingBoards, NoImage) as error:
