@@ -1,0 +1,67 @@
+"""Scripts in the form that people wrote for icefarm 0.1.x run against a real farm: ``scripts/``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from icefarm.client import Farm
+from icefarm.testing.processes import FarmProcess
+
+pytestmark = pytest.mark.integration
+
+HERE = Path(__file__).resolve().parent
+CIRCUITS = sorted((HERE.parents[1] / "examples" / "circuits").glob("*.bin"))
+BOARDS = 3
+#: Seconds for a script.
+LIMIT = 90.0
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A farm that runs for the tests of this module."""
+    arguments = ("--boards", str(BOARDS), "--listen", "127.0.0.1:0", "--speed", "instant")
+    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+        farm.wait_until_ready()
+        yield farm.url
+
+
+def run(name: str, *arguments: object) -> None:
+    """Run a script to its end: it says "done", and leaves no reservation."""
+    command = [sys.executable, str(HERE / "scripts" / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert "Traceback" not in done.stderr
+    with Farm(str(arguments[0]), name="onlooker") as farm:
+        assert farm.reservations() == []
+
+
+def test_a_script_that_counts_pulses_runs_unchanged(url: str) -> None:
+    run("count_pulses.py", url, *CIRCUITS)
+
+
+def test_an_evolution_runs_unchanged(url: str, tmp_path: Path) -> None:
+    run("evaluations.py", url, tmp_path, *CIRCUITS)
+
+
+def test_a_script_that_measures_variance_runs_unchanged(url: str) -> None:
+    run("variance.py", url, CIRCUITS[0])
+
+
+def test_a_script_with_event_handlers_runs_unchanged(url: str) -> None:
+    run("events.py", url, CIRCUITS[0])
+
+
+def test_a_script_that_looks_after_boards_runs_unchanged(url: str) -> None:
+    run("managing.py", url, CIRCUITS[0])
+
+
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+@pytest.mark.skipif(shutil.which("nextpnr-ice40") is None, reason="nextpnr-ice40 is not installed")
+def test_a_script_that_makes_its_circuits_runs_unchanged(url: str, tmp_path: Path) -> None:
+    run("circuits.py", url, tmp_path)
