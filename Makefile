@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check lint types firmware-test faults soak fuzz bench screenshots format clean venv help
+.PHONY: demo test check lint types firmware firmware-test faults soak fuzz bench screenshots format clean venv help
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all that reads them"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  draw docs/images anew from a running farm"
+	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
 	@echo "make venv    the virtualenv alone, in $(VENV)"
 
 venv: $(STAMP)
@@ -51,6 +52,9 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
+
+firmware: venv
+	$(BIN)/icefarm firmware build --into build/firmware
 
 firmware-test:
 	$(MAKE) -C firmware test

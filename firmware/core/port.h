@@ -25,7 +25,7 @@ enum load_state port_load_state(struct port *port);
 void port_count_start(struct port *port, uint32_t window_us);
 bool port_count_read(struct port *port, uint32_t *pulses, uint32_t *window_us);
 
-/* Sample the analog pin (GPIO27, ADC1): the first of n samples `delay_us` from now, then `rate_hz` a second, 0 to 4095 each. They are
+/* Sample the analog pin (ADC1): the first of n samples `delay_us` from now, then `rate_hz` a second, 0 to 4095 each. They are
  * written to `samples`, which stays as it is until all are there or port_stop is called. */
 void port_sample_start(struct port *port, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n);
 /* Whether all are there; then also the time from the first to one interval after the last, as measured. */

@@ -1,6 +1,6 @@
 """The device kind ``variance``: how much does the analog output of a circuit move?
 
-Runs on the firmware ``variance``, which samples GPIO27 (docs/protocol.md has its parameters).
+Runs on the firmware ``variance``, which samples ADC1 (docs/protocol.md has its parameters).
 """
 
 from __future__ import annotations
