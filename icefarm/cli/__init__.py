@@ -34,6 +34,8 @@ VERBS = {
     "up": ("icefarm.cli.farm", "up", "Start a farm on this machine: one command, virtual boards included."),
     "migrate": ("icefarm.cli.database", "migrate", "Bring the schema of a database up to date."),
     "token": ("icefarm.cli.database", "token", "Add, list and revoke the tokens that let people and workers in."),
+    "udev": ("icefarm.cli.host", "udev", "Let people without root use the boards of this host."),
+    "doctor": ("icefarm.cli.host", "doctor", "Check this host: what boards need, and what gets in their way."),
     "router": ("icefarm.cli.farm", "router", "Print the configuration for a router that runs elsewhere."),
     "firmware": ("icefarm.cli.firmware", "firmware", "List, build and install the firmware of real boards."),
     "completion": ("icefarm.cli.completion", "completion", "Print the script that completes words in a shell."),

@@ -41,7 +41,9 @@ class Faces:
         self.farm = MemoryFarm(self.router, serials)
         await self.farm.start()
 
-    def connect(self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience) -> Any:
+    def connect(
+        self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience, **_: Any
+    ) -> Any:
         def link(credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
             return MemoryLink(self.router, credentials, joined, refused)
 

@@ -1,0 +1,211 @@
+"""Checks of a host: each looks at one thing and says what to do where it is wrong."""
+
+from __future__ import annotations
+
+import platform
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from icefarm import __version__
+from icefarm.errors import InvalidArgument
+from icefarm.farm.crossbar import CrossbarMissing, find_crossbar
+from icefarm.host.machine import Machine
+from icefarm.host.rules import DEFAULT_GROUP, RULES_FILE, udev_rules
+from icefarm.host.usb_tree import UsbDevice, devices_in, parent_of
+from icefarm.wamp import parse_url
+from icefarm.worker.usb import UDEV_CONTROL
+
+__all__ = ["Finding", "examine"]
+
+#: Seconds for a farm's port to take a connection.
+REACH_LIMIT = 5.0
+#: What a hub without a supply of its own may draw and pass on, in mA (USB 2.0 specification, 7.2.1).
+BUS_POWER = 500
+#: Directories with rules, the first wins (udev(7)).
+_RULES = (
+    "etc/udev/rules.d",
+    "run/udev/rules.d",
+    "usr/local/lib/udev/rules.d",
+    "usr/lib/udev/rules.d",
+    "lib/udev/rules.d",
+)
+#: Programs that open what is not theirs: name of the process, what it does, what keeps it off.
+_MEDDLERS = (
+    ("ModemManager", "asks serial ports whether they are modems", True),
+    ("udisksd", "mounts boot drives", True),
+    ("brltty", "takes serial ports for braille displays", False),
+)
+#: Lines of the kernel's log about USB that has trouble.
+_TROUBLE = re.compile(
+    r"over-current|device descriptor read.*error|unable to enumerate|cannot reset|not accepting address"
+    r"|disabled by hub|Cannot enable|I/O error, dev sd",
+)
+_LAST_LINES = 3
+
+
+@frozen
+class Finding:
+    """One thing that was looked at; ``cure`` says what to do."""
+
+    mark: str
+    text: str
+    cure: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        return self.mark == "FAIL"
+
+
+def _ok(text: str) -> Finding:
+    return Finding("ok", text)
+
+
+def _odd(text: str, cure: str) -> Finding:
+    return Finding("warn", text, cure)
+
+
+def _wrong(text: str, cure: str) -> Finding:
+    return Finding("FAIL", text, cure)
+
+
+def examine(machine: Machine, group: str = DEFAULT_GROUP, url: str | None = None) -> list[Finding]:
+    """Look at everything, and return what was found in the order of looking."""
+    devices = devices_in(machine.root / "sys")
+    findings = [
+        _ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})"),
+        *_rules(machine, group),
+        *_group(machine, group),
+        *_meddlers(machine),
+        *_boards(machine, devices),
+        *_power(devices),
+        *_kernel(machine),
+        *_programs(machine),
+    ]
+    return findings if url is None else [*findings, *_farm(url)]
+
+
+def _rules(machine: Machine, group: str) -> Iterator[Finding]:
+    if not (machine.root / UDEV_CONTROL.lstrip("/")).exists():
+        yield _odd(
+            "no udevd runs here: boards are found by the kernel's own announcements, and rules have no effect",
+            "give the user of the worker access to the boards' devices otherwise (in a container: by the host's rules)",
+        )
+    for directory in _RULES:
+        text = machine.read(f"{directory}/{RULES_FILE}")
+        if text is None:
+            continue
+        if text == udev_rules(group).strip():
+            yield _ok(f"udev rules: /{directory}/{RULES_FILE}")
+        else:
+            yield _odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group))
+        return
+    yield _wrong("there are no udev rules for boards", _install(group))
+
+
+def _install(group: str) -> str:
+    chosen = "" if group == DEFAULT_GROUP else f" --group {group}"
+    return f"sudo {sys.executable} -m icefarm udev install{chosen}"
+
+
+def _group(machine: Machine, group: str) -> Iterator[Finding]:
+    if group not in machine.groups:
+        yield _wrong(f"there is no group {group}", f"sudo groupadd --system {group}")
+    elif machine.is_root or group in machine.own_groups:
+        yield _ok(f"you are in the group {group}" if not machine.is_root else "you are root, who may use everything")
+    else:
+        yield _wrong(f"you are not in the group {group}", f"sudo usermod -aG {group} $USER, then log in again")
+
+
+def _meddlers(machine: Machine) -> Iterator[Finding]:
+    running = {(path.parent.name, machine.read(f"proc/{path.parent.name}/comm")) for path in _processes(machine.root)}
+    names = {name for _, name in running}
+    for name, what, kept_off in _MEDDLERS:
+        if name not in names:
+            continue
+        if kept_off:
+            yield _ok(f"{name} runs, which {what}; the udev rules tell it to keep off boards")
+        else:
+            yield _odd(f"{name} runs, which {what}", f"if nobody here needs it: sudo systemctl disable --now {name}")
+    if not names & {name for name, _, _ in _MEDDLERS}:
+        yield _ok("no service runs that meddles with boards (ModemManager, udisks, brltty)")
+
+
+def _processes(root: Path) -> list[Path]:
+    return sorted((root / "proc").glob("[0-9]*/comm"))
+
+
+def _boards(machine: Machine, devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
+    boards = [device for device in devices if device.is_board]
+    if not boards:
+        yield _odd("there is no board on USB", "plug one in; `icefarm doctor` shows it with its port and speed")
+    for board in boards:
+        what = "boot loader" if board.is_boot_drive else "firmware"
+        yield _ok(f"board {board.serial or '(no serial)'} at USB {board.name}: {what}, {board.speed:g} Mbit/s")
+        if not board.serial:
+            yield _wrong(f"the board at USB {board.name} has no serial number", "flash firmware of icefarm's onto it")
+        if board.speed < 12:
+            yield _wrong(f"the board at USB {board.name} runs at {board.speed:g} Mbit/s", "use another cable or port")
+        for node in board.nodes:
+            if not machine.may_use(machine.root / "dev" / node):
+                yield _wrong(f"you may not use /dev/{node}", "install the udev rules, then plug the board in again")
+        if not board.nodes:
+            yield _wrong(f"the board at USB {board.name} has neither serial port nor drive", "plug it in again")
+
+
+def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
+    for hub in devices:
+        if not hub.is_hub or hub.self_powered:
+            continue
+        asked = sum(each.milliamperes for each in devices if parent_of(each.name) == hub.name)
+        if asked > BUS_POWER - hub.milliamperes:
+            yield _odd(
+                f"the hub at USB {hub.name} has no supply of its own, and what hangs on it asks for {asked} mA",
+                "give it one, or spread the boards over more hubs: boards that brown out restart by themselves",
+            )
+
+
+def _kernel(machine: Machine) -> Iterator[Finding]:
+    if machine.which("dmesg") is None:
+        return
+    code, said = machine.run(["dmesg"])
+    if code != 0:
+        yield _odd("the kernel's messages cannot be read", "run `icefarm doctor` as root to have them looked at")
+        return
+    trouble = [line for line in said.splitlines() if _TROUBLE.search(line)]
+    if not trouble:
+        yield _ok("the kernel has no complaint about USB")
+    for line in trouble[-_LAST_LINES:]:
+        yield _odd(f"the kernel says: {line.strip()}", "look at that port's cable, hub and power supply")
+
+
+def _programs(machine: Machine) -> Iterator[Finding]:
+    for name, what in (("picotool", "checks what it flashes"), ("uhubctl", "switches the power of hub ports")):
+        found = machine.which(name)
+        yield _ok(f"{name}: {found}" if found else f"{name} is not here; the farm works without ({name} {what})")
+    try:
+        yield _ok(f"Crossbar.io: {find_crossbar(None)}")
+    except CrossbarMissing:
+        yield _ok("Crossbar.io is not here; only the host of the router needs it (pip install 'icefarm[farm]')")
+
+
+def _farm(url: str) -> Iterator[Finding]:
+    try:
+        where = parse_url(url)
+    except InvalidArgument as error:
+        yield _wrong(str(error), "see --url")
+        return
+    try:
+        if where.host:
+            socket.create_connection((where.host, where.port), timeout=REACH_LIMIT).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(where.path)
+    except OSError as error:
+        yield _wrong(f"nobody listens at {url} ({error.strerror or error})", "is the farm up, and no firewall between?")
+    else:
+        yield _ok(f"something listens at {url}; `icefarm workers --url {url}` asks it")

@@ -1,0 +1,255 @@
+"""A host's udev rules, and what `icefarm doctor` finds on recorded hosts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from icefarm.cli import main
+from icefarm.host.machine import Machine
+from icefarm.host.rules import RULES_FILE, udev_rules
+from icefarm.host.usb_tree import devices_in, parent_of
+from icefarm.worker.usb import APPLICATION_IDS, BOOT_IDS
+
+#: One match or assignment of a rule (udev(7)).
+_TOKEN = re.compile(r'[A-Z_]+(?:\{[A-Za-z_]+\})?(?:==|!=|\+=|=)"[^"]*"')
+SERIAL = "E463A8574B151439"
+
+
+class Host:
+    """A host recorded as a directory; programs answer what they are told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[list[str]] = []
+        self.answers: dict[str, tuple[int, str]] = {
+            "dmesg": (0, "usb 1-2: new full-speed USB device"),
+            "udevadm": (0, ""),
+        }
+        self.usable = True
+        self.own_groups = {"plugdev"}
+        self.groups = {"plugdev", "users"}
+        self.write("run/udev/control", "")
+        self.write(f"etc/udev/rules.d/{RULES_FILE}", udev_rules())
+
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
+
+    def plug(self, name: str, ids: tuple[str, str], nodes: Sequence[str] = (), **attributes: str) -> None:
+        found = {"speed": "12", "bMaxPower": "250mA", "bDeviceClass": "ef", "bmAttributes": "80", "serial": SERIAL}
+        found |= {"idVendor": ids[0], "idProduct": ids[1], **attributes}
+        for attribute, text in found.items():
+            self.write(f"sys/bus/usb/devices/{name}/{attribute}", text + "\n")
+        for node in nodes:
+            self.write(f"sys/bus/usb/devices/{name}/{name}:1.0/{node}/dev", "166:0\n")
+
+    def _run(self, command: Sequence[str]) -> tuple[int, str]:
+        self.ran.append(list(command))
+        return self.answers[command[0]]
+
+    def machine(self) -> Machine:
+        return Machine(
+            root=self.root,
+            which=lambda name: f"/usr/bin/{name}" if name in self.answers else None,
+            run=self._run,
+            may_use=lambda _: self.usable,
+            own_groups=frozenset(self.own_groups),
+            groups=frozenset(self.groups),
+            is_root=False,
+        )
+
+    def icefarm(self, *arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, obj=self.machine())
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    host.plug("1-2", APPLICATION_IDS[0], ["tty/ttyACM0"])
+    return host
+
+
+# ---------------------------------------------------------------------------------------------------- rules
+
+
+def test_each_rule_is_well_formed() -> None:
+    for line in udev_rules("lab").splitlines():
+        if line and not line.startswith("#"):
+            assert _TOKEN.sub("", line).replace(",", "").strip() == "", line
+
+
+def test_every_board_that_the_worker_knows_has_rules() -> None:
+    lines = udev_rules().splitlines()
+    for ids, subsystem in [*((ids, "tty") for ids in APPLICATION_IDS), *((ids, "block") for ids in BOOT_IDS)]:
+        for kind in (subsystem, "usb"):
+            (rule,) = [
+                line for line in lines if f'SUBSYSTEM=="{kind}"' in line and all(f'"{each}"' in line for each in ids)
+            ]
+            assert 'MODE="0660"' in rule
+            assert 'GROUP="plugdev"' in rule
+
+
+@pytest.mark.parametrize("group", ["", "a b", 'x"', "ROOT", "x" * 33])
+def test_what_is_no_group_is_refused(host: Host, group: str) -> None:
+    assert host.icefarm("udev", "print", "--group", group).exit_code == 2
+
+
+def test_the_rules_are_printed_for_a_group(host: Host) -> None:
+    assert host.icefarm("udev", "print", "--group", "lab").stdout == udev_rules("lab")
+
+
+def test_installing_writes_the_rules_and_tells_udevd(host: Host, tmp_path: Path) -> None:
+    result = host.icefarm("udev", "install", "--directory", str(tmp_path))
+    assert result.exit_code == 0
+    assert (tmp_path / RULES_FILE).read_text() == udev_rules()
+    assert [command[:2] for command in host.ran] == [["udevadm", "control"], ["udevadm", "trigger"]]
+
+
+def test_installing_without_the_right_to_says_how(host: Host, tmp_path: Path) -> None:
+    result = host.icefarm("udev", "install", "--directory", str(tmp_path / "absent"))
+    assert result.exit_code == 1
+    assert "sudo" in result.stderr
+    assert host.ran == []
+
+
+def test_installing_for_a_group_that_is_not_there_says_how_to_make_it(host: Host, tmp_path: Path) -> None:
+    result = host.icefarm("udev", "install", "--directory", str(tmp_path), "--group", "lab")
+    assert "groupadd --system lab" in result.stderr
+    assert not (tmp_path / RULES_FILE).exists()
+
+
+def test_udevd_that_fails_is_reported(host: Host, tmp_path: Path) -> None:
+    host.answers["udevadm"] = (1, "no permission")
+    result = host.icefarm("udev", "install", "--directory", str(tmp_path))
+    assert (result.exit_code, "no permission" in result.stderr) == (1, True)
+
+
+# ---------------------------------------------------------------------------------------------------- doctor
+
+
+def test_a_host_in_order_ends_with_0(host: Host) -> None:
+    result = host.icefarm("doctor")
+    assert result.exit_code == 0, result.output
+    assert f"board {SERIAL} at USB 1-2: firmware, 12 Mbit/s" in result.output
+
+
+def _without_rules(host: Host) -> None:
+    (host.root / "etc/udev/rules.d" / RULES_FILE).unlink()
+
+
+def _other_group(host: Host) -> None:
+    host.own_groups = {"users"}
+
+
+def _forbidden(host: Host) -> None:
+    host.usable = False
+
+
+def _slow(host: Host) -> None:
+    host.plug("1-3", APPLICATION_IDS[0], ["tty/ttyACM1"], speed="1.5")
+
+
+def _no_node(host: Host) -> None:
+    host.plug("1-3", APPLICATION_IDS[0])
+
+
+def _no_serial(host: Host) -> None:
+    host.plug("1-3", APPLICATION_IDS[1], ["tty/ttyACM1"], serial="")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_without_rules, "icefarm udev install"),
+        (_other_group, "usermod -aG plugdev"),
+        (_forbidden, "you may not use /dev/ttyACM0"),
+        (_slow, "another cable"),
+        (_no_node, "neither serial port nor drive"),
+        (_no_serial, "no serial number"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_cure_and_ends_with_1(host: Host, spoil: Any, words: str) -> None:
+    spoil(host)
+    result = host.icefarm("doctor")
+    assert result.exit_code == 1
+    assert words in result.output
+
+
+def _old_rules(host: Host) -> None:
+    host.write(f"etc/udev/rules.d/{RULES_FILE}", "# of another version\n")
+
+
+def _brltty(host: Host) -> None:
+    host.write("proc/77/comm", "brltty\n")
+
+
+def _over_current(host: Host) -> None:
+    host.answers["dmesg"] = (0, "[1.0] usb 1-2-port3: over-current condition\n")
+
+
+def _secret_log(host: Host) -> None:
+    host.answers["dmesg"] = (1, "Operation not permitted")
+
+
+def _hungry_hub(host: Host) -> None:
+    host.plug("1-4", ("05e3", "0608"), bDeviceClass="09", bMaxPower="100mA", bmAttributes="a0", serial="")
+    for port in (1, 2):
+        host.plug(f"1-4.{port}", APPLICATION_IDS[0], [f"tty/ttyACM{port}"])
+
+
+def _no_udevd(host: Host) -> None:
+    (host.root / "run/udev/control").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_old_rules, "is not that of this version"),
+        (_brltty, "braille"),
+        (_over_current, "over-current"),
+        (_secret_log, "cannot be read"),
+        (_hungry_hub, "has no supply of its own, and what hangs on it asks for 500 mA"),
+        (_no_udevd, "no udevd runs"),
+    ],
+)
+def test_what_is_odd_is_a_warning(host: Host, change: Any, words: str) -> None:
+    change(host)
+    result = host.icefarm("doctor")
+    assert result.exit_code == 0
+    assert words in result.output
+
+
+def test_a_hub_with_a_supply_of_its_own_is_no_cause_for_concern(host: Host) -> None:
+    _hungry_hub(host)
+    host.write("sys/bus/usb/devices/1-4/bmAttributes", "e0\n")
+    assert "supply" not in host.icefarm("doctor").output
+
+
+def test_services_that_the_rules_keep_off_are_named(host: Host) -> None:
+    host.write("proc/12/comm", "ModemManager\n")
+    assert "ModemManager runs" in host.icefarm("doctor").output
+
+
+def test_a_farm_that_nobody_listens_for_is_wrong(host: Host, tmp_path: Path) -> None:
+    result = host.icefarm("doctor", "--url", f"unix:{tmp_path}/none.sock")
+    assert (result.exit_code, "nobody listens" in result.output) == (1, True)
+
+
+def test_a_boot_drive_is_seen_with_its_node(host: Host) -> None:
+    host.plug("1-2", BOOT_IDS[0], ["host0/target0:0:0/0:0:0:0/block/sda"])
+    (board,) = devices_in(host.root / "sys")
+    assert (board.is_boot_drive, "sda" in board.nodes) == (True, True)
+
+
+def test_a_host_without_usb_has_no_devices(tmp_path: Path) -> None:
+    assert devices_in(tmp_path) == ()
+
+
+def test_what_hangs_on_what_follows_from_the_names() -> None:
+    assert [parent_of(name) for name in ("1-2", "1-2.3", "1-2.3.4")] == [None, "1-2", "1-2.3"]
