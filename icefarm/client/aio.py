@@ -161,6 +161,7 @@ class Farm:
         wait: bool = False,
         timeout: float | None = None,
         seconds: float | None = None,
+        grace: float | None = None,
         keep: bool = True,
         progress: Callable[[Mapping[str, Any]], None] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -181,6 +182,7 @@ class Farm:
             wait=wait,
             timeout=timeout,
             seconds=seconds,
+            grace=grace,
             keep=keep,
             progress=told,
         )

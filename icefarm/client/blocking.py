@@ -98,6 +98,7 @@ class Farm:
         wait: bool = False,
         timeout: float | None = None,
         seconds: float | None = None,
+        grace: float | None = None,
         keep: bool = True,
         progress: Callable[[Mapping[str, Any]], None] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -108,7 +109,8 @@ class Farm:
         Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
         those whose names are taken.  With ``wait`` it waits where too few boards are free, ``timeout`` seconds at most,
         and ``progress`` is called (in the client's thread) with the place in the queue.  A reservation ends after
-        ``seconds`` (by default what the farm has set, an hour) unless extended, which happens by itself while ``keep``.
+        ``seconds`` (by default what the farm has set, an hour) unless extended, which happens by itself while ``keep``;
+        ``grace`` the seconds for which the farm keeps them while this client is out of reach.
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
@@ -121,6 +123,7 @@ class Farm:
             wait=wait,
             timeout=timeout,
             seconds=seconds,
+            grace=grace,
             keep=keep,
             progress=progress,
         )

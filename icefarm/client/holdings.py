@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Progress
-from icefarm.client.connection import CALL_LIMIT, Connection, client_log
+from icefarm.client.connection import Connection, client_log
 from icefarm.client.leases import Lease, Leases
 from icefarm.client.results import measurement_from_wire
 from icefarm.client.run import Run
@@ -51,8 +51,6 @@ class Holdings:
     _sent: Sent = field(init=False, factory=Sent)
     #: Boards whose automatic extension is under way.
     _extending: set[str] = field(init=False, factory=set)
-    #: Requests for boards under way: while there are others, control may know of reservations that we do not.
-    _reserving: int = field(init=False, default=0)
     _may_hold: bool = field(init=False, default=False)
     _log: Logger = field(init=False, factory=lambda: client_log("reservations"))
 
@@ -63,21 +61,18 @@ class Holdings:
     async def reserve(
         self, asked: Sequence[Any], *, limit: float | None, keep: bool, progress: Progress | None
     ) -> list[ReservationRecord]:
-        """Call reserve with the arguments ``asked``; ``limit`` is the longest wait for boards, None for no limit."""
+        """Call reserve with the arguments ``asked``; ``limit`` is the longest wait for boards, None for no limit.
+
+        They name the request, so that it may be called again: it keeps its place, and gets no boards twice.
+        """
         # Positional arguments: one is called ``options``, which Autobahn takes for its own together with progress.
         timeout = None if limit is None else limit + RESERVE_LIMIT
 
-        async def once(bus: Bus, number: int) -> Any:
-            if number > 1:
-                await self._end_unknown(bus)
+        async def once(bus: Bus, _: int) -> Any:
             return await bus.call(control_procedure("reserve"), asked, timeout=timeout, progress=progress)
 
         self._may_hold = True
-        self._reserving += 1
-        try:
-            answer = await self._connection.retried(once)
-        finally:
-            self._reserving -= 1
+        answer = await self._connection.retried(once)
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
         for record in records:
             self.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
@@ -185,20 +180,6 @@ class Holdings:
             )
             for run in list(self.runs):
                 run.lose_board(serial, error)
-
-    async def _end_unknown(self, bus: Bus) -> None:
-        """End what a request whose answer was lost may have reserved.
-
-        Left alone while another request is under way, since what that one reserves is not known here yet either; the
-        end of the session ends it then.
-        """
-        if self._reserving == 1:
-            answer = await bus.call(
-                control_procedure("heartbeat"), (), {"instance": self._connection.instance}, timeout=CALL_LIMIT
-            )
-            unknown = [serial for serial in answer["reservations"] if serial not in self.leases.by_serial]
-            if unknown:
-                await bus.call(control_procedure("end"), (), {"serials": unknown}, timeout=CALL_LIMIT)
 
     def _plan_extension(self) -> None:
         if self._extension is not None and self._extension.active():

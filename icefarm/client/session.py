@@ -153,6 +153,7 @@ class ClientSession:
         wait: bool = False,
         timeout: float | None = None,
         seconds: float | None = None,
+        grace: float | None = None,
         keep: bool = True,
         progress: Progress | None = None,
     ) -> list[ReservationRecord]:
@@ -160,9 +161,11 @@ class ClientSession:
 
         ``wait`` queues where there are too few, at most ``timeout`` seconds; ``progress`` then gets ``{"place",
         "reason"}``.  ``seconds`` is the time until a reservation ends unless extended, which the session does by
-        itself while ``keep``.  Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`.
+        itself while ``keep``; ``grace`` the seconds that they outlast this client's absence (None: as the farm is set).
+        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`.
         """
-        asked = [amount, None if serials is None else list(serials), kind, dict(options or {}), wait, timeout, seconds]
+        named = None if serials is None else list(serials)
+        asked = [amount, named, kind, dict(options or {}), wait, timeout, seconds, uuid4().hex, grace]
         return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:

@@ -153,7 +153,9 @@ def test_a_name_that_is_none_is_refused() -> None:
 def test_reserving_passes_options_on_and_knows_the_boards(world: World) -> None:
     world.reserve(2, options={"window": 0.1})
     assert world.client.serials == ["A", "B"]
-    assert world.called("reserve") == [[2, None, "pulsecount", {"window": 0.1}, False, None, None]]
+    ((*asked, request, grace),) = world.called("reserve")
+    assert (asked, grace) == ([2, None, "pulsecount", {"window": 0.1}, False, None, None], None)
+    assert len(request) == 32
 
 
 def test_too_few_boards_is_an_error_and_reserves_none(world: World) -> None:
@@ -250,6 +252,8 @@ def test_a_request_whose_answer_is_lost_leaks_no_board(world: World) -> None:
     assert not outcome.waits
     assert list(world.farm.reservations) == world.client.serials
     assert len(world.client.serials) == 1
+    first, *others = [asked[7] for asked in world.called("reserve")]
+    assert others == [first]
 
 
 # ------------------------------------------------------------------------------------------------ evaluating
