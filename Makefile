@@ -75,7 +75,7 @@ bench: venv
 	$(BIN)/python -m bench
 
 screenshots: venv
-	$(BIN)/python tests/browser/screenshots.py docs/images
+	PYTHONPATH=tests $(BIN)/python tests/browser/screenshots.py docs/images
 
 format: venv
 	$(BIN)/ruff check --fix .

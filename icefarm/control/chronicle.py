@@ -20,7 +20,7 @@ from icefarm.control.counting import rates
 from icefarm.control.history import Batch, BoardSample, FarmSample, History, LogLine, StateChange
 from icefarm.control.readings import Readings
 from icefarm.control.store import Store
-from icefarm.errors import IcefarmError
+from icefarm.errors import Busy, IcefarmError
 
 __all__ = ["KEPT", "Chronicle", "farm_sample"]
 
@@ -104,13 +104,16 @@ class Chronicle:
             self._minute.setdefault(done.serial, []).append(done)
 
     async def write(self) -> None:
-        """Write what was gathered.  Raises `Busy`; it is then kept for the next time."""
+        """Write what was gathered.  Raises `Busy`; it is then kept for the next time.
+
+        Raises `InvalidArgument` for what the database can't keep at all; that is dropped.
+        """
         batch, self._batch = self._batch, Batch()
         if not batch:
             return
         try:
             await self.history.keep(batch)
-        except IcefarmError:
+        except Busy:
             newer, self._batch = self._batch, batch
             batch.samples = (batch.samples + newer.samples)[-WAITING:]
             batch.boards = (batch.boards + newer.boards)[-WAITING:]

@@ -1,0 +1,104 @@
+"""Draw the pictures of the documentation from a running farm: ``make screenshots``.
+
+A farm of virtual boards works for two clients while a third one waits; the page is photographed in light, dark and
+narrow.  The argument is the directory for the pictures.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from browser.conftest import find_chromium
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from icefarm.client import Farm
+from icefarm.errors import IcefarmError
+from icefarm.testing.processes import FarmProcess
+
+CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
+SIZE, NARROW = (1280, 640), (360, 700)
+#: Seconds of work before the plots are drawn.
+WORK = 100
+
+
+def work(url: str, name: str, boards: int, window: float, over: threading.Event) -> None:
+    """Evaluate as a client until it is over."""
+    paths = [CIRCUITS / "square_8khz.bin", CIRCUITS / "square_2khz.bin"]
+    with Farm(url, name=name) as farm, farm.reserve(boards, window=window) as reserved:
+        while not over.is_set():
+            for _ in reserved.evaluate(paths * 4 * boards):
+                if over.is_set():
+                    return
+
+
+def wait(url: str, name: str, boards: int) -> None:
+    """Wait for boards as a client, in vain."""
+    try:
+        with Farm(url, name=name) as farm:
+            farm.reserve(boards, wait=True, timeout=WORK + 60.0)
+    except IcefarmError:
+        return
+
+
+def look(browser: Browser, url: str, scheme: str, size: tuple[int, int]) -> Page:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(url)
+    expect(page.locator(".tile").first).to_be_visible()
+    return page
+
+
+def shoot(browser: Browser, url: str, directory: Path) -> None:
+    light = look(browser, url, "light", SIZE)
+    light.wait_for_timeout(WORK * 1000)
+    light.screenshot(path=directory / "dashboard.png")
+    light.locator("tbody th.serial a").first.click()
+    expect(light.locator(".plot canvas").first).to_be_visible()
+    light.wait_for_timeout(1500)
+    light.screenshot(path=directory / "dashboard-board.png", full_page=True)
+    dark = look(browser, f"{url}/#/", "dark", SIZE)
+    dark.get_by_role("link", name="Plots").click()
+    dark.get_by_role("button", name="15 min").click()
+    expect(dark.locator(".plot canvas").first).to_be_visible()
+    dark.wait_for_timeout(1500)
+    dark.screenshot(path=directory / "dashboard-plots-dark.png")
+    look(browser, url, "dark", NARROW).screenshot(path=directory / "dashboard-narrow.png")
+
+
+def main(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    over = threading.Event()
+    arguments = (
+        "--listen",
+        "127.0.0.1:0",
+        "--boards",
+        "8",
+        "--name",
+        "lab-1",
+        "--circuits",
+        str(CIRCUITS / "frequencies.txt"),
+    )
+    with tempfile.TemporaryDirectory(prefix="icefarm-") as state, FarmProcess(Path(state) / "farm", arguments) as farm:
+        farm.wait_until_ready()
+        clients = [
+            threading.Thread(target=work, args=(farm.url, "exp-42", 4, 0.25, over)),
+            threading.Thread(target=work, args=(farm.url, "ada", 2, 1.0, over)),
+            threading.Thread(target=wait, args=(farm.url, "night-run", 6), daemon=True),
+        ]
+        for client in clients:
+            client.start()
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+                shoot(browser, farm.url, directory)
+                browser.close()
+        finally:
+            over.set()
+            for client in clients[:2]:
+                client.join()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
