@@ -23,6 +23,7 @@ from icefarm.control.presence_events import (
     DeviceMissing,
     Effect,
     Event,
+    Granted,
     Heard,
     Joined,
     Kill,
@@ -30,6 +31,7 @@ from icefarm.control.presence_events import (
     Listed,
     Session,
     SessionEnded,
+    StillMissing,
     Ticked,
     Welcomed,
     WorkerLost,
@@ -39,6 +41,7 @@ __all__ = [
     "ADMISSION",
     "HEARTBEAT",
     "SILENCE",
+    "Absence",
     "Absentee",
     "Presence",
     "due",
@@ -81,7 +84,19 @@ def _no_admissions() -> Mapping[tuple[Role, str], Admission]:
     return {}
 
 
-def _no_absences() -> Mapping[tuple[Absentee, str], float]:
+@frozen
+class Absence:
+    """Somebody is missed since a moment, and may come back until another."""
+
+    since: float
+    until: float
+
+
+def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
+    return {}
+
+
+def _no_graces() -> Mapping[str, float]:
     return {}
 
 
@@ -93,8 +108,9 @@ class Presence:
     grace: float
     sessions: Mapping[int, Session] = field(factory=_no_sessions)
     admissions: Mapping[tuple[Role, str], Admission] = field(factory=_no_admissions)
-    #: Until when each absentee may come back.
-    absences: Mapping[tuple[Absentee, str], float] = field(factory=_no_absences)
+    absences: Mapping[tuple[Absentee, str], Absence] = field(factory=_no_absences)
+    #: Clients with a reservation that has less time than ``grace``, and how much.
+    graces: Mapping[str, float] = field(factory=_no_graces)
     #: Sessions that were told to end.  The router keeps them until the other side agrees, which a dead one never does.
     ended: frozenset[int] = frozenset()
 
@@ -136,7 +152,7 @@ def due(state: Presence) -> float | None:
     """Return when `Ticked` is to come next, or None where nothing is waited for."""
     times = [session.due for session in state.sessions.values() if session.due is not None]
     times += [admission.until for admission in state.admissions.values()]
-    times += state.absences.values()
+    times += [absence.until for absence in state.absences.values()]
     return min(times, default=None)
 
 
@@ -157,6 +173,14 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
             return _list(state, sessions, now), []
         case ClientMissing(name):
             return _expect_client(state, name, now), []
+        case Granted(name, seconds):
+            least = min(seconds, state.graces.get(name, state.grace))
+            return evolve(state, graces={**state.graces, name: least}) if least < state.grace else state, []
+        case StillMissing(name, since, seconds):
+            if state.client_is_here(name):
+                return state, []
+            absence = Absence(since, since + seconds)
+            return evolve(state, absences={**state.absences, (Absentee.CLIENT, name): absence}), []
         case DeviceMissing(serial):
             return _absent(state, Absentee.DEVICE, serial, now), []
         case DeviceFound(serial):
@@ -170,7 +194,8 @@ def _admit(state: Presence, role: Role, name: str, instance: str, now: float) ->
     absences = dict(state.absences)
     if (Absentee.CLIENT, name) in absences and role in _HOLDERS:
         # It is at the door: its time does not run out there.
-        absences[Absentee.CLIENT, name] = max(absences[Absentee.CLIENT, name], now + ADMISSION)
+        absence = absences[Absentee.CLIENT, name]
+        absences[Absentee.CLIENT, name] = evolve(absence, until=max(absence.until, now + ADMISSION))
     state = evolve(
         state,
         # Dropped already here: that they end is no loss of whoever comes back in the same breath.
@@ -232,7 +257,7 @@ def _list(state: Presence, sessions: Sequence[Session], now: float) -> Presence:
         state,
         sessions={},
         admissions={},
-        absences={key: max(until, now + state.grace) for key, until in state.absences.items()},
+        absences={key: _renewed(state, key, now) for key in state.absences},
         ended=state.ended & {session.number for session in sessions},
     )
     for session in sessions:
@@ -259,14 +284,21 @@ def _expect_client(state: Presence, name: str, now: float) -> Presence:
 
 def _absent(state: Presence, what: Absentee, name: str, now: float) -> Presence:
     # The grace period runs from the first time that it was missed.
-    until = state.absences.get((what, name), now + state.grace)
-    return evolve(state, absences={**state.absences, (what, name): until})
+    absence = state.absences.get((what, name), _renewed(state, (what, name), now))
+    return evolve(state, absences={**state.absences, (what, name): absence})
+
+
+def _renewed(state: Presence, key: tuple[Absentee, str], now: float) -> Absence:
+    """Return an absence that begins now; for a client, until its first reservation ends."""
+    what, name = key
+    grace = state.graces.get(name, state.grace) if what is Absentee.CLIENT else state.grace
+    return Absence(now, now + grace)
 
 
 def _present(state: Presence, what: Absentee, name: str) -> Presence:
     if (what, name) not in state.absences:
         return state
-    return evolve(state, absences={key: until for key, until in state.absences.items() if key != (what, name)})
+    return evolve(state, absences={key: absence for key, absence in state.absences.items() if key != (what, name)})
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
@@ -284,7 +316,8 @@ def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
     for role, name in over:
         state, lost = _miss(state, role, name, now)
         effects += lost
-    gone = [key for key, until in state.absences.items() if until <= now]
-    absences = {key: until for key, until in state.absences.items() if key not in gone}
-    effects += [ClientGone(name) if what is Absentee.CLIENT else DeviceGone(name) for what, name in gone]
+    gone = {key: absence for key, absence in state.absences.items() if absence.until <= now}
+    for (what, name), absence in gone.items():
+        effects.append(ClientGone(name, absence.since) if what is Absentee.CLIENT else DeviceGone(name))
+    absences = {key: absence for key, absence in state.absences.items() if key not in gone}
     return evolve(state, absences=absences), effects

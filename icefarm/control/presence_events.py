@@ -17,6 +17,7 @@ __all__ = [
     "DeviceMissing",
     "Effect",
     "Event",
+    "Granted",
     "Heard",
     "Joined",
     "Kill",
@@ -24,6 +25,7 @@ __all__ = [
     "Listed",
     "Session",
     "SessionEnded",
+    "StillMissing",
     "Ticked",
     "Welcomed",
     "WorkerLost",
@@ -98,6 +100,23 @@ class ClientMissing:
 
 
 @frozen
+class Granted:
+    """A client got a reservation that ends when it has been away for so many seconds."""
+
+    name: str
+    seconds: float
+
+
+@frozen
+class StillMissing:
+    """A client that is away since a moment has reservations that last so many seconds of it."""
+
+    name: str
+    since: float
+    seconds: float
+
+
+@frozen
 class DeviceMissing:
     """A board is gone while somebody holds it."""
 
@@ -116,7 +135,10 @@ class Ticked:
     """Time has passed."""
 
 
-Event = Admitted | Joined | Left | Heard | Welcomed | Listed | ClientMissing | DeviceMissing | DeviceFound | Ticked
+Event = (
+    Admitted | Joined | Left | Heard | Welcomed | Listed | ClientMissing | Granted | StillMissing | DeviceMissing
+    | DeviceFound | Ticked
+)  # fmt: skip
 
 
 @frozen
@@ -143,9 +165,10 @@ class WorkerLost:
 
 @frozen
 class ClientGone:
-    """A client did not come back in time."""
+    """A client has been away for the grace period, the farm's or the shortest of its reservations'."""
 
     name: str
+    since: float
 
 
 @frozen

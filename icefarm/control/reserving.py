@@ -17,6 +17,7 @@ from icefarm.control.concurrency import outcomes, shielded
 from icefarm.control.endings import Endings
 from icefarm.control.orders import PREPARE_LIMIT, Orders
 from icefarm.control.policy import ReservationRequest
+from icefarm.control.presence_events import Granted
 from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
 from icefarm.control.waiting import GIVEN_UP, Asked, WaitingLine
@@ -88,6 +89,8 @@ class Reserving:
         if self.endings.is_doomed(taken):
             raise Busy("what this request had got before is just being ended; try again in a while")
         self.unconfirmed |= {record.id for record in taken}
+        if grace is not None:
+            self.sessions.tell(Granted(client, grace))
         try:
             self.endings.touch(taken)
             ready = await self._make_ready(asked, taken)

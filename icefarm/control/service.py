@@ -45,8 +45,10 @@ from icefarm.control.presence_events import (
     ClientMissing,
     DeviceGone,
     Effect,
+    Granted,
     Kill,
     SessionEnded,
+    StillMissing,
     WorkerLost,
 )
 from icefarm.control.readings import Readings
@@ -83,7 +85,7 @@ class Control(Service):
     log = Logger()
 
     def __init__(self, clock: Clock, store: Store, history: History, settings: Settings) -> None:
-        self.store, self.settings = store, settings
+        self.clock, self.store, self.settings = clock, store, settings
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
         self._refusal = ""
@@ -240,7 +242,11 @@ class Control(Service):
         await self.ensure_token()
         await self.inventory.look()
         await self.line.restore()
-        for client in {*await self.store.clients_with_reservations(), *self.line.clients()}:
+        active = await self.store.active()
+        for record in active:
+            if record.grace is not None:
+                self.sessions.tell(Granted(record.client, record.grace))
+        for client in {*(record.client for record in active), *self.line.clients()}:
             self.sessions.tell(ClientMissing(client))
         self.agenda.poke()
 
@@ -251,14 +257,24 @@ class Control(Service):
                 self.door.session_ended(number)
             case WorkerLost(name):
                 persist(f"worker {name} is lost", partial(self.inventory.lost, name, "its worker is not connected"))
-            case ClientGone(name):
-                persist(f"client {name} is gone", partial(self._end_all_of, name))
+            case ClientGone(name, since):
+                persist(f"client {name} is gone", partial(self._end_of_absent, name, since))
             case DeviceGone(serial):
                 persist(f"board {serial} is gone", partial(self.inventory.give_up, serial))
             case Kill():
                 raise AssertionError("sessions are killed where they are known")
 
-    async def _end_all_of(self, client: str) -> None:
-        if not self.sessions.state.client_is_here(client):
-            self.line.forget(client)
-            await self.endings.end(client, None, "its client is gone")
+    async def _end_of_absent(self, client: str, since: float) -> None:
+        """A client is away: end those of its reservations that last no longer without it."""
+        if self.sessions.state.client_is_here(client):
+            return
+        self.line.forget(client)
+        graces = {
+            record.id: self.settings.grace if record.grace is None else record.grace
+            for record in await self.store.active(client=client)
+        }
+        away = self.clock.seconds() - since
+        self.endings.doom([id for id, grace in graces.items() if grace <= away], "its client is gone")
+        longer = [grace for grace in graces.values() if grace > away]
+        if longer:
+            self.sessions.tell(StillMissing(client, since, min(longer)))

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from icefarm.contract import DeviceStatus, ReservationRecord
 from icefarm.control.agenda import NOTICE, notices
 from icefarm.control.presence import SILENCE
+from icefarm.control.service import Settings
 from icefarm.errors import Busy, NameInUse
 from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
 
@@ -274,3 +275,40 @@ def test_no_notice_is_given_twice_and_none_is_missed(ends: list[float], now: flo
         # Nothing happens before it wakes up.
         later = notices(active, told, now + sleep * 0.999)[0]
         assert [one for one in later if one.expires_at - now > NOTICE + 0.001 * abs(sleep) + 1e-6] == []
+
+
+@ensureDeferred
+async def test_a_reservation_may_have_a_grace_period_of_its_own() -> None:
+    farm = MemoryControl(Settings(grace=30.0))
+    worker = await farm.worker("w1", "A", "B", "C")
+    client = await farm.client("ada")
+    await client.call("reserve", serials=["A"], kind="pulsecount", grace=5.0)
+    await client.call("reserve", serials=["B"], kind="pulsecount")
+    await client.call("reserve", serials=["C"], kind="pulsecount", grace=60.0)
+    client.bus.drop("laptop closed")
+    left = []
+    for _ in range(13):
+        farm.pass_time(5.0)
+        await worker.heartbeat()
+        left.append("".join(record.serial for record in await farm.store.active()))
+    assert left[0] in ("ABC", "BC")
+    assert left[1:5] == ["BC"] * 4
+    assert left[6:11] == ["C"] * 5
+    assert left[12] == ""
+
+
+@ensureDeferred
+async def test_a_grace_period_of_its_own_outlasts_control() -> None:
+    farm = MemoryControl(Settings(grace=30.0))
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    await client.call("reserve", serials=["A"], kind="pulsecount", grace=5.0)
+    await client.call("reserve", serials=["B"], kind="pulsecount", grace=60.0)
+    farm.stop_control()
+    client.bus.drop("laptop closed")
+    farm.start_control()
+    await worker.heartbeat()
+    farm.pass_time(6.0)
+    assert [record.serial for record in await farm.store.active()] == ["B"]
+    farm.pass_time(40.0)
+    assert [record.serial for record in await farm.store.active()] == ["B"]
