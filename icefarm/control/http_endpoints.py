@@ -37,12 +37,15 @@ from icefarm.errors import (
 )
 from icefarm.old_names import kind_options
 
-__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "Endpoint"]
+__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "UNATTENDED_GRACE", "Endpoint"]
 
 #: Where the API is; each endpoint but the description is at its path without this as well, as it was in icefarm 0.1.x.
 BASE = "/api"
 #: The path of the description, under `BASE`.
 DESCRIPTION = "/openapi.json"
+
+#: Seconds that a reservation waits for a client that was never there in a session: as long as the longest one lasts.
+UNATTENDED_GRACE = 30 * 86400.0
 
 _ALWAYS = (InvalidArgument, NotAuthorized, Busy, InternalError)
 _WITH_BOARDS = (Unavailable, UnknownKind, UnknownDevice, DeviceFailed, ReservationEnded, TimedOut, TransportError)
@@ -88,7 +91,7 @@ def _kind(asked: Kind) -> dict[str, Any]:
 
 def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
     which = {"amount": asked.amount} if isinstance(asked, Reserve) else {"serials": asked.serials}
-    arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args)}
+    arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
 
 

@@ -117,7 +117,7 @@ class Sessions:
 
     def is_here(self, caller: Caller) -> bool:
         """Tell whether the caller's session stands, as far as the router tells us."""
-        return self._bus is not None and caller.session in self.state.sessions
+        return self._bus is not None and (caller.session == NO_SESSION or caller.session in self.state.sessions)
 
     def welcome(self, caller: Caller) -> None:
         """Note that a worker's hello was taken in."""

@@ -46,6 +46,8 @@ class Program:
     ready: re.Pattern[str] | None = None
     #: A line that matches is a complaint; its group "text" is what to show.
     complaint: re.Pattern[str] | None = None
+    #: Lines that match are not kept in the log.
+    omit: re.Pattern[str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     #: Who it runs as; None: as we do.
     identity: Identity | None = None
@@ -146,13 +148,16 @@ class _Follower(ProcessProtocol):
         self.transport.closeStdin()  # type: ignore[union-attr, misc]
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self._log.write(data)
         *lines, rest = (self._partial[childFD] + data).split(b"\n")
-        self._partial[childFD] = rest[-LINE_LIMIT:]
+        # Its beginning is what tells what it is.
+        self._partial[childFD] = rest[:LINE_LIMIT]
         for line in lines:
             self._line(line.decode(errors="replace").rstrip())
 
     def _line(self, line: str) -> None:
+        if self.program.omit is not None and self.program.omit.search(line):
+            return
+        self._log.write(f"{line}\n".encode())
         if line.strip():
             self._last_line = line.strip()
         if self.program.ready is not None and not self.ready.called and self.program.ready.search(line):
@@ -169,6 +174,9 @@ class _Follower(ProcessProtocol):
         self.kill_group()
 
     def processEnded(self, reason: Failure) -> None:
+        for unfinished in self._partial.values():
+            if unfinished:
+                self._line(unfinished.decode(errors="replace").rstrip())
         self._log.close()
         why = _how_it_ended(reason)
         if not self.ready.called:

@@ -19,6 +19,8 @@ _COMPLAINT = re.compile(
     # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they do without.
     r"\b(?:CannotListenError|InvalidConfigException|\w*Error\b(?<!ApplicationError)): (?P<text>(?!_ARRAY_API).+)$"
 )
+#: It writes a line for each HTTP request that it passes on, and all headers with it: tokens too.
+_REQUESTS = re.compile(r"forwarding (?:incoming )?HTTP request|proxy\.ProxyClientFactory")
 
 
 def router_program(
@@ -42,5 +44,6 @@ def router_program(
         environment=environment,
         ready=_READY,
         complaint=_COMPLAINT,
+        omit=_REQUESTS,
         stop_signal=signal.SIGTERM,
     )  # fmt: skip

@@ -35,6 +35,7 @@ def child(tmp_path: Path) -> MakeChild:
             environment=dict(os.environ),
             ready=None if ready is None else re.compile(ready),
             complaint=re.compile(r"^Oh no: (?P<text>.*)"),
+            omit=re.compile("secret"),
         )
         return ChildProcess(reactor, program, complain)
 
@@ -85,6 +86,14 @@ async def test_a_program_is_ready_when_it_says_so(child: MakeChild, tmp_path: Pa
     part = child("print('one'); print('it is ready now'); __import__('signal').pause()")
     await part.start()
     assert (tmp_path / "part.log").read_text() == "one\nit is ready now\n"
+    await part.stop()
+
+
+@ensureDeferred
+async def test_lines_that_are_not_for_the_log_are_left_out(child: MakeChild, tmp_path: Path) -> None:
+    part = child("print('one'); print('a secret' + 70000 * '.'); print('ready'); __import__('signal').pause()")
+    await part.start()
+    assert (tmp_path / "part.log").read_text() == "one\nready\n"
     await part.stop()
 
 

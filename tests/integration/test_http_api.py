@@ -1,0 +1,219 @@
+"""The HTTP API through the router of a real farm, and its OpenAPI description, held true against it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from icefarm.client import Farm
+from icefarm.client.lib.drivers import PulseCountClient
+from icefarm.testing.processes import FarmProcess
+
+pytestmark = pytest.mark.integration
+
+BOARDS = 2
+#: Seconds for an answer; boards may have to be flashed.
+LIMIT = 60.0
+CIRCUIT = Path(__file__).resolve().parents[2] / "examples" / "circuits" / "square_2khz.bin"
+
+
+@define
+class Api:
+    """Asks a farm, and checks every answer against the description."""
+
+    url: str
+    token: str
+    data_dir: Path
+    description: dict[str, Any]
+    #: What was seen: path, method, status.
+    seen: set[tuple[str, str, int]]
+
+    def ask(self, method: str, path: str, body: Any = None, *, token: bool = False, **headers: str) -> tuple[int, Any]:
+        """Return status and value of an answer."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if content is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        if token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(self.url + path, content, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+                code, text, told = answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            code, text, told = error.code, error.read(), error.headers
+        assert told["Content-Type"] == "application/json"
+        assert told["X-Content-Type-Options"] == "nosniff"
+        if code == 405:
+            assert told["Allow"]
+        value = json.loads(text)
+        self._check(method, path, code, value)
+        return code, value
+
+    def post(self, path: str, body: Any, **more: Any) -> tuple[int, Any]:
+        return self.ask("POST", path, body, **more)
+
+    def _check(self, method: str, path: str, code: int, value: Any) -> None:
+        where = path.partition("?")[0].removeprefix("/api")
+        operations = self.description["paths"].get(where)
+        if operations is None:
+            assert (code, value["error"]) == (404, "not_found")
+            return
+        (described,) = operations.keys() & {"get", "post"}
+        responses = operations[described]["responses"]
+        assert str(code) in responses, f"{method} {path} answered {code}, which is not described: {value}"
+        schema = responses[str(code)]["content"]["application/json"]["schema"]
+        whole = {**schema, "components": self.description["components"]}
+        Draft202012Validator(whole).validate(value)
+        self.seen.add((where, described, code))
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarmProcess]:
+    """A farm that runs for the tests of this module."""
+    arguments = ("--boards", str(BOARDS), "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", "2")
+    with FarmProcess(tmp_path_factory.mktemp("farm"), arguments) as farm:
+        farm.wait_until_ready()
+        yield farm
+
+
+@pytest.fixture(scope="module")
+def api(farm: FarmProcess) -> Api:
+    with urllib.request.urlopen(f"{farm.url}/api/openapi.json", timeout=LIMIT) as answer:
+        description = json.load(answer)
+    token = (farm.data_dir / "operator.token").read_text().strip()
+    return Api(farm.url, token, farm.data_dir, description, set())
+
+
+@pytest.fixture(autouse=True)
+def all_boards_free(api: Api) -> None:
+    """Wait until what a test before gave back can be reserved by name again."""
+    with Farm(api.url, name="waiting") as waiting:
+        for changes in waiting.watch(interval=1.0):
+            if len(waiting.available()) == BOARDS:
+                return
+            assert changes is not None
+
+
+ADA = {"name": "ada", "amount": 1, "kind": "pulsecount", "args": {"window": 0.01}}
+
+
+def test_the_description_is_one_of_openapi(api: Api) -> None:
+    OpenAPIV31SpecValidator(api.description).validate()
+
+
+@pytest.mark.parametrize("base", ["", "/api"])
+def test_boards_are_reserved_and_given_back_by_curl_alone(base: str, api: Api) -> None:
+    code, (record,) = api.post(f"{base}/reserve", ADA)
+    assert (code, record["client"], record["options"]) == (200, "ada", {"window": 0.01})
+    named = {"name": "ada", "serials": [record["serial"]]}
+    assert record["serial"] not in api.ask("GET", f"{base}/devices")[1]
+    assert api.ask("GET", f"{base}/available")[1]["amount"] <= BOARDS - 1
+    assert api.post(f"{base}/extend", {**named, "seconds": 7200.0}) == (200, named["serials"])
+    assert api.post(f"{base}/extendall", {"name": "ada"}) == (200, named["serials"])
+    assert api.post(f"{base}/reboot", named) == (200, named["serials"])
+    assert api.post(f"{base}/end", named) == (200, named["serials"])
+    assert api.post(f"{base}/endall", {"name": "ada"}) == (200, [])
+
+
+def test_named_boards_are_reserved(api: Api) -> None:
+    _, serials = api.ask("GET", "/api/devices?kind=pulsecount")
+    asked = {"name": "ada", "serials": serials, "kind": "pulsecount"}
+    code, records = api.post("/api/reserveserials", asked)
+    assert (code, [record["serial"] for record in records]) == (200, serials)
+    assert sorted(api.post("/api/endall", {"name": "ada"})[1]) == sorted(serials)
+
+
+def test_a_script_takes_over_what_was_reserved_over_http(api: Api) -> None:
+    import logging
+
+    _, (record,) = api.post("/api/reserve", ADA)
+    with PulseCountClient(api.url, "ada", logging.getLogger("ada")) as client:
+        client.addSerial(record["serial"])
+        (result,) = client.evaluateBitstreams([CIRCUIT])
+        assert result.serial == record["serial"]
+        # While its session lives, nobody else asks in its name.
+        assert api.post("/api/endall", {"name": "ada"})[0] == 409
+    assert api.post("/api/endall", {"name": "ada"}) == (200, [])
+
+
+def test_an_operator_asks_in_any_name_and_forgets_boards(api: Api) -> None:
+    _, (record,) = api.post("/api/reserve", ADA)
+    assert api.post("/api/endall", {"name": "ada"}, token=True) == (200, [record["serial"]])
+    code, value = api.post("/api/delete", {"serials": [record["serial"]]}, token=True)
+    assert (code, value["error"]) == (400, "invalid_argument")
+
+
+BAD = [
+    ("/api/reserve", {**ADA, "amount": 99}, 409, "unavailable"),
+    ("/api/reserve", {**ADA, "kind": "perpetuum"}, 404, "unknown_kind"),
+    ("/api/reserve", {**ADA, "args": {"window": "long"}}, 400, "invalid_argument"),
+    ("/api/reserve", {"name": "ada"}, 400, "invalid_argument"),
+    ("/api/reserve", b"{", 400, "invalid_argument"),
+    ("/api/reserve", b" " * 1_100_000, 413, "too_large"),
+    ("/api/reserve", {**ADA, "name": "control"}, 400, "invalid_argument"),
+    ("/api/reserveserials", {"name": "ada", "serials": ["Z"], "kind": "pulsecount"}, 404, "unknown_device"),
+    ("/api/extend", {"name": "ada", "serials": ["Z"]}, 403, "not_yours"),
+    ("/api/extendall", {"name": 7}, 400, "invalid_argument"),
+    ("/api/end", {"name": "ada", "serials": ["Z"]}, 404, "unknown_device"),
+    ("/api/endall", {}, 400, "invalid_argument"),
+    ("/api/reboot", {"name": "ada", "serials": ["Z"]}, 404, "unknown_device"),
+    ("/api/delete", {"serials": ["Z"]}, 401, "not_authorized"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "code", "error"), BAD)
+def test_what_cannot_be_done_is_a_named_error(path: str, body: Any, code: int, error: str, api: Api) -> None:
+    answer, value = api.post(path, body)
+    assert (answer, value["error"]) == (code, error)
+
+
+@pytest.mark.parametrize("base", ["", "/api"])
+def test_reading_changes_nothing(base: str, api: Api) -> None:
+    body = {**ADA, "serials": ["Z"]}
+    for path, operations in api.description["paths"].items():
+        if "post" in operations:
+            assert api.ask("GET", base + path, body)[0] == 405
+        elif path != "/openapi.json" or base:
+            assert api.post(base + path, body)[0] == 405
+    assert api.ask("GET", "/api/available")[1]["amount"] == BOARDS
+
+
+def test_another_sites_page_and_another_form_are_refused(api: Api) -> None:
+    assert api.post("/api/reserve", ADA, Origin="https://evil.example")[0] == 403
+    assert api.post("/api/reserve", ADA, Host="evil.example")[0] == 403
+    assert api.ask("GET", "/api/devices", Host="evil.example")[0] == 403
+    assert api.post("/api/reserve", json.dumps(ADA).encode(), **{"Content-Type": "text/plain"})[0] == 415
+
+
+def test_a_wrong_token_is_refused(api: Api) -> None:
+    assert api.ask("GET", "/api/available", Authorization="Bearer icefarm_wrong")[0] == 401
+
+
+def test_a_path_that_is_not_there_is_a_json_error(api: Api) -> None:
+    assert api.ask("GET", "/api/nothing")[0] == 404
+
+
+def test_tokens_are_in_no_log(api: Api) -> None:
+    assert api.ask("GET", "/api/available", token=True)[0] == 200
+    for log in api.data_dir.rglob("*.log*"):
+        assert api.token not in log.read_text(errors="replace"), log
+
+
+def test_all_that_is_described_was_asked_for(api: Api) -> None:
+    described = {
+        (path, method)
+        for path, operations in api.description["paths"].items()
+        for method in operations.keys() & {"get", "post"}
+    }
+    assert {(path, method) for path, method, _ in api.seen} >= described - {("/delete", "post")}
+    succeeded = {path for path, _, code in api.seen if code == 200}
+    assert succeeded >= {path for path, _ in described} - {"/delete", "/openapi.json"}
