@@ -118,11 +118,12 @@ class Holdings:
             if not self.leases.holds(serial, reservation):
                 raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
             call = {**arguments, "reservation": reservation, "attempt": made + number}
-            whole = arguments["bitstream"]
-            brief = self._sent.briefly(lease.record.worker, whole) if number == 1 else whole
+            whole, worker = arguments["bitstream"], lease.record.worker
+            brief = self._sent.briefly(worker, whole) if number == 1 else whole
             try:
                 return await bus.call(procedure, (), {**call, "bitstream": brief}, timeout=limit)
             except UnknownBitstream:
+                self._sent.missed(worker, whole)
                 return await bus.call(procedure, (), call, timeout=limit)
 
         return measurement_from_wire(await self._connection.retried(once), f"the answer of board {serial}")

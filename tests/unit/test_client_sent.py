@@ -9,7 +9,7 @@ import pytest
 from memory_faces import Faces
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.client.sent import REMEMBERED, Sent
+from icefarm.client.sent import BELIEVED, Sent
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 CIRCUIT, OTHER = CIRCUITS / "square_2khz.bin", CIRCUITS / "square_8khz.bin"
@@ -65,10 +65,31 @@ def test_each_worker_has_its_own() -> None:
     assert known.briefly("w1", payload) == {"sha256": "ab"}
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    known = Sent()
-    payloads: list[dict[str, Any]] = [{"sha256": str(number), "lz4": b""} for number in range(REMEMBERED + 1)]
-    for payload in payloads:
+def payloads(size: int) -> list[dict[str, Any]]:
+    """Bitstreams of 1 MiB, more than a worker is believed to keep."""
+    return [{"sha256": str(number), "plain": bytes(1 << 20)} for number in range(size)]
+
+
+def test_what_is_believed_is_bounded_by_bytes() -> None:
+    known, many = Sent(), payloads((BELIEVED >> 20) + 1)
+    for payload in many:
         known.briefly("w1", payload)
-    assert known.briefly("w1", payloads[-1]) == {"sha256": str(REMEMBERED)}
-    assert known.briefly("w1", payloads[0]) is payloads[0]
+    assert known.briefly("w1", many[-1]) == {"sha256": many[-1]["sha256"]}
+    assert known.briefly("w1", many[0]) is many[0]
+
+
+def test_going_through_more_than_is_believed_again_and_again_sends_each_whole() -> None:
+    known, many = Sent(), payloads((BELIEVED >> 20) + 1)
+    assert all(known.briefly("w1", payload) is payload for _ in range(3) for payload in many)
+
+
+def test_a_miss_has_all_of_that_worker_sent_again_and_less_believed() -> None:
+    known, many = Sent(), payloads(BELIEVED >> 20)
+    for payload in many:
+        known.briefly("w1", payload)
+        known.briefly("w2", payload)
+    known.missed("w1", many[0])
+    known.missed("w1", many[1])
+    assert all(known.briefly("w1", payload) is payload for payload in many)
+    assert [known.briefly("w1", payload) is payload for payload in many[len(many) // 2 :]] == [False] * (len(many) // 2)
+    assert known.briefly("w2", many[0]) == {"sha256": "0"}
