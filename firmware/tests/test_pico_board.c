@@ -206,6 +206,17 @@ static void unplugging_is_a_host_that_leaves(void)
     CHECK_EQUAL(the_board.core.phase, CORE_IDLE);
 }
 
+static void host_that_slept_still_ends_its_evaluations_by_leaving(void)
+{
+    boot(&app_pulse_count);
+    tud_suspend_cb(false);
+    give_evaluation(1);
+    steps(2);
+    CHECK_EQUAL(the_board.core.phase, CORE_LOADING);
+    tud_cdc_line_state_cb(0, false, false);
+    CHECK_EQUAL(the_board.core.phase, CORE_IDLE);
+}
+
 static void set_baud(uint32_t baud)
 {
     cdc_line_coding_t coding = {baud, 0, 0, 8};
@@ -221,7 +232,7 @@ static void touch_starts_the_boot_loader_once_the_port_is_closed(void)
     tud_cdc_line_state_cb(0, false, false);
     steps(3);
     int at = fake_line("boot loader", 0);
-    CHECK(at > 0 && strcmp(fake.log[at - 1], "usb left") == 0);
+    CHECK(at > 0 && strcmp(fake.log[at - 1], "watchdog off") == 0 && strcmp(fake.log[at - 2], "usb left") == 0);
     CHECK(!fake.pins[PIN_CRESET].level);
     CHECK_EQUAL(fake_line("boot loader", at + 1), -1);
 }
@@ -269,6 +280,12 @@ static void every_round_feeds_the_watchdog(void)
     uint before = fake.watchdog_updates;
     steps(7);
     CHECK_EQUAL(fake.watchdog_updates, before + 7);
+    set_baud(1200);
+    tud_cdc_line_state_cb(0, false, false);
+    steps(1);
+    before = fake.watchdog_updates;
+    steps(3);
+    CHECK_EQUAL(fake.watchdog_updates, before); /* a restart that does not come is the watchdog's */
 }
 
 static void circuits_have_a_clock_of_12_mhz(void)
@@ -362,6 +379,7 @@ int main(void)
     RUN(slow_host_gets_all_of_an_answer);
     RUN(host_that_leaves_ends_its_evaluations);
     RUN(unplugging_is_a_host_that_leaves);
+    RUN(host_that_slept_still_ends_its_evaluations_by_leaving);
     RUN(touch_starts_the_boot_loader_once_the_port_is_closed);
     RUN(touch_works_with_a_host_that_does_not_close);
     RUN(other_rates_are_no_touch);

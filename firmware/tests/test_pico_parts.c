@@ -242,6 +242,19 @@ static void samples_are_taken_by_dma_and_paced_by_pio(void)
     CHECK(!sampler_done(sampler, &window_us) && !fake.adc_fifo && !pacer->enabled);
 }
 
+static void words_left_over_start_no_conversion_of_the_next_samples(void)
+{
+    struct sampler *sampler = new_sampler();
+    struct fake_machine *pacer = &fake.machines[MACHINE_SAMPLER];
+    uint16_t samples[2];
+    sampler_start(sampler, 0, 1000, samples, 2);
+    fake_dma_finish(sampler->sample_dma);
+    while (pacer->n_rx < 4)
+        pacer->rx[pacer->n_rx++] = 0x1007;
+    sampler_start(sampler, 0, 1000, samples, 2); /* the fake looks */
+    CHECK_EQUAL(pacer->n_rx, 0);
+}
+
 static void thermometer_keeps_off_an_adc_that_samples(void)
 {
     struct sampler *sampler = new_sampler();
@@ -343,6 +356,7 @@ int main(void)
     RUN(count_is_there_when_the_window_is_over);
     RUN(stopped_count_leaves_no_gate_open);
     RUN(samples_are_taken_by_dma_and_paced_by_pio);
+    RUN(words_left_over_start_no_conversion_of_the_next_samples);
     RUN(thermometer_keeps_off_an_adc_that_samples);
     RUN(serial_port_has_the_pins_of_uart_0);
     RUN(bytes_of_the_fpga_wait_until_they_are_read);

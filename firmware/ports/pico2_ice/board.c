@@ -51,10 +51,12 @@ static void depart(struct port *board)
     port_stop(board);
     leds_show(0);
     tud_disconnect();
-    if (board->to_loader)
+    if (board->to_loader) {
+        watchdog_disable(); /* it would end the boot loader */
         reset_usb_boot(0, 0);
-    else
+    } else {
         watchdog_reboot(0, 0, 0);
+    }
 }
 
 static void receive(struct port *board)
@@ -80,14 +82,29 @@ static void serve(struct port *board)
 
 void board_step(struct port *board)
 {
+    if (board->place == BOARD_LEFT)
+        return; /* and should the restart not come, the watchdog's does */
     watchdog_update();
     tud_task();
     if (board->place == BOARD_SERVING)
         serve(board);
     if (board->place == BOARD_LEAVING && time_us_64() >= board->leave_us)
         depart(board);
-    if (board->place != BOARD_LEFT)
+    else
         leds_show(leds_colour(tud_ready(), board->core.phase != CORE_IDLE, board->load_failed));
+}
+
+static void forget_host(struct port *board)
+{
+    core_disconnected(&board->core);
+    tud_cdc_write_clear();
+}
+
+static void hang_up(struct port *board)
+{
+    forget_host(board);
+    tud_cdc_read_flush();
+    board->rx_start = board->rx_end = 0;
 }
 
 /* A host that opens the port finds a quiet board, whatever the last one left behind. */
@@ -96,12 +113,11 @@ void board_line_state(struct port *board, bool dtr)
     if (dtr == board->host_open)
         return;
     board->host_open = dtr;
-    core_disconnected(&board->core);
-    tud_cdc_write_clear();
-    if (dtr)
+    if (dtr) {
+        forget_host(board); /* what came from the new host is kept */
         return;
-    tud_cdc_read_flush();
-    board->rx_start = board->rx_end = 0;
+    }
+    hang_up(board);
     if (board->touched)
         leave(board, true, 0);
 }
@@ -115,8 +131,15 @@ void board_line_coding(struct port *board, uint32_t baud)
 
 void board_unplugged(struct port *board)
 {
+    board->touched = board->host_open = false;
+    hang_up(board);
+}
+
+/* The host sleeps, or the cable is out, which looks the same. One that wakes up takes the port as open still. */
+void board_suspended(struct port *board)
+{
     board->touched = false;
-    board_line_state(board, false);
+    hang_up(board);
 }
 
 void port_reboot(struct port *board, bool to_loader)

@@ -58,16 +58,16 @@ static void keep_samples(const struct sampler *sampler, uint16_t *samples)
 
 void sampler_start(struct sampler *sampler, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n)
 {
+    pio_sm_config config = sampler_program_get_default_config(sampler->offset);
     sampler_stop(sampler);
     sampler->n = n;
     sampler->cycles = timing_sample_cycles(sampler->sys_hz, rate_hz);
     sampler->sampling = true;
+    /* This empties its queue, before DMA looks there: the last sampling has left words in it. */
+    pio_sm_init(MACHINES_PIO, MACHINE_SAMPLER, sampler->offset, &config);
     adc_fifo_setup(true, true, 1, false, false);
     keep_samples(sampler, samples);
     start_conversions(sampler);
-
-    pio_sm_config config = sampler_program_get_default_config(sampler->offset);
-    pio_sm_init(MACHINES_PIO, MACHINE_SAMPLER, sampler->offset, &config);
     pio_sm_put(MACHINES_PIO, MACHINE_SAMPLER, timing_delay_cycles(sampler->sys_hz, delay_us));
     pio_sm_put(MACHINES_PIO, MACHINE_SAMPLER, sampler->cycles - PACER_CYCLES);
     pio_sm_put(MACHINES_PIO, MACHINE_SAMPLER, START);

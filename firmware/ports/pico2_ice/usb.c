@@ -100,5 +100,5 @@ void tud_umount_cb(void)
 void tud_suspend_cb(bool may_wake_host)
 {
     (void)may_wake_host;
-    board_unplugged(&the_board);
+    board_suspended(&the_board);
 }

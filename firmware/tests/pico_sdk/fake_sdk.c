@@ -307,6 +307,8 @@ void dma_channel_configure(uint channel, const dma_channel_config *config, volat
                            uint32_t n, bool start)
 {
     CHECK((int)channel < fake.n_channels && start && !fake.channels[channel].busy);
+    for (uint sm = 0; sm < FAKE_MACHINES; sm++)
+        CHECK(from != &fake_pio.rxf[sm] || fake.machines[sm].n_rx == 0); /* it would take what is old */
     fake.channels[channel] = (struct fake_channel){true, from, to, n, config->size, config->dreq, config->from_moves,
                                                    config->to_moves};
     note("dma %u of %u", channel, n);
@@ -429,6 +431,11 @@ void watchdog_enable(uint32_t ms, bool pause_on_debug)
 void watchdog_update(void)
 {
     fake.watchdog_updates++;
+}
+
+void watchdog_disable(void)
+{
+    note("watchdog off");
 }
 
 void watchdog_reboot(uint32_t pc, uint32_t sp, uint32_t ms)

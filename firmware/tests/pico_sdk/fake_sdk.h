@@ -181,6 +181,7 @@ void irq_set_enabled(uint irq, bool enabled);
 /* hardware/watchdog.h, pico/ */
 void watchdog_enable(uint32_t ms, bool pause_on_debug);
 void watchdog_update(void);
+void watchdog_disable(void);
 void watchdog_reboot(uint32_t pc, uint32_t sp, uint32_t ms);
 void reset_usb_boot(uint32_t led_mask, uint32_t disabled);
 uint64_t time_us_64(void);
