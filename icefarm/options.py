@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import frozen
+from twisted.logger import Logger
 from twisted.python import usage
 
 from icefarm.errors import IcefarmError
+from icefarm.old_names import SERVICE_NAMES, understood
 
 __all__ = [
     "LayeredOptions",
@@ -93,6 +95,7 @@ class LayeredOptions(usage.Options):
 
     section: ClassVar[str]
     settings: ClassVar[Sequence[Setting]] = ()
+    _log = Logger()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -108,7 +111,8 @@ class LayeredOptions(usage.Options):
     def __init__(self, environment: Mapping[str, str] | None = None, read_text: ReadText | None = None) -> None:
         """``environment`` and ``read_text`` (path to text, raises OSError) are the process's own by default."""
         super().__init__()
-        self._environment = os.environ if environment is None else environment
+        given = os.environ if environment is None else environment
+        self._environment, self._notes = understood(given, SERVICE_NAMES)
         self._read_text = _read_text if read_text is None else read_text
         self.update(resolve(self.settings, {}, {}, {}, "", self._read_text))
 
@@ -119,6 +123,8 @@ class LayeredOptions(usage.Options):
 
     def postOptions(self) -> None:
         """Fill in the lower layers; a subclass that checks more calls this first."""
+        for note in self._notes:
+            self._log.warn("{note}", note=note)
         flags = {key: value for key, value in self.items() if value is not None}
         path = flags.pop(CONFIG.key, None) or self._environment.get(CONFIG.variable) or None
         file = {} if path is None else read_section(path, self.section, self.settings, self._read_text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -13,6 +14,7 @@ from icefarm.cli.exits import Exit, exit_of
 from icefarm.cli.wording import clean
 from icefarm.errors import IcefarmError
 from icefarm.farm.errors import CannotStart
+from icefarm.old_names import CLIENT_NAMES, understood
 
 __all__ = ["main"]
 
@@ -119,5 +121,9 @@ def main(context: click.Context, debug: bool) -> None:
     """
     if debug:
         context.meta["icefarm.debug"] = True
+    known, notes = understood(os.environ, CLIENT_NAMES)
+    os.environ.update(known)
+    for note in notes:
+        click.echo(f"icefarm: {note}", err=True)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 from collections.abc import Mapping
+from functools import cache
 from uuid import uuid4
 
 from attrs import field, frozen
 
 from icefarm.contract import Role, valid_name
 from icefarm.errors import InvalidArgument
+from icefarm.old_names import CLIENT_NAMES, understood
 from icefarm.wamp import parse_url
 
 __all__ = ["DEFAULT_URL", "Settings"]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+@cache
+def _say_once(note: str) -> None:
+    logging.getLogger("icefarm.client.settings").warning("%s", note)
 
 
 def _own_name() -> str:
@@ -54,7 +62,9 @@ class Settings:
 
         Raises `InvalidArgument`.
         """
-        there = os.environ if environment is None else environment
+        there, notes = understood(os.environ if environment is None else environment, CLIENT_NAMES)
+        for note in notes:
+            _say_once(note)
         url = url or there.get("ICEFARM_URL") or DEFAULT_URL
         ca_file = ca_file or there.get("ICEFARM_CA_FILE") or None
         parse_url(url, ca_file)

@@ -50,7 +50,7 @@ class FarmOptions:
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what the farm's processes inherit: all but what would set options of theirs behind the farm's back."""
-    return {name: value for name, value in environment.items() if not name.startswith("ICEFARM_")}
+    return {name: value for name, value in environment.items() if not name.startswith(("ICEFARM_", "USBIPICE_"))}
 
 
 def control_program(

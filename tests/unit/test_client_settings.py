@@ -48,3 +48,12 @@ def test_a_token_is_not_shown() -> None:
 def test_what_is_wrong_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         Settings.of(**wrong, environment={})
+
+
+def test_names_of_earlier_versions_are_understood_and_noted_once(caplog: pytest.LogCaptureFixture) -> None:
+    environment = {"USBIPICE_CONTROL_SERVER": "http://old:1", "USBIPICE_WORKER_NAME": "w1"}
+    assert [Settings.of(environment=environment).url for _ in range(2)] == ["http://old:1"] * 2
+    assert Settings.of(environment=environment).name != "w1"
+    assert [record.message for record in caplog.records].count(
+        "USBIPICE_CONTROL_SERVER is called ICEFARM_URL now; it is understood for the time being"
+    ) == 1

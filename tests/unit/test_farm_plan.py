@@ -8,7 +8,7 @@ from icefarm.farm.plan import FarmOptions, control_program, worker_program
 from icefarm.farm.process import Program
 
 OPTIONS = FarmOptions(data_dir=Path("/data"), name="w 1", boards=3)
-ENVIRONMENT = {"PATH": "/bin", "ICEFARM_GRACE": "1", "ICEFARM_CONFIG": "/etc/farm.toml"}
+ENVIRONMENT = {"PATH": "/bin", "ICEFARM_GRACE": "1", "ICEFARM_CONFIG": "/etc/farm.toml", "USBIPICE_GRACE": "1"}
 
 
 def control(options: FarmOptions = OPTIONS) -> Program:

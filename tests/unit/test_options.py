@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.logger import capturedLogs
 from twisted.python.usage import UsageError
 
 from icefarm.errors import InvalidArgument
@@ -175,3 +176,11 @@ def test_what_is_no_whole_number_is_refused(text: str) -> None:
 def test_a_choice_names_what_there_is_to_choose() -> None:
     with pytest.raises(ValueError, match="must be open or tokens, not 'shut'"):
         choice("open", "tokens")("shut")
+
+
+def test_names_of_earlier_versions_are_understood() -> None:
+    with capturedLogs() as events:
+        assert parsed(environment={"USBIPICE_GRACE": "8"})["grace"] == 8.0
+    assert [event["note"] for event in events] == [
+        "USBIPICE_GRACE is called ICEFARM_GRACE now; it is understood for the time being"
+    ]
