@@ -22,6 +22,8 @@ WARM_UP = 1.0
 #: Evaluations, one after the other, whose latency is measured, after some that are not.
 SINGLE = 300
 SINGLE_WARM_UP = 30
+#: Circuits that are evaluated twice.
+KNOWN = 200
 #: Times that boards are reserved.
 RESERVATIONS = 5
 #: Seconds for boards that were given back to be available again.
@@ -78,6 +80,8 @@ class InstantFigures:
     stretches: Sequence[Stretch]
     #: What each party holds after all that.
     accounts: Mapping[Party, Account]
+    #: Bytes per evaluation between client and router of circuits that the worker has had before.
+    known: float = 0.0
     stretch: Stretch = field(init=False)
 
     @stretch.default
@@ -101,13 +105,14 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
         paths = cycle(map(str, circuits.paths))
         with farm.reserve(1) as one:
             latency = _latencies(one, paths)
+            known = _bytes_when_known(one, list(map(str, circuits.paths[:KNOWN])), process.url)
         _wait_for(farm, boards)
         with farm.reserve(boards) as all_boards:
             stretches = [
                 _stretch(all_boards, paths, effort.seconds, lambda: accounts_of(members), process.url)
                 for _ in range(effort.repeats)
             ]
-        return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of)
+        return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of, known)
 
 
 def _time_to_reserve(farm: Farm, boards: int) -> float:
@@ -137,6 +142,17 @@ def _latencies(board: Boards, paths: Iterator[str]) -> list[float]:
             _check(result)
         taken.append((time.perf_counter() - began) * 1000)
     return sorted(taken[SINGLE_WARM_UP:])
+
+
+def _bytes_when_known(board: Boards, paths: Sequence[str], url: str) -> float:
+    """Return the bytes per evaluation of circuits that were evaluated just before."""
+    for result in board.evaluate(paths):
+        _check(result)
+    before = traffic_to(url)
+    for result in board.evaluate(paths):
+        _check(result)
+    now = traffic_to(url)
+    return (now.sent + now.received - before.sent - before.received) / len(paths)
 
 
 def _stretch(boards: Boards, paths: Iterator[str], seconds: float, look: Callable[[], Accounts], url: str) -> Stretch:

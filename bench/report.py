@@ -91,6 +91,7 @@ def instant_lines(figures: InstantFigures) -> Iterator[str]:
     yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
     yield f"  reserve to ready         {figures.median_ready:.3f} s ({min(ready):.3f} to {max(ready):.3f})"
     yield f"  bytes per evaluation     {stretch.sent:.0f} sent, {stretch.received:.0f} received by the client"
+    yield f"                           {figures.known:.0f} in all of circuits that the worker has had before"
     yield f"                           {stretch.usb:.0f} received by the boards"
     yield "                          " + "".join(f"{party:>11}" for party in _PARTIES) + "  all but boards"
     cpu = "".join(f"{stretch.cpu_ms.get(party, 0):11.2f}" for party in _PARTIES)
