@@ -167,5 +167,5 @@ def _run(command: list[str], environment: dict[str, str], limit: float, complain
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DashboardNotBuilt(_HOW_TO_SKIP.format(why=f"{complaint} ({error})")) from None
     if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        words = (done.stderr.strip() or done.stdout.strip())[:800]
         raise DashboardNotBuilt(_HOW_TO_SKIP.format(why=f"{complaint}:\n{words}\n"))

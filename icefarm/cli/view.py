@@ -61,6 +61,9 @@ class View:
             case Change("stale", str() as reason):
                 self.stale = reason
                 return []
+            case Change("deleted", {"serials": list(serials)}):
+                known = [serial for serial in serials if serial in self.devices]
+                return [_line(now, "device", serial, "deleted", self.devices.pop(serial)) for serial in known]
             case Change(event, Mapping() as record) if event in _KEYS:
                 return self._change(event, record, now)
             case Change(event, Mapping() as record):

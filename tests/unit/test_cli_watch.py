@@ -49,6 +49,13 @@ def test_a_record_that_reads_the_same_is_no_news() -> None:
     assert view.devices["A"]["evaluations"] == 8
 
 
+def test_a_deleted_board_is_told_and_shown_no_more() -> None:
+    view = View()
+    changed(view, FIRST)
+    assert changed(view, Change("deleted", {"serials": ["A", "unknown"]})) == [("device", "A", "deleted")]
+    assert view.devices == {}
+
+
 def test_after_a_lost_connection_only_what_differs_is_told() -> None:
     view = View()
     changed(view, FIRST)

@@ -87,7 +87,7 @@ function Past({ past, worker, serial, now }) {
   return (
     <>
       <h2>The last 24 hours</h2>
-      <Timeline states={past.states} since={past.since} until={past.time} now={now} />
+      <Timeline states={past.states} since={beginning(past)} until={past.time} now={now} />
       {samples.time.length === 0 ? (
         <p class="quiet">It has not evaluated anything in this time: there is nothing to plot.</p>
       ) : (
@@ -103,6 +103,11 @@ function Past({ past, worker, serial, now }) {
   );
 }
 
+/** When the timeline begins: a day ago, or when the board was first seen. */
+function beginning({ states, since, time }) {
+  return Math.max(since, Math.min(states[0]?.time ?? since, time - SHORTEST_SPAN));
+}
+
 function Timeline({ states, since, until, now }) {
   const found = stretches(states, since, until);
   const sums = totals(found);
@@ -112,7 +117,7 @@ function Timeline({ states, since, until, now }) {
   const at = (time) => (1000 * (time - since)) / (until - since);
   return (
     <figure class="timeline">
-      <svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img" aria-label={`Over the last 24 hours: ${words}`}>
+      <svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="img" aria-label={`Since ${clockTime(since, now)}: ${words}`}>
         {found.map((each) => (
           <rect key={each.from} class={each.status} x={at(each.from)} y="0" width={Math.max(1, at(each.to) - at(each.from))} height="40">
             <title>

@@ -90,7 +90,7 @@ export class Plot extends Component {
     return (
       <figure class="plot">
         <figcaption>
-          <strong>{title}</strong> {unit && <span class="quiet">in {unit}</span>}
+          <strong>{title}</strong> {unit && <span class="quiet">{unit.startsWith("per") ? unit : `in ${unit}`}</span>}
           <span class="legend">
             {series.map(({ label, values, color }) => (
               <span key={label}>

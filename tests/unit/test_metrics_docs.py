@@ -1,0 +1,38 @@
+"""The list of metrics and the example for Grafana speak of metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from pytest_twisted import ensureDeferred
+
+from icefarm.testing.control import MemoryControl
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def served() -> set[str]:
+    """Return the names of all metrics as a scrape shows them, whether or not they have values yet."""
+    farm = MemoryControl()
+    text, _ = await farm.control.metrics.text(farm.control.scene)
+    return set(re.findall(r"^# TYPE (\S+) (?!unknown)", text.decode(), re.MULTILINE))
+
+
+def plain(names: set[str]) -> set[str]:
+    return {re.sub(r"_(total|sum|count|bucket)$", "", name) for name in names}
+
+
+@ensureDeferred
+async def test_the_documented_metrics_are_those_that_are_served() -> None:
+    documented = set(re.findall(r"^\| `(icefarm_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    assert plain(documented) == {name for name in plain(await served()) if not name.endswith("_created")}
+
+
+@ensureDeferred
+async def test_the_grafana_dashboard_asks_for_metrics_that_are_served() -> None:
+    panels = json.loads((ROOT / "deploy" / "grafana" / "icefarm.json").read_text())["panels"]
+    asked = {name for panel in panels for each in panel["targets"] for name in re.findall(r"icefarm_\w+", each["expr"])}
+    assert asked
+    assert plain(asked) <= plain(await served())
