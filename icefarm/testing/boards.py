@@ -131,6 +131,10 @@ class MemoryBoard:
                 self._reply(FrameType.TESTED, frame.id, struct.pack("<I", "faulty" in self.faults) + frame.payload)
             case FrameType.STATUS:
                 self._reply(FrameType.STATUS_REPLY, frame.id, struct.pack("<QhBBIIIII", 1, 2500, 2, 0, 1, 0, 0, 0, 0))
+            case type_ if 0x40 <= type_ < 0x80:
+                # An application message: echoed, then once more of the board's own accord.
+                self._reply(type_ | 0x80, frame.id, frame.payload)
+                self._reply(type_ | 0x80, 0, frame.payload[::-1])
             case FrameType.EVALUATE if self.patient:
                 self.evaluating.append(frame)
             case FrameType.EVALUATE:

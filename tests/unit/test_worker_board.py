@@ -213,6 +213,24 @@ def test_a_board_that_fails_one_evaluation_after_the_other_is_to_blame(bench: Be
     assert len(failures) == STRIKES
 
 
+def test_an_application_message_gets_its_reply(bench: Bench) -> None:
+    assert bench.result(bench.board.message(0x41, b"hey")) == b"hey"
+
+
+def test_what_the_application_sends_of_its_own_accord_reaches_the_listener(bench: Bench) -> None:
+    heard: list[tuple[int, bytes]] = []
+    bench.result(bench.board.message(0x41, b"nobody listens"))
+    bench.board.listener = lambda type_, payload: heard.append((type_, payload))
+    bench.result(bench.board.message(0x41, b"hey"))
+    bench.settle()
+    assert heard == [(0xC1, b"yeh")]
+
+
+def test_an_application_message_that_is_damaged_on_its_way_back_is_sent_again(bench: Bench) -> None:
+    bench.peer.garble = 1
+    assert bench.result(bench.board.message(0x41, b"hey")) == b"hey"
+
+
 def test_a_lost_connection_fails_what_waits(patient: Bench) -> None:
     failures = swallow(patient.evaluate())
     patient.peer.unplug()
