@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from twisted.python.usage import UsageError
 
 from icefarm.cli import main
 from icefarm.cli.firmware_build import missing
 from icefarm.worker import uf2
 from icefarm.worker.images import NoImage, firmware_in, images_directory, images_in, install, read_image
 from icefarm.worker.states import Firmware
+from icefarm.worker.tap import Options
 
 
 def put(directory: Path, name: str, mark: bytes = b"") -> Path:
@@ -83,6 +85,29 @@ def test_images_are_with_the_users_other_files() -> None:
     assert images_directory({"HOME": "/home/ann"}) == Path("/home/ann/.local/share/icefarm/firmware")
     assert images_directory({"HOME": "/home/ann", "XDG_DATA_HOME": "/srv/x"}) == Path("/srv/x/icefarm/firmware")
     assert images_directory({"HOME": "/home/ann", "XDG_DATA_HOME": "relative"}).is_relative_to("/home/ann")
+
+
+def worker_options(tmp_path: Path, *arguments: str) -> Options:
+    options = Options(environment={"XDG_DATA_HOME": str(tmp_path)})
+    options.parseOptions(arguments)
+    return options
+
+
+def test_a_worker_finds_installed_images_by_itself(tmp_path: Path) -> None:
+    there = images_directory({"XDG_DATA_HOME": str(tmp_path)})
+    assert worker_options(tmp_path)["images"] is None
+    install(put(tmp_path, "default-1.0.0.uf2"), there)
+    assert worker_options(tmp_path)["images"] == there
+    assert worker_options(tmp_path, "--images", str(tmp_path))["images"] == tmp_path
+
+
+def test_installed_images_are_nothing_to_a_worker_that_leaves_usb_alone(tmp_path: Path) -> None:
+    there = images_directory({"XDG_DATA_HOME": str(tmp_path)})
+    there.mkdir(parents=True)
+    (there / "default-1.0.0.uf2").write_bytes(b"no blocks")
+    assert worker_options(tmp_path, "--no-usb")["images"] is None
+    with pytest.raises(UsageError, match=r"default-1\.0\.0\.uf2"):
+        worker_options(tmp_path)
 
 
 # --------------------------------------------------------------------------------------------- the command line
