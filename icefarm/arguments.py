@@ -2,7 +2,7 @@
 
 One strict converter for everything: arguments of procedures, options of device kinds, records of the wire contract.
 Strict means that nothing is guessed: text is no number, 1.0 is no whole number, True is no number, NaN is nothing,
-unknown names are refused.
+unknown names are refused. Records alone (`passes_over_unknown`) may have fields that this version does not know yet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["CheckedFunction", "from_wire", "to_wire"]
+__all__ = ["CheckedFunction", "from_wire", "passes_over_unknown", "to_wire"]
 
 T = TypeVar("T")
 
@@ -154,8 +154,19 @@ def _union_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], A
     return structure
 
 
+#: Classes whose unknown fields are passed over.
+_RECORDS: set[type] = set()
+
+
+def passes_over_unknown(cls: type[T]) -> type[T]:
+    """Let a record (class decorator) be read from a peer of a newer version, which may have added fields to it."""
+    _RECORDS.add(cls)
+    return cls
+
+
 def _class_hook(converter: Converter, cls: Any) -> Callable[[Any, Any], Any]:
-    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True)
+    strict = cls not in _RECORDS
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=strict, _cattrs_detailed_validation=True)
 
     def structure(value: object, annotation: Any) -> Any:
         if not isinstance(value, Mapping):

@@ -1,7 +1,8 @@
 """Pure: no I/O, no clock.  The wire contract, version 1: every name and shape that crosses the router, and no other.
 
 A new optional field keeps the version; anything else registers v2 beside v1.  Times are seconds since the epoch, UTC,
-as floats.  Records travel as plain mappings (`to_wire`) and are read back with `from_wire`, which checks every field.
+as floats.  Records travel as plain mappings (`to_wire`) and are read back with `from_wire`, which checks every
+field that it knows and passes over those of a newer version.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from attrs import Factory, frozen
 
-from icefarm.arguments import from_wire, to_wire
+from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 
 __all__ = [
     "AUTHENTICATOR",
@@ -154,6 +155,7 @@ def client_topic(client: str) -> str:
 # ---------------------------------------------------------------------------------------------------- records
 
 
+@passes_over_unknown
 @frozen
 class KindRecord:
     """A device kind that a worker offers."""
@@ -168,6 +170,7 @@ class KindRecord:
     methods: list[str]
 
 
+@passes_over_unknown
 @frozen
 class Assignment:
     """What control wants of a device: the reservation that it shall serve."""
@@ -178,6 +181,7 @@ class Assignment:
     options: dict[str, Any] = Factory(dict)
 
 
+@passes_over_unknown
 @frozen
 class DeviceReport:
     """What a worker says of one of its devices; replaces all that it said of it before."""
@@ -198,6 +202,7 @@ class DeviceReport:
     retries: int = 0
 
 
+@passes_over_unknown
 @frozen
 class BoardReading:
     """What a worker counts of one of its boards, sent with its heartbeats; sums since the worker started."""
@@ -220,6 +225,7 @@ class BoardReading:
     temperature_c: float | None = None
 
 
+@passes_over_unknown
 @frozen
 class WorkerHello:
     """A worker's introduction: sent when its session begins, and again whenever control asks for it."""
@@ -233,6 +239,7 @@ class WorkerHello:
     devices: list[DeviceReport]
 
 
+@passes_over_unknown
 @frozen
 class WorkerRecord:
     """A worker, as everybody sees it."""
@@ -247,6 +254,7 @@ class WorkerRecord:
     last_seen: float
 
 
+@passes_over_unknown
 @frozen
 class DeviceRecord:
     """A board, as everybody sees it.  Key: serial."""
@@ -268,6 +276,7 @@ class DeviceRecord:
     changed_at: float
 
 
+@passes_over_unknown
 @frozen
 class ReservationRecord:
     """A reservation of one board.  Key: id."""
@@ -287,6 +296,7 @@ class ReservationRecord:
     grace: float | None = None
 
 
+@passes_over_unknown
 @frozen
 class QueueRecord:
     """A request that waits for boards.  Key: id."""
@@ -301,6 +311,7 @@ class QueueRecord:
     reason: str
 
 
+@passes_over_unknown
 @frozen
 class Measurement:
     """What a board measured, and where that came from."""

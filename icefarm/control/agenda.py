@@ -16,26 +16,35 @@ from icefarm.control.endings import AGAIN, Endings
 from icefarm.control.store import Store
 from icefarm.errors import IcefarmError
 
-__all__ = ["NOTICE", "Agenda", "notices"]
+__all__ = ["NOTICE", "Agenda", "lead", "notices"]
 
-#: Seconds before its end at which the holder of a reservation is told.
+#: Seconds before its end at which the holder of a reservation is told; a quarter of its time where that is shorter.
 NOTICE = 300.0
 #: Seconds that the timer sleeps at most (clocks of control and database may drift apart), and at least.
 LONGEST = 3600.0
 SHORTEST = 0.05
 
 
+def lead(span: float) -> float:
+    """Return the seconds before its end at which a reservation of that many seconds is near it.
+
+    One that is short, and extended again and again, is not near its end for all that.
+    """
+    return NOTICE if span > NOTICE else span / 4
+
+
 def notices(
-    active: Sequence[ReservationRecord], told: Mapping[str, float], now: float
+    active: Sequence[ReservationRecord], told: Mapping[str, float], leads: Mapping[str, float], now: float
 ) -> tuple[list[ReservationRecord], float | None]:
     """Say whose holders are to be told now, and in how many seconds to look again (None: when something changes).
 
-    ``told`` has the end that each reservation's holder was told last; an extended one is told of its new end.
+    ``told`` has the end that each reservation's holder was told last, ``leads`` how long before its end it is told; an
+    extended one is told of its new end.
     """
-    due = [one for one in active if one.expires_at - now <= NOTICE and told.get(one.id) != one.expires_at]
-    ends = [one.expires_at - now for one in active]
-    starts = [one.expires_at - NOTICE - now for one in active if one.expires_at - now > NOTICE]
-    return due, min([*ends, *starts], default=None)
+    left = {one.id: one.expires_at - now for one in active}
+    due = [one for one in active if left[one.id] <= leads[one.id] and told.get(one.id) != one.expires_at]
+    starts = [left[one.id] - leads[one.id] for one in active if left[one.id] > leads[one.id]]
+    return due, min([*left.values(), *starts], default=None)
 
 
 @define(eq=False)
@@ -49,6 +58,8 @@ class Agenda:
     #: Reservations whose holders do not know of them yet.
     unconfirmed: Collection[str]
     _told: dict[str, float] = Factory(dict)
+    #: The end of each reservation as it was seen last, and how long before it the holder is told.
+    _seen: dict[str, tuple[float, float]] = Factory(dict)
     _timer: Any = None
     _looking: bool = False
     _again: bool = False
@@ -91,7 +102,9 @@ class Agenda:
     async def _act(self) -> float | None:
         await self.endings.end_expired()
         active, now = await self.store.active(), await self.store.now()
-        due, sleep = notices([one for one in active if one.id not in self.unconfirmed], self._told, now)
+        confirmed = [one for one in active if one.id not in self.unconfirmed]
+        self._seen = {one.id: self._see(one, now) for one in confirmed}
+        due, sleep = notices(confirmed, self._told, {id: before for id, (_, before) in self._seen.items()}, now)
         expiry = await self.store.next_expiry()
         for record in due:
             left = max(0.0, record.expires_at - now)
@@ -100,6 +113,13 @@ class Agenda:
         self._told = {id: end for id, end in self._told.items() if id in ids}
         self._told.update({record.id: record.expires_at for record in due})
         return min([time for time in (sleep, expiry) if time is not None], default=None)
+
+    def _see(self, record: ReservationRecord, now: float) -> tuple[float, float]:
+        seen = self._seen.get(record.id)
+        if seen is not None and seen[0] == record.expires_at:
+            return seen
+        # From its beginning, or from the extension that made this its end.
+        return record.expires_at, lead(record.expires_at - (record.created_at if seen is None else now))
 
     def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():

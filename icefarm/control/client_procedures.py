@@ -10,7 +10,7 @@ from attrs import define
 
 from icefarm import __version__
 from icefarm.bus import Caller
-from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire
+from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire, valid_name
 from icefarm.control.concurrency import outcomes
 from icefarm.control.endings import Endings
 from icefarm.control.inventory import Inventory
@@ -99,8 +99,8 @@ class ClientProcedures:
         if timeout is not None:
             _bounded("timeout", timeout)
         duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
-        if request is not None and not 0 < len(request) <= LONGEST_ID:
-            raise InvalidArgument(f"request must have 1 to {LONGEST_ID} characters, not {len(request)}")
+        if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
+            raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
             raise InvalidArgument(f"grace must be between 0 and {MAX_SECONDS:g} seconds, not {grace:g}")
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})

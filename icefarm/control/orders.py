@@ -18,6 +18,8 @@ __all__ = ["Orders", "assignment"]
 
 #: Seconds in which a board is to be ready for its reservation: flashed, restarted, tested, with retries.
 PREPARE_LIMIT = 60.0
+#: Seconds in which a board is to be usable again after a reboot: as long, and once more where it fails at first.
+REBOOT_LIMIT = 2 * PREPARE_LIMIT
 #: Seconds for what a worker answers at once.
 ANSWER_LIMIT = 10.0
 
@@ -67,8 +69,8 @@ class Orders:
         await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
 
     async def reboot(self, worker: str, serial: str) -> None:
-        """Let a board be restarted and flashed; its reservation stays."""
-        await self._call(worker, "reboot", ANSWER_LIMIT, serial)
+        """Let a board be restarted and flashed; its reservation stays. Resolves when the board is usable again."""
+        await self._call(worker, "reboot", REBOOT_LIMIT, serial)
 
     async def retest(self, worker: str, serial: str) -> None:
         """Test a broken board again now."""

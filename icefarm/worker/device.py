@@ -10,6 +10,7 @@ from collections import deque
 from functools import partial
 
 from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
@@ -50,6 +51,7 @@ class Device:
     _firmware: s.Firmware | None = None
     _board: Board | None = None
     _told: DeviceReport | None = None
+    _rebooting: list[Deferred[None]] = Factory(list)
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.device"))
     _runner: Runner = field(init=False)
@@ -103,9 +105,16 @@ class Device:
         self._end_holding(holding, reason)
         self._runner.post(e.Release())
 
-    def reboot(self) -> None:
-        """Restart and flash the board; its reservation stays."""
+    def reboot(self) -> Deferred[None]:
+        """Restart and flash the board; its reservation stays.
+
+        Fires when it is usable again; fails with `DeviceFailed` where that won't be soon.
+        """
+        waiter: Deferred[None] = Deferred(self._rebooting.remove)
+        self._rebooting.append(waiter)
         self._runner.post(e.Reboot())
+        self._tell_rebooting()
+        return waiter
 
     def retest(self) -> None:
         """Give a broken board another chance."""
@@ -160,7 +169,20 @@ class Device:
 
     # -------------------------------------------------------------------------------------------- the machine
 
+    def _tell_rebooting(self) -> None:
+        """Answer those who wait for the end of a reboot, once it is known how it ended."""
+        hopeless = self._hopeless()
+        if hopeless is None and not isinstance(self.life.state, s.Ready | s.Reserved):
+            return
+        waiting, self._rebooting = self._rebooting, []
+        for waiter in waiting:
+            if hopeless is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(DeviceFailed(f"board {self.serial} {hopeless}", serial=self.serial, reason=hopeless))
+
     def _entered(self, before: s.Life) -> None:
+        self._tell_rebooting()
         if isinstance(self.life.state, s.Reserved):
             assert self.holding is not None
             assert self._board is not None

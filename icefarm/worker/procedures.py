@@ -56,8 +56,8 @@ class ControlProcedures:
         device.release(reservation, reason)
 
     async def reboot(self, serial: str) -> None:
-        """Restart and flash a board, keeping its reservation."""
-        self._inventory().get(serial).reboot()
+        """Restart and flash a board, keeping its reservation; answers when it is usable again."""
+        await self._inventory().get(serial).reboot()
 
     async def delete(self, serial: str) -> None:
         """Forget a board."""

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from icefarm.arguments import from_wire, to_wire
+from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 from icefarm.bus import Bus, Registration
 from icefarm.contract import (
     Assignment,
@@ -61,6 +61,7 @@ class Identity:
     version: str
 
 
+@passes_over_unknown
 @frozen
 class Orders:
     """Control's answer to a hello."""

@@ -11,16 +11,21 @@ from hypothesis import strategies as st
 
 from icefarm import errors
 from icefarm.contract import (
+    DeviceReport,
+    DeviceStatus,
     Role,
+    WorkerHello,
     client_topic,
     device_prefix,
     device_procedure,
+    from_wire,
     method_of,
     permissions,
     valid_name,
     worker_prefix,
     worker_procedure,
 )
+from icefarm.errors import InvalidArgument
 
 #: A URI as the WAMP specification's loose check wants it ("URIs", regular expression without empty components).
 LOOSE_URI = re.compile(r"^([^\s\.#]+\.)*([^\s\.#]+)$")
@@ -107,3 +112,15 @@ def test_errors_of_others_are_not_ours() -> None:
 def test_an_error_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(errors.DeviceFailed("silent", serial="A1")))
     assert (str(again), again.fields) == ("silent", {"serial": "A1"})
+
+
+def test_a_record_of_a_newer_version_is_read_without_what_is_new_in_it() -> None:
+    wire = {"serial": "A", "status": "available", "mood": "sunny"}
+    assert from_wire(wire, DeviceReport, "report") == DeviceReport("A", DeviceStatus.AVAILABLE)
+    hello = {"name": "w", "instance": "i", "host": "h", "version": "9", "kinds": [], "devices": [wire], "moons": 2}
+    assert from_wire(hello, WorkerHello, "hello").devices == [DeviceReport("A", DeviceStatus.AVAILABLE)]
+
+
+def test_what_a_record_must_have_is_missed_all_the_same() -> None:
+    with pytest.raises(InvalidArgument, match="serial is missing"):
+        from_wire({"status": "available", "mood": "sunny"}, DeviceReport, "report")

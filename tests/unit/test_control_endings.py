@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus, ReservationRecord
-from icefarm.control.agenda import NOTICE, notices
+from icefarm.control.agenda import NOTICE, lead, notices
 from icefarm.control.presence import SILENCE
 from icefarm.control.service import Settings
 from icefarm.errors import Busy, NameInUse
@@ -267,14 +267,28 @@ _TIMES = st.floats(0, 5000)
 def test_no_notice_is_given_twice_and_none_is_missed(ends: list[float], now: float) -> None:
     active = [ReservationRecord(str(n), "A", "w", "c", "k", {}, 0.0, end) for n, end in enumerate(ends)]
     told: dict[str, float] = {}
-    due, sleep = notices(active, told, now)
-    assert {one.id for one in due} == {one.id for one in active if one.expires_at - now <= NOTICE}
+    leads = {one.id: lead(one.expires_at) for one in active}
+    due, sleep = notices(active, told, leads, now)
+    assert {one.id for one in due} == {one.id for one in active if one.expires_at - now <= leads[one.id]}
     told.update({one.id: one.expires_at for one in due})
-    assert notices(active, told, now)[0] == []
+    assert notices(active, told, leads, now)[0] == []
     if sleep is not None:
         # Nothing happens before it wakes up.
-        later = notices(active, told, now + sleep * 0.999)[0]
-        assert [one for one in later if one.expires_at - now > NOTICE + 0.001 * abs(sleep) + 1e-6] == []
+        later = notices(active, told, leads, now + sleep * 0.999)[0]
+        assert [one for one in later if one.expires_at - now > leads[one.id] + 0.001 * abs(sleep) + 1e-6] == []
+
+
+@ensureDeferred
+async def test_the_holder_of_a_short_reservation_is_told_near_its_end_only() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount", seconds=60.0)
+    for _ in range(5):
+        await live(farm, 30, worker, client)
+        await client.call("extend", seconds=60.0)
+    assert ("ending_soon", "A") not in client.words()
+    await live(farm, 46, worker, client)
+    assert client.words().count(("ending_soon", "A")) == 1
 
 
 @ensureDeferred

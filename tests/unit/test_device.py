@@ -21,7 +21,7 @@ from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.device import Device
 from icefarm.worker.holding import RERUNS
 from icefarm.worker.pipeline import EVALUATION_MARGIN
-from icefarm.worker.states import REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
+from icefarm.worker.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
 from icefarm.worker.surroundings import Surroundings
 
 SERIAL = "0123456789ABCDEF"
@@ -348,11 +348,30 @@ def test_an_evaluation_that_breaks_its_board_each_time_is_given_up(reserved: She
 def test_a_reboot_keeps_the_reservation_and_its_evaluations(reserved: Shelf) -> None:
     reserved.board.patient = True
     answers = reserved.evaluate()
-    reserved.device.reboot()
+    rebooted = reserved.device.reboot()
+    assert not rebooted.called
     reserved.board.patient = False
     reserved.settle()
+    assert rebooted.called
     assert answers[0]["value"] == 100
     assert reserved.board.flashed == 2
+
+
+def test_a_reboot_of_a_board_that_is_not_there_fails_at_once(shelf: Shelf) -> None:
+    shelf.board.unplug()
+    shelf.clock.advance(REPLUG_LIMIT)
+    failures: list[Any] = []
+    shelf.device.reboot().addErrback(failures.append)
+    assert failures[0].check(DeviceFailed)
+    assert "unplugged" in str(failures[0].value)
+
+
+def test_a_reboot_of_a_board_that_is_unplugged_meanwhile_fails(reserved: Shelf) -> None:
+    failures: list[Any] = []
+    reserved.device.reboot().addErrback(failures.append)
+    reserved.board.unplug()
+    reserved.clock.advance(REPLUG_LIMIT + DRIVE_LIMIT)
+    assert failures[0].check(DeviceFailed)
 
 
 def test_deleting_a_board_ends_everything(reserved: Shelf) -> None:
