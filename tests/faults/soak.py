@@ -81,22 +81,29 @@ class Soak:
         if self.contenders and self.random.random() < 0.2:
             await self._replace_contender()
         await fault.strike(Scene(self.farm, self.evaluators, self.random))
-        over = self.farm.reactor.seconds()
-        whole = until(
-            self.farm.reactor,
-            lambda: all(client.measured_since(over) for client in self.evaluators),
-            f"each board has measured again after: {fault.name}",
-            RECOVERY_LIMIT,
-        )
+        self.recoveries[fault.name].append(await self._whole(fault, self.farm.reactor.seconds()))
+        deaths = {part.name: part.deaths for part in self.farm.parts if part.deaths}
+        assert not deaths, f"ended by themselves: {deaths}"
+
+    async def _whole(self, fault: Fault, over: float) -> float:
+        """Wait until every board measures again and control answers from its database; returns the seconds since."""
+        reactor = self.farm.reactor
+        answering = Deferred.fromCoroutine(self.farm.watcher.available())
+        answering.addTimeout(RECOVERY_LIMIT, reactor)
         try:
-            self.recoveries[fault.name].append(await whole)
+            await until(
+                reactor,
+                lambda: all(client.measured_since(over) for client in self.evaluators),
+                f"each board has measured again after: {fault.name}",
+                RECOVERY_LIMIT,
+            )
+            await answering
         except AssertionError:
             for client in self.evaluators:
                 late = {serial: over - client.measured.get(serial, 0.0) for serial in client.held}
                 self.tell(f"{client.name}: seconds since its boards measured: {late}; {client.story[-5:]}")
             raise
-        deaths = {part.name: part.deaths for part in self.farm.parts if part.deaths}
-        assert not deaths, f"ended by themselves: {deaths}"
+        return float(reactor.seconds() - over)
 
     def _start_evaluators(self) -> None:
         own = self.farm.amount - self.contended
