@@ -1,0 +1,122 @@
+"""What is in deploy/ is what its readers take: checked by their own tools, and by the services' own options."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from compose_spec import ComposeSpecification
+
+from icefarm.cli.farm import up
+from icefarm.control.tap import Options as ControlOptions
+from icefarm.options import read_section
+from icefarm.worker.tap import Options as WorkerOptions
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+COMPOSE_FILES = sorted(DEPLOY.glob("compose*.yaml"))
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+#: Seconds for a checker.
+LIMIT = 30
+
+
+def _services(path: Path) -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load(path.read_text())["services"]
+    return services
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    program = Path(sysconfig.get_path("scripts"), "hadolint")
+    done = subprocess.run(
+        [program, "--no-color", DEPLOY / "Dockerfile"], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_compose_files_fit_the_compose_specification(path: Path) -> None:
+    ComposeSpecification.model_validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_no_container_of_ours_has_privileges(path: Path) -> None:
+    ours = [service for service in _services(path).values() if service["image"] == "icefarm"]
+    assert len(ours) == 2
+    for service in ours:
+        assert "privileged" not in service
+        assert "user" not in service
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_what_others_wait_for_says_whether_it_is_healthy(path: Path) -> None:
+    services = _services(path)
+    for service in services.values():
+        for needed, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}
+            assert "test" in services[needed]["healthcheck"]
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_every_secret_and_volume_that_is_used_is_declared(path: Path) -> None:
+    whole = yaml.safe_load(path.read_text())
+    used = {name for service in whole["services"].values() for name in service.get("secrets", ())}
+    named = {
+        volume.partition(":")[0]
+        for service in whole["services"].values()
+        for volume in service.get("volumes", ())
+        if not volume.startswith(("/", "."))
+    }
+    assert used == set(whole.get("secrets", {}))
+    assert named == set(whole["volumes"])
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_the_commands_have_options_that_exist(path: Path) -> None:
+    services = _services(path)
+    farm = {word for word in (each.partition("=")[0] for each in services["farm"]["command"]) if word.startswith("--")}
+    assert farm <= {name for parameter in up.params for name in parameter.opts}
+    command = services["worker"]["command"]
+    given = [word.partition("=")[0] for word in command[command.index("icefarm-worker") + 1 :]]
+    assert set(given) <= {f"--{setting.key}" for setting in WorkerOptions.settings}
+
+
+@pytest.mark.parametrize("options", [ControlOptions, WorkerOptions])
+def test_the_examples_of_configuration_files_have_settings_that_exist(options: Any) -> None:
+    path = str(DEPLOY / f"{options.section}.toml")
+    found = read_section(path, options.section, options.settings, lambda name: Path(name).read_text())
+    assert found
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+def test_systemd_has_nothing_to_say_about_the_units(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("crossbar", "twistd"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/icefarm/bin", str(programs)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in UNITS)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        # Nothing of a manager that may run here is asked.
+        env={**os.environ, "SYSTEMD_LOG_LEVEL": "notice"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_every_unit_is_hardened(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "User=icefarm"):
+        assert line in lines
