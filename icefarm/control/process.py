@@ -68,12 +68,14 @@ class ControlProcess(Service):
         dsn: str,
         http: tuple[str, int],
         settings: Settings,
+        *,
+        ca_file: str | None = None,
     ) -> None:
-        """Raises `InvalidArgument` where the router's URL is none."""
+        """``ca_file`` as of `icefarm.wamp.parse_url`.  Raises `InvalidArgument` where the router's URL is none."""
         self.reactor = reactor
         self.database = Database(reactor, dsn)
         self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
-        self.link = Link(reactor, router, credentials, self.control.joined, self.control.refused)
+        self.link = Link(reactor, router, credentials, self.control.joined, self.control.refused, ca_file=ca_file)
         self.http = http
         self._port: Any = None
         self._linked = False

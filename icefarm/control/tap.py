@@ -16,6 +16,7 @@ from icefarm.control.process import ControlProcess
 from icefarm.control.service import Settings
 from icefarm.credentials import Credentials
 from icefarm.options import LayeredOptions, Setting, choice, host_and_port, seconds
+from icefarm.tls import certificates_in
 from icefarm.wamp import parse_url
 
 __all__ = ["Options", "makeService"]
@@ -23,6 +24,11 @@ __all__ = ["Options", "makeService"]
 
 def _url(text: str) -> str:
     parse_url(text)
+    return text
+
+
+def _certificates(text: str) -> str:
+    certificates_in(text)
     return text
 
 
@@ -46,6 +52,7 @@ class Options(LayeredOptions):
     section = "control"
     settings = (
         Setting("router", "the farm's router, where control has its own way in", "URL", parse=_url),
+        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
         Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
         Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),
         Setting("http", "where to serve HTTP to the router", "HOST:PORT", "127.0.0.1:8081", host_and_port),
@@ -76,4 +83,12 @@ def makeService(options: Options) -> ControlProcess:
     reactor: Any = the_reactor
     settings = Settings(SignInPolicy(options["sign-in"]), options["grace"], options["reservation"], options["data-dir"])
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
-    return ControlProcess(reactor, options["router"], credentials, options["database"], options["http"], settings)
+    return ControlProcess(
+        reactor,
+        options["router"],
+        credentials,
+        options["database"],
+        options["http"],
+        settings,
+        ca_file=options["ca-file"],
+    )
