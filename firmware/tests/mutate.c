@@ -12,12 +12,28 @@
 static struct bench_frame got[BENCH_FRAMES];
 
 /* Whatever came before: after the gap and the watchdog's time a board answers. */
+static const struct app *const apps[] = {&app_pulse_count, &app_variance, &app_console};
+enum { APPS = sizeof apps / sizeof *apps };
+static size_t app; /* the one that runs */
+static unsigned refused, evaluations[APPS], watchdogs;
+
+static void restart(struct port *bench, size_t next)
+{
+    refused += bench->core.refused;
+    evaluations[app] += bench->core.evaluations;
+    watchdogs += bench->core.watchdogs;
+    app = next % APPS;
+    core_init(&bench->core, bench, apps[app], "1.2.3", bench->slots, 2);
+    bench->reboots = 0;
+}
+
 static void must_answer(struct port *bench)
 {
     static const uint64_t LONGER_THAN_ANY_EVALUATION = 700ull * 1000 * 1000;
     bench->tx_room = SIZE_MAX;
     bench->load = LOAD_DONE;
-    bench->counts = true;
+    bench->counts = bench->sampled = true;
+    bench->n_read = bench->n_given;
     bench_run(bench);
     bench->n_sent = 0; /* the test itself may have cut a reply */
     for (int i = 0; i < 4; i++) {
@@ -26,8 +42,7 @@ static void must_answer(struct port *bench)
         bench_sent(bench, got);
     }
     if (bench->reboots > 0)
-        core_init(&bench->core, bench, &app_pulse_count, "1.2.3", bench->slots, 2);
-    bench->reboots = 0;
+        restart(bench, app + 1);
     bench_ask(bench, MSG_HELLO, 424242, NULL, 0);
     CHECK_EQUAL(bench_sent(bench, got), 1);
     CHECK_EQUAL(got[0].id, 424242);
@@ -37,7 +52,8 @@ static void must_answer(struct port *bench)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    struct port *bench = bench_new(&app_pulse_count);
+    app = n > 0 ? bytes[n - 1] % APPS : 0;
+    struct port *bench = bench_new(apps[app]);
     bench_give(bench, bytes, n);
     must_answer(bench);
     bench_free(bench);
@@ -72,6 +88,23 @@ static size_t wrap(uint8_t *out, const uint8_t *bytes, size_t n)
     return at + n;
 }
 
+/* Put the parameters of the application that runs into an EVALUATE that has those of pulse_count. */
+static size_t with_parameters(uint8_t *out, size_t n)
+{
+    uint8_t parameters[12];
+    uint16_t size = app == 1 ? 12 : 4;
+    if (app == 0)
+        return n;
+    le_put32(parameters, draw(app == 1 ? 1000 : 4000000)); /* variance: delay; console: baud */
+    le_put32(parameters + 4, 100 + draw(100000));
+    le_put16(parameters + 8, (uint16_t)(2 + draw(2100)));
+    le_put16(parameters + 10, (uint16_t)draw(3));
+    memmove(out + 8 + size, out + 16, n - 16);
+    memcpy(out + 8, parameters, size);
+    le_put16(out + 2, size);
+    return n - 8 + size;
+}
+
 static size_t make_evaluate(uint8_t *out)
 {
     uint8_t bitstream[GREATEST_BITSTREAM], block[GREATEST_BITSTREAM + 16];
@@ -82,8 +115,10 @@ static size_t make_evaluate(uint8_t *out)
     uint32_t window_us = 1 + draw(100000);
     uint16_t repeats = (uint16_t)draw(300);
     if (draw(2) == 0)
-        return bench_evaluate(out, ENCODING_LZ4, length, window_us, repeats, block, wrap(block, bitstream, n));
-    return bench_evaluate(out, (uint8_t)draw(3), length, window_us, repeats, bitstream, n);
+        n = bench_evaluate(out, ENCODING_LZ4, length, window_us, repeats, block, wrap(block, bitstream, n));
+    else
+        n = bench_evaluate(out, (uint8_t)draw(3), length, window_us, repeats, bitstream, n);
+    return with_parameters(out, n);
 }
 
 static size_t make_frame(uint8_t *out)
@@ -147,6 +182,10 @@ static void disturb(struct port *bench)
         core_disconnected(&bench->core);
     if (bench->n_sent > BENCH_SENT / 2)
         bench->n_sent = 0;
+    bench->sampled = draw(3) != 0;
+    bench->uart_room = draw(4) == 0 ? draw(10) : SIZE_MAX;
+    bench->n_taken = bench->n_read = 0;
+    bench->n_given = draw(20) == 0 ? draw(BENCH_UART) : 0;
 }
 
 static void give_in_pieces(struct port *bench, const uint8_t *frame, size_t n)
@@ -168,9 +207,14 @@ int main(int argc, char **argv)
         give_in_pieces(bench, frame, damage(frame, make_frame(frame)));
         if (i % 100 == 0)
             must_answer(bench);
+        if (i % 1000 == 0)
+            restart(bench, app + 1);
     }
-    printf("ok %ld frames, of which %u were refused, %u evaluations, %u ended by the watchdog\n", frames,
-           (unsigned)bench->core.refused, (unsigned)bench->core.evaluations, (unsigned)bench->core.watchdogs);
+    restart(bench, 0);
+    printf("ok %ld frames, of which %u were refused, %u + %u + %u evaluations, %u ended by the watchdog\n", frames, refused,
+           evaluations[0], evaluations[1], evaluations[2], watchdogs);
+    for (size_t i = 0; i < APPS; i++)
+        CHECK(evaluations[i] > 0);
     bench_free(bench);
     return 0;
 }
