@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,20 @@ def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> N
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         record = change(farm)
         show(screen, [record], shapes.workers(record["last_seen"]), form)
+        if record["draining"]:
+            screen.say(_waits_for(farm, record["name"]))
+
+
+def _waits_for(farm: Farm, worker: str) -> str:
+    """Say which reservations are still to end before a drained worker can be stopped."""
+    found = farm.snapshot()
+    held = [record for record in found.reservations if record.worker == worker and record.ended_at is None]
+    if not held:
+        return f"nobody has boards of {worker}: it can be stopped"
+    counts = Counter(record.client for record in held)
+    last = max(record.expires_at for record in held) - found.time
+    clients = ", ".join(f"{client} ({count})" for client, count in sorted(counts.items()))
+    return f"it waits for {clients}; the last reservation ends in {duration(max(0.0, last))} unless extended"
 
 
 @click.command()

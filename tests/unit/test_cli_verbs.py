@@ -60,7 +60,7 @@ def test_json_of_nothing_is_an_empty_list() -> None:
 def test_csv_has_a_header_even_where_there_is_nothing() -> None:
     rows = list(csv.reader(io.StringIO(RecordingFarm().run("reservations", "-o", "csv").stdout)))
     assert rows == [["id", "serial", "worker", "client", "kind", "options", "created_at", "expires_at", "ended_at",
-                     "end_reason"]]  # fmt: skip
+                     "end_reason", "grace"]]  # fmt: skip
 
 
 def test_reservations_say_who_has_a_board_and_for_how_long() -> None:
@@ -152,7 +152,9 @@ def test_whoever_extends_for_another_is_told_of_the_grace_period() -> None:
 
 
 def test_a_drained_worker_is_shown() -> None:
-    assert RecordingFarm().run("drain", "w1").stdout.splitlines()[1].startswith("w1\tdraining")
+    result = RecordingFarm().run("drain", "w1")
+    assert result.stdout.splitlines()[1].startswith("w1\tdraining")
+    assert "it can be stopped" in result.stderr
 
 
 # --------------------------------------------------------------------------------------------------- signing in
