@@ -197,3 +197,12 @@ def test_where_no_board_answers_in_time_the_caller_hears_it(faces: Faces, client
     with pytest.raises(TimedOut, match="no board gave a result"):
         list(client.evaluateEvaluations([PulseCountEvaluation({"A", "B"}, CIRCUIT)], result_timeout="0.2"))
     assert client.getSerials() == ["A", "B"]
+
+
+def test_a_board_that_does_not_come_back_from_its_reboot_is_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.reserve(2)
+    assert client.reboot(["A", "B"]) == []
+    monkeypatch.setattr(client._farm, "reboot", failing(DeviceFailed("silent", serials=["B"])))
+    assert client.reboot(["A", "B"], timeout="5") == ["B"]
+    monkeypatch.setattr(client._farm, "reboot", failing(TimedOut("late")))
+    assert client.reboot(["A", "B"], timeout=5) == ["A", "B"]

@@ -112,6 +112,24 @@ async def test_a_reservation_over_http_needs_no_signs_of_life() -> None:
 
 
 @ensureDeferred
+async def test_a_reservation_over_http_outlives_a_session_of_that_name_and_a_restart_of_control() -> None:
+    farm = MemoryControl(Settings(grace=10.0))
+    worker = await farm.worker("w1", "A", "B")
+    await post(http_api(farm.control), "/api/reserve", ADA)
+    client = await farm.client("ada")
+    await client.call("reserve", amount=1, kind="pulsecount")
+    client.bus.drop("it crashed")
+    for restart in (False, True):
+        if restart:
+            farm.stop_control()
+            farm.start_control()
+        for _ in range(20):
+            farm.pass_time(5)
+            await worker.heartbeat()
+        assert [record.serial for record in await farm.store.active()] == ["A"]
+
+
+@ensureDeferred
 async def test_a_reservation_over_http_ends_when_its_time_is_over() -> None:
     farm, api = await farm_of()
     await post(api, "/api/reserve", {**ADA, "seconds": 8.0})

@@ -102,15 +102,19 @@ class BaseAPI:
         return self._or_false("end reservations", self._farm.end, [])
 
     def reboot(self, serials: Iterable[str], timeout: Any = None) -> list[str]:
-        """Reboot boards, and return those whose worker did not take the order within ``timeout`` seconds.
+        """Reboot boards, and return those that were not usable again within ``timeout`` seconds.
 
-        Evaluations wait until the boards are usable again.
+        Reservations stay, and evaluations wait.
         """
         wanted = listed(serials)
         limit = None if timeout is None else float(timeout)
-        nothing: list[str] = []
-        done = self._or_false("reboot boards", lambda: self._farm.reboot(wanted, limit=limit), nothing)
-        return wanted if done is False else [serial for serial in wanted if serial not in done]
+        try:
+            done = self._farm.reboot(wanted, limit=limit)
+        except IcefarmError as error:
+            self.logger.error("could not reboot boards: %s", error)
+            failed = error.fields.get("serials")
+            return [serial for serial in wanted if serial in failed] if isinstance(failed, list) else wanted
+        return [serial for serial in wanted if serial not in done]
 
     def requestControl(self, endpoint: str, json: Mapping[str, Any]) -> Any:
         """Ask control for one of the documented endpoints, by its path; False, with a line in the log, on failure.
