@@ -18,6 +18,7 @@ from icefarm.errors import DeviceFailed
 from icefarm.worker import events as e
 from icefarm.worker import states as s
 from icefarm.worker.board import Board
+from icefarm.worker.health import Health
 from icefarm.worker.holding import Holding, Place
 from icefarm.worker.images import Images, NoImage
 from icefarm.worker.pipeline import BoardFailed
@@ -52,6 +53,9 @@ class Device:
     _board: Board | None = None
     _told: DeviceReport | None = None
     _rebooting: list[Deferred[None]] = Factory(list)
+    _health: Health = Factory(Health)
+    #: It was flashed because it was unreliable, and has not shown yet that this helped.
+    _doubted: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.device"))
     _runner: Runner = field(init=False)
@@ -276,11 +280,29 @@ class Device:
             self.evaluations += 1
             if self.life.tries or self.life.relapses:
                 self._runner.post(e.Proven())
+            self._judge(good=True)
         elif isinstance(error, DeviceFailed):
             self.failures += 1
+            # Perhaps the circuit is to blame; where it was the board, the retries before this tell.
+            self._judge(good=True)
 
     def _count_retry(self) -> None:
         self.retries += 1
+        self._judge(good=False)
+
+    def _judge(self, *, good: bool) -> None:
+        """Have a board flashed that needs too many attempts, and set aside where that does not help."""
+        self._health = self._health.after(good)
+        if self._health.sound:
+            self._doubted = False
+        verdict = self._health.verdict
+        if verdict is None:
+            return
+        again, self._doubted, self._health = self._doubted, not self._doubted, Health()
+        if not again:
+            self._log.warn("{serial} {why}: it is flashed anew", serial=self.serial, why=verdict)
+        # Not from within what the board just said.
+        self._around.clock.callLater(0, self._runner.post, e.Unreliable(verdict, again))
 
     def _note(self, before: s.Life) -> None:
         match self.life.state:

@@ -29,6 +29,7 @@ __all__ = [
     "TestsPassed",
     "TimedOutWaiting",
     "Touch1200",
+    "Unreliable",
     "WriteImage",
     "Written",
 ]
@@ -107,9 +108,18 @@ class Proven:
     """It did its work: an evaluation gave a result."""
 
 
+@frozen
+class Unreliable:
+    """It does its work, but too much of it only at a later attempt; ``again``: flashing it did not help."""
+
+    why: str
+    again: bool = False
+
+
 Event = (
     TtyAdded | TtyRemoved | DriveAdded | DriveRemoved | Greeted | TestsPassed | Written | KindStarted | Failed
     | PortLost | TimedOutWaiting | Assign | Release | Reboot | Retest | Delete | Proven
+    | Unreliable
 )  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------- effects

@@ -41,6 +41,8 @@ def step(life: Life, event: Event) -> Step:
             return _command(life, event)
         case e.Proven():
             return evolve(life, tries=0, relapses=0), []
+        case e.Unreliable(why, again):
+            return _unreliable(life, why, again=again)
         case e.TimedOutWaiting():
             return _timed_out(life)
         case e.Failed(why):
@@ -219,6 +221,13 @@ def _failed(life: Life, why: str) -> Step:
     if life.tries >= TRIES:
         return _set_aside(life, why)
     return _again(life, flash=life.tries == TRIES - 1)
+
+
+def _unreliable(life: Life, why: str, *, again: bool) -> Step:
+    """Single evaluations succeed, so failures in a row do not show it: it is flashed, and set aside the next time."""
+    if not isinstance(life.state, s.Reserved):
+        return life, []
+    return _set_aside(life, why) if again else _again(life, flash=True)
 
 
 def _again(life: Life, *, flash: bool) -> Step:

@@ -19,6 +19,7 @@ from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.device import Device
+from icefarm.worker.health import WINDOW
 from icefarm.worker.holding import RERUNS
 from icefarm.worker.pipeline import EVALUATION_MARGIN
 from icefarm.worker.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
@@ -425,3 +426,14 @@ def test_a_board_plugged_in_and_out_leaves_no_timer_behind(shelf: Shelf) -> None
     shelf.settle()
     shelf.device.stop()
     assert shelf.clock.getDelayedCalls() == []
+
+
+def test_a_board_that_needs_too_many_attempts_is_flashed_and_then_set_aside(reserved: Shelf) -> None:
+    for expected in (DeviceStatus.RESERVED, DeviceStatus.BROKEN):
+        before = reserved.board.flashed
+        for _ in range(WINDOW):
+            reserved.device._count_retry()
+        reserved.settle()
+        assert reserved.status is expected
+        assert reserved.board.flashed == before + (expected is DeviceStatus.RESERVED)
+    assert reserved.device.report().reason == f"is unreliable: {WINDOW} of its last {WINDOW} attempts failed"

@@ -256,6 +256,8 @@ class Lives(RuleBasedStateMachine):
                 e.Retest(),
                 e.Delete(),
                 e.Proven(),
+                e.Unreliable("is unreliable"),
+                e.Unreliable("is unreliable", again=True),
             ]
         )
     )
