@@ -16,7 +16,7 @@ from icefarm.control.http_api import ApiRequest, HttpApi
 from icefarm.control.http_errors import ApiAnswer, refused
 from icefarm.control.http_identity import Asker
 from icefarm.control.web import HEADERS
-from icefarm.errors import InternalError
+from icefarm.errors import Busy, InternalError
 
 __all__ = ["ApiResource"]
 
@@ -42,12 +42,12 @@ class ApiResource(Resource):
         gone: Deferred[Any] = request.notifyFinish()
         gone.addErrback(lambda _: answering.cancel())
         answering.addErrback(self._failed)
-        answering.addCallback(_write, request)
+        answering.addCallback(_write, request, gone)
         return NOT_DONE_YET
 
-    def _failed(self, failure: Failure) -> ApiAnswer | None:
+    def _failed(self, failure: Failure) -> ApiAnswer:
         if failure.check(CancelledError):
-            return None
+            return refused(Busy("control lost the router, or is shutting down; ask again"))
         self._log.failure("a request over HTTP failed", failure)
         return refused(InternalError())
 
@@ -70,8 +70,8 @@ def _asked(request: Request) -> ApiRequest:
     return ApiRequest(request.method.decode("ascii", "replace"), path, asker, query, media_type, body)
 
 
-def _write(answer: ApiAnswer | None, request: Request) -> None:
-    if answer is None:
+def _write(answer: ApiAnswer, request: Request, gone: Deferred[Any]) -> None:
+    if gone.called:
         return
     body = (json.dumps(answer.value) + "\n").encode()
     own = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
