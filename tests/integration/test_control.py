@@ -175,8 +175,8 @@ async def test_boards_are_reserved_prepared_and_freed(rig: Rig) -> None:
 
 
 @ensureDeferred
-async def test_a_caller_that_vanishes_in_the_middle_leaves_nothing(rig: Rig) -> None:
-    process = await rig.start()
+async def test_a_caller_that_vanishes_in_the_middle_leaves_nothing_after_its_grace_period(rig: Rig) -> None:
+    process = await rig.start(grace=1.0)
     _, worker = await rig.worker("w1", "A")
     client = await rig.client("ada")
     worker.stuck["A"] = Deferred()
@@ -456,3 +456,49 @@ async def test_a_killed_control_leaves_its_clients_their_boards(
     assert (await client.call("heartbeat", "i"))["reservations"] == ["A"]
     assert worker.asked("prepare") == ["A"]
     assert await client.call("end") == ["A"]
+
+
+@ensureDeferred
+async def test_a_caller_that_comes_back_asks_again_and_gets_the_same_board(rig: Rig) -> None:
+    process = await rig.start()
+    _, worker = await rig.worker("w1", "A", "B")
+    client = await rig.client("ada")
+    worker.stuck["A"] = Deferred()
+    lost = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount", request="r1"))
+    await until(lambda: worker.asked("prepare") == ["A"], "the board is being prepared")
+    client.bus.drop("cable cut")
+    with pytest.raises(LinkLost):
+        await lost
+    worker.stuck.pop("A").callback(None)
+    again = await rig.client("ada")
+    (record,) = await again.call("reserve", 1, kind="pulsecount", request="r1")
+    assert record["serial"] == "A"
+    assert [one.id for one in await process.control.store.active()] == [record["id"]]
+
+
+@ensureDeferred
+async def test_a_place_in_the_queue_outlasts_control(rig: Rig) -> None:
+    await rig.start()
+    _, worker = await rig.worker("w1", "A")
+    ada, bob, eve = await rig.client("ada"), await rig.client("bob"), await rig.client("eve")
+    await ada.call("reserve", 1, kind="pulsecount")
+    waiting = {"kind": "pulsecount", "wait": True}
+    for client, name in ((bob, "of bob"), (eve, "of eve")):
+        call = Deferred.fromCoroutine(client.call("reserve", 1, request=name, **waiting))
+        call.addErrback(lambda failure: failure.trap(IcefarmError))
+        queue = []
+        while not any(record["id"] == name for record in queue):
+            queue = (await ada.call("snapshot"))["queue"]
+    await rig.stop()
+    process = await rig.start()
+    await worker.hello()
+    assert [queued.id for queued in await process.control.store.waiting()] == ["of bob", "of eve"]
+    # They call again in another order than they came.
+    second = Deferred.fromCoroutine(eve.call("reserve", 1, request="of eve", **waiting))
+    first = Deferred.fromCoroutine(bob.call("reserve", 1, request="of bob", **waiting))
+    await ada.call("end")
+    await first
+    assert not second.called
+    await bob.call("end")
+    await second
+    assert await process.control.store.waiting() == []
