@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check lint types firmware firmware-test faults soak fuzz bench screenshots format clean venv help
+.PHONY: demo test check lint types firmware firmware-test faults soak fuzz bench screenshots format clean venv help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -15,6 +15,7 @@ help:
 	@echo "make faults  every test of docs/reliability.md, those that last long too"
 	@echo "make soak MINUTES=30  random faults for so long, and what became of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all that reads them"
+	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  draw docs/images anew from a running farm"
 	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
@@ -70,6 +71,10 @@ soak: venv
 SECONDS ?= 600
 fuzz: venv firmware-test
 	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
+
+docs: venv
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: venv
 	$(BIN)/python -m bench
