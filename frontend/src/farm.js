@@ -3,6 +3,8 @@
 
 /** Lines of the journal that are kept in the page. */
 export const KEPT_LINES = 1000;
+/** Seconds within which two lines that say the same are the same. */
+const TWINS = 3;
 
 const KEYS = { worker: "name", device: "serial", reservation: "id", queue: "id" };
 const PLURALS = { worker: "workers", device: "devices", reservation: "reservations", queue: "queue" };
@@ -73,6 +75,22 @@ export class Farm {
       this.note({ ...about, time: now + this.ahead, level: "info", text: "deleted" });
     }
   }
+}
+
+/**
+ * The journal as the farm kept it, with the lines that came in the meantime and that it does not have: it keeps none of
+ * workers and the queue.
+ */
+export function mergedLines(past, live) {
+  const known = new Map();
+  for (const line of past) known.set(`${line.serial} ${line.text}`, line.time);
+  const newest = past.reduce((time, line) => Math.max(time, line.time), 0);
+  const news = live.filter((line) => {
+    if (line.topic === "worker" || line.topic === "queue") return true;
+    const twin = known.get(`${line.serial} ${line.text}`);
+    return line.time > newest && (twin === undefined || line.time - twin > TWINS);
+  });
+  return [...past, ...news].sort((one, other) => one.time - other.time).slice(-KEPT_LINES);
 }
 
 /** A worker's own line as one of the journal. */

@@ -1,6 +1,6 @@
 // The farm in this page: the link and the records, with word to whoever draws them, four times a second at most.
 
-import { Farm, logLine, reservationLines, stateLine } from "./farm.js";
+import { Farm, logLine, mergedLines, reservationLines, stateLine } from "./farm.js";
 import { FarmError, Link } from "./link.js";
 import { connector, routerUrl } from "./router.js";
 import * as session from "./session.js";
@@ -97,21 +97,17 @@ export class Live {
   }
 
   _arrived(snapshot) {
-    const first = !this.farm.known;
     this.farm.replace(snapshot, seconds());
-    if (first) this._fetchPast();
+    this._fetchPast();
     this._flush();
   }
 
-  /** What happened before the page was opened. */
+  /** What happened before the page was opened, or while the link was lost. */
   async _fetchPast() {
     try {
       const past = await this.call("journal");
       const lines = [...past.states.map(stateLine), ...past.reservations.flatMap(reservationLines), ...past.log.map(logLine)];
-      const since = this.farm.lines;
-      this.farm.lines = [];
-      for (const line of lines.sort((one, other) => one.time - other.time)) this.farm.note(line);
-      for (const line of since) this.farm.note(line);
+      this.farm.lines = mergedLines(lines, this.farm.lines);
       this._schedule();
     } catch {
       // The link is lost again; the journal then begins with what happens from now on.

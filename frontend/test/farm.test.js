@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { boardActions, queueActions, workerActions } from "../src/actions.js";
-import { Farm, figures, KEPT_LINES } from "../src/farm.js";
+import { Farm, figures, KEPT_LINES, mergedLines } from "../src/farm.js";
 import { rowOf, textsOf, visibleRows, windowOf } from "../src/rows.js";
 import { stretches, totals } from "../src/timeline.js";
 import { clockTime, duration, health, number } from "../src/wording.js";
@@ -54,6 +54,13 @@ test("the journal does not grow without end", () => {
     farm.apply("log", { time: index, level: "info", worker: "w", serial: "A", message: "m" }, 1);
   }
   assert.equal(farm.lines.length, KEPT_LINES);
+});
+
+test("the journal of a lost link is filled up from what the farm kept, without doubles", () => {
+  const line = (time, topic, text) => ({ time, topic, text, serial: "A", level: "info", worker: "w", client: null });
+  const past = [line(10, "device", "reserved"), line(20, "device", "available")];
+  const live = [line(10.2, "device", "reserved"), line(12, "worker", "worker online"), line(20.4, "device", "available"), line(30, "log", "new")];
+  assert.deepEqual(mergedLines(past, live).map(({ time }) => time), [10, 12, 20, 30]);
 });
 
 test("figures count what is in use, unhealthy and evaluated", () => {
