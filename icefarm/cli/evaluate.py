@@ -14,7 +14,7 @@ from icefarm.cli.access import Access, with_access
 from icefarm.cli.exits import Exit
 from icefarm.cli.measurements import record_of, shape_of
 from icefarm.cli.output import output_option
-from icefarm.cli.parameters import SECONDS
+from icefarm.cli.parameters import PLACEMENT, SECONDS
 from icefarm.cli.records import Rows
 from icefarm.cli.request import Remaining, Request, everything, remaining, resumed
 from icefarm.cli.results_file import ResultsFile, open_results
@@ -24,6 +24,7 @@ from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
 
 if TYPE_CHECKING:
     from icefarm.client import Boards, Farm, Result
+    from icefarm.client.placement import Placement
 
 __all__ = ["evaluate"]
 
@@ -48,6 +49,13 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 @click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
+@click.option(
+    "--placement",
+    type=PLACEMENT,
+    metavar="HOW",
+    help="any, each, same (the same board again), spread (one by lot), distinct:K (K by lot).",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Makes lots the same again.")
 @click.option("--devices", type=click.IntRange(1), metavar="N", help="Reserve N boards.  [default: 1]")
 @click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
 @click.option("--kind", default="pulsecount", show_default=True, help="What the boards are to be.")
@@ -70,6 +78,8 @@ def evaluate(
     access: Access,
     output: str,
     any_: bool,
+    placement: str | None,
+    seed: int,
     devices: int | None,
     serials: tuple[str, ...],
     window: float | None,
@@ -89,7 +99,7 @@ def evaluate(
     if request["timeout"] is not None and not request["wait"]:
         raise click.UsageError("--timeout is for --wait")
     asked = Request(
-        each=not any_,
+        placement=_placement(placement or ("any" if any_ else "each"), seed),
         devices=None if serials else devices or 1,
         serials=tuple(dict.fromkeys(serials)) or None,
         options=options if window is None else {**options, "window": window},
@@ -100,12 +110,27 @@ def evaluate(
         digests = _check(asked.files, screen)
         with nullcontext() if out is None else open_results(out) as saved:
             if saved is not None:
-                asked = resumed(asked, digests, saved)
-                if not asked.files:
+                missing = resumed(asked, digests, saved)
+                if missing is None:
                     screen.say(f"{out} has all of these results already")
                     return
+                asked = missing
             with farm_of(access) as farm:
                 sys.exit(_carry_out(farm, asked, screen, output, digests, saved))
+
+
+def _placement(how: str, seed: int) -> Placement:
+    from icefarm.client.placement import AnyBoard, Distinct, EachBoard, SameBoard, Spread
+
+    name, _, count = how.partition(":")
+    made: dict[str, Callable[[], Placement]] = {
+        "any": AnyBoard,
+        "each": EachBoard,
+        "same": lambda: SameBoard(seed),
+        "spread": lambda: Spread(seed),
+        "distinct": lambda: Distinct(int(count), seed),
+    }
+    return made[name]()
 
 
 def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
@@ -133,10 +158,9 @@ def _carry_out(
     farm: Farm, asked: Request, screen: Screen, form: str, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
     with _reserve(farm, asked, screen) as boards:
-        serials = tuple(record.serial for record in boards.reservations) if asked.each else None
-        left = everything(asked.files, serials)
+        left = everything(asked, [record.serial for record in boards.reservations])
         if saved is not None:
-            left = remaining(asked.files, digests, serials, saved, asked.wording)
+            left = remaining(left, digests, saved, asked.wording)
         try:
             missing = _print_results(farm, boards, asked, left, screen, form, saved)
         except KeyboardInterrupt:
@@ -211,10 +235,11 @@ def _print_results(
 
 def _results(farm: Farm, boards: Boards, asked: Request, left: Remaining) -> Iterator[Result]:
     """Yield the result of every evaluation, also of those that no board is left for."""
-    from icefarm.client.payload import item_of
+    from icefarm.client.payload import placed_item
     from icefarm.client.session import RunPlan
 
     records = {record.serial: record for record in boards.reservations}
-    items: Iterable[Any] = (item_of(name, serials) for name, serials in left.files)
-    plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=len(records) if asked.each else 1)
+    how = asked.placement.record()
+    items: Iterable[Any] = (placed_item(name, serials, how, number) for number, name, serials in left.files)
+    plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=asked.placement.fan_out(sorted(records)))
     return farm.stream(plan, records, items, deserted_raises=False)

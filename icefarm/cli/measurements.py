@@ -24,7 +24,7 @@ WIDEST = 48
 
 _MEASURED = tuple(each.name for each in attrs.fields(Measurement))
 #: The measurement in the contract's names; ``error`` is the error's name (exit codes and names: docs/cli.md).
-FIELDS = ("file", "serial", *(name for name in _MEASURED if name != "serial"), "error", "message")
+FIELDS = ("file", "serial", *(name for name in _MEASURED if name != "serial"), "placement", "error", "message")
 
 
 def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
         if result.serial is not None:
             record |= {"serial": result.serial, "worker": workers.get(result.serial)}
     record["file"] = result.source
+    record["placement"] = result.placement
     return record
 
 

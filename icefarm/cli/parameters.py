@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from icefarm.contract import valid_name
 from icefarm.errors import IcefarmError
 from icefarm.options import host_and_port, number, seconds
 
-__all__ = ["ADDRESS", "NAME", "NUMBER", "SECONDS", "SPEED", "URL", "Parsed"]
+__all__ = ["ADDRESS", "NAME", "NUMBER", "PLACEMENT", "SECONDS", "SPEED", "URL", "Parsed"]
 
 
 class Parsed(click.ParamType):
@@ -53,9 +54,19 @@ def _url(text: str) -> str:
     return text
 
 
+_PLACEMENT = re.compile(r"any|each|same|spread|distinct:[1-9][0-9]{0,4}")
+
+
+def _placement(text: str) -> str:
+    if _PLACEMENT.fullmatch(text) is None:
+        raise ValueError(f"must be any, each, same, spread or distinct:K, not {text!r}")
+    return text
+
+
 ADDRESS = Parsed("HOST:PORT", host_and_port)
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)
+PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
 SECONDS = Parsed("SECONDS", seconds)
 SPEED = Parsed("real|instant|FACTOR", _speed)
 URL = Parsed("URL", _url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from icefarm.client.placement import Placement
 from icefarm.client.tasks import Item
 from icefarm.errors import IcefarmError, InvalidArgument
 
-__all__ = ["Placing", "item_of", "payload_of", "sha256_of"]
+__all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
 
 #: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
 CACHED_FILES = 256
@@ -52,6 +52,11 @@ def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any 
         return Item(source, None, serials, error)
 
 
+def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
+    """Make an item of ``source`` for the boards that were chosen for it, which says how that was done."""
+    return evolve(item_of(source, serials), placement={**how, "index": index})
+
+
 class Placing:
     """Makes the items of one run, each for the boards that a placement chooses from ``serials``."""
 
@@ -67,8 +72,7 @@ class Placing:
     def item(self, source: Any) -> Item:
         """Make the next item."""
         index, self._made = self._made, self._made + 1
-        item = item_of(source, self._placement.choose(index, source, self._boards))
-        return evolve(item, placement={**self._record, "index": index})
+        return placed_item(source, self._placement.choose(index, source, self._boards), self._record, index)
 
 
 def sha256_of(payload: dict[str, Any]) -> str:

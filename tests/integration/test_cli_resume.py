@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_other_options_are_another_measurement(farm: FarmInMemory, tmp_path: Pat
     evaluate(farm, CIRCUITS[0], "--out", str(out))
     evaluate(farm, CIRCUITS[0], "--out", str(out), "--repeats", "2")
     assert len(rows(out)) == 2
+
+
+def test_a_placement_is_recorded_and_carried_on_as_it_was(farm: FarmInMemory, tmp_path: Path) -> None:
+    whole, broken_off = tmp_path / "whole.csv", tmp_path / "broken_off.csv"
+    how = ("--placement", "distinct:2", "--seed", "3", "--devices", "3", *CIRCUITS)
+    evaluate(farm, *how, "--out", str(whole))
+    broken_off.write_text("".join(whole.read_text().splitlines(keepends=True)[:3]))
+    evaluate(farm, *how, "--out", str(broken_off))
+    assert len(rows(whole)) == 2 * len(CIRCUITS)
+    assert {row[:2] for row in rows(broken_off)} == {row[:2] for row in rows(whole)}
+    record = json.loads(next(csv.DictReader(whole.open()))["placement"])
+    assert (record["placement"], record["k"], record["seed"]) == ("distinct", 2, 3)
 
 
 def test_each_board_is_carried_on_with_by_itself(farm: FarmInMemory, tmp_path: Path) -> None:
