@@ -183,6 +183,8 @@ async def test_a_caller_that_vanishes_in_the_middle_leaves_nothing_after_its_gra
     reserving = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount"))
     await until(lambda: worker.asked("prepare") == ["A"], "the board is being prepared")
     client.bus.drop("cable cut")
+    # It does not come back.
+    await rig.links[-1].stopService()
     with pytest.raises(LinkLost):
         await reserving
     await until(lambda: worker.asked("release") == ["A"], "the board is released")
