@@ -35,6 +35,7 @@ VERBS = {
     "resume": ("icefarm.cli.operating", "resume", "Give out a worker's boards again."),
     "up": ("icefarm.cli.farm", "up", "Start a farm on this machine: one command, virtual boards included."),
     "migrate": ("icefarm.cli.database", "migrate", "Bring the schema of a database up to date."),
+    "db": ("icefarm.cli.database", "db", "Make a farm's database as good as new: db reset."),
     "token": ("icefarm.cli.database", "token", "Add, list and revoke the tokens that let people and workers in."),
     "udev": ("icefarm.cli.host", "udev", "Let people without root use the boards of this host."),
     "doctor": ("icefarm.cli.host", "doctor", "Check this host: what boards need, and what gets in their way."),

@@ -1,4 +1,4 @@
-"""The verbs ``migrate`` and ``token``, which work on a farm's database whether the farm runs or not."""
+"""The verbs ``migrate``, ``db`` and ``token``, which work on a farm's database whether the farm runs or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from icefarm.contract import Role
 from icefarm.farm.directory import DataDirectory
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["migrate", "token"]
+__all__ = ["db", "migrate", "token"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,30 @@ def migrate(data_dir: Path, database: str | None) -> None:
         click.echo(f"applied version {version}")
     if not applied:
         click.echo("nothing to do")
+
+
+@click.group()
+def db() -> None:
+    """Work with the farm's database as a whole."""
+
+
+@db.command("reset")
+@data_dir_option
+@_database_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
+    """Make the farm's database as good as new: boards, reservations, history and tokens are forgotten.
+
+    The farm must not run.
+    """
+    from icefarm.control.database import describe_dsn
+    from icefarm.control.reset import reset
+
+    where = f"the database of {data_dir}" if database is None else describe_dsn(database)
+    if not yes:
+        click.confirm(f"Forget all boards, reservations, history and tokens in {where}?", abort=True, err=True)
+    applied = _with_database(data_dir, database, reset)
+    click.echo(f"made anew, up to version {max(applied)}")
 
 
 @click.group()
