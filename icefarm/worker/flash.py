@@ -71,7 +71,8 @@ class _FifoWriter(FileDescriptor):
     def __init__(self, reactor: Any, descriptor: int, content: bytes) -> None:
         super().__init__(reactor)
         self._descriptor = descriptor
-        self.done: Deferred[None] = Deferred(lambda _: self.connectionLost(Failure(ConnectionDone())))
+        self._given_up = False
+        self.done: Deferred[None] = Deferred(self._cancel)
         self.write(content)
         self.loseConnection()
 
@@ -82,13 +83,17 @@ class _FifoWriter(FileDescriptor):
         result: int | Exception = writeToFD(self._descriptor, data)
         return result
 
+    def _cancel(self, _: Deferred[None]) -> None:
+        self._given_up = True
+        self.connectionLost(Failure(ConnectionDone()))
+
     def connectionLost(self, reason: Failure) -> None:
         if self._descriptor < 0:
             return
         super().connectionLost(reason)
         os.close(self._descriptor)
         self._descriptor = -1
-        if self.done.called:
+        if self.done.called or self._given_up:
             return
         if reason.check(ConnectionDone):
             self.done.callback(None)
