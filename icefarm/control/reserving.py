@@ -155,6 +155,9 @@ class Reserving:
             reserving.addCallbacks(partial(self.abandon, asked), lambda _: None)
             raise
         except Unavailable as error:
+            if asked.wait:
+                # What passes is asked again by the client's engine; then it waits.
+                raise Busy(f"{words}; and no others just now, so ask again and wait: {error.message}") from None
             raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
 
     async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:

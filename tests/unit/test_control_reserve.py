@@ -10,6 +10,7 @@ from icefarm.contract import DeviceStatus
 from icefarm.control.reserving import PROBATION
 from icefarm.control.waiting import GIVEN_UP, SETTLE, SOON
 from icefarm.errors import (
+    Busy,
     DeviceFailed,
     InvalidArgument,
     LinkLost,
@@ -468,3 +469,14 @@ async def test_waiting_in_vain_ends_with_the_reason() -> None:
     with pytest.raises(TimedOut, match="waited 10 s in vain"):
         await waiting
     assert (await client.call("snapshot"))["queue"] == []
+
+
+@ensureDeferred
+async def test_a_request_that_waits_and_meets_a_bad_board_is_to_be_asked_again() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    client = await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    with pytest.raises(Busy, match="ask again"):
+        await client.call("reserve", 1, kind="pulsecount", wait=True)
+    assert await active(farm) == []
