@@ -184,9 +184,9 @@ def _kernel(machine: Machine) -> Iterator[Finding]:
 
 
 def _programs(machine: Machine) -> Iterator[Finding]:
-    for name, what in (("picotool", "checks what it flashes"), ("uhubctl", "switches the power of hub ports")):
+    for name, what in (("picotool", "shows what is on a board"), ("uhubctl", "switches the power of hub ports")):
         found = machine.which(name)
-        yield _ok(f"{name}: {found}" if found else f"{name} is not here; the farm works without ({name} {what})")
+        yield _ok(f"{name}: {found}" if found else f"{name} is not here, nor needed ({name} {what})")
     try:
         yield _ok(f"Crossbar.io: {find_crossbar(None)}")
     except CrossbarMissing:
