@@ -188,9 +188,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS))
     def a_waiting_client_is_served_and_asks_again(self, client: str, id: str) -> None:
         request = ReservationRequest("counter", amount=1)
+        before = self.run_call(self.stores[0].waiting())
         made = self.call(lambda store: store.reserve(client, request, 100.0, request_id=id, grace=5.0))
         if not isinstance(made, IcefarmError):
-            assert id not in {queued.id for queued in self.run_call(self.stores[0].waiting())}
+            waiting = self.run_call(self.stores[0].waiting())
+            assert (client, id) not in {(queued.client, queued.id) for queued in waiting}
+            assert {queued.id for queued in before if queued.client != client} <= {queued.id for queued in waiting}
             self.seen.update({record.id: record for record in made})
             again = self.call(lambda store: store.reserve(client, request, 100.0, request_id=id))
             assert [record.serial for record in again] == [record.serial for record in made]

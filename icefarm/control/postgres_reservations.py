@@ -90,6 +90,9 @@ async def reserve(
     grace: float | None,
 ) -> list[ReservationRecord]:
     await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+    # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
+    strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
+    await transaction.rows(strike, {"request": request_id, "client": client})
     before = await _answered(transaction, client, request_id)
     if before and len(before) == (request.amount or len(request.serials or ())):
         return before
@@ -103,7 +106,6 @@ async def reserve(
         "request": request_id,
         "grace": grace,
     }
-    await transaction.rows("DELETE FROM request WHERE id = %(request)s", {"request": request_id})
     made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
     return [made[serial] for serial in chosen]
 

@@ -220,6 +220,7 @@ class MemoryStore:
         now = self.clock.seconds()
         before = [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
         if before and len(before) == (request.amount or len(request.serials or ())):
+            self._strike(client, request_id)
             return before
         made = []
         for serial in choose(self._all_devices(), self._all_workers(), request, now):
@@ -239,9 +240,15 @@ class MemoryStore:
             self._boards[serial].changed_at = now
             made.append(reservation)
         if request_id is not None:
-            self._queue.pop(request_id, None)
+            self._strike(client, request_id)
             self._got.setdefault(request_id, []).extend(one.id for one in made)
         return made
+
+    def _strike(self, client: str, request_id: str | None) -> None:
+        """A request that was served waits no longer; another client's of the same id is none of its business."""
+        queued, _ = self._queue.get(request_id or "", (None, None))
+        if queued is not None and queued.client == client:
+            del self._queue[queued.id]
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         own = {reservation.serial: reservation for reservation in self._active(client=client)}
