@@ -19,7 +19,8 @@ from icefarm.farm.plan import FarmOptions
 
 __all__ = ["data_dir_option", "router", "up"]
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# The farm's processes run in directories of their own, where a relative path would name something else.
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
 
 data_dir_option = click.option(
     "--data-dir",

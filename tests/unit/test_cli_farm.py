@@ -1,0 +1,18 @@
+"""Options of the verbs that start a farm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from icefarm.cli.farm import up
+
+
+def test_a_relative_path_is_made_absolute_for_processes_that_run_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "circuits.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    context = up.make_context("up", ["--circuits", "circuits.txt"])
+    assert context.params["circuits"] == tmp_path / "circuits.txt"
