@@ -31,6 +31,8 @@ def sign_in(page: Page, token: str) -> None:
     dialog.get_by_label("Token").fill(token)
     dialog.get_by_role("button", name="Sign in").click()
     expect(page.locator(".role")).to_have_text("operator")
+    # The role is drawn a moment before the dialog closes; until then it keeps the keyboard and is "the dialog".
+    expect(dialog).to_be_hidden()
 
 
 def confirm(page: Page, action: str, question: str) -> None:
