@@ -10,6 +10,8 @@ import json
 import secrets
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ from twisted.protocols.basic import LineReceiver
 from icefarm.bus import Bus
 from icefarm.contract import BoardReading, DeviceReport, DeviceStatus, Role, control_procedure, to_wire
 from icefarm.control.authn import SignInPolicy
+from icefarm.control.presence import HEARTBEAT
 from icefarm.control.process import farm_view
 from icefarm.control.service import Control, Settings
 from icefarm.control.web import site
 from icefarm.credentials import Credentials
+from icefarm.errors import IcefarmError
 from icefarm.testing.control import RecordingWorker
 from icefarm.testing.history import MemoryHistory
 from icefarm.testing.router import RealRouter
@@ -49,6 +53,8 @@ class Stage:
     workers: dict[str, RecordingWorker] = Factory(dict)
     clients: dict[str, Bus] = Factory(dict)
     storms: list[LoopingCall] = Factory(list)
+    #: By (role, name).  Control ends the sessions of those that are silent, however long a test takes.
+    beats: dict[tuple[Role, str], LoopingCall] = Factory(dict)
     reports: int = 0
 
     async def join(self, name: str, role: Role, joined: Any) -> Link:
@@ -70,6 +76,7 @@ class Stage:
         """Let a worker come with these boards."""
         worker = self.workers[name] = RecordingWorker(name, serials)
         await self.join(name, Role.WORKER, worker.joined)
+        self._go_on(Role.WORKER, name, worker.heartbeat)
 
     async def client(self, name: str) -> None:
         """Let a client come."""
@@ -77,7 +84,8 @@ class Stage:
         async def joined(bus: Bus) -> None:
             self.clients[name] = bus
 
-        await self.join(name, Role.CLIENT, joined)
+        link = await self.join(name, Role.CLIENT, joined)
+        self._go_on(Role.CLIENT, name, partial(self._client_beat, name, link.credentials.instance))
 
     async def call(self, client: str, procedure: str, fields: dict[str, Any]) -> Any:
         """Call control as a client; ``no_wait`` for what is answered only later."""
@@ -96,7 +104,8 @@ class Stage:
         await one.call("report", report=to_wire(report))
 
     async def count(self, worker: str, readings: list[dict[str, Any]]) -> None:
-        """Let a worker's heartbeat carry these readings."""
+        """Let a worker's heartbeat carry these readings; the next one comes `HEARTBEAT` seconds later, without any."""
+        self.beats[Role.WORKER, worker].reset()
         beats = [to_wire(BoardReading(**reading)) for reading in readings]
         await self.workers[worker].call("heartbeat", instance="instance", readings=beats)
 
@@ -116,6 +125,22 @@ class Stage:
     async def count_reports(self) -> int:
         """Return how many reports storms have sent."""
         return self.reports
+
+    def end_beats(self) -> None:
+        """Let everybody fall silent."""
+        for each in self.beats.values():
+            each.stop()
+
+    def _go_on(self, role: Role, name: str, beat: Callable[[], Awaitable[Any]]) -> None:
+        def once() -> None:
+            # One that fails goes with its session; the next one is of the session after it.
+            ensureDeferred(beat()).addErrback(lambda failure: failure.trap(IcefarmError))
+
+        self.beats[role, name] = LoopingCall(once)
+        self.beats[role, name].start(HEARTBEAT, now=False)
+
+    async def _client_beat(self, name: str, instance: str) -> None:
+        await self.clients[name].call(control_procedure("heartbeat"), (), {"instance": instance}, timeout=HEARTBEAT)
 
     def _blow(self, worker: RecordingWorker, amount: int) -> None:
         for _ in range(amount):
@@ -160,6 +185,7 @@ async def play(directory: Path, policy: SignInPolicy) -> None:
     StandardIO(Commands(stage, over))
     print(json.dumps({"url": router.url, "token": (directory / "operator.token").read_text().strip()}), flush=True)
     await over
+    stage.end_beats()
     for each in stage.links:
         await each.stopService()
     control.stopService()
