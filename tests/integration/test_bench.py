@@ -31,7 +31,8 @@ def test_a_short_benchmark_measures_every_party_and_leaves_nothing_behind(tmp_pa
     (figures,) = json.loads((tmp_path / "figures.json").read_text())["instant"]
     (stretch,) = figures["stretches"]
     assert stretch["evaluations"] > 0
-    assert stretch["sent"] > 1000
+    # A call without its bitstream, which the worker has already, has some 250 bytes.
+    assert stretch["sent"] > 100
     assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
     parties = {"client", "router", "control", "worker", "PostgreSQL", "boards", "supervisor"}
     assert parties == set(figures["accounts"])

@@ -324,9 +324,10 @@ async def test_the_page_comes_through_the_router_with_its_headers(rig: Rig) -> N
     status, headers, body = await http(port, f"GET / HTTP/1.1\nHost: localhost:{port}\nConnection: close\n\n")
     assert status == "HTTP/1.1 200 OK"
     assert "default-src 'none'" in headers["content-security-policy"]
-    assert b"&lt;script&gt;alert(1)" in body
-    assert b"<script>" not in body
-    assert f"--control http://localhost:{port} ".encode() in body
+    assert headers["content-type"].startswith("text/html")
+    assert b"<title>icefarm</title>" in body
+    # Whatever page this is (the dashboard, or the plain one where that was not built), names are never markup in it.
+    assert b"<script>alert(1)" not in body
 
 
 @ensureDeferred
