@@ -72,6 +72,8 @@ class _Round:
     holders: set[str]
     #: Boards that requests before have got, or that are kept for them.
     kept: set[str] = field(factory=set)
+    #: Those of them that requests before have got, by serial: whose they are now.
+    got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
     told: dict[tuple[str, int | None], tuple[int, Verdict]] = field(factory=dict)
 
@@ -103,6 +105,7 @@ class _Round:
         except IcefarmError as error:
             return Verdict(queued.id, error=error)
         self.kept.update(serials)
+        self.got.update(dict.fromkeys(serials, queued.client))
         return Verdict(queued.id, serials)
 
     def _choose(self, request: ReservationRequest) -> list[str]:
@@ -120,6 +123,8 @@ class _Round:
     def _within_reach(self, queued: QueuedRequest, obstacles: Collection[Obstacle | None]) -> set[str]:
         """Return the boards that it could use, where they are enough; what is kept for others is not among them.
 
+        What others have got in this round is reserved from now on, and will be given back like all that is.
+
         Only such boards count as are free, or will be by themselves: whoever waits for one that is broken, offline or
         drained, or for its own, may wait for ever, and holds up nobody.
         """
@@ -127,15 +132,19 @@ class _Round:
         found = {
             device.serial
             for device in self.devices
-            if device.serial not in self.kept
+            if (device.serial in self.got or device.serial not in self.kept)
             and device.serial not in request.avoid
-            and device.client != queued.client
+            and self.got.get(device.serial, device.client) != queued.client
             and (request.serials is None or device.serial in request.serials)
             and not self._drained(device)
-            and obstacle(device, self.by_name.get(device.worker), request.kind) in obstacles
+            and self._obstacle(device, request.kind) in obstacles
         }
         wanted = len(request.serials) if request.serials is not None else request.amount or 0
         return found if len(found) >= wanted else set()
+
+    def _obstacle(self, device: DeviceRecord, kind: str) -> Obstacle | None:
+        found = obstacle(device, self.by_name.get(device.worker), kind)
+        return Obstacle.RESERVED if found is None and device.serial in self.got else found
 
     def _drained(self, device: DeviceRecord) -> bool:
         worker = self.by_name.get(device.worker)

@@ -49,6 +49,8 @@ void board_restart(board *b, bool to_loader, uint64_t now)
 
 void board_plug(board *b, uint64_t now)
 {
+    // An unplugging that is still to come is called off: who plugs a board in wants it there.
+    b->faults.unplug_after = -1;
     if (b->place == BOARD_UNPLUGGED || b->place == BOARD_HUNG)
         board_restart(b, false, now);
 }
