@@ -72,6 +72,7 @@ class AvailabilityWaiter(AbstractEventHandler):
         super().__init__(event_server)
         self.client = client
         self.last_available = 0
+        self._events = 0
         self._changed = Condition()
 
     @register("devices_available", "amount")
@@ -79,6 +80,7 @@ class AvailabilityWaiter(AbstractEventHandler):
         """Note how many boards there are."""
         with self._changed:
             self.last_available = amount
+            self._events += 1
             self._changed.notify_all()
 
     def waitForAmountAvailable(self, amount: Any, timeout: Any = None) -> None:
@@ -88,8 +90,12 @@ class AvailabilityWaiter(AbstractEventHandler):
         """
         wanted, deadline = int(amount), None if timeout is None else monotonic() + float(timeout)
         while True:
-            self.available(int(self.client.available()))
+            before = self._events
+            answer = int(self.client.available())
             with self._changed:
+                # An event that came meanwhile is newer than the answer.
+                if self._events == before:
+                    self.last_available = answer
                 left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - monotonic())
                 if self._changed.wait_for(lambda: self.last_available >= wanted, max(0.0, left)):
                     return
