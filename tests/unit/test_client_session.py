@@ -245,7 +245,7 @@ def test_stopping_ends_the_reservations_and_leaves_no_timer(world: World) -> Non
 def test_a_request_whose_answer_is_lost_leaks_no_board(world: World) -> None:
     world.router.latency = 0.01
     outcome = Outcome(world.client.reserve(1))
-    world.clock.advance(0.01)
+    world.clock.pump([0.01, 0.01])
     assert list(world.farm.reservations) == ["A"]
     world.links[0].bus.drop("cut")  # type: ignore[union-attr]
     world.settle(5)

@@ -307,7 +307,7 @@ def test_a_board_that_control_wants_reserved_is_prepared() -> None:
 
 def test_an_order_during_the_hello_counts_more_than_its_answer() -> None:
     farm = Farm()
-    farm.router.latency = 0.5
+    farm.router.latency = 0.25
     farm.start()
     farm.settle(2)
     farm.lose_link()
