@@ -252,6 +252,8 @@ class WorkerRecord:
     kinds: list[str]
     devices: int
     last_seen: float
+    #: Its process ends when nobody has boards of it any more; it is draining then, and one that is offline has left.
+    leaving: bool = False
 
 
 @passes_over_unknown

@@ -109,9 +109,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.call(lambda store: store.hello(hello_of("w1", boards[:3])))
         self.call(lambda store: store.hello(hello_of("w2", boards[3:])))
 
-    @rule(worker=st.sampled_from(WORKERS), devices=st.lists(reports, max_size=5))
-    def a_worker_says_hello(self, worker: str, devices: list[DeviceReport]) -> None:
-        self.call(lambda store: store.hello(hello_of(worker, devices)))
+    @rule(
+        worker=st.sampled_from(WORKERS),
+        devices=st.lists(reports, max_size=5),
+        instance=st.sampled_from(["1", "1", "2"]),
+    )
+    def a_worker_says_hello(self, worker: str, devices: list[DeviceReport], instance: str) -> None:
+        self.call(lambda store: store.hello(hello_of(worker, devices, instance)))
 
     @rule(worker=st.sampled_from(WORKERS), report=reports)
     def a_worker_reports(self, worker: str, report: DeviceReport) -> None:
@@ -121,9 +125,9 @@ class StoreMachine(RuleBasedStateMachine):
     def a_worker_is_lost(self, worker: str) -> None:
         self.call(lambda store: store.worker_lost(worker, "its connection was lost"))
 
-    @rule(worker=st.sampled_from(WORKERS), draining=st.booleans())
-    def a_worker_is_drained(self, worker: str, draining: bool) -> None:
-        self.call(lambda store: store.set_draining(worker, draining))
+    @rule(worker=st.sampled_from(WORKERS), draining=st.booleans(), leaving=st.booleans())
+    def a_worker_is_drained(self, worker: str, draining: bool, leaving: bool) -> None:
+        self.call(lambda store: store.set_draining(worker, draining, leaving=leaving))
 
     @rule(
         client=st.sampled_from(CLIENTS),

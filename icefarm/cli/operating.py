@@ -115,15 +115,15 @@ def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> N
         record = change(farm)
         show(screen, [record], shapes.workers(record["last_seen"]), form)
         if record["draining"]:
-            screen.say(_waits_for(farm, record["name"]))
+            screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))
 
 
-def _waits_for(farm: Farm, worker: str) -> str:
-    """Say which reservations are still to end before a drained worker can be stopped."""
+def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
+    """Say which reservations are still to end before a drained worker can be stopped, or leaves."""
     found = farm.snapshot()
     held = [record for record in found.reservations if record.worker == worker and record.ended_at is None]
     if not held:
-        return f"nobody has boards of {worker}: it can be stopped"
+        return f"nobody has boards of {worker}: it {'leaves' if leaving else 'can be stopped'}"
     counts = Counter(record.client for record in held)
     last = max(record.expires_at for record in held) - found.time
     clients = ", ".join(f"{client} ({count})" for client, count in sorted(counts.items()))
@@ -132,11 +132,12 @@ def _waits_for(farm: Farm, worker: str) -> str:
 
 @click.command()
 @_one_worker
+@click.option("--leave", is_flag=True, help="It ends, with exit code 0, when nobody has boards of it any more.")
 @output_option
 @with_access()
-def drain(access: Access, worker: str, output: str) -> None:
+def drain(access: Access, worker: str, leave: bool, output: str) -> None:
     """Give out no more boards of a worker; present reservations go on (operators)."""
-    _set_draining(access, output, lambda farm: farm.drain(worker))
+    _set_draining(access, output, lambda farm: farm.drain(worker, leave=leave))
 
 
 @click.command()

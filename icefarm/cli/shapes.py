@@ -85,7 +85,9 @@ def workers(now: float) -> Shape:
     """Workers; ``now`` is the farm's time."""
 
     def status(record: Record) -> str:
-        return "draining" if record["draining"] and record["status"] == "online" else str(record["status"])
+        if record["status"] != "online":
+            return str(record["status"])
+        return "leaving" if record["leaving"] else "draining" if record["draining"] else "online"
 
     return Shape(
         _fields(WorkerRecord),

@@ -189,9 +189,9 @@ class Farm:
         """Test broken boards again, and take back those that pass (operator)."""
         return self._engine.run(self._session.operate, "retest", serials=list(serials))
 
-    def drain(self, worker: str) -> Any:
-        """Give out no more boards of a worker (operator)."""
-        return self._engine.run(self._session.operate, "drain", worker=worker)
+    def drain(self, worker: str, *, leave: bool = False) -> Any:
+        """Give out no more boards of a worker; with ``leave``, it ends when nobody has any of them (operator)."""
+        return self._engine.run(self._session.operate, "drain", worker=worker, leave=leave)
 
     def resume(self, worker: str) -> Any:
         """Give out a worker's boards again (operator)."""

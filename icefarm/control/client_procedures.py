@@ -165,13 +165,18 @@ class ClientProcedures:
         reason = f"ended by operator {caller.authid}"
         return [record.serial for record in await self.endings.end(None, _distinct(serials), reason)]
 
-    async def drain(self, _: Caller, worker: str) -> dict[str, Any]:
-        """Let the worker's boards not be reserved any more; present reservations go on."""
-        return await self._set_draining(worker, draining=True)
+    async def drain(self, _: Caller, worker: str, leave: bool = False) -> dict[str, Any]:
+        """Let the worker's boards not be reserved any more; present reservations go on.
+
+        With ``leave``, its process ends when there are none any more. Raises `UnknownWorker`.
+        """
+        if leave and not self.sessions.state.worker_is_here(worker):
+            raise UnknownWorker(f"worker {worker!r} is not connected: it cannot leave, it can only be drained")
+        return await self._set_draining(worker, draining=True, leaving=leave)
 
     async def resume(self, _: Caller, worker: str) -> dict[str, Any]:
         """Let the worker's boards be reserved again."""
-        return await self._set_draining(worker, draining=False)
+        return await self._set_draining(worker, draining=False, leaving=False)
 
     async def retest(self, _: Caller, serials: list[str]) -> list[str]:
         """Test broken boards again now."""
@@ -181,13 +186,12 @@ class ClientProcedures:
         """Take requests out of the queue; answers with those that this call removed."""
         return self.reserving.line.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
 
-    async def _set_draining(self, worker: str, *, draining: bool) -> dict[str, Any]:
-        record = await self.store.set_draining(worker, draining)
+    async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
+        record = await self.store.set_draining(worker, draining, leaving=leaving)
         order = self.orders.drain if draining else self.orders.resume
         # A worker that is away hears of it in the answer to its next hello.
         await outcomes([partial(order, worker)], 1)
-        self.inventory.announcements.worker(record)
-        await self.inventory.show(worker)
+        await self.inventory.show(record)
         return to_wire(record)
 
     async def _for_each(

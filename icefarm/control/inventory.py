@@ -9,10 +9,11 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
-from icefarm.contract import Assignment, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello
+from icefarm.contract import Assignment, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord
 from icefarm.control.announcements import Announcements
 from icefarm.control.concurrency import InOrder, Tasks
 from icefarm.control.convergence import Convergence
+from icefarm.control.departures import Departures
 from icefarm.control.endings import AGAIN, Endings
 from icefarm.control.orders import Orders, assignment
 from icefarm.control.presence_events import DeviceFound, DeviceMissing
@@ -32,6 +33,7 @@ class Inventory:
     orders: Orders
     endings: Endings
     convergence: Convergence
+    departures: Departures
     announcements: Announcements
     clock: Clock
     #: Called whenever boards become available.
@@ -69,6 +71,7 @@ class Inventory:
             host=hello.host,
         )
         self.announcements.worker(workers[hello.name])
+        self.departures.note(workers[hello.name])
         self._take_in([device for device in await self.store.devices() if device.worker == hello.name], reports)
         named = {one.serial: assignment(one) for one in active if one.serial in reports}
         return named, workers[hello.name].draining
@@ -88,9 +91,11 @@ class Inventory:
                 self.announcements.worker(record)
         self._take_in(devices, {})
 
-    async def show(self, worker: str) -> None:
+    async def show(self, record: WorkerRecord) -> None:
         """Tell of a worker and its boards anew, after an operator's decision over it."""
-        devices = [device for device in await self.store.devices() if device.worker == worker]
+        self.announcements.worker(record)
+        self.departures.note(record)
+        devices = [device for device in await self.store.devices() if device.worker == record.name]
         self._free -= {device.serial for device in devices}
         self._take_in(devices, {})
 

@@ -88,6 +88,10 @@ class Orders:
         """Tell a worker that its boards may be reserved again."""
         await self._call(worker, "resume", ANSWER_LIMIT)
 
+    async def leave(self, worker: str) -> None:
+        """Tell a worker to end as soon as its boards are at rest."""
+        await self._call(worker, "leave", ANSWER_LIMIT)
+
     def _open(self, worker: str) -> None:
         greeting = self._greeting.pop(worker, None)
         if greeting is not None:

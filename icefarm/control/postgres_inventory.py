@@ -39,16 +39,23 @@ _DEVICE = """
 _WORKERS = """
     SELECT name, status, draining, host, version, kinds,
            (SELECT count(*) FROM device WHERE device.worker = worker.name),
-           extract(epoch FROM last_seen)::float8
+           extract(epoch FROM last_seen)::float8, leaving
       FROM worker
 """
 
 _UPSERT_WORKER = """
-    INSERT INTO worker (name, status, host, version, kinds)
-    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s)
+    INSERT INTO worker (name, status, host, version, kinds, instance)
+    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(instance)s)
     ON CONFLICT (name) DO UPDATE
        SET status = 'online', host = excluded.host, version = excluded.version, kinds = excluded.kinds,
-           last_seen = now()
+           instance = excluded.instance, last_seen = now()
+"""
+
+# Of a worker that was to leave, another process begins anew once nobody has its boards any more.
+_BEGIN_ANEW = """
+    UPDATE worker SET draining = false, leaving = false
+     WHERE name = %(name)s AND leaving AND instance <> %(instance)s
+       AND NOT EXISTS (SELECT FROM device WHERE device.worker = worker.name AND reservation IS NOT NULL)
 """
 
 # A board that another worker has is left alone while that worker is online and sees the board. One that moves takes
@@ -99,7 +106,14 @@ def _device(row: Sequence[Any]) -> DeviceRecord:
 
 async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
     kinds = [kind.name for kind in hello.kinds]
-    worker = {"name": hello.name, "host": hello.host, "version": hello.version, "kinds": kinds}
+    worker = {
+        "name": hello.name,
+        "host": hello.host,
+        "version": hello.version,
+        "kinds": kinds,
+        "instance": hello.instance,
+    }
+    await transaction.rows(_BEGIN_ANEW, worker)
     await transaction.rows(_UPSERT_WORKER, worker)
     reports = {report.serial: report for report in hello.devices}
     taken = await _take(transaction, hello.name, reports.values())
@@ -138,9 +152,10 @@ async def worker_lost(transaction: Transaction, worker: str, reason: str) -> lis
     return await devices(transaction, await _set_offline(transaction, worker, reason))
 
 
-async def set_draining(transaction: Transaction, worker: str, draining: bool) -> WorkerRecord:
+async def set_draining(transaction: Transaction, worker: str, draining: bool, leaving: bool) -> WorkerRecord:
     await transaction.rows(
-        "UPDATE worker SET draining = %(draining)s WHERE name = %(worker)s", {"draining": draining, "worker": worker}
+        "UPDATE worker SET draining = %(draining)s, leaving = %(leaving)s WHERE name = %(worker)s",
+        {"draining": draining, "leaving": draining and leaving, "worker": worker},
     )
     rows = await transaction.rows(_WORKERS + "WHERE name = %(worker)s", {"worker": worker})
     if not rows:

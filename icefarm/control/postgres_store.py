@@ -38,8 +38,8 @@ class PostgresStore:
     async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
         return await self._database.transaction(lambda t: inventory.worker_lost(t, worker, reason))
 
-    async def set_draining(self, worker: str, draining: bool) -> WorkerRecord:
-        return await self._database.transaction(lambda t: inventory.set_draining(t, worker, draining))
+    async def set_draining(self, worker: str, draining: bool, *, leaving: bool = False) -> WorkerRecord:
+        return await self._database.transaction(lambda t: inventory.set_draining(t, worker, draining, leaving))
 
     async def workers(self) -> list[WorkerRecord]:
         return await self._database.transaction(inventory.all_workers)

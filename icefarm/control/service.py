@@ -32,6 +32,7 @@ from icefarm.control.chronicle import Chronicle
 from icefarm.control.client_procedures import ClientProcedures
 from icefarm.control.concurrency import outcomes
 from icefarm.control.convergence import Convergence
+from icefarm.control.departures import Departures
 from icefarm.control.door import Door
 from icefarm.control.endings import Endings
 from icefarm.control.history import History
@@ -98,12 +99,14 @@ class Control(Service):
         self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements, self.sessions)
         self.agenda = Agenda(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
         self.convergence = Convergence(store, self.orders, self.endings, self.reserving, self.announcements)
+        self.departures = Departures(store, self.orders, clock)
         self.inventory = Inventory(
             store,
             self.sessions,
             self.orders,
             self.endings,
             self.convergence,
+            self.departures,
             self.announcements,
             clock,
             self.line.poke,
@@ -113,7 +116,7 @@ class Control(Service):
         self.readings = Readings(clock, self.announcements, self._board_did, self.metrics.hello)
         self.chronicle = Chronicle(history, store, self.readings, self.line.records, clock)
         self.announcements.listeners += [self.readings.heard, self.chronicle.heard, self.metrics.heard]
-        self.endings.changed += [self.agenda.poke, self.line.poke]
+        self.endings.changed += [self.agenda.poke, self.line.poke, self.departures.poke]
         self._procedures = self._handlers(clock)
 
     def _handlers(self, clock: Clock) -> dict[str, Handler]:
@@ -176,7 +179,11 @@ class Control(Service):
         # First: whose call ends now has not given up.
         self.sessions.detach()
         self.door.close()
-        for part in (self.chronicle, self.agenda, self.line, self.convergence, self.inventory, self.endings):
+        parts = (
+            *(self.chronicle, self.agenda, self.line, self.convergence, self.departures),
+            *(self.inventory, self.endings),
+        )
+        for part in parts:
             part.stop()
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:

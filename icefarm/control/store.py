@@ -50,6 +50,9 @@ class Store(Protocol):
     async def hello(self, hello: WorkerHello) -> list[str]:
         """Take a worker's introduction: it is online, has these boards, and its others are offline.
 
+        Where one was to leave, another process of its name goes on with that while reservations of its boards last;
+        after that it begins anew, and is not drained.
+
         Returns the serials of boards that it may not have, because another online worker has them; what is kept of
         those does not change. A board that moved here with a reservation brings the reservation along.
         """
@@ -69,8 +72,11 @@ class Store(Protocol):
         Their reservations go on.
         """
 
-    async def set_draining(self, worker: str, draining: bool) -> WorkerRecord:
-        """Say whether the worker's boards may be newly reserved; lasts over its restarts.  Raises `UnknownWorker`."""
+    async def set_draining(self, worker: str, draining: bool, *, leaving: bool = False) -> WorkerRecord:
+        """Say whether the worker's boards may be newly reserved; lasts over its restarts.  Raises `UnknownWorker`.
+
+        ``leaving``, of a worker that is drained: it ends when nobody has boards of it any more (see `hello`).
+        """
 
     async def workers(self) -> list[WorkerRecord]:
         """Return all workers that ever joined."""

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from icefarm.farm.crossbar import Address
 from icefarm.farm.directory import DataDirectory
@@ -93,7 +93,8 @@ def worker_program(
         # The boards of this host's USB are for a worker that is told so, not for whoever tries a farm out.
         "no-usb": True,
     }
-    return _service("worker", twistd, flags, options, own_environment(environment))
+    program = _service("worker", twistd, flags, options, own_environment(environment))
+    return evolve(program, leaves="it was drained for that; start the farm anew to have it back")
 
 
 def _service(

@@ -27,6 +27,7 @@ from icefarm.farm.errors import CannotStart
 from icefarm.farm.identity import Identity, unprivileged
 from icefarm.farm.postgres_programs import PostgresMissing, PostgresPrograms, find_programs
 from icefarm.farm.process import ChildProcess, Program
+from icefarm.farm.supervisor import Ended
 
 __all__ = ["PostgresMissing", "PrivatePostgres"]
 
@@ -75,7 +76,7 @@ class PrivatePostgres:
     log_file: Path
     #: Gets complaints of the running server, for a person to see.
     complain: Callable[[str], None] = lambda _: None
-    _on_exit: Callable[[str], None] | None = None
+    _on_exit: Callable[[Ended], None] | None = None
     _process: ChildProcess | None = None
 
     @property
@@ -83,8 +84,8 @@ class PrivatePostgres:
         """The connection string of its database, also while it isn't running."""
         return make_dsn(host=str(self._socket_directory), port=5432, dbname=NAME, user=NAME)
 
-    def on_exit(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` with the reason whenever it ends unasked after it was started."""
+    def on_exit(self, callback: Callable[[Ended], None]) -> None:
+        """Call ``callback`` whenever it ends unasked after it was started."""
         self._on_exit = callback
 
     async def start(self) -> None:
@@ -112,9 +113,9 @@ class PrivatePostgres:
                 with suppress(OSError):
                     self._socket_directory.rmdir()
 
-    def _exited(self, reason: str) -> None:
+    def _exited(self, ended: Ended) -> None:
         if self._on_exit is not None:
-            self._on_exit(reason)
+            self._on_exit(ended)
 
     @property
     def _data(self) -> Path:

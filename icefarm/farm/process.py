@@ -20,6 +20,7 @@ from twisted.python.logfile import LogFile
 from icefarm.farm.child import child_command
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.identity import Identity
+from icefarm.farm.supervisor import Ended
 
 __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
 
@@ -49,6 +50,8 @@ class Program:
     #: Lines that match are not kept in the log.
     omit: re.Pattern[str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    #: Why it ends with code 0 where nobody stops it: it has left then, and stays away; None: it never does so.
+    leaves: str | None = None
     #: Who it runs as; None: as we do.
     identity: Identity | None = None
 
@@ -63,11 +66,11 @@ class ChildProcess:
     complain: Callable[[str], None]
     start_limit: float = START_LIMIT
     stop_limit: float = STOP_LIMIT
-    _on_exit: Callable[[str], None] | None = None
+    _on_exit: Callable[[Ended], None] | None = None
     _protocol: _Follower | None = None
 
-    def on_exit(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` with the reason whenever the program ends unasked after it was ready."""
+    def on_exit(self, callback: Callable[[Ended], None]) -> None:
+        """Call ``callback`` whenever the program ends unasked after it was ready."""
         self._on_exit = callback
 
     @property
@@ -109,17 +112,17 @@ class ChildProcess:
         protocol.kill_group()
         await protocol.gone
 
-    def _exited(self, protocol: _Follower, reason: str) -> None:
+    def _exited(self, protocol: _Follower, ended: Ended) -> None:
         if self._protocol is protocol and protocol.was_ready and self._on_exit is not None:
             self._protocol = None
-            self._on_exit(reason)
+            self._on_exit(ended)
 
 
 class _Follower(ProcessProtocol):
     """Follows the program: its lines, and its end."""
 
     def __init__(
-        self, program: Program, complain: Callable[[str], None], exited: Callable[[_Follower, str], None]
+        self, program: Program, complain: Callable[[str], None], exited: Callable[[_Follower, Ended], None]
     ) -> None:
         self.program = program
         #: Fires when it is ready; fails with `CannotStart` when it ends before.
@@ -183,7 +186,8 @@ class _Follower(ProcessProtocol):
             words = self._last_complaint or self._last_line or why
             self.ready.errback(CannotStart(f"{self.program.name}: {words} (its log: {self.program.log})"))
         said = f"{self._last_complaint}; its log is {self.program.log}" if self._last_complaint else why
-        self._exited(self, said)
+        left = reason.check(ProcessDone) is not None and self.program.leaves is not None
+        self._exited(self, Ended(self.program.leaves or "", left=True) if left else Ended(said))
         for waiting in (self.ended, self.gone):
             if not waiting.called:
                 waiting.callback(None)

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["Part", "Supervisor"]
+__all__ = ["Ended", "Part", "Supervisor"]
 
 #: Seconds until a part that ended is started again: at first, at most; doubled each time that it doesn't last.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 #: Seconds after which a part that runs counts as sound.
 LASTING = 60.0
+
+
+@frozen
+class Ended:
+    """How a part ended that nobody had stopped."""
+
+    reason: str
+    #: It was meant to: it has left, and is not to be started again.
+    left: bool = False
 
 
 class Part(Protocol):
@@ -28,8 +37,8 @@ class Part(Protocol):
     async def stop(self) -> None:
         """Stop it and wait until it is gone.  Harmless when it doesn't run."""
 
-    def on_exit(self, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` with the reason whenever it ends unasked after it was started."""
+    def on_exit(self, callback: Callable[[Ended], None]) -> None:
+        """Call ``callback`` whenever it ends unasked after it was started."""
 
 
 @define(eq=False)
@@ -71,16 +80,19 @@ class Supervisor:
             self._attempt.cancel()
         await self.part.stop()
 
-    def _ended(self, reason: str) -> None:
+    def _ended(self, ended: Ended) -> None:
         if self._stopping:
             return
         if self.starting:
             if self.failed is not None:
-                self.failed(CannotStart(f"{self.name}: {reason}"))
+                self.failed(CannotStart(f"{self.name}: {ended.reason}"))
+            return
+        if ended.left:
+            self.tell(f"{self.name} has left: {ended.reason}")
             return
         if self.clock.seconds() - self._started_at > LASTING:
             self._delay = FIRST_DELAY
-        self._again(reason)
+        self._again(ended.reason)
 
     def _again(self, reason: str) -> None:
         self.tell(f"{self.name} ended ({reason}); starting it again in {self._delay:g} s")

@@ -84,6 +84,8 @@ class RecordingWorker:
     failing: dict[str, IcefarmError] = Factory(dict)
     stuck: dict[str, Deferred[None]] = Factory(dict)
     draining: bool = False
+    #: It was told to leave.
+    left: bool = False
     #: Boards whose last report did not get through; it is sent again when control shows itself.
     unsent: set[str] = Factory(set)
 
@@ -169,6 +171,7 @@ class RecordingWorker:
             case _:
                 self.orders.append((method, serial, ""))
                 self.draining = method == "drain" if method in ("drain", "resume") else self.draining
+                self.left = self.left or method == "leave"
 
     async def _prepare(self, serial: str, wanted: Assignment) -> None:
         self.orders.append(("prepare", serial, wanted.reservation))

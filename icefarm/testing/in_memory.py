@@ -95,8 +95,11 @@ class FarmInMemory:
             [self._source],
             lambda joined, refused: self._link(Credentials(identity.name, Role.WORKER, "w"), joined, refused),
             self._failed,
+            self._left,
         )
         self._waiting: Deferred[None] | None = None
+        #: The worker was drained for good; fires when it is gone.
+        self._departure: Deferred[None] | None = None
         self._clients: list[blocking.Farm] = []
 
     def start(self) -> Self:
@@ -218,8 +221,13 @@ class FarmInMemory:
         if waiting is not None:
             waiting.errback(failure)
 
+    def _left(self) -> None:
+        self._departure = self._worker.stopService()
+
     async def _stop(self) -> None:
-        services: list[Callable[[], Any]] = [self._worker.stopService]
+        if self._departure is not None:
+            await self._departure
+        services: list[Callable[[], Any]] = [self._worker.stopService] if self._departure is None else []
         services += [link.stopService for link in self._links if link.running]
         services += [self._control.stopService] if self._control.running else []
         for stop in services:

@@ -59,6 +59,7 @@ class MemoryStore:
     clock: Clock
     new_id: Callable[[], str] = _new_id
     _workers: dict[str, WorkerRecord] = Factory(dict)
+    _instances: dict[str, str] = Factory(dict)
     _boards: dict[str, _Board] = Factory(dict)
     _reservations: dict[str, ReservationRecord] = Factory(dict)
     #: The active reservation of each board that has one.
@@ -73,10 +74,18 @@ class MemoryStore:
 
     async def hello(self, hello: WorkerHello) -> list[str]:
         before = self._workers.get(hello.name)
+        begins_anew = (
+            before is not None
+            and before.leaving
+            and self._instances[hello.name] != hello.instance
+            and not self._active(worker=hello.name)
+        )
+        self._instances[hello.name] = hello.instance
         self._workers[hello.name] = WorkerRecord(
             name=hello.name,
             status="online",
-            draining=before is not None and before.draining,
+            draining=before is not None and before.draining and not begins_anew,
+            leaving=before is not None and before.leaving and not begins_anew,
             host=hello.host,
             version=hello.version,
             kinds=[kind.name for kind in hello.kinds],
@@ -111,10 +120,10 @@ class MemoryStore:
         changed = self._set_offline({serial for serial, b in self._boards.items() if b.worker == worker}, reason)
         return [self._device(serial) for serial in changed]
 
-    async def set_draining(self, worker: str, draining: bool) -> WorkerRecord:
+    async def set_draining(self, worker: str, draining: bool, *, leaving: bool = False) -> WorkerRecord:
         if worker not in self._workers:
             raise unknown_worker(worker)
-        self._workers[worker] = evolve(self._workers[worker], draining=draining)
+        self._workers[worker] = evolve(self._workers[worker], draining=draining, leaving=draining and leaving)
         return self._worker(worker)
 
     async def workers(self) -> list[WorkerRecord]:

@@ -136,6 +136,12 @@ class Device:
         """Tell whether that reservation of that client's was one of the last ones here."""
         return (client, reservation) in self._past
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nobody has it, and it is not on its way from one state to another."""
+        resting = isinstance(self.life.state, s.Broken) or s.time_limit(self.life) is None
+        return resting and self.holding is None
+
     def report(self) -> DeviceReport:
         """Say how it is."""
         status, reason = s.status_of(self.life)

@@ -11,6 +11,7 @@ from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, Role, device_prefix, method_of
 from icefarm.errors import InvalidArgument, NotAuthorized, NotYours, ReservationEnded
+from icefarm.worker.departure import Departure
 from icefarm.worker.device import Device
 from icefarm.worker.holding import Holding
 from icefarm.worker.inventory import Inventory
@@ -25,12 +26,13 @@ class ControlProcedures:
     _inventory: Callable[[], Inventory]
     #: Told of each device that control has given an order for.
     _ordered: Callable[[str], None]
+    _departure: Departure
     draining: bool = False
     _functions: dict[str, CheckedFunction] = field(init=False)
 
     @_functions.default
     def _all(self) -> dict[str, CheckedFunction]:
-        every = (self.prepare, self.release, self.reboot, self.delete, self.retest, self.drain, self.resume)
+        every = (self.prepare, self.release, self.reboot, self.delete, self.retest, self.drain, self.resume, self.leave)
         return {function.__name__: CheckedFunction.of(function) for function in every}
 
     async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -74,6 +76,11 @@ class ControlProcedures:
     async def resume(self) -> None:
         """Take note that reservations will come again."""
         self.draining = False
+        self._departure.revoke()
+
+    async def leave(self) -> None:
+        """End this process as soon as its boards are at rest: nobody has them, and nobody will."""
+        self._departure.allow()
 
 
 @define(eq=False)

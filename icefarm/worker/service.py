@@ -16,6 +16,7 @@ from icefarm.contract import KindRecord
 from icefarm.errors import IcefarmError
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
+from icefarm.worker.departure import Departure
 from icefarm.worker.device import Device
 from icefarm.worker.hardware import Hardware
 from icefarm.worker.images import Images
@@ -53,6 +54,8 @@ class Worker(Service):
     _make_link: MakeLink
     #: Called where boards of a source can't be had at all, with the reason.
     _failed: Callable[[Failure], None]
+    #: Called when it was drained for good and has nothing more to do.
+    _left: Callable[[], None]
     inventory: Inventory = field(init=False)
     _uplink: Uplink = field(init=False)
     _link: Service | None = None
@@ -61,8 +64,13 @@ class Worker(Service):
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def __attrs_post_init__(self) -> None:
+        departure = Departure(self._reactor, lambda: self.inventory, self._left)
         self._uplink = Uplink(
-            self.identity, self._reactor, lambda: self.inventory, lambda: kind_records(self._kinds, self._images)
+            self.identity,
+            self._reactor,
+            lambda: self.inventory,
+            lambda: kind_records(self._kinds, self._images),
+            departure,
         )
         around = Surroundings(self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink)
         self.inventory = Inventory(

@@ -169,4 +169,6 @@ def makeService(options: Options) -> Worker:
             reactor, options["control"], credentials, joined, refused, ca_file=options["ca-file"]
         ),
         failed,
+        # twistd ends with 0 then: whoever supervises it knows that it is meant to stay away.
+        reactor.stop,
     )

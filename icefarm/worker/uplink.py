@@ -27,6 +27,7 @@ from icefarm.contract import (
     worker_prefix,
 )
 from icefarm.errors import IcefarmError, TimedOut, UnknownDevice
+from icefarm.worker.departure import Departure
 from icefarm.worker.device import Device
 from icefarm.worker.inventory import Inventory
 from icefarm.worker.procedures import ControlProcedures, DeviceProcedures
@@ -96,8 +97,9 @@ class Uplink:
     #: The inventory is made after the uplink, which its devices report to.
     _inventory: Callable[[], Inventory]
     _kinds: Callable[[], list[KindRecord]]
+    _departure: Departure
     _control: ControlProcedures = Factory(
-        lambda self: ControlProcedures(self._inventory, self._ordered), takes_self=True
+        lambda self: ControlProcedures(self._inventory, self._ordered, self._departure), takes_self=True
     )
     _door: DeviceProcedures = Factory(lambda self: DeviceProcedures(self._settled), takes_self=True)
     _session: _Session | None = None
@@ -204,6 +206,7 @@ class Uplink:
 
     def changed(self, device: Device) -> None:
         """See `icefarm.worker.device.Observer`."""
+        self._departure.look()
         self._reports.changed(device.serial)
         if self._session is not None and self._session.greeted:
             self._start(self._reports.send, device.serial, partial(self._report, self._session))

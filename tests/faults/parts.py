@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 
 from icefarm.farm.postgres import PrivatePostgres
 from icefarm.farm.process import ChildProcess
-from icefarm.farm.supervisor import Part
+from icefarm.farm.supervisor import Ended, Part
 from icefarm.testing.processes import descendants
 
 __all__ = ["Victim", "of_postgres", "of_process", "send", "until"]
@@ -58,12 +58,12 @@ class Victim:
     def __attrs_post_init__(self) -> None:
         self.part.on_exit(self._ended)
 
-    def _ended(self, reason: str) -> None:
+    def _ended(self, ended: Ended) -> None:
         gone, self._gone = self._gone, None
         if gone is None:
-            self.deaths.append(reason)
+            self.deaths.append(ended.reason)
         else:
-            gone.callback(reason)
+            gone.callback(ended.reason)
 
     @property
     def pid(self) -> int:

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.process import ChildProcess, Program
+from icefarm.farm.supervisor import Ended
 
 pytestmark = pytest.mark.integration
 
@@ -130,11 +131,26 @@ async def test_a_program_that_is_never_ready_is_stopped(child: MakeChild) -> Non
 @ensureDeferred
 async def test_an_unexpected_end_is_told(child: MakeChild) -> None:
     part = child("import os, signal; print('ready', os.getpid()); signal.pause()")
-    told: Deferred[str] = Deferred()
+    told: Deferred[Ended] = Deferred()
     part.on_exit(told.callback)
     await part.start()
     os.kill(int(part.program.log.read_text().split()[1]), signal.SIGKILL)
-    assert await told.addTimeout(20, reactor) == "it was ended by SIGKILL"
+    assert await told.addTimeout(20, reactor) == Ended("it was ended by SIGKILL")
+
+
+@ensureDeferred
+async def test_a_program_that_may_leave_has_left_when_it_ends_with_code_0(child: MakeChild) -> None:
+    for leaves, code, ended in [
+        ("it was drained", 0, Ended("it was drained", left=True)),
+        ("it was drained", 1, Ended("it ended with code 1")),
+        (None, 0, Ended("it ended")),
+    ]:
+        part = child(f"print('ready', flush=True); raise SystemExit({code})")
+        part.program = evolve(part.program, leaves=leaves)
+        told: Deferred[Ended] = Deferred()
+        part.on_exit(told.callback)
+        await part.start()
+        assert await told.addTimeout(20, reactor) == ended
 
 
 @ensureDeferred

@@ -29,6 +29,7 @@ from icefarm.farm.errors import CannotStart
 from icefarm.farm.identity import may_reach
 from icefarm.farm.postgres import PrivatePostgres
 from icefarm.farm.postgres_programs import PostgresMissing, find_programs
+from icefarm.farm.supervisor import Ended
 
 pytestmark = pytest.mark.integration
 
@@ -89,10 +90,10 @@ async def test_it_stops_at_once_though_a_client_is_connected(server: PrivatePost
 @ensureDeferred
 async def test_its_death_is_told_and_it_starts_again_after_it(server: PrivatePostgres) -> None:
     await server.start()
-    told: defer.Deferred[str] = defer.Deferred()
+    told: defer.Deferred[Ended] = defer.Deferred()
     server.on_exit(told.callback)
     os.kill(pid_of(server), signal.SIGKILL)
-    assert "SIGKILL" in await told
+    assert "SIGKILL" in (await told).reason
     # The lock file still names the dead one.
     assert (server.directory / "data" / "postmaster.pid").exists()
     await server.start()

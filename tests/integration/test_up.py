@@ -15,11 +15,12 @@ from urllib.request import urlopen
 import pytest
 
 from icefarm.client import Farm
-from icefarm.errors import NotAuthorized
+from icefarm.errors import NotAuthorized, Unavailable
 from icefarm.testing.processes import FarmProcess, Witness
 
 pytestmark = pytest.mark.integration
 
+SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 QUICK = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "2", "--name", "w1")
 
 
@@ -110,6 +111,25 @@ def test_a_part_that_is_killed_is_started_again(lasting_farm: FarmProcess, part:
         client.reserve(2, wait=True, timeout=60) as boards,
     ):
         assert len(boards.serials) == 2
+
+
+def test_a_worker_that_was_drained_for_good_leaves_by_itself_and_is_not_started_again(farm: FarmProcess) -> None:
+    (worker,) = farm.processes("icefarm-worker")
+    witness = Witness([worker])
+    drain = ("drain", "w1", "--leave", "--url", farm.url, "--data-dir", str(farm.data_dir))
+    with Farm(farm.url, name="alice") as client:
+        with client.reserve(1) as boards:
+            done = icefarm(*drain)
+            assert (done.returncode, done.stdout.splitlines()[1].split("\t")[:2]) == (0, ["w1", "leaving"])
+            assert "it waits for alice (1)" in done.stderr
+            (result,) = boards.evaluate([SQUARE])
+            assert result.ok
+            assert farm.processes("icefarm-worker") == [worker]
+        assert "worker has left" in farm.next_line("worker")
+        assert witness.left() == []
+        with pytest.raises(Unavailable):
+            client.reserve(1)
+    assert farm.processes("icefarm-worker") == []
 
 
 def test_a_port_in_use_is_named() -> None:

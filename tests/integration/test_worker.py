@@ -106,7 +106,7 @@ async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncI
     credentials = Credentials("w1", Role.WORKER, "i")
     worker = Worker(
         Identity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor), Kinds.of(PulseCount), [source],
-        lambda joined, refused: MemoryLink(router, credentials, joined, refused), failures.append,
+        lambda joined, refused: MemoryLink(router, credentials, joined, refused), failures.append, lambda: None,
     )  # fmt: skip
     worker.startService()
     try:

@@ -113,8 +113,8 @@ class RecordingFarm:
     def retest(self, serials: Sequence[str]) -> list[str]:
         return self._called("retest", list(serials), serials)
 
-    def drain(self, name: str) -> dict[str, Any]:
-        return self._called("drain", to_wire(worker(name, draining=True)), name)
+    def drain(self, name: str, *, leave: bool) -> dict[str, Any]:
+        return self._called("drain", to_wire(worker(name, draining=True, leaving=leave)), name, leave)
 
     def resume(self, name: str) -> dict[str, Any]:
         return self._called("resume", to_wire(worker(name)), name)

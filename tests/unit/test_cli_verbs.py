@@ -124,7 +124,8 @@ def test_a_client_changes_what_is_its_own(arguments: list[str], call: tuple[Any,
         (["reboot", "A", "B"], ("reboot", ("A", "B"))),
         (["delete", "A"], ("delete", ("A",))),
         (["retest", "A"], ("retest", ("A",))),
-        (["drain", "w1"], ("drain", "w1")),
+        (["drain", "w1"], ("drain", "w1", False)),
+        (["drain", "w1", "--leave"], ("drain", "w1", True)),
         (["resume", "w1"], ("resume", "w1")),
     ],
 )
@@ -155,6 +156,13 @@ def test_a_drained_worker_is_shown() -> None:
     result = RecordingFarm().run("drain", "w1")
     assert result.stdout.splitlines()[1].startswith("w1\tdraining")
     assert "it can be stopped" in result.stderr
+
+
+def test_a_worker_that_is_to_leave_is_shown_with_what_it_waits_for() -> None:
+    result = RecordingFarm(snapshot(reservations=[reservation("A")])).run("drain", "w1", "--leave")
+    assert result.stdout.splitlines()[1].startswith("w1\tleaving")
+    assert "it waits for" in result.stderr
+    assert "nobody has boards of w1: it leaves" in RecordingFarm().run("drain", "w1", "--leave").stderr
 
 
 # --------------------------------------------------------------------------------------------------- signing in

@@ -231,6 +231,99 @@ async def test_a_worker_drained_while_it_was_away_hears_of_it() -> None:
 
 
 @ensureDeferred
+async def test_a_worker_without_reservations_that_is_to_leave_goes_at_once() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    record = await farm.operator().call("drain", "w1", leave=True)
+    assert (record["draining"], record["leaving"], worker.left) == (True, True, True)
+
+
+@ensureDeferred
+async def test_a_worker_that_drains_leaves_when_its_last_reservation_ends() -> None:
+    farm = MemoryControl()
+    worker, client, operator = await farm.worker("w1", "A", "B"), await farm.client("ada"), farm.operator()
+    other = await farm.worker("w2", "C")
+    await client.call("reserve", serials=["A", "B"], kind="pulsecount")
+    await operator.call("drain", "w1", leave=True)
+    await client.call("end", ["A"])
+    with pytest.raises(Unavailable, match="drained"):
+        await client.call("reserve", serials=["A"], kind="pulsecount")
+    assert not worker.left
+    await client.call("end", ["B"])
+    assert (worker.left, other.left) == (True, False)
+
+
+@ensureDeferred
+async def test_a_worker_that_only_drains_stays() -> None:
+    farm = MemoryControl()
+    worker, client, operator = await farm.worker("w1", "A"), await farm.client("ada"), farm.operator()
+    await client.call("reserve", 1, kind="pulsecount")
+    await operator.call("drain", "w1", leave=True)
+    await operator.call("drain", "w1")
+    await client.call("end")
+    assert not worker.left
+
+
+@ensureDeferred
+async def test_who_is_to_leave_outlives_a_restart_of_control_and_of_the_worker() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await farm.operator().call("drain", "w1", leave=True)
+    farm.stop_control()
+    farm.start_control()
+    await worker.heartbeat()
+    assert worker.bus is not None
+    worker.bus.drop("killed")
+    worker.instance = "another"
+    await farm.join(worker)
+    assert not worker.left
+    await client.call("end")
+    assert worker.left
+
+
+@ensureDeferred
+async def test_whoever_comes_after_a_worker_that_has_left_is_not_drained() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    await farm.operator().call("drain", "w1", leave=True)
+    assert worker.bus is not None
+    worker.bus.drop("left")
+    (before,) = await farm.store.workers()
+    assert (before.status, before.leaving) == ("offline", True)
+    worker.instance = "another"
+    await farm.join(worker)
+    (after,) = await farm.store.workers()
+    assert (after.status, after.draining, after.leaving, worker.draining) == ("online", False, False, False)
+
+
+@ensureDeferred
+async def test_a_worker_that_loses_its_link_while_it_is_told_to_leave_is_told_again() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await farm.operator().call("drain", "w1", leave=True)
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    await client.call("end")
+    assert not worker.left
+    await farm.join(worker)
+    assert worker.left
+
+
+@ensureDeferred
+async def test_a_worker_that_is_away_cannot_leave() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    with pytest.raises(UnknownWorker, match="not connected"):
+        await farm.operator().call("drain", "w1", leave=True)
+    (record,) = await farm.store.workers()
+    assert not record.draining
+
+
+@ensureDeferred
 async def test_an_unknown_worker_cannot_be_drained() -> None:
     farm = MemoryControl()
     with pytest.raises(UnknownWorker):

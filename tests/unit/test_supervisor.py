@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.supervisor import FIRST_DELAY, LASTING, LONGEST_DELAY, Supervisor
+from icefarm.farm.supervisor import FIRST_DELAY, LASTING, LONGEST_DELAY, Ended, Supervisor
 
 
 class RecordingPart:
@@ -20,7 +20,7 @@ class RecordingPart:
         self.starts = 0
         self.stops = 0
         self.outcome: Deferred[None] | None = None
-        self.end: Callable[[str], None] = lambda _: None
+        self.end: Callable[[Ended], None] = lambda _: None
 
     async def start(self) -> None:
         self.starts += 1
@@ -30,7 +30,7 @@ class RecordingPart:
     async def stop(self) -> None:
         self.stops += 1
 
-    def on_exit(self, callback: Callable[[str], None]) -> None:
+    def on_exit(self, callback: Callable[[Ended], None]) -> None:
         self.end = callback
 
 
@@ -56,7 +56,7 @@ async def settled(supervised: Supervised) -> None:
 @ensureDeferred
 async def test_a_part_that_ends_while_the_farm_starts_fails_the_start(supervised: Supervised) -> None:
     await supervised.supervisor.start()
-    supervised.part.end("it ended with code 1")
+    supervised.part.end(Ended("it ended with code 1"))
     assert [str(error) for error in supervised.failures] == ["part: it ended with code 1"]
     supervised.clock.advance(LONGEST_DELAY)
     assert supervised.part.starts == 1
@@ -65,7 +65,7 @@ async def test_a_part_that_ends_while_the_farm_starts_fails_the_start(supervised
 @ensureDeferred
 async def test_a_part_that_ends_later_is_started_again(supervised: Supervised) -> None:
     await settled(supervised)
-    supervised.part.end("killed")
+    supervised.part.end(Ended("killed"))
     assert supervised.part.starts == 1
     supervised.clock.advance(FIRST_DELAY)
     assert supervised.part.starts == 2
@@ -73,11 +73,20 @@ async def test_a_part_that_ends_later_is_started_again(supervised: Supervised) -
 
 
 @ensureDeferred
+async def test_a_part_that_has_left_stays_away(supervised: Supervised) -> None:
+    await settled(supervised)
+    supervised.part.end(Ended("it was drained", left=True))
+    supervised.clock.advance(LONGEST_DELAY)
+    assert supervised.part.starts == 1
+    assert supervised.lines == ["part has left: it was drained"]
+
+
+@ensureDeferred
 async def test_a_part_that_keeps_ending_is_started_later_and_later(supervised: Supervised) -> None:
     await settled(supervised)
     delays = []
     for _ in range(9):
-        supervised.part.end("killed")
+        supervised.part.end(Ended("killed"))
         (call,) = supervised.clock.getDelayedCalls()
         delays.append(call.getTime() - supervised.clock.seconds())
         supervised.clock.advance(delays[-1])
@@ -88,10 +97,10 @@ async def test_a_part_that_keeps_ending_is_started_later_and_later(supervised: S
 async def test_a_part_that_ran_for_long_is_started_again_at_once(supervised: Supervised) -> None:
     await settled(supervised)
     for _ in range(4):
-        supervised.part.end("killed")
+        supervised.part.end(Ended("killed"))
         supervised.clock.advance(LONGEST_DELAY)
     supervised.clock.advance(LASTING + 1)
-    supervised.part.end("killed")
+    supervised.part.end(Ended("killed"))
     supervised.clock.advance(FIRST_DELAY)
     assert supervised.part.starts == 6
 
@@ -100,7 +109,7 @@ async def test_a_part_that_ran_for_long_is_started_again_at_once(supervised: Sup
 async def test_a_failed_attempt_is_followed_by_another_one(supervised: Supervised) -> None:
     await settled(supervised)
     supervised.part.outcome = Deferred()
-    supervised.part.end("killed")
+    supervised.part.end(Ended("killed"))
     supervised.clock.advance(FIRST_DELAY)
     supervised.part.outcome.errback(CannotStart("no memory"))
     supervised.part.outcome = None
@@ -112,9 +121,9 @@ async def test_a_failed_attempt_is_followed_by_another_one(supervised: Supervise
 @ensureDeferred
 async def test_a_stopped_part_stays_stopped(supervised: Supervised) -> None:
     await settled(supervised)
-    supervised.part.end("killed")
+    supervised.part.end(Ended("killed"))
     await supervised.supervisor.stop()
-    supervised.part.end("stopped")
+    supervised.part.end(Ended("stopped"))
     supervised.clock.advance(LONGEST_DELAY)
     assert (supervised.part.starts, supervised.part.stops) == (1, 1)
     assert not supervised.clock.getDelayedCalls()
@@ -124,7 +133,7 @@ async def test_a_stopped_part_stays_stopped(supervised: Supervised) -> None:
 async def test_stopping_gives_up_an_attempt_to_start_again(supervised: Supervised) -> None:
     await settled(supervised)
     supervised.part.outcome = Deferred()
-    supervised.part.end("killed")
+    supervised.part.end(Ended("killed"))
     supervised.clock.advance(FIRST_DELAY)
     await supervised.supervisor.stop()
     supervised.clock.advance(LONGEST_DELAY)

@@ -76,6 +76,8 @@ class Farm:
         self.clock = Clock()
         self.control = RecordingControl()
         self.failures: list[Failure] = []
+        #: When the worker wanted to leave.
+        self.departures: list[float] = []
         self.router = MemoryRouter(self.clock)
         self.bus = self.router.join("control", Role.CONTROL)
         run(self.control.join(self.bus))
@@ -87,7 +89,8 @@ class Farm:
         credentials = Credentials("w1", Role.WORKER, "instance")
         self.worker = Worker(
             identity, self.clock, hardware, Kinds.of(PulseCount), [self.source],
-            lambda joined, refused: MemoryLink(self.router, credentials, joined, refused), self.failures.append,
+            lambda joined, refused: MemoryLink(self.router, credentials, joined, refused),
+            self.failures.append, lambda: self.departures.append(self.clock.seconds()),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -242,6 +245,7 @@ def test_bad_input_gets_a_named_error_and_does_no_harm(
         ("delete", {"serial": "nobody"}, UnknownDevice),
         ("retest", {"serial": "nobody"}, UnknownDevice),
         ("drain", {"now": True}, InvalidArgument),
+        ("leave", {"now": True}, InvalidArgument),
         ("explode", {}, InvalidArgument),
     ],
 )
@@ -391,6 +395,44 @@ def test_a_board_set_aside_is_told_as_a_log_line(farm: Farm) -> None:
     farm.settle(30)
     ((name, words),) = farm.control.words
     assert (name, words["level"], words["serial"]) == ("log", "warn", SERIAL)
+
+
+def test_a_worker_that_may_leave_does_so_at_once_where_nobody_has_its_boards(farm: Farm) -> None:
+    assert farm.order("leave") == [None]
+    farm.settle()
+    assert len(farm.departures) == 1
+
+
+def test_a_worker_that_may_leave_waits_until_its_boards_are_released_and_flashed_back(farm: Farm) -> None:
+    farm.prepare()
+    farm.order("leave")
+    farm.settle(60)
+    assert farm.departures == []
+    flashed = farm.boards[0].flashed
+    farm.order("release", serial=SERIAL, reservation="r1", reason="x")
+    farm.settle(30)
+    assert len(farm.departures) == 1
+    assert farm.boards[0].flashed > flashed
+    assert farm.status() == "available"
+
+
+def test_a_broken_board_keeps_no_worker_from_leaving(farm: Farm) -> None:
+    farm.boards[0].faults.add("silent")
+    farm.order("reboot", serial=SERIAL)
+    farm.order("leave")
+    farm.settle(40)
+    assert farm.status() == "broken"
+    assert len(farm.departures) == 1
+
+
+def test_a_worker_that_is_resumed_stays(farm: Farm) -> None:
+    farm.prepare()
+    farm.order("leave")
+    farm.settle()
+    farm.order("resume")
+    farm.order("release", serial=SERIAL, reservation="r1", reason="x")
+    farm.settle(30)
+    assert farm.departures == []
 
 
 def test_clients_cannot_call_what_is_controls(farm: Farm) -> None:
