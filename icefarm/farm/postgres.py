@@ -20,8 +20,8 @@ from typing import Any
 from attrs import asdict, define, field
 from psycopg2.extensions import make_dsn
 
+from icefarm.command import CommandFailed, run
 from icefarm.farm.child import child_command
-from icefarm.farm.command import CommandFailed, run
 from icefarm.farm.ended import process_ended
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.identity import Identity, unprivileged

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.farm.command import CommandFailed, run
+from icefarm.command import CommandFailed, run
 from icefarm.farm.errors import CannotStart
 
 __all__ = ["PostgresMissing", "PostgresPrograms", "find_programs"]

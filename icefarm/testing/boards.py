@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.worker.flash import FlashFailed
 from icefarm.worker.frame import EVALUATE_MAX, Frame, FrameReader, FrameType, encode
+from icefarm.worker.hub_power import PowerFailed
 from icefarm.worker.images import Image, Images
 from icefarm.worker.states import Firmware
 from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
@@ -57,7 +58,8 @@ class MemoryBoard:
 
     ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``stuck``
     (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
-    the touch), ``faulty`` (its test fails).
+    the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't switch its port), ``dead`` (does not come back
+    from a cycle of its power).
     """
 
     clock: Clock
@@ -168,6 +170,10 @@ class MemoryHardware:
     #: Drives whose writing does not end until the test fires the Deferred.
     writing: dict[str, Deferred[None]] = Factory(dict)
     patient: bool = False
+    #: Whether hubs switch the power of single ports; where power was cycled, and what that cures.
+    switches_power: bool = False
+    cycled: list[str] = Factory(list)
+    cures: set[str] = Factory(set)
 
     def open(self, path: str, protocol: Any) -> None:
         board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
@@ -197,6 +203,18 @@ class MemoryHardware:
         board.flashed += 1
         board.runs = blocks.rstrip(b"\0").decode()
         board.clock.callLater(0.1, self._boot, board)
+        return succeed(None)
+
+    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+        board = next((board for board in self.boards if board.serial == serial), None)
+        self.cycled.append(place)
+        if board is None or "ganged" in board.faults:
+            return fail(PowerFailed("its hub switches all ports at once"))
+        if board.plugged:
+            board.unplug()
+        board.faults -= self.cures
+        if "dead" not in board.faults:
+            board.clock.callLater(0.1, board.plug)
         return succeed(None)
 
     def _load(self, board: MemoryBoard) -> None:

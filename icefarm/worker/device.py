@@ -25,7 +25,7 @@ from icefarm.worker.pipeline import BoardFailed
 from icefarm.worker.readings import Tally
 from icefarm.worker.runner import Runner
 from icefarm.worker.surroundings import Surroundings
-from icefarm.worker.usb_events import DriveAdded, TtyAdded, UsbEvent
+from icefarm.worker.usb_events import UsbEvent
 
 __all__ = ["Device"]
 
@@ -47,7 +47,6 @@ class Device:
     _tally: Tally = Factory(Tally)
     #: When the last image began to be written, until the board runs it.
     _flash_began: float | None = None
-    _usb_path: str | None = None
     #: As it last said in HELLO.
     _firmware: s.Firmware | None = None
     _board: Board | None = None
@@ -62,7 +61,8 @@ class Device:
 
     @_runner.default
     def _run_life(self) -> Runner:
-        return Runner(s.Life(self.images.default), self._around.clock, self._carry_out, self._entered, self._tell)
+        life = s.Life(self.images.default, power=self._around.hardware.switches_power)
+        return Runner(life, self._around.clock, self._carry_out, self._entered, self._tell)
 
     @property
     def life(self) -> s.Life:
@@ -73,8 +73,6 @@ class Device:
 
     def usb(self, event: UsbEvent) -> None:
         """Take what happened to the board on USB."""
-        if isinstance(event, TtyAdded | DriveAdded):
-            self._usb_path = event.usb_path or self._usb_path
         self._runner.post(event)
 
     def assign(self, assignment: Assignment) -> Holding:
@@ -154,7 +152,7 @@ class Device:
             kind=None if want is None else want.kind,
             firmware=None if self._firmware is None else self._firmware.name,
             firmware_version=None if self._firmware is None else self._firmware.version,
-            usb_path=self._usb_path,
+            usb_path=self.life.place,
             evaluations=self.evaluations,
             failures=self.failures,
             retries=self.retries,
@@ -211,6 +209,8 @@ class Device:
                 self._runner.run(self._touch(path))
             case e.WriteImage(path, image):
                 self._runner.run(self._write(path, image))
+            case e.CyclePower(place):
+                self._runner.run(self._cycle_power(place))
             case e.RunTest():
                 self._runner.run(self._test())
             case e.StartKind():
@@ -246,6 +246,10 @@ class Device:
         self._flash_began = self._around.clock.seconds()
         await self._around.hardware.write(path, image.blocks)
         return e.Written()
+
+    async def _cycle_power(self, place: str) -> e.Event:
+        await self._around.hardware.cycle_power(place, self.serial)
+        return e.Cycled()
 
     async def _test(self) -> e.Event:
         assert self._board is not None

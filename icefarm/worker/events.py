@@ -10,6 +10,8 @@ from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRem
 __all__ = [
     "Assign",
     "ClosePort",
+    "CyclePower",
+    "Cycled",
     "Delete",
     "Effect",
     "Event",
@@ -50,6 +52,11 @@ class TestsPassed:
 @frozen
 class Written:
     """The last block of an image was handed over."""
+
+
+@frozen
+class Cycled:
+    """The power of its port went off and on again; it has not come back yet."""
 
 
 @frozen
@@ -117,7 +124,7 @@ class Unreliable:
 
 
 Event = (
-    TtyAdded | TtyRemoved | DriveAdded | DriveRemoved | Greeted | TestsPassed | Written | KindStarted | Failed
+    TtyAdded | TtyRemoved | DriveAdded | DriveRemoved | Greeted | TestsPassed | Written | KindStarted | Cycled | Failed
     | PortLost | TimedOutWaiting | Assign | Release | Reboot | Retest | Delete | Proven
     | Unreliable
 )  # fmt: skip
@@ -153,6 +160,13 @@ class WriteImage:
 
 
 @frozen
+class CyclePower:
+    """Cycle the power of the hub port where it hangs; then `Cycled`, unless it is back before, or `Failed`."""
+
+    place: str
+
+
+@frozen
 class RunTest:
     """Have the board test itself; then `TestsPassed` or `Failed`."""
 
@@ -176,4 +190,6 @@ class FailWaiting:
     why: str
 
 
-Effect = OpenPort | ClosePort | Touch1200 | WriteImage | RunTest | StartKind | SuspendKind | FailWaiting
+Effect = (
+    OpenPort | ClosePort | Touch1200 | WriteImage | CyclePower | RunTest | StartKind | SuspendKind | FailWaiting
+)  # fmt: skip

@@ -15,6 +15,7 @@ from twisted.internet.serialport import SerialPort
 from twisted.python.failure import Failure
 
 from icefarm.worker.flash import touch, write_drive
+from icefarm.worker.hub_power import HubPower
 
 __all__ = ["Hardware", "SerialHardware"]
 
@@ -33,6 +34,13 @@ class Hardware(Protocol):
 
     def write(self, path: str, blocks: bytes) -> Deferred[None]:
         """Write UF2 blocks to a boot drive.  Fails with `FlashFailed`."""
+
+    @property
+    def switches_power(self) -> bool:
+        """Whether there is anything to cycle the power of hub ports with."""
+
+    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+        """Cycle the power of the port where a board was last plugged in.  Fails with `PowerFailed`."""
 
 
 class _Port(SerialPort):
@@ -67,6 +75,8 @@ class SerialHardware:
     """Twisted's serial ports, on a reactor."""
 
     _reactor: Any
+    #: None: the power of hub ports is left alone.
+    _power: HubPower | None = None
 
     def open(self, path: str, protocol: Any) -> None:
         _Port(protocol, path, self._reactor, baudrate=BAUD)
@@ -76,3 +86,11 @@ class SerialHardware:
 
     def write(self, path: str, blocks: bytes) -> Deferred[None]:
         return write_drive(self._reactor, path, blocks)
+
+    @property
+    def switches_power(self) -> bool:
+        return self._power is not None
+
+    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+        assert self._power is not None
+        return Deferred.fromCoroutine(self._power.cycle(place, serial))

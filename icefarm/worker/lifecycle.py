@@ -1,8 +1,9 @@
 """Pure: no I/O, no clock.  The life of a board: ``step(life, event) -> (life, effects)``.
 
-A board that fails is asked again (its port is opened anew), then flashed anew, then set aside with the reason; one
-that is set aside is tested again from time to time.  The caller cancels what runs in a state, and its timer, when
-``life.state`` is no longer the same object, and then carries out the effects in order.
+A board that fails is asked again (its port is opened anew), then flashed anew, then its power is cycled where its hub
+can, then it is set aside with the reason; one that is set aside is tested again from time to time.  The caller cancels
+what runs in a state, and its timer, when ``life.state`` is no longer the same object, and then carries out the effects
+in order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRem
 
 __all__ = ["Impossible", "step"]
 
-#: Failures in a row after which a board is set aside; the one before it has it flashed.
+#: Failures in a row after which a board's power is cycled, or it is set aside; the one before has it flashed.
 TRIES = 3
 
 #: States in which the port is open.
@@ -40,7 +41,7 @@ def step(life: Life, event: Event) -> Step:
         case e.Assign() | e.Release() | e.Reboot() | e.Retest() | e.Delete():
             return _command(life, event)
         case e.Proven():
-            return evolve(life, tries=0, relapses=0), []
+            return evolve(_forgiven(life), relapses=0), []
         case e.Unreliable(why, again):
             return _unreliable(life, why, again=again)
         case e.TimedOutWaiting():
@@ -58,10 +59,10 @@ def step(life: Life, event: Event) -> Step:
 def _usb(life: Life, event: TtyAdded | TtyRemoved | DriveAdded | DriveRemoved) -> Step:
     """First what is there, then what that means."""
     match event:
-        case TtyAdded(path=path):
-            return _tty_added(evolve(life, port=path), path)
-        case DriveAdded(path=path):
-            return _drive_added(evolve(life, drive=path))
+        case TtyAdded(path=path, usb_path=place):
+            return _tty_added(evolve(life, port=path, place=place or life.place), path)
+        case DriveAdded(path=path, usb_path=place):
+            return _drive_added(evolve(life, drive=path, place=place or life.place))
         case TtyRemoved(path=path) if path == life.port:
             return _tty_removed(evolve(life, port=None))
         case DriveRemoved(path=path) if path == life.drive:
@@ -76,13 +77,13 @@ def _tty_added(life: Life, path: str) -> Step:
         case s.Restarting(image) | s.Flashing(image):
             return _enter(life, s.Seen(image), e.OpenPort(path))
         case s.Broken():
-            life = evolve(life, tries=0)
+            life = _forgiven(life)
     return _enter(life, s.Seen(), e.OpenPort(path))
 
 
 def _tty_removed(life: Life) -> Step:
     match life.state:
-        case s.Touching() | s.Flashing() | s.Restarting() | s.Gone(waiting=False):
+        case s.Touching() | s.Flashing() | s.Restarting() | s.Cycling() | s.Gone(waiting=False):
             return life, []
         case s.Broken() if life.drive is not None:
             return life, []
@@ -96,12 +97,12 @@ def _drive_added(life: Life) -> Step:
         case s.Restarting(image):
             return _failed(life, f"its boot loader did not start {image}")
         case s.Broken():
-            life = evolve(life, tries=0)
+            life = _forgiven(life)
     return _flash(life)
 
 
 def _gone(life: Life) -> Step:
-    return _enter(evolve(life, tries=0), s.Gone(why="unplugged"), e.FailWaiting("the board was unplugged"))
+    return _enter(_forgiven(life), s.Gone(why="unplugged"), e.FailWaiting("the board was unplugged"))
 
 
 # ------------------------------------------------------------------------------------------------- procedures
@@ -112,11 +113,13 @@ def _done(life: Life, event: Event) -> Step:
         case s.Seen(written), e.Greeted(firmware):
             return _greeted(life, written, firmware)
         case s.Testing(), e.TestsPassed():
-            return _enter(evolve(life, tries=0), s.Ready())
+            return _enter(_forgiven(life), s.Ready())
         case s.Flashing(image), e.Written():
             return _enter(life, s.Restarting(image))
         case s.Preparing(), e.KindStarted():
             return _enter(life, s.Reserved())
+        case s.Cycling(why, done=False), e.Cycled():
+            return _enter(life, s.Cycling(why, done=True))
     raise Impossible(f"{event} in {life.state}")
 
 
@@ -133,8 +136,10 @@ def _greeted(life: Life, written: Firmware | None, firmware: Firmware) -> Step:
 
 def _failed_procedure(life: Life, why: str) -> Step:
     match life.state:
-        case s.Gone() | s.Restarting() | s.Broken():
+        case s.Gone() | s.Restarting() | s.Broken() | s.Cycling(done=True):
             raise Impossible(f"a failure ({why}) in {life.state}")
+        case s.Cycling(before):
+            return _set_aside(life, f"{before}; its power could not be cycled: {why}")
     return _failed(life, why)
 
 
@@ -154,9 +159,13 @@ def _timed_out(life: Life) -> Step:
         case s.Broken(why):
             return _retest(life, why)
         case s.Restarting(image) if life.port is None and life.drive is None:
-            return _set_aside(life, f"did not come back after {image} was flashed")
+            return _last_resort(life, f"did not come back after {image} was flashed")
         case s.Touching() if life.port is None and life.drive is None:
-            return _set_aside(life, "left for its boot loader, and no boot drive appeared")
+            return _last_resort(life, "left for its boot loader, and no boot drive appeared")
+        case s.Cycling(why, done=True):
+            return _set_aside(life, f"{why}, and did not come back after its power was cycled")
+        case s.Cycling(why):
+            return _set_aside(life, f"{why}; its power could not be cycled in time")
     if s.time_limit(life) is None:
         raise Impossible(f"a time-out in {life.state}")
     return _failed(life, _OVERDUE[type(life.state)])
@@ -185,7 +194,7 @@ def _command(life: Life, event: Event) -> Step:
         case e.Retest() if isinstance(life.state, s.Broken):
             return _retest(life, life.state.why)
         case e.Delete():
-            return _enter(Life(life.default), s.Gone(why="deleted"), leaving=life)
+            return _enter(Life(life.default, power=life.power), s.Gone(why="deleted"), leaving=life)
     return life, []
 
 
@@ -199,16 +208,17 @@ def _redirect(life: Life, before: Firmware) -> Step:
 
 def _reboot(life: Life) -> Step:
     match life.state:
-        case s.Touching() | s.Flashing() | s.Restarting():
+        case s.Touching() | s.Flashing() | s.Restarting() | s.Cycling():
             return life, []
-    return _again(evolve(life, tries=0), flash=True)
+    return _again(_forgiven(life), flash=True)
 
 
 def _retest(life: Life, why: str) -> Step:
-    """Give it another chance: one failure then has it flashed, two have it set aside again."""
+    """Give it another chance: one failure then has it flashed, two have its power cycled or it set aside again."""
+    life = evolve(life, tries=1, cycled=False)
     if life.port is None and life.drive is None:
-        return _set_aside(life, why)
-    return _again(evolve(life, tries=1), flash=False)
+        return _last_resort(life, why)
+    return _again(life, flash=False)
 
 
 # -------------------------------------------------------------------------------------------------- transitions
@@ -219,7 +229,7 @@ def _failed(life: Life, why: str) -> Step:
     if life.port is None and life.drive is None:
         return _enter(life, s.Gone(waiting=True, why=f"gone: {why}"))
     if life.tries >= TRIES:
-        return _set_aside(life, why)
+        return _last_resort(life, why)
     return _again(life, flash=life.tries == TRIES - 1)
 
 
@@ -236,6 +246,19 @@ def _again(life: Life, *, flash: bool) -> Step:
     if life.port is None:
         return life, []
     return _touch(life) if flash else _reopen(life)
+
+
+def _last_resort(life: Life, why: str) -> Step:
+    """Cycle its power, once; else set it aside."""
+    if not life.can_cycle:
+        return _set_aside(life, why)
+    assert life.place is not None
+    # Whatever fails after this has it set aside.
+    return _enter(evolve(life, tries=TRIES, cycled=True), s.Cycling(why), e.CyclePower(life.place))
+
+
+def _forgiven(life: Life) -> Life:
+    return evolve(life, tries=0, cycled=False)
 
 
 def _set_aside(life: Life, why: str) -> Step:

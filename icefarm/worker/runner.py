@@ -15,6 +15,7 @@ from icefarm.clock import Clock
 from icefarm.errors import IcefarmError
 from icefarm.worker import events as e
 from icefarm.worker.flash import FlashFailed
+from icefarm.worker.hub_power import PowerFailed
 from icefarm.worker.images import NoImage
 from icefarm.worker.lifecycle import step
 from icefarm.worker.pipeline import BoardFailed
@@ -26,7 +27,7 @@ __all__ = ["Procedure", "Runner"]
 Procedure = Coroutine[Deferred[Any], Any, e.Event | None]
 
 #: Failures that boards and ports are expected to have; others are faults of the code, and logged as such.
-_EXPECTED = (BoardFailed, FlashFailed, NoImage, OSError, IcefarmError)
+_EXPECTED = (BoardFailed, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
 
 
 @define(eq=False)

@@ -8,9 +8,11 @@ from __future__ import annotations
 from attrs import frozen
 
 from icefarm.contract import DeviceStatus
+from icefarm.worker.hub_ports import hub_port
 
 __all__ = [
     "Broken",
+    "Cycling",
     "Firmware",
     "Flashing",
     "Gone",
@@ -42,6 +44,8 @@ RESTART_LIMIT = 10.0
 TEST_LIMIT = 5.0
 #: Seconds for what a device kind does when its board becomes usable.
 START_LIMIT = 30.0
+#: Seconds for cycling the power of a hub port (`icefarm.worker.hub_power` takes less, whatever happens).
+CYCLE_LIMIT = 20.0
 #: Seconds until a broken board is tested again: the first time, and the longest, doubling in between.
 RETEST_FIRST = 60.0
 RETEST_LONGEST = 3600.0
@@ -125,13 +129,21 @@ class Reserved:
 
 
 @frozen
+class Cycling:
+    """Its power is being cycled, as the last thing to try; once that is ``done``, it is to appear."""
+
+    why: str
+    done: bool = False
+
+
+@frozen
 class Broken:
     """Set aside."""
 
     why: str
 
 
-State = Gone | Seen | Touching | Flashing | Restarting | Testing | Ready | Preparing | Reserved | Broken
+State = Gone | Seen | Touching | Flashing | Restarting | Testing | Ready | Preparing | Reserved | Cycling | Broken
 
 
 @frozen
@@ -147,6 +159,16 @@ class Life:
     #: Failures since it last was in order, and how often it was set aside since it last did its work.
     tries: int = 0
     relapses: int = 0
+    #: Where it was last plugged in, such as "1-2.3".
+    place: str | None = None
+    #: Whether power can be cycled on this host at all, and whether that was tried since the board last was in order.
+    power: bool = False
+    cycled: bool = False
+
+    @property
+    def can_cycle(self) -> bool:
+        """Whether cycling the power of its port is still to be tried."""
+        return self.power and not self.cycled and hub_port(self.place) is not None
 
     @property
     def goal(self) -> Firmware:
@@ -161,6 +183,8 @@ def time_limit(life: Life) -> float | None:
             return REPLUG_LIMIT
         case Broken():
             return min(RETEST_FIRST * 2.0 ** max(0, life.relapses - 1), RETEST_LONGEST)
+        case Cycling(done=True):
+            return RESTART_LIMIT
         case Gone() | Ready() | Reserved():
             return None
     return _LIMITS[type(life.state)]
@@ -173,6 +197,7 @@ _LIMITS: dict[type, float] = {
     Restarting: RESTART_LIMIT,
     Testing: TEST_LIMIT,
     Preparing: START_LIMIT,
+    Cycling: CYCLE_LIMIT,
 }
 
 
@@ -187,6 +212,8 @@ def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
             return DeviceStatus.AVAILABLE, None
         case Reserved():
             return DeviceStatus.RESERVED, None
+        case Cycling(why):
+            return DeviceStatus.TESTING, f"{why}; its power is cycled"
         case Testing() | Seen(written=None):
             return DeviceStatus.TESTING, None
     # One text for all steps, so that a switch of firmware is one change to those who watch.

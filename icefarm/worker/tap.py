@@ -14,18 +14,20 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from icefarm import __version__
+from icefarm.command import find
 from icefarm.contract import Role, valid_name
 from icefarm.credentials import Credentials
 from icefarm.exit_code import stop_as_failed
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
-from icefarm.options import LayeredOptions, Setting, existing_file, number, whole_number
+from icefarm.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
 from icefarm.tls import certificates_in
 from icefarm.virtual.bus import VirtualBusOptions
 from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
 from icefarm.wamp import Link, parse_url
 from icefarm.worker.hardware import SerialHardware
+from icefarm.worker.hub_power import HubPower
 from icefarm.worker.images import NoImage, images_directory, images_in
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, Source, VirtualBoards
@@ -90,6 +92,13 @@ class Options(LayeredOptions):
         Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
         Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
         Setting("virtual-commands", "take commands for virtual boards (faults, unplug) at this Unix socket", "SOCKET"),
+        Setting(
+            "power-cycle",
+            "cycle the power of its hub port, with uhubctl, when nothing else has recovered a board",
+            "auto|never",
+            "auto",
+            choice("auto", "never"),
+        ),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
 
@@ -132,6 +141,11 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
     return sources
 
 
+def _hub_power(options: Options, reactor: Any) -> HubPower | None:
+    program = find("uhubctl") if options["power-cycle"] == "auto" and not options["no-usb"] else None
+    return None if program is None else HubPower(reactor, program)
+
+
 def _raise_descriptor_limit() -> None:
     """Many systems start services with a soft limit of 1024 descriptors, which 200 boards exceed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,7 +176,7 @@ def makeService(options: Options) -> Worker:
     return Worker(
         identity,
         reactor,
-        SerialHardware(reactor),
+        SerialHardware(reactor, _hub_power(options, reactor)),
         load_kinds([PulseCount, Variance], log),
         _sources(options, reactor),
         lambda joined, refused: Link(

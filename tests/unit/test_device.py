@@ -62,9 +62,9 @@ class Hooked:
 class Shelf:
     """A device, its board, and what is told of them."""
 
-    def __init__(self, plugged: bool = True) -> None:
+    def __init__(self, plugged: bool = True, switches_power: bool = False) -> None:
         self.clock = Clock()
-        self.hardware = MemoryHardware()
+        self.hardware = MemoryHardware(switches_power=switches_power)
         self.reports: list[Any] = []
         self.notes: list[str] = []
         self.emitted_events: list[Any] = []
@@ -417,6 +417,39 @@ def test_a_kind_that_cannot_be_made_leaves_its_board_available(shelf: Shelf) -> 
     (result,) = shelf.prepare(Assignment("r1", "alice", "faulty"))
     assert isinstance(result, DeviceFailed)
     assert shelf.status is DeviceStatus.AVAILABLE
+
+
+def test_a_silent_board_comes_back_to_its_client_after_its_power_was_cycled() -> None:
+    reserved = Shelf(switches_power=True)
+    reserved.prepare()
+    reserved.settle()
+    reserved.hardware.cures = {"silent"}
+    reserved.board.faults.add("silent")
+    answers = reserved.evaluate()
+    reserved.settle(40)
+    assert reserved.hardware.cycled == ["1-1"]
+    assert answers[0]["value"] == 100
+    assert (reserved.status, reserved.device.failures) == (DeviceStatus.RESERVED, 0)
+
+
+def test_a_board_whose_hub_cannot_switch_is_set_aside_with_both_reasons() -> None:
+    shelf = Shelf(plugged=False, switches_power=True)
+    shelf.board.faults |= {"silent", "ganged"}
+    shelf.board.plug()
+    shelf.settle(20)
+    reason = shelf.device.report().reason
+    assert reason == ("does not answer; its power could not be cycled: its hub switches all ports at once")
+
+
+def test_a_dead_board_is_set_aside_and_found_when_its_power_helps_later() -> None:
+    shelf = Shelf(plugged=False, switches_power=True)
+    shelf.board.faults |= {"silent", "dead"}
+    shelf.board.plug()
+    shelf.settle(40)
+    assert "did not come back after its power was cycled" in (shelf.device.report().reason or "")
+    shelf.board.faults.clear()
+    shelf.settle(RETEST_FIRST)
+    assert (shelf.status, len(shelf.hardware.cycled)) == (DeviceStatus.AVAILABLE, 2)
 
 
 def test_a_board_plugged_in_and_out_leaves_no_timer_behind(shelf: Shelf) -> None:

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from icefarm.contract import DeviceStatus
 from icefarm.worker import events as e
@@ -224,6 +224,90 @@ def test_a_procedure_that_cannot_be_running_is_a_fault(event: e.Event) -> None:
         step(fresh(), event)
 
 
+# ------------------------------------------------------------------------------------------------------- power
+
+PLACE = "1-1"
+
+
+def failing(power: bool = True) -> tuple[s.Life, list[e.Effect]]:
+    """A board that has failed, was asked again, was flashed, and has failed again; and what is done then."""
+    life = s.Life(DEFAULT, power=power)
+    return run(life, PLUG, e.Failed("is silent"), e.Failed("is silent"), *FLASH, e.Failed("is silent"))
+
+
+def test_a_board_that_flashing_did_not_help_has_its_power_cycled() -> None:
+    life, effects = failing()
+    assert effects == [e.ClosePort(), e.CyclePower(PLACE)]
+    assert s.status_of(life) == (DeviceStatus.TESTING, "is silent; its power is cycled")
+
+
+def test_without_a_way_to_switch_power_it_is_set_aside_at_once() -> None:
+    assert failing(power=False)[0].state == s.Broken("is silent")
+
+
+def test_a_board_that_is_on_no_hub_is_set_aside_at_once() -> None:
+    virtual = evolve(PLUG, usb_path="virtual-1")
+    life, _ = run(s.Life(DEFAULT, power=True), virtual, e.Failed("x"), e.Failed("x"), UNPLUG)
+    life, _ = run(life, evolve(LOADER, usb_path="virtual-1"), e.Written(), LOADER_GONE, virtual, e.Failed("x"))
+    assert life.state == s.Broken("x")
+
+
+@pytest.mark.parametrize("ended_before", [True, False])
+def test_a_board_that_comes_back_with_its_power_is_asked_who_it_is(ended_before: bool) -> None:
+    life, effects = run(failing()[0], UNPLUG, *([e.Cycled()] if ended_before else []), PLUG)
+    assert (life.state, effects) == (s.Seen(), [e.OpenPort(TTY)])
+    life, _ = run(life, e.Greeted(DEFAULT), e.TestsPassed())
+    assert (life.state, life.tries, life.cycled) == (s.Ready(), 0, False)
+
+
+def test_a_board_that_fails_again_after_its_power_was_cycled_is_set_aside() -> None:
+    life, _ = run(failing()[0], UNPLUG, e.Cycled(), PLUG, e.Failed("is silent still"))
+    assert life.state == s.Broken("is silent still")
+
+
+def test_a_board_that_does_not_come_back_with_its_power_is_set_aside_and_says_so() -> None:
+    life, effects = run(failing()[0], UNPLUG, e.Cycled(), e.TimedOutWaiting())
+    assert life.state == s.Broken("is silent, and did not come back after its power was cycled")
+    assert effects == [e.FailWaiting(f"the board {life.state.why}")]
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [(e.Failed("its hub can't"), "its power could not be cycled: its hub can't"), (e.TimedOutWaiting(), "in time")],
+)
+def test_a_board_whose_power_cannot_be_cycled_is_set_aside_with_both_reasons(event: e.Event, words: str) -> None:
+    life, _ = run(failing()[0], event)
+    assert isinstance(life.state, s.Broken)
+    assert life.state.why.startswith("is silent; ")
+    assert words in life.state.why
+    # It is still there, and tested again later on.
+    assert run(life, e.TimedOutWaiting())[1] == [e.OpenPort(TTY)]
+
+
+def test_a_board_that_does_not_come_back_from_flashing_has_its_power_cycled() -> None:
+    life, effects = run(s.Life(DEFAULT, power=True), LOADER, e.Written(), LOADER_GONE, e.TimedOutWaiting())
+    assert effects == [e.CyclePower(PLACE)]
+    assert run(life, e.Cycled(), PLUG)[1] == [e.OpenPort(TTY)]
+
+
+def test_a_board_that_is_gone_has_its_power_cycled_at_each_test() -> None:
+    life, _ = run(failing()[0], UNPLUG, e.Cycled(), e.TimedOutWaiting())
+    assert run(life, e.TimedOutWaiting())[1] == [e.CyclePower(PLACE)]
+
+
+def test_an_unreliable_board_never_loses_its_power() -> None:
+    life, effects = run(evolve(reserved(), power=True), e.Unreliable("is unreliable", again=True))
+    assert isinstance(life.state, s.Broken)
+    assert not any(isinstance(effect, e.CyclePower) for effect in effects)
+
+
+def test_a_reserved_board_keeps_its_reservation_while_its_power_is_cycled() -> None:
+    life = evolve(reserved(), power=True, tries=TRIES - 1)
+    life, effects = run(life, e.Failed("is silent"))
+    assert [type(effect) for effect in effects] == [e.SuspendKind, e.ClosePort, e.CyclePower]
+    assert run(life, UNPLUG, e.Cycled(), PLUG, e.Greeted(COUNTER))[1] == [e.StartKind()]
+
+
 class Lives(RuleBasedStateMachine):
     """Any event that can happen, in any state: never an error, and a good board always finds its way back."""
 
@@ -231,11 +315,20 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         self.life = fresh()
 
+    @initialize(power=st.booleans())
+    def switches(self, power: bool) -> None:
+        self.life = s.Life(DEFAULT, power=power)
+
     def _step(self, event: e.Event) -> None:
         before = self.life
         self.life, self.effects = step(before, event)
-        opened = [effect for effect in self.effects if isinstance(effect, e.OpenPort | e.Touch1200 | e.WriteImage)]
+        begun = e.OpenPort | e.Touch1200 | e.WriteImage | e.CyclePower
+        opened = [effect for effect in self.effects if isinstance(effect, begun)]
         assert len(opened) <= 1
+        # Between two cycles of its power a board was in order, or set aside.
+        assert not (before.cycled and opened and isinstance(opened[0], e.CyclePower)) or isinstance(
+            before.state, s.Broken
+        )
         # What leaves the kind's states says so; what closes is open.
         was_held = isinstance(before.state, s.Preparing | s.Reserved)
         is_held = isinstance(self.life.state, s.Preparing | s.Reserved)
@@ -274,7 +367,7 @@ class Lives(RuleBasedStateMachine):
     def the_board_fails(self, lost: bool) -> None:
         self._step(e.PortLost("x") if lost else e.Failed("x"))
 
-    @precondition(lambda self: isinstance(self.life.state, s.Touching | s.Flashing))
+    @precondition(lambda self: isinstance(self.life.state, s.Touching | s.Flashing) or _cycling(self.life))
     @rule()
     def flashing_fails(self) -> None:
         self._step(e.Failed("x"))
@@ -284,10 +377,10 @@ class Lives(RuleBasedStateMachine):
     def hello(self, firmware: s.Firmware) -> None:
         self._step(e.Greeted(firmware))
 
-    @precondition(lambda self: type(self.life.state) in _ENDS)
+    @precondition(lambda self: type(self.life.state) in _ENDS or _cycling(self.life))
     @rule()
     def a_procedure_ends(self) -> None:
-        self._step(_ENDS[type(self.life.state)])
+        self._step(e.Cycled() if _cycling(self.life) else _ENDS[type(self.life.state)])
 
     @invariant()
     def states_on_the_way_have_a_limit(self) -> None:
@@ -309,6 +402,11 @@ class Lives(RuleBasedStateMachine):
 
 
 _ENDS: dict[type, e.Event] = {s.Testing: e.TestsPassed(), s.Flashing: e.Written(), s.Preparing: e.KindStarted()}
+
+
+def _cycling(life: s.Life) -> bool:
+    """Tell whether power is being cycled just now."""
+    return isinstance(life.state, s.Cycling) and not life.state.done
 
 
 def evolve_gone(life: s.Life) -> s.State | None:
@@ -333,6 +431,10 @@ def _perfect_board(life: s.Life) -> s.Life:
                 runs, event = image, e.Written()
             case s.Restarting():
                 event = LOADER_GONE if life.drive is not None else PLUG
+            case s.Cycling(done=False):
+                event = e.Cycled()
+            case s.Cycling():
+                event = PLUG
             case s.Testing() | s.Preparing():
                 event = _ENDS[type(life.state)]
             case _:
