@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from icefarm._version import __version__
 from icefarm.cli.exits import Exit, exit_of
+from icefarm.cli.interrupts import interrupts_kept
 from icefarm.cli.wording import clean
 from icefarm.errors import IcefarmError
 from icefarm.farm.errors import CannotStart
@@ -84,7 +85,8 @@ class Verbs(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         try:
-            return super().invoke(context)
+            with interrupts_kept():
+                return super().invoke(context)
         except CannotStart as error:
             click.echo(f"icefarm: {error}", err=True)
             sys.exit(Exit.FAILED)
