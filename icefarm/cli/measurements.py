@@ -57,7 +57,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) ->
     return Shape(
         FIELDS,
         (
-            _column("FILE", "file", max(4, file)),
+            _column("FILE", "file", max(4, file), elided=True),
             _column("SERIAL", "serial", max(6, serial)),
             _column("WORKER", "worker", max(6, worker)),
             _column("VALUE", "value", 10, right=True),
@@ -72,5 +72,5 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) ->
     )
 
 
-def _column(title: str, name: str, width: int, *, right: bool = False) -> Column:
-    return Column(title, lambda record: record[name], width, right)
+def _column(title: str, name: str, width: int, *, right: bool = False, elided: bool = False) -> Column:
+    return Column(title, lambda record: record[name], width, right, elided)

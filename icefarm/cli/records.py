@@ -35,12 +35,22 @@ STYLES = {
 
 @frozen
 class Column:
-    """A column of a table.  ``width`` is what one-by-one output on a terminal reserves for it."""
+    """A column of a table.
+
+    One-by-one output on a terminal reserves ``width`` for it.  What is longer loses its beginning where ``elided``
+    (ends tell paths apart), and stands out of its column elsewhere.
+    """
 
     title: str
     cell: Callable[[Record], Any]
     width: int = 0
     right: bool = False
+    elided: bool = False
+
+    def fitted(self, cell: str) -> str:
+        if self.elided and len(cell) > self.width:
+            cell = "…" + cell[len(cell) - self.width + 1 :]
+        return cell.rjust(self.width) if self.right else cell.ljust(self.width)
 
 
 @frozen
@@ -122,8 +132,5 @@ class Rows:
     def _line(self, cells: Sequence[str]) -> str:
         if not self.aligned:
             return "\t".join(cells) + "\n"
-        parts = [
-            cell.rjust(column.width) if column.right else cell.ljust(column.width)
-            for cell, column in zip(cells, self.shape.columns, strict=True)
-        ]
+        parts = (column.fitted(cell) for cell, column in zip(cells, self.shape.columns, strict=True))
         return "  ".join(parts).rstrip() + "\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from icefarm.cli.measurements import WIDEST
 from icefarm.client import Farm
 from icefarm.contract import DeviceStatus
 from icefarm.testing.processes import FarmProcess
@@ -98,7 +99,7 @@ def test_ctrl_c_gives_the_boards_back_and_says_so(shell: Shell) -> None:
         assert process.stdout.readline().startswith("file,serial")
         process.send_signal(signal.SIGINT)
         _, messages = process.communicate(timeout=LIMIT)
-    assert process.returncode == 130
+    assert process.returncode == 130, messages
     assert "interrupted; ended the reservations of" in messages
     assert "Traceback" not in messages
     assert shell.holders() == set()
@@ -191,9 +192,12 @@ def test_a_terminal_shows_a_bar_and_aligned_rows(shell: Shell) -> None:
         os.close(ours)
     assert b"evaluating" in seen
     assert b"1/1" in seen
-    header, row = (line for line in seen.split(b"\r\n") if line.startswith(b"FILE") or SQUARE.encode() in line)
-    row = row[row.index(SQUARE.encode()) :]  # Behind what wiped the bar away.
-    assert row.index(b" w1 ") == header.index(b" WORKER")
+    lines = seen.decode().split("\r\n")
+    header = next(line for line in lines if line.startswith("FILE"))
+    row = next(line for line in lines if "pulse_count/" in line)
+    path = SQUARE if len(SQUARE) <= WIDEST else "…" + SQUARE[1 - WIDEST :]
+    row = row[row.index(path) :]  # Behind what wiped the bar away.
+    assert row.index(" w1 ") == header.index(" WORKER")
 
 
 def test_help_needs_nothing_that_is_slow_to_import() -> None:

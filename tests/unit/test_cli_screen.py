@@ -93,13 +93,15 @@ def test_the_bar_tells_rate_and_remaining_time() -> None:
 
 
 def test_rows_on_a_terminal_stand_under_their_titles() -> None:
-    files = ["a.bin", "much/longer.bin"]
+    files = ["a.bin", "much/longer.bin", "far/too/long/" * 10 + "a.bin"]
     rows = Rows(shape_of(files, [reservation("SERIAL-1")]), "table", aligned=True)
     lines = [rows.head()] + [
         rows.row(record_of(Result(name, "SERIAL-1", measurement("SERIAL-1")), {})) for name in files
     ]
     assert len({line.index("SERIAL") for line in lines}) == 1
     assert len({line.rindex("ab" * 6) for line in lines[1:]} | {lines[0].index("SHA256")}) == 1
+    assert lines[-1].startswith("…")
+    assert "long/a.bin  SERIAL-1" in lines[-1]
 
 
 def test_a_drawn_table_takes_nothing_for_markup() -> None:
