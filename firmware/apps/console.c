@@ -6,8 +6,8 @@
 
 enum { PARAMETERS_SIZE = 4, BAUD_MIN = 300, BAUD_MAX = 3000000, POSITION_SIZE = 4, CHUNK = 512 };
 
-/* Places in app_run.words: bytes since the port was opened, to and from the FPGA. */
-enum { TAKEN, SENT };
+/* Places in app_run.words: bytes since the port was opened, to and from the FPGA; how often some of these were lost. */
+enum { TAKEN, SENT, LOSSES };
 
 enum { MSG_WRITE = 0x40, MSG_OUTPUT = 0xc1 };
 
@@ -29,7 +29,7 @@ static uint64_t expected_us(const uint8_t *parameters, size_t n)
 static void start(struct app_run *run, const uint8_t *parameters, size_t n, struct port *port)
 {
     (void)n;
-    run->words[TAKEN] = run->words[SENT] = 0;
+    run->words[TAKEN] = run->words[SENT] = run->words[LOSSES] = 0;
     port_uart_start(port, le_get32(parameters));
 }
 
@@ -57,15 +57,20 @@ static bool message(struct core *core, uint8_t type, uint32_t id, const uint8_t 
 
 static bool idle(struct core *core, struct port *port)
 {
-    uint8_t payload[POSITION_SIZE + CHUNK];
+    uint32_t *words = core->run.words, lost = 0;
     if (core->phase == CORE_MEASURING)
         return false; /* the answer to EVALUATE comes first */
-    size_t n = port_uart_read(port, payload + POSITION_SIZE, CHUNK);
+    uint8_t *payload = core_reserve(core, POSITION_SIZE + CHUNK); /* there is room for more, or we would not be called */
+    size_t n = port_uart_read(port, payload + POSITION_SIZE, CHUNK, &lost);
+    words[SENT] += lost; /* the host finds a gap */
+    if (lost > 0 && words[LOSSES]++ == 0)
+        core_log(core, LEVEL_WARNING, "the FPGA sends more than the host reads: bytes of its serial port are lost");
     if (n == 0)
-        return false;
-    le_put32(payload, core->run.words[SENT]);
-    core->run.words[SENT] += (uint32_t)n;
-    return core_send(core, MSG_OUTPUT, 0, payload, POSITION_SIZE + n);
+        return lost > 0;
+    le_put32(payload, words[SENT]);
+    words[SENT] += (uint32_t)n;
+    core_commit(core, MSG_OUTPUT, 0, POSITION_SIZE + n);
+    return true;
 }
 
 const struct app app_console = {

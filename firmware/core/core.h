@@ -15,7 +15,7 @@
 #include "port.h"
 #include "protocol.h"
 
-enum { CORE_TX_SIZE = 2 * REPLY_MAX };
+enum { CORE_TX_SIZE = 2 * REPLY_MAX, LOG_LINES = 8 };
 
 #define CORE_NEVER UINT64_MAX
 
@@ -42,6 +42,11 @@ struct intake {
     uint32_t fixed; /* EVALUATE: bytes in front of the bitstream, once known */
     struct lz4_decoder lz4;
     uint8_t bytes[REQUEST_MAX];
+};
+
+struct log_line {
+    enum log_level level;
+    const char *text;
 };
 
 enum core_phase { CORE_IDLE, CORE_LOADING, CORE_MEASURING };
@@ -74,6 +79,11 @@ struct core {
     uint32_t watchdogs;
 
     enum { REBOOT_NONE, REBOOT_APPLICATION, REBOOT_LOADER, REBOOT_DONE } reboot;
+    bool greeted; /* the host has said HELLO since it opened the port */
+    bool ailing; /* the last evaluation was ended by the hardware, and the log has it */
+    uint8_t n_log;
+    struct log_line log[LOG_LINES];
+
     size_t tx_start, tx_end;
     uint8_t tx[CORE_TX_SIZE];
 };
@@ -96,5 +106,14 @@ void core_disconnected(struct core *core);
 
 /* Queue a frame for the host. Returns false, and does nothing, when there is no room. */
 bool core_send(struct core *core, uint8_t type, uint32_t id, const uint8_t *payload, size_t n);
+
+/* The same for a payload that is put together where it is sent from: room for n bytes of it, or NULL where there is none, and then
+ * the frame, whose payload has no more than that. Nothing else is sent in between. */
+uint8_t *core_reserve(struct core *core, size_t n);
+void core_commit(struct core *core, uint8_t type, uint32_t id, size_t n);
+
+/* Tell the host in a LOG, which waits until one has said HELLO. The text stays as it is for ever. Whoever calls sees to it that one
+ * cause does not tell it again and again; when too many wait, the first are kept. */
+void core_log(struct core *core, enum log_level level, const char *text);
 
 #endif

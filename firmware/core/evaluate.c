@@ -52,8 +52,12 @@ static void release(struct core *core)
     core->phase = CORE_IDLE;
 }
 
+/* What many bad bitstreams in a row say is told once. */
 static void give_up(struct core *core, enum failure failure, const char *text)
 {
+    if (!core->ailing)
+        core_log(core, LEVEL_WARNING, text);
+    core->ailing = true;
     port_stop(core->port);
     core_fail(core, core->active->id, failure, text);
     release(core);
@@ -89,7 +93,8 @@ static void measure(struct core *core)
 
 static void answer(struct core *core)
 {
-    uint8_t payload[RESULT_FIXED + APP_RESULT_MAX];
+    size_t n = RESULT_FIXED + core->run.result_length;
+    uint8_t *payload = core_reserve(core, n); /* evaluate_poll has seen that there is room */
     le_put32(payload, ++core->evaluations);
     le_put32(payload + 4, core->load_us);
     le_put64(payload + 8, core->phase_start_us);
@@ -98,7 +103,8 @@ static void answer(struct core *core)
     le_put16(payload + 24, (uint16_t)port_temperature(core->port));
     le_put16(payload + 26, 0);
     memcpy(payload + RESULT_FIXED, core->run.result, core->run.result_length);
-    core_send(core, MSG_EVALUATE | MSG_REPLY, core->active->id, payload, RESULT_FIXED + core->run.result_length);
+    core_commit(core, MSG_EVALUATE | MSG_REPLY, core->active->id, n);
+    core->ailing = false;
     release(core);
 }
 
@@ -131,6 +137,9 @@ bool evaluate_poll(struct core *core)
         return true;
     case LOAD_FAILED:
         give_up(core, FAILED_CDONE, "CDONE did not rise: the FPGA did not take the bitstream");
+        return true;
+    case LOAD_STUCK:
+        give_up(core, FAILED_CDONE, "CDONE is high while the FPGA is cleared: CRESET does not reach it, or CDONE is not connected");
         return true;
     case LOAD_BUSY:
         break;

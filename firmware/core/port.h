@@ -9,7 +9,8 @@
 /* The port's own; the core hands it back and never looks inside. */
 struct port;
 
-enum load_state { LOAD_BUSY, LOAD_DONE, LOAD_FAILED };
+/* LOAD_STUCK: CDONE was high before a bit was sent, and so is no witness. */
+enum load_state { LOAD_BUSY, LOAD_DONE, LOAD_FAILED, LOAD_STUCK };
 
 /* Microseconds since the firmware started. */
 uint64_t port_now_us(struct port *port);
@@ -35,8 +36,9 @@ bool port_sample_done(struct port *port, uint32_t *window_us);
 void port_uart_start(struct port *port, uint32_t baud);
 /* Send to the FPGA; returns how many bytes were taken, possibly none. None while it is not open. */
 size_t port_uart_write(struct port *port, const uint8_t *bytes, size_t n);
-/* Take what the FPGA has sent; returns how many bytes that were, possibly none. */
-size_t port_uart_read(struct port *port, uint8_t *bytes, size_t room);
+/* Take what the FPGA has sent; returns how many bytes that were, possibly none. `lost`: how many more came before these, and
+ * found no room; at least one where that is not known exactly. */
+size_t port_uart_read(struct port *port, uint8_t *bytes, size_t room, uint32_t *lost);
 
 /* Give up whatever load, count or sampling goes on, close the serial port, and hold the FPGA in reset. */
 void port_stop(struct port *port);

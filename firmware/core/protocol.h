@@ -36,6 +36,8 @@ enum message_type {
     MSG_LOG = 0x92,
 };
 
+enum log_level { LEVEL_DEBUG = 10, LEVEL_INFO = 20, LEVEL_WARNING = 30, LEVEL_ERROR = 40 };
+
 enum encoding { ENCODING_RAW = 0, ENCODING_LZ4 = 1 };
 
 enum failure {

@@ -1,4 +1,4 @@
-/* All requests but EVALUATE: each is answered at once. */
+/* All requests but EVALUATE: each is answered at once, and core_receive has seen that there is room for it. */
 #include <string.h>
 
 #include "core_parts.h"
@@ -16,14 +16,18 @@ static size_t put_text(uint8_t *out, const char *text)
 
 static void hello(struct core *core, uint32_t id)
 {
-    uint8_t payload[28 + 2 * (1 + TEXT_MAX)] = {PROTOCOL_VERSION, core->n_slots, 0, 0};
+    uint8_t *payload = core_reserve(core, 28 + 2 * (1 + TEXT_MAX));
+    payload[0] = PROTOCOL_VERSION;
+    payload[1] = core->n_slots;
+    le_put16(payload + 2, 0);
     le_put32(payload + 4, EVALUATE_MAX);
     le_put32(payload + 8, BITSTREAM_CAPACITY);
     memcpy(payload + 12, port_serial(core->port), SERIAL_SIZE);
     size_t n = 12 + SERIAL_SIZE;
     n += put_text(payload + n, core->app->name);
     n += put_text(payload + n, core->version);
-    core_send(core, MSG_HELLO | MSG_REPLY, id, payload, n);
+    core_commit(core, MSG_HELLO | MSG_REPLY, id, n);
+    core->greeted = true;
 }
 
 static void status(struct core *core, uint32_t id)
@@ -65,10 +69,11 @@ static void reboot(struct core *core, const struct frame_header *header, const u
 
 static void test(struct core *core, const struct frame_header *header, const uint8_t *payload)
 {
-    uint8_t reply[4 + REQUEST_MAX];
-    le_put32(reply, selftest(core));
+    uint32_t failed = selftest(core);
+    uint8_t *reply = core_reserve(core, 4 + header->length);
+    le_put32(reply, failed);
     memcpy(reply + 4, payload, header->length);
-    core_send(core, MSG_TEST | MSG_REPLY, header->id, reply, 4 + header->length);
+    core_commit(core, MSG_TEST | MSG_REPLY, header->id, 4 + header->length);
 }
 
 static void application(struct core *core, const struct frame_header *header, const uint8_t *payload)

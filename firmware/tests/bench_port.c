@@ -84,8 +84,10 @@ size_t port_uart_write(struct port *bench, const uint8_t *bytes, size_t n)
     return taken;
 }
 
-size_t port_uart_read(struct port *bench, uint8_t *bytes, size_t room)
+size_t port_uart_read(struct port *bench, uint8_t *bytes, size_t room, uint32_t *lost)
 {
+    *lost = bench->n_lost;
+    bench->n_lost = 0;
     size_t n = bench->n_given - bench->n_read;
     n = n < room ? n : room;
     memcpy(bytes, bench->given + bench->n_read, n);

@@ -21,6 +21,7 @@ struct port {
     uint32_t baud; /* of the serial port, or 0 */
     size_t uart_room; /* bytes that the FPGA takes before it takes no more */
     size_t n_taken, n_given, n_read;
+    uint32_t n_lost;
     uint8_t taken[BENCH_UART], given[BENCH_UART]; /* by and by the FPGA */
     uint32_t loads;
     uint32_t stops;

@@ -34,6 +34,7 @@ static void must_answer(struct port *bench)
     bench->load = LOAD_DONE;
     bench->counts = bench->sampled = true;
     bench->n_read = bench->n_given;
+    bench->n_lost = 0;
     bench_run(bench);
     bench->n_sent = 0; /* the test itself may have cut a reply */
     for (int i = 0; i < 4; i++) {
@@ -44,8 +45,11 @@ static void must_answer(struct port *bench)
     if (bench->reboots > 0)
         restart(bench, app + 1);
     bench_ask(bench, MSG_HELLO, 424242, NULL, 0);
-    CHECK_EQUAL(bench_sent(bench, got), 1);
+    int n = bench_sent(bench, got);
     CHECK_EQUAL(got[0].id, 424242);
+    CHECK(n >= 1 && n <= 1 + LOG_LINES);
+    for (int i = 1; i < n; i++)
+        CHECK_EQUAL(got[i].type, MSG_LOG);
 }
 
 #ifdef LIBFUZZER
@@ -176,7 +180,7 @@ static void disturb(struct port *bench)
     bench->tx_room = draw(8) == 0 ? draw(100) : SIZE_MAX;
     if (draw(10) == 0)
         bench->counts = draw(3) != 0;
-    bench->load = draw(8) == 0 ? LOAD_FAILED : draw(8) == 0 ? LOAD_BUSY : LOAD_DONE;
+    bench->load = draw(8) == 0 ? LOAD_FAILED : draw(8) == 0 ? LOAD_BUSY : draw(30) == 0 ? LOAD_STUCK : LOAD_DONE;
     bench->now_us += draw(20) == 0 ? 3000000 : draw(2000);
     if (draw(200) == 0)
         core_disconnected(&bench->core);
@@ -186,6 +190,7 @@ static void disturb(struct port *bench)
     bench->uart_room = draw(4) == 0 ? draw(10) : SIZE_MAX;
     bench->n_taken = bench->n_read = 0;
     bench->n_given = draw(20) == 0 ? draw(BENCH_UART) : 0;
+    bench->n_lost = draw(40) == 0 ? draw(100000) : 0;
 }
 
 static void give_in_pieces(struct port *bench, const uint8_t *frame, size_t n)

@@ -184,6 +184,29 @@ static void what_the_fpga_sends_comes_unasked_and_numbered(void)
     bench_free(bench);
 }
 
+static void bytes_that_are_lost_are_a_gap_in_the_positions_and_one_line_of_the_log(void)
+{
+    struct port *bench = open_console();
+    bench_ask(bench, MSG_HELLO, 2, NULL, 0);
+    expect(bench, 0x81, 2);
+    bench->n_given = 5;
+    bench->n_lost = 7;
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    CHECK(got[0].type == 0xc1 && got[0].n == 4 + 5);
+    CHECK_EQUAL(le_get32(got[0].payload), 7);
+    CHECK_EQUAL(got[1].type, MSG_LOG);
+    CHECK(strstr((const char *)got[1].payload + 1, "lost") != NULL);
+    bench->n_lost = 10; /* and nothing behind it yet */
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 0);
+    bench->n_given = 6;
+    bench_run(bench);
+    expect(bench, 0xc1, 0);
+    CHECK_EQUAL(le_get32(got[0].payload), 7 + 5 + 10);
+    bench_free(bench);
+}
+
 static void the_answer_to_evaluate_comes_before_what_the_fpga_sends(void)
 {
     static const uint8_t baud[4] = {0x00, 0xc2, 0x01, 0x00};
@@ -241,6 +264,7 @@ int main(void)
     RUN(bytes_that_come_twice_are_taken_once);
     RUN(what_the_fpga_does_not_take_is_said);
     RUN(what_the_fpga_sends_comes_unasked_and_numbered);
+    RUN(bytes_that_are_lost_are_a_gap_in_the_positions_and_one_line_of_the_log);
     RUN(the_answer_to_evaluate_comes_before_what_the_fpga_sends);
     RUN(a_host_that_does_not_read_holds_the_fpga_back);
     RUN(messages_that_make_no_sense_are_refused);

@@ -372,6 +372,82 @@ static void an_fpga_that_does_not_take_the_bitstream_fails_the_evaluation(void)
     bench_free(bench);
 }
 
+static void cdone_that_is_stuck_is_told_from_cdone_that_does_not_rise(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    bench->load = LOAD_STUCK;
+    evaluate(bench, 1);
+    expect_failed(bench, 1, FAILED_CDONE);
+    CHECK(strstr((const char *)got[0].payload + 2, "CRESET") != NULL);
+    bench_free(bench);
+}
+
+static void expect_log(const struct bench_frame *frame, uint8_t level, const char *text)
+{
+    CHECK_EQUAL(frame->type, MSG_LOG);
+    CHECK_EQUAL(frame->id, 0);
+    CHECK_EQUAL(frame->payload[0], level);
+    CHECK(frame->n == 1 + strlen(text) && memcmp(frame->payload + 1, text, strlen(text)) == 0);
+}
+
+static void the_log_waits_for_a_host_that_said_hello(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    core_log(&bench->core, LEVEL_WARNING, "the watchdog");
+    bench_run(bench);
+    bench_ask(bench, MSG_STATUS, 1, NULL, 0);
+    expect(bench, 0x82, 1);
+    bench_ask(bench, MSG_HELLO, 2, NULL, 0);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    CHECK_EQUAL(got[0].type, 0x81);
+    expect_log(&got[1], 30, "the watchdog");
+    core_log(&bench->core, LEVEL_INFO, "one");
+    core_log(&bench->core, LEVEL_ERROR, "two");
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 2);
+    expect_log(&got[0], 20, "one");
+    expect_log(&got[1], 40, "two");
+    core_disconnected(&bench->core);
+    core_log(&bench->core, LEVEL_INFO, "three");
+    bench_run(bench);
+    CHECK_EQUAL(bench_sent(bench, got), 0);
+    bench_free(bench);
+}
+
+static void a_log_that_nobody_reads_keeps_what_came_first(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    static const char *const texts[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    for (size_t i = 0; i < 10; i++)
+        core_log(&bench->core, LEVEL_INFO, texts[i]);
+    bench_ask(bench, MSG_HELLO, 2, NULL, 0);
+    CHECK_EQUAL(bench_sent(bench, got), 1 + LOG_LINES);
+    for (size_t i = 0; i < LOG_LINES; i++)
+        expect_log(&got[1 + i], 20, texts[i]);
+    bench_free(bench);
+}
+
+static void many_bad_bitstreams_in_a_row_are_one_line_of_the_log(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    bench_ask(bench, MSG_HELLO, 1, NULL, 0);
+    expect(bench, 0x81, 1);
+    bench->load = LOAD_FAILED;
+    for (uint32_t id = 2; id < 5; id++) {
+        evaluate(bench, id);
+        CHECK_EQUAL(bench_sent(bench, got), id == 2 ? 2 : 1);
+        CHECK_EQUAL(got[0].type, MSG_FAILED);
+    }
+    bench->load = LOAD_DONE;
+    evaluate(bench, 5);
+    expect(bench, 0x83, 5);
+    bench->load = LOAD_FAILED;
+    evaluate(bench, 6);
+    CHECK_EQUAL(bench_sent(bench, got), 2); /* it is news again */
+    expect_log(&got[1], 30, "CDONE did not rise: the FPGA did not take the bitstream");
+    bench_free(bench);
+}
+
 static void the_watchdog_ends_what_does_not_finish_and_the_board_goes_on(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
@@ -521,6 +597,10 @@ int main(void)
     RUN(a_damaged_evaluate_is_refused_and_its_buffer_free_again);
     RUN(a_frame_whose_bytes_stop_is_dropped_after_the_gap);
     RUN(an_fpga_that_does_not_take_the_bitstream_fails_the_evaluation);
+    RUN(cdone_that_is_stuck_is_told_from_cdone_that_does_not_rise);
+    RUN(the_log_waits_for_a_host_that_said_hello);
+    RUN(a_log_that_nobody_reads_keeps_what_came_first);
+    RUN(many_bad_bitstreams_in_a_row_are_one_line_of_the_log);
     RUN(the_watchdog_ends_what_does_not_finish_and_the_board_goes_on);
     RUN(cancel_ends_one_evaluation_or_all);
     RUN(reboot_answers_first_and_takes_nothing_after);

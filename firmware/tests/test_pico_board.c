@@ -57,6 +57,16 @@ static const uint8_t *answer(uint8_t type, uint32_t id)
     return payload;
 }
 
+static void leave_by_request(void)
+{
+    boot(&app_default);
+    give(MSG_REBOOT, 5, (const uint8_t *)"", 1);
+    steps(3);
+    fake.now_us += BOARD_LEAVE_US;
+    steps(3);
+    CHECK(fake_line("restart", 0) > 0);
+}
+
 static void give_evaluation(uint32_t id)
 {
     static uint8_t payload[EVALUATE_FIXED + 8 + 1000];
@@ -223,6 +233,59 @@ static void set_baud(uint32_t baud)
     tud_cdc_line_coding_cb(0, &coding);
 }
 
+static void bus_that_is_reset_closes_the_port_without_a_word(void)
+{
+    boot(&app_pulse_count);
+    give_evaluation(1);
+    steps(2);
+    tud_mount_cb(); /* the host, or its successor, begins from the beginning */
+    CHECK_EQUAL(the_board.core.phase, CORE_IDLE);
+    tud_cdc_line_state_cb(0, true, true);
+    give(MSG_HELLO, 3, NULL, 0);
+    steps(3);
+    answer(MSG_HELLO | MSG_REPLY, 3);
+    tud_cdc_line_state_cb(0, false, false);
+    CHECK(!the_board.host_open);
+}
+
+/* What the first host that says HELLO reads in the log, or NULL. */
+static const char *told_after_start(uint32_t chip_reset)
+{
+    static char text[TEXT_MAX + 1];
+    struct frame_reader reader;
+    struct frame_piece piece;
+    size_t used = 0;
+    fake_start();
+    fake_powman.chip_reset = chip_reset;
+    board_init(&the_board, &app_default);
+    tud_cdc_line_state_cb(0, true, false);
+    give(MSG_HELLO, 1, NULL, 0);
+    steps(3);
+    text[0] = '\0';
+    frame_reader_init(&reader);
+    while (used < fake.n_to_host) {
+        used += frame_read(&reader, fake.to_host + used, fake.n_to_host - used, &piece);
+        if (piece.event == FRAME_BODY && reader.header.type == MSG_LOG) {
+            memcpy(text, piece.bytes + 1, piece.n - 1);
+            text[piece.n - 1] = '\0';
+        }
+    }
+    return text[0] == '\0' ? NULL : text;
+}
+
+static void board_tells_why_it_started_unless_it_was_asked_to(void)
+{
+    enum { POR = 1 << 16, BOR = 1 << 17, RUN = 1 << 18, BY_TIMER = 1 };
+    fake_watchdog = (watchdog_hw_t){0};
+    CHECK(strstr(told_after_start(POR), "power came on") != NULL);
+    CHECK(strstr(told_after_start(BOR), "brown-out") != NULL);
+    CHECK(strstr(told_after_start(RUN), "RUN") != NULL);
+    fake_watchdog.reason = BY_TIMER; /* and the scratch register is as watchdog_enable left it */
+    CHECK(strstr(told_after_start(POR), "watchdog") != NULL);
+    leave_by_request();
+    CHECK(told_after_start(POR) == NULL);
+}
+
 static void touch_starts_the_boot_loader_once_the_port_is_closed(void)
 {
     boot(&app_default);
@@ -276,7 +339,7 @@ static void reboot_is_answered_before_the_board_leaves(void)
 static void every_round_feeds_the_watchdog(void)
 {
     boot(&app_default);
-    CHECK(fake_line("watchdog 2000 ms", 0) > 0);
+    CHECK_EQUAL(fake_line("watchdog 2000 ms", 0), 0); /* before all that may hang */
     uint before = fake.watchdog_updates;
     steps(7);
     CHECK_EQUAL(fake.watchdog_updates, before + 7);
@@ -380,6 +443,8 @@ int main(void)
     RUN(host_that_leaves_ends_its_evaluations);
     RUN(unplugging_is_a_host_that_leaves);
     RUN(host_that_slept_still_ends_its_evaluations_by_leaving);
+    RUN(bus_that_is_reset_closes_the_port_without_a_word);
+    RUN(board_tells_why_it_started_unless_it_was_asked_to);
     RUN(touch_starts_the_boot_loader_once_the_port_is_closed);
     RUN(touch_works_with_a_host_that_does_not_close);
     RUN(other_rates_are_no_touch);

@@ -148,7 +148,8 @@ static void cdone_that_is_high_too_early_fails_the_load(void)
 {
     struct cram *cram = cleared();
     fake.pins[PIN_CDONE].level = true;
-    CHECK_EQUAL(cram_poll(cram, fake.now_us), LOAD_FAILED);
+    CHECK_EQUAL(cram_poll(cram, fake.now_us), LOAD_STUCK);
+    CHECK_EQUAL(cram_poll(cram, fake.now_us), LOAD_STUCK);
     CHECK_EQUAL(fake_line("dma 0 of 1", 0), -1);
 }
 
@@ -292,22 +293,57 @@ static void bytes_of_the_fpga_wait_until_they_are_read(void)
 {
     struct fpga_uart *uart = open_uart();
     uint8_t read[8];
+    uint32_t lost;
     memcpy(fake.uart_in, "abcdef", fake.n_uart_in = 6);
     fake.handler();
-    CHECK_EQUAL(fpga_uart_read(uart, read, 4), 4);
-    CHECK_EQUAL(fpga_uart_read(uart, read + 4, 4), 2);
+    CHECK_EQUAL(fpga_uart_read(uart, read, 4, &lost), 4);
+    CHECK_EQUAL(fpga_uart_read(uart, read + 4, 4, &lost), 2);
     CHECK(memcmp(read, "abcdef", 6) == 0);
+    CHECK_EQUAL(fpga_uart_read(uart, read, 4, &lost), 0);
+    CHECK_EQUAL(lost, 0);
+}
+
+static void fpga_says(const char *text)
+{
+    size_t n = strlen(text);
+    memcpy(fake.uart_in + fake.n_uart_in, text, n);
+    fake.n_uart_in += n;
+    fake.handler();
 }
 
 static void flood_of_the_fpga_loses_what_comes_last(void)
 {
     struct fpga_uart *uart = open_uart();
     static uint8_t read[2 * FPGA_UART_RING];
+    uint32_t lost;
     for (size_t i = 0; i < FPGA_UART_RING + 10; i++)
         fake.uart_in[fake.n_uart_in++] = (uint8_t)(i * 7);
     fake.handler();
-    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read), FPGA_UART_RING);
+    CHECK_EQUAL(fpga_uart_read(uart, read, 100, &lost), 100);
+    fpga_says("there is room, but the loss comes first");
+    CHECK_EQUAL(fpga_uart_read(uart, read + 100, sizeof read, &lost), FPGA_UART_RING - 100);
     CHECK(memcmp(read, fake.uart_in, FPGA_UART_RING) == 0);
+    CHECK_EQUAL(lost, 0);
+    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read, &lost), 0);
+    CHECK_EQUAL(lost, 10 + 39);
+    fpga_says("after");
+    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read, &lost), 5);
+    CHECK(lost == 0 && memcmp(read, "after", 5) == 0);
+}
+
+static void bytes_that_the_uart_itself_lost_are_a_loss(void)
+{
+    struct fpga_uart *uart = open_uart();
+    uint8_t read[16];
+    uint32_t lost;
+    fake.uart_overrun_at = 2;
+    fpga_says("abcd");
+    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read, &lost), 2);
+    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read, &lost), 0);
+    CHECK_EQUAL(lost, 3); /* c and d, and one at least between b and c */
+    fpga_uart_open(uart, 9600);
+    CHECK_EQUAL(fpga_uart_read(uart, read, sizeof read, &lost), 0);
+    CHECK_EQUAL(lost, 0); /* a new port has lost nothing */
 }
 
 static void bytes_for_the_fpga_go_as_the_uart_takes_them(void)
@@ -361,6 +397,7 @@ int main(void)
     RUN(serial_port_has_the_pins_of_uart_0);
     RUN(bytes_of_the_fpga_wait_until_they_are_read);
     RUN(flood_of_the_fpga_loses_what_comes_last);
+    RUN(bytes_that_the_uart_itself_lost_are_a_loss);
     RUN(bytes_for_the_fpga_go_as_the_uart_takes_them);
     RUN(led_says_the_state);
     return 0;

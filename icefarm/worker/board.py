@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from icefarm.clock import Clock
@@ -46,7 +46,8 @@ class Board(Protocol):
     _lost: Callable[[str], None]
     #: Told each time that something is sent again.
     _retried: Callable[[], None]
-    _log: Logger
+    #: Told of each line of the board's own log.
+    _said: Callable[[LogLevel, str], None]
     transport: Any = None
     _reader: FrameReader = Factory(FrameReader)
     _ids: count[int] = Factory(lambda: count(1))
@@ -177,7 +178,7 @@ class Board(Protocol):
             case messages.Nak():
                 self._pipeline.not_taken(reply)
             case messages.Log(level, text):
-                self._log.emit(_LEVELS.get(level, LogLevel.info), "the board says: {text}", text=text)
+                self._said(_LEVELS.get(level, LogLevel.info), text)
             case messages.Message(id=0, type=type_, payload=payload):
                 if self.listener is not None:
                     self.listener(type_, payload)

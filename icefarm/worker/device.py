@@ -225,7 +225,7 @@ class Device:
     async def _greet(self, path: str) -> e.Event:
         board = Board(
             self._around.clock, lambda why: self._board_failed(board, e.Failed(why)),
-            lambda why: self._board_failed(board, e.PortLost(why)), self._count_retry, self._log,
+            lambda why: self._board_failed(board, e.PortLost(why)), self._count_retry, self._heard,
         )  # fmt: skip
         self._around.hardware.open(path, board)
         self._board = board
@@ -299,6 +299,12 @@ class Device:
     def _count_retry(self) -> None:
         self.retries += 1
         self._judge(good=False)
+
+    def _heard(self, level: LogLevel, text: str) -> None:
+        """Hand on what the board says of itself, but for what only its makers ask for."""
+        self._log.emit(level, "{serial} says: {text}", serial=self.serial, text=text)
+        if level is not LogLevel.debug:
+            self._around.observer.noted(self, level.name, f"board {self.serial} says: {text}")
 
     def _judge(self, *, good: bool) -> None:
         """Have a board flashed that needs too many attempts, and set aside where that does not help."""

@@ -19,6 +19,7 @@ from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.device import Device
+from icefarm.worker.frame import FrameType, encode
 from icefarm.worker.health import WINDOW
 from icefarm.worker.holding import RERUNS
 from icefarm.worker.pipeline import EVALUATION_MARGIN
@@ -67,6 +68,7 @@ class Shelf:
         self.hardware = MemoryHardware(switches_power=switches_power)
         self.reports: list[Any] = []
         self.notes: list[str] = []
+        self.levels: list[str] = []
         self.emitted_events: list[Any] = []
         around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty), Admission(), self)
         self.device = Device(SERIAL, IMAGES, around)
@@ -79,7 +81,8 @@ class Shelf:
     def changed(self, device: Device) -> None:
         self.reports.append(device.report())
 
-    def noted(self, _: Device, __: str, message: str) -> None:
+    def noted(self, _: Device, level: str, message: str) -> None:
+        self.levels.append(level)
         self.notes.append(message)
 
     def emitted(self, _: Device, reservation: str, event: str, fields: Mapping[str, object]) -> None:
@@ -470,3 +473,12 @@ def test_a_board_that_needs_too_many_attempts_is_flashed_and_then_set_aside(rese
         assert reserved.status is expected
         assert reserved.board.flashed == before + (expected is DeviceStatus.RESERVED)
     assert reserved.device.report().reason == f"is unreliable: {WINDOW} of its last {WINDOW} attempts failed"
+
+
+def test_what_a_board_says_of_itself_reaches_the_farms_log() -> None:
+    shelf = Shelf()
+    for level, text in [(30, "started by the watchdog"), (10, "a detail")]:
+        shelf.board.say(encode(FrameType.LOG, 0, bytes([level]) + text.encode()))
+    shelf.settle()
+    assert shelf.levels == ["warn"]
+    assert shelf.notes == [f"board {SERIAL} says: started by the watchdog"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger
+from twisted.logger import LogLevel
 
 from icefarm.kinds.circuit import Circuit
 from icefarm.testing.boards import MemoryBoard, MemoryHardware
@@ -31,11 +31,15 @@ class Bench:
         self.failed: list[str] = []
         self.lost: list[str] = []
         self.retries = 0
-        self.board = Board(self.clock, self.failed.append, self.lost.append, self._retried, Logger())
+        self.said: list[tuple[LogLevel, str]] = []
+        self.board = Board(self.clock, self.failed.append, self.lost.append, self._retried, self._heard)
         MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
 
     def _retried(self) -> None:
         self.retries += 1
+
+    def _heard(self, level: LogLevel, text: str) -> None:
+        self.said.append((level, text))
 
     def result(self, waiting: Any) -> Any:
         """Let the board answer, and return what came of a call; raises what it failed with."""
@@ -263,3 +267,14 @@ def test_a_reply_that_makes_no_sense_fails_the_board(bench: Bench) -> None:
     bench.peer.say(encode(FrameType.RESULT, 1, b"short"))
     bench.settle()
     assert len(bench.failed) == 1
+
+
+def test_lines_of_the_boards_own_log_are_handed_on_with_their_level(bench: Bench) -> None:
+    for level, text in [(30, "no CDONE"), (40, "\u00b5"), (77, "a level of a later version")]:
+        bench.peer.say(encode(FrameType.LOG, 0, bytes([level]) + text.encode()))
+    bench.settle()
+    assert bench.said == [
+        (LogLevel.warn, "no CDONE"),
+        (LogLevel.error, "\u00b5"),
+        (LogLevel.info, "a level of a later version"),
+    ]

@@ -98,8 +98,9 @@ size_t port_uart_write(struct port *b, const uint8_t *bytes, size_t n)
     return uart_write(&b->fpga.uart, bytes, n);
 }
 
-size_t port_uart_read(struct port *b, uint8_t *bytes, size_t room)
+size_t port_uart_read(struct port *b, uint8_t *bytes, size_t room, uint32_t *lost)
 {
+    *lost = 0; /* the virtual FPGA waits for whoever reads */
     return uart_read(&b->fpga.uart, bytes, room);
 }
 

@@ -20,7 +20,7 @@ struct uart {
 void uart_open(struct uart *uart, uint32_t crc);
 void uart_close(struct uart *uart);
 
-/* As port_uart_write and port_uart_read. */
+/* As port_uart_write and port_uart_read, but that nothing is lost. */
 size_t uart_write(struct uart *uart, const uint8_t *bytes, size_t n);
 size_t uart_read(struct uart *uart, uint8_t *bytes, size_t room);
 

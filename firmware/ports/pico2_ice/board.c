@@ -9,6 +9,7 @@
 #include "pico/time.h"
 #include "pico/unique_id.h"
 #include "pins.h"
+#include "restart.h"
 #include "timing.h"
 #include "tusb.h"
 #include "version.h"
@@ -22,7 +23,9 @@ static void start_fpga_clock(void)
 
 void board_init(struct port *board, const struct app *app)
 {
+    struct restart restart = restart_reason();
     memset(board, 0, sizeof *board);
+    watchdog_enable(BOARD_WATCHDOG_MS, true); /* from the first: what follows may hang as well */
     leds_init();
     leds_show(leds_colour(false, false, false));
     pico_get_unique_board_id_string(board->serial, sizeof board->serial);
@@ -32,8 +35,9 @@ void board_init(struct port *board, const struct app *app)
     fpga_uart_init(&board->uart);
     start_fpga_clock();
     core_init(&board->core, board, app, FIRMWARE_VERSION, board->slots, BOARD_BUFFERS);
+    if (restart.text != NULL)
+        core_log(&board->core, restart.level, restart.text);
     tud_init(0);
-    watchdog_enable(BOARD_WATCHDOG_MS, true);
 }
 
 static void leave(struct port *board, bool to_loader, uint64_t delay_us)

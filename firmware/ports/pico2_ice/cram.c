@@ -116,17 +116,17 @@ static bool sent(struct cram *cram)
     return (MACHINES_PIO->fdebug & STALLED) != 0;
 }
 
-static void fail(struct cram *cram)
+static void fail(struct cram *cram, enum cram_phase why)
 {
     cram_hold(cram);
-    cram->phase = CRAM_FAILED;
+    cram->phase = why;
 }
 
 /* CDONE that is high before a bit was sent is no witness of what comes. */
 static void cleared(struct cram *cram)
 {
     if (gpio_get(PIN_CDONE)) {
-        fail(cram);
+        fail(cram, CRAM_STUCK);
         return;
     }
     gpio_put(PIN_CRAM_SS, 1);
@@ -142,7 +142,7 @@ static void after_clocks(struct cram *cram)
         gpio_put(PIN_CRAM_SS, 1);
         send(cram, CRAM_WAKING, zeros, WAKE_BYTES);
     } else if (!gpio_get(PIN_CDONE)) {
-        fail(cram);
+        fail(cram, CRAM_FAILED);
     } else if (cram->phase == CRAM_WAKING) {
         send(cram, CRAM_FINISHING, zeros, FINISH_BYTES);
     } else {
@@ -164,5 +164,7 @@ enum load_state cram_poll(struct cram *cram, uint64_t now_us)
     }
     if (cram->phase == CRAM_RUNNING)
         return LOAD_DONE;
+    if (cram->phase == CRAM_STUCK)
+        return LOAD_STUCK;
     return cram->phase == CRAM_FAILED ? LOAD_FAILED : LOAD_BUSY;
 }

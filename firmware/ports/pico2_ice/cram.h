@@ -18,6 +18,7 @@ enum cram_phase {
     CRAM_FINISHING, /* 56 clocks, by the end of which the pins are the circuit's */
     CRAM_RUNNING,
     CRAM_FAILED,
+    CRAM_STUCK,
 };
 
 struct cram {

@@ -19,7 +19,10 @@ struct fpga_uart_ring {
 
 struct fpga_uart {
     bool open;
-    struct fpga_uart_ring from_fpga; /* filled by the interrupt; what finds no room is lost */
+    struct fpga_uart_ring from_fpga; /* filled by the interrupt */
+    /* What came in vain, and what of that was told. While there is more to tell, all else that comes is lost as well: so the loss
+     * has one place among the bytes, behind those that wait. */
+    volatile uint32_t lost, told;
     struct fpga_uart_ring to_fpga;
 };
 
@@ -29,7 +32,8 @@ void fpga_uart_open(struct fpga_uart *uart, uint32_t baud);
 void fpga_uart_close(struct fpga_uart *uart);
 /* Return how many bytes were taken. */
 size_t fpga_uart_write(struct fpga_uart *uart, const uint8_t *bytes, size_t n);
-size_t fpga_uart_read(struct fpga_uart *uart, uint8_t *bytes, size_t room);
+/* `lost`: how many bytes came before these and are not among them; at least one for each time that the UART itself had no room. */
+size_t fpga_uart_read(struct fpga_uart *uart, uint8_t *bytes, size_t room, uint32_t *lost);
 /* Hand what waits to the UART; called often. */
 void fpga_uart_service(struct fpga_uart *uart);
 

@@ -35,7 +35,7 @@ enum load_state port_load_state(struct port *board)
 {
     enum load_state state = cram_poll(&board->cram, time_us_64());
     if (state != LOAD_BUSY)
-        board->load_failed = state == LOAD_FAILED;
+        board->load_failed = state != LOAD_DONE;
     return state;
 }
 
@@ -69,9 +69,9 @@ size_t port_uart_write(struct port *board, const uint8_t *bytes, size_t n)
     return fpga_uart_write(&board->uart, bytes, n);
 }
 
-size_t port_uart_read(struct port *board, uint8_t *bytes, size_t room)
+size_t port_uart_read(struct port *board, uint8_t *bytes, size_t room, uint32_t *lost)
 {
-    return fpga_uart_read(&board->uart, bytes, room);
+    return fpga_uart_read(&board->uart, bytes, room, lost);
 }
 
 void port_stop(struct port *board)

@@ -31,6 +31,9 @@ void sampler_stop(struct sampler *sampler)
     dma_channel_abort(sampler->start_dma);
     dma_channel_abort(sampler->sample_dma);
     adc_fifo_setup(false, false, 1, false, false);
+    /* A conversion that has begun takes 2 us more. The thermometer would take its result for its own. */
+    while (!(adc_hw->cs & ADC_CS_READY_BITS))
+        ;
     adc_fifo_drain();
     sampler->sampling = false;
 }

@@ -92,6 +92,12 @@ void tud_cdc_line_coding_cb(uint8_t port, const cdc_line_coding_t *coding)
     board_line_coding(&the_board, coding->bit_rate);
 }
 
+/* A reset of the bus closes the port without a word: who configures the board has not opened it yet. */
+void tud_mount_cb(void)
+{
+    board_unplugged(&the_board);
+}
+
 void tud_umount_cb(void)
 {
     board_unplugged(&the_board);

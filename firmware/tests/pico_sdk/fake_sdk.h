@@ -51,6 +51,7 @@ struct fake {
     bool usb_ready, irq_enabled;
     void (*handler)(void);
     uint8_t uart_in[FAKE_BYTES], uart_out[FAKE_BYTES];
+    size_t uart_overrun_at; /* the byte that carries the flag; 0: none */
     size_t n_uart_in, uart_in_read, n_uart_out, uart_room;
 };
 
@@ -154,6 +155,7 @@ extern adc_hw_t fake_adc;
 #define ADC_CS_EN_BITS 0x1u
 #define ADC_CS_TS_EN_BITS 0x2u
 #define ADC_CS_START_ONCE_BITS 0x4u
+#define ADC_CS_READY_BITS 0x100u
 #define ADC_CS_AINSEL_LSB 12
 enum { ADC_TEMPERATURE_CHANNEL_NUM = 8 };
 void adc_init(void);
@@ -173,12 +175,31 @@ void uart_deinit(uart_inst_t uart);
 void uart_set_irqs_enabled(uart_inst_t uart, bool received, bool room);
 bool uart_is_readable(uart_inst_t uart);
 bool uart_is_writable(uart_inst_t uart);
-char uart_getc(uart_inst_t uart);
+typedef struct {
+    uint32_t dr;
+} uart_hw_t;
+uart_hw_t *uart_get_hw(uart_inst_t uart); /* what is read of `dr` is taken: look at it once */
+#define UART_UARTDR_OE_BITS 0x800u
 void uart_putc_raw(uart_inst_t uart, char byte);
 void irq_set_exclusive_handler(uint irq, void (*handler)(void));
 void irq_set_enabled(uint irq, bool enabled);
 
-/* hardware/watchdog.h, pico/ */
+/* hardware/watchdog.h, hardware/structs/, pico/ */
+typedef struct {
+    uint32_t reason, scratch[8];
+} watchdog_hw_t;
+typedef struct {
+    uint32_t chip_reset;
+} powman_hw_t;
+extern watchdog_hw_t fake_watchdog;
+extern powman_hw_t fake_powman;
+#define watchdog_hw (&fake_watchdog)
+#define powman_hw (&fake_powman)
+#define POWMAN_CHIP_RESET_HAD_POR_BITS 0x00010000u
+#define POWMAN_CHIP_RESET_HAD_BOR_BITS 0x00020000u
+#define POWMAN_CHIP_RESET_HAD_RUN_LOW_BITS 0x00040000u
+#define POWMAN_CHIP_RESET_HAD_GLITCH_DETECT_BITS 0x04000000u
+bool watchdog_enable_caused_reboot(void);
 void watchdog_enable(uint32_t ms, bool pause_on_debug);
 void watchdog_update(void);
 void watchdog_disable(void);
@@ -210,6 +231,7 @@ const uint8_t *tud_descriptor_configuration_cb(uint8_t index);
 const uint16_t *tud_descriptor_string_cb(uint8_t index, uint16_t language);
 void tud_cdc_line_state_cb(uint8_t port, bool dtr, bool rts);
 void tud_cdc_line_coding_cb(uint8_t port, const cdc_line_coding_t *coding);
+void tud_mount_cb(void);
 void tud_umount_cb(void);
 void tud_suspend_cb(bool may_wake_host);
 

@@ -1,0 +1,15 @@
+/* Why the firmware started. */
+#ifndef RESTART_H
+#define RESTART_H
+
+#include "protocol.h"
+
+struct restart {
+    enum log_level level;
+    const char *text; /* NULL: somebody asked for it, which is no news */
+};
+
+/* Before watchdog_enable, which overwrites what this looks at. */
+struct restart restart_reason(void);
+
+#endif
