@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from firmware_stack import deepest, read
 
 from icefarm.cli.firmware_build import build, missing, source_directory
 from icefarm.farm.errors import CannotStart
@@ -19,6 +20,25 @@ pytestmark = pytest.mark.integration
 APPLICATIONS = {"console", "default", "pulse_count", "variance"}
 #: Of the RP2350: flash from here, and SRAM with the stack's banks at its end.
 FLASH, STACK_TOP = 0x1000_0000, 0x2008_2000
+#: Bytes of stack (PICO_STACK_SIZE), and those that the processor puts there when an interrupt comes: 26 words with
+#: those of the FPU, aligned to 8 (Armv8-M reference manual, exception entry).
+STACK, EXCEPTION = 4096, 26 * 4 + 4
+#: Interrupts that are handled; all have the same priority, so none interrupts another.
+INTERRUPTS = ("dcd_rp2040_irq", "on_received", "alarm_pool_irq_handler")
+#: Whom calls through pointers reach: the application's table, TinyUSB's one class driver, the boot ROM, and no alarms.
+POINTERS = {
+    "core_poll": ("idle",),
+    "evaluate_poll": ("expected_us", "start", "poll"),
+    "intake_end": ("check",),
+    "request_answer": ("message",),
+    "tud_task_ext": ("cdcd_open", "cdcd_reset", "cdcd_control_xfer_cb", "cdcd_xfer_cb", "usbd_control_xfer_cb"),
+    "usbd_control_xfer_cb": ("cdcd_control_xfer_cb",),
+    "tud_rhport_init": ("cdcd_init",),
+    "configuration_reset": ("cdcd_reset",),
+    "dcd_event_handler": (),
+    "rom_reboot": (),
+    "alarm_pool_irq_handler": (),
+}
 
 
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -54,13 +74,31 @@ def test_an_image_that_does_not_say_what_it_is_is_not_made(tmp_path: Path, monke
         build(tmp_path, work, tmp_path / "into")
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All images, built in earnest; what CMake leaves is in `work`."""
+    if lacks := missing(os.environ, shutil.which):
+        pytest.skip(f"building firmware needs {'; '.join(lacks)}")
+    directory = tmp_path_factory.mktemp("firmware")
+    build(source_directory(), directory / "work", directory)
+    return directory
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(bool(missing(os.environ, shutil.which)), reason="needs the Arm compiler, CMake and PICO_SDK_PATH")
-def test_the_firmware_builds_for_the_board(tmp_path: Path) -> None:
-    made = build(source_directory(), tmp_path / "work", tmp_path)
-    assert set(images_in(tmp_path, "real boards").by_name) == APPLICATIONS
-    for path in made:
+def test_the_firmware_builds_for_the_board(built: Path) -> None:
+    assert set(images_in(built, "real boards").by_name) == APPLICATIONS
+    for path in built.glob("*.uf2"):
         image = uf2.parse(path.read_bytes())
         stack, entry = (int.from_bytes(image.content[at : at + 4], "little") for at in (0, 4))
         assert stack == STACK_TOP
         assert FLASH < entry < FLASH + len(image.content)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("application", sorted(APPLICATIONS))
+def test_the_stack_is_never_filled_to_a_quarter(built: Path, application: str) -> None:
+    graph = read((built / "work" / "CMakeFiles" / f"{application}.dir").rglob("*.ci"))
+    depth, calls = deepest(graph, "main", POINTERS)
+    interrupt = max(deepest(graph, root, POINTERS)[0] for root in INTERRUPTS)
+    assert {"main", "board_step"} <= set(calls)
+    assert depth + EXCEPTION + interrupt <= STACK // 4, calls
