@@ -29,6 +29,7 @@ __all__ = [
     "REALM",
     "WORKER_PROCEDURES",
     "Assignment",
+    "BoardHealth",
     "BoardReading",
     "DeviceRecord",
     "DeviceReport",
@@ -183,6 +184,20 @@ class Assignment:
 
 @passes_over_unknown
 @frozen
+class BoardHealth:
+    """How a board did of late: of its last ``attempts`` to evaluate (60 at most), how many did not go well."""
+
+    attempts: int = 0
+    #: The board was silent; the attempt was made again; no attempt gave a result.
+    timeouts: int = 0
+    retries: int = 0
+    failures: int = 0
+    #: How often it was set aside since it last did well for a while.
+    set_aside: int = 0
+
+
+@passes_over_unknown
+@frozen
 class DeviceReport:
     """What a worker says of one of its devices; replaces all that it said of it before."""
 
@@ -200,6 +215,7 @@ class DeviceReport:
     evaluations: int = 0
     failures: int = 0
     retries: int = 0
+    health: BoardHealth = BoardHealth()
 
 
 @passes_over_unknown
@@ -276,6 +292,7 @@ class DeviceRecord:
     retries: int
     expires_at: float | None
     changed_at: float
+    health: BoardHealth = BoardHealth()
 
 
 @passes_over_unknown

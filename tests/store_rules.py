@@ -13,7 +13,7 @@ from attrs import asdict
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from icefarm.contract import DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
+from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
 from icefarm.control.policy import ReservationRequest
 from icefarm.control.store import Store
 from icefarm.errors import IcefarmError
@@ -55,6 +55,7 @@ reports = st.builds(
     reason=st.sampled_from([None, "no answer"]),
     firmware=st.sampled_from([None, "default"]),
     failures=st.integers(0, 3),
+    health=st.builds(BoardHealth, attempts=st.just(60), timeouts=st.integers(0, 3), set_aside=st.integers(0, 2)),
 )
 
 

@@ -40,6 +40,15 @@ def firmware(record: Record) -> str | None:
     return name if name is None or version is None else f"{name}/{version}"
 
 
+def health(record: Record) -> str | None:
+    """Say what went wrong with a board's last attempts to evaluate; None where all is well."""
+    found = record["health"]
+    words = [f"{found[name]} {name}" for name in ("timeouts", "retries", "failures") if found[name]]
+    said = [f"{', '.join(words)} in {found['attempts']}"] if words else []
+    said += [f"set aside {found['set_aside']}x"] if found["set_aside"] else []
+    return "; ".join(said) or None
+
+
 #: Firmware images; ``current``: of the version that this icefarm comes with.
 IMAGES = Shape(
     ("name", "version", "boards", "current", "bytes", "path"),
@@ -75,6 +84,7 @@ def devices(now: float) -> Shape:
             Column("FIRMWARE", firmware),
             _column("EVALUATIONS", "evaluations", right=True),
             _column("FAILURES", "failures", right=True),
+            Column("HEALTH", health),
             _left(now),
             _column("REASON", "reason"),
         ),

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg2.errors import ForeignKeyViolation
 
-from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
+from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
 from icefarm.control.connection import Transaction
 from icefarm.control.refusal import cannot_delete, contested, unknown_devices, unknown_worker
 from icefarm.control.status import undeletable
@@ -33,8 +33,11 @@ __all__ = [
 _DEVICE = """
     serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
     evaluations, failures, retries,
-    extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8
+    extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
+    recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
 """
+#: Columns of a board's row that are fields of its health.
+_HEALTH = 5
 
 _WORKERS = """
     SELECT name, status, draining, host, version, kinds,
@@ -63,18 +66,25 @@ _BEGIN_ANEW = """
 _TAKE = f"""
     WITH taken AS (
         INSERT INTO device AS d (
-               serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries)
+               serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries,
+               recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside)
         SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
-               r.evaluations, r.failures, r.retries
+               r.evaluations, r.failures, r.retries,
+               h.attempts, h.timeouts, h.retries, h.failures, h.set_aside
           FROM json_to_recordset(%(reports)s::json) AS r (
                serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
-               evaluations bigint, failures bigint, retries bigint)
+               evaluations bigint, failures bigint, retries bigint, health json),
+               json_to_record(r.health) AS h (
+               attempts integer, timeouts integer, retries integer, failures integer, set_aside integer)
          ORDER BY r.serial
         ON CONFLICT (serial) DO UPDATE
            SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
                firmware = excluded.firmware, firmware_version = excluded.firmware_version,
                usb_path = excluded.usb_path, evaluations = excluded.evaluations, failures = excluded.failures,
                retries = excluded.retries,
+               recent_attempts = excluded.recent_attempts, recent_timeouts = excluded.recent_timeouts,
+               recent_retries = excluded.recent_retries, recent_failures = excluded.recent_failures,
+               set_aside = excluded.set_aside,
                changed_at = CASE
                    WHEN (d.worker, d.reported, d.reason, d.firmware, d.firmware_version, d.usb_path)
                         IS DISTINCT FROM (excluded.worker, excluded.reported, excluded.reason, excluded.firmware,
@@ -100,7 +110,8 @@ _SET_OFFLINE = """
 
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
-    serial, worker, status, *rest = row
+    serial, worker, status, *rest = row[:-_HEALTH]
+    rest.append(BoardHealth(*row[-_HEALTH:]))
     return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
 
 

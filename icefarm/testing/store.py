@@ -10,6 +10,7 @@ from attrs import Factory, define, evolve
 
 from icefarm.clock import Clock
 from icefarm.contract import (
+    BoardHealth,
     DeviceRecord,
     DeviceReport,
     DeviceStatus,
@@ -49,7 +50,7 @@ def _new_id() -> str:
 
 def _without_counters(report: DeviceReport) -> DeviceReport:
     """What counts as a change of the board."""
-    return evolve(report, evaluations=0, failures=0, retries=0, kind=None, reservation=None)
+    return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth(), kind=None, reservation=None)
 
 
 @define
@@ -199,6 +200,7 @@ class MemoryStore:
             retries=report.retries,
             expires_at=None if reservation is None else reservation.expires_at,
             changed_at=board.changed_at,
+            health=report.health,
         )
 
     def _all_devices(self) -> list[DeviceRecord]:

@@ -20,6 +20,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker import messages
 from icefarm.worker.frame import Damaged, Frame, FrameReader
+from icefarm.worker.health import Outcome
 from icefarm.worker.pipeline import BoardFailed, Pipeline
 
 __all__ = ["Board"]
@@ -44,8 +45,8 @@ class Board(Protocol):
     _failed: Callable[[str], None]
     #: Told once, before anything that waits fails: the connection broke.
     _lost: Callable[[str], None]
-    #: Told each time that something is sent again.
-    _retried: Callable[[], None]
+    #: Told each time that something is sent again, or that the board is silent.
+    _went_wrong: Callable[[Outcome], None]
     #: Told of each line of the board's own log.
     _said: Callable[[LogLevel, str], None]
     transport: Any = None
@@ -59,7 +60,7 @@ class Board(Protocol):
 
     @_pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._retried)
+        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._went_wrong)
 
     # ---------------------------------------------------------------------------------------------- requests
 
@@ -190,7 +191,7 @@ class Board(Protocol):
     def _again(self, id_: int) -> None:
         """Send again what a damaged frame was about."""
         if self._answer(id_, None):
-            self._retried()
+            self._went_wrong(Outcome.RETRY)
         else:
             self._pipeline.again(id_)
 

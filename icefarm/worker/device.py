@@ -13,12 +13,12 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
-from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
+from icefarm.contract import Assignment, BoardHealth, BoardReading, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed
 from icefarm.worker import events as e
 from icefarm.worker import states as s
 from icefarm.worker.board import Board
-from icefarm.worker.health import Health
+from icefarm.worker.health import Health, Outcome
 from icefarm.worker.holding import Holding, Place
 from icefarm.worker.images import Images, NoImage
 from icefarm.worker.pipeline import BoardFailed
@@ -55,6 +55,8 @@ class Device:
     _health: Health = Factory(Health)
     #: It was flashed because it was unreliable, and has not shown yet that this helped.
     _doubted: bool = False
+    #: It was set aside, and not taken back yet.
+    _aside: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.device"))
     _runner: Runner = field(init=False)
@@ -156,6 +158,7 @@ class Device:
             evaluations=self.evaluations,
             failures=self.failures,
             retries=self.retries,
+            health=self._health.shown(self.life.relapses),
         )
 
     def reading(self) -> BoardReading:
@@ -225,7 +228,7 @@ class Device:
     async def _greet(self, path: str) -> e.Event:
         board = Board(
             self._around.clock, lambda why: self._board_failed(board, e.Failed(why)),
-            lambda why: self._board_failed(board, e.PortLost(why)), self._count_retry, self._heard,
+            lambda why: self._board_failed(board, e.PortLost(why)), self._count_bad, self._heard,
         )  # fmt: skip
         self._around.hardware.open(path, board)
         self._board = board
@@ -275,7 +278,7 @@ class Device:
     def _place(self) -> Place:
         return Place(
             self._around.worker, self.serial, self._around.clock, self._around.admission,
-            self._hopeless, self._evaluated, self._count_retry, self._tally.take,
+            self._hopeless, self._evaluated, partial(self._count_bad, Outcome.RETRY), self._tally.take,
             partial(self._around.observer.emitted, self),
         )  # fmt: skip
 
@@ -288,17 +291,19 @@ class Device:
     def _evaluated(self, error: BaseException | None) -> None:
         if error is None:
             self.evaluations += 1
-            if self.life.tries or self.life.relapses:
+            if self.life.tries:
                 self._runner.post(e.Proven())
-            self._judge(good=True)
+            self._judge(Outcome.GOOD)
+            if self.life.relapses and self._health.mended:
+                self._runner.post(e.Mended())
         elif isinstance(error, DeviceFailed):
             self.failures += 1
-            # Perhaps the circuit is to blame; where it was the board, the retries before this tell.
-            self._judge(good=True)
+            self._judge(Outcome.FAILURE)
 
-    def _count_retry(self) -> None:
-        self.retries += 1
-        self._judge(good=False)
+    def _count_bad(self, outcome: Outcome) -> None:
+        if outcome is Outcome.RETRY:
+            self.retries += 1
+        self._judge(outcome)
 
     def _heard(self, level: LogLevel, text: str) -> None:
         """Hand on what the board says of itself, but for what only its makers ask for."""
@@ -306,15 +311,15 @@ class Device:
         if level is not LogLevel.debug:
             self._around.observer.noted(self, level.name, f"board {self.serial} says: {text}")
 
-    def _judge(self, *, good: bool) -> None:
+    def _judge(self, outcome: Outcome) -> None:
         """Have a board flashed that needs too many attempts, and set aside where that does not help."""
-        self._health = self._health.after(good)
+        self._health = self._health.after(outcome)
         if self._health.sound:
             self._doubted = False
         verdict = self._health.verdict
         if verdict is None:
             return
-        again, self._doubted, self._health = self._doubted, not self._doubted, Health()
+        again, self._doubted, self._health = self._doubted, not self._doubted, self._health.judged()
         if not again:
             self._log.warn("{serial} {why}: it is flashed anew", serial=self.serial, why=verdict)
         # Not from within what the board just said.
@@ -323,10 +328,12 @@ class Device:
     def _note(self, before: s.Life) -> None:
         match self.life.state:
             case s.Broken(why):
+                self._health, self._aside = self._health.judged(), True
                 self._log.warn("{serial} is set aside: {why}", serial=self.serial, why=why)
                 if not isinstance(before.state, s.Broken):
                     self._around.observer.noted(self, "warn", f"board {self.serial} is set aside: {why}")
-            case s.Ready() if before.relapses:
+            case s.Ready() if self._aside:
+                self._aside = False
                 self._around.observer.noted(self, "info", f"board {self.serial} passed its test and is taken back")
             case _ if self.life.tries > before.tries:
                 self._log.info("{serial} is tried again after {state}", serial=self.serial, state=before.state)
@@ -343,4 +350,8 @@ class Device:
 
 def _alike(one: DeviceReport, other: DeviceReport) -> bool:
     """Tell whether two reports differ in no more than their counters."""
-    return evolve(one, evaluations=0, failures=0, retries=0) == evolve(other, evaluations=0, failures=0, retries=0)
+    return _apart_from_counters(one) == _apart_from_counters(other)
+
+
+def _apart_from_counters(report: DeviceReport) -> DeviceReport:
+    return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth())

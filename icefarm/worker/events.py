@@ -19,6 +19,7 @@ __all__ = [
     "Failed",
     "Greeted",
     "KindStarted",
+    "Mended",
     "OpenPort",
     "PortLost",
     "Proven",
@@ -116,6 +117,11 @@ class Proven:
 
 
 @frozen
+class Mended:
+    """It did its work many times in a row, without fault."""
+
+
+@frozen
 class Unreliable:
     """It does its work, but too much of it only at a later attempt; ``again``: flashing it did not help."""
 
@@ -126,7 +132,7 @@ class Unreliable:
 Event = (
     TtyAdded | TtyRemoved | DriveAdded | DriveRemoved | Greeted | TestsPassed | Written | KindStarted | Cycled | Failed
     | PortLost | TimedOutWaiting | Assign | Release | Reboot | Retest | Delete | Proven
-    | Unreliable
+    | Mended | Unreliable
 )  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------- effects

@@ -41,7 +41,9 @@ def step(life: Life, event: Event) -> Step:
         case e.Assign() | e.Release() | e.Reboot() | e.Retest() | e.Delete():
             return _command(life, event)
         case e.Proven():
-            return evolve(_forgiven(life), relapses=0), []
+            return _forgiven(life), []
+        case e.Mended():
+            return evolve(life, relapses=0), []
         case e.Unreliable(why, again):
             return _unreliable(life, why, again=again)
         case e.TimedOutWaiting():
@@ -101,8 +103,8 @@ def _drive_added(life: Life) -> Step:
     return _flash(life)
 
 
-def _gone(life: Life) -> Step:
-    return _enter(_forgiven(life), s.Gone(why="unplugged"), e.FailWaiting("the board was unplugged"))
+def _gone(life: Life, why: str = "unplugged") -> Step:
+    return _enter(_forgiven(life), s.Gone(why=why), e.FailWaiting(f"the board is {why}"))
 
 
 # ------------------------------------------------------------------------------------------------- procedures
@@ -161,7 +163,10 @@ def _timed_out(life: Life) -> Step:
         case s.Restarting(image) if life.port is None and life.drive is None:
             return _last_resort(life, f"did not come back after {image} was flashed")
         case s.Touching() if life.port is None and life.drive is None:
-            return _last_resort(life, "left for its boot loader, and no boot drive appeared")
+            if life.can_cycle:
+                return _last_resort(life, "left for its boot loader, and no boot drive appeared")
+            # Nothing was written to it: it was unplugged, or is dead; only its return can tell.
+            return _gone(life, "gone since it left for its boot loader")
         case s.Cycling(why, done=True):
             return _set_aside(life, f"{why}, and did not come back after its power was cycled")
         case s.Cycling(why):

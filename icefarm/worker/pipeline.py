@@ -17,6 +17,7 @@ from icefarm.clock import Clock
 from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker import messages
+from icefarm.worker.health import Outcome
 
 __all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "Pipeline", "Refused"]
 
@@ -61,8 +62,8 @@ class Pipeline:
     _ids: Iterator[int]
     #: Told that the board is of no use as it is; answers by calling `fail`.
     _give_up: Callable[[str], None]
-    #: Told each time that something is sent again.
-    _retried: Callable[[], None]
+    #: Told each time that an attempt failed: it is made again, or the board is silent.
+    _went_wrong: Callable[[Outcome], None]
     #: Evaluations that the board holds at a time.
     buffers: int = 1
     _queue: deque[_Job] = Factory(deque)
@@ -126,7 +127,7 @@ class Pipeline:
             self._queue.appendleft(job)
             self._give_up("keeps garbling what is sent")
             return
-        self._retried()
+        self._went_wrong(Outcome.RETRY)
         self._send(job)
         self._allow(self._sent[0])
 
@@ -148,6 +149,7 @@ class Pipeline:
         if left > 0:
             self._timer = self._clock.callLater(left, self._overdue)
         else:
+            self._went_wrong(Outcome.TIMEOUT)
             self._give_up("does not answer")
 
     # ----------------------------------------------------------------------------------------------- answers
@@ -188,7 +190,7 @@ class Pipeline:
             self._queue.appendleft(job)
             self._give_up(f"fails one evaluation after the other ({why})")
         elif job.failures == 1:
-            self._retried()
+            self._went_wrong(Outcome.RETRY)
             self._queue.appendleft(job)
             self._pump()
         else:

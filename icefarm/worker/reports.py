@@ -7,9 +7,15 @@ from typing import Any
 
 from attrs import Factory, define
 
-from icefarm.contract import DeviceReport, to_wire
+from icefarm.contract import BoardHealth, DeviceReport, to_wire
 
 __all__ = ["Reports"]
+
+Counters = tuple[int, int, int, BoardHealth]
+
+
+def _counters(report: DeviceReport) -> Counters:
+    return report.evaluations, report.failures, report.retries, report.health
 
 
 @define(eq=False)
@@ -20,8 +26,8 @@ class Reports:
     _report: Callable[[str], DeviceReport | None]
     _unsent: set[str] = Factory(set)
     _sending: set[str] = Factory(set)
-    #: Evaluations of each device when it was last reported.
-    _counted: dict[str, int] = Factory(dict)
+    #: What each device had counted when it was last reported.
+    _counted: dict[str, Counters] = Factory(dict)
 
     def changed(self, serial: str) -> None:
         """A device has another report than before."""
@@ -36,11 +42,13 @@ class Reports:
         """All that there is to report was said in a hello; what changes from now on is not in it."""
         self._unsent.clear()
         for report in reports:
-            self._counted[report.serial] = report.evaluations
+            self._counted[report.serial] = _counters(report)
 
-    def find_counters(self, counters: Iterable[tuple[str, int]]) -> None:
-        """Take up the devices (serial, evaluations) of which only counters have changed."""
-        self._unsent.update(serial for serial, evaluations in counters if self._counted.get(serial) != evaluations)
+    def find_counters(self, reports: Iterable[DeviceReport]) -> None:
+        """Take up the devices of which only counters have changed."""
+        self._unsent.update(
+            report.serial for report in reports if self._counted.get(report.serial) != _counters(report)
+        )
 
     def waiting(self) -> Collection[str]:
         """Return the devices that have something to report and are not being reported."""
@@ -66,7 +74,7 @@ class Reports:
         report = self._report(serial)
         if report is None:
             return
-        self._counted[serial] = report.evaluations
+        self._counted[serial] = _counters(report)
         try:
             await call(to_wire(report))
         except BaseException:

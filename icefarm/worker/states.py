@@ -156,7 +156,7 @@ class Life:
     #: What it offers on USB just now.
     port: str | None = None
     drive: str | None = None
-    #: Failures since it last was in order, and how often it was set aside since it last did its work.
+    #: Failures since it last was in order, and how often it was set aside since it last did well for a while.
     tries: int = 0
     relapses: int = 0
     #: Where it was last plugged in, such as "1-2.3".

@@ -185,7 +185,7 @@ class Uplink:
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
             elif session.beats % COUNTER_BEATS == 0:
-                self._reports.find_counters((device.serial, device.evaluations) for device in self._inventory())
+                self._reports.find_counters(device.report() for device in self._inventory())
             self._send_reports(session)
         self._beat_later(session)
 

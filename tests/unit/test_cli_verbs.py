@@ -12,7 +12,7 @@ import attrs
 import pytest
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 
-from icefarm.contract import DeviceRecord, Role
+from icefarm.contract import BoardHealth, DeviceRecord, Role
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -36,7 +36,7 @@ def test_devices_are_listed_with_a_header_and_tabs_where_nobody_looks() -> None:
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert lines[0][:3] == ["SERIAL", "STATUS", "WORKER"]
     assert lines[1][:4] == ["A", "available", "w1", "-"]
-    assert {len(line) for line in lines} == {10}
+    assert {len(line) for line in lines} == {11}
     assert result.stderr == ""
 
 
@@ -72,6 +72,16 @@ def test_reservations_say_who_has_a_board_and_for_how_long() -> None:
 def test_reservations_that_have_ended_are_not_listed() -> None:
     farm = RecordingFarm(snapshot(reservations=[reservation("A", ended_at=NOW)]))
     assert farm.run("reservations").stdout.count("\n") == 1
+
+
+def test_a_broken_board_is_shown_with_the_reason_and_its_figures() -> None:
+    health = BoardHealth(attempts=60, timeouts=2, retries=40, set_aside=3)
+    farm = RecordingFarm(snapshot(devices=[device("A", "broken", reason="does not answer", health=health)]))
+    titles, fields = (line.split("\t") for line in farm.run("devices").stdout.splitlines())
+    shown = dict(zip(titles, fields, strict=True))
+    assert (shown["REASON"], shown["HEALTH"]) == ("does not answer", "2 timeouts, 40 retries in 60; set aside 3x")
+    (record,) = json.loads(farm.run("devices", "-o", "json").stdout)
+    assert record["health"] == {"attempts": 60, "timeouts": 2, "retries": 40, "failures": 0, "set_aside": 3}
 
 
 def test_a_draining_worker_is_shown_as_such() -> None:

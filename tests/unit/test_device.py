@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.bitstream import from_file
-from icefarm.contract import Assignment, DeviceStatus
+from icefarm.contract import Assignment, BoardHealth, DeviceStatus
 from icefarm.errors import DeviceFailed, InvalidArgument, ReservationEnded, UnknownKind
 from icefarm.kinds import Kinds, register, reservable
 from icefarm.kinds.circuit import Admission
@@ -20,7 +20,7 @@ from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.device import Device
 from icefarm.worker.frame import FrameType, encode
-from icefarm.worker.health import WINDOW
+from icefarm.worker.health import RUN, WINDOW, Outcome
 from icefarm.worker.holding import RERUNS
 from icefarm.worker.pipeline import EVALUATION_MARGIN
 from icefarm.worker.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
@@ -468,11 +468,13 @@ def test_a_board_that_needs_too_many_attempts_is_flashed_and_then_set_aside(rese
     for expected in (DeviceStatus.RESERVED, DeviceStatus.BROKEN):
         before = reserved.board.flashed
         for _ in range(WINDOW):
-            reserved.device._count_retry()
+            reserved.device._count_bad(Outcome.RETRY)
         reserved.settle()
         assert reserved.status is expected
         assert reserved.board.flashed == before + (expected is DeviceStatus.RESERVED)
-    assert reserved.device.report().reason == f"is unreliable: {WINDOW} of its last {WINDOW} attempts failed"
+    report = reserved.device.report()
+    assert report.reason == f"is unreliable: {WINDOW} of its last {WINDOW} attempts failed"
+    assert report.health == BoardHealth(attempts=WINDOW, retries=WINDOW, set_aside=1)
 
 
 def test_what_a_board_says_of_itself_reaches_the_farms_log() -> None:
@@ -482,3 +484,33 @@ def test_what_a_board_says_of_itself_reaches_the_farms_log() -> None:
     shelf.settle()
     assert shelf.levels == ["warn"]
     assert shelf.notes == [f"board {SERIAL} says: started by the watchdog"]
+
+
+def test_only_a_run_of_results_makes_the_next_retest_of_a_board_come_early_again(reserved: Shelf) -> None:
+    for _ in range(2 * WINDOW):
+        reserved.device._count_bad(Outcome.RETRY)
+        reserved.settle(0.1)
+    reserved.settle()
+    assert reserved.status is DeviceStatus.BROKEN
+    reserved.device.release("r1", "it failed")
+    reserved.device.retest()
+    reserved.settle()
+    assert reserved.status is DeviceStatus.AVAILABLE
+    reserved.prepare(Assignment("r2", "alice", "pulsecount"))
+    reserved.settle()
+    for number in range(RUN):
+        assert reserved.device.report().health.set_aside == 1
+        reserved.evaluate(f"e{number}")
+        reserved.settle(0.2)
+    assert reserved.device.report().health.set_aside == 0
+
+
+def test_a_silent_board_is_counted_as_such(reserved: Shelf) -> None:
+    reserved.board.faults.add("silent")
+    reserved.evaluate()
+    reserved.settle(6)
+    reserved.board.faults.clear()
+    reserved.settle(10)
+    health = reserved.device.report().health
+    assert (health.timeouts, health.retries, health.failures) == (1, 1, 0)
+    assert health.attempts == 3

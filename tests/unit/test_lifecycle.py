@@ -159,6 +159,14 @@ def test_a_board_that_does_not_come_back_from_flashing_is_broken() -> None:
     assert s.status_of(life) == (DeviceStatus.BROKEN, "did not come back after pulse_count 1.0 was flashed")
 
 
+def test_a_board_unplugged_on_its_way_to_the_boot_loader_is_offline_and_its_reservation_waits_for_it() -> None:
+    life, effects = run(ready(), e.Assign(WANT), UNPLUG, e.TimedOutWaiting())
+    assert s.status_of(life) == (DeviceStatus.OFFLINE, "gone since it left for its boot loader")
+    assert effects == [e.FailWaiting("the board is gone since it left for its boot loader")]
+    life, _ = run(life, PLUG, e.Greeted(DEFAULT), *FLASH, e.Greeted(COUNTER), e.KindStarted())
+    assert isinstance(life.state, s.Reserved)
+
+
 def test_a_board_unplugged_while_it_is_flashed_is_offline() -> None:
     life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, LOADER_GONE, e.Failed("left"), e.TimedOutWaiting())
     assert s.status_of(life)[0] is DeviceStatus.OFFLINE
@@ -187,8 +195,10 @@ def test_a_board_that_breaks_again_and_again_is_tested_ever_less_often() -> None
     assert s.time_limit(life) == 2 * first
 
 
-def test_a_board_that_does_its_work_has_its_past_forgiven() -> None:
+def test_a_result_forgives_failures_and_only_many_of_them_what_a_board_was_set_aside_for() -> None:
     life, _ = run(evolve(reserved(), tries=2, relapses=3), e.Proven())
+    assert (life.tries, life.relapses) == (0, 3)
+    life, _ = run(life, e.Mended())
     assert (life.tries, life.relapses) == (0, 0)
 
 
@@ -349,6 +359,7 @@ class Lives(RuleBasedStateMachine):
                 e.Retest(),
                 e.Delete(),
                 e.Proven(),
+                e.Mended(),
                 e.Unreliable("is unreliable"),
                 e.Unreliable("is unreliable", again=True),
             ]

@@ -14,6 +14,7 @@ from icefarm.testing.boards import MemoryBoard, MemoryHardware
 from icefarm.worker import pulse_count
 from icefarm.worker.board import ASK_LIMIT, Board
 from icefarm.worker.frame import FrameType, encode
+from icefarm.worker.health import Outcome
 from icefarm.worker.pipeline import EVALUATION_MARGIN, STRIKES, BoardFailed, Refused
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
@@ -30,13 +31,14 @@ class Bench:
         self.peer.plug()
         self.failed: list[str] = []
         self.lost: list[str] = []
-        self.retries = 0
+        self.retries = self.timeouts = 0
         self.said: list[tuple[LogLevel, str]] = []
-        self.board = Board(self.clock, self.failed.append, self.lost.append, self._retried, self._heard)
+        self.board = Board(self.clock, self.failed.append, self.lost.append, self._went_wrong, self._heard)
         MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
 
-    def _retried(self) -> None:
-        self.retries += 1
+    def _went_wrong(self, outcome: Outcome) -> None:
+        self.retries += outcome is Outcome.RETRY
+        self.timeouts += outcome is Outcome.TIMEOUT
 
     def _heard(self, level: LogLevel, text: str) -> None:
         self.said.append((level, text))
@@ -166,6 +168,7 @@ def test_each_evaluation_has_a_time_limit_of_its_own(patient: Bench) -> None:
     assert patient.failed == []
     patient.clock.advance(1.1)
     assert patient.failed == ["does not answer"]
+    assert (patient.timeouts, patient.retries) == (1, 0)
 
 
 def test_a_damaged_answer_has_the_evaluation_sent_again(bench: Bench) -> None:
