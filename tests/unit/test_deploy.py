@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import yaml
 from compose_spec import ComposeSpecification
 
+from icefarm.cli.database import add
 from icefarm.cli.farm import up
 from icefarm.control.tap import Options as ControlOptions
 from icefarm.options import read_section
@@ -46,8 +49,9 @@ def test_compose_files_fit_the_compose_specification(path: Path) -> None:
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_no_container_of_ours_has_privileges(path: Path) -> None:
     ours = [service for service in _services(path).values() if service["image"] == "icefarm"]
-    assert len(ours) == 2
+    assert len(ours) == 3
     for service in ours:
+        assert service["read_only"]
         assert "privileged" not in service
         assert "user" not in service
         assert service["cap_drop"] == ["ALL"]
@@ -59,8 +63,24 @@ def test_what_others_wait_for_says_whether_it_is_healthy(path: Path) -> None:
     services = _services(path)
     for service in services.values():
         for needed, how in service.get("depends_on", {}).items():
-            assert how == {"condition": "service_healthy"}
-            assert "test" in services[needed]["healthcheck"]
+            if how == {"condition": "service_completed_successfully"}:
+                # What ends must not be started again for ever.
+                assert "restart" not in services[needed]
+            else:
+                assert how == {"condition": "service_healthy"}
+                assert "test" in services[needed]["healthcheck"]
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_the_worker_has_a_token_before_the_farm_starts_and_no_other_secret_of_the_farm(path: Path) -> None:
+    # A farm that others can reach refuses to start while nobody has a token.
+    services = _services(path)
+    assert services["farm"]["depends_on"]["token"] == {"condition": "service_completed_successfully"}
+    made, directory = services["token"]["command"][-1].split()[-1], services["token"]["working_dir"]
+    assert f"--token-file={directory}/{made}" in services["worker"]["command"]
+    assert f"worker:{directory}" in services["token"]["volumes"]
+    assert f"worker:{directory}:ro" in services["worker"]["volumes"]
+    assert not [volume for volume in services["worker"]["volumes"] if volume.startswith("farm:")]
 
 
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
@@ -80,6 +100,8 @@ def test_every_secret_and_volume_that_is_used_is_declared(path: Path) -> None:
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_the_commands_have_options_that_exist(path: Path) -> None:
     services = _services(path)
+    token = services["token"]["command"][-1].partition("icefarm token add ")[2].split()
+    assert {word for word in token if word.startswith("--")} <= {name for each in add.params for name in each.opts}
     farm = {word for word in (each.partition("=")[0] for each in services["farm"]["command"]) if word.startswith("--")}
     assert farm <= {name for parameter in up.params for name in parameter.opts}
     command = services["worker"]["command"]
@@ -120,3 +142,16 @@ def test_every_unit_is_hardened(path: Path) -> None:
     lines = path.read_text().splitlines()
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=", "User=icefarm"):
         assert line in lines
+
+
+def test_the_router_writes_no_headers_of_requests_to_the_journal() -> None:
+    # At level info, Crossbar.io's default, it does: Authorization too.
+    (start,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "systemd" / "icefarm-router.service").read_text(), re.M)
+    assert start.endswith(" --loglevel warn")
+
+
+def test_the_worker_s_example_names_a_directory_that_its_unit_makes() -> None:
+    unit = (DEPLOY / "systemd" / "icefarm-worker.service").read_text()
+    (made,) = re.findall(r"^StateDirectory=(.*)$", unit, re.M)
+    images = tomllib.loads((DEPLOY / "worker.toml").read_text())["worker"]["images"]
+    assert images.removeprefix("/var/lib/") in made.split()
