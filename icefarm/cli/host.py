@@ -25,15 +25,18 @@ _group_option = click.option(
 )
 
 
+_hubs_option = click.option("--hubs", is_flag=True, help="They may switch the power of hub ports, too (uhubctl).")
+
+
 def _machine() -> Machine:
     """Return this host; tests put another one into click's object."""
     machine: Machine | None = click.get_current_context().obj
     return machine or this_machine()
 
 
-def _rules(group: str) -> str:
+def _rules(group: str, hubs: bool) -> str:
     try:
-        return udev_rules(group)
+        return udev_rules(group, hubs=hubs)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -45,13 +48,15 @@ def udev() -> None:
 
 @udev.command("print")
 @_group_option
-def print_(group: str) -> None:
+@_hubs_option
+def print_(group: str, hubs: bool) -> None:
     """Print the rules."""
-    click.echo(_rules(group), nl=False)
+    click.echo(_rules(group, hubs), nl=False)
 
 
 @udev.command()
 @_group_option
+@_hubs_option
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -59,9 +64,9 @@ def print_(group: str) -> None:
     show_default=True,
     help="Where udevd reads rules.",
 )
-def install(group: str, directory: Path) -> None:
+def install(group: str, hubs: bool, directory: Path) -> None:
     """Write the rules, tell udevd, and apply them to boards that are plugged in.  Takes root, once."""
-    text, machine, path = _rules(group), _machine(), directory / RULES_FILE
+    text, machine, path = _rules(group, hubs), _machine(), directory / RULES_FILE
     if group not in machine.groups:
         raise CannotStart(f"there is no group {group}; make it (groupadd --system {group}), or choose with --group")
     try:

@@ -16,8 +16,9 @@ from icefarm.errors import InvalidArgument
 from icefarm.farm.crossbar import CrossbarMissing, find_crossbar
 from icefarm.host.machine import Machine
 from icefarm.host.rules import DEFAULT_GROUP, RULES_FILE, udev_rules
-from icefarm.host.usb_tree import UsbDevice, devices_in, parent_of
+from icefarm.host.usb_tree import UsbDevice, devices_in, node_of, parent_of
 from icefarm.wamp import parse_url
+from icefarm.worker.hub_ports import hub_port, smart_hubs
 from icefarm.worker.usb import UDEV_CONTROL
 
 __all__ = ["Finding", "examine"]
@@ -83,6 +84,7 @@ def examine(machine: Machine, group: str = DEFAULT_GROUP, url: str | None = None
         *_meddlers(machine),
         *_boards(machine, devices),
         *_power(devices),
+        *_switching(machine, devices, group),
         *_kernel(machine),
         *_programs(machine),
     ]
@@ -99,16 +101,17 @@ def _rules(machine: Machine, group: str) -> Iterator[Finding]:
         text = machine.read(f"{directory}/{RULES_FILE}")
         if text is None:
             continue
-        if text == udev_rules(group).strip():
+        if text in (udev_rules(group, hubs=hubs).strip() for hubs in (False, True)):
             yield _ok(f"udev rules: /{directory}/{RULES_FILE}")
         else:
-            yield _odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group))
+            hubs = "disable" in text
+            yield _odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group, hubs=hubs))
         return
     yield _wrong("there are no udev rules for boards", _install(group))
 
 
-def _install(group: str) -> str:
-    chosen = "" if group == DEFAULT_GROUP else f" --group {group}"
+def _install(group: str, *, hubs: bool = False) -> str:
+    chosen = ("" if group == DEFAULT_GROUP else f" --group {group}") + (" --hubs" if hubs else "")
     return f"sudo {sys.executable} -m icefarm udev install{chosen}"
 
 
@@ -169,6 +172,26 @@ def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
             )
 
 
+def _switching(machine: Machine, devices: tuple[UsbDevice, ...], group: str) -> Iterator[Finding]:
+    """Say of each hub with boards whether their power can be cycled, which is the last step of recovery."""
+    program = machine.which("uhubctl")
+    ports = [port for device in devices if device.is_board and (port := hub_port(device.name)) is not None]
+    if program is None:
+        yield _ok("uhubctl is not here: boards are recovered without having their power cycled")
+        return
+    listed = smart_hubs(machine.run([program, "-N"])[1])
+    for hub in sorted({port.hub for port in ports}):
+        amount = sum(port.hub == hub for port in ports)
+        what = f"the hub at USB {hub} ({amount} board{'s' * (amount > 1)})"
+        node = node_of(machine.root / "sys", hub)
+        if hub in listed:
+            yield _ok(f"{what} switches its ports one by one: a board's power is cycled when nothing else has helped")
+        elif node is not None and not machine.may_use(machine.root / "dev" / node):
+            yield _odd(f"{what} may not be used, so no power is cycled there", _install(group, hubs=True))
+        else:
+            yield _ok(f"{what} switches all of its ports at once, or none: its power is left alone")
+
+
 def _kernel(machine: Machine) -> Iterator[Finding]:
     if machine.which("dmesg") is None:
         return
@@ -184,9 +207,8 @@ def _kernel(machine: Machine) -> Iterator[Finding]:
 
 
 def _programs(machine: Machine) -> Iterator[Finding]:
-    for name, what in (("picotool", "shows what is on a board"), ("uhubctl", "switches the power of hub ports")):
-        found = machine.which(name)
-        yield _ok(f"{name}: {found}" if found else f"{name} is not here, nor needed ({name} {what})")
+    found = machine.which("picotool")
+    yield _ok(f"picotool: {found}" if found else "picotool is not here, nor needed (it shows what is on a board)")
     try:
         yield _ok(f"Crossbar.io: {find_crossbar(None)}")
     except CrossbarMissing:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import grp
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import frozen
+
+from icefarm.command import find
 
 __all__ = ["Machine", "this_machine"]
 
@@ -66,7 +67,7 @@ def this_machine() -> Machine:
     names = _group_names()
     return Machine(
         root=Path("/"),
-        which=shutil.which,
+        which=find,
         run=_run,
         may_use=lambda path: os.access(path, os.R_OK | os.W_OK),
         own_groups=frozenset(names[gid] for gid in {*os.getgroups(), os.getegid()} if gid in names),

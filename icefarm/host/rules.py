@@ -13,7 +13,7 @@ DEFAULT_GROUP = "plugdev"
 #: Below 73, where systemd's own rules hand out devices; after 60, where their properties are found.
 RULES_FILE = "70-icefarm.rules"
 #: Names of groups as useradd takes them (useradd(8)).
-_GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}\$?")
+_GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 _HEAD = """\
 # icefarm: boards (pico2-ice and other RP2350 boards) for the group {group}, without root. Made by `icefarm udev print`.
@@ -24,8 +24,11 @@ LABEL="icefarm_end"
 """
 
 
-def udev_rules(group: str = DEFAULT_GROUP) -> str:
-    """Return the text of the rules.  Raises ValueError where the group's name is none."""
+def udev_rules(group: str = DEFAULT_GROUP, *, hubs: bool = False) -> str:
+    """Return the text of the rules; ``hubs``: the group may switch the power of their ports, too.
+
+    Raises ValueError where the group's name is none.
+    """
     if _GROUP.fullmatch(group) is None:
         raise ValueError(f"{group!r} is no name of a group")
     access = f'GROUP="{group}", MODE="0660"'
@@ -43,7 +46,23 @@ def udev_rules(group: str = DEFAULT_GROUP) -> str:
         f'SUBSYSTEM=="block", {_ids("ATTRS", ids)}, {access}, ENV{{UDISKS_IGNORE}}="1", ENV{{UDISKS_AUTO}}="0"'
         for ids in BOOT_IDS
     ]
+    if hubs:
+        lines += ["", "# Hubs, so that uhubctl may switch the power of their ports."]
+        lines += _hub_rules(group)
     return _HEAD.format(group=group) + "\n".join(lines) + "\n\n" + _TAIL
+
+
+def _hub_rules(group: str) -> list[str]:
+    """Return the rules for a hub, and for the attribute of each port that it has with Linux 6.0 and later.
+
+    The ports are there once the hub's driver is, which udev hears of as "bind".
+    """
+    ports = "/sys%p/*-port*/disable"
+    return [
+        'SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{bDeviceClass}=="09", ' + f'GROUP="{group}", MODE="0664"',
+        'SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_interface", DRIVER=="hub", '
+        f"RUN+=\"/bin/sh -c 'chgrp -f {group} {ports}; chmod -f g+w {ports}; :'\"",
+    ]
 
 
 def _ids(match: str, ids: tuple[str, str]) -> str:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from icefarm.worker.usb import APPLICATION_IDS, BOOT_IDS
 
-__all__ = ["UsbDevice", "devices_in", "parent_of"]
+__all__ = ["UsbDevice", "devices_in", "node_of", "parent_of"]
 
 
 @frozen
@@ -45,6 +45,16 @@ def devices_in(sysfs: Path) -> tuple[UsbDevice, ...]:
     except OSError:
         return ()
     return tuple(_device(bus / name) for name in names)
+
+
+def node_of(sysfs: Path, hub: str) -> str | None:
+    """Return the node of a hub ("1-2", or "1" for the root hub of bus 1), relative to /dev; None where it is not."""
+    path = sysfs / "bus" / "usb" / "devices" / (hub if "-" in hub else f"usb{hub}")
+    try:
+        bus, device = (int((path / name).read_text()) for name in ("busnum", "devnum"))
+    except (OSError, ValueError):
+        return None
+    return f"bus/usb/{bus:03}/{device:03}"
 
 
 def parent_of(name: str) -> str | None:

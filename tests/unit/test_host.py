@@ -32,6 +32,7 @@ class Host:
             "udevadm": (0, ""),
         }
         self.usable = True
+        self.forbidden: set[Path] = set()
         self.own_groups = {"plugdev"}
         self.groups = {"plugdev", "users"}
         self.write("run/udev/control", "")
@@ -42,23 +43,30 @@ class Host:
         (self.root / path).write_text(text)
 
     def plug(self, name: str, ids: tuple[str, str], nodes: Sequence[str] = (), **attributes: str) -> None:
-        found = {"speed": "12", "bMaxPower": "250mA", "bDeviceClass": "ef", "bmAttributes": "80", "serial": SERIAL}
+        found = {
+            "busnum": name.partition("-")[0],
+            "devnum": str(len(list(self.root.glob("sys/bus/usb/devices/*"))) + 2),
+        }
+        found |= {"speed": "12", "bMaxPower": "250mA", "bDeviceClass": "ef", "bmAttributes": "80", "serial": SERIAL}
         found |= {"idVendor": ids[0], "idProduct": ids[1], **attributes}
         for attribute, text in found.items():
             self.write(f"sys/bus/usb/devices/{name}/{attribute}", text + "\n")
         for node in nodes:
             self.write(f"sys/bus/usb/devices/{name}/{name}:1.0/{node}/dev", "166:0\n")
 
+    def read(self, path: str) -> str:
+        return (self.root / path).read_text()
+
     def _run(self, command: Sequence[str]) -> tuple[int, str]:
         self.ran.append(list(command))
-        return self.answers[command[0]]
+        return self.answers[Path(command[0]).name]
 
     def machine(self) -> Machine:
         return Machine(
             root=self.root,
             which=lambda name: f"/usr/bin/{name}" if name in self.answers else None,
             run=self._run,
-            may_use=lambda _: self.usable,
+            may_use=lambda path: self.usable and path not in self.forbidden,
             own_groups=frozenset(self.own_groups),
             groups=frozenset(self.groups),
             is_root=False,
@@ -79,7 +87,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def test_each_rule_is_well_formed() -> None:
-    for line in udev_rules("lab").splitlines():
+    for line in udev_rules("lab", hubs=True).splitlines():
         if line and not line.startswith("#"):
             assert _TOKEN.sub("", line).replace(",", "").strip() == "", line
 
@@ -229,6 +237,41 @@ def test_a_hub_with_a_supply_of_its_own_is_no_cause_for_concern(host: Host) -> N
     _hungry_hub(host)
     host.write("sys/bus/usb/devices/1-4/bmAttributes", "e0\n")
     assert "supply" not in host.icefarm("doctor").output
+
+
+LISTED = (
+    "Current status for hub 1-4 [05e3:0608, USB 2.00, 4 ports, ppps]\n  Port 1: 0103 power enable connect [1209:b1c0]\n"
+)
+
+
+def test_a_hub_that_switches_its_ports_one_by_one_is_told_of(host: Host) -> None:
+    _hungry_hub(host)
+    host.answers["uhubctl"] = (0, LISTED)
+    output = host.icefarm("doctor").output
+    assert "the hub at USB 1-4 (2 boards) switches its ports one by one" in output
+    assert "the hub at USB 1 (1 board) switches all of its ports at once, or none: its power is left alone" in output
+
+
+def test_a_hub_that_may_not_be_used_has_a_cure(host: Host) -> None:
+    _hungry_hub(host)
+    host.answers["uhubctl"] = (1, "There were permission problems while accessing USB.")
+    bus, device = (host.read(f"sys/bus/usb/devices/1-4/{name}") for name in ("busnum", "devnum"))
+    host.forbidden = {host.root / f"dev/bus/usb/{int(bus):03}/{int(device):03}"}
+    result = host.icefarm("doctor", "--group", "plugdev")
+    assert "icefarm udev install --hubs" in result.output
+
+
+def test_without_uhubctl_nothing_is_asked_of_hubs(host: Host) -> None:
+    assert "boards are recovered without" in host.icefarm("doctor").output
+
+
+def test_the_rules_for_hubs_are_wanted_or_not(host: Host, tmp_path: Path) -> None:
+    assert "hub" not in udev_rules().replace("github", "")
+    host.icefarm("udev", "install", "--hubs", "--directory", str(tmp_path))
+    text = (tmp_path / RULES_FILE).read_text()
+    assert text == udev_rules(hubs=True)
+    host.write(f"etc/udev/rules.d/{RULES_FILE}", text)
+    assert "ok   udev rules: " in host.icefarm("doctor").output
 
 
 def test_services_that_the_rules_keep_off_are_named(host: Host) -> None:
