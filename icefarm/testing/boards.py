@@ -185,15 +185,16 @@ class MemoryHardware:
         board.port = _Port(board, protocol)
         protocol.makeConnection(board.port)
 
-    def touch(self, path: str) -> None:
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Deferred[None]:  # noqa: ARG002
         board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
         if board is None:
-            raise FlashFailed("could not be touched")
+            return fail(FlashFailed("could not be touched"))
         assert board.port is None, "a port is touched while it is open"
         if "no_loader" not in board.faults:
             board.clock.callLater(0.1, self._load, board)
+        return succeed(None)
 
-    def write(self, path: str, blocks: bytes) -> Deferred[None]:
+    def write(self, path: str, blocks: bytes, serial: str) -> Deferred[None]:  # noqa: ARG002
         board = next((board for board in self.boards if board.drive_path == path and board.drive), None)
         if board is None:
             return fail(FlashFailed("there is no such drive"))

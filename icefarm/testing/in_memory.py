@@ -34,6 +34,7 @@ from icefarm.testing.store import MemoryStore
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
 from icefarm.virtual.images import known_circuits
 from icefarm.worker.hardware import SerialHardware
+from icefarm.worker.loading import Loading
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import VirtualBoards
 from icefarm.worker.uplink import Identity
@@ -90,7 +91,7 @@ class FarmInMemory:
         self._worker = Worker(
             identity,
             reactor,
-            SerialHardware(reactor),
+            SerialHardware(reactor, Loading(reactor)),
             load_kinds([PulseCount, Variance, *kinds], Logger(namespace="icefarm.testing")),
             [self._source],
             lambda joined, refused: self._link(Credentials(identity.name, Role.WORKER, "w"), joined, refused),

@@ -242,12 +242,12 @@ class Device:
         return e.Greeted(self._firmware)
 
     async def _touch(self, path: str) -> None:
-        self._around.hardware.touch(path)
+        await self._around.hardware.start_loader(path, self.serial, lambda: self.life.port != path)
 
     async def _write(self, path: str, firmware: s.Firmware) -> e.Event:
         image = self.images.get(firmware.name)
         self._flash_began = self._around.clock.seconds()
-        await self._around.hardware.write(path, image.blocks)
+        await self._around.hardware.write(path, image.blocks, self.serial)
         return e.Written()
 
     async def _cycle_power(self, place: str) -> e.Event:

@@ -1,9 +1,10 @@
-"""How an image gets onto a board: the touch that starts the boot loader, and the blocks written to the boot drive.
+"""The touch that starts a boot loader, and the blocks that are written to its boot drive.
 
-No threads and no mount.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
+No threads.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
 A real drive is a block device: writing to one, and fsync, can block for as long as the USB bus likes (half a minute
 for one that hangs), and no descriptor of it ever says that it would; so a child process (``dd`` of coreutils) does
-that.  What counts in the end is that the board comes back and says hello as what was written.
+that.  It waits for the board at each block, and so tells how much the board has taken, not how much the kernel has
+buffered.  What counts in the end is that the board comes back and says hello as what was written.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ __all__ = ["FlashFailed", "touch", "write_drive"]
 #: The baud rate that asks the firmware to start its boot loader (Arduino's convention, TinyUSB and pico-sdk's too).
 TOUCH_BAUD = 1200
 _DD = "dd"
+#: Bytes that the drive is given at once, a page of the kernel's buffer.
+_AT_ONCE = 4096
 #: What dd says last, in the C locale: how much it has written.
 _COPIED = re.compile(rb"^(\d+) bytes", re.MULTILINE)
 
@@ -103,7 +106,7 @@ class _FifoWriter(FileDescriptor):
 
 def _spawn_writer(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
     writer = _ChildWriter(blocks)
-    arguments = [_DD, f"of={path}", "bs=64k", "iflag=fullblock", "conv=notrunc,fsync"]
+    arguments = [_DD, f"of={path}", f"bs={_AT_ONCE}", "iflag=fullblock", "oflag=dsync", "conv=nocreat,notrunc,fsync"]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     reactor.spawnProcess(writer, _DD, arguments, environment)
     return writer.done

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import termios
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import frozen
 from serial import SerialException
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.serialport import SerialPort
 from twisted.python.failure import Failure
 
-from icefarm.worker.flash import touch, write_drive
 from icefarm.worker.hub_power import HubPower
+from icefarm.worker.loading import Loading
 
 __all__ = ["Hardware", "SerialHardware"]
 
@@ -29,17 +29,20 @@ class Hardware(Protocol):
     def open(self, path: str, protocol: Any) -> None:
         """Open a serial port for a protocol.  Raises OSError."""
 
-    def touch(self, path: str) -> None:
-        """Ask the board at a port, which is not open, to start its boot loader.  Raises `FlashFailed`."""
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
+        """Ask the board at a port, which is not open, to start its boot loader.
 
-    def write(self, path: str, blocks: bytes) -> Deferred[None]:
-        """Write UF2 blocks to a boot drive.  Fails with `FlashFailed`."""
+        ``has_left`` tells whether the port is gone.  Fails with `FlashFailed`.
+        """
+
+    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
+        """Write UF2 blocks to the board with a boot drive.  Fails with `FlashFailed`."""
 
     @property
     def switches_power(self) -> bool:
         """Whether there is anything to cycle the power of hub ports with."""
 
-    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+    def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
         """Cycle the power of the port where a board was last plugged in.  Fails with `PowerFailed`."""
 
 
@@ -75,22 +78,23 @@ class SerialHardware:
     """Twisted's serial ports, on a reactor."""
 
     _reactor: Any
+    _loading: Loading
     #: None: the power of hub ports is left alone.
     _power: HubPower | None = None
 
     def open(self, path: str, protocol: Any) -> None:
         _Port(protocol, path, self._reactor, baudrate=BAUD)
 
-    def touch(self, path: str) -> None:
-        touch(path)
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
+        return self._loading.start_loader(path, serial, has_left)
 
-    def write(self, path: str, blocks: bytes) -> Deferred[None]:
-        return write_drive(self._reactor, path, blocks)
+    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
+        return self._loading.write(path, blocks, serial)
 
     @property
     def switches_power(self) -> bool:
         return self._power is not None
 
-    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+    def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
         assert self._power is not None
-        return Deferred.fromCoroutine(self._power.cycle(place, serial))
+        return self._power.cycle(place, serial)

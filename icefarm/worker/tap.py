@@ -29,6 +29,8 @@ from icefarm.wamp import Link, parse_url
 from icefarm.worker.hardware import SerialHardware
 from icefarm.worker.hub_power import HubPower
 from icefarm.worker.images import NoImage, images_directory, images_in
+from icefarm.worker.loading import Loading
+from icefarm.worker.picotool import Picotool
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, Source, VirtualBoards
 from icefarm.worker.uplink import Identity
@@ -141,6 +143,11 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
     return sources
 
 
+def _loading(reactor: Any) -> Loading:
+    program = find("picotool")
+    return Loading(reactor, None if program is None else Picotool(reactor, program))
+
+
 def _hub_power(options: Options, reactor: Any) -> HubPower | None:
     program = find("uhubctl") if options["power-cycle"] == "auto" and not options["no-usb"] else None
     return None if program is None else HubPower(reactor, program)
@@ -176,7 +183,7 @@ def makeService(options: Options) -> Worker:
     return Worker(
         identity,
         reactor,
-        SerialHardware(reactor, _hub_power(options, reactor)),
+        SerialHardware(reactor, _loading(reactor), _hub_power(options, reactor)),
         load_kinds([PulseCount, Variance], log),
         _sources(options, reactor),
         lambda joined, refused: Link(

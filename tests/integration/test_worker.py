@@ -32,6 +32,7 @@ from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
 from icefarm.wamp import Link
 from icefarm.worker.flash import FlashFailed, write_drive
 from icefarm.worker.hardware import SerialHardware
+from icefarm.worker.loading import Loading
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import VirtualBoards
 from icefarm.worker.uplink import Identity
@@ -105,7 +106,8 @@ async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncI
     failures: list[Failure] = []
     credentials = Credentials("w1", Role.WORKER, "i")
     worker = Worker(
-        Identity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor), Kinds.of(PulseCount), [source],
+        Identity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor, Loading(reactor)),
+        Kinds.of(PulseCount), [source],
         lambda joined, refused: MemoryLink(router, credentials, joined, refused), failures.append, lambda: None,
     )  # fmt: skip
     worker.startService()
