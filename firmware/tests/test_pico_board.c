@@ -57,14 +57,14 @@ static const uint8_t *answer(uint8_t type, uint32_t id)
     return payload;
 }
 
-static void leave_by_request(void)
+static void leave_by_request(uint8_t to)
 {
     boot(&app_default);
-    give(MSG_REBOOT, 5, (const uint8_t *)"", 1);
+    give(MSG_REBOOT, 5, &to, 1);
     steps(3);
     fake.now_us += BOARD_LEAVE_US;
     steps(3);
-    CHECK(fake_line("restart", 0) > 0);
+    CHECK(fake_line(to == 1 ? "boot loader" : "restart", 0) > 0);
 }
 
 static void give_evaluation(uint32_t id)
@@ -275,15 +275,18 @@ static const char *told_after_start(uint32_t chip_reset)
 
 static void board_tells_why_it_started_unless_it_was_asked_to(void)
 {
-    enum { POR = 1 << 16, BOR = 1 << 17, RUN = 1 << 18, BY_TIMER = 1 };
+    enum { POR = 1 << 16, BOR = 1 << 17, RUN = 1 << 18, BY_TIMER = 1, BY_FORCE = 2 };
     fake_watchdog = (watchdog_hw_t){0};
     CHECK(strstr(told_after_start(POR), "power came on") != NULL);
     CHECK(strstr(told_after_start(BOR), "brown-out") != NULL);
     CHECK(strstr(told_after_start(RUN), "RUN") != NULL);
     fake_watchdog.reason = BY_TIMER; /* and the scratch register is as watchdog_enable left it */
     CHECK(strstr(told_after_start(POR), "watchdog") != NULL);
-    leave_by_request();
-    CHECK(told_after_start(POR) == NULL);
+    for (uint8_t to = 0; to < 2; to++) {
+        leave_by_request(to);
+        fake_watchdog.reason = BY_FORCE; /* by which the boot loader ends as well */
+        CHECK(told_after_start(POR) == NULL);
+    }
 }
 
 static void touch_starts_the_boot_loader_once_the_port_is_closed(void)

@@ -57,6 +57,7 @@ static void depart(struct port *board)
     tud_disconnect();
     if (board->to_loader) {
         watchdog_disable(); /* it would end the boot loader */
+        restart_asked_for();
         reset_usb_boot(0, 0);
     } else {
         watchdog_reboot(0, 0, 0);

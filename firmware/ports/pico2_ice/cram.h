@@ -30,7 +30,7 @@ struct cram {
     bool draining;
 };
 
-/* The FPGA is held in reset. */
+/* The FPGA is held in reset. Loading takes the ADC as sampler_init leaves it, and nothing samples meanwhile. */
 void cram_init(struct cram *cram);
 /* The bytes stay as they are until cram_poll no longer says LOAD_BUSY, or cram_hold. */
 void cram_start(struct cram *cram, const uint8_t *bytes, size_t n, uint64_t now_us);

@@ -14,7 +14,8 @@ enum {
     PIN_CRAM_SS = 5,
     PIN_CRAM_SCK = 6,
     PIN_CRESET = 31,
-    PIN_CDONE = 40,
+    PIN_CDONE = 40, /* and ADC0 */
+    CDONE_CHANNEL = 0,
 
     PIN_PULSES = 20, /* ICE_27 */
     PIN_FPGA_CLOCK = 21, /* ICE_35, a global buffer's input */

@@ -18,6 +18,12 @@ static const struct {
     {POWMAN_CHIP_RESET_HAD_RUN_LOW_BITS, {LEVEL_INFO, "started: reset by the RUN pin"}},
 };
 
+/* As watchdog_reboot does: watchdog_enable has left a word there, by which watchdog_enable_caused_reboot knows it. */
+void restart_asked_for(void)
+{
+    watchdog_hw->scratch[4] = 0;
+}
+
 struct restart restart_reason(void)
 {
     static const struct restart asked_for = {LEVEL_DEBUG, NULL};

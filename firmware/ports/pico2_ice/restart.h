@@ -12,4 +12,7 @@ struct restart {
 /* Before watchdog_enable, which overwrites what this looks at. */
 struct restart restart_reason(void);
 
+/* The firmware is about to leave for the boot loader, whose restart is not to be taken for a hang. */
+void restart_asked_for(void);
+
 #endif

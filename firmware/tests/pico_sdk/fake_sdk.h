@@ -67,7 +67,6 @@ void fake_dma_finish(uint channel);
 enum { GPIO_FUNC_NONE, GPIO_FUNC_SIO, GPIO_FUNC_PIO, GPIO_FUNC_UART, GPIO_FUNC_CLOCK, GPIO_FUNC_ANALOG };
 void gpio_init(uint pin);
 void gpio_put(uint pin, bool level);
-bool gpio_get(uint pin);
 void gpio_set_dir(uint pin, bool out);
 void gpio_pull_up(uint pin);
 void gpio_disable_pulls(uint pin);
@@ -145,7 +144,7 @@ void dma_channel_configure(uint channel, const dma_channel_config *config, volat
 bool dma_channel_is_busy(uint channel);
 void dma_channel_abort(uint channel);
 
-/* hardware/adc.h; the register's bits are those of the RP2350. */
+/* hardware/adc.h. Input 0 is CDONE: low is 0.4 V at most, high the 1.8 V of a LED at little current. The register's bits are those of the RP2350. */
 typedef struct {
     volatile uint32_t cs;
     volatile uint32_t fifo;
@@ -157,7 +156,7 @@ extern adc_hw_t fake_adc;
 #define ADC_CS_START_ONCE_BITS 0x4u
 #define ADC_CS_READY_BITS 0x100u
 #define ADC_CS_AINSEL_LSB 12
-enum { ADC_TEMPERATURE_CHANNEL_NUM = 8 };
+enum { ADC_TEMPERATURE_CHANNEL_NUM = 8, FAKE_LOW = 496, FAKE_LED = 2234 };
 void adc_init(void);
 void adc_gpio_init(uint pin);
 void adc_set_temp_sensor_enabled(bool enabled);
