@@ -29,7 +29,7 @@ struct slot {
     uint32_t length;
     uint16_t n_parameters;
     uint8_t parameters[PARAMETERS_MAX];
-    uint8_t bitstream[BITSTREAM_CAPACITY];
+    _Alignas(4) uint8_t bitstream[BITSTREAM_CAPACITY];
 };
 
 /* What becomes of the frame that is being received. */
