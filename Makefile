@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
+PARALLEL ?= --numprocesses 3 --dist loadfile
 
 .PHONY: demo test check lint types firmware firmware-test faults soak fuzz bench screenshots format clean venv help docs
 
@@ -38,7 +40,7 @@ demo: venv
 	$(BIN)/python examples/demo.py
 
 test: check
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m integration $(PARALLEL)
 	$(BIN)/python -m pytest -m browser
 	$(BIN)/python -m pytest -m 'faults and not slow'
 	$(MAKE) fuzz SECONDS=60

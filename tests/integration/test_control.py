@@ -256,7 +256,8 @@ async def test_a_worker_that_falls_silent_is_ended_at_the_router(rig: Rig) -> No
     assert first is not None
     # It has no heartbeats of its own: the router is told to end its session, and the link begins another one.
     await until(lambda: worker.bus is not first, "the worker has another session", SILENCE + 10)
-    assert await worker.heartbeat()
+    # The first one may overtake the new session's hello, and then says it itself.
+    assert await worker.heartbeat() or await worker.heartbeat()
     await link.stopService()
 
 
