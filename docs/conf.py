@@ -13,7 +13,7 @@ project = "icefarm"
 author = "the icefarm developers"
 version = release = __version__
 
-extensions = ["myst_parser", "wamp_page"]
+extensions = ["myst_parser", "made_pages"]
 exclude_patterns = ["_build", "_ext"]
 # Links to headings, as on GitHub.
 myst_heading_anchors = 3

