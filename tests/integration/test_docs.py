@@ -25,11 +25,10 @@ pytestmark = pytest.mark.integration
 
 Section = tuple[str, str]
 
-#: Sections whose readers have a farm, with eight boards and a token for nothing.
+#: Sections whose readers have a farm, with eight boards.
 WITH_A_FARM: tuple[Section, ...] = (
     ("README.md", "Use it from Python"),
     ("docs/cli.md", "Output"),
-    ("docs/cli.md", "Evaluating"),
     ("docs/client.md", "The client"),
     ("docs/client.md", "asyncio"),
     ("docs/client.md", "Existing scripts"),
@@ -53,6 +52,7 @@ FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
 #: Sections that other tests carry out, and where.
 ELSEWHERE: dict[Section, str] = {
     ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
+    ("docs/cli.md", "Evaluating"): "test_results_of_the_page_on_the_command_line_are_in_their_files",
     ("docs/worker.md", "Device kinds"): "test_the_kind_in_the_page_on_workers_is_one",
     ("docs/new-kind.md", "1. A package"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "2. The kind"): "tests/integration/test_console_kind.py",
