@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from icefarm.client import Farm
     from icefarm.wamp import RouterUrl
 
-__all__ = ["Access", "Connect", "connect", "with_access"]
+__all__ = [
+    "Access",
+    "Connect",
+    "ca_file_option",
+    "connect",
+    "log_quietly",
+    "token_file_option",
+    "token_from",
+    "with_access",
+]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 #: Seconds for the farm's port to take a connection, and for the sign-in after it.
@@ -65,7 +74,7 @@ def _own_name() -> str:
     return name if valid_name(name) else f"cli-{os.getpid()}"
 
 
-def _token_from(path: Path) -> str:
+def token_from(path: Path) -> str:
     try:
         token = path.read_text(encoding="ascii").strip()
     except OSError as error:
@@ -90,7 +99,7 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
             name: str | None = None,
             **rest: Any,
         ) -> Any:
-            token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else _token_from(token_file)
+            token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
             if name is not None and not valid_name(name):
                 raise click.UsageError(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
             source = click.get_current_context().get_parameter_source("data_dir")
@@ -104,6 +113,17 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
 
     return decorate
 
+
+ca_file_option = click.option(
+    "--ca-file",
+    type=_FILE,
+    envvar="ICEFARM_CA_FILE",
+    show_default="what the system trusts",
+    help="Trust the certificates in this PEM file at an https:// URL (ICEFARM_CA_FILE).",
+)
+token_file_option = click.option(
+    "--token-file", type=_FILE, help="Sign in with the token in this file, not with ICEFARM_TOKEN."
+)
 
 _ACCESS_OPTIONS = (
     click.option(
@@ -121,14 +141,8 @@ _ACCESS_OPTIONS = (
         show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
         help="Data directory of a farm on this host, where the operator's token is.",
     ),
-    click.option(
-        "--ca-file",
-        type=_FILE,
-        envvar="ICEFARM_CA_FILE",
-        show_default="what the system trusts",
-        help="Trust the certificates in this PEM file at an https:// URL (ICEFARM_CA_FILE).",
-    ),
-    click.option("--token-file", type=_FILE, help="Sign in with the token in this file, not with ICEFARM_TOKEN."),
+    ca_file_option,
+    token_file_option,
     click.option("--url", envvar="ICEFARM_URL", default=DEFAULT_URL, show_default=True, help="The farm (ICEFARM_URL)."),
 )
 
@@ -149,7 +163,7 @@ def connect(access: Access) -> Farm:
     where = parse_url(access.url, ca_file)
     token = _token(access, where)
     _reach(access.url, where)
-    _log_quietly()
+    log_quietly()
     try:
         return Farm(
             access.url,
@@ -165,7 +179,7 @@ def connect(access: Access) -> Farm:
         raise _nobody(access.url, error.fields.get("reason")) from None
 
 
-def _log_quietly() -> None:
+def log_quietly() -> None:
     """Let what Twisted itself logs go where the client's words go; it would print tracebacks otherwise."""
     from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 

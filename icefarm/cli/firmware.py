@@ -18,12 +18,12 @@ from icefarm.worker.images import DEFAULT, NoImage, images_directory, images_in
 from icefarm.worker.images import file_name as file_name_of
 from icefarm.worker.images import install as install_images
 
-__all__ = ["firmware"]
+__all__ = ["firmware", "images_option"]
 
 #: Asking the virtual boards' program for its version takes milliseconds; on a machine that swaps, more.
 PROGRAM_LIMIT = 10.0
 
-_directory_option = click.option(
+images_option = click.option(
     "--images",
     type=click.Path(file_okay=False, path_type=Path),
     default=lambda: images_directory(os.environ),
@@ -90,7 +90,7 @@ def _real(directory: Path, version: str | None) -> list[dict[str, Any]]:
 
 @firmware.command("list")
 @output_option
-@_directory_option
+@images_option
 def list_(output: str, images: Path) -> None:
     """List the images that there are: those in the directory, and those that virtual boards are made with.
 
@@ -104,7 +104,7 @@ def list_(output: str, images: Path) -> None:
 
 @firmware.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@_directory_option
+@images_option
 def install(path: Path, images: Path) -> None:
     """Put the image PATH, or all in the directory PATH, where workers look, in place of other versions.
 

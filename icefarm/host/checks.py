@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import platform
 import re
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from attrs import frozen
-
 from icefarm import __version__
-from icefarm.errors import InvalidArgument
 from icefarm.farm.crossbar import CrossbarMissing, find_crossbar
+from icefarm.host import farm_checks
+from icefarm.host.farm_checks import Farm
+from icefarm.host.findings import Finding, odd, ok, wrong
 from icefarm.host.machine import Machine
 from icefarm.host.rules import DEFAULT_GROUP, RULES_FILE, udev_rules
 from icefarm.host.usb_tree import UsbDevice, devices_in, node_of, parent_of
-from icefarm.wamp import parse_url
 from icefarm.worker.hub_ports import hub_port, smart_hubs
 from icefarm.worker.usb import UDEV_CONTROL
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
-#: Seconds for a farm's port to take a connection.
-REACH_LIMIT = 5.0
 #: What a hub without a supply of its own may draw and pass on, in mA (USB 2.0 specification, 7.2.1).
 BUS_POWER = 500
 #: Directories with rules, the first wins (udev(7)).
@@ -49,51 +45,30 @@ _TROUBLE = re.compile(
 _LAST_LINES = 3
 
 
-@frozen
-class Finding:
-    """One thing that was looked at; ``cure`` says what to do."""
-
-    mark: str
-    text: str
-    cure: str = ""
-
-    @property
-    def wrong(self) -> bool:
-        return self.mark == "FAIL"
-
-
-def _ok(text: str) -> Finding:
-    return Finding("ok", text)
-
-
-def _odd(text: str, cure: str) -> Finding:
-    return Finding("warn", text, cure)
-
-
-def _wrong(text: str, cure: str) -> Finding:
-    return Finding("FAIL", text, cure)
-
-
-def examine(machine: Machine, group: str = DEFAULT_GROUP, url: str | None = None) -> list[Finding]:
-    """Look at everything, and return what was found in the order of looking."""
+def examine(machine: Machine, group: str, farm: Farm) -> list[tuple[str, Finding]]:
+    """Look at everything, and return what was found in the order of looking, with the name of each check."""
     devices = devices_in(machine.root / "sys")
-    findings = [
-        _ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})"),
-        *_rules(machine, group),
-        *_group(machine, group),
-        *_meddlers(machine),
-        *_boards(machine, devices),
-        *_power(devices),
-        *_switching(machine, devices, group),
-        *_kernel(machine),
-        *_programs(machine),
-    ]
-    return findings if url is None else [*findings, *_farm(url)]
+    boards = sum(device.is_board for device in devices)
+    checks: tuple[tuple[str, Iterable[Finding]], ...] = (
+        ("versions", [ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})")]),
+        ("rules", _rules(machine, group)),
+        ("group", _group(machine, group)),
+        ("services", _meddlers(machine)),
+        ("boards", _boards(machine, devices)),
+        ("power", _power(devices)),
+        ("hubs", _switching(machine, devices, group)),
+        ("kernel", _kernel(machine)),
+        ("programs", _programs(machine)),
+        ("images", farm_checks.images(machine, farm, boards=boards)),
+        ("database", farm_checks.database(machine, farm)),
+        ("router", farm_checks.router(machine, farm)),
+    )
+    return [(name, finding) for name, findings in checks for finding in findings]
 
 
 def _rules(machine: Machine, group: str) -> Iterator[Finding]:
     if not (machine.root / UDEV_CONTROL.lstrip("/")).exists():
-        yield _odd(
+        yield odd(
             "no udevd runs here: boards are found by the kernel's own announcements, and rules have no effect",
             "give the user of the worker access to the boards' devices otherwise (in a container: by the host's rules)",
         )
@@ -102,12 +77,12 @@ def _rules(machine: Machine, group: str) -> Iterator[Finding]:
         if text is None:
             continue
         if text in (udev_rules(group, hubs=hubs).strip() for hubs in (False, True)):
-            yield _ok(f"udev rules: /{directory}/{RULES_FILE}")
+            yield ok(f"udev rules: /{directory}/{RULES_FILE}")
         else:
             hubs = "disable" in text
-            yield _odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group, hubs=hubs))
+            yield odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group, hubs=hubs))
         return
-    yield _wrong("there are no udev rules for boards", _install(group))
+    yield wrong("there are no udev rules for boards", _install(group))
 
 
 def _install(group: str, *, hubs: bool = False) -> str:
@@ -117,11 +92,11 @@ def _install(group: str, *, hubs: bool = False) -> str:
 
 def _group(machine: Machine, group: str) -> Iterator[Finding]:
     if group not in machine.groups:
-        yield _wrong(f"there is no group {group}", f"sudo groupadd --system {group}")
+        yield wrong(f"there is no group {group}", f"sudo groupadd --system {group}")
     elif machine.is_root or group in machine.own_groups:
-        yield _ok(f"you are in the group {group}" if not machine.is_root else "you are root, who may use everything")
+        yield ok(f"you are in the group {group}" if not machine.is_root else "you are root, who may use everything")
     else:
-        yield _wrong(f"you are not in the group {group}", f"sudo usermod -aG {group} $USER, then log in again")
+        yield wrong(f"you are not in the group {group}", f"sudo usermod -aG {group} $USER, then log in again")
 
 
 def _meddlers(machine: Machine) -> Iterator[Finding]:
@@ -131,11 +106,11 @@ def _meddlers(machine: Machine) -> Iterator[Finding]:
         if name not in names:
             continue
         if kept_off:
-            yield _ok(f"{name} runs, which {what}; the udev rules tell it to keep off boards")
+            yield ok(f"{name} runs, which {what}; the udev rules tell it to keep off boards")
         else:
-            yield _odd(f"{name} runs, which {what}", f"if nobody here needs it: sudo systemctl disable --now {name}")
+            yield odd(f"{name} runs, which {what}", f"if nobody here needs it: sudo systemctl disable --now {name}")
     if not names & {name for name, _, _ in _MEDDLERS}:
-        yield _ok("no service runs that meddles with boards (ModemManager, udisks, brltty)")
+        yield ok("no service runs that meddles with boards (ModemManager, udisks, brltty)")
 
 
 def _processes(root: Path) -> list[Path]:
@@ -145,19 +120,19 @@ def _processes(root: Path) -> list[Path]:
 def _boards(machine: Machine, devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
     boards = [device for device in devices if device.is_board]
     if not boards:
-        yield _odd("there is no board on USB", "plug one in; `icefarm doctor` shows it with its port and speed")
+        yield odd("there is no board on USB", "plug one in; `icefarm doctor` shows it with its port and speed")
     for board in boards:
         what = "boot loader" if board.is_boot_drive else "firmware"
-        yield _ok(f"board {board.serial or '(no serial)'} at USB {board.name}: {what}, {board.speed:g} Mbit/s")
+        yield ok(f"board {board.serial or '(no serial)'} at USB {board.name}: {what}, {board.speed:g} Mbit/s")
         if not board.serial:
-            yield _wrong(f"the board at USB {board.name} has no serial number", "flash firmware of icefarm's onto it")
+            yield wrong(f"the board at USB {board.name} has no serial number", "flash firmware of icefarm's onto it")
         if board.speed < 12:
-            yield _wrong(f"the board at USB {board.name} runs at {board.speed:g} Mbit/s", "use another cable or port")
+            yield wrong(f"the board at USB {board.name} runs at {board.speed:g} Mbit/s", "use another cable or port")
         for node in board.nodes:
             if not machine.may_use(machine.root / "dev" / node):
-                yield _wrong(f"you may not use /dev/{node}", "install the udev rules, then plug the board in again")
+                yield wrong(f"you may not use /dev/{node}", "install the udev rules, then plug the board in again")
         if not board.nodes:
-            yield _wrong(f"the board at USB {board.name} has neither serial port nor drive", "plug it in again")
+            yield wrong(f"the board at USB {board.name} has neither serial port nor drive", "plug it in again")
 
 
 def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
@@ -166,7 +141,7 @@ def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
             continue
         asked = sum(each.milliamperes for each in devices if parent_of(each.name) == hub.name)
         if asked > BUS_POWER - hub.milliamperes:
-            yield _odd(
+            yield odd(
                 f"the hub at USB {hub.name} has no supply of its own, and what hangs on it asks for {asked} mA",
                 "give it one, or spread the boards over more hubs: boards that brown out restart by themselves",
             )
@@ -177,7 +152,7 @@ def _switching(machine: Machine, devices: tuple[UsbDevice, ...], group: str) -> 
     program = machine.which("uhubctl")
     ports = [port for device in devices if device.is_board and (port := hub_port(device.name)) is not None]
     if program is None:
-        yield _ok("uhubctl is not here: boards are recovered without having their power cycled")
+        yield ok("uhubctl is not here: boards are recovered without having their power cycled")
         return
     listed = smart_hubs(machine.run([program, "-N"])[1])
     for hub in sorted({port.hub for port in ports}):
@@ -185,11 +160,11 @@ def _switching(machine: Machine, devices: tuple[UsbDevice, ...], group: str) -> 
         what = f"the hub at USB {hub} ({amount} board{'s' * (amount > 1)})"
         node = node_of(machine.root / "sys", hub)
         if hub in listed:
-            yield _ok(f"{what} switches its ports one by one: a board's power is cycled when nothing else has helped")
+            yield ok(f"{what} switches its ports one by one: a board's power is cycled when nothing else has helped")
         elif node is not None and not machine.may_use(machine.root / "dev" / node):
-            yield _odd(f"{what} may not be used, so no power is cycled there", _install(group, hubs=True))
+            yield odd(f"{what} may not be used, so no power is cycled there", _install(group, hubs=True))
         else:
-            yield _ok(f"{what} switches all of its ports at once, or none: its power is left alone")
+            yield ok(f"{what} switches all of its ports at once, or none: its power is left alone")
 
 
 def _kernel(machine: Machine) -> Iterator[Finding]:
@@ -197,37 +172,19 @@ def _kernel(machine: Machine) -> Iterator[Finding]:
         return
     code, said = machine.run(["dmesg"])
     if code != 0:
-        yield _odd("the kernel's messages cannot be read", "run `icefarm doctor` as root to have them looked at")
+        yield odd("the kernel's messages cannot be read", "run `icefarm doctor` as root to have them looked at")
         return
     trouble = [line for line in said.splitlines() if _TROUBLE.search(line)]
     if not trouble:
-        yield _ok("the kernel has no complaint about USB")
+        yield ok("the kernel has no complaint about USB")
     for line in trouble[-_LAST_LINES:]:
-        yield _odd(f"the kernel says: {line.strip()}", "look at that port's cable, hub and power supply")
+        yield odd(f"the kernel says: {line.strip()}", "look at that port's cable, hub and power supply")
 
 
 def _programs(machine: Machine) -> Iterator[Finding]:
     found = machine.which("picotool")
-    yield _ok(f"picotool: {found}" if found else "picotool is not here, nor needed (it shows what is on a board)")
+    yield ok(f"picotool: {found}" if found else "picotool is not here: boards are flashed by their boot drives alone")
     try:
-        yield _ok(f"Crossbar.io: {find_crossbar(None)}")
+        yield ok(f"Crossbar.io: {find_crossbar(None)}")
     except CrossbarMissing:
-        yield _ok("Crossbar.io is not here; only the host of the router needs it (pip install 'icefarm[farm]')")
-
-
-def _farm(url: str) -> Iterator[Finding]:
-    try:
-        where = parse_url(url)
-    except InvalidArgument as error:
-        yield _wrong(str(error), "see --url")
-        return
-    try:
-        if where.host:
-            socket.create_connection((where.host, where.port), timeout=REACH_LIMIT).close()
-        else:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(where.path)
-    except OSError as error:
-        yield _wrong(f"nobody listens at {url} ({error.strerror or error})", "is the farm up, and no firewall between?")
-    else:
-        yield _ok(f"something listens at {url}; `icefarm workers --url {url}` asks it")
+        yield ok("Crossbar.io is not here; only the host of the router needs it (pip install 'icefarm[farm]')")

@@ -1,21 +1,28 @@
-"""What the checks of a host look at: its files, programs and groups; tests hand in recorded ones."""
+"""What the checks of a host look at: its files, programs, groups, database and farm; tests hand in recorded ones."""
 
 from __future__ import annotations
 
 import grp
 import os
+import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from icefarm.command import find
+from icefarm.farm.postgres_programs import candidates
+from icefarm.host.database import DatabaseFacts, look_at
+from icefarm.host.sign_in import sign_in
+from icefarm.wamp import RouterUrl
 
 __all__ = ["Machine", "this_machine"]
 
 #: Seconds that a program which is asked something may take.
 RUN_LIMIT = 10.0
+#: Seconds for a farm's port to take a connection.
+REACH_LIMIT = 5.0
 
 
 @frozen
@@ -34,6 +41,17 @@ class Machine:
     own_groups: frozenset[str]
     groups: frozenset[str]
     is_root: bool
+    #: Looks at a database, by its connection string.  Raises `DatabaseAway`.
+    database: Callable[[str], DatabaseFacts] = look_at
+    #: Directories where a PostgreSQL may be.
+    postgres: Callable[[], Iterable[Path]] = candidates
+    #: Connects to a router and hangs up again.  Raises OSError, UnicodeError.
+    reach: Callable[[RouterUrl], None] = field(default=lambda where: _reach(where))
+    #: Signs in at a farm (URL, token, file of trusted certificates): versions of the workers that are there, by name.
+    #: Raises `IcefarmError`.
+    sign_in: Callable[[str, str, str | None], dict[str, str]] = sign_in
+    #: The version of the firmware that this icefarm comes with; None where that can't be told.
+    shipped_firmware: Callable[[], str | None] = field(default=lambda: _shipped_firmware())
 
     def read(self, path: str) -> str | None:
         """Return the text of a file without blanks at its ends, or None where it can't be read."""
@@ -56,6 +74,25 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
     return done.returncode, done.stdout.decode(errors="replace").strip()
+
+
+def _reach(where: RouterUrl) -> None:
+    if where.host:
+        socket.create_connection((where.host, where.port), timeout=REACH_LIMIT).close()
+    else:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(REACH_LIMIT)
+            probe.connect(where.path)
+
+
+def _shipped_firmware() -> str | None:
+    from icefarm.virtual.images import MissingBoards, program
+
+    try:
+        code, said = _run([str(program()), "--version"])
+    except MissingBoards:
+        return None
+    return said if code == 0 else None
 
 
 def _group_names() -> dict[int, str]:
