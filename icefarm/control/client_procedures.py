@@ -120,8 +120,13 @@ class ClientProcedures:
         return [record.serial for record in records]
 
     async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
-        """End the caller's reservations; answers with the boards that this call freed."""
+        """End the caller's reservations; answers with the boards that this call freed.
+
+        Without ``serials``, what it waits for no longer (a call that it gave up) leaves the queue at once, too.
+        """
         chosen = None if serials is None else _distinct(serials)
+        if chosen is None:
+            self.reserving.line.forget(caller.authid)
         return [record.serial for record in await self.endings.end(caller.authid, chosen, "ended by its client")]
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:

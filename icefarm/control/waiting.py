@@ -168,7 +168,7 @@ class WaitingLine:
         return sorted({spot.queued.client for spot in self._line if spot.kept})
 
     def forget(self, client: str) -> None:
-        """A client did not come back: what it waited for is forgotten."""
+        """A client did not come back, or ended all it has: what it waits for no longer is forgotten."""
         for spot in list(self._line):
             if spot.queued.client == client and spot.asked is None:
                 self._remove(spot)

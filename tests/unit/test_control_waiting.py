@@ -102,6 +102,36 @@ async def test_places_move_up_and_are_told() -> None:
 
 
 @ensureDeferred
+async def test_a_client_that_gives_up_and_leaves_holds_nobody_up() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob, eve = await farm.client("ada"), await farm.client("bob"), await farm.client("eve")
+    await eve.call("reserve", 1, kind="pulsecount")
+    given_up = wait(ada, amount=2)
+    small = wait(bob, amount=1)
+    assert not small.called
+    given_up.cancel()
+    with pytest.raises(CancelledError):
+        await given_up
+    await ada.call("end")
+    assert small.called
+    assert [(await small)[0]["client"]] == ["bob"]
+
+
+@ensureDeferred
+async def test_ending_all_keeps_the_place_of_a_call_that_still_waits() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await bob.call("reserve", 1, kind="pulsecount")
+    waiting = wait(ada, amount=1)
+    await ada.call("end")
+    assert not waiting.called
+    await bob.call("end")
+    assert len(await waiting) == 1
+
+
+@ensureDeferred
 async def test_those_who_watch_hear_of_the_line() -> None:
     farm = MemoryControl()
     await farm.worker("w1", "A")
