@@ -1,7 +1,7 @@
 """The client: reserve boards of a farm, stream bitstreams through them, get every measurement back.
 
-`Farm` is the blocking face, `icefarm.client.aio.Farm` the one for asyncio, `icefarm.client.session.ClientSession` the
-one for Twisted; existing scripts find the names that they import in `icefarm.client.drivers` and `icefarm.client.lib`.
+`Farm` is the blocking face, `icefarm.client.aio.Farm` the one for asyncio, `icefarm.client.deferred.Farm` the one for
+Twisted; existing scripts find the names that they import in `icefarm.client.drivers` and `icefarm.client.lib`.
 """
 
 from importlib import import_module

@@ -157,6 +157,8 @@ class Connection:
             raise self._over
         if self.bus is not None:
             return self.bus
+        if self._link is None:
+            raise LinkLost("the client has not signed in yet: open it first, with `async with` or `await farm.open()`")
         waiting: Deferred[Bus] = Deferred()
         self._waiting.append(waiting)
         waiting.addTimeout(max(0.0, limit), self.clock)  # type: ignore[arg-type]
@@ -200,7 +202,9 @@ class Connection:
         first = isinstance(error, Untrusted) and not self._signed_in_once
         if not (first or isinstance(error, _FINAL)):
             return True
-        self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
+        if self._signed_in_once:
+            # Else whoever signs in gets it as an exception.
+            self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
         self._end(error)
         return False
 

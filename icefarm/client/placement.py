@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -33,6 +33,7 @@ def _once(serials: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(serials))
 
 
+@runtime_checkable
 class Placement(Protocol):
     """Chooses boards.  ``boards`` are the serials of a run, sorted; ``index`` counts its bitstreams from 0."""
 

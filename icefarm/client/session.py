@@ -1,14 +1,14 @@
 """The client's engine, on Deferreds: a session with the farm, its reservations, its evaluations.
 
-`icefarm.client.Farm` (blocking) and `icefarm.client.aio.Farm` are faces of this; Twisted applications use it as it is:
-every coroutine method is to be awaited, or given to `twisted.internet.defer.ensureDeferred`.
+`icefarm.client.Farm` (blocking), `icefarm.client.aio.Farm` and `icefarm.client.deferred.Farm` are faces of this: its
+coroutine methods are their verbs (`icefarm.client.face`), with these names, arguments and docstrings.
 """
 
 from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 from uuid import uuid4
 
 import attrs
@@ -41,6 +41,8 @@ __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
 
 #: Seconds for an attempt to reboot boards: they may be flashed anew.
 REBOOT_LIMIT = 180.0
+#: Seconds for the answer to a call of another method of a kind.
+ASK_LIMIT = 60.0
 #: Seconds that an evaluation may take beyond its windows and those of the evaluations before it on the same board:
 #: a board that failed is flashed anew, and the evaluation repeated.
 EVALUATION_LIMIT = 150.0
@@ -156,20 +158,24 @@ class ClientSession:
         grace: float | None = None,
         keep: bool = True,
         progress: Progress | None = None,
+        **more_options: Any,
     ) -> list[ReservationRecord]:
         """Reserve ``amount`` boards, or those named by ``serials``: all or none, ready to be used.
 
-        ``wait`` queues where there are too few, at most ``timeout`` seconds; ``progress`` then gets ``{"place",
-        "reason"}``.  ``seconds`` is the time until a reservation ends unless extended, which the session does by
-        itself while ``keep``; ``grace`` the seconds that they outlast this client's absence (None: as the farm is set).
-        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`.
+        Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
+        those whose names are taken.  With ``wait`` it waits where too few boards are free, ``timeout`` seconds at most,
+        and ``progress`` is called with ``{"place", "reason"}`` in the queue.  A reservation ends after ``seconds`` (by
+        default what the farm has set, an hour) unless extended, which happens by itself while ``keep``; ``grace`` is
+        the seconds for which the farm keeps the boards while this client is out of reach.
+
+        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
-        named = None if serials is None else list(serials)
-        asked = [amount, named, kind, dict(options or {}), wait, timeout, seconds, uuid4().hex, grace]
+        named, chosen = _listed(serials), {**(options or {}), **more_options}
+        asked = [amount, named, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
         return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
-        """Take over the reservations that the farm still has under this name, from a client that is gone."""
+        """Take over the boards that the farm still holds for this name, after a crash of the script, say."""
         found = await self.snapshot()
         records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
         self._holdings.adopt(records, found.time, keep=keep)
@@ -180,11 +186,11 @@ class ClientSession:
 
         Returns the serials.  Raises `NotYours`.
         """
-        return await self._holdings.extend(serials, seconds)
+        return await self._holdings.extend(_listed(serials), seconds)
 
     async def end(self, serials: Sequence[str] | None = None) -> list[str]:
         """End reservations (all of this client's by default) and return the serials.  Raises `NotYours`."""
-        return await self._holdings.end(serials)
+        return await self._holdings.end(_listed(serials))
 
     async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
         """Reboot boards, keeping their reservations and what waits for them; operators may reboot any.
@@ -193,7 +199,8 @@ class ClientSession:
         Raises `NotYours`, `DeviceFailed`, and `TimedOut` after ``limit`` seconds.
         """
         timeout = REBOOT_LIMIT if limit is None else limit
-        answer = await self._connection.call(control_procedure("reboot"), {"serials": list(serials)}, timeout=timeout)
+        named = {"serials": _listed(serials)}
+        answer = await self._connection.call(control_procedure("reboot"), named, timeout=timeout)
         return [str(serial) for serial in answer]
 
     async def available(self, kind: str | None = None) -> list[str]:
@@ -213,16 +220,48 @@ class ClientSession:
         watch.start()
         return watch
 
-    async def operate(self, verb: str, **arguments: Any) -> Any:
-        """Call an operator's procedure: delete, end_any, retest (serials), drain, resume (worker).
+    async def devices(self) -> list[DeviceRecord]:
+        """Return all boards that the farm knows."""
+        return (await self.snapshot()).devices
 
-        Raises `NotAuthorized` unless signed in as an operator.
-        """
-        return await self._connection.call(control_procedure(verb), arguments)
+    async def workers(self) -> list[WorkerRecord]:
+        """Return all workers that the farm knows."""
+        return (await self.snapshot()).workers
 
-    async def ask(self, serial: str, method: str, *, limit: float | None, **arguments: Any) -> Any:
-        """Call a method that the kind of a reserved board offers beside ``evaluate``, once."""
+    async def reservations(self) -> list[ReservationRecord]:
+        """Return everybody's reservations."""
+        return (await self.snapshot()).reservations
+
+    async def queue(self) -> list[QueueRecord]:
+        """Return who waits for boards, the next one first."""
+        return (await self.snapshot()).queue
+
+    async def delete(self, serials: Sequence[str]) -> Any:
+        """Forget boards that are offline or broken (operator)."""
+        return await self._operate("delete", serials=_listed(serials))
+
+    async def end_any(self, serials: Sequence[str]) -> Any:
+        """End anybody's reservations (operator)."""
+        return await self._operate("end_any", serials=_listed(serials))
+
+    async def retest(self, serials: Sequence[str]) -> Any:
+        """Test broken boards again, and take back those that pass (operator)."""
+        return await self._operate("retest", serials=_listed(serials))
+
+    async def drain(self, worker: str, *, leave: bool = False) -> Any:
+        """Give out no more boards of a worker; with ``leave``, it ends when nobody has any of them (operator)."""
+        return await self._operate("drain", worker=worker, leave=leave)
+
+    async def resume(self, worker: str) -> Any:
+        """Give out a worker's boards again (operator)."""
+        return await self._operate("resume", worker=worker)
+
+    async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
+        """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self._holdings.ask(serial, method, arguments, limit)
+
+    async def _operate(self, verb: str, **arguments: Any) -> Any:
+        return await self._connection.call(control_procedure(verb), arguments)
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
@@ -238,6 +277,19 @@ class ClientSession:
         run = Run(self.clock, dispatch, evaluate, self._holdings.runs.remove)
         self._holdings.runs.append(run)
         return run
+
+
+@overload
+def _listed(serials: None) -> None: ...
+@overload
+def _listed(serials: Sequence[str]) -> list[str]: ...
+@overload
+def _listed(serials: Sequence[str] | None) -> list[str] | None: ...
+def _listed(serials: Sequence[str] | None) -> list[str] | None:
+    """Return a list of serials.  A text is a sequence as well, of letters: raises `InvalidArgument`."""
+    if isinstance(serials, str):
+        raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
+    return None if serials is None else list(serials)
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

@@ -139,6 +139,6 @@ async def retest(farm: FaultyFarm, serials: list[str]) -> None:
             if device.serial in serials and device.status is DeviceStatus.BROKEN
         ]
         if broken:
-            await operator.operate("retest", serials=broken)
+            await operator.retest(broken)
     finally:
         await operator.stop()

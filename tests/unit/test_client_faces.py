@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from memory_faces import Faces
+from twisted.internet.defer import Deferred
 
 from icefarm.bitstream import made_up_bitstream
+from icefarm.client import aio, blocking, deferred
+from icefarm.client.device import Device
 from icefarm.client.engine import engine
-from icefarm.errors import DeviceFailed, InvalidBitstream, LinkLost, NameInUse, ReservationEnded, Unavailable
+from icefarm.client.placement import EachBoard
+from icefarm.client.session import ClientSession
+from icefarm.errors import (
+    DeviceFailed,
+    InvalidArgument,
+    InvalidBitstream,
+    LinkLost,
+    NameInUse,
+    ReservationEnded,
+    TimedOut,
+    Unavailable,
+)
 
 CIRCUIT = made_up_bitstream(1).data
 OTHER = made_up_bitstream(2).data
@@ -199,6 +215,178 @@ def test_cancelling_an_asyncio_task_stops_its_evaluations(faces: Faces) -> None:
 
     asyncio.run(cancel())
     assert faces.farm.reservations == {}
+
+
+def test_an_asyncio_farm_that_was_not_opened_says_so_at_once(faces: Faces) -> None:
+    async def script() -> None:
+        farm = faces.AsyncFarm(name="exp")
+        assert farm.closed
+        with pytest.raises(LinkLost, match="open it first"):
+            await farm.available()
+        await farm.open()
+        assert await farm.available() == ["A", "B"]
+        await farm.close()
+        with pytest.raises(LinkLost, match="closed"):
+            await farm.available()
+
+    asyncio.run(script())
+
+
+def test_an_asyncio_farm_tells_events_in_its_event_loop(faces: Faces) -> None:
+    async def script() -> list[tuple[str, threading.Thread]]:
+        heard: asyncio.Queue[tuple[str, threading.Thread]] = asyncio.Queue()
+
+        def listen(event: Any) -> None:
+            heard.put_nowait((event.name, threading.current_thread()))
+
+        async with faces.AsyncFarm(name="exp", on_event=listen) as farm:
+            farm.listen(listen)
+            await farm.reserve(1)
+            await asyncio.to_thread(faces.there, faces.farm.tell, "exp", "failure", "A")
+            return [await heard.get() for _ in range(2)]
+
+    assert asyncio.run(script()) == [("failure", threading.current_thread())] * 2
+
+
+# --------------------------------------------------------------------------------------------------- Deferreds
+
+
+def test_the_deferred_face_runs_on_the_applications_reactor(faces: Faces) -> None:
+    class Farm(deferred.Farm):
+        _connect = staticmethod(faces.connect)
+
+    async def script() -> tuple[list[Any], list[str]]:
+        farm = Farm(faces.engine.reactor, name="exp")
+        freed: Deferred[list[str]] = Deferred()
+        async with farm:
+            async with await farm.reserve(2) as boards:
+                values = [result.value async for result in boards.evaluate([CIRCUIT] * 20)]
+                values += [result.serial async for result in boards.evaluate_each([CIRCUIT])]
+            farm.available().addBoth(freed.callback)
+            return values, await freed
+
+    values, freed = faces.there(script)
+    assert values[:20] == [1000] * 20
+    assert sorted(values[20:]) == ["A", "B"]
+    assert freed == ["A", "B"]
+
+
+# --------------------------------------------------------------------------------------------------- all of them
+
+
+def test_each_face_has_each_verb_of_the_engine() -> None:
+    verbs = {name for name, each in vars(ClientSession).items() if inspect.iscoroutinefunction(each) and name[0] != "_"}
+    verbs -= {"start", "stop"}
+    for face in (blocking.Farm, aio.Farm, deferred.Farm):
+        assert {name for name in verbs if getattr(face, name, None) is vars(ClientSession)[name]} == verbs
+
+
+def test_a_verb_looks_like_a_method(faces: Faces) -> None:
+    with faces.Farm(name="exp") as farm:
+        assert list(inspect.signature(farm.extend).parameters) == ["serials", "seconds"]
+        assert "NotYours" in (farm.extend.__doc__ or "")
+
+
+def test_one_bitstream_in_the_place_of_many_is_refused(faces: Faces) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
+        for one in ("circuit.bin", CIRCUIT, Path("circuit.bin"), made_up_bitstream(1)):
+            with pytest.raises(InvalidArgument, match=r"give \[bitstream\]"):
+                boards.evaluate(one)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"placement": "any"}, "EachBoard()"),
+        ({"placement": EachBoard}, "EachBoard()"),
+        ({"options": 3}, "dictionary"),
+        ({"limit": 0}, "above 0"),
+    ],
+)
+def test_a_wrong_argument_of_an_evaluation_is_named(faces: Faces, wrong: Any, words: str) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards, pytest.raises(InvalidArgument) as caught:
+        boards.evaluate([CIRCUIT], **wrong)
+    assert words in str(caught.value)
+
+
+def test_one_serial_in_the_place_of_many_is_refused(faces: Faces) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
+        for call in (farm.end, farm.extend, farm.reboot, lambda one: farm.reserve(serials=one)):
+            with pytest.raises(InvalidArgument, match=r"give \['A'\]"):
+                call("A")
+        with pytest.raises(InvalidArgument, match=r"give \['A'\]"):
+            boards.evaluate_each([CIRCUIT], serials="A")
+
+
+# --------------------------------------------------------------------------------------- boards with their kind
+
+
+class Counter(Device, kind="pulsecount"):
+    """A typed client, blocking."""
+
+    def count(self) -> Any:
+        return self.ask("evaluate", evaluation_id="e1", bitstream=self.packed(CIRCUIT), options={}, attempt=1)["value"]
+
+
+class AsyncCounter(aio.Device, kind="pulsecount"):
+    """The same for asyncio."""
+
+    async def count(self) -> Any:
+        bitstream = self.packed(CIRCUIT)
+        return (await self.ask("evaluate", evaluation_id="e1", bitstream=bitstream, options={}, attempt=1))["value"]
+
+
+class DeferredCounter(deferred.Device, kind="pulsecount"):
+    """The same on a reactor."""
+
+    async def count(self) -> Any:
+        bitstream = self.packed(CIRCUIT)
+        return (await self.ask("evaluate", evaluation_id="e1", bitstream=bitstream, options={}, attempt=1))["value"]
+
+
+def test_a_typed_device_calls_its_kind_and_hears_its_events(faces: Faces) -> None:
+    with faces.Farm(name="exp") as farm:
+        with Counter.reserve(farm, 2) as counters:
+            one, other = counters
+            assert one.count() == 1000
+            faces.there(faces.farm.tell, "exp", "failure", other.serial, "it fell")
+            assert other.next_event(5.0).reason == "it fell"
+            with pytest.raises(TimedOut, match="no event within"):
+                one.next_event(0.01)
+        assert faces.farm.reservations == {}
+
+
+def test_a_typed_device_for_asyncio_does_the_same(faces: Faces) -> None:
+    async def script() -> None:
+        async with faces.AsyncFarm(name="exp") as farm:
+            async with await AsyncCounter.reserve(farm, 2) as counters:
+                one, other = counters
+                assert await one.count() == 1000
+                await asyncio.to_thread(faces.there, faces.farm.tell, "exp", "failure", other.serial, "it fell")
+                assert (await other.next_event(5.0)).reason == "it fell"
+                with pytest.raises(TimedOut, match="no event within"):
+                    await one.next_event(0.01)
+            assert faces.farm.reservations == {}
+
+    asyncio.run(script())
+
+
+def test_a_typed_device_on_a_reactor_does_the_same(faces: Faces) -> None:
+    class Farm(deferred.Farm):
+        _connect = staticmethod(faces.connect)
+
+    async def script() -> None:
+        async with Farm(faces.engine.reactor, name="exp") as farm:
+            async with await DeferredCounter.reserve(farm, 2) as counters:
+                one, other = counters
+                assert await one.count() == 1000
+                await faces.farm.tell("exp", "failure", other.serial, "it fell")
+                assert (await other.next_event(5.0)).reason == "it fell"
+                with pytest.raises(TimedOut, match="no event within"):
+                    await one.next_event(0.01)
+            assert faces.farm.reservations == {}
+
+    faces.there(script)
 
 
 # ---------------------------------------------------------------------------- the names of existing scripts

@@ -1,0 +1,66 @@
+"""The client's face for Twisted applications: it runs on their own reactor, and its verbs give Deferreds.
+
+A Deferred takes callbacks, and can be awaited in a coroutine that Twisted runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from icefarm.client.boards import BoardSet, ReservedBoards
+from icefarm.client.face import LeftAwaiting, OpenedAwaiting
+from icefarm.client.payload import Placing
+from icefarm.client.reserved_device import AwaitedDevice, AwaitedDevices
+from icefarm.client.results import Result
+from icefarm.client.run import results_of
+from icefarm.client.session import RunPlan
+from icefarm.client.verbs import OnReactor
+
+__all__ = ["Boards", "Device", "Devices", "Farm"]
+
+Devices = AwaitedDevices
+
+
+class Farm(OpenedAwaiting, OnReactor):
+    """A farm of boards: ``async with Farm(reactor, url, name="exp") as farm``, or `open` and `close`.
+
+    Reservations end with it, and with the reactor.
+    """
+
+    _trigger: Any = None
+
+    def __init__(self, reactor: Any, url: str | None = None, name: str | None = None, **keywords: Any) -> None:
+        """Take the application's reactor; the other arguments are those of `icefarm.client.Farm`."""
+        self._reactor = reactor
+        super().__init__(url, name, **keywords)
+
+    def _opened(self) -> None:
+        self._trigger = self._reactor.addSystemEventTrigger(
+            "before", "shutdown", lambda: Deferred.fromCoroutine(self.close())
+        )
+
+    def _ended(self) -> None:
+        self._reactor.removeSystemEventTrigger(self._trigger)
+
+    def _boards(self, boards: BoardSet) -> Boards:
+        return Boards(boards)
+
+
+class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting, OnReactor):
+    """Reserved boards; made by `Farm.reserve`.  Leaving the ``async with`` block ends their reservations."""
+
+    def __init__(self, boards: BoardSet) -> None:
+        self._subject = boards
+
+    async def _stream(self, plan: RunPlan, bitstreams: Iterable[Any], placing: Placing) -> AsyncIterator[Result]:
+        run = self._subject.session.run(plan, self._subject.records)
+        results = results_of(run, map(placing.item, bitstreams))
+        async for result in results:
+            yield result
+
+
+class Device(AwaitedDevice, OnReactor):
+    """A reserved board with the methods of its kind, as `icefarm.client.device.Device`: `ask` gives a Deferred."""
