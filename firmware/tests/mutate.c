@@ -95,14 +95,15 @@ static size_t wrap(uint8_t *out, const uint8_t *bytes, size_t n)
 /* Put the parameters of the application that runs into an EVALUATE that has those of pulse_count. */
 static size_t with_parameters(uint8_t *out, size_t n)
 {
-    uint8_t parameters[12];
-    uint16_t size = app == 1 ? 12 : 4;
+    uint8_t parameters[14];
+    uint16_t size = app == 1 ? 14 : 4;
     if (app == 0)
         return n;
     le_put32(parameters, draw(app == 1 ? 1000 : 4000000)); /* variance: delay; console: baud */
     le_put32(parameters + 4, 100 + draw(100000));
     le_put16(parameters + 8, (uint16_t)(2 + draw(2100)));
     le_put16(parameters + 10, (uint16_t)draw(3));
+    le_put16(parameters + 12, (uint16_t)draw(5));
     memmove(out + 8 + size, out + 16, n - 16);
     memcpy(out + 8, parameters, size);
     le_put16(out + 2, size);

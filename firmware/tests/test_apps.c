@@ -25,14 +25,21 @@ static void expect(struct port *bench, uint8_t type, uint32_t id)
 
 /* ------------------------------------------------------------------------------------------------------- variance */
 
-static void sample(struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags)
+static void sample_often(
+    struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags, uint16_t repeats)
 {
-    uint8_t parameters[12];
+    uint8_t parameters[14];
     le_put32(parameters, delay_us);
     le_put32(parameters + 4, rate_hz);
     le_put16(parameters + 8, samples);
     le_put16(parameters + 10, flags);
+    le_put16(parameters + 12, repeats);
     evaluate(bench, id, parameters, sizeof parameters);
+}
+
+static void sample(struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags)
+{
+    sample_often(bench, id, delay_us, rate_hz, samples, flags, 1);
 }
 
 static void the_differences_of_neighbouring_samples_are_summed_up(void)
@@ -73,17 +80,62 @@ static void the_waveform_comes_when_it_is_asked_for(void)
     bench_free(bench);
 }
 
+static void repeats_are_sampled_after_one_load_and_one_delay(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample_often(bench, 1, 100000, 10000, 5, 0, 3);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(bench->loads, 1);
+    CHECK_EQUAL(bench->delay_us, 0); /* of the last repeat */
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 3 * 8);
+    CHECK_EQUAL(le_get32(got[0].payload + 16), 3 * 500); /* all windows */
+    for (size_t i = 0; i < 3; i++) {
+        const uint8_t *head = got[0].payload + RESULT_FIXED + 8 * i;
+        CHECK_EQUAL(le_get32(head), 16);
+        CHECK_EQUAL(le_get16(head + 4), 5);
+        CHECK_EQUAL(le_get16(head + 6), 0);
+    }
+    bench_free(bench);
+}
+
+static void each_repeat_has_its_waveform(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample_often(bench, 1, 0, 10000, 300, 1, 4);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 4 * (8 + 600));
+    for (size_t k = 0; k < 4; k++) {
+        const uint8_t *record = got[0].payload + RESULT_FIXED + k * 608;
+        CHECK_EQUAL(le_get16(record + 6), 300);
+        for (uint32_t i = 0; i < 300; i++)
+            CHECK_EQUAL(le_get16(record + 8 + 2 * i), (uint16_t)(i * i));
+    }
+    bench_free(bench);
+}
+
+static void as_many_repeats_as_fit_are_sampled(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    sample_often(bench, 1, 0, 10000, 1000, 0, 256);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 256 * 8);
+    for (size_t i = 0; i < 256; i++)
+        CHECK_EQUAL(le_get16(got[0].payload + RESULT_FIXED + 8 * i + 4), 1000);
+    bench_free(bench);
+}
+
 static void sampling_that_cannot_be_done_is_refused(void)
 {
     static const struct {
         uint32_t delay_us, rate_hz;
-        uint16_t samples, flags;
+        uint16_t samples, flags, repeats;
     } bad[] = {
-        {10000001, 10000, 500, 0}, {0, 99, 500, 0}, {0, 100001, 500, 0}, {0, 10000, 1, 0}, {0, 10000, 2001, 0}, {0, 10000, 500, 2},
+        {10000001, 10000, 500, 0, 1}, {0, 99, 500, 0, 1}, {0, 100001, 500, 0, 1}, {0, 10000, 1, 0, 1}, {0, 10000, 2001, 0, 1},
+        {0, 10000, 500, 2, 1}, {0, 10000, 500, 0, 0}, {0, 10000, 500, 0, 257}, {0, 10000, 2000, 0, 8}, {0, 10000, 2000, 1, 2},
     };
     struct port *bench = bench_new(&app_variance);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        sample(bench, 1, bad[i].delay_us, bad[i].rate_hz, bad[i].samples, bad[i].flags);
+        sample_often(bench, 1, bad[i].delay_us, bad[i].rate_hz, bad[i].samples, bad[i].flags, bad[i].repeats);
         expect(bench, MSG_FAILED, 1);
         CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
     }
@@ -97,8 +149,8 @@ static void the_watchdog_waits_for_delay_and_samples(void)
 {
     struct port *bench = bench_new(&app_variance);
     bench->sampled = false;
-    sample(bench, 1, 2000000, 1000, 500, 0);
-    bench->now_us = 2000000 + 500000 + MEASURE_MARGIN_US - 1;
+    sample_often(bench, 1, 2000000, 1000, 500, 0, 3);
+    bench->now_us = 2000000 + 3 * 500000 + MEASURE_MARGIN_US - 1;
     bench_run(bench);
     CHECK_EQUAL(bench_sent(bench, got), 0);
     bench->now_us++;
@@ -258,6 +310,9 @@ int main(void)
     RUN(the_differences_of_neighbouring_samples_are_summed_up);
     RUN(samples_that_fall_count_as_much_as_those_that_rise);
     RUN(the_waveform_comes_when_it_is_asked_for);
+    RUN(repeats_are_sampled_after_one_load_and_one_delay);
+    RUN(each_repeat_has_its_waveform);
+    RUN(as_many_repeats_as_fit_are_sampled);
     RUN(sampling_that_cannot_be_done_is_refused);
     RUN(the_watchdog_waits_for_delay_and_samples);
     RUN(bytes_go_to_the_fpga);

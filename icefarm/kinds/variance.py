@@ -17,11 +17,15 @@ from icefarm.kinds import DeviceHandle, Packed, register, reservable
 
 __all__ = ["Variance"]
 
-#: Longest that the samples of one evaluation may take, seconds: 2,000 of them at 100 a second.
+#: Longest that the samples of one evaluation may take, seconds: 2,000 of them at 100 a second, once.
 LONGEST = 20.0
-#: delay in microseconds, samples a second, samples, flags (1: the samples as well).
-_PARAMETERS = struct.Struct("<IIHH")
-#: sum of absolute differences, samples, samples that follow.
+#: Longest that all repeats of one evaluation may take together, seconds; as of pulsecount.
+LONGEST_IN_ALL = 600.0
+#: Bytes of the firmware's result: heads, and the samples that are sent or, of one repeat, kept (docs/protocol.md).
+RESULT_MAX = 4048
+#: delay in microseconds, samples a second, samples, flags (1: the samples as well), repeats.
+_PARAMETERS = struct.Struct("<IIHHH")
+#: sum of absolute differences, samples, samples that follow; once for each repeat, each with its samples.
 _HEAD = struct.Struct("<IHH")
 
 
@@ -31,6 +35,8 @@ class EvaluationOptions:
 
     #: Give the samples as well: the value is then [fitness, samples].
     waveform: bool | None = None
+    #: Times to take all samples, one after the other, after loading once; with more than 1, the value is a list.
+    repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
 @reservable("variance", firmware="variance")
@@ -70,35 +76,52 @@ class Variance:
         """Sample what a bitstream puts out; the answer is a Measurement.
 
         Its value is the sum of the absolute differences of neighbouring samples (0 to 4095 each), divided by the
-        number of samples; with ``waveform`` a list of that and the list of samples.
+        number of samples; with ``waveform`` a list of that and the list of samples; with more than one of ``repeats``
+        a list of such values.
         """
+        given = options or EvaluationOptions()
+        waveform = self._options.waveform if given.waveform is None else given.waveform
+        self._check(waveform, given.repeats)
+        sample = partial(self._sample, bitstream, waveform, given.repeats, evaluation_id, attempt)
+        return await self._device.once(evaluation_id, (bitstream, waveform, given.repeats), sample)
+
+    def _check(self, waveform: bool, repeats: int) -> None:
+        samples = self._options.samples
         if self._window > LONGEST:
             raise InvalidArgument(f"the samples take {self._window:g} s, and may take {LONGEST:g} s")
-        asked = None if options is None else options.waveform
-        waveform = self._options.waveform if asked is None else asked
-        sample = partial(self._sample, bitstream, waveform, evaluation_id, attempt)
-        return await self._device.once(evaluation_id, (bitstream, waveform), sample)
+        if repeats * self._window > LONGEST_IN_ALL:
+            raise InvalidArgument(f"{repeats} times {self._window:g} s is more than {LONGEST_IN_ALL:g} s")
+        each = _HEAD.size + (2 * samples if waveform else 0)
+        most = (RESULT_MAX - (0 if waveform else 2 * samples)) // each
+        if repeats > most:
+            with_waveform = " with their waveform" if waveform else ""
+            raise InvalidArgument(f"a board holds {most} repeats of {samples} samples{with_waveform}, not {repeats}")
 
     async def _sample(
-        self, bitstream: Packed | bytes, waveform: bool, evaluation_id: str, attempt: int
+        self, bitstream: Packed | bytes, waveform: bool, repeats: int, evaluation_id: str, attempt: int
     ) -> dict[str, Any]:
         circuit = self._device.admit(bitstream)
         options = self._options
-        parameters = _PARAMETERS.pack(round(options.delay * 1e6), options.rate_hz, options.samples, waveform)
+        parameters = _PARAMETERS.pack(round(options.delay * 1e6), options.rate_hz, options.samples, waveform, repeats)
         answer = await self._device.measure(
-            circuit, parameters, window=options.delay + self._window, overlap=options.overlap
+            circuit, parameters, window=options.delay + self._window * repeats, overlap=options.overlap
         )
-        fitness, samples = _read(answer.content, options.samples, waveform)
-        value = [fitness, samples] if waveform else fitness
+        taken = _read(answer.content, options.samples, waveform, repeats)
+        values = [[fitness, samples] if waveform else fitness for fitness, samples in taken]
+        value = values[0] if repeats == 1 else values
         return self._device.measurement(
-            answer, circuit, value, evaluation_id=evaluation_id, attempt=attempt, waveform=waveform
+            answer, circuit, value, evaluation_id=evaluation_id, attempt=attempt, waveform=waveform, repeats=repeats
         )
 
 
-def _read(content: bytes, samples: int, waveform: bool) -> tuple[float, list[int]]:
-    """Return fitness and samples of the firmware's answer.  Raises `DeviceFailed` where it is not what was asked."""
+def _read(content: bytes, samples: int, waveform: bool, repeats: int) -> list[tuple[float, list[int]]]:
+    """Return fitness and samples of each repeat.  Raises `DeviceFailed` where the answer is not what was asked."""
     following = samples if waveform else 0
-    if len(content) != _HEAD.size + 2 * following or _HEAD.unpack_from(content)[1:] != (samples, following):
-        raise DeviceFailed(f"the board gave {len(content)} bytes for {samples} samples")
-    differences: int = _HEAD.unpack_from(content)[0]
-    return differences / samples, list(struct.unpack_from(f"<{following}H", content, _HEAD.size))
+    size = _HEAD.size + 2 * following
+    places = range(0, repeats * size, size)
+    if len(content) != repeats * size or any(
+        _HEAD.unpack_from(content, place)[1:] != (samples, following) for place in places
+    ):
+        raise DeviceFailed(f"the board gave {len(content)} bytes for {repeats} times {samples} samples")
+    waves = (list(struct.unpack_from(f"<{following}H", content, place + _HEAD.size)) for place in places)
+    return [(_HEAD.unpack_from(content, place)[0] / samples, wave) for place, wave in zip(places, waves, strict=True)]

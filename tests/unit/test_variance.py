@@ -51,7 +51,7 @@ async def test_the_value_is_the_sum_of_differences_divided_by_the_number_of_samp
     board = Board(struct.pack("<IHH", 1250, 500, 0))
     measured = await evaluate(board, {})
     assert measured["value"] == 2.5
-    assert board.asked == [(struct.pack("<IIHH", 100_000, 10_000, 500, 0), pytest.approx(0.15), True)]
+    assert board.asked == [(struct.pack("<IIHHH", 100_000, 10_000, 500, 0, 1), pytest.approx(0.15), True)]
 
 
 @ensureDeferred
@@ -59,7 +59,7 @@ async def test_the_waveform_comes_with_the_value_when_the_reservation_asks_for_i
     board = Board(struct.pack("<IHH4H", 16, 4, 4, 0, 4, 8, 0))
     measured = await evaluate(board, {"samples": 4, "waveform": True})
     assert measured["value"] == [4.0, [0, 4, 8, 0]]
-    assert board.asked[0][0].endswith(b"\x01\x00")
+    assert board.asked[0][0].endswith(b"\x01\x00\x01\x00")
 
 
 @ensureDeferred
@@ -67,6 +67,37 @@ async def test_an_evaluation_may_differ_from_its_reservation() -> None:
     board = Board(struct.pack("<IHH", 16, 4, 0))
     measured = await evaluate(board, {"samples": 4, "waveform": True}, options={"waveform": False})
     assert (measured["value"], measured["waveform"]) == (4.0, False)
+
+
+@ensureDeferred
+async def test_repeats_are_as_many_values_of_one_evaluation() -> None:
+    board = Board(struct.pack("<IHHIHHIHH", 1250, 500, 0, 1000, 500, 0, 0, 500, 0))
+    measured = await evaluate(board, {}, options={"repeats": 3})
+    assert (measured["value"], measured["repeats"]) == ([2.5, 2.0, 0.0], 3)
+    assert board.asked == [(struct.pack("<IIHHH", 100_000, 10_000, 500, 0, 3), pytest.approx(0.25), True)]
+
+
+@ensureDeferred
+async def test_each_repeat_has_its_waveform() -> None:
+    board = Board(struct.pack("<IHH2HIHH2H", 4, 2, 2, 0, 4, 2, 2, 2, 7, 5))
+    measured = await evaluate(board, {"samples": 2, "waveform": True}, options={"repeats": 2})
+    assert measured["value"] == [[2.0, [0, 4]], [1.0, [7, 5]]]
+
+
+@pytest.mark.parametrize(
+    ("reserved", "repeats", "words"),
+    [
+        ({"samples": 2000}, 7, "holds 6 repeats of 2000 samples, not 7"),
+        ({"samples": 500, "waveform": True}, 5, "holds 4 repeats of 500 samples with their waveform, not 5"),
+        ({"samples": 1000, "rate_hz": 100}, 61, "61 times 10 s is more than 600 s"),
+        ({"samples": 2}, 257, "repeats"),
+    ],
+)
+@ensureDeferred
+async def test_more_repeats_than_a_board_holds_are_refused(reserved: dict[str, Any], repeats: int, words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await evaluate(Board(b""), reserved, options={"repeats": repeats})
+    assert words in str(caught.value)
 
 
 @ensureDeferred
