@@ -13,6 +13,7 @@ from icefarm.errors import InvalidArgument
 
 __all__ = [
     "MAX_BODY",
+    "MAX_WAIT",
     "Body",
     "Kind",
     "Named",
@@ -27,6 +28,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: Seconds that a request waits for boards at the most; and where it does not say, less than the minute for which
+#: proxies let a connection be silent, as a rule.
+MAX_WAIT = 600.0
+DEFAULT_WAIT = 50.0
 #: Bytes of the longest body: the serials of every board of a large farm.
 MAX_BODY = 1024 * 1024
 
@@ -44,6 +49,12 @@ _SECONDS = {
 }
 _KIND = {"description": "What the boards are to be, such as pulsecount."}
 _ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
+_WAIT = {"description": "Wait where too few boards are free, in the queue with everybody else."}
+_TIMEOUT = {
+    "description": "Longest wait, in seconds. Who asks again after it waits at the end of the queue.",
+    "exclusiveMinimum": 0,
+    "maximum": MAX_WAIT,
+}
 
 
 @frozen
@@ -62,6 +73,8 @@ class Reserve:
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
     seconds: float | None = field(default=None, metadata=_SECONDS)
+    wait: bool = field(default=False, metadata=_WAIT)
+    timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
 
 
 @frozen
@@ -73,6 +86,8 @@ class ReserveSerials:
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
     seconds: float | None = field(default=None, metadata=_SECONDS)
+    wait: bool = field(default=False, metadata=_WAIT)
+    timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
 
 
 @frozen

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from icefarm.control.http_bodies import (
+    MAX_WAIT,
     Body,
     Kind,
     Named,
@@ -92,6 +93,10 @@ def _kind(asked: Kind) -> dict[str, Any]:
 def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
     which = {"amount": asked.amount} if isinstance(asked, Reserve) else {"serials": asked.serials}
     arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
+    if asked.wait:
+        if not 0 < asked.timeout <= MAX_WAIT:
+            raise InvalidArgument(f"timeout must be above 0 and at most {MAX_WAIT:g} seconds, not {asked.timeout:g}")
+        arguments |= {"wait": True, "timeout": asked.timeout}
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
 
 

@@ -7,23 +7,8 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from icefarm.errors import (
-    Busy,
-    DeviceFailed,
-    IcefarmError,
-    InternalError,
-    InvalidArgument,
-    NameInUse,
-    NotAuthorized,
-    NotYours,
-    ReservationEnded,
-    TimedOut,
-    TransportError,
-    Unavailable,
-    UnknownDevice,
-    UnknownKind,
-    UnknownWorker,
-)
+from icefarm import errors
+from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["ApiAnswer", "Refusal", "refused", "status_of"]
 
@@ -32,20 +17,20 @@ RETRY_AFTER = 5
 
 #: Status codes (RFC 9110).  A subclass has its parent's where it is not named.
 _STATUS: Mapping[type[IcefarmError], int] = {
-    InvalidArgument: 400,
-    NotAuthorized: 403,
-    NotYours: 403,
-    UnknownDevice: 404,
-    UnknownKind: 404,
-    UnknownWorker: 404,
-    NameInUse: 409,
-    ReservationEnded: 409,
-    Unavailable: 409,
-    InternalError: 500,
-    DeviceFailed: 502,
-    Busy: 503,
-    TransportError: 503,
-    TimedOut: 504,
+    errors.InvalidArgument: 400,
+    errors.NotAuthorized: 403,
+    errors.NotYours: 403,
+    errors.UnknownDevice: 404,
+    errors.UnknownKind: 404,
+    errors.UnknownWorker: 404,
+    errors.NameInUse: 409,
+    errors.ReservationEnded: 409,
+    errors.Unavailable: 409,
+    errors.InternalError: 500,
+    errors.DeviceFailed: 502,
+    errors.Busy: 503,
+    errors.TransportError: 503,
+    errors.TimedOut: 504,
 }
 
 

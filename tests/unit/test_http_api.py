@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus, Role
 from icefarm.control.authn import SignInPolicy
@@ -98,6 +99,59 @@ async def test_options_have_the_names_of_earlier_versions_too() -> None:
     args = {"flush_interval_seconds": 10, "flush_at_bitstreams_remaining": 25, "window": 0.5}
     (record,) = (await post(api, "/reserve", {**ADA, "args": args})).value
     assert record["options"] == {"window": 0.5}
+
+
+def waiting(api: HttpApi, **more: Any) -> Deferred[ApiAnswer]:
+    """Begin to wait for both boards of the farm, as bob."""
+    asked = {"name": "bob", "amount": 2, "kind": "pulsecount", "wait": True, **more}
+    return Deferred.fromCoroutine(post(api, "/api/reserve", asked))
+
+
+@ensureDeferred
+async def test_a_request_waits_in_the_queue_where_that_is_asked_for() -> None:
+    farm, api = await farm_of()
+    await post(api, "/api/reserve", ADA)
+    answer = waiting(api)
+    assert not answer.called
+    ada = await farm.client("eve")
+    assert [record["client"] for record in (await ada.call("snapshot"))["queue"]] == ["bob"]
+    await post(api, "/api/endall", {"name": "ada"})
+    assert answer.called
+    assert [record["serial"] for record in (await answer).value] == ["A", "B"]
+
+
+@ensureDeferred
+async def test_a_request_waits_no_longer_than_it_says() -> None:
+    farm, api = await farm_of()
+    await post(api, "/api/reserve", ADA)
+    answers = [waiting(api, timeout=30.0), waiting(api)]
+    farm.pass_time(29)
+    assert not any(answer.called for answer in answers)
+    farm.pass_time(1)
+    assert [answer.called for answer in answers] == [True, False]
+    farm.pass_time(20)
+    assert [told(await answer) for answer in answers] == [(504, "timed_out")] * 2
+
+
+@ensureDeferred
+async def test_whoever_closes_the_connection_waits_no_more() -> None:
+    farm, api = await farm_of()
+    await post(api, "/api/reserve", ADA)
+    answer = waiting(api)
+    answer.cancel()
+    with pytest.raises(CancelledError):
+        await answer
+    farm.pass_time(5)
+    assert await farm.store.waiting() == []
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 601, 1e9])
+@ensureDeferred
+async def test_a_wait_without_bounds_is_refused(timeout: float) -> None:
+    _, api = await farm_of()
+    answer = await post(api, "/api/reserve", {**ADA, "wait": True, "timeout": timeout})
+    assert told(answer) == (400, "invalid_argument")
+    assert "at most 600 seconds" in answer.value["message"]
 
 
 @ensureDeferred
