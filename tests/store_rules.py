@@ -286,5 +286,5 @@ class StoreMachine(RuleBasedStateMachine):
         self.call(lambda store: store.workers())
         for kind in ("counter", "variance", None):
             self.call(lambda store, kind=kind: store.available(kind))
-        clients = self.call(lambda store: store.clients_with_reservations())
-        assert clients == sorted({one.client for one in self.seen.values() if one.ended_at is None})
+        active = self.call(lambda store: store.active())
+        assert {record.id for record in active} == {one.id for one in self.seen.values() if one.ended_at is None}

@@ -19,7 +19,6 @@ from icefarm.errors import Busy
 
 __all__ = [
     "active",
-    "clients_with_reservations",
     "end",
     "end_expired",
     "end_reservations",
@@ -189,8 +188,3 @@ async def _answered(transaction: Transaction, client: str, request_id: str | Non
          WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s
     """
     return _by_serial(await transaction.rows(statement, {"client": client, "request": request_id}))
-
-
-async def clients_with_reservations(transaction: Transaction) -> list[str]:
-    rows = await transaction.rows("SELECT DISTINCT client FROM reservation WHERE ended_at IS NULL")
-    return sorted(row[0] for row in rows)

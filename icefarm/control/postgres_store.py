@@ -100,9 +100,6 @@ class PostgresStore:
     async def reservation(self, id: str) -> ReservationRecord | None:
         return await self._database.transaction(lambda t: reservations.reservation(t, id))
 
-    async def clients_with_reservations(self) -> list[str]:
-        return await self._database.transaction(reservations.clients_with_reservations)
-
     async def now(self) -> float:
         return await self._database.transaction(reservations.now)
 

@@ -144,9 +144,6 @@ class Store(Protocol):
     async def reservation(self, id: str) -> ReservationRecord | None:
         """Return a reservation, ended or not; None where there never was one with that id."""
 
-    async def clients_with_reservations(self) -> list[str]:
-        """Return the names of the clients that have reservations."""
-
     async def now(self) -> float:
         """Return the time, by the clock that decides over expiry."""
 

@@ -304,9 +304,6 @@ class MemoryStore:
     async def reservation(self, id: str) -> ReservationRecord | None:
         return self._reservations.get(id)
 
-    async def clients_with_reservations(self) -> list[str]:
-        return sorted({reservation.client for reservation in self._active()})
-
     async def now(self) -> float:
         return self.clock.seconds()
 

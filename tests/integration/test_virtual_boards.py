@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lz4.block
+import pulse_counts
 import pytest
 from attrs import define
 from pytest_twisted import async_yield_fixture, ensureDeferred
@@ -26,7 +27,7 @@ from twisted.python.failure import Failure
 from icefarm.errors import InvalidArgument
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
 from icefarm.virtual.images import BoardsFailed, firmware_version, image, program
-from icefarm.worker import messages, pulse_count, uf2
+from icefarm.worker import messages, uf2
 from icefarm.worker.frame import FrameReader
 from icefarm.worker.messages import Encoding, Failed, Hello, Nak, NakCode, Result, Status
 from icefarm.worker.messages import Failure as Why
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 LIMIT = 20.0
 BITSTREAM = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(range(256)) * 406 + bytes(146)
-SECOND = pulse_count.parameters(1_000_000)
+SECOND = pulse_counts.parameters(1_000_000)
 
 
 class Port(FileDescriptor):
@@ -319,9 +320,9 @@ async def test_a_known_circuit_counts_what_its_simulation_says(tmp_path: Path) -
     boards = await started(blank=True, circuits=circuits)
     try:
         port = await counting(boards)
-        result = await port.ask(evaluation(1, parameters=pulse_count.parameters(500_000, 3)))
+        result = await port.ask(evaluation(1, parameters=pulse_counts.parameters(500_000, 3)))
         assert isinstance(result, Result)
-        assert pulse_count.counts(result.value) == (pulse_count.Count(1000, 500_000),) * 3
+        assert pulse_counts.counts(result.value) == [(1000, 500_000)] * 3
     finally:
         await stopped(boards)
 
@@ -332,8 +333,8 @@ async def test_a_real_board_takes_the_time_that_hardware_takes() -> None:
     try:
         port = await counting(boards)
         before = reactor.seconds()  # type: ignore[attr-defined]
-        port.write(messages.evaluate(1, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_count.parameters(200_000)))
-        port.write(messages.evaluate(2, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_count.parameters(1_000)))
+        port.write(messages.evaluate(1, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_counts.parameters(200_000)))
+        port.write(messages.evaluate(2, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_counts.parameters(1_000)))
         first, second = await port.reply(), await port.reply()
         assert isinstance(first, Result)
         assert isinstance(second, Result)
@@ -381,7 +382,7 @@ async def test_a_failing_load_and_an_endless_window_fail_the_evaluation_and_not_
     serial = boards.serial
     for fault, code in (("cdone", Why.CDONE), ("stuck", Why.WATCHDOG)):
         await boards.bus.fault(serial, fault)
-        failed = await port.ask(evaluation(1, parameters=pulse_count.parameters(1)))
+        failed = await port.ask(evaluation(1, parameters=pulse_counts.parameters(1)))
         assert isinstance(failed, Failed)
         assert failed.code == code
         await boards.bus.fault(serial, fault, on=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pulse_counts
 import pytest
 from frame_vectors import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.worker import messages, pulse_count
+from icefarm.worker import messages
 from icefarm.worker.frame import Frame, FrameReader, FrameType
 from icefarm.worker.messages import Encoding, MalformedReply
 
@@ -31,7 +32,7 @@ def test_requests_are_written_as_the_vectors_say() -> None:
 
 def test_evaluate_is_written_as_the_vectors_say() -> None:
     bitstream = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(8)
-    parameters = pulse_count.parameters(1_000_000)
+    parameters = pulse_counts.parameters(1_000_000)
     assert messages.evaluate(11, bitstream, 16, Encoding.RAW, parameters) == vector("evaluate_raw")
 
 
@@ -47,14 +48,14 @@ def test_status_is_understood() -> None:
 def test_a_result_is_understood() -> None:
     result = decoded("result")
     assert result == messages.Result(11, 1, 34600, 123456789012, 1_000_000, 104126, 27.31, result.value)
-    assert pulse_count.counts(result.value) == (pulse_count.Count(2000, 1_000_000),)
+    assert pulse_counts.counts(result.value) == [(2000, 1_000_000)]
 
 
 def test_a_result_of_zero_pulses_below_freezing_is_a_result() -> None:
     result = decoded("result_cold")
     assert isinstance(result, messages.Result)
     assert result.temperature == -5.12
-    assert pulse_count.counts(result.value) == (pulse_count.Count(0, 1_000_000),)
+    assert pulse_counts.counts(result.value) == [(0, 1_000_000)]
 
 
 def test_failures_and_refusals_are_understood() -> None:
@@ -94,15 +95,3 @@ def test_more_than_a_board_takes_is_refused() -> None:
         messages.test(1, bytes(1025))
     with pytest.raises(ValueError, match="0x40"):
         messages.message(0x20, 1, b"")
-
-
-@pytest.mark.parametrize(("window_us", "repeats"), [(0, 1), (60_000_001, 1), (1, 0), (1, 257)])
-def test_windows_that_the_firmware_refuses_are_refused_here(window_us: int, repeats: int) -> None:
-    with pytest.raises(ValueError, match="window"):
-        pulse_count.parameters(window_us, repeats)
-
-
-@pytest.mark.parametrize("value", [b"", b"1234567", bytes(9)])
-def test_bytes_that_are_no_counts_are_malformed(value: bytes) -> None:
-    with pytest.raises(MalformedReply):
-        pulse_count.counts(value)
