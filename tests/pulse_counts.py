@@ -1,4 +1,4 @@
-"""What the application ``pulse_count`` takes and gives (docs/protocol.md), for tests that speak to boards themselves."""
+"""What the application ``pulse_count`` takes and gives (docs/protocol.md), for tests that speak to boards directly."""
 
 from __future__ import annotations
 
