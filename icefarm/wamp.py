@@ -65,6 +65,14 @@ CLOSE_LIMIT = 2.0
 #: Seconds between WebSocket pings, and for their answer.
 PING_INTERVAL = 10.0
 PING_LIMIT = 10.0
+#: What a router says to whom it knows and does not let in; whoever is told so need not try again.
+_REFUSALS = tuple(
+    f"wamp.error.{name}"
+    for name in (
+        *("not_authorized", "authorization_failed", "authentication_failed"),
+        *("no_auth_method", "no_such_principal"),
+    )
+)
 #: The keyword under which Autobahn hands over who calls; no argument of ours has a name like it.
 _DETAILS = "wamp_call_details"
 
@@ -255,7 +263,10 @@ def _refusal(reason: str, message: str | None) -> IcefarmError:
     if reason in ("wamp.error.no_such_procedure", "wamp.close.transport_lost", "wamp.error.canceled"):
         # Nobody answers for sign-ins: control is not there (yet).
         return LinkLost("the router is up, but the farm's control is not connected to it")
-    return NotAuthorized(f"the router refused the sign-in: {message or reason} ({reason})")
+    if reason in _REFUSALS:
+        return NotAuthorized(f"the router refused the sign-in: {message or reason} ({reason})")
+    # A router that starts or stops; or none of a farm, which lacks the realm.
+    return LinkLost(f"the router ended the sign-in: {message or reason} ({reason})")
 
 
 @define(eq=False)

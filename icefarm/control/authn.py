@@ -88,6 +88,11 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
     return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], str(peer))
 
 
+def _how_to_get_one(candidate: Candidate) -> str:
+    role = candidate.role.value
+    return f"make one where the farm runs with 'icefarm token add NAME --role {role}', and set ICEFARM_TOKEN to it"
+
+
 @define(eq=False)
 class Authenticator:
     """Answers the router for each sign-in."""
@@ -123,12 +128,16 @@ class Authenticator:
                 )
             return
         if not candidate.ticket:
-            raise NotAuthorized(f"to sign in as {candidate.role} takes a token; set ICEFARM_TOKEN")
+            raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {_how_to_get_one(candidate)}")
         token = await self.store.token_by_hash(token_hash(candidate.ticket))
         if token is None:
-            raise NotAuthorized("the farm does not know that token, or it has been revoked")
+            raise NotAuthorized(
+                f"the farm does not know that token, or it has been revoked; {_how_to_get_one(candidate)}"
+            )
         if not may_sign_in(token.role, candidate.role):
-            raise NotAuthorized(f"that token is one for the role {token.role}, not {candidate.role}")
+            raise NotAuthorized(
+                f"that token is one for the role {token.role}, not {candidate.role}; {_how_to_get_one(candidate)}"
+            )
 
     def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
         """Log who was refused and why, never what was shown; a flood of them in one line a minute."""

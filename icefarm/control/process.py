@@ -24,7 +24,7 @@ from icefarm.control.service import Control, Settings
 from icefarm.control.web import FarmView, site
 from icefarm.credentials import Credentials
 from icefarm.dashboard.page import page_files
-from icefarm.errors import Busy
+from icefarm.errors import Busy, IcefarmError
 from icefarm.exit_code import stop_as_failed
 from icefarm.wamp import Link
 
@@ -55,7 +55,8 @@ class ControlProcess(Service):
     """Starts control's parts in order, and stops them in the reverse one.
 
     The database comes first: whoever finds control at the router finds a farm that knows its boards.  Where it is away
-    or the router is, control tries on; where it does not fit this version, or the HTTP port is taken, the process ends.
+    or the router is, control tries on; where it does not fit this version, the HTTP port is taken, or the router does
+    not let control in, the process ends.
     """
 
     log = Logger(namespace="icefarm.control")
@@ -75,7 +76,7 @@ class ControlProcess(Service):
         self.reactor = reactor
         self.database = Database(reactor, dsn)
         self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
-        self.link = Link(reactor, router, credentials, self.control.joined, self.control.refused, ca_file=ca_file)
+        self.link = Link(reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file)
         self.http = http
         self._port: Any = None
         self._linked = False
@@ -122,6 +123,19 @@ class ControlProcess(Service):
                 delay = min(2 * delay, RETRY_LONGEST)
             else:
                 return
+
+    def _refused(self, error: IcefarmError) -> bool:
+        tries_on = self.control.refused(error)
+        if not tries_on:
+            self.log.critical(
+                "the router at {url} refuses {name!r}: {error}; --router is to name its endpoint for control, and "
+                "--router-ticket-file the ticket that its configuration has for that",
+                url=self.link.url,
+                name=self.link.credentials.authid,
+                error=error,
+            )
+            stop_as_failed(self.reactor)
+        return tries_on
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):

@@ -59,7 +59,7 @@ from icefarm.control.store import Store
 from icefarm.control.waiting import WaitingLine
 from icefarm.control.watching import WatchProcedures
 from icefarm.control.worker_procedures import WorkerProcedures
-from icefarm.errors import IcefarmError
+from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["Control", "Settings"]
 
@@ -90,6 +90,7 @@ class Control(Service):
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
         self._refusal = ""
+        self._was_in = False
         self.announcements = Announcements()
         self.orders = Orders(clock)
         self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
@@ -146,6 +147,7 @@ class Control(Service):
     async def joined(self, bus: Bus) -> None:
         """Take up work in a new session at the router.  Raises where that fails; another session is then tried."""
         bus.on_lost(partial(self._lost, bus))
+        self._was_in = True
         self.bus = self.announcements.bus = self.orders.bus = bus
         await self.sessions.attach(bus)
         registered = await outcomes(
@@ -167,7 +169,12 @@ class Control(Service):
         self.inventory.persist("the state of the farm is learnt", self._learn)
 
     def refused(self, error: IcefarmError) -> bool:
-        """Note why there is no session, once for each reason; control tries for ever."""
+        """Note why there is no session, once for each reason, and say whether to try on.
+
+        Control tries for ever, unless the router has refused it and never let it in: that is for a person to see to.
+        """
+        if isinstance(error, NotAuthorized) and not self._was_in:
+            return False
         if str(error) != self._refusal:
             self._refusal = str(error)
             self.log.warn("no session at the router yet, trying on: {error}", error=error)

@@ -18,6 +18,9 @@ __all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"
 #: A line of Twisted's log at a level that a person should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
 _COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:error|critical)\] (?P<text>.*)$")
 
+#: Control's word that the router has let it in.
+_JOINED = re.compile(r"control is at the router")
+
 
 @frozen
 class FarmOptions:
@@ -75,7 +78,12 @@ def control_program(
         "grace": options.grace,
         "reservation": options.reservation,
     }
-    return _service("control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database})
+    program = _service(
+        "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}
+    )
+    # The farm's own router starts meanwhile, and lets it in. At another one there may be another control already, which
+    # would answer in its place.
+    return program if options.router is None else evolve(program, ready=_JOINED)
 
 
 def worker_program(

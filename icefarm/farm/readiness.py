@@ -90,7 +90,7 @@ async def wait_for_boards(reactor: Any, url: str, ticket: str, boards: Boards) -
         nonlocal last_word
         last_word = error.message
         if not isinstance(error, LinkLost) and not settled.called:
-            settled.errback(CannotStart(f"control refused the farm's own sign-in: {error.message}"))
+            settled.errback(CannotStart(f"control refused the farm's own sign-in at {url}: {error.message}"))
         return isinstance(error, LinkLost)
 
     role = Role.OPERATOR if ticket else Role.CLIENT

@@ -52,7 +52,7 @@ class Worker(Service):
     _kinds: Kinds
     _sources: Sequence[Source]
     _make_link: MakeLink
-    #: Called where boards of a source can't be had at all, with the reason.
+    #: Called where boards of a source can't be had at all, or the farm does not let the worker in, with the reason.
     _failed: Callable[[Failure], None]
     #: Called when it was drained for good and has nothing more to do.
     _left: Callable[[], None]
@@ -71,6 +71,7 @@ class Worker(Service):
             lambda: self.inventory,
             lambda: kind_records(self._kinds, self._images),
             departure,
+            lambda error: self._failed(Failure(error)),
         )
         around = Surroundings(self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink)
         self.inventory = Inventory(

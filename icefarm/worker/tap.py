@@ -17,6 +17,7 @@ from icefarm import __version__
 from icefarm.command import find
 from icefarm.contract import Role, valid_name
 from icefarm.credentials import Credentials
+from icefarm.errors import NotAuthorized
 from icefarm.exit_code import stop_as_failed
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
@@ -173,6 +174,11 @@ def makeService(options: Options) -> Worker:
     def failed(failure: Failure) -> None:
         if failure.check(MissingBoards, BoardsFailed, NoImage, OSError, CannotListenError):
             log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
+        elif failure.check(NotAuthorized):
+            log.critical(
+                "the farm at {url} refuses worker {name!r}: {why}", url=options["control"], name=options["name"],
+                why=failure.getErrorMessage(),
+            )  # fmt: skip
         else:
             log.failure("the worker cannot start", failure)
         stop_as_failed(reactor)

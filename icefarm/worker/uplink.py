@@ -26,7 +26,7 @@ from icefarm.contract import (
     device_prefix,
     worker_prefix,
 )
-from icefarm.errors import IcefarmError, TimedOut, UnknownDevice
+from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, UnknownDevice
 from icefarm.worker.departure import Departure
 from icefarm.worker.device import Device
 from icefarm.worker.inventory import Inventory
@@ -98,6 +98,8 @@ class Uplink:
     _inventory: Callable[[], Inventory]
     _kinds: Callable[[], list[KindRecord]]
     _departure: Departure
+    #: Called where the farm does not let this worker in, with the reason.
+    _turned_away: Callable[[IcefarmError], None]
     _control: ControlProcedures = Factory(
         lambda self: ControlProcedures(self._inventory, self._ordered, self._departure), takes_self=True
     )
@@ -110,6 +112,7 @@ class Uplink:
     _known: bool = False
     _settling: list[Deferred[None]] = Factory(list)
     _trouble: str | None = None
+    _was_in: bool = False
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     # ---------------------------------------------------------------------------------------------- the session
@@ -118,6 +121,7 @@ class Uplink:
         """Begin a session (for `Link`)."""
         session = self._session = _Session(bus)
         bus.on_lost(partial(self._lost, session))
+        self._was_in = True
         await bus.register(worker_prefix(self.identity.name), self._control.handle, prefix=True, replace=True)
         for device in self._inventory():
             self._open_door(session, device)
@@ -127,7 +131,13 @@ class Uplink:
         self._beat_later(session)
 
     def refused(self, error: IcefarmError) -> bool:
-        """A sign-in was refused, or nobody was there (for `Link`): go on trying, but say each thing once."""
+        """A sign-in was refused, or nobody was there (for `Link`): go on trying, but say each thing once.
+
+        A worker that was never let in is of no use to anybody, and ends: that is for a person to see to.
+        """
+        if isinstance(error, NotAuthorized) and not self._was_in:
+            self._turned_away(error)
+            return False
         if error.message != self._trouble:
             self._trouble = error.message
             self._log.warn("no connection to the farm yet: {why}", why=error.message)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -21,6 +22,8 @@ from icefarm.testing.processes import FarmProcess, Witness
 pytestmark = pytest.mark.integration
 
 SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
+#: Seconds in which a refusal has to be told; PostgreSQL is made first.
+REFUSAL_LIMIT = 30.0
 QUICK = ("--listen", "127.0.0.1:0", "--speed", "instant", "--boards", "2", "--name", "w1")
 
 
@@ -174,6 +177,33 @@ def test_a_router_that_does_not_answer_is_named(data_dir: Path, tmp_path: Path) 
     assert done.returncode == 1
     assert "http://127.0.0.1:1" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_ticket_for_the_router_is_refused_at_once_with_what_to_do(
+    lasting_farm: FarmProcess, data_dir: Path, tmp_path: Path
+) -> None:
+    ticket = tmp_path / "ticket"
+    ticket.write_text("made up\n")
+    for url in (f"unix:{lasting_farm.data_dir / 'run' / 'control.sock'}", lasting_farm.url):
+        began = time.monotonic()
+        done = icefarm("up", "--router", url, "--router-ticket-file", str(ticket), "--data-dir", str(data_dir))
+        assert time.monotonic() - began < REFUSAL_LIMIT
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert f"the router at {url} refuses 'control': " in done.stderr
+        assert "--router-ticket-file" in done.stderr
+
+
+def test_a_worker_that_the_farm_refuses_ends_at_once_with_what_to_do(lasting_farm: FarmProcess) -> None:
+    twistd = [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", "icefarm-worker"]
+    started = subprocess.run(
+        [*twistd, "--control", lasting_farm.url, "--name", "control", "--no-usb"],
+        capture_output=True, text=True, check=False, timeout=REFUSAL_LIMIT,
+    )  # fmt: skip
+    assert started.returncode == 1
+    (line,) = [line for line in (started.stdout + started.stderr).splitlines() if "#critical" in line]
+    assert f"the farm at {lasting_farm.url} refuses worker 'control': " in line
+    assert "choose another one" in line
 
 
 def test_wrong_usage_has_an_exit_code_of_its_own() -> None:

@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
 from icefarm.bus import Caller
 from icefarm.contract import REALM, Role
 from icefarm.control.authn import LOG_LINES, SignInPolicy, loopback
 from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
-from icefarm.control.service import Settings
+from icefarm.control.service import Control, Settings
 from icefarm.control.tokens import token_hash
 from icefarm.credentials import Credentials
-from icefarm.errors import Busy, IcefarmError, InvalidArgument, NameInUse, NotAuthorized
+from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NameInUse, NotAuthorized
 from icefarm.testing.control import MemoryControl
+from icefarm.testing.history import MemoryHistory
+from icefarm.testing.store import MemoryStore
 
 ROUTER = Caller("crossbar", 0, "trusted")
 
@@ -155,6 +158,15 @@ async def test_without_its_database_the_farm_says_so_to_who_needs_a_token() -> N
     farm.database.away = True
     with pytest.raises(Busy):
         await farm.client("ada", ticket="secret")
+
+
+def test_control_that_the_router_never_let_in_gives_up_and_one_that_it_let_in_before_does_not() -> None:
+    clock = Clock()
+    control = Control(clock, MemoryStore(clock), MemoryHistory(), Settings())
+    assert control.refused(LinkLost("nobody answers"))
+    assert not control.refused(NotAuthorized("the ticket is invalid"))
+    farm = MemoryControl()
+    assert farm.control.refused(NotAuthorized("the ticket is invalid"))
 
 
 @ensureDeferred

@@ -27,6 +27,7 @@ from icefarm.errors import (
     InvalidArgument,
     InvalidBitstream,
     NoSuchProcedure,
+    NotAuthorized,
     NotYours,
     ReservationEnded,
     TimedOut,
@@ -255,6 +256,30 @@ def test_orders_that_make_no_sense_get_a_named_error(
     (answer,) = farm.order(name, **arguments)
     assert isinstance(answer, error)
     assert farm.status() == "available"
+
+
+async def _refuse(_: Any, __: str, ___: Any, ____: Any) -> dict[str, str]:
+    raise NotAuthorized("the farm does not know that token")
+
+
+def test_a_worker_that_is_not_let_in_ends_at_once_with_the_reason() -> None:
+    farm = Farm()
+    run(farm.bus.register(AUTHENTICATOR, _refuse, replace=True))
+    farm.start()
+    (failure,) = farm.failures
+    assert str(failure.value) == "the farm does not know that token"
+    assert farm.control.hellos == []
+
+
+def test_a_worker_that_was_let_in_before_tries_on_while_it_is_refused(farm: Farm) -> None:
+    run(farm.bus.register(AUTHENTICATOR, _refuse, replace=True))
+    farm.lose_link()
+    farm.settle(20)
+    assert farm.failures == []
+    assert len(farm.control.hellos) == 1
+    run(farm.bus.register(AUTHENTICATOR, _authenticate, replace=True))
+    farm.settle(20)
+    assert len(farm.control.hellos) == 2
 
 
 def test_control_that_does_not_know_the_worker_gets_its_hello_again(farm: Farm) -> None:
