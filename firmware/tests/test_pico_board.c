@@ -13,6 +13,8 @@ enum { WINDOW_US = 1000000 };
 static void boot(const struct app *app)
 {
     fake_start();
+    fake_watchdog = (watchdog_hw_t){0};
+    fake_powman = (powman_hw_t){0};
     board_init(&the_board, app);
     tud_cdc_line_state_cb(0, true, false);
 }
@@ -225,6 +227,20 @@ static void host_that_slept_still_ends_its_evaluations_by_leaving(void)
     CHECK_EQUAL(the_board.core.phase, CORE_LOADING);
     tud_cdc_line_state_cb(0, false, false);
     CHECK_EQUAL(the_board.core.phase, CORE_IDLE);
+}
+
+static void board_hears_a_host_that_fell_asleep_with_its_queue_full(void)
+{
+    boot(&app_default);
+    fake.usb_deaf = true;
+    fake.usb_ready = false;
+    tud_suspend_cb(false);
+    steps(3);
+    fake.usb_ready = true;
+    tud_resume_cb();
+    give(MSG_HELLO, 3, NULL, 0);
+    steps(3);
+    answer(MSG_HELLO | MSG_REPLY, 3);
 }
 
 static void set_baud(uint32_t baud)
@@ -448,6 +464,7 @@ int main(void)
     RUN(host_that_slept_still_ends_its_evaluations_by_leaving);
     RUN(bus_that_is_reset_closes_the_port_without_a_word);
     RUN(board_tells_why_it_started_unless_it_was_asked_to);
+    RUN(board_hears_a_host_that_fell_asleep_with_its_queue_full);
     RUN(touch_starts_the_boot_loader_once_the_port_is_closed);
     RUN(touch_works_with_a_host_that_does_not_close);
     RUN(other_rates_are_no_touch);

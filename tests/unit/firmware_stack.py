@@ -49,7 +49,8 @@ def read(paths: Iterable[Path]) -> Graph:
                 if frame := _FRAME.search(node[2]):
                     if frame[2] != "static":
                         raise ValueError(f"the frame of {node[1]} is {frame[2]}")
-                    graph.frames[node[1]] = int(frame[1])
+                    # A weak function of the same name counts as well: the linker may have taken either.
+                    graph.frames[node[1]] = max(int(frame[1]), graph.frames.get(node[1], 0))
             elif edge := _EDGE.match(line):
                 graph.calls.setdefault(edge[1], set()).add(edge[2])
     return graph

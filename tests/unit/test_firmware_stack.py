@@ -56,3 +56,11 @@ def test_calls_in_a_circle_have_no_depth() -> None:
 def test_a_function_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="no function main"):
         deepest(Graph(), "main", {})
+
+
+def test_of_two_functions_of_one_name_the_greater_frame_counts(tmp_path: Path) -> None:
+    node = r'node: {{ title: "tud_mount_cb" label: "tud_mount_cb\nusb.c:1:1\n{} bytes (static)" }}'
+    paths = [tmp_path / name for name in ("weak.ci", "strong.ci")]
+    for path, size in zip(paths, (8, 0), strict=True):
+        path.write_text(node.format(size))
+    assert read(paths) == read(reversed(paths)) == Graph({"tud_mount_cb": 8})

@@ -147,6 +147,12 @@ void board_suspended(struct port *board)
     hang_up(board);
 }
 
+/* TinyUSB asks for a packet when one was read, but not while the bus sleeps: what was thrown away then may have been the last. */
+void board_resumed(struct port *board)
+{
+    hang_up(board);
+}
+
 void port_reboot(struct port *board, bool to_loader)
 {
     leave(board, to_loader, BOARD_LEAVE_US);

@@ -50,6 +50,7 @@ void board_line_state(struct port *board, bool dtr);
 void board_line_coding(struct port *board, uint32_t baud);
 void board_unplugged(struct port *board);
 void board_suspended(struct port *board);
+void board_resumed(struct port *board);
 
 /* The one board; TinyUSB's callbacks have no argument to find it by. */
 extern struct port the_board;

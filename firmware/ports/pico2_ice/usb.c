@@ -108,3 +108,8 @@ void tud_suspend_cb(bool may_wake_host)
     (void)may_wake_host;
     board_suspended(&the_board);
 }
+
+void tud_resume_cb(void)
+{
+    board_resumed(&the_board);
+}

@@ -501,7 +501,7 @@ bool tud_disconnect(void)
 
 uint32_t tud_cdc_available(void)
 {
-    return (uint32_t)(fake.n_from_host - fake.read_from_host);
+    return fake.usb_deaf ? 0 : (uint32_t)(fake.n_from_host - fake.read_from_host);
 }
 
 uint32_t tud_cdc_read(void *bytes, uint32_t room)
@@ -515,6 +515,7 @@ uint32_t tud_cdc_read(void *bytes, uint32_t room)
 void tud_cdc_read_flush(void)
 {
     fake.read_from_host = fake.n_from_host;
+    fake.usb_deaf = fake.usb_deaf && !fake.usb_ready; /* as TinyUSB: it asks for a packet again, if the bus is awake */
 }
 
 uint32_t tud_cdc_write_available(void)

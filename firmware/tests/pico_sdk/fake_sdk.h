@@ -49,6 +49,7 @@ struct fake {
     uint8_t from_host[FAKE_BYTES], to_host[FAKE_BYTES];
     size_t n_from_host, read_from_host, n_to_host, tx_room;
     bool usb_ready, irq_enabled;
+    bool usb_deaf; /* no packet is asked for: the queue was full as the bus fell asleep */
     void (*handler)(void);
     uint8_t uart_in[FAKE_BYTES], uart_out[FAKE_BYTES];
     size_t uart_overrun_at; /* the byte that carries the flag; 0: none */
@@ -233,5 +234,6 @@ void tud_cdc_line_coding_cb(uint8_t port, const cdc_line_coding_t *coding);
 void tud_mount_cb(void);
 void tud_umount_cb(void);
 void tud_suspend_cb(bool may_wake_host);
+void tud_resume_cb(void);
 
 #endif
