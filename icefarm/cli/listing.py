@@ -1,4 +1,4 @@
-"""The verbs ``devices``, ``workers`` and ``reservations``: what the farm has, and who has it."""
+"""The verbs ``devices``, ``workers``, ``reservations`` and ``queue``: what the farm has, who has it, and who waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from icefarm.cli.output import output_option
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import DeviceStatus, to_wire
 
-__all__ = ["devices", "reservations", "workers"]
+__all__ = ["devices", "queue", "reservations", "workers"]
 
 
 @click.command()
@@ -46,3 +46,14 @@ def reservations(access: Access, output: str) -> None:
         found = farm.snapshot()
         records = [to_wire(each) for each in found.reservations if each.ended_at is None]
         show(screen, records, shapes.reservations(found.time), output)
+
+
+@click.command()
+@output_option
+@with_access()
+def queue(access: Access, output: str) -> None:
+    """List the requests that wait for boards, the next one first, and why each of them waits."""
+    with opened_screen() as screen, farm_of(access) as farm:
+        found = farm.snapshot()
+        records = [to_wire(each) for each in sorted(found.queue, key=lambda each: each.place)]
+        show(screen, records, shapes.queue(found.time), output)

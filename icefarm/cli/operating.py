@@ -10,6 +10,7 @@ import click
 
 from icefarm.cli import shapes
 from icefarm.cli.access import Access, with_access
+from icefarm.cli.exits import Exit
 from icefarm.cli.output import output_option
 from icefarm.cli.parameters import SECONDS
 from icefarm.cli.verb import farm_of, opened_screen, show
@@ -18,7 +19,7 @@ from icefarm.cli.wording import duration
 if TYPE_CHECKING:
     from icefarm.client import Farm
 
-__all__ = ["delete", "drain", "end", "extend", "reboot", "resume", "retest"]
+__all__ = ["delete", "dismiss", "drain", "end", "extend", "reboot", "resume", "retest"]
 
 _some = click.argument("serials", nargs=-1, metavar="[SERIALS]...")
 _needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...")
@@ -108,6 +109,24 @@ def delete(access: Access, serials: tuple[str, ...], output: str) -> None:
 def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
     """Test broken boards again, and take back those that pass (operators)."""
     _change(access.as_operator, output, lambda farm: farm.retest(serials), "there was nothing to test")
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="IDS...")
+@output_option
+@with_access()
+def dismiss(access: Access, ids: tuple[str, ...], output: str) -> None:
+    """Take requests out of the queue ("icefarm queue" lists them); their clients hear that an operator did (operators).
+
+    Ends with 1 where one of them does not wait (any more); the others are taken out all the same.
+    """
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        done = farm.dismiss(ids)
+        show(screen, [{"id": id} for id in done], shapes.REQUESTS, output)
+        missing = [id for id in dict.fromkeys(ids) if id not in done]
+        if missing:
+            screen.say(f"no request waits under {', '.join(missing)}")
+            click.get_current_context().exit(Exit.FAILED)
 
 
 def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> None:

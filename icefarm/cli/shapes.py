@@ -8,15 +8,29 @@ import attrs
 
 from icefarm.cli.records import Column, Record, Shape
 from icefarm.cli.wording import duration
-from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
+from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, WorkerRecord
 
-__all__ = ["FINDINGS", "IMAGES", "SERIALS", "TOKENS", "devices", "firmware", "reservations", "workers"]
+__all__ = [
+    "FINDINGS",
+    "IMAGES",
+    "REQUESTS",
+    "SERIALS",
+    "TOKENS",
+    "devices",
+    "firmware",
+    "queue",
+    "reservations",
+    "workers",
+]
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
 
 #: What the doctor found.
 FINDINGS = Shape(("check", "mark", "text", "cure"), ())
+
+#: A list of requests for boards, by the ids that their clients chose.
+REQUESTS = Shape(("id",), (Column("ID", lambda record: record["id"]),))
 
 #: Tokens, which are known by their names.
 TOKENS = Shape(
@@ -112,6 +126,22 @@ def workers(now: float) -> Shape:
             _column("VERSION", "version"),
             _column("KINDS", "kinds"),
             Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True),
+        ),
+    )
+
+
+def queue(now: float) -> Shape:
+    """Requests that wait; ``now`` is the farm's time."""
+    return Shape(
+        _fields(QueueRecord),
+        (
+            _column("PLACE", "place", right=True),
+            _column("CLIENT", "client"),
+            _column("KIND", "kind"),
+            Column("WANTS", lambda record: record["serials"] or record["amount"], right=True),
+            Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True),
+            _column("REASON", "reason"),
+            _column("ID", "id"),
         ),
     )
 

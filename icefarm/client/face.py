@@ -124,6 +124,7 @@ class FarmFace(Caller):
     retest = Verb(ClientSession.retest)
     drain = Verb(ClientSession.drain)
     resume = Verb(ClientSession.resume)
+    dismiss = Verb(ClientSession.dismiss)
 
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:
         """Call ``listener`` with each event from now on, as ``on_event``."""

@@ -256,6 +256,10 @@ class ClientSession:
         """Give out a worker's boards again (operator)."""
         return await self._operate("resume", worker=worker)
 
+    async def dismiss(self, ids: Sequence[str]) -> Any:
+        """Take requests out of the queue, and return those that waited (operator)."""
+        return await self._operate("dismiss", ids=_listed(ids))
+
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self._holdings.ask(serial, method, arguments, limit)

@@ -154,6 +154,22 @@ def test_an_operator_drains_and_resumes_a_worker_and_deletes_nothing_that_is_wel
     assert "only boards that are offline or broken" in refused.stderr
 
 
+def test_a_request_that_waits_is_listed_and_an_operator_takes_it_out(shell: Shell) -> None:
+    with Farm(shell.farm.url, name="ada") as ada:
+        ada.reserve(len(ada.devices()), wait=True, timeout=LIMIT)
+        with shell.started("evaluate", SQUARE, "--wait", "--name", "bob") as process:
+            assert process.stderr is not None
+            assert "all reserved" in process.stderr.readline()
+            (waiting,) = json.loads(shell.run("queue", "-o", "json").stdout)
+            assert (waiting["client"], waiting["place"], waiting["amount"]) == ("bob", 1, 1)
+            done = shell.run("dismiss", waiting["id"])
+            assert (done.returncode, done.stdout) == (0, f"ID\n{waiting['id']}\n")
+            assert process.wait(LIMIT) == 3
+            assert "removed from the queue by operator" in process.stderr.read()
+        assert shell.run("dismiss", waiting["id"]).returncode == 1
+        assert json.loads(shell.run("queue", "-o", "json").stdout) == []
+
+
 def test_a_wrong_token_is_refused(shell: Shell) -> None:
     result = shell.run("drain", "w1", ICEFARM_TOKEN="made-up")
     assert (result.returncode, result.stderr.count("\n")) == (5, 1)

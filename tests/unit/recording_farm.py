@@ -116,6 +116,9 @@ class RecordingFarm:
     def drain(self, name: str, *, leave: bool) -> dict[str, Any]:
         return self._called("drain", to_wire(worker(name, draining=True, leaving=leave)), name, leave)
 
+    def dismiss(self, ids: Sequence[str]) -> list[str]:
+        return self._called("dismiss", list(ids), ids)
+
     def resume(self, name: str) -> dict[str, Any]:
         return self._called("resume", to_wire(worker(name)), name)
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 
-from icefarm.contract import BoardHealth, DeviceRecord, Role
+from icefarm.contract import BoardHealth, DeviceRecord, QueueRecord, Role
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -137,6 +137,7 @@ def test_a_client_changes_what_is_its_own(arguments: list[str], call: tuple[Any,
         (["drain", "w1"], ("drain", "w1", False)),
         (["drain", "w1", "--leave"], ("drain", "w1", True)),
         (["resume", "w1"], ("resume", "w1")),
+        (["dismiss", "q1", "q2"], ("dismiss", ("q1", "q2"))),
     ],
 )
 def test_an_operator_signs_in_as_one(arguments: list[str], call: tuple[Any, ...]) -> None:
@@ -160,6 +161,27 @@ def test_nothing_to_end_is_said_apart_from_the_data() -> None:
 def test_whoever_extends_for_another_is_told_of_the_grace_period() -> None:
     result = RecordingFarm().run("extend", "A", "--name", "alice")
     assert result.stderr == "icefarm: they end all the same unless 'alice' signs in again within 30s\n"
+
+
+def test_those_who_wait_are_listed_in_their_order_with_the_reason() -> None:
+    waiting = [
+        QueueRecord("q2", "bob", "variance", 2, ["A", "B"], NOW - 90, 2, "board A is reserved by 'eve'"),
+        QueueRecord("q1", "ada", "pulsecount", 3, [], NOW - 5, 1, "3 suitable boards, all reserved"),
+    ]
+    farm = RecordingFarm(snapshot(queue=waiting))
+    titles, *lines = (line.split("\t") for line in farm.run("queue").stdout.splitlines())
+    assert titles == ["PLACE", "CLIENT", "KIND", "WANTS", "WAITS_FOR", "REASON", "ID"]
+    assert lines[0] == ["1", "ada", "pulsecount", "3", "5s", "3 suitable boards, all reserved", "q1"]
+    assert [line[-1] for line in lines] == ["q1", "q2"]
+    assert lines[1][3] == "A,B"
+    assert json.loads(farm.run("queue", "-o", "json").stdout) == [attrs.asdict(one) for one in reversed(waiting)]
+    assert farm.signed_in[0].role is Role.CLIENT
+
+
+def test_a_request_that_does_not_wait_any_more_is_named() -> None:
+    result = RecordingFarm(answers={"dismiss": ["q1"]}).run("dismiss", "q1", "q2")
+    assert (result.exit_code, result.stdout) == (1, "ID\nq1\n")
+    assert result.stderr == "icefarm: no request waits under q2\n"
 
 
 def test_a_drained_worker_is_shown() -> None:
@@ -272,6 +294,7 @@ def test_ctrl_c_ends_a_verb_with_130() -> None:
         (["delete"], "Missing argument"),
         (["retest"], "Missing argument"),
         (["drain"], "Missing argument"),
+        (["dismiss"], "Missing argument"),
         (["drain", "w1", "w2"], "unexpected extra argument"),
         (["resume"], "Missing argument"),
         (["watch", "now"], "unexpected extra argument"),
