@@ -1,15 +1,17 @@
 """Pure: no I/O, no clock.  Who is here: the sessions that control knows of, and what follows when one falls silent.
 
 A session is watched from the moment it must send heartbeats: a worker's from its beginning, a client's from its first
-heartbeat or reservation.  One that is silent for `SILENCE` is to be killed at the router.  A worker whose last session
-ends is lost at once; a client has the grace period to come back before its reservations end, and so has a board that
-is unplugged or whose worker is lost.  Times are seconds of the caller's clock.
+heartbeat or reservation.  One that is silent for `SILENCE` is to be killed at the router; so is one that is not watched
+and says nothing for as long while somebody else wants its name, for its connection may have died unnoticed.  A worker
+whose last session ends is lost at once; a client has the grace period to come back before its reservations end, and so
+has a board that is unplugged or whose worker is lost.  Times are seconds of the caller's clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from math import inf
 
 from attrs import evolve, field, frozen
 
@@ -18,6 +20,7 @@ from icefarm.control.presence_events import (
     Admitted,
     ClientGone,
     ClientMissing,
+    Contested,
     DeviceFound,
     DeviceGone,
     DeviceMissing,
@@ -150,10 +153,14 @@ def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[
 
 def due(state: Presence) -> float | None:
     """Return when `Ticked` is to come next, or None where nothing is waited for."""
-    times = [session.due for session in state.sessions.values() if session.due is not None]
+    times = [time for session in state.sessions.values() for time in _deadlines(session)]
     times += [admission.until for admission in state.admissions.values()]
     times += [absence.until for absence in state.absences.values()]
     return min(times, default=None)
+
+
+def _deadlines(session: Session) -> list[float]:
+    return [time for time in (session.due, session.contested) if time is not None]
 
 
 def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:
@@ -161,6 +168,8 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
     match event:
         case Admitted(role, name, instance):
             return _admit(state, role, name, instance, now)
+        case Contested(role, name):
+            return _contest(state, role, name, now), []
         case Joined(session):
             return _meet(state, session, watch=False, now=now), []
         case Heard(session, watch):
@@ -207,6 +216,16 @@ def _admit(state: Presence, role: Role, name: str, instance: str, now: float) ->
     return state, [SessionEnded(number) for number in past]
 
 
+def _contest(state: Presence, role: Role, name: str, now: float) -> Presence:
+    sessions = {
+        number: evolve(session, contested=now + SILENCE)
+        if (session.role, session.name, session.due, session.contested) == (role, name, None, None)
+        else session
+        for number, session in state.sessions.items()
+    }
+    return evolve(state, sessions=sessions)
+
+
 def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Presence:
     """Know a session, whether the router's word of it or its first call comes first."""
     if session.role not in (*_HOLDERS, Role.WORKER) or session.number in state.ended:
@@ -220,6 +239,7 @@ def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Pres
         known,
         instance=known.instance or session.instance or (admission.instance if admission is not None else ""),
         due=now + SILENCE if watched else None,
+        contested=None,
     )
     state = evolve(state, sessions={**state.sessions, session.number: known}, admissions=admissions)
     return state if session.role is Role.WORKER else _present(state, Absentee.CLIENT, session.name)
@@ -302,7 +322,7 @@ def _present(state: Presence, what: Absentee, name: str) -> Presence:
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [session for session in state.sessions.values() if session.due is not None and session.due <= now]
+    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
     effects: list[Effect] = []
     for session in silent:
         # It counts as gone from now on: the router may never say so.

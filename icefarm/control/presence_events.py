@@ -12,6 +12,7 @@ __all__ = [
     "Admitted",
     "ClientGone",
     "ClientMissing",
+    "Contested",
     "DeviceFound",
     "DeviceGone",
     "DeviceMissing",
@@ -43,6 +44,8 @@ class Session:
     instance: str = ""
     #: When it has been silent for too long; None while it is not watched.
     due: float | None = None
+    #: Another wants its name: until when it must call to keep that; None where nobody does.
+    contested: float | None = None
     #: A worker's: it has said hello in this session.
     welcomed: bool = False
 
@@ -54,6 +57,14 @@ class Admitted:
     role: Role
     name: str
     instance: str
+
+
+@frozen
+class Contested:
+    """Somebody else was refused a name because of the sessions that have it."""
+
+    role: Role
+    name: str
 
 
 @frozen
@@ -136,8 +147,8 @@ class Ticked:
 
 
 Event = (
-    Admitted | Joined | Left | Heard | Welcomed | Listed | ClientMissing | Granted | StillMissing | DeviceMissing
-    | DeviceFound | Ticked
+    Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | ClientMissing | Granted | StillMissing
+    | DeviceMissing | DeviceFound | Ticked
 )  # fmt: skip
 
 

@@ -13,9 +13,10 @@ from icefarm.bus import Bus, Caller
 from icefarm.clock import Clock
 from icefarm.contract import Role
 from icefarm.control.concurrency import Tasks, outcomes
-from icefarm.control.presence import Presence, due, predecessors, rival, step
+from icefarm.control.presence import SILENCE, Presence, due, predecessors, rival, step
 from icefarm.control.presence_events import (
     Admitted,
+    Contested,
     Effect,
     Event,
     Heard,
@@ -96,7 +97,11 @@ class Sessions:
     async def admit(self, role: Role, name: str, instance: str) -> None:
         """Make room for a session that is about to begin.  Raises `NameInUse` where another instance has the name."""
         if rival(self.state, role, name, instance):
-            raise NameInUse(f"another live session is signed in as {role} {name!r}; choose another name, or end it")
+            self.tell(Contested(role, name))
+            raise NameInUse(
+                f"another session is signed in as {role} {name!r}; choose another name, or end it "
+                f"(where it is dead, the name is free in {SILENCE:g} s)"
+            )
         past = predecessors(self.state, role, name, instance)
         self.tell(Admitted(role, name, instance))
         for number in past:

@@ -105,6 +105,19 @@ async def test_a_second_instance_is_refused_and_the_first_goes_on() -> None:
 
 
 @ensureDeferred
+async def test_a_dead_session_that_never_sent_heartbeats_loses_its_name_within_the_grace_period() -> None:
+    farm = MemoryControl()
+    dead = await farm.client("ada", instance="one")
+    farm.pass_time(1000)
+    with pytest.raises(NameInUse, match="free in 20 s"):
+        await farm.client("ada", instance="two")
+    farm.pass_time(farm.settings.grace)
+    assert dead.bus.session not in farm.router.sessions
+    again = await farm.client("ada", instance="two")
+    assert await again.call("available") == {"amount": 0, "serials": []}
+
+
+@ensureDeferred
 async def test_the_same_instance_takes_the_place_of_its_lost_session() -> None:
     farm = MemoryControl()
     first = await farm.client("ada", instance="one")

@@ -12,6 +12,7 @@ from icefarm.control.presence_events import (
     Admitted,
     ClientGone,
     ClientMissing,
+    Contested,
     DeviceFound,
     DeviceGone,
     DeviceMissing,
@@ -116,6 +117,24 @@ def test_an_admitted_worker_that_never_joins_is_lost() -> None:
     assert effects[-1] == WorkerLost("w1")
 
 
+def test_a_session_that_is_not_watched_loses_its_name_to_who_wants_it_unless_it_says_something() -> None:
+    contested = (10, Contested(Role.CLIENT, "ada"))
+    state, effects = run((0, Joined(CLIENT)), contested, (10 + SILENCE, Ticked()))
+    assert [type(effect) for effect in effects] == [Kill, SessionEnded]
+    assert not rival(state, Role.CLIENT, "ada", "other")
+    assert SILENCE < GRACE
+    state, effects = run((0, Joined(CLIENT)), contested, (15, Heard(CLIENT)), (1000, Ticked()))
+    assert (effects, due(state)) == ([], None)
+    state, effects = run((0, Joined(CLIENT)), contested, (25, contested[1]), (10 + SILENCE, Ticked()))
+    assert [type(effect) for effect in effects] == [Kill, SessionEnded]
+
+
+def test_a_name_that_is_contested_ends_no_session_of_another_name_or_role() -> None:
+    others = [(10.0, Contested(Role.OPERATOR, "ada")), (10.0, Contested(Role.CLIENT, "bob"))]
+    state, effects = run((0, Joined(CLIENT)), *others, (1000, Ticked()))
+    assert (effects, due(state)) == ([], None)
+
+
 def test_another_instance_under_a_live_name_is_a_rival() -> None:
     state, _ = run((0, Joined(CLIENT)))
     assert rival(state, Role.CLIENT, "ada", "other")
@@ -205,6 +224,7 @@ _ROLES = st.sampled_from([Role.CLIENT, Role.WORKER, Role.OPERATOR, Role.CONTROL]
 _SESSIONS = st.builds(Session, _NUMBERS, _ROLES, _NAMES, st.sampled_from(["", "i", "j"]))
 _EVENTS = st.one_of(
     st.builds(Admitted, _ROLES, _NAMES, st.sampled_from(["i", "j"])),
+    st.builds(Contested, _ROLES, _NAMES),
     st.builds(Joined, _SESSIONS),
     st.builds(Left, _NUMBERS),
     st.builds(Heard, _SESSIONS, st.booleans()),
