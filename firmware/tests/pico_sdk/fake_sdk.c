@@ -307,6 +307,8 @@ void dma_channel_configure(uint channel, const dma_channel_config *config, volat
         CHECK(from != &fake_pio.rxf[sm] || fake.machines[sm].n_rx == 0); /* it would take what is old */
     fake.channels[channel] = (struct fake_channel){true, from, to, n, config->size, config->dreq, config->from_moves,
                                                    config->to_moves};
+    if (to == &fake_adc.cs)
+        fake.adc_converting = 5;
     note("dma %u of %u", channel, n);
 }
 
@@ -321,9 +323,19 @@ void dma_channel_abort(uint channel)
     fake.channels[channel].busy = false;
 }
 
+adc_hw_t *fake_adc_look(void)
+{
+    fake_adc.cs &= ~ADC_CS_READY_BITS;
+    if (fake.adc_converting > 0)
+        fake.adc_converting--;
+    else
+        fake_adc.cs |= ADC_CS_READY_BITS;
+    return &fake_adc;
+}
+
 void adc_init(void)
 {
-    fake_adc.cs = ADC_CS_EN_BITS | ADC_CS_READY_BITS;
+    fake_adc.cs = ADC_CS_EN_BITS;
 }
 
 void adc_gpio_init(uint pin)
@@ -346,6 +358,7 @@ void adc_select_input(uint input)
 uint16_t adc_read(void)
 {
     CHECK(!fake.adc_fifo); /* the reading would go astray, and one of the samples with it */
+    CHECK(fake.adc_converting == 0); /* or it would get another one's result */
     if (fake.adc_input == 0) {
         CHECK(pin_of(40)->function == GPIO_FUNC_ANALOG);
         return pin_of(40)->level ? FAKE_LED : FAKE_LOW;
