@@ -10,12 +10,13 @@
 #include "pins.h"
 #include "timing.h"
 
+/* Limits are those of FPGA-TN-02001, by the names that the iCE40 UltraPlus data sheet (FPGA-DS-02008) has for them. */
 enum {
-    RESET_US = 2, /* at least 0.2 */
-    CLEAR_US = 1300, /* at least 1200, for an UltraPlus */
-    ALERT_BYTES = 1,
-    WAKE_BYTES = 13, /* at least 100 clocks */
-    FINISH_BYTES = 7, /* at least 49 clocks */
+    RESET_US = 2, /* tCRESET_B: at least 0.2 */
+    CLEAR_US = 1300, /* tCR_SCK: at least 1200 */
+    ALERT_BYTES = 1, /* 8 clocks */
+    WAKE_BYTES = 13, /* 100 clocks, within which CDONE rises */
+    FINISH_BYTES = 7, /* tDONE_IO: 49 clocks */
     CDONE_HIGH = 1490, /* 1.2 V, of 3.3 V and 12 bits */
 };
 
