@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from attrs import frozen
+
 from icefarm import __version__
 from icefarm.farm.crossbar import CrossbarMissing, find_crossbar
 from icefarm.host import farm_checks
@@ -31,11 +33,37 @@ _RULES = (
     "usr/lib/udev/rules.d",
     "lib/udev/rules.d",
 )
-#: Programs that open what is not theirs: name of the process, what it does, what keeps it off.
+
+
+@frozen
+class _Meddler:
+    """A service that opens what is not its own."""
+
+    process: str
+    #: What it does, and what one sees of that.
+    does: str
+    #: The udev rules keep it off.
+    kept_off: bool
+
+
 _MEDDLERS = (
-    ("ModemManager", "asks serial ports whether they are modems", True),
-    ("udisksd", "mounts boot drives", True),
-    ("brltty", "takes serial ports for braille displays", False),
+    _Meddler(
+        "ModemManager",
+        "asks each new serial port whether it is a modem: the port is busy for half a minute, and a board gets bytes "
+        "that are not meant for it",
+        kept_off=True,
+    ),
+    _Meddler(
+        "udisksd",
+        "mounts boot drives, or offers to: a board that restarts meanwhile leaves a broken mount behind",
+        kept_off=True,
+    ),
+    _Meddler(
+        "brltty",
+        "takes serial ports with common converter chips (FTDI, CP210x, CH340) for braille displays: they vanish a "
+        "moment after they came. It leaves boards alone, but not a debug probe or a console's converter",
+        kept_off=False,
+    ),
 )
 #: Lines of the kernel's log about USB that has trouble.
 _TROUBLE = re.compile(
@@ -53,7 +81,7 @@ def examine(machine: Machine, group: str, farm: Farm) -> list[tuple[str, Finding
         ("versions", [ok(f"icefarm {__version__}, Python {platform.python_version()} ({sys.executable})")]),
         ("rules", _rules(machine, group)),
         ("group", _group(machine, group)),
-        ("services", _meddlers(machine)),
+        ("services", _meddlers(machine, group)),
         ("boards", _boards(machine, devices)),
         ("power", _power(devices)),
         ("hubs", _switching(machine, devices, group)),
@@ -72,17 +100,22 @@ def _rules(machine: Machine, group: str) -> Iterator[Finding]:
             "no udevd runs here: boards are found by the kernel's own announcements, and rules have no effect",
             "give the user of the worker access to the boards' devices otherwise (in a container: by the host's rules)",
         )
-    for directory in _RULES:
-        text = machine.read(f"{directory}/{RULES_FILE}")
-        if text is None:
-            continue
-        if text in (udev_rules(group, hubs=hubs).strip() for hubs in (False, True)):
-            yield ok(f"udev rules: /{directory}/{RULES_FILE}")
-        else:
-            hubs = "disable" in text
-            yield odd(f"/{directory}/{RULES_FILE} is not that of this version and group", _install(group, hubs=hubs))
+    path = _installed(machine)
+    if path is None:
+        yield wrong("there are no udev rules for boards", _install(group))
         return
-    yield wrong("there are no udev rules for boards", _install(group))
+    text = machine.read(path) or ""
+    if text in (udev_rules(group, hubs=hubs).strip() for hubs in (False, True)):
+        yield ok(f"udev rules: /{path}")
+    else:
+        hubs = "disable" in text
+        yield odd(f"/{path} is not that of this version and group", _install(group, hubs=hubs))
+
+
+def _installed(machine: Machine) -> str | None:
+    """Return where the rules are that udevd takes; None where there are none."""
+    paths = (f"{directory}/{RULES_FILE}" for directory in _RULES)
+    return next((path for path in paths if machine.read(path) is not None), None)
 
 
 def _install(group: str, *, hubs: bool = False) -> str:
@@ -99,17 +132,18 @@ def _group(machine: Machine, group: str) -> Iterator[Finding]:
         yield wrong(f"you are not in the group {group}", f"sudo usermod -aG {group} $USER, then log in again")
 
 
-def _meddlers(machine: Machine) -> Iterator[Finding]:
-    running = {(path.parent.name, machine.read(f"proc/{path.parent.name}/comm")) for path in _processes(machine.root)}
-    names = {name for _, name in running}
-    for name, what, kept_off in _MEDDLERS:
-        if name not in names:
-            continue
-        if kept_off:
-            yield ok(f"{name} runs, which {what}; the udev rules tell it to keep off boards")
+def _meddlers(machine: Machine, group: str) -> Iterator[Finding]:
+    names = {machine.read(f"proc/{path.parent.name}/comm") for path in _processes(machine.root)}
+    running = [each for each in _MEDDLERS if each.process in names]
+    for each in running:
+        if not each.kept_off:
+            cure = f"if nobody here needs it: sudo systemctl disable --now {each.process}"
+            yield odd(f"{each.process} runs, which {each.does}", cure)
+        elif _installed(machine) is None:
+            yield odd(f"{each.process} runs, which {each.does}; no udev rules keep it off boards", _install(group))
         else:
-            yield odd(f"{name} runs, which {what}", f"if nobody here needs it: sudo systemctl disable --now {name}")
-    if not names & {name for name, _, _ in _MEDDLERS}:
+            yield ok(f"{each.process} runs; the udev rules tell it to keep off boards")
+    if not running:
         yield ok("no service runs that meddles with boards (ModemManager, udisks, brltty)")
 
 

@@ -217,7 +217,20 @@ def test_the_rules_for_hubs_are_wanted_or_not(host: Host, tmp_path: Path) -> Non
 
 def test_services_that_the_rules_keep_off_are_named(host: Host) -> None:
     host.write("proc/12/comm", "ModemManager\n")
-    assert "ModemManager runs" in host.doctor().output
+    host.write("proc/13/comm", "udisksd\n")
+    output = host.doctor().output
+    assert "ok   ModemManager runs; the udev rules tell it to keep off boards" in output
+    assert "ok   udisksd runs; the udev rules tell it to keep off boards" in output
+
+
+@pytest.mark.parametrize(("service", "words"), [("ModemManager", "is a modem"), ("udisksd", "mounts boot drives")])
+def test_services_that_nothing_keeps_off_are_explained(host: Host, service: str, words: str) -> None:
+    _without_rules(host)
+    host.write("proc/12/comm", service + "\n")
+    output = host.doctor().output
+    assert f"warn {service} runs, which" in output
+    assert words in output
+    assert "no udev rules keep it off boards" in output
 
 
 def test_a_boot_drive_is_seen_with_its_node(host: Host) -> None:
