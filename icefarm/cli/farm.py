@@ -52,6 +52,12 @@ def _host_name() -> str:
 @click.option("--router", type=URL, help="Use the router that control joins at this URL, start none.")
 @click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
 @click.option("--url", type=URL, help="Where others reach that router, if not where control does.")
+@click.option(
+    "--ca-file",
+    type=_FILE,
+    envvar="ICEFARM_CA_FILE",
+    help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
+)
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
 @click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="What the worker is called.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")

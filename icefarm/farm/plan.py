@@ -39,6 +39,8 @@ class FarmOptions:
     router_ticket_file: Path | None = None
     #: Where others reach that router; None: where control does.
     url: str | None = None
+    #: PEM file with the certificates that are trusted at that router; None: those that the system trusts.
+    ca_file: Path | None = None
     crossbar: str | None = None
     name: str = "worker"
     speed: str = "real"
@@ -70,6 +72,7 @@ def control_program(
     """Return how to run control.  The database's address may hold a password, so it goes by the environment."""
     flags: dict[str, object] = {
         "router": router,
+        "ca-file": options.ca_file,
         "router-ticket-file": ticket_file,
         "http": f"{http[0]}:{http[1]}",
         # Where the farm was started, a relative path named something else than where control runs.
@@ -92,6 +95,7 @@ def worker_program(
     """Return how to run the worker of this host, with its virtual boards."""
     flags: dict[str, object] = {
         "control": url,
+        "ca-file": options.ca_file,
         "name": options.name,
         "token-file": token_file,
         "virtual-boards": options.boards,

@@ -59,9 +59,10 @@ class Boards:
         ]
 
 
-async def wait_for_boards(reactor: Any, url: str, ticket: str, boards: Boards) -> None:
+async def wait_for_boards(reactor: Any, url: str, ticket: str, boards: Boards, *, ca_file: str | None = None) -> None:
     """Wait until the farm at ``url`` is up and the boards have settled, or for `READY_LIMIT` seconds.
 
+    ``ca_file`` as of `icefarm.wamp.parse_url`.
     Raises `CannotStart` where control does not answer in that time, or refuses the sign-in.
     """
     settled: Deferred[None] = Deferred()
@@ -95,7 +96,7 @@ async def wait_for_boards(reactor: Any, url: str, ticket: str, boards: Boards) -
 
     role = Role.OPERATOR if ticket else Role.CLIENT
     credentials = Credentials(f"icefarm up {secrets.token_hex(4)}", role, secrets.token_hex(8), ticket)
-    link = Link(reactor, url, credentials, joined, refused)
+    link = Link(reactor, url, credentials, joined, refused, ca_file=ca_file)
     settled.addTimeout(READY_LIMIT, reactor)
     link.startService()
     try:

@@ -92,7 +92,7 @@ class Farm:
 
         boards = Boards(self.options.name, self.options.boards)
         try:
-            await wait_for_boards(self.reactor, self._local_url(), self._token(), boards)
+            await wait_for_boards(self.reactor, self._local_url(), self._token(), boards, ca_file=self._ca_file())
         except CannotStart as error:
             raise CannotStart(f"{error}; control's log is {self._directory.log('control')}") from None
         self.complaints = boards.complaints()
@@ -209,6 +209,9 @@ class Farm:
     def _local_url(self) -> str:
         """Return where this host's own worker joins: whatever TLS and address the public port has."""
         return self.url if self.options.router is not None else f"unix:{self._directory.run / 'local.sock'}"
+
+    def _ca_file(self) -> str | None:
+        return None if self.options.ca_file is None else str(self.options.ca_file)
 
     def _token(self) -> str:
         return self._directory.operator_token.read_text().strip() if self.needs_tokens else ""

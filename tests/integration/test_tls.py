@@ -21,6 +21,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from icefarm.contract import Role
 from icefarm.credentials import Credentials
 from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, Untrusted
+from icefarm.testing.processes import FarmProcess
 from icefarm.testing.router import RealRouter
 from icefarm.wamp import Link
 
@@ -166,3 +167,14 @@ def test_a_file_without_certificates_is_refused_at_once(tmp_path: Path, text: st
         path.write_text(text)
     with pytest.raises(InvalidArgument, match=r"ca\.pem"):
         Link(reactor, "https://localhost:1", Credentials("a", Role.CLIENT, "x"), None, None, ca_file=str(path))  # type: ignore[arg-type]
+
+
+def test_a_farm_at_a_router_elsewhere_trusts_what_it_is_told_to(router: RealRouter, short_directory: Path) -> None:
+    elsewhere = (
+        "--router", router.control_url, "--router-ticket-file", str(router.ticket_file), "--url", router.url,
+        "--http", f"127.0.0.1:{router.http_port}", "--ca-file", str(short_directory / "authority.pem"),
+    )  # fmt: skip
+    with FarmProcess(short_directory / "elsewhere", ("--boards", "1", "--speed", "instant", *elsewhere)) as farm:
+        farm.wait_until_ready()
+        assert farm.url == router.url
+        assert not any("boards are ready" in line for line in farm.lines)

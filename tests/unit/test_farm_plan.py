@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attrs import evolve
+
 from icefarm.farm.plan import FarmOptions, control_program, worker_program
 from icefarm.farm.process import Program
 
@@ -56,6 +58,12 @@ def test_variables_that_are_meant_for_services_elsewhere_are_not_passed_on() -> 
 def test_what_was_not_asked_for_is_left_to_the_services() -> None:
     assert not any(word.startswith(("--grace", "--noise", "--token-file")) for word in control().command)
     assert not any(word.startswith(("--grace", "--noise", "--token-file")) for word in worker().command)
+
+
+def test_control_and_worker_trust_what_the_farm_was_told_to() -> None:
+    options = evolve(OPTIONS, ca_file=Path("/authority.pem"))
+    for program in (control(options), worker(options)):
+        assert "--ca-file=/authority.pem" in program.command
 
 
 def test_the_worker_gets_its_boards_and_its_name() -> None:
