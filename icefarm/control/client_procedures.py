@@ -12,6 +12,7 @@ from icefarm import __version__
 from icefarm.bus import Caller
 from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire, valid_name
 from icefarm.control.concurrency import outcomes
+from icefarm.control.door import ends_with_its_call
 from icefarm.control.endings import Endings
 from icefarm.control.inventory import Inventory
 from icefarm.control.orders import Orders
@@ -77,6 +78,7 @@ class ClientProcedures:
         serials = await self.store.available(kind)
         return {"amount": len(serials), "serials": serials}
 
+    @ends_with_its_call
     async def reserve(
         self,
         caller: Caller,

@@ -50,6 +50,10 @@ class Endings:
         """End reservations of these boards, or all of a client's.  Raises what `Store.end` does."""
         return self._follow(await self.store.end(client=client, serials=serials, reason=reason))
 
+    async def end_these(self, records: Sequence[ReservationRecord], reason: str) -> list[ReservationRecord]:
+        """End these reservations.  Raises `Busy`."""
+        return self._follow(await self.store.end_reservations([record.id for record in records], reason))
+
     async def end_expired(self) -> list[ReservationRecord]:
         """End the reservations whose time is over."""
         return self._follow(await self.store.end_expired())

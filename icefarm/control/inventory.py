@@ -24,6 +24,11 @@ from icefarm.errors import Busy, UnknownDevice
 __all__ = ["Inventory"]
 
 
+def _boards_of(worker: str) -> str:
+    """Return how the keys of a worker's reports begin."""
+    return f"worker {worker} board "
+
+
 @define(eq=False)
 class Inventory:
     """Keeps the store true to what workers say of their boards."""
@@ -55,7 +60,7 @@ class Inventory:
 
     async def hello(self, hello: WorkerHello) -> tuple[dict[str, Assignment], bool]:
         """Take a worker in; return what its boards are to serve, and whether it is being drained."""
-        refused = await self._order.run(f"worker {hello.name}", partial(self.store.hello, hello))
+        refused = await self._order.run(f"worker {hello.name}", partial(self._hello, hello))
         for serial in refused:
             self._log.error(
                 "worker {worker} has board {serial}, which another worker has", worker=hello.name, serial=serial
@@ -78,13 +83,13 @@ class Inventory:
 
     async def report(self, worker: str, report: DeviceReport) -> None:
         """Take in a worker's word of one board.  Raises what `Store.report` does."""
-        await self._order.run(f"board {report.serial}", partial(self._report, worker, report))
+        await self._order.run(f"{_boards_of(worker)}{report.serial}", partial(self._report, worker, report))
 
     async def lost(self, worker: str, reason: str) -> None:
         """Set a worker offline that is not there any more; its boards' reservations have the grace period."""
         if self.sessions.state.worker_is_here(worker):
             return
-        devices = await self._order.run(f"worker {worker}", partial(self.store.worker_lost, worker, reason))
+        devices = await self._order.run(f"worker {worker}", partial(self._lost, worker, reason))
         self._log.warn("worker {worker} is lost: {reason}", worker=worker, reason=reason)
         for record in await self.store.workers():
             if record.name == worker:
@@ -128,6 +133,15 @@ class Inventory:
         except Busy as error:
             self._log.warn("{what}: {error}", what=what, error=error)
             self.clock.callLater(AGAIN, self.persist, what, operation)
+
+    async def _hello(self, hello: WorkerHello) -> list[str]:
+        # A report of an earlier session may be in the database still; what it says is older.
+        await self._order.quiet(_boards_of(hello.name))
+        return await self.store.hello(hello)
+
+    async def _lost(self, worker: str, reason: str) -> list[DeviceRecord]:
+        await self._order.quiet(_boards_of(worker))
+        return await self.store.worker_lost(worker, reason)
 
     async def _report(self, worker: str, report: DeviceReport) -> None:
         record = await self.store.report(worker, report)

@@ -14,11 +14,12 @@ from icefarm.contract import ReservationRecord
 from icefarm.control.connection import Transaction
 from icefarm.control.policy import ReservationRequest, choose
 from icefarm.control.postgres_inventory import all_devices, all_workers, check_known
-from icefarm.control.refusal import not_yours
+from icefarm.control.refusal import incomplete, not_yours
 from icefarm.errors import Busy
 
 __all__ = [
     "active",
+    "answered",
     "end",
     "end_expired",
     "end_reservations",
@@ -87,14 +88,18 @@ async def reserve(
     seconds: float,
     request_id: str | None,
     grace: float | None,
+    more: bool,
 ) -> list[ReservationRecord]:
     await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
     # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
     strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
     await transaction.rows(strike, {"request": request_id, "client": client})
-    before = await _answered(transaction, client, request_id)
-    if before and len(before) == (request.amount or len(request.serials or ())):
+    before = [] if more or request_id is None else await answered(transaction, client, request_id)
+    wanted = request.amount or len(request.serials or ())
+    if len(before) == wanted:
         return before
+    if before:
+        raise incomplete(len(before), wanted)
     chosen = await _choose_and_lock(transaction, request)
     parameters = {
         "client": client,
@@ -181,7 +186,7 @@ async def reservation(transaction: Transaction, id: str) -> ReservationRecord | 
     return ReservationRecord(*rows[0]) if rows else None
 
 
-async def _answered(transaction: Transaction, client: str, request_id: str | None) -> list[ReservationRecord]:
+async def answered(transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
     """Return what the client got for a request and has still."""
     statement = f"""
         SELECT {_RESERVATION} FROM reservation

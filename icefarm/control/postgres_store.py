@@ -74,10 +74,14 @@ class PostgresStore:
         *,
         request_id: str | None = None,
         grace: float | None = None,
+        more: bool = False,
     ) -> list[ReservationRecord]:
         return await self._database.transaction(
-            lambda t: reservations.reserve(t, client, request, seconds, request_id, grace)
+            lambda t: reservations.reserve(t, client, request, seconds, request_id, grace, more)
         )
+
+    async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
+        return await self._database.transaction(lambda t: reservations.answered(t, client, request_id))
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         return await self._database.transaction(lambda t: reservations.extend(t, client, serials, seconds))

@@ -16,6 +16,7 @@ __all__ = [
     "cannot_delete",
     "contested",
     "foreign_request",
+    "incomplete",
     "not_yours",
     "token_exists",
     "unknown_devices",
@@ -94,6 +95,11 @@ def contested(serial: str, worker: str) -> NotYours:
         serial=serial,
         worker=worker,
     )
+
+
+def incomplete(before: int, wanted: int) -> Unavailable:
+    """A request has got its boards before, and some of them are gone."""
+    return Unavailable(f"of {wanted} boards that this request had got, {before} are left; give them back first")
 
 
 def foreign_request(request_id: str) -> InvalidArgument:

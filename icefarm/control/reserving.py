@@ -85,7 +85,8 @@ class Reserving:
         asked = Asked(
             client, request, probation, request_id or uuid4().hex, grace, wait, timeout, caller.progress, here
         )
-        taken = await self.line.take(asked)
+        taken = await self._had_before(asked) if request_id is not None else []
+        taken = taken or await self.line.take(asked)
         if self.endings.is_doomed(taken):
             raise Busy("what this request had got before is just being ended; try again in a while")
         self.unconfirmed |= {record.id for record in taken}
@@ -105,6 +106,23 @@ class Reserving:
             self.unconfirmed -= {record.id for record in taken}
         self.endings.touch(confirmed)
         return confirmed
+
+    async def _had_before(self, asked: Asked) -> list[ReservationRecord]:
+        """Return what a request has got already, where its client missed the answer.
+
+        Where some of its boards are gone meanwhile, the others are given back, and it begins anew.
+        """
+        size = asked.request.amount or len(asked.request.serials or ())
+        while got := await self.store.answered(asked.client, asked.id):
+            if len(got) < size:
+                await self.endings.end_these(got, "not all boards of its request are there any more")
+                break
+            try:
+                return await self.line.reserve(asked, asked.request)
+            except Unavailable:
+                # One of them has just gone.
+                continue
+        return []
 
     async def _confirm(
         self, client: str, ready: Sequence[ReservationRecord], seconds: float
@@ -147,7 +165,9 @@ class Reserving:
 
     async def _replace(self, asked: Asked, request: ReservationRequest, words: str) -> list[ReservationRecord]:
         """Reserve others in the place of boards that failed."""
-        reserving = ensureDeferred(self.store.reserve(asked.client, request, asked.seconds, grace=asked.grace))
+        reserving = ensureDeferred(
+            self.store.reserve(asked.client, request, asked.seconds, request_id=asked.id, grace=asked.grace, more=True)
+        )
         try:
             return await shielded(reserving)
         except CancelledError:

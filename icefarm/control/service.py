@@ -96,7 +96,13 @@ class Control(Service):
         self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
         self.door = Door(self.sessions)
         self.endings = Endings(store, self.orders, self.announcements, clock)
-        self.line = WaitingLine(store, self.announcements, clock, lambda *late: self.reserving.abandon(*late))
+        self.line = WaitingLine(
+            store,
+            self.announcements,
+            clock,
+            lambda *late: self.reserving.abandon(*late),
+            lambda client: self.sessions.state.client_is_here(client),
+        )
         self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements, self.sessions)
         self.agenda = Agenda(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
         self.convergence = Convergence(store, self.orders, self.endings, self.reserving, self.announcements)

@@ -106,14 +106,19 @@ class Store(Protocol):
         *,
         request_id: str | None = None,
         grace: float | None = None,
+        more: bool = False,
     ) -> list[ReservationRecord]:
         """Reserve what was asked for, all or nothing, for so many seconds from now.
 
         The answer is in the order of the request's serials or, for an amount, of choice. The request of that id waits
-        no longer; asked again, it gets what it got before, where it has all of that still. ``grace``: see
-        `ReservationRecord`. Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as `icefarm.control.policy.choose`
-        does.
+        no longer; asked again, it gets what it got before, where it has all of that still, unless it is for
+        ``more``; where it has a part of it, it is `Unavailable`.
+        ``grace``: see `ReservationRecord`. Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as
+        `icefarm.control.policy.choose` does.
         """
+
+    async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
+        """Return what the client got for the request of that id and has still."""
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         """Let the client's reservations, of these boards or all, last at least so many seconds from now.

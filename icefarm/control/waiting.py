@@ -2,7 +2,7 @@
 
 Those that wait are kept in the store, so that they keep their places when control is restarted: their clients then call
 again, with the same id.  A client that is away has `RETURN` seconds in which its turn is kept; after that others pass,
-and when its grace period is over too, its request is forgotten.
+and when its grace period is over too, its request is forgotten; so it is when the client is there and does not ask.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class _Spot:
     kept: bool = False
     #: Its client has been away for so long that others pass.
     passed: bool = False
+    #: Its client was there when it was last looked at, and had not asked again.
+    idle: bool = False
     #: What its client does not say: until when it waits for boards that are being prepared.
     until: float = 0.0
     place: int = 0
@@ -108,13 +110,18 @@ class _Spot:
 
 @define(eq=False)
 class WaitingLine:
-    """Everybody who asked for boards and has no answer yet.  ``abandon`` deals with what came too late for its call."""
+    """Everybody who asked for boards and has no answer yet.  ``abandon`` deals with what came too late for its
+    call."""
 
     store: Store
     announcements: Announcements
     clock: Clock
     abandon: Callable[[Asked, list[ReservationRecord]], None]
+    #: Tells whether a client of that name is at the router.
+    is_here: Callable[[str], bool]
     _line: list[_Spot] = Factory(list)
+    #: Requests that were served or struck off since the store was last asked who waits: its answer may be older.
+    _settled: set[str] = Factory(set)
     _walking: bool = False
     _again: bool = False
     _log: Logger = Factory(Logger)
@@ -135,11 +142,17 @@ class WaitingLine:
         """
         if not self._line:
             try:
-                return await self._reserve(asked, asked.request)
+                return await self.reserve(asked, asked.request)
             except Unavailable:
                 # Perhaps it may wait.
                 pass
-        spot = await self._line_up(asked)
+        lining_up = ensureDeferred(self._line_up(asked))
+        try:
+            spot = await shielded(lining_up)
+        except CancelledError:
+            # It may be in the store by now, and then it has its place here as well.
+            lining_up.addCallbacks(partial(self._deserted, asked=asked), lambda _: None)
+            raise
         answer = spot.answer
         assert answer is not None
         self.poke()
@@ -150,11 +163,27 @@ class WaitingLine:
                 self._deserted(spot, asked)
             raise
 
+    async def reserve(self, asked: Asked, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve, past the line.
+
+        Whoever gives up meanwhile leaves nothing behind, for the transaction goes on to its end.
+        """
+        reserving = ensureDeferred(
+            self.store.reserve(asked.client, request, asked.seconds, request_id=asked.id, grace=asked.grace)
+        )
+        reserving.addCallback(self._served, asked)
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            reserving.addCallbacks(partial(self.abandon, asked), lambda _: None)
+            raise
+
     async def restore(self) -> None:
         """Learn who waited when control, or its session, ended; each has its time to call again.  Raises `Busy`."""
-        known = {spot.queued.id for spot in self._line}
+        settled: set[str] = set()
+        self._settled = settled
         for queued in await self.store.waiting():
-            if queued.id not in known:
+            if queued.id not in settled and self._find(queued.id) is None:
                 spot = _Spot(queued, kept=True)
                 self._line.append(spot)
                 self._limit(spot, queued.left)
@@ -218,7 +247,7 @@ class WaitingLine:
             spot.timers.append(self.clock.callLater(SETTLE, self.poke))
         if spot.answer is not None:
             spot.answer.errback(LinkLost("the same request was made again"))
-        spot.asked, spot.answer, spot.passed = asked, Deferred(), False
+        spot.asked, spot.answer, spot.passed, spot.idle = asked, Deferred(), False, False
         return spot
 
     def _find(self, id: str) -> _Spot | None:
@@ -235,6 +264,8 @@ class WaitingLine:
 
     def _deserted(self, spot: _Spot, asked: Asked) -> None:
         """A call ended early: its client gave up, or lost its session and may call again."""
+        if spot.asked is not asked:
+            return
         spot.asked, spot.answer = None, None
         if not spot.kept:
             self._remove(spot)
@@ -257,10 +288,16 @@ class WaitingLine:
         spot.timers.append(self.clock.callLater(RETURN, self._pass, spot))
 
     def _pass(self, spot: _Spot) -> None:
-        if spot.asked is None and spot in self._line:
-            spot.passed = True
+        if spot.asked is not None or spot not in self._line:
+            return
+        is_here = self.is_here(spot.queued.client)
+        if is_here and spot.idle:
+            self._remove(spot)
+        else:
+            spot.passed, spot.idle = True, is_here
             self._hide(spot)
-            self.poke()
+            self._expect(spot)
+        self.poke()
 
     def _finish(self, spot: _Spot, result: Any) -> None:
         """Answer one of the line: with its reservations, or an error."""
@@ -277,6 +314,7 @@ class WaitingLine:
         if spot not in self._line:
             return
         self._line.remove(spot)
+        self._settled.add(spot.queued.id)
         spot.stop_timers()
         self._hide(spot)
         if spot.kept and not served:
@@ -342,7 +380,7 @@ class WaitingLine:
 
     async def _serve(self, spot: _Spot, asked: Asked, serials: Sequence[str]) -> None:
         try:
-            records = await self._reserve(asked, evolve(asked.request, amount=None, serials=serials, avoid=()))
+            records = await self.reserve(asked, evolve(asked.request, amount=None, serials=serials, avoid=()))
         except Unavailable as error:
             # A board has changed since the state was read.
             spot.reason = error.message
@@ -354,16 +392,9 @@ class WaitingLine:
             # Where the client was lost meanwhile, it finds them when it asks again.
             self._finish(spot, records)
 
-    async def _reserve(self, asked: Asked, request: ReservationRequest) -> list[ReservationRecord]:
-        """Reserve; whoever gives up meanwhile leaves nothing behind, for the transaction goes on to its end."""
-        reserving = ensureDeferred(
-            self.store.reserve(asked.client, request, asked.seconds, request_id=asked.id, grace=asked.grace)
-        )
-        try:
-            return await shielded(reserving)
-        except CancelledError:
-            reserving.addCallbacks(partial(self.abandon, asked), lambda _: None)
-            raise
+    def _served(self, records: list[ReservationRecord], asked: Asked) -> list[ReservationRecord]:
+        self._settled.add(asked.id)
+        return records
 
     def _database_is_away(self, error: Busy) -> None:
         for spot in list(self._line):

@@ -70,6 +70,10 @@ class MemoryBoard:
     faults: set[str] = Factory(set)
     #: Evaluations are answered when the test says so, by `finish`.
     patient: bool = False
+    #: Seconds that an evaluation takes.
+    takes: float = 0.0
+    #: The pulses of a circuit, as it is sent to the board; each further repeat gives one more.
+    pulses: Callable[[bytes], int] = lambda _: 100
     #: How many of the next answers are damaged.
     garble: int = 0
     asked: list[int] = Factory(list)
@@ -106,6 +110,20 @@ class MemoryBoard:
         else:
             self.tell(TtyRemoved(self.serial, self.tty_path))
 
+    def show(self) -> None:
+        """Tell somebody who has just begun to listen what it is plugged in as."""
+        if self.drive:
+            self.tell(DriveAdded(self.serial, self.drive_path, "1-1"))
+        elif self.plugged:
+            self.plug()
+
+    def let_go(self) -> None:
+        """Whoever had its port open is gone, as when the worker is killed."""
+        if self.port is not None:
+            self.port.open = False
+            self.port = None
+        self.evaluating.clear()
+
     def receive(self, data: bytes) -> None:
         for frame in self._reader.feed(data):
             assert isinstance(frame, Frame)
@@ -139,8 +157,14 @@ class MemoryBoard:
                 self._reply(type_ | 0x80, 0, frame.payload[::-1])
             case FrameType.EVALUATE if self.patient:
                 self.evaluating.append(frame)
+            case FrameType.EVALUATE if self.takes > 0:
+                self.clock.callLater(self.takes, self._finish_for, self.port, frame)
             case FrameType.EVALUATE:
                 self._result(frame)
+
+    def _finish_for(self, port: _Port | None, frame: Frame) -> None:
+        if port is self.port:
+            self._result(frame)
 
     def _result(self, frame: Frame) -> None:
         for fault, code in (("cdone", 6), ("stuck", 7)):
@@ -150,8 +174,9 @@ class MemoryBoard:
         self.sequence += 1
         (parameters,) = struct.unpack_from("<H", frame.payload, 2)
         window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters])
+        pulses = self.pulses(frame.payload[8 + parameters :])
         head = struct.pack("<IIQIIhH", self.sequence, 34_600, 5, window_us * repeats, 0, 2500, 0)
-        counts = b"".join(struct.pack("<II", 100 + n, window_us) for n in range(repeats))
+        counts = b"".join(struct.pack("<II", pulses + n, window_us) for n in range(repeats))
         self._reply(FrameType.RESULT, frame.id, head + counts)
 
     def _reply(self, type_: int, id_: int, payload: bytes) -> None:

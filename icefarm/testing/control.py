@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock as TestClock
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
+from icefarm.clock import Clock
 from icefarm.contract import (
     Assignment,
     DeviceReport,
@@ -32,6 +34,7 @@ from icefarm.credentials import Credentials
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.testing.history import MemoryHistory
+from icefarm.testing.mortal import MortalClock
 from icefarm.testing.store import MemoryStore
 
 __all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
@@ -191,20 +194,32 @@ class RecordingWorker:
 
 @define(eq=False)
 class UnreliableStore:
-    """A store whose database can be away: then every call raises `Busy`.  With ``latency``, it takes its time."""
+    """A store whose database can be away: then every call raises `Busy`, also one that has just done its work.
+
+    ``latency`` is the seconds before and after each transaction, or gives them, anew each time; None: it takes none.
+    """
 
     store: MemoryStore
     away: bool = False
-    #: Seconds before and after each transaction.
-    latency: float | None = None
+    latency: float | Callable[[], float] | None = None
+
+    def connection(self, clock: Clock) -> StoreConnection:
+        """Return the store as one process sees it, whose clock this is: a killed one gets no answers."""
+        return StoreConnection(self, clock)
+
+
+@define(eq=False)
+class StoreConnection:
+    """An `icefarm.control.store.Store`; every method is that of the `MemoryStore` behind it."""
+
+    database: UnreliableStore
+    clock: Clock
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.store, name)
+        method = getattr(self.database.store, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             await self._pause()
-            if self.away:
-                raise Busy("the database is away")
             result = await method(*args, **kwargs)
             await self._pause()
             return result
@@ -212,8 +227,11 @@ class UnreliableStore:
         return call
 
     async def _pause(self) -> None:
-        if self.latency is not None:
-            await deferLater(self.store.clock, self.latency)  # type: ignore[arg-type]
+        latency = self.database.latency
+        if latency is not None:
+            await deferLater(self.clock, latency() if callable(latency) else latency)  # type: ignore[arg-type]
+        if self.database.away:
+            raise Busy("the database is away")
 
 
 @define(eq=False)
@@ -221,13 +239,15 @@ class MemoryControl:
     """A router, a store and control, all in memory; time is the clock's."""
 
     settings: Settings = Factory(Settings)
-    clock: Clock = Factory(Clock)
+    clock: TestClock = Factory(TestClock)
     history: MemoryHistory = Factory(MemoryHistory)
     router: MemoryRouter = field(init=False)
     store: MemoryStore = field(init=False)
     database: UnreliableStore = field(init=False)
     control: Control = field(init=False)
     link: MemoryLink = field(init=False)
+    #: Of the control that is running.
+    life: MortalClock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.clock.advance(1_000_000)
@@ -238,14 +258,20 @@ class MemoryControl:
 
     def start_control(self) -> None:
         """Start a control that knows nothing yet, on the same store and router."""
-        store: Any = self.database
-        self.control = Control(self.clock, store, self.history, self.settings)
+        self.life = MortalClock(self.clock)
+        store: Any = self.database.connection(self.life)
+        self.control = Control(self.life, store, self.history, self.settings)
         credentials = Credentials("control", Role.CONTROL, "c")
-        self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused)
+        self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused, clock=self.life)
         self.link.startService()
 
+    def kill_control(self) -> None:
+        """Let control be gone from one moment to the next, whatever it is doing."""
+        self.life.die()
+        self.link.vanish()
+
     def stop_control(self) -> None:
-        """Let control vanish."""
+        """Let control end as its operator would have it."""
         self.control.stopService()
         self.link.stopService()
 

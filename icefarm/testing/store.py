@@ -25,6 +25,7 @@ from icefarm.control.refusal import (
     cannot_delete,
     contested,
     foreign_request,
+    incomplete,
     not_yours,
     token_exists,
     unknown_devices,
@@ -227,12 +228,16 @@ class MemoryStore:
         *,
         request_id: str | None = None,
         grace: float | None = None,
+        more: bool = False,
     ) -> list[ReservationRecord]:
         now = self.clock.seconds()
-        before = [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
-        if before and len(before) == (request.amount or len(request.serials or ())):
+        before = [] if more else self._answered(client, request_id)
+        wanted = request.amount or len(request.serials or ())
+        if len(before) == wanted:
             self._strike(client, request_id)
             return before
+        if before:
+            raise incomplete(len(before), wanted)
         made = []
         for serial in choose(self._all_devices(), self._all_workers(), request, now):
             reservation = ReservationRecord(
@@ -254,6 +259,12 @@ class MemoryStore:
             self._strike(client, request_id)
             self._got.setdefault(request_id, []).extend(one.id for one in made)
         return made
+
+    async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
+        return self._answered(client, request_id)
+
+    def _answered(self, client: str, request_id: str | None) -> list[ReservationRecord]:
+        return [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
 
     def _strike(self, client: str, request_id: str | None) -> None:
         """A request that was served waits no longer; another client's of the same id is none of its business."""

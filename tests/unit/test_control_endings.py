@@ -12,7 +12,7 @@ from icefarm.contract import DeviceStatus, ReservationRecord
 from icefarm.control.agenda import NOTICE, lead, notices
 from icefarm.control.presence import SILENCE
 from icefarm.control.service import Settings
-from icefarm.errors import Busy, NameInUse
+from icefarm.errors import Busy, LinkLost, NameInUse
 from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
 
 
@@ -326,3 +326,18 @@ async def test_a_grace_period_of_its_own_outlasts_control() -> None:
     assert [record.serial for record in await farm.store.active()] == ["B"]
     farm.pass_time(40.0)
     assert [record.serial for record in await farm.store.active()] == ["B"]
+
+
+@ensureDeferred
+async def test_an_end_reaches_the_worker_though_its_caller_is_lost_in_the_middle() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    farm.database.latency = 1.0
+    ending = Deferred.fromCoroutine(client.call("end"))
+    ending.addErrback(lambda failure: failure.trap(LinkLost))
+    farm.pass_time(1.5)
+    assert await active(farm) == []
+    client.bus.drop("cable cut")
+    farm.pass_time(2.0)
+    assert worker.asked("release") == ["A"]

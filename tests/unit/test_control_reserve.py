@@ -480,3 +480,30 @@ async def test_a_request_that_waits_and_meets_a_bad_board_is_to_be_asked_again()
     with pytest.raises(Busy, match="ask again"):
         await client.call("reserve", 1, kind="pulsecount", wait=True)
     assert await active(farm) == []
+
+
+@ensureDeferred
+async def test_a_request_asked_again_that_has_lost_a_board_gives_the_others_back_and_begins_anew() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")
+    first = await client.call("reserve", 2, kind="pulsecount", request="r1")
+    await farm.operator().call("end_any", ["A"])
+    worker.failing["A"] = worker.failing["B"] = DeviceFailed("it smokes")
+    with pytest.raises(Unavailable, match="smokes"):
+        await client.call("reserve", 2, kind="pulsecount", request="r1")
+    farm.pass_time(5.0)
+    assert await farm.store.active() == []
+    assert ("release", "B", next(one["id"] for one in first if one["serial"] == "B")) in worker.orders
+
+
+@ensureDeferred
+async def test_a_request_that_was_served_passes_those_who_wait_when_it_is_asked_again() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    first = await ada.call("reserve", 1, kind="pulsecount", request="r1")
+    waiting = Deferred.fromCoroutine(bob.call("reserve", 1, kind="pulsecount", wait=True))
+    assert [one["id"] for one in await ada.call("reserve", 1, kind="pulsecount", request="r1")] == [first[0]["id"]]
+    await ada.call("end")
+    farm.pass_time(2.0)
+    assert waiting.called

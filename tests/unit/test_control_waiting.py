@@ -12,6 +12,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import control_procedure
+from icefarm.control.policy import ReservationRequest
 from icefarm.control.waiting import GIVEN_UP, RETURN
 from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
 from icefarm.testing.control import LIMIT, MemoryClient, MemoryControl
@@ -335,3 +336,53 @@ def test_all_who_wait_are_served_in_their_order(amounts: list[int], random: Any)
     assert done.called
     assert failures == []
     assert served == list(range(len(amounts)))
+
+
+@ensureDeferred
+async def test_a_request_whose_client_is_there_and_does_not_ask_again_is_forgotten() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await ada.call("reserve", 1, kind="pulsecount")
+    waiting = Deferred.fromCoroutine(bob.call("reserve", 1, kind="pulsecount", wait=True))
+    waiting.addErrback(lambda _: None)
+    bob.bus.drop("cable cut")
+    bob = await farm.client("bob")
+    for _ in range(6):
+        farm.pass_time(5.0)
+        await bob.call("heartbeat", "i")
+    assert await farm.store.waiting() == []
+    assert farm.control.line.records() == []
+
+
+@ensureDeferred
+async def test_a_call_that_ends_while_it_lines_up_leaves_nothing_in_the_queue() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await ada.call("reserve", 1, kind="pulsecount")
+    farm.database.latency = 0.5
+    waiting = Deferred.fromCoroutine(bob.call("reserve", 1, kind="pulsecount", wait=True))
+    waiting.addErrback(lambda _: None)
+    while not farm.store._queue:
+        farm.pass_time(0.1, step=0.1)
+    waiting.cancel()
+    farm.pass_time(5.0)
+    assert farm.store._queue == {}
+
+
+@ensureDeferred
+async def test_a_request_that_is_served_while_the_queue_is_learnt_is_not_in_it_afterwards() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    ada = await farm.client("ada")
+    await farm.store.enqueue("ada", ReservationRequest("pulsecount", amount=1), "r1", None)
+    delays = iter([0.0, 3.0])
+    farm.database.latency = lambda: next(delays, 0.0)
+    learning = Deferred.fromCoroutine(farm.control.line.restore())
+    farm.clock.advance(0)
+    asking = Deferred.fromCoroutine(ada.call("reserve", 1, kind="pulsecount", request="r1", wait=True))
+    farm.pass_time(5.0)
+    assert learning.called
+    assert asking.called
+    assert farm.control.line._line == []

@@ -401,3 +401,23 @@ async def test_nothing_overtakes_the_answer_to_a_hello() -> None:
     farm.control.orders.greeted("w1")
     farm.clock.advance(0)
     assert [record["serial"] for record in await reserving] == ["A"]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+@ensureDeferred
+async def test_a_report_of_an_earlier_session_does_not_count_more_than_what_came_after(comes_back: bool) -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    # The report is slow on its way to the database, and nothing after it is.
+    delays = iter([3.0])
+    farm.database.latency = lambda: next(delays, 0.0)
+    worker.status["A"] = DeviceStatus.FLASHING if comes_back else DeviceStatus.AVAILABLE
+    worker.tell("A")
+    assert worker.bus is not None
+    worker.bus.drop("network")
+    worker.status["A"] = DeviceStatus.AVAILABLE
+    if comes_back:
+        joining = Deferred.fromCoroutine(farm.join(worker))
+    farm.pass_time(10.0)
+    assert await statuses(farm) == {"A": "available" if comes_back else "offline"}
+    assert not comes_back or joining.called

@@ -1,0 +1,30 @@
+"""The clock of a process that can be killed: from then on nothing of it happens any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+
+from icefarm.clock import Clock
+
+__all__ = ["MortalClock"]
+
+
+@define(eq=False)
+class MortalClock:
+    """Another clock, until `die`."""
+
+    clock: Clock
+    alive: bool = True
+
+    def seconds(self) -> float:
+        return self.clock.seconds()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        return self.clock.callLater(delay, lambda: callable(*args, **kw) if self.alive else None)
+
+    def die(self) -> None:
+        """Call nothing any more, not even what was to be called later."""
+        self.alive = False
