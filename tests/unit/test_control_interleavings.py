@@ -1,198 +1,169 @@
-"""Whatever happens to clients, workers, boards, control and its database, in any order: the farm is whole again."""
+"""Whatever happens to clients, workers, boards, control, router and database, in any order: the farm is whole again.
+
+Hypothesis draws what happens, when, and how long each message and each transaction takes, so that those of different
+connections overtake each other.  ``ICEFARM_INTERLEAVINGS=5000`` tries so many histories.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from itertools import cycle
 
-from attrs import Factory, define
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from memory_world import ClientProcess, MemoryWorld, WorkerProcess
 
-from icefarm.contract import DeviceStatus, Role
-from icefarm.control.presence import ADMISSION, HEARTBEAT
-from icefarm.credentials import Credentials
-from icefarm.errors import DeviceFailed, IcefarmError
-from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
+#: Histories that are tried.
+EXAMPLES = int(os.environ.get("ICEFARM_INTERLEAVINGS", "30"))
+BOARDS = {"w1": ["A" * 16, "B" * 16], "w2": ["C" * 16]}
+CLIENTS = ["ada", "bob", "eve"]
+#: Seconds that messages take, and for which links are away: shorter and longer than the grace period.
+DELAYS = (0.0, 0.001, 0.02, 0.2, 1.0, 4.0)
+ABSENCES = (0.1, 1.0, 2.5, 6.0)
+#: Seconds until all that was begun has ended, with all that is waited for: probation, patience, silence, retests.
+LONG = 200.0
 
-BOARDS = {"w1": ["A", "B"], "w2": ["C"]}
-CLIENTS = ("ada", "bob")
-#: Seconds: each hop of a message, each half of a transaction, a step of the clock.
-LATENCY, STEP = 0.01, 0.05
-
-
-@define(eq=False)
-class World:
-    """Everybody, and what happens to them."""
-
-    farm: MemoryControl = Factory(MemoryControl)
-    workers: dict[str, RecordingWorker] = Factory(dict)
-    clients: dict[str, MemoryClient] = Factory(dict)
-    calls: list[Deferred[Any]] = Factory(list)
-    faults: list[Any] = Factory(list)
-    since_beat: float = 0.0
-
-    def __attrs_post_init__(self) -> None:
-        self.farm.router.latency = self.farm.database.latency = LATENCY
-        self.pass_time(1.0)
-        for name, serials in BOARDS.items():
-            self.workers[name] = RecordingWorker(name, serials)
-        self.come_back()
-
-    def start(self, call: Any) -> Deferred[Any]:
-        """Begin what must come to an end; errors of the farm are expected, all others are faults."""
-        calling = self.background(call)
-        self.calls.append(calling)
-        return calling
-
-    def background(self, call: Any) -> Deferred[Any]:
-        calling = Deferred.fromCoroutine(call)
-        calling.addErrback(lambda failure: failure.trap(IcefarmError))
-        calling.addErrback(self.faults.append)
-        return calling
-
-    def pass_time(self, seconds: float, step: float = STEP) -> None:
-        """Let time pass; whoever is here sends heartbeats."""
-        for _ in range(round(seconds / step)):
-            self.farm.clock.advance(step)
-            self.since_beat += step
-            if self.since_beat >= HEARTBEAT:
-                self.since_beat = 0.0
-                self.beat()
-
-    def beat(self) -> None:
-        for worker in self.workers.values():
-            if worker.bus is not None and worker.bus.session in self.farm.router.sessions:
-                self.background(worker.heartbeat())
-        for client in self.clients.values():
-            if client.bus.session in self.farm.router.sessions:
-                self.background(client.call("heartbeat", "i"))
-
-    def come_back(self) -> None:
-        """Whoever has no session begins one."""
-        for worker in self.workers.values():
-            if worker.bus is None or worker.bus.session not in self.farm.router.sessions:
-                self.start(self.join(worker))
-        for name in CLIENTS:
-            if name not in self.clients or self.clients[name].bus.session not in self.farm.router.sessions:
-                self.start(self.enter(name))
-        self.pass_time(0.5)
-
-    async def join(self, worker: RecordingWorker) -> None:
-        credentials = Credentials(worker.name, Role.WORKER, worker.instance)
-        await worker.joined(await self.farm.router.sign_in(credentials))
-
-    async def enter(self, name: str) -> None:
-        self.clients[name] = await self.farm.client(name)
-
-    def act(self, action: str, which: int) -> None:
-        """Let one thing happen."""
-        client = self.clients.get(CLIENTS[which % 2])
-        worker = self.workers[sorted(BOARDS)[which % 2]]
-        serial = worker.serials[which % len(worker.serials)]
-        if client is not None and action in ("reserve", "reserve_serial", "wait", "end", "extend"):
-            self.start(self.ask(client, action, which))
-        elif action == "client_lost" and client is not None:
-            client.bus.drop("lost")
-        elif action in ("worker_lost", "worker_restarted") and worker.bus is not None:
-            worker.bus.drop("lost")
-            if action == "worker_restarted":
-                self.workers[worker.name] = RecordingWorker(worker.name, worker.serials, instance=f"start {which}")
-        elif action in ("fail", "repair"):
-            worker.failing.pop(serial, None)
-            if action == "fail":
-                worker.failing[serial] = DeviceFailed("it smokes")
-        elif action in ("unplug", "broken", "plug"):
-            self.report(worker, serial, action)
-        elif action in ("control_lost", "control_restarted"):
-            self.lose_control(restart=action == "control_restarted")
-        elif action in ("database_away", "database_back"):
-            self.farm.database.away = action == "database_away"
-        elif action == "come_back":
-            self.come_back()
-
-    def lose_control(self, *, restart: bool) -> None:
-        if restart:
-            self.farm.stop_control()
-            self.farm.start_control()
-        elif self.farm.link.bus is not None:
-            self.farm.link.bus.drop("cable cut")
-
-    def report(self, worker: RecordingWorker, serial: str, action: str) -> None:
-        plugged = DeviceStatus.AVAILABLE if worker.holds[serial] is None else DeviceStatus.RESERVED
-        to = {"unplug": DeviceStatus.OFFLINE, "broken": DeviceStatus.BROKEN, "plug": plugged}
-        worker.status[serial] = to[action]
-        if worker.bus is not None:
-            worker.tell(serial)
-
-    async def ask(self, client: MemoryClient, action: str, which: int) -> Any:
-        match action:
-            case "reserve":
-                return await client.call("reserve", 1 + which % 3, kind="pulsecount", seconds=600.0)
-            case "reserve_serial":
-                return await client.call("reserve", serials=["ABC"[which % 3]], kind="pulsecount")
-            case "wait":
-                return await client.call("reserve", 1 + which % 3, kind="pulsecount", wait=True, timeout=20.0)
-            case "extend":
-                return await client.call("extend", seconds=600.0)
-        return await client.call("end")
-
-    def heal(self) -> None:
-        """Whatever was wrong is right again, and there is time."""
-        self.farm.database.away = False
-        for worker in self.workers.values():
-            worker.failing.clear()
-        self.pass_time(1.0)
-        self.come_back()
-        for worker in self.workers.values():
-            for serial in worker.serials:
-                self.report(worker, serial, "plug")
-        # Time for what is tried again, for waiting, for admissions that nobody used.
-        self.pass_time(30.0 + ADMISSION + 2 * HEARTBEAT, step=0.5)
-
-    def held(self) -> dict[str, str]:
-        """Return what the workers hold."""
-        return {
-            serial: reservation
-            for worker in self.workers.values()
-            for serial, reservation in worker.holds.items()
-            if reservation is not None
-        }
-
-
-ACTIONS = st.tuples(
-    st.sampled_from(
-        [
-            *("reserve", "reserve_serial", "wait", "end", "extend", "client_lost", "worker_lost", "worker_restarted"),
-            *("fail", "repair", "unplug", "broken", "plug", "control_lost", "control_restarted"),
-            *("database_away", "database_back", "come_back"),
-        ]
+DONE_BY_CLIENTS = (*["experiment"] * 3, *["experiment in line"] * 3, "experiment in line for long", "extend", "end")
+DONE_TO_CLIENTS = ("kill client", "unplug client", "start client", "cut client")
+DONE_TO_WORKERS = ("kill worker", "unplug worker", "start worker", "restart worker", "cut worker")
+DONE_TO_BOARDS = ("pull out", "plug in", "silent", "cdone", "repair")
+DONE_TO_OTHERS = (
+    *(
+        "kill control",
+        "start control",
+        "cut control",
+        "restart control",
+        "stop router",
+        "start router",
+        "restart router",
     ),
-    st.integers(0, 5),
-    st.sampled_from([0.0, 0.05, 0.1, 0.5, 3.0]),
+    *("database away", "database back"),
+)
+STEPS = st.tuples(
+    st.sampled_from([*DONE_BY_CLIENTS, *DONE_TO_CLIENTS, *DONE_TO_WORKERS, *DONE_TO_BOARDS, *DONE_TO_OTHERS]),
+    st.integers(0, 11),
+    st.sampled_from([0.0, 0.01, 0.05, 0.3, 1.0, 5.0, 25.0]),
 )
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(ACTIONS, max_size=20))
-def test_after_any_events_worker_and_store_agree_and_nothing_is_left_behind(history: list[Any]) -> None:
-    world = World()
-    for action, which, pause in history:
-        world.act(action, which)
-        world.pass_time(pause)
-    world.heal()
-    farm, control = world.farm, world.farm.control
+def act(world: MemoryWorld, step: str, which: int) -> None:
+    """Let one thing happen."""
+    client, worker = world.clients[which % 3], world.workers[which % 2]
+    if step in (*DONE_BY_CLIENTS, *DONE_TO_CLIENTS):
+        act_on_client(client, step, which)
+    elif step in DONE_TO_WORKERS:
+        act_on_worker(worker, step, which)
+    elif step in DONE_TO_BOARDS:
+        board = world.all_boards[which % 3]
+        if step == "pull out" and board.plugged:
+            board.unplug()
+        elif step == "plug in" and not board.plugged:
+            board.plug()
+        elif step == "repair":
+            board.faults.clear()
+        elif step in ("silent", "cdone"):
+            board.faults.add(step)
+    else:
+        act_on_others(world, step)
+
+
+def act_on_client(client: ClientProcess, step: str, which: int) -> None:
+    if step == "start client":
+        if not client.runs:
+            client.start()
+    elif client.runs:
+        match step:
+            case "experiment":
+                client.experiment(1 + which % 3, 5 + 5 * which)
+            case "experiment in line":
+                client.experiment(1 + which % 3, 5 + 5 * which, wait=True, timeout=20.0)
+            case "experiment in line for long":
+                client.experiment(1 + which % 3, 5 + 5 * which, wait=True)
+            case "extend":
+                client.extend()
+            case "end":
+                client.end()
+            case "cut client":
+                cut(client, which)
+            case _:
+                client.kill(silently=False)
+
+
+def act_on_worker(worker: WorkerProcess, step: str, which: int) -> None:
+    if step == "start worker":
+        if not worker.runs:
+            worker.start()
+    elif worker.runs:
+        if step == "cut worker":
+            cut(worker, which)
+        else:
+            worker.kill(silently=step == "unplug worker")
+            if step == "restart worker":
+                worker.start()
+
+
+def cut(process: ClientProcess | WorkerProcess, which: int) -> None:
+    """Lose the link, for a while."""
+    process.link.delay = ABSENCES[which % len(ABSENCES)]
+    if process.link.bus is not None:
+        process.link.bus.drop("cable cut")
+
+
+def act_on_others(world: MemoryWorld, step: str) -> None:
+    farm = world.farm
+    match step:
+        case "kill control" | "restart control" if farm.life.alive:
+            farm.kill_control()
+            if step == "restart control":
+                farm.start_control()
+        case "start control":
+            world.restart_control()
+        case "cut control" if farm.link.bus is not None:
+            farm.link.bus.drop("cable cut")
+        case "stop router" | "restart router" | "start router":
+            if step != "start router":
+                farm.router.stop()
+            if step != "stop router":
+                farm.router.start()
+        case "database away" | "database back":
+            farm.database.away = step == "database away"
+
+
+def check_whole(world: MemoryWorld) -> None:
+    """All that was begun has ended, and all agree on who has what."""
+    control = world.farm.control
     assert world.faults == []
-    assert world.held() == farm.store._holds
-    assert all(call.called for call in world.calls)
+    assert {client.name: client.doing for client in world.clients if client.doing} == {}
+    assert world.reserved() == world.served() == world.believed()
     assert control.line.records() == []
+    assert control.line._line == []
+    assert world.farm.store._queue == {}
     assert control.reserving.unconfirmed == control.reserving.preparing == control.endings.releasing == set()
     assert control.endings._doomed == {}
-    # All boards can be had by somebody once everybody ends what it has.
-    for client in world.clients.values():
-        world.start(client.call("end"))
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(DELAYS), min_size=1, max_size=30))
+def test_after_any_history_all_is_answered_once_and_everybody_agrees(
+    history: Sequence[tuple[str, int, float]], delays: Sequence[float]
+) -> None:
+    world = MemoryWorld(BOARDS, CLIENTS, cycle(delays).__next__)
+    for step, which, pause in history:
+        act(world, step, which)
+        world.pass_time(pause)
+    world.pass_time(max(DELAYS))
+    world.heal()
+    world.pass_time(LONG)
+    check_whole(world)
+    # All boards can be had by one client once everybody ends what it has.
+    for client in world.clients:
+        if client.runs:
+            client.end()
     world.pass_time(1.0)
-    ready = world.start(world.clients["ada"].call("reserve", 3, kind="pulsecount"))
-    world.pass_time(1.0)
-    assert world.held().keys() == {"A", "B", "C"} == farm.store._holds.keys()
-    assert ready.called
+    assert world.reserved() == world.served() == world.believed() == {}
+    newcomer = world.new_client("zoe")
+    newcomer.experiment(3, 9)
+    world.pass_time(30.0)
+    check_whole(world)
+    assert newcomer.values == 9

@@ -1,0 +1,343 @@
+"""A whole farm in memory whose processes can be killed and whose messages take as long as a test likes.
+
+Control, workers and clients are the real ones; the router, the database, the boards and the clock are twins in memory.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from itertools import count
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from icefarm.bitstream import made_up_bitstream
+from icefarm.client.connection import Patience
+from icefarm.client.payload import item_of
+from icefarm.client.results import Result
+from icefarm.client.run import results_of
+from icefarm.client.session import ClientSession, RunPlan
+from icefarm.contract import ReservationRecord, Role
+from icefarm.control.service import Settings
+from icefarm.credentials import Credentials
+from icefarm.errors import IcefarmError, LinkLost, ReservationEnded
+from icefarm.kinds import Kinds
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.testing.bus import MemoryLink, MemoryRouter
+from icefarm.testing.control import MemoryControl
+from icefarm.testing.mortal import MortalClock
+from icefarm.worker.images import Images
+from icefarm.worker.service import Worker
+from icefarm.worker.uplink import Identity
+from icefarm.worker.usb_events import UsbEvent
+
+__all__ = ["CIRCUITS", "ClientProcess", "MemoryWorld", "WorkerProcess"]
+
+#: Seconds that clients outlast, that boards evaluate, and that clients go on without a farm.
+GRACE = 3.0
+EVALUATION = 0.2
+PATIENCE = Patience(connect=60.0, retry=60.0)
+CIRCUITS = [made_up_bitstream(number, sparseness=20) for number in range(4)]
+_PAYLOADS = [item_of(circuit).payload["lz4"] for circuit in CIRCUITS]
+
+
+def pulses_of(serial: str, payload: bytes) -> int:
+    """Return what a circuit, as it is sent, gives on a board."""
+    return zlib.crc32(payload, zlib.crc32(serial.encode())) % 1_000_000
+
+
+@define(eq=False)
+class BoardsInMemory:
+    """Boards as a worker's source; they outlive it."""
+
+    boards: list[MemoryBoard]
+
+    async def images(self, _: Kinds) -> Images:
+        return memory_images("default", "pulse_count")
+
+    async def start(self, tell: Callable[[UsbEvent], None]) -> None:
+        for board in self.boards:
+            board.tell = tell
+            board.show()
+
+    async def stop(self) -> None:
+        for board in self.boards:
+            board.tell = lambda _: None
+
+
+@define(eq=False)
+class WorkerProcess:
+    """A worker, and the boards that are plugged in there."""
+
+    clock: Clock
+    router: MemoryRouter
+    name: str
+    boards: list[MemoryBoard]
+    failures: list[Any]
+    worker: Worker = field(init=False)
+    link: MemoryLink = field(init=False)
+    life: MortalClock = field(init=False)
+    _starts: Any = Factory(lambda: count(1))
+
+    def start(self) -> None:
+        instance = f"start {next(self._starts)}"
+        self.life = MortalClock(self.clock)
+        self.worker = Worker(
+            Identity(self.name, instance, "host", "1.0"), self.life, MemoryHardware(self.boards),
+            Kinds.of(PulseCount), [BoardsInMemory(self.boards)],
+            lambda joined, refused: self._link(instance, joined, refused), self.failures.append,
+            lambda: None,
+        )  # fmt: skip
+        self.worker.startService()
+
+    def _link(self, instance: str, joined: Any, refused: Any) -> MemoryLink:
+        credentials = Credentials(self.name, Role.WORKER, instance)
+        self.link = MemoryLink(self.router, credentials, joined, refused, clock=self.life)
+        return self.link
+
+    @property
+    def runs(self) -> bool:
+        return self.life.alive
+
+    def kill(self, *, silently: bool) -> None:
+        self.life.die()
+        self.link.vanish(silently=silently)
+        for board in self.boards:
+            board.tell = lambda _: None
+            board.let_go()
+
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Return (reservation, client) of each board that serves one."""
+        holdings = {device.serial: device.holding for device in self.worker.inventory}
+        return {
+            serial: (holding.assignment.reservation, holding.assignment.client)
+            for serial, holding in holdings.items()
+            if holding is not None
+        }
+
+
+@define(eq=False)
+class ClientProcess:
+    """An experimenter's program: carries out experiments, and keeps account of what it was answered."""
+
+    clock: Clock
+    router: MemoryRouter
+    name: str
+    #: Its own, so that a measurement made for somebody else is seen.
+    window: float
+    #: What must not happen, as sentences; failures in the code.
+    faults: list[Any]
+    session: ClientSession = field(init=False)
+    link: MemoryLink = field(init=False)
+    life: MortalClock = field(init=False)
+    #: What it does now, by number; an experiment ends by itself, whatever happens.
+    doing: dict[int, str] = Factory(dict)
+    values: int = 0
+    errors: Counter[str] = Factory(Counter)
+    _starts: Any = Factory(lambda: count(1))
+    _numbers: Any = Factory(lambda: count(1))
+
+    def start(self) -> None:
+        instance = f"start {next(self._starts)}"
+        self.life = MortalClock(self.clock)
+        self.doing.clear()
+
+        def make_link(who: Credentials, joined: Any, refused: Any) -> MemoryLink:
+            self.link = MemoryLink(self.router, who, joined, refused, clock=self.life)
+            return self.link
+
+        credentials = Credentials(self.name, Role.CLIENT, instance)
+        self.session = ClientSession(self.life, "memory:", credentials, make_link, PATIENCE, lambda: 0.5)
+        self._do("sign in", self._sign_in(), self._refused)
+
+    async def _sign_in(self) -> None:
+        await self.session.start()
+        # What an earlier start of this program has left.
+        await self.session.end()
+
+    def _refused(self) -> None:
+        """It was not let in: the program ends."""
+        if not self.session.serials:
+            self.kill(silently=False)
+
+    @property
+    def runs(self) -> bool:
+        return self.life.alive
+
+    def kill(self, *, silently: bool) -> None:
+        self.life.die()
+        self.link.vanish(silently=silently)
+        self.doing.clear()
+
+    def experiment(self, amount: int, items: int, *, wait: bool = False, timeout: float | None = None) -> None:
+        what = f"experiment with {amount} boards and {items} items"
+        self._do(what, self._experiment(amount, items, wait, timeout))
+
+    def extend(self) -> None:
+        self._do("extend", self.session.extend(seconds=600.0))
+
+    def end(self) -> None:
+        self._do("end", self.session.end())
+
+    def _do(self, what: str, doing: Coroutine[Any, Any, Any], failed: Callable[[], None] = lambda: None) -> None:
+        number, life = next(self._numbers), self.life
+        self.doing[number] = what
+
+        def ended(result: Any) -> None:
+            if not life.alive:
+                return
+            self.doing.pop(number, None)
+            error = getattr(result, "value", None)
+            if isinstance(error, IcefarmError):
+                self.errors[error.name] += 1
+                failed()
+            elif error is not None:
+                self.faults.append(result)
+
+        Deferred.fromCoroutine(doing).addBoth(ended)
+
+    async def _experiment(self, amount: int, items: int, wait: bool, timeout: float | None) -> None:
+        try:
+            records = await self.session.reserve(
+                amount, wait=wait, timeout=timeout, seconds=600.0, options={"window": self.window}
+            )
+        except LinkLost:
+            # The farm was away for longer than the session asks again; what it may have granted is not wanted any more.
+            await self.session.end()
+            raise
+        by_serial = {record.serial: record for record in records}
+        if len(by_serial) != amount:
+            self.faults.append(f"{self.name} asked for {amount} boards and got {sorted(by_serial)}")
+        await self._evaluate(by_serial, items)
+        own = [serial for serial, record in by_serial.items() if self.session.holds(serial, record.id)]
+        if own:
+            await self.session.end(own)
+
+    async def _evaluate(self, by_serial: dict[str, ReservationRecord], items: int) -> None:
+        answers: Counter[int] = Counter()
+        run = self.session.run(RunPlan(list(by_serial)), by_serial)
+        try:
+            given = [item_of(number, bitstream=CIRCUITS[number % len(CIRCUITS)]) for number in range(items)]
+            async for result in results_of(run, given):
+                answers[result.source] += 1
+                self._check(result)
+        except ReservationEnded:
+            # Told by name that no board is left; what was not answered by then never is.
+            if max(answers.values(), default=1) > 1:
+                self.faults.append(f"{self.name} was answered twice: {answers}")
+        else:
+            if answers != Counter(range(items)):
+                self.faults.append(f"{self.name} asked for {items} evaluations and was answered {answers}")
+
+    def _check(self, result: Result) -> None:
+        if result.error is not None:
+            self.errors[result.error.name] += 1
+            return
+        self.values += 1
+        measured = result.measurement
+        expected = pulses_of(measured.serial, _PAYLOADS[result.source % len(CIRCUITS)])
+        if (measured.value, measured.options["window"]) != (expected, self.window):
+            self.faults.append(f"{self.name} got what it had not asked for: {measured}")
+
+
+@define(eq=False)
+class MemoryWorld:
+    """Everybody."""
+
+    #: Serials (16 characters) of the boards of each worker, and the names of clients.
+    boards: dict[str, list[str]]
+    names: list[str]
+    #: Gives the seconds that the next message takes.
+    latency: Callable[[], float]
+    farm: MemoryControl = field(init=False)
+    workers: list[WorkerProcess] = field(init=False)
+    clients: list[ClientProcess] = Factory(list)
+    #: When each client was last seen at the router.
+    seen: dict[str, float] = Factory(dict)
+    faults: list[Any] = Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        self.farm = MemoryControl(Settings(grace=GRACE))
+        self.clock, self.router = self.farm.clock, self.farm.router
+        self.workers = [
+            WorkerProcess(self.clock, self.router, name, [self._board(serial) for serial in serials], self.faults)
+            for name, serials in self.boards.items()
+        ]
+        for worker in self.workers:
+            worker.start()
+            self.pass_time(1.0)
+        for name in self.names:
+            self.new_client(name)
+            self.pass_time(1.0)
+        self.router.latency = self.farm.database.latency = self.latency
+
+    clock: Clock = field(init=False)
+    router: MemoryRouter = field(init=False)
+
+    def _board(self, serial: str) -> MemoryBoard:
+        pulses = lambda payload: pulses_of(serial, payload)  # noqa: E731
+        return MemoryBoard(self.clock, serial, lambda _: None, plugged=True, takes=EVALUATION, pulses=pulses)
+
+    @property
+    def all_boards(self) -> list[MemoryBoard]:
+        return [board for worker in self.workers for board in worker.boards]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let happen what happens within some seconds, each thing at its moment."""
+        end = self.clock.seconds() + seconds
+        while (due := self._next()) is not None and due <= end:
+            self.clock.advance(max(0.0, due - self.clock.seconds()))
+            self.seen.update((bus.authid, due) for bus in self.router.sessions.values() if bus.role is Role.CLIENT)
+        self.clock.advance(max(0.0, end - self.clock.seconds()))
+
+    def _next(self) -> float | None:
+        return min((call.getTime() for call in self.clock.getDelayedCalls()), default=None)
+
+    def restart_control(self) -> None:
+        """Start a control, where none runs."""
+        if not self.farm.life.alive:
+            self.farm.start_control()
+
+    def heal(self) -> None:
+        """Whatever was wrong is right again, and messages arrive at once; dead clients stay dead."""
+        self.router.latency = self.farm.database.latency = 0.001
+        self.farm.database.away = False
+        self.router.start()
+        for board in self.all_boards:
+            board.faults.clear()
+            if not board.plugged:
+                board.plug()
+        self.restart_control()
+        for worker in self.workers:
+            if not worker.runs:
+                worker.start()
+
+    def new_client(self, name: str) -> ClientProcess:
+        """Start one more client, which nothing has happened to."""
+        client = ClientProcess(self.clock, self.router, name, 0.01 * (1 + len(self.clients)), self.faults)
+        self.clients.append(client)
+        client.start()
+        return client
+
+    def reserved(self) -> dict[str, tuple[str, str]]:
+        """Return (reservation, client) of each board, as the database has it."""
+        store = self.farm.store
+        return {serial: (id, store._reservations[id].client) for serial, id in store._holds.items()}
+
+    def served(self) -> dict[str, tuple[str, str]]:
+        """Return the same as the workers have it."""
+        return {serial: held for worker in self.workers for serial, held in worker.held().items()}
+
+    def believed(self) -> dict[str, tuple[str, str]]:
+        """Return the same as the clients have it."""
+        return {
+            serial: (lease.record.id, client.name)
+            for client in self.clients
+            if client.runs
+            for serial, lease in client.session._holdings.leases.by_serial.items()
+        }
