@@ -20,7 +20,7 @@ from autobahn.exception import PayloadExceededError
 from autobahn.twisted.rawsocket import WampRawSocketClientFactory, WampRawSocketClientProtocol
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
-from autobahn.wamp.exception import ApplicationError, SerializationError, TransportLost
+from autobahn.wamp.exception import ApplicationError, InvalidUriError, SerializationError, TransportLost
 from autobahn.wamp.serializer import CBORSerializer
 from autobahn.wamp.types import CallOptions, ComponentConfig, PublishOptions, RegisterOptions, SubscribeOptions
 from cbor2 import CBOREncodeError
@@ -406,6 +406,8 @@ class _WampBus(Bus):
             return function(*args, **kwargs)
         except PayloadExceededError:
             raise InvalidArgument("the message is too large; the limit is 16 MiB") from None
+        except InvalidUriError:
+            raise InvalidArgument(f"{args[0]!a:.200} is no name of a procedure or topic") from None
         except (SerializationError, CBOREncodeError) as error:
             raise InvalidArgument(f"the arguments cannot be put on the wire: {error}") from None
         except TransportLost:

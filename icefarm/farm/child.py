@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ __all__ = ["child_command", "main"]
 #: From linux/prctl.h and linux/sched.h.
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
+#: Enough for any farm; some programs go through all that they may have.
+MOST_DESCRIPTORS = 65_536
 #: Exit codes of a shell for a command that can't be run, and one that isn't there.
 _CANNOT_RUN, _NOT_FOUND = 126, 127
 
@@ -42,6 +45,14 @@ def child_command(
         identity.append("--namespace")
     shim = ["-m", "icefarm.farm.child", "--parent", str(os.getpid()), "--signal", death_signal.name]
     return [sys.executable, *shim, *identity, "--", *command]
+
+
+def _raise_descriptor_limit() -> None:
+    """Let the program have all the descriptors that it may: many systems begin with 1024, one for each connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end_with_parent(parent: int, death_signal: signal.Signals) -> None:
@@ -90,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Set the process up and turn it into the command; comes back only by an exception."""
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     os.setsid()
+    _raise_descriptor_limit()
     if options.uid is not None:
         become = _enter_namespace if options.namespace else _drop_rights
         become(options.uid, options.uid if options.gid is None else options.gid)

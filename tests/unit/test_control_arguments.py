@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from bad_arguments import CLIENT_CASES, WORKER_CASES
 from pytest_twisted import ensureDeferred
 
 from icefarm.bus import Caller
@@ -18,101 +17,6 @@ from icefarm.contract import (
 )
 from icefarm.errors import InvalidArgument, NotAuthorized, UnknownDevice, UnknownWorker
 from icefarm.testing.control import MemoryControl
-
-_NAN, _HUGE = float("nan"), 10**400
-_SERIALS = [("A",), ([1],), ([["A"]],), ({"A": 1},), ([None],), (7,), (["A"] * 3, "more", 1, 2)]
-
-CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    "available": [((7,), {}), ((["k"],), {}), ((), {"sort": "x"}), (("a", "b"), {})],
-    "reserve": [
-        ((), {}),
-        ((), {"kind": "pulsecount"}),
-        ((0,), {"kind": "pulsecount"}),
-        ((-1,), {"kind": "pulsecount"}),
-        ((True,), {"kind": "pulsecount"}),
-        ((1.0,), {"kind": "pulsecount"}),
-        (("1",), {"kind": "pulsecount"}),
-        ((10**9,), {"kind": "pulsecount"}),
-        ((1, ["A"]), {"kind": "pulsecount"}),
-        ((), {"serials": [], "kind": "pulsecount"}),
-        ((), {"serials": ["A", "A"], "kind": "pulsecount"}),
-        ((), {"serials": "A", "kind": "pulsecount"}),
-        ((1,), {"kind": 7}),
-        ((1,), {"kind": ""}),
-        ((1,), {"kind": "pulsecount", "options": [1]}),
-        ((1,), {"kind": "pulsecount", "options": {1: 2}}),
-        ((1,), {"kind": "pulsecount", "options": {"x": b"bytes"}}),
-        ((1,), {"kind": "pulsecount", "options": {"x": _NAN}}),
-        ((1,), {"kind": "pulsecount", "options": {"x": "y" * 100_000}}),
-        ((1,), {"kind": "pulsecount", "wait": 1}),
-        ((1,), {"kind": "pulsecount", "timeout": -1}),
-        ((1,), {"kind": "pulsecount", "timeout": _NAN}),
-        ((1,), {"kind": "pulsecount", "seconds": 0}),
-        ((1,), {"kind": "pulsecount", "seconds": 1e12}),
-        ((1,), {"kind": "pulsecount", "seconds": _HUGE}),
-        ((1,), {"kind": "pulsecount", "client": "bob"}),
-        ((1,), {"kind": "pulsecount", "request": ""}),
-        ((1,), {"kind": "pulsecount", "request": "x" * 65}),
-        ((1,), {"kind": "pulsecount", "request": "a\x00b"}),
-        ((1,), {"kind": "pulsecount", "request": 7}),
-        ((1,), {"kind": "pulsecount", "grace": -1}),
-        ((1,), {"kind": "pulsecount", "grace": _NAN}),
-        ((1,), {"kind": "pulsecount", "grace": "30"}),
-    ],
-    "extend": [*((args, {}) for args in _SERIALS), ((), {"seconds": 0}), ((), {"seconds": "1"}), ((), {"who": "bob"})],
-    "end": [*((args, {}) for args in _SERIALS), ((), {"client": "bob"})],
-    "snapshot": [((1,), {}), ((), {"x": 1})],
-    "reboot": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
-    "heartbeat": [((), {}), ((7,), {}), (("i", "j"), {})],
-    "dismiss": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS[1:6])],
-    "history": [((0,), {}), ((-1,), {}), ((_NAN,), {}), (("1",), {}), ((1e9,), {}), ((), {"x": 1})],
-    "device_history": [((), {}), ((7,), {}), ((["A"],), {})],
-    "journal": [((1,), {}), ((), {"x": 1})],
-    "delete": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
-    "end_any": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
-    "drain": [((), {}), ((7,), {}), ((["w1"],), {})],
-    "resume": [((), {}), ((7,), {}), ((["w1"],), {})],
-    "retest": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
-}
-
-_REPORT = {"serial": "A", "status": "available"}
-_HELLO = {"name": "w1", "instance": "i", "host": "h", "version": "1", "kinds": [], "devices": []}
-WORKER_CASES: dict[str, list[dict[str, Any]]] = {
-    "hello": [
-        {},
-        {"hello": None},
-        {"hello": []},
-        {"hello": {}},
-        {"hello": {**_HELLO, "name": "another"}},
-        {"hello": {**_HELLO, "devices": [{}]}},
-        {"hello": {**_HELLO, "devices": [{"serial": "A", "status": "happy"}]}},
-        {"hello": {**_HELLO, "devices": [_REPORT, _REPORT]}},
-        {"hello": {**_HELLO, "devices": [{**_REPORT, "serial": ""}]}},
-        {"hello": {**_HELLO, "devices": [{**_REPORT, "serial": "a\nb"}]}},
-        {"hello": {**_HELLO, "kinds": [{"name": "k"}]}},
-    ],
-    "report": [
-        {},
-        {"report": None},
-        {"report": {}},
-        {"report": {**_REPORT, "status": 7}},
-        {"report": {**_REPORT, "serial": " A"}},
-        {"report": {**_REPORT, "evaluations": "many"}},
-    ],
-    "heartbeat": [{}, {"instance": None}, {"instance": "i", "x": 1}],
-    "log": [
-        {},
-        {"level": "loud", "message": "x"},
-        {"level": "info", "message": 7},
-        {"level": "info", "message": "x", "serial": "\x00"},
-    ],
-    "event": [
-        {},
-        {"serial": "A", "reservation": "r", "name": "failure", "fields": {}},
-        {"serial": "A", "reservation": "r", "name": "", "fields": {}},
-        {"serial": "A", "reservation": "r", "name": "x", "fields": [1]},
-    ],
-}
 
 
 def test_every_procedure_of_the_contract_has_its_cases() -> None:
