@@ -68,6 +68,7 @@ ELSEWHERE: dict[Section, str] = {
 NOT_RUN: dict[Section, str] = {
     ("README.md", "icefarm"): "make demo and make test are what runs this",
     ("CONTRIBUTING.md", "Set up"): "the clone that these tests are in was set up so",
+    ("docs/client.md", "Twisted"): "it is part of an application with a reactor; test_client_faces.py has one",
     (
         "docs/control.md",
         "Control",
@@ -76,6 +77,7 @@ NOT_RUN: dict[Section, str] = {
         "docs/hardware.md",
         "Building and installing",
     ): "it needs the pico-sdk, as test_firmware_build.py does",
+    ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
     ("docs/operations.md", "Behind a reverse proxy"): "it needs nginx; tried by hand",
