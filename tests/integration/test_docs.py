@@ -84,6 +84,8 @@ NOT_RUN: dict[Section, str] = {
 }
 #: Commands within sections that are carried out.
 NOT_RUN_COMMANDS = {
+    "python3 -m venv": "the environment of these tests is one",
+    ". venv/bin/activate": "it is active",
     "pip install": "the environment of these tests has it installed",
     ".venv/bin/twistd -n icefarm-worker": "the same as `twistd -n icefarm-worker` elsewhere",
 }

@@ -1,7 +1,9 @@
-"""What is in deploy/ is what its readers take: checked by their own tools, and by the services' own options."""
+"""What is in deploy/ and for editors is what its readers take: checked by their tools, and by our own options."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import shutil
@@ -21,7 +23,8 @@ from icefarm.control.tap import Options as ControlOptions
 from icefarm.options import read_section
 from icefarm.worker.tap import Options as WorkerOptions
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
 COMPOSE_FILES = sorted(DEPLOY.glob("compose*.yaml"))
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 #: Seconds for a checker.
@@ -155,3 +158,39 @@ def test_the_worker_s_example_names_a_directory_that_its_unit_makes() -> None:
     (made,) = re.findall(r"^StateDirectory=(.*)$", unit, re.M)
     images = tomllib.loads((DEPLOY / "worker.toml").read_text())["worker"]["images"]
     assert images.removeprefix("/var/lib/") in made.split()
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_entries_of_vscode_start_modules_that_there_are() -> None:
+    for entry in _json(ROOT / ".vscode" / "launch.json")["configurations"]:
+        assert importlib.util.find_spec(entry["module"]) is not None, entry["name"]
+        plugins = [word for word in entry["args"] if word.startswith("icefarm-")]
+        if plugins:
+            (plugin,) = plugins
+            options = {"icefarm-control": ControlOptions, "icefarm-worker": WorkerOptions}[plugin]
+            given = [word for word in entry["args"][entry["args"].index(plugin) :] if word.startswith("--")]
+            assert {word.removeprefix("--") for word in given} <= {"config", *(each.key for each in options.settings)}
+
+
+def test_tasks_of_vscode_run_what_there_is() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for task in _json(ROOT / ".vscode" / "tasks.json")["tasks"]:
+        program, *words = task["command"].split()
+        if program == "make":
+            assert set(words) <= targets, task["label"]
+        else:
+            assert Path(sysconfig.get_path("scripts"), Path(program).name).exists(), task["label"]
+            assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+
+
+def test_the_devcontainer_sets_itself_up_by_a_target_that_there_is() -> None:
+    container = _json(ROOT / ".devcontainer" / "devcontainer.json")
+    program, target = container["postCreateCommand"].split()
+    assert program == "make"
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+    assert container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"].endswith(
+        ".venv/bin/python"
+    )
