@@ -8,6 +8,8 @@ export const OPEN_LIMIT = 8;
 export const CALL_LIMIT = 15;
 export const PING_INTERVAL = 5;
 export const PING_LIMIT = 8;
+/** The same where the browser says that the network is gone: short of the second within which a loss is told. */
+export const DOUBT_LIMIT = 0.8;
 
 const PREFIX = "icefarm.v1.";
 const ERRORS = `${PREFIX}error.`;
@@ -59,6 +61,7 @@ export class Link {
     this._timer = null;
     this._limit = null;
     this._pending = new Set();
+    this._waits = false;
   }
 
   /** Sign in as somebody, now; whatever session there was is ended. */
@@ -72,6 +75,17 @@ export class Link {
   /** End for good. */
   close() {
     this._drop("closed");
+  }
+
+  /** The network has changed: find out now whether the farm answers, or try again now. */
+  doubt() {
+    const generation = this._generation;
+    const current = () => generation === this._generation;
+    if (this._session !== null) this._ask(current, DOUBT_LIMIT);
+    else if (this._waits) {
+      this._timers.clearTimeout(this._timer);
+      this._begin();
+    }
   }
 
   /** Call a procedure of control. Rejects with a `FarmError`, at the latest after `limit` seconds. */
@@ -108,6 +122,7 @@ export class Link {
   }
 
   _begin() {
+    this._waits = false;
     const generation = ++this._generation;
     const current = () => generation === this._generation;
     this._limit = this._timers.setTimeout(() => current() && this._lost("the farm does not answer"), OPEN_LIMIT * 1000);
@@ -147,14 +162,18 @@ export class Link {
 
   /** A connection that died without a word is found out by a call that is not answered. */
   async _ping(current) {
+    await this._ask(current, PING_LIMIT);
+    if (current() && this._session !== null) {
+      this._timer = this._timers.setTimeout(() => this._ping(current), PING_INTERVAL * 1000);
+    }
+  }
+
+  async _ask(current, limit) {
     try {
-      await this.call("available", {}, PING_LIMIT);
+      await this.call("available", {}, limit);
     } catch (failure) {
       // Busy is an answer: control is there, its database is not.
       if (current() && farmError(failure).name !== "busy") this._lost(farmError(failure).message);
-    }
-    if (current() && this._session !== null) {
-      this._timer = this._timers.setTimeout(() => this._ping(current), PING_INTERVAL * 1000);
     }
   }
 
@@ -171,11 +190,13 @@ export class Link {
   _lost(reason) {
     this._drop(reason);
     this._on.state({ live: false, reason, refused: null });
+    this._waits = true;
     const wait = backoff(this._attempt++, Math.random);
     this._timer = this._timers.setTimeout(() => this._begin(), wait * 1000);
   }
 
   _drop(reason) {
+    this._waits = false;
     this._generation += 1;
     this._timers.clearTimeout(this._timer);
     this._timers.clearTimeout(this._limit);

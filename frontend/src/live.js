@@ -8,6 +8,9 @@ import * as session from "./session.js";
 /** Milliseconds between two drawings where much happens; in between changes are gathered. */
 export const BATCH = 250;
 
+/** What the browser says when the network goes or comes; a farm on this very machine may answer all the same. */
+const NETWORK_EVENTS = ["offline", "online"];
+
 const seconds = () => Date.now() / 1000;
 
 export class Live {
@@ -19,6 +22,7 @@ export class Live {
     this._changed = changed;
     this._timer = null;
     this._signing = null;
+    this._doubt = () => this._link.doubt();
     this._link = new Link(connector(routerUrl(window.location)), {
       state: (state) => this._entered(state),
       snapshot: (snapshot) => this._arrived(snapshot),
@@ -27,10 +31,12 @@ export class Live {
   }
 
   start() {
+    for (const event of NETWORK_EVENTS) window.addEventListener(event, this._doubt);
     this._link.open(this.credentials);
   }
 
   stop() {
+    for (const event of NETWORK_EVENTS) window.removeEventListener(event, this._doubt);
     clearTimeout(this._timer);
     this._link.close();
   }

@@ -17,6 +17,8 @@ export const COLUMNS = [
 ];
 
 const collator = new Intl.Collator("en", { numeric: true });
+/** A serial as boards have it: a number of 64 bits, whose digits to base 16 are no numbers in a text. */
+const CHIP_SERIAL = /^[0-9A-F]{16}$/;
 
 /** Say what a board's row is made of. */
 export function rowOf(device, reading) {
@@ -51,7 +53,7 @@ export function visibleRows(farm, filter, order) {
   const column = COLUMNS.find((each) => each.id === order.column) ?? COLUMNS[0];
   return rows.sort((one, other) => {
     const by = compare(column.of(one), column.of(other));
-    return (order.down ? -by : by) || collator.compare(one.device.serial, other.device.serial);
+    return (order.down ? -by : by) || compare(one.device.serial, other.device.serial);
   });
 }
 
@@ -59,7 +61,9 @@ export function visibleRows(farm, filter, order) {
 function compare(one, other) {
   const none = (value) => value === null || value === undefined || value === "";
   if (none(one) || none(other)) return Number(none(one)) - Number(none(other));
-  return typeof one === "number" ? one - other : collator.compare(one, other);
+  if (typeof one === "number") return one - other;
+  if (CHIP_SERIAL.test(one) && CHIP_SERIAL.test(other)) return Number(one > other) - Number(one < other);
+  return collator.compare(one, other);
 }
 
 /** The rows of a fixed height that a window shows, with some to spare: [from, to). */

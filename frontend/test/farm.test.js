@@ -77,6 +77,12 @@ test("rows are sorted as people count, boards without a client last", () => {
   assert.deepEqual(serials({ column: "client", down: false }), ["B11", "B9", "B10"]);
 });
 
+test("serials of chips are in the order of their characters", () => {
+  const serials = ["1000000000001EEF", "400000000000B99A", "100000000000B99A", "100000000000D889"];
+  const shown = visibleRows(farmOf(...serials.map((serial) => device(serial))), "", { column: "serial", down: false });
+  assert.deepEqual(shown.map((row) => row.device.serial), [...serials].sort());
+});
+
 test("the filter finds boards by the reason of their state", () => {
   const farm = farmOf(device("A", { status: "broken", reason: "CDONE stayed low" }), device("B"));
   assert.deepEqual(visibleRows(farm, "cdone", { column: "serial" }).map((row) => row.device.serial), ["A"]);

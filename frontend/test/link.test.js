@@ -123,10 +123,50 @@ test("a router that falls silent is found out", async () => {
   assert.ok(connections.length > 1);
 });
 
+test("a link that is doubted is lost within a second where nobody answers", async () => {
+  const { link, timers, told, connections } = rig();
+  link.open({ name: "a" });
+  connections[0].opened(session({ snapshot: {} }));
+  await timers.pass(1);
+  link.doubt();
+  await timers.pass(0.9);
+  assert.match(told.at(-1), /^away: there was no answer/);
+});
+
+test("a link that is doubted without reason stays", async () => {
+  const { link, timers, told, connections } = rig();
+  link.open({ name: "a" });
+  connections[0].opened(answering());
+  await timers.pass(1);
+  link.doubt();
+  await timers.pass(60);
+  assert.equal(told.at(-1), "live");
+  assert.equal(connections.length, 1);
+});
+
+test("when the network comes back, the next attempt is now", async () => {
+  const { link, timers, connections } = rig();
+  link.doubt();
+  assert.equal(connections.length, 0);
+  link.open({ name: "a" });
+  for (let round = 0; round < 6; round += 1) {
+    connections.at(-1).closed(null, null);
+    await timers.pass(RETRY_LONGEST * 2);
+  }
+  connections.at(-1).closed(null, null);
+  const made = connections.length;
+  link.doubt();
+  assert.equal(connections.length, made + 1);
+  link.doubt();
+  await timers.pass(1);
+  assert.equal(connections.length, made + 1);
+});
+
 test("a refused sign-in is not tried again", async () => {
   const { link, timers, told, connections } = rig();
   link.open({ name: "a" });
   connections[0].closed("icefarm.v1.error.not_authorized", "it takes a token");
+  link.doubt();
   await timers.pass(60);
   assert.deepEqual(told, ["away: it takes a token"]);
   assert.equal(connections.length, 1);

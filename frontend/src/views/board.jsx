@@ -86,7 +86,7 @@ function Past({ past, worker, serial, now }) {
   ];
   return (
     <>
-      <h2>The last 24 hours</h2>
+      <h2>The last {duration(past.time - beginning(past))}</h2>
       <Timeline states={past.states} since={beginning(past)} until={past.time} now={now} />
       {samples.time.length === 0 ? (
         <p class="quiet">It has not evaluated anything in this time: there is nothing to plot.</p>

@@ -5,7 +5,7 @@ import { boardActions } from "../actions.js";
 import { FIELDS, parseFilter } from "../filter.js";
 import { address } from "../route.js";
 import { COLUMNS, visibleRows, windowOf } from "../rows.js";
-import { duration, firmware, number } from "../wording.js";
+import { count, duration, firmware, number } from "../wording.js";
 import { Actions, Command, State } from "./small.jsx";
 
 /** Pixels; the style sheet has the same. */
@@ -75,7 +75,7 @@ function Filter({ filter, set, shown, total }) {
         onKeyDown={(event) => event.key === "Escape" && (set(""), event.currentTarget.blur())}
       />
       <span id="filter-help" class={problem === null ? "help" : "help problem"} role="status">
-        {problem ?? `${shown} of ${total} boards`}
+        {problem ?? `${shown} of ${count(total, "board")}`}
       </span>
       <details>
         <summary>How to filter</summary>

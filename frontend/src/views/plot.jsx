@@ -4,6 +4,8 @@ import uPlot from "uplot";
 import { clockTime, number } from "../wording.js";
 
 const HEIGHT = 190;
+/** Steps of an axis that counts things. */
+const WHOLE = [1, 10, 100, 1000, 10_000].flatMap((power) => [power, 2 * power, 5 * power]);
 const DARK = "(prefers-color-scheme: dark)";
 
 /**
@@ -69,7 +71,7 @@ export class Plot extends Component {
       scales: { x: { range: () => this.props.span }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.08 : 1] } },
       axes: [
         { ...axis, size: 26, values: (_, times) => times.map((time) => clockTime(time).slice(0, 5)) },
-        { ...axis, size: 46, values: (_, values) => values.map((value) => number(value)) },
+        { ...axis, size: 46, ...(stacked && { incrs: WHOLE }), values: (_, values) => values.map((value) => number(value)) },
       ],
       series: [
         {},
