@@ -155,6 +155,12 @@ def _boards(machine: Machine, devices: tuple[UsbDevice, ...]) -> Iterator[Findin
     boards = [device for device in devices if device.is_board]
     if not boards:
         yield odd("there is no board on USB", "plug one in; `icefarm doctor` shows it with its port and speed")
+    for serial, places in _by_serial(boards).items():
+        if len(places) > 1:
+            yield wrong(
+                f"the boards at USB {' and '.join(places)} have the same serial number {serial}",
+                "unplug all but one: a worker uses the first that it finds",
+            )
     for board in boards:
         what = "boot loader" if board.is_boot_drive else "firmware"
         yield ok(f"board {board.serial or '(no serial)'} at USB {board.name}: {what}, {board.speed:g} Mbit/s")
@@ -167,6 +173,14 @@ def _boards(machine: Machine, devices: tuple[UsbDevice, ...]) -> Iterator[Findin
                 yield wrong(f"you may not use /dev/{node}", "install the udev rules, then plug the board in again")
         if not board.nodes:
             yield wrong(f"the board at USB {board.name} has neither serial port nor drive", "plug it in again")
+
+
+def _by_serial(boards: list[UsbDevice]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for board in boards:
+        if board.serial:
+            found.setdefault(board.serial, []).append(board.name)
+    return found
 
 
 def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:

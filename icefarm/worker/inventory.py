@@ -41,6 +41,12 @@ class Inventory:
 
     def usb(self, images: Images, event: UsbEvent) -> None:
         """Take what happened on USB, on a bus whose boards run ``images``."""
+        other = self._ports.elsewhere(event)
+        if other is not None:
+            self._log.warn(
+                "two boards say that they are {serial}: the one at USB {other} is used; {event} is left alone",
+                serial=event.serial, other=other, event=event,
+            )  # fmt: skip
         for relevant in self._ports.sift(event):
             device = self._devices.get(relevant.serial)
             if device is None:

@@ -108,6 +108,10 @@ def _no_node(host: Host) -> None:
     host.plug("1-3", APPLICATION_IDS[0])
 
 
+def _same_serial(host: Host) -> None:
+    host.plug("1-3", APPLICATION_IDS[0], ["tty/ttyACM1"])
+
+
 def _no_serial(host: Host) -> None:
     host.plug("1-3", APPLICATION_IDS[1], ["tty/ttyACM1"], serial="")
 
@@ -121,6 +125,7 @@ def _no_serial(host: Host) -> None:
         (_slow, "another cable"),
         (_no_node, "neither serial port nor drive"),
         (_no_serial, "no serial number"),
+        (_same_serial, f"the boards at USB 1-2 and 1-3 have the same serial number {SERIAL}"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_cure_and_ends_with_1(host: Host, spoil: Any, words: str) -> None:
@@ -149,7 +154,7 @@ def _secret_log(host: Host) -> None:
 def _hungry_hub(host: Host) -> None:
     host.plug("1-4", ("05e3", "0608"), bDeviceClass="09", bMaxPower="100mA", bmAttributes="a0", serial="")
     for port in (1, 2):
-        host.plug(f"1-4.{port}", APPLICATION_IDS[0], [f"tty/ttyACM{port}"])
+        host.plug(f"1-4.{port}", APPLICATION_IDS[0], [f"tty/ttyACM{port}"], serial=f"{port:016X}")
 
 
 def _no_udevd(host: Host) -> None:

@@ -151,3 +151,43 @@ def test_a_port_that_is_gone_leaves_room_for_another() -> None:
 def test_drives_pass() -> None:
     drive = DriveAdded(SERIAL, "/dev/sda", "1-2")
     assert Ports().sift(drive) == [drive]
+
+
+# ---------------------------------------------------------------------------------- one number, two places
+
+TWIN = TtyAdded(SERIAL, "/dev/ttyACM1", "00", "1-3")
+TWIN_LOADER = DriveAdded(SERIAL, "/dev/sdb", "1-3")
+
+
+@pytest.mark.parametrize("twin", [TWIN, TWIN_LOADER])
+def test_a_board_elsewhere_that_says_it_is_the_same_is_left_alone(twin: TtyAdded | DriveAdded) -> None:
+    ports = Ports()
+    ports.sift(FIRST)
+    assert ports.elsewhere(twin) == "1-2"
+    assert ports.sift(twin) == []
+    gone = TtyRemoved(SERIAL, twin.path) if isinstance(twin, TtyAdded) else DriveRemoved(SERIAL, twin.path)
+    assert ports.sift(gone) == []
+    assert ports.sift(TtyRemoved(SERIAL, FIRST.path)) == [TtyRemoved(SERIAL, FIRST.path)]
+
+
+def test_a_board_that_is_plugged_in_elsewhere_before_its_removal_is_told_is_used_then() -> None:
+    ports = Ports()
+    ports.sift(FIRST)
+    ports.sift(TWIN)
+    assert ports.sift(TtyRemoved(SERIAL, FIRST.path)) == [TtyRemoved(SERIAL, FIRST.path), TWIN]
+    assert ports.elsewhere(TWIN_LOADER) is None
+
+
+def test_a_board_that_re_enumerates_or_moves_is_the_same_board() -> None:
+    ports = Ports()
+    drive = DriveAdded(SERIAL, "/dev/sda", "1-2")
+    story = [FIRST, TtyRemoved(SERIAL, FIRST.path), drive, DriveRemoved(SERIAL, drive.path), TWIN]
+    assert [told for event in story for told in ports.sift(event)] == story
+
+
+def test_a_path_whose_removal_was_missed_is_where_it_says_now() -> None:
+    ports = Ports()
+    ports.sift(FIRST)
+    moved = TtyAdded(SERIAL, FIRST.path, "00", "1-3")
+    assert ports.sift(moved) == [moved]
+    assert ports.elsewhere(TWIN) is None
