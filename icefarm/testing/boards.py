@@ -59,7 +59,7 @@ class MemoryBoard:
     ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``stuck``
     (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
     the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't switch its port), ``dead`` (does not come back
-    from a cycle of its power).
+    from a cycle of its power), ``old_protocol`` (speaks another version of the board protocol, until it is flashed).
     """
 
     clock: Clock
@@ -144,7 +144,15 @@ class MemoryBoard:
         name, _, version = self.runs.partition(" ")
         match frame.type:
             case FrameType.HELLO:
-                head = struct.pack("<BBHII16s", 1, self.buffers, 0, EVALUATE_MAX, 104_090, self.serial.encode())
+                head = struct.pack(
+                    "<BBHII16s",
+                    1 + ("old_protocol" in self.faults),
+                    self.buffers,
+                    0,
+                    EVALUATE_MAX,
+                    104_090,
+                    self.serial.encode(),
+                )
                 texts = b"".join(bytes([len(text)]) + text.encode() for text in (name, version))
                 self._reply(FrameType.HELLO_REPLY, frame.id, head + texts)
             case FrameType.TEST:
@@ -227,6 +235,7 @@ class MemoryHardware:
             self.writing[path] = Deferred()
             return self.writing[path]
         board.flashed += 1
+        board.faults.discard("old_protocol")
         board.runs = blocks.rstrip(b"\0").decode()
         board.clock.callLater(0.1, self._boot, board)
         return succeed(None)

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from icefarm.kinds.registry import Kinds
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
 from icefarm.virtual.commands import CommandSocket
-from icefarm.virtual.images import BoardsFailed, firmware_version, image
+from icefarm.virtual.images import BoardsFailed, MissingBoards, firmware_version, image
 from icefarm.worker.images import DEFAULT, Image, Images, images_in
 from icefarm.worker.states import Firmware
 from icefarm.worker.usb import UsbMonitor
@@ -50,7 +50,24 @@ class RealBoards:
 
     async def images(self, _: Kinds) -> Images:
         """Raises `NoImage` for a file that is none."""
-        return Images("real boards") if self._directory is None else images_in(self._directory, "real boards")
+        if self._directory is None:
+            return Images("real boards")
+        found = images_in(self._directory, "real boards")
+        shipped = await self._shipped()
+        for firmware in (each.firmware for each in found.by_name.values()):
+            if shipped not in (None, firmware.version):
+                self._log.warn(
+                    "firmware {firmware} for real boards is not that of this icefarm, {shipped}: icefarm firmware list",
+                    firmware=firmware, shipped=shipped,
+                )  # fmt: skip
+        return found
+
+    async def _shipped(self) -> str | None:
+        """Return the version of the firmware that comes with this icefarm; None where that can't be told."""
+        try:
+            return await firmware_version(self._reactor)
+        except (MissingBoards, BoardsFailed):
+            return None
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
         try:

@@ -16,6 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
 
 from icefarm.bitstream import compress, from_file, made_up_bitstream
@@ -29,12 +30,14 @@ from icefarm.testing.bus import MemoryLink, MemoryRouter
 from icefarm.testing.recorder import RecordingControl
 from icefarm.testing.router import RealRouter
 from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.virtual.images import firmware_version
 from icefarm.wamp import Link
 from icefarm.worker.flash import FlashFailed, write_drive
 from icefarm.worker.hardware import SerialHardware
 from icefarm.worker.loading import Loading
 from icefarm.worker.service import Worker
-from icefarm.worker.sources import VirtualBoards
+from icefarm.worker.sources import RealBoards, VirtualBoards
+from icefarm.worker.uf2 import build
 from icefarm.worker.uplink import Identity
 
 pytestmark = pytest.mark.integration
@@ -410,3 +413,16 @@ async def test_wrong_options_end_with_one_clear_line(twistd: Spawn, arguments: l
     assert await protocol.ended.addTimeout(LIMIT, reactor) != 0
     assert words in protocol.said
     assert b"Traceback" not in protocol.said
+
+
+@ensureDeferred
+async def test_images_of_another_version_than_the_workers_own_are_named_in_the_log(tmp_path: Path) -> None:
+    shipped = await firmware_version(reactor)
+    for name in (f"default-{shipped}", "pulse_count-0.0.1"):
+        (tmp_path / f"{name}.uf2").write_bytes(build(b"an image"))
+    said: list[str] = []
+    log = Logger("test", observer=lambda event: said.append(formatEvent(event)))
+    images = await RealBoards(reactor, tmp_path, log=log).images(Kinds.of(PulseCount))
+    assert set(images.by_name) == {"default", "pulse_count"}
+    (line,) = said
+    assert f"pulse_count 0.0.1 for real boards is not that of this icefarm, {shipped}" in line

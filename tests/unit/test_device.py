@@ -172,6 +172,14 @@ def test_a_board_that_says_another_serial_is_set_aside() -> None:
     assert shelf.device.report().reason == "says that it is FEDCBA9876543210"
 
 
+def test_a_board_that_speaks_another_version_of_the_protocol_is_flashed() -> None:
+    shelf = Shelf(plugged=False)
+    shelf.board.faults.add("old_protocol")
+    shelf.board.plug()
+    shelf.settle()
+    assert (shelf.status, shelf.board.flashed) == (DeviceStatus.AVAILABLE, 1)
+
+
 def test_preparing_answers_when_the_board_is_usable(shelf: Shelf) -> None:
     prepared = shelf.prepare()
     assert prepared == []
