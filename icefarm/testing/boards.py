@@ -252,6 +252,9 @@ class MemoryHardware:
             board.clock.callLater(0.1, board.plug)
         return succeed(None)
 
+    async def settled(self) -> None:
+        """Power is back at once here."""
+
     def _load(self, board: MemoryBoard) -> None:
         if board.plugged and not board.drive:
             board.tell(TtyRemoved(board.serial, board.tty_path))

@@ -45,6 +45,9 @@ class Hardware(Protocol):
     def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
         """Cycle the power of the port where a board was last plugged in.  Fails with `PowerFailed`."""
 
+    async def settled(self) -> None:
+        """Wait until no port is without power."""
+
 
 class _Port(SerialPort):
     """A serial port that closes at once, whatever has become of the other end."""
@@ -98,3 +101,7 @@ class SerialHardware:
     def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
         assert self._power is not None
         return self._power.cycle(place, serial)
+
+    async def settled(self) -> None:
+        if self._power is not None:
+            await self._power.settled()

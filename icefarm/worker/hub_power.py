@@ -39,6 +39,9 @@ class HubPower:
     #: Path of uhubctl.
     _program: str
     _sysfs: Path = _SYSFS
+    #: Cycles that are under way, and those who wait for there being none.
+    _cycling: int = 0
+    _waiting: list[Deferred[None]] = Factory(list)
     _log: Logger = Factory(Logger)
 
     async def cycle(self, place: str, serial: str) -> None:
@@ -54,12 +57,25 @@ class HubPower:
         ended: Deferred[None] = Deferred()
 
         def done(result: Any) -> None:
+            self._cycling -= 1
+            if not self._cycling:
+                waiting, self._waiting = self._waiting, []
+                for each in waiting:
+                    each.callback(None)
             if not ended.called:
                 ended.callback(result)
 
         self._log.info("{serial}: the power of {port} is cycled", serial=serial, port=port)
+        self._cycling += 1
         ensureDeferred(self._cycle(port)).addBoth(done)
         await ended
+
+    async def settled(self) -> None:
+        """Wait until every port has its power back; some seconds at most."""
+        if self._cycling:
+            waiter: Deferred[None] = Deferred(self._waiting.remove)
+            self._waiting.append(waiter)
+            await waiter
 
     def _check(self, place: str, serial: str) -> None:
         """See that nothing else hangs there by now."""

@@ -107,6 +107,7 @@ class Worker(Service):
         if self._link is not None:
             await _finished(self._link.stopService())
         self.inventory.stop()
+        await self._hardware.settled()
         for source in self._sources:
             await source.stop()
 

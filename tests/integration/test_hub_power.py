@@ -196,8 +196,11 @@ async def test_a_cycle_that_nobody_waits_for_any_more_goes_on_to_its_end(hub: Hu
     cycling.cancel()
     with pytest.raises(CancelledError):
         await cycling
-    while not hub.ports["3"]:
-        await deferLater(reactor, 0.01)
+    assert not hub.ports["3"]
+    # As a worker does that stops.
+    await hub.power.settled()
+    assert hub.ports["3"]
+    await hub.power.settled()
 
 
 @pytest.mark.parametrize(("place", "serial"), [("1-2.3", "0123456789ABCDEF"), ("1-2.3.1", "0123456789ABCDEF")])
