@@ -80,6 +80,7 @@ NOT_RUN: dict[Section, str] = {
     ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
+    ("docs/operations.md", "Checking a farm"): "tests/acceptance is run by itself, as a part of all tests",
     ("docs/operations.md", "Behind a reverse proxy"): "it needs nginx; tried by hand",
 }
 #: Commands within sections that are carried out.
