@@ -169,6 +169,8 @@ class KindRecord:
     firmware_version: str
     #: Methods that clients call.
     methods: list[str]
+    #: The kind's own version; empty where its worker does not say.
+    version: str = ""
 
 
 @passes_over_unknown
@@ -270,6 +272,8 @@ class WorkerRecord:
     last_seen: float
     #: Its process ends when nobody has boards of it any more; it is draining then, and one that is offline has left.
     leaving: bool = False
+    #: The versions of its kinds, by name.
+    kind_versions: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown

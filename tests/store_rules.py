@@ -60,7 +60,7 @@ reports = st.builds(
 
 
 def hello_of(worker: str, devices: list[DeviceReport], instance: str = "1") -> WorkerHello:
-    kinds = [KindRecord(name, name, name, "1", ["evaluate"]) for name in KINDS[worker]]
+    kinds = [KindRecord(name, name, name, "1", ["evaluate"], f"{name} 2") for name in KINDS[worker]]
     return WorkerHello(worker, instance, "host", "1.0", kinds, devices)
 
 

@@ -108,7 +108,8 @@ def _kinds() -> list[Kind]:
 
 
 def _kind(kind: Kind) -> Iterator[str]:
-    yield f"### Kind `{kind.name}`\n\n{kind.summary}\n\nOptions of the reservation: {_fields(kind.options)}\n"
+    yield f"### Kind `{kind.name}`, version {kind.version}\n\n{kind.summary}\n"
+    yield f"Options of the reservation: {_fields(kind.options)}\n"
     for name, method in sorted(kind.methods.items()):
         doc = inspect.getdoc(method.function) or ""
         yield f"#### `{name}`\n\n```text\n{name}{_plain(method.signature)}\n```\n\n{doc}\n"

@@ -108,6 +108,11 @@ def devices(now: float) -> Shape:
     )
 
 
+def _kinds(record: Record) -> str:
+    versions = record["kind_versions"]
+    return ",".join(f"{name}/{versions[name]}" if versions.get(name) else name for name in record["kinds"])
+
+
 def workers(now: float) -> Shape:
     """Workers; ``now`` is the farm's time."""
 
@@ -124,7 +129,7 @@ def workers(now: float) -> Shape:
             _column("BOARDS", "devices", right=True),
             _column("HOST", "host"),
             _column("VERSION", "version"),
-            _column("KINDS", "kinds"),
+            Column("KINDS", _kinds),
             Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True),
         ),
     )

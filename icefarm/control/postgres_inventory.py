@@ -42,16 +42,16 @@ _HEALTH = 5
 _WORKERS = """
     SELECT name, status, draining, host, version, kinds,
            (SELECT count(*) FROM device WHERE device.worker = worker.name),
-           extract(epoch FROM last_seen)::float8, leaving
+           extract(epoch FROM last_seen)::float8, leaving, kind_versions
       FROM worker
 """
 
 _UPSERT_WORKER = """
-    INSERT INTO worker (name, status, host, version, kinds, instance)
-    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(instance)s)
+    INSERT INTO worker (name, status, host, version, kinds, kind_versions, instance)
+    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(kind_versions)s, %(instance)s)
     ON CONFLICT (name) DO UPDATE
        SET status = 'online', host = excluded.host, version = excluded.version, kinds = excluded.kinds,
-           instance = excluded.instance, last_seen = now()
+           kind_versions = excluded.kind_versions, instance = excluded.instance, last_seen = now()
 """
 
 # Of a worker that was to leave, another process begins anew once nobody has its boards any more.
@@ -122,6 +122,7 @@ async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
         "host": hello.host,
         "version": hello.version,
         "kinds": kinds,
+        "kind_versions": json.dumps({kind.name: kind.version for kind in hello.kinds}),
         "instance": hello.instance,
     }
     await transaction.rows(_BEGIN_ANEW, worker)

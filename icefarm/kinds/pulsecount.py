@@ -33,7 +33,7 @@ class EvaluationOptions:
     repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
-@reservable("pulsecount", firmware="pulse_count")
+@reservable("pulsecount", firmware="pulse_count", version="1.0")
 class PulseCount:
     """Counts a circuit's pulses on pin ICE_27 within a window of time."""
 

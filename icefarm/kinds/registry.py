@@ -28,7 +28,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
 from icefarm.arguments import CheckedFunction, from_wire
@@ -59,6 +59,8 @@ class Kind:
     options: type
     #: What clients call, by name, with checked arguments (without ``self``).
     methods: Mapping[str, CheckedFunction]
+    #: Its own version, or that of the package that it comes with.
+    version: str = ""
 
     def check_options(self, options: Mapping[str, Any]) -> Any:
         """Return a reservation's options as the kind's own class.  Raises `InvalidArgument`."""
@@ -83,20 +85,21 @@ def register(name: str) -> Callable[[F], F]:
     return mark
 
 
-def reservable(name: str, *, firmware: str) -> Callable[[C], C]:
+def reservable(name: str, *, firmware: str, version: str = "") -> Callable[[C], C]:
     """Make a class a device kind that clients reserve as ``name``.
 
+    ``version`` tells clients when values mean something else than before; by default it is that of its package.
     Raises TypeError, at import, where the class lacks a docstring, attrs ``Options`` or a registered method.
     """
 
     def mark(cls: C) -> C:
-        setattr(cls, _KIND, _describe(cls, name, firmware))
+        setattr(cls, _KIND, _describe(cls, name, firmware, version))
         return cls
 
     return mark
 
 
-def _describe(cls: type, name: str, firmware: str) -> Kind:
+def _describe(cls: type, name: str, firmware: str, version: str) -> Kind:
     options = getattr(cls, "Options", None)
     if options is None or not attrs.has(options):
         raise TypeError(f"{cls.__qualname__}: a device kind needs an attrs class 'Options'")
@@ -109,7 +112,7 @@ def _describe(cls: type, name: str, firmware: str) -> Kind:
             methods[getattr(function, _METHOD)] = CheckedFunction.of(function, skip=1)
     if not methods:
         raise TypeError(f"{cls.__qualname__}: a device kind needs a coroutine method marked with @register")
-    return Kind(name, summary, firmware, cls, options, methods)
+    return Kind(name, summary, firmware, cls, options, methods, version)
 
 
 def kind_of(cls: type) -> Kind:
@@ -157,5 +160,6 @@ def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint]
         if kind.name in kinds:
             log.error("device kind {name} ({value}) left out: there is one already", name=kind.name, value=entry.value)
             continue
-        kinds[kind.name] = kind
+        package = "" if entry.dist is None else entry.dist.version
+        kinds[kind.name] = evolve(kind, version=kind.version or package)
     return Kinds(kinds)

@@ -39,7 +39,7 @@ class EvaluationOptions:
     repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
-@reservable("variance", firmware="variance")
+@reservable("variance", firmware="variance", version="1.0")
 class Variance:
     """Measures how much neighbouring samples of the analog pin differ, on average."""
 

@@ -93,6 +93,7 @@ class MemoryStore:
             kinds=[kind.name for kind in hello.kinds],
             devices=0,
             last_seen=self.clock.seconds(),
+            kind_versions={kind.name: kind.version for kind in hello.kinds},
         )
         reports = {report.serial: report for report in hello.devices}
         refused = sorted(serial for serial in reports if self._held_by_another(serial, hello.name) is not None)

@@ -38,7 +38,8 @@ def kind_records(kinds: Kinds, images: Sequence[Images]) -> list[KindRecord]:
         image = next((found for some in images if (found := some.by_name.get(kind.firmware)) is not None), None)
         if image is not None:
             version = image.firmware.version
-            records.append(KindRecord(kind.name, kind.summary, kind.firmware, version, sorted(kind.methods)))
+            methods = sorted(kind.methods)
+            records.append(KindRecord(kind.name, kind.summary, kind.firmware, version, methods, kind.version))
     return records
 
 

@@ -97,6 +97,12 @@ def test_names_from_others_cannot_command_the_terminal_nor_break_the_line() -> N
     assert lines[1].count("\t") == lines[0].count("\t")
 
 
+def test_workers_say_the_versions_of_their_kinds() -> None:
+    one = worker(kinds=["pulsecount", "console"], kind_versions={"pulsecount": "1.1"})
+    lines = RecordingFarm(snapshot(workers=[one])).run("workers").stdout.splitlines()
+    assert lines[1].split("\t")[lines[0].split("\t").index("KINDS")] == "pulsecount/1.1,console"
+
+
 @pytest.mark.parametrize("verb", ["devices", "workers", "reservations"])
 def test_whoever_only_looks_signs_in_as_client_under_a_name_of_its_own(verb: str) -> None:
     farm = RecordingFarm()

@@ -47,6 +47,27 @@ def loaded(*values: str) -> tuple[Kinds, list[Any]]:
     return load_kinds([PulseCount], log, entries), logged
 
 
+def test_a_kind_has_a_version_of_its_own_or_that_of_its_package() -> None:
+    class Package:
+        version = "3.2"
+
+    def loaded_as(version: str) -> str:
+        class Fourth(PulseCount):
+            """Counts as well."""
+
+        class Entry:
+            name, value, dist = "fourth", "fourth:Fourth", Package()
+
+            def load(self) -> type:
+                return reservable("fourth", firmware="pulse_count", version=version)(Fourth)
+
+        return load_kinds([PulseCount], Logger(), [Entry()]).get("fourth").version  # type: ignore[list-item]
+
+    assert loaded_as("") == "3.2"
+    assert loaded_as("1.1") == "1.1"
+    assert load_kinds([PulseCount], Logger(), []).get("pulsecount").version == "1.0"
+
+
 def test_the_kinds_that_are_installed_are_offered() -> None:
     kinds = load_kinds([PulseCount], Logger())
     assert kinds.get("pulsecount").firmware == "pulse_count"

@@ -31,7 +31,7 @@ export function WorkersPage({ farm, now, connected, operator, act }) {
                     <WorkerState worker={worker} />
                   </td>
                   <td>{inUse(worker, devices)}</td>
-                  <td>{worker.kinds.join(", ")}</td>
+                  <td>{worker.kinds.map((kind) => [kind, worker.kind_versions?.[kind]].filter(Boolean).join(" ")).join(", ")}</td>
                   <td>{worker.host}</td>
                   <td>{worker.version}</td>
                   <td>{lastSeen(worker, now)}</td>
