@@ -183,10 +183,11 @@ class StoreMachine(RuleBasedStateMachine):
         amount=st.integers(1, 3),
         id=st.sampled_from(REQUESTS),
         timeout=st.sampled_from([None, *LENGTHS]),
+        since=st.sampled_from([None, None, -1000.0, -2000.0]),
     )
-    def a_client_waits(self, client: str, amount: int, id: str, timeout: float | None) -> None:
+    def a_client_waits(self, client: str, amount: int, id: str, timeout: float | None, since: float | None) -> None:
         request = ReservationRequest("counter", amount=amount)
-        queued = self.call(lambda store: store.enqueue(client, request, id, timeout))
+        queued = self.call(lambda store: store.enqueue(client, request, id, timeout, since=since))
         if not isinstance(queued, IcefarmError):
             assert (queued.id, queued.client) == (id, client)
 
@@ -211,7 +212,9 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def queues_agree(self) -> None:
         waiting = self.call(lambda store: store.waiting())
-        assert [queued.number for queued in waiting] == sorted({queued.number for queued in waiting})
+        assert len({queued.number for queued in waiting}) == len(waiting)
+        places = [(queued.since, queued.number) for queued in waiting]
+        assert places == sorted(places)
 
     @rule(client=st.none() | st.sampled_from(CLIENTS), serials=some_serials)
     def boards_are_given_back(self, client: str | None, serials: list[str]) -> None:

@@ -20,9 +20,9 @@ _REQUEST = """
 """
 
 _ENQUEUE = """
-    INSERT INTO request (id, client, kind, amount, serials, options, wait_until)
+    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since)
     VALUES (%(id)s, %(client)s, %(kind)s, %(amount)s, %(serials)s, %(options)s::json,
-            now() + make_interval(secs => %(timeout)s))
+            now() + make_interval(secs => %(timeout)s), coalesce(to_timestamp(%(since)s::float8), now()))
     ON CONFLICT (id) DO NOTHING
 """
 
@@ -34,7 +34,12 @@ def _queued(row: Sequence[Any]) -> QueuedRequest:
 
 
 async def enqueue(
-    transaction: Transaction, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+    transaction: Transaction,
+    client: str,
+    request: ReservationRequest,
+    request_id: str,
+    timeout: float | None,
+    since: float | None,
 ) -> QueuedRequest:
     parameters = {
         "id": request_id,
@@ -44,6 +49,7 @@ async def enqueue(
         "serials": None if request.serials is None else list(request.serials),
         "options": json.dumps(request.options),
         "timeout": timeout,
+        "since": since,
     }
     await transaction.rows(_ENQUEUE, parameters)
     queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])
@@ -59,4 +65,4 @@ async def dequeue(transaction: Transaction, ids: Sequence[str]) -> list[str]:
 
 async def waiting(transaction: Transaction) -> list[QueuedRequest]:
     await transaction.rows("DELETE FROM request WHERE wait_until <= now()")
-    return [_queued(row) for row in await transaction.rows(_REQUEST + "ORDER BY number")]
+    return [_queued(row) for row in await transaction.rows(_REQUEST + "ORDER BY since, number")]

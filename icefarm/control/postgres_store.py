@@ -108,9 +108,15 @@ class PostgresStore:
         return await self._database.transaction(reservations.now)
 
     async def enqueue(
-        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+        self,
+        client: str,
+        request: ReservationRequest,
+        request_id: str,
+        timeout: float | None,
+        *,
+        since: float | None = None,
     ) -> QueuedRequest:
-        return await self._database.transaction(lambda t: queue.enqueue(t, client, request, request_id, timeout))
+        return await self._database.transaction(lambda t: queue.enqueue(t, client, request, request_id, timeout, since))
 
     async def dequeue(self, ids: Sequence[str]) -> list[str]:
         return await self._database.transaction(lambda t: queue.dequeue(t, ids))

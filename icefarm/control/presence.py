@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from icefarm.contract import Role
 from icefarm.control.presence_events import (
     Admitted,
+    ClientBack,
     ClientGone,
     ClientMissing,
     Contested,
@@ -171,15 +172,15 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
         case Contested(role, name):
             return _contest(state, role, name, now), []
         case Joined(session):
-            return _meet(state, session, watch=False, now=now), []
+            return _welcome_back(state, _meet(state, session, watch=False, now=now))
         case Heard(session, watch):
-            return _meet(state, session, watch=watch, now=now), []
+            return _welcome_back(state, _meet(state, session, watch=watch, now=now))
         case Left(number):
             return _leave(state, number, now)
         case Welcomed(number):
             return _welcome(state, number), []
         case Listed(sessions):
-            return _list(state, sessions, now), []
+            return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
         case ClientMissing(name):
             return _expect_client(state, name, now), []
         case Granted(name, seconds):
@@ -243,6 +244,12 @@ def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Pres
     )
     state = evolve(state, sessions={**state.sessions, session.number: known}, admissions=admissions)
     return state if session.role is Role.WORKER else _present(state, Absentee.CLIENT, session.name)
+
+
+def _welcome_back(before: Presence, after: Presence) -> tuple[Presence, list[Effect]]:
+    new = (session for number, session in after.sessions.items() if number not in before.sessions)
+    names = sorted({session.name for session in new if session.role in _HOLDERS})
+    return after, [ClientBack(name) for name in names]
 
 
 def _leave(state: Presence, number: int, now: float) -> tuple[Presence, list[Effect]]:

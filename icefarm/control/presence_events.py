@@ -10,6 +10,7 @@ from icefarm.contract import Role
 
 __all__ = [
     "Admitted",
+    "ClientBack",
     "ClientGone",
     "ClientMissing",
     "Contested",
@@ -183,10 +184,17 @@ class ClientGone:
 
 
 @frozen
+class ClientBack:
+    """A client has a session that it did not have before."""
+
+    name: str
+
+
+@frozen
 class DeviceGone:
     """A board did not come back in time."""
 
     serial: str
 
 
-Effect = Kill | SessionEnded | WorkerLost | ClientGone | DeviceGone
+Effect = Kill | SessionEnded | WorkerLost | ClientBack | ClientGone | DeviceGone

@@ -29,7 +29,7 @@ class QueuedRequest:
     id: str
     client: str
     request: ReservationRequest
-    #: In the order in which they came.
+    #: In the order in which they came; tells apart those that came at the same moment.
     number: int = LAST
     #: Seconds since the epoch.
     since: float = 0.0
@@ -50,7 +50,12 @@ class Verdict:
 
 def arranged(queue: Iterable[QueuedRequest], holders: Collection[str]) -> list[QueuedRequest]:
     """Return the requests in their order; ``holders`` are the clients that have boards."""
-    return sorted(queue, key=lambda queued: (queued.client in holders, queued.number))
+
+    def turn(queued: QueuedRequest) -> tuple[bool, bool, float, int]:
+        # Since when it waits, and not its number, which is a new one where it waits again.
+        return queued.client in holders, queued.number == LAST, queued.since, queued.number
+
+    return sorted(queue, key=turn)
 
 
 def decide(
@@ -123,7 +128,8 @@ class _Round:
     def _within_reach(self, queued: QueuedRequest, obstacles: Collection[Obstacle | None]) -> set[str]:
         """Return the boards that it could use, where they are enough; what is kept for others is not among them.
 
-        What others have got in this round is reserved from now on, and will be given back like all that is.
+        Boards that it avoids for a while are: whoever is behind it would not be better off with them.  What others
+        have got in this round is reserved from now on, and will be given back like all that is.
 
         Only such boards count as are free, or will be by themselves: whoever waits for one that is broken, offline or
         drained, or for its own, may wait for ever, and holds up nobody.
@@ -133,7 +139,6 @@ class _Round:
             device.serial
             for device in self.devices
             if (device.serial in self.got or device.serial not in self.kept)
-            and device.serial not in request.avoid
             and self.got.get(device.serial, device.client) != queued.client
             and (request.serials is None or device.serial in request.serials)
             and not self._drained(device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import uuid4
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, frozen
 from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.logger import Logger
 
@@ -20,7 +20,7 @@ from icefarm.control.policy import ReservationRequest
 from icefarm.control.presence_events import Granted
 from icefarm.control.sessions import Sessions
 from icefarm.control.store import Store
-from icefarm.control.waiting import GIVEN_UP, Asked, WaitingLine
+from icefarm.control.waiting import GIVEN_UP, RETURN, Asked, Taken, WaitingLine
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -46,6 +46,22 @@ AT_ONCE = 256
 _FAULTS_OF_THE_REQUEST = (InvalidArgument, UnknownKind, ReservationEnded)
 
 
+@frozen(eq=False)
+class _Orphan:
+    """Reservations whose client does not know of them, and may ask for them."""
+
+    client: str
+    ids: frozenset[str]
+
+
+class _NoOthers(Exception):
+    """Boards turned out bad, there are no others just now, and the request waits for some."""
+
+    def __init__(self, words: str, serials: Sequence[str]) -> None:
+        super().__init__(words)
+        self.serials = serials
+
+
 @define(eq=False)
 class Reserving:
     """Carries out requests for boards."""
@@ -60,6 +76,10 @@ class Reserving:
     preparing: set[str] = Factory(set)
     #: Reservations whose client has not been answered: they are on probation, and no notice is given of their end.
     unconfirmed: set[str] = Factory(set)
+    #: The call that was made last for each request that has no answer yet.
+    _latest: dict[str, Asked] = Factory(dict)
+    #: What was reserved for clients that then lost their sessions, by request.
+    _orphans: dict[str, _Orphan] = Factory(dict)
     _log: Logger = Factory(Logger)
 
     async def reserve(
@@ -77,25 +97,48 @@ class Reserving:
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `TimedOut` (waited in vain), `DeviceFailed`,
         `InvalidArgument` (the kind refuses its options), `ReservationEnded`, `Busy`; then, and when the caller gives
-        up, nothing is reserved. A caller that loses its session has its boards on probation; asking again with the
-        same ``request_id``, it gets them.
+        up, nothing is reserved. With ``wait``, a request whose boards turn out bad gives all of them back, and waits on
+        at the place that it had. A caller that loses its session has its boards on probation; asking again with the
+        same ``request_id``, it gets them; back and not asking, it loses them after `RETURN`.
         """
         client, probation = caller.authid, min(seconds, PROBATION)
         here = partial(self.sessions.is_here, caller)
         asked = Asked(
-            client, request, probation, request_id or uuid4().hex, grace, wait, timeout, caller.progress, here
+            client, request, probation, request_id or uuid4().hex, grace, wait, timeout, None, caller.progress, here
         )
-        taken = await self._had_before(asked) if request_id is not None else []
-        taken = taken or await self.line.take(asked)
+        had = await self._had_before(asked) if request_id is not None else None
+        while True:
+            self._latest[asked.id] = asked
+            self._orphans.pop(asked.id, None)
+            try:
+                taken, had = had or await self.line.take(asked), None
+                try:
+                    return await self._deliver(asked, taken.records, seconds)
+                except _NoOthers as error:
+                    asked = await self._wait_again(asked, taken, error)
+            except CancelledError:
+                # What it leaves behind is judged later, when the transaction that was under way has ended.
+                self.endings.clock.callLater(PREPARE_LIMIT, self._close, asked)
+                raise
+            except BaseException:
+                self._close(asked)
+                raise
+
+    def _close(self, asked: Asked) -> None:
+        if self._latest.get(asked.id) is asked:
+            del self._latest[asked.id]
+
+    async def _deliver(self, asked: Asked, taken: list[ReservationRecord], seconds: float) -> list[ReservationRecord]:
+        """Make the boards of a request ready, and give them their full time.  Raises `_NoOthers` as well."""
         if self.endings.is_doomed(taken):
             raise Busy("what this request had got before is just being ended; try again in a while")
         self.unconfirmed |= {record.id for record in taken}
-        if grace is not None:
-            self.sessions.tell(Granted(client, grace))
+        if asked.grace is not None:
+            self.sessions.tell(Granted(asked.client, asked.grace))
         try:
             self.endings.touch(taken)
             ready = await self._make_ready(asked, taken)
-            confirmed = await self._confirm(client, ready, seconds)
+            confirmed = await self._confirm(asked.client, ready, seconds)
         except CancelledError:
             self.abandon(asked, taken)
             raise
@@ -104,25 +147,39 @@ class Reserving:
             raise
         finally:
             self.unconfirmed -= {record.id for record in taken}
+        self._close(asked)
         self.endings.touch(confirmed)
         return confirmed
 
-    async def _had_before(self, asked: Asked) -> list[ReservationRecord]:
+    async def _had_before(self, asked: Asked) -> Taken | None:
         """Return what a request has got already, where its client missed the answer.
 
         Where some of its boards are gone meanwhile, the others are given back, and it begins anew.
         """
         size = asked.request.amount or len(asked.request.serials or ())
+        limit = None if asked.timeout is None else self.endings.clock.seconds() + asked.timeout
         while got := await self.store.answered(asked.client, asked.id):
             if len(got) < size:
                 await self.endings.end_these(got, "not all boards of its request are there any more")
                 break
             try:
-                return await self.line.reserve(asked, asked.request)
+                return Taken.of(await self.line.reserve(asked, asked.request), None, limit)
             except Unavailable:
                 # One of them has just gone.
                 continue
-        return []
+        return None
+
+    async def _wait_again(self, asked: Asked, taken: Taken, error: _NoOthers) -> Asked:
+        """Give back what a request has got, and return it with the place that it had.  Raises `Busy`."""
+        reason = f"not all boards got ready: {error}"
+        try:
+            await self.endings.end_these(taken.records, reason)
+        except Busy:
+            self.endings.doom([record.id for record in taken.records], reason)
+            raise
+        left = None if taken.until is None else max(0.0, taken.until - self.endings.clock.seconds())
+        request = evolve(asked.request, avoid=asked.request.avoid.union(error.serials))
+        return evolve(asked, request=request, timeout=left, since=taken.since)
 
     async def _confirm(
         self, client: str, ready: Sequence[ReservationRecord], seconds: float
@@ -158,12 +215,14 @@ class Reserving:
             again = evolve(request, amount=len(lost), avoid=avoid)
             if ready:
                 await self._confirm(client, ready, asked.seconds)
-            batch = await self._replace(asked, again, words)
+            batch = await self._replace(asked, again, words, serials)
             taken += batch
             self.unconfirmed |= {record.id for record in batch}
         raise AssertionError("the last round returns or raises")
 
-    async def _replace(self, asked: Asked, request: ReservationRequest, words: str) -> list[ReservationRecord]:
+    async def _replace(
+        self, asked: Asked, request: ReservationRequest, words: str, serials: Sequence[str]
+    ) -> list[ReservationRecord]:
         """Reserve others in the place of boards that failed."""
         reserving = ensureDeferred(
             self.store.reserve(asked.client, request, asked.seconds, request_id=asked.id, grace=asked.grace, more=True)
@@ -176,8 +235,7 @@ class Reserving:
             raise
         except Unavailable as error:
             if asked.wait:
-                # What passes is asked again by the client's engine; then it waits.
-                raise Busy(f"{words}; and no others just now, so ask again and wait: {error.message}") from None
+                raise _NoOthers(words, serials) from None
             raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
 
     async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
@@ -208,6 +266,29 @@ class Reserving:
         """
         self.endings.clock.callLater(GIVEN_UP, self._judge, asked, [record.id for record in records])
 
+    def client_is_back(self, client: str) -> None:
+        """A client has a session again: what it does not ask for in a while is not wanted any more."""
+        for request_id, orphan in self._orphans.items():
+            if orphan.client == client:
+                self.endings.clock.callLater(RETURN, self._end_orphan, request_id, orphan)
+
+    def forget(self, client: str) -> None:
+        """A client did not come back in time, and all it had has ended, or soon expires."""
+        self._orphans = {id: orphan for id, orphan in self._orphans.items() if orphan.client != client}
+
     def _judge(self, asked: Asked, ids: Sequence[str]) -> None:
+        if self._latest.get(asked.id) is not asked:
+            # Another call for the same has what this one left behind.
+            return
+        del self._latest[asked.id]
         if asked.here():
             self.endings.doom(ids, "the client gave up")
+        else:
+            self._orphans[asked.id] = _Orphan(asked.client, frozenset(ids))
+            if self.sessions.state.client_is_here(asked.client):
+                self.client_is_back(asked.client)
+
+    def _end_orphan(self, request_id: str, orphan: _Orphan) -> None:
+        if self._orphans.get(request_id) is orphan and self.sessions.state.client_is_here(orphan.client):
+            del self._orphans[request_id]
+            self.endings.doom(orphan.ids, "its client came back and did not ask for it")

@@ -42,6 +42,7 @@ from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
 from icefarm.control.orders import Orders
 from icefarm.control.presence import Presence
 from icefarm.control.presence_events import (
+    ClientBack,
     ClientGone,
     ClientMissing,
     DeviceGone,
@@ -277,6 +278,8 @@ class Control(Service):
                 self.door.session_ended(number)
             case WorkerLost(name):
                 persist(f"worker {name} is lost", partial(self.inventory.lost, name, "its worker is not connected"))
+            case ClientBack(name):
+                self.reserving.client_is_back(name)
             case ClientGone(name, since):
                 persist(f"client {name} is gone", partial(self._end_of_absent, name, since))
             case DeviceGone(serial):
@@ -289,6 +292,7 @@ class Control(Service):
         if self.sessions.state.client_is_here(client):
             return
         self.line.forget(client)
+        self.reserving.forget(client)
         graces = {
             record.id: self.settings.grace if record.grace is None else record.grace
             for record in await self.store.active(client=client)

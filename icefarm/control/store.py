@@ -155,10 +155,17 @@ class Store(Protocol):
     # ------------------------------------------------------------------------------------------------------ queue
 
     async def enqueue(
-        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+        self,
+        client: str,
+        request: ReservationRequest,
+        request_id: str,
+        timeout: float | None,
+        *,
+        since: float | None = None,
     ) -> QueuedRequest:
         """Let a request wait, at most so many seconds; one that waits already stays as it is, and is returned.
 
+        ``since`` gives it the place of one that waits since then; None: since now.
         Raises `InvalidArgument` where another client has a request of that id.
         """
 
@@ -166,7 +173,7 @@ class Store(Protocol):
         """Let these requests wait no longer; returns those that did."""
 
     async def waiting(self) -> list[QueuedRequest]:
-        """Return the requests that wait, in the order in which they came; those whose time is over are dropped."""
+        """Return the requests that wait, those first that wait longest; those whose time is over are dropped."""
 
     # ----------------------------------------------------------------------------------------------------- tokens
 

@@ -26,7 +26,7 @@ from icefarm.control.refusal import foreign_request
 from icefarm.control.store import Store
 from icefarm.errors import Busy, IcefarmError, InternalError, LinkLost, TimedOut, Unavailable
 
-__all__ = ["GIVEN_UP", "RETURN", "SETTLE", "Asked", "WaitingLine"]
+__all__ = ["AVOIDED", "GIVEN_UP", "RETURN", "SETTLE", "Asked", "Taken", "WaitingLine"]
 
 #: Seconds until the line is looked at again while the database is away, and when a board was gone before it was taken.
 AGAIN = 5.0
@@ -38,6 +38,9 @@ SETTLE = 10.0
 GIVEN_UP = 1.0
 #: Seconds that a turn is kept for a client that is away; counted from when control itself is at the router.
 RETURN = 10.0
+#: Seconds for which a request that waits again is not served with the boards that failed it: time to recover, or to be
+#: set aside.
+AVOIDED = 30.0
 
 
 def _always() -> bool:
@@ -58,9 +61,27 @@ class Asked:
     wait: bool = False
     #: Seconds to wait at most; None: for ever.
     timeout: float | None = None
+    #: It waits since then by the store's clock, for it was served before, with boards that turned out bad.
+    since: float | None = None
     progress: Progress | None = None
     #: Tells whether the caller's session stands: if so, it is its own will when the call ends early.
     here: Callable[[], bool] = _always
+
+
+@frozen
+class Taken:
+    """Boards for a request, and the place that it had."""
+
+    records: list[ReservationRecord]
+    #: Since when it waited, by the store's clock.
+    since: float
+    #: Until when it would have waited, by the reactor's; None: for ever.
+    until: float | None
+
+    @classmethod
+    def of(cls, records: list[ReservationRecord], since: float | None, until: float | None) -> Taken:
+        """Return what was taken; ``since`` None: it did not wait."""
+        return cls(records, min(record.created_at for record in records) if since is None else since, until)
 
 
 @define(eq=False)
@@ -77,6 +98,8 @@ class _Spot:
     passed: bool = False
     #: Its client was there when it was last looked at, and had not asked again.
     idle: bool = False
+    #: Until when it waits; None: for ever.
+    limit: float | None = None
     #: What its client does not say: until when it waits for boards that are being prepared.
     until: float = 0.0
     place: int = 0
@@ -134,15 +157,16 @@ class WaitingLine:
         """Return those that wait, the next one first."""
         return [spot.record() for spot in sorted(self._line, key=lambda spot: spot.place) if spot.place]
 
-    async def take(self, asked: Asked) -> list[ReservationRecord]:
+    async def take(self, asked: Asked) -> Taken:
         """Reserve what is asked for; with ``wait``, as soon as it can be had, in at most ``timeout`` seconds.
 
         Raises what `Store.reserve` does, and `TimedOut`. Giving up leaves nothing behind; a caller whose session ended
         keeps its place for a while.
         """
         if not self._line:
+            limit = None if asked.timeout is None else self.clock.seconds() + asked.timeout
             try:
-                return await self.reserve(asked, asked.request)
+                return Taken.of(await self.reserve(asked, asked.request), asked.since, limit)
             except Unavailable:
                 # Perhaps it may wait.
                 pass
@@ -157,7 +181,7 @@ class WaitingLine:
         assert answer is not None
         self.poke()
         try:
-            return await answer
+            return Taken.of(await answer, spot.queued.since if spot.kept else None, spot.limit)
         except CancelledError:
             if spot.answer is answer:
                 self._deserted(spot, asked)
@@ -235,12 +259,14 @@ class WaitingLine:
         if spot is not None and spot.queued.client != asked.client:
             raise foreign_request(asked.id)
         if spot is None and asked.wait:
-            queued = await self.store.enqueue(asked.client, asked.request, asked.id, asked.timeout)
+            queued = await self.store.enqueue(asked.client, asked.request, asked.id, asked.timeout, since=asked.since)
             spot = self._find(asked.id)
             if spot is None:
-                spot = _Spot(queued, kept=True)
+                spot = _Spot(evolve(queued, request=asked.request), kept=True)
                 self._line.append(spot)
                 self._limit(spot, queued.left)
+                if asked.request.avoid:
+                    spot.timers.append(self.clock.callLater(AVOIDED, self._forgive, spot))
         elif spot is None:
             spot = _Spot(QueuedRequest(asked.id, asked.client, asked.request), until=self.clock.seconds() + SETTLE)
             self._line.append(spot)
@@ -255,7 +281,12 @@ class WaitingLine:
 
     def _limit(self, spot: _Spot, seconds: float | None) -> None:
         if seconds is not None:
+            spot.limit = self.clock.seconds() + seconds
             spot.timers.append(self.clock.callLater(seconds, self._time_out, spot, seconds))
+
+    def _forgive(self, spot: _Spot) -> None:
+        spot.queued = evolve(spot.queued, request=evolve(spot.queued.request, avoid=()))
+        self.poke()
 
     def _time_out(self, spot: _Spot, seconds: float) -> None:
         why = spot.reason or "there was no answer"

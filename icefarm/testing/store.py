@@ -337,14 +337,20 @@ class MemoryStore:
     # ------------------------------------------------------------------------------------------------------ queue
 
     async def enqueue(
-        self, client: str, request: ReservationRequest, request_id: str, timeout: float | None
+        self,
+        client: str,
+        request: ReservationRequest,
+        request_id: str,
+        timeout: float | None,
+        *,
+        since: float | None = None,
     ) -> QueuedRequest:
         now = self.clock.seconds()
         known, _ = self._queue.get(request_id, (None, None))
         if known is not None and known.client != client:
             raise foreign_request(request_id)
         if known is None:
-            queued = QueuedRequest(request_id, client, request, next(self._numbers), now)
+            queued = QueuedRequest(request_id, client, request, next(self._numbers), now if since is None else since)
             self._queue[request_id] = (queued, None if timeout is None else now + timeout)
         return self._queued(request_id)
 
@@ -356,7 +362,7 @@ class MemoryStore:
         for id, (_, until) in list(self._queue.items()):
             if until is not None and until <= now:
                 del self._queue[id]
-        return sorted(map(self._queued, self._queue), key=lambda queued: queued.number)
+        return sorted(map(self._queued, self._queue), key=lambda queued: (queued.since, queued.number))
 
     def _queued(self, id: str) -> QueuedRequest:
         queued, until = self._queue[id]

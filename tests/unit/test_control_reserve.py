@@ -8,9 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
 from icefarm.control.reserving import PROBATION
-from icefarm.control.waiting import GIVEN_UP, SETTLE, SOON
+from icefarm.control.waiting import AVOIDED, GIVEN_UP, RETURN, SETTLE, SOON
 from icefarm.errors import (
-    Busy,
     DeviceFailed,
     InvalidArgument,
     LinkLost,
@@ -21,13 +20,23 @@ from icefarm.errors import (
     UnknownDevice,
     UnknownKind,
 )
-from icefarm.testing.control import MemoryControl, RecordingWorker
+from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
 
 start = Deferred.fromCoroutine
 
 
 async def active(farm: MemoryControl) -> list[str]:
     return [record.serial for record in await farm.store.active()]
+
+
+async def live(farm: MemoryControl, seconds: float, worker: RecordingWorker, *clients: MemoryClient) -> None:
+    """Let time pass while they send heartbeats."""
+    while seconds > 0:
+        farm.pass_time(min(5.0, seconds))
+        seconds -= 5.0
+        await worker.heartbeat()
+        for client in clients:
+            await client.call("heartbeat", "i")
 
 
 def agreed(farm: MemoryControl, *workers: RecordingWorker) -> bool:
@@ -472,13 +481,65 @@ async def test_waiting_in_vain_ends_with_the_reason() -> None:
 
 
 @ensureDeferred
-async def test_a_request_that_waits_and_meets_a_bad_board_is_to_be_asked_again() -> None:
+async def test_a_request_that_waits_and_meets_a_bad_board_waits_on_at_its_place() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    first, second = await farm.client("ada"), await farm.client("bob")
+    worker.stuck["A"], worker.failing["A"] = Deferred(), DeviceFailed("it smokes")
+    reserving = start(first.call("reserve", 1, kind="pulsecount", wait=True))
+    farm.pass_time(1)
+    behind = start(second.call("reserve", 1, kind="pulsecount", wait=True))
+    farm.pass_time(5)
+    await worker.report("A", DeviceStatus.BROKEN, "it smokes")
+    worker.stuck.pop("A").callback(None)
+    farm.pass_time(1)
+    assert [one["client"] for one in (await first.call("snapshot"))["queue"]] == ["ada", "bob"]
+    assert await active(farm) == []
+    del worker.failing["A"]
+    await worker.report("A", DeviceStatus.AVAILABLE)
+    await live(farm, AVOIDED, worker, first, second)
+    (record,) = await reserving
+    assert (record["client"], record["serial"]) == ("ada", "A")
+    assert not behind.called
+    await first.call("end")
+    assert [one["client"] for one in await behind] == ["bob"]
+
+
+@ensureDeferred
+async def test_a_request_that_waits_is_not_served_with_the_same_bad_board_at_once_nor_for_longer_than_asked() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    client = await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    reserving = start(client.call("reserve", 2, kind="pulsecount", wait=True, timeout=100.0))
+    await live(farm, AVOIDED - 1, worker, client)
+    assert worker.asked("prepare") == ["A", "B"]
+    assert worker.asked("release") == ["A", "B"]
+    await live(farm, 2, worker, client)
+    assert worker.asked("prepare") == ["A", "B"] * 2
+    await live(farm, 100 - AVOIDED, worker, client)
+    with pytest.raises(TimedOut, match="waited"):
+        await reserving
+    assert await active(farm) == []
+    assert (await client.call("snapshot"))["queue"] == []
+
+
+@ensureDeferred
+async def test_boards_that_a_client_never_heard_of_are_free_soon_after_it_is_back_and_does_not_ask_for_them() -> None:
     farm = MemoryControl()
     worker = await farm.worker("w1", "A")
     client = await farm.client("ada")
-    worker.failing["A"] = DeviceFailed("it smokes")
-    with pytest.raises(Busy, match="ask again"):
-        await client.call("reserve", 1, kind="pulsecount", wait=True)
+    worker.stuck["A"] = Deferred()
+    start(client.call("reserve", 1, kind="pulsecount", request="r1")).addErrback(lambda _: None)
+    client.bus.drop("network")
+    farm.pass_time(15)
+    client = await farm.client("ada")
+    for _ in range(3):
+        await client.call("heartbeat", "i")
+        assert await active(farm) == ["A"]
+        farm.pass_time(RETURN / 3 - 0.5)
+    farm.pass_time(3)
+    await client.call("heartbeat", "i")
     assert await active(farm) == []
 
 
@@ -507,3 +568,21 @@ async def test_a_request_that_was_served_passes_those_who_wait_when_it_is_asked_
     await ada.call("end")
     farm.pass_time(2.0)
     assert waiting.called
+
+
+@ensureDeferred
+async def test_boards_that_a_client_asks_for_again_after_a_lost_link_stay_its_own() -> None:
+    for asks_after in (0, 0.5, 5):
+        farm = MemoryControl()
+        worker = await farm.worker("w1", "A")
+        client = await farm.client("ada")
+        worker.stuck["A"] = Deferred()
+        start(client.call("reserve", 1, kind="pulsecount", request="r1")).addErrback(lambda _: None)
+        client.bus.drop("network")
+        client = await farm.client("ada")
+        farm.pass_time(asks_after)
+        again = start(client.call("reserve", 1, kind="pulsecount", request="r1"))
+        worker.stuck.pop("A").callback(None)
+        (record,) = await again
+        await live(farm, 50, worker, client)
+        assert [one.id for one in await farm.store.active()] == [record["id"]]

@@ -10,6 +10,7 @@ from icefarm.contract import Role
 from icefarm.control.presence import ADMISSION, SILENCE, Absence, Absentee, Presence, due, predecessors, rival, step
 from icefarm.control.presence_events import (
     Admitted,
+    ClientBack,
     ClientGone,
     ClientMissing,
     Contested,
@@ -36,13 +37,22 @@ WORKER = Session(2, Role.WORKER, "w1", "i2")
 
 
 def run(*events: tuple[float, Event], state: Presence | None = None) -> tuple[Presence, list[Effect]]:
-    """Take events in at their times; return the last state and all effects."""
+    """Take events in at their times; return the last state and all effects but word of clients that are back."""
     state = Presence(GRACE) if state is None else state
     effects: list[Effect] = []
     for now, event in events:
         state, more = step(state, event, now)
-        effects += more
+        effects += [effect for effect in more if not isinstance(effect, ClientBack)]
     return state, effects
+
+
+def test_a_client_is_back_with_each_new_session_and_a_worker_never() -> None:
+    state, effects = step(Presence(GRACE), Joined(CLIENT), 0)
+    assert effects == [ClientBack("ada")]
+    assert step(state, Heard(CLIENT), 1)[1] == []
+    state, effects = step(state, Listed([CLIENT, WORKER]), 2)
+    assert effects == [ClientBack("ada")]
+    assert step(Presence(GRACE), Joined(WORKER), 0)[1] == []
 
 
 def test_a_silent_worker_is_killed_and_lost() -> None:
