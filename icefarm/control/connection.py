@@ -129,7 +129,7 @@ class Connection(txpostgres.Connection):
 
     async def _limited(self, operation: Awaitable[T], limit: float) -> T:
         """Await it; a server that stays silent gets the connection closed, which ends every wait on it."""
-        timer = self.reactor.callLater(limit, self.drop, f"no answer within {limit:g} s")
+        timer = self.reactor.callLater(limit, self.drop, f"no answer within {limit:.2g} s")
         try:
             return await operation
         except TransactionRollbackError:

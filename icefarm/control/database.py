@@ -1,6 +1,7 @@
 """Some connections to PostgreSQL, opened again whenever they break, and transactions that take any free one.
 
-While the database is away, a call waits a bounded time for it and then raises `Busy`; nothing else comes of it.
+While the database is away, a call waits a bounded time for it and then raises `Busy`; nothing else comes of it.  Once
+it has been away for that long, calls need not wait: whoever tries again after a while finds out soon enough.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ T = TypeVar("T")
 
 #: Connections kept open; a control makes a few hundred small transactions a second at most.
 CONNECTIONS = 4
-#: Seconds that a call waits for a free connection.
+#: Seconds that a call waits for a free connection; after as many of absence, it does not wait at all.
 FREE_LIMIT = 5.0
 #: Seconds that the server may take to let us in.
 CONNECT_LIMIT = 5.0
-#: Seconds that a transaction may take; the server's own limit for a statement is shorter.
+#: Seconds that a transaction may take in all, waiting for a connection and running again included; the server's own
+#: limit for a statement is shorter.
 TRANSACTION_LIMIT = 10.0
 #: Seconds until a broken connection is tried again: at first, at most; doubled each time.
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
@@ -71,6 +73,8 @@ class Database:
     on_change: Callable[[str | None], None] | None = None
     #: Why there is no connection; None while there is one.
     problem: str | None = "not connected yet"
+    #: Since when there is none.
+    _away_since: float | None = None
     #: All, also those that are still connecting; how many are open; those that no call uses.
     _connections: set[Connection] = Factory(set)
     _opened: int = 0
@@ -115,11 +119,12 @@ class Database:
 
         It is run again where it lost a race against another transaction, or its connection broke before the commit.
         Cancelled before the commit, it is rolled back; who must know whether it came to that shields the call and
-        waits for its end. Raises `Busy`.
+        waits for its end. Raises `Busy`, after ``limit`` seconds at the latest.
         """
+        until = self.reactor.seconds() + limit
         for tries_left in reversed(range(TRIES)):
             try:
-                return await self._attempt(function, limit)
+                return await self._attempt(function, until)
             except _LOST_A_RACE:
                 if not tries_left:
                     raise
@@ -128,8 +133,9 @@ class Database:
                     raise Busy(f"the database does not answer ({error}); try again in a while") from error
         raise AssertionError("the last try returns or raises")
 
-    async def _attempt(self, function: Callable[[Transaction], Awaitable[T]], limit: float) -> T:
-        connection = await self._take_free()
+    async def _attempt(self, function: Callable[[Transaction], Awaitable[T]], until: float) -> T:
+        connection = await self._take_free(until - self.reactor.seconds())
+        limit = max(0.0, until - self.reactor.seconds())
         cancelled = False
 
         def cancel(_: Deferred[T]) -> None:
@@ -146,18 +152,23 @@ class Database:
         running.addBoth(done)
         return await outcome
 
-    async def _take_free(self) -> Connection:
+    async def _take_free(self, limit: float) -> Connection:
         if not self._running:
             raise Busy("the farm is stopping")
         if self._free:
             return self._free.popleft()
+        if self._away_since is not None and self.reactor.seconds() - self._away_since > FREE_LIMIT:
+            raise self._absence()
         waiting: Deferred[Connection] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
-        waiting.addTimeout(FREE_LIMIT, self.reactor)
+        waiting.addTimeout(max(0.0, min(FREE_LIMIT, limit)), self.reactor)
         try:
             return await waiting
         except TimeoutError:
-            raise Busy(f"the database is away ({self.problem or 'too much to do'}); try again in a while") from None
+            raise self._absence() from None
+
+    def _absence(self) -> Busy:
+        return Busy(f"the database is away ({self.problem or 'too much to do'}); try again in a while")
 
     def _give_back(self, connection: Connection) -> None:
         if connection.reason is not None:
@@ -208,6 +219,8 @@ class Database:
         if self._opened or not self._running:
             return
         known, self.problem = self.problem, reason
+        if self._away_since is None:
+            self._away_since = self.reactor.seconds()
         if not self._first.called:
             self._first.errback(Busy(f"cannot connect to PostgreSQL ({describe_dsn(self.dsn)}): {reason}"))
         if known is None:
@@ -215,6 +228,7 @@ class Database:
             self._tell(reason)
 
     def _back(self) -> None:
+        self._away_since = None
         if self.problem is None:
             return
         self.problem = None

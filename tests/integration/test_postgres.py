@@ -252,6 +252,14 @@ async def test_a_transaction_cut_off_before_its_commit_is_done_again(server: Pri
         await database.stop()
 
 
+async def database_is_back(database: Database) -> None:
+    back: defer.Deferred[None] = defer.Deferred()
+    database.on_change = lambda problem: back.callback(None) if problem is None else None
+    if database.problem is not None:
+        await back.addTimeout(30, reactor)
+    database.on_change = None
+
+
 @ensureDeferred
 async def test_calls_give_up_while_the_database_stays_away(server: PrivatePostgres) -> None:
     await server.start()
@@ -263,6 +271,40 @@ async def test_calls_give_up_while_the_database_stays_away(server: PrivatePostgr
         with pytest.raises(Busy, match="the database is away"):
             await one(database)
         assert reactor.seconds() - before < limits.FREE_LIMIT + 3  # type: ignore[attr-defined]
+        # It has been away for long enough: nobody waits any more.
+        before = reactor.seconds()  # type: ignore[attr-defined]
+        for _ in range(20):
+            with pytest.raises(Busy, match="the database is away"):
+                await one(database)
+        assert reactor.seconds() - before < limits.FREE_LIMIT / 2  # type: ignore[attr-defined]
+        await server.start()
+        await database_is_back(database)
+        assert await one(database) == 1
+    finally:
+        await database.stop()
+
+
+@ensureDeferred
+async def test_a_transaction_takes_no_longer_than_its_limit_however_often_its_connection_breaks(
+    server: PrivatePostgres,
+) -> None:
+    await server.start()
+    database = Database(reactor, server.dsn)
+    await database.start()
+    tries = 0
+
+    async def breaks_late(transaction: Any) -> None:
+        nonlocal tries
+        tries += 1
+        await transaction.rows("SELECT pg_sleep(0.7)")
+        await transaction.rows("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    try:
+        before = reactor.seconds()  # type: ignore[attr-defined]
+        with pytest.raises(Busy, match="does not answer"):
+            await database.transaction(breaks_late, limit=1.0)
+        assert reactor.seconds() - before < 2.0  # type: ignore[attr-defined]
+        assert tries == 2
     finally:
         await database.stop()
 
