@@ -11,7 +11,7 @@ from attrs import define
 from icefarm import __version__
 from icefarm.bus import Caller
 from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire, valid_name
-from icefarm.control.concurrency import outcomes
+from icefarm.control.concurrency import outcomes, within
 from icefarm.control.door import ends_with_its_call
 from icefarm.control.endings import Endings
 from icefarm.control.inventory import Inventory
@@ -30,6 +30,8 @@ __all__ = ["MAX_SECONDS", "ClientProcedures"]
 MAX_SECONDS = 30 * 86400.0
 #: Longest id of a request, in characters.
 LONGEST_ID = 64
+#: Seconds for the answer to a heartbeat: less than a client waits for it, which would then take control for dead.
+HEARTBEAT_ANSWER = 6.0
 #: Boards that one call reboots or tests at once.
 AT_ONCE = 64
 
@@ -155,8 +157,11 @@ class ClientProcedures:
     async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
         """Note that the client is alive, and tell it what it holds."""
         self.sessions.heard(caller, instance, watch=True)
-        held = [record.serial for record in await self.store.active(client=caller.authid)]
-        return {"time": await self.store.now(), "reservations": held, "heartbeat_s": HEARTBEAT}
+        held, now = await within(HEARTBEAT_ANSWER, self.orders.clock, partial(self._held_by, caller.authid))
+        return {"time": now, "reservations": held, "heartbeat_s": HEARTBEAT}
+
+    async def _held_by(self, client: str) -> tuple[list[str], float]:
+        return [record.serial for record in await self.store.active(client=client)], await self.store.now()
 
     async def delete(self, _: Caller, serials: list[str]) -> list[str]:
         """Forget boards that are offline or broken, and that nobody has reserved."""

@@ -6,13 +6,21 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from attrs import Factory, define
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore, ensureDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    TimeoutError,
+    ensureDeferred,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from icefarm.errors import IcefarmError
+from icefarm.clock import Clock
+from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["InOrder", "Tasks", "outcomes", "shielded"]
+__all__ = ["InOrder", "Tasks", "outcomes", "shielded", "within"]
 
 T = TypeVar("T")
 
@@ -52,6 +60,16 @@ def shielded(running: Deferred[T]) -> Deferred[T]:
 
     running.addBoth(done)
     return outer
+
+
+async def within(seconds: float, clock: Clock, operation: Callable[[], Awaitable[T]]) -> T:
+    """Run ``operation``, and cancel it when it takes longer.  Raises `Busy` then."""
+    running = ensureDeferred(_awaited(operation))
+    running.addTimeout(seconds, clock)  # type: ignore[arg-type]
+    try:
+        return await running
+    except TimeoutError:
+        raise Busy(f"the database did not answer within {seconds:g} s; try again in a while") from None
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""A real farm, each part a process of its own, with a relay before everything that talks over TCP."""
+"""A real farm, each part a process of its own, with a relay on each way between two of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg2
 from attrs import Factory, define, evolve, field
+from psycopg2.extensions import make_dsn, parse_dsn
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import connectionDone
@@ -87,6 +88,9 @@ class FaultyFarm:
     workers: dict[str, Victim] = field(init=False, factory=dict)
     clients_link: Relay = field(init=False)
     workers_link: Relay = field(init=False)
+    #: Control's ways to the router and to PostgreSQL.
+    control_link: Relay = field(init=False)
+    database_link: Relay = field(init=False)
     oracle: Oracle = field(init=False)
     #: A client that looks on, past the relays.
     watcher: ClientSession = field(init=False)
@@ -99,7 +103,7 @@ class FaultyFarm:
 
     def __attrs_post_init__(self) -> None:
         self._layout = DataDirectory(self.directory / "farm")
-        for name in ("tmp", "circuits"):
+        for name in ("tmp", "circuits", "relays"):
             (self.directory / name).mkdir()
         (self.directory / "none.txt").write_text(_NO_CIRCUITS)
         self._environment = {**own_environment(os.environ), "TMPDIR": str(self.directory / "tmp")}
@@ -124,6 +128,16 @@ class FaultyFarm:
         return [*self.workers.values(), self.control, self.router, self.postgres]
 
     @property
+    def links(self) -> dict[str, Relay]:
+        """The relays, by whose connections they pass on."""
+        return {
+            "clients": self.clients_link,
+            "workers": self.workers_link,
+            "control": self.control_link,
+            "PostgreSQL": self.database_link,
+        }
+
+    @property
     def operator_token(self) -> str:
         return self._layout.operator_token.read_text().strip()
 
@@ -136,9 +150,14 @@ class FaultyFarm:
         self.oracle = Oracle.of(write_circuits(self.circuits, CIRCUITS), self.directory)
         self._layout.create()
         await self._start_database()
+        relays = self.directory / "relays"
         self.clients_link, self.workers_link = (Relay(self.reactor, self._options.listen) for _ in range(2))
-        await self.clients_link.start()
-        await self.workers_link.start()
+        self.control_link = Relay(self.reactor, self._layout.run / "control.sock", relays / "control.sock")
+        where = parse_dsn(self.dsn)
+        socket = f".s.PGSQL.{where['port']}"
+        self.database_link = Relay(self.reactor, Path(where["host"], socket), relays / socket)
+        for link in self.links.values():
+            await link.start()
         self.router = of_process(self._router())
         await self.router.start()
         self.control = of_process(self._control())
@@ -161,8 +180,8 @@ class FaultyFarm:
         await self.watcher.stop()
         for part in self.parts:
             await part.stop()
-        await self.clients_link.stop()
-        await self.workers_link.stop()
+        for link in self.links.values():
+            await link.stop()
         left = [*witness.left(), *(str(path) for path in (self.directory / "tmp").iterdir())]
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -254,9 +273,9 @@ class FaultyFarm:
         program = control_program(
             self._options,
             twistd=_twistd(),
-            router=f"unix:{self._layout.run / 'control.sock'}",
+            router=f"unix:{self.control_link.own}",
             ticket_file=self._layout.router_ticket,
-            database=self.dsn,
+            database=make_dsn(self.dsn, host=str(self.directory / "relays")),
             http=self._options.http,
             sign_in="open",
             environment=self._environment,

@@ -15,7 +15,7 @@ from faults.farm import FaultyFarm
 from faults.parts import Victim
 from faults.relay import Relay
 
-__all__ = ["FAULTS", "Fault", "Scene"]
+__all__ = ["FAULTS", "Fault", "Scene", "choose"]
 
 #: Seconds after which a supervisor starts a part again (`icefarm.farm.supervisor.FIRST_DELAY`).
 RESTART_DELAY = 0.5
@@ -40,6 +40,8 @@ class Fault:
 
     name: str
     strike: Callable[[Scene], Awaitable[None]]
+    #: What it happens to: two faults at once happen to different things.
+    part: str
     #: How often it is chosen, beside the others.
     weight: int = 1
 
@@ -141,7 +143,7 @@ async def _delay(scene: Scene, link: Relay) -> None:
 
 def _on_link(how: Callable[[Scene, Relay], Awaitable[None]], whose: str) -> Callable[[Scene], Awaitable[None]]:
     async def strike(scene: Scene) -> None:
-        await how(scene, scene.farm.clients_link if whose == "clients" else scene.farm.workers_link)
+        await how(scene, scene.farm.links[whose])
 
     return strike
 
@@ -174,23 +176,33 @@ async def garble_board(scene: Scene) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("worker killed", kill_worker, 2),
-    Fault("worker stalled", stall_worker),
-    Fault("boards' process killed", kill_boards),
-    Fault("control killed", kill_control, 2),
-    Fault("control stalled", stall_control),
-    Fault("router killed", kill_router, 2),
-    Fault("router stalled", stall_router),
-    Fault("PostgreSQL killed", kill_database, 2),
-    Fault("PostgreSQL stalled", stall_database),
-    Fault("PostgreSQL away", stop_database),
-    Fault("client stalled", stall_client),
+    Fault("worker killed", kill_worker, "worker", 2),
+    Fault("worker stalled", stall_worker, "worker"),
+    Fault("boards' process killed", kill_boards, "worker"),
+    Fault("control killed", kill_control, "control", 2),
+    Fault("control stalled", stall_control, "control"),
+    Fault("router killed", kill_router, "router", 2),
+    Fault("router stalled", stall_router, "router"),
+    Fault("PostgreSQL killed", kill_database, "PostgreSQL", 2),
+    Fault("PostgreSQL stalled", stall_database, "PostgreSQL"),
+    Fault("PostgreSQL away", stop_database, "PostgreSQL"),
+    Fault("client stalled", stall_client, "client"),
     *(
-        Fault(f"link of {whose} {name}", _on_link(how, whose))
-        for whose in ("clients", "workers")
+        Fault(f"link of {whose} {name}", _on_link(how, whose), f"link of {whose}")
+        for whose in ("clients", "workers", "control", "PostgreSQL")
         for name, how in (("cut", _cut), ("reset", _reset), ("refused", _refuse), ("held up", _hold), ("slow", _delay))
     ),
-    Fault("board unplugged", unplug_board, 2),
-    Fault("board silent", silence_board),
-    Fault("board garbled", garble_board),
+    # Commands for boards go to the process of their worker.
+    Fault("board unplugged", unplug_board, "worker", 2),
+    Fault("board silent", silence_board, "worker"),
+    Fault("board garbled", garble_board, "worker"),
 )
+
+
+def choose(random: Random, faults: Sequence[Fault], at_once: float) -> list[Fault]:
+    """Choose a fault, and with the probability ``at_once`` a second one that happens to something else."""
+    (first,) = random.choices(faults, [fault.weight for fault in faults])
+    others = [fault for fault in faults if fault.part != first.part]
+    if not others or random.random() >= at_once:
+        return [first]
+    return [first, *random.choices(others, [fault.weight for fault in others])]

@@ -1,13 +1,20 @@
-"""A TCP connection's way through trouble: it can be cut, reset, held up, delayed, or not be let through at all."""
+"""A connection's way through trouble: it can be cut, reset, held up, delayed, or not be let through at all."""
 
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, field
 from twisted.internet import protocol
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+    connectProtocol,
+)
 from twisted.python.failure import Failure
 
 __all__ = ["Relay"]
@@ -50,9 +57,10 @@ class _Incoming(_Side):
     def connectionMade(self) -> None:
         self.relay.sides.add(self)
         self.relay.connections += 1
-        endpoint = TCP4ClientEndpoint(self.relay.reactor, *self.relay.target, timeout=CONNECT_LIMIT)
         outgoing = _Side(self.relay)
-        connectProtocol(endpoint, outgoing).addCallbacks(self._connected, lambda _: self.transport.abortConnection())
+        connectProtocol(self.relay.way_on(), outgoing).addCallbacks(
+            self._connected, lambda _: self.transport.abortConnection()
+        )
 
     def _connected(self, outgoing: _Side) -> None:
         self.relay.sides.add(outgoing)
@@ -64,10 +72,12 @@ class _Incoming(_Side):
 
 @define(eq=False)
 class Relay:
-    """Listens on a port of its own and passes everything on to ``target``, or does not."""
+    """Listens on a port of its own, or at a Unix socket, and passes everything on to ``target``, or does not."""
 
     reactor: Any
-    target: tuple[str, int]
+    target: tuple[str, int] | Path
+    #: The Unix socket at which it listens; None: a port.
+    own: Path | None = None
     #: Seconds that each piece is late.
     delay: float = 0.0
     #: While it is true nothing gets through, and nobody is told.
@@ -82,10 +92,19 @@ class Relay:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._number}"
 
+    def way_on(self) -> Any:
+        """Return the endpoint of the target."""
+        if isinstance(self.target, Path):
+            return UNIXClientEndpoint(self.reactor, str(self.target), timeout=CONNECT_LIMIT)
+        return TCP4ClientEndpoint(self.reactor, *self.target, timeout=CONNECT_LIMIT)
+
     async def start(self) -> None:
         """Listen: at first on a free port, later on the same one again."""
         factory = protocol.Factory.forProtocol(lambda: _Incoming(self))
         factory.noisy = False
+        if self.own is not None:
+            self._port = await UNIXServerEndpoint(self.reactor, str(self.own)).listen(factory)
+            return
         self._port = await TCP4ServerEndpoint(self.reactor, self._number, interface="127.0.0.1").listen(factory)
         self._number = self._port.getHost().port
 

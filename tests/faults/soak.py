@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections import Counter, defaultdict
 from random import Random
@@ -15,13 +16,13 @@ from statistics import median
 from typing import Any
 
 from attrs import Factory, define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
 from faults.invariants import check_nothing_is_held, check_single_holders
-from faults.kinds import FAULTS, Fault, Scene
+from faults.kinds import FAULTS, Fault, Scene, choose
 from faults.parts import until
 
 __all__ = ["Soak", "report"]
@@ -30,6 +31,8 @@ __all__ = ["Soak", "report"]
 RECOVERY_LIMIT = 120.0
 #: Seconds between the farm's being whole and the next fault.
 PAUSE = (0.2, 2.0)
+#: How often two faults strike at once, and what they are called together.
+AT_ONCE, TWO = 0.25, "two of these at once"
 #: Evaluations of contenders, in each of their rounds: at most.
 ROUND = 20
 
@@ -54,6 +57,9 @@ class Soak:
     #: Accounts of contenders that were killed: those must not have got wrong values or second answers either.
     past: list[Client] = Factory(list)
     recoveries: dict[str, list[float]] = Factory(lambda: defaultdict(list))
+    #: The longest recovery, and after what.
+    slowest: tuple[float, str] = (0.0, "nothing")
+    _told_to_end: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -70,22 +76,32 @@ class Soak:
         for _ in range(2 if self.contended > 0 else 0):
             self._start_contender()
         end = reactor.seconds() + self.seconds
-        while reactor.seconds() < end and (self.enough is None or self.answered < self.enough):
+        while (
+            not self._told_to_end and reactor.seconds() < end and (self.enough is None or self.answered < self.enough)
+        ):
             await self._one_fault()
             await deferLater(reactor, self.random.uniform(*PAUSE))
         await self._finish()
 
+    def end(self) -> None:
+        """Come to an end after the present fault, with all checks."""
+        self._told_to_end = True
+
     async def _one_fault(self) -> None:
-        (fault,) = self.random.choices(self.faults, [fault.weight for fault in self.faults])
-        self.tell(f"{self.answered} answers; {fault.name}")
+        faults = choose(self.random, self.faults, AT_ONCE)
+        names = " and ".join(fault.name for fault in faults)
+        self.tell(f"{self.answered} answers; {names}")
         if self.contenders and self.random.random() < 0.2:
             await self._replace_contender()
-        await fault.strike(Scene(self.farm, self.evaluators, self.random))
-        self.recoveries[fault.name].append(await self._whole(fault, self.farm.reactor.seconds()))
+        scene = Scene(self.farm, self.evaluators, self.random)
+        await gatherResults([Deferred.fromCoroutine(_struck(fault, scene)) for fault in faults])
+        taken = await self._whole(names, self.farm.reactor.seconds())
+        self.recoveries[names if len(faults) == 1 else TWO].append(taken)
+        self.slowest = max(self.slowest, (taken, names))
         deaths = {part.name: part.deaths for part in self.farm.parts if part.deaths}
         assert not deaths, f"ended by themselves: {deaths}"
 
-    async def _whole(self, fault: Fault, over: float) -> float:
+    async def _whole(self, fault: str, over: float) -> float:
         """Wait until every board measures again and control answers from its database; returns the seconds since."""
         reactor = self.farm.reactor
         answering = Deferred.fromCoroutine(self.farm.watcher.available())
@@ -94,7 +110,7 @@ class Soak:
             await until(
                 reactor,
                 lambda: all(client.measured_since(over) for client in self.evaluators),
-                f"each board has measured again after: {fault.name}",
+                f"each board has measured again after: {fault}",
                 RECOVERY_LIMIT,
             )
             await answering
@@ -136,6 +152,10 @@ class Soak:
         check_single_holders(self.farm)
 
 
+async def _struck(fault: Fault, scene: Scene) -> None:
+    await fault.strike(scene)
+
+
 def report(soak: Soak, seconds: float) -> list[str]:
     """Say what happened, for a person."""
     tallies = [client.tally for client in [*soak.evaluators, *soak.contenders]]
@@ -154,6 +174,7 @@ def report(soak: Soak, seconds: float) -> list[str]:
             for name, taken in sorted(soak.recoveries.items())
         ),
         "",
+        f"longest: {soak.slowest[0]:.1f} s, after {soak.slowest[1]}",
         f"evaluations asked: {sum(tally.asked or 0 for tally in tallies)} by the clients that were not killed",
         f"answered with the right value: {sum(tally.values for tally in everybody)}",
         f"answered with a named error: {failures} {_failures(everybody)}",
@@ -180,6 +201,14 @@ async def _main(reactor: Any, options: argparse.Namespace) -> None:
     _tell(f"seed {options.seed}; farm in {farm.directory}")
     whole = False
     began = reactor.seconds()
+
+    def interrupted(*_: object) -> None:
+        """Come to an end at the first Ctrl-C, at once at the second."""
+        _tell("ending after the present fault; Ctrl-C once more ends at once")
+        soak.end()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, interrupted)
     try:
         await farm.start()
         began = reactor.seconds()

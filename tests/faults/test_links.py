@@ -1,4 +1,4 @@
-"""Connections between clients, workers and the router break, stall, or are away for long."""
+"""Connections of clients, workers and control to the router, and of control to PostgreSQL, break, stall, are away."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from twisted.internet.task import deferLater
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
-from faults.relay import Relay
+from icefarm.client.connection import Patience
+from icefarm.client.session import connect
+from icefarm.errors import Busy
 
 pytestmark = pytest.mark.faults
 
 #: Resets of the long test and of the short one, and the seconds between two of them, at most.
 RESETS, FEW_RESETS = 100, 10
+#: Whose connections there are.
+WHOSE = ("clients", "workers", "control", "PostgreSQL")
 BETWEEN_RESETS = 0.6
-
-
-def link_of(farm: FaultyFarm, whose: str) -> Relay:
-    return farm.clients_link if whose == "clients" else farm.workers_link
+#: Seconds until a call that needs the database says that it is away: 10, and some for a busy machine.
+BUSY_LIMIT = 15.0
 
 
 @ensureDeferred
 @pytest.mark.slow
-@pytest.mark.parametrize("whose", ["clients", "workers"])
+@pytest.mark.parametrize("whose", WHOSE)
 async def test_connections_that_are_cut_cost_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"cut-{whose}")
-    link_of(farm, whose).cut()
+    farm.links[whose].cut()
     await all_answered(farm, client)
 
 
 @ensureDeferred
 @pytest.mark.slow
-@pytest.mark.parametrize("whose", ["clients", "workers"])
+@pytest.mark.parametrize("whose", WHOSE)
 async def test_a_black_hole_that_ends_costs_no_evaluation(farm: FaultyFarm, start: Start, whose: str) -> None:
     client = await evaluating(farm, start, f"black-hole-{whose}")
-    link = link_of(farm, whose)
+    link = farm.links[whose]
     link.hold()
     await deferLater(farm.reactor, 4.0)
     link.release()
@@ -55,11 +57,59 @@ async def test_a_link_that_is_away_for_less_than_the_grace_costs_no_evaluation(
 ) -> None:
     await farm.set_grace(90.0)
     client = await evaluating(farm, start, f"away-{whose}-{seconds:g}")
-    link = link_of(farm, whose)
+    link = farm.links[whose]
     await link.stop()
     await deferLater(farm.reactor, seconds)
     await link.start()
     await all_answered(farm, client)
+
+
+@ensureDeferred
+@pytest.mark.parametrize("whose", ["control", "PostgreSQL"])
+async def test_control_without_the_router_or_its_database_for_a_while_costs_no_evaluation(
+    farm: FaultyFarm, start: Start, whose: str
+) -> None:
+    client = await evaluating(farm, start, f"cut-off-{whose}")
+    link = farm.links[whose]
+    link.hold()
+    await deferLater(farm.reactor, 2.0)
+    link.reset()
+    link.release()
+    await all_answered(farm, client)
+
+
+@ensureDeferred
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["refused", "a black hole", "slow"])
+async def test_while_the_way_to_the_database_is_bad_requests_are_answered_or_fail_by_name_in_bounded_time(
+    farm: FaultyFarm, how: str
+) -> None:
+    session = connect(farm.reactor, farm.watcher.url, f"database-{how}", patience=Patience(retry=0.0))
+    await session.start()
+    link = farm.database_link
+    try:
+        if how == "refused":
+            await link.stop()
+        elif how == "slow":
+            link.delay = 0.2
+        else:
+            link.hold()
+        began = farm.reactor.seconds()
+        if how == "slow":
+            assert len(await session.reserve(1)) == 1
+        else:
+            with pytest.raises(Busy):
+                await session.reserve(1)
+        assert farm.reactor.seconds() - began < BUSY_LIMIT
+    finally:
+        link.delay = 0.0
+        link.reset()
+        link.release()
+        if how == "refused":
+            await link.start()
+    await session.end()
+    await farm.all_available()
+    await session.stop()
 
 
 async def resets(farm: FaultyFarm, start: Start, amount: int) -> None:
@@ -70,7 +120,7 @@ async def resets(farm: FaultyFarm, start: Start, amount: int) -> None:
     await until(farm.reactor, lambda: client.tally.values >= 5, "the first answers", 30.0)
     for number in range(amount):
         await deferLater(farm.reactor, random.uniform(0.0, BETWEEN_RESETS))
-        link_of(farm, ("clients", "workers")[number % 2]).reset()
+        farm.links[("clients", "workers")[number % 2]].reset()
     over = farm.reactor.seconds()
     await until(farm.reactor, lambda: client.measured_since(over), "evaluations go on", 60.0)
     tally = await client.finish()

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
+from icefarm.client.connection import HEARTBEAT_LIMIT
 from icefarm.contract import DeviceStatus, ReservationRecord
 from icefarm.control.agenda import NOTICE, lead, notices
 from icefarm.control.presence import SILENCE
@@ -341,3 +343,15 @@ async def test_an_end_reaches_the_worker_though_its_caller_is_lost_in_the_middle
     client.bus.drop("cable cut")
     farm.pass_time(2.0)
     assert worker.asked("release") == ["A"]
+
+
+@ensureDeferred
+async def test_a_heartbeat_is_answered_in_time_though_the_database_does_not_answer() -> None:
+    farm = MemoryControl()
+    client = await farm.client("ada")
+    farm.database.latency = 60.0
+    beating = Deferred.fromCoroutine(client.call("heartbeat", "i"))
+    failures: list[Failure] = []
+    beating.addErrback(failures.append)
+    farm.pass_time(HEARTBEAT_LIMIT - 1.0)
+    assert [failure.type for failure in failures] == [Busy]
