@@ -22,12 +22,15 @@ CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 SIZE, NARROW = (1280, 720), (360, 640)
 #: Seconds of work before the pictures: boards are sampled every minute.
 WORK = 190
+#: Seconds for a client to get its boards.
+LIMIT = 60.0
 
 
-def work(url: str, name: str, boards: int, window: float, over: threading.Event) -> None:
+def work(url: str, name: str, boards: int, window: float, begun: threading.Event, over: threading.Event) -> None:
     """Evaluate as a client until it is over."""
     paths = [CIRCUITS / "square_8khz.bin", CIRCUITS / "square_2khz.bin"]
     with Farm(url, name=name) as farm, farm.reserve(boards, window=window) as reserved:
+        begun.set()
         while not over.is_set():
             for _ in reserved.evaluate(paths * 4 * boards):
                 if over.is_set():
@@ -77,13 +80,14 @@ def main(directory: Path) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="icefarm-") as state, FarmProcess(Path(state) / "farm", arguments) as farm:
         farm.wait_until_ready()
-        clients = [
-            threading.Thread(target=work, args=(farm.url, "exp-42", 4, 0.25, over)),
-            threading.Thread(target=work, args=(farm.url, "ada", 2, 1.0, over)),
-            threading.Thread(target=wait, args=(farm.url, "night-run", 6), daemon=True),
-        ]
-        for client in clients:
-            client.start()
+        clients = []
+        for name, boards, window in (("exp-42", 4, 0.25), ("ada", 2, 1.0)):
+            begun = threading.Event()
+            clients.append(threading.Thread(target=work, args=(farm.url, name, boards, window, begun, over)))
+            clients[-1].start()
+            if not begun.wait(LIMIT):
+                sys.exit(f"{name} got no boards")
+        threading.Thread(target=wait, args=(farm.url, "night-run", 6), daemon=True).start()
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
@@ -91,7 +95,7 @@ def main(directory: Path) -> None:
                 browser.close()
         finally:
             over.set()
-            for client in clients[:2]:
+            for client in clients:
                 client.join()
 
 
