@@ -80,8 +80,8 @@ class Farm(OpenedAwaiting, Asyncio):
                     yield result
                 if batch.done:
                     return
-                if batch.deserted:
-                    raise no_board_left()
+                if batch.deserted is not None:
+                    raise batch.deserted
                 wanted = batch.wanted
         finally:
             self._post(run.stop)

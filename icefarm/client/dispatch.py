@@ -144,6 +144,11 @@ class Dispatch:
         self._any.appendleft(task)
         return []
 
+    @property
+    def last_loss(self) -> IcefarmError | None:
+        """Why the board that was lost last takes part no more."""
+        return next(reversed(self._lost.values()), None)
+
     def add_board(self, serial: str) -> None:
         """A board takes part from now on.  Harmless where it does already."""
         if serial not in self._boards:
@@ -195,7 +200,7 @@ class Dispatch:
         return self._lost.get(serial) or NotYours(f"board {serial} takes no part: it is not reserved", serial=serial)
 
     def _no_board(self) -> IcefarmError:
-        return next(reversed(self._lost.values()), None) or NotYours("there is no board to evaluate on")
+        return self.last_loss or NotYours("there is no board to evaluate on")
 
     def _least_loaded(self, without: Sequence[str] = ()) -> str | None:
         for serials in self._by_load[: self.depth]:

@@ -35,8 +35,8 @@ class Batch:
     wanted: int
     #: Every item has been answered.
     done: bool
-    #: The run has no board left.
-    deserted: bool
+    #: Why no board is left to the run, where that is so.
+    deserted: ReservationEnded | None
 
 
 @define(eq=False)
@@ -139,7 +139,8 @@ class Run:
             return
         taker, self._taker = self._taker, None
         results, self._results = self._results, []
-        batch = Batch(results, dispatch.wanted, dispatch.done, not dispatch.boards)
+        deserted = None if dispatch.boards else no_board_left(dispatch.last_loss)
+        batch = Batch(results, dispatch.wanted, dispatch.done, deserted)
         if batch.done:
             self._finish()
         taker.callback(batch)
@@ -201,13 +202,14 @@ async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
             batch = await run.take()
             for result in batch.results:
                 yield result
-            if batch.deserted and not batch.done:
-                raise no_board_left()
+            if batch.deserted is not None and not batch.done:
+                raise batch.deserted
             wanted, done = batch.wanted, batch.done
     finally:
         run.stop()
 
 
-def no_board_left() -> ReservationEnded:
-    """Return the error of a run that has no board (any more)."""
-    return ReservationEnded("no board is left: all their reservations have ended")
+def no_board_left(why: IcefarmError | None = None) -> ReservationEnded:
+    """Return the error of a run that has no board (any more); ``why`` is how it lost the last one."""
+    reason = "all their reservations have ended" if why is None else why.message
+    return ReservationEnded(f"no board is left: {reason}")

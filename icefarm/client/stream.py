@@ -78,14 +78,14 @@ def stream(
         feeder.feed(run.wanted)
         while True:
             batch = engine.run(take)
-            if not (batch.deserted and deserted_raises):
+            if batch.deserted is None or not deserted_raises:
                 # Before the results: the boards go on while the caller looks at them.
                 feeder.feed(batch.wanted)
             yield from batch.results
             if batch.done:
                 return
-            if batch.deserted and deserted_raises:
-                raise no_board_left()
+            if batch.deserted is not None and deserted_raises:
+                raise batch.deserted
     finally:
         if engine.pid == os.getpid():
             engine.post(run.stop)

@@ -363,10 +363,12 @@ def test_without_any_board_left_the_run_ends_with_an_error(world: World) -> None
     world.reserve(1)
     world.farm.holding = True
     outcome = world.evaluating([CIRCUIT] * 50)
-    await_now(world.farm.tell("exp", "ended", "A"))
+    await_now(world.farm.tell("exp", "ended", "A", reason="its worker went away"))
     world.settle()
     (failure,) = outcome.failures
     assert failure.check(ReservationEnded)
+    assert "no board is left" in str(failure.value)
+    assert "its worker went away" in str(failure.value)
 
 
 def test_a_run_pulls_no_more_items_than_its_boards_can_use_soon(world: World) -> None:
