@@ -107,6 +107,8 @@ async def test_while_the_way_to_the_database_is_bad_requests_are_answered_or_fai
         link.release()
         if how == "refused":
             await link.start()
+    # This session does not call again; that of the farm does, until control has its database back.
+    await farm.snapshot()
     await session.end()
     await farm.all_available()
     await session.stop()
