@@ -10,6 +10,7 @@ from __future__ import annotations
 import icefarm._no_bjdata  # noqa: F401 isort: skip
 
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -58,6 +59,8 @@ RETRY_FACTOR = 2.0
 RETRY_LONGEST_LOCAL = 0.5
 #: Seconds that a connection has for TCP, for TLS and the greeting, and then for sign-in (control asks its database).
 CONNECT_LIMIT = 10.0
+#: Seconds for a router's port to take a connection, where nothing more is asked of it.
+REACH_LIMIT = 5.0
 GREETING_LIMIT = 4.0
 SIGN_IN_LIMIT = 15.0
 #: Seconds that a goodbye may take.
@@ -104,6 +107,18 @@ class RouterUrl:
     def certificate(self) -> FarmCertificate | None:
         """Return what judges the certificate shown there, for one connection; None without TLS."""
         return FarmCertificate(self.host, self.ca_file) if self.tls else None
+
+    def reach(self) -> None:
+        """See whether anybody listens there; blocks.
+
+        Raises OSError, and UnicodeError or OverflowError for a host or a port that can be none.
+        """
+        if self.host:
+            socket.create_connection((self.host, self.port), timeout=REACH_LIMIT).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(REACH_LIMIT)
+                probe.connect(self.path)
 
     def endpoint(self, reactor: Any, certificate: FarmCertificate | None) -> Any:
         """Return the endpoint that connects there, by TLS if there is a certificate to judge."""

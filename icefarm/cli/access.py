@@ -34,8 +34,7 @@ __all__ = [
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-#: Seconds for the farm's port to take a connection, and for the sign-in after it.
-REACH_LIMIT = 5.0
+#: Seconds for the sign-in, once somebody has been found to listen.
 SIGN_IN_LIMIT = 10.0
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -211,12 +210,7 @@ def _on_this_host(where: RouterUrl) -> bool:
 def _reach(url: str, where: RouterUrl) -> None:
     """See whether anybody listens at all: an answer at once, where the client would go on trying."""
     try:
-        if where.host:
-            socket.create_connection((where.host, where.port), timeout=REACH_LIMIT).close()
-        else:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(REACH_LIMIT)
-                probe.connect(where.path)
+        where.reach()
     except (OSError, UnicodeError, OverflowError) as error:
         raise _nobody(url, getattr(error, "strerror", None) or str(error) or "no answer") from None
 

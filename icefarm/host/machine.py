@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,8 +20,6 @@ __all__ = ["Machine", "this_machine"]
 
 #: Seconds that a program which is asked something may take.
 RUN_LIMIT = 10.0
-#: Seconds for a farm's port to take a connection.
-REACH_LIMIT = 5.0
 
 
 @frozen
@@ -46,7 +43,7 @@ class Machine:
     #: Directories where a PostgreSQL may be.
     postgres: Callable[[], Iterable[Path]] = candidates
     #: Connects to a router and hangs up again.  Raises OSError, UnicodeError.
-    reach: Callable[[RouterUrl], None] = field(default=lambda where: _reach(where))
+    reach: Callable[[RouterUrl], None] = RouterUrl.reach
     #: Signs in at a farm (URL, token, file of trusted certificates): versions of the workers that are there, by name.
     #: Raises `IcefarmError`.
     sign_in: Callable[[str, str, str | None], dict[str, str]] = sign_in
@@ -74,15 +71,6 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
     return done.returncode, done.stdout.decode(errors="replace").strip()
-
-
-def _reach(where: RouterUrl) -> None:
-    if where.host:
-        socket.create_connection((where.host, where.port), timeout=REACH_LIMIT).close()
-    else:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(REACH_LIMIT)
-            probe.connect(where.path)
 
 
 def _shipped_firmware() -> str | None:
