@@ -1,7 +1,15 @@
 /* The board: takes bytes from the host, evaluates bitstreams, answers. All state is in struct core, none of it global.
  *
  * The port calls core_receive with what arrived, and core_poll after that, whenever its hardware finished something, whenever it
- * can send again, and when the time core_deadline is reached. Nothing here blocks. */
+ * can send again, and when the time core_deadline is reached. Nothing here blocks.
+ *
+ * Its files, each of which calls only those further down:
+ *     core.c        what the port calls
+ *     intake.c      a frame while it arrives
+ *     requests.c    answers to all requests but EVALUATE
+ *     evaluate.c, selftest.c
+ *     outbox.c      frames and log lines on their way to the host
+ *     frame.c, lz4.c, crc32.c */
 #ifndef CORE_H
 #define CORE_H
 

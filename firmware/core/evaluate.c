@@ -1,8 +1,10 @@
 /* Evaluations: the slots they wait in, and the one that is loaded and measured. */
+#include "evaluate.h"
+
 #include <string.h>
 
-#include "core_parts.h"
 #include "le.h"
+#include "outbox.h"
 
 uint8_t evaluate_free_slots(const struct core *core)
 {
@@ -59,7 +61,7 @@ static void give_up(struct core *core, enum failure failure, const char *text)
         core_log(core, LEVEL_WARNING, text);
     core->ailing = true;
     port_stop(core->port);
-    core_fail(core, core->active->id, failure, text);
+    outbox_fail(core, core->active->id, failure, text);
     release(core);
 }
 
@@ -123,7 +125,7 @@ bool evaluate_poll(struct core *core)
 {
     if (core->phase == CORE_IDLE)
         return begin(core);
-    if (core_tx_room(core) < REPLY_MAX)
+    if (outbox_room(core) < REPLY_MAX)
         return false;
     if (core->phase == CORE_MEASURING) {
         if (!core->app->poll(&core->run, core->port))
@@ -161,7 +163,7 @@ uint32_t evaluate_cancel(struct core *core, bool all, uint32_t id, bool answered
         }
         slot->state = SLOT_FREE;
         if (answered)
-            core_fail(core, slot->id, FAILED_CANCELLED, "cancelled by the host");
+            outbox_fail(core, slot->id, FAILED_CANCELLED, "cancelled by the host");
         n++;
     }
     return n;

@@ -1,8 +1,12 @@
 /* What becomes of each frame's payload while it arrives: nothing acts on it before its check was right. */
+#include "intake.h"
+
 #include <string.h>
 
-#include "core_parts.h"
+#include "evaluate.h"
 #include "le.h"
+#include "outbox.h"
+#include "requests.h"
 
 static enum nak refusal(const struct core *core, const struct frame_header *header)
 {
@@ -152,7 +156,7 @@ static void end_evaluate(struct core *core)
     }
     if (intake->failure != FAILED_NONE) {
         slot->state = SLOT_FREE;
-        core_fail(core, slot->id, intake->failure, text);
+        outbox_fail(core, slot->id, intake->failure, text);
         return;
     }
     slot->order = core->next_order++;
@@ -173,6 +177,6 @@ void intake_end(struct core *core, bool sound)
     else if (intake->kind == INTAKE_MESSAGE)
         request_answer(core, header, intake->bytes);
     else
-        core_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not evaluate bitstreams");
+        outbox_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not evaluate bitstreams");
     intake->slot = NULL;
 }

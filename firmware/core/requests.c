@@ -1,8 +1,12 @@
 /* All requests but EVALUATE: each is answered at once, and core_receive has seen that there is room for it. */
+#include "requests.h"
+
 #include <string.h>
 
-#include "core_parts.h"
+#include "evaluate.h"
 #include "le.h"
+#include "outbox.h"
+#include "selftest.h"
 
 static size_t put_text(uint8_t *out, const char *text)
 {
@@ -48,7 +52,7 @@ static void status(struct core *core, uint32_t id)
 static void cancel(struct core *core, const struct frame_header *header, const uint8_t *payload)
 {
     if (header->length != 0 && header->length != 4) {
-        core_fail(core, header->id, FAILED_BAD_LENGTH, "CANCEL takes nothing, or one id");
+        outbox_fail(core, header->id, FAILED_BAD_LENGTH, "CANCEL takes nothing, or one id");
         return;
     }
     bool all = header->length == 0;
@@ -60,7 +64,7 @@ static void cancel(struct core *core, const struct frame_header *header, const u
 static void reboot(struct core *core, const struct frame_header *header, const uint8_t *payload)
 {
     if (header->length < 1 || payload[0] > 1) {
-        core_fail(core, header->id, FAILED_BAD_PARAMETERS, "REBOOT takes 0 (application) or 1 (boot loader)");
+        outbox_fail(core, header->id, FAILED_BAD_PARAMETERS, "REBOOT takes 0 (application) or 1 (boot loader)");
         return;
     }
     core_send(core, MSG_REBOOT | MSG_REPLY, header->id, NULL, 0);
@@ -81,7 +85,7 @@ static void application(struct core *core, const struct frame_header *header, co
     bool in_range = header->type >= MSG_APPLICATION_FIRST && header->type <= MSG_APPLICATION_LAST;
     if (!in_range || core->app->message == NULL ||
         !core->app->message(core, header->type, header->id, payload, header->length))
-        core_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not know this request");
+        outbox_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not know this request");
 }
 
 void request_answer(struct core *core, const struct frame_header *header, const uint8_t *payload)

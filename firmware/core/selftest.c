@@ -1,7 +1,8 @@
 /* What a board can find out about itself, in some milliseconds. */
+#include "selftest.h"
+
 #include <string.h>
 
-#include "core_parts.h"
 #include "crc32.h"
 
 enum { TEST_CRC = 1, TEST_LZ4 = 2, TEST_BUFFERS = 4, TEST_TEMPERATURE = 8, TEST_CLOCK = 16 };

@@ -1,0 +1,15 @@
+/* Evaluations: the slots they wait in, and the one that is loaded and measured. */
+#ifndef EVALUATE_H
+#define EVALUATE_H
+
+#include "core.h"
+
+bool evaluate_poll(struct core *core);
+/* End one, or all; returns how many. `answered`: each gets FAILED. */
+uint32_t evaluate_cancel(struct core *core, bool all, uint32_t id, bool answered);
+uint8_t evaluate_free_slots(const struct core *core);
+/* A free slot, which is now being filled for that evaluation, or NULL. */
+struct slot *evaluate_claim(struct core *core, uint32_t id);
+bool evaluate_in_progress(const struct core *core, uint32_t id);
+
+#endif
