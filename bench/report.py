@@ -114,15 +114,15 @@ def real_lines(figures: RealFigures) -> Iterator[str]:
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield a table of figures beside goals."""
-    row = "{:<46}{:>10}  {:>10} {:<4} {:>11}  {:>7}"
-    yield row.format("", "measured", "goal", "", "0.1.16", "factor")
+    row = "{:<46}{:>10}  {:>10} {:<4} {:>7}  {}"
+    yield row.format("", "measured", "goal", "", "factor", "0.1.16")
     for each in comparisons:
         goal = each.goal
         wanted = "-" if goal.goal is None else f"{goal.goal:g} {goal.unit}"
         met = {True: "met", False: "NOT", None: ""}[each.met]
         ratio = "-" if each.ratio is None else f"{each.ratio:.1f}"
         measured = f"{each.measured:.4g} {goal.unit}" if each.measured < _ROUND else f"{each.measured:.0f} {goal.unit}"
-        yield row.format(goal.name, measured, wanted, met, goal.existing_text, ratio).rstrip()
+        yield row.format(goal.name, measured, wanted, met, ratio, goal.existing_text).rstrip()
 
 
 #: From here on decimals say nothing.
