@@ -1,8 +1,8 @@
 """Pure: no I/O, no clock.  What the farm should reach on two cores, and what icefarm 0.1.16 was measured to do.
 
 The figures of 0.1.16 were taken on a machine of the same class, with boards that answer at once (4 to 200 of them).  It
-has two servers, which differ: each text names its own.  "240 ms" is what its users see with real boards.  ``existing`` is
-the better server's better end, and the text has all.
+has two servers, which differ: each text names its own.  "240 ms" is what its users see with real boards.  Where figures
+vary, ``existing`` is the best one, and the text has all.
 """
 
 from __future__ import annotations
