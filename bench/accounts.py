@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
-from icefarm.testing.processes import command_of, descendants
+from icefarm.testing.processes.farm_process import command_of, descendants
 
 __all__ = ["Account", "Accounts", "Party", "accounts_of", "machine_time", "pace", "parties"]
 

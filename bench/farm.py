@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 __all__ = ["running_farm"]
 

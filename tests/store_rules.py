@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
-from icefarm.control.policy import ReservationRequest
-from icefarm.control.store import Store
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.interface import Store
 from icefarm.errors import IcefarmError
 
 WORKERS = ("w1", "w2")

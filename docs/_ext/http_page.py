@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from icefarm.control.http_endpoints import BASE, DESCRIPTION
-from icefarm.control.openapi import description
+from icefarm.control.http.openapi import description
+from icefarm.control.http.routes import BASE, DESCRIPTION
 
 __all__ = ["page"]
 

@@ -12,12 +12,12 @@ from twisted.logger import Logger
 
 from icefarm import contract, errors
 from icefarm.contract import EVENT_TOPICS, PREFIX, READING_TOPIC, REALM, Permission, Role, event_topic, permissions
-from icefarm.control.announcements import OWN_EVENTS, Announcements
-from icefarm.control.client_procedures import ClientProcedures
-from icefarm.control.watching import WatchProcedures
-from icefarm.control.worker_procedures import WorkerProcedures
+from icefarm.control.rpc.client_api import ClientProcedures
+from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.telemetry.publisher import OWN_EVENTS, Publisher
 from icefarm.kinds.registry import Kind, load_kinds
-from icefarm.worker.procedures import ControlProcedures
+from icefarm.worker.control_link.rpc import ControlProcedures
 
 __all__ = ["page"]
 
@@ -90,15 +90,15 @@ def _orders() -> Iterator[str]:
 def _events() -> Iterator[str]:
     yield "| topic | fields | |\n|---|---|---|"
     for name in EVENT_TOPICS:
-        function = getattr(Announcements, name)
+        function = getattr(Publisher, name)
         said = list(inspect.signature(function).parameters.values())[1].annotation
         record = f"[{said}](#{said.lower()})" if attrs.has(getattr(contract, said, type)) else "as said"
         yield f"| `{event_topic(name)}` | {record} | {inspect.getdoc(function)} |"
     readings = "`time`, and `boards`: by serial, `rate`, `load_ms`, `window_ms`, `temperature_c`, ..."
-    yield f"| `{READING_TOPIC}` | {readings} | {inspect.getdoc(Announcements.readings)} |"
+    yield f"| `{READING_TOPIC}` | {readings} | {inspect.getdoc(Publisher.readings)} |"
     yield (
         f"| `{PREFIX}client.NAME` | `event`: {', '.join(f'`{name}`' for name in OWN_EVENTS)}, or one of a device kind "
-        f"| To the sessions of that client alone. {inspect.getdoc(Announcements.tell)} |"
+        f"| To the sessions of that client alone. {inspect.getdoc(Publisher.tell)} |"
     )
     yield ""
 

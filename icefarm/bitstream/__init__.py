@@ -7,7 +7,7 @@ from icefarm.bitstream.asc import pack_asc
 from icefarm.bitstream.binary import check, normal_form
 from icefarm.bitstream.block import compress, decompress
 from icefarm.bitstream.circuit import Bitstream, from_bytes, from_file
-from icefarm.bitstream.made_up import made_up_asc, made_up_bitstream
+from icefarm.bitstream.synthetic import made_up_asc, made_up_bitstream
 from icefarm.bitstream.up5k import LENGTH
 
 __all__ = [

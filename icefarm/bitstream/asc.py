@@ -58,7 +58,7 @@ def normal_form_of_asc(text: str | bytes, name: str | None = None) -> bytes:
     return EMPTY_COMMENT + _body(_parsed(text, name))
 
 
-class _Wrong(Exception):
+class _WrongAsc(Exception):
     """What is wrong with an .asc."""
 
 
@@ -85,11 +85,11 @@ def _parsed(text: str | bytes, name: str | None) -> _Design:
         # A dot at the start of a line begins a statement, in a comment too; latin-1 keeps the bytes of any comment.
         before, *statements = ("\n" + encoded.decode("latin-1")).split("\n.")
         if before.strip():
-            raise _Wrong("its first line is no statement; give an .asc of nextpnr-ice40 or iceunpack")
+            raise _WrongAsc("its first line is no statement; give an .asc of nextpnr-ice40 or iceunpack")
         for statement in statements:
             _carry_out(design, statement)
         _check_complete(design)
-    except _Wrong as error:
+    except _WrongAsc as error:
         raise refusal(name, str(error)) from None
     return design
 
@@ -101,13 +101,13 @@ def _carry_out(design: _Design, statement: str) -> None:
         return
     words = head[:_HEAD_LIMIT].split() or [""]
     if len(head) > _HEAD_LIMIT and words[0] != "sym":
-        raise _Wrong(f'".{head[:20]}..." is too long for a statement')
+        raise _WrongAsc(f'".{head[:20]}..." is too long for a statement')
     rows = rest.replace("\r\n", "\n").rstrip().split("\n") if rest else []
     command = words[0]
     if command == "device":
         _take_device(design, words)
     elif not design.device and command not in ("warmboot", "sym"):
-        raise _Wrong(f'".{command}" stands before ".device 5k"; give a whole .asc')
+        raise _WrongAsc(f'".{command}" stands before ".device 5k"; give a whole .asc')
     elif command.endswith("_tile"):
         _take_tile(design, words, rows)
         return
@@ -117,7 +117,7 @@ def _carry_out(design: _Design, statement: str) -> None:
     else:
         _take_setting(design, words)
     if any(rows):
-        raise _Wrong(f'".{head.strip()}" has lines of data that do not belong there')
+        raise _WrongAsc(f'".{head.strip()}" has lines of data that do not belong there')
 
 
 def _comment(lines: Sequence[str]) -> bytes:
@@ -127,10 +127,10 @@ def _comment(lines: Sequence[str]) -> bytes:
 def _take_device(design: _Design, words: Sequence[str]) -> None:
     device = words[1] if len(words) > 1 else ""
     if design.device:
-        raise _Wrong('it has more than one ".device"; give one .asc at a time')
+        raise _WrongAsc('it has more than one ".device"; give one .asc at a time')
     if device != "5k":
         other = OTHER_DEVICE_NAMES.get(device, f"device {device!r}")
-        raise _Wrong(f"it was built for an {other}; build it with --up5k (nextpnr)")
+        raise _WrongAsc(f"it was built for an {other}; build it with --up5k (nextpnr)")
     design.device = True
 
 
@@ -143,24 +143,26 @@ def _take_setting(design: _Design, words: Sequence[str]) -> None:
         case ["extra_bit", *coordinates]:
             bank, x, y = _numbers(words, coordinates, 3)
             if bank >= len(CRAM_HEIGHTS) or x >= CRAM_WIDTH or y >= CRAM_HEIGHTS[bank]:
-                raise _Wrong(f'".{" ".join(words)}" is outside the CRAM')
+                raise _WrongAsc(f'".{" ".join(words)}" is outside the CRAM')
             design.extra_bits.append((bank, x, y))
         case _:
-            raise _Wrong(f'".{" ".join(words)}" is no statement of an .asc for the iCE40UP5K')
+            raise _WrongAsc(f'".{" ".join(words)}" is no statement of an .asc for the iCE40UP5K')
 
 
 def _take_tile(design: _Design, words: Sequence[str], rows: Sequence[str]) -> None:
     x, y = _numbers(words, words[1:], 2)
     place = places().get((x, y))
     if place is None or words[0] != f"{place.kind}_tile":
-        raise _Wrong(f'".{" ".join(words)}": the iCE40UP5K has no such tile there')
+        raise _WrongAsc(f'".{" ".join(words)}": the iCE40UP5K has no such tile there')
     if (x, y) in design.seen:
-        raise _Wrong(f'".{" ".join(words)}" is there twice; keep one of them')
+        raise _WrongAsc(f'".{" ".join(words)}" is there twice; keep one of them')
     design.seen.add((x, y))
     bits = "".join(rows)
     strange = bits.encode().translate(None, b"01")  # Ten times as fast as str.strip or str.count.
     if strange or len(rows) != TILE_ROWS or {*map(len, rows)} != {place.width}:
-        raise _Wrong(f'".{" ".join(words)}" needs {TILE_ROWS} rows of {place.width} digits 0 and 1; is the file whole?')
+        raise _WrongAsc(
+            f'".{" ".join(words)}" needs {TILE_ROWS} rows of {place.width} digits 0 and 1; is the file whole?'
+        )
     if "1" in bits:
         column = design.columns[place.bank][place.column]
         column[place.row : place.row + TILE_ROWS] = arranged(place, rows)
@@ -170,16 +172,18 @@ def _take_ram(design: _Design, words: Sequence[str], rows: Sequence[str]) -> Non
     x, y = _numbers(words, words[1:], 2)
     place = places().get((x, y))
     if place is None or place.kind != "ramb":
-        raise _Wrong(f'".{" ".join(words)}": the iCE40UP5K has no block RAM there')
+        raise _WrongAsc(f'".{" ".join(words)}": the iCE40UP5K has no block RAM there')
     if (x, y) in design.rams:
-        raise _Wrong(f'".{" ".join(words)}" is there twice; keep one of them')
+        raise _WrongAsc(f'".{" ".join(words)}" is there twice; keep one of them')
     design.rams.add((x, y))
     try:
         lines = [bytes.fromhex(row) for row in rows]
     except ValueError:
         lines = []
     if len(lines) != TILE_ROWS or {*map(len, lines)} != {_RAM_BITS // 8}:
-        raise _Wrong(f'".{" ".join(words)}" needs {TILE_ROWS} lines of {_RAM_BITS // 4} hex digits; is the file whole?')
+        raise _WrongAsc(
+            f'".{" ".join(words)}" needs {TILE_ROWS} lines of {_RAM_BITS // 4} hex digits; is the file whole?'
+        )
     # A line is 16 words, the first one last; a word is a row of the bank, two bytes for each block RAM.
     bank, stride = design.bram[place.bank], BRAM_WIDTHS[place.bank] // 8
     at = _RAM_COLUMN_BYTES * ((y - 21 if place.upside_down else y - 1) // 2)
@@ -189,18 +193,18 @@ def _take_ram(design: _Design, words: Sequence[str], rows: Sequence[str]) -> Non
 
 def _numbers(words: Sequence[str], texts: Sequence[str], count: int) -> list[int]:
     if len(texts) != count or not all(_NUMBER.fullmatch(text) for text in texts):
-        raise _Wrong(f'".{" ".join(words)}" needs {count} numbers')
+        raise _WrongAsc(f'".{" ".join(words)}" needs {count} numbers')
     return [int(text) for text in texts]
 
 
 def _check_complete(design: _Design) -> None:
     if not design.device:
-        raise _Wrong('it has no ".device 5k"; give an .asc of nextpnr-ice40 or iceunpack')
+        raise _WrongAsc('it has no ".device 5k"; give an .asc of nextpnr-ice40 or iceunpack')
     missing = places().keys() - design.seen
     if missing:
         x, y = min(missing)
         kind = places()[x, y].kind
-        raise _Wrong(f'{len(missing)} tiles are missing, ".{kind}_tile {x} {y}" for one; is the file whole?')
+        raise _WrongAsc(f'{len(missing)} tiles are missing, ".{kind}_tile {x} {y}" for one; is the file whole?')
 
 
 def _body(design: _Design) -> bytes:

@@ -80,7 +80,7 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
     if not any(frame.is_of(body) for frame in _frames()):
         try:
             _Walk(body).run()
-        except _Wrong as error:
+        except _WrongBinary as error:
             raise refusal(name, str(error)) from None
     return EMPTY_COMMENT + body
 
@@ -127,7 +127,7 @@ def _frame_of(body: bytes) -> _Frame:
     return _Frame(parts, slice(walk.crc_start, walk.crc_end), body[walk.crc_end :])
 
 
-class _Wrong(Exception):
+class _WrongBinary(Exception):
     """What is wrong with the body of a bitstream."""
 
 
@@ -151,21 +151,23 @@ class _Walk:
         missing = _EXPECTED - self._written
         if missing:
             kind, block = min(missing, key=lambda item: (item[0], item[1].bank))
-            raise _Wrong(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
+            raise _WrongBinary(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
         if self._take(1) != b"\0":
-            raise _Wrong(f"its last byte is not 0; {_REBUILD}")
+            raise _WrongBinary(f"its last byte is not 0; {_REBUILD}")
         surplus = len(self._body) - self._position
         if surplus > 0:
-            raise _Wrong(f"{surplus:,} bytes trail behind its end; remove them, or build it again")
+            raise _WrongBinary(f"{surplus:,} bytes trail behind its end; remove them, or build it again")
         if len(self._body) != BODY_LENGTH:
-            raise _Wrong(
+            raise _WrongBinary(
                 f"its commands take {len(self._body):,} bytes instead of {BODY_LENGTH:,}; pack it with icepack"
             )
 
     def _take(self, count: int) -> bytes:
         end = self._position + count
         if end > len(self._body):
-            raise _Wrong(f"it is cut short, {len(self._body):,} of {BODY_LENGTH:,} bytes from its preamble; {_REBUILD}")
+            raise _WrongBinary(
+                f"it is cut short, {len(self._body):,} of {BODY_LENGTH:,} bytes from its preamble; {_REBUILD}"
+            )
         taken = self._body[self._position : end]
         self._position = end
         return taken
@@ -204,23 +206,25 @@ class _Walk:
         known = self._settings.get
         block = Block(known("bank", 0), known("offset", 0), known("width", 0), known("height", 0))
         if block not in blocks:
-            raise _Wrong(_wrong_block(kind, block))
+            raise _WrongBinary(_wrong_block(kind, block))
         if (kind, block) in self._written:
-            raise _Wrong(f"it writes {kind} bank {block.bank} twice; pack it with icepack")
+            raise _WrongBinary(f"it writes {kind} bank {block.bank} twice; pack it with icepack")
         self._written.add((kind, block))
         self.contents.append(slice(self._position, self._position + block.length))
         self._take(block.length)
         if self._take(2) != b"\0\0":
-            raise _Wrong(f"there are no zero bytes behind {kind} bank {block.bank}; {_REBUILD}")
+            raise _WrongBinary(f"there are no zero bytes behind {kind} bank {block.bank}; {_REBUILD}")
 
     def _check_crc(self, start: int) -> None:
         if crc16(memoryview(self._body)[start : self._position]) != 0:
-            raise _Wrong(f"its CRC is wrong, so something in it was changed; {_REBUILD}")
+            raise _WrongBinary(f"its CRC is wrong, so something in it was changed; {_REBUILD}")
         self.crc_end = self._position
 
-    def _unknown(self, opcode: int, payload: int, start: int) -> _Wrong:
+    def _unknown(self, opcode: int, payload: int, start: int) -> _WrongBinary:
         command = f"{opcode:02X} {payload:0{2 * (opcode & 0x0F)}X}".strip()
-        return _Wrong(f"command {command} at byte {start} from its preamble is unknown or out of place; {_REBUILD}")
+        return _WrongBinary(
+            f"command {command} at byte {start} from its preamble is unknown or out of place; {_REBUILD}"
+        )
 
 
 def _wrong_block(kind: str, block: Block) -> str:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from icefarm.bitstream.up5k import CRAM_HEIGHTS, CRAM_WIDTH
 
-__all__ = ["COLUMN_WIDTHS", "TILE_ROWS", "Place", "arranged", "banks_of_columns", "joined", "places"]
+__all__ = ["COLUMN_WIDTHS", "TILE_ROWS", "TileLocation", "arranged", "banks_of_columns", "joined", "places"]
 
 #: Rows of configuration bits of every tile.
 TILE_ROWS = 16
@@ -37,7 +37,7 @@ _IO_ROWS = (0, 1, 3, 2, 4, 5, 7, 6, 8, 9, 11, 10, 12, 13, 15, 14)
 
 
 @frozen
-class Place:
+class TileLocation:
     """Where a tile goes: its CRAM bank, its column from the edge inwards, its first row in the bank."""
 
     kind: str
@@ -53,15 +53,15 @@ class Place:
 
 
 @cache
-def places() -> dict[tuple[int, int], Place]:
+def places() -> dict[tuple[int, int], TileLocation]:
     """Return the place of each tile that has configuration bits, by (x, y)."""
     return {(x, y): _place(x, y) for x in range(_RIGHT + 1) for y in range(_TOP + 1) if _kind(x, y) is not None}
 
 
-def _place(x: int, y: int) -> Place:
+def _place(x: int, y: int) -> TileLocation:
     kind = str(_kind(x, y))
     right, upper = x > _RIGHT // 2, y > _LOWER_TOP
-    return Place(
+    return TileLocation(
         kind=kind,
         width=_WIDTHS.get(kind, 54),
         bank=2 * right + upper,
@@ -84,7 +84,7 @@ def _kind(x: int, y: int) -> str | None:
     return "logic"
 
 
-def arranged(place: Place, rows: Sequence[str]) -> Sequence[str]:
+def arranged(place: TileLocation, rows: Sequence[str]) -> Sequence[str]:
     """Return a tile's rows ("0" and "1") as its column has them, from the bank's first row on."""
     if place.kind == "io":
         picked = _io_source(COLUMN_WIDTHS[place.column])

@@ -10,41 +10,49 @@ import click
 from click.shell_completion import CompletionItem
 
 from icefarm._version import __version__
-from icefarm.cli.exits import Exit, exit_of
-from icefarm.cli.interrupts import interrupts_kept
-from icefarm.cli.wording import clean
+from icefarm.cli.ui.exit_codes import Exit, exit_of
+from icefarm.cli.ui.formatting import clean
+from icefarm.cli.ui.sigint import interrupts_kept
 from icefarm.errors import IcefarmError
 from icefarm.farm.errors import CannotStart
-from icefarm.old_names import CLIENT_NAMES, understood
+from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
 
 __all__ = ["main"]
 
-#: verb: (module, the click command in it, what it does in a line). The line is here so that ``icefarm --help`` need
-#: not import everything.
+#: verb: (module of icefarm.cli.commands, the click command in it, what it does in a line).  The line is here so that
+#: ``icefarm --help`` need not import everything.
 VERBS = {
-    "devices": ("icefarm.cli.listing", "devices", "List the boards, their state, and why they are in it."),
-    "workers": ("icefarm.cli.listing", "workers", "List the workers."),
-    "reservations": ("icefarm.cli.listing", "reservations", "List who has which boards, and for how long."),
-    "queue": ("icefarm.cli.listing", "queue", "List who waits for boards, in their order, and why."),
-    "evaluate": ("icefarm.cli.evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
-    "watch": ("icefarm.cli.watch", "watch", "Show what happens in the farm, as it happens."),
-    "end": ("icefarm.cli.operating", "end", "End reservations."),
-    "extend": ("icefarm.cli.operating", "extend", "Extend reservations."),
-    "reboot": ("icefarm.cli.operating", "reboot", "Restart boards and flash them anew."),
-    "retest": ("icefarm.cli.operating", "retest", "Test broken boards again."),
-    "delete": ("icefarm.cli.operating", "delete", "Forget boards that are offline or broken."),
-    "drain": ("icefarm.cli.operating", "drain", "Give out no more boards of a worker."),
-    "resume": ("icefarm.cli.operating", "resume", "Give out a worker's boards again."),
-    "dismiss": ("icefarm.cli.operating", "dismiss", "Take requests out of the queue."),
-    "up": ("icefarm.cli.farm", "up", "Start a farm on this machine: one command, virtual boards included."),
-    "migrate": ("icefarm.cli.database", "migrate", "Bring the schema of a database up to date."),
-    "db": ("icefarm.cli.database", "db", "Make a farm's database as good as new: db reset."),
-    "token": ("icefarm.cli.database", "token", "Add, list and revoke the tokens that let people and workers in."),
-    "udev": ("icefarm.cli.host", "udev", "Let people without root use the boards of this host."),
-    "doctor": ("icefarm.cli.host", "doctor", "Check this host: what boards need, and what gets in their way."),
-    "router": ("icefarm.cli.farm", "router", "Print the configuration for a router that runs elsewhere."),
-    "firmware": ("icefarm.cli.firmware", "firmware", "List, build and install the firmware of real boards."),
-    "completion": ("icefarm.cli.completion", "completion", "Print the script that completes words in a shell."),
+    "devices": ("listing", "devices", "List the boards, their state, and why they are in it."),
+    "workers": ("listing", "workers", "List the workers."),
+    "reservations": ("listing", "reservations", "List who has which boards, and for how long."),
+    "queue": ("listing", "queue", "List who waits for boards, in their order, and why."),
+    "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
+    "watch": ("watch", "watch", "Show what happens in the farm, as it happens."),
+    "end": ("manage", "end", "End reservations."),
+    "extend": ("manage", "extend", "Extend reservations."),
+    "reboot": ("manage", "reboot", "Restart boards and flash them anew."),
+    "retest": ("manage", "retest", "Test broken boards again."),
+    "delete": ("manage", "delete", "Forget boards that are offline or broken."),
+    "drain": ("manage", "drain", "Give out no more boards of a worker."),
+    "resume": ("manage", "resume", "Give out a worker's boards again."),
+    "dismiss": ("manage", "dismiss", "Take requests out of the queue."),
+    "up": ("farm", "up", "Start a farm on this machine: one command, virtual boards included."),
+    "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
+    "db": ("database", "db", "Make a farm's database as good as new: db reset."),
+    "token": (
+        "database",
+        "token",
+        "Add, list and revoke the tokens that let people and workers in.",
+    ),
+    "udev": ("host", "udev", "Let people without root use the boards of this host."),
+    "doctor": ("host", "doctor", "Check this host: what boards need, and what gets in their way."),
+    "router": ("farm", "router", "Print the configuration for a router that runs elsewhere."),
+    "firmware": ("firmware", "firmware", "List, build and install the firmware of real boards."),
+    "completion": (
+        "completion",
+        "completion",
+        "Print the script that completes words in a shell.",
+    ),
 }
 
 _EXITS = (
@@ -69,7 +77,7 @@ class Verbs(click.Group):
         if name not in VERBS:
             return None
         module, attribute, _line = VERBS[name]
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = getattr(import_module(f"{__name__}.commands.{module}"), attribute)
         return command
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
@@ -126,7 +134,7 @@ def main(context: click.Context, debug: bool) -> None:
     """
     if debug:
         context.meta["icefarm.debug"] = True
-    known, notes = understood(os.environ, CLIENT_NAMES)
+    known, notes = translate_legacy_env(os.environ, CLIENT_NAMES)
     os.environ.update(known)
     for note in notes:
         click.echo(f"icefarm: {note}", err=True)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import click
 from attrs import define, field
 
-from icefarm.cli.measurements import FIELDS
+from icefarm.cli.ui.measurements import FIELDS
 
 __all__ = ["ResultsFile", "open_results"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icefarm.cli.access import Access, Connect, connect
-from icefarm.cli.records import Record, Shape, drawn, rendered
-from icefarm.cli.screen import Screen
+from icefarm.cli.connect import Access, Connect, connect
+from icefarm.cli.ui.console import Screen
+from icefarm.cli.ui.tables import Record, Shape, drawn, rendered
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -33,7 +33,7 @@ class _Words(logging.Handler):
         if self._debug:
             for line in self.format(record).splitlines():
                 self._screen.say(line)
-        elif not (record.name == "icefarm.client.connection" and record.levelno >= self._otherwise):
+        elif not (record.name == "icefarm.client.connection.link" and record.levelno >= self._otherwise):
             self._screen.say(record.getMessage())
 
 

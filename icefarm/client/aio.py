@@ -6,16 +6,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from icefarm.client.boards import BoardSet, ReservedBoards
-from icefarm.client.ending import Ending
-from icefarm.client.engine import engine
-from icefarm.client.face import LeftAwaiting, OpenedAwaiting
-from icefarm.client.payload import Placing
-from icefarm.client.reserved_device import AwaitedDevice, AwaitedDevices
-from icefarm.client.results import Result
-from icefarm.client.run import Batch, Run, no_board_left
+from icefarm.client.api.adapters import Asyncio
+from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
+from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
+from icefarm.client.api.reactor_thread import engine
+from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.run import ResultBatch, Run, no_board_left
 from icefarm.client.session import RunPlan
-from icefarm.client.verbs import Asyncio
 from icefarm.contract import ReservationRecord
 
 __all__ = ["Boards", "Device", "Devices", "Farm"]
@@ -59,7 +59,7 @@ class Farm(OpenedAwaiting, Asyncio):
 
         run = await self._bound(begin)()
 
-        async def take() -> Batch:
+        async def take() -> ResultBatch:
             return await run.take()
 
         def feed(source: Any, last: bool) -> None:

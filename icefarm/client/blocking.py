@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Self
 
-from icefarm.client.boards import BoardSet, ReservedBoards
-from icefarm.client.ending import Ending
-from icefarm.client.engine import engine
-from icefarm.client.face import FarmFace
-from icefarm.client.payload import Placing
-from icefarm.client.results import Result
+from icefarm.client.api.adapters import Blocking
+from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.facade import FarmFace
+from icefarm.client.api.reactor_thread import engine
+from icefarm.client.api.stream import stream
+from icefarm.client.connection.watch import Change, changes
+from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import RunPlan
-from icefarm.client.stream import stream
-from icefarm.client.tasks import Item
-from icefarm.client.verbs import Blocking
-from icefarm.client.watch import Change, changes
 from icefarm.contract import ReservationRecord
 
 __all__ = ["Boards", "Farm"]
@@ -29,7 +29,7 @@ class Farm(FarmFace, Blocking):
         self._engine = engine()
         self._reactor = self._engine.reactor
 
-    def _set_out(self) -> None:
+    def _start(self) -> None:
         self._bound(self._subject.start)()
         self._ending = Ending(self.close)
 
@@ -70,7 +70,7 @@ class Farm(FarmFace, Blocking):
         deserted_raises: bool = True,
         stall: float | None = None,
     ) -> Iterator[Result]:
-        """Carry out a plan; see `icefarm.client.stream.stream`."""
+        """Carry out a plan; see `icefarm.client.api.stream.stream`."""
         return stream(
             self._engine, self._subject, plan, reservations, items, deserted_raises=deserted_raises, stall=stall
         )

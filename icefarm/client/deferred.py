@@ -10,14 +10,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from icefarm.client.boards import BoardSet, ReservedBoards
-from icefarm.client.face import LeftAwaiting, OpenedAwaiting
-from icefarm.client.payload import Placing
-from icefarm.client.reserved_device import AwaitedDevice, AwaitedDevices
-from icefarm.client.results import Result
-from icefarm.client.run import results_of
+from icefarm.client.api.adapters import OnReactor
+from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
+from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
+from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import RunPlan
-from icefarm.client.verbs import OnReactor
 
 __all__ = ["Boards", "Device", "Devices", "Farm"]
 

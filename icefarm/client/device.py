@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Self, TypeVar
 
+from icefarm.client.api.adapters import Blocking
+from icefarm.client.api.device import DeviceFace, DevicesFace
 from icefarm.client.blocking import Boards, Farm
-from icefarm.client.reserved_device import DeviceFace, DevicesFace
-from icefarm.client.verbs import Blocking
 
 __all__ = ["Device", "Devices"]
 

@@ -1,7 +1,7 @@
 """The client's engine, on Deferreds: a session with the farm, its reservations, its evaluations.
 
 `icefarm.client.Farm` (blocking), `icefarm.client.aio.Farm` and `icefarm.client.deferred.Farm` are faces of this: its
-coroutine methods are their verbs (`icefarm.client.face`), with these names, arguments and docstrings.
+coroutine methods are their verbs (`icefarm.client.api.facade`), with these names, arguments and docstrings.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import attrs
 from attrs import define, field, frozen
 
 from icefarm.bus import Progress
-from icefarm.client.connection import Connection, Patience, RunningLink
-from icefarm.client.dispatch import DEPTH, LOOK_AHEAD, Dispatch
-from icefarm.client.holdings import ClientEvent, Holdings
-from icefarm.client.run import Run
-from icefarm.client.watch import Watch
+from icefarm.client.connection.link import FarmLink, Patience, RunningLink
+from icefarm.client.connection.reservations import ClientEvent, Holdings
+from icefarm.client.connection.watch import Watch
+from icefarm.client.evaluation.run import Run
+from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
 from icefarm.clock import Clock
 from icefarm.contract import (
     DeviceRecord,
@@ -33,9 +33,10 @@ from icefarm.contract import (
     from_wire,
     valid_name,
 )
-from icefarm.credentials import Credentials
 from icefarm.errors import InvalidArgument
-from icefarm.wamp import Link, parse_url
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
+from icefarm.wamp.url import parse_url
 
 __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
 
@@ -94,21 +95,21 @@ class ClientSession:
     patience: Patience = field(factory=Patience)
     random: Callable[[], float] = field(default=random_module.random)
     _holdings: Holdings = field(init=False)
-    _connection: Connection = field(init=False)
+    _connection: FarmLink = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         who = self.credentials
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is no name: 1 to 100 printable characters, no blanks at the ends")
         self._holdings = Holdings(self.clock)
-        self._connection = Connection(
+        self._connection = FarmLink(
             self.clock,
             self.url,
             who.authid,
             who.instance,
             lambda joined, refused: self.make_link(who, joined, refused),
             self._holdings.heard,
-            self._holdings.beaten,
+            self._holdings.on_heartbeat_reply,
             self.random,
             self.patience,
         )

@@ -25,23 +25,19 @@ from icefarm.contract import (
     control_procedure,
     control_worker_procedure,
 )
-from icefarm.control.agenda import Agenda
-from icefarm.control.announcements import Announcements
-from icefarm.control.authn import Authenticator, SignInPolicy
-from icefarm.control.chronicle import Chronicle
-from icefarm.control.client_procedures import ClientProcedures
-from icefarm.control.concurrency import outcomes
-from icefarm.control.convergence import Convergence
-from icefarm.control.departures import Departures
-from icefarm.control.door import Door
-from icefarm.control.endings import Endings
-from icefarm.control.history import History
-from icefarm.control.inventory import Inventory
-from icefarm.control.metrics import Metrics, Scene
-from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
-from icefarm.control.orders import Orders
-from icefarm.control.presence import Presence
-from icefarm.control.presence_events import (
+from icefarm.control.inventory.drain import DrainMonitor
+from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.inventory.reconciler import Reconciler
+from icefarm.control.reservations.allocator import Allocator
+from icefarm.control.reservations.expiry import ExpiryTimer
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.client_api import ClientProcedures
+from icefarm.control.rpc.dispatcher import RpcDispatcher
+from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.sessions.authenticator import Authenticator, SignInPolicy
+from icefarm.control.sessions.events import (
     ClientBack,
     ClientGone,
     ClientMissing,
@@ -53,23 +49,27 @@ from icefarm.control.presence_events import (
     StillMissing,
     WorkerLost,
 )
-from icefarm.control.readings import Readings
-from icefarm.control.reserving import Reserving
-from icefarm.control.sessions import Sessions
-from icefarm.control.store import Store
-from icefarm.control.waiting import WaitingLine
-from icefarm.control.watching import WatchProcedures
-from icefarm.control.worker_procedures import WorkerProcedures
+from icefarm.control.sessions.liveness import Presence
+from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.history import History
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.metrics import FarmSnapshot, Metrics
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.telemetry.rates import Rates
+from icefarm.control.telemetry.recorder import HistoryRecorder
+from icefarm.control.worker_client import WorkerClient
+from icefarm.deferreds import outcomes
 from icefarm.errors import IcefarmError, NotAuthorized
 
-__all__ = ["Control", "Settings"]
+__all__ = ["Control", "ControlSettings"]
 
 #: Procedures that are registered at once.
 AT_ONCE = 32
 
 
 @frozen
-class Settings:
+class ControlSettings:
     """What an operator decides."""
 
     sign_in: SignInPolicy = SignInPolicy.OPEN
@@ -86,28 +86,28 @@ class Control(Service):
 
     log = Logger()
 
-    def __init__(self, clock: Clock, store: Store, history: History, settings: Settings) -> None:
+    def __init__(self, clock: Clock, store: Store, history: History, settings: ControlSettings) -> None:
         self.clock, self.store, self.settings = clock, store, settings
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
         self._refusal = ""
         self._was_in = False
-        self.announcements = Announcements()
-        self.orders = Orders(clock)
+        self.announcements = Publisher()
+        self.orders = WorkerClient(clock)
         self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
-        self.door = Door(self.sessions)
-        self.endings = Endings(store, self.orders, self.announcements, clock)
-        self.line = WaitingLine(
+        self.door = RpcDispatcher(self.sessions)
+        self.endings = Termination(store, self.orders, self.announcements, clock)
+        self.line = WaitingQueue(
             store,
             self.announcements,
             clock,
             lambda *late: self.reserving.abandon(*late),
             lambda client: self.sessions.state.client_is_here(client),
         )
-        self.reserving = Reserving(store, self.line, self.orders, self.endings, self.announcements, self.sessions)
-        self.agenda = Agenda(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
-        self.convergence = Convergence(store, self.orders, self.endings, self.reserving, self.announcements)
-        self.departures = Departures(store, self.orders, clock)
+        self.reserving = Allocator(store, self.line, self.orders, self.endings, self.announcements, self.sessions)
+        self.agenda = ExpiryTimer(store, self.endings, self.announcements, clock, self.reserving.unconfirmed)
+        self.convergence = Reconciler(store, self.orders, self.endings, self.reserving, self.announcements)
+        self.departures = DrainMonitor(store, self.orders, clock)
         self.inventory = Inventory(
             store,
             self.sessions,
@@ -121,8 +121,8 @@ class Control(Service):
         )
         self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
         self.metrics = Metrics(clock)
-        self.readings = Readings(clock, self.announcements, self._board_did, self.metrics.hello)
-        self.chronicle = Chronicle(history, store, self.readings, self.line.records, clock)
+        self.readings = Rates(clock, self.announcements, self._board_did, self.metrics.hello)
+        self.chronicle = HistoryRecorder(history, store, self.readings, self.line.records, clock)
         self.announcements.listeners += [self.readings.heard, self.chronicle.heard, self.metrics.heard]
         self.endings.changed += [self.agenda.poke, self.line.poke, self.departures.poke]
         self._procedures = self._handlers(clock)
@@ -204,14 +204,14 @@ class Control(Service):
         """Return workers and boards as the store has them.  Raises `Busy`."""
         return await self.store.workers(), await self.store.devices()
 
-    async def scene(self) -> Scene:
+    async def scene(self) -> FarmSnapshot:
         """Return what there is now, for the metrics."""
         connected, queue = self.bus is not None, self.line.records()
         try:
             workers, devices = await self.overview()
         except IcefarmError:
-            return Scene(connected, database=False)
-        return Scene(connected, True, workers, devices, queue)
+            return FarmSnapshot(connected, database=False)
+        return FarmSnapshot(connected, True, workers, devices, queue)
 
     async def perform(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
         """Carry out one of control's procedures for a caller whom the router does not know.  Raises what it does."""
@@ -298,7 +298,7 @@ class Control(Service):
             for record in await self.store.active(client=client)
         }
         away = self.clock.seconds() - since
-        self.endings.doom([id for id, grace in graces.items() if grace <= away], "its client is gone")
+        self.endings.schedule_end([id for id, grace in graces.items() if grace <= away], "its client is gone")
         longer = [grace for grace in graces.values() if grace > away]
         if longer:
             self.sessions.tell(StillMissing(client, since, min(longer)))

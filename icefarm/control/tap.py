@@ -11,13 +11,13 @@ from psycopg2.extensions import parse_dsn
 from twisted.python import usage
 
 from icefarm.contract import Role
-from icefarm.control.authn import SignInPolicy
-from icefarm.control.process import ControlProcess
-from icefarm.control.service import Settings
-from icefarm.credentials import Credentials
-from icefarm.options import LayeredOptions, Setting, choice, host_and_port, seconds
-from icefarm.tls import certificates_in
-from icefarm.wamp import parse_url
+from icefarm.control.server import ControlProcess
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.tls import certificates_in
+from icefarm.wamp.url import parse_url
 
 __all__ = ["Options", "makeService"]
 
@@ -81,7 +81,9 @@ def makeService(options: Options) -> ControlProcess:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
-    settings = Settings(SignInPolicy(options["sign-in"]), options["grace"], options["reservation"], options["data-dir"])
+    settings = ControlSettings(
+        SignInPolicy(options["sign-in"]), options["grace"], options["reservation"], options["data-dir"]
+    )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(
         reactor,

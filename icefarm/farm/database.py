@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from icefarm.control.database import Database, check_dsn
-from icefarm.control.migrate import SchemaMismatch, migrate
-from icefarm.control.operator_token import TOKEN_NAME, ensure_operator_token
-from icefarm.control.postgres_store import PostgresStore
+from icefarm.control.sessions.operator_token import TOKEN_NAME, ensure_operator_token
+from icefarm.control.storage.migrations import SchemaMismatch, migrate
+from icefarm.control.storage.pool import Database, check_dsn
+from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import Busy, InvalidArgument
-from icefarm.farm.directory import DataDirectory, DirectoryLock
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.postgres import PrivatePostgres
+from icefarm.farm.paths import DataDirectory, DirectoryLock
+from icefarm.farm.postgres.server import PrivatePostgres
 
 __all__ = ["farm_database", "open_database", "prepare_database"]
 

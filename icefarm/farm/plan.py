@@ -9,9 +9,9 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from icefarm.farm.crossbar import Address
-from icefarm.farm.directory import DataDirectory
-from icefarm.farm.process import Program
+from icefarm.farm.paths import DataDirectory
+from icefarm.farm.processes.process import Program
+from icefarm.farm.router.config import Address
 
 __all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"]
 

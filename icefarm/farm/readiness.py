@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, TimeoutError
 
 from icefarm.bus import Bus
 from icefarm.contract import DeviceStatus, Role, control_procedure, event_topic
-from icefarm.credentials import Credentials
 from icefarm.errors import IcefarmError, LinkLost
 from icefarm.farm.errors import CannotStart
-from icefarm.wamp import Link
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
-__all__ = ["Boards", "wait_for_boards"]
+__all__ = ["BoardCount", "wait_for_boards"]
 
 #: Seconds that control and the boards together may take; a board that must be flashed first takes a few.
 READY_LIMIT = 60.0
@@ -28,7 +28,7 @@ _FAILED = (DeviceStatus.BROKEN,)
 
 
 @define
-class Boards:
+class BoardCount:
     """What is known of one worker's boards; only the newest word about each counts."""
 
     worker: str
@@ -59,7 +59,9 @@ class Boards:
         ]
 
 
-async def wait_for_boards(reactor: Any, url: str, ticket: str, boards: Boards, *, ca_file: str | None = None) -> None:
+async def wait_for_boards(
+    reactor: Any, url: str, ticket: str, boards: BoardCount, *, ca_file: str | None = None
+) -> None:
     """Wait until the farm at ``url`` is up and the boards have settled, or for `READY_LIMIT` seconds.
 
     ``ca_file`` as of `icefarm.wamp.parse_url`.

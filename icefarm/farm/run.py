@@ -13,11 +13,11 @@ from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 
-from icefarm.farm.directory import DataDirectory
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
-from icefarm.farm.process import LOG_BYTES, LOG_FILES
-from icefarm.farm.up import Farm
+from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
+from icefarm.farm.up import LocalFarm
 
 __all__ = ["run"]
 
@@ -29,18 +29,18 @@ def run(options: FarmOptions, tell: Tell) -> int:
     from twisted.internet import reactor as module
 
     reactor: Any = module
-    running = _Run(reactor, Farm(reactor, options, tell), tell)
+    running = _FarmRun(reactor, LocalFarm(reactor, options, tell), tell)
     reactor.callWhenRunning(running.begin)
     reactor.run()
     return running.exit_code
 
 
-class _Run:
+class _FarmRun:
     """One run of a farm."""
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, farm: Farm, tell: Tell) -> None:
+    def __init__(self, reactor: Any, farm: LocalFarm, tell: Tell) -> None:
         self.exit_code = 0
         self._reactor = reactor
         self._farm = farm

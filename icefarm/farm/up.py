@@ -16,24 +16,24 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.protocol import Protocol
 
-from icefarm.farm.address import check_certificate, is_loopback, listening_address, public_url
-from icefarm.farm.crossbar import Address, RouterConfig, find_crossbar
-from icefarm.farm.directory import DataDirectory, DirectoryLock
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.listen import check_certificate, is_loopback, listening_address, public_url
+from icefarm.farm.paths import DataDirectory, DirectoryLock
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.farm.process import ChildProcess, Program
-from icefarm.farm.router import router_program
-from icefarm.farm.supervisor import Part, Supervisor
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.farm.processes.process import ChildProcess, Program
+from icefarm.farm.processes.supervisor import Part, Supervisor
+from icefarm.farm.router.config import Address, RouterConfig, find_crossbar
+from icefarm.farm.router.node import router_program
 
-__all__ = ["Farm"]
+__all__ = ["LocalFarm"]
 
 #: Names of the parts, in the order in which they are stopped: each before what it needs.
 _STOP_ORDER = ("worker", "control", "router", "PostgreSQL")
 
 
 @define(eq=False)
-class Farm:
+class LocalFarm:
     """One farm, from ``start`` to ``stop``."""
 
     reactor: Any
@@ -88,9 +88,9 @@ class Farm:
         await self._wait_for_boards()
 
     async def _wait_for_boards(self) -> None:
-        from icefarm.farm.readiness import Boards, wait_for_boards
+        from icefarm.farm.readiness import BoardCount, wait_for_boards
 
-        boards = Boards(self.options.name, self.options.boards)
+        boards = BoardCount(self.options.name, self.options.boards)
         try:
             await wait_for_boards(self.reactor, self._local_url(), self._token(), boards, ca_file=self._ca_file())
         except CannotStart as error:
@@ -138,7 +138,7 @@ class Farm:
 
     async def _check_router(self, url: str) -> None:
         """See whether anybody listens there; control would try on for ever, which is right later on only."""
-        from icefarm.wamp import parse_url
+        from icefarm.wamp.url import parse_url
 
         try:
             connected = await parse_url(url).endpoint(self.reactor, None).connect(ProtocolFactory.forProtocol(Protocol))

@@ -79,7 +79,14 @@ class DeviceHandle(Protocol):
         """
 
     def measurement(
-        self, answer: Answer, circuit: Circuit, value: object, *, evaluation_id: str, attempt: int, **options: object
+        self,
+        answer: Answer,
+        circuit: Circuit,
+        value: object,
+        *,
+        evaluation_id: str,
+        attempt: int,
+        **options: object,
     ) -> dict[str, Any]:
         """Return a `icefarm.contract.Measurement` for the wire: a value, and where it came from.
 

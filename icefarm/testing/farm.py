@@ -25,7 +25,7 @@ from icefarm.contract import (
     to_wire,
 )
 from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable, UnknownBitstream
-from icefarm.testing.bus import MemoryBus, MemoryRouter
+from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
 
 __all__ = ["MemoryFarm"]
 

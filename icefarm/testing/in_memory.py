@@ -2,7 +2,7 @@
 
 Control, worker and client are the real ones, and the boards are virtual ones, which run the firmware's own core; only
 the router and the database are twins in memory.  It starts in a fraction of a second.  All of it lives in the client's
-own thread (`icefarm.client.engine`).
+own thread (`icefarm.client.api.reactor_thread`).
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from twisted.python.failure import Failure
 
 from icefarm import __version__
 from icefarm.client import aio, blocking
-from icefarm.client.connection import Patience
-from icefarm.client.engine import engine
+from icefarm.client.api.reactor_thread import engine
+from icefarm.client.connection.link import Patience
 from icefarm.client.session import ClientSession
 from icefarm.contract import Role, event_topic
-from icefarm.control.service import Control, Settings
-from icefarm.credentials import Credentials
+from icefarm.control.service import Control, ControlSettings
 from icefarm.errors import TimedOut
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
-from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
-from icefarm.testing.children import ThreadedProcesses
-from icefarm.testing.history import MemoryHistory
-from icefarm.testing.store import MemoryStore
-from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.store import MemoryStore
+from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.testing.processes.exit_watcher import ThreadedProcesses
 from icefarm.virtual.images import known_circuits
-from icefarm.worker.hardware import SerialHardware
-from icefarm.worker.loading import Loading
+from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
+from icefarm.wamp.credentials import Credentials
+from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.control_link.link import WorkerIdentity
+from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import VirtualBoards
-from icefarm.worker.uplink import Identity
 
 __all__ = ["FarmInMemory"]
 
@@ -85,9 +85,9 @@ class FarmInMemory:
         self._source = VirtualBoards(reactor, options)
         self._router = MemoryRouter(reactor)
         self._store = MemoryStore(reactor)
-        self._control = Control(reactor, self._store, MemoryHistory(), Settings(grace=grace))
+        self._control = Control(reactor, self._store, MemoryHistory(), ControlSettings(grace=grace))
         self._links: list[MemoryLink] = []
-        identity = Identity("in-memory", "in-memory", "in-memory", __version__)
+        identity = WorkerIdentity("in-memory", "in-memory", "in-memory", __version__)
         self._worker = Worker(
             identity,
             reactor,
@@ -158,7 +158,7 @@ class FarmInMemory:
         self._engine.run(self._available)
 
     def fault(self, serial: str, name: str, on: bool = True, value: float | None = None) -> None:
-        """Switch a fault of a board on or off, as `icefarm.virtual.bus.VirtualBus.fault` says."""
+        """Switch a fault of a board on or off, as `icefarm.virtual.usb_bus.VirtualBus.fault` says."""
         self._engine.run(self._bus.fault, serial, name, on, value)
 
     def unplug(self, serial: str, after: int | None = None) -> None:

@@ -16,8 +16,8 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from icefarm.errors import InvalidArgument
-from icefarm.virtual.bus import VirtualBus
 from icefarm.virtual.images import BoardsFailed
+from icefarm.virtual.usb_bus import VirtualBus
 
 __all__ = ["CommandSocket"]
 

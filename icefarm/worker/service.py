@@ -16,14 +16,14 @@ from icefarm.contract import KindRecord
 from icefarm.errors import IcefarmError
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
-from icefarm.worker.departure import Departure
-from icefarm.worker.device import Device
-from icefarm.worker.hardware import Hardware
-from icefarm.worker.images import Images
-from icefarm.worker.inventory import Inventory
+from icefarm.worker.board.context import WorkerContext
+from icefarm.worker.board.hardware import Hardware
+from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.link import ControlLink, WorkerIdentity
+from icefarm.worker.control_link.shutdown import Departure
+from icefarm.worker.flash.images import Images
 from icefarm.worker.sources import Source
-from icefarm.worker.surroundings import Surroundings
-from icefarm.worker.uplink import Identity, Uplink
 
 __all__ = ["Worker", "kind_records"]
 
@@ -47,7 +47,7 @@ def kind_records(kinds: Kinds, images: Sequence[Images]) -> list[KindRecord]:
 class Worker(Service):
     """Boards from sources on one side, control and clients on the other."""
 
-    identity: Identity
+    identity: WorkerIdentity
     _reactor: Any
     _hardware: Hardware
     _kinds: Kinds
@@ -57,8 +57,8 @@ class Worker(Service):
     _failed: Callable[[Failure], None]
     #: Called when it was drained for good and has nothing more to do.
     _left: Callable[[], None]
-    inventory: Inventory = field(init=False)
-    _uplink: Uplink = field(init=False)
+    inventory: BoardRegistry = field(init=False)
+    _uplink: ControlLink = field(init=False)
     _link: Service | None = None
     _starting: Deferred[None] | None = None
     _images: list[Images] = Factory(list)
@@ -66,7 +66,7 @@ class Worker(Service):
 
     def __attrs_post_init__(self) -> None:
         departure = Departure(self._reactor, lambda: self.inventory, self._left)
-        self._uplink = Uplink(
+        self._uplink = ControlLink(
             self.identity,
             self._reactor,
             lambda: self.inventory,
@@ -74,9 +74,11 @@ class Worker(Service):
             departure,
             lambda error: self._failed(Failure(error)),
         )
-        around = Surroundings(self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink)
-        self.inventory = Inventory(
-            lambda serial, images: Device(serial, images, around), self._uplink.added, self._uplink.removed
+        around = WorkerContext(
+            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink
+        )
+        self.inventory = BoardRegistry(
+            lambda serial, images: ManagedBoard(serial, images, around), self._uplink.added, self._uplink.removed
         )
 
     def startService(self) -> None:

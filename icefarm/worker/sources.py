@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from icefarm.kinds.registry import Kinds
-from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.usb_events import UsbEvent
 from icefarm.virtual.commands import CommandSocket
 from icefarm.virtual.images import BoardsFailed, MissingBoards, firmware_version, image
-from icefarm.worker.images import DEFAULT, Image, Images, images_in
-from icefarm.worker.states import Firmware
-from icefarm.worker.usb import UsbMonitor
-from icefarm.worker.usb_events import UsbEvent
+from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.flash.images import DEFAULT, FirmwareImage, Images, images_in
+from icefarm.worker.usb.monitor import UsbMonitor
 
 __all__ = ["RealBoards", "Source", "VirtualBoards"]
 
@@ -111,7 +111,7 @@ class VirtualBoards:
                 # A kind of somebody else's may run on a firmware that only real boards have.
                 self._log.warn("there is no firmware {name} for virtual boards", name=name)
                 continue
-            found[name] = Image(Firmware(name, version), blocks)
+            found[name] = FirmwareImage(Firmware(name, version), blocks)
         return Images("virtual boards", found)
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:

@@ -16,25 +16,26 @@ from twisted.python.failure import Failure
 from icefarm import __version__
 from icefarm.command import find
 from icefarm.contract import Role, valid_name
-from icefarm.credentials import Credentials
 from icefarm.errors import NotAuthorized
-from icefarm.exit_code import stop_as_failed
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
-from icefarm.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
-from icefarm.tls import certificates_in
-from icefarm.virtual.bus import VirtualBusOptions
+from icefarm.twistd.exit import stop_as_failed
+from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
 from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
-from icefarm.wamp import Link, parse_url
-from icefarm.worker.hardware import SerialHardware
-from icefarm.worker.hub_power import HubPower
-from icefarm.worker.images import NoImage, images_directory, images_in
-from icefarm.worker.loading import Loading
-from icefarm.worker.picotool import Picotool
+from icefarm.virtual.usb_bus import VirtualBusOptions
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
+from icefarm.wamp.tls import certificates_in
+from icefarm.wamp.url import parse_url
+from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.control_link.link import WorkerIdentity
+from icefarm.worker.flash.flasher import Loading
+from icefarm.worker.flash.hub_power import HubPower
+from icefarm.worker.flash.images import NoImage, images_directory, images_in
+from icefarm.worker.flash.picotool import Picotool
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, Source, VirtualBoards
-from icefarm.worker.uplink import Identity
 
 __all__ = ["Options", "makeService"]
 
@@ -184,7 +185,7 @@ def makeService(options: Options) -> Worker:
         stop_as_failed(reactor)
 
     _raise_descriptor_limit()
-    identity = Identity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
+    identity = WorkerIdentity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
     credentials = Credentials(identity.name, Role.WORKER, identity.instance, options["token"] or "")
     return Worker(
         identity,

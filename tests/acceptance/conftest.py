@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from icefarm.client import Boards, Farm
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 #: Seconds to wait for boards that somebody else is about to give back, and that are flashed first.
 RESERVE_LIMIT = 90.0

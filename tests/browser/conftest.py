@@ -17,7 +17,7 @@ from attrs import define, field
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from icefarm.dashboard.page import page_files
-from icefarm.testing.processes import END_LIMIT, FarmProcess
+from icefarm.testing.processes.farm_process import END_LIMIT, FarmProcess
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Milliseconds for what the page shows "at once"; the machine may be busy with other things.

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from icefarm.client import Farm
 from icefarm.errors import IcefarmError
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 SIZE, NARROW = (1280, 720), (360, 640)

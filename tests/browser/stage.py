@@ -25,18 +25,18 @@ from twisted.protocols.basic import LineReceiver
 
 from icefarm.bus import Bus
 from icefarm.contract import BoardReading, DeviceReport, DeviceStatus, Role, control_procedure, to_wire
-from icefarm.control.authn import SignInPolicy
-from icefarm.control.presence import HEARTBEAT
-from icefarm.control.process import farm_view
-from icefarm.control.service import Control, Settings
-from icefarm.control.web import site
-from icefarm.credentials import Credentials
+from icefarm.control.http.site import site
+from icefarm.control.server import farm_view
+from icefarm.control.service import Control, ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.errors import IcefarmError
-from icefarm.testing.control import RecordingWorker
-from icefarm.testing.history import MemoryHistory
-from icefarm.testing.router import RealRouter
-from icefarm.testing.store import MemoryStore
-from icefarm.wamp import Link
+from icefarm.testing.memory.control_harness import RecordingWorker
+from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.store import MemoryStore
+from icefarm.testing.processes.router import RealRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 reactor: Any = the_reactor
 #: Seconds between the reports of a storm.
@@ -173,7 +173,7 @@ class Commands(LineReceiver):
 
 async def play(directory: Path, policy: SignInPolicy) -> None:
     router = await RealRouter.start(reactor, directory / "router", lambda line: print(line, file=sys.stderr))
-    settings = Settings(policy, data_directory=directory)
+    settings = ControlSettings(policy, data_directory=directory)
     control = Control(reactor, MemoryStore(reactor), MemoryHistory(), settings)
     credentials = Credentials("control", Role.CONTROL, "stage", router.ticket)
     link = Link(reactor, router.control_url, credentials, control.joined, control.refused)

@@ -12,7 +12,7 @@ from browser.looking import confirm, open_page, row, sign_in, tile
 from playwright.sync_api import Page, expect
 
 from icefarm.client import Farm
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.browser
 

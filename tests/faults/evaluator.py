@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from icefarm.client import Boards, Farm
-from icefarm.client.holdings import ClientEvent
-from icefarm.client.results import Result
+from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.evaluation.results import Result
 from icefarm.errors import IcefarmError, ReservationEnded
 
 

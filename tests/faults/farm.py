@@ -26,15 +26,15 @@ from faults.relay import Relay
 from icefarm.client.session import ClientSession, Snapshot, connect
 from icefarm.contract import DeviceStatus
 from icefarm.errors import IcefarmError
-from icefarm.farm.crossbar import RouterConfig, find_crossbar
 from icefarm.farm.database import prepare_database
-from icefarm.farm.directory import DataDirectory
+from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.farm.process import ChildProcess
-from icefarm.farm.router import router_program
-from icefarm.testing.processes import Witness, command_of, descendants
-from icefarm.testing.router import free_port
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.farm.processes.process import ChildProcess
+from icefarm.farm.router.config import RouterConfig, find_crossbar
+from icefarm.farm.router.node import router_program
+from icefarm.testing.processes.farm_process import Witness, command_of, descendants
+from icefarm.testing.processes.router import free_port
 
 __all__ = ["CIRCUITS", "FaultyFarm"]
 

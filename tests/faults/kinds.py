@@ -17,7 +17,7 @@ from faults.relay import Relay
 
 __all__ = ["FAULTS", "Fault", "Scene", "choose"]
 
-#: Seconds after which a supervisor starts a part again (`icefarm.farm.supervisor.FIRST_DELAY`).
+#: Seconds after which a supervisor starts a part again (`icefarm.farm.processes.supervisor.FIRST_DELAY`).
 RESTART_DELAY = 0.5
 
 

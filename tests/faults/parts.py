@@ -13,10 +13,10 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.farm.process import ChildProcess
-from icefarm.farm.supervisor import Ended, Part
-from icefarm.testing.processes import descendants
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.farm.processes.process import ChildProcess
+from icefarm.farm.processes.supervisor import Ended, Part
+from icefarm.testing.processes.farm_process import descendants
 
 __all__ = ["Victim", "of_postgres", "of_process", "send", "until"]
 

@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
+from icefarm.client.connection.watch import Watch
 from icefarm.client.session import ClientSession, connect
-from icefarm.client.watch import Watch
 from icefarm.contract import DeviceStatus, Role
 
 pytestmark = pytest.mark.faults

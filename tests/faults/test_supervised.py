@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from icefarm.client import Farm
-from icefarm.testing.processes import FarmProcess, command_of
+from icefarm.testing.processes.farm_process import FarmProcess, command_of
 
 pytestmark = pytest.mark.faults
 
@@ -24,7 +24,9 @@ BETWEEN = 40
 def first_process(farm: FarmProcess, word: str) -> int:
     """Return the process of a part that has started the others of it."""
     found = {pid: command_of(pid) for pid in farm.processes()}
-    return min(pid for pid, command in found.items() if word in command and "icefarm.farm.child" not in command)
+    return min(
+        pid for pid, command in found.items() if word in command and "icefarm.farm.processes.child" not in command
+    )
 
 
 def test_each_part_of_a_farm_is_started_again_and_no_evaluation_is_lost(tmp_path: Path) -> None:

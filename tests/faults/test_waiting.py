@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from faults.farm import FaultyFarm
 from faults.parts import until
 from icefarm.bitstream import from_file
-from icefarm.client.payload import item_of
-from icefarm.client.run import results_of
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan, connect
 
 pytestmark = pytest.mark.faults

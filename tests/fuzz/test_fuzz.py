@@ -10,7 +10,7 @@ import pytest
 from fuzz.targets import TARGETS, Target, mend_bitstream, mend_frame, seeds_of
 from icefarm.bitstream import from_bytes, made_up_bitstream
 from icefarm.errors import InvalidBitstream
-from icefarm.worker.frame import Frame, FrameReader, FrameType, encode
+from icefarm.worker.protocol.frames import Frame, FrameReader, FrameType, encode
 
 #: Mutations of each target that every run of the tests tries, always the same ones.
 FEW = 40

@@ -16,11 +16,11 @@ from pytest_twisted import blockon
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 
-from icefarm.control.connection import Connection
-from icefarm.control.database import Database
-from icefarm.control.migrate import migrate
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.testing.router import RealRouter
+from icefarm.control.storage.connection import DatabaseConnection
+from icefarm.control.storage.migrations import migrate
+from icefarm.control.storage.pool import Database
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.testing.processes.router import RealRouter
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def postgres_server(short_directory: Path) -> Iterator[PrivatePostgres]:
 
 
 async def _command(dsn: str, statement: str) -> None:
-    connection = Connection(reactor)
+    connection = DatabaseConnection(reactor)
     await connection.open(dsn, 10.0)
     try:
         await connection.cursor().execute(statement)

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 
 from icefarm.bus import Bus, Caller
 from icefarm.contract import Role, control_procedure
-from icefarm.credentials import Credentials
 from icefarm.errors import IcefarmError, NameInUse
-from icefarm.testing.router import RealRouter
-from icefarm.wamp import Link
+from icefarm.testing.processes.router import RealRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 __all__ = ["Links"]
 

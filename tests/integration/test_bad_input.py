@@ -22,8 +22,8 @@ from twisted.logger import Logger
 
 from icefarm.bitstream import Bitstream, from_file, made_up_bitstream
 from icefarm.bus import Bus
-from icefarm.client.payload import item_of
-from icefarm.client.run import results_of
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan, connect
 from icefarm.contract import (
     CONTROL_PROCEDURES,
@@ -37,7 +37,6 @@ from icefarm.contract import (
     valid_name,
     worker_procedure,
 )
-from icefarm.credentials import Credentials
 from icefarm.errors import (
     DeviceFailed,
     IcefarmError,
@@ -52,8 +51,9 @@ from icefarm.errors import (
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
-from icefarm.testing.processes import FarmProcess, command_of
-from icefarm.wamp import Link
+from icefarm.testing.processes.farm_process import FarmProcess, command_of
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 pytestmark = pytest.mark.integration
 

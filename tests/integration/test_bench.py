@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.testing.processes import Witness, descendants
+from icefarm.testing.processes.farm_process import Witness, descendants
 
 pytestmark = pytest.mark.integration
 

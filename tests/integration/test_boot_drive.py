@@ -16,8 +16,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 
-from icefarm.worker.flash import FlashFailed, write_drive
-from icefarm.worker.uf2 import BLOCK_SIZE
+from icefarm.uf2 import BLOCK_SIZE
+from icefarm.worker.flash.drive_writer import FlashFailed, write_drive
 
 pytestmark = pytest.mark.integration
 

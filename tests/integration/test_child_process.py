@@ -17,8 +17,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.process import ChildProcess, Program
-from icefarm.farm.supervisor import Ended
+from icefarm.farm.processes.process import ChildProcess, Program
+from icefarm.farm.processes.supervisor import Ended
 
 pytestmark = pytest.mark.integration
 
@@ -191,7 +191,7 @@ async def test_what_a_program_has_started_ends_with_it(child: MakeChild) -> None
 @ensureDeferred
 async def test_a_child_ends_when_its_parent_is_killed() -> None:
     code = (
-        "import subprocess, signal; from icefarm.farm.child import child_command; "
+        "import subprocess, signal; from icefarm.farm.processes.child import child_command; "
         "print(subprocess.Popen(child_command(['sleep', '1000'])).pid, flush=True); signal.pause()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from icefarm.cli.measurements import WIDEST
+from icefarm.cli.ui.measurements import WIDEST
 from icefarm.client import Farm
 from icefarm.contract import DeviceStatus
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 

@@ -66,7 +66,7 @@ def test_the_page_shows_the_example_as_it_is() -> None:
 
 def test_the_tests_of_the_page_pass(package: Path) -> None:
     said = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "icefarm.testing.plugin", "-p", "no:cacheprovider", "tests",
+        sys.executable, "-m", "pytest", "-q", "-p", "icefarm.testing.pytest_plugin", "-p", "no:cacheprovider", "tests",
         cwd=package,
         PYTHONPATH=f"{package}:{ROOT}",
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",

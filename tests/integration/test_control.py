@@ -22,16 +22,16 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.contract import Role
-from icefarm.control.authn import SignInPolicy
-from icefarm.control.presence import SILENCE
-from icefarm.control.process import ControlProcess
-from icefarm.control.service import Settings
-from icefarm.control.tokens import token_hash
-from icefarm.credentials import Credentials
+from icefarm.control.server import ControlProcess
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.liveness import SILENCE
+from icefarm.control.sessions.tokens import token_hash
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotAuthorized, Unavailable
-from icefarm.testing.control import MemoryClient, RecordingWorker
-from icefarm.testing.router import RealRouter
-from icefarm.wamp import Link
+from icefarm.testing.memory.control_harness import MemoryClient, RecordingWorker
+from icefarm.testing.processes.router import RealRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +63,7 @@ class Rig:
     async def start(self, **settings: Any) -> ControlProcess:
         """Start control and wait until it is at the router."""
         credentials = Credentials("control", Role.CONTROL, "c", self.router.ticket)
-        chosen = Settings(**{"data_directory": self.directory, **settings})
+        chosen = ControlSettings(**{"data_directory": self.directory, **settings})
         http = ("127.0.0.1", self.router.http_port)
         process = self.process = ControlProcess(reactor, self.router.control_url, credentials, self.dsn, http, chosen)
         process.startService()

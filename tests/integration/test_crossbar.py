@@ -25,7 +25,7 @@ from icefarm.contract import (
     event_topic,
 )
 from icefarm.errors import NameInUse, NotAuthorized
-from icefarm.testing.router import RealRouter
+from icefarm.testing.processes.router import RealRouter
 
 pytestmark = pytest.mark.integration
 

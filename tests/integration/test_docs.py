@@ -19,7 +19,7 @@ from guides import PAGES, ROOT, Block, Reader, blocks, free_port, sections
 
 from icefarm.client import Farm
 from icefarm.testing.in_memory import FarmInMemory
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 
@@ -287,7 +287,7 @@ def test_the_tests_in_the_page_on_testing_pass(tmp_path: Path) -> None:
     tests, script = (block.text for block in blocks("docs/testing.md"))
     (tmp_path / "test_page.py").write_text(tests)
     said = python_of(
-        "-m", "pytest", "-q", "-p", "icefarm.testing.plugin", "-p", "no:cacheprovider",
+        "-m", "pytest", "-q", "-p", "icefarm.testing.pytest_plugin", "-p", "no:cacheprovider",
         "--rootdir", str(tmp_path), str(tmp_path),
     )  # fmt: skip
     assert "2 passed" in said

@@ -19,9 +19,9 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
 
-from icefarm.control.database import Database
-from icefarm.host.database import DatabaseAway, look_at
-from icefarm.testing.processes import FarmProcess
+from icefarm.control.storage.pool import Database
+from icefarm.doctor.database_probe import DatabaseAway, look_at
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 

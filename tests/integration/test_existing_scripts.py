@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from icefarm.client import Farm
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from firmware_stack import deepest, read
 
-from icefarm.cli.firmware_build import build, missing, source_directory
+from icefarm import uf2
+from icefarm.cli.commands.firmware_build import build, missing, source_directory
 from icefarm.farm.errors import CannotStart
-from icefarm.worker import uf2
-from icefarm.worker.images import images_in
-from icefarm.worker.states import Firmware
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.flash.images import images_in
 
 pytestmark = pytest.mark.integration
 

@@ -6,12 +6,12 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import DeviceReport, DeviceStatus, WorkerHello
-from icefarm.control.database import Database
-from icefarm.control.history import Batch, BoardSample, FarmSample, LogLine, StateChange
-from icefarm.control.policy import ReservationRequest
-from icefarm.control.postgres_history import PostgresHistory
-from icefarm.control.postgres_store import PostgresStore
-from icefarm.testing.control import PULSECOUNT
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.history import BoardSample, FarmSample, HistoryBatch, LogLine, StateChange
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.history import PostgresHistory
+from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.testing.memory.control_harness import PULSECOUNT
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ def sample(time: float, available: int) -> FarmSample:
 async def test_samples_are_averaged_over_the_step_that_is_asked_for(database: Database) -> None:
     history = PostgresHistory(database)
     await history.keep(
-        Batch(samples=[sample(NOW + seconds, available) for seconds, available in ((0, 2), (10, 4), (60, 6))])
+        HistoryBatch(samples=[sample(NOW + seconds, available) for seconds, available in ((0, 2), (10, 4), (60, 6))])
     )
     fine = await history.samples(NOW, 10.0)
     assert [(each.time - NOW, each.states["available"]) for each in fine] == [(0, 2), (10, 4), (60, 6)]
@@ -41,7 +41,9 @@ async def test_a_boards_past_begins_with_the_state_that_it_had(database: Databas
     hostile = "<b>'; DROP TABLE sample --"
     states = [StateChange("A", NOW + at, "w", "available", hostile, None) for at in (-100, -50, 10)]
     boards = [BoardSample("A", NOW + 60, 1.5, None, 250.0, None, 1, 2), BoardSample("B", NOW + 60, 1, 1, 1, 1, 0, 0)]
-    await history.keep(Batch(boards=boards, states=states, log=[LogLine(NOW + 1, "w", "A", "warn", "flash retry")]))
+    await history.keep(
+        HistoryBatch(boards=boards, states=states, log=[LogLine(NOW + 1, "w", "A", "warn", "flash retry")])
+    )
     past = await history.board("A", NOW)
     assert past.states == states[1:]
     assert past.samples == boards[:1]
@@ -55,7 +57,7 @@ async def test_the_journal_has_the_last_of_everything(database: Database) -> Non
     await store.hello(WorkerHello("w", "i", "host", "1", [PULSECOUNT], [report]))
     await store.reserve("ada", ReservationRequest(kind="pulsecount", amount=1, serials=None, options={}), 60.0)
     now = await store.now()
-    await history.keep(Batch(states=[StateChange("A", now + n, "w", "available", None, None) for n in range(5)]))
+    await history.keep(HistoryBatch(states=[StateChange("A", now + n, "w", "available", None, None) for n in range(5)]))
     journal = await history.journal(now - 60, 3)
     assert [state.time - now for state in journal.states] == pytest.approx([2, 3, 4])
     assert [record.client for record in journal.reservations] == ["ada"]
@@ -65,7 +67,7 @@ async def test_the_journal_has_the_last_of_everything(database: Database) -> Non
 async def test_what_is_older_is_forgotten(database: Database) -> None:
     history = PostgresHistory(database)
     await history.keep(
-        Batch(samples=[sample(NOW, 1), sample(NOW + 100, 2)], log=[LogLine(NOW, "w", None, "info", "old")])
+        HistoryBatch(samples=[sample(NOW, 1), sample(NOW + 100, 2)], log=[LogLine(NOW, "w", None, "info", "old")])
     )
     await history.forget(NOW + 50)
     assert [each.time - NOW for each in await history.samples(0, 10.0)] == [100]

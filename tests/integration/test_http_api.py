@@ -16,7 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from icefarm.client import Farm
 from icefarm.client.lib.drivers import PulseCountClient
-from icefarm.testing.processes import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 

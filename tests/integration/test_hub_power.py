@@ -19,9 +19,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from icefarm import command
-from icefarm.worker import hub_power
-from icefarm.worker.hub_ports import hub_port, smart_hubs
-from icefarm.worker.hub_power import HubPower, PowerFailed
+from icefarm.worker.flash import hub_power
+from icefarm.worker.flash.hub_ports import hub_port, smart_hubs
+from icefarm.worker.flash.hub_power import HubPower, PowerFailed
 
 pytestmark = pytest.mark.integration
 

@@ -200,7 +200,7 @@ def test_noise(icefarm_client):
 def test_the_plug_in_gives_tests_a_farm_and_a_client(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(PLUGGED.format(circuit=str(SLOW)))
     command = [
-        sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "icefarm.testing.plugin",
+        sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "icefarm.testing.pytest_plugin",
         "-p", "no:cacheprovider", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(
@@ -219,4 +219,4 @@ def test_the_plug_in_is_announced_to_pytest() -> None:
     import tomllib
 
     project = tomllib.loads((CIRCUITS.parents[1] / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pytest11"] == {"icefarm": "icefarm.testing.plugin"}
+    assert project["entry-points"]["pytest11"] == {"icefarm": "icefarm.testing.pytest_plugin"}

@@ -18,12 +18,13 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
-from icefarm.worker import loading, picotool, states
-from icefarm.worker.flash import FlashFailed
-from icefarm.worker.loading import Loading
-from icefarm.worker.mounted import MOUNT_LIMIT, Mounts, mount_point
-from icefarm.worker.picotool import Picotool
-from icefarm.worker.uf2 import build, parse
+from icefarm.uf2 import build, parse
+from icefarm.worker.board import states
+from icefarm.worker.flash import flasher, picotool
+from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.flasher import Loading
+from icefarm.worker.flash.mounted_drive import MOUNT_LIMIT, Mounts, mount_point
+from icefarm.worker.flash.picotool import Picotool
 
 pytestmark = pytest.mark.integration
 
@@ -172,7 +173,7 @@ async def test_a_drive_that_fails_is_written_whole_the_next_time(bench: Bench) -
 
 @ensureDeferred
 async def test_a_drive_that_hangs_is_given_up_for_the_next_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "BLOCKS_LIMIT", 0.5)
+    monkeypatch.setattr(flasher, "BLOCKS_LIMIT", 0.5)
     bench.drive_fails(ends_at=4096, error=0)
     await bench.loading(with_picotool=True).write(str(bench.drive), IMAGE, SERIAL)
     assert bench.holds(bench.here / "flash")
@@ -269,8 +270,8 @@ def test_another_drive_with_a_longer_name_is_not_taken_for_it() -> None:
 
 
 def test_all_ways_together_end_before_the_board_is_given_up() -> None:
-    assert loading.BLOCKS_LIMIT + picotool.LOAD_LIMIT + MOUNT_LIMIT + loading.COPY_LIMIT <= states.WRITE_LIMIT
-    assert loading.TOUCH_LIMIT + picotool.REBOOT_LIMIT < states.DRIVE_LIMIT
+    assert flasher.BLOCKS_LIMIT + picotool.LOAD_LIMIT + MOUNT_LIMIT + flasher.COPY_LIMIT <= states.WRITE_LIMIT
+    assert flasher.TOUCH_LIMIT + picotool.REBOOT_LIMIT < states.DRIVE_LIMIT
 
 
 # ------------------------------------------------------------------------------------------------- the touch
@@ -291,7 +292,7 @@ def port() -> Iterator[str]:
 async def test_picotool_restarts_a_board_that_does_not_mind_the_touch(
     bench: Bench, port: str, left: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "TOUCH_LIMIT", 0.1)
+    monkeypatch.setattr(flasher, "TOUCH_LIMIT", 0.1)
     await bench.loading(with_picotool=True).start_loader(port, SERIAL, lambda: left)
     assert bench.calls == ([] if left else [f"reboot -f -u --ser {SERIAL}"])
 
@@ -300,7 +301,7 @@ async def test_picotool_restarts_a_board_that_does_not_mind_the_touch(
 async def test_a_board_that_may_be_leaving_is_not_failed_by_picotool(
     bench: Bench, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "TOUCH_LIMIT", 0.1)
+    monkeypatch.setattr(flasher, "TOUCH_LIMIT", 0.1)
     bench.picotool_fails("forbidden")
     await bench.loading(with_picotool=True).start_loader(port, SERIAL, lambda: False)
 

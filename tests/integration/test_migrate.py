@@ -10,8 +10,8 @@ from psycopg2.extensions import make_dsn
 from pytest_twisted import ensureDeferred
 from twisted.internet import defer, reactor
 
-from icefarm.control.database import Database
-from icefarm.control.migrate import SchemaMismatch, Step, migrate, next_step, steps
+from icefarm.control.storage.migrations import SchemaMismatch, Step, migrate, next_step, steps
+from icefarm.control.storage.pool import Database
 
 pytestmark = pytest.mark.integration
 

@@ -67,7 +67,7 @@ def test_the_plugins_are_found_after_a_normal_install(normal_install: Path, tmp_
 
 def test_a_normal_install_has_schema_and_virtual_boards(normal_install: Path, tmp_path: Path) -> None:
     code = (
-        "from icefarm.control.migrate import steps; from icefarm.virtual.images import program; "
+        "from icefarm.control.storage.migrations import steps; from icefarm.virtual.images import program; "
         "print(len(steps()), program())"
     )
     found = run(str(normal_install), "-c", code, cwd=tmp_path)

@@ -21,15 +21,15 @@ from pytest_twisted import blockon, ensureDeferred
 from twisted.internet import defer, reactor
 from twisted.internet.protocol import Factory, Protocol
 
-from icefarm.control import database as limits
-from icefarm.control.database import Database, check_dsn
+from icefarm.control.storage import pool as limits
+from icefarm.control.storage.pool import Database, check_dsn
 from icefarm.errors import Busy, InvalidArgument
-from icefarm.farm.ended import process_ended
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.identity import may_reach
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.farm.postgres_programs import PostgresMissing, find_programs
-from icefarm.farm.supervisor import Ended
+from icefarm.farm.postgres.programs import PostgresMissing, find_programs
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.farm.processes.exit_watch import process_ended
+from icefarm.farm.processes.privileges import may_reach
+from icefarm.farm.processes.supervisor import Ended
 
 pytestmark = pytest.mark.integration
 
@@ -113,7 +113,7 @@ def another_farm(server: PrivatePostgres) -> Iterator[int]:
     """Run the server in another process, which is killed at the end; gives the server's number."""
     program = (
         "import sys; from pathlib import Path; from twisted.internet import reactor, defer;"
-        "from icefarm.farm.postgres import PrivatePostgres;"
+        "from icefarm.farm.postgres.server import PrivatePostgres;"
         f"server = PrivatePostgres(reactor, Path({str(server.directory)!r}), Path({str(server.log_file)!r}));"
         "started = defer.ensureDeferred(server.start());"
         "started.addCallback(lambda _: print('started', flush=True));"

@@ -11,10 +11,10 @@ from twisted.internet import reactor
 
 from icefarm.cli import main
 from icefarm.contract import Role
-from icefarm.control.database import Database
-from icefarm.control.migrate import migrate, steps
-from icefarm.control.postgres_store import PostgresStore
-from icefarm.control.reset import made_by, reset
+from icefarm.control.storage.migrations import migrate, steps
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.control.storage.reset import made_by, reset
 from icefarm.errors import Busy
 
 pytestmark = pytest.mark.integration

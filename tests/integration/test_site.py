@@ -15,7 +15,7 @@ from guides import MADE
 
 from icefarm import contract, errors
 from icefarm.cli import VERBS
-from icefarm.control.http_endpoints import ENDPOINTS
+from icefarm.control.http.routes import ENDPOINTS
 
 pytestmark = pytest.mark.integration
 

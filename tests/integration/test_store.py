@@ -18,12 +18,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.contract import DeviceReport, DeviceStatus, Role
-from icefarm.control.connection import Transaction
-from icefarm.control.database import Database
-from icefarm.control.policy import ReservationRequest
-from icefarm.control.postgres_store import PostgresStore
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import InvalidArgument, NotYours, Unavailable
-from icefarm.testing.store import MemoryStore
+from icefarm.testing.memory.store import MemoryStore
 
 pytestmark = pytest.mark.integration
 

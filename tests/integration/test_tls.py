@@ -19,11 +19,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.utils import getProcessOutputAndValue
 
 from icefarm.contract import Role
-from icefarm.credentials import Credentials
 from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, Untrusted
-from icefarm.testing.processes import FarmProcess
-from icefarm.testing.router import RealRouter
-from icefarm.wamp import Link
+from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.router import RealRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ import pytest
 
 from icefarm.client import Farm
 from icefarm.errors import NotAuthorized, Unavailable
-from icefarm.testing.processes import FarmProcess, Witness
+from icefarm.testing.processes.farm_process import FarmProcess, Witness
 
 pytestmark = pytest.mark.integration
 

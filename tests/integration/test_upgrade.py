@@ -11,13 +11,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.client import Farm
-from icefarm.control.database import Database
-from icefarm.control.migrate import migrate, steps
-from icefarm.control.postgres_store import PostgresStore
-from icefarm.control.tokens import new_token, token_hash
-from icefarm.farm.directory import DataDirectory
-from icefarm.farm.postgres import PrivatePostgres
-from icefarm.testing.processes import FarmProcess
+from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.storage.migrations import migrate, steps
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.farm.paths import DataDirectory
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
 

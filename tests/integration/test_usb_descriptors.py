@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from icefarm.host.rules import udev_rules
-from icefarm.host.usb_tree import UsbDevice, devices_in
-from icefarm.worker.usb import APPLICATION_IDS, BOOT_IDS, event_of, properties_of
-from icefarm.worker.usb_events import DriveAdded, TtyAdded
+from icefarm.doctor.udev_rules import udev_rules
+from icefarm.doctor.usb_tree import UsbDevice, devices_in
+from icefarm.usb_events import DriveAdded, TtyAdded
+from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS, event_of, properties_of
 
 pytestmark = pytest.mark.integration
 

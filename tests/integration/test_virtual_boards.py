@@ -24,14 +24,15 @@ from twisted.internet.fdesc import readFromFD, setNonBlocking, writeToFD
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
+from icefarm import uf2
 from icefarm.errors import InvalidArgument
-from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, firmware_version, image, program
-from icefarm.worker import messages, uf2
-from icefarm.worker.frame import FrameReader
-from icefarm.worker.messages import Encoding, Failed, Hello, Nak, NakCode, Result, Status
-from icefarm.worker.messages import Failure as Why
-from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
+from icefarm.worker.protocol import messages
+from icefarm.worker.protocol.frames import FrameReader
+from icefarm.worker.protocol.messages import Encoding, FailureReply, Hello, Nak, NakCode, ResultReply, Status
+from icefarm.worker.protocol.messages import Failure as Why
 
 pytestmark = pytest.mark.integration
 
@@ -283,8 +284,8 @@ async def test_raw_and_lz4_bitstreams_give_the_same_count(boards: Boards) -> Non
     port = await counting(boards)
     raw = await port.ask(messages.evaluate(1, BITSTREAM, len(BITSTREAM), Encoding.RAW, SECOND))
     packed = await port.ask(evaluation(2))
-    assert isinstance(raw, Result)
-    assert isinstance(packed, Result)
+    assert isinstance(raw, ResultReply)
+    assert isinstance(packed, ResultReply)
     assert raw.value == packed.value
     assert (raw.sequence, packed.sequence, raw.window_us) == (1, 2, 1_000_000)
 
@@ -300,7 +301,7 @@ async def test_two_evaluations_may_be_under_way(boards: Boards) -> None:
 async def test_a_bitstream_without_preamble_does_not_raise_cdone(boards: Boards) -> None:
     port = await counting(boards)
     failed = await port.ask(evaluation(1, bytes(104_090)))
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, FailureReply)
     assert failed.code == Why.CDONE
 
 
@@ -310,7 +311,7 @@ async def test_a_damaged_request_is_refused_and_may_be_sent_again(boards: Boards
     request = bytearray(evaluation(1))
     request[200] ^= 8
     assert await port.ask(bytes(request)) == Nak(1, NakCode.CORRUPT, 3)
-    assert isinstance(await port.ask(evaluation(1)), Result)
+    assert isinstance(await port.ask(evaluation(1)), ResultReply)
 
 
 @ensureDeferred
@@ -321,7 +322,7 @@ async def test_a_known_circuit_counts_what_its_simulation_says(tmp_path: Path) -
     try:
         port = await counting(boards)
         result = await port.ask(evaluation(1, parameters=pulse_counts.parameters(500_000, 3)))
-        assert isinstance(result, Result)
+        assert isinstance(result, ResultReply)
         assert pulse_counts.counts(result.value) == [(1000, 500_000)] * 3
     finally:
         await stopped(boards)
@@ -336,8 +337,8 @@ async def test_a_real_board_takes_the_time_that_hardware_takes() -> None:
         port.write(messages.evaluate(1, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_counts.parameters(200_000)))
         port.write(messages.evaluate(2, BITSTREAM, len(BITSTREAM), Encoding.RAW, pulse_counts.parameters(1_000)))
         first, second = await port.reply(), await port.reply()
-        assert isinstance(first, Result)
-        assert isinstance(second, Result)
+        assert isinstance(first, ResultReply)
+        assert isinstance(second, ResultReply)
         # 104 ms over USB, 34.6 ms to load, and the window.
         assert reactor.seconds() - before >= 0.104 + 0.0346 + 0.2  # type: ignore[attr-defined]
         assert first.load_us >= 34_600
@@ -383,10 +384,10 @@ async def test_a_failing_load_and_an_endless_window_fail_the_evaluation_and_not_
     for fault, code in (("cdone", Why.CDONE), ("stuck", Why.WATCHDOG)):
         await boards.bus.fault(serial, fault)
         failed = await port.ask(evaluation(1, parameters=pulse_counts.parameters(1)))
-        assert isinstance(failed, Failed)
+        assert isinstance(failed, FailureReply)
         assert failed.code == code
         await boards.bus.fault(serial, fault, on=False)
-        assert isinstance(await port.ask(evaluation(2)), Result)
+        assert isinstance(await port.ask(evaluation(2)), ResultReply)
 
 
 @ensureDeferred
@@ -399,7 +400,7 @@ async def test_a_board_unplugged_in_mid_transfer_comes_back_when_plugged_in(boar
     await port.gone()
     await boards.bus.plug(serial)
     again = boards.open((await boards.event(TtyAdded)).path)
-    assert isinstance(await again.ask(evaluation(1)), Result)
+    assert isinstance(await again.ask(evaluation(1)), ResultReply)
 
 
 @ensureDeferred
@@ -431,7 +432,7 @@ async def test_a_slow_board_takes_its_time(boards: Boards) -> None:
     port = await counting(boards)
     await boards.bus.fault(boards.serial, "slow", value=3)
     result = await port.ask(evaluation(1))
-    assert isinstance(result, Result)
+    assert isinstance(result, ResultReply)
     assert result.load_us >= 3 * 34_600
 
 
@@ -515,7 +516,7 @@ async def test_another_model_of_the_fpga_may_be_given(tmp_path: Path) -> None:
     try:
         port = await counting(boards)
         result = await port.ask(evaluation(1))
-        assert isinstance(result, Result)
+        assert isinstance(result, ResultReply)
         assert struct.unpack("<II", result.value) == (1001, 1_000_000)
     finally:
         await stopped(boards)

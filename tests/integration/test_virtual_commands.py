@@ -16,10 +16,10 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from icefarm.virtual.bus import VirtualBusOptions
+from icefarm.usb_events import TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.commands import LINE_LIMIT
+from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.worker.sources import VirtualBoards
-from icefarm.worker.usb_events import TtyAdded, TtyRemoved, UsbEvent
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,6 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.bus import Bus
 from icefarm.contract import Role, control_procedure, device_prefix, device_procedure
-from icefarm.credentials import Credentials
 from icefarm.errors import (
     DeviceFailed,
     IcefarmError,
@@ -23,8 +22,9 @@ from icefarm.errors import (
     TimedOut,
     TransportError,
 )
-from icefarm.testing.router import RealRouter
-from icefarm.wamp import Link
+from icefarm.testing.processes.router import RealRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
 
 pytestmark = pytest.mark.integration
 

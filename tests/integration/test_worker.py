@@ -22,23 +22,23 @@ from twisted.python.failure import Failure
 from icefarm.bitstream import compress, from_file, made_up_bitstream
 from icefarm.bus import Bus
 from icefarm.contract import AUTHENTICATOR, Assignment, Role, device_procedure
-from icefarm.credentials import Credentials
 from icefarm.errors import DeviceFailed
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.bus import MemoryLink, MemoryRouter
-from icefarm.testing.recorder import RecordingControl
-from icefarm.testing.router import RealRouter
-from icefarm.virtual.bus import VirtualBus, VirtualBusOptions
+from icefarm.testing.memory.fake_control import RecordingControl
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.testing.processes.router import RealRouter
+from icefarm.uf2 import build
 from icefarm.virtual.images import firmware_version
-from icefarm.wamp import Link
-from icefarm.worker.flash import FlashFailed, write_drive
-from icefarm.worker.hardware import SerialHardware
-from icefarm.worker.loading import Loading
+from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
+from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.control_link.link import WorkerIdentity
+from icefarm.worker.flash.drive_writer import FlashFailed, write_drive
+from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, VirtualBoards
-from icefarm.worker.uf2 import build
-from icefarm.worker.uplink import Identity
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +109,7 @@ async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncI
     failures: list[Failure] = []
     credentials = Credentials("w1", Role.WORKER, "i")
     worker = Worker(
-        Identity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor, Loading(reactor)),
+        WorkerIdentity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor, Loading(reactor)),
         Kinds.of(PulseCount), [source],
         lambda joined, refused: MemoryLink(router, credentials, joined, refused), failures.append, lambda: None,
     )  # fmt: skip

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from icefarm.client import aio, blocking
-from icefarm.client.connection import Patience
-from icefarm.client.engine import engine
+from icefarm.client.api.reactor_thread import engine
+from icefarm.client.connection.link import Patience
 from icefarm.client.lib.drivers import PulseCountClient
 from icefarm.client.session import ClientSession
 from icefarm.contract import Role
-from icefarm.credentials import Credentials
-from icefarm.testing.bus import MemoryLink, MemoryRouter
 from icefarm.testing.farm import MemoryFarm
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.wamp.credentials import Credentials
 
 __all__ = ["Faces"]
 

@@ -16,25 +16,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.client.connection import Patience
-from icefarm.client.payload import item_of
-from icefarm.client.results import Result
-from icefarm.client.run import results_of
+from icefarm.client.connection.link import Patience
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord, Role
-from icefarm.control.service import Settings
-from icefarm.credentials import Credentials
+from icefarm.control.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost, ReservationEnded
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.testing.bus import MemoryLink, MemoryRouter
-from icefarm.testing.control import MemoryControl
-from icefarm.testing.mortal import MortalClock
-from icefarm.worker.images import Images
+from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.testing.memory.clock import MortalClock
+from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.usb_events import UsbEvent
+from icefarm.wamp.credentials import Credentials
+from icefarm.worker.control_link.link import WorkerIdentity
+from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker
-from icefarm.worker.uplink import Identity
-from icefarm.worker.usb_events import UsbEvent
 
 __all__ = ["CIRCUITS", "ClientProcess", "MemoryWorld", "WorkerProcess"]
 
@@ -88,7 +88,7 @@ class WorkerProcess:
         instance = f"start {next(self._starts)}"
         self.life = MortalClock(self.clock)
         self.worker = Worker(
-            Identity(self.name, instance, "host", "1.0"), self.life, MemoryHardware(self.boards),
+            WorkerIdentity(self.name, instance, "host", "1.0"), self.life, MemoryHardware(self.boards),
             Kinds.of(PulseCount), [BoardsInMemory(self.boards)],
             lambda joined, refused: self._link(instance, joined, refused), self.failures.append,
             lambda: None,
@@ -262,7 +262,7 @@ class MemoryWorld:
     faults: list[Any] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
-        self.farm = MemoryControl(Settings(grace=GRACE))
+        self.farm = MemoryControl(ControlSettings(grace=GRACE))
         self.clock, self.router = self.farm.clock, self.farm.router
         self.workers = [
             WorkerProcess(self.clock, self.router, name, [self._board(serial) for serial in serials], self.faults)

@@ -8,12 +8,12 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from icefarm.cli import main
+from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
+from icefarm.doctor.machine import Machine
+from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.errors import IcefarmError
-from icefarm.host.database import DatabaseAway, DatabaseFacts
-from icefarm.host.machine import Machine
-from icefarm.host.rules import RULES_FILE, udev_rules
-from icefarm.wamp import RouterUrl
-from icefarm.worker.uf2 import build
+from icefarm.uf2 import build
+from icefarm.wamp.url import RouterUrl
 
 __all__ = ["SERIAL", "Host"]
 

@@ -9,10 +9,10 @@ from attrs import Factory, define, evolve
 from click.testing import CliRunner, Result
 
 from icefarm.cli import main
-from icefarm.cli.access import Access
+from icefarm.cli.connect import Access
 from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
-from icefarm.client.watch import Change
+from icefarm.client.connection.watch import Change
 from icefarm.contract import DeviceRecord, DeviceStatus, Measurement, ReservationRecord, WorkerRecord, to_wire
 from icefarm.errors import IcefarmError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.farm.address import check_certificate, is_loopback, listening_address, public_url
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.listen import check_certificate, is_loopback, listening_address, public_url
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
 from bench.report import Figures, comparison_lines, instant_lines
 from icefarm.bitstream import check, compress
-from icefarm.client.payload import CACHED_FILES
-from icefarm.client.sent import BELIEVED
-from icefarm.testing.processes import command_of
+from icefarm.client.connection.worker_cache import ASSUMED_CACHE_BYTES
+from icefarm.client.evaluation.payload import CACHED_FILES
+from icefarm.testing.processes.farm_process import command_of
 
 
 def stretch(rate: float, worker: float = 0.5) -> Stretch:
@@ -68,7 +68,7 @@ def test_there_are_more_circuits_than_client_and_worker_remember(mix: Mix) -> No
     some = [circuit(number, form) for number, form in enumerate(islice(forms(mix), 20))]
     packed = sum(len(compress(each.data)) for each in some) / len(some)
     assert CACHED_FILES < COUNT
-    assert packed * COUNT > BELIEVED
+    assert packed * COUNT > ASSUMED_CACHE_BYTES
 
 
 def test_the_files_hold_the_circuits(tmp_path: Path) -> None:

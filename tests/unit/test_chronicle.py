@@ -7,9 +7,9 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import defer
 
 from icefarm.contract import BoardReading, DeviceStatus, to_wire
-from icefarm.control.chronicle import INTERVAL, KEPT
+from icefarm.control.telemetry.recorder import INTERVAL, KEPT
 from icefarm.errors import Busy, InvalidArgument, NotAuthorized, Unavailable
-from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
 
 async def busy_minute(farm: MemoryControl, worker: RecordingWorker, client: MemoryClient) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.cli.access import Access, connect
-from icefarm.cli.access import _token as token_of
+from icefarm.cli.connect import Access, connect
+from icefarm.cli.connect import _token as token_of
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized
-from icefarm.wamp import parse_url
+from icefarm.wamp.url import parse_url
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ from recording_farm import RecordingFarm
 from recording_farm import snapshot as plain_snapshot
 
 from icefarm.client import Snapshot
-from icefarm.client.watch import Change
+from icefarm.client.connection.watch import Change
 
 
 class Logging(RecordingFarm):
     """Logs as the client does, in the middle of a verb."""
 
     def snapshot(self) -> Snapshot:
-        logging.getLogger("icefarm.client.connection").warning("lost the farm, trying again")
-        logging.getLogger("icefarm.client.connection").error("refused")
-        logging.getLogger("icefarm.client.run").critical("broke", exc_info=ValueError("oops"))
-        logging.getLogger("icefarm.client.run").debug("details")
+        logging.getLogger("icefarm.client.connection.link").warning("lost the farm, trying again")
+        logging.getLogger("icefarm.client.connection.link").error("refused")
+        logging.getLogger("icefarm.client.evaluation.run").critical("broke", exc_info=ValueError("oops"))
+        logging.getLogger("icefarm.client.evaluation.run").debug("details")
         return super().snapshot()
 
 
@@ -46,7 +46,7 @@ class LosingLink(RecordingFarm):
     """Loses the connection while it is watched."""
 
     def watch(self, interval: float | None = None) -> Iterator[list[Change]]:
-        logging.getLogger("icefarm.client.connection").warning("lost the farm, trying again")
+        logging.getLogger("icefarm.client.connection.link").warning("lost the farm, trying again")
         yield [Change("snapshot", plain_snapshot()), Change("stale", "the router went away")]
         raise KeyboardInterrupt(interval)
 

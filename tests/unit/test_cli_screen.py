@@ -8,11 +8,11 @@ import pytest
 from recording_farm import measurement, reservation
 from rich.console import Console
 
-from icefarm.cli.measurements import record_of, shape_of
-from icefarm.cli.progress import progress_bar
-from icefarm.cli.records import Column, Rows, Shape, drawn
-from icefarm.cli.screen import Screen
-from icefarm.cli.wording import clean, duration, shown
+from icefarm.cli.ui.console import Screen
+from icefarm.cli.ui.formatting import clean, duration, shown
+from icefarm.cli.ui.measurements import record_of, shape_of
+from icefarm.cli.ui.progress import progress_bar
+from icefarm.cli.ui.tables import Column, Rows, Shape, drawn
 from icefarm.client import Result
 
 

@@ -12,9 +12,9 @@ from attrs import evolve
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 from rich.console import Console
 
-from icefarm.cli.view import View
-from icefarm.cli.watch import Picture
-from icefarm.client.watch import Change
+from icefarm.cli.commands.watch import Picture
+from icefarm.cli.farm_state import View
+from icefarm.client.connection.watch import Change
 from icefarm.contract import QueueRecord, to_wire
 
 FIRST = Change("snapshot", snapshot(devices=[device("A")]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from icefarm.bitstream import decompress, made_up_bitstream
-from icefarm.client.payload import item_of, payload_of
+from icefarm.client.evaluation.payload import item_of, payload_of
 from icefarm.errors import InvalidArgument, InvalidBitstream
 
 CIRCUIT = made_up_bitstream(1)

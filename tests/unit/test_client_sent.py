@@ -9,7 +9,7 @@ import pytest
 from memory_faces import Faces
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.client.sent import BELIEVED, Sent
+from icefarm.client.connection.worker_cache import ASSUMED_CACHE_BYTES, Sent
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 CIRCUIT, OTHER = CIRCUITS / "square_2khz.bin", CIRCUITS / "square_8khz.bin"
@@ -71,7 +71,7 @@ def payloads(size: int) -> list[dict[str, Any]]:
 
 
 def test_what_is_believed_is_bounded_by_bytes() -> None:
-    known, many = Sent(), payloads((BELIEVED >> 20) + 1)
+    known, many = Sent(), payloads((ASSUMED_CACHE_BYTES >> 20) + 1)
     for payload in many:
         known.briefly("w1", payload)
     assert known.briefly("w1", many[-1]) == {"sha256": many[-1]["sha256"]}
@@ -79,12 +79,12 @@ def test_what_is_believed_is_bounded_by_bytes() -> None:
 
 
 def test_going_through_more_than_is_believed_again_and_again_sends_each_whole() -> None:
-    known, many = Sent(), payloads((BELIEVED >> 20) + 1)
+    known, many = Sent(), payloads((ASSUMED_CACHE_BYTES >> 20) + 1)
     assert all(known.briefly("w1", payload) is payload for _ in range(3) for payload in many)
 
 
 def test_a_miss_has_all_of_that_worker_sent_again_and_less_believed() -> None:
-    known, many = Sent(), payloads(BELIEVED >> 20)
+    known, many = Sent(), payloads(ASSUMED_CACHE_BYTES >> 20)
     for payload in many:
         known.briefly("w1", payload)
         known.briefly("w2", payload)

@@ -10,13 +10,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_bytes, made_up_bitstream
-from icefarm.client.connection import Patience
-from icefarm.client.payload import item_of
-from icefarm.client.results import Result
-from icefarm.client.run import results_of
+from icefarm.client.connection.link import Patience
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import Role
-from icefarm.credentials import Credentials
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,
@@ -26,8 +25,9 @@ from icefarm.errors import (
     ReservationEnded,
     Unavailable,
 )
-from icefarm.testing.bus import MemoryLink, MemoryRouter
 from icefarm.testing.farm import MemoryFarm
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.wamp.credentials import Credentials
 
 CIRCUIT = made_up_bitstream(1).data
 

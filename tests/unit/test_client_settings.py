@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from icefarm.client.settings import DEFAULT_URL, Settings
+from icefarm.client.connection.settings import DEFAULT_URL, ClientSettings
 from icefarm.contract import Role, valid_name
 from icefarm.errors import InvalidArgument
 
@@ -14,24 +14,24 @@ THERE = {"ICEFARM_URL": "http://there:1", "ICEFARM_NAME": "env", "ICEFARM_TOKEN"
 
 
 def test_arguments_win_over_the_environment() -> None:
-    settings = Settings.of("http://here:2", "me", "mine", environment=THERE)
+    settings = ClientSettings.of("http://here:2", "me", "mine", environment=THERE)
     assert (settings.url, settings.name, settings.token) == ("http://here:2", "me", "mine")
 
 
 def test_the_environment_fills_in_what_is_left_out() -> None:
-    settings = Settings.of(environment=THERE)
+    settings = ClientSettings.of(environment=THERE)
     assert (settings.url, settings.name, settings.token) == ("http://there:1", "env", "secret")
 
 
 def test_without_either_there_are_defaults_and_a_name_of_ones_own() -> None:
-    first, second = Settings.of(environment={}), Settings.of(environment={})
+    first, second = ClientSettings.of(environment={}), ClientSettings.of(environment={})
     assert (first.url, first.role, first.token) == (DEFAULT_URL, Role.CLIENT, "")
     assert valid_name(first.name)
     assert first.name != second.name
 
 
 def test_a_token_is_not_shown() -> None:
-    assert "secret" not in repr(Settings.of(environment=THERE))
+    assert "secret" not in repr(ClientSettings.of(environment=THERE))
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_a_token_is_not_shown() -> None:
 )
 def test_what_is_wrong_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        Settings.of(**wrong, environment={})
+        ClientSettings.of(**wrong, environment={})
 
 
 def test_names_of_earlier_versions_are_understood_and_noted_once(caplog: pytest.LogCaptureFixture) -> None:
     environment = {"USBIPICE_CONTROL_SERVER": "http://old:1", "USBIPICE_WORKER_NAME": "w1"}
-    assert [Settings.of(environment=environment).url for _ in range(2)] == ["http://old:1"] * 2
-    assert Settings.of(environment=environment).name != "w1"
+    assert [ClientSettings.of(environment=environment).url for _ in range(2)] == ["http://old:1"] * 2
+    assert ClientSettings.of(environment=environment).name != "w1"
     assert [record.message for record in caplog.records].count(
         "USBIPICE_CONTROL_SERVER is called ICEFARM_URL now; it is understood for the time being"
     ) == 1

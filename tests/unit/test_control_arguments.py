@@ -16,7 +16,7 @@ from icefarm.contract import (
     control_worker_procedure,
 )
 from icefarm.errors import InvalidArgument, NotAuthorized, UnknownDevice, UnknownWorker
-from icefarm.testing.control import MemoryControl
+from icefarm.testing.memory.control_harness import MemoryControl
 
 
 def test_every_procedure_of_the_contract_has_its_cases() -> None:

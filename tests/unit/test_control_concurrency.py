@@ -1,4 +1,4 @@
-"""Several things at once: `icefarm.control.concurrency`."""
+"""Several things at once: `icefarm.deferreds`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
-from icefarm.control.concurrency import InOrder, outcomes, shielded
+from icefarm.deferreds import InOrder, outcomes, shielded
 from icefarm.errors import Busy
 
 

@@ -9,13 +9,13 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from icefarm.client.connection import HEARTBEAT_LIMIT
+from icefarm.client.connection.link import HEARTBEAT_LIMIT
 from icefarm.contract import DeviceStatus, ReservationRecord
-from icefarm.control.agenda import NOTICE, lead, notices
-from icefarm.control.presence import SILENCE
-from icefarm.control.service import Settings
+from icefarm.control.reservations.expiry import NOTICE, lead, notices
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.liveness import SILENCE
 from icefarm.errors import Busy, LinkLost, NameInUse
-from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
 
 async def active(farm: MemoryControl) -> list[str]:
@@ -295,7 +295,7 @@ async def test_the_holder_of_a_short_reservation_is_told_near_its_end_only() -> 
 
 @ensureDeferred
 async def test_a_reservation_may_have_a_grace_period_of_its_own() -> None:
-    farm = MemoryControl(Settings(grace=30.0))
+    farm = MemoryControl(ControlSettings(grace=30.0))
     worker = await farm.worker("w1", "A", "B", "C")
     client = await farm.client("ada")
     await client.call("reserve", serials=["A"], kind="pulsecount", grace=5.0)
@@ -315,7 +315,7 @@ async def test_a_reservation_may_have_a_grace_period_of_its_own() -> None:
 
 @ensureDeferred
 async def test_a_grace_period_of_its_own_outlasts_control() -> None:
-    farm = MemoryControl(Settings(grace=30.0))
+    farm = MemoryControl(ControlSettings(grace=30.0))
     worker = await farm.worker("w1", "A", "B")
     client = await farm.client("ada")
     await client.call("reserve", serials=["A"], kind="pulsecount", grace=5.0)

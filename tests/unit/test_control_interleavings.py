@@ -140,7 +140,7 @@ def check_whole(world: MemoryWorld) -> None:
     assert control.line._line == []
     assert world.farm.store._queue == {}
     assert control.reserving.unconfirmed == control.reserving.preparing == control.endings.releasing == set()
-    assert control.endings._doomed == {}
+    assert control.endings._due == {}
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,8 +7,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.reserving import PROBATION
-from icefarm.control.waiting import AVOIDED, GIVEN_UP, RETURN, SETTLE, SOON
+from icefarm.control.reservations.allocator import PROBATION
+from icefarm.control.reservations.queue import AVOIDED, GIVEN_UP, RETURN, SETTLE, SOON
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,
@@ -20,7 +20,7 @@ from icefarm.errors import (
     UnknownDevice,
     UnknownKind,
 )
-from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
 start = Deferred.fromCoroutine
 

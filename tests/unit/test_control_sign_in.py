@@ -13,15 +13,15 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from icefarm.bus import Caller
 from icefarm.contract import REALM, Role
-from icefarm.control.authn import LOG_LINES, SignInPolicy, loopback
-from icefarm.control.operator_token import FILE_NAME, ensure_operator_token
-from icefarm.control.service import Control, Settings
-from icefarm.control.tokens import token_hash
-from icefarm.credentials import Credentials
+from icefarm.control.service import Control, ControlSettings
+from icefarm.control.sessions.authenticator import LOG_LINES, SignInPolicy, loopback
+from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
+from icefarm.control.sessions.tokens import token_hash
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NameInUse, NotAuthorized
-from icefarm.testing.control import MemoryControl
-from icefarm.testing.history import MemoryHistory
-from icefarm.testing.store import MemoryStore
+from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.store import MemoryStore
+from icefarm.wamp.credentials import Credentials
 
 ROUTER = Caller("crossbar", 0, "trusted")
 
@@ -144,7 +144,7 @@ async def test_an_operator_needs_a_token_even_where_names_are_free() -> None:
 
 @ensureDeferred
 async def test_a_token_opens_its_own_role_and_an_operators_all() -> None:
-    farm = MemoryControl(Settings(SignInPolicy.TOKENS))
+    farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS))
     await farm.store.add_token("lab", Role.CLIENT, token_hash("client token"))
     await farm.store.add_token("boss", Role.OPERATOR, token_hash("operator token"))
     await farm.client("ada", ticket="client token")
@@ -158,7 +158,7 @@ async def test_a_token_opens_its_own_role_and_an_operators_all() -> None:
 
 @ensureDeferred
 async def test_a_revoked_token_opens_nothing() -> None:
-    farm = MemoryControl(Settings(SignInPolicy.TOKENS))
+    farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS))
     await farm.store.add_token("lab", Role.CLIENT, token_hash("secret"))
     await farm.store.revoke_token("lab")
     with pytest.raises(NotAuthorized):
@@ -167,7 +167,7 @@ async def test_a_revoked_token_opens_nothing() -> None:
 
 @ensureDeferred
 async def test_without_its_database_the_farm_says_so_to_who_needs_a_token() -> None:
-    farm = MemoryControl(Settings(SignInPolicy.TOKENS))
+    farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS))
     farm.database.away = True
     with pytest.raises(Busy):
         await farm.client("ada", ticket="secret")
@@ -175,7 +175,7 @@ async def test_without_its_database_the_farm_says_so_to_who_needs_a_token() -> N
 
 def test_control_that_the_router_never_let_in_gives_up_and_one_that_it_let_in_before_does_not() -> None:
     clock = Clock()
-    control = Control(clock, MemoryStore(clock), MemoryHistory(), Settings())
+    control = Control(clock, MemoryStore(clock), MemoryHistory(), ControlSettings())
     assert control.refused(LinkLost("nobody answers"))
     assert not control.refused(NotAuthorized("the ticket is invalid"))
     farm = MemoryControl()
@@ -184,7 +184,7 @@ def test_control_that_the_router_never_let_in_gives_up_and_one_that_it_let_in_be
 
 @ensureDeferred
 async def test_refused_sign_ins_are_logged_without_secrets_and_not_without_end() -> None:
-    farm = MemoryControl(Settings(SignInPolicy.TOKENS))
+    farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS))
     lines: list[str] = []
 
     def observe(event: Any) -> None:

@@ -12,10 +12,10 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import control_procedure
-from icefarm.control.policy import ReservationRequest
-from icefarm.control.waiting import GIVEN_UP, RETURN
+from icefarm.control.reservations.queue import GIVEN_UP, RETURN
+from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
-from icefarm.testing.control import LIMIT, MemoryClient, MemoryControl
+from icefarm.testing.memory.control_harness import LIMIT, MemoryClient, MemoryControl
 
 
 def wait(client: MemoryClient, words: list[Any] | None = None, /, **request: Any) -> Deferred[Any]:

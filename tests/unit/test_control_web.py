@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
-from icefarm.control.page import page, unavailable_page
-from icefarm.control.web import FarmView, Front
+from icefarm.control.http.fallback_page import page, unavailable_page
+from icefarm.control.http.site import FarmView, Front
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import Busy
 

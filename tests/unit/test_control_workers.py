@@ -7,9 +7,9 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.presence import SILENCE
+from icefarm.control.sessions.liveness import SILENCE
 from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
-from icefarm.testing.control import MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryControl, RecordingWorker
 
 
 async def statuses(farm: MemoryControl) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from icefarm.contract import Role, permissions
-from icefarm.farm.crossbar import CrossbarMissing, RouterConfig, configuration, configuration_text, find_crossbar
+from icefarm.farm.router.config import CrossbarMissing, RouterConfig, configuration, configuration_text, find_crossbar
 
 CONFIG = RouterConfig(("127.0.0.1", 8080), ("127.0.0.1", 8081), "/run/control.sock", "s3cret")
 

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from compose_spec import ComposeSpecification
 
-from icefarm.cli.database import add
-from icefarm.cli.farm import up
+from icefarm.cli.commands.database import add
+from icefarm.cli.commands.farm import up
 from icefarm.control.tap import Options as ControlOptions
-from icefarm.options import read_section
+from icefarm.twistd.options import read_section
 from icefarm.worker.tap import Options as WorkerOptions
 
 ROOT = Path(__file__).resolve().parents[2]

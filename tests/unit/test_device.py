@@ -17,14 +17,14 @@ from icefarm.errors import DeviceFailed, InvalidArgument, ReservationEnded, Unkn
 from icefarm.kinds import Kinds, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.worker.device import Device
-from icefarm.worker.frame import FrameType, encode
-from icefarm.worker.health import RUN, WINDOW, Outcome
-from icefarm.worker.holding import RERUNS
-from icefarm.worker.pipeline import EVALUATION_MARGIN
-from icefarm.worker.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
-from icefarm.worker.surroundings import Surroundings
+from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.worker.board.context import WorkerContext
+from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
+from icefarm.worker.protocol.frames import FrameType, encode
+from icefarm.worker.protocol.health import RUN, WINDOW, Outcome
+from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN
+from icefarm.worker.reservation.board_reservation import RERUNS
 
 SERIAL = "0123456789ABCDEF"
 IMAGES = memory_images("default", "pulse_count", "hooked")
@@ -70,22 +70,22 @@ class Shelf:
         self.notes: list[str] = []
         self.levels: list[str] = []
         self.emitted_events: list[Any] = []
-        around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty), Admission(), self)
-        self.device = Device(SERIAL, IMAGES, around)
+        around = WorkerContext("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty), Admission(), self)
+        self.device = ManagedBoard(SERIAL, IMAGES, around)
         self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
         self.hardware.boards.append(self.board)
         if plugged:
             self.board.plug()
             self.settle()
 
-    def changed(self, device: Device) -> None:
+    def changed(self, device: ManagedBoard) -> None:
         self.reports.append(device.report())
 
-    def noted(self, _: Device, level: str, message: str) -> None:
+    def noted(self, _: ManagedBoard, level: str, message: str) -> None:
         self.levels.append(level)
         self.notes.append(message)
 
-    def emitted(self, _: Device, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+    def emitted(self, _: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         self.emitted_events.append((reservation, event, dict(fields)))
 
     def settle(self, seconds: float = 1.0) -> None:

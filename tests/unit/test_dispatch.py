@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.client.dispatch import Dispatch
-from icefarm.client.tasks import Answer, Blame, Item, Sending, blame
+from icefarm.client.evaluation.scheduler import Dispatch
+from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.errors import DeviceFailed, InvalidBitstream, LinkLost, NotYours, ReservationEnded, TimedOut
 
 FAILED = DeviceFailed("silent")
@@ -24,7 +24,7 @@ def sent(dispatch: Dispatch) -> list[tuple[Any, str]]:
     return [(sending.task.item.source, sending.serial) for sending in dispatch.sendable()]
 
 
-def pairs(answers: list[Answer]) -> list[tuple[Any, str | None]]:
+def pairs(answers: list[TaskOutcome]) -> list[tuple[Any, str | None]]:
     return [(answer.item.source, answer.serial) for answer in answers]
 
 
@@ -73,7 +73,7 @@ def test_an_item_that_failed_on_every_board_is_answered_with_the_error() -> None
 def test_an_item_is_tried_on_three_boards_at_most() -> None:
     dispatch = Dispatch(["A", "B", "C", "D"], depth=1)
     dispatch.feed(items(1))
-    answers: list[Answer] = []
+    answers: list[TaskOutcome] = []
     for _ in range(3):
         (sending,) = dispatch.sendable()
         answers += dispatch.failed(sending, FAILED)
@@ -196,7 +196,7 @@ def test_every_item_is_answered_once_under_any_interleaving(
     answered: Counter[tuple[Any, str | None]] = Counter()
     flying: list[Sending] = []
 
-    def note(answers: list[Answer]) -> None:
+    def note(answers: list[TaskOutcome]) -> None:
         for answer in answers:
             answered[answer.item.source, answer.serial if answer.item.serials else None] += 1
 

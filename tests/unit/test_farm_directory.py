@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.farm.directory import (
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.paths import (
     SOCKET_PATH_LIMIT,
     DataDirectory,
     DirectoryLock,
     default_data_directory,
     write_private,
 )
-from icefarm.farm.errors import CannotStart
 
 
 @pytest.mark.parametrize(

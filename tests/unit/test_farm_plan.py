@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import evolve
 
 from icefarm.farm.plan import FarmOptions, control_program, worker_program
-from icefarm.farm.process import Program
+from icefarm.farm.processes.process import Program
 
 OPTIONS = FarmOptions(data_dir=Path("/data"), name="w 1", boards=3)
 ENVIRONMENT = {"PATH": "/bin", "ICEFARM_GRACE": "1", "ICEFARM_CONFIG": "/etc/farm.toml", "USBIPICE_GRACE": "1"}

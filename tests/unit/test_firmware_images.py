@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 from twisted.python.usage import UsageError
 
+from icefarm import uf2
 from icefarm.cli import main
-from icefarm.cli.firmware_build import missing
-from icefarm.worker import uf2
-from icefarm.worker.images import NoImage, firmware_in, images_directory, images_in, install, read_image
-from icefarm.worker.states import Firmware
+from icefarm.cli.commands.firmware_build import missing
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.flash.images import NoImage, firmware_in, images_directory, images_in, install, read_image
 from icefarm.worker.tap import Options
 
 

@@ -9,7 +9,7 @@ from frame_vectors import unhex, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.worker.frame import Damaged, Frame, FrameReader, encode
+from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader, encode
 
 frames = st.builds(
     Frame,

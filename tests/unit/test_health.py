@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import BoardHealth
-from icefarm.worker.health import RUN, SHARE, WINDOW, Health, Outcome
+from icefarm.worker.protocol.health import RUN, SHARE, WINDOW, Health, Outcome
 
 GOOD, TIMEOUT, RETRY, FAILURE = Outcome.GOOD, Outcome.TIMEOUT, Outcome.RETRY, Outcome.FAILURE
 

@@ -12,17 +12,17 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus, Role
-from icefarm.control.authn import SignInPolicy
-from icefarm.control.http_api import ApiRequest, HttpApi
-from icefarm.control.http_bodies import MAX_BODY, Reserve, read
-from icefarm.control.http_endpoints import ENDPOINTS
-from icefarm.control.http_errors import ApiAnswer, refused, status_of
-from icefarm.control.http_identity import Asker, local_address
-from icefarm.control.process import http_api
-from icefarm.control.service import Settings
-from icefarm.control.tokens import token_hash
+from icefarm.control.http.api import ApiRequest, HttpApi
+from icefarm.control.http.auth import Asker, local_address
+from icefarm.control.http.errors import ApiAnswer, refused, status_of
+from icefarm.control.http.routes import ENDPOINTS
+from icefarm.control.http.schemas import MAX_BODY, Reserve, read
+from icefarm.control.server import http_api
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.tokens import token_hash
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NotAuthorized, UnknownDevice
-from icefarm.testing.control import MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryControl, RecordingWorker
 
 LOCAL = Asker("127.0.0.1", "localhost:8080")
 TOKEN = "icefarm_" + "x" * 43
@@ -35,7 +35,7 @@ def bearer(token: str = TOKEN, peer: str = "192.0.2.7", host: str = "farm.exampl
 
 
 async def farm_of(policy: SignInPolicy = SignInPolicy.OPEN) -> tuple[MemoryControl, HttpApi]:
-    farm = MemoryControl(Settings(sign_in=policy))
+    farm = MemoryControl(ControlSettings(sign_in=policy))
     # Let in without the question of tokens.
     await RecordingWorker("w1", ["A", "B"]).joined(farm.router.join("w1", Role.WORKER))
     farm.clock.advance(0)
@@ -156,7 +156,7 @@ async def test_a_wait_without_bounds_is_refused(timeout: float) -> None:
 
 @ensureDeferred
 async def test_a_reservation_over_http_needs_no_signs_of_life() -> None:
-    farm = MemoryControl(Settings(grace=10.0))
+    farm = MemoryControl(ControlSettings(grace=10.0))
     worker = await farm.worker("w1", "A")
     await post(http_api(farm.control), "/api/reserve", ADA)
     for _ in range(20):
@@ -167,7 +167,7 @@ async def test_a_reservation_over_http_needs_no_signs_of_life() -> None:
 
 @ensureDeferred
 async def test_a_reservation_over_http_outlives_a_session_of_that_name_and_a_restart_of_control() -> None:
-    farm = MemoryControl(Settings(grace=10.0))
+    farm = MemoryControl(ControlSettings(grace=10.0))
     worker = await farm.worker("w1", "A", "B")
     await post(http_api(farm.control), "/api/reserve", ADA)
     client = await farm.client("ada")

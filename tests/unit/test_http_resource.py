@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.test.requesthelper import DummyRequest
 
-from icefarm.control.http_resource import ApiResource
-from icefarm.control.process import http_api
-from icefarm.testing.control import MemoryControl
+from icefarm.control.http.resource import ApiResource
+from icefarm.control.server import http_api
+from icefarm.testing.memory.control_harness import MemoryControl
 
 
 class Request(DummyRequest):

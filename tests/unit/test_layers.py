@@ -30,7 +30,8 @@ def _pure_by_docstring() -> set[str]:
 def _pure_by_import_linter() -> set[str]:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")
-    return set(contracts["importlinter:contract:pure"]["source_modules"].split())
+    patterns = contracts["importlinter:contract:pure"]["source_modules"].split()
+    return {name for name in _modules() if any(fnmatch(name, pattern) for pattern in patterns)}
 
 
 def _strict_by_mypy() -> list[str]:

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from icefarm.contract import DeviceStatus
-from icefarm.worker import events as e
-from icefarm.worker import states as s
-from icefarm.worker.lifecycle import TRIES, Impossible, step
-from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.worker.board import events as e
+from icefarm.worker.board import states as s
+from icefarm.worker.board.state_machine import TRIES, Impossible, step
 
 SERIAL = "0123456789ABCDEF"
 TTY, DRIVE = "/dev/ttyACM0", "/dev/sda"
 DEFAULT = s.Firmware("default", "1.0")
 COUNTER = s.Firmware("pulse_count", "1.0")
-WANT = s.Want("r1", "pulsecount", COUNTER)
+WANT = s.DesiredState("r1", "pulsecount", COUNTER)
 
 PLUG = TtyAdded(SERIAL, TTY, "00", "1-1")
 UNPLUG = TtyRemoved(SERIAL, TTY)
@@ -352,8 +352,8 @@ class Lives(RuleBasedStateMachine):
         event=st.sampled_from(
             [
                 e.Assign(WANT),
-                e.Assign(s.Want("r2", "other", s.Firmware("other", "2"))),
-                e.Assign(s.Want("r3", "plain", DEFAULT)),
+                e.Assign(s.DesiredState("r2", "other", s.Firmware("other", "2"))),
+                e.Assign(s.DesiredState("r3", "plain", DEFAULT)),
                 e.Release(),
                 e.Reboot(),
                 e.Retest(),

@@ -13,11 +13,11 @@ from icefarm.contract import Assignment, DeviceStatus
 from icefarm.kinds import Kinds
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.worker.device import Device
-from icefarm.worker.inventory import Inventory
-from icefarm.worker.surroundings import Surroundings
-from icefarm.worker.usb_events import UsbEvent
+from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.usb_events import UsbEvent
+from icefarm.worker.board.context import WorkerContext
+from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.registry import BoardRegistry
 
 IMAGES = memory_images("default", "pulse_count")
 BOARDS = 24
@@ -29,9 +29,9 @@ class Hub:
     def __init__(self, boards: int = BOARDS) -> None:
         self.clock = Clock()
         self.hardware = MemoryHardware()
-        around = Surroundings("w1", self.clock, self.hardware, Kinds.of(PulseCount), Admission(), self)
-        self.inventory = Inventory(
-            lambda serial, images: Device(serial, images, around), lambda _: None, lambda _: None
+        around = WorkerContext("w1", self.clock, self.hardware, Kinds.of(PulseCount), Admission(), self)
+        self.inventory = BoardRegistry(
+            lambda serial, images: ManagedBoard(serial, images, around), lambda _: None, lambda _: None
         )
         self.boards = [MemoryBoard(self.clock, f"{number:016X}", self.tell) for number in range(boards)]
         self.hardware.boards += self.boards
@@ -42,13 +42,13 @@ class Hub:
     def tell(self, event: UsbEvent) -> None:
         self.inventory.usb(IMAGES, event)
 
-    def changed(self, _: Device) -> None:
+    def changed(self, _: ManagedBoard) -> None:
         """For `Observer`."""
 
-    def noted(self, _: Device, __: str, ___: str) -> None:
+    def noted(self, _: ManagedBoard, __: str, ___: str) -> None:
         """For `Observer`."""
 
-    def emitted(self, _: Device, __: str, ___: str, ____: Mapping[str, object]) -> None:
+    def emitted(self, _: ManagedBoard, __: str, ___: str, ____: Mapping[str, object]) -> None:
         """For `Observer`."""
 
     def settle(self, seconds: float = 2.0) -> None:

@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.contract import AUTHENTICATOR, Role, client_topic, control_procedure, device_prefix, device_procedure
-from icefarm.credentials import Credentials
 from icefarm.errors import InternalError, LinkLost, NameInUse, NoSuchProcedure, NotAuthorized, TimedOut, Unavailable
-from icefarm.testing.bus import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.wamp.credentials import Credentials
 
 RESERVE = control_procedure("reserve")
 

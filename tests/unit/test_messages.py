@@ -10,9 +10,9 @@ from frame_vectors import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.worker import messages
-from icefarm.worker.frame import Frame, FrameReader, FrameType
-from icefarm.worker.messages import Encoding, MalformedReply
+from icefarm.worker.protocol import messages
+from icefarm.worker.protocol.frames import Frame, FrameReader, FrameType
+from icefarm.worker.protocol.messages import Encoding, MalformedReply
 
 
 def decoded(name: str) -> messages.Reply:
@@ -47,27 +47,27 @@ def test_status_is_understood() -> None:
 
 def test_a_result_is_understood() -> None:
     result = decoded("result")
-    assert result == messages.Result(11, 1, 34600, 123456789012, 1_000_000, 104126, 27.31, result.value)
+    assert result == messages.ResultReply(11, 1, 34600, 123456789012, 1_000_000, 104126, 27.31, result.value)
     assert pulse_counts.counts(result.value) == [(2000, 1_000_000)]
 
 
 def test_a_result_of_zero_pulses_below_freezing_is_a_result() -> None:
     result = decoded("result_cold")
-    assert isinstance(result, messages.Result)
+    assert isinstance(result, messages.ResultReply)
     assert result.temperature == -5.12
     assert pulse_counts.counts(result.value) == [(0, 1_000_000)]
 
 
 def test_failures_and_refusals_are_understood() -> None:
     failed = decoded("failed")
-    assert failed == messages.Failed(11, messages.Failure.CDONE, "CDONE did not rise")
-    assert isinstance(failed, messages.Failed)
+    assert failed == messages.FailureReply(11, messages.Failure.CDONE, "CDONE did not rise")
+    assert isinstance(failed, messages.FailureReply)
     assert failed.reason == "cdone"
     assert decoded("nak") == messages.Nak(11, messages.NakCode.CORRUPT, FrameType.EVALUATE)
 
 
 def test_a_failure_of_a_later_version_has_its_number_as_reason() -> None:
-    assert messages.Failed(1, 77, "").reason == "code 77"
+    assert messages.FailureReply(1, 77, "").reason == "code 77"
 
 
 def test_the_other_replies_are_understood() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_twisted import ensureDeferred
 
-from icefarm.testing.control import MemoryControl
+from icefarm.testing.memory.control_harness import MemoryControl
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from twisted.logger import capturedLogs
 from twisted.python.usage import UsageError
 
 from icefarm.errors import InvalidArgument
-from icefarm.options import (
+from icefarm.twistd.options import (
     LayeredOptions,
     Setting,
     choice,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.client.payload import Placing
+from icefarm.client.evaluation.payload import Placing
 from icefarm.client.placement import (
     AnyBoard,
     Distinct,

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
-from icefarm.control.obstacles import Obstacle, obstacle
-from icefarm.control.policy import MAX_BOARDS, ReservationRequest, choose, free
-from icefarm.control.status import current_status, undeletable
+from icefarm.control.scheduling.availability import UnavailableReason, current_status, unavailable_reason, undeletable
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose, free
 from icefarm.errors import IcefarmError, InvalidArgument, Unavailable, UnknownDevice, UnknownKind
 
 NOW = 1000.0
@@ -116,7 +115,7 @@ def test_no_worker_gets_a_board_more_than_another_that_has_some_left(devices: li
             got[device.worker] += 1
         if device.reservation is not None or device.serial in chosen:
             load[device.worker] += 1
-        elif obstacle(device, worker(device.worker), "counter") is None and device.worker in left:
+        elif unavailable_reason(device, worker(device.worker), "counter") is None and device.worker in left:
             left[device.worker] += 1
     for one in load:
         for other in load:
@@ -145,21 +144,21 @@ def test_a_board_that_has_just_failed_is_not_chosen_again() -> None:
     ("device", "of_worker", "expected"),
     [
         (board("A"), worker(), None),
-        (board("A"), None, Obstacle.OFFLINE),
-        (board("A"), worker(status="offline"), Obstacle.OFFLINE),
-        (board("A", status=DeviceStatus.OFFLINE), worker(), Obstacle.OFFLINE),
-        (board("A"), worker(kinds=["other"]), Obstacle.UNSUITABLE),
-        (board("A", status=DeviceStatus.BROKEN), worker(), Obstacle.BROKEN),
-        (reserved("A"), worker(), Obstacle.RESERVED),
-        (board("A"), worker(draining=True), Obstacle.DRAINING),
-        (board("A", status=DeviceStatus.FLASHING), worker(), Obstacle.PREPARING),
-        (board("A", status=DeviceStatus.TESTING), worker(), Obstacle.PREPARING),
+        (board("A"), None, UnavailableReason.OFFLINE),
+        (board("A"), worker(status="offline"), UnavailableReason.OFFLINE),
+        (board("A", status=DeviceStatus.OFFLINE), worker(), UnavailableReason.OFFLINE),
+        (board("A"), worker(kinds=["other"]), UnavailableReason.UNSUITABLE),
+        (board("A", status=DeviceStatus.BROKEN), worker(), UnavailableReason.BROKEN),
+        (reserved("A"), worker(), UnavailableReason.RESERVED),
+        (board("A"), worker(draining=True), UnavailableReason.DRAINING),
+        (board("A", status=DeviceStatus.FLASHING), worker(), UnavailableReason.PREPARING),
+        (board("A", status=DeviceStatus.TESTING), worker(), UnavailableReason.PREPARING),
     ],
 )
 def test_what_keeps_a_board_from_being_reserved(
-    device: DeviceRecord, of_worker: WorkerRecord | None, expected: Obstacle | None
+    device: DeviceRecord, of_worker: WorkerRecord | None, expected: UnavailableReason | None
 ) -> None:
-    assert obstacle(device, of_worker, "counter") is expected
+    assert unavailable_reason(device, of_worker, "counter") is expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who is here: `icefarm.control.presence`."""
+"""Who is here: `icefarm.control.sessions.liveness`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import Role
-from icefarm.control.presence import ADMISSION, SILENCE, Absence, Absentee, Presence, due, predecessors, rival, step
-from icefarm.control.presence_events import (
+from icefarm.control.sessions.events import (
     Admitted,
     ClientBack,
     ClientGone,
@@ -29,6 +28,17 @@ from icefarm.control.presence_events import (
     Ticked,
     Welcomed,
     WorkerLost,
+)
+from icefarm.control.sessions.liveness import (
+    ADMISSION,
+    SILENCE,
+    Absence,
+    Absentee,
+    Presence,
+    due,
+    predecessors,
+    rival,
+    step,
 )
 
 GRACE = 30.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_policy import NOW, board, reserved, some, these, worker
 
 from icefarm.contract import DeviceRecord, DeviceStatus
-from icefarm.control.queue import QueuedRequest, Verdict, arranged, decide
+from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, arranged, decide
 from icefarm.errors import Unavailable
 
 HERE = [worker("w1", kinds=["counter"])]

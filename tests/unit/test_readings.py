@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import READING_TOPIC, BoardReading, DeviceStatus, to_wire
-from icefarm.control.counting import difference, rates
+from icefarm.control.telemetry.counting import difference, rates
 from icefarm.kinds.handle import Answer
-from icefarm.testing.control import MemoryClient, MemoryControl, RecordingWorker
-from icefarm.worker.readings import Readings, Tally
+from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
+from icefarm.worker.reservation.counters import BoardCounters, Tally
 
 ANSWER = Answer(b"", 1, 34_000, 1_000_000, 0, 31.5, 100.0, 101.25)
 
@@ -46,7 +46,7 @@ def test_a_tally_adds_up_what_a_board_measured() -> None:
 
 
 def test_a_heartbeat_has_only_what_control_does_not_know() -> None:
-    said, board = Readings(), BoardReading("A", evaluations=1)
+    said, board = BoardCounters(), BoardReading("A", evaluations=1)
     assert said.news([board]) == [board]
     assert said.news([board]) == [board]
     said.told([board])

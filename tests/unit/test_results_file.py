@@ -11,8 +11,8 @@ import click
 import pytest
 from recording_farm import measurement
 
-from icefarm.cli.measurements import record_of
 from icefarm.cli.results_file import COLUMNS, open_results
+from icefarm.cli.ui.measurements import record_of
 from icefarm.client import Result
 from icefarm.errors import DeviceFailed
 

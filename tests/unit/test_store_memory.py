@@ -12,9 +12,9 @@ from store_rules import StoreMachine, hello_of
 from twisted.internet.task import Clock
 
 from icefarm.contract import DeviceReport, DeviceStatus
-from icefarm.control.policy import ReservationRequest
+from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.errors import NotYours
-from icefarm.testing.store import MemoryStore
+from icefarm.testing.memory.store import MemoryStore
 
 
 def run(call: Awaitable[Any]) -> Any:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.supervisor import FIRST_DELAY, LASTING, LONGEST_DELAY, Ended, Supervisor
+from icefarm.farm.processes.supervisor import FIRST_DELAY, LASTING, LONGEST_DELAY, Ended, Supervisor
 
 
 class RecordingPart:

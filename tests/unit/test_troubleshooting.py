@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 #: What the worker and the firmware say, whatever stands between two words of it in the source.
 SOURCES = " ".join(
     path.read_text(encoding="utf-8")
-    for pattern in ("icefarm/worker/*.py", "icefarm/kinds/*.py", "firmware/core/*.c")
+    for pattern in ("icefarm/worker/**/*.py", "icefarm/kinds/*.py", "firmware/core/*.c")
     for path in ROOT.glob(pattern)
 )
 

@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 
 from icefarm.kinds.circuit import Circuit
-from icefarm.testing.boards import MemoryBoard, MemoryHardware
-from icefarm.worker.board import ASK_LIMIT, Board
-from icefarm.worker.frame import FrameType, encode
-from icefarm.worker.health import Outcome
-from icefarm.worker.pipeline import EVALUATION_MARGIN, STRIKES, BoardFailed, Refused
+from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware
+from icefarm.worker.protocol.board_client import ASK_LIMIT, BoardClient
+from icefarm.worker.protocol.frames import FrameType, encode
+from icefarm.worker.protocol.health import Outcome
+from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, STRIKES, BoardFailed, Refused
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
 #: Of pulse_count: a window of a second, once.
@@ -34,7 +34,7 @@ class Bench:
         self.lost: list[str] = []
         self.retries = self.timeouts = 0
         self.said: list[tuple[LogLevel, str]] = []
-        self.board = Board(self.clock, self.failed.append, self.lost.append, self._went_wrong, self._heard)
+        self.board = BoardClient(self.clock, self.failed.append, self.lost.append, self._went_wrong, self._heard)
         MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
 
     def _went_wrong(self, outcome: Outcome) -> None:

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from icefarm.errors import Busy, DeviceFailed, InvalidArgument, ReservationEnded
-from icefarm.worker.evaluations import KEPT, RUNNING, Evaluations
+from icefarm.worker.reservation.idempotency import KEPT, RUNNING, Evaluations
 
 
 class Work:

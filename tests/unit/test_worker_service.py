@@ -21,7 +21,6 @@ from icefarm.contract import (
     to_wire,
     worker_procedure,
 )
-from icefarm.credentials import Credentials
 from icefarm.errors import (
     Busy,
     InvalidArgument,
@@ -36,13 +35,14 @@ from icefarm.errors import (
 )
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.testing.bus import MemoryLink, MemoryRouter
-from icefarm.testing.recorder import RecordingControl
-from icefarm.worker.images import Images
+from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
+from icefarm.testing.memory.fake_control import RecordingControl
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.usb_events import UsbEvent
+from icefarm.wamp.credentials import Credentials
+from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, SETTLE_LIMIT, WorkerIdentity
+from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker
-from icefarm.worker.uplink import HEARTBEAT_LIMIT, SETTLE_LIMIT, Identity
-from icefarm.worker.usb_events import UsbEvent
 
 SERIAL, OTHER = "0123456789ABCDEF", "FEDCBA9876543210"
 BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
@@ -86,7 +86,7 @@ class Farm:
         self.boards = [MemoryBoard(self.clock, serial, lambda _: None) for serial in (SERIAL, OTHER)]
         hardware = MemoryHardware(self.boards)
         self.source = MemorySource(hardware)
-        identity = Identity("w1", "instance", "host", "1.0")
+        identity = WorkerIdentity("w1", "instance", "host", "1.0")
         credentials = Credentials("w1", Role.WORKER, "instance")
         self.worker = Worker(
             identity, self.clock, hardware, Kinds.of(PulseCount), [self.source],

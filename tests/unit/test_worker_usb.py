@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from icefarm.worker.ports import Ports
-from icefarm.worker.usb import UsbMonitor, event_of, properties_of
-from icefarm.worker.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.worker.usb.monitor import UsbMonitor, event_of, properties_of
+from icefarm.worker.usb.port_selection import Ports
 
 SERIAL = "E463A8574B151439"
 

@@ -8,10 +8,10 @@ from logging import Logger, LoggerAdapter
 from typing import Any, ClassVar, TypeVar
 
 from icefarm.client.blocking import Farm
-from icefarm.client.holdings import ClientEvent
+from icefarm.client.connection.reservations import ClientEvent
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError
-from icefarm.old_names import kind_options
+from icefarm.legacy_names import kind_options
 
 __all__ = ["BaseAPI", "listed"]
 

@@ -10,12 +10,12 @@ from logging import Logger, LoggerAdapter
 from typing import Any, Self
 
 from icefarm.client.blocking import Farm
-from icefarm.client.holdings import ClientEvent
+from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler
 from icefarm.client.lib.BaseAPI import BaseAPI, listed
 from icefarm.client.lib.EventServer import Event, EventServer
 from icefarm.client.lib.utils import AvailabilityWaiter
-from icefarm.client.payload import payload_of
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, TransportError, Unavailable
 
 __all__ = ["BaseClient"]

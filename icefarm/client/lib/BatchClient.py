@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from icefarm.client.dispatch import DEPTH
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.results import Result as FarmResult
+from icefarm.client.evaluation.scheduler import DEPTH
+from icefarm.client.evaluation.tasks import Item
 from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BaseClient import BaseClient
-from icefarm.client.payload import item_of
-from icefarm.client.results import Result as FarmResult
 from icefarm.client.session import RunPlan
-from icefarm.client.tasks import Item
 from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream
 
 __all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]

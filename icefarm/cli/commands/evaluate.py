@@ -1,0 +1,245 @@
+"""The verb ``evaluate``: reserve boards, evaluate files on them, give them back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icefarm.cli.connect import Access, with_access
+from icefarm.cli.results_file import ResultsFile, open_results
+from icefarm.cli.resume import Remaining, Request, everything, remaining, resumed
+from icefarm.cli.ui.console import Screen
+from icefarm.cli.ui.exit_codes import Exit
+from icefarm.cli.ui.measurements import record_of, shape_of
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.parameter_types import PLACEMENT, SECONDS
+from icefarm.cli.ui.tables import Rows
+from icefarm.cli.verb import farm_of, opened_screen
+from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
+
+if TYPE_CHECKING:
+    from icefarm.client import Boards, Farm, Result
+    from icefarm.client.placement import Placement
+
+__all__ = ["evaluate"]
+
+#: Bad files that are named one by one.
+MOST_NAMED = 100
+
+
+def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE; a value is JSON, or else text."""
+    options = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"write it as NAME=VALUE, not {text!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
+@click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
+@click.option(
+    "--placement",
+    type=PLACEMENT,
+    metavar="HOW",
+    help="any, each, same (the same board again), spread (one by lot), distinct:K (K by lot).",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Makes lots the same again.")
+@click.option("--devices", type=click.IntRange(1), metavar="N", help="Reserve N boards.  [default: 1]")
+@click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
+@click.option("--kind", default="pulsecount", show_default=True, help="What the boards are to be.")
+@click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
+@click.option("--repeats", type=click.IntRange(1), metavar="K", help="Windows for each evaluation; a value from each.")
+@click.option(
+    "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
+)
+@click.option("--wait", is_flag=True, help="Wait where too few boards are free.")
+@click.option("--timeout", type=SECONDS, help="Wait for so many seconds at most.")
+@output_option
+@with_access(named=True)
+def evaluate(
+    access: Access,
+    output: str,
+    any_: bool,
+    placement: str | None,
+    seed: int,
+    devices: int | None,
+    serials: tuple[str, ...],
+    window: float | None,
+    repeats: int | None,
+    options: dict[str, Any],
+    out: str | None,
+    **request: Any,
+) -> None:
+    """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it comes.
+
+    With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
+    exit code is 0 only where every evaluation has a result.  With --out, a run that was broken off is carried on by
+    giving the same command again: files whose results with the same options are in FILE are passed over.
+    """
+    if devices is not None and serials:
+        raise click.UsageError("--devices and --serial exclude each other")
+    if request["timeout"] is not None and not request["wait"]:
+        raise click.UsageError("--timeout is for --wait")
+    asked = Request(
+        placement=_placement(placement or ("any" if any_ else "each"), seed),
+        devices=None if serials else devices or 1,
+        serials=tuple(dict.fromkeys(serials)) or None,
+        options=options if window is None else {**options, "window": window},
+        evaluation_options={} if repeats is None else {"repeats": repeats},
+        **request,
+    )
+    with opened_screen() as screen:
+        digests = _check(asked.files, screen)
+        with nullcontext() if out is None else open_results(out) as saved:
+            if saved is not None:
+                missing = resumed(asked, digests, saved)
+                if missing is None:
+                    screen.say(f"{out} has all of these results already")
+                    return
+                asked = missing
+            with farm_of(access) as farm:
+                sys.exit(_carry_out(farm, asked, screen, output, digests, saved))
+
+
+def _placement(how: str, seed: int) -> Placement:
+    from icefarm.client.placement import AnyBoard, Distinct, EachBoard, SameBoard, Spread
+
+    name, _, count = how.partition(":")
+    made: dict[str, Callable[[], Placement]] = {
+        "any": AnyBoard,
+        "each": EachBoard,
+        "same": lambda: SameBoard(seed),
+        "spread": lambda: Spread(seed),
+        "distinct": lambda: Distinct(int(count), seed),
+    }
+    return made[name]()
+
+
+def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
+    """Return the SHA-256 of each file's bitstream.
+
+    Raises `InvalidBitstream` where files are none, when all of them have been named.
+    """
+    from icefarm.client.evaluation.payload import payload_of, sha256_of
+
+    bad, digests = 0, {}
+    for name in dict.fromkeys(files):
+        try:
+            digests[name] = sha256_of(payload_of(name))
+        except InvalidBitstream as error:
+            bad += 1
+            if bad <= MOST_NAMED:
+                screen.say(error.message)
+    if bad:
+        more = f" ({bad - MOST_NAMED} more than those named)" if bad > MOST_NAMED else ""
+        raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing was reserved")
+    return digests
+
+
+def _carry_out(
+    farm: Farm, asked: Request, screen: Screen, form: str, digests: Mapping[str, str], saved: ResultsFile | None
+) -> Exit:
+    with _reserve(farm, asked, screen) as boards:
+        left = everything(asked, [record.serial for record in boards.reservations])
+        if saved is not None:
+            left = remaining(left, digests, saved, asked.wording)
+        try:
+            missing = _print_results(farm, boards, asked, left, screen, form, saved)
+        except KeyboardInterrupt:
+            ended = boards.end()
+            screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
+            return Exit.INTERRUPTED
+    if missing:
+        screen.say(f"{missing} of {left.evaluations} evaluations have no result")
+    return Exit.INCOMPLETE if missing else Exit.OK
+
+
+def _reserve(farm: Farm, asked: Request, screen: Screen) -> Boards:
+    try:
+        return farm.reserve(
+            asked.devices,
+            serials=asked.serials,
+            kind=asked.kind,
+            options=asked.options,
+            wait=asked.wait,
+            timeout=asked.timeout,
+            progress=_waiting(screen.say),
+        )
+    except Unavailable as error:
+        hint = "; --wait waits for them" if _worth_waiting(error, asked) else ""
+        raise Unavailable(error.message + hint, **error.fields) from None
+    except TimedOut as error:
+        # It is the boards that did not come in time, not an answer.
+        raise Unavailable(error.message, **error.fields) from None
+
+
+def _worth_waiting(error: Unavailable, asked: Request) -> bool:
+    if asked.wait or asked.devices is None:
+        return not asked.wait
+    suitable = error.fields.get("suitable")
+    return isinstance(suitable, int) and suitable >= asked.devices
+
+
+def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
+    """Return what says the place in the queue, whenever it says something new."""
+    last = ""
+
+    def progress(word: Mapping[str, Any]) -> None:
+        nonlocal last
+        text = f"waiting, place {word.get('place')}: {word.get('reason')}"
+        if text != last:
+            last = text
+            say(text)
+
+    return progress
+
+
+def _print_results(
+    farm: Farm, boards: Boards, asked: Request, left: Remaining, screen: Screen, form: str, saved: ResultsFile | None
+) -> int:
+    """Return how many evaluations have no result."""
+    records = boards.reservations
+    workers = {record.serial: record.worker for record in records}
+    aligned = screen.out_is_terminal
+    rows = Rows(shape_of(asked.files, records), form, aligned)
+    missing = 0
+    screen.write(rows.head())
+    with screen.progress(left.evaluations, "evaluating") as advance:
+        for result in _results(farm, boards, asked, left):
+            missing += result.error is not None
+            record = record_of(result, workers)
+            if saved is not None:
+                saved.add(record, asked.wording)
+            screen.write(rows.row(record))
+            advance()
+    return missing
+
+
+def _results(farm: Farm, boards: Boards, asked: Request, left: Remaining) -> Iterator[Result]:
+    """Yield the result of every evaluation, also of those that no board is left for."""
+    from icefarm.client.evaluation.payload import placed_item
+    from icefarm.client.session import RunPlan
+
+    records = {record.serial: record for record in boards.reservations}
+    how = asked.placement.record()
+    items: Iterable[Any] = (placed_item(name, serials, how, number) for number, name, serials in left.files)
+    plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=asked.placement.fan_out(sorted(records)))
+    return farm.stream(plan, records, items, deserted_raises=False)

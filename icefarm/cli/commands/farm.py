@@ -1,0 +1,128 @@
+"""The verbs ``up`` and ``router``: a farm on this machine, and the router of one that is spread over several."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, SECONDS, SPEED, URL
+from icefarm.contract import valid_name
+from icefarm.farm.paths import default_data_directory, write_private
+from icefarm.farm.plan import FarmOptions
+from icefarm.farm.router.config import Address, RouterConfig, configuration_text
+
+__all__ = ["data_dir_option", "router", "up"]
+
+# The farm's processes run in directories of their own, where a relative path would name something else.
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: default_data_directory(os.environ),
+    envvar="ICEFARM_DATA_DIR",
+    show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
+    help="Where the farm keeps its state.",
+)
+
+
+def _host_name() -> str:
+    name = socket.gethostname()
+    return name if valid_name(name) else "worker"
+
+
+@click.command()
+@click.option("--boards", type=click.IntRange(0, 4096), default=4, show_default=True, help="Virtual boards; 0: none.")
+@data_dir_option
+@click.option(
+    "--listen",
+    type=ADDRESS,
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where the farm can be reached; port 0: any free one. Beyond this host it takes tokens.",
+)
+@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL, start none.")
+@click.option("--http", type=ADDRESS, help="Where control serves HTTP to a router that runs already.")
+@click.option("--router", type=URL, help="Use the router that control joins at this URL, start none.")
+@click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
+@click.option("--url", type=URL, help="Where others reach that router, if not where control does.")
+@click.option(
+    "--ca-file",
+    type=_FILE,
+    envvar="ICEFARM_CA_FILE",
+    help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
+)
+@click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
+@click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="What the worker is called.")
+@click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
+@click.option("--circuits", type=_FILE, help="Frequencies of known circuits, for virtual boards.")
+@click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
+@click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
+@click.option("--grace", type=SECONDS, help="How long the boards of a client that is gone stay its own.")
+@click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
+@click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
+@click.option("--tls-key", "key", type=_FILE, help="Its key.")
+def up(**options: Any) -> None:
+    """Start a farm on this machine and keep it running until Ctrl-C or SIGTERM.
+
+    It is a real one: PostgreSQL, a router, control, and a worker whose boards are virtual. State is kept in the data
+    directory; the next start goes on from there.
+    """
+    from icefarm.farm.run import run
+
+    sys.exit(run(FarmOptions(**options), click.echo))
+
+
+@click.group()
+def router() -> None:
+    """Work with a router that runs apart from control."""
+
+
+@router.command()
+@click.option("--listen", type=ADDRESS, default="0.0.0.0:8080", show_default=True, help="The public port.")
+@click.option(
+    "--control-listen",
+    default="control.sock",
+    show_default=True,
+    metavar="PATH|HOST:PORT",
+    help="Where control joins: a Unix socket, or a port that nobody else can reach.",
+)
+@click.option("--http", type=ADDRESS, default="127.0.0.1:8081", show_default=True, help="Where control serves HTTP.")
+@click.option(
+    "--router-ticket-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The ticket that control joins with; made up and written there unless the file exists.",
+)
+@click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
+@click.option("--tls-key", "key", type=_FILE, help="Its key.")
+def config(
+    listen: Address,
+    control_listen: str,
+    http: Address,
+    router_ticket_file: Path,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
+    """Print the configuration of a Crossbar.io node that is the farm's router.
+
+    Save it as config.json in the node's directory, readable by the node alone: it holds control's ticket. Start the
+    node with "crossbar start --cbdir DIRECTORY", and control with "--router URL --router-ticket-file FILE".
+    """
+    from icefarm.farm.listen import check_certificate
+
+    check_certificate(certificate, key)
+    if not router_ticket_file.exists():
+        write_private(router_ticket_file, secrets.token_urlsafe(32) + "\n")
+    control = control_listen if ":" not in control_listen else ADDRESS.convert(control_listen, None, None)
+    ticket = router_ticket_file.read_text().strip()
+    click.echo(
+        configuration_text(RouterConfig(listen, http, control, ticket, None, certificate, key, any_origin=True)),
+        nl=False,
+    )

@@ -1,0 +1,147 @@
+"""The verb ``firmware``: which images there are for boards, building them, and putting them where workers look."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icefarm.cli.ui.columns import IMAGES
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.verb import opened_screen, show
+from icefarm.farm.errors import CannotStart
+from icefarm.worker.flash.images import DEFAULT, NoImage, images_directory, images_in
+from icefarm.worker.flash.images import file_name as file_name_of
+from icefarm.worker.flash.images import install as install_images
+
+__all__ = ["firmware", "images_option"]
+
+#: Asking the virtual boards' program for its version takes milliseconds; on a machine that swaps, more.
+PROGRAM_LIMIT = 10.0
+
+images_option = click.option(
+    "--images",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: images_directory(os.environ),
+    envvar="ICEFARM_IMAGES",
+    show_default="$XDG_DATA_HOME/icefarm/firmware or ~/.local/share/icefarm/firmware",
+    help="The directory of images, the same as a worker's --images.",
+)
+
+
+@click.group()
+def firmware() -> None:
+    """Work with the firmware of real boards.
+
+    Images are in one directory, where workers on this host look too, as files APPLICATION-VERSION.uf2. A worker writes
+    an image to every board that says in HELLO that it runs another application or version.
+    """
+
+
+def _virtual_version() -> str | None:
+    """Return the version that this icefarm comes with, as the virtual boards say it; None where they were not built."""
+    from icefarm.virtual.images import MissingBoards, program
+
+    try:
+        asked = subprocess.run(
+            [str(program()), "--version"], capture_output=True, text=True, check=True, timeout=PROGRAM_LIMIT
+        )
+    except (MissingBoards, OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()
+
+
+def _virtual(version: str) -> list[dict[str, Any]]:
+    from twisted.logger import Logger
+
+    from icefarm.kinds.pulsecount import PulseCount
+    from icefarm.kinds.registry import load_kinds
+    from icefarm.kinds.variance import Variance
+
+    kinds = load_kinds([PulseCount, Variance], Logger(namespace="icefarm.cli"))
+    names = {DEFAULT, *(kind.firmware for kind in kinds.by_name.values())}
+    return [
+        {"name": name, "version": version, "boards": "virtual", "current": True, "bytes": None, "path": None}
+        for name in sorted(names)
+    ]
+
+
+def _real(directory: Path, version: str | None) -> list[dict[str, Any]]:
+    try:
+        found = images_in(directory, "real boards").by_name.values()
+    except NoImage as error:
+        raise CannotStart(str(error)) from None
+    return [
+        {
+            "name": image.firmware.name,
+            "version": image.firmware.version,
+            "boards": "real",
+            "current": version in (None, image.firmware.version),
+            "bytes": len(image.blocks) // 2,
+            "path": str(directory / file_name_of(image.firmware)),
+        }
+        for image in found
+    ]
+
+
+@firmware.command("list")
+@output_option
+@images_option
+def list_(output: str, images: Path) -> None:
+    """List the images that there are: those in the directory, and those that virtual boards are made with.
+
+    CURRENT says whether an image has the version that this icefarm comes with. BYTES is what it takes of the flash.
+    """
+    version = _virtual_version()
+    records = _real(images, version) + ([] if version is None else _virtual(version))
+    with opened_screen() as screen:
+        show(screen, records, IMAGES, output)
+
+
+@firmware.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@images_option
+def install(path: Path, images: Path) -> None:
+    """Put the image PATH, or all in the directory PATH, where workers look, in place of other versions.
+
+    A worker reads its images when it starts: restart it, and it flashes its boards as they become free.
+    """
+    try:
+        installed = install_images(path, images)
+    except NoImage as error:
+        raise CannotStart(str(error)) from None
+    for each in installed:
+        click.echo(images / file_name_of(each))
+
+
+@firmware.command()
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build", "firmware"),
+    show_default=True,
+    help="Where the images go.",
+)
+@click.option(
+    "--source",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The directory firmware/ports/pico2_ice of a checkout; default: that of this icefarm.",
+)
+def build(into: Path, source: Path | None) -> None:
+    """Build the images for real boards from their sources.
+
+    Needs the Arm compiler, CMake and the pico-sdk (in the environment: PICO_SDK_PATH), and says which of them is
+    missing. "icefarm firmware install" then puts the images where workers look.
+    """
+    from icefarm.cli.commands.firmware_build import build as build_images
+    from icefarm.cli.commands.firmware_build import missing, source_directory
+
+    lacks = missing(os.environ, shutil.which)
+    if lacks:
+        raise CannotStart("\n  ".join(["building the firmware needs what is missing here:", *lacks]))
+    for path in build_images(source or source_directory(), into / "work", into):
+        click.echo(path)

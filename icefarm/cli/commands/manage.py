@@ -1,0 +1,168 @@
+"""The verbs that change something: ``end``, ``extend``, ``reboot``, and those for operators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icefarm.cli.connect import Access, with_access
+from icefarm.cli.ui import columns
+from icefarm.cli.ui.exit_codes import Exit
+from icefarm.cli.ui.formatting import duration
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.parameter_types import SECONDS
+from icefarm.cli.verb import farm_of, opened_screen, show
+
+if TYPE_CHECKING:
+    from icefarm.client import Farm
+
+__all__ = ["delete", "dismiss", "drain", "end", "extend", "reboot", "resume", "retest"]
+
+_some = click.argument("serials", nargs=-1, metavar="[SERIALS]...")
+_needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...")
+_one_worker = click.argument("worker", metavar="WORKER")
+
+
+def _with_name(access: Access) -> Access:
+    """Reservations belong to a name; the one made up for this call has none."""
+    if not access.named:
+        raise click.UsageError("whose reservations? Give the name of the client that holds them with --name")
+    return access
+
+
+def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
+    """Do something and list the boards that it was done to."""
+    with opened_screen() as screen, farm_of(access) as farm:
+        done = change(farm)
+        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, form)
+        if not done:
+            screen.say(nothing)
+
+
+@click.command()
+@_some
+@click.option("--any-client", is_flag=True, help="End them whosever they are (operators).")
+@output_option
+@with_access(named=True)
+def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str) -> None:
+    """End reservations of a client that is gone, all of them where no boards are named.
+
+    While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
+    """
+    nothing = "there was nothing to end"
+    if any_client:
+        if not serials:
+            raise click.UsageError("--any-client needs the serials of the boards")
+        _change(access.as_operator, output, lambda farm: farm.end_any(serials), nothing)
+    else:
+        _change(_with_name(access), output, lambda farm: farm.end(serials or None), nothing)
+
+
+@click.command()
+@_some
+@click.option("--seconds", type=SECONDS, help="How long they last from now; by default as long as a new reservation.")
+@output_option
+@with_access(named=True)
+def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: str) -> None:
+    """Extend reservations of a client that is gone, all of them where no boards are named; never shortens one.
+
+    The farm still ends them when their client does not come back within its grace period.
+    """
+    with opened_screen() as screen, farm_of(_with_name(access)) as farm:
+        done = farm.extend(serials or None, seconds)
+        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
+        if not done:
+            screen.say("there was nothing to extend")
+        else:
+            grace = farm.snapshot().farm.get("grace_s")
+            within = f" within {duration(grace)}" if isinstance(grace, int | float) else ""
+            screen.say(f"they end all the same unless {access.name!r} signs in again{within}")
+
+
+@click.command()
+@_needed
+@click.option("--own", is_flag=True, help="As the client called --name, which has reserved them; not as operator.")
+@output_option
+@with_access(named=True)
+def reboot(access: Access, serials: tuple[str, ...], own: bool, output: str) -> None:
+    """Restart boards and flash them anew; reservations, and evaluations that wait, stay (operators)."""
+    chosen = _with_name(access) if own else access.as_operator
+    _change(chosen, output, lambda farm: farm.reboot(serials), "there was nothing to reboot")
+
+
+@click.command()
+@_needed
+@output_option
+@with_access()
+def delete(access: Access, serials: tuple[str, ...], output: str) -> None:
+    """Forget boards that are offline or broken (operators)."""
+    _change(access.as_operator, output, lambda farm: farm.delete(serials), "there was nothing to delete")
+
+
+@click.command()
+@_needed
+@output_option
+@with_access()
+def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
+    """Test broken boards again, and take back those that pass (operators)."""
+    _change(access.as_operator, output, lambda farm: farm.retest(serials), "there was nothing to test")
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="IDS...")
+@output_option
+@with_access()
+def dismiss(access: Access, ids: tuple[str, ...], output: str) -> None:
+    """Take requests out of the queue ("icefarm queue" lists them); their clients hear that an operator did (operators).
+
+    Ends with 1 where one of them does not wait (any more); the others are taken out all the same.
+    """
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        done = farm.dismiss(ids)
+        show(screen, [{"id": id} for id in done], columns.REQUESTS, output)
+        missing = [id for id in dict.fromkeys(ids) if id not in done]
+        if missing:
+            screen.say(f"no request waits under {', '.join(missing)}")
+            click.get_current_context().exit(Exit.FAILED)
+
+
+def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> None:
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        record = change(farm)
+        show(screen, [record], columns.workers(record["last_seen"]), form)
+        if record["draining"]:
+            screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))
+
+
+def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
+    """Say which reservations are still to end before a drained worker can be stopped, or leaves."""
+    found = farm.snapshot()
+    held = [record for record in found.reservations if record.worker == worker and record.ended_at is None]
+    if not held:
+        return f"nobody has boards of {worker}: it {'leaves' if leaving else 'can be stopped'}"
+    counts = Counter(record.client for record in held)
+    last = max(record.expires_at for record in held) - found.time
+    clients = ", ".join(f"{client} ({count})" for client, count in sorted(counts.items()))
+    return f"it waits for {clients}; the last reservation ends in {duration(max(0.0, last))} unless extended"
+
+
+@click.command()
+@_one_worker
+@click.option("--leave", is_flag=True, help="It ends, with exit code 0, when nobody has boards of it any more.")
+@output_option
+@with_access()
+def drain(access: Access, worker: str, leave: bool, output: str) -> None:
+    """Give out no more boards of a worker; present reservations go on (operators)."""
+    _set_draining(access, output, lambda farm: farm.drain(worker, leave=leave))
+
+
+@click.command()
+@_one_worker
+@output_option
+@with_access()
+def resume(access: Access, worker: str, output: str) -> None:
+    """Give out the boards of a drained worker again (operators)."""
+    _set_draining(access, output, lambda farm: farm.resume(worker))

@@ -1,0 +1,222 @@
+"""Which farm a verb talks to, as whom, with which token; and the connection to it."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+from attrs import evolve, field, frozen
+from click.core import ParameterSource
+
+from icefarm.contract import Role, valid_name
+from icefarm.errors import LinkLost, NotAuthorized, Untrusted
+from icefarm.farm.paths import DataDirectory, default_data_directory
+
+if TYPE_CHECKING:
+    from icefarm.client import Farm
+    from icefarm.wamp.url import RouterUrl
+
+__all__ = [
+    "Access",
+    "Connect",
+    "ca_file_option",
+    "connect",
+    "log_quietly",
+    "token_file_option",
+    "token_from",
+    "with_access",
+]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+#: Seconds for the sign-in, once somebody has been found to listen.
+SIGN_IN_LIMIT = 10.0
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@frozen
+class Access:
+    """How to sign in.  ``named``: the user chose the name, it was not made up."""
+
+    url: str
+    name: str
+    named: bool = False
+    token: str | None = field(default=None, repr=False)
+    role: Role = Role.CLIENT
+    data_dir: Path | None = None
+    #: The data directory was named on the command line, so its token may go to any host.
+    trusted: bool = False
+    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    ca_file: Path | None = None
+
+    @property
+    def as_operator(self) -> Access:
+        return evolve(self, role=Role.OPERATOR)
+
+
+Connect = Callable[[Access], "Farm"]
+
+
+def _own_name() -> str:
+    """Return a name that says whose shell it is, and that no other process has."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    name = f"cli-{user}@{socket.gethostname()}-{os.getpid()}"
+    return name if valid_name(name) else f"cli-{os.getpid()}"
+
+
+def token_from(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise click.UsageError(f"cannot read the token in {path}: {error.strerror}") from None
+    except UnicodeError:
+        token = ""
+    if not token or len(token.split()) != 1:
+        raise click.UsageError(f"{path} holds no token; it is one line of letters and digits")
+    return token
+
+
+def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a verb the options that say which farm, and an argument ``access``; ``named``: under which name, too."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def verb(
+            url: str,
+            token_file: Path | None,
+            data_dir: Path,
+            ca_file: Path | None,
+            name: str | None = None,
+            **rest: Any,
+        ) -> Any:
+            token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
+            if name is not None and not valid_name(name):
+                raise click.UsageError(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
+            source = click.get_current_context().get_parameter_source("data_dir")
+            trusted = source is ParameterSource.COMMANDLINE
+            access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
+            return function(access=access, **rest)
+
+        for option in (*_ACCESS_OPTIONS, *([_NAME_OPTION] if named else [])):
+            verb = option(verb)
+        return verb
+
+    return decorate
+
+
+ca_file_option = click.option(
+    "--ca-file",
+    type=_FILE,
+    envvar="ICEFARM_CA_FILE",
+    show_default="what the system trusts",
+    help="Trust the certificates in this PEM file at an https:// URL (ICEFARM_CA_FILE).",
+)
+token_file_option = click.option(
+    "--token-file", type=_FILE, help="Sign in with the token in this file, not with ICEFARM_TOKEN."
+)
+
+_ACCESS_OPTIONS = (
+    click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, on: context.find_root().meta.__setitem__("icefarm.debug", True) if on else None,
+        help="Show the traceback of an unexpected error, and all that is logged.",
+    ),
+    click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=lambda: default_data_directory(os.environ),
+        envvar="ICEFARM_DATA_DIR",
+        show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
+        help="Data directory of a farm on this host, where the operator's token is.",
+    ),
+    ca_file_option,
+    token_file_option,
+    click.option("--url", envvar="ICEFARM_URL", default=DEFAULT_URL, show_default=True, help="The farm (ICEFARM_URL)."),
+)
+
+_NAME_OPTION = click.option(
+    "--name",
+    envvar="ICEFARM_NAME",
+    show_default="one of its own for each call",
+    help="The client's name, which reservations belong to (ICEFARM_NAME).",
+)
+
+
+def connect(access: Access) -> Farm:
+    """Sign in.  Raises `LinkLost`, saying what to do, where no farm answers; `NotAuthorized`, `NameInUse`."""
+    from icefarm.client import Farm
+    from icefarm.wamp.url import parse_url
+
+    ca_file = None if access.ca_file is None else str(access.ca_file)
+    where = parse_url(access.url, ca_file)
+    token = _token(access, where)
+    _reach(access.url, where)
+    log_quietly()
+    try:
+        return Farm(
+            access.url,
+            access.name,
+            token=token or "",
+            role=access.role,
+            connect_timeout=SIGN_IN_LIMIT,
+            ca_file=ca_file,
+        )
+    except Untrusted:
+        raise
+    except LinkLost as error:
+        raise _nobody(access.url, error.fields.get("reason")) from None
+
+
+def log_quietly() -> None:
+    """Let what Twisted itself logs go where the client's words go; it would print tracebacks otherwise."""
+    from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
+
+    observer = cast(ILogObserver, STDLibLogObserver("icefarm.twisted"))
+    globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
+
+
+def _token(access: Access, where: RouterUrl) -> str | None:
+    """Return the token to show: the one given, else the operator's of a farm on this host."""
+    if access.token is not None:
+        return access.token
+    token, why = None, "the farm is on another host"
+    if access.data_dir is not None and (access.trusted or _on_this_host(where)):
+        path = DataDirectory(access.data_dir).operator_token
+        try:
+            token = path.read_text(encoding="ascii").strip() or None
+        except (OSError, UnicodeError) as error:
+            why = f"{path}: {getattr(error, 'strerror', None) or 'it holds no token'}"
+    if token is None and access.role is Role.OPERATOR:
+        raise NotAuthorized(f"that takes an operator's token: set ICEFARM_TOKEN or give --token-file ({why})")
+    return token
+
+
+def _on_this_host(where: RouterUrl) -> bool:
+    """Tell whether a URL stays on this host: no token that was not given goes anywhere else."""
+    return where.host in ("", "localhost", "::1", socket.gethostname()) or where.host.startswith("127.")
+
+
+def _reach(url: str, where: RouterUrl) -> None:
+    """See whether anybody listens at all: an answer at once, where the client would go on trying."""
+    try:
+        where.reach()
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise _nobody(url, getattr(error, "strerror", None) or str(error) or "no answer") from None
+
+
+def _nobody(url: str, reason: object) -> LinkLost:
+    why = f" ({reason})" if reason else ""
+    return LinkLost(
+        f"no farm answers at {url}{why}; start one with `icefarm up`, or name another with --url or ICEFARM_URL"
+    )

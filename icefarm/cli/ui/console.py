@@ -1,0 +1,105 @@
+"""Where output goes: data to standard output, everything else to standard error, neither into the other's way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from attrs import define, field
+
+from icefarm.cli.ui.formatting import clean
+
+__all__ = ["Screen"]
+
+
+def _write_bytes(stream: TextIO, text: str) -> None:
+    """Write text at once.  Bytes of file names that are no text come out as they went in."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        data = text.encode(encoding, "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode(encoding, "replace")
+    stream.buffer.write(data)
+    stream.flush()
+
+
+@define
+class Screen:
+    """The two streams of a process, and whether a person looks at them."""
+
+    out: TextIO
+    err: TextIO
+    #: The console of a progress bar or live view; what is printed meanwhile goes above it.
+    _live: Any = field(init=False, default=None)
+
+    @classmethod
+    def of_process(cls) -> Screen:
+        return cls(sys.stdout, sys.stderr)
+
+    @property
+    def out_is_terminal(self) -> bool:
+        return self.out.isatty()
+
+    @property
+    def err_is_terminal(self) -> bool:
+        return self.err.isatty()
+
+    def write(self, text: str) -> None:
+        """Write data, whole lines of it."""
+        if self._live is not None and self.out_is_terminal:
+            self._print_above(text.removesuffix("\n"))
+        else:
+            _write_bytes(self.out, text)
+
+    def say(self, text: str) -> None:
+        """Write a message for a person, one line."""
+        text = clean(text)
+        if self._live is not None:
+            self._print_above(f"icefarm: {text}")
+        else:
+            _write_bytes(self.err, f"icefarm: {text}\n")
+
+    def draw(self, renderable: Any) -> None:
+        """Print something of `rich` as data."""
+        self.console(self.out).print(renderable)
+
+    def _print_above(self, text: str) -> None:
+        self._live.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def console(self, stream: TextIO) -> Any:
+        from rich.console import Console
+
+        return Console(file=stream, highlight=False)
+
+    @contextmanager
+    def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
+        """Show how far something is, with its rate and the time that remains, where a person can see it.
+
+        Yields what is to be called for each of ``total`` steps.
+        """
+        if not self.err_is_terminal:
+            yield lambda: None
+            return
+        from icefarm.cli.ui.progress import progress_bar
+
+        bar = progress_bar(self.console(self.err))
+        task = bar.add_task(what, total=total)
+        with self._around(bar):
+            yield lambda: bar.advance(task)
+
+    @contextmanager
+    def live(self, live: Any) -> Iterator[None]:
+        """Keep a live view of `rich` up; messages come above it."""
+        with self._around(live):
+            yield
+
+    @contextmanager
+    def _around(self, live: Any) -> Iterator[None]:
+        with live:
+            self._live = live.console
+            try:
+                yield
+            finally:
+                self._live = None

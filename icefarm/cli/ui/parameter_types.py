@@ -1,0 +1,72 @@
+"""Types of options of the command line, beyond click's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from icefarm.contract import valid_name
+from icefarm.errors import IcefarmError
+from icefarm.twistd.options import host_and_port, number, seconds
+
+__all__ = ["ADDRESS", "NAME", "NUMBER", "PLACEMENT", "SECONDS", "SPEED", "URL", "Parsed"]
+
+
+class Parsed(click.ParamType):
+    """What a parser takes: one that raises ValueError or `IcefarmError` with the end of a sentence."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except (ValueError, IcefarmError) as error:
+            self.fail(str(error), parameter, context)
+
+
+def _name(text: str) -> str:
+    if not valid_name(text):
+        raise ValueError(f"must be 1 to 100 printable characters without blanks at the ends, not {text!r}")
+    return text
+
+
+def _speed(text: str) -> str:
+    try:
+        if text not in ("real", "instant"):
+            seconds(text)
+    except ValueError:
+        raise ValueError(f"must be real, instant, or a factor such as 10, not {text!r}") from None
+    return text
+
+
+def _url(text: str) -> str:
+    # Imported when it is needed: it brings all of Autobahn along.
+    from icefarm.wamp.url import parse_url
+
+    parse_url(text)
+    return text
+
+
+_PLACEMENT = re.compile(r"any|each|same|spread|distinct:[1-9][0-9]{0,4}")
+
+
+def _placement(text: str) -> str:
+    if _PLACEMENT.fullmatch(text) is None:
+        raise ValueError(f"must be any, each, same, spread or distinct:K, not {text!r}")
+    return text
+
+
+ADDRESS = Parsed("HOST:PORT", host_and_port)
+NAME = Parsed("NAME", _name)
+NUMBER = Parsed("NUMBER", number)
+PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
+SECONDS = Parsed("SECONDS", seconds)
+SPEED = Parsed("real|instant|FACTOR", _speed)
+URL = Parsed("URL", _url)

@@ -1,0 +1,126 @@
+"""How a face of the client carries out a verb: a coroutine method of the engine, in the caller's own way.
+
+A class that has verbs (`Verb`) has them once; whether calling one waits, gives an awaitable or a Deferred is said by
+which of `Blocking`, `Asyncio` and `OnReactor` it inherits from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from twisted.internet.defer import Deferred
+
+from icefarm.client.api.reactor_thread import Engine
+
+__all__ = ["Asyncio", "Blocking", "OnReactor", "Verb", "VerbAdapter"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class VerbAdapter:
+    """Somebody who calls methods of ``_subject``, which lives in the reactor's thread."""
+
+    _subject: Any
+
+    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Any]:
+        """Return ``method`` as this caller calls it."""
+        raise NotImplementedError
+
+    def _post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Call a function where the subject lives, without waiting for it."""
+        raise NotImplementedError
+
+    def _call_as(self, other: Any) -> None:
+        """Call in the way of ``other``, of the same face."""
+
+    def _heard_by(self, listener: Callable[[T], None]) -> Callable[[T], None]:
+        """Return what to call there for ``listener`` to be called where this caller wants it."""
+        return listener
+
+
+class _FromAnotherThread(VerbAdapter):
+    """Calls the engine, whose reactor has its own thread."""
+
+    _engine: Engine
+
+    def _post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        self._engine.post(function, *args, **kwargs)
+
+    def _call_as(self, other: Any) -> None:
+        self._engine = other._engine
+
+
+class Blocking(_FromAnotherThread):
+    """Calls from a thread of its own, and waits."""
+
+    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+        @wraps(method)
+        def verb(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self._engine.run(method, *args, **kwargs)
+
+        return verb
+
+
+class Asyncio(_FromAnotherThread):
+    """Calls from an event loop, and awaits; what it listens to is called in that loop."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(method)
+        async def verb(*args: P.args, **kwargs: P.kwargs) -> T:
+            self._loop = asyncio.get_running_loop()
+            progress: Any = kwargs.get("progress")
+            if progress is not None:
+                kwargs["progress"] = self._heard_by(progress)
+            return await asyncio.wrap_future(self._engine.submit(method, *args, **kwargs))
+
+        return verb
+
+    def _heard_by(self, listener: Callable[[T], None]) -> Callable[[T], None]:
+        def tell(word: T) -> None:
+            if self._loop is not None:
+                with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
+                    self._loop.call_soon_threadsafe(listener, word)
+
+        return tell
+
+
+class OnReactor(VerbAdapter):
+    """Calls in the reactor's thread itself, and gets a Deferred."""
+
+    def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
+        @wraps(method)
+        def verb(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+            return Deferred.fromCoroutine(method(*args, **kwargs))
+
+        return verb
+
+    def _post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+
+class Verb(Generic[P, T]):
+    """A coroutine method of the caller's subject, as an attribute of the caller."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, caller: None, owner: type) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, caller: Blocking, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, caller: Asyncio, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, caller: OnReactor, owner: type) -> Callable[P, Deferred[T]]: ...
+    def __get__(self, caller: VerbAdapter | None, owner: type) -> Callable[..., Any]:
+        if caller is None:
+            return self._method
+        return caller._bound(getattr(caller._subject, self._method.__name__))

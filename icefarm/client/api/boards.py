@@ -1,0 +1,140 @@
+"""Reserved boards: what they have in common in all faces of the client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+from icefarm.bitstream import Bitstream
+from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.connection.link import client_log
+from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.scheduler import DEPTH
+from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
+from icefarm.client.session import ClientSession, RunPlan
+from icefarm.contract import ReservationRecord
+from icefarm.errors import IcefarmError, InvalidArgument
+
+__all__ = ["BoardSet", "ReservedBoards"]
+
+#: What a face takes bitstreams from, and what results come in.
+Source = TypeVar("Source")
+Results = TypeVar("Results")
+
+_log = client_log("boards")
+
+
+@frozen(eq=False)
+class BoardSet:
+    """Boards that were reserved together, in a session."""
+
+    session: ClientSession
+    records: Mapping[str, ReservationRecord]
+
+    @property
+    def serials(self) -> list[str]:
+        return [serial for serial, record in self.records.items() if self.session.holds(serial, record.id)]
+
+    async def extend(self, seconds: float | None = None) -> list[str]:
+        """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""
+        return await self.session.extend(self.serials, seconds)
+
+    async def end(self) -> list[str]:
+        """End the reservations; harmless when they have ended."""
+        serials = self.serials
+        return await self.session.end(serials) if serials else []
+
+    async def leave(self) -> None:
+        """End them, without a word more than a line in the log where that fails."""
+        try:
+            await self.end()
+        except IcefarmError as error:
+            # Not to hide what happened in the block; the farm's end, or the grace period, ends them too.
+            _log.warn("could not end the reservations: {error}", error=error)
+
+
+class ReservedBoards(VerbAdapter, Generic[Source, Results]):
+    """Reserved boards; made by `reserve` of a farm.  Leaving their block ends their reservations."""
+
+    _subject: BoardSet
+
+    extend = Verb(BoardSet.extend)
+    end = Verb(BoardSet.end)
+
+    @property
+    def reservations(self) -> list[ReservationRecord]:
+        """The reservations as they were made."""
+        return list(self._subject.records.values())
+
+    @property
+    def serials(self) -> list[str]:
+        """The serials of the boards that are still reserved."""
+        return self._subject.serials
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.serials)
+
+    def __len__(self) -> int:
+        return len(self.serials)
+
+    def __repr__(self) -> str:
+        return f"<Boards {', '.join(self.serials) or 'none'}>"
+
+    def evaluate(
+        self,
+        bitstreams: Source,
+        *,
+        placement: Placement | None = None,
+        options: Mapping[str, Any] | None = None,
+        depth: int = DEPTH,
+        limit: float | None = None,
+    ) -> Results:
+        """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
+
+        ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them; for
+        asyncio also an asynchronous iterable, which is awaited before results go on.
+        Placements are in `icefarm.client.placement`.
+        ``options`` go with each evaluation (pulsecount, variance: ``{"repeats": n}``).  ``depth`` evaluations are on
+        their way to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the
+        window decides.
+
+        What goes wrong with one bitstream is in its result: reading `Result.value` raises it.  Raises
+        `ReservationEnded` where no board is left, and `InvalidArgument`.
+        """
+        _check(bitstreams, placement, options, limit)
+        placing = Placing(placement or AnyBoard(), self.serials)
+        plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
+        return self._stream(plan, bitstreams, placing)
+
+    def evaluate_each(
+        self,
+        bitstreams: Source,
+        *,
+        serials: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        depth: int = DEPTH,
+        limit: float | None = None,
+    ) -> Results:
+        """Evaluate each bitstream on each board (of ``serials``, where given); otherwise as `evaluate`."""
+        if isinstance(serials, str):
+            raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
+        placement = EachBoard() if serials is None else Given(serials)
+        return self.evaluate(bitstreams, placement=placement, options=options, depth=depth, limit=limit)
+
+    def _stream(self, plan: RunPlan, bitstreams: Source, placing: Placing) -> Results:
+        raise NotImplementedError
+
+
+def _check(bitstreams: Any, placement: Any, options: Any, limit: Any) -> None:
+    if isinstance(bitstreams, str | os.PathLike | bytes | bytearray | memoryview | Bitstream):
+        raise InvalidArgument("bitstreams are a list, or another iterable: give [bitstream] for one")
+    # A class of placements has their methods as well.
+    if placement is not None and (isinstance(placement, type) or not isinstance(placement, Placement)):
+        raise InvalidArgument(f"placement is one of icefarm.client.placement, such as EachBoard(), not {placement!r}")
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidArgument(f'options are a dictionary, such as {{"repeats": 3}}, not {options!r}')
+    if limit is not None and not limit > 0:
+        raise InvalidArgument(f"limit is the seconds for one attempt, above 0, not {limit!r}")

@@ -1,0 +1,122 @@
+"""One reserved board as an object with the methods of its kind: what typed clients have in common in all faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import DeferredQueue, TimeoutError
+
+from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.evaluation.payload import payload_of
+from icefarm.client.session import ASK_LIMIT, ClientSession
+from icefarm.contract import ReservationRecord
+from icefarm.errors import TimedOut
+
+__all__ = ["AwaitedDevice", "AwaitedDevices", "DeviceFace", "DevicesFace", "ReservedDevice"]
+
+D = TypeVar("D")
+
+
+@define(eq=False)
+class ReservedDevice:
+    """A reserved board, in a session: what it is asked, and what it says."""
+
+    session: ClientSession
+    record: ReservationRecord
+    _events: DeferredQueue[ClientEvent] = field(init=False, factory=DeferredQueue)
+
+    def listen(self) -> None:
+        """Take down the events of this reservation from now on."""
+        self.session.on_event(self._heard)
+
+    async def ask(self, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
+        """Call a method of the kind; ``limit`` is in seconds.  Raises what the kind raises, and `TimedOut`."""
+        return await self.session.ask(self.record.serial, method, limit=limit, **arguments)
+
+    async def next_event(self, timeout: float | None = None) -> ClientEvent:
+        """Return the next event of this board's reservation.  Raises `TimedOut` after ``timeout`` seconds."""
+        event = self._events.get()
+        if timeout is not None:
+            event.addTimeout(timeout, self.session.clock)  # type: ignore[arg-type]
+        try:
+            return await event
+        except TimeoutError:
+            serial = self.record.serial
+            raise TimedOut(f"board {serial} sent no event within {timeout:g} s", serial=serial) from None
+
+    def _heard(self, event: ClientEvent) -> None:
+        if event.reservation == self.record.id:
+            self._events.put(event)
+
+
+class DeviceFace(VerbAdapter):
+    """A reserved board, in one of the faces."""
+
+    kind: ClassVar[str] = ""
+    _subject: ReservedDevice
+
+    ask = Verb(ReservedDevice.ask)
+    next_event = Verb(ReservedDevice.next_event)
+
+    def __init_subclass__(cls, *, kind: str | None = None) -> None:
+        super().__init_subclass__()
+        if kind is not None:
+            cls.kind = kind
+
+    def __init__(self, farm: VerbAdapter, record: ReservationRecord) -> None:
+        self._call_as(farm)
+        self._subject = ReservedDevice(farm._subject, record)
+        self._post(self._subject.listen)
+
+    @property
+    def serial(self) -> str:
+        """The board's serial."""
+        return self._subject.record.serial
+
+    @staticmethod
+    def packed(bitstream: Any) -> dict[str, Any]:
+        """Return a bitstream (path or bytes) as methods of kinds take it.  Raises `InvalidBitstream`."""
+        return payload_of(bitstream)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.serial}>"
+
+
+class DevicesFace(Generic[D]):
+    """Boards of one kind; leaving their block ends their reservations."""
+
+    def __init__(self, boards: Any, devices: list[D]) -> None:
+        self.boards = boards
+        self._devices = devices
+
+    def __iter__(self) -> Iterator[D]:
+        return iter(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+
+class AwaitedDevice(DeviceFace):
+    """A reserved board in a face whose verbs are awaited."""
+
+    @classmethod
+    async def reserve(cls, farm: Any, amount: int | None = None, **arguments: Any) -> AwaitedDevices[Self]:
+        """Reserve boards of this kind; ``farm`` is of the same face, and arguments are those of its `reserve`.
+
+        Use it so: ``async with await Console.reserve(farm, 1) as (console,):``.
+        """
+        boards = await farm.reserve(amount, kind=cls.kind, **arguments)
+        return AwaitedDevices(boards, [cls(farm, record) for record in boards.reservations])
+
+
+class AwaitedDevices(DevicesFace[D]):
+    """Boards of one kind; leaving the ``async with`` block ends their reservations."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.boards.__aexit__(*details)

@@ -1,0 +1,205 @@
+"""A farm as its clients see it: what the faces (`blocking`, `aio`, `deferred`) have in common.
+
+The verbs are those of `icefarm.client.session.ClientSession`, and are listed here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, overload
+
+from twisted.internet.defer import Deferred
+
+from icefarm.client.api.adapters import Asyncio, Blocking, OnReactor, Verb, VerbAdapter
+from icefarm.client.api.boards import BoardSet
+from icefarm.client.connection.link import Patience
+from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.settings import ClientSettings
+from icefarm.client.session import ClientSession, connect
+from icefarm.contract import ReservationRecord, Role
+
+if TYPE_CHECKING:
+    from icefarm.client import aio, blocking, deferred
+
+__all__ = ["FarmFace", "LeftAwaiting", "OpenedAwaiting"]
+
+P = ParamSpec("P")
+
+
+class _Reserving(Generic[P]):
+    """A verb whose reservations come as the boards of the face."""
+
+    def __init__(
+        self, method: Callable[Concatenate[ClientSession, P], Coroutine[Any, Any, list[ReservationRecord]]]
+    ) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, face: None, owner: type) -> Callable[..., Any]: ...
+    @overload
+    def __get__(self, face: Blocking, owner: type) -> Callable[P, blocking.Boards]: ...
+    @overload
+    def __get__(self, face: Asyncio, owner: type) -> Callable[P, Coroutine[Any, Any, aio.Boards]]: ...
+    @overload
+    def __get__(self, face: OnReactor, owner: type) -> Callable[P, Deferred[deferred.Boards]]: ...
+    def __get__(self, face: Any, owner: type) -> Callable[..., Any]:
+        if face is None:
+            return self._method
+        method = getattr(face._subject, self._method.__name__)
+
+        @wraps(method)
+        async def boards(*args: P.args, **kwargs: P.kwargs) -> Any:
+            records = await method(*args, **kwargs)
+            return face._boards(BoardSet(face._subject, {record.serial: record for record in records}))
+
+        return face._bound(boards)
+
+
+class FarmFace(VerbAdapter):
+    """A farm of boards, in one of its faces."""
+
+    #: Makes the session; tests put a farm in memory here.
+    _connect: ClassVar[Callable[..., ClientSession]] = staticmethod(connect)
+    _subject: ClientSession
+    _reactor: Any
+
+    def __init__(
+        self,
+        url: str | None = None,
+        name: str | None = None,
+        *,
+        token: str | None = None,
+        role: str = Role.CLIENT,
+        connect_timeout: float = 5.0,
+        retry_for: float = 120.0,
+        ca_file: str | None = None,
+        on_event: Callable[[ClientEvent], None] | None = None,
+        on_available: Callable[[int], None] | None = None,
+    ) -> None:
+        """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or where the block is entered.
+
+        ``name`` is unique among those signed in (else ICEFARM_NAME, else made from the user's and the host's);
+        ``token`` (else ICEFARM_TOKEN) is needed where the farm asks for one, or for ``role="operator"``.
+        ``connect_timeout`` and ``retry_for`` are the seconds to go on while the farm is out of reach, at first and
+        later.  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates to trust at an https:// URL, in
+        the place of the system's.  ``on_event`` is called with each event for this client, and ``on_available`` with
+        the number of boards that have become available: in the event loop with asyncio, in the reactor's thread else,
+        where they must return soon; and with the blocking face they must not call the farm.
+
+        Signing in raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`; this `InvalidArgument`.
+        """
+        settings = ClientSettings.of(url, name, token, role, ca_file)
+        self._set_up()
+        self._subject = self._connect(
+            self._reactor,
+            settings.url,
+            settings.name,
+            token=settings.token,
+            role=settings.role,
+            patience=Patience(connect_timeout, retry_for),
+            ca_file=settings.ca_file,
+        )
+        if on_event is not None:
+            self._subject.on_event(self._heard_by(on_event))
+        if on_available is not None:
+            self._subject.on_available(self._heard_by(on_available))
+        self._start()
+
+    reserve = _Reserving(ClientSession.reserve)
+    adopt = _Reserving(ClientSession.adopt)
+    extend = Verb(ClientSession.extend)
+    end = Verb(ClientSession.end)
+    reboot = Verb(ClientSession.reboot)
+    ask = Verb(ClientSession.ask)
+    available = Verb(ClientSession.available)
+    snapshot = Verb(ClientSession.snapshot)
+    devices = Verb(ClientSession.devices)
+    workers = Verb(ClientSession.workers)
+    reservations = Verb(ClientSession.reservations)
+    queue = Verb(ClientSession.queue)
+    delete = Verb(ClientSession.delete)
+    end_any = Verb(ClientSession.end_any)
+    retest = Verb(ClientSession.retest)
+    drain = Verb(ClientSession.drain)
+    resume = Verb(ClientSession.resume)
+    dismiss = Verb(ClientSession.dismiss)
+
+    def listen(self, listener: Callable[[ClientEvent], None]) -> None:
+        """Call ``listener`` with each event from now on, as ``on_event``."""
+        self._post(self._subject.on_event, self._heard_by(listener))
+
+    @property
+    def name(self) -> str:
+        """The name under which the farm knows this client."""
+        return self._subject.name
+
+    @property
+    def url(self) -> str:
+        return self._subject.url
+
+    def holds(self, serial: str, reservation: str) -> bool:
+        """Tell whether a reservation still stands, as far as is known here."""
+        return self._subject.holds(serial, reservation)
+
+    def __repr__(self) -> str:
+        return f"<Farm {self.url} as {self.name!r}>"
+
+    def _boards(self, boards: BoardSet) -> Any:
+        raise NotImplementedError
+
+    def _set_up(self) -> None:
+        """Find the reactor."""
+
+    def _start(self) -> None:
+        """The session is made, and may be started."""
+
+
+class OpenedAwaiting(FarmFace):
+    """A farm that is opened with ``async with``, or by `open`."""
+
+    _closed = True
+
+    async def open(self) -> Self:
+        """Sign in; `close` afterwards.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        await self._bound(self._subject.start)()
+        self._closed = False
+        self._opened()
+        return self
+
+    async def close(self, *, end: bool = True) -> None:
+        """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
+        if not self.closed:
+            self._closed = True
+            self._ended()
+            await self._bound(self._subject.stop)(end=end)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is not open: not yet, or no more."""
+        return self._closed
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _opened(self) -> None:
+        """Begin to see to it that the end of the process ends the reservations."""
+        raise NotImplementedError
+
+    def _ended(self) -> None:
+        """That is done."""
+        raise NotImplementedError
+
+
+class LeftAwaiting(VerbAdapter):
+    """Boards that are given back at the end of their ``async with`` block."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._bound(self._subject.leave)()

@@ -1,0 +1,4 @@
+"""The client's session with the farm: link, reservations, leases, settings.
+
+Look here for reconnecting and extending.
+"""

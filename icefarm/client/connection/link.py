@@ -1,0 +1,257 @@
+"""A client's session at the router: kept up, known to be alive, and called again when it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar, cast
+
+from attrs import Factory, define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, Logger, STDLibLogObserver
+
+from icefarm.bus import Bus, EventHandler, Progress
+from icefarm.clock import Clock
+from icefarm.contract import client_topic, control_procedure
+from icefarm.errors import (
+    Busy,
+    IcefarmError,
+    InvalidArgument,
+    LinkLost,
+    NameInUse,
+    NoSuchProcedure,
+    NotAuthorized,
+    TimedOut,
+    Untrusted,
+)
+
+__all__ = ["FarmLink", "Patience", "RunningLink", "client_log"]
+
+T = TypeVar("T")
+
+#: Seconds between heartbeats, until control says otherwise, and for the answer to one.
+HEARTBEAT_INTERVAL = 5.0
+HEARTBEAT_LIMIT = 10.0
+#: Seconds for the answer of a procedure that asks or changes a record.
+CALL_LIMIT = 30.0
+#: Seconds before a call is tried again: from the first to the longest, doubling, with jitter.
+RETRY_FIRST = 0.1
+RETRY_LONGEST = 5.0
+#: Refusals that a later attempt would meet again.
+_FINAL = (NameInUse, NotAuthorized, InvalidArgument)
+#: What passes by itself: the link, a worker or control comes back, the database answers again.
+_PASSING = (LinkLost, NoSuchProcedure, Busy)
+
+
+def client_log(part: str) -> Logger:
+    """Return a logger whose words reach Python's logging, under ``icefarm.client.<part>``."""
+    name = f"icefarm.client.{part}"
+    return Logger(namespace=name, observer=cast(ILogObserver, STDLibLogObserver(name)))
+
+
+class RunningLink(Protocol):
+    """What is needed of `icefarm.wamp.Link`."""
+
+    def startService(self) -> None: ...
+
+    def stopService(self) -> Any: ...
+
+
+@frozen
+class Patience:
+    """How long to go on when the farm is out of reach, in seconds."""
+
+    #: For the first sign-in.
+    connect: float = 5.0
+    #: For a call whose link, worker or control is away; time in which the call runs does not count.
+    retry: float = 120.0
+
+
+@define(eq=False)
+class FarmLink:
+    """Signs in, and again whenever the session is lost.
+
+    ``make_link`` gets the two callbacks of `icefarm.wamp.Link` and returns one.  ``heard`` gets the events of the
+    client's own topic; ``on_heartbeat_reply`` the answer to each heartbeat and the moment at which it was sent.
+    """
+
+    clock: Clock
+    url: str
+    name: str
+    instance: str
+    make_link: Callable[[Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
+    heard: EventHandler
+    on_heartbeat_reply: Callable[[Mapping[str, Any], float], None]
+    random: Callable[[], float]
+    patience: Patience = Factory(Patience)
+    #: Topics beside the client's own, and who hears them; as they are when a session begins.
+    topics: dict[str, EventHandler] = Factory(dict)
+    bus: Bus | None = field(init=False, default=None)
+    _link: RunningLink | None = field(init=False, default=None)
+    #: Why no session comes any more.
+    _over: IcefarmError | None = field(init=False, default=None)
+    _signed_in_once: bool = field(init=False, default=False)
+    _last_refusal: IcefarmError | None = field(init=False, default=None)
+    _waiting: list[Deferred[Bus]] = field(init=False, factory=list)
+    _beat_timer: Any = field(init=False, default=None)
+    _beat: Deferred[None] | None = field(init=False, default=None)
+    _log: Logger = field(init=False, factory=lambda: client_log("connection"))
+
+    async def start(self) -> None:
+        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` where no farm answers in time."""
+        self._link = self.make_link(self._joined, self._refused)
+        self._link.startService()
+        try:
+            await self.session(self.patience.connect)
+        except (IcefarmError, CancelledError):
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Leave the farm; calls under way fail with `LinkLost`."""
+        self._end(LinkLost("the client has been closed"))
+        link, self._link = self._link, None
+        self._stop_beating()
+        if link is not None:
+            await maybeDeferred(link.stopService)
+
+    async def call(
+        self,
+        procedure: str,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = CALL_LIMIT,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Call a procedure that may be carried out twice, again until it answers or patience ends."""
+
+        async def once(bus: Bus, _: int) -> Any:
+            return await bus.call(procedure, (), kwargs, timeout=timeout, progress=progress)
+
+        return await self.retried(once)
+
+    async def retried(self, attempt: Callable[[Bus, int], Awaitable[T]]) -> T:
+        """Await ``attempt(bus, number)``, number 1 first, until it fails with something that does not pass."""
+        away, number = 0.0, 0
+        while True:
+            began = self.clock.seconds()
+            bus = self.bus or await self.session(self.patience.retry - away)
+            away += self.clock.seconds() - began
+            number += 1
+            try:
+                return await attempt(bus, number)
+            except _PASSING as error:
+                if self._over is not None or away >= self.patience.retry:
+                    raise self._over or error from None
+                pause = min(self._pause(number), self.patience.retry - away)
+                away += pause
+            await deferLater(self.clock, pause)  # type: ignore[arg-type]
+
+    def _pause(self, number: int) -> float:
+        longest = min(RETRY_LONGEST, RETRY_FIRST * 2 ** min(number - 1, 10))
+        return longest * (0.5 + 0.5 * self.random())
+
+    async def session(self, limit: float) -> Bus:
+        """Wait for a session.  Raises `LinkLost`, saying why there is none, or the refusal."""
+        if self._over is not None:
+            raise self._over
+        if self.bus is not None:
+            return self.bus
+        if self._link is None:
+            raise LinkLost("the client has not signed in yet: open it first, with `async with` or `await farm.open()`")
+        waiting: Deferred[Bus] = Deferred()
+        self._waiting.append(waiting)
+        waiting.addTimeout(max(0.0, limit), self.clock)  # type: ignore[arg-type]
+        try:
+            return await waiting
+        except TimeoutError:
+            raise LinkLost(self._nobody(), url=self.url, reason=self._why()) from None
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+
+    def _why(self) -> str | None:
+        if self._last_refusal is None:
+            return None
+        return self._last_refusal.message.removeprefix(f"nobody answers at {self.url}: ").rstrip(".")
+
+    def _nobody(self) -> str:
+        why = self._why()
+        reason = "" if why is None else f" ({why})"
+        return (
+            f"no farm answers at {self.url}{reason}. Is one running? Start one on this machine with: icefarm up; "
+            "or name another one with ICEFARM_URL or the url argument."
+        )
+
+    async def _joined(self, bus: Bus) -> None:
+        for topic, handler in {client_topic(bus.authid): self.heard, **self.topics}.items():
+            await bus.subscribe(topic, handler)
+        bus.on_lost(lambda reason: self._lost(bus, reason))
+        if self._signed_in_once:
+            self._log.info("connected to {url} again", url=self.url)
+        self._signed_in_once, self._last_refusal = True, None
+        self.bus = bus
+        self._schedule_beat(bus, 0.0)
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(bus)
+
+    def _refused(self, error: IcefarmError) -> bool:
+        self._last_refusal = error
+        # A certificate that was good before may be again; one that never was is for a person to see to.
+        first = isinstance(error, Untrusted) and not self._signed_in_once
+        if not (first or isinstance(error, _FINAL)):
+            return True
+        if self._signed_in_once:
+            # Else whoever signs in gets it as an exception.
+            self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
+        self._end(error)
+        return False
+
+    def _end(self, error: IcefarmError) -> None:
+        if self._over is None:
+            self._over = error
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.errback(self._over)
+
+    def _lost(self, bus: Bus, reason: str) -> None:
+        if self.bus is bus:
+            self.bus = None
+            self._stop_beating()
+            if self._over is None:
+                self._log.warn("lost {url}, trying again: {reason}", url=self.url, reason=reason)
+
+    def _schedule_beat(self, bus: Bus, delay: float) -> None:
+        self._beat_timer = self.clock.callLater(delay, self._start_beat, bus)
+
+    def _start_beat(self, bus: Bus) -> None:
+        self._beat = ensureDeferred(self._beat_once(bus))
+        self._beat.addErrback(self._beat_failed)
+
+    def _beat_failed(self, failure: Any) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("the heartbeat failed", failure)
+
+    async def _beat_once(self, bus: Bus) -> None:
+        interval, sent = HEARTBEAT_INTERVAL, self.clock.seconds()
+        try:
+            answer = await bus.call(
+                control_procedure("heartbeat"), (), {"instance": self.instance}, timeout=HEARTBEAT_LIMIT
+            )
+            interval = float(answer["heartbeat_s"])
+            self.on_heartbeat_reply(answer, sent)
+        except TimedOut:
+            self._beat = None  # It is this very coroutine, which losing the bus must not cancel.
+            bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
+        except IcefarmError as error:
+            self._log.debug("no heartbeat: {error}", error=error)
+        if self.bus is bus:
+            self._schedule_beat(bus, interval)
+
+    def _stop_beating(self) -> None:
+        if self._beat_timer is not None and self._beat_timer.active():
+            self._beat_timer.cancel()
+        beat, self._beat = self._beat, None
+        if beat is not None:
+            beat.cancel()

@@ -1,0 +1,76 @@
+"""Which farm, under which name, with which token: arguments first, then the environment."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from functools import cache
+from uuid import uuid4
+
+from attrs import field, frozen
+
+from icefarm.contract import Role, valid_name
+from icefarm.errors import InvalidArgument
+from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
+from icefarm.wamp.url import parse_url
+
+__all__ = ["DEFAULT_URL", "ClientSettings"]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+@cache
+def _say_once(note: str) -> None:
+    logging.getLogger("icefarm.client.connection.settings").warning("%s", note)
+
+
+def _own_name() -> str:
+    """Return a name that tells people whose script it is, and is unique."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    name = f"{user}@{socket.gethostname()}-{uuid4().hex[:6]}"
+    return name if valid_name(name) else f"client-{uuid4().hex[:12]}"
+
+
+@frozen
+class ClientSettings:
+    """How to sign in."""
+
+    url: str
+    name: str
+    role: Role
+    token: str = field(repr=False)
+    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    ca_file: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        url: str | None = None,
+        name: str | None = None,
+        token: str | None = None,
+        role: str = Role.CLIENT,
+        ca_file: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> ClientSettings:
+        """Fill in what is None from ICEFARM_URL, ICEFARM_NAME, ICEFARM_TOKEN and ICEFARM_CA_FILE, and check it all.
+
+        Raises `InvalidArgument`.
+        """
+        there, notes = translate_legacy_env(os.environ if environment is None else environment, CLIENT_NAMES)
+        for note in notes:
+            _say_once(note)
+        url = url or there.get("ICEFARM_URL") or DEFAULT_URL
+        ca_file = ca_file or there.get("ICEFARM_CA_FILE") or None
+        parse_url(url, ca_file)
+        name = (there.get("ICEFARM_NAME") or _own_name()) if name is None else name
+        if not valid_name(name):
+            raise InvalidArgument(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
+        if role not in (Role.CLIENT, Role.OPERATOR):
+            raise InvalidArgument(f"role must be client or operator, not {role!r}")
+        return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token, ca_file)

@@ -1,0 +1,176 @@
+"""Follows what happens in a farm: a snapshot, then each change, and a new snapshot after every lost connection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.bus import Bus
+from icefarm.client.api.reactor_thread import Engine
+from icefarm.client.connection.link import FarmLink, client_log
+from icefarm.clock import Clock
+from icefarm.contract import EVENT_PREFIX
+from icefarm.errors import IcefarmError, InvalidArgument, NameInUse, NotAuthorized
+
+if TYPE_CHECKING:
+    from icefarm.client.session import Snapshot
+
+__all__ = ["Change", "Watch", "changes"]
+
+#: Changes that wait for a slow taker; past that, a new snapshot stands in for all of them.
+MOST_PENDING = 20_000
+#: Seconds until a farm that could not answer is asked again.
+AGAIN = 1.0
+#: What a later attempt would meet again.
+_FINAL = (NotAuthorized, NameInUse, InvalidArgument)
+
+
+@frozen
+class Change:
+    """Something that happened.
+
+    ``event`` is ``snapshot`` (of a `Snapshot`: all that was known before is replaced), ``stale`` (of a text: the
+    connection is lost, and why), or the name of a topic of `icefarm.contract.EVENT_TOPICS` (of a record as it travels).
+    """
+
+    event: str
+    of: Snapshot | str | Mapping[str, Any]
+
+
+@define(eq=False)
+class Watch:
+    """Collects changes until they are taken; one taker at a time."""
+
+    _clock: Clock
+    _connection: FarmLink
+    _snapshot: Callable[[], Awaitable[Snapshot]]
+    _pending: list[Change] = field(init=False, factory=list)
+    _taker: Deferred[list[Change]] | None = field(init=False, default=None)
+    _running: Deferred[None] | None = field(init=False, default=None)
+    _over: Failure | None = field(init=False, default=None)
+    #: Events that came while a snapshot was on its way; they follow it.
+    _meanwhile: list[Change] | None = field(init=False, default=None)
+    #: Fires when another snapshot is needed; with why the connection was lost, or None for too many changes.
+    _renewal: Deferred[str | None] | None = field(init=False, default=None)
+    _log: Logger = field(init=False, factory=lambda: client_log("watch"))
+
+    def start(self) -> None:
+        """Begin; `stop` ends it."""
+        self._running = ensureDeferred(self._follow())
+        self._running.addErrback(self._broke)
+
+    def stop(self) -> None:
+        """Harmless when it has ended."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+
+    def take(self, limit: float | None = None) -> Deferred[list[Change]]:
+        """Give what happened, as soon as there is something; nothing after ``limit`` seconds.
+
+        Fails with the error that ended it: `NotAuthorized`, `NameInUse`.
+        """
+        taker: Deferred[list[Change]] = Deferred(self._forget)
+        self._taker = taker
+        if self._pending:
+            self._hand_over()
+        elif self._over is not None:
+            self._taker = None
+            taker.errback(self._over)
+        elif limit is not None:
+            timer = self._clock.callLater(limit, self._hand_over)
+            taker.addBoth(lambda result: (timer.active() and timer.cancel(), result)[1])
+        return taker
+
+    def _forget(self, taker: Deferred[list[Change]]) -> None:
+        if self._taker is taker:
+            self._taker = None
+
+    def _hand_over(self) -> None:
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            pending, self._pending = self._pending, []
+            taker.callback(pending)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        self._pending += changes
+        if self._taker is not None:
+            self._hand_over()
+
+    async def _follow(self) -> None:
+        watched: Bus | None = None
+        while True:
+            try:
+                bus = await self._connection.session(self._connection.patience.retry)
+                renewal = self._renewal = Deferred()
+                self._meanwhile = []
+                if bus is not watched:
+                    bus.on_lost(self._lost)
+                    await bus.subscribe(EVENT_PREFIX, self._heard, prefix=True)
+                    watched = bus
+                snapshot = await self._snapshot()
+                meanwhile, self._meanwhile = self._meanwhile, None
+                self._tell([Change("snapshot", snapshot), *meanwhile])
+                reason = await renewal
+                if reason is not None:
+                    self._tell([Change("stale", reason)])
+            except _FINAL:
+                raise
+            except IcefarmError as error:
+                self._tell([Change("stale", error.message)])
+                await deferLater(self._clock, AGAIN)  # type: ignore[arg-type]
+
+    def _lost(self, reason: str) -> None:
+        self._renew(reason)
+
+    def _renew(self, reason: str | None) -> None:
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.callback(reason)
+
+    def _heard(self, topic: str, _: Sequence[Any], fields: Mapping[str, Any]) -> None:
+        change = Change(topic.removeprefix(EVENT_PREFIX), fields)
+        if self._meanwhile is not None:
+            self._meanwhile.append(change)
+        elif len(self._pending) < MOST_PENDING:
+            self._tell([change])
+        else:
+            self._pending.clear()
+            self._meanwhile = []
+            self._renew(None)
+
+    def _broke(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(IcefarmError) is None:
+            self._log.failure("watching broke", failure)
+        self._over = failure
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            taker.errback(failure)
+
+
+def changes(engine: Engine, begin: Callable[[], Watch], interval: float | None) -> Iterator[list[Change]]:
+    """Yield what happens in the caller's thread; an empty list after ``interval`` seconds without anything."""
+
+    async def started() -> Watch:
+        return begin()
+
+    watch = engine.run(started)
+
+    async def take() -> list[Change]:
+        return await watch.take(interval)
+
+    try:
+        while True:
+            yield engine.run(take)
+    finally:
+        with suppress(RuntimeError):  # In a forked child there is nothing to stop.
+            engine.post(watch.stop)

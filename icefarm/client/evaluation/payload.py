@@ -1,0 +1,104 @@
+"""Bitstreams on their way to a board: read, checked and compressed before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import evolve
+
+from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
+from icefarm.client.evaluation.tasks import Item
+from icefarm.client.placement import Placement
+from icefarm.errors import IcefarmError, InvalidArgument
+
+__all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
+
+#: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
+CACHED_FILES = 256
+#: Seconds. The times of a file advance in steps; one that was changed so recently may change again without trace.
+SETTLED_AFTER = 2.0
+
+#: What tells one content of a file from another: device, inode, size, times of change.
+_Stamp = tuple[int, int, int, int, int]
+
+
+def payload_of(source: Any) -> dict[str, Any]:
+    """Return what is sent for a path (.bin or .asc), `bytes` or a `Bitstream`.
+
+    Raises `InvalidBitstream`, naming file and reason, and `InvalidArgument` where ``source`` is none of these.
+    """
+    match source:
+        case bytes() | bytearray() | memoryview():
+            return _packed(from_bytes(bytes(source)))
+        case Bitstream():
+            return _packed(source)
+        case str() | os.PathLike():
+            return _of_file(os.fspath(source))
+    raise InvalidArgument(f"a bitstream is a path or bytes, not {type(source).__name__}")
+
+
+def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any = None) -> Item:
+    """Make an item of ``source``; what can't be sent becomes an item with its error.
+
+    ``bitstream`` is what to send where ``source`` is something else that the caller wants back.
+    """
+    try:
+        return Item(source, payload_of(source if bitstream is None else bitstream), serials)
+    except IcefarmError as error:
+        return Item(source, None, serials, error)
+
+
+def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
+    """Make an item of ``source`` for the boards that were chosen for it, which says how that was done."""
+    return evolve(item_of(source, serials), placement={**how, "index": index})
+
+
+class Placing:
+    """Makes the items of one run, each for the boards that a placement chooses from ``serials``."""
+
+    def __init__(self, placement: Placement, serials: Iterable[str]) -> None:
+        """Raises `InvalidArgument` where there are too few boards."""
+        self._placement = placement
+        self._boards = sorted(serials)
+        self._record = placement.record()
+        self._made = 0
+        #: How many boards each item is for.
+        self.fan_out = placement.fan_out(self._boards)
+
+    def item(self, source: Any) -> Item:
+        """Make the next item."""
+        index, self._made = self._made, self._made + 1
+        return placed_item(source, self._placement.choose(index, source, self._boards), self._record, index)
+
+
+def sha256_of(payload: dict[str, Any]) -> str:
+    """Return the SHA-256 of the bitstream in what `payload_of` returned, in hexadecimal."""
+    return str(payload["sha256"])
+
+
+def _packed(bitstream: Bitstream) -> dict[str, Any]:
+    data = bitstream.data
+    block = compress(data)
+    if len(block) >= len(data):
+        return {"plain": data, "sha256": bitstream.sha256}
+    return {"lz4": block, "length": len(data), "sha256": bitstream.sha256}
+
+
+def _of_file(path: str | bytes) -> dict[str, Any]:
+    name = os.fsdecode(path)
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return _packed(from_file(name))  # It says what is wrong with the file.
+    if time.time() - max(status.st_mtime, status.st_ctime) < SETTLED_AFTER:
+        return _packed(from_file(name))
+    return _cached(name, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=CACHED_FILES)
+def _cached(name: str, _: _Stamp) -> dict[str, Any]:
+    return _packed(from_file(name))

@@ -1,0 +1,216 @@
+"""A run of evaluations: a dispatch, carried out over a client's session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.client.connection.link import client_log
+from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.scheduler import Dispatch
+from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
+from icefarm.clock import Clock
+from icefarm.contract import Measurement
+from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded
+
+__all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
+
+#: Evaluates a payload on a board: (serial, payload, evaluation id, attempts made before).
+Evaluate = Callable[[str, Any, str, int], Awaitable[Measurement]]
+
+
+@frozen
+class ResultBatch:
+    """What has happened since the last batch."""
+
+    results: Sequence[Result]
+    #: How many more items the run takes.
+    wanted: int
+    #: Every item has been answered.
+    done: bool
+    #: Why no board is left to the run, where that is so.
+    deserted: ReservationEnded | None
+
+
+@define(eq=False)
+class Run:
+    """Feed it with items, take batches of results; exactly one result comes of each pair of item and board.
+
+    Neither side is ever far ahead: results wait for `take`, and `ResultBatch.wanted` counts only what boards can
+    use soon.
+    """
+
+    _clock: Clock
+    _dispatch: Dispatch
+    _evaluate: Evaluate
+    #: Told once, when the run is done or stopped.
+    _ended: Callable[[Run], None]
+    _results: list[Result] = field(init=False, factory=list)
+    _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
+    _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
+    _wake: Any = field(init=False, default=None)
+    _over: bool = field(init=False, default=False)
+    _log: Logger = field(init=False, factory=lambda: client_log("run"))
+
+    @property
+    def boards(self) -> list[str]:
+        """The serials of the boards that take part."""
+        return self._dispatch.boards
+
+    @property
+    def wanted(self) -> int:
+        """How many items it takes now."""
+        return self._dispatch.wanted
+
+    def feed(self, items: Iterable[Item], last: bool = False) -> None:
+        """Take items; ``last`` says that no more come."""
+        if not self._over:
+            self._answered(self._dispatch.feed(items))
+            if last:
+                self._dispatch.finish()
+            self._stir()
+
+    def take(self) -> Deferred[ResultBatch]:
+        """Give the next batch, as soon as there is a result, or nothing to do without more items."""
+        taker: Deferred[ResultBatch] = Deferred(self._forget)
+        if self._over:
+            taker.errback(LinkLost("the run is over"))
+            return taker
+        self._taker = taker
+        self._stir()
+        return taker
+
+    def add_board(self, serial: str) -> None:
+        """A board takes part from now on."""
+        if not self._over:
+            self._dispatch.add_board(serial)
+            self._stir()
+
+    def lose_board(self, serial: str, error: IcefarmError) -> None:
+        """A board takes part no more."""
+        if not self._over:
+            answers, abandoned = self._dispatch.lose_board(serial, error)
+            self._answered(answers)
+            for sending in abandoned:
+                if sending in self._calls:
+                    self._calls.pop(sending).cancel()
+            self._stir()
+
+    def stop(self) -> None:
+        """Give up what is in flight.  Harmless when it is over already."""
+        if self._over:
+            return
+        taker, self._taker = self._taker, None
+        self._finish()
+        if taker is not None:
+            taker.errback(LinkLost("the run has been stopped"))
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.cancel()
+        self._ended(self)
+
+    def _forget(self, taker: Deferred[ResultBatch]) -> None:
+        if self._taker is taker:
+            self._taker = None
+
+    def _stir(self) -> None:
+        """Look around once all that arrived together has been dealt with: a batch costs less than single items."""
+        if self._wake is None and not self._over:
+            self._wake = self._clock.callLater(0, self._look)
+
+    def _look(self) -> None:
+        self._wake = None
+        for sending in self._dispatch.sendable():
+            self._send(sending)
+        dispatch = self._dispatch
+        if self._taker is None or not (self._results or dispatch.done or (dispatch.idle and not dispatch.exhausted)):
+            return
+        taker, self._taker = self._taker, None
+        results, self._results = self._results, []
+        deserted = None if dispatch.boards else no_board_left(dispatch.last_loss)
+        batch = ResultBatch(results, dispatch.wanted, dispatch.done, deserted)
+        if batch.done:
+            self._finish()
+        taker.callback(batch)
+
+    def _send(self, sending: Sending) -> None:
+        call = ensureDeferred(self._carry_out(sending))
+        call.addErrback(self._broke, sending)
+        if not call.called:
+            self._calls[sending] = call
+
+    async def _carry_out(self, sending: Sending) -> None:
+        task = sending.task
+        if task.evaluation_id is None:
+            task.evaluation_id = uuid4().hex
+        try:
+            measured = await self._evaluate(sending.serial, task.item.payload, task.evaluation_id, len(task.tried))
+        except IcefarmError as error:
+            self._landed(sending, error=error)
+        else:
+            self._landed(sending, measured)
+
+    def _broke(self, failure: Failure, sending: Sending) -> None:
+        """The call was cancelled, or there is a fault in the code: the item is owed an answer all the same."""
+        if failure.check(CancelledError) is None:
+            self._log.failure("an evaluation broke", failure)
+        self._landed(sending, error=InternalError("the client met a fault of its own; its log has the details"))
+
+    def _landed(self, sending: Sending, measured: Measurement | None = None, error: IcefarmError | None = None) -> None:
+        self._calls.pop(sending, None)
+        if self._over:
+            return
+        if error is not None:
+            self._answered(self._dispatch.failed(sending, error))
+            if blame(error) is Blame.GONE:
+                self.lose_board(sending.serial, error)
+        else:
+            self._answered(self._dispatch.succeeded(sending, measured))
+        self._stir()
+
+    def _answered(self, answers: Iterable[TaskOutcome]) -> None:
+        for answer in answers:
+            item = answer.item
+            self._results.append(Result(item.source, answer.serial, answer.result, answer.error, item.placement))
+
+
+async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
+    """Feed a run with ``items``, pulled as boards need them, and yield its results as they arrive.
+
+    Raises `ReservationEnded` where no board is left and there are items still.
+    """
+    source: Iterator[Item] = iter(items)
+    wanted, done = run.wanted, False
+    try:
+        if not run.boards:
+            raise no_board_left()
+        while not done:
+            fed = list(islice(source, wanted))
+            run.feed(fed, last=len(fed) < wanted)
+            batch = await run.take()
+            for result in batch.results:
+                yield result
+            if batch.deserted is not None and not batch.done:
+                raise batch.deserted
+            wanted, done = batch.wanted, batch.done
+    finally:
+        run.stop()
+
+
+def no_board_left(why: IcefarmError | None = None) -> ReservationEnded:
+    """Return the error of a run that has no board (any more); ``why`` is how it lost the last one."""
+    reason = "all their reservations have ended" if why is None else why.message
+    return ReservationEnded(f"no board is left: {reason}")

@@ -1,0 +1,244 @@
+"""Pure: no I/O, no clock.  Which evaluation goes to which board next.
+
+A dispatch is fed with items, says what to send (`Dispatch.sendable`), is told what became of it, and gives each pair of
+item and board exactly one answer.  It holds a bounded number of items: `Dispatch.wanted` says how many more it takes.
+
+An item is for named boards (an answer from each), or for any board: then it goes to the one with the least to do, and
+on to another one where that board fails.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import Factory, define, field
+
+from icefarm.client.evaluation.tasks import Blame, Item, Sending, Task, TaskOutcome, blame
+from icefarm.errors import IcefarmError, InvalidArgument, NotYours
+
+__all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch"]
+
+#: Evaluations in flight per board: one being measured, one received meanwhile, one on its way.
+DEPTH = 3
+#: Items that may wait for boards that are behind the others, so that those never idle.
+LOOK_AHEAD = 256
+#: Boards that an item for any board is tried on.
+TRIES = 3
+
+
+@define(eq=False)
+class _BoardQueue:
+    in_flight: dict[Sending, None] = Factory(dict)
+    queue: deque[Task] = Factory(deque)
+
+
+@define(eq=False)
+class Dispatch:
+    """The evaluations of one run.
+
+    ``boards`` are their serials, ``depth`` bounds the evaluations in flight on each, ``fan_out`` is the number of
+    boards that an item is for (1 for any), ``look_ahead`` bounds the items that wait.
+    """
+
+    _serials: Iterable[str]
+    depth: int = field(default=DEPTH)
+    fan_out: int = 1
+    look_ahead: int = LOOK_AHEAD
+    #: No more items come.
+    exhausted: bool = field(init=False, default=False)
+    in_flight: int = field(init=False, default=0)
+    _boards: dict[str, _BoardQueue] = field(init=False, factory=dict)
+    _lost: dict[str, IcefarmError] = field(init=False, factory=dict)
+    _any: deque[Task] = field(init=False, factory=deque)
+    #: Serials of the boards by the number of evaluations in flight; one that fell to it last comes last.
+    _by_load: list[dict[str, None]] = field(init=False)
+    #: Boards that may have something to send of their own queue.
+    _stirred: dict[str, None] = field(init=False, factory=dict)
+    #: Tasks that wait for a named board.
+    _queued: int = field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        if self.depth < 1 or self.look_ahead < 1 or self.fan_out < 1:
+            raise InvalidArgument("depth, look_ahead and fan_out are at least 1")
+        self._by_load = [{} for _ in range(self.depth + 1)]
+        for serial in self._serials:
+            self.add_board(serial)
+
+    @property
+    def boards(self) -> list[str]:
+        """The serials of the boards that take part."""
+        return list(self._boards)
+
+    @property
+    def done(self) -> bool:
+        """Whether every item has been answered and none comes."""
+        return self.exhausted and not (self.in_flight or self._queued or self._any)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing happens unless more items come."""
+        return not (self.in_flight or self._queued or self._any)
+
+    @property
+    def wanted(self) -> int:
+        """How many more items it takes, so that every board has `depth` in flight and the next ones at hand."""
+        if self.exhausted:
+            return 0
+        if not self._boards:
+            return self.look_ahead
+        target = 2 * self.depth - 1
+        room = -len(self._any)
+        for board in self._boards.values():
+            room += max(0, target - len(board.in_flight) - len(board.queue))
+        spare = self.look_ahead - self._queued // self.fan_out
+        return max(0, min(-(-room // self.fan_out), spare))
+
+    def feed(self, items: Iterable[Item]) -> list[TaskOutcome]:
+        """Take items, and answer at once those that can't be sent."""
+        answers: list[TaskOutcome] = []
+        for item in items:
+            answers += self._take(item)
+        return answers
+
+    def finish(self) -> None:
+        """No more items come."""
+        self.exhausted = True
+
+    def sendable(self) -> list[Sending]:
+        """Take what is to be sent now."""
+        sendings: list[Sending] = []
+        for serial in self._stirred:
+            board = self._boards.get(serial)
+            while board is not None and board.queue and len(board.in_flight) < self.depth:
+                self._queued -= 1
+                sendings.append(self._send(board.queue.popleft(), serial, board))
+        self._stirred.clear()
+        passed: list[Task] = []
+        while self._any and (free := self._least_loaded()) is not None:
+            task = self._any.popleft()
+            chosen = free if free not in task.tried else self._least_loaded(task.tried)
+            if chosen is None:
+                passed.append(task)
+            else:
+                sendings.append(self._send(task, chosen, self._boards[chosen]))
+        self._any.extendleft(reversed(passed))
+        return sendings
+
+    def succeeded(self, sending: Sending, result: Any) -> list[TaskOutcome]:
+        """A board answered.  No answer comes of one that was taken from the board meanwhile."""
+        if not self._landed(sending):
+            return []
+        return [TaskOutcome(sending.task.item, sending.serial, result)]
+
+    def failed(self, sending: Sending, error: IcefarmError) -> list[TaskOutcome]:
+        """A board failed to answer: the item goes to another board, or is answered with the error."""
+        if not self._landed(sending):
+            return []
+        task = sending.task
+        task.tried.append(sending.serial)
+        task.error = error
+        if blame(error) is Blame.ITEM or task.pinned is not None or not self._has_a_chance(task):
+            return [TaskOutcome(task.item, sending.serial, error=error)]
+        self._any.appendleft(task)
+        return []
+
+    @property
+    def last_loss(self) -> IcefarmError | None:
+        """Why the board that was lost last takes part no more."""
+        return next(reversed(self._lost.values()), None)
+
+    def add_board(self, serial: str) -> None:
+        """A board takes part from now on.  Harmless where it does already."""
+        if serial not in self._boards:
+            self._lost.pop(serial, None)
+            self._boards[serial] = _BoardQueue()
+            self._by_load[0][serial] = None
+
+    def lose_board(self, serial: str, error: IcefarmError) -> tuple[list[TaskOutcome], list[Sending]]:
+        """A board takes part no more: its items for any board go to others, those for this one fail.
+
+        Returns what is answered, and the sendings that need not go on.  Harmless where it took no part.
+        """
+        board = self._boards.pop(serial, None)
+        if board is None:
+            return [], []
+        self._lost[serial] = error
+        del self._by_load[len(board.in_flight)][serial]
+        self.in_flight -= len(board.in_flight)
+        self._queued -= len(board.queue)
+        answers = []
+        for task in reversed([*(sending.task for sending in board.in_flight), *board.queue]):
+            task.error = error
+            if task.pinned is not None:
+                answers.append(TaskOutcome(task.item, serial, error=error))
+            else:
+                self._any.appendleft(task)
+        return [*reversed(answers), *self._without_a_chance()], list(board.in_flight)
+
+    def _take(self, item: Item) -> Sequence[TaskOutcome]:
+        if item.error is not None:
+            return [TaskOutcome(item, serial, error=item.error) for serial in item.serials or (None,)]
+        if item.serials is None:
+            if not self._boards:
+                return [TaskOutcome(item, None, error=self._no_board())]
+            self._any.append(Task(item, None))
+            return ()
+        answers = []
+        for serial in item.serials:
+            board = self._boards.get(serial)
+            if board is None:
+                answers.append(TaskOutcome(item, serial, error=self._absent(serial)))
+            else:
+                board.queue.append(Task(item, serial))
+                self._queued += 1
+                self._stirred[serial] = None
+        return answers
+
+    def _absent(self, serial: str) -> IcefarmError:
+        return self._lost.get(serial) or NotYours(f"board {serial} takes no part: it is not reserved", serial=serial)
+
+    def _no_board(self) -> IcefarmError:
+        return self.last_loss or NotYours("there is no board to evaluate on")
+
+    def _least_loaded(self, without: Sequence[str] = ()) -> str | None:
+        for serials in self._by_load[: self.depth]:
+            for serial in serials:
+                if serial not in without:
+                    return serial
+        return None
+
+    def _send(self, task: Task, serial: str, board: _BoardQueue) -> Sending:
+        sending = Sending(task, serial)
+        load = len(board.in_flight)
+        del self._by_load[load][serial]
+        self._by_load[load + 1][serial] = None
+        board.in_flight[sending] = None
+        self.in_flight += 1
+        return sending
+
+    def _landed(self, sending: Sending) -> bool:
+        board = self._boards.get(sending.serial)
+        if board is None or sending not in board.in_flight:
+            return False
+        load = len(board.in_flight)
+        del board.in_flight[sending]
+        del self._by_load[load][sending.serial]
+        self._by_load[load - 1][sending.serial] = None
+        self.in_flight -= 1
+        self._stirred[sending.serial] = None
+        return True
+
+    def _has_a_chance(self, task: Task) -> bool:
+        return len(task.tried) < TRIES and any(serial not in task.tried for serial in self._boards)
+
+    def _without_a_chance(self) -> list[TaskOutcome]:
+        """Answer the items for any board that no remaining board may try."""
+        hopeless = [task for task in self._any if not self._has_a_chance(task)]
+        if hopeless:
+            self._any = deque(task for task in self._any if self._has_a_chance(task))
+        return [
+            TaskOutcome(task.item, task.tried[-1] if task.tried else None, error=task.error or self._no_board())
+            for task in hopeless
+        ]

@@ -1,0 +1,94 @@
+"""Pure: no I/O, no clock.  What a dispatch deals in: items, the evaluations they ask for, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from icefarm.errors import (
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    InvalidBitstream,
+    NotAuthorized,
+    NotYours,
+    ReservationEnded,
+    UnknownDevice,
+    UnknownKind,
+)
+
+__all__ = ["Blame", "Item", "Sending", "Task", "TaskOutcome", "blame"]
+
+
+class Blame(Enum):
+    """What an error says of the item and of the board."""
+
+    ITEM = "the item would fail on every board"
+    BOARD = "the board failed this time"
+    GONE = "the board is no longer ours"
+
+
+_BLAME: tuple[tuple[tuple[type[IcefarmError], ...], Blame], ...] = (
+    ((ReservationEnded, NotYours, UnknownDevice), Blame.GONE),
+    ((InvalidBitstream, InvalidArgument, UnknownKind, NotAuthorized, InternalError), Blame.ITEM),
+)
+
+
+def blame(error: IcefarmError) -> Blame:
+    """Say whether an item with this error goes on to another board, and whether its board gets more."""
+    for classes, verdict in _BLAME:
+        if isinstance(error, classes):
+            return verdict
+    return Blame.BOARD
+
+
+@frozen(eq=False)
+class Item:
+    """Something to evaluate."""
+
+    #: What the caller gave; it comes back with each answer.
+    source: Any
+    #: What is sent.
+    payload: Any
+    #: The boards that it is for; None for any one of them.
+    serials: tuple[str, ...] | None = None
+    #: Why it can't be sent at all.
+    error: IcefarmError | None = None
+    #: How its boards were chosen.
+    placement: Mapping[str, Any] | None = None
+
+
+@define(eq=False)
+class Task:
+    """One evaluation that is owed an answer."""
+
+    item: Item
+    #: The board that it is for; None for any.
+    pinned: str | None
+    #: The boards that failed it, in order.
+    tried: list[str] = Factory(list)
+    error: IcefarmError | None = None
+    #: The id under which boards know it; whoever sends it chooses one.
+    evaluation_id: str | None = None
+
+
+@frozen(eq=False)
+class Sending:
+    """A task on its way to a board."""
+
+    task: Task
+    serial: str
+
+
+@frozen(eq=False)
+class TaskOutcome:
+    """What became of a task: its result, or the error where there is one."""
+
+    item: Item
+    #: None where no board was involved.
+    serial: str | None
+    result: Any = None
+    error: IcefarmError | None = None

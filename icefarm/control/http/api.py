@@ -1,0 +1,89 @@
+"""The HTTP API: carries out what control's procedures do, for curl and other languages.
+
+What changes something is POST, and answers to nothing else; a GET never changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define, field, frozen
+
+from icefarm.bus import Caller
+from icefarm.control.http.auth import Asker, HttpIdentity
+from icefarm.control.http.errors import ApiAnswer, Refusal, refused
+from icefarm.control.http.openapi import description
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
+from icefarm.control.http.schemas import MAX_BODY, Body, read
+from icefarm.errors import IcefarmError
+
+__all__ = ["ApiRequest", "HttpApi"]
+
+#: Carries out a procedure of control by its name, for a caller, as if the router had passed it on.
+Perform = Callable[[Caller, str, Mapping[str, Any]], Awaitable[Any]]
+
+
+@frozen
+class ApiRequest:
+    """A request as it came."""
+
+    method: str
+    path: str
+    asker: Asker
+    query: Mapping[str, str] = Factory(dict)
+    media_type: str = ""
+    body: bytes = b""
+
+
+@define(eq=False)
+class HttpApi:
+    """Answers the paths of the API."""
+
+    identity: HttpIdentity
+    perform: Perform
+    _description: dict[str, Any] = field(init=False, factory=description)
+
+    def knows(self, path: str) -> bool:
+        """Tell whether a path is the API's: all under ``/api``, and those of icefarm 0.1.x."""
+        return path == BASE or path.startswith(f"{BASE}/") or path in ENDPOINTS
+
+    async def answer(self, request: ApiRequest) -> ApiAnswer:
+        """Answer a request.  Errors are answers too."""
+        try:
+            if request.path == BASE + DESCRIPTION:
+                _check_method(request, "GET")
+                return ApiAnswer(200, self._description)
+            endpoint = ENDPOINTS.get(request.path.removeprefix(BASE))
+            if endpoint is None:
+                raise Refusal(404, "not_found", f"there is no {request.path}; {BASE + DESCRIPTION} says what there is")
+            _check_method(request, endpoint.method)
+            return ApiAnswer(200, await self._serve(endpoint, request))
+        except Refusal as refusal:
+            return refusal.answer
+        except IcefarmError as error:
+            return refused(error)
+
+    async def _serve(self, endpoint: Endpoint, request: ApiRequest) -> Any:
+        asked: Body = read(_content(endpoint, request), endpoint.body)
+        name = getattr(asked, "name", None)
+        caller = await self.identity.caller(request.asker, name, reading=endpoint.reading, operating=endpoint.operating)
+        return endpoint.answer(await self.perform(caller, endpoint.procedure, endpoint.arguments(asked)))
+
+
+def _check_method(request: ApiRequest, method: str) -> None:
+    allowed = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method not in allowed:
+        words = f"{request.path} answers to {' and '.join(allowed)} only"
+        raise Refusal(405, "method_not_allowed", words, {"Allow": ", ".join(allowed)})
+
+
+def _content(endpoint: Endpoint, request: ApiRequest) -> bytes | Mapping[str, str]:
+    if endpoint.reading:
+        return request.query
+    if len(request.body) > MAX_BODY:
+        raise Refusal(413, "too_large", f"the body has {len(request.body)} bytes; at most {MAX_BODY}")
+    # Other types can be sent by any web page without asking first (Fetch standard, "CORS-safelisted request-header").
+    if request.media_type.partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "unsupported_media_type", "send JSON, with the header: Content-Type: application/json")
+    return request.body

@@ -1,0 +1,105 @@
+"""Who asks over HTTP: what the router is for sessions, this is for requests, which have none.
+
+With a token, the token's name is who asks; an operator's token may name any client.  Where the farm lets names in
+without tokens, the request names the client, under the conditions of a sign-in: from the router's own host, a name that
+is nobody else's just now.  A web page of another site must not ask through its visitor's browser, so the farm must have
+been addressed as this host, and a page that asks must be this host's.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from attrs import define, field, frozen
+
+from icefarm.bus import Caller
+from icefarm.contract import Role, valid_name
+from icefarm.control.sessions.authenticator import RESERVED_NAMES, SignInPolicy
+from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.tracker import NO_SESSION, Sessions
+from icefarm.control.storage.interface import Store, TokenRecord
+from icefarm.errors import InvalidArgument, NameInUse, NotAuthorized
+
+__all__ = ["Asker", "HttpIdentity", "local_address"]
+
+#: Who reads without having said a name; nobody has it, since names are not empty.
+_ANYBODY = ""
+
+
+@frozen
+class Asker:
+    """What a request shows of whoever sent it."""
+
+    #: Their address, as the router saw it.
+    peer: str
+    #: How they addressed the farm: HOST or HOST:PORT.
+    host: str
+    #: The page that sent it, where one did.
+    origin: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+def local_address(host: str) -> bool:
+    """Tell whether an address or host name is this host's own, wherever it is resolved."""
+    name = host.strip("[]").lower()
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+@define(eq=False)
+class HttpIdentity:
+    """Decides under which name and role a request is carried out."""
+
+    policy: SignInPolicy
+    store: Store
+    sessions: Sessions
+
+    async def caller(self, asker: Asker, name: str | None, *, reading: bool, operating: bool) -> Caller:
+        """Return who asks; ``name`` is the request's own word.
+
+        Raises `NotAuthorized`, with a field ``token`` where another token, or one at all, would help; `NameInUse`,
+        `InvalidArgument`.
+        """
+        if name is not None and (not valid_name(name) or name in RESERVED_NAMES):
+            raise InvalidArgument(f"{name!r:.120} is no name: 1 to 100 printable characters, no blanks at the ends")
+        if asker.token is not None:
+            return _with_token(await self._token(asker.token), name)
+        if operating or self.policy is SignInPolicy.TOKENS:
+            raise NotAuthorized("this takes a token; send it as: Authorization: Bearer TOKEN", token="missing")
+        self._check_nearness(asker)
+        if reading:
+            return Caller(_ANYBODY, NO_SESSION, Role.CLIENT)
+        if name is None:
+            raise InvalidArgument("name is missing; say who you are")
+        if self.sessions.state.client_is_here(name):
+            raise NameInUse(f"a live session is signed in as {name!r}; only it can ask in that name, or a token")
+        return Caller(name, NO_SESSION, Role.CLIENT)
+
+    async def _token(self, token: str) -> TokenRecord:
+        known = await self.store.token_by_hash(token_hash(token))
+        if known is None:
+            raise NotAuthorized("the farm does not know that token, or it has been revoked", token="unknown")
+        return known
+
+    def _check_nearness(self, asker: Asker) -> None:
+        addressed = urlsplit(f"//{asker.host}").hostname or ""
+        page = None if asker.origin is None else urlsplit(asker.origin).hostname or ""
+        if not local_address(asker.peer):
+            raise NotAuthorized("this farm lets in without a token from its own host only", token="missing")
+        if not local_address(addressed) or (page is not None and not local_address(page)):
+            raise NotAuthorized("without a token, address this farm as localhost, and not from another site's page")
+
+
+def _with_token(token: TokenRecord, name: str | None) -> Caller:
+    if token.role is Role.OPERATOR:
+        return Caller(name or token.name, NO_SESSION, Role.OPERATOR)
+    if token.role is not Role.CLIENT:
+        raise NotAuthorized(f"that token is one for the role {token.role}", token="unfit")
+    if name not in (None, token.name):
+        raise NotAuthorized(f"that token is {token.name!r}'s; leave the name out, or give that one")
+    return Caller(token.name, NO_SESSION, Role.CLIENT)

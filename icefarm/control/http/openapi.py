@@ -1,0 +1,162 @@
+"""Pure: no I/O, no clock.  Describes the HTTP API in the form of OpenAPI 3.1, from the endpoints themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import attrs
+
+from icefarm import __version__
+from icefarm.contract import ReservationRecord
+from icefarm.control.http.errors import status_of
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
+from icefarm.errors import IcefarmError, NotAuthorized
+
+__all__ = ["description"]
+
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "serials": {"type": "array", "items": {"type": "string"}},
+    "reservations": {"type": "array", "items": {"$ref": "#/components/schemas/Reservation"}},
+    "available": {"$ref": "#/components/schemas/Available"},
+}
+_WORDS = {
+    400: "The request is not understood.",
+    401: "It takes a token, or another one.",
+    403: "That may not be done.",
+    404: "There is no such thing.",
+    405: "The path has another method; Allow names it.",
+    409: "Not as things are now.",
+    413: "The body is too long.",
+    415: "The body is not application/json.",
+    500: "The farm met a fault of its own.",
+    502: "A board failed.",
+    503: "The farm cannot just now; try again after Retry-After seconds.",
+    504: "It took too long.",
+}
+#: Refusals of the form of a request, whatever it asks.
+_FORM = {405: "method_not_allowed"}
+_FORM_OF_BODY = {413: "too_large", 415: "unsupported_media_type"}
+
+
+def description() -> dict[str, Any]:
+    """Return the description as a value for JSON."""
+    paths = {endpoint.path: {endpoint.method.lower(): _operation(endpoint)} for endpoint in ENDPOINTS.values()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "icefarm",
+            "version": __version__,
+            "description": "Reserve boards of a farm from curl and other languages. What changes something is POST.",
+        },
+        "servers": [{"url": BASE}, {"url": "/", "description": "Where icefarm 0.1.x had them."}],
+        "security": [{}, {"token": []}],
+        "paths": {**paths, DESCRIPTION: {"servers": [{"url": BASE}], "get": _own_operation()}},
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {
+                "Error": _error_schema(),
+                "Available": _available_schema(),
+                "Reservation": _schema(ReservationRecord),
+                **{endpoint.body.__name__: _schema(endpoint.body, closed=True) for endpoint in _with_bodies()},
+            },
+        },
+    }
+
+
+def _with_bodies() -> Iterable[Endpoint]:
+    return (endpoint for endpoint in ENDPOINTS.values() if not endpoint.reading)
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.path.strip("/"),
+        "summary": endpoint.summary,
+        "responses": {"200": _response("As asked.", _ANSWERS[endpoint.answers]), **_refusals(endpoint)},
+    }
+    if endpoint.operating:
+        operation["security"] = [{"token": []}]
+    if endpoint.reading:
+        properties = _schema(endpoint.body)["properties"]
+        operation["parameters"] = [{"name": name, "in": "query", "schema": each} for name, each in properties.items()]
+    else:
+        body = {"schema": {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}}
+        operation["requestBody"] = {"required": True, "content": {"application/json": body}}
+    return operation
+
+
+def _own_operation() -> dict[str, Any]:
+    return {
+        "operationId": "describe",
+        "summary": "This description.",
+        "responses": {"200": _response("OpenAPI 3.1.", {"type": "object"}), "405": _error(405, ["method_not_allowed"])},
+    }
+
+
+def _refusals(endpoint: Endpoint) -> dict[str, Any]:
+    names: dict[int, list[str]] = {401: [NotAuthorized.name]}
+    for error in endpoint.all_errors:
+        names.setdefault(status_of(error), []).extend(each.name for each in _family(error))
+    for code, name in {**_FORM, **({} if endpoint.reading else _FORM_OF_BODY)}.items():
+        names.setdefault(code, []).append(name)
+    return {str(code): _error(code, names[code]) for code in sorted(names)}
+
+
+def _family(error: type[IcefarmError]) -> list[type[IcefarmError]]:
+    return [error, *(member for child in error.__subclasses__() for member in _family(child))]
+
+
+def _response(words: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": words, "content": {"application/json": {"schema": dict(schema)}}}
+
+
+def _error(code: int, names: list[str]) -> dict[str, Any]:
+    named = {"properties": {"error": {"enum": sorted(set(names))}}}
+    return _response(_WORDS[code], {"allOf": [{"$ref": "#/components/schemas/Error"}, named]})
+
+
+def _error_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["error", "message", "fields"],
+        "properties": {
+            "error": {"type": "string", "description": "The name that the error has everywhere in icefarm."},
+            "message": {"type": "string", "description": "What is wrong and what to do, for a person."},
+            "fields": {"type": "object", "description": "More about it, for programs."},
+        },
+        "additionalProperties": False,
+    }
+
+
+def _available_schema() -> dict[str, Any]:
+    properties = {"amount": {"type": "integer", "minimum": 0}, "serials": _ANSWERS["serials"]}
+    return {"type": "object", "required": ["amount", "serials"], "properties": properties}
+
+
+def _schema(cls: type[Any], *, closed: bool = False) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    attributes = attrs.fields(cls)
+    schema: dict[str, Any] = {
+        "type": "object",
+        # What is sent back always has all of its fields.
+        "required": [each.name for each in attributes if each.default is attrs.NOTHING or not closed],
+        "properties": {each.name: {**_type(hints[each.name]), **each.metadata} for each in attributes},
+    }
+    if closed:
+        schema["additionalProperties"] = False
+    return schema
+
+
+def _type(hint: Any) -> dict[str, Any]:
+    if hint in _TYPES:
+        return {"type": _TYPES[hint]}
+    if get_origin(hint) is list:
+        return {"type": "array", "items": _type(get_args(hint)[0])}
+    if get_origin(hint) is dict:
+        return {"type": "object"}
+    if get_origin(hint) is UnionType:
+        (plain,) = (each for each in get_args(hint) if each is not NoneType)
+        return {**_type(plain), "type": [_TYPES[plain], "null"]}
+    raise TypeError(f"no schema for {hint}")

@@ -1,0 +1,82 @@
+"""Puts the HTTP API before the other pages of control."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from icefarm.control.http.api import ApiRequest, HttpApi
+from icefarm.control.http.auth import Asker
+from icefarm.control.http.errors import ApiAnswer, refused
+from icefarm.control.http.site import HEADERS
+from icefarm.errors import Busy, InternalError
+
+__all__ = ["ApiResource"]
+
+
+class ApiResource(Resource):
+    """Answers the paths of the API, and leaves all else to ``rest``."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+    _log = Logger()
+
+    def __init__(self, api: HttpApi, rest: Resource) -> None:
+        super().__init__()
+        self._api = api
+        self._rest = rest
+
+    def render(self, request: Request) -> Any:
+        """Begin to answer."""
+        asked = _asked(request)
+        if not self._api.knows(asked.path):
+            return self._rest.render(request)
+        answering = ensureDeferred(self._api.answer(asked))
+        # Who goes away must not be answered, and gets no boards.
+        gone: Deferred[Any] = request.notifyFinish()
+        gone.addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._failed)
+        answering.addCallback(_write, request, gone)
+        return NOT_DONE_YET
+
+    def _failed(self, failure: Failure) -> ApiAnswer:
+        if failure.check(CancelledError):
+            return refused(Busy("control lost the router, or is shutting down; ask again"))
+        self._log.failure("a request over HTTP failed", failure)
+        return refused(InternalError())
+
+
+def _asked(request: Request) -> ApiRequest:
+    """Return the request; what the router says of whoever sent it counts, in headers that it sets itself."""
+    path = request.path.decode("ascii", "replace")
+    query = {
+        name.decode(errors="replace"): values[-1].decode(errors="replace") for name, values in request.args.items()
+    }
+    scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+    asker = Asker(
+        request.getHeader("x-forwarded-for") or request.getClientAddress().host,
+        request.getHeader("x-forwarded-host") or request.getHeader("host") or "",
+        request.getHeader("origin"),
+        token.strip() if scheme.lower() == "bearer" else None,
+    )
+    body = b"" if request.content is None else request.content.read()
+    media_type = request.getHeader("content-type") or ""
+    return ApiRequest(request.method.decode("ascii", "replace"), path, asker, query, media_type, body)
+
+
+def _write(answer: ApiAnswer, request: Request, gone: Deferred[Any]) -> None:
+    if gone.called:
+        return
+    body = (json.dumps(answer.value) + "\n").encode()
+    own = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
+    request.setResponseCode(answer.code)
+    for name, value in {**HEADERS, **own}.items():
+        request.setHeader(name, value)
+    request.write(body)
+    request.finish()

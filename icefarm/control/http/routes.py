@@ -1,0 +1,169 @@
+"""Pure: no I/O, no clock.  The endpoints of the HTTP API: paths, methods, what they take and answer, which errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from icefarm.control.http.schemas import (
+    MAX_WAIT,
+    Body,
+    KindQuery,
+    Named,
+    NamedFor,
+    NamedSerials,
+    Reserve,
+    ReserveSerials,
+    Serials,
+    SerialsFor,
+)
+from icefarm.errors import (
+    Busy,
+    DeviceFailed,
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    NameInUse,
+    NotAuthorized,
+    NotYours,
+    ReservationEnded,
+    TimedOut,
+    TransportError,
+    Unavailable,
+    UnknownDevice,
+    UnknownKind,
+    UnknownWorker,
+)
+from icefarm.legacy_names import kind_options
+
+__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "UNATTENDED_GRACE", "Endpoint"]
+
+#: Where the API is; each endpoint but the description is at its path without this as well, as it was in icefarm 0.1.x.
+BASE = "/api"
+#: The path of the description, under `BASE`.
+DESCRIPTION = "/openapi.json"
+
+#: Seconds that a reservation waits for a client that was never there in a session: as long as the longest one lasts.
+UNATTENDED_GRACE = 30 * 86400.0
+
+_ALWAYS = (InvalidArgument, NotAuthorized, Busy, InternalError)
+_WITH_BOARDS = (Unavailable, UnknownKind, UnknownDevice, DeviceFailed, ReservationEnded, TimedOut, TransportError)
+
+
+@frozen
+class Endpoint:
+    """One endpoint, carried out by a procedure of ``icefarm.v1.control``."""
+
+    path: str
+    method: str
+    summary: str
+    body: type[Body]
+    procedure: str
+    #: The procedure's arguments of what was asked.
+    arguments: Callable[[Any], dict[str, Any]]
+    #: The answer of the procedure's; its shape is described by ``answers``.
+    answer: Callable[[Any], Any]
+    #: "serials", "reservations" or "available".
+    answers: str
+    errors: tuple[type[IcefarmError], ...] = ()
+    #: Only an operator may ask.
+    operating: bool = False
+
+    @property
+    def reading(self) -> bool:
+        """Whether it changes nothing."""
+        return self.method == "GET"
+
+    @property
+    def all_errors(self) -> tuple[type[IcefarmError], ...]:
+        """The errors that it may answer with."""
+        return (*_ALWAYS, *(() if self.reading else (NameInUse,)), *self.errors)
+
+
+def _same(answer: Any) -> Any:
+    return answer
+
+
+def _kind(asked: KindQuery) -> dict[str, Any]:
+    return {"kind": asked.kind}
+
+
+def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
+    which = {"amount": asked.amount} if isinstance(asked, Reserve) else {"serials": asked.serials}
+    arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
+    if asked.wait:
+        if not 0 < asked.timeout <= MAX_WAIT:
+            raise InvalidArgument(f"timeout must be above 0 and at most {MAX_WAIT:g} seconds, not {asked.timeout:g}")
+        arguments |= {"wait": True, "timeout": asked.timeout}
+    return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
+
+
+def _extend(asked: NamedFor | SerialsFor) -> dict[str, Any]:
+    return {"serials": getattr(asked, "serials", None), "seconds": asked.seconds}
+
+
+def _some(asked: NamedSerials | Serials) -> dict[str, Any]:
+    return {"serials": asked.serials}
+
+
+def _all(_: Named) -> dict[str, Any]:
+    return {"serials": None}
+
+
+def _serials_of(answer: Mapping[str, Any]) -> Any:
+    return answer["serials"]
+
+
+_ENDPOINTS = (
+    Endpoint(
+        "/available", "GET", "How many boards could be reserved now, and which.",
+        KindQuery, "available", _kind, _same, "available",
+    ),
+    Endpoint(
+        "/devices",
+        "GET",
+        "The boards that could be reserved now.",
+        KindQuery,
+        "available",
+        _kind,
+        _serials_of,
+        "serials",
+    ),
+    Endpoint(
+        "/reserve", "POST", "Reserve some boards, all or none; answered when they are ready.",
+        Reserve, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
+    ),
+    Endpoint(
+        "/reserveserials", "POST", "Reserve these boards, all or none; answered when they are ready.",
+        ReserveSerials, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
+    ),
+    Endpoint(
+        "/extend", "POST", "Let one's reservations of these boards last longer; never shortens one.",
+        SerialsFor, "extend", _extend, _same, "serials", (NotYours,),
+    ),
+    Endpoint(
+        "/extendall", "POST", "Let all one's reservations last longer; never shortens one.",
+        NamedFor, "extend", _extend, _same, "serials",
+    ),
+    Endpoint(
+        "/end", "POST", "End one's reservations of these boards; answers with the boards that this freed.",
+        NamedSerials, "end", _some, _same, "serials", (NotYours, UnknownDevice),
+    ),
+    Endpoint(
+        "/endall", "POST", "End all one's reservations; answers with the boards that this freed.",
+        Named, "end", _all, _same, "serials",
+    ),
+    Endpoint(
+        "/reboot", "POST", "Restart and flash boards of one's own (an operator: any); their reservations stay.",
+        NamedSerials, "reboot", _some, _same, "serials",
+        (NotYours, UnknownDevice, UnknownWorker, DeviceFailed, TimedOut, TransportError),
+    ),
+    Endpoint(
+        "/delete", "POST", "Forget boards that are offline or broken (operator).",
+        Serials, "delete", _some, _same, "serials", (UnknownDevice,), operating=True,
+    ),
+)  # fmt: skip
+#: By path under `BASE`.
+ENDPOINTS: Mapping[str, Endpoint] = {endpoint.path: endpoint for endpoint in _ENDPOINTS}

@@ -1,0 +1,155 @@
+"""Pure: no I/O, no clock.  What requests over HTTP carry: JSON bodies and queries, checked where they arrive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar
+
+from attrs import Factory, field, frozen
+
+from icefarm.arguments import from_wire
+from icefarm.errors import InvalidArgument
+
+__all__ = [
+    "MAX_BODY",
+    "MAX_WAIT",
+    "Body",
+    "KindQuery",
+    "Named",
+    "NamedFor",
+    "NamedSerials",
+    "Reserve",
+    "ReserveSerials",
+    "Serials",
+    "SerialsFor",
+    "read",
+]
+
+T = TypeVar("T")
+
+#: Seconds that a request waits for boards at the most; and where it does not say, less than the minute for which
+#: proxies let a connection be silent, as a rule.
+MAX_WAIT = 600.0
+DEFAULT_WAIT = 50.0
+#: Bytes of the longest body: the serials of every board of a large farm.
+MAX_BODY = 1024 * 1024
+
+_NAME = {
+    "description": "Who asks. Needed where the farm lets names in without tokens; with a token, the token says it, "
+    "and an operator's may name any client.",
+    "minLength": 1,
+    "maxLength": 100,
+}
+_SERIALS = {"description": "Serials of boards.", "minItems": 1, "maxItems": 10_000}
+_SECONDS = {
+    "description": "How long from now, in seconds; by default what the farm has set.",
+    "exclusiveMinimum": 0,
+    "maximum": 30 * 86400,
+}
+_KIND = {"description": "What the boards are to be, such as pulsecount."}
+_ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
+_WAIT = {"description": "Wait where too few boards are free, in the queue with everybody else."}
+_TIMEOUT = {
+    "description": "Longest wait, in seconds. Who asks again after it waits at the end of the queue.",
+    "exclusiveMinimum": 0,
+    "maximum": MAX_WAIT,
+}
+
+
+@frozen
+class KindQuery:
+    """The query of what is read."""
+
+    kind: str | None = field(default=None, metadata={"description": "Only boards that can be of this kind."})
+
+
+@frozen
+class Reserve:
+    """A request for some boards."""
+
+    amount: int = field(metadata={"description": "How many boards, all or none.", "minimum": 1, "maximum": 10_000})
+    kind: str = field(metadata=_KIND)
+    name: str | None = field(default=None, metadata=_NAME)
+    args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
+    seconds: float | None = field(default=None, metadata=_SECONDS)
+    wait: bool = field(default=False, metadata=_WAIT)
+    timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
+
+
+@frozen
+class ReserveSerials:
+    """A request for these boards."""
+
+    serials: list[str] = field(metadata=_SERIALS)
+    kind: str = field(metadata=_KIND)
+    name: str | None = field(default=None, metadata=_NAME)
+    args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
+    seconds: float | None = field(default=None, metadata=_SECONDS)
+    wait: bool = field(default=False, metadata=_WAIT)
+    timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
+
+
+@frozen
+class NamedFor:
+    """All of somebody's boards, for a time."""
+
+    name: str | None = field(default=None, metadata=_NAME)
+    seconds: float | None = field(default=None, metadata=_SECONDS)
+
+
+@frozen
+class Named:
+    """All of somebody's boards."""
+
+    name: str | None = field(default=None, metadata=_NAME)
+
+
+@frozen
+class NamedSerials:
+    """Some of somebody's boards."""
+
+    serials: list[str] = field(metadata=_SERIALS)
+    name: str | None = field(default=None, metadata=_NAME)
+
+
+@frozen
+class SerialsFor:
+    """Some of somebody's boards, for a time."""
+
+    serials: list[str] = field(metadata=_SERIALS)
+    name: str | None = field(default=None, metadata=_NAME)
+    seconds: float | None = field(default=None, metadata=_SECONDS)
+
+
+@frozen
+class Serials:
+    """Boards, whosever they are."""
+
+    serials: list[str] = field(metadata=_SERIALS)
+
+
+Body = KindQuery | Reserve | ReserveSerials | Named | NamedFor | NamedSerials | SerialsFor | Serials
+
+
+def read(content: bytes | Mapping[str, str], cls: type[T]) -> T:
+    """Return what a body (JSON) or a query says, as a ``cls``.  Raises `InvalidArgument`."""
+    value = _parsed(content) if isinstance(content, bytes) else dict(content)
+    body = from_wire(value, cls, "the request")
+    serials = getattr(body, "serials", None)
+    if serials is not None and not serials:
+        raise InvalidArgument("serials names no board")
+    return body
+
+
+def _parsed(content: bytes) -> Any:
+    if not content:
+        return {}
+    try:
+        return json.loads(content, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the body is not JSON: {error}") from None
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is none of JSON's numbers")

@@ -1,0 +1,196 @@
+"""Control's HTTP, on a loopback port; the router passes requests to its public port on to here.
+
+``/`` is the dashboard (`icefarm.dashboard`), or a plain page where that was not built; ``/health`` is for monitors: 200
+where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  All else is
+refused as JSON.  Headers follow the OWASP Secure Headers Project.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from icefarm import __version__
+from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.control.http.fallback_page import STYLE, closed_page, page, unavailable_page
+from icefarm.dashboard.page import PageFile
+from icefarm.errors import IcefarmError
+
+__all__ = ["HEADERS", "FarmView", "Front", "site"]
+
+#: Seconds after which an idle connection is closed.
+IDLE_LIMIT = 60.0
+#: Nothing comes from elsewhere or from inside the page's text, nobody frames it.  'self' allows the WebSocket at the
+#: page's own address (CSP 3, section 6.7.2.8).
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+#: For files whose names change with their content.
+_LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
+_HTML, _CSS, _JSON = "text/html; charset=utf-8", "text/css; charset=utf-8", "application/json"
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+
+
+@frozen
+class FarmView:
+    """What the pages need of control."""
+
+    #: Tells whether control is at the router.
+    connected: Callable[[], bool]
+    #: Returns workers and boards; raises `IcefarmError` where the database is away.
+    overview: Callable[[], Awaitable[tuple[list[WorkerRecord], list[DeviceRecord]]]]
+    #: Returns the metrics and their media type.
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
+    #: The dashboard's files by path; none where it was not built.
+    files: Mapping[str, PageFile] = Factory(dict)
+    #: Whether everybody who gets here may see the boards: not on a farm that asks for tokens.
+    public: bool = True
+
+
+@frozen
+class PageResponse:
+    """What goes back to a browser."""
+
+    code: int
+    kind: str
+    body: str | bytes
+    headers: Mapping[str, str] = Factory(dict)
+
+
+def _as_json(code: int, value: Any) -> PageResponse:
+    return PageResponse(code, _JSON, json.dumps(value) + "\n")
+
+
+@define(eq=False)
+class Front:
+    """Answers requests by their path."""
+
+    farm: FarmView
+    _log: Logger = Factory(Logger)
+
+    async def answer(self, method: str, path: str, url: str) -> PageResponse:
+        """Return the answer to a request; ``url`` is where the farm is for whoever asks."""
+        pages: dict[str, Callable[[str], Awaitable[PageResponse]]] = {
+            "/health": self._health,
+            "/metrics": self._metrics,
+        }
+        if self.farm.files:
+            pages |= dict.fromkeys(self.farm.files, partial(self._file, path))
+        else:
+            pages |= {"/": self._page, "/style.css": self._style}
+        if path not in pages:
+            return _as_json(404, {"error": "not_found", "message": f"there is no {path}"})
+        if method not in ("GET", "HEAD"):
+            return _as_json(405, {"error": "method_not_allowed", "message": f"{path} can only be read"})
+        return await pages[path](url)
+
+    async def _file(self, path: str, _: str) -> PageResponse:
+        file = self.farm.files[path]
+        return PageResponse(200, file.kind, file.content, _LASTING if file.lasting else {})
+
+    async def _metrics(self, _: str) -> PageResponse:
+        text, kind = await self.farm.metrics()
+        return PageResponse(200, kind, text)
+
+    async def _page(self, url: str) -> PageResponse:
+        if not self.farm.public:
+            return PageResponse(200, _HTML, closed_page(__version__, url))
+        try:
+            workers, devices = await self.farm.overview()
+        except IcefarmError as error:
+            return PageResponse(503, _HTML, unavailable_page(str(error)))
+        return PageResponse(200, _HTML, page(__version__, url, workers, devices))
+
+    async def _style(self, _: str) -> PageResponse:
+        return PageResponse(200, _CSS, STYLE)
+
+    async def _health(self, _: str) -> PageResponse:
+        state: dict[str, Any] = {"router": self.farm.connected(), "database": True, "version": __version__}
+        try:
+            workers, devices = await self.farm.overview()
+        except IcefarmError as error:
+            state |= {"database": False, "reason": str(error)}
+        else:
+            online = [worker.name for worker in workers if worker.status == "online"]
+            available = sum(device.status == "available" for device in devices)
+            state |= {"workers": {"online": len(online), "known": len(workers)}}
+            state |= {"devices": {"available": available, "known": len(devices)}}
+        healthy = state["router"] and state["database"]
+        return _as_json(200 if healthy else 503, {"status": "ok" if healthy else "degraded", **state})
+
+
+class _Root(Resource):
+    """Hands every request to the front."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+    _log = Logger()
+
+    def __init__(self, front: Front) -> None:
+        super().__init__()
+        self._front = front
+
+    def render(self, request: Request) -> int:
+        path, method = request.path.decode("ascii", "replace"), request.method.decode("ascii", "replace")
+        answering = ensureDeferred(self._front.answer(method, path, _farm_url(request)))
+        # A browser that goes away must not be answered.
+        gone: Deferred[Any] = request.notifyFinish()
+        gone.addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._failed)
+        answering.addCallback(_write, request)
+        return NOT_DONE_YET
+
+    def _failed(self, failure: Failure) -> PageResponse | None:
+        if failure.check(CancelledError):
+            return None
+        self._log.failure("a page failed", failure)
+        return _as_json(500, {"error": "internal", "message": "the farm's log has the details"})
+
+
+def _farm_url(request: Request) -> str:
+    """Return the address under which the asker reached the farm; the header is the asker's, so it is checked."""
+    host = request.getHeader("x-forwarded-host") or request.getHeader("host") or ""
+    scheme = "https" if request.getHeader("x-forwarded-proto") == "https" else "http"
+    return f"{scheme}://{host if _HOST.fullmatch(host) else 'HOST:8080'}"
+
+
+def _write(answer: PageResponse | None, request: Request) -> None:
+    if answer is None:
+        return
+    body = answer.body if isinstance(answer.body, bytes) else answer.body.encode()
+    request.setResponseCode(answer.code)
+    own = {"Content-Type": answer.kind, "Content-Length": str(len(body)), **answer.headers}
+    for name, value in {**HEADERS, **own}.items():
+        request.setHeader(name, value)
+    if answer.code == 405:
+        request.setHeader("Allow", "GET, HEAD")
+    request.write(body)
+    request.finish()
+
+
+def site(farm: FarmView) -> Site:
+    """Return the site to listen with."""
+    made = Site(_Root(Front(farm)), timeout=int(IDLE_LIMIT))
+    # Control's log is for transitions and failures, not for each request.
+    made.noisy = False
+    made.displayTracebacks = False
+    return made

@@ -1,0 +1,81 @@
+"""Lets workers go that were asked to leave, as soon as nobody has boards of them any more."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import WorkerRecord
+from icefarm.control.reservations.termination import AGAIN
+from icefarm.control.storage.interface import Store
+from icefarm.control.worker_client import WorkerClient
+from icefarm.deferreds import Tasks
+from icefarm.errors import Busy, IcefarmError, TimedOut
+
+__all__ = ["DrainMonitor"]
+
+
+@define(eq=False)
+class DrainMonitor:
+    """Knows who is to leave; the store does so too, and tells it with each hello."""
+
+    store: Store
+    orders: WorkerClient
+    clock: Clock
+    #: Workers that are to leave, and were not told to go.
+    _leaving: set[str] = Factory(set)
+    #: Those that are being looked at, and those to look at once more after that.
+    _looking: set[str] = Factory(set)
+    _again: set[str] = Factory(set)
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        self._tasks.stop()
+
+    def note(self, worker: WorkerRecord) -> None:
+        """Take in a worker that has said hello, or was drained or resumed."""
+        if worker.leaving and worker.status == "online":
+            self._leaving.add(worker.name)
+            self._look_at(worker.name)
+        else:
+            self._leaving.discard(worker.name)
+
+    def poke(self) -> None:
+        """Reservations changed: perhaps somebody may go."""
+        for worker in sorted(self._leaving):
+            self._look_at(worker)
+
+    def _look_at(self, worker: str) -> None:
+        self._again.add(worker)
+        if worker not in self._looking:
+            self._looking.add(worker)
+            self._tasks.start(f"worker {worker} leaves", partial(self._look, worker))
+
+    async def _look(self, worker: str) -> None:
+        try:
+            while worker in self._again:
+                self._again.discard(worker)
+                await self._let_go(worker)
+        except (Busy, TimedOut) as error:
+            self._log.warn("worker {worker} is to leave: {error}", worker=worker, error=error)
+            self.clock.callLater(AGAIN, self.poke)
+        except IcefarmError as error:
+            # It is away; its next hello brings it here again.
+            self._log.debug("worker {worker} is to leave: {error}", worker=worker, error=error)
+        finally:
+            self._looking.discard(worker)
+
+    async def _let_go(self, worker: str) -> None:
+        if worker not in self._leaving or await self.store.active(worker=worker):
+            return
+        await self.orders.leave(worker)
+        self._leaving.discard(worker)
+        self._log.info("worker {worker} has no reservations any more, and leaves", worker=worker)

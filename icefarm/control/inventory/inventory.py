@@ -1,0 +1,196 @@
+"""Workers and their boards: takes in what workers say, and what follows when one is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import Assignment, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord
+from icefarm.control.inventory.drain import DrainMonitor
+from icefarm.control.inventory.reconciler import Reconciler
+from icefarm.control.reservations.termination import AGAIN, Termination
+from icefarm.control.sessions.events import DeviceFound, DeviceMissing
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.worker_client import WorkerClient, assignment
+from icefarm.deferreds import InOrder, Tasks
+from icefarm.errors import Busy, UnknownDevice
+
+__all__ = ["Inventory"]
+
+
+def _boards_of(worker: str) -> str:
+    """Return how the keys of a worker's reports begin."""
+    return f"worker {worker} board "
+
+
+@define(eq=False)
+class Inventory:
+    """Keeps the store true to what workers say of their boards."""
+
+    store: Store
+    sessions: Sessions
+    orders: WorkerClient
+    endings: Termination
+    convergence: Reconciler
+    departures: DrainMonitor
+    announcements: Publisher
+    clock: Clock
+    #: Called whenever boards become available.
+    freed: Callable[[], None]
+    #: Boards that could be reserved when last heard of.
+    _free: set[str] = Factory(set)
+    #: Boards that went offline while reserved, and are not usable again yet.
+    _missed: set[str] = Factory(set)
+    _order: InOrder = Factory(InOrder)
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        self._tasks.stop()
+
+    async def hello(self, hello: WorkerHello) -> tuple[dict[str, Assignment], bool]:
+        """Take a worker in; return what its boards are to serve, and whether it is being drained."""
+        refused = await self._order.run(f"worker {hello.name}", partial(self._hello, hello))
+        for serial in refused:
+            self._log.error(
+                "worker {worker} has board {serial}, which another worker has", worker=hello.name, serial=serial
+            )
+        active = await self.store.active(worker=hello.name)
+        workers = {worker.name: worker for worker in await self.store.workers()}
+        reports = {report.serial: report for report in hello.devices if report.serial not in refused}
+        self._log.info(
+            "worker {worker} is here: {count} boards, icefarm {version} on {host}",
+            worker=hello.name,
+            count=len(reports),
+            version=hello.version,
+            host=hello.host,
+        )
+        self.announcements.worker(workers[hello.name])
+        self.departures.note(workers[hello.name])
+        self._take_in([device for device in await self.store.devices() if device.worker == hello.name], reports)
+        named = {one.serial: assignment(one) for one in active if one.serial in reports}
+        return named, workers[hello.name].draining
+
+    async def report(self, worker: str, report: DeviceReport) -> None:
+        """Take in a worker's word of one board.  Raises what `Store.report` does."""
+        await self._order.run(f"{_boards_of(worker)}{report.serial}", partial(self._report, worker, report))
+
+    async def lost(self, worker: str, reason: str) -> None:
+        """Set a worker offline that is not there any more; its boards' reservations have the grace period."""
+        if self.sessions.state.worker_is_here(worker):
+            return
+        devices = await self._order.run(f"worker {worker}", partial(self._lost, worker, reason))
+        self._log.warn("worker {worker} is lost: {reason}", worker=worker, reason=reason)
+        for record in await self.store.workers():
+            if record.name == worker:
+                self.announcements.worker(record)
+        self._take_in(devices, {})
+
+    async def show(self, record: WorkerRecord) -> None:
+        """Tell of a worker and its boards anew, after an operator's decision over it."""
+        self.announcements.worker(record)
+        self.departures.note(record)
+        devices = [device for device in await self.store.devices() if device.worker == record.name]
+        self._free -= {device.serial for device in devices}
+        self._take_in(devices, {})
+
+    async def look(self) -> None:
+        """Learn from the store what was so before control began: who is offline, and what is reserved all the same."""
+        for worker in await self.store.workers():
+            if worker.status == "online" and not self.sessions.state.worker_is_here(worker.name):
+                await self.lost(worker.name, "not connected")
+        for device in await self.store.devices():
+            if device.status is DeviceStatus.OFFLINE and device.reservation is not None:
+                self._missed.add(device.serial)
+                self.sessions.tell(DeviceMissing(device.serial))
+
+    async def give_up(self, serial: str) -> None:
+        """End the reservation of a board that did not come back in time."""
+        try:
+            (device,) = await self.store.devices([serial])
+        except UnknownDevice:
+            return
+        if device.status is DeviceStatus.OFFLINE and device.reservation is not None:
+            self.endings.schedule_end(
+                [device.reservation], f"the board did not come back: {device.reason or 'offline'}"
+            )
+
+    def persist(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
+        """Carry something out in the background, again and again while the database is away."""
+        self._tasks.start(what, partial(self._persist, what, operation))
+
+    async def _persist(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await operation()
+        except Busy as error:
+            self._log.warn("{what}: {error}", what=what, error=error)
+            self.clock.callLater(AGAIN, self.persist, what, operation)
+
+    async def _hello(self, hello: WorkerHello) -> list[str]:
+        # A report of an earlier session may be in the database still; what it says is older.
+        await self._order.quiet(_boards_of(hello.name))
+        return await self.store.hello(hello)
+
+    async def _lost(self, worker: str, reason: str) -> list[DeviceRecord]:
+        await self._order.quiet(_boards_of(worker))
+        return await self.store.worker_lost(worker, reason)
+
+    async def _report(self, worker: str, report: DeviceReport) -> None:
+        record = await self.store.report(worker, report)
+        self._take_in([record], {report.serial: report})
+
+    def _take_in(self, devices: Sequence[DeviceRecord], reports: dict[str, DeviceReport]) -> None:
+        """Tell of boards that changed, and do what follows from it."""
+        freed = []
+        for device in devices:
+            self.announcements.device(device)
+            self._note_absence(device)
+            if device.status is not DeviceStatus.AVAILABLE:
+                self._free.discard(device.serial)
+            elif device.serial not in self._free:
+                self._free.add(device.serial)
+                freed.append(device.serial)
+            if device.serial in reports:
+                self.convergence.compare(device, reports[device.serial])
+        if freed:
+            self._tasks.start("word of boards that are free", partial(self._tell_free, freed))
+
+    async def _tell_free(self, serials: Sequence[str]) -> None:
+        available = set(await self.store.available())
+        freed = [serial for serial in serials if serial in available]
+        if freed:
+            self.announcements.available(freed)
+            self.freed()
+
+    def _note_absence(self, device: DeviceRecord) -> None:
+        """A reserved board that goes offline has the grace period to come back; its holder hears of both, once."""
+        serial, reservation = device.serial, device.reservation
+        if device.status is not DeviceStatus.OFFLINE:
+            self.sessions.tell(DeviceFound(serial))
+        if reservation is None:
+            self._missed.discard(serial)
+        elif device.status is DeviceStatus.OFFLINE and serial not in self._missed:
+            self._missed.add(serial)
+            self.sessions.tell(DeviceMissing(serial))
+            self._tell_holder(reservation, "failure", device.reason or "the board is offline")
+        elif device.status is DeviceStatus.RESERVED and serial in self._missed:
+            self._missed.discard(serial)
+            self._tell_holder(reservation, "initialised", "the board is back")
+
+    def _tell_holder(self, reservation: str, event: str, why: str) -> None:
+        self._tasks.start("word to a holder", partial(self._tell, reservation, event, why))
+
+    async def _tell(self, reservation: str, event: str, why: str) -> None:
+        record = await self.store.reservation(reservation)
+        if record is not None:
+            self.announcements.tell(record, event, why)

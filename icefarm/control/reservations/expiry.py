@@ -1,0 +1,127 @@
+"""When reservations end by themselves, and when their holders hear of it beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import ReservationRecord
+from icefarm.control.reservations.termination import AGAIN, Termination
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.deferreds import Tasks
+from icefarm.errors import IcefarmError
+
+__all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]
+
+#: Seconds before its end at which the holder of a reservation is told; a quarter of its time where that is shorter.
+NOTICE = 300.0
+#: Seconds that the timer sleeps at most (clocks of control and database may drift apart), and at least.
+LONGEST = 3600.0
+SHORTEST = 0.05
+
+
+def lead(span: float) -> float:
+    """Return the seconds before its end at which a reservation of that many seconds is near it.
+
+    One that is short, and extended again and again, is not near its end for all that.
+    """
+    return NOTICE if span > NOTICE else span / 4
+
+
+def notices(
+    active: Sequence[ReservationRecord], told: Mapping[str, float], leads: Mapping[str, float], now: float
+) -> tuple[list[ReservationRecord], float | None]:
+    """Say whose holders are to be told now, and in how many seconds to look again (None: when something changes).
+
+    ``told`` has the end that each reservation's holder was told last, ``leads`` how long before its end it is told; an
+    extended one is told of its new end.
+    """
+    left = {one.id: one.expires_at - now for one in active}
+    due = [one for one in active if left[one.id] <= leads[one.id] and told.get(one.id) != one.expires_at]
+    starts = [left[one.id] - leads[one.id] for one in active if left[one.id] > leads[one.id]]
+    return due, min([*left.values(), *starts], default=None)
+
+
+@define(eq=False)
+class ExpiryTimer:
+    """Wakes up when a reservation expires or its holder is to be told.  The time is the store's."""
+
+    store: Store
+    endings: Termination
+    announcements: Publisher
+    clock: Clock
+    #: Reservations whose holders do not know of them yet.
+    unconfirmed: Collection[str]
+    _told: dict[str, float] = Factory(dict)
+    #: The end of each reservation as it was seen last, and how long before it the holder is told.
+    _seen: dict[str, tuple[float, float]] = Factory(dict)
+    _timer: Any = None
+    _looking: bool = False
+    _again: bool = False
+    _stopped: bool = False
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+
+    def poke(self) -> None:
+        """Reservations changed: look what is next."""
+        self._again = True
+        if not self._looking and not self._stopped:
+            self._looking = True
+            self._tasks.start("the agenda", self._look)
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._stopped = True
+        self._cancel()
+        self._tasks.stop()
+
+    async def _look(self) -> None:
+        sleep: float | None = None
+        try:
+            while self._again:
+                self._again = False
+                sleep = await self._act()
+        except IcefarmError as error:
+            self._log.warn("reservations cannot be looked after just now: {error}", error=error)
+            sleep = AGAIN
+        finally:
+            self._looking = False
+        if not self._stopped:
+            self._cancel()
+            if sleep is not None:
+                self._timer = self.clock.callLater(min(max(sleep, SHORTEST), LONGEST), self.poke)
+
+    async def _act(self) -> float | None:
+        await self.endings.end_expired()
+        active, now = await self.store.active(), await self.store.now()
+        confirmed = [one for one in active if one.id not in self.unconfirmed]
+        self._seen = {one.id: self._see(one, now) for one in confirmed}
+        due, sleep = notices(confirmed, self._told, {id: before for id, (_, before) in self._seen.items()}, now)
+        expiry = await self.store.next_expiry()
+        for record in due:
+            left = max(0.0, record.expires_at - now)
+            self.announcements.tell(record, "ending_soon", f"{left:.0f} s left", expires_at=record.expires_at)
+        ids = {record.id for record in active}
+        self._told = {id: end for id, end in self._told.items() if id in ids}
+        self._told.update({record.id: record.expires_at for record in due})
+        return min([time for time in (sleep, expiry) if time is not None], default=None)
+
+    def _see(self, record: ReservationRecord, now: float) -> tuple[float, float]:
+        seen = self._seen.get(record.id)
+        if seen is not None and seen[0] == record.expires_at:
+            return seen
+        # From its beginning, or from the extension that made this its end.
+        return record.expires_at, lead(record.expires_at - (record.created_at if seen is None else now))
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

@@ -1,0 +1,135 @@
+"""Ends reservations: in the store first, then at the worker, then in words to all whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import ReservationRecord
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.worker_client import WorkerClient
+from icefarm.deferreds import Tasks
+from icefarm.errors import IcefarmError, TimedOut, TransportError
+
+__all__ = ["Termination"]
+
+#: Seconds until what could not be done (the database is away, a worker does not answer) is tried again.
+AGAIN = 5.0
+#: Times that a worker is asked to take a board back; after that its next report or hello shows the difference.
+RELEASES = 6
+
+
+@define(eq=False)
+class Termination:
+    """Ends reservations, whoever wants it."""
+
+    store: Store
+    orders: WorkerClient
+    announcements: Publisher
+    clock: Clock
+    #: Called after each change of what is reserved.
+    changed: list[Callable[[], None]] = Factory(list)
+    #: Boards that are being taken back.
+    releasing: set[str] = Factory(set)
+    #: Reservations that must end, as soon as the database lets them.
+    _due: dict[str, str] = Factory(dict)
+    _sweeping: bool = False
+    _stopped: bool = False
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+
+    async def end(self, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
+        """End reservations of these boards, or all of a client's.  Raises what `Store.end` does."""
+        return self._follow(await self.store.end(client=client, serials=serials, reason=reason))
+
+    async def end_these(self, records: Sequence[ReservationRecord], reason: str) -> list[ReservationRecord]:
+        """End these reservations.  Raises `Busy`."""
+        return self._follow(await self.store.end_reservations([record.id for record in records], reason))
+
+    async def end_expired(self) -> list[ReservationRecord]:
+        """End the reservations whose time is over."""
+        return self._follow(await self.store.end_expired())
+
+    def schedule_end(self, ids: Collection[str], reason: str) -> None:
+        """End these reservations without fail: at once, or as soon as the database is back."""
+        self._due.update(dict.fromkeys(ids, reason))
+        if self._due and not self._sweeping and not self._stopped:
+            self._sweeping = True
+            self._tasks.start("reservations are ended", self._sweep)
+
+    def is_due_to_end(self, records: Sequence[ReservationRecord]) -> bool:
+        """Tell whether any of these is going to end."""
+        return any(record.id in self._due for record in records)
+
+    def touch(self, records: Sequence[ReservationRecord]) -> None:
+        """Tell everybody of reservations that changed, and their boards."""
+        for record in records:
+            self.announcements.reservation(record)
+        if records:
+            self._tasks.start("word of boards", partial(self._show, records))
+            for changed in self.changed:
+                changed()
+
+    def stop(self) -> None:
+        """Give up what is under way.  What was due and has not ended expires."""
+        self._stopped = True
+        self._tasks.stop()
+
+    async def _sweep(self) -> None:
+        try:
+            while self._due:
+                reason = next(iter(self._due.values()))
+                ids = [id for id, why in self._due.items() if why == reason]
+                ended = await self.store.end_reservations(ids, reason)
+                for id in ids:
+                    self._due.pop(id, None)
+                self._follow(ended)
+        except IcefarmError as error:
+            self._log.warn("{count} reservations are to end: {error}", count=len(self._due), error=error)
+            if not self._stopped:
+                self.clock.callLater(AGAIN, self.schedule_end, (), "")
+        finally:
+            self._sweeping = False
+
+    def _follow(self, ended: list[ReservationRecord]) -> list[ReservationRecord]:
+        """Carry the store's word to workers and clients."""
+        for record in ended:
+            self._log.info(
+                "{client}'s reservation of {serial} ended: {reason}",
+                client=record.client,
+                serial=record.serial,
+                reason=record.end_reason,
+            )
+            self._tasks.start(f"release of {record.serial}", partial(self._release, record))
+            self.announcements.tell(record, "ended", record.end_reason)
+        self.touch(ended)
+        return ended
+
+    async def _release(self, record: ReservationRecord, tries: int = RELEASES) -> None:
+        self.releasing.add(record.serial)
+        try:
+            await self.orders.release(record)
+        except TimedOut as error:
+            self._log.warn("release of {serial}: {error}", serial=record.serial, error=error)
+            if tries > 1:
+                again = partial(self._release, record, tries - 1)
+                self.clock.callLater(AGAIN, self._tasks.start, f"release of {record.serial}", again)
+        except TransportError:
+            # The worker is away. The answer to its next hello says that the board is free.
+            return
+        finally:
+            self.releasing.discard(record.serial)
+
+    async def _show(self, records: Sequence[ReservationRecord]) -> None:
+        serials = {record.serial for record in records}
+        for device in await self.store.devices():
+            if device.serial in serials:
+                self.announcements.device(device)

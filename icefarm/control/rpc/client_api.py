@@ -1,0 +1,229 @@
+"""The procedures ``icefarm.v1.control.*`` that clients and operators call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import define
+
+from icefarm import __version__
+from icefarm.bus import Caller
+from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire, valid_name
+from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.reservations.allocator import Allocator
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.dispatcher import ends_with_its_call
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.rates import Rates
+from icefarm.control.worker_client import WorkerClient
+from icefarm.deferreds import outcomes, within
+from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, TransportError, UnknownWorker
+
+__all__ = ["MAX_SECONDS", "ClientProcedures"]
+
+#: Longest reservation, and longest extension, in seconds: 30 days.
+MAX_SECONDS = 30 * 86400.0
+#: Longest id of a request, in characters.
+LONGEST_ID = 64
+#: Seconds for the answer to a heartbeat: less than a client waits for it, which would then take control for dead.
+HEARTBEAT_ANSWER = 6.0
+#: Boards that one call reboots or tests at once.
+AT_ONCE = 64
+
+
+def _bounded(what: str, seconds: float) -> float:
+    if not 0 < seconds <= MAX_SECONDS:
+        raise InvalidArgument(f"{what} must be above 0 and at most {MAX_SECONDS:g} seconds, not {seconds:g}")
+    return seconds
+
+
+def _distinct(serials: Sequence[str]) -> list[str]:
+    if len(serials) > MAX_BOARDS:
+        raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
+    return list(dict.fromkeys(serials))
+
+
+@define(eq=False)
+class ClientProcedures:
+    """What clients and operators may ask of control.  Who calls is the router's word, never an argument."""
+
+    store: Store
+    sessions: Sessions
+    reserving: Allocator
+    endings: Termination
+    inventory: Inventory
+    orders: WorkerClient
+    readings: Rates
+    #: Seconds that a reservation lasts unless its client asks for another time.
+    reservation_s: float
+    grace_s: float
+
+    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+        """Return each procedure with the roles that may call it."""
+        everybody, operators = (Role.CLIENT, Role.OPERATOR), (Role.OPERATOR,)
+        for_all = (
+            self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat
+        )  # fmt: skip
+        for_operators = (self.delete, self.end_any, self.drain, self.resume, self.retest, self.dismiss)
+        return {
+            **{method.__name__: (method, everybody) for method in for_all},
+            **{method.__name__: (method, operators) for method in for_operators},
+        }
+
+    async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
+        """Say which boards could be reserved now."""
+        serials = await self.store.available(kind)
+        return {"amount": len(serials), "serials": serials}
+
+    @ends_with_its_call
+    async def reserve(
+        self,
+        caller: Caller,
+        amount: int | None = None,
+        serials: list[str] | None = None,
+        kind: str = "",
+        options: dict[str, Any] | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+        seconds: float | None = None,
+        request: str | None = None,
+        grace: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Reserve boards and make them ready, all or nothing; see `Allocator.reserve`.
+
+        ``request`` is an id that the client chooses: calling again with it, it keeps its place, or gets what it got.
+        """
+        if not kind:
+            raise InvalidArgument("kind is missing; say what the boards are to be, such as 'pulsecount'")
+        if timeout is not None:
+            _bounded("timeout", timeout)
+        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
+            raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
+        if grace is not None and not 0 <= grace <= MAX_SECONDS:
+            raise InvalidArgument(f"grace must be between 0 and {MAX_SECONDS:g} seconds, not {grace:g}")
+        wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
+        # Whoever wants boards must show signs of life from now on.
+        self.sessions.heard(caller, watch=True)
+        records = await self.reserving.reserve(
+            caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace
+        )
+        return [to_wire(record) for record in records]
+
+    async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
+        """Let the caller's reservations last that long from now; never shortens one."""
+        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        chosen = None if serials is None else _distinct(serials)
+        records = await self.store.extend(caller.authid, chosen, duration)
+        self.endings.touch(records)
+        return [record.serial for record in records]
+
+    async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
+        """End the caller's reservations; answers with the boards that this call freed.
+
+        Without ``serials``, what it waits for no longer (a call that it gave up) leaves the queue at once, too.
+        """
+        chosen = None if serials is None else _distinct(serials)
+        if chosen is None:
+            self.reserving.line.forget(caller.authid)
+        return [record.serial for record in await self.endings.end(caller.authid, chosen, "ended by its client")]
+
+    async def snapshot(self, _: Caller) -> dict[str, Any]:
+        """Return everything that a dashboard needs to start."""
+        return {
+            "workers": [to_wire(record) for record in await self.store.workers()],
+            "devices": [to_wire(record) for record in await self.store.devices()],
+            "reservations": [to_wire(record) for record in await self.store.active()],
+            "queue": [to_wire(record) for record in self.reserving.line.records()],
+            "readings": self.readings.shown(),
+            "time": await self.store.now(),
+            "farm": {"version": __version__, "reservation_s": self.reservation_s, "grace_s": self.grace_s},
+        }
+
+    async def reboot(self, caller: Caller, serials: list[str]) -> list[str]:
+        """Let boards be restarted and flashed, keeping their reservations.  A client's own, an operator's any."""
+        devices = await self.store.devices(_distinct(serials))
+        if caller.role != Role.OPERATOR:
+            foreign = [device.serial for device in devices if device.client != caller.authid]
+            if foreign:
+                raise NotYours(f"not reserved by you: {', '.join(foreign)}", serials=foreign)
+        return await self._for_each(devices, self.orders.reboot, "reboot")
+
+    async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
+        """Note that the client is alive, and tell it what it holds."""
+        self.sessions.heard(caller, instance, watch=True)
+        held, now = await within(HEARTBEAT_ANSWER, self.orders.clock, partial(self._held_by, caller.authid))
+        return {"time": now, "reservations": held, "heartbeat_s": HEARTBEAT}
+
+    async def _held_by(self, client: str) -> tuple[list[str], float]:
+        return [record.serial for record in await self.store.active(client=client)], await self.store.now()
+
+    async def delete(self, _: Caller, serials: list[str]) -> list[str]:
+        """Forget boards that are offline or broken, and that nobody has reserved."""
+        chosen = _distinct(serials)
+        devices = await self.store.devices(chosen)
+        deleted = await self.store.delete_devices(chosen)
+        self.inventory.announcements.deleted(deleted)
+        await outcomes([partial(self.orders.delete, device.worker, device.serial) for device in devices], AT_ONCE)
+        return deleted
+
+    async def end_any(self, caller: Caller, serials: list[str]) -> list[str]:
+        """End reservations, whosever they are."""
+        reason = f"ended by operator {caller.authid}"
+        return [record.serial for record in await self.endings.end(None, _distinct(serials), reason)]
+
+    async def drain(self, _: Caller, worker: str, leave: bool = False) -> dict[str, Any]:
+        """Let the worker's boards not be reserved any more; present reservations go on.
+
+        With ``leave``, its process ends when there are none any more. Raises `UnknownWorker`.
+        """
+        if leave and not self.sessions.state.worker_is_here(worker):
+            raise UnknownWorker(f"worker {worker!r} is not connected: it cannot leave, it can only be drained")
+        return await self._set_draining(worker, draining=True, leaving=leave)
+
+    async def resume(self, _: Caller, worker: str) -> dict[str, Any]:
+        """Let the worker's boards be reserved again."""
+        return await self._set_draining(worker, draining=False, leaving=False)
+
+    async def retest(self, _: Caller, serials: list[str]) -> list[str]:
+        """Test broken boards again now."""
+        return await self._for_each(await self.store.devices(_distinct(serials)), self.orders.retest, "test")
+
+    async def dismiss(self, caller: Caller, ids: list[str]) -> list[str]:
+        """Take requests out of the queue; answers with those that this call removed."""
+        return self.reserving.line.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
+
+    async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
+        record = await self.store.set_draining(worker, draining, leaving=leaving)
+        order = self.orders.drain if draining else self.orders.resume
+        # A worker that is away hears of it in the answer to its next hello.
+        await outcomes([partial(order, worker)], 1)
+        await self.inventory.show(record)
+        return to_wire(record)
+
+    async def _for_each(
+        self, devices: Sequence[DeviceRecord], order: Callable[[str, str], Any], verb: str
+    ) -> list[str]:
+        """Ask the workers of these boards to do something.  Raises `UnknownWorker`, or `DeviceFailed` naming all."""
+        for device in devices:
+            if device.status is DeviceStatus.OFFLINE and not self.sessions.state.worker_is_here(device.worker):
+                raise UnknownWorker(f"worker {device.worker!r} of board {device.serial} is not connected")
+        results = await outcomes([partial(order, device.worker, device.serial) for device in devices], AT_ONCE)
+        failed = {
+            device.serial: _words(result)
+            for device, result in zip(devices, results, strict=True)
+            if isinstance(result, IcefarmError)
+        }
+        if failed:
+            words = "; ".join(f"board {serial}: {why}" for serial, why in failed.items())
+            raise DeviceFailed(f"could not {verb} {words}", serials=list(failed))
+        return [device.serial for device in devices]
+
+
+def _words(error: IcefarmError) -> str:
+    return f"its worker does not answer ({error})" if isinstance(error, TransportError) else str(error)

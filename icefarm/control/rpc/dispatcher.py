@@ -1,0 +1,98 @@
+"""The way in for calls: arguments are checked, the caller is noted.
+
+What a call began is carried to its end, whatever becomes of its caller: half of it may be in the database already.  A
+method that knows how to give up (`ends_with_its_call`) is cancelled when its call or its caller's session ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from attrs import Factory, define
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.arguments import CheckedFunction
+from icefarm.bus import Caller, Handler
+from icefarm.contract import Role
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.deferreds import shielded
+from icefarm.errors import IcefarmError, NotAuthorized
+
+__all__ = ["RpcDispatcher", "ends_with_its_call"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+_GIVES_UP = "_ends_with_its_call"
+
+
+def ends_with_its_call(method: Method) -> Method:
+    """Have a method cancelled when nobody waits for its answer any more (decorator)."""
+    setattr(method, _GIVES_UP, True)
+    return method
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+@define(eq=False)
+class RpcDispatcher:
+    """Makes handlers for the bus of methods that take the caller and then checked arguments."""
+
+    sessions: Sessions
+    _running: dict[int, set[Deferred[Any]]] = Factory(dict)
+    _log: Logger = Factory(Logger)
+
+    def handler(self, method: Callable[..., Awaitable[Any]], *roles: Role) -> Handler:
+        """Return the handler for a procedure that ``roles`` may call; its arguments are those of ``method``."""
+        checked = CheckedFunction.of(method, skip=1)
+
+        async def handle(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            # The router holds the permissions; should its configuration be wrong, we still know who may do what.
+            if caller.role not in roles:
+                raise NotAuthorized(f"{caller.role} may not call {procedure}")
+            self.sessions.heard(caller)
+            carried_out = ensureDeferred(_awaited(method(caller, **checked.bind(args, kwargs))))
+            if not getattr(method, _GIVES_UP, False):
+                carried_out = self._to_its_end(carried_out, procedure)
+            return await self._run(caller.session, carried_out)
+
+        return handle
+
+    def session_ended(self, number: int) -> None:
+        """Give up what the callers of that session wait for."""
+        for running in list(self._running.get(number, ())):
+            running.cancel()
+
+    def close(self) -> None:
+        """Give up everything: nobody can be answered any more."""
+        for number in list(self._running):
+            self.session_ended(number)
+
+    def _to_its_end(self, running: Deferred[Any], procedure: str) -> Deferred[Any]:
+        answer = shielded(running)
+
+        def given_up(failure: Failure) -> Failure:
+            if failure.check(CancelledError):
+                running.addErrback(self._failed, procedure)
+            return failure
+
+        return answer.addErrback(given_up)
+
+    def _failed(self, failure: Failure, procedure: str) -> None:
+        if failure.check(IcefarmError):
+            self._log.warn("{procedure}, whose caller is gone: {error}", procedure=procedure, error=failure.value)
+        else:
+            self._log.failure("{procedure} failed, whose caller is gone", failure, procedure=procedure)
+
+    async def _run(self, session: int, running: Deferred[Any]) -> Any:
+        mine = self._running.setdefault(session, set())
+        mine.add(running)
+        try:
+            return await running
+        finally:
+            mine.discard(running)
+            if not mine:
+                self._running.pop(session, None)

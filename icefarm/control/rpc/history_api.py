@@ -1,0 +1,69 @@
+"""The procedures ``icefarm.v1.control.*`` for those who watch the farm: what it was like before they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import Role, to_wire
+from icefarm.control.storage.history import columns
+from icefarm.control.telemetry.recorder import INTERVAL, KEPT, HistoryRecorder
+from icefarm.errors import InvalidArgument
+
+__all__ = ["WatchProcedures"]
+
+#: Points of a plot at most: about as many as a screen shows.
+POINTS = 720
+#: Changes, reservations and lines of the journal, each.
+LINES = 300
+
+
+@define(eq=False)
+class WatchProcedures:
+    """What everybody who may watch may ask."""
+
+    chronicle: HistoryRecorder
+    clock: Clock
+
+    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+        """Return each procedure with the roles that may call it."""
+        methods = (self.history, self.device_history, self.journal)
+        return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+
+    async def history(self, _: Caller, seconds: float = 3600.0) -> dict[str, Any]:
+        """Return the farm's figures over the last so many seconds, at most a day, a list for each figure."""
+        if not 0 < seconds <= KEPT:
+            raise InvalidArgument(f"seconds must be above 0 and at most {KEPT:g}, not {seconds:g}")
+        await self.chronicle.write()
+        step = max(INTERVAL, seconds / POINTS)
+        now = self.clock.seconds()
+        samples = await self.chronicle.history.samples(now - seconds, step)
+        return {"step": step, "until": now, **columns(samples)}
+
+    async def device_history(self, _: Caller, serial: str) -> dict[str, Any]:
+        """Return what a board did over the last day: states, samples by the minute, lines of its worker's log."""
+        await self.chronicle.write()
+        now = self.clock.seconds()
+        past = await self.chronicle.history.board(serial, now - KEPT)
+        figures = ("time", "rate", "load_ms", "window_ms", "temperature_c", "failures", "retries")
+        return {
+            "since": now - KEPT,
+            "time": now,
+            "states": [to_wire(state) for state in past.states],
+            "samples": {name: [getattr(sample, name) for sample in past.samples] for name in figures},
+            "log": [to_wire(line) for line in past.log],
+        }
+
+    async def journal(self, _: Caller) -> dict[str, Any]:
+        """Return what happened last: changes of boards, reservations, lines of workers' logs."""
+        await self.chronicle.write()
+        journal = await self.chronicle.history.journal(self.clock.seconds() - KEPT, LINES)
+        return {
+            "states": [to_wire(state) for state in journal.states],
+            "reservations": [to_wire(record) for record in journal.reservations],
+            "log": [to_wire(line) for line in journal.log],
+        }

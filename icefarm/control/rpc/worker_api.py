@@ -1,0 +1,138 @@
+"""The procedures ``icefarm.v1.control.worker.*`` that workers call."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define
+from twisted.logger import Logger, LogLevel
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import BoardReading, DeviceReport, ReservationRecord, Role, WorkerHello, to_wire, valid_name
+from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.scheduling.placement import MAX_BOARDS
+from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.publisher import OWN_EVENTS, Publisher
+from icefarm.control.telemetry.rates import Rates
+from icefarm.control.worker_client import WorkerClient
+from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, UnknownWorker
+
+__all__ = ["WorkerProcedures"]
+
+#: Longest line that a worker may log, in characters; the rest is cut off.
+MAX_LINE = 2000
+_LEVELS = {level.name: level for level in LogLevel.iterconstants()}
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _check_hello(hello: WorkerHello, name: str) -> None:
+    if hello.name != name:
+        raise InvalidArgument(f"the hello is that of {hello.name!r}, the session that of {name!r}")
+    if len(hello.devices) > MAX_BOARDS:
+        raise InvalidArgument(f"a worker has at most {MAX_BOARDS} boards, not {len(hello.devices)}")
+    for serial, times in Counter(report.serial for report in hello.devices).items():
+        _check_serial(serial)
+        if times > 1:
+            raise InvalidArgument(f"the hello names board {serial} {times} times")
+
+
+def _check_serial(serial: str) -> None:
+    if not valid_name(serial):
+        raise InvalidArgument(f"{serial!a:.120} is no serial: 1 to 100 printable characters, no blanks at the ends")
+
+
+@define(eq=False)
+class WorkerProcedures:
+    """What workers tell control.  A worker speaks for its own boards only."""
+
+    store: Store
+    sessions: Sessions
+    inventory: Inventory
+    orders: WorkerClient
+    announcements: Publisher
+    readings: Rates
+    clock: Clock
+    _log: Logger = Factory(Logger)
+
+    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+        """Return each procedure with the roles that may call it."""
+        methods = (self.hello, self.report, self.heartbeat, self.log, self.event)
+        return {method.__name__: (method, (Role.WORKER,)) for method in methods}
+
+    async def hello(self, caller: Caller, hello: WorkerHello) -> dict[str, Any]:
+        """Take a worker in; answers with what its boards are to serve: those not named serve nobody."""
+        _check_hello(hello, caller.authid)
+        self.sessions.heard(caller, hello.instance)
+        self.orders.greet(hello.name)
+        try:
+            assignments, draining = await self.inventory.hello(hello)
+            self.sessions.welcome(caller)
+            self.readings.begin(hello)
+        finally:
+            self.orders.greeted(hello.name)
+        return {
+            "assignments": {serial: to_wire(assignment) for serial, assignment in assignments.items()},
+            "heartbeat_s": HEARTBEAT,
+            "draining": draining,
+        }
+
+    async def report(self, caller: Caller, report: DeviceReport) -> None:
+        """Take in what became of a board."""
+        _check_serial(report.serial)
+        await self.orders.until_greeted(caller.authid)
+        if not self.sessions.is_welcome(caller):
+            raise UnknownWorker("control does not know this session; say hello first")
+        await self.inventory.report(caller.authid, report)
+
+    async def heartbeat(
+        self, caller: Caller, instance: str, readings: list[BoardReading] | None = None
+    ) -> dict[str, Any]:
+        """Note that the worker is alive, and what its boards count; ``known`` False asks it to say hello."""
+        self.sessions.heard(caller, instance)
+        known = self.sessions.is_welcome(caller)
+        if known:
+            self.readings.take(caller.authid, readings or [])
+            await self._note_seen(caller.authid)
+        return {"known": known}
+
+    async def log(self, caller: Caller, level: str, message: str, serial: str | None = None) -> None:
+        """Let a line of the worker's log appear in control's, and with those who watch the farm."""
+        if level not in _LEVELS:
+            raise InvalidArgument(f"level must be one of {', '.join(_LEVELS)}, not {level!a:.80}")
+        if serial is not None:
+            _check_serial(serial)
+        # A line stays one line, whatever a worker puts into it.
+        line = _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", message[:MAX_LINE])
+        about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
+        self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, worker=caller.authid, serial=serial)
+        fields = {"time": self.clock.seconds(), "worker": caller.authid, "level": level, "message": line}
+        self.announcements.log({**fields, "serial": serial})
+
+    async def event(self, caller: Caller, serial: str, reservation: str, name: str, fields: dict[str, Any]) -> None:
+        """Pass an event of a device kind on to the client that has the board."""
+        if name in OWN_EVENTS or not valid_name(name):
+            raise InvalidArgument(f"an event of a device kind cannot be called {name!a:.80}")
+        record = await self._active_reservation(reservation)
+        if record.serial != serial or record.worker != caller.authid:
+            raise NotYours(f"reservation {reservation!a:.80} is none of board {serial!a:.80} of {caller.authid}")
+        own = {"event": name, "serial": serial, "reservation": reservation}
+        self.announcements.tell_client(record.client, {**fields, **own})
+
+    async def _active_reservation(self, id: str) -> ReservationRecord:
+        record = await self.store.reservation(id)
+        if record is None or record.ended_at is not None:
+            raise ReservationEnded()
+        return record
+
+    async def _note_seen(self, worker: str) -> None:
+        try:
+            await self.store.worker_seen(worker)
+        except IcefarmError as error:
+            # A heartbeat is answered whether or not the database is there.
+            self._log.debug("{worker} is alive, but not noted so: {error}", worker=worker, error=error)

@@ -1,0 +1,66 @@
+"""Pure: no I/O, no clock.  A board's status, and what keeps it from being reserved.
+
+The schema computes the same status in SQL (the generated column ``device.status``).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+
+__all__ = ["UnavailableReason", "current_status", "unavailable_reason", "undeletable"]
+
+
+class UnavailableReason(Enum):
+    """Why a board can't be reserved just now; its value ends the sentence "the board is …"."""
+
+    UNSUITABLE = "not able to run that kind"
+    OFFLINE = "offline"
+    BROKEN = "broken"
+    RESERVED = "reserved"
+    DRAINING = "on a worker that is being drained"
+    PREPARING = "being flashed or tested"
+    AVOIDED = "set aside after a failure, or for an earlier request"
+
+
+def unavailable_reason(
+    device: DeviceRecord, worker: WorkerRecord | None, kind: str | None, avoid: frozenset[str] = frozenset()
+) -> UnavailableReason | None:
+    """Say what keeps a board from being reserved; None where nothing does.  ``kind`` None stands for any kind."""
+    if worker is None or worker.status != "online" or device.status is DeviceStatus.OFFLINE:
+        found = UnavailableReason.OFFLINE
+    elif kind is not None and kind not in worker.kinds:
+        found = UnavailableReason.UNSUITABLE
+    elif device.status is DeviceStatus.BROKEN:
+        found = UnavailableReason.BROKEN
+    elif device.reservation is not None:
+        found = UnavailableReason.RESERVED
+    elif worker.draining:
+        found = UnavailableReason.DRAINING
+    elif device.status is not DeviceStatus.AVAILABLE:
+        found = UnavailableReason.PREPARING
+    elif device.serial in avoid:
+        found = UnavailableReason.AVOIDED
+    else:
+        return None
+    return found
+
+
+def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:
+    """Return the status to show; between control's decision and the worker's next word the two differ."""
+    if reported is DeviceStatus.AVAILABLE and reserved:
+        return DeviceStatus.RESERVED
+    if reported is DeviceStatus.RESERVED and not reserved:
+        # The worker has yet to hear of the end, and will then flash the default firmware.
+        return DeviceStatus.FLASHING
+    return reported
+
+
+def undeletable(device: DeviceRecord) -> str | None:
+    """Say why a board can't be forgotten, as the end of a sentence "board X is"; None where it can."""
+    if device.reservation is not None:
+        return f"reserved by '{device.client}'"
+    if device.status not in (DeviceStatus.OFFLINE, DeviceStatus.BROKEN):
+        return f"{device.status}; only boards that are offline or broken can be deleted"
+    return None

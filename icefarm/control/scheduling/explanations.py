@@ -1,0 +1,127 @@
+"""Pure: no I/O, no clock.  Tells a person why there are no boards for them, and when to expect some."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from icefarm.contract import DeviceRecord
+from icefarm.control.scheduling.availability import UnavailableReason, undeletable
+from icefarm.errors import InvalidArgument, NotYours, Unavailable, UnknownDevice, UnknownWorker
+
+__all__ = [
+    "amount_refusal",
+    "board_refusal",
+    "cannot_delete",
+    "contested",
+    "foreign_request",
+    "incomplete",
+    "not_yours",
+    "token_exists",
+    "unknown_devices",
+    "unknown_token",
+    "unknown_worker",
+]
+
+
+def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float) -> str:
+    """Say what is with a board that was asked for by name; the end of a sentence that begins "board X is"."""
+    if found is UnavailableReason.RESERVED:
+        words = f"reserved by '{device.client}'"
+        return words if device.expires_at is None else f"{words} for at most {_duration(device.expires_at - now)} more"
+    if found in (UnavailableReason.BROKEN, UnavailableReason.OFFLINE) and device.reason:
+        return f"{found.value} ({device.reason})"
+    return str(found.value)
+
+
+def amount_refusal(
+    suitable: Sequence[DeviceRecord],
+    obstacles: Mapping[str, UnavailableReason | None],
+    kind: str,
+    amount: int,
+    now: float,
+) -> Unavailable:
+    """Return the error for an amount that can't be had.  ``obstacles`` is by serial, None for a free board."""
+    counts = Counter(obstacles.values())
+    usable = counts.pop(None, 0)
+    asked = f"{amount} {_boards(amount)} of kind '{kind}' asked for"
+    ends = [
+        device.expires_at
+        for device in suitable
+        if obstacles[device.serial] is UnavailableReason.RESERVED and device.expires_at is not None
+    ]
+    free_in = max(0.0, min(ends) - now) if ends else None
+    words = f"{asked}; {_state_words(len(suitable), usable, counts)}"
+    if free_in is not None:
+        words += f"; the first is free in at most {_duration(free_in)}"
+    reasons = {found.name.lower(): count for found, count in counts.items() if found is not None}
+    return Unavailable(words, asked=amount, free=usable, suitable=len(suitable), free_in=free_in, reasons=reasons)
+
+
+def _state_words(suitable: int, usable: int, counts: Mapping[UnavailableReason | None, int]) -> str:
+    total = f"{suitable} suitable {_boards(suitable)}"
+    found = [(count, one) for one, count in counts.items() if one is not None]
+    if suitable == 0:
+        return "no suitable boards"
+    if usable == 0 and len(found) == 1:
+        return f"{total}, {'it is' if suitable == 1 else 'all'} {found[0][1].value}"
+    # Enumeration order, so that the words do not depend on the order of the boards.
+    order = list(UnavailableReason)
+    parts = [f"{usable} free"] + [f"{n} {one.value}" for n, one in sorted(found, key=lambda pair: order.index(pair[1]))]
+    return f"{total}: {', '.join(parts)}"
+
+
+def _boards(amount: int) -> str:
+    return "board" if amount == 1 else "boards"
+
+
+def _duration(seconds: float) -> str:
+    """Say a length of time so that a person can plan with it, rounded up."""
+    whole = max(0, -int(-seconds // 1))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = -(-whole // 60)
+    return f"{minutes} min" if minutes < 100 else f"{-(-minutes // 60)} h"
+
+
+def unknown_devices(serials: Sequence[str]) -> UnknownDevice:
+    return UnknownDevice(f"the farm knows no board {', '.join(serials)}", serials=list(serials))
+
+
+def unknown_worker(worker: str) -> UnknownWorker:
+    return UnknownWorker(f"the farm knows no worker '{worker}'", worker=worker)
+
+
+def contested(serial: str, worker: str) -> NotYours:
+    return NotYours(
+        f"board {serial} is on worker '{worker}' already; unplug it there, or give one of the two another serial",
+        serial=serial,
+        worker=worker,
+    )
+
+
+def incomplete(before: int, wanted: int) -> Unavailable:
+    """A request has got its boards before, and some of them are gone."""
+    return Unavailable(f"of {wanted} boards that this request had got, {before} are left; give them back first")
+
+
+def foreign_request(request_id: str) -> InvalidArgument:
+    return InvalidArgument(f"request {request_id!a} is another client's; choose another id")
+
+
+def not_yours(serials: Sequence[str]) -> NotYours:
+    return NotYours(f"not reserved by you: {', '.join(serials)}", serials=list(serials))
+
+
+def cannot_delete(devices: Sequence[DeviceRecord]) -> InvalidArgument:
+    """Return the error for boards that can't be forgotten (`undeletable` says why)."""
+    reasons = "; ".join(f"board {device.serial} is {undeletable(device)}" for device in devices)
+    return InvalidArgument(reasons, serials=[device.serial for device in devices])
+
+
+def token_exists(name: str) -> InvalidArgument:
+    return InvalidArgument(f"there is a token named '{name}' already; revoke it first, or choose another name")
+
+
+def unknown_token(name: str) -> InvalidArgument:
+    return InvalidArgument(f"there is no token named '{name}'")

@@ -1,0 +1,156 @@
+"""Pure: no I/O, no clock.  Who of those that wait for boards gets which, and what the others are told.
+
+A client that has boards goes behind those that have none; within that, first come, first served.  All or nothing:
+boards that a request could use are kept for it until it has all of them, so a large request is not starved by small
+ones behind it.  Whoever can take nothing from those before is not held up, nor by one that waits for what may never be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from attrs import Factory, evolve, field, frozen
+
+from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.errors import IcefarmError, Unavailable
+
+__all__ = ["LAST", "QueuedRequest", "Verdict", "arranged", "decide"]
+
+#: The number of a request that has none: it does not wait, and so comes after those that do.
+LAST = 2**63 - 1
+
+
+@frozen
+class QueuedRequest:
+    """A request for boards that has not been served."""
+
+    id: str
+    client: str
+    request: ReservationRequest
+    #: In the order in which they came; tells apart those that came at the same moment.
+    number: int = LAST
+    #: Seconds since the epoch.
+    since: float = 0.0
+    #: Seconds that it waits yet; None: for ever.
+    left: float | None = None
+
+
+@frozen
+class Verdict:
+    """What becomes of one request now: it gets boards, or reads why it does not."""
+
+    id: str
+    serials: list[str] = Factory(list)
+    error: IcefarmError | None = None
+    #: Nothing is missing but boards that are being flashed or tested.
+    soon: bool = False
+
+
+def arranged(queue: Iterable[QueuedRequest], holders: Collection[str]) -> list[QueuedRequest]:
+    """Return the requests in their order; ``holders`` are the clients that have boards."""
+
+    def turn(queued: QueuedRequest) -> tuple[bool, bool, float, int]:
+        # Since when it waits, and not its number, which is a new one where it waits again.
+        return queued.client in holders, queued.number == LAST, queued.since, queued.number
+
+    return sorted(queue, key=turn)
+
+
+def decide(
+    queue: Sequence[QueuedRequest], devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], now: float
+) -> list[Verdict]:
+    """Say of each request what becomes of it, the first in the queue first."""
+    holders = {device.client for device in devices if device.client is not None}
+    return _Round(devices, {worker.name: worker for worker in workers}, list(workers), now, holders).walk(queue)
+
+
+@frozen
+class _Round:
+    """One walk along the queue."""
+
+    devices: Sequence[DeviceRecord]
+    by_name: Mapping[str, WorkerRecord]
+    workers: Sequence[WorkerRecord]
+    now: float
+    holders: set[str]
+    #: Boards that requests before have got, or that are kept for them.
+    kept: set[str] = field(factory=set)
+    #: Those of them that requests before have got, by serial: whose they are now.
+    got: dict[str, str] = field(factory=dict)
+    #: What requests for so many boards of a kind were told, as long as no more boards are kept.
+    told: dict[tuple[str, int | None], tuple[int, Verdict]] = field(factory=dict)
+
+    def walk(self, queue: Sequence[QueuedRequest]) -> list[Verdict]:
+        rest, verdicts = arranged(queue, self.holders), []
+        while rest:
+            queued = rest.pop(0)
+            verdict = self._judge(queued)
+            verdicts.append(verdict)
+            if verdict.serials and queued.client not in self.holders:
+                self.holders.add(queued.client)
+                rest = arranged(rest, self.holders)
+        return verdicts
+
+    def _judge(self, queued: QueuedRequest) -> Verdict:
+        request = queued.request
+        alike = None
+        if request.amount is not None and not request.avoid and queued.client not in self.holders:
+            alike = (request.kind, request.amount)
+        if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
+            return evolve(self.told[alike][1], id=queued.id)
+        try:
+            serials = self._choose(request)
+        except Unavailable as error:
+            verdict = self._waits(queued, error)
+            if alike is not None:
+                self.told[alike] = (len(self.kept), verdict)
+            return verdict
+        except IcefarmError as error:
+            return Verdict(queued.id, error=error)
+        self.kept.update(serials)
+        self.got.update(dict.fromkeys(serials, queued.client))
+        return Verdict(queued.id, serials)
+
+    def _choose(self, request: ReservationRequest) -> list[str]:
+        taken = [serial for serial in request.serials or () if serial in self.kept]
+        if taken:
+            raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
+        return choose(self.devices, self.workers, evolve(request, avoid=request.avoid | self.kept), self.now)
+
+    def _waits(self, queued: QueuedRequest, error: Unavailable) -> Verdict:
+        soon = self._within_reach(queued, {None, UnavailableReason.PREPARING})
+        reach = self._within_reach(queued, {None, UnavailableReason.PREPARING, UnavailableReason.RESERVED})
+        self.kept.update(reach)
+        return Verdict(queued.id, error=error, soon=bool(soon))
+
+    def _within_reach(self, queued: QueuedRequest, obstacles: Collection[UnavailableReason | None]) -> set[str]:
+        """Return the boards that it could use, where they are enough; what is kept for others is not among them.
+
+        Boards that it avoids for a while are: whoever is behind it would not be better off with them.  What others
+        have got in this round is reserved from now on, and will be given back like all that is.
+
+        Only such boards count as are free, or will be by themselves: whoever waits for one that is broken, offline or
+        drained, or for its own, may wait for ever, and holds up nobody.
+        """
+        request = queued.request
+        found = {
+            device.serial
+            for device in self.devices
+            if (device.serial in self.got or device.serial not in self.kept)
+            and self.got.get(device.serial, device.client) != queued.client
+            and (request.serials is None or device.serial in request.serials)
+            and not self._drained(device)
+            and self._obstacle(device, request.kind) in obstacles
+        }
+        wanted = len(request.serials) if request.serials is not None else request.amount or 0
+        return found if len(found) >= wanted else set()
+
+    def _obstacle(self, device: DeviceRecord, kind: str) -> UnavailableReason | None:
+        found = unavailable_reason(device, self.by_name.get(device.worker), kind)
+        return UnavailableReason.RESERVED if found is None and device.serial in self.got else found
+
+    def _drained(self, device: DeviceRecord) -> bool:
+        worker = self.by_name.get(device.worker)
+        return worker is not None and worker.draining

@@ -1,0 +1,165 @@
+"""Pure: no I/O, no clock.  Which boards a request gets, and, where it gets none, why not in words for a person."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import Attribute, Factory, field, frozen
+
+from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
+from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
+
+__all__ = ["MAX_BOARDS", "ReservationRequest", "UnavailableReason", "choose", "free", "unavailable_reason"]
+
+#: Most boards that one request may ask for; a bound against typing mistakes, far above any farm.
+MAX_BOARDS = 10_000
+#: Longest options of a kind, as JSON, in characters.
+MAX_OPTIONS = 16_384
+
+
+def _check_amount(_: object, __: Attribute[int | None], amount: int | None) -> None:
+    if amount is not None and not 1 <= amount <= MAX_BOARDS:
+        raise InvalidArgument(f"amount must be between 1 and {MAX_BOARDS}, not {amount}")
+
+
+def _check_serials(_: object, __: Attribute[Any], serials: tuple[str, ...] | None) -> None:
+    if serials is None:
+        return
+    if not serials:
+        raise InvalidArgument("serials names no board; name at least one, or give an amount")
+    if len(serials) > MAX_BOARDS:
+        raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
+    twice = sorted(serial for serial, times in Counter(serials).items() if times > 1)
+    if twice:
+        raise InvalidArgument(f"serials names more than once: {', '.join(twice)}", serials=twice)
+
+
+def _check_options(_: object, __: Attribute[Any], options: dict[str, Any]) -> None:
+    try:
+        text = json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"options can't be kept as JSON: {error}") from None
+    if len(text) > MAX_OPTIONS:
+        raise InvalidArgument(f"options take {len(text)} characters as JSON; at most {MAX_OPTIONS}")
+
+
+def _avoid(serials: Iterable[str]) -> frozenset[str]:
+    return frozenset(serials)
+
+
+def _serials(serials: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if serials is None else tuple(serials)
+
+
+@frozen
+class ReservationRequest:
+    """What a client asks for: some boards, or these boards.  Exactly one of ``amount`` and ``serials`` is given.
+
+    Raises `InvalidArgument`.
+    """
+
+    kind: str
+    amount: int | None = field(default=None, validator=_check_amount)
+    serials: tuple[str, ...] | None = field(default=None, converter=_serials, validator=_check_serials)
+    options: dict[str, Any] = field(default=Factory(dict), validator=_check_options)
+    #: Boards not to choose for an amount, such as one that has just failed.
+    avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.amount is None) == (self.serials is None):
+            raise InvalidArgument("give either amount or serials")
+
+
+def free(devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], kind: str | None) -> list[str]:
+    """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
+    by_name = {worker.name: worker for worker in workers}
+    return sorted(
+        device.serial for device in devices if unavailable_reason(device, by_name.get(device.worker), kind) is None
+    )
+
+
+def choose(
+    devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], request: ReservationRequest, now: float
+) -> list[str]:
+    """Choose the boards that a request gets: all of them, or none.
+
+    Boards asked for by serial come in the order asked.  An amount is spread over the workers, the one with the fewest
+    reserved boards first, and takes the boards with the fewest failures; equal cases fall by name, so the same farm
+    always gives the same answer.
+
+    Raises `Unavailable`, `UnknownKind` or `UnknownDevice`; their texts say what is missing and when to expect it.
+    """
+    by_name = {worker.name: worker for worker in workers}
+    _check_kind(workers, request.kind)
+    if request.serials is not None:
+        return _choose_named(devices, by_name, request, request.serials, now)
+    suitable = [device for device in devices if _may_ever_run(device, by_name, request.kind)]
+    obstacles = {
+        device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid)
+        for device in suitable
+    }
+    usable = [device for device in suitable if obstacles[device.serial] is None]
+    amount = request.amount or 0
+    if len(usable) < amount:
+        raise amount_refusal(suitable, obstacles, request.kind, amount, now)
+    return _spread(usable, devices, amount)
+
+
+def _check_kind(workers: Sequence[WorkerRecord], kind: str) -> None:
+    if not workers:
+        raise Unavailable("no worker has joined this farm yet, so it has no boards", free=0, suitable=0)
+    kinds = sorted({offered for worker in workers for offered in worker.kinds})
+    if kind not in kinds:
+        raise UnknownKind(f"no worker offers kind '{kind}'; there are: {', '.join(kinds) or 'none'}", kinds=kinds)
+
+
+def _may_ever_run(device: DeviceRecord, workers: Mapping[str, WorkerRecord], kind: str) -> bool:
+    worker = workers.get(device.worker)
+    return worker is not None and kind in worker.kinds
+
+
+def _spread(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:
+    load = Counter(device.worker for device in devices if device.reservation is not None)
+    boards: dict[str, list[DeviceRecord]] = {}
+    for device in usable:
+        boards.setdefault(device.worker, []).append(device)
+    for of_worker in boards.values():
+        # The best board is last, where pop() takes it.
+        of_worker.sort(key=lambda device: (device.failures, device.serial), reverse=True)
+    heap = [(load[worker], of_worker[-1].failures, worker) for worker, of_worker in boards.items()]
+    heapq.heapify(heap)
+    chosen: list[str] = []
+    while len(chosen) < amount:
+        reserved, _, worker = heapq.heappop(heap)
+        chosen.append(boards[worker].pop().serial)
+        if boards[worker]:
+            heapq.heappush(heap, (reserved + 1, boards[worker][-1].failures, worker))
+    return chosen
+
+
+def _choose_named(
+    devices: Sequence[DeviceRecord],
+    workers: Mapping[str, WorkerRecord],
+    request: ReservationRequest,
+    serials: Sequence[str],
+    now: float,
+) -> list[str]:
+    known = {device.serial: device for device in devices}
+    unknown = [serial for serial in serials if serial not in known]
+    if unknown:
+        raise unknown_devices(unknown)
+    reasons = {}
+    for serial in serials:
+        device = known[serial]
+        found = unavailable_reason(device, workers.get(device.worker), request.kind)
+        if found is not None:
+            reasons[serial] = f"board {serial} is {board_refusal(device, found, now)}"
+    if reasons:
+        raise Unavailable("; ".join(reasons.values()), serials=list(reasons), free=len(serials) - len(reasons))
+    return list(serials)

@@ -1,0 +1,157 @@
+"""Control as a process: database, router and HTTP around the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.control.http.api import HttpApi
+from icefarm.control.http.auth import HttpIdentity
+from icefarm.control.http.resource import ApiResource
+from icefarm.control.http.site import FarmView, site
+from icefarm.control.service import Control, ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.storage.migrations import SchemaMismatch, migrate
+from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.history import PostgresHistory
+from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.dashboard.page import page_files
+from icefarm.errors import Busy, IcefarmError
+from icefarm.twistd.exit import stop_as_failed
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import Link
+
+__all__ = ["ControlProcess", "farm_view", "http_api"]
+
+#: Seconds between attempts to reach a database that was away at the start: the first, and the longest.
+RETRY_FIRST = 1.0
+RETRY_LONGEST = 10.0
+
+
+def farm_view(control: Control) -> FarmView:
+    """Return what the pages need of control."""
+    return FarmView(
+        lambda: control.bus is not None,
+        control.overview,
+        lambda: control.metrics.text(control.scene),
+        page_files(),
+        public=control.settings.sign_in is SignInPolicy.OPEN,
+    )
+
+
+def http_api(control: Control) -> HttpApi:
+    """Return the HTTP API over control's procedures."""
+    return HttpApi(HttpIdentity(control.settings.sign_in, control.store, control.sessions), control.perform)
+
+
+class ControlProcess(Service):
+    """Starts control's parts in order, and stops them in the reverse one.
+
+    The database comes first: whoever finds control at the router finds a farm that knows its boards.  Where it is away
+    or the router is, control tries on; where it does not fit this version, the HTTP port is taken, or the router does
+    not let control in, the process ends.
+    """
+
+    log = Logger(namespace="icefarm.control")
+
+    def __init__(
+        self,
+        reactor: Any,
+        router: str,
+        credentials: Credentials,
+        dsn: str,
+        http: tuple[str, int],
+        settings: ControlSettings,
+        *,
+        ca_file: str | None = None,
+    ) -> None:
+        """``ca_file`` as of `icefarm.wamp.parse_url`.  Raises `InvalidArgument` where the router's URL is none."""
+        self.reactor = reactor
+        self.database = Database(reactor, dsn)
+        self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
+        self.link = Link(reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file)
+        self.http = http
+        self._port: Any = None
+        self._linked = False
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin; what can't be had yet is tried again."""
+        Service.startService(self)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop, within a bounded time."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        await self._listen()
+        await self._reach_database()
+        await self.control.ensure_token()
+        self.control.startService()
+        self._linked = True
+        self.link.startService()
+
+    async def _listen(self) -> None:
+        host, port = self.http
+        endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
+        pages = site(farm_view(self.control))
+        pages.resource = ApiResource(http_api(self.control), pages.resource)
+        self._port = await endpoint.listen(pages)
+
+    async def _reach_database(self) -> None:
+        """Wait for the database, for as long as it takes, and bring it to this version's schema."""
+        try:
+            await self.database.start()
+        except Busy as error:
+            self.log.error("{error}; trying on", error=error)
+        delay = RETRY_FIRST
+        while True:
+            try:
+                await migrate(self.database)
+            except Busy:
+                await deferLater(self.reactor, delay)
+                delay = min(2 * delay, RETRY_LONGEST)
+            else:
+                return
+
+    def _refused(self, error: IcefarmError) -> bool:
+        tries_on = self.control.refused(error)
+        if not tries_on:
+            self.log.critical(
+                "the router at {url} refuses {name!r}: {error}; --router is to name its endpoint for control, and "
+                "--router-ticket-file the ticket that its configuration has for that",
+                url=self.link.url,
+                name=self.link.credentials.authid,
+                error=error,
+            )
+            stop_as_failed(self.reactor)
+        return tries_on
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(SchemaMismatch, CannotListenError):
+            self.log.critical("control cannot start: {why}", why=failure.getErrorMessage())
+        else:
+            self.log.failure("control cannot start", failure)
+        stop_as_failed(self.reactor)
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        self.control.stopService()
+        if self._linked:
+            await self.link.stopService()
+        if self._port is not None:
+            await self._port.stopListening()
+        await self.database.stop()

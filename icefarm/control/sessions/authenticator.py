@@ -1,0 +1,155 @@
+"""Who may sign in: control is the router's dynamic authenticator (Crossbar.io documentation, "Ticket authentication").
+
+Under the policy ``open``, which is for a router that only this host can reach, names are free for clients and workers;
+an operator always needs a token.  Under ``tokens`` everybody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.logger import Logger
+
+from icefarm.arguments import from_wire
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import REALM, Role, valid_name
+from icefarm.control.sessions.tokens import may_sign_in, token_hash
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized
+
+__all__ = ["RESERVED_NAMES", "Authenticator", "SignInPolicy", "loopback"]
+
+#: Refused sign-ins that are logged one by one within `LOG_PERIOD` seconds; the rest is counted.
+LOG_LINES = 10
+LOG_PERIOD = 60.0
+#: Longest text that a client may show at sign-in: far above any token or instance.
+MAX_TEXT = 512
+
+_ROLES = {role.value: role for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)}
+#: Names that would be mistaken for the farm's own parts.
+RESERVED_NAMES = ("control",)
+
+
+class SignInPolicy(StrEnum):
+    """Who needs a token."""
+
+    OPEN = "open"
+    TOKENS = "tokens"
+
+
+@frozen
+class Candidate:
+    """Somebody who wants to sign in."""
+
+    name: str
+    role: Role
+    instance: str
+    ticket: str
+    peer: str
+
+
+def loopback(peer: str) -> bool:
+    """Tell whether a peer, as the router writes it (``tcp4:127.0.0.1:4711``, ``unix``), is on the router's host."""
+    kind, _, address = peer.partition(":")
+    if kind in ("unix", "memory"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    return (kind == "tcp4" and host.startswith("127.")) or (kind == "tcp6" and host in ("::1", "0:0:0:0:0:0:0:1"))
+
+
+def read_candidate(args: Sequence[Any]) -> Candidate:
+    """Read what the router passes on: (realm, authid, details).  Raises `InvalidArgument`."""
+    realm, name, details = (*args, None, None, None)[:3]
+    if realm != REALM or not isinstance(details, Mapping):
+        raise InvalidArgument(f"the realm of the farm is {REALM!r}")
+    extra = details.get("authextra")
+    extra = extra if isinstance(extra, Mapping) else {}
+    if not isinstance(name, str) or not valid_name(name):
+        raise InvalidArgument("a name has 1 to 100 printable characters and no blanks at its ends")
+    if name in RESERVED_NAMES:
+        raise NotAuthorized(f"the name {name!r} is the farm's own; choose another one")
+    role = extra.get("role", Role.CLIENT.value)
+    if not isinstance(role, str) or role not in _ROLES:
+        raise InvalidArgument(f"sign in as {', '.join(_ROLES)}")
+    texts = {
+        "instance": from_wire(extra.get("instance", ""), str, "instance"),
+        "ticket": from_wire(details.get("ticket") or "", str, "token"),
+    }
+    for what, text in texts.items():
+        if len(text) > MAX_TEXT:
+            raise InvalidArgument(f"that {what} is too long")
+    transport = details.get("transport")
+    peer = transport.get("peer") if isinstance(transport, Mapping) else None
+    return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], str(peer))
+
+
+def _how_to_get_one(candidate: Candidate) -> str:
+    role = candidate.role.value
+    return f"make one where the farm runs with 'icefarm token add NAME --role {role}', and set ICEFARM_TOKEN to it"
+
+
+@define(eq=False)
+class Authenticator:
+    """Answers the router for each sign-in."""
+
+    policy: SignInPolicy
+    store: Store
+    sessions: Sessions
+    clock: Clock
+    _since: float = 0.0
+    _refused: int = 0
+    _log: Logger = Factory(Logger)
+
+    async def authenticate(self, _: Caller, __: str, args: Sequence[Any], ___: Mapping[str, Any]) -> dict[str, Any]:
+        """Let somebody in and say as what, or raise why not.
+
+        Raises `NotAuthorized`, `NameInUse`, `InvalidArgument`, `Busy`.
+        """
+        try:
+            candidate = read_candidate(args)
+            await self._check_token(candidate)
+            await self.sessions.admit(candidate.role, candidate.name, candidate.instance)
+        except IcefarmError as error:
+            self._note_refusal(args, error)
+            raise
+        # The router keeps the extra with the session, so that a restarted control knows instances again.
+        return {"role": candidate.role.value, "extra": {"role": candidate.role.value, "instance": candidate.instance}}
+
+    async def _check_token(self, candidate: Candidate) -> None:
+        if self.policy is SignInPolicy.OPEN and candidate.role is not Role.OPERATOR:
+            if not loopback(candidate.peer):
+                raise NotAuthorized(
+                    "this farm lets in without a token from its own host only; start it with --sign-in tokens"
+                )
+            return
+        if not candidate.ticket:
+            raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {_how_to_get_one(candidate)}")
+        token = await self.store.token_by_hash(token_hash(candidate.ticket))
+        if token is None:
+            raise NotAuthorized(
+                f"the farm does not know that token, or it has been revoked; {_how_to_get_one(candidate)}"
+            )
+        if not may_sign_in(token.role, candidate.role):
+            raise NotAuthorized(
+                f"that token is one for the role {token.role}, not {candidate.role}; {_how_to_get_one(candidate)}"
+            )
+
+    def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
+        """Log who was refused and why, never what was shown; a flood of them in one line a minute."""
+        now = self.clock.seconds()
+        if self._refused == 0 or now - self._since >= LOG_PERIOD:
+            if self._refused > LOG_LINES:
+                self._log.warn("{refused} sign-ins were refused in a minute", refused=self._refused)
+            self._since, self._refused = now, 0
+        self._refused += 1
+        if self._refused <= LOG_LINES:
+            name = args[1] if len(args) > 1 and isinstance(args[1], str) else None
+            details = args[2] if len(args) > 2 and isinstance(args[2], Mapping) else {}
+            transport = details.get("transport")
+            peer = transport.get("peer") if isinstance(transport, Mapping) else None
+            self._log.warn("refused {name!a:.120} from {peer!a:.120}: {error}", name=name, peer=peer, error=error)

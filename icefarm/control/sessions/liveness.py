@@ -1,0 +1,350 @@
+"""Pure: no I/O, no clock.  Who is here: the sessions that control knows of, and what follows when one falls silent.
+
+A session is watched from the moment it must send heartbeats: a worker's from its beginning, a client's from its first
+heartbeat or reservation.  One that is silent for `SILENCE` is to be killed at the router; so is one that is not watched
+and says nothing for as long while somebody else wants its name, for its connection may have died unnoticed.  A worker
+whose last session ends is lost at once; a client has the grace period to come back before its reservations end, and so
+has a board that is unplugged or whose worker is lost.  Times are seconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from math import inf
+
+from attrs import evolve, field, frozen
+
+from icefarm.contract import Role
+from icefarm.control.sessions.events import (
+    Admitted,
+    ClientBack,
+    ClientGone,
+    ClientMissing,
+    Contested,
+    DeviceFound,
+    DeviceGone,
+    DeviceMissing,
+    Effect,
+    Event,
+    Granted,
+    Heard,
+    Joined,
+    Kill,
+    Left,
+    Listed,
+    Session,
+    SessionEnded,
+    StillMissing,
+    Ticked,
+    Welcomed,
+    WorkerLost,
+)
+
+__all__ = [
+    "ADMISSION",
+    "HEARTBEAT",
+    "SILENCE",
+    "Absence",
+    "Absentee",
+    "Presence",
+    "due",
+    "predecessors",
+    "rival",
+    "step",
+]
+
+#: Seconds between heartbeats of workers and clients; told to them.
+HEARTBEAT = 5.0
+#: Seconds without a word after which a watched session is killed at the router: four heartbeats.
+SILENCE = 20.0
+#: Seconds between the permission to sign in and the session's beginning.
+ADMISSION = 10.0
+
+#: Clients and operators share what they hold: a reservation is the name's, not the role's.
+_HOLDERS = (Role.CLIENT, Role.OPERATOR)
+
+
+class Absentee(StrEnum):
+    """What has the grace period to come back."""
+
+    CLIENT = "client"
+    DEVICE = "device"
+
+
+@frozen
+class PendingSignIn:
+    """Somebody who may sign in, and has not yet."""
+
+    instance: str
+    until: float
+
+
+def _no_sessions() -> Mapping[int, Session]:
+    return {}
+
+
+def _no_admissions() -> Mapping[tuple[Role, str], PendingSignIn]:
+    return {}
+
+
+@frozen
+class Absence:
+    """Somebody is missed since a moment, and may come back until another."""
+
+    since: float
+    until: float
+
+
+def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
+    return {}
+
+
+def _no_graces() -> Mapping[str, float]:
+    return {}
+
+
+@frozen
+class Presence:
+    """Everybody who is here, and everybody who is expected back."""
+
+    #: Seconds that an absentee has to come back.
+    grace: float
+    sessions: Mapping[int, Session] = field(factory=_no_sessions)
+    admissions: Mapping[tuple[Role, str], PendingSignIn] = field(factory=_no_admissions)
+    absences: Mapping[tuple[Absentee, str], Absence] = field(factory=_no_absences)
+    #: Clients with a reservation that has less time than ``grace``, and how much.
+    graces: Mapping[str, float] = field(factory=_no_graces)
+    #: Sessions that were told to end.  The router keeps them until the other side agrees, which a dead one never does.
+    ended: frozenset[int] = frozenset()
+
+    def client_is_here(self, name: str) -> bool:
+        """Tell whether a client or operator of that name has a session, or is about to have one."""
+        return any(self._is_here(role, name) for role in _HOLDERS)
+
+    def worker_is_here(self, name: str) -> bool:
+        """Tell whether the worker has a session, or is about to have one."""
+        return self._is_here(Role.WORKER, name)
+
+    def _is_here(self, role: Role, name: str) -> bool:
+        if (role, name) in self.admissions:
+            return True
+        return any(session.role is role and session.name == name for session in self.sessions.values())
+
+
+def rival(state: Presence, role: Role, name: str, instance: str) -> bool:
+    """Tell whether another instance has that name in that role."""
+    admission = state.admissions.get((role, name))
+    if admission is not None and admission.instance != instance:
+        return True
+    return any(
+        session.role is role and session.name == name and session.instance != instance
+        for session in state.sessions.values()
+    )
+
+
+def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[int]:
+    """Return the numbers of that very instance's sessions, which it has lost."""
+    return [
+        session.number
+        for session in state.sessions.values()
+        if (session.role, session.name, session.instance) == (role, name, instance)
+    ]
+
+
+def due(state: Presence) -> float | None:
+    """Return when `Ticked` is to come next, or None where nothing is waited for."""
+    times = [time for session in state.sessions.values() for time in _deadlines(session)]
+    times += [admission.until for admission in state.admissions.values()]
+    times += [absence.until for absence in state.absences.values()]
+    return min(times, default=None)
+
+
+def _deadlines(session: Session) -> list[float]:
+    return [time for time in (session.due, session.contested) if time is not None]
+
+
+def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:
+    """Take one event in and say what follows."""
+    match event:
+        case Admitted(role, name, instance):
+            return _admit(state, role, name, instance, now)
+        case Contested(role, name):
+            return _contest(state, role, name, now), []
+        case Joined(session):
+            return _welcome_back(state, _meet(state, session, watch=False, now=now))
+        case Heard(session, watch):
+            return _welcome_back(state, _meet(state, session, watch=watch, now=now))
+        case Left(number):
+            return _leave(state, number, now)
+        case Welcomed(number):
+            return _welcome(state, number), []
+        case Listed(sessions):
+            return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
+        case ClientMissing(name):
+            return _expect_client(state, name, now), []
+        case Granted(name, seconds):
+            least = min(seconds, state.graces.get(name, state.grace))
+            return evolve(state, graces={**state.graces, name: least}) if least < state.grace else state, []
+        case StillMissing(name, since, seconds):
+            if state.client_is_here(name):
+                return state, []
+            absence = Absence(since, since + seconds)
+            return evolve(state, absences={**state.absences, (Absentee.CLIENT, name): absence}), []
+        case DeviceMissing(serial):
+            return _absent(state, Absentee.DEVICE, serial, now), []
+        case DeviceFound(serial):
+            return _present(state, Absentee.DEVICE, serial), []
+        case Ticked():
+            return _tick(state, now)
+
+
+def _admit(state: Presence, role: Role, name: str, instance: str, now: float) -> tuple[Presence, list[Effect]]:
+    past = predecessors(state, role, name, instance)
+    absences = dict(state.absences)
+    if (Absentee.CLIENT, name) in absences and role in _HOLDERS:
+        # It is at the door: its time does not run out there.
+        absence = absences[Absentee.CLIENT, name]
+        absences[Absentee.CLIENT, name] = evolve(absence, until=max(absence.until, now + ADMISSION))
+    state = evolve(
+        state,
+        # Dropped already here: that they end is no loss of whoever comes back in the same breath.
+        sessions={number: session for number, session in state.sessions.items() if number not in past},
+        admissions={**state.admissions, (role, name): PendingSignIn(instance, now + ADMISSION)},
+        absences=absences,
+        ended=state.ended | set(past),
+    )
+    return state, [SessionEnded(number) for number in past]
+
+
+def _contest(state: Presence, role: Role, name: str, now: float) -> Presence:
+    sessions = {
+        number: evolve(session, contested=now + SILENCE)
+        if (session.role, session.name, session.due, session.contested) == (role, name, None, None)
+        else session
+        for number, session in state.sessions.items()
+    }
+    return evolve(state, sessions=sessions)
+
+
+def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Presence:
+    """Know a session, whether the router's word of it or its first call comes first."""
+    if session.role not in (*_HOLDERS, Role.WORKER) or session.number in state.ended:
+        return state
+    known = state.sessions.get(session.number, session)
+    admission = state.admissions.get((session.role, session.name))
+    watched = watch or known.due is not None or session.role is Role.WORKER
+    admissions = dict(state.admissions)
+    admissions.pop((session.role, session.name), None)
+    known = evolve(
+        known,
+        instance=known.instance or session.instance or (admission.instance if admission is not None else ""),
+        due=now + SILENCE if watched else None,
+        contested=None,
+    )
+    state = evolve(state, sessions={**state.sessions, session.number: known}, admissions=admissions)
+    return state if session.role is Role.WORKER else _present(state, Absentee.CLIENT, session.name)
+
+
+def _welcome_back(before: Presence, after: Presence) -> tuple[Presence, list[Effect]]:
+    new = (session for number, session in after.sessions.items() if number not in before.sessions)
+    names = sorted({session.name for session in new if session.role in _HOLDERS})
+    return after, [ClientBack(name) for name in names]
+
+
+def _leave(state: Presence, number: int, now: float) -> tuple[Presence, list[Effect]]:
+    gone = state.sessions.get(number)
+    state = evolve(state, ended=state.ended - {number})
+    if gone is None:
+        return state, []
+    state = evolve(state, sessions={key: session for key, session in state.sessions.items() if key != number})
+    state, effects = _miss(state, gone.role, gone.name, now)
+    return state, [SessionEnded(number), *effects]
+
+
+def _miss(state: Presence, role: Role, name: str, now: float) -> tuple[Presence, list[Effect]]:
+    """Somebody's session or admission is gone: what that means depends on what is left of it."""
+    if role is Role.WORKER:
+        return state, [] if state.worker_is_here(name) else [WorkerLost(name)]
+    if state.client_is_here(name):
+        return state, []
+    return _absent(state, Absentee.CLIENT, name, now), []
+
+
+def _welcome(state: Presence, number: int) -> Presence:
+    session = state.sessions.get(number)
+    if session is None:
+        return state
+    return evolve(state, sessions={**state.sessions, number: evolve(session, welcomed=True)})
+
+
+def _list(state: Presence, sessions: Sequence[Session], now: float) -> Presence:
+    """Begin anew.  Nobody is to blame for having been silent while control was away: all have their time again."""
+    fresh = evolve(
+        state,
+        sessions={},
+        admissions={},
+        absences={key: _renewed(state, key, now) for key in state.absences},
+        ended=state.ended & {session.number for session in sessions},
+    )
+    for session in sessions:
+        before = state.sessions.get(session.number)
+        watch = before is not None and before.due is not None
+        fresh = _meet(fresh, evolve(session, due=None, welcomed=False), watch=watch, now=now)
+    for session in state.sessions.values():
+        if session.number not in fresh.sessions and session.role in _HOLDERS:
+            fresh, _ = _miss(fresh, session.role, session.name, now)
+    return fresh
+
+
+def _expect_client(state: Presence, name: str, now: float) -> Presence:
+    if not state.client_is_here(name):
+        return _absent(state, Absentee.CLIENT, name, now)
+    sessions = {
+        number: evolve(session, due=now + SILENCE)
+        if session.name == name and session.role in _HOLDERS and session.due is None
+        else session
+        for number, session in state.sessions.items()
+    }
+    return evolve(state, sessions=sessions)
+
+
+def _absent(state: Presence, what: Absentee, name: str, now: float) -> Presence:
+    # The grace period runs from the first time that it was missed.
+    absence = state.absences.get((what, name), _renewed(state, (what, name), now))
+    return evolve(state, absences={**state.absences, (what, name): absence})
+
+
+def _renewed(state: Presence, key: tuple[Absentee, str], now: float) -> Absence:
+    """Return an absence that begins now; for a client, until its first reservation ends."""
+    what, name = key
+    grace = state.graces.get(name, state.grace) if what is Absentee.CLIENT else state.grace
+    return Absence(now, now + grace)
+
+
+def _present(state: Presence, what: Absentee, name: str) -> Presence:
+    if (what, name) not in state.absences:
+        return state
+    return evolve(state, absences={key: absence for key, absence in state.absences.items() if key != (what, name)})
+
+
+def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
+    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
+    effects: list[Effect] = []
+    for session in silent:
+        # It counts as gone from now on: the router may never say so.
+        effects.append(Kill(session.number, f"{session.role} {session.name!r} was silent for {SILENCE:g} s"))
+        state, left = _leave(state, session.number, now)
+        effects += left
+    state = evolve(state, ended=state.ended | {session.number for session in silent})
+    over = [key for key, admission in state.admissions.items() if admission.until <= now]
+    admissions = {key: admission for key, admission in state.admissions.items() if key not in over}
+    state = evolve(state, admissions=admissions)
+    for role, name in over:
+        state, lost = _miss(state, role, name, now)
+        effects += lost
+    gone = {key: absence for key, absence in state.absences.items() if absence.until <= now}
+    for (what, name), absence in gone.items():
+        effects.append(ClientGone(name, absence.since) if what is Absentee.CLIENT else DeviceGone(name))
+    absences = {key: absence for key, absence in state.absences.items() if key not in gone}
+    return evolve(state, absences=absences), effects

@@ -1,0 +1,184 @@
+"""The sessions at the router, as control sees them: carries out what `presence` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.bus import Bus, Caller
+from icefarm.clock import Clock
+from icefarm.contract import Role
+from icefarm.control.sessions.events import (
+    Admitted,
+    Contested,
+    Effect,
+    Event,
+    Heard,
+    Joined,
+    Kill,
+    Left,
+    Listed,
+    Session,
+    Ticked,
+    Welcomed,
+)
+from icefarm.control.sessions.liveness import SILENCE, Presence, due, predecessors, rival, step
+from icefarm.deferreds import Tasks, outcomes
+from icefarm.errors import IcefarmError, LinkLost, NameInUse, NoSuchProcedure
+
+__all__ = ["NO_SESSION", "Sessions"]
+
+#: Stands for the session of a caller who has none, because the call came over HTTP; the router gives no such number.
+NO_SESSION = 0
+
+#: Seconds for an answer of the router itself.
+ROUTER_LIMIT = 5.0
+#: Sessions that are asked about at once.
+AT_ONCE = 64
+
+_ROLES = {str(role): role for role in Role}
+
+
+@define(eq=False)
+class Sessions:
+    """Who is at the router.  ``effect`` carries out what is not the router's: all but `Kill`."""
+
+    clock: Clock
+    effect: Callable[[Effect], None]
+    state: Presence
+    _bus: Bus | None = None
+    _timer: Any = None
+    #: Events that come while the sessions are being listed.
+    _meanwhile: list[Event] | None = None
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+
+    async def attach(self, bus: Bus) -> None:
+        """Learn from a newly joined router who is there.  Raises what `Bus.call` does."""
+        self._meanwhile = []
+        await bus.subscribe("wamp.session.on_join", self._on_join)
+        await bus.subscribe("wamp.session.on_leave", self._on_leave)
+        numbers = await bus.call("wamp.session.list", timeout=ROUTER_LIMIT)
+        asked = await outcomes([partial(_details, bus, number) for number in numbers], AT_ONCE)
+        meanwhile, self._meanwhile, self._bus = self._meanwhile, None, bus
+        sessions = [_session(details) for details in asked if isinstance(details, Mapping)]
+        for event in (Listed([session for session in sessions if session is not None]), *meanwhile):
+            self.tell(event)
+
+    def detach(self) -> None:
+        """Judge nobody while the router is out of reach."""
+        self._bus = None
+        self._meanwhile = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def tell(self, event: Event) -> None:
+        """Take one event in and carry out what follows."""
+        if self._meanwhile is not None and isinstance(event, Joined | Left):
+            self._meanwhile.append(event)
+            return
+        self.state, effects = step(self.state, event, self.clock.seconds())
+        for effect in effects:
+            if isinstance(effect, Kill):
+                self._log.warn("{reason}: its session {number} is ended", number=effect.number, reason=effect.reason)
+                self._tasks.start("a silent session is ended", partial(self._kill, effect.number))
+            else:
+                self.effect(effect)
+        self._set_timer()
+
+    async def admit(self, role: Role, name: str, instance: str) -> None:
+        """Make room for a session that is about to begin.  Raises `NameInUse` where another instance has the name."""
+        if rival(self.state, role, name, instance):
+            self.tell(Contested(role, name))
+            raise NameInUse(
+                f"another session is signed in as {role} {name!r}; choose another name, or end it "
+                f"(where it is dead, the name is free in {SILENCE:g} s)"
+            )
+        past = predecessors(self.state, role, name, instance)
+        self.tell(Admitted(role, name, instance))
+        for number in past:
+            await self._kill(number)
+
+    def heard(self, caller: Caller, instance: str = "", *, watch: bool = False) -> None:
+        """Note that a session called; with ``watch``, it has to go on with heartbeats.
+
+        Raises `LinkLost` for a session that was told to end.
+        """
+        if caller.session == NO_SESSION:
+            return
+        if caller.session in self.state.ended:
+            raise LinkLost("this session was ended because it had been silent; sign in again")
+        role = _ROLES.get(caller.role)
+        if role is not None:
+            self.tell(Heard(Session(caller.session, role, caller.authid, instance), watch))
+
+    def is_here(self, caller: Caller) -> bool:
+        """Tell whether the caller's session stands, as far as the router tells us."""
+        return self._bus is not None and (caller.session == NO_SESSION or caller.session in self.state.sessions)
+
+    def welcome(self, caller: Caller) -> None:
+        """Note that a worker's hello was taken in."""
+        self.tell(Welcomed(caller.session))
+
+    def is_welcome(self, caller: Caller) -> bool:
+        """Tell whether the worker said hello in this session."""
+        session = self.state.sessions.get(caller.session)
+        return session is not None and session.welcomed
+
+    async def _kill(self, number: int) -> None:
+        bus = self._bus
+        if bus is None:
+            return
+        try:
+            await bus.call("wamp.session.kill", [number], timeout=ROUTER_LIMIT)
+        except NoSuchProcedure:
+            # The router says that there is no such session: we missed its end.
+            self.tell(Left(number))
+        except IcefarmError as error:
+            self._log.warn("session {number} could not be ended: {error}", number=number, error=error)
+
+    def _on_join(self, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+        session = _session(args[0]) if args and isinstance(args[0], Mapping) else None
+        if session is not None:
+            self.tell(Joined(session))
+
+    def _on_leave(self, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+        if args and isinstance(args[0], int):
+            self.tell(Left(args[0]))
+
+    def _set_timer(self) -> None:
+        """Let `Ticked` come when it is due.  A timer that comes too early is harmless, and cheaper than a new one."""
+        when = due(self.state)
+        if self._bus is None or when is None:
+            return
+        if self._timer is not None:
+            if self._timer.getTime() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self.clock.callLater(max(0.0, when - self.clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.tell(Ticked())
+
+
+async def _details(bus: Bus, number: int) -> Any:
+    return await bus.call("wamp.session.get", [number], timeout=ROUTER_LIMIT)
+
+
+def _session(details: Mapping[str, Any]) -> Session | None:
+    """Read what the router says of a session; None for what is none of the farm's, such as the router's own."""
+    role, name, number = _ROLES.get(str(details.get("authrole"))), details.get("authid"), details.get("session")
+    if role is None or not isinstance(name, str) or not isinstance(number, int):
+        return None
+    extra = details.get("authextra")
+    instance = extra.get("instance", "") if isinstance(extra, Mapping) else ""
+    return Session(number, role, name, instance if isinstance(instance, str) else "")

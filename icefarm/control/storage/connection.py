@@ -1,0 +1,174 @@
+"""One connection to PostgreSQL: txpostgres with async functions, errors of our own, and a word when it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import psycopg2
+from attrs import define
+from psycopg2.errors import DataError, InterfaceError, OperationalError
+from psycopg2.extensions import TransactionRollbackError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionClosed
+from twisted.python.failure import Failure
+from txpostgres import txpostgres
+
+from icefarm.errors import InvalidArgument
+
+__all__ = ["ConnectionFailed", "DatabaseConnection", "Transaction"]
+
+T = TypeVar("T")
+
+#: What psycopg2 and txpostgres raise where the connection, or the server, and not the statement, is at fault.
+_CONNECTION_ERRORS = (OperationalError, InterfaceError, ConnectionClosed)
+
+#: Sent first on every connection. The times are seconds; a control that hangs must not keep locks from the next one.
+_SESSION = """
+SET application_name = 'icefarm-control';
+SET timezone = 'UTC';
+SET statement_timeout = '8s';
+SET idle_in_transaction_session_timeout = '20s'
+"""
+
+
+class ConnectionFailed(Exception):
+    """The connection broke, or the server could not answer; the text says what PostgreSQL said.
+
+    ``again``: nothing was committed, and another connection may do better at once.
+    """
+
+    def __init__(self, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again
+
+
+class _Cursor(txpostgres.Cursor):
+    def doRead(self) -> Exception | None:
+        return _reading(super().doRead)
+
+    def doWrite(self) -> Exception | None:
+        return _reading(super().doWrite)
+
+
+def _reading(read: Callable[[], None]) -> Exception | None:
+    """Hand the reactor the error of a dropped connection; raised, it would be logged with a traceback each time."""
+    try:
+        read()
+    except psycopg2.Error as error:
+        return error
+    return None
+
+
+@define
+class Transaction:
+    """A transaction that is open; statements run one after the other."""
+
+    _cursor: Any
+
+    async def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows, none where it has no result.
+
+        Raises `InvalidArgument` where PostgreSQL can't keep a value, psycopg2's errors otherwise.
+        """
+        try:
+            await self._cursor.execute(statement, parameters)
+        except CancelledError:
+            # Nobody cancels what runs here: it is how txpostgres reports statement_timeout.
+            raise ConnectionFailed("PostgreSQL took too long for a statement") from None
+        except (DataError, ValueError) as error:
+            # ValueError: psycopg2 itself refuses text with NUL characters or unpaired surrogates.
+            raise InvalidArgument(f"the database can't keep that: {_first_line(error)}") from error
+        return [] if self._cursor.description is None else self._cursor.fetchall()
+
+
+class DatabaseConnection(txpostgres.Connection):
+    """A connection.  ``lost`` fires once when it is gone; ``reason`` then says why."""
+
+    cursorFactory = _Cursor  # noqa: N815
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self.lost: Deferred[None] = Deferred()
+        self.reason: str | None = None
+        self._committing = False
+
+    async def open(self, dsn: str, limit: float) -> None:
+        """Connect, within ``limit`` seconds.  Must not be cancelled; `drop` ends it.  Raises `ConnectionFailed`."""
+        await self._limited(self._open(dsn), limit)
+
+    async def _open(self, dsn: str) -> None:
+        await self.connect(dsn)
+        await self.cursor().execute(_SESSION)
+
+    async def transaction(
+        self, function: Callable[[Transaction], Awaitable[T]], may_commit: Callable[[], bool], limit: float
+    ) -> T:
+        """Run ``function`` in a transaction, within ``limit`` seconds; it is rolled back where it raises.
+
+        ``may_commit`` is asked last: where it says no, the transaction is rolled back and CancelledError raised.
+        Must not be cancelled itself (txpostgres can't). Raises `ConnectionFailed`.
+        """
+        return await self._limited(self._transaction(function, may_commit), limit)
+
+    async def _transaction(self, function: Callable[[Transaction], Awaitable[T]], may_commit: Callable[[], bool]) -> T:
+        self._committing = False
+        cursor = self.cursor()
+        await cursor.execute("BEGIN")
+        try:
+            result = await function(Transaction(cursor))
+            if not may_commit():
+                raise CancelledError
+            self._committing = True
+            await cursor.execute("COMMIT")
+        except BaseException:
+            if not self.closed:
+                await cursor.execute("ROLLBACK")
+            raise
+        return result
+
+    async def _limited(self, operation: Awaitable[T], limit: float) -> T:
+        """Await it; a server that stays silent gets the connection closed, which ends every wait on it."""
+        timer = self.reactor.callLater(limit, self.drop, f"no answer within {limit:.2g} s")
+        try:
+            return await operation
+        except TransactionRollbackError:
+            # A deadlock and the like: an OperationalError too, but the connection is as good as before.
+            raise
+        except _CONNECTION_ERRORS as error:
+            # We closed it ourselves where it has a reason already; trying again would only take as long again.
+            again = self.reason is None and not self._committing and self._is_closed()
+            if self._is_closed():
+                self.drop(_first_line(error))
+            raise ConnectionFailed(self.reason or _first_line(error), again=again) from error
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def drop(self, reason: str) -> None:
+        """Close it, whatever runs on it."""
+        if self.reason is None:
+            self.reason = reason
+        if self.pollable() is not None:
+            self.close()
+        if not self.lost.called:
+            self.lost.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        if self._is_closed() and self.reason is None:
+            self.drop(_first_line(reason.value or reason))
+
+    def doRead(self) -> Exception | None:
+        return _reading(super().doRead)
+
+    def doWrite(self) -> Exception | None:
+        return _reading(super().doWrite)
+
+    def _is_closed(self) -> bool:
+        return self.pollable() is None or bool(self.pollable().closed)
+
+
+def _first_line(error: object) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,212 @@
+"""Workers and boards in PostgreSQL: the statements behind `icefarm.control.storage.postgres.store`.
+
+Every transaction locks rows in one order, so that none waits for another in a circle: the worker, then boards by
+serial, then reservations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg2.errors import ForeignKeyViolation
+
+from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
+from icefarm.control.scheduling.availability import undeletable
+from icefarm.control.scheduling.explanations import cannot_delete, contested, unknown_devices, unknown_worker
+from icefarm.control.storage.connection import Transaction
+
+__all__ = [
+    "all_devices",
+    "all_workers",
+    "check_known",
+    "delete_devices",
+    "devices",
+    "hello",
+    "report",
+    "set_draining",
+    "worker_lost",
+    "worker_seen",
+]
+
+_DEVICE = """
+    serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
+    evaluations, failures, retries,
+    extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
+    recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
+"""
+#: Columns of a board's row that are fields of its health.
+_HEALTH = 5
+
+_WORKERS = """
+    SELECT name, status, draining, host, version, kinds,
+           (SELECT count(*) FROM device WHERE device.worker = worker.name),
+           extract(epoch FROM last_seen)::float8, leaving, kind_versions
+      FROM worker
+"""
+
+_UPSERT_WORKER = """
+    INSERT INTO worker (name, status, host, version, kinds, kind_versions, instance)
+    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(kind_versions)s, %(instance)s)
+    ON CONFLICT (name) DO UPDATE
+       SET status = 'online', host = excluded.host, version = excluded.version, kinds = excluded.kinds,
+           kind_versions = excluded.kind_versions, instance = excluded.instance, last_seen = now()
+"""
+
+# Of a worker that was to leave, another process begins anew once nobody has its boards any more.
+_BEGIN_ANEW = """
+    UPDATE worker SET draining = false, leaving = false
+     WHERE name = %(name)s AND leaving AND instance <> %(instance)s
+       AND NOT EXISTS (SELECT FROM device WHERE device.worker = worker.name AND reservation IS NOT NULL)
+"""
+
+# A board that another worker has is left alone while that worker is online and sees the board. One that moves takes
+# its reservation along.
+_TAKE = f"""
+    WITH taken AS (
+        INSERT INTO device AS d (
+               serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries,
+               recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside)
+        SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
+               r.evaluations, r.failures, r.retries,
+               h.attempts, h.timeouts, h.retries, h.failures, h.set_aside
+          FROM json_to_recordset(%(reports)s::json) AS r (
+               serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
+               evaluations bigint, failures bigint, retries bigint, health json),
+               json_to_record(r.health) AS h (
+               attempts integer, timeouts integer, retries integer, failures integer, set_aside integer)
+         ORDER BY r.serial
+        ON CONFLICT (serial) DO UPDATE
+           SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
+               firmware = excluded.firmware, firmware_version = excluded.firmware_version,
+               usb_path = excluded.usb_path, evaluations = excluded.evaluations, failures = excluded.failures,
+               retries = excluded.retries,
+               recent_attempts = excluded.recent_attempts, recent_timeouts = excluded.recent_timeouts,
+               recent_retries = excluded.recent_retries, recent_failures = excluded.recent_failures,
+               set_aside = excluded.set_aside,
+               changed_at = CASE
+                   WHEN (d.worker, d.reported, d.reason, d.firmware, d.firmware_version, d.usb_path)
+                        IS DISTINCT FROM (excluded.worker, excluded.reported, excluded.reason, excluded.firmware,
+                                          excluded.firmware_version, excluded.usb_path)
+                   THEN now() ELSE d.changed_at END
+         WHERE d.worker = excluded.worker OR d.reported = 'offline'
+            OR NOT EXISTS (SELECT FROM worker w WHERE w.name = d.worker AND w.status = 'online')
+        RETURNING d.*
+    ), moved AS (
+        UPDATE reservation SET worker = %(worker)s
+         WHERE holds IN (SELECT serial FROM taken) AND worker <> %(worker)s
+    )
+    SELECT {_DEVICE} FROM taken
+"""
+
+_SET_OFFLINE = """
+    UPDATE device SET reported = 'offline', reason = %(reason)s, changed_at = now()
+     WHERE serial IN (SELECT serial FROM device
+                       WHERE worker = %(worker)s AND reported <> 'offline' AND serial <> ALL(%(except)s)
+                       ORDER BY serial FOR UPDATE)
+    RETURNING serial
+"""
+
+
+def _device(row: Sequence[Any]) -> DeviceRecord:
+    serial, worker, status, *rest = row[:-_HEALTH]
+    rest.append(BoardHealth(*row[-_HEALTH:]))
+    return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
+
+
+async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
+    kinds = [kind.name for kind in hello.kinds]
+    worker = {
+        "name": hello.name,
+        "host": hello.host,
+        "version": hello.version,
+        "kinds": kinds,
+        "kind_versions": json.dumps({kind.name: kind.version for kind in hello.kinds}),
+        "instance": hello.instance,
+    }
+    await transaction.rows(_BEGIN_ANEW, worker)
+    await transaction.rows(_UPSERT_WORKER, worker)
+    reports = {report.serial: report for report in hello.devices}
+    taken = await _take(transaction, hello.name, reports.values())
+    await _set_offline(transaction, hello.name, "its worker no longer has it", except_for=reports)
+    return sorted(reports.keys() - {device.serial for device in taken})
+
+
+async def report(transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
+    try:
+        taken = await _take(transaction, worker, [report])
+    except ForeignKeyViolation:
+        raise unknown_worker(worker) from None
+    if not taken:
+        row = await transaction.rows("SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial})
+        raise contested(report.serial, row[0][0])
+    return taken[0]
+
+
+async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> list[DeviceRecord]:
+    """Keep what a worker says of its boards; returns those of them that it may have."""
+    wire = json.dumps([to_wire(report) for report in reports])
+    return [_device(row) for row in await transaction.rows(_TAKE, {"worker": worker, "reports": wire})]
+
+
+async def _set_offline(transaction: Transaction, worker: str, reason: str, except_for: Iterable[str] = ()) -> list[str]:
+    parameters = {"worker": worker, "reason": reason, "except": list(except_for)}
+    return sorted(row[0] for row in await transaction.rows(_SET_OFFLINE, parameters))
+
+
+async def worker_seen(transaction: Transaction, worker: str) -> None:
+    await transaction.rows("UPDATE worker SET last_seen = now() WHERE name = %(worker)s", {"worker": worker})
+
+
+async def worker_lost(transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:
+    await transaction.rows("UPDATE worker SET status = 'offline' WHERE name = %(worker)s", {"worker": worker})
+    return await devices(transaction, await _set_offline(transaction, worker, reason))
+
+
+async def set_draining(transaction: Transaction, worker: str, draining: bool, leaving: bool) -> WorkerRecord:
+    await transaction.rows(
+        "UPDATE worker SET draining = %(draining)s, leaving = %(leaving)s WHERE name = %(worker)s",
+        {"draining": draining, "leaving": draining and leaving, "worker": worker},
+    )
+    rows = await transaction.rows(_WORKERS + "WHERE name = %(worker)s", {"worker": worker})
+    if not rows:
+        raise unknown_worker(worker)
+    return WorkerRecord(*rows[0])
+
+
+async def all_workers(transaction: Transaction) -> list[WorkerRecord]:
+    return [WorkerRecord(*row) for row in await transaction.rows(_WORKERS + 'ORDER BY name COLLATE "C"')]
+
+
+async def all_devices(transaction: Transaction) -> list[DeviceRecord]:
+    rows = await transaction.rows(f'SELECT {_DEVICE} FROM device ORDER BY serial COLLATE "C"')
+    return [_device(row) for row in rows]
+
+
+async def devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
+    statement = f"SELECT {_DEVICE} FROM device WHERE serial = ANY(%(serials)s)"
+    found = {row[0]: _device(row) for row in await transaction.rows(statement, {"serials": list(serials)})}
+    missing = [serial for serial in serials if serial not in found]
+    if missing:
+        raise unknown_devices(missing)
+    return [found[serial] for serial in serials]
+
+
+async def check_known(transaction: Transaction, serials: Sequence[str]) -> None:
+    """Raise `UnknownDevice` where the farm lacks one, and lock them all for this transaction."""
+    statement = "SELECT serial FROM device WHERE serial = ANY(%(serials)s) ORDER BY serial FOR UPDATE"
+    found = {row[0] for row in await transaction.rows(statement, {"serials": list(serials)})}
+    missing = [serial for serial in serials if serial not in found]
+    if missing:
+        raise unknown_devices(missing)
+
+
+async def delete_devices(transaction: Transaction, serials: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(serials))
+    await check_known(transaction, wanted)
+    refused = [device for device in await devices(transaction, wanted) if undeletable(device) is not None]
+    if refused:
+        raise cannot_delete(refused)
+    await transaction.rows("DELETE FROM device WHERE serial = ANY(%(serials)s)", {"serials": wanted})
+    return wanted

@@ -1,0 +1,195 @@
+"""Reservations in PostgreSQL: the statements behind `icefarm.control.storage.postgres.store`.
+
+Requests for boards come one after the other, under an advisory lock, so that they see each other's choices; what no
+lock could break is held by the database itself (one active reservation per device).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from icefarm.contract import ReservationRecord
+from icefarm.control.scheduling.explanations import incomplete, not_yours
+from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
+from icefarm.errors import Busy
+
+__all__ = [
+    "active",
+    "answered",
+    "end",
+    "end_expired",
+    "end_reservations",
+    "extend",
+    "next_expiry",
+    "now",
+    "reservation",
+    "reserve",
+]
+
+#: Key of the advisory lock: "reserve" in ASCII.
+_LOCK = 0x72657365_727665
+#: How often boards are chosen anew because a worker's report came in between.
+_CHOICES = 5
+
+_RESERVATION = """
+    id, serial, worker, client, kind, options,
+    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
+    extract(epoch FROM ended_at)::float8, end_reason, grace
+"""
+
+_LOCK_FREE = """
+    SELECT serial FROM device
+     WHERE serial = ANY(%(serials)s) AND reported = 'available' AND reservation IS NULL
+     ORDER BY serial FOR UPDATE
+"""
+
+_RESERVE = f"""
+    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace)
+    SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
+           %(request)s, %(grace)s
+      FROM device WHERE serial = ANY(%(serials)s)
+    RETURNING {_RESERVATION}
+"""
+
+# What the client has, with its boards' rows locked first.
+_OWN = """
+    SELECT d.serial FROM device d WHERE d.client = %(client)s ORDER BY d.serial FOR UPDATE
+"""
+
+_EXTEND = f"""
+    UPDATE reservation SET expires_at = greatest(expires_at, now() + make_interval(secs => %(seconds)s))
+     WHERE holds = ANY(%(serials)s) AND client = %(client)s
+    RETURNING {_RESERVATION}
+"""
+
+_END = f"""
+    UPDATE reservation SET ended_at = now(), end_reason = %(reason)s
+     WHERE id = ANY(%(ids)s) AND ended_at IS NULL
+    RETURNING {_RESERVATION}
+"""
+
+
+def _by_serial(rows: Sequence[Sequence[Any]]) -> list[ReservationRecord]:
+    return sorted((ReservationRecord(*row) for row in rows), key=lambda record: record.serial)
+
+
+async def now(transaction: Transaction) -> float:
+    return float((await transaction.rows("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0])
+
+
+async def reserve(
+    transaction: Transaction,
+    client: str,
+    request: ReservationRequest,
+    seconds: float,
+    request_id: str | None,
+    grace: float | None,
+    more: bool,
+) -> list[ReservationRecord]:
+    await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+    # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
+    strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
+    await transaction.rows(strike, {"request": request_id, "client": client})
+    before = [] if more or request_id is None else await answered(transaction, client, request_id)
+    wanted = request.amount or len(request.serials or ())
+    if len(before) == wanted:
+        return before
+    if before:
+        raise incomplete(len(before), wanted)
+    chosen = await _choose_and_lock(transaction, request)
+    parameters = {
+        "client": client,
+        "kind": request.kind,
+        "options": json.dumps(request.options),
+        "seconds": seconds,
+        "serials": chosen,
+        "request": request_id,
+        "grace": grace,
+    }
+    made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
+    return [made[serial] for serial in chosen]
+
+
+async def _choose_and_lock(transaction: Transaction, request: ReservationRequest) -> list[str]:
+    for _ in range(_CHOICES):
+        devices, workers = await all_devices(transaction), await all_workers(transaction)
+        chosen = choose(devices, workers, request, await now(transaction))
+        locked = await transaction.rows(_LOCK_FREE, {"serials": chosen})
+        if len(locked) == len(chosen):
+            return chosen
+    raise Busy("the boards change state too fast to choose among them; try again in a while")
+
+
+async def extend(
+    transaction: Transaction, client: str, serials: Sequence[str] | None, seconds: float
+) -> list[ReservationRecord]:
+    own = {row[0] for row in await transaction.rows(_OWN, {"client": client})}
+    foreign = [serial for serial in serials or () if serial not in own]
+    if foreign:
+        raise not_yours(foreign)
+    wanted = list(own if serials is None else serials)
+    parameters = {"client": client, "serials": wanted, "seconds": seconds}
+    return _by_serial(await transaction.rows(_EXTEND, parameters))
+
+
+async def end(
+    transaction: Transaction, client: str | None, serials: Sequence[str] | None, reason: str
+) -> list[ReservationRecord]:
+    if serials is None:
+        if client is None:
+            raise ValueError("whose reservations, or which boards?")
+        serials = [row[0] for row in await transaction.rows(_OWN, {"client": client})]
+    await check_known(transaction, serials)
+    statement = "SELECT id, serial, client FROM reservation WHERE holds = ANY(%(serials)s)"
+    held = await transaction.rows(statement, {"serials": list(serials)})
+    foreign = [serial for _, serial, holder in held if client not in (None, holder)]
+    if foreign:
+        raise not_yours(sorted(foreign))
+    return await _end(transaction, [id for id, _, _ in held], reason)
+
+
+async def end_reservations(transaction: Transaction, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+    statement = "SELECT FROM device WHERE reservation = ANY(%(ids)s) ORDER BY serial FOR UPDATE"
+    await transaction.rows(statement, {"ids": list(ids)})
+    return await _end(transaction, ids, reason)
+
+
+async def end_expired(transaction: Transaction) -> list[ReservationRecord]:
+    statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
+    return await _end(transaction, [row[0] for row in await transaction.rows(statement)], "expired")
+
+
+async def _end(transaction: Transaction, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+    return _by_serial(await transaction.rows(_END, {"ids": list(ids), "reason": reason}))
+
+
+async def next_expiry(transaction: Transaction) -> float | None:
+    statement = "SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8 FROM reservation"
+    seconds = (await transaction.rows(statement + " WHERE ended_at IS NULL"))[0][0]
+    return None if seconds is None else max(0.0, seconds)
+
+
+async def active(transaction: Transaction, client: str | None, worker: str | None) -> list[ReservationRecord]:
+    statement = f"""
+        SELECT {_RESERVATION} FROM reservation
+         WHERE ended_at IS NULL AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
+    """
+    return _by_serial(await transaction.rows(statement, {"client": client, "worker": worker}))
+
+
+async def reservation(transaction: Transaction, id: str) -> ReservationRecord | None:
+    rows = await transaction.rows(f"SELECT {_RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
+    return ReservationRecord(*rows[0]) if rows else None
+
+
+async def answered(transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
+    """Return what the client got for a request and has still."""
+    statement = f"""
+        SELECT {_RESERVATION} FROM reservation
+         WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s
+    """
+    return _by_serial(await transaction.rows(statement, {"client": client, "request": request_id}))

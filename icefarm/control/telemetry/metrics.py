@@ -1,0 +1,198 @@
+"""The farm in numbers, for Prometheus; docs/metrics.md lists them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import Factory, define
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from icefarm import __version__
+from icefarm.clock import Clock
+from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord, WorkerRecord
+
+__all__ = ["FarmSnapshot", "Metrics"]
+
+#: Upper bounds of the waits that are counted, seconds: from a board that is being flashed to a night.
+WAITS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
+
+
+@define
+class FarmSnapshot:
+    """What there is at the moment of a scrape; without workers and boards where the database is away."""
+
+    connected: bool
+    database: bool
+    workers: list[WorkerRecord] = Factory(list)
+    devices: list[DeviceRecord] = Factory(list)
+    queue: list[QueueRecord] = Factory(list)
+
+
+@define
+class _Sum:
+    """A summary without quantiles."""
+
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, count: int, total: float) -> None:
+        self.count += count
+        self.total += total
+
+
+@define(eq=False)
+class Metrics:
+    """Counts what happens, from control's start."""
+
+    clock: Clock
+    _evaluations: Counter[str] = Factory(Counter)
+    _failures: Counter[str] = Factory(Counter)
+    _retries: Counter[str] = Factory(Counter)
+    _reservations: Counter[str] = Factory(Counter)
+    _sign_ins: Counter[tuple[str, str]] = Factory(Counter)
+    _hellos: Counter[str] = Factory(Counter)
+    _sessions: int = 0
+    _flashes: _Sum = Factory(_Sum)
+    _loads: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
+    _measurements: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
+    #: When each request that waits began to, and reservations that are counted and active.
+    _waiting: dict[str, float] = Factory(dict)
+    _active: set[str] = Factory(set)
+    _registry: CollectorRegistry = Factory(CollectorRegistry)
+    _waits: Histogram = Factory(
+        lambda self: Histogram(
+            "icefarm_queue_wait_seconds",
+            "How long requests were in the queue until they got boards or gave up.",
+            buckets=WAITS,
+            registry=self._registry,
+        ),
+        takes_self=True,
+    )
+
+    # ---------------------------------------------------------------------------------------------- what happens
+
+    def done(self, done: BoardReading) -> None:
+        """A board did this since its last reading."""
+        kind = done.kind or "none"
+        for counter, amount in ((self._evaluations, done.evaluations), (self._failures, done.failures)):
+            if amount > 0:
+                counter[kind] += amount
+        if done.retries > 0:
+            self._retries[kind] += done.retries
+        self._flashes.add(done.flashes, done.flash_s)
+        if done.measured > 0:
+            self._loads[kind].add(done.measured, done.load_s)
+            self._measurements[kind].add(done.measured, done.measured_s)
+
+    def joined(self) -> None:
+        """Control began a session at the router."""
+        self._sessions += 1
+
+    def hello(self, worker: str) -> None:
+        """A worker introduced itself."""
+        self._hellos[worker] += 1
+
+    def signed_in(self, role: str, outcome: str) -> None:
+        """Somebody asked to be let in; the outcome is "accepted" or an error's name."""
+        self._sign_ins[role, outcome] += 1
+
+    def heard(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Take in what control announces."""
+        id = str(fields.get("id"))
+        if event == "queue" and fields["place"] > 0:
+            self._waiting.setdefault(id, fields["since"])
+        elif event == "queue" and id in self._waiting:
+            self._waits.observe(max(0.0, self.clock.seconds() - self._waiting.pop(id)))
+        elif event == "reservation" and fields["ended_at"] is not None:
+            self._active.discard(id)
+        elif event == "reservation" and id not in self._active:
+            self._active.add(id)
+            self._reservations[fields["kind"]] += 1
+
+    # ---------------------------------------------------------------------------------------------- what is shown
+
+    async def text(self, look: Callable[[], Awaitable[FarmSnapshot]]) -> tuple[bytes, str]:
+        """Return the metrics in Prometheus' text format, and its media type."""
+        scene = await look()
+        registry = CollectorRegistry()
+        registry.register(_Families([*self._of_scene(scene), *self._of_history()]))
+        return generate_latest(registry) + generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def _of_scene(self, scene: FarmSnapshot) -> Iterator[Metric]:
+        yield _gauges("icefarm_info", "The version of control.", ["version"], {(__version__,): 1})
+        yield _gauges("icefarm_router_connected", "1 while control is at the router.", [], {(): scene.connected})
+        yield _gauges("icefarm_database_connected", "1 while the database answers.", [], {(): scene.database})
+        if not scene.database:
+            return
+        states = Counter({(status.value,): 0 for status in DeviceStatus})
+        states.update((device.status.value,) for device in scene.devices)
+        yield _gauges("icefarm_boards", "Boards by state.", ["state"], states)
+        workers = Counter({("online",): 0, ("offline",): 0})
+        workers.update((worker.status,) for worker in scene.workers)
+        yield _gauges("icefarm_workers", "Workers by state.", ["state"], workers)
+        held = Counter((device.kind or "none",) for device in scene.devices if device.reservation is not None)
+        yield _gauges("icefarm_reservations_active", "Boards that are reserved, by kind.", ["kind"], held)
+        yield _gauges("icefarm_queue_length", "Requests that wait for boards.", [], {(): len(scene.queue)})
+        oldest = max((self.clock.seconds() - waiting.since for waiting in scene.queue), default=0.0)
+        yield _gauges("icefarm_queue_oldest_wait_seconds", "How long the oldest of them waits.", [], {(): oldest})
+
+    def _of_history(self) -> Iterator[Metric]:
+        by_kind = (
+            ("icefarm_evaluations", "Evaluations answered with a result, by kind.", self._evaluations),
+            ("icefarm_evaluation_failures", "Evaluations that failed, by kind.", self._failures),
+            ("icefarm_board_retries", "What boards had to do again, by kind.", self._retries),
+            ("icefarm_reservations", "Reservations made, by kind.", self._reservations),
+        )
+        for name, words, counts in by_kind:
+            yield _counters(name, words, ["kind"], {(kind,): count for kind, count in counts.items()})
+        words = "Flashing of a board: from the first block until it runs the image."
+        yield _summaries("icefarm_flash_seconds", words, [], {(): self._flashes})
+        loads = {(kind,): each for kind, each in self._loads.items()}
+        yield _summaries("icefarm_load_seconds", "Loading of a bitstream into the FPGA.", ["kind"], loads)
+        measurements = {(kind,): each for kind, each in self._measurements.items()}
+        words = "A measurement, from sending the bitstream to the result."
+        yield _summaries("icefarm_evaluation_seconds", words, ["kind"], measurements)
+        words = "Sessions that control began at the router: 1 and its reconnects."
+        yield _counters("icefarm_router_sessions", words, [], {(): self._sessions})
+        hellos = {(worker,): count for worker, count in self._hellos.items()}
+        yield _counters("icefarm_worker_hellos", "Introductions of workers: 1 and its reconnects.", ["worker"], hellos)
+        words = "Attempts to sign in, by role and outcome; reconnects of clients are among them."
+        yield _counters("icefarm_sign_ins", words, ["role", "outcome"], self._sign_ins)
+
+
+@define(eq=False)
+class _Families(Collector):
+    """Hands out what was made for one scrape."""
+
+    families: list[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.families
+
+
+# The keys of values are tuples of as many texts as there are labels.
+
+
+def _gauges(name: str, words: str, labels: list[str], values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, words, labels=labels)
+    for key, value in values.items():
+        family.add_metric(list(key), float(value))
+    return family
+
+
+def _counters(name: str, words: str, labels: list[str], values: Mapping[Any, float]) -> Metric:
+    family = CounterMetricFamily(name, words, labels=labels)
+    for key, value in values.items():
+        family.add_metric(list(key), float(value))
+    return family
+
+
+def _summaries(name: str, words: str, labels: list[str], values: Mapping[Any, _Sum]) -> Metric:
+    family = SummaryMetricFamily(name, words, labels=labels)
+    for key, value in values.items():
+        family.add_metric(list(key), value.count, value.total)
+    return family

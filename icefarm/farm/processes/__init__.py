@@ -1,0 +1,1 @@
+"""Child processes of a farm: started, watched, restarted, stopped.  Look here for supervision."""

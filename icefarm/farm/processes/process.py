@@ -1,0 +1,214 @@
+"""A child process of the farm: ready when it says so, its output kept in a log, stopped with all that it started."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, asdict, define, frozen
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectionDone, ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.processes.child import child_command
+from icefarm.farm.processes.privileges import UnprivilegedUser
+from icefarm.farm.processes.supervisor import Ended
+
+__all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
+
+#: Seconds that a program may take until it is ready; a router on a slow machine takes half of it.
+START_LIMIT = 60.0
+#: Seconds that it may take to stop before it is killed, with its whole group.
+STOP_LIMIT = 10.0
+#: Bytes of a log before the next file is begun, and how many old ones stay.
+LOG_BYTES, LOG_FILES = 10_000_000, 3
+#: Bytes of a line without end that are kept.
+LINE_LIMIT = 65_536
+
+
+@frozen
+class Program:
+    """What to run and how to tell what becomes of it."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str] = Factory(dict)
+    #: A line of its output that matches means that it is ready; None: it is so as soon as it runs.
+    ready: re.Pattern[str] | None = None
+    #: A line that matches is a complaint; its group "text" is what to show.
+    complaint: re.Pattern[str] | None = None
+    #: Lines that match are not kept in the log.
+    omit: re.Pattern[str] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    #: Why it ends with code 0 where nobody stops it: it has left then, and stays away; None: it never does so.
+    leaves: str | None = None
+    #: Who it runs as; None: as we do.
+    identity: UnprivilegedUser | None = None
+
+
+@define(eq=False)
+class ChildProcess:
+    """One program; it can be started again once it has ended."""
+
+    reactor: Any
+    program: Program
+    #: Gets complaints of the running program, for a person to see.
+    complain: Callable[[str], None]
+    start_limit: float = START_LIMIT
+    stop_limit: float = STOP_LIMIT
+    _on_exit: Callable[[Ended], None] | None = None
+    _protocol: _Follower | None = None
+
+    def on_exit(self, callback: Callable[[Ended], None]) -> None:
+        """Call ``callback`` whenever the program ends unasked after it was ready."""
+        self._on_exit = callback
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, which leads a group of its own; None while it doesn't run."""
+        return self._protocol.pid if self._protocol is not None and self._protocol.running else None
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready.  Raises `CannotStart` with its own last words."""
+        program = self.program
+        self._protocol = protocol = _Follower(program, self.complain, self._exited)
+        identity = {} if program.identity is None else asdict(program.identity)
+        command = child_command(program.command, death_signal=program.stop_signal, **identity)
+        environment = {**program.environment, "PYTHONUNBUFFERED": "1"}
+        self.reactor.spawnProcess(protocol, command[0], command, env=environment, path=str(program.directory))
+        if program.ready is None:
+            protocol.ready.callback(None)
+        protocol.ready.addTimeout(self.start_limit, self.reactor)
+        try:
+            await protocol.ready
+        except TimeoutError:
+            await self.stop()
+            raise CannotStart(
+                f"{program.name} was not ready within {self.start_limit:g} s; its log is {program.log}"
+            ) from None
+
+    async def stop(self) -> None:
+        """Stop it, and wait until it is gone.  Harmless when it doesn't run."""
+        protocol, self._protocol = self._protocol, None
+        if protocol is None:
+            return
+        if protocol.running:
+            protocol.signal(self.program.stop_signal)
+        protocol.ended.addTimeout(self.stop_limit, self.reactor)
+        with suppress(TimeoutError):
+            await protocol.ended
+            return
+        self.complain(f"{self.program.name} did not stop within {self.stop_limit:g} s and is killed")
+        protocol.kill_group()
+        await protocol.gone
+
+    def _exited(self, protocol: _Follower, ended: Ended) -> None:
+        if self._protocol is protocol and protocol.was_ready and self._on_exit is not None:
+            self._protocol = None
+            self._on_exit(ended)
+
+
+class _Follower(ProcessProtocol):
+    """Follows the program: its lines, and its end."""
+
+    def __init__(
+        self, program: Program, complain: Callable[[str], None], exited: Callable[[_Follower, Ended], None]
+    ) -> None:
+        self.program = program
+        #: Fires when it is ready; fails with `CannotStart` when it ends before.
+        self.ready: Deferred[None] = Deferred()
+        #: Fires at its end; `gone` too, but nobody gives up waiting for that one.
+        self.ended: Deferred[None] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+        self.was_ready = False
+        self.running = True
+        self._complain = complain
+        self._exited = exited
+        self._partial = {1: b"", 2: b""}
+        self._last_line = ""
+        self._last_complaint = ""
+        self._log = LogFile.fromFullPath(
+            str(program.log), rotateLength=LOG_BYTES, maxRotatedFiles=LOG_FILES, defaultMode=0o600
+        )
+        self.ready.addCallback(self._became_ready)
+
+    def _became_ready(self, _: None) -> None:
+        self.was_ready = True
+
+    def connectionMade(self) -> None:
+        self.pid: int = self.transport.pid  # type: ignore[union-attr]
+        # Nobody types at a farm's parts.
+        self.transport.closeStdin()  # type: ignore[union-attr, misc]
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        *lines, rest = (self._partial[childFD] + data).split(b"\n")
+        # Its beginning is what tells what it is.
+        self._partial[childFD] = rest[:LINE_LIMIT]
+        for line in lines:
+            self._line(line.decode(errors="replace").rstrip())
+
+    def _line(self, line: str) -> None:
+        if self.program.omit is not None and self.program.omit.search(line):
+            return
+        self._log.write(f"{line}\n".encode())
+        if line.strip():
+            self._last_line = line.strip()
+        if self.program.ready is not None and not self.ready.called and self.program.ready.search(line):
+            self.ready.callback(None)
+        complaint = self.program.complaint.search(line) if self.program.complaint else None
+        if complaint is not None:
+            self._last_complaint = complaint["text"].strip()
+            if self.was_ready:
+                self._complain(f"{self.program.name}: {self._last_complaint}")
+
+    def processExited(self, _reason: Failure) -> None:
+        self.running = False
+        # What it started must not stay behind, and would hold its output open.
+        self.kill_group()
+
+    def processEnded(self, reason: Failure) -> None:
+        for unfinished in self._partial.values():
+            if unfinished:
+                self._line(unfinished.decode(errors="replace").rstrip())
+        self._log.close()
+        why = _how_it_ended(reason)
+        if not self.ready.called:
+            words = self._last_complaint or self._last_line or why
+            self.ready.errback(CannotStart(f"{self.program.name}: {words} (its log: {self.program.log})"))
+        said = f"{self._last_complaint}; its log is {self.program.log}" if self._last_complaint else why
+        left = reason.check(ProcessDone) is not None and self.program.leaves is not None
+        self._exited(self, Ended(self.program.leaves or "", left=True) if left else Ended(said))
+        for waiting in (self.ended, self.gone):
+            if not waiting.called:
+                waiting.callback(None)
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """End everything that the program has started, and itself."""
+        # It leads a group of its own (see `icefarm.farm.processes.child`), unless it is so young that it has none yet.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if self.running:
+            self.signal(signal.SIGKILL)
+
+
+def _how_it_ended(reason: Failure) -> str:
+    if reason.check(ProcessDone, ConnectionDone):
+        return "it ended"
+    number = getattr(reason.value, "signal", None)
+    if number is not None:
+        return f"it was ended by {signal.Signals(number).name}"
+    return f"it ended with code {getattr(reason.value, 'exitCode', None)}"

@@ -1,0 +1,272 @@
+"""Boards in memory, for tests of the worker without ptys: they speak the board protocol, on the test's own clock."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from icefarm.clock import Clock
+from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.hub_power import PowerFailed
+from icefarm.worker.flash.images import FirmwareImage, Images
+from icefarm.worker.protocol.frames import EVALUATE_MAX, Frame, FrameReader, FrameType, encode
+
+__all__ = ["MemoryBoard", "MemoryHardware", "memory_images"]
+
+_BLOCK = 512
+
+
+def memory_images(*names: str, version: str = "1.0") -> Images:
+    """Return images that a `MemoryBoard` understands: one block that is the application's name."""
+    made = {
+        name: FirmwareImage(Firmware(name, version), f"{name} {version}".encode().ljust(_BLOCK, b"\0"))
+        for name in names
+    }
+    return Images("boards in memory", made)
+
+
+@define(eq=False)
+class _Port:
+    """The transport that the worker's protocol gets."""
+
+    board: MemoryBoard
+    protocol: Any
+    open: bool = True
+
+    def write(self, data: bytes) -> None:
+        if self.open:
+            self.board.receive(data)
+
+    def loseConnection(self) -> None:
+        self.close(Failure(ConnectionDone()))
+
+    def close(self, reason: Failure) -> None:
+        if self.open:
+            self.open = False
+            self.board.port = None
+            self.protocol.connectionLost(reason)
+
+
+@define(eq=False)
+class MemoryBoard:
+    """A board: what it runs, what it was asked, and what is wrong with it.
+
+    ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``stuck``
+    (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
+    the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't switch its port), ``dead`` (does not come back
+    from a cycle of its power), ``old_protocol`` (speaks another version of the board protocol, until it is flashed).
+    """
+
+    clock: Clock
+    serial: str
+    tell: Callable[[UsbEvent], None]
+    runs: str = "default 1.0"
+    buffers: int = 2
+    faults: set[str] = Factory(set)
+    #: Evaluations are answered when the test says so, by `finish`.
+    patient: bool = False
+    #: Seconds that an evaluation takes.
+    takes: float = 0.0
+    #: The pulses of a circuit, as it is sent to the board; each further repeat gives one more.
+    pulses: Callable[[bytes], int] = lambda _: 100
+    #: How many of the next answers are damaged.
+    garble: int = 0
+    asked: list[int] = Factory(list)
+    evaluating: list[Frame] = Factory(list)
+    sequence: int = 0
+    flashed: int = 0
+    port: _Port | None = None
+    drive: bool = False
+    plugged: bool = False
+    _reader: FrameReader = field(factory=lambda: FrameReader(EVALUATE_MAX))
+
+    @property
+    def tty_path(self) -> str:
+        return f"/dev/tty-{self.serial}"
+
+    @property
+    def drive_path(self) -> str:
+        return f"/dev/drive-{self.serial}"
+
+    def plug(self) -> None:
+        """Plug it in: it shows its serial port."""
+        self.plugged = True
+        self.tell(TtyAdded(self.serial, self.tty_path, "00", "1-1"))
+
+    def unplug(self) -> None:
+        """Pull it out."""
+        self.plugged = False
+        if self.port is not None:
+            self.port.close(Failure(ConnectionLost()))
+        self.evaluating.clear()
+        if self.drive:
+            self.drive = False
+            self.tell(DriveRemoved(self.serial, self.drive_path))
+        else:
+            self.tell(TtyRemoved(self.serial, self.tty_path))
+
+    def show(self) -> None:
+        """Tell somebody who has just begun to listen what it is plugged in as."""
+        if self.drive:
+            self.tell(DriveAdded(self.serial, self.drive_path, "1-1"))
+        elif self.plugged:
+            self.plug()
+
+    def let_go(self) -> None:
+        """Whoever had its port open is gone, as when the worker is killed."""
+        if self.port is not None:
+            self.port.open = False
+            self.port = None
+        self.evaluating.clear()
+
+    def receive(self, data: bytes) -> None:
+        for frame in self._reader.feed(data):
+            assert isinstance(frame, Frame)
+            self.asked.append(frame.type)
+            if "silent" not in self.faults:
+                self._answer(frame)
+
+    def finish(self) -> None:
+        """Answer the evaluation that was asked first."""
+        self._result(self.evaluating.pop(0))
+
+    def say(self, data: bytes) -> None:
+        """Send bytes to the worker, a moment later."""
+        port = self.port
+        self.clock.callLater(0, lambda: port.protocol.dataReceived(data) if port is not None and port.open else None)
+
+    def _answer(self, frame: Frame) -> None:
+        name, _, version = self.runs.partition(" ")
+        match frame.type:
+            case FrameType.HELLO:
+                head = struct.pack(
+                    "<BBHII16s",
+                    1 + ("old_protocol" in self.faults),
+                    self.buffers,
+                    0,
+                    EVALUATE_MAX,
+                    104_090,
+                    self.serial.encode(),
+                )
+                texts = b"".join(bytes([len(text)]) + text.encode() for text in (name, version))
+                self._reply(FrameType.HELLO_REPLY, frame.id, head + texts)
+            case FrameType.TEST:
+                self._reply(FrameType.TESTED, frame.id, struct.pack("<I", "faulty" in self.faults) + frame.payload)
+            case FrameType.STATUS:
+                self._reply(FrameType.STATUS_REPLY, frame.id, struct.pack("<QhBBIIIII", 1, 2500, 2, 0, 1, 0, 0, 0, 0))
+            case type_ if 0x40 <= type_ < 0x80:
+                # An application message: echoed, then once more of the board's own accord.
+                self._reply(type_ | 0x80, frame.id, frame.payload)
+                self._reply(type_ | 0x80, 0, frame.payload[::-1])
+            case FrameType.EVALUATE if self.patient:
+                self.evaluating.append(frame)
+            case FrameType.EVALUATE if self.takes > 0:
+                self.clock.callLater(self.takes, self._finish_for, self.port, frame)
+            case FrameType.EVALUATE:
+                self._result(frame)
+
+    def _finish_for(self, port: _Port | None, frame: Frame) -> None:
+        if port is self.port:
+            self._result(frame)
+
+    def _result(self, frame: Frame) -> None:
+        for fault, code in (("cdone", 6), ("stuck", 7)):
+            if fault in self.faults:
+                self._reply(FrameType.FAILED, frame.id, struct.pack("<H", code))
+                return
+        self.sequence += 1
+        (parameters,) = struct.unpack_from("<H", frame.payload, 2)
+        window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters])
+        pulses = self.pulses(frame.payload[8 + parameters :])
+        head = struct.pack("<IIQIIhH", self.sequence, 34_600, 5, window_us * repeats, 0, 2500, 0)
+        counts = b"".join(struct.pack("<II", pulses + n, window_us) for n in range(repeats))
+        self._reply(FrameType.RESULT, frame.id, head + counts)
+
+    def _reply(self, type_: int, id_: int, payload: bytes) -> None:
+        data = bytearray(encode(type_, id_, payload))
+        if "garbled" in self.faults or self.garble > 0:
+            self.garble -= 1
+            data[-1] ^= 0xFF
+        self.say(bytes(data))
+
+
+@define(eq=False)
+class MemoryHardware:
+    """Ports and drives of boards in memory; what `icefarm.worker.board.hardware.Hardware` asks for."""
+
+    boards: list[MemoryBoard] = Factory(list)
+    #: Drives whose writing does not end until the test fires the Deferred.
+    writing: dict[str, Deferred[None]] = Factory(dict)
+    patient: bool = False
+    #: Whether hubs switch the power of single ports; where power was cycled, and what that cures.
+    switches_power: bool = False
+    cycled: list[str] = Factory(list)
+    cures: set[str] = Factory(set)
+
+    def open(self, path: str, protocol: Any) -> None:
+        board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
+        if board is None:
+            raise FileNotFoundError(path)
+        assert board.port is None, "a port is opened twice"
+        board._reader = FrameReader(EVALUATE_MAX)
+        board.evaluating.clear()
+        board.port = _Port(board, protocol)
+        protocol.makeConnection(board.port)
+
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Deferred[None]:  # noqa: ARG002
+        board = next((board for board in self.boards if board.tty_path == path and board.plugged), None)
+        if board is None:
+            return fail(FlashFailed("could not be touched"))
+        assert board.port is None, "a port is touched while it is open"
+        if "no_loader" not in board.faults:
+            board.clock.callLater(0.1, self._load, board)
+        return succeed(None)
+
+    def write(self, path: str, blocks: bytes, serial: str) -> Deferred[None]:  # noqa: ARG002
+        board = next((board for board in self.boards if board.drive_path == path and board.drive), None)
+        if board is None:
+            return fail(FlashFailed("there is no such drive"))
+        if self.patient:
+            self.writing[path] = Deferred()
+            return self.writing[path]
+        board.flashed += 1
+        board.faults.discard("old_protocol")
+        board.runs = blocks.rstrip(b"\0").decode()
+        board.clock.callLater(0.1, self._boot, board)
+        return succeed(None)
+
+    def cycle_power(self, place: str, serial: str) -> Deferred[None]:
+        board = next((board for board in self.boards if board.serial == serial), None)
+        self.cycled.append(place)
+        if board is None or "ganged" in board.faults:
+            return fail(PowerFailed("its hub switches all ports at once"))
+        if board.plugged:
+            board.unplug()
+        board.faults -= self.cures
+        if "dead" not in board.faults:
+            board.clock.callLater(0.1, board.plug)
+        return succeed(None)
+
+    async def settled(self) -> None:
+        """Power is back at once here."""
+
+    def _load(self, board: MemoryBoard) -> None:
+        if board.plugged and not board.drive:
+            board.tell(TtyRemoved(board.serial, board.tty_path))
+            board.drive = True
+            board.tell(DriveAdded(board.serial, board.drive_path, "1-1"))
+
+    def _boot(self, board: MemoryBoard) -> None:
+        if board.plugged and board.drive:
+            board.drive = False
+            board.tell(DriveRemoved(board.serial, board.drive_path))
+            if "fails_to_boot" not in board.faults:
+                board.plug()

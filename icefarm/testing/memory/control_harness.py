@@ -1,0 +1,303 @@
+"""A control in memory, and a worker that records what control asks of it: for tests of control, and against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock as TestClock
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import (
+    Assignment,
+    DeviceReport,
+    DeviceStatus,
+    KindRecord,
+    Role,
+    WorkerHello,
+    client_topic,
+    control_procedure,
+    control_worker_procedure,
+    event_topic,
+    from_wire,
+    method_of,
+    to_wire,
+    worker_prefix,
+)
+from icefarm.control.service import Control, ControlSettings
+from icefarm.errors import Busy, IcefarmError, UnknownDevice
+from icefarm.testing.memory.clock import MortalClock
+from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.store import MemoryStore
+from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.wamp.credentials import Credentials
+
+__all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
+
+PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["evaluate"])
+#: Seconds for each call that a test makes; of the test's own clock.
+LIMIT = 1000.0
+
+
+@define(eq=False)
+class MemoryClient:
+    """A client's session: calls control, and records what it is told."""
+
+    bus: MemoryBus
+    #: What came on the client's own topic, and on the topics of events: (topic's last part, fields).
+    told: list[dict[str, Any]] = Factory(list)
+    events: list[tuple[str, dict[str, Any]]] = Factory(list)
+
+    async def listen(self) -> None:
+        """Begin to record."""
+        await self.bus.subscribe(client_topic(self.bus.authid), lambda _, __, fields: self.told.append(dict(fields)))
+        await self.bus.subscribe(event_topic(""), self._heard, prefix=True)
+
+    def _heard(self, topic: str, _: Sequence[Any], fields: Mapping[str, Any]) -> None:
+        self.events.append((topic.rpartition(".")[2], dict(fields)))
+
+    async def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a procedure of control."""
+        return await self.bus.call(control_procedure(name), args, kwargs, timeout=LIMIT)
+
+    def words(self) -> list[tuple[str, str]]:
+        """Return (event, serial) of all that it was told."""
+        return [(told["event"], told["serial"]) for told in self.told]
+
+
+@define(eq=False)
+class RecordingWorker:
+    """A worker without boards: does at once what control asks, as far as a test lets it, and records it."""
+
+    name: str
+    serials: list[str]
+    instance: str = "instance"
+    bus: MemoryBus | None = None
+    #: What control asked for: (method, serial or "", reservation or "").
+    orders: list[tuple[str, str, str]] = Factory(list)
+    #: What every board serves, and its status.
+    holds: dict[str, str | None] = Factory(dict)
+    status: dict[str, DeviceStatus] = Factory(dict)
+    #: Boards that fail when they are prepared, and why; boards that take until the test lets them go on.
+    failing: dict[str, IcefarmError] = Factory(dict)
+    stuck: dict[str, Deferred[None]] = Factory(dict)
+    draining: bool = False
+    #: It was told to leave.
+    left: bool = False
+    #: Boards whose last report did not get through; it is sent again when control shows itself.
+    unsent: set[str] = Factory(set)
+
+    def __attrs_post_init__(self) -> None:
+        for serial in self.serials:
+            self.holds[serial] = None
+            self.status[serial] = DeviceStatus.AVAILABLE
+
+    async def joined(self, bus: MemoryBus) -> None:
+        """Begin a session, as a real worker does."""
+        self.bus = bus
+        await bus.register(worker_prefix(self.name), self._ordered, prefix=True, replace=True)
+        await self.hello()
+
+    async def hello(self) -> None:
+        """Say hello, and do what the answer says."""
+        reports = [self.report_of(serial) for serial in self.serials]
+        hello = WorkerHello(self.name, self.instance, "host", "1.0", [PULSECOUNT], reports)
+        answer = await self.call("hello", hello=to_wire(hello))
+        self.draining = answer["draining"]
+        assignments = {
+            serial: from_wire(wanted, Assignment, "assignment") for serial, wanted in answer["assignments"].items()
+        }
+        for serial in self.serials:
+            wanted = assignments[serial].reservation if serial in assignments else None
+            if self.holds[serial] != wanted:
+                self._hold(serial, wanted)
+                self.tell(serial)
+        self._resend()
+
+    async def heartbeat(self) -> bool:
+        """Send a heartbeat; say hello where control does not know this session."""
+        answer = await self.call("heartbeat", instance=self.instance)
+        if not answer["known"]:
+            await self.hello()
+        self._resend()
+        return bool(answer["known"])
+
+    async def report(self, serial: str, status: DeviceStatus | None = None, reason: str | None = None) -> None:
+        """Report one board."""
+        if status is not None:
+            self.status[serial] = status
+        await self.call("report", report=to_wire(evolve(self.report_of(serial), reason=reason)))
+
+    def tell(self, serial: str) -> None:
+        """Report one board without waiting for the answer, until it gets through."""
+        self.unsent.discard(serial)
+
+        def failed(failure: Failure) -> None:
+            failure.trap(IcefarmError)
+            self.unsent.add(serial)
+
+        Deferred.fromCoroutine(self.report(serial)).addErrback(failed)
+
+    def _resend(self) -> None:
+        for serial in sorted(self.unsent):
+            self.tell(serial)
+
+    def report_of(self, serial: str) -> DeviceReport:
+        """Return what there is to say of a board."""
+        return DeviceReport(serial, self.status[serial], reservation=self.holds[serial])
+
+    async def call(self, name: str, /, **kwargs: Any) -> Any:
+        """Call one of control's procedures for workers."""
+        assert self.bus is not None
+        return await self.bus.call(control_worker_procedure(name), (), kwargs, timeout=LIMIT)
+
+    def asked(self, method: str) -> list[str]:
+        """Return the boards for which control asked that, in order."""
+        return [serial for asked, serial, _ in self.orders if asked == method]
+
+    async def _ordered(self, _: Caller, procedure: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+        method = method_of(procedure)[1]
+        serial = str(args[0]) if args else ""
+        match method:
+            case "prepare":
+                await self._prepare(serial, from_wire(args[1], Assignment, "assignment"))
+            case "release":
+                self.orders.append((method, serial, str(args[1])))
+                if self.holds.get(serial) == args[1]:
+                    self._hold(serial, None)
+                    self.tell(serial)
+            case _:
+                self.orders.append((method, serial, ""))
+                self.draining = method == "drain" if method in ("drain", "resume") else self.draining
+                self.left = self.left or method == "leave"
+
+    async def _prepare(self, serial: str, wanted: Assignment) -> None:
+        self.orders.append(("prepare", serial, wanted.reservation))
+        if serial not in self.holds:
+            raise UnknownDevice(f"no board {serial}")
+        if serial in self.stuck:
+            await self.stuck[serial]
+        if serial in self.failing:
+            raise self.failing[serial]
+        self._hold(serial, wanted.reservation)
+        self.tell(serial)
+
+    def _hold(self, serial: str, reservation: str | None) -> None:
+        self.holds[serial] = reservation
+        self.status[serial] = DeviceStatus.AVAILABLE if reservation is None else DeviceStatus.RESERVED
+
+
+@define(eq=False)
+class UnreliableStore:
+    """A store whose database can be away: then every call raises `Busy`, also one that has just done its work.
+
+    ``latency`` is the seconds before and after each transaction, or gives them, anew each time; None: it takes none.
+    """
+
+    store: MemoryStore
+    away: bool = False
+    latency: float | Callable[[], float] | None = None
+
+    def connection(self, clock: Clock) -> StoreConnection:
+        """Return the store as one process sees it, whose clock this is: a killed one gets no answers."""
+        return StoreConnection(self, clock)
+
+
+@define(eq=False)
+class StoreConnection:
+    """An `icefarm.control.storage.interface.Store`; every method is that of the `MemoryStore` behind it."""
+
+    database: UnreliableStore
+    clock: Clock
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.database.store, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._pause()
+            result = await method(*args, **kwargs)
+            await self._pause()
+            return result
+
+        return call
+
+    async def _pause(self) -> None:
+        latency = self.database.latency
+        if latency is not None:
+            await deferLater(self.clock, latency() if callable(latency) else latency)  # type: ignore[arg-type]
+        if self.database.away:
+            raise Busy("the database is away")
+
+
+@define(eq=False)
+class MemoryControl:
+    """A router, a store and control, all in memory; time is the clock's."""
+
+    settings: ControlSettings = Factory(ControlSettings)
+    clock: TestClock = Factory(TestClock)
+    history: MemoryHistory = Factory(MemoryHistory)
+    router: MemoryRouter = field(init=False)
+    store: MemoryStore = field(init=False)
+    database: UnreliableStore = field(init=False)
+    control: Control = field(init=False)
+    link: MemoryLink = field(init=False)
+    #: Of the control that is running.
+    life: MortalClock = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.clock.advance(1_000_000)
+        self.router = MemoryRouter(self.clock)
+        self.store = MemoryStore(self.clock)
+        self.database = UnreliableStore(self.store)
+        self.start_control()
+
+    def start_control(self) -> None:
+        """Start a control that knows nothing yet, on the same store and router."""
+        self.life = MortalClock(self.clock)
+        store: Any = self.database.connection(self.life)
+        self.control = Control(self.life, store, self.history, self.settings)
+        credentials = Credentials("control", Role.CONTROL, "c")
+        self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused, clock=self.life)
+        self.link.startService()
+
+    def kill_control(self) -> None:
+        """Let control be gone from one moment to the next, whatever it is doing."""
+        self.life.die()
+        self.link.vanish()
+
+    def stop_control(self) -> None:
+        """Let control end as its operator would have it."""
+        self.control.stopService()
+        self.link.stopService()
+
+    async def client(self, name: str, role: Role = Role.CLIENT, instance: str = "i", ticket: str = "") -> MemoryClient:
+        """Sign a client in.  Raises what control answers."""
+        client = MemoryClient(await self.router.sign_in(Credentials(name, role, instance, ticket)))
+        await client.listen()
+        return client
+
+    def operator(self, name: str = "op") -> MemoryClient:
+        """Let an operator in, without the question of tokens."""
+        return MemoryClient(self.router.join(name, Role.OPERATOR, "op"))
+
+    async def worker(self, name: str, *serials: str) -> RecordingWorker:
+        """Let a worker with these boards come."""
+        worker = RecordingWorker(name, list(serials))
+        await self.join(worker)
+        return worker
+
+    async def join(self, worker: RecordingWorker) -> None:
+        """Let a worker begin a session."""
+        bus = await self.router.sign_in(Credentials(worker.name, Role.WORKER, worker.instance))
+        await worker.joined(bus)
+        self.clock.advance(0)
+
+    def pass_time(self, seconds: float, step: float = 0.5) -> None:
+        """Let time pass in small steps, so that what waits for time happens in its order."""
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)

@@ -1,0 +1,388 @@
+"""The in-memory twin of `icefarm.control.storage.postgres.store.PostgresStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import count
+from uuid import uuid4
+
+from attrs import Factory, define, evolve
+
+from icefarm.clock import Clock
+from icefarm.contract import (
+    BoardHealth,
+    DeviceRecord,
+    DeviceReport,
+    DeviceStatus,
+    ReservationRecord,
+    Role,
+    WorkerHello,
+    WorkerRecord,
+)
+from icefarm.control.scheduling.availability import current_status, undeletable
+from icefarm.control.scheduling.explanations import (
+    cannot_delete,
+    contested,
+    foreign_request,
+    incomplete,
+    not_yours,
+    token_exists,
+    unknown_devices,
+    unknown_token,
+    unknown_worker,
+)
+from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.scheduling.placement import ReservationRequest, choose, free
+from icefarm.control.storage.interface import State, TokenRecord
+
+__all__ = ["MemoryStore"]
+
+
+@define
+class _Board:
+    worker: str
+    report: DeviceReport
+    changed_at: float
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+def _without_counters(report: DeviceReport) -> DeviceReport:
+    """What counts as a change of the board."""
+    return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth(), kind=None, reservation=None)
+
+
+@define
+class MemoryStore:
+    """Implements `icefarm.control.storage.interface.Store` on ``clock``, such as a `twisted.internet.task.Clock`."""
+
+    clock: Clock
+    new_id: Callable[[], str] = _new_id
+    _workers: dict[str, WorkerRecord] = Factory(dict)
+    _instances: dict[str, str] = Factory(dict)
+    _boards: dict[str, _Board] = Factory(dict)
+    _reservations: dict[str, ReservationRecord] = Factory(dict)
+    #: The active reservation of each board that has one.
+    _holds: dict[str, str] = Factory(dict)
+    #: What each request got, and those that wait, with the moment at which they give up.
+    _got: dict[str, list[str]] = Factory(dict)
+    _queue: dict[str, tuple[QueuedRequest, float | None]] = Factory(dict)
+    _numbers: Iterator[int] = Factory(lambda: count(1))
+    _tokens: dict[str, tuple[str, TokenRecord]] = Factory(dict)
+
+    # ------------------------------------------------------------------------------------- workers and boards
+
+    async def hello(self, hello: WorkerHello) -> list[str]:
+        before = self._workers.get(hello.name)
+        begins_anew = (
+            before is not None
+            and before.leaving
+            and self._instances[hello.name] != hello.instance
+            and not self._active(worker=hello.name)
+        )
+        self._instances[hello.name] = hello.instance
+        self._workers[hello.name] = WorkerRecord(
+            name=hello.name,
+            status="online",
+            draining=before is not None and before.draining and not begins_anew,
+            leaving=before is not None and before.leaving and not begins_anew,
+            host=hello.host,
+            version=hello.version,
+            kinds=[kind.name for kind in hello.kinds],
+            devices=0,
+            last_seen=self.clock.seconds(),
+            kind_versions={kind.name: kind.version for kind in hello.kinds},
+        )
+        reports = {report.serial: report for report in hello.devices}
+        refused = sorted(serial for serial in reports if self._held_by_another(serial, hello.name) is not None)
+        for serial in sorted(reports.keys() - set(refused)):
+            self._take(hello.name, reports[serial])
+        named = {serial for serial, board in self._boards.items() if board.worker == hello.name}
+        self._set_offline(named - reports.keys(), "its worker no longer has it")
+        return refused
+
+    async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
+        if worker not in self._workers:
+            raise unknown_worker(worker)
+        other = self._held_by_another(report.serial, worker)
+        if other is not None:
+            raise contested(report.serial, other)
+        self._take(worker, report)
+        return self._device(report.serial)
+
+    async def worker_seen(self, worker: str) -> None:
+        if worker in self._workers:
+            self._workers[worker] = evolve(self._workers[worker], last_seen=self.clock.seconds())
+
+    async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
+        if worker not in self._workers:
+            return []
+        self._workers[worker] = evolve(self._workers[worker], status="offline")
+        changed = self._set_offline({serial for serial, b in self._boards.items() if b.worker == worker}, reason)
+        return [self._device(serial) for serial in changed]
+
+    async def set_draining(self, worker: str, draining: bool, *, leaving: bool = False) -> WorkerRecord:
+        if worker not in self._workers:
+            raise unknown_worker(worker)
+        self._workers[worker] = evolve(self._workers[worker], draining=draining, leaving=draining and leaving)
+        return self._worker(worker)
+
+    async def workers(self) -> list[WorkerRecord]:
+        return self._all_workers()
+
+    async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+        if serials is None:
+            return self._all_devices()
+        self._check_known(serials)
+        return [self._device(serial) for serial in serials]
+
+    async def delete_devices(self, serials: Sequence[str]) -> list[str]:
+        self._check_known(serials)
+        wanted = list(dict.fromkeys(serials))
+        refused = [device for device in map(self._device, wanted) if undeletable(device) is not None]
+        if refused:
+            raise cannot_delete(refused)
+        for serial in wanted:
+            del self._boards[serial]
+        return wanted
+
+    def _held_by_another(self, serial: str, worker: str) -> str | None:
+        board = self._boards.get(serial)
+        if board is None or board.worker == worker or board.report.status is DeviceStatus.OFFLINE:
+            return None
+        return board.worker if self._workers[board.worker].status == "online" else None
+
+    def _take(self, worker: str, report: DeviceReport) -> None:
+        before = self._boards.get(report.serial)
+        same = (
+            before is not None
+            and before.worker == worker
+            and _without_counters(before.report) == _without_counters(report)
+        )
+        changed_at = before.changed_at if before is not None and same else self.clock.seconds()
+        self._boards[report.serial] = _Board(worker, report, changed_at)
+        if report.serial in self._holds:
+            held = self._holds[report.serial]
+            self._reservations[held] = evolve(self._reservations[held], worker=worker)
+
+    def _set_offline(self, serials: Iterable[str], reason: str) -> list[str]:
+        changed = [
+            serial for serial in sorted(serials) if self._boards[serial].report.status is not DeviceStatus.OFFLINE
+        ]
+        for serial in changed:
+            board = self._boards[serial]
+            board.report = evolve(board.report, status=DeviceStatus.OFFLINE, reason=reason)
+            board.changed_at = self.clock.seconds()
+        return changed
+
+    def _worker(self, name: str) -> WorkerRecord:
+        return evolve(self._workers[name], devices=sum(board.worker == name for board in self._boards.values()))
+
+    def _all_workers(self) -> list[WorkerRecord]:
+        return [self._worker(name) for name in sorted(self._workers)]
+
+    def _device(self, serial: str) -> DeviceRecord:
+        board, held = self._boards[serial], self._holds.get(serial)
+        report, reservation = board.report, None if held is None else self._reservations[held]
+        return DeviceRecord(
+            serial=serial,
+            worker=board.worker,
+            status=current_status(report.status, reserved=reservation is not None),
+            reason=report.reason,
+            client=None if reservation is None else reservation.client,
+            reservation=held,
+            kind=None if reservation is None else reservation.kind,
+            firmware=report.firmware,
+            firmware_version=report.firmware_version,
+            usb_path=report.usb_path,
+            evaluations=report.evaluations,
+            failures=report.failures,
+            retries=report.retries,
+            expires_at=None if reservation is None else reservation.expires_at,
+            changed_at=board.changed_at,
+            health=report.health,
+        )
+
+    def _all_devices(self) -> list[DeviceRecord]:
+        return [self._device(serial) for serial in sorted(self._boards)]
+
+    def _check_known(self, serials: Iterable[str]) -> None:
+        missing = [serial for serial in serials if serial not in self._boards]
+        if missing:
+            raise unknown_devices(missing)
+
+    # ---------------------------------------------------------------------------------------------- reservations
+
+    async def available(self, kind: str | None = None) -> list[str]:
+        return free(self._all_devices(), self._all_workers(), kind)
+
+    async def state(self) -> State:
+        return State(self._all_devices(), self._all_workers(), self.clock.seconds())
+
+    async def reserve(
+        self,
+        client: str,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+        grace: float | None = None,
+        more: bool = False,
+    ) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        before = [] if more else self._answered(client, request_id)
+        wanted = request.amount or len(request.serials or ())
+        if len(before) == wanted:
+            self._strike(client, request_id)
+            return before
+        if before:
+            raise incomplete(len(before), wanted)
+        made = []
+        for serial in choose(self._all_devices(), self._all_workers(), request, now):
+            reservation = ReservationRecord(
+                id=self.new_id(),
+                serial=serial,
+                worker=self._boards[serial].worker,
+                client=client,
+                kind=request.kind,
+                options=request.options,
+                created_at=now,
+                expires_at=now + seconds,
+                grace=grace,
+            )
+            self._reservations[reservation.id] = reservation
+            self._holds[serial] = reservation.id
+            self._boards[serial].changed_at = now
+            made.append(reservation)
+        if request_id is not None:
+            self._strike(client, request_id)
+            self._got.setdefault(request_id, []).extend(one.id for one in made)
+        return made
+
+    async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
+        return self._answered(client, request_id)
+
+    def _answered(self, client: str, request_id: str | None) -> list[ReservationRecord]:
+        return [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
+
+    def _strike(self, client: str, request_id: str | None) -> None:
+        """A request that was served waits no longer; another client's of the same id is none of its business."""
+        queued, _ = self._queue.get(request_id or "", (None, None))
+        if queued is not None and queued.client == client:
+            del self._queue[queued.id]
+
+    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+        own = {reservation.serial: reservation for reservation in self._active(client=client)}
+        if serials is not None:
+            foreign = [serial for serial in serials if serial not in own]
+            if foreign:
+                raise not_yours(foreign)
+        until = self.clock.seconds() + seconds
+        extended = []
+        for serial in sorted(own if serials is None else set(serials)):
+            longer = evolve(own[serial], expires_at=max(own[serial].expires_at, until))
+            self._reservations[longer.id] = longer
+            extended.append(longer)
+        return extended
+
+    async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
+        if serials is None:
+            if client is None:
+                raise ValueError("whose reservations, or which boards?")
+            return self._end([reservation.id for reservation in self._active(client=client)], reason)
+        self._check_known(serials)
+        held = {serial: self._reservations[self._holds[serial]] for serial in serials if serial in self._holds}
+        foreign = [serial for serial, reservation in held.items() if client not in (None, reservation.client)]
+        if foreign:
+            raise not_yours(foreign)
+        return self._end([reservation.id for reservation in held.values()], reason)
+
+    async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+        return self._end(ids, reason)
+
+    async def end_expired(self) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        return self._end([one.id for one in self._active() if one.expires_at <= now], "expired")
+
+    async def next_expiry(self) -> float | None:
+        ends = [reservation.expires_at for reservation in self._active()]
+        return max(0.0, min(ends) - self.clock.seconds()) if ends else None
+
+    async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
+        return self._active(client=client, worker=worker)
+
+    async def reservation(self, id: str) -> ReservationRecord | None:
+        return self._reservations.get(id)
+
+    async def now(self) -> float:
+        return self.clock.seconds()
+
+    def _active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
+        active = [self._reservations[self._holds[serial]] for serial in sorted(self._holds)]
+        return [one for one in active if client in (None, one.client) and worker in (None, one.worker)]
+
+    def _end(self, ids: Collection[str], reason: str) -> list[ReservationRecord]:
+        now = self.clock.seconds()
+        ended = []
+        for serial, id in sorted(self._holds.items()):
+            if id in ids:
+                del self._holds[serial]
+                self._boards[serial].changed_at = now
+                self._reservations[id] = evolve(self._reservations[id], ended_at=now, end_reason=reason)
+                ended.append(self._reservations[id])
+        return ended
+
+    # ------------------------------------------------------------------------------------------------------ queue
+
+    async def enqueue(
+        self,
+        client: str,
+        request: ReservationRequest,
+        request_id: str,
+        timeout: float | None,
+        *,
+        since: float | None = None,
+    ) -> QueuedRequest:
+        now = self.clock.seconds()
+        known, _ = self._queue.get(request_id, (None, None))
+        if known is not None and known.client != client:
+            raise foreign_request(request_id)
+        if known is None:
+            queued = QueuedRequest(request_id, client, request, next(self._numbers), now if since is None else since)
+            self._queue[request_id] = (queued, None if timeout is None else now + timeout)
+        return self._queued(request_id)
+
+    async def dequeue(self, ids: Sequence[str]) -> list[str]:
+        return [id for id in sorted(set(ids)) if self._queue.pop(id, None) is not None]
+
+    async def waiting(self) -> list[QueuedRequest]:
+        now = self.clock.seconds()
+        for id, (_, until) in list(self._queue.items()):
+            if until is not None and until <= now:
+                del self._queue[id]
+        return sorted(map(self._queued, self._queue), key=lambda queued: (queued.since, queued.number))
+
+    def _queued(self, id: str) -> QueuedRequest:
+        queued, until = self._queue[id]
+        return evolve(queued, left=None if until is None else max(0.0, until - self.clock.seconds()))
+
+    # ----------------------------------------------------------------------------------------------------- tokens
+
+    async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
+        if name in self._tokens:
+            raise token_exists(name)
+        self._tokens[name] = (hash, TokenRecord(name, role, self.clock.seconds()))
+        return self._tokens[name][1]
+
+    async def token_by_hash(self, hash: str) -> TokenRecord | None:
+        return next((token for kept, token in self._tokens.values() if kept == hash), None)
+
+    async def list_tokens(self) -> list[TokenRecord]:
+        return [self._tokens[name][1] for name in sorted(self._tokens)]
+
+    async def revoke_token(self, name: str) -> None:
+        if name not in self._tokens:
+            raise unknown_token(name)
+        del self._tokens[name]

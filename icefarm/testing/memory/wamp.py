@@ -1,0 +1,618 @@
+"""The router in memory: what `icefarm.wamp` does over Crossbar, for tests without a network.
+
+It holds to what matters of the real one: permissions by role, values that pass through CBOR, one callee for a
+procedure, the longest prefix wins, a lost session fails its calls and cancels those it was making, the meta API.
+
+Each session has a way up to the router and one down from it.  Messages on one way keep their order, as they do on a
+connection; between ways nothing is promised, and with `MemoryRouter.latency` anything happens.  Either end learns of
+what the other one did no sooner than its message arrives, the end of a session included.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+import cbor2
+from attrs import Factory, define, evolve, field
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.logger import Logger
+
+from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
+from icefarm.clock import Clock
+from icefarm.contract import (
+    AUTHENTICATOR,
+    REALM,
+    Role,
+    permissions,
+)
+from icefarm.errors import (
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    LinkLost,
+    NoSuchProcedure,
+    NotAuthorized,
+    TimedOut,
+)
+from icefarm.wamp.credentials import Credentials
+
+__all__ = ["MemoryBus", "MemoryLink", "MemoryRouter"]
+
+_PERMISSIONS = permissions()
+
+
+def _travel(value: Any) -> Any:
+    """What is left of a value after the wire: a copy, tuples as lists, and an error where it cannot travel."""
+    return cbor2.loads(cbor2.dumps(value))
+
+
+def _allowed(role: Role, action: str, uri: str) -> bool:
+    return any(
+        uri == permission.uri or (permission.prefix and uri.startswith(permission.uri))
+        for permission in _PERMISSIONS[role]
+        if getattr(permission, action)
+    )
+
+
+async def _awaited(answer: Awaitable[Any]) -> Any:
+    return await answer
+
+
+@define(eq=False, repr=False)
+class _Entry:
+    """A registered procedure, or a subscription."""
+
+    owner: MemoryBus
+    uri: str
+    prefix: bool
+    handler: Any
+    entries: list[_Entry]
+    ended: bool = False
+
+    def matches(self, uri: str) -> bool:
+        return uri.startswith(self.uri) if self.prefix else uri == self.uri
+
+    async def end(self) -> None:
+        self.ended = True
+        self.owner._up(self._remove)
+
+    def _remove(self) -> None:
+        if self in self.entries:
+            self.entries.remove(self)
+
+
+@define(eq=False)
+class MemoryRouter:
+    """A router with its sessions.
+
+    ``latency`` is the seconds that a message takes on one way, or gives them, anew for each message; None delivers
+    within the call.
+    """
+
+    clock: Clock
+    latency: float | Callable[[], float] | None = None
+    procedures: list[_Entry] = Factory(list)
+    subscriptions: list[_Entry] = Factory(list)
+    sessions: dict[int, MemoryBus] = Factory(dict)
+    #: Nothing joins while it is false, as when the router is away.
+    accepting: bool = True
+    #: All connections, those that have not signed in yet included; calls that are under way.
+    _connections: set[MemoryBus] = Factory(set)
+    _calls: set[_Call] = Factory(set)
+    #: What is on its way, and when the last of it arrives.
+    _ways: dict[tuple[str, int], deque[Callable[[], object]]] = Factory(lambda: defaultdict(deque))
+    _arrivals: dict[tuple[str, int], float] = Factory(dict)
+    _numbers: Any = Factory(lambda: count(1))
+    _log: Logger = Factory(Logger)
+
+    def join(self, authid: str, role: Role, instance: str = "") -> MemoryBus:
+        """Let a session in without asking the authenticator."""
+        bus = self._connect(authid, role, instance)
+        self._joined(bus)
+        return bus
+
+    def connect(self, credentials: Credentials) -> MemoryBus:
+        """Open a connection, which has to sign in (`MemoryBus.sign_in`).  Raises `LinkLost`."""
+        if not self.accepting:
+            raise LinkLost("the router is away")
+        return self._connect(credentials.authid, credentials.role, credentials.instance)
+
+    async def sign_in(self, credentials: Credentials) -> MemoryBus:
+        """Let a session in as the real router would: control's authenticator decides.  Raises what it raises."""
+        bus = self.connect(credentials)
+        await bus.sign_in(credentials.ticket)
+        return bus
+
+    def stop(self) -> None:
+        """Lose every session and accept none, as when the router is killed."""
+        self.accepting = False
+        for bus in sorted(self._connections, key=lambda bus: bus.session):
+            self._hang_up(bus, "the router stopped")
+
+    def start(self) -> None:
+        """Accept sessions again."""
+        self.accepting = True
+
+    def _connect(self, authid: str, role: Role, instance: str) -> MemoryBus:
+        bus = MemoryBus(self, authid, role, next(self._numbers), instance)
+        self._connections.add(bus)
+        return bus
+
+    def _joined(self, bus: MemoryBus) -> None:
+        self.sessions[bus.session] = bus
+        self._meta("wamp.session.on_join", [self._details(bus)])
+
+    def _left(self, bus: MemoryBus, reason: str) -> None:
+        """A connection is over, as far as the router knows."""
+        if bus not in self._connections:
+            return
+        self._connections.remove(bus)
+        for entries in (self.procedures, self.subscriptions):
+            entries[:] = [entry for entry in entries if entry.owner is not bus]
+        for call in sorted(self._calls, key=lambda call: call.number):
+            if call.callee is bus:
+                call.answered(LinkLost(reason))
+            elif call.caller is bus:
+                call.interrupt()
+        if self.sessions.pop(bus.session, None) is not None:
+            self._meta("wamp.session.on_leave", [bus.session])
+
+    def _hang_up(self, bus: MemoryBus, reason: str) -> None:
+        """End a session from the router's side."""
+        self._left(bus, reason)
+        bus._down(partial(bus._be_lost, reason))
+
+    def _carry(self, way: tuple[str, int], action: Callable[[], object]) -> None:
+        """Let something happen at the end of a way, once it has come there."""
+        if self.latency is None:
+            action()
+            return
+        now = self.clock.seconds()
+        takes = self.latency() if callable(self.latency) else self.latency
+        self._arrivals[way] = arrival = max(now + takes, self._arrivals.get(way, now))
+        self._ways[way].append(action)
+        # Whichever of the timers is first takes the first message.
+        self.clock.callLater(arrival - now, lambda: self._ways[way].popleft()())
+
+    def _callee(self, uri: str) -> _Entry | None:
+        found = [entry for entry in self.procedures if entry.matches(uri)]
+        return max(found, key=lambda entry: (not entry.prefix, len(entry.uri)), default=None)
+
+    def _details(self, bus: MemoryBus) -> dict[str, Any]:
+        return {
+            "session": bus.session,
+            "authid": bus.authid,
+            "authrole": str(bus.role),
+            "authextra": {"role": str(bus.role), "instance": bus.instance},
+        }
+
+    def _meta(self, topic: str, args: list[Any]) -> None:
+        self._deliver(topic, args, {}, lambda bus: bus.role is Role.CONTROL)
+
+    def _deliver(
+        self, topic: str, args: Sequence[Any], kwargs: Mapping[str, Any], chosen: Callable[[MemoryBus], bool]
+    ) -> None:
+        for entry in list(self.subscriptions):
+            if entry.matches(topic) and chosen(entry.owner):
+                entry.owner._down(partial(self._event, entry, topic, _travel(list(args)), _travel(dict(kwargs))))
+
+    def _event(self, entry: _Entry, topic: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+        if not entry.ended:
+            try:
+                entry.handler(topic, args, kwargs)
+            except Exception:
+                self._log.failure("the handler of {topic} failed", topic=topic)
+
+    def _meta_call(self, procedure: str, args: Sequence[Any]) -> Any:
+        match procedure, list(args):
+            case "wamp.session.list", _:
+                return list(self.sessions)
+            case "wamp.session.count", _:
+                return len(self.sessions)
+            case "wamp.session.get", [session] if session in self.sessions:
+                return self._details(self.sessions[session])
+            case "wamp.session.kill", [session, *_] if session in self.sessions:
+                self._hang_up(self.sessions[session], "killed")
+                return None
+        raise NoSuchProcedure(f"{procedure}: no such session or procedure")
+
+
+@define(eq=False)
+class MemoryBus(Bus):
+    """One session at a `MemoryRouter`."""
+
+    router: MemoryRouter
+    _authid: str
+    role: Role
+    _session: int
+    instance: str
+    _lost: str | None = None
+    _on_lost: list[OnLost] = Factory(list)
+    #: Calls that this session makes, calls that it carries out for others, and what it asks of the router itself.
+    _making: dict[_Call, None] = Factory(dict)
+    _serving: dict[_Call, None] = Factory(dict)
+    _asking: dict[Deferred[Any], None] = Factory(dict)
+
+    @property
+    def authid(self) -> str:
+        return self._authid
+
+    @property
+    def session(self) -> int:
+        return self._session
+
+    async def sign_in(self, ticket: str = "") -> None:
+        """Become a session: control's authenticator decides.  Raises what it raises, and `LinkLost`."""
+        await self._asked(partial(self._knock, ticket))
+
+    async def call(
+        self,
+        procedure: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None,
+        progress: Progress | None = None,
+    ) -> Any:
+        self._check("call", procedure)
+        if procedure.startswith("wamp."):
+            given = _travel(list(args))
+            return await self._asked(lambda told: told(_travel(self.router._meta_call(procedure, given))))
+        caller = Caller(self.authid, self.session, str(self.role))
+        call = _Call(self.router, caller, procedure, _travel(list(args)), _travel(dict(kwargs or {})), progress, self)
+        self._making[call] = None
+        self._up(call.route)
+        return await call.outcome(timeout)
+
+    async def register(
+        self, procedure: str, handler: Handler, *, prefix: bool = False, replace: bool = False
+    ) -> Registration:
+        self._check("register", procedure)
+        entry = _Entry(self, procedure, prefix, handler, self.router.procedures)
+        await self._asked(partial(self._register, entry, replace))
+        return entry
+
+    async def subscribe(self, topic: str, handler: EventHandler, *, prefix: bool = False) -> Registration:
+        self._check("subscribe", topic)
+        entry = _Entry(self, topic, prefix, handler, self.router.subscriptions)
+        await self._asked(partial(self._register, entry, None))
+        return entry
+
+    async def publish(
+        self,
+        topic: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        only: str | None = None,
+    ) -> None:
+        self._check("publish", topic)
+        said = (topic, _travel(list(args)), _travel(dict(kwargs or {})))
+        self._up(lambda: self.router._deliver(*said, lambda bus: bus is not self and only in (None, bus.authid)))
+
+    def on_lost(self, handler: OnLost) -> None:
+        if self._lost is not None:
+            handler(self._lost)
+        else:
+            self._on_lost.append(handler)
+
+    def drop(self, reason: str) -> None:
+        if self._lost is None:
+            self._up(partial(self.router._left, self, reason))
+            self._be_lost(reason)
+
+    def vanish(self, *, silently: bool = False) -> None:
+        """Be gone as when the process is killed: nothing of it happens any more, and nobody here is told.
+
+        ``silently``: as when its machine has lost power, so that the router does not hear of it either.
+        """
+        if self._lost is not None:
+            return
+        if not silently:
+            self._up(partial(self.router._left, self, "the process was killed"))
+        self._lost = "killed"
+        self._on_lost.clear()
+        for call in self._making:
+            call.stop_timer()
+
+    async def close(self) -> None:
+        self.drop("closed")
+
+    def _be_lost(self, reason: str) -> None:
+        """Learn that the session is over."""
+        if self._lost is not None:
+            return
+        self._lost = reason
+        for call in list(self._making):
+            call.fail(LinkLost(reason))
+        for call in list(self._serving):
+            call.cancel_handling()
+        asking, self._asking = self._asking, {}
+        for answer in asking:
+            answer.errback(LinkLost(reason))
+        for handler in self._on_lost:
+            handler(reason)
+
+    def _up(self, action: Callable[[], object]) -> None:
+        """Send to the router; nothing of it happens where the router has ended the session meanwhile."""
+        if self._lost is None:
+            self.router._carry(("up", self.session), lambda: self in self.router._connections and action())
+
+    def _down(self, action: Callable[[], object]) -> None:
+        """Send from the router; nothing of it happens where the session has been lost meanwhile."""
+        self.router._carry(("down", self.session), lambda: self._lost is None and action())
+
+    async def _asked(self, action: Callable[[Callable[[Any], None]], object]) -> Any:
+        """Have the router do something that tells its result, which may be an `IcefarmError`, and wait for that."""
+        if self._lost is not None:
+            raise LinkLost(self._lost)
+        answer: Deferred[Any] = Deferred(lambda answer: self._asking.pop(answer, None))
+        self._asking[answer] = None
+
+        def land(result: Any) -> None:
+            if answer in self._asking:
+                del self._asking[answer]
+                answer.callback(result)
+
+        def tell(result: Any) -> None:
+            self._down(partial(land, result))
+
+        def act() -> None:
+            try:
+                action(tell)
+            except IcefarmError as error:
+                tell(error)
+
+        self._up(act)
+        result = await answer
+        if isinstance(result, IcefarmError):
+            raise result
+        return result
+
+    def _register(self, entry: _Entry, replace: bool | None, told: Callable[[Any], None]) -> None:
+        """At the router: take an entry; ``replace`` None lets it stand beside others, as subscriptions do."""
+        for other in list(entry.entries) if replace is not None else ():
+            if (other.uri, other.prefix) == (entry.uri, entry.prefix):
+                if not replace:
+                    raise InvalidArgument(f"{entry.uri} is registered already")
+                entry.entries.remove(other)
+        entry.entries.append(entry)
+        told(None)
+
+    def _knock(self, ticket: str, told: Callable[[Any], None]) -> None:
+        """At the router: ask control whether this session may come in."""
+        router = self.router
+        if self.role is Role.CONTROL:
+            router._joined(self)
+            told(None)
+            return
+        if router._callee(AUTHENTICATOR) is None:
+            raise LinkLost("the router is up, but the farm's control is not connected to it")
+        details = {
+            "ticket": ticket,
+            "authextra": {"role": str(self.role), "instance": self.instance},
+            "transport": {"peer": "memory"},
+        }
+        asking = _Call(
+            router, Caller("crossbar", 0, "trusted"), AUTHENTICATOR, [REALM, self.authid, _travel(details)], {}
+        )
+        asking.answer.addCallbacks(partial(self._enter, told), lambda failure: told(failure.value))
+        asking.route()
+
+    def _enter(self, told: Callable[[Any], None], answer: Mapping[str, Any]) -> None:
+        if self in self.router._connections:
+            self.role = Role(answer["role"])
+            self.router._joined(self)
+            told(None)
+
+    def _check(self, action: str, uri: str) -> None:
+        if self._lost is not None:
+            raise LinkLost(self._lost)
+        if not _allowed(self.role, action, uri):
+            raise NotAuthorized(f"{self.role} may not {action} {uri}")
+
+
+_call_numbers = count(1)
+
+
+@define(eq=False, repr=False)
+class _Call:
+    """A call under way: what its caller, the router and its callee each know of it."""
+
+    router: MemoryRouter
+    who: Caller
+    procedure: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    progress: Progress | None = None
+    #: None where the router itself calls.
+    caller: MemoryBus | None = None
+    callee: MemoryBus | None = None
+    answer: Deferred[Any] = field(init=False)
+    number: int = field(init=False, factory=_call_numbers.__next__)
+    _timer: Any = None
+    _handling: Deferred[Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.answer = Deferred(lambda _: self.fail(CancelledError()))
+
+    # ------------------------------------------------------------------------------------------ at the caller
+
+    async def outcome(self, timeout: float | None) -> Any:
+        """Wait for the answer."""
+        if timeout is not None and not self.answer.called:
+            late = TimedOut(f"{self.procedure} did not answer within {timeout:g} s")
+            self._timer = self.router.clock.callLater(timeout, self.fail, late)
+        return await self.answer
+
+    def fail(self, error: Exception) -> None:
+        """Give the call up, and have what carries it out cancelled."""
+        # First of all, so that what the callee makes of its cancellation does not become the answer.
+        self._land(error)
+        if self.caller is not None:
+            self.caller._up(self.interrupt)
+
+    def stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _land(self, result: Any) -> None:
+        self.stop_timer()
+        if self.caller is not None:
+            self.caller._making.pop(self, None)
+        if self.answer.called:
+            return
+        if isinstance(result, Exception):
+            self.answer.errback(result)
+        else:
+            self.answer.callback(result)
+
+    # ------------------------------------------------------------------------------------------ at the router
+
+    def route(self) -> None:
+        """Pass it on to whoever offers the procedure."""
+        entry = self.router._callee(self.procedure)
+        if entry is None:
+            self._tell(partial(self._land, NoSuchProcedure(f"nobody offers {self.procedure}")))
+            return
+        self.callee = entry.owner
+        self.router._calls.add(self)
+        self.callee._down(partial(self._serve, entry.handler))
+
+    def interrupt(self) -> None:
+        """Its caller wants no answer any more."""
+        if self in self.router._calls:
+            self.router._calls.remove(self)
+            assert self.callee is not None
+            self.callee._down(self.cancel_handling)
+
+    def answered(self, result: Any) -> None:
+        """Pass the answer back, or the error."""
+        if self in self.router._calls:
+            self.router._calls.remove(self)
+            self._tell(partial(self._land, result))
+
+    def _tell(self, action: Callable[[], object]) -> None:
+        if self.caller is None:
+            action()
+        else:
+            self.caller._down(action)
+
+    def _pass_on(self, word: dict[str, Any]) -> None:
+        if self in self.router._calls:
+            self._tell(lambda: None if self.answer.called or self.progress is None else self.progress(word))
+
+    # ------------------------------------------------------------------------------------------ at the callee
+
+    def cancel_handling(self) -> None:
+        assert self.callee is not None
+        self.callee._serving.pop(self, None)
+        if self._handling is not None:
+            self._handling.cancel()
+
+    def _serve(self, handler: Callable[..., Awaitable[Any]]) -> None:
+        assert self.callee is not None
+        self.callee._serving[self] = None
+        caller = self.who if self.progress is None else evolve(self.who, progress=self._progressed)
+        self._handling = ensureDeferred(_awaited(handler(caller, self.procedure, self.args, self.kwargs)))
+        self._handling.addCallback(_travel)
+        self._handling.addCallbacks(self._served, lambda failure: self._served(self._told_of(failure.value)))
+
+    def _progressed(self, word: Mapping[str, Any]) -> None:
+        assert self.callee is not None
+        self.callee._up(partial(self._pass_on, _travel(dict(word))))
+
+    def _served(self, result: Any) -> None:
+        assert self.callee is not None
+        self.callee._serving.pop(self, None)
+        self.callee._up(partial(self.answered, result))
+
+    def _told_of(self, error: BaseException) -> IcefarmError:
+        """What of an error its caller gets."""
+        if isinstance(error, CancelledError):
+            return LinkLost("the call was cancelled")
+        if not isinstance(error, IcefarmError):
+            self.router._log.error("{procedure} failed: {error!r}", procedure=self.procedure, error=error)
+            error = InternalError()
+        return type(error)(error.message, **_travel(error.fields))
+
+
+@define(eq=False)
+class MemoryLink(Service):
+    """The twin of `icefarm.wamp.Link`: signs in at a `MemoryRouter`, and again whenever the session is lost."""
+
+    router: MemoryRouter
+    credentials: Credentials
+    joined: Callable[[Bus], Awaitable[None]]
+    refused: Callable[[IcefarmError], bool]
+    #: Seconds between attempts.
+    delay: float = 0.2
+    bus: MemoryBus | None = None
+    #: Its process's own; None: the router's.
+    clock: Clock | None = None
+    #: The connection that is signing in.
+    _knocking: MemoryBus | None = None
+    _retry: Any = None
+    _log: Logger = Factory(Logger)
+
+    def startService(self) -> None:
+        Service.startService(self)
+        self._attempt()
+
+    def stopService(self) -> Deferred[None]:
+        Service.stopService(self)
+        self._stop_trying()
+        for bus in (self.bus, self._knocking):
+            if bus is not None:
+                bus.drop("closed")
+        return succeed(None)
+
+    def vanish(self, *, silently: bool = False) -> None:
+        """Be gone as when the process is killed; see `MemoryBus.vanish`."""
+        self.running = False
+        self._stop_trying()
+        for bus in (self.bus, self._knocking):
+            if bus is not None:
+                bus.vanish(silently=silently)
+
+    def _stop_trying(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _attempt(self) -> None:
+        self._retry = None
+        ensureDeferred(self._join()).addErrback(lambda failure: self._log.failure("a session failed", failure))
+
+    async def _join(self) -> None:
+        try:
+            bus = self._knocking = self.router.connect(self.credentials)
+            await bus.sign_in(self.credentials.ticket)
+        except IcefarmError as error:
+            if self._knocking is not None:
+                self._knocking.drop("refused")
+            if isinstance(error, LinkLost) or self.refused(error):
+                self._later()
+            return
+        finally:
+            self._knocking = None
+        self.bus = bus
+        bus.on_lost(self._on_lost)
+        try:
+            await self.joined(bus)
+        except IcefarmError as error:
+            bus.drop(f"could not begin the session: {error}")
+
+    def _on_lost(self, _: str) -> None:
+        self.bus = None
+        self._later()
+
+    def _later(self) -> None:
+        if self.running and self._retry is None:
+            self._retry = (self.clock or self.router.clock).callLater(self.delay, self._attempt)

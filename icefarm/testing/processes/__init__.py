@@ -1,0 +1,1 @@
+"""Real processes in tests: farms, routers.  Look here for integration fixtures."""

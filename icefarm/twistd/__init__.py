@@ -1,0 +1,1 @@
+"""What the twistd plugins of control and worker share: options and exit codes.  Look here for a new option."""

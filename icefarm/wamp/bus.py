@@ -1,0 +1,265 @@
+"""`icefarm.bus.Bus` over one Autobahn session."""
+
+from __future__ import annotations
+
+import icefarm.wamp._no_bjdata  # noqa: F401 isort: skip
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, define
+from autobahn.exception import PayloadExceededError
+from autobahn.wamp.exception import ApplicationError, InvalidUriError, SerializationError, TransportLost
+from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
+from cbor2 import CBOREncodeError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
+from icefarm.errors import (
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    LinkLost,
+    NoSuchProcedure,
+    NotAuthorized,
+    TimedOut,
+    error_from_wire,
+    error_uri,
+)
+
+if TYPE_CHECKING:
+    from icefarm.wamp.session import RouterSession
+
+__all__ = ["WampBus"]
+
+#: Seconds that a goodbye may take.
+CLOSE_LIMIT = 2.0
+#: The keyword under which Autobahn hands over who calls; no argument of ours has a name like it.
+_DETAILS = "wamp_call_details"
+
+
+class _Keyword(str):
+    """The keyword ``options``, where it is the application's own: Autobahn takes one of that name for itself."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+_OPTIONS = _Keyword("options")
+
+
+def _keywords(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return keyword arguments that reach the other side whatever they are called."""
+    keywords = dict(kwargs or {})
+    if "options" in keywords:
+        keywords[_OPTIONS] = keywords.pop("options")
+    return keywords
+
+
+@define(eq=False)
+class _Ending(Registration):
+    """A registration or subscription at the router."""
+
+    take_back: Callable[[], Any]
+
+    async def end(self) -> None:
+        try:
+            await self.take_back()
+        except (ApplicationError, TransportLost, CancelledError):
+            return  # It went with its session, or was replaced.
+        except Exception as error:
+            # Autobahn raises a bare Exception for what is not active any more.
+            if "no longer active" not in str(error):
+                raise
+
+
+@define(eq=False)
+class WampBus(Bus):
+    """One session at the router."""
+
+    _clock: Any
+    _wamp: RouterSession
+    _authid: str
+    _session: int
+    _lost: str | None = None
+    _on_lost: list[OnLost] = Factory(list)
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.wamp"))
+
+    @property
+    def authid(self) -> str:
+        return self._authid
+
+    @property
+    def session(self) -> int:
+        return self._session
+
+    async def call(
+        self,
+        procedure: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None,
+        progress: Progress | None = None,
+    ) -> Any:
+        options = {}
+        if progress is not None:
+            options["options"] = CallOptions(on_progress=partial(_told, progress))
+        answer = self._request(self._wamp.call, procedure, *args, **_keywords(kwargs), **options)
+        timed_out = False
+
+        def give_up() -> None:
+            nonlocal timed_out
+            timed_out = True
+            answer.cancel()
+
+        timer = None if timeout is None else self._clock.callLater(timeout, give_up)
+        try:
+            return await answer
+        except CancelledError:
+            if timed_out:
+                raise TimedOut(f"{procedure} did not answer within {timeout:g} s") from None
+            raise
+        except (ApplicationError, TransportLost) as error:
+            raise self._explained(error, procedure) from None
+        finally:
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    async def register(
+        self, procedure: str, handler: Handler, *, prefix: bool = False, replace: bool = False
+    ) -> Registration:
+        options = RegisterOptions(
+            match="prefix" if prefix else "exact", details_arg=_DETAILS, force_reregister=True if replace else None
+        )
+        endpoint = partial(self._serve, handler, procedure)
+        registration = await self._asked(self._wamp.register, endpoint, procedure, options=options)
+        return _Ending(registration.unregister)
+
+    async def subscribe(self, topic: str, handler: EventHandler, *, prefix: bool = False) -> Registration:
+        options = SubscribeOptions(match="prefix" if prefix else "exact", details_arg=_DETAILS)
+        endpoint = partial(self._hear, handler, topic)
+        subscription = await self._asked(self._wamp.subscribe, endpoint, topic, options=options)
+        return _Ending(subscription.unsubscribe)
+
+    async def publish(
+        self,
+        topic: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        only: str | None = None,
+    ) -> None:
+        options = PublishOptions(acknowledge=True, eligible_authid=None if only is None else [only])
+        await self._asked(self._wamp.publish, topic, *args, **_keywords(kwargs), options=options)
+
+    def on_lost(self, handler: OnLost) -> None:
+        if self._lost is not None:
+            handler(self._lost)
+        else:
+            self._on_lost.append(handler)
+
+    def drop(self, reason: str) -> None:
+        self.session_ended(reason)
+        self._wamp.abort_transport()
+
+    async def close(self) -> None:
+        if self._lost is not None:
+            return
+        gone: Deferred[None] = Deferred()
+        self.on_lost(lambda _: gone.callback(None))
+        timer = self._clock.callLater(CLOSE_LIMIT, self.drop, "the router did not say goodbye in time")
+        try:
+            self._wamp.leave()
+        except Exception:
+            self.drop("the session could not be left")
+        await gone
+        if timer.active():
+            timer.cancel()
+
+    def session_ended(self, reason: str) -> None:
+        """Tell once that the session is gone."""
+        if self._lost is not None:
+            return
+        self._lost = reason
+        handlers, self._on_lost = self._on_lost, []
+        for handler in handlers:
+            handler(reason)
+
+    def _request(self, function: Callable[..., Deferred[Any]], *args: Any, **kwargs: Any) -> Deferred[Any]:
+        if self._lost is not None:
+            raise LinkLost(self._lost)
+        try:
+            return function(*args, **kwargs)
+        except PayloadExceededError:
+            raise InvalidArgument("the message is too large; the limit is 16 MiB") from None
+        except InvalidUriError:
+            raise InvalidArgument(f"{args[0]!a:.200} is no name of a procedure or topic") from None
+        except (SerializationError, CBOREncodeError) as error:
+            raise InvalidArgument(f"the arguments cannot be put on the wire: {error}") from None
+        except TransportLost:
+            raise LinkLost() from None
+
+    async def _asked(self, function: Callable[..., Deferred[Any]], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await self._request(function, *args, **kwargs)
+        except (ApplicationError, TransportLost) as error:
+            raise self._explained(error, str(args[-1])) from None
+
+    def _explained(self, error: Exception, what: str) -> IcefarmError:
+        """Turn an error of the router or of the other side into one of ours."""
+        if not isinstance(error, ApplicationError):
+            return LinkLost()
+        ours = error_from_wire(error.error, error.args, error.kwargs)
+        if ours is not None:
+            return ours
+        match error.error:
+            case "wamp.error.no_such_procedure":
+                return NoSuchProcedure(f"nobody offers {what} just now")
+            case "wamp.error.no_such_session":
+                # Of the router's own wamp.session.*: it ended between two questions.
+                return NoSuchProcedure(f"{what}: the router has no such session")
+            case "wamp.error.not_authorized":
+                return NotAuthorized(f"the router does not allow it: {what}")
+            case "wamp.error.invalid_uri" | "wamp.error.invalid_argument" | "wamp.error.procedure_already_exists":
+                return InvalidArgument(f"{what}: {error}")
+            case "wamp.error.canceled":
+                return LinkLost("whoever carried out the call is gone")
+        if self._lost is not None or error.error.startswith("wamp.close."):
+            return LinkLost(f"the session ended: {error.error}")
+        self._log.error("{what} failed: {error}", what=what, error=error)
+        return InternalError()
+
+    async def _serve(self, handler: Handler, registered: str, *args: Any, **kwargs: Any) -> Any:
+        details = kwargs.pop(_DETAILS)
+        procedure = details.procedure or registered
+        caller = Caller(details.caller_authid, details.caller, details.caller_authrole, details.progress)
+        try:
+            return await handler(caller, procedure, args, kwargs)
+        except IcefarmError as error:
+            raise ApplicationError(error_uri(error), error.message, **error.fields) from None
+        except CancelledError:
+            raise
+        except Exception:
+            self._log.failure("{procedure} failed", procedure=procedure)
+            fault = InternalError()
+            raise ApplicationError(error_uri(fault), fault.message) from None
+
+    def _hear(self, handler: EventHandler, subscribed: str, *args: Any, **kwargs: Any) -> None:
+        details = kwargs.pop(_DETAILS)
+        topic = details.topic or subscribed
+        try:
+            handler(topic, args, kwargs)
+        except Exception:
+            self._log.failure("the handler of {topic} failed", topic=topic)
+
+
+def _told(progress: Progress, word: Mapping[str, Any]) -> None:
+    progress(word)

@@ -1,0 +1,190 @@
+"""A link keeps a session at the router for as long as its service runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import Factory, define
+from twisted.application.internet import backoffPolicy
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.bus import Bus
+from icefarm.errors import IcefarmError, InternalError, LinkLost
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.session import RouterSession
+from icefarm.wamp.tls import FarmCertificate
+from icefarm.wamp.url import parse_url
+
+__all__ = ["Link"]
+
+#: Seconds between attempts to connect: from the first to the longest, growing by the factor, with jitter.
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 5.0
+RETRY_FACTOR = 2.0
+#: The longest at a Unix socket.
+RETRY_LONGEST_LOCAL = 0.5
+#: Seconds for TLS and the router's greeting.
+GREETING_LIMIT = 4.0
+
+
+@define(eq=False)
+class _Attempt:
+    """One attempt to sign in; before there is a session, Autobahn tells nobody what becomes of the connection."""
+
+    _clock: Any
+    _url: str
+    _certificate: FarmCertificate | None
+    _credentials: Credentials
+    signed_in: Deferred[Bus] = Factory(Deferred)
+    _limit: Any = None
+
+    def connected(self, protocol: Any) -> None:
+        """There is a TCP connection: TLS and WAMP's greeting come next."""
+        self._limit = self._clock.callLater(GREETING_LIMIT, self._silent, protocol)
+
+    def make_session(self) -> RouterSession:
+        """For Autobahn: the router has answered the greeting."""
+        self._stop_limit()
+        return RouterSession(self._clock, self._credentials, self.signed_in)
+
+    def lost(self, reason: Failure) -> None:
+        """The connection has ended."""
+        self._stop_limit()
+        if self.signed_in.called:
+            return
+        if self._certificate is not None:
+            self.signed_in.errback(self._certificate.explain(self._url, reason.value))
+        else:
+            text = f"what listens at {self._url} closed the connection; is it a farm, and is its URL not https://?"
+            self.signed_in.errback(LinkLost(text))
+
+    def _silent(self, protocol: Any) -> None:
+        text = f"what listens at {self._url} does not answer; is it a farm, and is its URL right about https://?"
+        self.signed_in.errback(LinkLost(text))
+        protocol.transport.abortConnection()
+
+    def _stop_limit(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+
+
+class Link(Service):
+    """Keeps a session at the router for as long as it runs.
+
+    ``joined`` is awaited with the bus of each new session; where it raises an `IcefarmError`, the session is dropped
+    and another one tried.  ``refused`` gets the reason each time that there is no session to be had, and answers
+    whether to go on trying: `LinkLost` where nobody listens, or the router is up and control is not; `NameInUse` and
+    `NotAuthorized` where control refused the sign-in.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        credentials: Credentials,
+        joined: Callable[[Bus], Awaitable[None]],
+        refused: Callable[[IcefarmError], bool],
+        *,
+        ca_file: str | None = None,
+    ) -> None:
+        """``ca_file`` as of `parse_url`.  Raises `InvalidArgument` where the URL is none."""
+        self.reactor = reactor
+        self.url = url
+        self.credentials = credentials
+        self._where = parse_url(url, ca_file)
+        self._joined = joined
+        self._refused = refused
+        self._bus: Bus | None = None
+        # A router on this very host gets no crowd to spread, and is waited for by whoever has just started it.
+        longest, jitter = (RETRY_LONGEST, 1.0) if self._where.host else (RETRY_LONGEST_LOCAL, 0.1)
+        self._backoff = backoffPolicy(RETRY_FIRST, longest, RETRY_FACTOR, jitter=lambda: jitter * random.random())
+        self._failed_attempts = 0
+        #: The attempt that is under way, from the first packet to the end of the sign-in.
+        self._attempt: Deferred[Any] | None = None
+        self._retry: Any = None
+
+    def startService(self) -> None:
+        Service.startService(self)
+        self._connect()
+
+    def stopService(self) -> Deferred[None]:
+        Service.stopService(self)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._attempt is not None:
+            self._attempt.cancel()
+        return ensureDeferred(self._close())
+
+    async def _close(self) -> None:
+        if self._bus is not None:
+            await self._bus.close()
+
+    def _connect(self) -> None:
+        self._retry = None
+        self._attempt = ensureDeferred(self._sign_in())
+        self._attempt.addCallbacks(self._signed_in, self._not_signed_in)
+
+    async def _sign_in(self) -> Bus:
+        certificate = self._where.certificate()
+        attempt = _Attempt(self.reactor, self.url, certificate, self.credentials)
+        factory = self._where.factory(attempt.make_session, attempt.lost, self.reactor)
+        protocol = None
+        try:
+            protocol = await self._where.endpoint(self.reactor, certificate).connect(factory)
+            attempt.connected(protocol)
+            return await attempt.signed_in
+        except CancelledError:
+            if protocol is not None:
+                protocol.transport.abortConnection()
+            raise
+        except IcefarmError:
+            raise
+        except Exception as error:
+            raise LinkLost(f"nobody answers at {self.url}: {error}") from None
+
+    def _signed_in(self, bus: Bus) -> None:
+        self._attempt = None
+        self._failed_attempts = 0
+        self._bus = bus
+        bus.on_lost(lambda _: self._lost())
+        ensureDeferred(self._begin(bus)).addErrback(self._begin_failed, bus)
+
+    def _not_signed_in(self, failure: Failure) -> None:
+        self._attempt = None
+        if failure.check(CancelledError) is not None or not self.running:
+            return
+        error = failure.value
+        if not isinstance(error, IcefarmError):
+            self._log.failure("an attempt to sign in failed", failure)
+            error = InternalError()
+        self._failed_attempts += 1
+        if self._refused(error):
+            self._later()
+
+    async def _begin(self, bus: Bus) -> None:
+        try:
+            await self._joined(bus)
+        except IcefarmError as error:
+            self._log.info("the session could not begin: {error}", error=error)
+            bus.drop(f"the session could not begin: {error}")
+
+    def _begin_failed(self, failure: Failure, bus: Bus) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("the session could not begin", failure)
+        bus.drop("the session could not begin")
+
+    def _lost(self) -> None:
+        self._bus = None
+        self._later()
+
+    def _later(self) -> None:
+        if self.running and self._retry is None and self._attempt is None:
+            self._retry = self.reactor.callLater(self._backoff(self._failed_attempts), self._connect)

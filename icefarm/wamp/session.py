@@ -1,0 +1,106 @@
+"""Autobahn's session at the router: signs in, and reports what became of that."""
+
+from __future__ import annotations
+
+import icefarm.wamp._no_bjdata  # noqa: F401 isort: skip
+
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.types import ComponentConfig
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.bus import Bus
+from icefarm.contract import REALM
+from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, error_from_wire
+from icefarm.wamp.bus import WampBus
+from icefarm.wamp.credentials import Credentials
+
+__all__ = ["RouterSession"]
+
+#: Seconds for a sign-in (control asks its database).
+SIGN_IN_LIMIT = 15.0
+#: What a router says to whom it knows and does not let in; whoever is told so need not try again.
+_REFUSALS = tuple(
+    f"wamp.error.{name}"
+    for name in (
+        *("not_authorized", "authorization_failed", "authentication_failed"),
+        *("no_auth_method", "no_such_principal"),
+    )
+)
+
+
+class RouterSession(ApplicationSession):
+    """Autobahn's session: signs in, tells what became of that, and is what a bus calls."""
+
+    log = Logger(namespace="icefarm.wamp")
+
+    def __init__(self, clock: Any, credentials: Credentials, signed_in: Deferred[Bus]) -> None:
+        super().__init__(ComponentConfig(REALM))
+        self._clock = clock
+        self._credentials = credentials
+        self._signed_in = signed_in
+        self._bus: WampBus | None = None
+        self._limit: Any = None
+
+    def onConnect(self) -> None:
+        who = self._credentials
+        self._limit = self._clock.callLater(SIGN_IN_LIMIT, self.abort_transport)
+        extra = {"role": str(who.role), "instance": who.instance}
+        self.join(REALM, authmethods=["ticket"], authid=who.authid, authextra=extra)
+
+    def onChallenge(self, _: Any) -> str:
+        return self._credentials.ticket
+
+    def onJoin(self, details: Any) -> None:
+        self._limit.cancel()
+        self._bus = WampBus(self._clock, self, details.authid, details.session)
+        if self._signed_in.called:  # Cancelled: nobody wants the session any more.
+            self.abort_transport()
+        else:
+            self._signed_in.callback(self._bus)
+
+    def onLeave(self, details: Any) -> None:
+        self._fail_sign_in(_refusal(details.reason, details.message))
+        # Autobahn's own method would log a warning for each end of a session; the link's owner says what matters.
+        self._errback_outstanding_requests(ApplicationError(details.reason, details.message))
+        if self._transport:
+            self.disconnect()
+
+    def onDisconnect(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        self._errback_outstanding_requests(TransportLost())
+        self._fail_sign_in(LinkLost("the router closed the connection during the sign-in"))
+        if self._bus is not None:
+            self._bus.session_ended("the connection to the router was lost")
+
+    def onUserError(self, fail: Failure, msg: str) -> None:
+        if fail.check(ApplicationError, CancelledError) is None:
+            self.log.failure("{msg}", fail, msg=msg)
+
+    def abort_transport(self) -> None:
+        """Break the connection."""
+        if self._transport:
+            self._transport.abort()
+
+    def _fail_sign_in(self, error: IcefarmError) -> None:
+        if not self._signed_in.called:
+            self._signed_in.errback(error)
+
+
+def _refusal(reason: str, message: str | None) -> IcefarmError:
+    """Say why the router did not let a session in."""
+    ours = error_from_wire(reason, [message] if message else [], {})
+    if ours is not None:
+        return ours
+    if reason in ("wamp.error.no_such_procedure", "wamp.close.transport_lost", "wamp.error.canceled"):
+        # Nobody answers for sign-ins: control is not there (yet).
+        return LinkLost("the router is up, but the farm's control is not connected to it")
+    if reason in _REFUSALS:
+        return NotAuthorized(f"the router refused the sign-in: {message or reason} ({reason})")
+    # A router that starts or stops; or none of a farm, which lacks the realm.
+    return LinkLost(f"the router ended the sign-in: {message or reason} ({reason})")

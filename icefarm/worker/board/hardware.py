@@ -1,0 +1,107 @@
+"""What the worker does to boards' ports and drives: the same for real and for virtual boards."""
+
+from __future__ import annotations
+
+import termios
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from attrs import frozen
+from serial import SerialException
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.serialport import SerialPort
+from twisted.python.failure import Failure
+
+from icefarm.worker.flash.flasher import Loading
+from icefarm.worker.flash.hub_power import HubPower
+
+__all__ = ["Hardware", "SerialHardware"]
+
+#: Without a meaning on USB, except that 1200 is the touch.
+BAUD = 115_200
+
+
+class Hardware(Protocol):
+    """Ports and drives, by path."""
+
+    def open(self, path: str, protocol: Any) -> None:
+        """Open a serial port for a protocol.  Raises OSError."""
+
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
+        """Ask the board at a port, which is not open, to start its boot loader.
+
+        ``has_left`` tells whether the port is gone.  Fails with `FlashFailed`.
+        """
+
+    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
+        """Write UF2 blocks to the board with a boot drive.  Fails with `FlashFailed`."""
+
+    @property
+    def switches_power(self) -> bool:
+        """Whether there is anything to cycle the power of hub ports with."""
+
+    def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
+        """Cycle the power of the port where a board was last plugged in.  Fails with `PowerFailed`."""
+
+    async def settled(self) -> None:
+        """Wait until no port is without power."""
+
+
+class _OpenPort(SerialPort):
+    """A serial port that closes at once, whatever has become of the other end."""
+
+    _gone = False
+
+    def fileno(self) -> int:
+        return -1 if self._gone else int(self._serial.fd)
+
+    def loseConnection(self, _connDone: Any = None) -> None:
+        """Close without waiting for what is not written yet: a board that does not read would never let it go."""
+        if self._gone:
+            return
+        with suppress(termios.error, OSError, SerialException):
+            self._serial.reset_output_buffer()
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        # The reactor may tell of the end of a descriptor that was closed while it was being read.
+        if self._gone:
+            return
+        FileDescriptor.connectionLost(self, reason)
+        # Only now: the reactor finds what it shall forget by its number.
+        self._gone = True
+        self._serial.close()
+        self.protocol.connectionLost(reason)
+
+
+@frozen
+class SerialHardware:
+    """Twisted's serial ports, on a reactor."""
+
+    _reactor: Any
+    _loading: Loading
+    #: None: the power of hub ports is left alone.
+    _power: HubPower | None = None
+
+    def open(self, path: str, protocol: Any) -> None:
+        _OpenPort(protocol, path, self._reactor, baudrate=BAUD)
+
+    def start_loader(self, path: str, serial: str, has_left: Callable[[], bool]) -> Awaitable[None]:
+        return self._loading.start_loader(path, serial, has_left)
+
+    def write(self, path: str, blocks: bytes, serial: str) -> Awaitable[None]:
+        return self._loading.write(path, blocks, serial)
+
+    @property
+    def switches_power(self) -> bool:
+        return self._power is not None
+
+    def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
+        assert self._power is not None
+        return self._power.cycle(place, serial)
+
+    async def settled(self) -> None:
+        if self._power is not None:
+            await self._power.settled()

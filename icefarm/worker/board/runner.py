@@ -1,0 +1,103 @@
+"""Runs the life of a board: events in order, one timer and one procedure for each state, which end with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.clock import Clock
+from icefarm.errors import IcefarmError
+from icefarm.worker.board import events as e
+from icefarm.worker.board.state_machine import step
+from icefarm.worker.board.states import Life, State, time_limit
+from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.hub_power import PowerFailed
+from icefarm.worker.flash.images import NoImage
+from icefarm.worker.protocol.pipeline import BoardFailed
+
+__all__ = ["Procedure", "Runner"]
+
+#: What a state does; its result is an event of that state.
+Procedure = Coroutine[Deferred[Any], Any, e.Event | None]
+
+#: Failures that boards and ports are expected to have; others are faults of the code, and logged as such.
+_EXPECTED = (BoardFailed, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
+
+
+@define(eq=False)
+class Runner:
+    """A life, and what goes on in its state."""
+
+    life: Life
+    _clock: Clock
+    #: Carries out an effect.
+    _carry_out: Callable[[e.Effect], None]
+    #: Told that another state was entered, with the life before; the effects have been carried out.
+    _entered: Callable[[Life], None]
+    #: Told when all events so far are dealt with.
+    _settled: Callable[[], None]
+    _events: deque[tuple[e.Event, State | None]] = Factory(deque)
+    _deciding: bool = False
+    _timer: Any = None
+    _procedure: Deferred[None] | None = None
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
+
+    def post(self, event: e.Event, state: State | None = None) -> None:
+        """Decide on an event, after those before it; not any more if ``state``, which it belongs to, was left."""
+        self._events.append((event, state))
+        if self._deciding:
+            return
+        self._deciding = True
+        try:
+            while self._events:
+                event, state = self._events.popleft()
+                if state is None or state is self.life.state:
+                    self._decide(event)
+        finally:
+            self._deciding = False
+        self._settled()
+
+    def run(self, procedure: Procedure) -> None:
+        """Run what the state does; its end is an event, and its failure another."""
+        state = self.life.state
+        running = Deferred.fromCoroutine(procedure)
+        self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))
+
+    def _decide(self, event: e.Event) -> None:
+        before = self.life
+        self.life, effects = step(before, event)
+        entered = self.life.state is not before.state
+        if entered:
+            self._leave()
+            limit = time_limit(self.life)
+            if limit is not None:
+                self._timer = self._clock.callLater(limit, self.post, e.TimedOutWaiting(), self.life.state)
+        for effect in effects:
+            self._carry_out(effect)
+        if entered:
+            self._entered(before)
+
+    def _leave(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        procedure, self._procedure = self._procedure, None
+        if procedure is not None:
+            procedure.cancel()
+
+    def _done(self, event: e.Event | None, state: State) -> None:
+        if event is not None:
+            self.post(event, state)
+
+    def _failed(self, failure: Failure, state: State) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(*_EXPECTED):
+            self._log.failure("a procedure failed in {state}", failure, state=state)
+        self.post(e.Failed(failure.getErrorMessage()), state)

@@ -1,0 +1,297 @@
+"""Pure: no I/O, no clock.  The life of a board: ``step(life, event) -> (life, effects)``.
+
+A board that fails is asked again (its port is opened anew), then flashed anew, then its power is cycled where its hub
+can, then it is set aside with the reason; one that is set aside is tested again from time to time.  The caller cancels
+what runs in a state, and its timer, when ``life.state`` is no longer the same object, and then carries out the effects
+in order.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.worker.board import events as e
+from icefarm.worker.board import states as s
+from icefarm.worker.board.events import Effect, Event
+from icefarm.worker.board.states import Firmware, Life, State
+
+__all__ = ["Impossible", "step"]
+
+#: Failures in a row after which a board's power is cycled, or it is set aside; the one before has it flashed.
+TRIES = 3
+
+#: States in which the port is open.
+_OPEN = (s.Seen, s.Testing, s.Ready, s.Preparing, s.Reserved)
+#: States in which the kind has the board.
+_KIND = (s.Preparing, s.Reserved)
+
+Step = tuple[Life, list[Effect]]
+
+
+class Impossible(Exception):
+    """An event came in a state that cannot have it: a fault of the caller."""
+
+
+def step(life: Life, event: Event) -> Step:
+    """Decide what becomes of a board.  Raises `Impossible` where a procedure ends that was not running."""
+    match event:
+        case TtyAdded() | TtyRemoved() | DriveAdded() | DriveRemoved():
+            return _usb(life, event)
+        case e.Assign() | e.Release() | e.Reboot() | e.Retest() | e.Delete():
+            return _command(life, event)
+        case e.Proven():
+            return _forgiven(life), []
+        case e.Mended():
+            return evolve(life, relapses=0), []
+        case e.Unreliable(why, again):
+            return _unreliable(life, why, again=again)
+        case e.TimedOutWaiting():
+            return _timed_out(life)
+        case e.Failed(why):
+            return _failed_procedure(life, why)
+        case e.PortLost(why):
+            return _port_lost(life, why)
+    return _done(life, event)
+
+
+# ------------------------------------------------------------------------------------------------------- USB
+
+
+def _usb(life: Life, event: TtyAdded | TtyRemoved | DriveAdded | DriveRemoved) -> Step:
+    """First what is there, then what that means."""
+    match event:
+        case TtyAdded(path=path, usb_path=place):
+            return _tty_added(evolve(life, port=path, place=place or life.place), path)
+        case DriveAdded(path=path, usb_path=place):
+            return _drive_added(evolve(life, drive=path, place=place or life.place))
+        case TtyRemoved(path=path) if path == life.port:
+            return _tty_removed(evolve(life, port=None))
+        case DriveRemoved(path=path) if path == life.drive:
+            # While an image is written, the writing itself finds out whether the board left before its end.
+            life = evolve(life, drive=None)
+            return _gone(life) if isinstance(life.state, s.Broken) and life.port is None else (life, [])
+    return life, []
+
+
+def _tty_added(life: Life, path: str) -> Step:
+    match life.state:
+        case s.Restarting(image) | s.Flashing(image):
+            return _enter(life, s.Seen(image), e.OpenPort(path))
+        case s.Broken():
+            life = _forgiven(life)
+    return _enter(life, s.Seen(), e.OpenPort(path))
+
+
+def _tty_removed(life: Life) -> Step:
+    match life.state:
+        case s.Touching() | s.Flashing() | s.Restarting() | s.Cycling() | s.Gone(waiting=False):
+            return life, []
+        case s.Broken() if life.drive is not None:
+            return life, []
+        case s.Broken():
+            return _gone(life)
+    return _enter(life, s.Gone(waiting=True, why="unplugged"))
+
+
+def _drive_added(life: Life) -> Step:
+    match life.state:
+        case s.Restarting(image):
+            return _failed(life, f"its boot loader did not start {image}")
+        case s.Broken():
+            life = _forgiven(life)
+    return _flash(life)
+
+
+def _gone(life: Life, why: str = "unplugged") -> Step:
+    return _enter(_forgiven(life), s.Gone(why=why), e.FailWaiting(f"the board is {why}"))
+
+
+# ------------------------------------------------------------------------------------------------- procedures
+
+
+def _done(life: Life, event: Event) -> Step:
+    match life.state, event:
+        case s.Seen(written), e.Greeted(firmware):
+            return _greeted(life, written, firmware)
+        case s.Testing(), e.TestsPassed():
+            return _enter(_forgiven(life), s.Ready())
+        case s.Flashing(image), e.Written():
+            return _enter(life, s.Restarting(image))
+        case s.Preparing(), e.KindStarted():
+            return _enter(life, s.Reserved())
+        case s.Cycling(why, done=False), e.Cycled():
+            return _enter(life, s.Cycling(why, done=True))
+    raise Impossible(f"{event} in {life.state}")
+
+
+def _greeted(life: Life, written: Firmware | None, firmware: Firmware) -> Step:
+    if firmware != life.goal:
+        # What was written may no longer be what is wanted; then the board is not to blame.
+        if written is not None and written == life.goal:
+            return _failed(life, f"runs {firmware} although {written} was flashed")
+        return _touch(life)
+    if life.want is None:
+        return _enter(life, s.Testing(), e.RunTest())
+    return _enter(life, s.Preparing(), e.StartKind())
+
+
+def _failed_procedure(life: Life, why: str) -> Step:
+    match life.state:
+        case s.Gone() | s.Restarting() | s.Broken() | s.Cycling(done=True):
+            raise Impossible(f"a failure ({why}) in {life.state}")
+        case s.Cycling(before):
+            return _set_aside(life, f"{before}; its power could not be cycled: {why}")
+    return _failed(life, why)
+
+
+def _port_lost(life: Life, why: str) -> Step:
+    """Wait for word that the port is gone, rather than try one that is going."""
+    if not isinstance(life.state, _OPEN):
+        raise Impossible(f"a lost port ({why}) in {life.state}")
+    return _enter(life, s.Gone(waiting=True, why=f"lost: {why}"))
+
+
+def _timed_out(life: Life) -> Step:
+    match life.state:
+        case s.Gone(waiting=True, why=why):
+            if life.port is None and life.drive is None:
+                return _enter(life, s.Gone(why=why), e.FailWaiting(f"the board is {why}"))
+            return _failed(life, why)
+        case s.Broken(why):
+            return _retest(life, why)
+        case s.Restarting(image) if life.port is None and life.drive is None:
+            return _last_resort(life, f"did not come back after {image} was flashed")
+        case s.Touching() if life.port is None and life.drive is None:
+            if life.can_cycle:
+                return _last_resort(life, "left for its boot loader, and no boot drive appeared")
+            # Nothing was written to it: it was unplugged, or is dead; only its return can tell.
+            return _gone(life, "gone since it left for its boot loader")
+        case s.Cycling(why, done=True):
+            return _set_aside(life, f"{why}, and did not come back after its power was cycled")
+        case s.Cycling(why):
+            return _set_aside(life, f"{why}; its power could not be cycled in time")
+    if s.time_limit(life) is None:
+        raise Impossible(f"a time-out in {life.state}")
+    return _failed(life, _OVERDUE[type(life.state)])
+
+
+_OVERDUE: dict[type, str] = {
+    s.Seen: "did not say hello in time",
+    s.Touching: "did not start its boot loader in time",
+    s.Flashing: "did not take its firmware in time",
+    s.Restarting: "did not restart in time after it was flashed",
+    s.Testing: "did not finish its test in time",
+    s.Preparing: "was not prepared in time",
+}
+
+# --------------------------------------------------------------------------------------------------- commands
+
+
+def _command(life: Life, event: Event) -> Step:
+    match event:
+        case e.Assign(want) if want != life.want:
+            return _redirect(evolve(life, want=want), life.goal)
+        case e.Release() if life.want is not None:
+            return _redirect(evolve(life, want=None), life.goal)
+        case e.Reboot():
+            return _reboot(life)
+        case e.Retest() if isinstance(life.state, s.Broken):
+            return _retest(life, life.state.why)
+        case e.Delete():
+            return _enter(Life(life.default, power=life.power), s.Gone(why="deleted"), leaving=life)
+    return life, []
+
+
+def _redirect(life: Life, before: Firmware) -> Step:
+    """What is wanted has changed; states on the way to it look at it when they arrive."""
+    match life.state:
+        case s.Testing() | s.Ready() | s.Preparing() | s.Reserved():
+            return _reopen(life) if life.goal == before else _touch(life)
+    return life, []
+
+
+def _reboot(life: Life) -> Step:
+    match life.state:
+        case s.Touching() | s.Flashing() | s.Restarting() | s.Cycling():
+            return life, []
+    return _again(_forgiven(life), flash=True)
+
+
+def _retest(life: Life, why: str) -> Step:
+    """Give it another chance: one failure then has it flashed, two have its power cycled or it set aside again."""
+    life = evolve(life, tries=1, cycled=False)
+    if life.port is None and life.drive is None:
+        return _last_resort(life, why)
+    return _again(life, flash=False)
+
+
+# -------------------------------------------------------------------------------------------------- transitions
+
+
+def _failed(life: Life, why: str) -> Step:
+    life = evolve(life, tries=life.tries + 1)
+    if life.port is None and life.drive is None:
+        return _enter(life, s.Gone(waiting=True, why=f"gone: {why}"))
+    if life.tries >= TRIES:
+        return _last_resort(life, why)
+    return _again(life, flash=life.tries == TRIES - 1)
+
+
+def _unreliable(life: Life, why: str, *, again: bool) -> Step:
+    """Single evaluations succeed, so failures in a row do not show it: it is flashed, and set aside the next time."""
+    if not isinstance(life.state, s.Reserved):
+        return life, []
+    return _set_aside(life, why) if again else _again(life, flash=True)
+
+
+def _again(life: Life, *, flash: bool) -> Step:
+    if life.drive is not None:
+        return _flash(life)
+    if life.port is None:
+        return life, []
+    return _touch(life) if flash else _reopen(life)
+
+
+def _last_resort(life: Life, why: str) -> Step:
+    """Cycle its power, once; else set it aside."""
+    if not life.can_cycle:
+        return _set_aside(life, why)
+    assert life.place is not None
+    # Whatever fails after this has it set aside.
+    return _enter(evolve(life, tries=TRIES, cycled=True), s.Cycling(why), e.CyclePower(life.place))
+
+
+def _forgiven(life: Life) -> Life:
+    return evolve(life, tries=0, cycled=False)
+
+
+def _set_aside(life: Life, why: str) -> Step:
+    life = evolve(life, relapses=life.relapses + 1)
+    return _enter(life, s.Broken(why), e.FailWaiting(f"the board {why}"))
+
+
+def _reopen(life: Life) -> Step:
+    assert life.port is not None
+    return _enter(life, s.Seen(), e.OpenPort(life.port))
+
+
+def _touch(life: Life) -> Step:
+    assert life.port is not None
+    return _enter(life, s.Touching(), e.Touch1200(life.port))
+
+
+def _flash(life: Life) -> Step:
+    assert life.drive is not None
+    return _enter(life, s.Flashing(life.goal), e.WriteImage(life.drive, life.goal))
+
+
+def _enter(life: Life, state: State, *effects: Effect, leaving: Life | None = None) -> Step:
+    """Enter a state (anew, where it is the same), with what leaving the old one takes."""
+    old = (leaving or life).state
+    leave: list[Effect] = []
+    if isinstance(old, _KIND) and not isinstance(state, _KIND):
+        leave.append(e.SuspendKind(getattr(state, "why", "the board is being restarted")))
+    if isinstance(old, _OPEN) and not isinstance(state, _OPEN):
+        leave.append(e.ClosePort())
+    return evolve(life, state=state), [*leave, *effects]

@@ -1,0 +1,309 @@
+"""The worker's side of its session with control: hello, heartbeats, reports, and what control orders.
+
+Control may be away, restarted, or forget; so what counts is said again until it is acknowledged: the hello when
+control does not know this worker, and of each device the latest report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.arguments import from_wire, passes_over_unknown, to_wire
+from icefarm.bus import Bus, Registration
+from icefarm.contract import (
+    Assignment,
+    DeviceReport,
+    KindRecord,
+    WorkerHello,
+    control_worker_procedure,
+    device_prefix,
+    worker_prefix,
+)
+from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, UnknownDevice
+from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.report_outbox import Reports
+from icefarm.worker.control_link.rpc import ControlProcedures, DeviceProcedures
+from icefarm.worker.control_link.shutdown import Departure
+from icefarm.worker.reservation.counters import BoardCounters
+
+__all__ = ["ControlLink", "WorkerIdentity"]
+
+#: Seconds between heartbeats until control says otherwise, and for the answer to one.
+HEARTBEAT = 5.0
+HEARTBEAT_LIMIT = 10.0
+#: Seconds for the answers to hello and to a report; control asks its database.
+HELLO_LIMIT = 15.0
+REPORT_LIMIT = 15.0
+#: Seconds for a log line or an event.
+WORD_LIMIT = 10.0
+#: Log lines and events under way at a time; more are dropped.
+WORDS = 200
+#: Seconds that calls on boards wait for control's first word on whose they are.
+SETTLE_LIMIT = 10.0
+#: Heartbeats between reports that only have new counters.
+COUNTER_BEATS = 3
+
+
+@frozen
+class WorkerIdentity:
+    """Who the worker is."""
+
+    name: str
+    instance: str
+    host: str
+    version: str
+
+
+@passes_over_unknown
+@frozen
+class HelloReply:
+    """Control's answer to a hello."""
+
+    assignments: dict[str, Assignment]
+    heartbeat_s: float
+    draining: bool = False
+
+
+@define(eq=False)
+class _ControlSession:
+    """One session at the router."""
+
+    bus: Bus
+    over: bool = False
+    #: Control has answered a hello of this session.
+    greeted: bool = False
+    interval: float = HEARTBEAT
+    beats: int = 0
+    #: Devices that control gave an order for since the hello was sent: its answer is older than that.
+    ordered: set[str] = Factory(set)
+    doors: dict[str, Deferred[Registration]] = Factory(dict)
+    timer: Any = None
+
+
+@define(eq=False)
+class ControlLink:
+    """Keeps control informed, and boards as control wants them."""
+
+    identity: WorkerIdentity
+    _clock: Any
+    #: The inventory is made after the uplink, which its devices report to.
+    _inventory: Callable[[], BoardRegistry]
+    _kinds: Callable[[], list[KindRecord]]
+    _departure: Departure
+    #: Called where the farm does not let this worker in, with the reason.
+    _turned_away: Callable[[IcefarmError], None]
+    _control: ControlProcedures = Factory(
+        lambda self: ControlProcedures(self._inventory, self._ordered, self._departure), takes_self=True
+    )
+    _door: DeviceProcedures = Factory(lambda self: DeviceProcedures(self._settled), takes_self=True)
+    _session: _ControlSession | None = None
+    _reports: Reports = Factory(lambda self: Reports(self._report_of), takes_self=True)
+    _readings: BoardCounters = Factory(BoardCounters)
+    _words: int = 0
+    #: Control has said at least once whose the boards are.
+    _known: bool = False
+    _settling: list[Deferred[None]] = Factory(list)
+    _trouble: str | None = None
+    _was_in: bool = False
+    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+
+    # ---------------------------------------------------------------------------------------------- the session
+
+    async def joined(self, bus: Bus) -> None:
+        """Begin a session (for `Link`)."""
+        session = self._session = _ControlSession(bus)
+        bus.on_lost(partial(self._lost, session))
+        self._was_in = True
+        await bus.register(worker_prefix(self.identity.name), self._control.handle, prefix=True, replace=True)
+        for device in self._inventory():
+            self._open_door(session, device)
+        await gatherResults(list(session.doors.values()), consumeErrors=True)
+        self._log.info("connected to the router as worker {name}", name=self.identity.name)
+        await self._greet(session)
+        self._beat_later(session)
+
+    def refused(self, error: IcefarmError) -> bool:
+        """A sign-in was refused, or nobody was there (for `Link`): go on trying, but say each thing once.
+
+        A worker that was never let in is of no use to anybody, and ends: that is for a person to see to.
+        """
+        if isinstance(error, NotAuthorized) and not self._was_in:
+            self._turned_away(error)
+            return False
+        if error.message != self._trouble:
+            self._trouble = error.message
+            self._log.warn("no connection to the farm yet: {why}", why=error.message)
+        return True
+
+    def _lost(self, session: _ControlSession, reason: str) -> None:
+        session.over = True
+        if session.timer is not None and session.timer.active():
+            session.timer.cancel()
+        if self._session is session:
+            self._session = None
+            self._log.warn("the connection to the router ended: {reason}", reason=reason)
+
+    async def _greet(self, session: _ControlSession) -> None:
+        """Say hello, and do what control wants; try again with the next heartbeat where that fails."""
+        devices = list(self._inventory())
+        session.ordered.clear()
+        reports = [device.report() for device in devices]
+        self._reports.told(reports)
+        self._readings.forget()
+        me = self.identity
+        hello = WorkerHello(me.name, me.instance, me.host, me.version, self._kinds(), reports)
+        try:
+            answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
+        except IcefarmError as error:
+            self.refused(error)
+            return
+        orders = from_wire(answer, HelloReply, "control's answer to the hello")
+        self._trouble = None
+        session.greeted = True
+        session.interval = orders.heartbeat_s
+        self._control.draining = orders.draining
+        self._inventory().converge(orders.assignments, session.ordered)
+        self._settle()
+        self._send_reports(session)
+        self._log.info("known to control, with {count} boards", count=len(devices))
+
+    def _beat_later(self, session: _ControlSession) -> None:
+        if not session.over:
+            session.timer = self._clock.callLater(session.interval, self._start, self._beat, session)
+
+    async def _beat(self, session: _ControlSession) -> None:
+        readings = self._readings.news(device.reading() for device in self._inventory())
+        beat = {"instance": self.identity.instance, "readings": [to_wire(reading) for reading in readings]}
+        try:
+            answer = await self._call(session, "heartbeat", HEARTBEAT_LIMIT, **beat)
+        except TimedOut:
+            session.bus.drop("control did not answer a heartbeat")
+            return
+        except IcefarmError as error:
+            self.refused(error)
+        else:
+            session.beats += 1
+            self._readings.told(readings)
+            if not answer.get("known") or not session.greeted:
+                await self._greet(session)
+            elif session.beats % COUNTER_BEATS == 0:
+                self._reports.find_counters(device.report() for device in self._inventory())
+            self._send_reports(session)
+        self._beat_later(session)
+
+    # ------------------------------------------------------------------------------------------------ devices
+
+    def added(self, device: ManagedBoard) -> None:
+        """A device is known from now on."""
+        if self._session is not None:
+            self._open_door(self._session, device)
+
+    def removed(self, device: ManagedBoard) -> None:
+        """A device is forgotten."""
+        self._reports.forget(device.serial)
+        session = self._session
+        door = None if session is None else session.doors.pop(device.serial, None)
+        if door is not None:
+            self._start(self._close_door, door)
+
+    def changed(self, device: ManagedBoard) -> None:
+        """See `icefarm.worker.board.managed_board.Observer`."""
+        self._departure.look()
+        self._reports.changed(device.serial)
+        if self._session is not None and self._session.greeted:
+            self._start(self._reports.send, device.serial, partial(self._report, self._session))
+
+    def noted(self, device: ManagedBoard, level: str, message: str) -> None:
+        """See `icefarm.worker.board.managed_board.Observer`."""
+        self._say("log", {"level": level, "message": message, "serial": device.serial})
+
+    def emitted(self, device: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """See `icefarm.worker.board.managed_board.Observer`."""
+        told = {"serial": device.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
+        self._say("event", told)
+
+    def _report_of(self, serial: str) -> DeviceReport | None:
+        try:
+            return self._inventory().get(serial).report()
+        except UnknownDevice:
+            return None
+
+    def _open_door(self, session: _ControlSession, device: ManagedBoard) -> None:
+        handler = partial(self._door.handle, device)
+        register = session.bus.register(device_prefix(device.serial), handler, prefix=True, replace=True)
+        door = session.doors[device.serial] = Deferred.fromCoroutine(_awaited(register))
+        door.addErrback(self._fault, IcefarmError)
+
+    async def _close_door(self, door: Deferred[Registration]) -> None:
+        registration = await door
+        if registration is not None:
+            await registration.end()
+
+    def _send_reports(self, session: _ControlSession) -> None:
+        for serial in self._reports.waiting():
+            self._start(self._reports.send, serial, partial(self._report, session))
+
+    async def _report(self, session: _ControlSession, report: dict[str, Any]) -> None:
+        await self._call(session, "report", REPORT_LIMIT, report=report)
+
+    # -------------------------------------------------------------------------------------------- small things
+
+    async def _call(self, session: _ControlSession, name: str, limit: float, /, **arguments: Any) -> Any:
+        return await session.bus.call(control_worker_procedure(name), (), arguments, timeout=limit)
+
+    def _say(self, name: str, arguments: dict[str, Any]) -> None:
+        """Tell control something that is not worth a second try."""
+        session = self._session
+        if session is not None and session.greeted and self._words < WORDS:
+            self._words += 1
+            self._start(self._said, session, name, arguments)
+
+    async def _said(self, session: _ControlSession, name: str, arguments: dict[str, Any]) -> None:
+        try:
+            await self._call(session, name, WORD_LIMIT, **arguments)
+        finally:
+            self._words -= 1
+
+    def _ordered(self, serial: str) -> None:
+        if self._session is not None:
+            self._session.ordered.add(serial)
+
+    def _settled(self) -> Deferred[None] | None:
+        """Wait until control has said whose the boards are; None where it has."""
+        if self._known:
+            return None
+        waiter: Deferred[None] = Deferred(self._settling.remove)
+        self._settling.append(waiter)
+        return waiter.addTimeout(SETTLE_LIMIT, self._clock, _unsettled)
+
+    def _settle(self) -> None:
+        self._known = True
+        settling, self._settling = self._settling, []
+        for waiter in settling:
+            waiter.callback(None)
+
+    def _start(self, function: Callable[..., Coroutine[Deferred[Any], Any, Any]], *args: Any) -> None:
+        Deferred.fromCoroutine(function(*args)).addErrback(self._fault, IcefarmError)
+
+    def _fault(self, failure: Failure, *expected: type[Exception]) -> None:
+        """Pass over what a lost session or an absent control explains; the next hello makes up for it."""
+        if failure.check(CancelledError, *expected) is None:
+            self._log.failure("a message to control failed", failure)
+
+
+async def _awaited(register: Any) -> Registration:
+    return await register
+
+
+def _unsettled(result: Any, limit: float) -> Any:
+    if isinstance(result, Failure) and result.check(CancelledError):
+        raise TimedOut(f"control has not said within {limit:g} s whose this board is; try again")
+    return result

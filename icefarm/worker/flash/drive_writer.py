@@ -1,0 +1,145 @@
+"""The touch that starts a boot loader, and the blocks that are written to its boot drive.
+
+No threads.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
+A real drive is a block device: writing to one, and fsync, can block for as long as the USB bus likes (half a minute
+for one that hangs), and no descriptor of it ever says that it would; so a child process (``dd`` of coreutils) does
+that.  It waits for the board at each block, and so tells how much the board has taken, not how much the kernel has
+buffered.  What counts in the end is that the board comes back and says hello as what was written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Any
+
+from serial import Serial
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.fdesc import writeToFD
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from icefarm.uf2 import BLOCK_SIZE
+
+__all__ = ["FlashFailed", "touch", "write_drive"]
+
+#: The baud rate that asks the firmware to start its boot loader (Arduino's convention, TinyUSB and pico-sdk's too).
+TOUCH_BAUD = 1200
+_DD = "dd"
+#: Bytes that the drive is given at once, a page of the kernel's buffer.
+_AT_ONCE = 4096
+#: What dd says last, in the C locale: how much it has written.
+_COPIED = re.compile(rb"^(\d+) bytes", re.MULTILINE)
+
+
+class FlashFailed(Exception):
+    """An image could not be handed to a board."""
+
+
+def touch(path: str) -> None:
+    """Ask a board to start its boot loader.  The port must not be open.  Raises `FlashFailed`."""
+    try:
+        # Closing alone is what the board acts on; what it says meanwhile does not matter.
+        Serial(path, TOUCH_BAUD).close()
+    except OSError as error:
+        raise FlashFailed(f"could not be touched at 1200 baud: {error}") from None
+
+
+def write_drive(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
+    """Write whole UF2 blocks to a boot drive; fires when the last one is handed over.
+
+    The board restarts then, so an error that comes after the last block is not one.  Cancelling ends the writing.
+    Fails with `FlashFailed`.
+    """
+    if not blocks or len(blocks) % BLOCK_SIZE:
+        raise ValueError(f"{len(blocks)} bytes are no whole blocks")
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            # Without a reader this fails at once instead of waiting for one.
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            return _FifoWriter(reactor, descriptor, blocks).done
+        return _spawn_writer(reactor, path, blocks)
+    except OSError as error:
+        raise FlashFailed(f"its boot drive {path} could not be opened: {error.strerror}") from None
+
+
+class _FifoWriter(FileDescriptor):
+    """Writes everything to a descriptor as it takes it, then closes it."""
+
+    connected = 1
+
+    def __init__(self, reactor: Any, descriptor: int, content: bytes) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._given_up = False
+        self.done: Deferred[None] = Deferred(self._cancel)
+        self.write(content)
+        self.loseConnection()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        result: int | Exception = writeToFD(self._descriptor, data)
+        return result
+
+    def _cancel(self, _: Deferred[None]) -> None:
+        self._given_up = True
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._descriptor < 0:
+            return
+        super().connectionLost(reason)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if self.done.called or self._given_up:
+            return
+        if reason.check(ConnectionDone):
+            self.done.callback(None)
+        else:
+            self.done.errback(FlashFailed("left while its firmware was being written"))
+
+
+def _spawn_writer(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
+    writer = _ChildWriter(blocks)
+    arguments = [_DD, f"of={path}", f"bs={_AT_ONCE}", "iflag=fullblock", "oflag=dsync", "conv=nocreat,notrunc,fsync"]
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    reactor.spawnProcess(writer, _DD, arguments, environment)
+    return writer.done
+
+
+class _ChildWriter(ProcessProtocol):
+    """Feeds the child that writes to a block device, and judges how it ended."""
+
+    transport: Any
+
+    def __init__(self, blocks: bytes) -> None:
+        self._blocks = blocks
+        self._said = b""
+        self.done: Deferred[None] = Deferred(self._cancel)
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._blocks)
+        self.transport.closeStdin()
+
+    def errReceived(self, data: bytes) -> None:
+        self._said += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if self.done.called:
+            return
+        copied = _COPIED.search(self._said)
+        if copied is not None and int(copied[1]) == len(self._blocks):
+            # All was taken: an error after that is the board that has left to restart.
+            self.done.callback(None)
+            return
+        said = self._said.decode(errors="replace").strip().partition("\n")[0] or reason.getErrorMessage()
+        self.done.errback(FlashFailed(f"its boot drive could not be written: {said}"))
+
+    def _cancel(self, _: Deferred[None]) -> None:
+        if self.transport.pid is not None:
+            self.transport.signalProcess("KILL")

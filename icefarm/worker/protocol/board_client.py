@@ -1,0 +1,221 @@
+"""A board at the other end of its serial port: requests, their answers, and what to do when those don't come.
+
+The protocol is in docs/protocol.md.  A board that stays silent is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeVar
+
+from attrs import Factory, define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.logger import LogLevel
+from twisted.python.failure import Failure
+
+from icefarm.clock import Clock
+from icefarm.kinds.circuit import Circuit
+from icefarm.kinds.handle import Answer
+from icefarm.worker.protocol import messages
+from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader
+from icefarm.worker.protocol.health import Outcome
+from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline
+
+__all__ = ["BoardClient"]
+
+#: Seconds for the answer to HELLO, STATUS or TEST, and how often they are sent (a board answers in milliseconds).
+ASK_LIMIT = 1.0
+ASKS = 3
+#: What a board sends back in its test: every value of a byte.
+ECHO = bytes(range(256))
+
+_LEVELS = {10: LogLevel.debug, 20: LogLevel.info, 30: LogLevel.warn, 40: LogLevel.error}
+
+R = TypeVar("R", bound=messages.Reply)
+
+
+@define(eq=False)
+class BoardClient(Protocol):
+    """Speaks to one board for as long as its port is open."""
+
+    _clock: Clock
+    #: Told once, before anything that waits fails: the port was open, but the board is of no use as it is.
+    _failed: Callable[[str], None]
+    #: Told once, before anything that waits fails: the connection broke.
+    _lost: Callable[[str], None]
+    #: Told each time that something is sent again, or that the board is silent.
+    _went_wrong: Callable[[Outcome], None]
+    #: Told of each line of the board's own log.
+    _said: Callable[[LogLevel, str], None]
+    transport: Any = None
+    _reader: FrameReader = Factory(FrameReader)
+    _ids: count[int] = Factory(lambda: count(1))
+    _asked: dict[int, Deferred[messages.Reply | None]] = Factory(dict)
+    _over: str | None = None
+    #: Told of each message that the application sends of its own accord: type, payload.
+    listener: Callable[[int, bytes], None] | None = None
+    _pipeline: Pipeline = field(init=False)
+
+    @_pipeline.default
+    def _make_pipeline(self) -> Pipeline:
+        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._went_wrong)
+
+    # ---------------------------------------------------------------------------------------------- requests
+
+    async def hello(self) -> messages.Hello:
+        """Ask the board who it is.  Raises `BoardFailed`."""
+        hello = await self._ask(messages.hello, messages.Hello)
+        if hello.protocol != messages.PROTOCOL_VERSION:
+            raise BoardFailed(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
+        self._pipeline.buffers = max(1, hello.buffers)
+        return hello
+
+    async def test(self) -> messages.Status:
+        """Have the board test itself, and ask how it is.  Raises `BoardFailed`."""
+        tested = await self._ask(lambda id_: messages.test(id_, ECHO), messages.Tested)
+        if tested.failed != 0:
+            raise BoardFailed(f"found itself faulty (test bits {tested.failed:#x})")
+        if tested.echo != ECHO:
+            raise BoardFailed("did not send back what it was sent")
+        return await self._ask(messages.status, messages.Status)
+
+    def evaluate(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Deferred[Answer]:
+        """Have a circuit loaded and measured, after those asked for before.
+
+        ``window`` in seconds, in all.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails with
+        `BoardFailed` or `Refused`.  Giving up waiting does not end the evaluation.
+        """
+        return self._pipeline.evaluate(circuit, parameters, window, overlap)
+
+    async def message(self, type_: int, payload: bytes) -> bytes:
+        """Send the application a message (0x40 to 0x7F) and return its reply.
+
+        Sent again where no answer comes in time.  Raises `BoardFailed`, and ValueError for what is no message.
+        """
+        reply = await self._ask(lambda id_: messages.message(type_, id_, payload), messages.Message)
+        return reply.payload
+
+    def close(self, why: str) -> None:
+        """Close the port; what waits fails with `BoardFailed`.  Nobody is told."""
+        if self._end(why):
+            self._hang_up()
+            self._fail_waiting(why)
+
+    async def _ask(self, make: Callable[[int], bytes], expected: type[R]) -> R:
+        for _ in range(ASKS):
+            reply = await self._asked_once(make)
+            if isinstance(reply, expected):
+                return reply
+            if isinstance(reply, messages.FailureReply):
+                raise BoardFailed(f"refused a request: {reply.reason} {reply.text}".rstrip())
+        raise BoardFailed("does not answer")
+
+    def _asked_once(self, make: Callable[[int], bytes]) -> Deferred[messages.Reply | None]:
+        """Send a request; fires with None where it has to be sent again."""
+        if self._over is not None:
+            raise BoardFailed(self._over)
+        id_ = next(self._ids)
+        answer: Deferred[messages.Reply | None] = Deferred(lambda _: self._forget(id_))
+        self._asked[id_] = answer
+        timer = self._clock.callLater(ASK_LIMIT, self._answer, id_, None)
+
+        def stop_timer(result: Any) -> Any:
+            if timer.active():
+                timer.cancel()
+            return result
+
+        answer.addBoth(stop_timer)
+        self._write(make(id_))
+        return answer
+
+    def _forget(self, id_: int) -> None:
+        self._asked.pop(id_, None)
+
+    def _answer(self, id_: int, reply: messages.Reply | None) -> bool:
+        waiting = self._asked.pop(id_, None)
+        if waiting is not None:
+            waiting.callback(reply)
+        return waiting is not None
+
+    # ---------------------------------------------------------------------------------------------- the port
+
+    def dataReceived(self, data: bytes) -> None:
+        """For the port."""
+        skipped = self._reader.skipped
+        frames = self._reader.feed(data)
+        for frame in frames:
+            if self._over is not None:
+                return
+            if isinstance(frame, Damaged):
+                self._again(frame.id)
+            else:
+                self._take(frame)
+        if not frames and self._reader.skipped > skipped:
+            self._pipeline.noise()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """For the port."""
+        why = reason.getErrorMessage()
+        if self._end("was disconnected"):
+            self._lost(why)
+            self._fail_waiting("was disconnected")
+
+    def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def _take(self, frame: Frame) -> None:
+        try:
+            reply = messages.decode(frame)
+        except messages.MalformedReply as error:
+            self._give_up(f"does not keep to the protocol: {error}")
+            return
+        match reply:
+            case messages.ResultReply():
+                self._pipeline.result(reply)
+            case messages.Nak(code=messages.NakCode.CORRUPT | messages.NakCode.TRUNCATED):
+                self._again(reply.id)
+            case messages.Nak():
+                self._pipeline.not_taken(reply)
+            case messages.Log(level, text):
+                self._said(_LEVELS.get(level, LogLevel.info), text)
+            case messages.Message(id=0, type=type_, payload=payload):
+                if self.listener is not None:
+                    self.listener(type_, payload)
+            case messages.FailureReply(id=id_) if not self._answer(id_, reply):
+                self._pipeline.failed(reply)
+            case _:
+                self._answer(frame.id, reply)
+
+    def _again(self, id_: int) -> None:
+        """Send again what a damaged frame was about."""
+        if self._answer(id_, None):
+            self._went_wrong(Outcome.RETRY)
+        else:
+            self._pipeline.again(id_)
+
+    def _give_up(self, why: str) -> None:
+        if self._end(why):
+            self._hang_up()
+            self._failed(why)
+            self._fail_waiting(why)
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _end(self, why: str) -> bool:
+        """Stop; False where that was done before."""
+        if self._over is not None:
+            return False
+        self._over = why
+        self._pipeline.stop(why)
+        return True
+
+    def _fail_waiting(self, why: str) -> None:
+        asked = list(self._asked.values())
+        self._asked.clear()
+        for answer in asked:
+            answer.errback(BoardFailed(why))
+        self._pipeline.fail(why)

@@ -1,0 +1,233 @@
+"""Evaluations on their way through one board: as many as it has buffers, in order, each with a time limit.
+
+An evaluation whose request or answer was damaged or lost is sent again, under a new id, so that an answer to the first
+one can't be mistaken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+
+from icefarm.clock import Clock
+from icefarm.kinds.circuit import Circuit
+from icefarm.kinds.handle import Answer
+from icefarm.worker.protocol import messages
+from icefarm.worker.protocol.health import Outcome
+
+__all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "Pipeline", "Refused"]
+
+#: Seconds that an evaluation may take beyond its window before the board counts as silent: its own watchdog allows
+#: 1 s for loading and 1 s beyond the window; the transfer takes 0.2 s at 0.5 MB/s; the rest is for slow hosts.
+EVALUATION_MARGIN = 4.0
+#: How often an evaluation is sent again because it or its answer was damaged or lost.
+RESENDS = 3
+#: Evaluations in a row that end with CDONE or WATCHDOG before the board itself is to blame.
+STRIKES = 4
+
+
+class BoardFailed(Exception):
+    """The board did not do what was asked; its text is the end of a sentence that begins with "the board"."""
+
+
+class Refused(Exception):
+    """The board would not carry out an evaluation, and is not to blame for that."""
+
+
+@define(eq=False)
+class _Job:
+    """An evaluation, from the call until its answer."""
+
+    circuit: Circuit
+    parameters: bytes
+    window: float
+    exclusive: bool
+    answer: Deferred[Answer]
+    id: int = 0
+    started_at: float = 0.0
+    resends: int = 0
+    failures: int = 0
+
+
+@define(eq=False)
+class Pipeline:
+    """The evaluations that were asked of a board and are not answered yet."""
+
+    _clock: Clock
+    _write: Callable[[bytes], None]
+    _ids: Iterator[int]
+    #: Told that the board is of no use as it is; answers by calling `fail`.
+    _give_up: Callable[[str], None]
+    #: Told each time that an attempt failed: it is made again, or the board is silent.
+    _went_wrong: Callable[[Outcome], None]
+    #: Evaluations that the board holds at a time.
+    buffers: int = 1
+    _queue: deque[_Job] = Factory(deque)
+    #: Sent and not yet answered, in the order in which the board carries them out.
+    _sent: list[_Job] = Factory(list)
+    _deadline: float = 0.0
+    _timer: Any = None
+    _strikes: int = 0
+    _over: str | None = None
+
+    def evaluate(self, circuit: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
+        """See `icefarm.worker.protocol.board_client.Board.evaluate`."""
+        answer: Deferred[Answer] = Deferred()
+        if self._over is not None:
+            answer.errback(BoardFailed(self._over))
+            return answer
+        self._queue.append(_Job(circuit, parameters, window, not overlap, answer))
+        self._pump()
+        return answer
+
+    def stop(self, why: str) -> None:
+        """Send nothing any more."""
+        self._over = why
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def fail(self, why: str) -> None:
+        """Fail all that waits, after `stop`."""
+        jobs = [*self._sent, *self._queue]
+        self._sent.clear()
+        self._queue.clear()
+        for job in jobs:
+            job.answer.errback(BoardFailed(why))
+
+    # ----------------------------------------------------------------------------------------------- sending
+
+    def _pump(self) -> None:
+        """Send as many of the waiting evaluations as the board holds."""
+        while self._queue and self._over is None:
+            job = self._queue[0]
+            if len(self._sent) >= self.buffers or (self._sent and (job.exclusive or self._sent[0].exclusive)):
+                return
+            self._send(self._queue.popleft())
+
+    def _send(self, job: _Job) -> None:
+        job.id = next(self._ids)
+        job.started_at = self._clock.seconds()
+        self._sent.append(job)
+        if len(self._sent) == 1:
+            self._allow(job)
+        circuit = job.circuit
+        encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
+        self._write(messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters))
+
+    def _resend(self, job: _Job) -> None:
+        """Send an evaluation again, as the last of those that the board has."""
+        self._sent.remove(job)
+        job.resends += 1
+        if job.resends > RESENDS:
+            self._queue.appendleft(job)
+            self._give_up("keeps garbling what is sent")
+            return
+        self._went_wrong(Outcome.RETRY)
+        self._send(job)
+        self._allow(self._sent[0])
+
+    def _allow(self, job: _Job) -> None:
+        """Start the time limit of the evaluation that the board carries out now."""
+        limit = job.window + EVALUATION_MARGIN
+        self._deadline = self._clock.seconds() + limit
+        # A timer that rings too early costs less than one that is set anew for each evaluation.
+        if self._timer is None:
+            self._timer = self._clock.callLater(limit, self._overdue)
+        elif self._timer.getTime() > self._deadline:
+            self._timer.reset(limit)
+
+    def _overdue(self) -> None:
+        self._timer = None
+        if not self._sent:
+            return
+        left = self._deadline - self._clock.seconds()
+        if left > 0:
+            self._timer = self._clock.callLater(left, self._overdue)
+        else:
+            self._went_wrong(Outcome.TIMEOUT)
+            self._give_up("does not answer")
+
+    # ----------------------------------------------------------------------------------------------- answers
+
+    def result(self, result: messages.ResultReply) -> None:
+        """An evaluation gave a result."""
+        job = self._finish(result.id)
+        if job is None:
+            return
+        self._strikes = 0
+        self._pump()
+        job.answer.callback(
+            Answer(
+                content=result.value,
+                sequence=result.sequence,
+                load_us=result.load_us,
+                window_us=result.window_us,
+                usb_bytes_in_window=result.received,
+                temperature_c=result.temperature,
+                started_at=job.started_at,
+                ended_at=self._clock.seconds(),
+            )
+        )
+
+    def failed(self, failed: messages.FailureReply) -> None:
+        """An evaluation could not be carried out."""
+        job = self._finish(failed.id)
+        if job is None:
+            return
+        why = f"{failed.reason}: {failed.text}" if failed.text else failed.reason
+        if failed.code not in (messages.Failure.CDONE, messages.Failure.WATCHDOG):
+            self._pump()
+            job.answer.errback(Refused(f"the board refused the evaluation ({why})"))
+            return
+        self._strikes += 1
+        job.failures += 1
+        if self._strikes >= STRIKES:
+            self._queue.appendleft(job)
+            self._give_up(f"fails one evaluation after the other ({why})")
+        elif job.failures == 1:
+            self._went_wrong(Outcome.RETRY)
+            self._queue.appendleft(job)
+            self._pump()
+        else:
+            self._pump()
+            job.answer.errback(Refused(f"the board could not carry out the evaluation ({why})"))
+
+    def not_taken(self, nak: messages.Nak) -> None:
+        """The board did not take an evaluation, and sending it again would not help."""
+        job = self._finish(nak.id)
+        if job is not None:
+            self._pump()
+            job.answer.errback(Refused(f"the board did not take the evaluation (NAK {nak.code})"))
+
+    def again(self, id_: int) -> None:
+        """An evaluation, or its answer, was damaged."""
+        job = self._find(id_)
+        if job is not None:
+            self._resend(job)
+
+    def noise(self) -> None:
+        """Something was garbled beyond recognition: a board speaks only to answer, so it was the answer due next."""
+        if self._sent and self._over is None:
+            self._resend(self._sent[0])
+
+    def _find(self, id_: int) -> _Job | None:
+        return next((job for job in self._sent if job.id == id_), None)
+
+    def _finish(self, id_: int) -> _Job | None:
+        """Take an evaluation off the list, and send those again whose answers must have been lost before this one."""
+        job = self._find(id_)
+        if job is None:
+            return None
+        position = self._sent.index(job)
+        del self._sent[position]
+        for lost in self._sent[:position]:
+            if self._over is None:
+                self._resend(lost)
+        if self._sent and self._over is None:
+            self._allow(self._sent[0])
+        return job

@@ -1,0 +1,242 @@
+"""A reservation on a board: the kind's instance that serves it, its evaluations, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from icefarm.arguments import to_wire
+from icefarm.clock import Clock
+from icefarm.contract import Assignment
+from icefarm.errors import DeviceFailed, ReservationEnded
+from icefarm.kinds.circuit import Admission, Circuit, Packed
+from icefarm.kinds.handle import Answer
+from icefarm.kinds.registry import Kind
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.protocol.board_client import BoardClient
+from icefarm.worker.protocol.pipeline import BoardFailed, Refused
+from icefarm.worker.reservation.idempotency import Evaluations
+
+__all__ = ["BoardReservation", "ReservationContext"]
+
+#: How often an evaluation that a failing board interrupted is carried out again.
+RERUNS = 2
+
+
+@frozen
+class ReservationContext:
+    """What a holding needs of its surroundings."""
+
+    worker: str
+    serial: str
+    clock: Clock
+    admission: Admission
+    #: Why there is no use in waiting for the board just now; None where there is.
+    hopeless: Callable[[], str | None]
+    #: Told of each evaluation's end: None, or what it failed with.
+    evaluated: Callable[[BaseException | None], None]
+    #: Told of each evaluation that has to be carried out again.
+    interrupted: Callable[[], None]
+    #: Told of each measurement that the board took.
+    measured: Callable[[Answer], None]
+    #: Takes an event for the client: reservation, name, fields.
+    emit: Callable[[str, str, Mapping[str, object]], None]
+
+
+@define(eq=False)
+class BoardReservation:
+    """One reservation of one board; what a kind's instance knows as its `DeviceHandle`."""
+
+    assignment: Assignment
+    kind: Kind
+    firmware: Firmware
+    _place: ReservationContext
+    _options: Any
+    _evaluations: Evaluations
+    log: Logger = Factory(lambda: Logger(namespace="icefarm.kinds"))
+    _instance: Any = None
+    _board: BoardClient | None = None
+    _ended: ReservationEnded | None = None
+    _waiting: list[Deferred[BoardClient]] = Factory(list)
+    #: The kind's options and where results come from, as each measurement repeats them.
+    _stamp: dict[str, Any] = Factory(dict)
+    _plain_options: dict[str, Any] = Factory(dict)
+
+    @classmethod
+    def of(cls, assignment: Assignment, kind: Kind, firmware: Firmware, place: ReservationContext) -> BoardReservation:
+        """Begin a reservation.  Raises `InvalidArgument` for options that the kind does not take, `DeviceFailed`."""
+        options = kind.check_options(assignment.options)
+        holding = cls(assignment, kind, firmware, place, options, Evaluations(place.evaluated))
+        try:
+            holding._instance = kind.make(holding, options)
+        except Exception:
+            # Code of somebody else's kind: its faults must not reach what calls for other boards.
+            holding.log.failure("a {kind} device could not be made", kind=kind.name)
+            raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
+        holding._plain_options = to_wire(options)
+        holding._stamp = {
+            "serial": place.serial,
+            "worker": place.worker,
+            "kind": kind.name,
+            "firmware": firmware.name,
+            "firmware_version": firmware.version,
+        }
+        return holding
+
+    # ------------------------------------------------------------------------------------------ the device's side
+
+    async def start(self) -> None:
+        """Let the kind prepare, once its firmware runs."""
+        started = getattr(self._instance, "started", None)
+        if started is not None:
+            await started()
+
+    def attach(self, board: BoardClient) -> None:
+        """The board is usable."""
+        self._board = board
+        board.listener = self._heard
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(board)
+
+    def detach(self) -> None:
+        """The board is not usable any more, for now."""
+        if self._board is not None:
+            self._board = None
+            self._call_hook("board_lost")
+
+    def fail_waiting(self, why: str) -> None:
+        """The board won't be usable soon."""
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.errback(self._failure(why))
+
+    def end(self, reason: str) -> None:
+        """The reservation is over."""
+        if self._ended is not None:
+            return
+        self._ended = ReservationEnded(f"the reservation has ended: {reason}", serial=self._place.serial)
+        self._board = None
+        waiting, self._waiting = self._waiting, []
+        self._evaluations.end(self._ended)
+        for waiter in waiting:
+            waiter.errback(self._ended)
+        self._call_hook("stopped")
+
+    def usable(self) -> Deferred[BoardClient]:
+        """Wait for the board.  Fails with `ReservationEnded`, or with `DeviceFailed` when that won't be soon."""
+        waiter: Deferred[BoardClient] = Deferred(self._waiting.remove)
+        hopeless = self._place.hopeless()
+        if self._ended is not None:
+            waiter.errback(self._ended)
+        elif self._board is not None:
+            waiter.callback(self._board)
+        elif hopeless is not None:
+            waiter.errback(self._failure(hopeless))
+        else:
+            self._waiting.append(waiter)
+        return waiter
+
+    async def call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call one of the kind's methods, with checked arguments."""
+        function = self.kind.method(method)
+        arguments = function.bind(args, kwargs)
+        return await function.function(self._instance, **arguments)
+
+    def _failure(self, why: str) -> DeviceFailed:
+        return DeviceFailed(f"board {self._place.serial} failed: {why}", serial=self._place.serial, reason=why)
+
+    def _heard(self, type_: int, payload: bytes) -> None:
+        if self._ended is None:
+            self._call_hook("message", type_, payload)
+
+    def _call_hook(self, name: str, *args: Any) -> None:
+        hook = getattr(self._instance, name, None)
+        if hook is None:
+            return
+        try:
+            hook(*args)
+        except Exception:
+            # Code of somebody else's kind: its faults must not keep the board from being recovered or released.
+            self.log.failure("{kind}.{hook} failed", kind=self.kind.name, hook=name)
+
+    # -------------------------------------------------------------------------------------------- the kind's side
+
+    @property
+    def serial(self) -> str:
+        return self._place.serial
+
+    @property
+    def client(self) -> str:
+        return self.assignment.client
+
+    @property
+    def clock(self) -> Clock:
+        return self._place.clock
+
+    def admit(self, bitstream: Packed | bytes) -> Circuit:
+        return self._place.admission.admit(bitstream)
+
+    def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        if self._ended is not None:
+            raise self._ended
+        return self._evaluations.once(evaluation_id, content, evaluate)
+
+    async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
+        why = ""
+        for run in range(RERUNS + 1):
+            if run > 0:
+                self._place.interrupted()
+            board = self._board if self._board is not None else await self.usable()
+            try:
+                answer = await board.evaluate(circuit, parameters, window=window, overlap=overlap)
+            except BoardFailed as error:
+                why = str(error)
+            except Refused as error:
+                raise self._failure(str(error)) from None
+            else:
+                self._place.measured(answer)
+                return answer
+        raise self._failure(f"the board {why}, {RERUNS + 1} times during this evaluation")
+
+    async def ask(self, type_: int, payload: bytes) -> bytes:
+        board = self._board if self._board is not None else await self.usable()
+        try:
+            return await board.message(type_, payload)
+        except BoardFailed as error:
+            raise self._failure(str(error)) from None
+
+    def measurement(
+        self,
+        answer: Answer,
+        circuit: Circuit,
+        value: object,
+        *,
+        evaluation_id: str,
+        attempt: int,
+        **options: object,
+    ) -> dict[str, Any]:
+        # The fields of icefarm.contract.Measurement; made by hand, as this is done for each evaluation.
+        return {
+            **self._stamp,
+            "value": value,
+            "evaluation_id": evaluation_id,
+            "options": {**self._plain_options, **options},
+            "sha256": circuit.sha256,
+            "window_us": answer.window_us,
+            "load_us": answer.load_us,
+            "usb_bytes_in_window": answer.usb_bytes_in_window,
+            "temperature_c": answer.temperature_c,
+            "sequence": answer.sequence,
+            "attempt": attempt,
+            "started_at": answer.started_at,
+            "ended_at": answer.ended_at,
+        }
+
+    def emit(self, event: str, **fields: object) -> None:
+        if self._ended is None:
+            self._place.emit(self.assignment.reservation, event, fields)
