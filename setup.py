@@ -1,9 +1,9 @@
-"""Build: the packages, the twistd plugin, the schema, and the virtual boards compiled from the firmware's own core.
+"""Build: the packages, the twistd plugin, and the virtual boards compiled from the firmware's own core.
 
 The dashboard's page is there already: build_backend/icefarm_build.py has made it.
 
 Metadata is in pyproject.toml. What is here is what it cannot say: where the packages are (``twisted.plugins`` is a
-namespace shared with Twisted itself), and the two build steps that make data files.
+namespace shared with Twisted itself), and the build step that compiles the virtual boards.
 """
 
 from __future__ import annotations
@@ -94,45 +94,8 @@ class BuildBoards(Command):
         return {}
 
 
-class BuildSchema(Command):
-    """Copy schema/*.sql beside the code that applies it (an editable install reads it where it is)."""
-
-    description = "copy the database schema into the package"
-    user_options: list[tuple[str, str | None, str]] = []
-
-    build_lib: str | None
-    editable_mode: bool
-
-    def initialize_options(self) -> None:
-        self.build_lib = None
-        self.editable_mode = False
-
-    def finalize_options(self) -> None:
-        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
-
-    def _mapping(self) -> dict[Path, Path]:
-        target = Path(str(self.build_lib), "icefarm", "schema")
-        return {target / source.name: source for source in sorted((ROOT / "schema").glob("V*__*.sql"))}
-
-    def run(self) -> None:
-        if self.editable_mode:
-            return
-        for target, source in self._mapping().items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-
-    def get_source_files(self) -> list[str]:
-        return [str(source.relative_to(ROOT)) for source in self._mapping().values()]
-
-    def get_outputs(self) -> list[str]:
-        return [] if self.editable_mode else [str(target) for target in self._mapping()]
-
-    def get_output_mapping(self) -> dict[str, str]:
-        return {}
-
-
 class Build(build):
-    sub_commands = [*build.sub_commands, ("build_boards", None), ("build_schema", None)]
+    sub_commands = [*build.sub_commands, ("build_boards", None)]
 
 
 class PlatformDistribution(Distribution):
@@ -144,10 +107,11 @@ class PlatformDistribution(Distribution):
 
 setup(
     distclass=PlatformDistribution,
-    cmdclass={"build": Build, "build_boards": BuildBoards, "build_schema": BuildSchema},
+    cmdclass={"build": Build, "build_boards": BuildBoards},
     # Without package_dir an editable install does not show the plugin to twistd.
     package_dir={"": "."},
     packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
     include_package_data=False,
-    package_data={"icefarm": ["py.typed"], "icefarm.dashboard": ["static/**"]},
+    # icefarm/schema is a link to schema/, which is at the top for people who look for it.
+    package_data={"icefarm": ["py.typed", "schema/V*.sql"], "icefarm.dashboard": ["static/**"]},
 )

@@ -50,12 +50,12 @@ class Step:
 
 
 def steps(directory: Path | None = None) -> list[Step]:
-    """Read the files of the schema: those installed with icefarm, or beside it in its repository.
+    """Read the files of the schema; by default those installed with icefarm.
 
     Raises `SchemaMismatch` where there are none, or two with the same number.
     """
     found: dict[int, Step] = {}
-    for entry in (directory or _schema()).iterdir():
+    for entry in (directory or Path(str(files("icefarm") / "schema"))).iterdir():
         match = _FILE.fullmatch(entry.name)
         if match is None:
             continue
@@ -66,11 +66,6 @@ def steps(directory: Path | None = None) -> list[Step]:
     if not found:
         raise SchemaMismatch("the files of the database's schema are missing: install icefarm again")
     return [found[version] for version in sorted(found)]
-
-
-def _schema() -> Path:
-    installed = Path(str(files("icefarm") / "schema"))
-    return installed if installed.is_dir() else Path(str(files("icefarm"))).parent / "schema"
 
 
 def next_step(known: Sequence[Step], applied: Sequence[tuple[int, str]]) -> Step | None:
