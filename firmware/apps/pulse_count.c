@@ -1,5 +1,6 @@
 /* Counts rising edges on ICE_27 during windows that follow one another after each load. Layouts: docs/protocol.md. */
 #include "app.h"
+#include "clock.h"
 #include "le.h"
 
 enum {
@@ -27,7 +28,13 @@ static const char *check(const uint8_t *parameters, size_t n)
         return "repeats must be 1 to 256";
     if ((uint64_t)window_us * repeats > ALL_WINDOWS_MAX_US)
         return "all windows together must not be longer than 600 seconds";
-    return le_get16(parameters + 6) == 0 ? 0 : "the last two bytes of the parameters must be 0";
+    return clock_check(le_get16(parameters + 6));
+}
+
+static uint32_t clock_mhz(const uint8_t *parameters, size_t n)
+{
+    (void)n;
+    return clock_port_mhz(le_get16(parameters + 6));
 }
 
 static uint64_t expected_us(const uint8_t *parameters, size_t n)
@@ -62,6 +69,7 @@ static bool poll(struct app_run *run, struct port *port)
 const struct app app_pulse_count = {
     .name = "pulse_count",
     .check = check,
+    .clock_mhz = clock_mhz,
     .expected_us = expected_us,
     .start = start,
     .poll = poll,

@@ -1,10 +1,12 @@
 /* Samples the analog pin after each load, once or several times, and sums up how much neighbouring samples differ. Layouts:
  * docs/protocol.md. */
 #include "app.h"
+#include "clock.h"
 #include "le.h"
 
 enum {
-    PARAMETERS_SIZE = 14,
+    PARAMETERS_SIZE = 16,
+    WITHOUT_CLOCK = 14, /* from a worker older than firmware 1.1.0 */
     DELAY_MAX_US = 10000000,
     RATE_MIN_HZ = 100, /* so that all windows stay short */
     RATE_MAX_HZ = 100000,
@@ -27,10 +29,15 @@ static uint32_t space(uint32_t samples, uint32_t flags, uint32_t repeats)
     return flags == WITH_WAVEFORM ? repeats * (HEAD_SIZE + 2 * samples) : repeats * HEAD_SIZE + 2 * samples;
 }
 
+static uint16_t clock_field(const uint8_t *parameters, size_t n)
+{
+    return n < PARAMETERS_SIZE ? CLOCK_NOT_SAID : le_get16(parameters + 14);
+}
+
 static const char *check(const uint8_t *parameters, size_t n)
 {
-    if (n != PARAMETERS_SIZE)
-        return "variance takes 14 bytes of parameters";
+    if (n != PARAMETERS_SIZE && n != WITHOUT_CLOCK)
+        return "variance takes 16 bytes of parameters";
     uint32_t rate_hz = le_get32(parameters + 4);
     uint16_t samples = le_get16(parameters + 8);
     uint16_t flags = le_get16(parameters + 10);
@@ -45,7 +52,14 @@ static const char *check(const uint8_t *parameters, size_t n)
         return "the flags must be 0 or 1";
     if (repeats < 1 || repeats > REPEATS_MAX)
         return "repeats must be 1 to 256";
-    return space(samples, flags, repeats) <= RESULT_END ? 0 : "so many samples and repeats do not fit into a result";
+    if (space(samples, flags, repeats) > RESULT_END)
+        return "so many samples and repeats do not fit into a result";
+    return clock_check(clock_field(parameters, n));
+}
+
+static uint32_t clock_mhz(const uint8_t *parameters, size_t n)
+{
+    return clock_port_mhz(clock_field(parameters, n));
 }
 
 static uint64_t expected_us(const uint8_t *parameters, size_t n)
@@ -110,6 +124,7 @@ static bool poll(struct app_run *run, struct port *port)
 const struct app app_variance = {
     .name = "variance",
     .check = check,
+    .clock_mhz = clock_mhz,
     .expected_us = expected_us,
     .start = start,
     .poll = poll,

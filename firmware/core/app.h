@@ -26,6 +26,8 @@ struct app {
 
     /* NULL if the parameters can be measured with, else what is wrong. Without this function the application does not evaluate. */
     const char *(*check)(const uint8_t *parameters, size_t n);
+    /* The clock at the FPGA's pin 35 that these parameters ask for, as port_clock takes it. NULL: CLOCK_DEFAULT_MHZ. */
+    uint32_t (*clock_mhz)(const uint8_t *parameters, size_t n);
     /* How long the measurement takes, microseconds; the watchdog goes by it. */
     uint64_t (*expected_us)(const uint8_t *parameters, size_t n);
     void (*start)(struct app_run *run, const uint8_t *parameters, size_t n, struct port *port);

@@ -65,6 +65,13 @@ static void give_up(struct core *core, enum failure failure, const char *text)
     release(core);
 }
 
+static uint32_t clock_of(const struct core *core, const struct slot *slot)
+{
+    if (core->app->clock_mhz == NULL)
+        return CLOCK_DEFAULT_MHZ;
+    return core->app->clock_mhz(slot->parameters, slot->n_parameters);
+}
+
 static bool begin(struct core *core)
 {
     struct slot *slot = core->reboot == REBOOT_NONE ? oldest_ready(core) : NULL;
@@ -75,6 +82,7 @@ static bool begin(struct core *core)
     core->phase = CORE_LOADING;
     core->phase_start_us = port_now_us(core->port);
     core->phase_limit_us = core->phase_start_us + LOAD_LIMIT_US;
+    port_clock(core->port, clock_of(core, slot));
     port_load_start(core->port, slot->bitstream, slot->length);
     return true;
 }

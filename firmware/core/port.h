@@ -18,6 +18,10 @@ uint64_t port_now_us(struct port *port);
 /* Hand bytes to USB; returns how many were taken, possibly none. */
 size_t port_tx(struct port *port, const uint8_t *bytes, size_t n);
 
+/* Drive the FPGA's pin 35 with a clock of so many MHz: 6, 12, 24 or 48; 0: leave the pin alone. It stays so until the next call. The
+ * port starts with CLOCK_DEFAULT_MHZ. The core calls this before each load, so that a circuit never sees its clock change. */
+void port_clock(struct port *port, uint32_t mhz);
+
 /* Begin to configure the FPGA. The bytes stay as they are until the load is over or port_stop is called. */
 void port_load_start(struct port *port, const uint8_t *bitstream, size_t n);
 enum load_state port_load_state(struct port *port);

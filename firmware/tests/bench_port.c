@@ -20,6 +20,13 @@ size_t port_tx(struct port *bench, const uint8_t *bytes, size_t n)
     return taken;
 }
 
+void port_clock(struct port *bench, uint32_t mhz)
+{
+    CHECK(mhz == 0 || mhz == 6 || mhz == 12 || mhz == 24 || mhz == 48);
+    bench->clock_mhz = mhz;
+    bench->clocked_loads = bench->loads;
+}
+
 void port_load_start(struct port *bench, const uint8_t *bitstream, size_t n)
 {
     CHECK(n >= 1 && n <= BITSTREAM_CAPACITY);

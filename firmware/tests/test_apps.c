@@ -42,6 +42,71 @@ static void sample(struct port *bench, uint32_t id, uint32_t delay_us, uint32_t 
     sample_often(bench, id, delay_us, rate_hz, samples, flags, 1);
 }
 
+static void an_old_workers_parameters_leave_the_clock_as_it_is_by_default(void)
+{
+    struct port *bench = bench_new(&app_variance);
+    bench->clock_mhz = 0;
+    sample(bench, 1, 0, 10000, 5, 0);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(bench->clock_mhz, 48);
+    bench_free(bench);
+}
+
+static void sample_clocked(struct port *bench, uint16_t clock)
+{
+    uint8_t parameters[16] = {0};
+    le_put32(parameters + 4, 10000);
+    le_put16(parameters + 8, 5);
+    le_put16(parameters + 12, 1);
+    le_put16(parameters + 14, clock);
+    evaluate(bench, 1, parameters, sizeof parameters);
+}
+
+static void count_clocked(struct port *bench, uint16_t clock)
+{
+    uint8_t parameters[8] = {0};
+    le_put32(parameters, 1000);
+    le_put16(parameters + 4, 1);
+    le_put16(parameters + 6, clock);
+    evaluate(bench, 1, parameters, sizeof parameters);
+}
+
+static const struct {
+    const struct app *app;
+    void (*evaluate)(struct port *bench, uint16_t clock);
+} clocked[] = {{&app_pulse_count, count_clocked}, {&app_variance, sample_clocked}};
+
+static void the_clock_is_set_before_the_load_as_the_parameters_say(void)
+{
+    static const uint16_t said[] = {0, 6, 12, 24, 48, 0xffff}, set[] = {48, 6, 12, 24, 48, 0};
+    for (size_t a = 0; a < sizeof clocked / sizeof *clocked; a++) {
+        struct port *bench = bench_new(clocked[a].app);
+        for (uint32_t i = 0; i < 6; i++) {
+            bench->clock_mhz = 1;
+            clocked[a].evaluate(bench, said[i]);
+            expect(bench, 0x83, 1);
+            CHECK_EQUAL(bench->clock_mhz, set[i]);
+            CHECK_EQUAL(bench->clocked_loads, i);
+        }
+        bench_free(bench);
+    }
+}
+
+static void clocks_that_the_board_cannot_make_are_refused(void)
+{
+    static const uint16_t bad[] = {1, 7, 16, 47, 49, 96, 0xfffe};
+    for (size_t a = 0; a < sizeof clocked / sizeof *clocked; a++) {
+        struct port *bench = bench_new(clocked[a].app);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            clocked[a].evaluate(bench, bad[i]);
+            expect(bench, MSG_FAILED, 1);
+            CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
+        }
+        CHECK_EQUAL(bench->loads, 0);
+        bench_free(bench);
+    }
+}
+
 static void the_differences_of_neighbouring_samples_are_summed_up(void)
 {
     struct port *bench = bench_new(&app_variance);
@@ -307,6 +372,9 @@ static void messages_that_make_no_sense_are_refused(void)
 
 int main(void)
 {
+    RUN(an_old_workers_parameters_leave_the_clock_as_it_is_by_default);
+    RUN(the_clock_is_set_before_the_load_as_the_parameters_say);
+    RUN(clocks_that_the_board_cannot_make_are_refused);
     RUN(the_differences_of_neighbouring_samples_are_summed_up);
     RUN(samples_that_fall_count_as_much_as_those_that_rise);
     RUN(the_waveform_comes_when_it_is_asked_for);

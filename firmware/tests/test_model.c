@@ -82,7 +82,7 @@ static struct model *open_model(double offset_ppm, double noise_ppm, const char 
 
 static uint32_t pulses(const struct model *model, const char *serial, uint32_t sequence)
 {
-    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence};
+    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence, 48};
     return model_pulses(model, 50000, &window);
 }
 
@@ -143,7 +143,7 @@ static void samples_swing_faster_where_the_frequency_is_higher(void)
     static uint16_t samples[500];
     struct model_options options = {0};
     struct model *model = model_open(&options);
-    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1};
+    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48};
     long previous = -1;
     for (double hz = 0; hz <= 100000; hz += 10000) {
         model_samples(model, hz, &window, 10000, samples, 500);

@@ -69,7 +69,7 @@ static void leave_by_request(uint8_t to)
     CHECK(fake_line(to == 1 ? "boot loader" : "restart", 0) > 0);
 }
 
-static void give_evaluation(uint32_t id)
+static void give_clocked_evaluation(uint32_t id, uint16_t clock)
 {
     static uint8_t payload[EVALUATE_FIXED + 8 + 1000];
     memset(payload, 0, sizeof payload);
@@ -77,8 +77,23 @@ static void give_evaluation(uint32_t id)
     le_put32(payload + 4, 1000);
     le_put32(payload + 8, WINDOW_US);
     le_put16(payload + 12, 1);
+    le_put16(payload + 14, clock);
     payload[16] = (uint8_t)id;
     give(MSG_EVALUATE, id, payload, sizeof payload);
+}
+
+static void give_evaluation(uint32_t id)
+{
+    give_clocked_evaluation(id, 0);
+}
+
+static void give_console(uint32_t baud)
+{
+    uint8_t payload[EVALUATE_FIXED + 4 + 10] = {0};
+    le_put16(payload + 2, 4);
+    le_put32(payload + 4, 10);
+    le_put32(payload + 8, baud);
+    give(MSG_EVALUATE, 1, payload, sizeof payload);
 }
 
 /* Plays the FPGA until it runs what was given. */
@@ -370,20 +385,56 @@ static void every_round_feeds_the_watchdog(void)
     CHECK_EQUAL(fake.watchdog_updates, before); /* a restart that does not come is the watchdog's */
 }
 
-static void circuits_have_a_clock_of_12_mhz(void)
+static void circuits_have_a_clock_of_48_mhz_from_the_start(void)
 {
     boot(&app_default);
-    CHECK(fake_line("clock 21 12000000 Hz", 0) > 0);
+    CHECK(fake_line("clock 21 48000000 Hz", 0) > 0);
+    CHECK_EQUAL(fake.pins[PIN_FPGA_CLOCK].function, GPIO_FUNC_CLOCK);
+    boot(&app_console); /* which has no parameter for it */
+    give_console(9600);
+    steps(4);
+    CHECK_EQUAL(fake_line("clock 21 48000000 Hz", fake_line("clock 21 48000000 Hz", 0) + 1), -1); /* it is left running */
+}
+
+static void clock_is_the_one_asked_for_before_the_circuit_starts(void)
+{
+    static const struct {
+        uint16_t mhz;
+        const char *line;
+    } clocks[] = {{6, "clock 21 6000000 Hz"}, {12, "clock 21 12000000 Hz"}, {24, "clock 21 24000000 Hz"}};
+    for (size_t i = 0; i < 3; i++) {
+        boot(&app_pulse_count);
+        give_clocked_evaluation(1, clocks[i].mhz);
+        steps(4);
+        int set = fake_line(clocks[i].line, 0), out_of_reset = fake_line("pin 31 high", 0);
+        CHECK(set > 0 && (out_of_reset == -1 || out_of_reset > set));
+        load();
+        end_window(5);
+        give_evaluation(2); /* and 48 MHz again, as nothing was said */
+        steps(4);
+        CHECK(fake_line("clock 21 48000000 Hz", set) > set);
+    }
+}
+
+static void pin_35_is_let_go_where_no_clock_is_asked_for(void)
+{
+    boot(&app_pulse_count);
+    give_clocked_evaluation(1, 0xffff);
+    steps(4);
+    const struct fake_pin *pin = &fake.pins[PIN_FPGA_CLOCK];
+    CHECK(fake_line("no clock", 0) > 0);
+    CHECK(pin->function == GPIO_FUNC_SIO && !pin->out && !pin->input && pin->pull_down);
+    load();
+    end_window(5);
+    give_evaluation(2);
+    steps(4);
+    CHECK(pin->function == GPIO_FUNC_CLOCK && !pin->pull_down);
 }
 
 static void console_carries_bytes_to_and_from_the_fpga(void)
 {
-    uint8_t payload[EVALUATE_FIXED + 4 + 10] = {0};
     boot(&app_console);
-    le_put16(payload + 2, 4);
-    le_put32(payload + 4, 10);
-    le_put32(payload + 8, 9600);
-    give(MSG_EVALUATE, 1, payload, sizeof payload);
+    give_console(9600);
     fake.pins[PIN_CDONE].level = false;
     steps(4);
     fake.now_us += 2000;
@@ -470,7 +521,9 @@ int main(void)
     RUN(other_rates_are_no_touch);
     RUN(reboot_is_answered_before_the_board_leaves);
     RUN(every_round_feeds_the_watchdog);
-    RUN(circuits_have_a_clock_of_12_mhz);
+    RUN(circuits_have_a_clock_of_48_mhz_from_the_start);
+    RUN(clock_is_the_one_asked_for_before_the_circuit_starts);
+    RUN(pin_35_is_let_go_where_no_clock_is_asked_for);
     RUN(console_carries_bytes_to_and_from_the_fpga);
     RUN(device_descriptor_is_what_the_worker_looks_for);
     RUN(texts_hold_the_serial);

@@ -83,7 +83,7 @@ static void boot(board *b, uint64_t now)
             b->place = BOARD_LOADER;
     } else if (!b->faults.fails_to_boot) {
         b->booted_us = now;
-        b->fpga = (struct fpga){0};
+        b->fpga = (struct fpga){.clock_mhz = CLOCK_DEFAULT_MHZ};
         core_init(&b->core, b, app, b->image.version, b->slots, b->bench->buffers);
         if (usb_add_tty(b))
             b->place = BOARD_APPLICATION;

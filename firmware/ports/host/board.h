@@ -44,6 +44,7 @@ struct fpga {
     const uint8_t *bitstream;
     size_t length;
     bool takes_it;
+    uint32_t clock_mhz; /* at pin 35; 0: none */
     double hz;
     bool counting;
     uint32_t window_us;

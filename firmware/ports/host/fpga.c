@@ -20,6 +20,11 @@ uint64_t port_now_us(struct port *b)
     return clock_us() - b->booted_us;
 }
 
+void port_clock(struct port *b, uint32_t mhz)
+{
+    b->fpga.clock_mhz = mhz;
+}
+
 void port_load_start(struct port *b, const uint8_t *bitstream, size_t n)
 {
     b->fpga.bitstream = bitstream;
@@ -57,7 +62,8 @@ bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
         return false;
     fpga->counting = false;
     fpga->windows++;
-    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows};
+    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows,
+                                 fpga->clock_mhz};
     *pulses = model_pulses(b->bench->model, fpga->hz, &window);
     *window_us = fpga->window_us;
     return true;
@@ -81,7 +87,8 @@ bool port_sample_done(struct port *b, uint32_t *window_us)
         return false;
     fpga->sampling = false;
     fpga->windows++;
-    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows};
+    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows,
+                                 fpga->clock_mhz};
     model_samples(b->bench->model, fpga->hz, &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
     *window_us = fpga->window_us;
     return true;

@@ -21,6 +21,7 @@ struct fpga_window {
     const char *serial; /* of the board: 16 upper-case hexadecimal digits, and a 0 byte */
     uint32_t window_us;
     uint32_t sequence; /* 1 for the board's first window since it started */
+    uint32_t clock_mhz; /* at the FPGA's pin 35; 0: nobody drives it */
 };
 
 typedef uint32_t (*fpga_pulses_function)(const struct fpga_window *window);

@@ -2,24 +2,14 @@
 
 #include <string.h>
 
-#include "hardware/clocks.h"
 #include "hardware/watchdog.h"
 #include "leds.h"
 #include "pico/bootrom.h"
 #include "pico/time.h"
 #include "pico/unique_id.h"
-#include "pins.h"
 #include "restart.h"
-#include "timing.h"
 #include "tusb.h"
 #include "version.h"
-
-static void start_fpga_clock(void)
-{
-    /* From USB's clock, which stays as it is whatever becomes of the system's. */
-    clock_gpio_init(PIN_FPGA_CLOCK, CLOCKS_CLK_GPOUT0_CTRL_AUXSRC_VALUE_CLK_USB,
-                    (float)clock_get_hz(clk_usb) / (float)FPGA_CLOCK_HZ);
-}
 
 void board_init(struct port *board, const struct app *app)
 {
@@ -33,7 +23,7 @@ void board_init(struct port *board, const struct app *app)
     counter_init(&board->counter);
     sampler_init(&board->sampler);
     fpga_uart_init(&board->uart);
-    start_fpga_clock();
+    fpga_clock_init(&board->clock, CLOCK_DEFAULT_MHZ);
     core_init(&board->core, board, app, FIRMWARE_VERSION, board->slots, BOARD_BUFFERS);
     if (restart.text != NULL)
         core_log(&board->core, restart.level, restart.text);

@@ -5,6 +5,7 @@
 #include "core.h"
 #include "counter.h"
 #include "cram.h"
+#include "fpga_clock.h"
 #include "fpga_uart.h"
 #include "sampler.h"
 
@@ -30,6 +31,7 @@ struct port {
     size_t rx_start, rx_end;
     uint8_t rx[BOARD_RX_SIZE];
 
+    struct fpga_clock clock;
     struct cram cram;
     struct counter counter;
     struct sampler sampler;

@@ -23,6 +23,11 @@ size_t port_tx(struct port *board, const uint8_t *bytes, size_t n)
     return taken;
 }
 
+void port_clock(struct port *board, uint32_t mhz)
+{
+    fpga_clock_set(&board->clock, mhz);
+}
+
 void port_load_start(struct port *board, const uint8_t *bitstream, size_t n)
 {
     counter_stop(&board->counter);

@@ -10,7 +10,6 @@ enum {
     CRAM_CYCLES = 6, /* of a PIO state machine, for each bit: cram.pio */
     WINDOW_TICK_HZ = 2000000, /* of the state machine that holds the window open */
     PACER_CYCLES = 4, /* what the loop of sampler.pio takes besides waiting */
-    FPGA_CLOCK_HZ = 12000000, /* what the board's own SDK gives to circuits */
 };
 
 /* Whole, since a fractional one has some cycles that are too short; the clock comes out at CRAM_HZ_MAX or below. */

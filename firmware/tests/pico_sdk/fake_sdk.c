@@ -62,7 +62,7 @@ void gpio_init(uint pin)
     struct fake_pin *p = pin_of(pin);
     p->out = false;
     p->level = false;
-    p->function = GPIO_FUNC_SIO;
+    gpio_set_function(pin, GPIO_FUNC_SIO);
 }
 
 void gpio_put(uint pin, bool level)
@@ -79,15 +79,31 @@ void gpio_set_dir(uint pin, bool out)
 void gpio_pull_up(uint pin)
 {
     pin_of(pin)->pull_up = true;
+    pin_of(pin)->pull_down = false;
+}
+
+void gpio_pull_down(uint pin)
+{
+    CHECK(!pin_of(pin)->input); /* RP2350-E9: it does not hold the pin */
+    pin_of(pin)->pull_down = true;
+    pin_of(pin)->pull_up = false;
+}
+
+void gpio_set_input_enabled(uint pin, bool enabled)
+{
+    CHECK(!enabled || !pin_of(pin)->pull_down);
+    pin_of(pin)->input = enabled;
 }
 
 void gpio_disable_pulls(uint pin)
 {
-    pin_of(pin)->pull_up = false;
+    pin_of(pin)->pull_up = pin_of(pin)->pull_down = false;
 }
 
+/* As the SDK does: it enables the input as well. */
 void gpio_set_function(uint pin, int function)
 {
+    pin_of(pin)->input = true;
     pin_of(pin)->function = function;
 }
 
@@ -99,8 +115,15 @@ uint32_t clock_get_hz(enum fake_clock clock)
 void clock_gpio_init(uint pin, uint source, float divider)
 {
     CHECK(source == CLOCKS_CLK_GPOUT0_CTRL_AUXSRC_VALUE_CLK_USB);
-    pin_of(pin)->function = GPIO_FUNC_CLOCK;
+    CHECK(divider == 1 || divider == 2 || divider == 4 || divider == 8);
+    gpio_set_function(pin, GPIO_FUNC_CLOCK);
     note("clock %u %.0f Hz", pin, 48000000 / (double)divider);
+}
+
+void clock_stop(enum fake_clock clock)
+{
+    CHECK_EQUAL(clock, clk_gpout0);
+    note("no clock");
 }
 
 int pio_add_program(PIO pio, const pio_program_t *program)
@@ -187,7 +210,7 @@ void pio_sm_set_pindirs_with_mask(PIO pio, uint sm, uint32_t out, uint32_t mask)
 void pio_gpio_init(PIO pio, uint pin)
 {
     (void)pio;
-    pin_of(pin)->function = GPIO_FUNC_PIO;
+    gpio_set_function(pin, GPIO_FUNC_PIO);
 }
 
 void pio_sm_set_enabled(PIO pio, uint sm, bool enabled)
@@ -341,7 +364,8 @@ void adc_init(void)
 void adc_gpio_init(uint pin)
 {
     CHECK(pin >= 40); /* those of an RP2350B */
-    pin_of(pin)->function = GPIO_FUNC_ANALOG;
+    gpio_set_function(pin, GPIO_FUNC_ANALOG);
+    pin_of(pin)->input = false;
 }
 
 void adc_set_temp_sensor_enabled(bool enabled)

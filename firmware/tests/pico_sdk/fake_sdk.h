@@ -13,7 +13,7 @@ typedef unsigned int uint;
 enum { FAKE_LOG = 4096, FAKE_LINE = 64, FAKE_PINS = 48, FAKE_QUEUE = 8, FAKE_MACHINES = 4, FAKE_CHANNELS = 16, FAKE_BYTES = 1 << 18 };
 
 struct fake_pin {
-    bool level, out, pull_up;
+    bool level, out, input, pull_up, pull_down;
     int function;
 };
 
@@ -70,13 +70,16 @@ void gpio_init(uint pin);
 void gpio_put(uint pin, bool level);
 void gpio_set_dir(uint pin, bool out);
 void gpio_pull_up(uint pin);
+void gpio_pull_down(uint pin);
+void gpio_set_input_enabled(uint pin, bool enabled);
 void gpio_disable_pulls(uint pin);
 void gpio_set_function(uint pin, int function);
 
 /* hardware/clocks.h */
-enum fake_clock { clk_sys, clk_usb };
+enum fake_clock { clk_gpout0, clk_sys, clk_usb };
 enum { CLOCKS_CLK_GPOUT0_CTRL_AUXSRC_VALUE_CLK_USB = 7 };
 uint32_t clock_get_hz(enum fake_clock clock);
+void clock_stop(enum fake_clock clock);
 void clock_gpio_init(uint pin, uint source, float divider);
 
 /* hardware/pio.h */
