@@ -36,6 +36,7 @@ struct slot {
     uint32_t order;
     uint32_t length;
     uint16_t n_parameters;
+    uint8_t slower; /* the configuration clock is divided by that */
     uint8_t parameters[PARAMETERS_MAX];
     _Alignas(4) uint8_t bitstream[BITSTREAM_CAPACITY];
 };

@@ -83,7 +83,7 @@ static bool begin(struct core *core)
     core->phase_start_us = port_now_us(core->port);
     core->phase_limit_us = core->phase_start_us + LOAD_LIMIT_US;
     port_clock(core->port, clock_of(core, slot));
-    port_load_start(core->port, slot->bitstream, slot->length);
+    port_load_start(core->port, slot->bitstream, slot->length, slot->slower);
     return true;
 }
 

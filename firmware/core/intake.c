@@ -62,9 +62,12 @@ static void open_bitstream(struct core *core)
     uint32_t rest = core->reader.header.length - intake->fixed;
     slot->length = le_get32(intake->bytes + 4);
     slot->n_parameters = le_get16(intake->bytes + 2);
+    slot->slower = intake->bytes[1] == 0 ? 1 : intake->bytes[1];
     memcpy(slot->parameters, intake->bytes + EVALUATE_FIXED, slot->n_parameters);
     if (slot->length == 0 || slot->length > BITSTREAM_CAPACITY)
         intake->failure = FAILED_BAD_LENGTH;
+    else if (slot->slower > SLOWER_MAX)
+        intake->failure = FAILED_BAD_PARAMETERS;
     else if (intake->bytes[0] == ENCODING_LZ4)
         lz4_begin(&intake->lz4, slot->bitstream, slot->length);
     else if (intake->bytes[0] != ENCODING_RAW)
@@ -142,6 +145,8 @@ static void end_evaluate(struct core *core)
         intake->failure = FAILED_BAD_LENGTH;
     if (intake->failure == FAILED_NONE && intake->fixed == core->reader.header.length)
         intake->failure = FAILED_BAD_LENGTH; /* no bitstream at all */
+    if (intake->failure == FAILED_BAD_PARAMETERS)
+        text = "the configuration clock can be divided by 1 to 16";
     if (intake->failure == FAILED_BAD_ENCODING)
         text = "the encoding is neither raw nor LZ4";
     if (intake->failure == FAILED_NONE && intake->bytes[0] == ENCODING_LZ4 &&

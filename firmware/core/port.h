@@ -22,8 +22,9 @@ size_t port_tx(struct port *port, const uint8_t *bytes, size_t n);
  * port starts with CLOCK_DEFAULT_MHZ. The core calls this before each load, so that a circuit never sees its clock change. */
 void port_clock(struct port *port, uint32_t mhz);
 
-/* Begin to configure the FPGA. The bytes stay as they are until the load is over or port_stop is called. */
-void port_load_start(struct port *port, const uint8_t *bitstream, size_t n);
+/* Begin to configure the FPGA. The configuration clock is as fast as the FPGA takes it, divided by `slower`, 1 to SLOWER_MAX. The bytes
+ * stay as they are until the load is over or port_stop is called. */
+void port_load_start(struct port *port, const uint8_t *bitstream, size_t n, uint8_t slower);
 enum load_state port_load_state(struct port *port);
 
 /* Count rising edges for a window; port_count_read gives the count, and the window as measured, once it is over. */

@@ -27,11 +27,13 @@ void port_clock(struct port *bench, uint32_t mhz)
     bench->clocked_loads = bench->loads;
 }
 
-void port_load_start(struct port *bench, const uint8_t *bitstream, size_t n)
+void port_load_start(struct port *bench, const uint8_t *bitstream, size_t n, uint8_t slower)
 {
+    CHECK(slower >= 1 && slower <= SLOWER_MAX);
     CHECK(n >= 1 && n <= BITSTREAM_CAPACITY);
     bench->loaded = bitstream;
     bench->n_loaded = n;
+    bench->slower = slower;
     bench->loads++;
 }
 

@@ -29,6 +29,7 @@ struct port {
     uint32_t stops;
     const uint8_t *loaded;
     size_t n_loaded;
+    uint8_t slower;
     size_t tx_room; /* bytes that USB takes before it takes no more */
     size_t n_sent;
     uint8_t sent[BENCH_SENT];

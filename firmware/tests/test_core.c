@@ -136,7 +136,7 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
         {0, 1, 2, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},         {2, 2, 9, FAILED_BAD_LENGTH},
         {4, 4, 0, FAILED_BAD_LENGTH},        {4, 4, 104091, FAILED_BAD_LENGTH},      {4, 4, 15, FAILED_BAD_LENGTH},
         {8, 4, 0, FAILED_BAD_PARAMETERS},    {8, 4, 60000001, FAILED_BAD_PARAMETERS}, {12, 2, 0, FAILED_BAD_PARAMETERS},
-        {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},
+        {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},     {1, 1, 17, FAILED_BAD_PARAMETERS},
     };
     struct port *bench = bench_new(&app_pulse_count);
     for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -154,6 +154,20 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
     CHECK_EQUAL(bench->loads, 0);
     evaluate(bench, 1000);
     expect(bench, 0x83, 1000);
+    bench_free(bench);
+}
+
+static void a_load_is_as_much_slower_as_is_asked_for(void)
+{
+    static const uint8_t asked[] = {0, 1, 2, 16}, got_by_port[] = {1, 1, 2, 16};
+    struct port *bench = bench_new(&app_pulse_count);
+    for (uint32_t i = 0; i < 4; i++) {
+        size_t n = bench_evaluate(payload, ENCODING_RAW, 16, 1000, 1, bitstream, 16);
+        payload[1] = asked[i];
+        bench_ask(bench, MSG_EVALUATE, i + 1, payload, n);
+        expect(bench, 0x83, i + 1);
+        CHECK_EQUAL(bench->slower, got_by_port[i]);
+    }
     bench_free(bench);
 }
 
@@ -584,6 +598,7 @@ int main(void)
     RUN(the_greatest_number_of_windows_fits_into_one_result);
     RUN(an_lz4_bitstream_is_loaded_decoded);
     RUN(requests_that_do_not_fit_together_fail_with_a_reason);
+    RUN(a_load_is_as_much_slower_as_is_asked_for);
     RUN(all_windows_together_have_a_limit);
     RUN(the_default_application_evaluates_nothing);
     RUN(a_self_test_passes_and_echoes);

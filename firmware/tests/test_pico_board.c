@@ -96,19 +96,28 @@ static void give_console(uint32_t baud)
     give(MSG_EVALUATE, 1, payload, sizeof payload);
 }
 
-/* Plays the FPGA until it runs what was given. */
-static void load(void)
+/* Plays the FPGA until it runs what was given: CDONE rises with the third clock after the bitstream. */
+static void configure(void)
 {
     fake.pins[PIN_CDONE].level = false;
+    fake.clocks = 0;
+    fake.cdone_after = 3;
     steps(4);
     fake.now_us += 2000;
     steps(4);
-    for (int i = 0; i < 4; i++) {
-        if (fake.channels[the_board.cram.dma].n == 13)
-            fake.pins[PIN_CDONE].level = true;
+    for (int i = 0; i < 2; i++) {
         fake_dma_finish(the_board.cram.dma);
         steps(4);
     }
+    for (int i = 0; i < 4; i++) {
+        fake_clock_out();
+        steps(4);
+    }
+}
+
+static void load(void)
+{
+    configure();
     CHECK_EQUAL(the_board.core.phase, CORE_MEASURING);
 }
 
@@ -148,7 +157,7 @@ static void next_bitstream_comes_while_a_window_is_open(void)
     boot(&app_pulse_count);
     give_evaluation(1);
     load();
-    CHECK(fake.sent[1] == 1 && fake.n_sent == 1 + 1000 + 13 + 7);
+    CHECK(fake.sent[1] == 1 && fake.n_sent == 1 + 1000);
     give_evaluation(2);
     uint tasks = fake.tud_tasks;
     steps(5);
@@ -181,8 +190,12 @@ static void fpga_that_refuses_is_told_and_shown(void)
     steps(4);
     fake.now_us += 2000;
     steps(4);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         fake_dma_finish(the_board.cram.dma);
+        steps(4);
+    }
+    for (int i = 0; i < 100; i++) {
+        fake_clock_out();
         steps(4);
     }
     CHECK_EQUAL(le_get16(answer(MSG_FAILED, 1)), FAILED_CDONE);
@@ -435,16 +448,7 @@ static void console_carries_bytes_to_and_from_the_fpga(void)
 {
     boot(&app_console);
     give_console(9600);
-    fake.pins[PIN_CDONE].level = false;
-    steps(4);
-    fake.now_us += 2000;
-    steps(4);
-    for (int i = 0; i < 4; i++) {
-        if (i == 2)
-            fake.pins[PIN_CDONE].level = true;
-        fake_dma_finish(the_board.cram.dma);
-        steps(4);
-    }
+    configure();
     answer(MSG_EVALUATE | MSG_REPLY, 1);
     CHECK(fake_line("uart 9600 baud", 0) > 0);
     give(MSG_APPLICATION_FIRST, 2, (const uint8_t *)"\0\0\0\0hi", 6);

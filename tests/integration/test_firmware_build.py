@@ -28,7 +28,7 @@ INTERRUPTS = ("dcd_rp2040_irq", "on_received", "alarm_pool_irq_handler")
 #: Whom calls through pointers reach: the application's table, TinyUSB's one class driver, the boot ROM, and no alarms.
 POINTERS = {
     "core_poll": ("idle",),
-    "evaluate_poll": ("expected_us", "start", "poll"),
+    "evaluate_poll": ("clock_mhz", "expected_us", "start", "poll"),
     "intake_end": ("check",),
     "request_answer": ("message",),
     "tud_task_ext": ("cdcd_open", "cdcd_reset", "cdcd_control_xfer_cb", "cdcd_xfer_cb", "usbd_control_xfer_cb"),

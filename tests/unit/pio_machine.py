@@ -16,7 +16,7 @@ __all__ = ["Machine", "Program", "programs"]
 
 _ONES = 0xFFFF_FFFF
 _LINE = re.compile(
-    r"(?P<operation>[a-z]+)\s*(?P<operands>[^\[]*?)(?:\s+side (?P<side>[01]))?\s*(?:\[(?P<delay>\d+)\])?"
+    r"(?P<operation>[a-z]+)(?:\s+(?!side )(?P<operands>[^\[]*?))?(?:\s+side (?P<side>[01]))?\s*(?:\[(?P<delay>\d+)\])?"
 )
 
 
@@ -64,7 +64,7 @@ def _program(body: str) -> Program:
         elif line:
             match = _LINE.fullmatch(line)
             assert match is not None, line
-            operands = tuple(match["operands"].replace(",", " ").split())
+            operands = tuple((match["operands"] or "").replace(",", " ").split())
             side = None if match["side"] is None else int(match["side"])
             code.append(Instruction(match["operation"], operands, side, int(match["delay"] or 0)))
     return Program(tuple(code), labels, marks.get(".wrap_target", 0), marks.get(".wrap", len(code)) - 1, flag)
@@ -87,6 +87,8 @@ class Machine:
     rx_room: int = 4
     out_pin: int = 0
     side: int | None = None
+    #: Whether the pin of ``set`` is an output.
+    drives: bool = True
     osr: int = 0
     isr: int = 0
     counter: int = 0
@@ -146,6 +148,14 @@ class Machine:
             self.out_pin = value & 1
         else:
             setattr(self, target, value)
+        return True
+
+    def _set(self, target: str, value: str) -> bool:
+        assert target == "pindirs"
+        self.drives = value == "1"
+        return True
+
+    def _nop(self) -> bool:
         return True
 
     def _irq(self, *operands: str) -> bool:

@@ -51,6 +51,35 @@ def test_the_configuration_clock_rests_high() -> None:
     assert machine.side == 1
 
 
+def test_one_clock_can_be_sent_at_a_time() -> None:
+    machine = Machine(programs(PORT / "cram.pio")["cram"], autopull=1, side=1)
+    for clocks in range(1, 4):
+        machine.tx.append(0)
+        sides = []
+        for _ in range(30):
+            machine.step()
+            sides.append(machine.side)
+        assert list(pairwise(sides)).count((0, 1)) == 1, clocks
+
+
+def test_the_load_ends_with_49_periods_and_lets_go_of_the_clock_at_the_last_edge() -> None:
+    machine = Machine(programs(PORT / "cram.pio")["cram_finish"], side=1)
+    machine.tx = [49]
+    edges, released = [], None
+    for cycle in range(400):
+        before, drove = machine.side, machine.drives
+        machine.step()
+        if (before, machine.side) == (0, 1):
+            assert machine.drives
+            edges.append(cycle)
+        if drove and not machine.drives:
+            released = cycle
+    assert {later - earlier for earlier, later in pairwise(edges)} == {6}
+    assert len(edges) == 50
+    assert released == edges[-1] + 3
+    assert len(machine.rx) == 1
+
+
 def count(level: Callable[[int], int], ticks: int, before: int = 40) -> tuple[int, int, int]:
     """Count during a window; ``level`` is that of the pin by cycle from when the counting machine starts.
 
@@ -101,6 +130,13 @@ def test_edges_count_where_the_gate_is_open_and_nowhere_else(pulses: list[tuple[
     surely = sum(opened <= at < closed - 3 for at in edges)
     perhaps = sum(opened - 3 <= at <= closed for at in edges)
     assert surely <= counted <= perhaps
+
+
+def test_the_pull_up_has_ten_microseconds_before_the_window_opens() -> None:
+    rises = 40 + 19 * DIVIDER  # in the tick before it opens; the word comes after 40 cycles
+    counted, opened, _ = count(lambda now: now >= rises - 3, 500)
+    assert opened >= rises
+    assert counted == 0
 
 
 def test_a_pin_that_is_high_all_the_time_has_no_edge() -> None:

@@ -16,7 +16,8 @@ enum {
 
 /* What real hardware takes, microseconds (docs/protocol.md). */
 enum {
-    LOAD_US = 34600,
+    CLEAR_US = 1300,
+    CRAM_MHZ = 25,
     ENUMERATE_US = 1000000,
     ROM_REBOOT_US = 500000,
     LEAVE_US = 100000, /* so that the host reads REBOOTING before the port is gone */

@@ -5,6 +5,7 @@
 #include "hardware/gpio.h"
 #include "hardware/pio.h"
 #include "machines.h"
+#include "pads.h"
 #include "pins.h"
 #include "timing.h"
 
@@ -14,9 +15,7 @@ void counter_init(struct counter *counter)
 {
     counter->counter_offset = (unsigned)pio_add_program(MACHINES_PIO, &counter_program);
     counter->window_offset = (unsigned)pio_add_program(MACHINES_PIO, &window_program);
-    /* No pull: a pull-down of this chip can hold an input that nobody drives half way up (erratum RP2350-E9). */
-    gpio_init(PIN_PULSES);
-    gpio_disable_pulls(PIN_PULSES);
+    pad_let_go(PIN_PULSES);
     counter_stop(counter);
 }
 
@@ -24,12 +23,14 @@ void counter_stop(struct counter *counter)
 {
     pio_set_sm_mask_enabled(MACHINES_PIO, BOTH, false);
     pio_interrupt_clear(MACHINES_PIO, WINDOW_FLAG);
+    pad_let_go(PIN_PULSES);
     counter->counting = false;
 }
 
 void counter_start(struct counter *counter, uint32_t window_us)
 {
     counter_stop(counter);
+    pad_listen(PIN_PULSES); /* it rises, if nobody drives it, before the window opens */
     pio_sm_config edges = counter_program_get_default_config(counter->counter_offset);
     sm_config_set_in_pins(&edges, PIN_PULSES);
     pio_sm_init(MACHINES_PIO, MACHINE_COUNTER, counter->counter_offset, &edges);

@@ -2,6 +2,7 @@
 
 #include "hardware/clocks.h"
 #include "hardware/gpio.h"
+#include "pads.h"
 #include "pins.h"
 
 static void drive(uint32_t mhz)
@@ -13,11 +14,10 @@ static void drive(uint32_t mhz)
                     (float)(clock_get_hz(clk_usb) / HZ_PER_MHZ / mhz));
 }
 
-/* A circuit may drive the pin then. The pull-down keeps one that nobody drives low; with the input disabled it can (RP2350-E9). */
+/* A circuit may drive the pin then. The pull-down keeps one that nobody drives low: it can, with the input off. */
 static void let_go(void)
 {
-    gpio_init(PIN_FPGA_CLOCK);
-    gpio_set_input_enabled(PIN_FPGA_CLOCK, false);
+    pad_let_go(PIN_FPGA_CLOCK);
     gpio_pull_down(PIN_FPGA_CLOCK);
     clock_stop(clk_gpout0);
 }

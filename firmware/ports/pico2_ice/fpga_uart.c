@@ -3,6 +3,7 @@
 #include "hardware/gpio.h"
 #include "hardware/irq.h"
 #include "hardware/uart.h"
+#include "pads.h"
 #include "pins.h"
 
 static struct fpga_uart *served;
@@ -40,10 +41,8 @@ static void on_received(void)
 
 static void pins_let_go(void)
 {
-    gpio_init(PIN_UART_TX);
-    gpio_init(PIN_UART_RX);
-    gpio_disable_pulls(PIN_UART_TX);
-    gpio_disable_pulls(PIN_UART_RX);
+    pad_let_go(PIN_UART_TX);
+    pad_let_go(PIN_UART_RX);
 }
 
 void fpga_uart_init(struct fpga_uart *uart)

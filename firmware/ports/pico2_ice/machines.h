@@ -1,4 +1,4 @@
-/* The state machines of PIO 0; all programs together have 23 of its 32 instructions. */
+/* The state machines of PIO 0; all programs together have 31 of its 32 instructions. */
 #ifndef MACHINES_H
 #define MACHINES_H
 

@@ -28,12 +28,12 @@ void port_clock(struct port *board, uint32_t mhz)
     fpga_clock_set(&board->clock, mhz);
 }
 
-void port_load_start(struct port *board, const uint8_t *bitstream, size_t n)
+void port_load_start(struct port *board, const uint8_t *bitstream, size_t n, uint8_t slower)
 {
     counter_stop(&board->counter);
     sampler_stop(&board->sampler);
     fpga_uart_close(&board->uart);
-    cram_start(&board->cram, bitstream, n, time_us_64());
+    cram_start(&board->cram, bitstream, n, slower, time_us_64());
 }
 
 enum load_state port_load_state(struct port *board)

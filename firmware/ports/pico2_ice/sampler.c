@@ -1,5 +1,6 @@
 #include "sampler.h"
 
+#include "channels.h"
 #include "hardware/adc.h"
 #include "hardware/clocks.h"
 #include "hardware/dma.h"
@@ -28,8 +29,8 @@ void sampler_init(struct sampler *sampler)
 void sampler_stop(struct sampler *sampler)
 {
     pio_sm_set_enabled(MACHINES_PIO, MACHINE_SAMPLER, false);
-    dma_channel_abort(sampler->start_dma);
-    dma_channel_abort(sampler->sample_dma);
+    channel_stop(sampler->start_dma);
+    channel_stop(sampler->sample_dma);
     adc_fifo_setup(false, false, 1, false, false);
     /* A conversion that has begun takes 2 us more. The thermometer would take its result for its own. */
     while (!(adc_hw->cs & ADC_CS_READY_BITS))

@@ -51,6 +51,31 @@ void fake_dma_finish(uint channel)
     fake.n_sent += c->n;
 }
 
+enum { FAKE_CDONE = 40 };
+
+static void clock_once(const struct fake_machine *m)
+{
+    struct fake_pin *cdone = &fake.pins[FAKE_CDONE];
+    CHECK(m->enabled && fake.pins[m->side_pin].out); /* or the FPGA would not see it */
+    fake.clocks++;
+    fake.clocks_since_done += cdone->level;
+    cdone->level |= fake.clocks == fake.cdone_after;
+}
+
+void fake_clock_out(void)
+{
+    struct fake_machine *m = &fake.machines[0];
+    bool finishes = strcmp(m->name, "cram_finish") == 0;
+    CHECK_EQUAL(m->n_tx, 1);
+    for (uint i = 0; i < (finishes ? m->tx[0] + 1 : m->bits); i++)
+        clock_once(m);
+    m->n_tx = 0;
+    if (finishes) {
+        fake.pins[m->set_pin].out = false;
+        m->rx[m->n_rx++] = 0;
+    }
+}
+
 static struct fake_pin *pin_of(uint pin)
 {
     CHECK(pin < FAKE_PINS);
@@ -100,6 +125,16 @@ void gpio_disable_pulls(uint pin)
     pin_of(pin)->pull_up = pin_of(pin)->pull_down = false;
 }
 
+void gpio_set_drive_strength(uint pin, int drive)
+{
+    pin_of(pin)->drive = drive;
+}
+
+void gpio_set_slew_rate(uint pin, int slew)
+{
+    pin_of(pin)->slew = slew;
+}
+
 /* As the SDK does: it enables the input as well. */
 void gpio_set_function(uint pin, int function)
 {
@@ -139,6 +174,12 @@ void sm_config_set_out_pins(pio_sm_config *config, uint pin, uint n)
     config->out_pin = pin;
 }
 
+void sm_config_set_set_pins(pio_sm_config *config, uint pin, uint n)
+{
+    CHECK_EQUAL(n, 1);
+    config->set_pin = pin;
+}
+
 void sm_config_set_in_pins(pio_sm_config *config, uint pin)
 {
     config->in_pin = pin;
@@ -151,8 +192,8 @@ void sm_config_set_sideset_pins(pio_sm_config *config, uint pin)
 
 void sm_config_set_out_shift(pio_sm_config *config, bool right, bool automatic, uint threshold)
 {
-    (void)config;
-    CHECK(!right && automatic && threshold == 8); /* a byte that DMA writes is in the topmost 8 bits as well */
+    CHECK(!right && automatic && threshold <= 8); /* a byte that DMA writes is in the topmost 8 bits as well */
+    config->bits = threshold;
 }
 
 void sm_config_set_fifo_join(pio_sm_config *config, enum pio_fifo_join join)
@@ -177,8 +218,10 @@ int pio_sm_init(PIO pio, uint sm, uint offset, const pio_sm_config *config)
 {
     (void)pio;
     (void)offset;
+    CHECK(!machine(sm)->enabled);
     *machine(sm) = (struct fake_machine){.divider = config->divider, .in_pin = config->in_pin, .out_pin = config->out_pin,
-                                         .side_pin = config->side_pin};
+                                         .side_pin = config->side_pin, .set_pin = config->set_pin, .bits = config->bits,
+                                         .name = config->name};
     return 0;
 }
 
@@ -299,7 +342,24 @@ int dma_claim_unused_channel(bool required)
 dma_channel_config dma_channel_get_default_config(uint channel)
 {
     (void)channel;
-    return (dma_channel_config){0};
+    return (dma_channel_config){.enabled = true};
+}
+
+dma_channel_config dma_get_channel_config(uint channel)
+{
+    const struct fake_channel *c = &fake.channels[channel];
+    return (dma_channel_config){c->size, c->dreq, c->from_moves, c->to_moves, c->enabled};
+}
+
+void dma_channel_set_config(uint channel, const dma_channel_config *config, bool start)
+{
+    CHECK(!start);
+    fake.channels[channel].enabled = config->enabled;
+}
+
+void channel_config_set_enable(dma_channel_config *config, bool enabled)
+{
+    config->enabled = enabled;
 }
 
 void channel_config_set_transfer_data_size(dma_channel_config *config, uint32_t size)
@@ -325,11 +385,11 @@ void channel_config_set_dreq(dma_channel_config *config, uint dreq)
 void dma_channel_configure(uint channel, const dma_channel_config *config, volatile void *to, const volatile void *from,
                            uint32_t n, bool start)
 {
-    CHECK((int)channel < fake.n_channels && start && !fake.channels[channel].busy);
+    CHECK((int)channel < fake.n_channels && start && config->enabled && !fake.channels[channel].busy);
     for (uint sm = 0; sm < FAKE_MACHINES; sm++)
         CHECK(from != &fake_pio.rxf[sm] || fake.machines[sm].n_rx == 0); /* it would take what is old */
     fake.channels[channel] = (struct fake_channel){true, from, to, n, config->size, config->dreq, config->from_moves,
-                                                   config->to_moves};
+                                                   config->to_moves, config->enabled};
     if (to == &fake_adc.cs)
         fake.adc_converting = 5;
     note("dma %u of %u", channel, n);
@@ -343,6 +403,7 @@ bool dma_channel_is_busy(uint channel)
 void dma_channel_abort(uint channel)
 {
     CHECK((int)channel < fake.n_channels);
+    CHECK(!fake.channels[channel].enabled); /* RP2350-E5: it might start again */
     fake.channels[channel].busy = false;
 }
 

@@ -14,12 +14,13 @@ enum { FAKE_LOG = 4096, FAKE_LINE = 64, FAKE_PINS = 48, FAKE_QUEUE = 8, FAKE_MAC
 
 struct fake_pin {
     bool level, out, input, pull_up, pull_down;
-    int function;
+    int function, drive, slew;
 };
 
 struct fake_machine {
     bool enabled;
-    uint32_t divider, in_pin, out_pin, side_pin;
+    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits;
+    const char *name;
     uint32_t tx[FAKE_QUEUE], rx[FAKE_QUEUE];
     uint n_tx, n_rx;
     uint executed[FAKE_QUEUE], n_executed;
@@ -30,7 +31,7 @@ struct fake_channel {
     const volatile void *from;
     volatile void *to;
     uint32_t n, size, dreq;
-    bool from_moves, to_moves;
+    bool from_moves, to_moves, enabled;
 };
 
 struct fake {
@@ -43,6 +44,9 @@ struct fake {
     int n_channels, n_instructions;
     uint8_t sent[FAKE_BYTES]; /* to the FPGA, by DMA channels that were finished */
     size_t n_sent;
+    /* Clocks of the configuration port after the bitstream; after how many of them CDONE rises (0: it never does); and how many came
+     * after that. */
+    uint clocks, cdone_after, clocks_since_done;
     uint16_t adc;
     uint adc_input, adc_reads, adc_converting, watchdog_updates, tud_tasks;
     bool adc_fifo;
@@ -63,6 +67,8 @@ void fake_start(void);
 int fake_line(const char *text, int from);
 /* All that the channel had to carry is there; what it carried to the FPGA is in `sent`. */
 void fake_dma_finish(uint channel);
+/* The configuration port's state machine sends what is in its queue; the FPGA takes it. */
+void fake_clock_out(void);
 
 /* hardware/gpio.h */
 enum { GPIO_FUNC_NONE, GPIO_FUNC_SIO, GPIO_FUNC_PIO, GPIO_FUNC_UART, GPIO_FUNC_CLOCK, GPIO_FUNC_ANALOG };
@@ -73,6 +79,9 @@ void gpio_pull_up(uint pin);
 void gpio_pull_down(uint pin);
 void gpio_set_input_enabled(uint pin, bool enabled);
 void gpio_disable_pulls(uint pin);
+enum { GPIO_SLEW_RATE_SLOW, GPIO_SLEW_RATE_FAST, GPIO_DRIVE_STRENGTH_2MA = 0, GPIO_DRIVE_STRENGTH_4MA, GPIO_DRIVE_STRENGTH_8MA };
+void gpio_set_drive_strength(uint pin, int drive);
+void gpio_set_slew_rate(uint pin, int slew);
 void gpio_set_function(uint pin, int function);
 
 /* hardware/clocks.h */
@@ -93,7 +102,8 @@ typedef struct {
     const char *name;
 } pio_program_t;
 typedef struct {
-    uint32_t divider, in_pin, out_pin, side_pin;
+    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits;
+    const char *name;
 } pio_sm_config;
 enum pio_fifo_join { PIO_FIFO_JOIN_NONE, PIO_FIFO_JOIN_TX };
 enum pio_src_dest { pio_x, pio_null, pio_isr };
@@ -105,10 +115,11 @@ extern pio_hw_t fake_pio;
     static inline pio_sm_config program##_program_get_default_config(uint offset)  \
     {                                                                              \
         (void)offset;                                                              \
-        return (pio_sm_config){.divider = 1};                                      \
+        return (pio_sm_config){.divider = 1, .name = #program};                                      \
     }
 int pio_add_program(PIO pio, const pio_program_t *program);
 void sm_config_set_out_pins(pio_sm_config *config, uint pin, uint n);
+void sm_config_set_set_pins(pio_sm_config *config, uint pin, uint n);
 void sm_config_set_in_pins(pio_sm_config *config, uint pin);
 void sm_config_set_sideset_pins(pio_sm_config *config, uint pin);
 void sm_config_set_out_shift(pio_sm_config *config, bool right, bool automatic, uint threshold);
@@ -134,11 +145,14 @@ uint pio_get_dreq(PIO pio, uint sm, bool tx);
 /* hardware/dma.h */
 typedef struct {
     uint32_t size, dreq;
-    bool from_moves, to_moves;
+    bool from_moves, to_moves, enabled;
 } dma_channel_config;
 enum { DMA_SIZE_8 = 1, DMA_SIZE_16 = 2, DMA_SIZE_32 = 4, DREQ_ADC = 48 };
 int dma_claim_unused_channel(bool required);
 dma_channel_config dma_channel_get_default_config(uint channel);
+dma_channel_config dma_get_channel_config(uint channel);
+void dma_channel_set_config(uint channel, const dma_channel_config *config, bool start);
+void channel_config_set_enable(dma_channel_config *config, bool enabled);
 void channel_config_set_transfer_data_size(dma_channel_config *config, uint32_t size);
 void channel_config_set_read_increment(dma_channel_config *config, bool moves);
 void channel_config_set_write_increment(dma_channel_config *config, bool moves);
