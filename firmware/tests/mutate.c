@@ -128,7 +128,7 @@ static size_t make_evaluate(uint8_t *out)
 
 static size_t make_frame(uint8_t *out)
 {
-    static const uint8_t types[] = {MSG_HELLO, MSG_STATUS, MSG_EVALUATE, MSG_EVALUATE, MSG_EVALUATE,
+    static const uint8_t types[] = {MSG_HELLO,  MSG_STATUS, MSG_EVALUATE, MSG_EVALUATE, MSG_EVALUATE,
                                     MSG_CANCEL, MSG_TEST,   0x40,         0x85};
     uint8_t *payload = out + FRAME_HEADER_SIZE;
     struct frame_header header = {types[draw(sizeof types)], 0, draw(8), 0};

@@ -43,7 +43,10 @@ static void hello_says_who_the_board_is(void)
     CHECK_EQUAL(got[0].payload[1], 2);
     CHECK_EQUAL(le_get32(got[0].payload + 4), EVALUATE_MAX);
     CHECK_EQUAL(le_get32(got[0].payload + 8), BITSTREAM_CAPACITY);
-    CHECK(memcmp(got[0].payload + 12, "0123456789ABCDEF\x0bpulse_count\x05" "1.2.3", 34) == 0);
+    CHECK(memcmp(got[0].payload + 12,
+                 "0123456789ABCDEF\x0bpulse_count\x05"
+                 "1.2.3",
+                 34) == 0);
     CHECK_EQUAL(got[0].n, 46);
     bench_free(bench);
 }
@@ -133,8 +136,8 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
         uint32_t value;
         enum failure failure;
     } wrong[] = {
-        {0, 1, 2, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},         {2, 2, 9, FAILED_BAD_LENGTH},
-        {4, 4, 0, FAILED_BAD_LENGTH},        {4, 4, 104091, FAILED_BAD_LENGTH},      {4, 4, 15, FAILED_BAD_LENGTH},
+        {0, 1, 2, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},          {2, 2, 9, FAILED_BAD_LENGTH},
+        {4, 4, 0, FAILED_BAD_LENGTH},        {4, 4, 104091, FAILED_BAD_LENGTH},       {4, 4, 15, FAILED_BAD_LENGTH},
         {8, 4, 0, FAILED_BAD_PARAMETERS},    {8, 4, 60000001, FAILED_BAD_PARAMETERS}, {12, 2, 0, FAILED_BAD_PARAMETERS},
         {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},     {1, 1, 17, FAILED_BAD_PARAMETERS},
     };

@@ -49,8 +49,19 @@ static void blocks_that_are_not_for_this_board_do_not_count(void)
     static const struct {
         size_t place;
         uint32_t value;
-    } wrong[] = {{0, 0}, {4, 0}, {8, 0}, {8, 0x2001}, {12, 0x20000000}, {12, FLASH_ADDRESS + 1}, {12, FLASH_ADDRESS + (4 << 20)},
-                 {16, 255}, {20, BLOCKS}, {24, 0}, {24, FLASH_BLOCKS + 1}, {28, 0xe48bff56}, {508, 0}};
+    } wrong[] = {{0, 0},
+                 {4, 0},
+                 {8, 0},
+                 {8, 0x2001},
+                 {12, 0x20000000},
+                 {12, FLASH_ADDRESS + 1},
+                 {12, FLASH_ADDRESS + (4 << 20)},
+                 {16, 255},
+                 {20, BLOCKS},
+                 {24, 0},
+                 {24, FLASH_BLOCKS + 1},
+                 {28, 0xe48bff56},
+                 {508, 0}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         start();
         le_put32(file[5] + wrong[i].place, wrong[i].value);

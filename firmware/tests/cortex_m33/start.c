@@ -33,6 +33,8 @@ static void fault(void)
 }
 
 __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
+    /* clang-format off */
     (void (*)(void))stack_top, start, fault, fault, fault, fault, fault, fault,
     fault, fault, fault, fault, fault, fault, fault, fault,
+    /* clang-format on */
 };
