@@ -13,7 +13,7 @@ PARALLEL ?= --numprocesses 3 --dist loadfile
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
-	@echo "make check   the quick part: ruff, mypy, layers, firmware under sanitizers, fast tests"
+	@echo "make check   the quick part: ruff, mypy, layers, spelling, firmware under sanitizers, fast tests"
 	@echo "make faults  every test of docs/reliability.md, those that last long too"
 	@echo "make soak MINUTES=30  random faults for so long, and what became of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all that reads them"
@@ -48,10 +48,15 @@ test: check
 check: lint types firmware-test
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
 
+# .clang-format-ignore names those that are left out.
+C_SOURCES := $(wildcard firmware/*/*.[ch] firmware/ports/*/*.[ch] firmware/tests/*/*.[ch])
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/codespell
 
 types: venv
 	$(BIN)/mypy
@@ -87,6 +92,7 @@ screenshots: venv
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
