@@ -49,7 +49,7 @@ check: lint types firmware-test
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
 
 # .clang-format-ignore names those that are left out.
-C_SOURCES := $(wildcard firmware/*/*.[ch] firmware/ports/*/*.[ch] firmware/tests/*/*.[ch])
+C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* tests tests/*)))
 
 lint: venv
 	$(BIN)/ruff check .

@@ -139,7 +139,7 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
         {0, 1, 2, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},          {2, 2, 9, FAILED_BAD_LENGTH},
         {4, 4, 0, FAILED_BAD_LENGTH},        {4, 4, 104091, FAILED_BAD_LENGTH},       {4, 4, 15, FAILED_BAD_LENGTH},
         {8, 4, 0, FAILED_BAD_PARAMETERS},    {8, 4, 60000001, FAILED_BAD_PARAMETERS}, {12, 2, 0, FAILED_BAD_PARAMETERS},
-        {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},     {1, 1, 17, FAILED_BAD_PARAMETERS},
+        {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},       {1, 1, 17, FAILED_BAD_PARAMETERS},
     };
     struct port *bench = bench_new(&app_pulse_count);
     for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
