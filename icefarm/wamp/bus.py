@@ -243,14 +243,17 @@ class WampBus(Bus):
         caller = Caller(details.caller_authid, details.caller, details.caller_authrole, details.progress)
         try:
             return await handler(caller, procedure, args, kwargs)
-        except IcefarmError as error:
-            raise ApplicationError(error_uri(error), error.message, **error.fields) from None
-        except CancelledError:
-            raise
+        except (IcefarmError, CancelledError) as error:
+            answer = error
         except Exception:
             self._log.failure("{procedure} failed", procedure=procedure)
-            fault = InternalError()
-            raise ApplicationError(error_uri(fault), fault.message) from None
+            answer = InternalError()
+        if not self._wamp.is_connected():
+            # Nobody is there to be answered.  Autobahn drops a result then, but fails to send an error.
+            return None
+        if isinstance(answer, CancelledError):
+            raise answer
+        raise ApplicationError(error_uri(answer), answer.message, **answer.fields)
 
     def _hear(self, handler: EventHandler, subscribed: str, *args: Any, **kwargs: Any) -> None:
         details = kwargs.pop(_DETAILS)

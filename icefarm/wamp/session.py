@@ -8,6 +8,7 @@ from typing import Any
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.message import Call, Error, Result
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -62,6 +63,20 @@ class RouterSession(ApplicationSession):
             self.abort_transport()
         else:
             self._signed_in.callback(self._bus)
+
+    def onMessage(self, msg: Any) -> None:
+        if self._is_late_answer(msg):
+            return
+        super().onMessage(msg)
+
+    def _is_late_answer(self, msg: Any) -> bool:
+        """Tell whether a message answers a call that has its answer already.
+
+        Crossbar answers a cancelled call at once, and answers it again when the callee's session ends (its
+        ``Dealer.detach``); Autobahn would end the session for that as a breach of protocol.
+        """
+        is_answer = isinstance(msg, Result) or (isinstance(msg, Error) and msg.request_type == Call.MESSAGE_TYPE)
+        return is_answer and msg.request not in self._call_reqs
 
     def onLeave(self, details: Any) -> None:
         self._fail_sign_in(_refusal(details.reason, details.message))

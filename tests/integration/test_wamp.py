@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from links import Links
 from pytest_twisted import ensureDeferred
 from twisted.internet import defer, reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogLevel, capturedLogs
 
 from icefarm.bus import Bus
 from icefarm.contract import Role, control_procedure, device_prefix, device_procedure
+from icefarm.deferreds import shielded
 from icefarm.errors import (
     DeviceFailed,
     IcefarmError,
@@ -39,6 +42,7 @@ class Worker:
         self.bus = bus
         self.called: Deferred[None] = Deferred()
         self.cancelled: Deferred[None] = Deferred()
+        self.released: Deferred[None] = Deferred()
 
     async def serve(self, caller: Any, procedure: str, args: Any, kwargs: Any) -> Any:
         match procedure.rpartition(".")[2]:
@@ -53,9 +57,26 @@ class Worker:
                 except CancelledError:
                     self.cancelled.callback(None)
                     raise
+            case "stubborn":
+                await shielded(self.released)
+            case "fails_late":
+                self.called.callback(None)
+                await shielded(self.released)
+                raise DeviceFailed("too late", serial="A1")
             case "tells":
                 caller.progress({"place": 1})
         return {"args": list(args), **kwargs}
+
+
+async def _offered(bus: Bus, procedure: str) -> bool:
+    """Tell whether anybody offers a procedure; true as well where its callee leaves during the call."""
+    try:
+        await bus.call(procedure, timeout=LIMIT)
+    except NoSuchProcedure:
+        return False
+    except LinkLost:
+        return True
+    return True
 
 
 async def _worker(links: Links) -> Worker:
@@ -98,6 +119,36 @@ async def test_a_call_without_an_answer_times_out_and_is_cancelled_at_the_worker
     with pytest.raises(TimedOut):
         await client.call(device_procedure("A1", "hangs"), timeout=0.5)
     await worker.cancelled.addTimeout(LIMIT, reactor)
+
+
+@ensureDeferred
+async def test_an_answer_to_a_call_that_was_given_up_leaves_the_session_alone(links: Links) -> None:
+    # The router answers a cancelled call, and answers it again when the stalled worker's session ends.
+    worker = await _worker(links)
+    client = await links.join(Role.CLIENT, "alice")
+    with pytest.raises(TimedOut):
+        await client.call(device_procedure("A1", "stubborn"), timeout=0.2)
+    worker.bus.drop("the test breaks the worker's connection")
+    lost: list[str] = []
+    client.on_lost(lost.append)
+    while not lost and await _offered(client, device_procedure("A1", "echo")):
+        pass
+    assert lost == []
+
+
+@ensureDeferred
+async def test_a_call_that_fails_after_its_session_has_ended_logs_no_fault(links: Links) -> None:
+    worker = await _worker(links)
+    client = await links.join(Role.CLIENT, "alice")
+    call = defer.ensureDeferred(client.call(device_procedure("A1", "fails_late"), timeout=LIMIT))
+    await worker.called
+    worker.bus.drop("the test breaks the worker's connection")
+    with pytest.raises(TransportError):
+        await call
+    with capturedLogs() as logged:
+        worker.released.callback(None)
+        gc.collect()  # An error that nobody handles is logged when its Deferred is collected.
+    assert [event for event in logged if event["log_level"] >= LogLevel.warn] == []
 
 
 @ensureDeferred
