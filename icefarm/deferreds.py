@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 from attrs import Factory, define
 from twisted.internet.defer import (
@@ -20,13 +21,27 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["InOrder", "Tasks", "outcomes", "shielded", "within"]
+__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "awaited", "outcomes", "shielded", "started", "within"]
 
 T = TypeVar("T")
 
+#: Seconds until what could not be done, because the database is away or a worker does not answer, is tried again.
+AGAIN = 5.0
 
-async def _awaited(operation: Callable[[], Awaitable[T]]) -> T:
+
+async def awaited(awaitable: Awaitable[T]) -> T:
+    """Return what ``awaitable`` returns: Twisted's `ensureDeferred` takes coroutines, not everything awaitable."""
+    return await awaitable
+
+
+async def _called(operation: Callable[[], Awaitable[T]]) -> T:
+    # Inside the coroutine, so that what the call itself raises becomes the Deferred's failure.
     return await operation()
+
+
+def started(operation: Callable[[], Awaitable[T]]) -> Deferred[T]:
+    """Start ``operation``, and return a Deferred for its result; an error in starting it is that Deferred's too."""
+    return ensureDeferred(_called(operation))
 
 
 async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T | IcefarmError]:
@@ -35,7 +50,7 @@ async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: in
     Cancelling it cancels all that run.  Any other error is raised once all have ended.
     """
     limit = DeferredSemaphore(at_once)
-    running = [limit.run(lambda each: ensureDeferred(_awaited(each)), each) for each in operations]
+    running = [limit.run(started, each) for each in operations]
     results: list[T | IcefarmError] = []
     for succeeded, result in await DeferredList(running, consumeErrors=True):
         if not succeeded and isinstance(result, Failure):
@@ -64,7 +79,7 @@ def shielded(running: Deferred[T]) -> Deferred[T]:
 
 async def within(seconds: float, clock: Clock, operation: Callable[[], Awaitable[T]]) -> T:
     """Run ``operation``, and cancel it when it takes longer.  Raises `Busy` then."""
-    running = ensureDeferred(_awaited(operation))
+    running = started(operation)
     running.addTimeout(seconds, clock)  # type: ignore[arg-type]
     try:
         return await running
@@ -110,9 +125,9 @@ class InOrder:
 
 @define(eq=False)
 class Tasks:
-    """What runs without anybody waiting for its result: failures are logged, and all of it can be stopped."""
+    """What runs in the background: failures are logged, and all of it can be stopped."""
 
-    log: Logger
+    log: ClassVar[Logger] = Logger()
     _stopped: bool = False
     _running: set[Deferred[Any]] = Factory(set)
 
@@ -120,9 +135,13 @@ class Tasks:
         """Run it in the background, unless stopped; ``what`` says in the log what failed."""
         if self._stopped:
             return
-        running = ensureDeferred(_awaited(operation))
+        running = started(operation)
         self._running.add(running)
-        running.addErrback(self._failed, what).addBoth(lambda _: self._running.discard(running))
+        running.addErrback(self._failed, what).addBoth(self._ended, running)
+
+    def persist(self, clock: Clock, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+        """Run it in the background, again and again while it raises `Busy`."""
+        self.start(what, partial(self._persist, clock, what, operation))
 
     def stop(self) -> None:
         """Give up all that runs, and start nothing more."""
@@ -135,6 +154,16 @@ class Tasks:
         while self._running:
             await DeferredList([shielded(running) for running in self._running])
 
+    async def _persist(self, clock: Clock, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await operation()
+        except Busy as error:
+            self.log.warn("{what}: {error}", what=what, error=error)
+            clock.callLater(AGAIN, self.persist, clock, what, operation)
+
+    def _ended(self, _: object, running: Deferred[Any]) -> None:
+        self._running.discard(running)
+
     def _failed(self, failure: Failure, what: str) -> None:
         if failure.check(CancelledError):
             return
@@ -142,3 +171,36 @@ class Tasks:
             self.log.warn("{what}: {error}", what=what, error=failure.value)
         else:
             self.log.failure("{what} failed", failure, what=what)
+
+
+@define(eq=False)
+class Coalesced:
+    """An operation that runs once more, however often it was asked for while it ran.
+
+    So whoever asks knows that a run begins after that moment, and that no two run at the same time.
+    """
+
+    #: Says in the log what failed.
+    what: str
+    operation: Callable[[], Awaitable[None]]
+    tasks: Tasks
+    _asked: bool = False
+    _running: bool = False
+
+    def poke(self) -> None:
+        """Run it: now, or again once the present run has ended."""
+        self._asked = True
+        if not self._running:
+            self._running = True
+            self.tasks.start(self.what, self._run)
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                self._asked = False
+                await self.operation()
+        finally:
+            self._running = False
+            if self._asked:
+                # The run failed, and was asked for once more meanwhile.
+                self.poke()

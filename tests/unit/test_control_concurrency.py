@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock
 
-from icefarm.deferreds import InOrder, outcomes, shielded
+from icefarm.deferreds import AGAIN, Coalesced, InOrder, Tasks, outcomes, shielded
 from icefarm.errors import Busy
 
 
@@ -124,3 +125,65 @@ async def test_a_failed_operation_does_not_hold_up_the_next() -> None:
     with pytest.raises(Busy):
         await order.run("a", fail)
     assert await order.run("a", partial(value, succeed("done"))) == "done"
+
+
+def test_what_is_asked_for_during_a_run_runs_once_more() -> None:
+    runs: list[Deferred[None]] = []
+
+    async def run() -> None:
+        runs.append(Deferred())
+        await runs[-1]
+
+    looks = Coalesced("a look", run, Tasks())
+    for _ in range(4):
+        looks.poke()
+    assert len(runs) == 1
+    runs[0].callback(None)
+    assert len(runs) == 2
+    runs[1].callback(None)
+    assert len(runs) == 2
+    looks.poke()
+    assert len(runs) == 3
+
+
+def test_a_run_that_fails_does_not_keep_others_from_running() -> None:
+    runs: list[Deferred[None]] = []
+
+    async def run() -> None:
+        runs.append(Deferred())
+        await runs[-1]
+
+    looks = Coalesced("a look", run, Tasks())
+    looks.poke()
+    looks.poke()
+    runs[0].errback(Busy("no"))
+    assert len(runs) == 2
+    runs[1].errback(Busy("no"))
+    looks.poke()
+    assert len(runs) == 3
+
+
+def test_what_persists_is_tried_until_the_database_is_back() -> None:
+    clock, tasks, runs = Clock(), Tasks(), []
+
+    async def run() -> None:
+        runs.append(clock.seconds())
+        if len(runs) < 3:
+            raise Busy("the database is away")
+
+    tasks.persist(clock, "a write", run)
+    clock.pump([AGAIN] * 5)
+    assert runs == [0.0, AGAIN, 2 * AGAIN]
+
+
+def test_what_persists_is_given_up_when_stopped() -> None:
+    clock, tasks, runs = Clock(), Tasks(), []
+
+    async def run() -> None:
+        runs.append(1)
+        raise Busy("the database is away")
+
+    tasks.persist(clock, "a write", run)
+    tasks.stop()
+    clock.pump([AGAIN] * 3)
+    assert len(runs) == 1

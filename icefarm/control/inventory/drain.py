@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.contract import WorkerRecord
-from icefarm.control.reservations.termination import AGAIN
 from icefarm.control.storage.interface import Store
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import Tasks
+from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import Busy, IcefarmError, TimedOut
 
 __all__ = ["DrainMonitor"]
@@ -27,14 +26,10 @@ class DrainMonitor:
     clock: Clock
     #: Workers that are to leave, and were not told to go.
     _leaving: set[str] = Factory(set)
-    #: Those that are being looked at, and those to look at once more after that.
-    _looking: set[str] = Factory(set)
-    _again: set[str] = Factory(set)
+    #: Each of those that ever were is looked at by itself: one that does not answer holds up no other.
+    _looks: dict[str, Coalesced] = Factory(dict)
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
         """Give up what is under way."""
@@ -54,24 +49,19 @@ class DrainMonitor:
             self._look_at(worker)
 
     def _look_at(self, worker: str) -> None:
-        self._again.add(worker)
-        if worker not in self._looking:
-            self._looking.add(worker)
-            self._tasks.start(f"worker {worker} leaves", partial(self._look, worker))
+        if worker not in self._looks:
+            self._looks[worker] = Coalesced(f"worker {worker} leaves", partial(self._look, worker), self._tasks)
+        self._looks[worker].poke()
 
     async def _look(self, worker: str) -> None:
         try:
-            while worker in self._again:
-                self._again.discard(worker)
-                await self._let_go(worker)
+            await self._let_go(worker)
         except (Busy, TimedOut) as error:
             self._log.warn("worker {worker} is to leave: {error}", worker=worker, error=error)
             self.clock.callLater(AGAIN, self.poke)
         except IcefarmError as error:
             # It is away; its next hello brings it here again.
             self._log.debug("worker {worker} is to leave: {error}", worker=worker, error=error)
-        finally:
-            self._looking.discard(worker)
 
     async def _let_go(self, worker: str) -> None:
         if worker not in self._leaving or await self.store.active(worker=worker):

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.contract import Assignment, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.reconciler import Reconciler
-from icefarm.control.reservations.termination import AGAIN, Termination
+from icefarm.control.reservations.termination import Termination
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient, assignment
 from icefarm.deferreds import InOrder, Tasks
-from icefarm.errors import Busy, UnknownDevice
+from icefarm.errors import UnknownDevice
 
 __all__ = ["Inventory"]
 
@@ -49,10 +49,7 @@ class Inventory:
     _missed: set[str] = Factory(set)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
         """Give up what is under way."""
@@ -127,14 +124,7 @@ class Inventory:
 
     def persist(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
         """Carry something out in the background, again and again while the database is away."""
-        self._tasks.start(what, partial(self._persist, what, operation))
-
-    async def _persist(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await operation()
-        except Busy as error:
-            self._log.warn("{what}: {error}", what=what, error=error)
-            self.clock.callLater(AGAIN, self.persist, what, operation)
+        self._tasks.persist(self.clock, what, operation)
 
     async def _hello(self, hello: WorkerHello) -> list[str]:
         # A report of an earlier session may be in the database still; what it says is older.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, ReservationRecord
@@ -35,10 +35,7 @@ class Reconciler:
     #: Boards that are being prepared again.
     _preparing: set[str] = Factory(set)
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
         """Give up what is under way."""

@@ -10,10 +10,10 @@ from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.contract import ReservationRecord
-from icefarm.control.reservations.termination import AGAIN, Termination
+from icefarm.control.reservations.termination import Termination
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.deferreds import Tasks
+from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import IcefarmError
 
 __all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]
@@ -61,21 +61,17 @@ class ExpiryTimer:
     #: The end of each reservation as it was seen last, and how long before it the holder is told.
     _seen: dict[str, tuple[float, float]] = Factory(dict)
     _timer: Any = None
-    _looking: bool = False
-    _again: bool = False
     _stopped: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
+    _tasks: Tasks = Factory(Tasks)
+    _looks: Coalesced = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+        self._looks = Coalesced("the agenda", self._look, self._tasks)
 
     def poke(self) -> None:
         """Reservations changed: look what is next."""
-        self._again = True
-        if not self._looking and not self._stopped:
-            self._looking = True
-            self._tasks.start("the agenda", self._look)
+        self._looks.poke()
 
     def stop(self) -> None:
         """Do nothing any more."""
@@ -84,16 +80,11 @@ class ExpiryTimer:
         self._tasks.stop()
 
     async def _look(self) -> None:
-        sleep: float | None = None
         try:
-            while self._again:
-                self._again = False
-                sleep = await self._act()
+            sleep = await self._act()
         except IcefarmError as error:
             self._log.warn("reservations cannot be looked after just now: {error}", error=error)
             sleep = AGAIN
-        finally:
-            self._looking = False
         if not self._stopped:
             self._cancel()
             if sleep is not None:

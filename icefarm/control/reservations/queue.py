@@ -23,13 +23,12 @@ from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.deferreds import Tasks, shielded
+from icefarm.deferreds import AGAIN, Coalesced, Tasks, shielded
 from icefarm.errors import Busy, IcefarmError, InternalError, LinkLost, TimedOut, Unavailable
 
 __all__ = ["AVOIDED", "GIVEN_UP", "RETURN", "SETTLE", "Allocation", "ReserveCall", "WaitingQueue"]
 
-#: Seconds until the line is looked at again while the database is away, and when a board was gone before it was taken.
-AGAIN = 5.0
+#: Seconds until the line is looked at again when a board was gone before it was taken.
 SOON = 0.5
 #: Seconds that a request waits, without being asked to, for boards that are being flashed or tested just now: about
 #: three times what that takes.
@@ -145,13 +144,12 @@ class WaitingQueue:
     _line: list[_Waiter] = Factory(list)
     #: Requests that were served or struck off since the store was last asked who waits: its answer may be older.
     _settled: set[str] = Factory(set)
-    _walking: bool = False
-    _again: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
+    _tasks: Tasks = Factory(Tasks)
+    _walks: Coalesced = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+        self._walks = Coalesced("the waiting line", self._walk, self._tasks)
 
     def records(self) -> list[QueueRecord]:
         """Return those that wait, the next one first."""
@@ -237,10 +235,8 @@ class WaitingQueue:
 
     def poke(self) -> None:
         """Something changed: see who can be served now."""
-        self._again = True
-        if self._line and not self._walking:
-            self._walking = True
-            self._tasks.start("the waiting line", self._walk)
+        if self._line:
+            self._walks.poke()
 
     def stop(self) -> None:
         """Serve nobody any more.  Who waits keeps its place: another control carries on."""
@@ -349,7 +345,7 @@ class WaitingQueue:
         spot.stop_timers()
         self._hide(spot)
         if spot.kept and not served:
-            self._tasks.start("a request is struck off", partial(self._dequeue, spot.queued.id))
+            self._tasks.persist(self.clock, "a request is struck off", partial(self._dequeue, spot.queued.id))
 
     def _hide(self, spot: _Waiter) -> None:
         """Say that a request does not wait; that of a client that comes back appears again."""
@@ -358,25 +354,19 @@ class WaitingQueue:
             self.announcements.queue(spot.record())
 
     async def _dequeue(self, id: str) -> None:
-        try:
+        # A client may have asked again under this id while the database was away.
+        if self._find(id) is None:
             await self.store.dequeue([id])
-        except Busy:
-            if self._find(id) is None:
-                again = partial(self._dequeue, id)
-                self.clock.callLater(AGAIN, self._tasks.start, "a request is struck off", again)
 
     # ----------------------------------------------------------------------------------------------------- serving
 
     async def _walk(self) -> None:
+        if not self._line:
+            return
         try:
-            while self._again and self._line:
-                self._again = False
-                try:
-                    await self._serve_all()
-                except Busy as error:
-                    self._database_is_away(error)
-        finally:
-            self._walking = False
+            await self._serve_all()
+        except Busy as error:
+            self._database_is_away(error)
 
     async def _serve_all(self) -> None:
         state = await self.store.state()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
@@ -13,13 +13,11 @@ from icefarm.contract import ReservationRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import Tasks
+from icefarm.deferreds import AGAIN, Tasks
 from icefarm.errors import IcefarmError, TimedOut, TransportError
 
 __all__ = ["Termination"]
 
-#: Seconds until what could not be done (the database is away, a worker does not answer) is tried again.
-AGAIN = 5.0
 #: Times that a worker is asked to take a board back; after that its next report or hello shows the difference.
 RELEASES = 6
 
@@ -41,10 +39,7 @@ class Termination:
     _sweeping: bool = False
     _stopped: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     async def end(self, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
         """End reservations of these boards, or all of a client's.  Raises what `Store.end` does."""

@@ -18,7 +18,7 @@ from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.contract import Role
 from icefarm.control.sessions.tracker import Sessions
-from icefarm.deferreds import shielded
+from icefarm.deferreds import awaited, shielded
 from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["RpcDispatcher", "ends_with_its_call"]
@@ -31,10 +31,6 @@ def ends_with_its_call(method: Method) -> Method:
     """Have a method cancelled when nobody waits for its answer any more (decorator)."""
     setattr(method, _GIVES_UP, True)
     return method
-
-
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    return await answer
 
 
 @define(eq=False)
@@ -54,7 +50,7 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            carried_out = ensureDeferred(_awaited(method(caller, **checked.bind(args, kwargs))))
+            carried_out = ensureDeferred(awaited(method(caller, **checked.bind(args, kwargs))))
             if not getattr(method, _GIVES_UP, False):
                 carried_out = self._to_its_end(carried_out, procedure)
             return await self._run(caller.session, carried_out)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller
@@ -55,10 +55,7 @@ class Sessions:
     #: Events that come while the sessions are being listed.
     _meanwhile: list[Event] | None = None
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     async def attach(self, bus: Bus) -> None:
         """Learn from a newly joined router who is there.  Raises what `Bus.call` does."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.bus import Bus
@@ -37,10 +37,7 @@ class Publisher:
     #: Each is called with every event's name and fields, at the router or not.
     listeners: list[Callable[[str, Mapping[str, Any]], None]] = Factory(list)
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
+    _tasks: Tasks = Factory(Tasks)
 
     def device(self, record: DeviceRecord) -> None:
         """Say what a board is now."""

@@ -68,10 +68,9 @@ class HistoryRecorder:
     _timer: Any = None
     _stopped: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = field(init=False)
+    _tasks: Tasks = Factory(Tasks)
 
     def __attrs_post_init__(self) -> None:
-        self._tasks = Tasks(self._log)
         self._minute_began = self.clock.seconds()
 
     def start(self) -> None:

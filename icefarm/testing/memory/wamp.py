@@ -30,6 +30,7 @@ from icefarm.contract import (
     Role,
     permissions,
 )
+from icefarm.deferreds import awaited
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -57,10 +58,6 @@ def _allowed(role: Role, action: str, uri: str) -> bool:
         for permission in _PERMISSIONS[role]
         if getattr(permission, action)
     )
-
-
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    return await answer
 
 
 @define(eq=False, repr=False)
@@ -520,7 +517,7 @@ class _Call:
         assert self.callee is not None
         self.callee._serving[self] = None
         caller = self.who if self.progress is None else evolve(self.who, progress=self._progressed)
-        self._handling = ensureDeferred(_awaited(handler(caller, self.procedure, self.args, self.kwargs)))
+        self._handling = ensureDeferred(awaited(handler(caller, self.procedure, self.args, self.kwargs)))
         self._handling.addCallback(_travel)
         self._handling.addCallbacks(self._served, lambda failure: self._served(self._told_of(failure.value)))
 

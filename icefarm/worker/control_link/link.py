@@ -26,6 +26,7 @@ from icefarm.contract import (
     device_prefix,
     worker_prefix,
 )
+from icefarm.deferreds import awaited
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, UnknownDevice
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
@@ -239,7 +240,7 @@ class ControlLink:
     def _open_door(self, session: _ControlSession, device: ManagedBoard) -> None:
         handler = partial(self._door.handle, device)
         register = session.bus.register(device_prefix(device.serial), handler, prefix=True, replace=True)
-        door = session.doors[device.serial] = Deferred.fromCoroutine(_awaited(register))
+        door = session.doors[device.serial] = Deferred.fromCoroutine(awaited(register))
         door.addErrback(self._fault, IcefarmError)
 
     async def _close_door(self, door: Deferred[Registration]) -> None:
@@ -297,10 +298,6 @@ class ControlLink:
         """Pass over what a lost session or an absent control explains; the next hello makes up for it."""
         if failure.check(CancelledError, *expected) is None:
             self._log.failure("a message to control failed", failure)
-
-
-async def _awaited(register: Any) -> Registration:
-    return await register
 
 
 def _unsettled(result: Any, limit: float) -> Any:

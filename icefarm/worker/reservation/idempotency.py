@@ -10,6 +10,7 @@ from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from icefarm.deferreds import started
 from icefarm.errors import Busy, IcefarmError, InvalidArgument
 
 __all__ = ["Evaluations"]
@@ -82,7 +83,7 @@ class Evaluations:
             raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
         running = self._running[evaluation_id] = _Running(fingerprint)
         waiter = running.join()
-        running.task = Deferred.fromCoroutine(_awaited(evaluate))
+        running.task = started(evaluate)
         running.task.addBoth(self._finished, evaluation_id, running)
         return waiter
 
@@ -103,7 +104,3 @@ class Evaluations:
 def _check_same(content: int, other: int, evaluation_id: str) -> None:
     if content != other:
         raise InvalidArgument(f"evaluation_id {evaluation_id!r} was used for another evaluation; choose a new one")
-
-
-async def _awaited(evaluate: Callable[[], Awaitable[Any]]) -> Any:
-    return await evaluate()
