@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,8 +14,10 @@ from icefarm._version import __version__
 from icefarm.cli.ui.exit_codes import Exit, exit_of
 from icefarm.cli.ui.formatting import clean
 from icefarm.cli.ui.sigint import interrupts_kept
+from icefarm.cli.ui.streams import guard_streams
 from icefarm.errors import IcefarmError
 from icefarm.farm.errors import CannotStart
+from icefarm.files import CannotWrite, NobodyReads
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
 
 __all__ = ["main"]
@@ -64,6 +67,7 @@ _EXITS = (
     (Exit.NOT_AUTHORIZED, "not let in: a token is missing or wrong, or the name is in use"),
     (Exit.INCOMPLETE, "evaluate: not every evaluation has a result"),
     (Exit.INTERRUPTED, "interrupted by Ctrl-C"),
+    (Exit.NOBODY_READS, "nobody reads the output any more, as where it goes to head"),
 )
 
 
@@ -93,6 +97,20 @@ class Verbs(click.Group):
         verbs = [CompletionItem(name, help=line) for name, (_, _, line) in VERBS.items() if name.startswith(incomplete)]
         return [*verbs, *click.Command.shell_complete(self, context, incomplete)]
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        guard_streams()
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                # What is left in the stream would fail later, where nobody could say so.
+                sys.stdout.flush()
+        except NobodyReads:
+            sys.exit(Exit.NOBODY_READS)
+        except CannotWrite as error:
+            click.echo(f"icefarm: {error}", err=True)
+            sys.exit(Exit.FAILED)
+
     def invoke(self, context: click.Context) -> object:
         try:
             with interrupts_kept():
@@ -106,7 +124,7 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("icefarm: interrupted", err=True)
             sys.exit(Exit.INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, CannotWrite):
             raise
         except Exception as error:
             if context.meta.get("icefarm.debug"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from icefarm.farm.errors import CannotStart
+from icefarm.files import write_whole
 
 __all__ = ["DataDirectory", "DirectoryLock", "default_data_directory"]
 
@@ -100,11 +101,7 @@ def _check_ours(directory: Path) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    new.replace(path)
+    write_whole(path, text, mode=0o600)
 
 
 @define

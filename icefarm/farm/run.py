@@ -18,6 +18,7 @@ from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
 from icefarm.farm.up import LocalFarm
+from icefarm.files import CannotWrite
 
 __all__ = ["run"]
 
@@ -29,10 +30,33 @@ def run(options: FarmOptions, tell: Tell) -> int:
     from twisted.internet import reactor as module
 
     reactor: Any = module
-    running = _FarmRun(reactor, LocalFarm(reactor, options, tell), tell)
+    status = _Status(tell)
+    running = _FarmRun(reactor, LocalFarm(reactor, options, status.tell), status)
     reactor.callWhenRunning(running.begin)
     reactor.run()
+    if status.failure is not None and not running.ready:
+        raise status.failure
     return running.exit_code
+
+
+class _Status:
+    """Says what the farm does, for as long as that can be written anywhere."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        #: Why nothing can be said any more.
+        self.failure: CannotWrite | None = None
+        #: Called when that happens.
+        self.failed: Callable[[], None] = lambda: None
+
+    def tell(self, line: str) -> None:
+        if self.failure is not None:
+            return
+        try:
+            self._tell(line)
+        except CannotWrite as error:
+            self.failure = error
+            self.failed()
 
 
 class _FarmRun:
@@ -40,12 +64,15 @@ class _FarmRun:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, farm: LocalFarm, tell: Tell) -> None:
+    def __init__(self, reactor: Any, farm: LocalFarm, status: _Status) -> None:
         self.exit_code = 0
+        #: Whether the farm has started.
+        self.ready = False
         self._reactor = reactor
         self._farm = farm
-        self._tell = tell
+        self._tell = status.tell
         self._main: Deferred[None] | None = None
+        status.failed = self._unheard
 
     def begin(self) -> None:
         # After the reactor's own, which would stop it at once.
@@ -61,10 +88,16 @@ class _FarmRun:
             os._exit(1)
         main.cancel()
 
+    def _unheard(self) -> None:
+        """Nothing can be said: a farm that starts is stopped, since nobody would know; one that runs goes on."""
+        if not self.ready:
+            self._reactor.callLater(0, self._asked_to_stop)
+
     async def _run(self) -> None:
         try:
             started = self._reactor.seconds()
             await self._farm.start()
+            self.ready = True
             self._log_to_file()
             self._announce(self._reactor.seconds() - started)
             await Deferred()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from icefarm.bitstream import pack_asc
 from icefarm.errors import InvalidArgument
+from icefarm.files import write_whole
 
 __all__ = ["batch", "generate_circuit"]
 
@@ -60,10 +61,10 @@ def generate_circuit(
     directory.mkdir(parents=True, exist_ok=True)
     last = period - 1
     source = _VERILOG.format(period=period, last=last, top_bit=max(0, last.bit_length() - 1))
-    (directory / "top.v").write_text(source, encoding="ascii")
+    write_whole(directory / "top.v", source)
     pins = Path(pcf_path) if pcf_path is not None else directory / "top.pcf"
     if pcf_path is None:
-        pins.write_text(_PINS, encoding="ascii")
+        write_whole(pins, _PINS)
     made = directory / "top.bin"
     if build_script is not None:
         _run("bash", os.fspath(build_script), os.fspath(build_dir), os.fspath(pins))
@@ -85,7 +86,7 @@ def _build(directory: Path, pins: Path, made: Path) -> None:
         "nextpnr-ice40", "--quiet", "--up5k", "--package", "sg48", "--freq", "48", "--seed", "1",
         "--pcf", str(pins), "--json", str(net), "--asc", str(placed),
     )  # fmt: skip
-    made.write_bytes(pack_asc(placed.read_text(encoding="ascii")))
+    write_whole(made, pack_asc(placed.read_text(encoding="ascii")))
 
 
 def _run(program: str, *arguments: str) -> None:

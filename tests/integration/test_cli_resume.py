@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from icefarm.cli import main
+from icefarm.cli.results_file import open_results
 from icefarm.testing.in_memory import FarmInMemory
 
 pytestmark = pytest.mark.integration
@@ -93,3 +96,31 @@ def test_each_board_is_carried_on_with_by_itself(farm: FarmInMemory, tmp_path: P
     assert rows(out)[:3] == before
     assert len(rows(out)) == 4
     assert len({(file, serial) for file, serial, _ in rows(out)}) == 4
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_files_with_strange_names_are_measured_once_whatever_the_form(
+    farm: FarmInMemory, tmp_path: Path, form: str
+) -> None:
+    names = [f"caf{chr(0xDCE9)}.bin", f"a{chr(0x2028)}b.bin", f"a{chr(0x85)}b.bin", "a\nb.bin", "a\rb.bin"]
+    files = [shutil.copy(CIRCUITS[0], f"{tmp_path}/{name}") for name in names]
+    out = f"{tmp_path}/r{chr(0xDCE9)}{chr(0x2028)}.{form}"
+    evaluate(farm, *files[:3], "--out", out)
+    evaluate(farm, *files, "--out", out)
+    content = Path(out).read_bytes()
+    said = evaluate(farm, *files, "--out", out)
+    assert "has all of these results already" in said.output
+    assert Path(out).read_bytes() == content
+
+
+def test_a_second_run_into_the_same_file_reserves_nothing_and_says_who_has_it(
+    farm: FarmInMemory, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "results.csv")
+    with open_results(out):
+        said = CliRunner().invoke(main, ["evaluate", *CIRCUITS, "--out", out], obj=lambda _: farm.client("cli"))
+    assert said.exit_code == 1
+    assert f"icefarm: --out {out}: process {os.getpid()} on " in said.stderr
+    assert said.stderr.count("\n") == 1
+    evaluate(farm, *CIRCUITS[:2], "--out", out)
+    assert len(rows(Path(out))) == 2

@@ -287,3 +287,33 @@ def test_a_farm_whose_operators_token_was_revoked_starts_without_one(data_dir: P
             token = (data_dir / "operator.token").read_text().strip()
             with pytest.raises(NotAuthorized):
                 Farm(farm.url, name="root", token=token, role="operator")
+
+
+def test_a_farm_that_can_say_nothing_while_it_starts_does_not_start(data_dir: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "icefarm", "up", "--data-dir", str(data_dir), *QUICK],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=REFUSAL_LIMIT,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr == "icefarm: cannot write to the standard output: No space left on device\n"
+
+
+def test_a_farm_that_runs_goes_on_where_nobody_reads_what_it_says(data_dir: Path) -> None:
+    command = [sys.executable, "-m", "icefarm", "up", "--data-dir", str(data_dir), *QUICK]
+    farm = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert farm.stdout is not None
+    assert farm.stderr is not None
+    try:
+        url = next(line.split()[-1] for line in farm.stdout if line.startswith("ready in"))
+        farm.stdout.readline()
+        farm.stdout.close()
+        with Farm(url, name="alice") as client, client.reserve(1) as boards:
+            assert len(boards.serials) == 1
+        farm.terminate()
+        assert farm.wait(REFUSAL_LIMIT) == 0
+        assert farm.stderr.read() == ""
+    finally:
+        farm.kill()
+        farm.wait()
+        farm.stderr.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from icefarm import uf2
 from icefarm.farm.errors import CannotStart
+from icefarm.files import write_whole
 from icefarm.worker.flash.images import file_name, firmware_in
 
 __all__ = ["Which", "build", "missing", "source_directory"]
@@ -81,5 +82,5 @@ def _image(binary: Path, into: Path) -> Path:
     for other in into.glob(f"{firmware.name}-[0-9]*.uf2"):
         other.unlink()
     target = into / file_name(firmware)
-    target.write_bytes(uf2.build(content + b"\xff" * (-len(content) % _SECTOR)))
+    write_whole(target, uf2.build(content + b"\xff" * (-len(content) % _SECTOR)))
     return target

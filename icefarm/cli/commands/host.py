@@ -19,6 +19,7 @@ from icefarm.cli.verb import opened_screen, show
 from icefarm.doctor.machine import Machine, this_machine
 from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
 from icefarm.farm.errors import CannotStart
+from icefarm.files import write_whole
 
 __all__ = ["doctor", "udev"]
 
@@ -81,7 +82,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
     if group not in machine.groups:
         raise CannotStart(f"there is no group {group}; make it (groupadd --system {group}), or choose with --group")
     try:
-        path.write_text(text, encoding="ascii")
+        write_whole(path, text)
     except OSError as error:
         hint = "" if machine.is_root else f"; it takes root: sudo {sys.executable} -m icefarm udev install"
         raise CannotStart(f"cannot write {path}: {error.strerror}{hint}") from None

@@ -29,8 +29,9 @@ class Exit(IntEnum):
     UNREACHABLE = 4
     NOT_AUTHORIZED = 5
     INCOMPLETE = 6
-    #: As shells have it: 128 and the number of the signal, here SIGINT.
+    #: As shells have it: 128 and the number of the signal, here SIGINT and SIGPIPE.
     INTERRUPTED = 130
+    NOBODY_READS = 141
 
 
 _EXITS: tuple[tuple[tuple[type[IcefarmError], ...], Exit], ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from icefarm.contract import Role
 from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.control.storage.interface import Store
 from icefarm.errors import InvalidArgument
+from icefarm.files import write_whole
 
 __all__ = ["FILE_NAME", "TOKEN_NAME", "ensure_operator_token"]
 
@@ -37,7 +37,7 @@ async def ensure_operator_token(directory: Path, store: Store, generate: Callabl
     if any(known.name == TOKEN_NAME for known in await store.list_tokens()):
         await store.revoke_token(TOKEN_NAME)
     # The file first: a token that the store knows and nobody has is of no use.
-    _write(path, token)
+    write_whole(path, token + "\n", mode=0o600)
     await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
     return True
 
@@ -47,19 +47,3 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="ascii").strip() or None
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, token: str) -> None:
-    """Write the file in one piece, readable by its owner alone from the first moment on."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
+from icefarm.files import write_whole
 from icefarm.uf2 import BadImage, parse
 from icefarm.worker.board.states import Firmware
 
@@ -139,9 +140,7 @@ def install(source: Path, directory: Path) -> list[Firmware]:
 
 def _put(image: FirmwareImage, directory: Path) -> None:
     target = directory / file_name(image.firmware)
-    partial = target.with_suffix(".new")
-    partial.write_bytes(image.blocks)
-    partial.replace(target)
+    write_whole(target, image.blocks)
     for other in directory.glob(f"{image.firmware.name}-*.uf2"):
         match = _FILE_NAME.fullmatch(other.name)
         if match is not None and match["name"] == image.firmware.name and other != target:

@@ -1,0 +1,121 @@
+"""Runs every verb with each kind of bad output, and prints what came of it as JSON: ``verb_walker.py DIRECTORY``.
+
+A process of its own, which imports everything once and forks for each run: a verb gets the descriptors that a shell
+would give it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recorded_host import Host
+from recording_farm import RecordingFarm
+
+from icefarm import uf2
+from icefarm.bitstream import made_up_bitstream
+from icefarm.cli import main
+from icefarm.cli.commands import database
+
+#: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py.
+VERBS: dict[str, list[str]] = {
+    "devices": [], "workers": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
+    "evaluate": ["circuit.bin", "--out", "results.csv"],
+    "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
+    "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],
+    "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
+    "db reset": ["--yes"], "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"],
+    "udev print": [], "udev install": ["--directory", "."], "router config": ["--router-ticket-file", "ticket"],
+    "firmware list": [], "firmware install": ["default-1.0.0.uf2"], "firmware build": [],
+}  # fmt: skip
+#: Of a verb that has verbs of its own, and of none: what --help and --version print.
+HELP: dict[str, list[str]] = {"--help": [], "--version": [], "evaluate --help": [], "token --help": []}
+
+
+def prepare(directory: Path) -> None:
+    os.chdir(directory)
+    Path("circuit.bin").write_bytes(made_up_bitstream(1).data)
+    Path("default-1.0.0.uf2").write_bytes(uf2.build(b"\x11" * 600))
+    answers: dict[str, Any] = {"migrate": [1], "reset": [1]}
+    database._with_database = lambda _, __, work: answers.get(work.__name__, [])  # type: ignore[assignment]
+    os.environ |= {"XDG_DATA_HOME": str(directory / "share"), "XDG_STATE_HOME": str(directory / "state")}
+    for name in [name for name in os.environ if name.startswith(("ICEFARM", "USBIPICE", "PICO"))]:
+        del os.environ[name]
+
+
+def full(descriptor: int) -> None:
+    os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
+
+
+def closed(descriptor: int) -> None:
+    os.close(descriptor)
+    name = "stdout" if descriptor == 1 else "stderr"
+    setattr(sys, name, None)
+    setattr(sys, f"__{name}__", None)
+
+
+def unread(descriptor: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, descriptor)
+
+
+#: As a shell writes them.
+REDIRECTIONS: dict[str, tuple[Callable[[int], None], int] | None] = {
+    "": None,
+    ">/dev/full": (full, 1),
+    ">&-": (closed, 1),
+    "|true": (unread, 1),
+    "2>&-": (closed, 2),
+    "2>/dev/full": (full, 2),
+}
+
+
+def run(words: list[str], redirection: tuple[Callable[[int], None], int] | None, host: Host) -> dict[str, Any]:
+    """Return the exit code of a verb, and what it wrote."""
+    pipes = {1: os.pipe(), 2: os.pipe()}
+    child = os.fork()
+    if child == 0:
+        for descriptor, (_, writing) in pipes.items():
+            os.dup2(writing, descriptor)
+        if redirection is not None:
+            redirection[0](redirection[1])
+        try:
+            obj = host.machine() if words[0] in ("udev", "doctor") else RecordingFarm().sign_in
+            main(words, obj=obj, prog_name="icefarm")
+        except SystemExit as ended:
+            code = ended.code
+        # As the interpreter does it at its end.
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(int(code or 0))  # type: ignore[arg-type]
+    said = {}
+    for descriptor, (reading, writing) in pipes.items():
+        os.close(writing)
+        with open(reading, "rb") as file:
+            said[descriptor] = file.read().decode()
+    _, status = os.waitpid(child, 0)
+    return {"code": os.waitstatus_to_exitcode(status), "out": said[1], "err": said[2]}
+
+
+def walk(directory: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    prepare(directory)
+    (directory / "host").mkdir()
+    host = Host(directory / "host")
+    every = {**VERBS, **HELP}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for verb, arguments in every.items():
+        found[verb] = {}
+        for name, redirection in REDIRECTIONS.items():
+            Path("results.csv").unlink(missing_ok=True)
+            found[verb][name] = run([*verb.split(), *arguments], redirection, host)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(walk(Path(sys.argv[1]))))
