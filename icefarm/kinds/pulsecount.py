@@ -14,12 +14,13 @@ from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import DeviceHandle, Packed, register, reservable
+from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["PulseCount"]
 
 #: Longest that all windows of one evaluation may take together, seconds (docs/protocol.md).
 LONGEST = 600.0
-#: window in microseconds, repeats, zero.
+#: window in microseconds, repeats, clock at pin 35.
 _PARAMETERS = struct.Struct("<IHH")
 #: pulses, window as measured in microseconds; once for each repeat.
 _COUNT = struct.Struct("<II")
@@ -33,7 +34,7 @@ class EvaluationOptions:
     repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
-@reservable("pulsecount", firmware="pulse_count", version="1.0")
+@reservable("pulsecount", firmware="pulse_count", firmware_since="1.1", version="1.1")
 class PulseCount:
     """Counts a circuit's pulses on pin ICE_27 within a window of time."""
 
@@ -45,6 +46,8 @@ class PulseCount:
         window: float = field(default=1.0, validator=and_(ge(0.001), le(60.0)))
         #: Receive the next bitstream while pulses are counted; without it the USB is quiet during windows.
         overlap: bool = True
+        #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
+        clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
 
     def __init__(self, device: DeviceHandle, options: Options) -> None:
         self._device = device
@@ -67,7 +70,9 @@ class PulseCount:
 
     async def _count(self, bitstream: Packed | bytes, repeats: int, evaluation_id: str, attempt: int) -> dict[str, Any]:
         circuit = self._device.admit(bitstream)
-        parameters = _PARAMETERS.pack(round(self._options.window * 1e6), repeats, 0)
+        parameters = _PARAMETERS.pack(
+            round(self._options.window * 1e6), repeats, clock_parameter(self._options.clock_mhz)
+        )
         answer = await self._device.measure(
             circuit, parameters, window=self._options.window * repeats, overlap=self._options.overlap
         )

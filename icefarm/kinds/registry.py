@@ -61,6 +61,8 @@ class Kind:
     methods: Mapping[str, CheckedFunction]
     #: Its own version, or that of the package that it comes with.
     version: str = ""
+    #: The first version of the firmware image that takes what this kind asks for; empty: any does.
+    firmware_since: str = ""
 
     def check_options(self, options: Mapping[str, Any]) -> Any:
         """Return a reservation's options as the kind's own class.  Raises `InvalidArgument`."""
@@ -85,21 +87,23 @@ def register(name: str) -> Callable[[F], F]:
     return mark
 
 
-def reservable(name: str, *, firmware: str, version: str = "") -> Callable[[C], C]:
+def reservable(name: str, *, firmware: str, version: str = "", firmware_since: str = "") -> Callable[[C], C]:
     """Make a class a device kind that clients reserve as ``name``.
 
     ``version`` tells clients when values mean something else than before; by default it is that of its package.
+    ``firmware_since`` is the first version of the image that takes what the kind asks for, such as "1.1": where a
+    board with an older one refuses an evaluation, the client is told to have the images renewed.
     Raises TypeError, at import, where the class lacks a docstring, attrs ``Options`` or a registered method.
     """
 
     def mark(cls: C) -> C:
-        setattr(cls, _KIND, _describe(cls, name, firmware, version))
+        setattr(cls, _KIND, _describe(cls, name, firmware, version, firmware_since))
         return cls
 
     return mark
 
 
-def _describe(cls: type, name: str, firmware: str, version: str) -> Kind:
+def _describe(cls: type, name: str, firmware: str, version: str, firmware_since: str) -> Kind:
     options = getattr(cls, "Options", None)
     if options is None or not attrs.has(options):
         raise TypeError(f"{cls.__qualname__}: a device kind needs an attrs class 'Options'")
@@ -112,7 +116,7 @@ def _describe(cls: type, name: str, firmware: str, version: str) -> Kind:
             methods[getattr(function, _METHOD)] = CheckedFunction.of(function, skip=1)
     if not methods:
         raise TypeError(f"{cls.__qualname__}: a device kind needs a coroutine method marked with @register")
-    return Kind(name, summary, firmware, cls, options, methods, version)
+    return Kind(name, summary, firmware, cls, options, methods, version, firmware_since)
 
 
 def kind_of(cls: type) -> Kind:

@@ -14,6 +14,7 @@ from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import DeviceHandle, Packed, register, reservable
+from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["Variance"]
 
@@ -23,8 +24,8 @@ LONGEST = 20.0
 LONGEST_IN_ALL = 600.0
 #: Bytes of the firmware's result: heads, and the samples that are sent or, of one repeat, kept (docs/protocol.md).
 RESULT_MAX = 4048
-#: delay in microseconds, samples a second, samples, flags (1: the samples as well), repeats.
-_PARAMETERS = struct.Struct("<IIHHH")
+#: delay in microseconds, samples a second, samples, flags (1: the samples as well), repeats, clock at pin 35.
+_PARAMETERS = struct.Struct("<IIHHHH")
 #: sum of absolute differences, samples, samples that follow; once for each repeat, each with its samples.
 _HEAD = struct.Struct("<IHH")
 
@@ -39,7 +40,7 @@ class EvaluationOptions:
     repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
-@reservable("variance", firmware="variance", version="1.0")
+@reservable("variance", firmware="variance", firmware_since="1.1", version="1.1")
 class Variance:
     """Measures how much neighbouring samples of the analog pin differ, on average."""
 
@@ -56,6 +57,8 @@ class Variance:
         waveform: bool = False
         #: Receive the next bitstream while samples are taken; without it the USB is quiet meanwhile.
         overlap: bool = True
+        #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
+        clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
 
     def __init__(self, device: DeviceHandle, options: Options) -> None:
         self._device = device
@@ -102,7 +105,9 @@ class Variance:
     ) -> dict[str, Any]:
         circuit = self._device.admit(bitstream)
         options = self._options
-        parameters = _PARAMETERS.pack(round(options.delay * 1e6), options.rate_hz, options.samples, waveform, repeats)
+        clock = clock_parameter(options.clock_mhz)
+        delay_us = round(options.delay * 1e6)
+        parameters = _PARAMETERS.pack(delay_us, options.rate_hz, options.samples, waveform, repeats, clock)
         answer = await self._device.measure(
             circuit, parameters, window=options.delay + self._window * repeats, overlap=options.overlap
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -20,11 +21,11 @@ from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.managed_board import ManagedBoard
-from icefarm.worker.board.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST
+from icefarm.worker.board.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST, Firmware
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import RUN, WINDOW, Outcome
 from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN
-from icefarm.worker.reservation.board_reservation import RERUNS
+from icefarm.worker.reservation.board_reservation import RERUNS, older_firmware
 
 SERIAL = "0123456789ABCDEF"
 IMAGES = memory_images("default", "pulse_count", "hooked")
@@ -58,6 +59,22 @@ class Hooked:
     async def shout(self, word: str) -> list[str]:
         self.device.emit("shouted", word=word)
         return self.happened
+
+
+@pytest.mark.parametrize(
+    ("version", "since", "older"),
+    [
+        ("1.0", "1.1", True),
+        ("1.9.3", "1.10", True),
+        ("1.1.0", "1.1", False),
+        ("2", "1.1", False),
+        ("1.0", "", False),
+        ("new", "1.1", False),
+    ],
+)
+def test_a_firmware_is_older_than_its_kind_needs_by_its_numbers(version: str, since: str, older: bool) -> None:
+    kind = evolve(Kinds.of(PulseCount).get("pulsecount"), firmware_since=since)
+    assert (older_firmware(Firmware("pulse_count", version), kind) is not None) is older
 
 
 class Shelf:
@@ -243,7 +260,7 @@ def test_an_evaluation_answers_with_the_measurement_and_where_it_came_from(reser
     measurement = answers[0]
     assert measurement["value"] == 100
     assert measurement["serial"] == SERIAL
-    assert measurement["options"] == {"window": 1.0, "overlap": True, "repeats": 1}
+    assert measurement["options"] == {"window": 1.0, "overlap": True, "clock_mhz": 48, "repeats": 1}
     assert (measurement["attempt"], measurement["firmware"], measurement["sequence"]) == (2, "pulse_count", 1)
 
 
@@ -297,6 +314,29 @@ def test_an_evaluation_is_carried_out_again_after_the_board_was_plugged_in_again
     assert answers[0]["value"] == 100
     assert reserved.device.retries == 1
     assert reserved.board.flashed == 1
+
+
+def test_a_firmware_too_old_for_the_parameters_is_named_with_what_to_do(reserved: Shelf) -> None:
+    reserved.board.faults.add("parameters")
+    answers = reserved.evaluate()
+    reserved.settle()
+    (answer,) = answers
+    assert isinstance(answer, DeviceFailed)
+    assert "pulse_count 1.0 is older than kind pulsecount needs (1.1)" in str(answer)
+    assert "icefarm firmware build" in str(answer)
+    assert reserved.device.retries == 0
+
+
+def test_the_clock_of_pin_35_is_in_the_parameters_and_in_the_result(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "pulsecount", {"window": 0.5, "clock_mhz": 12}))
+    shelf.settle()
+    shelf.board.patient = True
+    answers = shelf.evaluate()
+    shelf.settle()
+    assert struct.unpack_from("<IHH", shelf.board.evaluating[0].payload, 8) == (500_000, 1, 12)
+    shelf.board.finish()
+    shelf.settle()
+    assert answers[0]["options"]["clock_mhz"] == 12
 
 
 def test_an_unplugged_board_fails_its_evaluation(reserved: Shelf) -> None:

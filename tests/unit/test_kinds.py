@@ -65,7 +65,7 @@ def test_a_kind_has_a_version_of_its_own_or_that_of_its_package() -> None:
 
     assert loaded_as("") == "3.2"
     assert loaded_as("1.1") == "1.1"
-    assert load_kinds([PulseCount], Logger(), []).get("pulsecount").version == "1.0"
+    assert load_kinds([PulseCount], Logger(), []).get("pulsecount").version == "1.1"
 
 
 def test_the_kinds_that_are_installed_are_offered() -> None:
@@ -116,6 +116,12 @@ def test_a_class_without_options_is_no_kind() -> None:
         {"windows": 1.0},
         {"window": None},
         {"window": [1.0]},
+        {"clock_mhz": 0},
+        {"clock_mhz": 16},
+        {"clock_mhz": True},
+        {"clock_mhz": 48.0},
+        {"clock_mhz": "48"},
+        {"clock_mhz": None},
     ],
 )
 def test_options_that_a_kind_does_not_take_are_refused(options: dict[str, Any]) -> None:
@@ -124,7 +130,7 @@ def test_options_that_a_kind_does_not_take_are_refused(options: dict[str, Any]) 
 
 
 def test_options_have_defaults() -> None:
-    assert Kinds.of(PulseCount).get("pulsecount").check_options({}) == PulseCount.Options(1.0, True)
+    assert Kinds.of(PulseCount).get("pulsecount").check_options({}) == PulseCount.Options(1.0, True, 48)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ async def test_the_value_is_the_sum_of_differences_divided_by_the_number_of_samp
     board = Board(struct.pack("<IHH", 1250, 500, 0))
     measured = await evaluate(board, {})
     assert measured["value"] == 2.5
-    assert board.asked == [(struct.pack("<IIHHH", 100_000, 10_000, 500, 0, 1), pytest.approx(0.15), True)]
+    assert board.asked == [(struct.pack("<IIHHHH", 100_000, 10_000, 500, 0, 1, 48), pytest.approx(0.15), True)]
 
 
 @ensureDeferred
@@ -59,7 +59,15 @@ async def test_the_waveform_comes_with_the_value_when_the_reservation_asks_for_i
     board = Board(struct.pack("<IHH4H", 16, 4, 4, 0, 4, 8, 0))
     measured = await evaluate(board, {"samples": 4, "waveform": True})
     assert measured["value"] == [4.0, [0, 4, 8, 0]]
-    assert board.asked[0][0].endswith(b"\x01\x00\x01\x00")
+    assert board.asked[0][0].endswith(b"\x01\x00\x01\x00\x30\x00")
+
+
+@ensureDeferred
+async def test_the_board_gives_the_clock_that_the_reservation_asks_for() -> None:
+    board = Board(struct.pack("<IHH", 1250, 500, 0))
+    for clock, parameter in ((6, 6), (48, 48), ("off", 0xFFFF)):
+        await evaluate(board, {"clock_mhz": clock})
+        assert struct.unpack_from("<H", board.asked[-1][0], 14) == (parameter,)
 
 
 @ensureDeferred
@@ -74,7 +82,7 @@ async def test_repeats_are_as_many_values_of_one_evaluation() -> None:
     board = Board(struct.pack("<IHHIHHIHH", 1250, 500, 0, 1000, 500, 0, 0, 500, 0))
     measured = await evaluate(board, {}, options={"repeats": 3})
     assert (measured["value"], measured["repeats"]) == ([2.5, 2.0, 0.0], 3)
-    assert board.asked == [(struct.pack("<IIHHH", 100_000, 10_000, 500, 0, 3), pytest.approx(0.25), True)]
+    assert board.asked == [(struct.pack("<IIHHHH", 100_000, 10_000, 500, 0, 3, 48), pytest.approx(0.25), True)]
 
 
 @ensureDeferred

@@ -59,10 +59,11 @@ class _Port:
 class MemoryBoard:
     """A board: what it runs, what it was asked, and what is wrong with it.
 
-    ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``stuck``
-    (the watchdog ends evaluations), ``fails_to_boot`` (does not come back after flashing), ``no_loader`` (does not mind
-    the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't switch its port), ``dead`` (does not come back
-    from a cycle of its power), ``old_protocol`` (speaks another version of the board protocol, until it is flashed).
+    ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``parameters``
+    (refuses those of evaluations), ``stuck`` (the watchdog ends evaluations), ``fails_to_boot`` (does not come back
+    after flashing), ``no_loader`` (does not mind the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't
+    switch its port), ``dead`` (does not come back from a cycle of its power), ``old_protocol`` (speaks another version
+    of the board protocol, until it is flashed).
     """
 
     clock: Clock
@@ -178,7 +179,7 @@ class MemoryBoard:
             self._result(frame)
 
     def _result(self, frame: Frame) -> None:
-        for fault, code in (("cdone", 6), ("stuck", 7)):
+        for fault, code in (("parameters", 4), ("cdone", 6), ("stuck", 7)):
             if fault in self.faults:
                 self._reply(FrameType.FAILED, frame.id, struct.pack("<H", code))
                 return

@@ -19,7 +19,7 @@ from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.health import Outcome
 
-__all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "Pipeline", "Refused"]
+__all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "ParametersRefused", "Pipeline", "Refused"]
 
 #: Seconds that an evaluation may take beyond its window before the board counts as silent: its own watchdog allows
 #: 1 s for loading and 1 s beyond the window; the transfer takes 0.2 s at 0.5 MB/s; the rest is for slow hosts.
@@ -36,6 +36,10 @@ class BoardFailed(Exception):
 
 class Refused(Exception):
     """The board would not carry out an evaluation, and is not to blame for that."""
+
+
+class ParametersRefused(Refused):
+    """The board's firmware does not take the parameters."""
 
 
 @define(eq=False)
@@ -182,7 +186,8 @@ class Pipeline:
         why = f"{failed.reason}: {failed.text}" if failed.text else failed.reason
         if failed.code not in (messages.Failure.CDONE, messages.Failure.WATCHDOG):
             self._pump()
-            job.answer.errback(Refused(f"the board refused the evaluation ({why})"))
+            refusal = ParametersRefused if failed.code == messages.Failure.BAD_PARAMETERS else Refused
+            job.answer.errback(refusal(f"the board refused the evaluation ({why})"))
             return
         self._strikes += 1
         job.failures += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from icefarm.kinds.handle import Answer
 from icefarm.kinds.registry import Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
-from icefarm.worker.protocol.pipeline import BoardFailed, Refused
+from icefarm.worker.protocol.pipeline import BoardFailed, ParametersRefused, Refused
 from icefarm.worker.reservation.idempotency import Evaluations
 
 __all__ = ["BoardReservation", "ReservationContext"]
@@ -45,6 +46,23 @@ class ReservationContext:
     measured: Callable[[Answer], None]
     #: Takes an event for the client: reservation, name, fields.
     emit: Callable[[str, str, Mapping[str, object]], None]
+
+
+def older_firmware(firmware: Firmware, kind: Kind) -> str | None:
+    """Say that a board's image is older than its kind needs, and what to do; None where it is not."""
+    release = _release(firmware.version)
+    if not release or release >= _release(kind.firmware_since):
+        return None
+    return (
+        f"its firmware {firmware.name} {firmware.version} is older than kind {kind.name} needs "
+        f"({kind.firmware_since}); have the worker's images renewed (icefarm firmware build, then install)"
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with, such as (1, 1) for "1.1-test"."""
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", version, re.ASCII)
+    return () if numbers is None else tuple(map(int, numbers[0].split(".")))
 
 
 @define(eq=False)
@@ -196,6 +214,8 @@ class BoardReservation:
                 answer = await board.evaluate(circuit, parameters, window=window, overlap=overlap)
             except BoardFailed as error:
                 why = str(error)
+            except ParametersRefused as error:
+                raise self._failure(older_firmware(self.firmware, self.kind) or str(error)) from None
             except Refused as error:
                 raise self._failure(str(error)) from None
             else:
