@@ -8,7 +8,7 @@ from typing import Any
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from autobahn.wamp.message import Call, Error, Result
+from autobahn.wamp.message import Call, Error, Event, Invocation, Result
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
 from icefarm.contract import REALM
-from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, error_from_wire
+from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, error_from_wire, error_uri
+from icefarm.rate_limit import RateLimit
 from icefarm.wamp.bus import WampBus
 from icefarm.wamp.credentials import Credentials
 
@@ -24,6 +25,8 @@ __all__ = ["RouterSession"]
 
 #: Seconds for a sign-in (control asks its database).
 SIGN_IN_LIMIT = 15.0
+#: Refused messages that are logged in so many seconds.
+FORGED_LINES, FORGED_PERIOD = 5, 60.0
 #: What a router says to whom it knows and does not let in; whoever is told so need not try again.
 _REFUSALS = tuple(
     f"wamp.error.{name}"
@@ -46,6 +49,7 @@ class RouterSession(ApplicationSession):
         self._signed_in = signed_in
         self._bus: WampBus | None = None
         self._limit: Any = None
+        self._forged = RateLimit(FORGED_LINES, FORGED_PERIOD)
 
     def onConnect(self) -> None:
         who = self._credentials
@@ -67,7 +71,22 @@ class RouterSession(ApplicationSession):
     def onMessage(self, msg: Any) -> None:
         if self._is_late_answer(msg):
             return
+        # The option is meant for links between routers, which a farm does not have. Crossbar lets every session send
+        # it, and discloses the identity in it as that of the caller or publisher.
+        if isinstance(msg, Invocation | Event) and msg.forward_for is not None:
+            self._refuse_forged(msg)
+            return
         super().onMessage(msg)
+
+    def _refuse_forged(self, msg: Any) -> None:
+        """Refuse a message whose sender chose the identity that the router discloses with it."""
+        if self._forged.passes(self._clock.seconds()):
+            # The last one is appended by the router itself.
+            self.log.warn("refused a message that {sender!a:.300} sent in another's name", sender=msg.forward_for[-1])
+        if isinstance(msg, Invocation) and self._transport:
+            refusal = NotAuthorized("a call must not carry the option forward_for")
+            uri = error_uri(refusal)
+            self._transport.send(Error(Invocation.MESSAGE_TYPE, msg.request, uri, args=[refusal.message]))
 
     def _is_late_answer(self, msg: Any) -> bool:
         """Tell whether a message answers a call that has its answer already.

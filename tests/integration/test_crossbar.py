@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.types import CallOptions, PublishOptions
 from links import Links
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
@@ -24,7 +26,7 @@ from icefarm.contract import (
     device_procedure,
     event_topic,
 )
-from icefarm.errors import NameInUse, NotAuthorized
+from icefarm.errors import NameInUse, NotAuthorized, error_uri
 from icefarm.testing.processes.router import RealRouter
 
 pytestmark = pytest.mark.integration
@@ -157,3 +159,40 @@ async def test_http_is_passed_on_to_control(router: RealRouter) -> None:
         assert await readBody(response) == b"/health?x=1 by http"
     finally:
         await port.stopListening()
+
+
+#: Somebody else, as a link between routers would say for whom it calls or publishes.
+FORGED = [{"session": 7, "authid": "mallory", "authrole": "control"}]
+
+
+@ensureDeferred
+async def test_a_call_whose_caller_names_somebody_else_is_refused_by_its_callee(links: Links) -> None:
+    await links.control()
+    worker: Any = await links.join(Role.WORKER, "w1")
+    await worker.register(device_prefix("A1"), answer, prefix=True)
+    client: Any = await links.join(Role.CLIENT, "alice")
+    with pytest.raises(ApplicationError, match="forward_for") as caught:
+        await client._wamp.call(device_procedure("A1", "evaluate"), options=CallOptions(forward_for=FORGED))
+    assert caught.value.error == error_uri(NotAuthorized)
+    honest = await client.call(device_procedure("A1", "evaluate"), timeout=10)
+    assert honest["authid"] == "alice"
+
+
+@ensureDeferred
+async def test_an_event_whose_publisher_names_somebody_else_is_passed_over(links: Links) -> None:
+    control: Any = await links.control()
+    client = await links.join(Role.CLIENT, "alice")
+    heard: list[dict[str, Any]] = []
+    first: Deferred[None] = Deferred()
+
+    def hear(_: str, __: Sequence[Any], fields: Mapping[str, Any]) -> None:
+        heard.append(dict(fields))
+        if fields.get("n") == 2:
+            first.callback(None)
+
+    await client.subscribe(event_topic("device"), hear)
+    forged = PublishOptions(acknowledge=True, forward_for=FORGED)
+    await control._wamp.publish(event_topic("device"), n=1, options=forged)
+    await control.publish(event_topic("device"), (), {"n": 2})
+    await first
+    assert heard == [{"n": 2}]

@@ -12,7 +12,17 @@ from twisted.logger import Logger, LogLevel
 
 from icefarm.bus import Caller
 from icefarm.clock import Clock
-from icefarm.contract import BoardReading, DeviceReport, ReservationRecord, Role, WorkerHello, to_wire, valid_name
+from icefarm.contract import (
+    BoardReading,
+    DeviceReport,
+    DeviceStatus,
+    ReservationRecord,
+    Role,
+    WorkerHello,
+    to_wire,
+    valid_name,
+)
+from icefarm.control.inventory.agreement import Agreement
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.scheduling.placement import MAX_BOARDS
 from icefarm.control.sessions.liveness import HEARTBEAT
@@ -42,6 +52,10 @@ def _check_hello(hello: WorkerHello, name: str) -> None:
             raise InvalidArgument(f"the hello names board {serial} {times} times")
 
 
+def _present(hello: WorkerHello) -> int:
+    return sum(report.status is not DeviceStatus.OFFLINE for report in hello.devices)
+
+
 def _check_serial(serial: str) -> None:
     if not valid_name(serial):
         raise InvalidArgument(f"{serial!a:.120} is no serial: 1 to 100 printable characters, no blanks at the ends")
@@ -58,6 +72,7 @@ class WorkerProcedures:
     announcements: Publisher
     readings: Rates
     clock: Clock
+    _agreement: Agreement = Factory(Agreement)
     _log: Logger = Factory(Logger)
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
@@ -74,6 +89,7 @@ class WorkerProcedures:
             assignments, draining = await self.inventory.hello(hello)
             self.sessions.welcome(caller)
             self.readings.begin(hello)
+            self._agreement.greeted(hello.name, _present(hello), await self._note_seen(hello.name))
         finally:
             self.orders.greeted(hello.name)
         return {
@@ -91,14 +107,21 @@ class WorkerProcedures:
         await self.inventory.report(caller.authid, report)
 
     async def heartbeat(
-        self, caller: Caller, instance: str, readings: list[BoardReading] | None = None
+        self,
+        caller: Caller,
+        instance: str,
+        readings: list[BoardReading] | None = None,
+        present: int | None = None,
     ) -> dict[str, Any]:
-        """Note that the worker is alive, and what its boards count; ``known`` False asks it to say hello."""
+        """Note that the worker is alive, and what its boards count; ``known`` False asks it to say hello.
+
+        ``present`` is how many of its boards are not offline. Where the database has fewer, the hello puts that right.
+        """
         self.sessions.heard(caller, instance)
         known = self.sessions.is_welcome(caller)
         if known:
             self.readings.take(caller.authid, readings or [])
-            await self._note_seen(caller.authid)
+            known = self._agreement.beats(caller.authid, present, await self._note_seen(caller.authid))
         return {"known": known}
 
     async def log(self, caller: Caller, level: str, message: str, serial: str | None = None) -> None:
@@ -130,9 +153,11 @@ class WorkerProcedures:
             raise ReservationEnded()
         return record
 
-    async def _note_seen(self, worker: str) -> None:
+    async def _note_seen(self, worker: str) -> int | None:
+        """Return how many boards of the worker are present by the database; None where that is away."""
         try:
-            await self.store.worker_seen(worker)
+            return await self.store.worker_seen(worker)
         except IcefarmError as error:
             # A heartbeat is answered whether or not the database is there.
             self._log.debug("{worker} is alive, but not noted so: {error}", worker=worker, error=error)
+            return None

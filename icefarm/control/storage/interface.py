@@ -64,8 +64,11 @@ class Store(Protocol):
         Raises `UnknownWorker` for one that has not said hello, `NotYours` where another online worker has that board.
         """
 
-    async def worker_seen(self, worker: str) -> None:
-        """Note that the worker is alive.  An unknown one is ignored."""
+    async def worker_seen(self, worker: str) -> int:
+        """Note that the worker is alive; returns how many of its boards are not offline.
+
+        An unknown or offline worker has none.
+        """
 
     async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
         """Set the worker and its boards offline; returns the boards that were not offline before.

@@ -121,7 +121,8 @@ class RecordingWorker:
 
     async def heartbeat(self) -> bool:
         """Send a heartbeat; say hello where control does not know this session."""
-        answer = await self.call("heartbeat", instance=self.instance)
+        present = sum(status is not DeviceStatus.OFFLINE for status in self.status.values())
+        answer = await self.call("heartbeat", instance=self.instance, present=present)
         if not answer["known"]:
             await self.hello()
         self._resend()

@@ -112,9 +112,14 @@ class MemoryStore:
         self._take(worker, report)
         return self._device(report.serial)
 
-    async def worker_seen(self, worker: str) -> None:
-        if worker in self._workers:
-            self._workers[worker] = evolve(self._workers[worker], last_seen=self.clock.seconds())
+    async def worker_seen(self, worker: str) -> int:
+        if worker not in self._workers:
+            return 0
+        self._workers[worker] = evolve(self._workers[worker], last_seen=self.clock.seconds())
+        if self._workers[worker].status != "online":
+            return 0
+        mine = [board for board in self._boards.values() if board.worker == worker]
+        return sum(board.report.status is not DeviceStatus.OFFLINE for board in mine)
 
     async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
         if worker not in self._workers:

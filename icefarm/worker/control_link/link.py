@@ -20,6 +20,7 @@ from icefarm.bus import Bus, Registration
 from icefarm.contract import (
     Assignment,
     DeviceReport,
+    DeviceStatus,
     KindRecord,
     WorkerHello,
     control_worker_procedure,
@@ -182,7 +183,9 @@ class ControlLink:
 
     async def _beat(self, session: _ControlSession) -> None:
         readings = self._readings.news(device.reading() for device in self._inventory())
-        beat = {"instance": self.identity.instance, "readings": [to_wire(reading) for reading in readings]}
+        present = sum(device.report().status is not DeviceStatus.OFFLINE for device in self._inventory())
+        told = [to_wire(reading) for reading in readings]
+        beat = {"instance": self.identity.instance, "readings": told, "present": present}
         try:
             answer = await self._call(session, "heartbeat", HEARTBEAT_LIMIT, **beat)
         except TimedOut:

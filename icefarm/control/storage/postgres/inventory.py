@@ -108,6 +108,12 @@ _SET_OFFLINE = """
     RETURNING serial
 """
 
+_SEEN = """
+    WITH seen AS (UPDATE worker SET last_seen = now() WHERE name = %(worker)s RETURNING name, status)
+    SELECT count(*) FROM device JOIN seen ON device.worker = seen.name
+     WHERE seen.status = 'online' AND device.reported <> 'offline'
+"""
+
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
     serial, worker, status, *rest = row[:-_HEALTH]
@@ -155,8 +161,9 @@ async def _set_offline(transaction: Transaction, worker: str, reason: str, excep
     return sorted(row[0] for row in await transaction.rows(_SET_OFFLINE, parameters))
 
 
-async def worker_seen(transaction: Transaction, worker: str) -> None:
-    await transaction.rows("UPDATE worker SET last_seen = now() WHERE name = %(worker)s", {"worker": worker})
+async def worker_seen(transaction: Transaction, worker: str) -> int:
+    ((present,),) = await transaction.rows(_SEEN, {"worker": worker})
+    return int(present)
 
 
 async def worker_lost(transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:

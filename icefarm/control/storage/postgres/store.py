@@ -37,8 +37,8 @@ class PostgresStore:
     async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
         return await self._database.transaction(lambda t: inventory.report(t, worker, report))
 
-    async def worker_seen(self, worker: str) -> None:
-        await self._database.transaction(lambda t: inventory.worker_seen(t, worker))
+    async def worker_seen(self, worker: str) -> int:
+        return await self._database.transaction(lambda t: inventory.worker_seen(t, worker))
 
     async def worker_lost(self, worker: str, reason: str) -> list[DeviceRecord]:
         return await self._database.transaction(lambda t: inventory.worker_lost(t, worker, reason))

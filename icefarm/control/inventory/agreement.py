@@ -1,0 +1,39 @@
+"""Pure: no I/O, no clock.  Notices that the database has fewer boards of a worker than the worker has."""
+
+from __future__ import annotations
+
+from attrs import Factory, define
+
+__all__ = ["Agreement"]
+
+
+@define(eq=False)
+class Agreement:
+    """Compares what workers say with their heartbeats to what the database has.
+
+    The database may lawfully have fewer: a board that another worker has is refused.  So what counts is whether more
+    are missing than after the worker's last hello.  A report may be under way, so that one heartbeat alone says
+    nothing.
+    """
+
+    #: Boards that were missing after the hello, by worker.
+    _after_hello: dict[str, int] = Factory(dict)
+    #: Workers whose last heartbeat did not agree.
+    _doubted: set[str] = Factory(set)
+
+    def greeted(self, worker: str, present: int, stored: int | None) -> None:
+        """A worker said hello with so many boards that are present, and the database now has so many."""
+        self._after_hello[worker] = 0 if stored is None else max(0, present - stored)
+        self._doubted.discard(worker)
+
+    def beats(self, worker: str, present: int | None, stored: int | None) -> bool:
+        """Tell whether a heartbeat agrees with the database; where not, the worker is to say hello.
+
+        ``present`` is None for a worker of an earlier version, ``stored`` while the database is away.
+        """
+        if present is None or stored is None or present - stored <= self._after_hello.get(worker, 0):
+            self._doubted.discard(worker)
+            return True
+        agrees = worker not in self._doubted
+        self._doubted.add(worker)
+        return agrees
