@@ -1,8 +1,9 @@
-"""Pure: no I/O, no clock.  Checks what arrives from outside against the types that the code declares.
+"""Pure: no I/O, no clock.  Checks data from outside against the types that the code declares.
 
 One strict converter for everything: arguments of procedures, options of device kinds, records of the wire contract.
-Strict means that nothing is guessed: text is no number, 1.0 is no whole number, True is no number, NaN is nothing,
-unknown names are refused. Records alone (`passes_over_unknown`) may have fields that this version does not know yet.
+Strict means that nothing is guessed: text is not a number, 1.0 is not a whole number, True is not a number, NaN is
+never accepted, unknown names are refused. Only records (`passes_over_unknown`) may have fields that this version does
+not know yet.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ _EXCERPT = 80
 
 
 class _Wrong(ValueError):
-    """A value is not what it should be; its text is the end of a sentence that begins with the value's name."""
+    """A value is wrong; the text is the end of a sentence that begins with the value's name."""
 
 
 def _excerpt(value: object) -> str:
-    # A bitstream that is tried as one form after the other comes by here.
+    # A bitstream that is tried as one form after the other arrives here.
     text = repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
@@ -154,12 +155,12 @@ def _union_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], A
     return structure
 
 
-#: Classes whose unknown fields are passed over.
+#: Classes whose unknown fields are ignored.
 _RECORDS: set[type] = set()
 
 
 def passes_over_unknown(cls: type[T]) -> type[T]:
-    """Let a record (class decorator) be read from a peer of a newer version, which may have added fields to it."""
+    """Ignore unknown fields of a record (class decorator): a peer of a newer version may have added them."""
     _RECORDS.add(cls)
     return cls
 
@@ -198,7 +199,7 @@ def _make_converter() -> Converter:
 
 
 def _sentence(error: BaseException) -> str:
-    """Say in words what the converter found wrong, beginning with the name of the field."""
+    """Describe what the converter found wrong, beginning with the name of the field."""
     if isinstance(error, ClassValidationError):
         return "; ".join(_field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
@@ -245,9 +246,9 @@ class CheckedFunction:
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, skip: int = 0) -> CheckedFunction:
-        """Read a function's annotations; its first ``skip`` parameters are not the caller's to give.
+        """Read a function's annotations; the caller does not give its first ``skip`` parameters.
 
-        Raises TypeError where a parameter has no annotation: that is a fault of the code, found at import.
+        Raises TypeError if a parameter has no annotation: that is a bug, found at import.
         """
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())[skip:]

@@ -1,8 +1,8 @@
 """Pure: no I/O, no clock.  What the rest of icefarm sees of WAMP: calls, registrations, events.
 
 ``icefarm.wamp`` implements this over Autobahn, ``icefarm.testing`` in memory.  A bus is one session: it is usable
-from the moment it is handed out until ``lost`` is told, and never comes back; whoever keeps a connection up hands out
-a new bus for each session (`icefarm.wamp.Link`).
+from the moment it is handed out until its ``lost`` handlers are called, and never comes back; `icefarm.wamp.Link`
+keeps a connection up and hands out a new bus for each session.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from attrs import frozen
 
 __all__ = ["Bus", "Caller", "EventHandler", "Handler", "OnLost", "Progress", "Registration"]
 
-#: Called with a mapping for each piece of word that a running call sends before its answer.
+#: Called with a mapping for each progress message that a running call sends before its answer.
 Progress = Callable[[Mapping[str, Any]], None]
 
 
 @frozen
 class Caller:
-    """Who calls, as the router says; never taken from an argument."""
+    """The caller as the router identifies it; never taken from an argument."""
 
     authid: str
     session: int
     role: str
-    #: Sends the caller word before the answer; None where the caller did not ask for it.
+    #: Sends the caller progress before the answer; None if the caller did not ask for it.
     progress: Progress | None = None
 
 
@@ -42,7 +42,7 @@ class Registration(Protocol):
     """A registered procedure or a subscription."""
 
     async def end(self) -> None:
-        """Take it back.  Harmless when the bus is lost or it has been taken back already."""
+        """Remove it.  Harmless when the bus is lost or it is already removed."""
 
 
 class Bus(Protocol):
@@ -77,14 +77,14 @@ class Bus(Protocol):
     async def register(
         self, procedure: str, handler: Handler, *, prefix: bool = False, replace: bool = False
     ) -> Registration:
-        """Offer a procedure; with ``prefix``, every procedure whose URI begins so.
+        """Offer a procedure; with ``prefix``, every procedure whose URI begins with it.
 
-        ``replace`` takes the name over from a session that has it still (a predecessor that the router has not missed
-        yet).
+        ``replace`` takes the name over from a session that still has it (a predecessor that the router still believes
+        to be connected).
         """
 
     async def subscribe(self, topic: str, handler: EventHandler, *, prefix: bool = False) -> Registration:
-        """Receive the events of a topic; with ``prefix``, of every topic whose URI begins so."""
+        """Receive the events of a topic; with ``prefix``, of every topic whose URI begins with it."""
 
     async def publish(
         self,
@@ -94,13 +94,13 @@ class Bus(Protocol):
         *,
         only: str | None = None,
     ) -> None:
-        """Publish an event; with ``only``, to the sessions of that authid alone."""
+        """Publish an event; with ``only``, just to the sessions of that authid."""
 
     def on_lost(self, handler: OnLost) -> None:
-        """Call ``handler`` once when the session is gone (at once where it is gone already)."""
+        """Call ``handler`` once when the session is gone (at once if it is already gone)."""
 
     def drop(self, reason: str) -> None:
-        """Break the connection without a word, as when the other side no longer answers."""
+        """Break the connection without a goodbye, as when the other side no longer answers."""
 
     async def close(self) -> None:
         """Say goodbye and wait, a bounded time, until the session is gone."""

@@ -9,13 +9,13 @@ __all__ = ["Clock", "Timer"]
 
 
 class Timer(Protocol):
-    """A call that waits for its time."""
+    """A delayed call."""
 
     def active(self) -> bool:
-        """Tell whether it still waits."""
+        """Tell whether it is still pending."""
 
     def cancel(self) -> None:
-        """Give it up.  Raises where it no longer waits."""
+        """Cancel it.  Raises if it is no longer pending."""
 
 
 class Clock(Protocol):

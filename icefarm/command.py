@@ -1,4 +1,4 @@
-"""Finds a program, runs it to its end, and returns what it said."""
+"""Finds a program, runs it to its end, and returns its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 __all__ = ["CommandFailed", "find", "run"]
 
-#: Where distributions put programs for administrators, which is not on everybody's PATH.
+#: Where distributions put programs for administrators, which not every PATH includes.
 _MORE_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -26,10 +26,10 @@ def find(name: str) -> str | None:
 
 
 class CommandFailed(Exception):
-    """A command could not be run, ended with an error, or took too long; the text is what it said last."""
+    """A command could not be run, ended with an error, or took too long; the text is its last output."""
 
     def __init__(self, last: str, said: str = "", *, late: bool = False) -> None:
-        """``said``: all that it said.  ``late``: it was killed because it took too long."""
+        """``said``: all of its output.  ``late``: it was killed because it took too long."""
         super().__init__(last)
         self.said = said
         self.late = late
@@ -62,7 +62,7 @@ class _Run(ProcessProtocol):
             self.ended.errback(CommandFailed(last, text))
 
     def give_up(self, pid: int) -> None:
-        """Kill it, and wait no longer: a process that waits for a device may not end before the device does."""
+        """Kill it, and wait no longer: a process that waits for a device may not exit before the device answers."""
         self.kill(pid)
         if not self.ended.called:
             self.ended.errback(CommandFailed(f"it did not end within {self._limit:g} s", self._text, late=True))
@@ -88,7 +88,7 @@ async def run(
 ) -> str:
     """Run a command and return what it wrote to its outputs.
 
-    ``given`` is its input. It is killed after ``limit`` seconds, and when who waits is cancelled. Raises
+    ``given`` is its input. It is killed after ``limit`` seconds, and when the caller is cancelled. Raises
     `CommandFailed`.
     """
     protocol = _Run(given, limit)

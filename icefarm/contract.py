@@ -2,7 +2,7 @@
 
 A new optional field keeps the version; anything else registers v2 beside v1.  Times are seconds since the epoch, UTC,
 as floats.  Records travel as plain mappings (`to_wire`) and are read back with `from_wire`, which checks every
-field that it knows and passes over those of a newer version.
+field that it knows and ignores those of a newer version.
 """
 
 from __future__ import annotations
@@ -66,27 +66,27 @@ AUTHENTICATOR = PREFIX + "control.authenticate"
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
 EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log", "deleted")
-#: What boards count and measure, some seconds apart: {"time": ..., "boards": {serial: {...}}}; for displays.
+#: The boards' figures, every few seconds: {"time": ..., "boards": {serial: {...}}}; for displays.
 READING_TOPIC = PREFIX + "reading"
 
-#: ``icefarm.v1.control.<name>`` that clients may call; what is done concerns the caller's own reservations only.
+#: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat"),
     *("history", "device_history", "journal"),
 )
-#: ``icefarm.v1.control.<name>`` that only operators may call as well.
+#: ``icefarm.v1.control.<name>`` that only operators may call.
 OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest", "dismiss")
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
 
-# Names are shown to people and become part of a URI: printable, no surrounding blanks, of a bounded length.
+# Names are shown to users and become part of a URI: printable, no surrounding blanks, of limited length.
 _NAME = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f\u2028\u2029](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,98}[^\s\x00-\x1f\x7f-\x9f\u2028\u2029])?"
 )
 
 
 class Role(StrEnum):
-    """What a session may do; given by control at sign-in."""
+    """What a session may do; control assigns it at sign-in."""
 
     CLIENT = "client"
     WORKER = "worker"
@@ -95,7 +95,7 @@ class Role(StrEnum):
 
 
 class DeviceStatus(StrEnum):
-    """The state of a board in one word, in the ``device`` table and wherever a person looks."""
+    """The state of a board in one word, as the ``device`` table and all displays show it."""
 
     AVAILABLE = "available"
     RESERVED = "reserved"
@@ -106,7 +106,7 @@ class DeviceStatus(StrEnum):
 
 
 def valid_name(name: str) -> bool:
-    """Tell whether a client or worker may be called so: 1 to 100 printable characters, no blanks at the ends."""
+    """Tell whether it is a valid name of a client or worker: 1 to 100 printable characters, no blanks at the ends."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -176,7 +176,7 @@ class KindRecord:
 @passes_over_unknown
 @frozen
 class Assignment:
-    """What control wants of a device: the reservation that it shall serve."""
+    """What control wants of a board: the reservation that it must serve."""
 
     reservation: str
     client: str
@@ -187,25 +187,25 @@ class Assignment:
 @passes_over_unknown
 @frozen
 class BoardHealth:
-    """How a board did of late: of its last ``attempts`` to evaluate (60 at most), how many did not go well."""
+    """A board's recent health: how many of its last ``attempts`` to evaluate (60 at most) did not go well."""
 
     attempts: int = 0
     #: The board was silent; the attempt was made again; no attempt gave a result.
     timeouts: int = 0
     retries: int = 0
     failures: int = 0
-    #: How often it was set aside since it last did well for a while.
+    #: How often it was set aside since it last worked well for a while.
     set_aside: int = 0
 
 
 @passes_over_unknown
 @frozen
 class DeviceReport:
-    """What a worker says of one of its devices; replaces all that it said of it before."""
+    """A worker's report on one of its boards; replaces the previous report."""
 
     serial: str
     status: DeviceStatus
-    #: Why it is broken or offline, or what it is doing; for people.
+    #: Why it is broken or offline, or what it is doing; for users.
     reason: str | None = None
     #: The reservation that the worker holds for it, prepared or in preparation.
     reservation: str | None = None
@@ -213,7 +213,7 @@ class DeviceReport:
     firmware: str | None = None
     firmware_version: str | None = None
     usb_path: str | None = None
-    #: Since the worker started: evaluations answered with a result, those that failed, boards' own retries.
+    #: Since the worker started: evaluations answered with a result, failed ones, the board's own retries.
     evaluations: int = 0
     failures: int = 0
     retries: int = 0
@@ -223,33 +223,33 @@ class DeviceReport:
 @passes_over_unknown
 @frozen
 class BoardReading:
-    """What a worker counts of one of its boards, sent with its heartbeats; sums since the worker started."""
+    """A worker's counters for one of its boards, sent with its heartbeats; sums since the worker started."""
 
     serial: str
-    #: The kind that it serves as; None while nobody has it.
+    #: The kind that it serves as; None while it is not reserved.
     kind: str | None = None
     evaluations: int = 0
     failures: int = 0
     retries: int = 0
-    #: Images written to it, and the seconds that took.
+    #: Images written to it, and how many seconds that took.
     flashes: int = 0
     flash_s: float = 0.0
-    #: Measurements that it took (an evaluation may be several); the seconds of loading, of their windows and in all.
+    #: Measurements (an evaluation may have several); the seconds of loading, of their windows, and in total.
     measured: int = 0
     load_s: float = 0.0
     window_s: float = 0.0
     measured_s: float = 0.0
-    #: As it said last, degrees Celsius.
+    #: As last reported, degrees Celsius.
     temperature_c: float | None = None
 
 
 @passes_over_unknown
 @frozen
 class WorkerHello:
-    """A worker's introduction: sent when its session begins, and again whenever control asks for it."""
+    """A worker's hello: sent when its session begins, and again whenever control asks for it."""
 
     name: str
-    #: Chosen anew at each start of the process.
+    #: A new one at each start of the process.
     instance: str
     host: str
     version: str
@@ -260,7 +260,7 @@ class WorkerHello:
 @passes_over_unknown
 @frozen
 class WorkerRecord:
-    """A worker, as everybody sees it."""
+    """A worker, as all displays show it."""
 
     name: str
     status: str  # "online" or "offline"
@@ -270,7 +270,7 @@ class WorkerRecord:
     kinds: list[str]
     devices: int
     last_seen: float
-    #: Its process ends when nobody has boards of it any more; it is draining then, and one that is offline has left.
+    #: Its process exits when none of its boards is reserved any more; it is draining then. If offline, it has left.
     leaving: bool = False
     #: The versions of its kinds, by name.
     kind_versions: dict[str, str] = Factory(dict)
@@ -279,7 +279,7 @@ class WorkerRecord:
 @passes_over_unknown
 @frozen
 class DeviceRecord:
-    """A board, as everybody sees it.  Key: serial."""
+    """A board, as all displays show it.  Key: serial."""
 
     serial: str
     worker: str
@@ -315,7 +315,7 @@ class ReservationRecord:
     #: None while it is active.
     ended_at: float | None = None
     end_reason: str | None = None
-    #: Seconds that its client may be away before it ends; None: as the farm is set.
+    #: Seconds that its client may be away before it ends; None: the farm's setting.
     grace: float | None = None
 
 
@@ -337,7 +337,7 @@ class QueueRecord:
 @passes_over_unknown
 @frozen
 class Measurement:
-    """What a board measured, and where that came from."""
+    """What a board measured, and its provenance."""
 
     value: Any
     evaluation_id: str
@@ -353,9 +353,9 @@ class Measurement:
     window_us: int
     #: Time to load the configuration into the FPGA, microseconds.
     load_us: int
-    #: Bytes that arrived over USB while the window was open (0 where nothing overlapped).
+    #: Bytes that arrived over USB while the window was open (0 if nothing overlapped).
     usb_bytes_in_window: int
-    #: Of the board, degrees Celsius; None where it cannot tell.
+    #: Of the board, degrees Celsius; None if it cannot tell.
     temperature_c: float | None
     #: Counts the board's evaluations since it started.
     sequence: int
@@ -381,7 +381,7 @@ class Permission:
 
 
 def permissions() -> Mapping[Role, tuple[Permission, ...]]:
-    """Return what each role may do.  What is not named is refused by the router."""
+    """Return what each role may do.  The router refuses everything else."""
     client = (
         *(Permission(control_procedure(name), call=True) for name in CONTROL_PROCEDURES),
         Permission(PREFIX + "device.", prefix=True, call=True),

@@ -1,4 +1,4 @@
-"""Several things at once over Deferreds: gathered, shielded, in order, in the background."""
+"""Concurrency with Deferreds: gathered, shielded, in order, in the background."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: in
     results: list[T | IcefarmError] = []
     for succeeded, result in await DeferredList(running, consumeErrors=True):
         if not succeeded and isinstance(result, Failure):
-            # A list that is cancelled answers with its members' CancelledErrors, not with one of its own.
+            # A cancelled list fails with its members' CancelledErrors, not with its own.
             if not isinstance(result.value, IcefarmError):
                 result.raiseException()
             results.append(result.value)
@@ -64,7 +64,7 @@ async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: in
 
 
 def shielded(running: Deferred[T]) -> Deferred[T]:
-    """Return a Deferred that can be given up while ``running`` goes on to its end."""
+    """Return a Deferred that can be cancelled while ``running`` goes on to its end."""
     outer: Deferred[Any] = Deferred()
 
     def done(result: Any) -> Any:
@@ -94,9 +94,9 @@ class InOrder:
     _last: dict[str, Deferred[None]] = Factory(dict)
 
     async def run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
-        """Run ``operation`` when all that were asked for under ``key`` before have ended; return what it returns.
+        """Run ``operation`` when all earlier ones under ``key`` have ended; return its result.
 
-        Whoever waits for it may give up; the operation takes place all the same, so that order stays order.
+        The caller may cancel its wait; the operation still takes place, so that the order holds.
         """
         running = ensureDeferred(self._run(key, operation))
         try:
@@ -106,7 +106,7 @@ class InOrder:
             raise
 
     async def quiet(self, prefix: str) -> None:
-        """Wait until all that was asked for under keys that begin so has ended."""
+        """Wait until all operations under keys with this prefix have ended."""
         for last in [last for key, last in self._last.items() if key.startswith(prefix)]:
             await shielded(last)
 
@@ -144,7 +144,7 @@ class Tasks:
         self.start(what, partial(self._persist, clock, what, operation))
 
     def stop(self) -> None:
-        """Give up all that runs, and start nothing more."""
+        """Cancel everything that runs, and start nothing more."""
         self._stopped = True
         for running in list(self._running):
             running.cancel()

@@ -1,8 +1,8 @@
-"""Pure: no I/O, no clock.  What can go wrong between a script and a board, each with a name of its own.
+"""Pure: no I/O, no clock.  What can go wrong between a script and a board; each error has its own name.
 
-An error travels as a WAMP error with the URI ``icefarm.v1.error.<name>``, one positional argument (the message for the
-person who reads it) and its fields as keyword arguments.  Raise the class; the bus puts it on the wire and the
-caller's bus raises the same class again.
+An error travels as a WAMP error with the URI ``icefarm.v1.error.<name>``, one positional argument (the message, for
+users) and its fields as keyword arguments.  Raise the class; the bus puts it on the wire and the caller's bus raises
+the same class again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class IcefarmError(Exception):
     _by_name: ClassVar[dict[str, type[IcefarmError]]] = {}
 
     def __init__(self, message: str | None = None, /, **fields: object) -> None:
-        """``message`` is for a person and says what to do; ``fields`` are for programs (serial=..., kinds=...)."""
+        """``message`` is for users and says what to do; ``fields`` are for programs (serial=..., kinds=...)."""
         self.message = message if message is not None else (type(self).__doc__ or "").strip()
         self.fields: dict[str, object] = fields
         super().__init__(self.message)
@@ -100,13 +100,13 @@ class ReservationEnded(IcefarmError):
 
 
 class InvalidBitstream(IcefarmError):
-    """That is no bitstream for an iCE40UP5K."""
+    """That is not a bitstream for an iCE40UP5K."""
 
     name = "invalid_bitstream"
 
 
 class UnknownBitstream(IcefarmError):
-    """The worker does not have that bitstream, or no longer; send it whole."""
+    """The worker does not have that bitstream (any more); send all of it."""
 
     name = "unknown_bitstream"
 
@@ -136,19 +136,19 @@ class NameInUse(IcefarmError):
 
 
 class NotAuthorized(IcefarmError):
-    """You may not do that; sign in with a token that lets you."""
+    """You may not do that; sign in with a token that permits it."""
 
     name = "not_authorized"
 
 
 class Busy(IcefarmError):
-    """The farm cannot do that just now (its database is away, or it is shutting down); try again in a while."""
+    """The farm cannot do that now (its database is away, or it is shutting down); try again in a while."""
 
     name = "busy"
 
 
 class InternalError(IcefarmError):
-    """The farm met a fault of its own; its log has the details."""
+    """An internal error of the farm; its log has the details."""
 
     name = "internal"
 
@@ -166,13 +166,13 @@ class LinkLost(TransportError):
 
 
 class Untrusted(LinkLost):
-    """The certificate that the farm shows is not to be trusted."""
+    """The farm's certificate is not trusted."""
 
     name = "untrusted"
 
 
 class NoSuchProcedure(TransportError):
-    """Nobody offers that procedure just now: its worker, or control, is not connected."""
+    """Nobody offers that procedure now: its worker, or control, is not connected."""
 
     name = "no_such_procedure"
 
@@ -183,7 +183,7 @@ def error_uri(error: IcefarmError | type[IcefarmError]) -> str:
 
 
 def error_from_wire(uri: str, args: Sequence[object], fields: Mapping[str, object]) -> IcefarmError | None:
-    """Build the error that arrived, or return None where ``uri`` is none of ours (a router's own error, say)."""
+    """Build the error that arrived, or return None if ``uri`` is not one of ours (a router's own error)."""
     if not uri.startswith(_PREFIX):
         return None
     cls = IcefarmError._by_name.get(uri.removeprefix(_PREFIX), IcefarmError)

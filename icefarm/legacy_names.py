@@ -18,10 +18,10 @@ SERVICE_NAMES = {
 CLIENT_NAMES = {"ICEFARM_URL": ("ICEFARM_CONTROL_SERVER", "USBIPICE_CONTROL_SERVER")}
 #: What has no meaning any more, and why.
 _NO_MEANING = {
-    "CONTROL_PORT": "say --listen HOST:PORT to icefarm up, or to the router",
+    "CONTROL_PORT": "give --listen HOST:PORT to icefarm up, or to the router",
     "WORKER_URL": "workers connect to the farm, nobody connects to them",
     "WORKER_CONFIG": "options are in a TOML file now, ICEFARM_CONFIG",
-    "WORKER_LOGS": "a worker logs where twistd is told to (--logfile)",
+    "WORKER_LOGS": "twistd's --logfile says where a worker logs",
     "DEFAULT": "firmware images come from --images",
     "PULSE_COUNT": "firmware images come from --images",
     "VARIANCE": "firmware images come from --images",
@@ -34,9 +34,9 @@ _OPTIONS = {"send_waveform": "waveform"}
 def translate_legacy_env(
     environment: Mapping[str, str], renamed: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the environment with old names under their present ones, and a note on each that was there.
+    """Return the environment with old names replaced by their present ones, and a note on each replaced one.
 
-    What is set under its present name counts.  ``renamed`` is `SERVICE_NAMES` or `CLIENT_NAMES`; every other
+    A variable set under its present name wins.  ``renamed`` is `SERVICE_NAMES` or `CLIENT_NAMES`; every other
     ``USBIPICE_X`` is ``ICEFARM_X``.
     """
     known, notes = dict(environment), []
@@ -47,10 +47,10 @@ def translate_legacy_env(
         if short in _NO_MEANING and name.startswith((_PREFIX, "ICEFARM_")):
             notes.append(f"{name} has no meaning any more: {_NO_MEANING[short]}")
         elif new is not None and environment.get(new):
-            notes.append(f"{name} is not looked at, since {new} is set")
+            notes.append(f"{name} is ignored, since {new} is set")
         elif new is not None and environment[name]:
             known[new] = environment[name]
-            notes.append(f"{name} is called {new} now; it is understood for the time being")
+            notes.append(f"{name} is called {new} now; the old name still works")
     return known, notes
 
 

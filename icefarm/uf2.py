@@ -15,11 +15,11 @@ __all__ = ["BLOCK_SIZE", "FAMILY_RP2350_ARM_S", "FLASH_ADDRESS", "BadImage", "Uf
 
 BLOCK_SIZE = 512
 PAYLOAD_SIZE = 256
-#: RP2350, ARM, secure: what the boot ROM takes for an application.
+#: RP2350, ARM, secure: the boot ROM takes this for an application.
 FAMILY_RP2350_ARM_S = 0xE48BFF59
 #: Where the RP2350 shows its flash.
 FLASH_ADDRESS = 0x1000_0000
-#: Its window for the flash, of both chip selects: no image is greater.
+#: Its window for the flash, for both chip selects: no image is larger.
 _FLASH_SPAN = 32 * 1024 * 1024
 
 _MAGIC_0, _MAGIC_1, _MAGIC_END = 0x0A324655, 0x9E5D5157, 0x0AB16F30
@@ -29,7 +29,7 @@ _BLOCK = struct.Struct("<8I476sI")
 
 
 class BadImage(ValueError):
-    """A file is no UF2 image for an RP2350."""
+    """A file is not a UF2 image for an RP2350."""
 
 
 @frozen
@@ -50,7 +50,7 @@ class _Block:
 
 
 def blocks(file: bytes) -> Iterator[bytes]:
-    """Give the blocks of a file, 512 bytes each."""
+    """Yield the blocks of a file, 512 bytes each."""
     for at in range(0, len(file), BLOCK_SIZE):
         yield file[at : at + BLOCK_SIZE]
 
@@ -61,7 +61,7 @@ def build(content: bytes, address: int = FLASH_ADDRESS, family: int = FAMILY_RP2
     Raises ValueError for an empty content or an address that is not a multiple of 256.
     """
     if not content or address % PAYLOAD_SIZE:
-        raise ValueError("an image has at least one byte, at a multiple of 256")
+        raise ValueError("an image has at least one byte, and an address that is a multiple of 256")
     amount = -(-len(content) // PAYLOAD_SIZE)
     padded = content.ljust(amount * PAYLOAD_SIZE, b"\xff")
     return b"".join(
@@ -82,18 +82,18 @@ def build(content: bytes, address: int = FLASH_ADDRESS, family: int = FAMILY_RP2
 
 
 def parse(file: bytes, family: int = FAMILY_RP2350_ARM_S) -> Uf2Image:
-    """Return the image in a UF2 file, once sure that a boot ROM will take all of it and restart.
+    """Return the image in a UF2 file, if a boot ROM would accept all of it and restart.
 
-    Raises BadImage, which says what is wrong, and in which block.
+    Raises BadImage, which says what is wrong and in which block.
     """
     if not file or len(file) % BLOCK_SIZE:
-        raise BadImage(f"{len(file)} bytes are no whole number of {BLOCK_SIZE}-byte blocks")
+        raise BadImage(f"{len(file)} bytes are not a whole number of {BLOCK_SIZE}-byte blocks")
     found = [_parse_block(block, at, family) for at, block in enumerate(blocks(file))]
     for at, block in enumerate(found):
         if block.amount != len(found):
             raise BadImage(f"block {at} says that there are {block.amount} blocks, but there are {len(found)}")
         if block.number != at:
-            raise BadImage(f"block {at} has the number {block.number}: one is missing, twice there, or out of order")
+            raise BadImage(f"block {at} has the number {block.number}: one is missing, repeated or out of order")
     by_address = {block.address: block.payload for block in found}
     if len(by_address) != len(found):
         raise BadImage("two blocks are for the same address")

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What happens on the USB bus, real or virtual, as far as boards are concerned."""
+"""Pure: no I/O, no clock.  Events of boards on a USB bus, real or virtual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends a twistd process with an exit code that says it failed, so that whoever supervises it knows."""
+"""Ends a twistd process with an exit code that tells its supervisor that it failed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["stop_as_failed"]
 
 
 def stop_as_failed(reactor: Any) -> None:
-    """Stop the reactor in good order; the process then ends with 1.
+    """Stop the reactor in good order; the process then exits with 1.
 
-    Harmless when the reactor does not run yet, or stops already.
+    Harmless when the reactor does not run yet, or is already stopping.
     """
-    # twistd ends with 0 however the reactor came to stop, and offers no way to say otherwise.
+    # twistd exits with 0 whatever stopped the reactor, and offers no way to change that.
     atexit.register(_end)
-    # callWhenRunning calls at once where it runs; a service may fail before that.
+    # callWhenRunning calls at once if the reactor runs; a service may fail before that.
     reactor.callWhenRunning(_stop, reactor)
 
 

@@ -54,7 +54,7 @@ ReadText = Callable[[str], str]
 class Setting:
     """One thing that can be set.
 
-    ``default`` is written as a user would write it, and parsed like all else; None means that there is none.
+    ``default`` is written as a user would write it, and parsed like other values; None means that there is none.
     ``parse`` turns text into the value and raises ValueError or `IcefarmError` with the end of a sentence
     ("must be ..., not ..."). A ``flag`` takes no value and is False by default. A ``secret`` is never given on the
     command line, where others could read it: the flag and the file name a file that holds it
@@ -71,7 +71,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """What it is called on the command line (behind the dashes) and in the file."""
+        """Its name on the command line (after the dashes) and in the file."""
         return f"{self.name}-file" if self.secret else self.name
 
     @property
@@ -99,7 +99,7 @@ class LayeredOptions(usage.Options):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        # The form in which Twisted wants them. Values stay text here: `resolve` parses every layer alike.
+        # The form that Twisted expects. Values stay text here: `resolve` parses every layer alike.
         every = (CONFIG, *cls.settings)
         cls.optParameters = [[item.key, None, None, item.help] for item in every if not item.flag]  # type: ignore[attr-defined]
         cls.optFlags = [[item.key, None, item.help] for item in every if item.flag]  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ class LayeredOptions(usage.Options):
         self.update(resolve(self.settings, {}, {}, {}, "", self._read_text))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse the command line and all layers below it.  Raises `usage.UsageError` with one line."""
+        """Parse the command line and all lower layers.  Raises `usage.UsageError` with one line."""
         self.clear()
         super().parseOptions(options)
 
@@ -140,7 +140,7 @@ def _read_text(path: str) -> str:
 def read_section(path: str, section: str, settings: Sequence[Setting], read_text: ReadText) -> dict[str, object]:
     """Read one section of a TOML file; its keys are the names of the flags, with '-' or '_'.
 
-    Raises `usage.UsageError` where the file can't be read, is no TOML, or has a section or key that nobody knows.
+    Raises `usage.UsageError` if the file can't be read, is not TOML, or has an unknown section or key.
     """
     try:
         document = tomllib.loads(read_text(path))
@@ -148,7 +148,9 @@ def read_section(path: str, section: str, settings: Sequence[Setting], read_text
         raise usage.UsageError(f"configuration file {path}: {_reason(error)}") from None
     for name, table in document.items():
         if name not in SECTIONS or not isinstance(table, dict):
-            raise usage.UsageError(f"{path}: {name!r} is none of its sections, which are [{'] and ['.join(SECTIONS)}]")
+            raise usage.UsageError(
+                f"{path}: {name!r} is not one of its sections, which are [{'] and ['.join(SECTIONS)}]"
+            )
     known = {item.key for item in settings}
     found: dict[str, object] = {}
     for written, value in document.get(section, {}).items():
@@ -173,8 +175,8 @@ def resolve(
 ) -> dict[str, Any]:
     """Return the value of every setting, from the highest layer that has one.
 
-    Raises `usage.UsageError` with a line that says where a wrong value came from. Only the layer that wins is looked
-    at; an empty environment variable counts as none.
+    Raises `usage.UsageError` with a line that says where a wrong value came from. Only the winning layer is read; an
+    empty environment variable counts as unset.
     """
     values: dict[str, Any] = {}
     for item in settings:
@@ -225,7 +227,7 @@ def _secret(source: str, path: object, read_text: ReadText) -> str:
 
 
 def _parsed(item: Setting, source: str | None, value: object) -> Any:
-    # TOML has numbers of its own; True is not one of them, though Python thinks so.
+    # TOML has its own numbers; True is not one of them, though Python thinks so.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise usage.UsageError(f"{source}: must be text or a number, not {value!r}")
     try:
@@ -244,7 +246,7 @@ def _truth(source: str | None, value: object) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "is no text (UTF-8)" if isinstance(error, UnicodeDecodeError) else f"is no TOML: {error}"
+    return "is not text (UTF-8)" if isinstance(error, UnicodeDecodeError) else f"is not TOML: {error}"
 
 
 # ---------------------------------------------------------------------------------------------------- parsers
@@ -291,7 +293,7 @@ def choice(*words: str) -> Callable[[str], str]:
 
 
 def existing_file(text: str) -> str:
-    """Take the path of a file that is there."""
+    """Parse the path of an existing file."""
     if not Path(text).is_file():
         raise ValueError(f"there is no file {text!r}")
     return text

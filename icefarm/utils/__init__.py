@@ -1,4 +1,4 @@
-"""What existing scripts import from here."""
+"""Names that existing scripts import."""
 
 from icefarm.utils.utils import batch, generate_circuit
 

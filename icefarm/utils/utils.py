@@ -1,4 +1,4 @@
-"""Circuits of a given frequency, and lists in parts, under the names that existing scripts know."""
+"""Circuits of a given frequency, and lists in parts, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ endmodule
 
 
 def batch(items: Iterable[T], amount: Any) -> list[list[T]]:
-    """Deal items out to ``amount`` lists in turn.  Raises `InvalidArgument` for fewer than one."""
+    """Distribute items over ``amount`` lists in turn.  Raises `InvalidArgument` for fewer than one."""
     count = int(amount)
     if count < 1:
         raise InvalidArgument(f"there must be at least one list, not {count}")
@@ -52,9 +52,9 @@ def generate_circuit(
 ) -> tuple[str, float]:
     """Build a circuit with that many pulses a second on pin ICE_27, from the clock ``clk`` (Hz) at the pin CLK.
 
-    Returns the path of ``top.bin`` in ``build_dir``, and the kilohertz that it makes: ``clk`` divided by a whole
-    number.  Needs yosys and nextpnr-ice40; with ``build_script``, runs ``bash build_script build_dir pcf_path`` in
-    their place, which is to make top.bin of top.v.  Raises `InvalidArgument`, CalledProcessError.
+    Returns the path of ``top.bin`` in ``build_dir``, and its frequency in kilohertz: ``clk`` divided by a whole
+    number.  Needs yosys and nextpnr-ice40; with ``build_script``, runs ``bash build_script build_dir pcf_path``
+    instead, which must make top.bin from top.v.  Raises `InvalidArgument`, CalledProcessError.
     """
     period = _period(float(hz), float(clk))
     directory = Path(build_dir)

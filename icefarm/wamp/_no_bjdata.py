@@ -6,5 +6,5 @@ every process.  It is one of Autobahn's optional serializers (UBJSON); we speak 
 
 import sys
 
-# None in sys.modules makes ``import bjdata`` raise ImportError, for which Autobahn is prepared.
+# None in sys.modules makes ``import bjdata`` raise ImportError, which Autobahn handles.
 sys.modules.setdefault("bjdata", None)  # type: ignore[arg-type]

@@ -36,12 +36,12 @@ __all__ = ["WampBus"]
 
 #: Seconds that a goodbye may take.
 CLOSE_LIMIT = 2.0
-#: The keyword under which Autobahn hands over who calls; no argument of ours has a name like it.
+#: The keyword under which Autobahn passes the caller; none of our arguments has a name like it.
 _DETAILS = "wamp_call_details"
 
 
 class _Keyword(str):
-    """The keyword ``options``, where it is the application's own: Autobahn takes one of that name for itself."""
+    """The application's own keyword ``options``: Autobahn takes a plain one of that name for itself."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ _OPTIONS = _Keyword("options")
 
 
 def _keywords(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return keyword arguments that reach the other side whatever they are called."""
+    """Return keyword arguments that reach the other side under any name."""
     keywords = dict(kwargs or {})
     if "options" in keywords:
         keywords[_OPTIONS] = keywords.pop("options")
@@ -75,7 +75,7 @@ class _Ending(Registration):
         except (ApplicationError, TransportLost, CancelledError):
             return  # It went with its session, or was replaced.
         except Exception as error:
-            # Autobahn raises a bare Exception for what is not active any more.
+            # Autobahn raises a bare Exception if it is no longer active.
             if "no longer active" not in str(error):
                 raise
 
@@ -179,13 +179,13 @@ class WampBus(Bus):
         try:
             self._wamp.leave()
         except Exception:
-            self.drop("the session could not be left")
+            self.drop("leaving the session failed")
         await gone
         if timer.active():
             timer.cancel()
 
     def session_ended(self, reason: str) -> None:
-        """Tell once that the session is gone."""
+        """Call the handlers once when the session is gone."""
         if self._lost is not None:
             return
         self._lost = reason
@@ -201,7 +201,7 @@ class WampBus(Bus):
         except PayloadExceededError:
             raise InvalidArgument("the message is too large; the limit is 16 MiB") from None
         except InvalidUriError:
-            raise InvalidArgument(f"{args[0]!a:.200} is no name of a procedure or topic") from None
+            raise InvalidArgument(f"{args[0]!a:.200} is not a valid name of a procedure or topic") from None
         except (SerializationError, CBOREncodeError) as error:
             raise InvalidArgument(f"the arguments cannot be put on the wire: {error}") from None
         except TransportLost:
@@ -222,7 +222,7 @@ class WampBus(Bus):
             return ours
         match error.error:
             case "wamp.error.no_such_procedure":
-                return NoSuchProcedure(f"nobody offers {what} just now")
+                return NoSuchProcedure(f"nobody offers {what} now")
             case "wamp.error.no_such_session":
                 # Of the router's own wamp.session.*: it ended between two questions.
                 return NoSuchProcedure(f"{what}: the router has no such session")
@@ -231,7 +231,7 @@ class WampBus(Bus):
             case "wamp.error.invalid_uri" | "wamp.error.invalid_argument" | "wamp.error.procedure_already_exists":
                 return InvalidArgument(f"{what}: {error}")
             case "wamp.error.canceled":
-                return LinkLost("whoever carried out the call is gone")
+                return LinkLost("the session that carried out the call is gone")
         if self._lost is not None or error.error.startswith("wamp.close."):
             return LinkLost(f"the session ended: {error.error}")
         self._log.error("{what} failed: {error}", what=what, error=error)

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Who signs in at the router."""
+"""Pure: no I/O, no clock.  The credentials of a session at the router."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Credentials"]
 
 @frozen
 class Credentials:
-    """What a session shows at sign-in.
+    """The credentials that a session presents at sign-in.
 
-    ``instance`` is chosen at random by each process (or client object): it lets control tell the same one that comes
-    back after a lost link from a second one under the same name.
+    Each process (or client object) chooses ``instance`` at random: by it, control tells a process that reconnects
+    after a lost link from a second one under the same name.
     """
 
     authid: str

@@ -26,7 +26,7 @@ __all__ = ["Link"]
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
 RETRY_FACTOR = 2.0
-#: The longest at a Unix socket.
+#: The longest pause at a Unix socket.
 RETRY_LONGEST_LOCAL = 0.5
 #: Seconds for TLS and the router's greeting.
 GREETING_LIMIT = 4.0
@@ -34,7 +34,7 @@ GREETING_LIMIT = 4.0
 
 @define(eq=False)
 class _Attempt:
-    """One attempt to sign in; before there is a session, Autobahn tells nobody what becomes of the connection."""
+    """One attempt to sign in; before there is a session, Autobahn does not report what happens to the connection."""
 
     _clock: Any
     _url: str
@@ -48,7 +48,7 @@ class _Attempt:
         self._limit = self._clock.callLater(GREETING_LIMIT, self._silent, protocol)
 
     def make_session(self) -> RouterSession:
-        """For Autobahn: the router has answered the greeting."""
+        """Autobahn calls this when the router has answered the greeting."""
         self._stop_limit()
         return RouterSession(self._clock, self._credentials, self.signed_in)
 
@@ -76,10 +76,10 @@ class _Attempt:
 class Link(Service):
     """Keeps a session at the router for as long as it runs.
 
-    ``joined`` is awaited with the bus of each new session; where it raises an `IcefarmError`, the session is dropped
-    and another one tried.  ``refused`` gets the reason each time that there is no session to be had, and answers
-    whether to go on trying: `LinkLost` where nobody listens, or the router is up and control is not; `NameInUse` and
-    `NotAuthorized` where control refused the sign-in.
+    ``joined`` is awaited with the bus of each new session; if it raises an `IcefarmError`, the link drops the session
+    and tries another one.  ``refused`` gets the reason of each failed attempt, and returns whether to go on trying:
+    `LinkLost` if nobody listens, or the router is up and control is not; `NameInUse` and `NotAuthorized` if control
+    refused the sign-in.
     """
 
     _log = Logger()
@@ -94,7 +94,7 @@ class Link(Service):
         *,
         ca_file: str | None = None,
     ) -> None:
-        """``ca_file`` as of `parse_url`.  Raises `InvalidArgument` where the URL is none."""
+        """``ca_file`` as in `parse_url`.  Raises `InvalidArgument` if the URL is invalid."""
         self.reactor = reactor
         self.url = url
         self.credentials = credentials
@@ -102,11 +102,11 @@ class Link(Service):
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
-        # A router on this very host gets no crowd to spread, and is waited for by whoever has just started it.
+        # No thundering herd on a Unix socket: retry fast, with little jitter.
         longest, jitter = (RETRY_LONGEST, 1.0) if self._where.host else (RETRY_LONGEST_LOCAL, 0.1)
         self._backoff = backoffPolicy(RETRY_FIRST, longest, RETRY_FACTOR, jitter=lambda: jitter * random.random())
         self._failed_attempts = 0
-        #: The attempt that is under way, from the first packet to the end of the sign-in.
+        #: The attempt in progress, from the first packet to the end of the sign-in.
         self._attempt: Deferred[Any] | None = None
         self._retry: Any = None
 

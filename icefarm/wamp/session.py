@@ -1,4 +1,4 @@
-"""Autobahn's session at the router: signs in, and reports what became of that."""
+"""Autobahn's session at the router: signs in, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["RouterSession"]
 SIGN_IN_LIMIT = 15.0
 #: Refused messages that are logged in so many seconds.
 FORGED_LINES, FORGED_PERIOD = 5, 60.0
-#: What a router says to whom it knows and does not let in; whoever is told so need not try again.
+#: The router's reasons for a refusal that another attempt would not change.
 _REFUSALS = tuple(
     f"wamp.error.{name}"
     for name in (
@@ -38,7 +38,7 @@ _REFUSALS = tuple(
 
 
 class RouterSession(ApplicationSession):
-    """Autobahn's session: signs in, tells what became of that, and is what a bus calls."""
+    """Autobahn's session: signs in, reports the outcome, and carries out the calls of a bus."""
 
     log = Logger(namespace="icefarm.wamp")
 
@@ -99,7 +99,7 @@ class RouterSession(ApplicationSession):
 
     def onLeave(self, details: Any) -> None:
         self._fail_sign_in(_refusal(details.reason, details.message))
-        # Autobahn's own method would log a warning for each end of a session; the link's owner says what matters.
+        # Autobahn's own method would log a warning for each end of a session; the link's owner logs what matters.
         self._errback_outstanding_requests(ApplicationError(details.reason, details.message))
         if self._transport:
             self.disconnect()
@@ -127,14 +127,14 @@ class RouterSession(ApplicationSession):
 
 
 def _refusal(reason: str, message: str | None) -> IcefarmError:
-    """Say why the router did not let a session in."""
+    """Return why the router refused a session."""
     ours = error_from_wire(reason, [message] if message else [], {})
     if ours is not None:
         return ours
     if reason in ("wamp.error.no_such_procedure", "wamp.close.transport_lost", "wamp.error.canceled"):
-        # Nobody answers for sign-ins: control is not there (yet).
+        # Nobody handles sign-ins: control is not connected (yet).
         return LinkLost("the router is up, but the farm's control is not connected to it")
     if reason in _REFUSALS:
         return NotAuthorized(f"the router refused the sign-in: {message or reason} ({reason})")
-    # A router that starts or stops; or none of a farm, which lacks the realm.
+    # The router is starting or stopping; or it is not a farm's, and lacks the realm.
     return LinkLost(f"the router ended the sign-in: {message or reason} ({reason})")

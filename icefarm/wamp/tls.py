@@ -1,4 +1,4 @@
-"""TLS towards the farm: whose certificates are trusted, and in plain words why one is not."""
+"""TLS to the farm: which certificates are trusted, and in plain words why one is not."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _REASONS = {
     21: "was issued by an authority that is not trusted here",
     24: "was issued by a certificate that may not issue any",
 }
-#: Of these, another trusted file would be the cure.
+#: Trusting another file would cure these.
 _UNKNOWN_ISSUER = (18, 19, 20, 21)
 
 
 @frozen
 class _Refusal:
-    """Why OpenSSL does not take a certificate: its number, and where in the chain; depth 0 is the farm's own."""
+    """Why OpenSSL refuses a certificate: the error's number, and the depth in the chain; 0 is the farm's own."""
 
     reason: int
     depth: int
 
 
 def certificates_in(path: str) -> list[Certificate]:
-    """Read the certificates of a file in PEM form.  Raises `InvalidArgument` where it can't be read or has none."""
+    """Read the certificates of a file in PEM form.  Raises `InvalidArgument` if it can't be read or has none."""
     try:
         with open(path, "rb") as file:
             found = [Certificate.loadPEM(text) for text in _CERTIFICATE.findall(file.read())]
@@ -69,10 +69,10 @@ def _is_address(host: str) -> bool:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class FarmCertificate:
-    """Takes the certificate of one host if it was issued by who is trusted, and notes why it does not.
+    """Accepts the certificate of one host if a trusted authority issued it, and notes why it refuses one.
 
-    ``ca_file``: only the certificates in this PEM file are trusted, a farm's self-signed one or those of an own
-    authority; None: what the system trusts (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR count).
+    ``ca_file``: trust only the certificates in this PEM file, a farm's self-signed one or those of the lab's own
+    authority; None: trust what the system trusts (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR count).
     Raises `InvalidArgument`.
     """
 
@@ -85,15 +85,15 @@ class FarmCertificate:
         self._of_another_host = False
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
-        """Return a connection that notes why it refuses; see `IOpenSSLClientConnectionCreator`."""
+        """Return a connection that notes why it refuses a certificate; see `IOpenSSLClientConnectionCreator`."""
         connection: SSL.Connection = self._options.clientConnectionForTLS(protocol)
         connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
         return connection
 
     def _judge(self, _: object, certificate: crypto.X509, reason: int, depth: int, good: int) -> bool:
-        """Judge one certificate of the chain, after OpenSSL has; this takes the place of Twisted's own callback.
+        """Judge one certificate of the chain, after OpenSSL; this replaces Twisted's own callback.
 
-        The error of a handshake says only that a certificate was refused, so what is refused is noted here.
+        The error of a handshake says only that a certificate was refused, so the reason is noted here.
         """
         if not good:
             self._refusal = _Refusal(reason, depth)
@@ -108,7 +108,7 @@ class FarmCertificate:
         return True
 
     def explain(self, url: str, reason: BaseException | None) -> LinkLost:
-        """Say why a connection to ``url`` ended before there was a session on it."""
+        """Return why a connection to ``url`` ended before there was a session on it."""
         if self._refusal is not None:
             return _untrusted(url, self._refusal)
         if self._of_another_host:
@@ -134,7 +134,7 @@ def _untrusted(url: str, refusal: _Refusal) -> Untrusted:
 
 
 def _words(error: BaseException) -> str:
-    """Return what OpenSSL says last: its errors are lists of (library, function, reason)."""
+    """Return OpenSSL's last reason: its errors are lists of (library, function, reason)."""
     entries = error.args[0] if error.args else None
     if isinstance(entries, list) and entries:
         return str(entries[-1][-1])
@@ -145,7 +145,7 @@ def _words(error: BaseException) -> str:
 class TlsEndpoint:
     """Connects by TLS.
 
-    Twisted's own `wrapClientTLS` puts off writes with the global reactor, which does not run in a blocking client.
+    Twisted's own `wrapClientTLS` delays writes with the global reactor, which does not run in a blocking client.
     """
 
     _reactor: Any

@@ -24,7 +24,7 @@ __all__ = ["RouterUrl", "parse_url"]
 
 #: Seconds that a TCP connection may take, and the WebSocket handshake on it.
 CONNECT_LIMIT = 10.0
-#: Seconds for a router's port to take a connection, where nothing more is asked of it.
+#: Seconds for a router's port to accept a connection, when that is all we ask.
 REACH_LIMIT = 5.0
 #: Seconds between WebSocket pings, and for their answer.
 PING_INTERVAL = 10.0
@@ -56,13 +56,13 @@ class RouterUrl:
     ca_file: str | None = None
 
     def certificate(self) -> FarmCertificate | None:
-        """Return what judges the certificate shown there, for one connection; None without TLS."""
+        """Return what judges the certificate of one connection; None without TLS."""
         return FarmCertificate(self.host, self.ca_file) if self.tls else None
 
     def reach(self) -> None:
-        """See whether anybody listens there; blocks.
+        """Check that somebody listens there; blocks.
 
-        Raises OSError, and UnicodeError or OverflowError for a host or a port that can be none.
+        Raises OSError, and UnicodeError or OverflowError for an impossible host or port.
         """
         if self.host:
             socket.create_connection((self.host, self.port), timeout=REACH_LIMIT).close()
@@ -72,7 +72,7 @@ class RouterUrl:
                 probe.connect(self.path)
 
     def endpoint(self, reactor: Any, certificate: FarmCertificate | None) -> Any:
-        """Return the endpoint that connects there, by TLS if there is a certificate to judge."""
+        """Return the endpoint that connects there, with TLS if there is a certificate to judge."""
         if not self.host:
             return UNIXClientEndpoint(reactor, self.path, timeout=CONNECT_LIMIT)
         endpoint: Any = HostnameEndpoint(reactor, self.host, self.port, timeout=CONNECT_LIMIT)
@@ -81,7 +81,7 @@ class RouterUrl:
         return TlsEndpoint(reactor, certificate, endpoint)
 
     def factory(self, make_session: Callable[[], Any], lost: Callable[[Failure], None], reactor: Any) -> Any:
-        """Return the protocol factory that speaks WAMP there; ``lost`` hears of the connection's end."""
+        """Return the protocol factory that speaks WAMP there; ``lost`` is called when the connection ends."""
         if self.transport == "rawsocket":
             raw: Any = WampRawSocketClientFactory(make_session, CBORSerializer())
             raw.protocol, raw.lost = _RawSocket, lost
@@ -100,7 +100,7 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
 
     ``http://host:8080`` and ``rs://`` are RawSocket on that port, ``https://`` and ``rss://`` the same with TLS,
     ``ws://host:8080/ws`` and ``wss://`` WebSocket, ``unix:/path`` a Unix socket.  ``ca_file`` is a PEM file with the
-    certificates that are trusted there; None: those that the system trusts.  Raises `InvalidArgument`.
+    certificates to trust there; None: those that the system trusts.  Raises `InvalidArgument`.
     """
     if ca_file is not None:
         certificates_in(ca_file)
@@ -109,9 +109,11 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise InvalidArgument(f"{text!r} is no URL: {error}") from None
+        raise InvalidArgument(f"{text!r} is not a URL: {error}") from None
     if parts.scheme not in _SCHEMES:
-        raise InvalidArgument(f"{text!r} is no URL of a farm; write it as http://HOST:8080 (or https, ws, wss, unix:)")
+        raise InvalidArgument(
+            f"{text!r} is not the URL of a farm; write it as http://HOST:8080 (or https, ws, wss, unix:)"
+        )
     transport, tls, default_port = _SCHEMES[parts.scheme]
     if parts.scheme == "unix":
         if not parts.path:
@@ -124,7 +126,7 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
 
 
 class _RawSocket(WampRawSocketClientProtocol):
-    """Tells of its end also before there is a session on it, when Autobahn tells nobody."""
+    """Reports its end even before there is a session on it, when Autobahn does not."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)

@@ -140,7 +140,7 @@ def test_what_is_no_image_is_refused_in_a_line(tmp_path: Path) -> None:
     path.write_bytes(b"MZ")
     result = run("install", str(path), "--images", str(tmp_path / "there"))
     assert result.exit_code == 1
-    assert "no whole number of 512-byte blocks" in result.stderr
+    assert "not a whole number of 512-byte blocks" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ from icefarm.legacy_names import CLIENT_NAMES, SERVICE_NAMES, kind_options, tran
 def test_an_old_prefix_is_understood_with_a_note() -> None:
     known, notes = translate_legacy_env({"USBIPICE_DATABASE": "dbname=farm"}, SERVICE_NAMES)
     assert known["ICEFARM_DATABASE"] == "dbname=farm"
-    assert notes == ["USBIPICE_DATABASE is called ICEFARM_DATABASE now; it is understood for the time being"]
+    assert notes == ["USBIPICE_DATABASE is called ICEFARM_DATABASE now; the old name still works"]
 
 
 @pytest.mark.parametrize("prefix", ["USBIPICE", "ICEFARM"])
@@ -31,7 +31,7 @@ def test_a_worker_name_is_no_name_of_a_client() -> None:
 def test_the_present_name_counts_where_both_are_set() -> None:
     known, notes = translate_legacy_env({"USBIPICE_DATABASE": "old", "ICEFARM_DATABASE": "new"}, SERVICE_NAMES)
     assert known["ICEFARM_DATABASE"] == "new"
-    assert "not looked at" in notes[0]
+    assert "is ignored" in notes[0]
 
 
 @pytest.mark.parametrize("name", ["USBIPICE_WORKER_URL", "ICEFARM_CONTROL_PORT", "USBIPICE_PULSE_COUNT"])

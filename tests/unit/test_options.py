@@ -121,10 +121,10 @@ def test_a_secret_may_stand_in_the_environment() -> None:
             {"f": "[control]\na-b = 1\n"},
             "f: [control] has no setting 'a-b'; there are",
         ),
-        (["--config", "f"], {}, {"f": "[contrl]"}, "f: 'contrl' is none of its sections, which are [control] and"),
-        (["--config", "f"], {}, {"f": "grace = 1"}, "f: 'grace' is none of its sections"),
+        (["--config", "f"], {}, {"f": "[contrl]"}, "f: 'contrl' is not one of its sections, which are [control] and"),
+        (["--config", "f"], {}, {"f": "grace = 1"}, "f: 'grace' is not one of its sections"),
         (["--config", "f"], {}, {"f": "[control]\ndata_dir='a'\ndata-dir='b'"}, "f: [control] sets data-dir twice"),
-        (["--config", "f"], {}, {"f": "[control"}, "configuration file f: is no TOML: "),
+        (["--config", "f"], {}, {"f": "[control"}, "configuration file f: is not TOML: "),
         (["--config", "gone"], {}, {}, "configuration file gone: No such file or directory"),
         (["--token-file", "gone"], {}, {}, "--token-file: gone: No such file or directory"),
         (["--token-file", "t"], {}, {"t": "\n"}, "--token-file: t is empty"),
@@ -182,5 +182,5 @@ def test_names_of_earlier_versions_are_understood() -> None:
     with capturedLogs() as events:
         assert parsed(environment={"USBIPICE_GRACE": "8"})["grace"] == 8.0
     assert [event["note"] for event in events] == [
-        "USBIPICE_GRACE is called ICEFARM_GRACE now; it is understood for the time being"
+        "USBIPICE_GRACE is called ICEFARM_GRACE now; the old name still works"
     ]
