@@ -73,12 +73,14 @@ class ControlSettings:
     """What an operator decides."""
 
     sign_in: SignInPolicy = SignInPolicy.OPEN
-    #: Seconds that a client, worker or board may be away before its reservations end.
+    #: Seconds that a client, or a board that was unplugged, may be away before its reservations end.
     grace: float = 30.0
     #: Seconds that a reservation lasts where its client does not say.
     reservation: float = 3600.0
     #: Where the operator's token is kept; None for a farm whose tokens are all made by hand.
     data_directory: Path | None = field(default=None)
+    #: Seconds that a worker may be away before the reservations of its boards end, as long as their client is there.
+    worker_grace: float = 600.0
 
 
 class Control(Service):
@@ -94,7 +96,7 @@ class Control(Service):
         self._was_in = False
         self.announcements = Publisher()
         self.orders = WorkerClient(clock)
-        self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace))
+        self.sessions = Sessions(clock, self._carry_out, Presence(settings.grace, settings.worker_grace))
         self.door = RpcDispatcher(self.sessions)
         self.endings = Termination(store, self.orders, self.announcements, clock)
         self.line = WaitingQueue(

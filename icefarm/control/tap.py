@@ -60,7 +60,14 @@ class Options(LayeredOptions):
         Setting(
             "sign-in", "who needs a token: open (operators) or tokens (all)", "POLICY", "open", choice(*SignInPolicy)
         ),
-        Setting("grace", "seconds that a client, worker or board may be away", "S", "30", seconds),
+        Setting("grace", "seconds that a client, or a board that was unplugged, may be away", "S", "30", seconds),
+        Setting(
+            "worker-grace",
+            "seconds that clients keep the boards of a worker that is away, as long as they are there themselves",
+            "S",
+            "600",
+            seconds,
+        ),
         Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
     )
 
@@ -82,7 +89,11 @@ def makeService(options: Options) -> ControlProcess:
 
     reactor: Any = the_reactor
     settings = ControlSettings(
-        SignInPolicy(options["sign-in"]), options["grace"], options["reservation"], options["data-dir"]
+        SignInPolicy(options["sign-in"]),
+        options["grace"],
+        options["reservation"],
+        options["data-dir"],
+        options["worker-grace"],
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(

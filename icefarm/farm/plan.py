@@ -48,6 +48,7 @@ class FarmOptions:
     offset_ppm: float | None = None
     noise: float | None = None
     grace: float | None = None
+    worker_grace: float | None = None
     reservation: float | None = None
     certificate: Path | None = None
     key: Path | None = None
@@ -79,6 +80,7 @@ def control_program(
         "data-dir": DataDirectory(options.data_dir).path,
         "sign-in": sign_in,
         "grace": options.grace,
+        "worker-grace": options.worker_grace,
         "reservation": options.reservation,
     }
     program = _service(

@@ -7,9 +7,13 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.sessions.liveness import SILENCE
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.liveness import HEARTBEAT, SILENCE
 from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
-from icefarm.testing.memory.control_harness import MemoryControl, RecordingWorker
+from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
+
+SETTINGS = ControlSettings()
+GRACE, WORKER_GRACE = SETTINGS.grace, SETTINGS.worker_grace
 
 
 async def statuses(farm: MemoryControl) -> dict[str, str]:
@@ -59,6 +63,27 @@ async def test_a_worker_that_comes_back_in_time_keeps_its_reservations_without_p
     assert worker.asked("prepare") == ["A"]
 
 
+async def _pass_with_heartbeats(farm: MemoryControl, client: MemoryClient, seconds: float) -> None:
+    for _ in range(int(seconds / HEARTBEAT)):
+        farm.clock.advance(HEARTBEAT)
+        await client.call("heartbeat", "i")
+
+
+@ensureDeferred
+async def test_a_client_keeps_the_boards_of_a_worker_that_is_away_for_minutes() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("stopped")
+    await _pass_with_heartbeats(farm, client, WORKER_GRACE - 2 * HEARTBEAT)
+    assert [record.serial for record in await farm.store.active()] == ["A"]
+    await farm.join(worker)
+    await _pass_with_heartbeats(farm, client, 2 * GRACE)
+    assert [record.serial for record in await farm.store.active()] == ["A"]
+    assert worker.asked("prepare") == ["A"]
+
+
 @ensureDeferred
 async def test_a_worker_that_stays_away_loses_its_reservations() -> None:
     farm = MemoryControl()
@@ -66,11 +91,35 @@ async def test_a_worker_that_stays_away_loses_its_reservations() -> None:
     await client.call("reserve", 1, kind="pulsecount")
     assert worker.bus is not None
     worker.bus.drop("burnt down")
-    for _ in range(7):
-        farm.clock.advance(5)
-        await client.call("heartbeat", "i")
+    await _pass_with_heartbeats(farm, client, WORKER_GRACE + HEARTBEAT)
     assert await farm.store.active() == []
     assert client.words()[-1] == ("ended", "A")
+
+
+@ensureDeferred
+async def test_boards_of_a_worker_that_is_away_are_not_kept_for_a_client_that_is_away_too() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await client.call("heartbeat", "i")
+    assert worker.bus is not None
+    worker.bus.drop("stopped")
+    client.bus.drop("crashed")
+    farm.pass_time(GRACE + HEARTBEAT)
+    assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_a_worker_that_comes_back_without_a_board_gives_it_the_time_of_an_unplugged_one() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")
+    await client.call("reserve", serials=["A"], kind="pulsecount")
+    assert worker.bus is not None
+    worker.bus.drop("stopped")
+    await _pass_with_heartbeats(farm, client, 2 * GRACE)
+    await farm.worker("w1", "B")
+    await _pass_with_heartbeats(farm, client, GRACE + HEARTBEAT)
+    assert await farm.store.active() == []
 
 
 @ensureDeferred

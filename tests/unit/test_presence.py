@@ -42,13 +42,14 @@ from icefarm.control.sessions.liveness import (
 )
 
 GRACE = 30.0
+WORKER_GRACE = 600.0
 CLIENT = Session(1, Role.CLIENT, "ada", "i1")
 WORKER = Session(2, Role.WORKER, "w1", "i2")
 
 
 def run(*events: tuple[float, Event], state: Presence | None = None) -> tuple[Presence, list[Effect]]:
     """Take events in at their times; return the last state and all effects but word of clients that are back."""
-    state = Presence(GRACE) if state is None else state
+    state = Presence(GRACE, WORKER_GRACE) if state is None else state
     effects: list[Effect] = []
     for now, event in events:
         state, more = step(state, event, now)
@@ -220,6 +221,26 @@ def test_a_holder_of_reservations_that_is_here_is_watched() -> None:
     state, _ = run((0, Joined(CLIENT)), (5, ClientMissing("ada")))
     assert state.sessions[1].due == 5 + SILENCE
     assert state.absences == {}
+
+
+def test_a_board_that_is_away_with_its_worker_has_a_limit_of_its_own() -> None:
+    _, effects = run((0, DeviceMissing("A", True)), (GRACE, Ticked()), (WORKER_GRACE - 1, Ticked()))
+    assert effects == []
+    _, effects = run((0, DeviceMissing("A", True)), (WORKER_GRACE, Ticked()))
+    assert effects == [DeviceGone("A")]
+
+
+def test_a_board_that_its_worker_came_back_without_has_the_grace_period_from_then_on() -> None:
+    events = ((0, DeviceMissing("A", True)), (100, DeviceMissing("A")))
+    _, effects = run(*events, (99 + GRACE, Ticked()))
+    assert effects == []
+    _, effects = run(*events, (100 + GRACE, Ticked()))
+    assert effects == [DeviceGone("A")]
+
+
+def test_a_board_that_is_away_with_its_worker_keeps_its_limit_when_control_comes_back() -> None:
+    _, effects = run((0, DeviceMissing("A", True)), (50, Listed([])), (50 + WORKER_GRACE - 1, Ticked()))
+    assert effects == []
 
 
 def test_a_board_that_does_not_come_back_is_gone_after_the_grace_period() -> None:

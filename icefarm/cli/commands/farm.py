@@ -65,6 +65,11 @@ def _host_name() -> str:
 @click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
 @click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
 @click.option("--grace", type=SECONDS, help="How long the boards of a client that is gone stay its own.")
+@click.option(
+    "--worker-grace",
+    type=SECONDS,
+    help="How long clients keep boards of a worker that is away, as long as they are there themselves.",
+)
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")

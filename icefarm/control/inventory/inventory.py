@@ -45,8 +45,8 @@ class Inventory:
     freed: Callable[[], None]
     #: Boards that could be reserved when last heard of.
     _free: set[str] = Factory(set)
-    #: Boards that went offline while reserved, and are not usable again yet.
-    _missed: set[str] = Factory(set)
+    #: Boards that went offline while reserved, and are not usable again yet; and whether with their worker.
+    _missed: dict[str, bool] = Factory(dict)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
@@ -91,7 +91,7 @@ class Inventory:
         for record in await self.store.workers():
             if record.name == worker:
                 self.announcements.worker(record)
-        self._take_in(devices, {})
+        self._take_in(devices, {}, with_worker=True)
 
     async def show(self, record: WorkerRecord) -> None:
         """Tell of a worker and its boards anew, after an operator's decision over it."""
@@ -108,8 +108,9 @@ class Inventory:
                 await self.lost(worker.name, "not connected")
         for device in await self.store.devices():
             if device.status is DeviceStatus.OFFLINE and device.reservation is not None:
-                self._missed.add(device.serial)
-                self.sessions.tell(DeviceMissing(device.serial))
+                with_worker = not self.sessions.state.worker_is_here(device.worker)
+                self._missed[device.serial] = with_worker
+                self.sessions.tell(DeviceMissing(device.serial, with_worker))
 
     async def give_up(self, serial: str) -> None:
         """End the reservation of a board that did not come back in time."""
@@ -139,12 +140,14 @@ class Inventory:
         record = await self.store.report(worker, report)
         self._take_in([record], {report.serial: report})
 
-    def _take_in(self, devices: Sequence[DeviceRecord], reports: dict[str, DeviceReport]) -> None:
+    def _take_in(
+        self, devices: Sequence[DeviceRecord], reports: dict[str, DeviceReport], *, with_worker: bool = False
+    ) -> None:
         """Tell of boards that changed, and do what follows from it."""
         freed = []
         for device in devices:
             self.announcements.device(device)
-            self._note_absence(device)
+            self._note_absence(device, with_worker)
             if device.status is not DeviceStatus.AVAILABLE:
                 self._free.discard(device.serial)
             elif device.serial not in self._free:
@@ -162,19 +165,20 @@ class Inventory:
             self.announcements.available(freed)
             self.freed()
 
-    def _note_absence(self, device: DeviceRecord) -> None:
-        """A reserved board that goes offline has the grace period to come back; its holder hears of both, once."""
+    def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
+        """A reserved board that goes offline has its time to come back; its holder hears of both, once."""
         serial, reservation = device.serial, device.reservation
         if device.status is not DeviceStatus.OFFLINE:
             self.sessions.tell(DeviceFound(serial))
         if reservation is None:
-            self._missed.discard(serial)
-        elif device.status is DeviceStatus.OFFLINE and serial not in self._missed:
-            self._missed.add(serial)
-            self.sessions.tell(DeviceMissing(serial))
-            self._tell_holder(reservation, "failure", device.reason or "the board is offline")
+            self._missed.pop(serial, None)
+        elif device.status is DeviceStatus.OFFLINE:
+            if self._missed.get(serial) is not with_worker:
+                self._missed[serial] = with_worker
+                self.sessions.tell(DeviceMissing(serial, with_worker))
+                self._tell_holder(reservation, "failure", device.reason or "the board is offline")
         elif device.status is DeviceStatus.RESERVED and serial in self._missed:
-            self._missed.discard(serial)
+            del self._missed[serial]
             self._tell_holder(reservation, "initialised", "the board is back")
 
     def _tell_holder(self, reservation: str, event: str, why: str) -> None:

@@ -130,9 +130,11 @@ class StillMissing:
 
 @frozen
 class DeviceMissing:
-    """A board is gone while somebody holds it."""
+    """A board is gone while a client holds it: unplugged, or with its worker."""
 
     serial: str
+    #: Nobody knows of the board itself: its worker is away.
+    with_worker: bool = False
 
 
 @frozen

@@ -3,8 +3,9 @@
 A session is watched from the moment it must send heartbeats: a worker's from its beginning, a client's from its first
 heartbeat or reservation.  One that is silent for `SILENCE` is to be killed at the router; so is one that is not watched
 and says nothing for as long while somebody else wants its name, for its connection may have died unnoticed.  A worker
-whose last session ends is lost at once; a client has the grace period to come back before its reservations end, and so
-has a board that is unplugged or whose worker is lost.  Times are seconds of the caller's clock.
+whose last session ends is lost at once.  A client has the grace period to come back before its reservations end, and so
+has a board that was unplugged.  A board whose worker is away has a longer one, as long as its client is here.
+Times are seconds of the caller's clock.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class Absence:
 
     since: float
     until: float
+    #: A board's: its worker is away.
+    with_worker: bool = False
 
 
 def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
@@ -108,8 +111,10 @@ def _no_graces() -> Mapping[str, float]:
 class Presence:
     """Everybody who is here, and everybody who is expected back."""
 
-    #: Seconds that an absentee has to come back.
+    #: Seconds that a client, or a board that was unplugged, has to come back.
     grace: float
+    #: Seconds that a board has to come back whose worker is away.
+    worker_grace: float = 600.0
     sessions: Mapping[int, Session] = field(factory=_no_sessions)
     admissions: Mapping[tuple[Role, str], PendingSignIn] = field(factory=_no_admissions)
     absences: Mapping[tuple[Absentee, str], Absence] = field(factory=_no_absences)
@@ -191,8 +196,8 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
                 return state, []
             absence = Absence(since, since + seconds)
             return evolve(state, absences={**state.absences, (Absentee.CLIENT, name): absence}), []
-        case DeviceMissing(serial):
-            return _absent(state, Absentee.DEVICE, serial, now), []
+        case DeviceMissing(serial, with_worker):
+            return _miss_board(state, serial, with_worker, now), []
         case DeviceFound(serial):
             return _present(state, Absentee.DEVICE, serial), []
         case Ticked():
@@ -315,11 +320,23 @@ def _absent(state: Presence, what: Absentee, name: str, now: float) -> Presence:
     return evolve(state, absences={**state.absences, (what, name): absence})
 
 
+def _miss_board(state: Presence, serial: str, with_worker: bool, now: float) -> Presence:
+    known = state.absences.get((Absentee.DEVICE, serial))
+    if known is not None and known.with_worker is with_worker:
+        return state
+    # Its worker came back without it, or left as well: another limit holds, from now on.
+    grace = state.worker_grace if with_worker else state.grace
+    absence = Absence(now, now + grace, with_worker)
+    return evolve(state, absences={**state.absences, (Absentee.DEVICE, serial): absence})
+
+
 def _renewed(state: Presence, key: tuple[Absentee, str], now: float) -> Absence:
     """Return an absence that begins now; for a client, until its first reservation ends."""
     what, name = key
-    grace = state.graces.get(name, state.grace) if what is Absentee.CLIENT else state.grace
-    return Absence(now, now + grace)
+    if what is Absentee.CLIENT:
+        return Absence(now, now + state.graces.get(name, state.grace))
+    with_worker = key in state.absences and state.absences[key].with_worker
+    return Absence(now, now + (state.worker_grace if with_worker else state.grace), with_worker)
 
 
 def _present(state: Presence, what: Absentee, name: str) -> Presence:
