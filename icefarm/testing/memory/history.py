@@ -8,14 +8,14 @@ from typing import Any
 from attrs import Factory, define
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.storage.history import BoardPast, FarmSample, HistoryBatch, Journal
+from icefarm.control.storage.history import BoardPast, FarmSample, History, HistoryBatch, Journal
 
 __all__ = ["MemoryHistory"]
 
 
 @define(eq=False)
-class MemoryHistory:
-    """Implements `icefarm.control.storage.history.History`; of reservations it knows none."""
+class MemoryHistory(History):
+    """Implements `History`; of reservations it knows none."""
 
     kept: HistoryBatch = Factory(HistoryBatch)
 

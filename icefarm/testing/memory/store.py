@@ -33,7 +33,7 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest, choose, free
-from icefarm.control.storage.interface import State, TokenRecord
+from icefarm.control.storage.interface import State, Store, TokenRecord
 
 __all__ = ["MemoryStore"]
 
@@ -55,8 +55,8 @@ def _without_counters(report: DeviceReport) -> DeviceReport:
 
 
 @define
-class MemoryStore:
-    """Implements `icefarm.control.storage.interface.Store` on ``clock``, such as a `twisted.internet.task.Clock`."""
+class MemoryStore(Store):
+    """Implements `Store` on ``clock``, such as a `twisted.internet.task.Clock`."""
 
     clock: Clock
     new_id: Callable[[], str] = _new_id

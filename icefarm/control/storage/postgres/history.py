@@ -15,6 +15,7 @@ from icefarm.control.storage.history import (
     BoardPast,
     BoardSample,
     FarmSample,
+    History,
     HistoryBatch,
     Journal,
     LogLine,
@@ -89,8 +90,8 @@ _TABLES = ("sample", "board_sample", "board_state", "log_line")
 
 
 @define
-class PostgresHistory:
-    """Implements `icefarm.control.storage.history.History` over a `Database` that has the schema."""
+class PostgresHistory(History):
+    """Implements `History` over a `Database` that has the schema."""
 
     _database: Database
 

@@ -10,25 +10,18 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from attrs import define
 from psycopg2.errors import ForeignKeyViolation
 
 from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
 from icefarm.control.scheduling.availability import undeletable
 from icefarm.control.scheduling.explanations import cannot_delete, contested, unknown_devices, unknown_worker
+from icefarm.control.scheduling.placement import free
 from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.interface import State
+from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 
-__all__ = [
-    "all_devices",
-    "all_workers",
-    "check_known",
-    "delete_devices",
-    "devices",
-    "hello",
-    "report",
-    "set_draining",
-    "worker_lost",
-    "worker_seen",
-]
+__all__ = ["InventoryStatements", "all_devices", "all_workers", "check_known"]
 
 _DEVICE = """
     serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
@@ -121,35 +114,6 @@ def _device(row: Sequence[Any]) -> DeviceRecord:
     return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
 
 
-async def hello(transaction: Transaction, hello: WorkerHello) -> list[str]:
-    kinds = [kind.name for kind in hello.kinds]
-    worker = {
-        "name": hello.name,
-        "host": hello.host,
-        "version": hello.version,
-        "kinds": kinds,
-        "kind_versions": json.dumps({kind.name: kind.version for kind in hello.kinds}),
-        "instance": hello.instance,
-    }
-    await transaction.rows(_BEGIN_ANEW, worker)
-    await transaction.rows(_UPSERT_WORKER, worker)
-    reports = {report.serial: report for report in hello.devices}
-    taken = await _take(transaction, hello.name, reports.values())
-    await _set_offline(transaction, hello.name, "its worker no longer has it", except_for=reports)
-    return sorted(reports.keys() - {device.serial for device in taken})
-
-
-async def report(transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
-    try:
-        taken = await _take(transaction, worker, [report])
-    except ForeignKeyViolation:
-        raise unknown_worker(worker) from None
-    if not taken:
-        row = await transaction.rows("SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial})
-        raise contested(report.serial, row[0][0])
-    return taken[0]
-
-
 async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> list[DeviceRecord]:
     """Keep what a worker says of its boards; returns those of them that it may have."""
     wire = json.dumps([to_wire(report) for report in reports])
@@ -161,27 +125,6 @@ async def _set_offline(transaction: Transaction, worker: str, reason: str, excep
     return sorted(row[0] for row in await transaction.rows(_SET_OFFLINE, parameters))
 
 
-async def worker_seen(transaction: Transaction, worker: str) -> int:
-    ((present,),) = await transaction.rows(_SEEN, {"worker": worker})
-    return int(present)
-
-
-async def worker_lost(transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:
-    await transaction.rows("UPDATE worker SET status = 'offline' WHERE name = %(worker)s", {"worker": worker})
-    return await devices(transaction, await _set_offline(transaction, worker, reason))
-
-
-async def set_draining(transaction: Transaction, worker: str, draining: bool, leaving: bool) -> WorkerRecord:
-    await transaction.rows(
-        "UPDATE worker SET draining = %(draining)s, leaving = %(leaving)s WHERE name = %(worker)s",
-        {"draining": draining, "leaving": draining and leaving, "worker": worker},
-    )
-    rows = await transaction.rows(_WORKERS + "WHERE name = %(worker)s", {"worker": worker})
-    if not rows:
-        raise unknown_worker(worker)
-    return WorkerRecord(*rows[0])
-
-
 async def all_workers(transaction: Transaction) -> list[WorkerRecord]:
     return [WorkerRecord(*row) for row in await transaction.rows(_WORKERS + 'ORDER BY name COLLATE "C"')]
 
@@ -191,7 +134,7 @@ async def all_devices(transaction: Transaction) -> list[DeviceRecord]:
     return [_device(row) for row in rows]
 
 
-async def devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
+async def _devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
     statement = f"SELECT {_DEVICE} FROM device WHERE serial = ANY(%(serials)s)"
     found = {row[0]: _device(row) for row in await transaction.rows(statement, {"serials": list(serials)})}
     missing = [serial for serial in serials if serial not in found]
@@ -209,11 +152,86 @@ async def check_known(transaction: Transaction, serials: Sequence[str]) -> None:
         raise unknown_devices(missing)
 
 
-async def delete_devices(transaction: Transaction, serials: Sequence[str]) -> list[str]:
-    wanted = list(dict.fromkeys(serials))
-    await check_known(transaction, wanted)
-    refused = [device for device in await devices(transaction, wanted) if undeletable(device) is not None]
-    if refused:
-        raise cannot_delete(refused)
-    await transaction.rows("DELETE FROM device WHERE serial = ANY(%(serials)s)", {"serials": wanted})
-    return wanted
+@define
+class InventoryStatements(Statements):
+    """Workers and boards."""
+
+    @in_transaction
+    async def hello(self, transaction: Transaction, hello: WorkerHello) -> list[str]:
+        kinds = [kind.name for kind in hello.kinds]
+        worker = {
+            "name": hello.name,
+            "host": hello.host,
+            "version": hello.version,
+            "kinds": kinds,
+            "kind_versions": json.dumps({kind.name: kind.version for kind in hello.kinds}),
+            "instance": hello.instance,
+        }
+        await transaction.rows(_BEGIN_ANEW, worker)
+        await transaction.rows(_UPSERT_WORKER, worker)
+        reports = {report.serial: report for report in hello.devices}
+        taken = await _take(transaction, hello.name, reports.values())
+        await _set_offline(transaction, hello.name, "its worker no longer has it", except_for=reports)
+        return sorted(reports.keys() - {device.serial for device in taken})
+
+    @in_transaction
+    async def report(self, transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
+        try:
+            taken = await _take(transaction, worker, [report])
+        except ForeignKeyViolation:
+            raise unknown_worker(worker) from None
+        if not taken:
+            row = await transaction.rows(
+                "SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial}
+            )
+            raise contested(report.serial, row[0][0])
+        return taken[0]
+
+    @in_transaction
+    async def worker_seen(self, transaction: Transaction, worker: str) -> int:
+        ((present,),) = await transaction.rows(_SEEN, {"worker": worker})
+        return int(present)
+
+    @in_transaction
+    async def worker_lost(self, transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:
+        await transaction.rows("UPDATE worker SET status = 'offline' WHERE name = %(worker)s", {"worker": worker})
+        return await _devices(transaction, await _set_offline(transaction, worker, reason))
+
+    @in_transaction
+    async def set_draining(
+        self, transaction: Transaction, worker: str, draining: bool, *, leaving: bool = False
+    ) -> WorkerRecord:
+        await transaction.rows(
+            "UPDATE worker SET draining = %(draining)s, leaving = %(leaving)s WHERE name = %(worker)s",
+            {"draining": draining, "leaving": draining and leaving, "worker": worker},
+        )
+        rows = await transaction.rows(_WORKERS + "WHERE name = %(worker)s", {"worker": worker})
+        if not rows:
+            raise unknown_worker(worker)
+        return WorkerRecord(*rows[0])
+
+    @in_transaction
+    async def delete_devices(self, transaction: Transaction, serials: Sequence[str]) -> list[str]:
+        wanted = list(dict.fromkeys(serials))
+        await check_known(transaction, wanted)
+        refused = [device for device in await _devices(transaction, wanted) if undeletable(device) is not None]
+        if refused:
+            raise cannot_delete(refused)
+        await transaction.rows("DELETE FROM device WHERE serial = ANY(%(serials)s)", {"serials": wanted})
+        return wanted
+
+    @in_transaction
+    async def workers(self, transaction: Transaction) -> list[WorkerRecord]:
+        return await all_workers(transaction)
+
+    @in_transaction
+    async def devices(self, transaction: Transaction, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+        return await all_devices(transaction) if serials is None else await _devices(transaction, serials)
+
+    @in_transaction
+    async def available(self, transaction: Transaction, kind: str | None = None) -> list[str]:
+        return free(await all_devices(transaction), await all_workers(transaction), kind)
+
+    @in_transaction
+    async def state(self, transaction: Transaction) -> State:
+        return State(await all_devices(transaction), await all_workers(transaction), await now(transaction))

@@ -6,12 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import define
+
 from icefarm.control.scheduling.explanations import foreign_request
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.postgres.statements import Statements, in_transaction
 
-__all__ = ["dequeue", "enqueue", "waiting"]
+__all__ = ["QueueStatements"]
 
 _REQUEST = """
     SELECT id, client, kind, amount, serials, options, number,
@@ -33,36 +36,43 @@ def _queued(row: Sequence[Any]) -> QueuedRequest:
     return QueuedRequest(id, client, request, number, since, None if left is None else max(0.0, left))
 
 
-async def enqueue(
-    transaction: Transaction,
-    client: str,
-    request: ReservationRequest,
-    request_id: str,
-    timeout: float | None,
-    since: float | None,
-) -> QueuedRequest:
-    parameters = {
-        "id": request_id,
-        "client": client,
-        "kind": request.kind,
-        "amount": request.amount,
-        "serials": None if request.serials is None else list(request.serials),
-        "options": json.dumps(request.options),
-        "timeout": timeout,
-        "since": since,
-    }
-    await transaction.rows(_ENQUEUE, parameters)
-    queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])
-    if queued.client != client:
-        raise foreign_request(request_id)
-    return queued
+@define
+class QueueStatements(Statements):
+    """Requests that wait for boards."""
 
+    @in_transaction
+    async def enqueue(
+        self,
+        transaction: Transaction,
+        client: str,
+        request: ReservationRequest,
+        request_id: str,
+        timeout: float | None,
+        *,
+        since: float | None = None,
+    ) -> QueuedRequest:
+        parameters = {
+            "id": request_id,
+            "client": client,
+            "kind": request.kind,
+            "amount": request.amount,
+            "serials": None if request.serials is None else list(request.serials),
+            "options": json.dumps(request.options),
+            "timeout": timeout,
+            "since": since,
+        }
+        await transaction.rows(_ENQUEUE, parameters)
+        queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])
+        if queued.client != client:
+            raise foreign_request(request_id)
+        return queued
 
-async def dequeue(transaction: Transaction, ids: Sequence[str]) -> list[str]:
-    rows = await transaction.rows("DELETE FROM request WHERE id = ANY(%(ids)s) RETURNING id", {"ids": list(ids)})
-    return sorted(row[0] for row in rows)
+    @in_transaction
+    async def dequeue(self, transaction: Transaction, ids: Sequence[str]) -> list[str]:
+        rows = await transaction.rows("DELETE FROM request WHERE id = ANY(%(ids)s) RETURNING id", {"ids": list(ids)})
+        return sorted(row[0] for row in rows)
 
-
-async def waiting(transaction: Transaction) -> list[QueuedRequest]:
-    await transaction.rows("DELETE FROM request WHERE wait_until <= now()")
-    return [_queued(row) for row in await transaction.rows(_REQUEST + "ORDER BY since, number")]
+    @in_transaction
+    async def waiting(self, transaction: Transaction) -> list[QueuedRequest]:
+        await transaction.rows("DELETE FROM request WHERE wait_until <= now()")
+        return [_queued(row) for row in await transaction.rows(_REQUEST + "ORDER BY since, number")]

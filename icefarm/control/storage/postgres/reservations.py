@@ -10,25 +10,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import define
+
 from icefarm.contract import ReservationRecord
 from icefarm.control.scheduling.explanations import incomplete, not_yours
 from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
+from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 from icefarm.errors import Busy
 
-__all__ = [
-    "active",
-    "answered",
-    "end",
-    "end_expired",
-    "end_reservations",
-    "extend",
-    "next_expiry",
-    "now",
-    "reservation",
-    "reserve",
-]
+__all__ = ["ReservationStatements"]
 
 #: Key of the advisory lock: "reserve" in ASCII.
 _LOCK = 0x72657365_727665
@@ -77,43 +69,6 @@ def _by_serial(rows: Sequence[Sequence[Any]]) -> list[ReservationRecord]:
     return sorted((ReservationRecord(*row) for row in rows), key=lambda record: record.serial)
 
 
-async def now(transaction: Transaction) -> float:
-    return float((await transaction.rows("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0])
-
-
-async def reserve(
-    transaction: Transaction,
-    client: str,
-    request: ReservationRequest,
-    seconds: float,
-    request_id: str | None,
-    grace: float | None,
-    more: bool,
-) -> list[ReservationRecord]:
-    await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
-    # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
-    strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
-    await transaction.rows(strike, {"request": request_id, "client": client})
-    before = [] if more or request_id is None else await answered(transaction, client, request_id)
-    wanted = request.amount or len(request.serials or ())
-    if len(before) == wanted:
-        return before
-    if before:
-        raise incomplete(len(before), wanted)
-    chosen = await _choose_and_lock(transaction, request)
-    parameters = {
-        "client": client,
-        "kind": request.kind,
-        "options": json.dumps(request.options),
-        "seconds": seconds,
-        "serials": chosen,
-        "request": request_id,
-        "grace": grace,
-    }
-    made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
-    return [made[serial] for serial in chosen]
-
-
 async def _choose_and_lock(transaction: Transaction, request: ReservationRequest) -> list[str]:
     for _ in range(_CHOICES):
         devices, workers = await all_devices(transaction), await all_workers(transaction)
@@ -124,72 +79,123 @@ async def _choose_and_lock(transaction: Transaction, request: ReservationRequest
     raise Busy("the boards change state too fast to choose among them; try again in a while")
 
 
-async def extend(
-    transaction: Transaction, client: str, serials: Sequence[str] | None, seconds: float
-) -> list[ReservationRecord]:
-    own = {row[0] for row in await transaction.rows(_OWN, {"client": client})}
-    foreign = [serial for serial in serials or () if serial not in own]
-    if foreign:
-        raise not_yours(foreign)
-    wanted = list(own if serials is None else serials)
-    parameters = {"client": client, "serials": wanted, "seconds": seconds}
-    return _by_serial(await transaction.rows(_EXTEND, parameters))
-
-
-async def end(
-    transaction: Transaction, client: str | None, serials: Sequence[str] | None, reason: str
-) -> list[ReservationRecord]:
-    if serials is None:
-        if client is None:
-            raise ValueError("whose reservations, or which boards?")
-        serials = [row[0] for row in await transaction.rows(_OWN, {"client": client})]
-    await check_known(transaction, serials)
-    statement = "SELECT id, serial, client FROM reservation WHERE holds = ANY(%(serials)s)"
-    held = await transaction.rows(statement, {"serials": list(serials)})
-    foreign = [serial for _, serial, holder in held if client not in (None, holder)]
-    if foreign:
-        raise not_yours(sorted(foreign))
-    return await _end(transaction, [id for id, _, _ in held], reason)
-
-
-async def end_reservations(transaction: Transaction, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
-    statement = "SELECT FROM device WHERE reservation = ANY(%(ids)s) ORDER BY serial FOR UPDATE"
-    await transaction.rows(statement, {"ids": list(ids)})
-    return await _end(transaction, ids, reason)
-
-
-async def end_expired(transaction: Transaction) -> list[ReservationRecord]:
-    statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
-    return await _end(transaction, [row[0] for row in await transaction.rows(statement)], "expired")
-
-
 async def _end(transaction: Transaction, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
     return _by_serial(await transaction.rows(_END, {"ids": list(ids), "reason": reason}))
 
 
-async def next_expiry(transaction: Transaction) -> float | None:
-    statement = "SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8 FROM reservation"
-    seconds = (await transaction.rows(statement + " WHERE ended_at IS NULL"))[0][0]
-    return None if seconds is None else max(0.0, seconds)
-
-
-async def active(transaction: Transaction, client: str | None, worker: str | None) -> list[ReservationRecord]:
-    statement = f"""
-        SELECT {_RESERVATION} FROM reservation
-         WHERE ended_at IS NULL AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
-    """
-    return _by_serial(await transaction.rows(statement, {"client": client, "worker": worker}))
-
-
-async def reservation(transaction: Transaction, id: str) -> ReservationRecord | None:
-    rows = await transaction.rows(f"SELECT {_RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
-    return ReservationRecord(*rows[0]) if rows else None
-
-
-async def answered(transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
-    """Return what the client got for a request and has still."""
+async def _answered(transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
     statement = f"""
         SELECT {_RESERVATION} FROM reservation
          WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s
     """
     return _by_serial(await transaction.rows(statement, {"client": client, "request": request_id}))
+
+
+@define
+class ReservationStatements(Statements):
+    """Reservations."""
+
+    @in_transaction
+    async def reserve(
+        self,
+        transaction: Transaction,
+        client: str,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        request_id: str | None = None,
+        grace: float | None = None,
+        more: bool = False,
+    ) -> list[ReservationRecord]:
+        await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+        # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
+        strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
+        await transaction.rows(strike, {"request": request_id, "client": client})
+        before = [] if more or request_id is None else await _answered(transaction, client, request_id)
+        wanted = request.amount or len(request.serials or ())
+        if len(before) == wanted:
+            return before
+        if before:
+            raise incomplete(len(before), wanted)
+        chosen = await _choose_and_lock(transaction, request)
+        parameters = {
+            "client": client,
+            "kind": request.kind,
+            "options": json.dumps(request.options),
+            "seconds": seconds,
+            "serials": chosen,
+            "request": request_id,
+            "grace": grace,
+        }
+        made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
+        return [made[serial] for serial in chosen]
+
+    @in_transaction
+    async def extend(
+        self, transaction: Transaction, client: str, serials: Sequence[str] | None, seconds: float
+    ) -> list[ReservationRecord]:
+        own = {row[0] for row in await transaction.rows(_OWN, {"client": client})}
+        foreign = [serial for serial in serials or () if serial not in own]
+        if foreign:
+            raise not_yours(foreign)
+        wanted = list(own if serials is None else serials)
+        parameters = {"client": client, "serials": wanted, "seconds": seconds}
+        return _by_serial(await transaction.rows(_EXTEND, parameters))
+
+    @in_transaction
+    async def end(
+        self, transaction: Transaction, *, client: str | None, serials: Sequence[str] | None, reason: str
+    ) -> list[ReservationRecord]:
+        if serials is None:
+            if client is None:
+                raise ValueError("whose reservations, or which boards?")
+            serials = [row[0] for row in await transaction.rows(_OWN, {"client": client})]
+        await check_known(transaction, serials)
+        statement = "SELECT id, serial, client FROM reservation WHERE holds = ANY(%(serials)s)"
+        held = await transaction.rows(statement, {"serials": list(serials)})
+        foreign = [serial for _, serial, holder in held if client not in (None, holder)]
+        if foreign:
+            raise not_yours(sorted(foreign))
+        return await _end(transaction, [id for id, _, _ in held], reason)
+
+    @in_transaction
+    async def end_reservations(
+        self, transaction: Transaction, ids: Sequence[str], reason: str
+    ) -> list[ReservationRecord]:
+        statement = "SELECT FROM device WHERE reservation = ANY(%(ids)s) ORDER BY serial FOR UPDATE"
+        await transaction.rows(statement, {"ids": list(ids)})
+        return await _end(transaction, ids, reason)
+
+    @in_transaction
+    async def end_expired(self, transaction: Transaction) -> list[ReservationRecord]:
+        statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
+        return await _end(transaction, [row[0] for row in await transaction.rows(statement)], "expired")
+
+    @in_transaction
+    async def next_expiry(self, transaction: Transaction) -> float | None:
+        statement = "SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8 FROM reservation"
+        seconds = (await transaction.rows(statement + " WHERE ended_at IS NULL"))[0][0]
+        return None if seconds is None else max(0.0, seconds)
+
+    @in_transaction
+    async def active(
+        self, transaction: Transaction, *, client: str | None = None, worker: str | None = None
+    ) -> list[ReservationRecord]:
+        statement = f"""
+            SELECT {_RESERVATION} FROM reservation
+             WHERE ended_at IS NULL AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
+        """
+        return _by_serial(await transaction.rows(statement, {"client": client, "worker": worker}))
+
+    @in_transaction
+    async def reservation(self, transaction: Transaction, id: str) -> ReservationRecord | None:
+        rows = await transaction.rows(f"SELECT {_RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
+        return ReservationRecord(*rows[0]) if rows else None
+
+    @in_transaction
+    async def answered(self, transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
+        return await _answered(transaction, client, request_id)
+
+    @in_transaction
+    async def now(self, transaction: Transaction) -> float:
+        return await now(transaction)

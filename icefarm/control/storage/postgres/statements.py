@@ -1,0 +1,45 @@
+"""Methods that each run as one transaction: what the groups of statements in this package share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from attrs import define
+
+from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.pool import Database
+
+__all__ = ["Statements", "in_transaction", "now"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="Statements")
+
+
+@define
+class Statements:
+    """A group of calls over a `Database` that has the current schema (`icefarm.control.storage.migrations`)."""
+
+    _database: Database
+
+
+def in_transaction(
+    method: Callable[Concatenate[S, Transaction, P], Awaitable[T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Have a method called without its transaction, and run in one of its own (decorator).
+
+    It may run more than once, as `Database.transaction` says; so it keeps nothing but what it returns.
+    """
+
+    @wraps(method)
+    async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.transaction(lambda transaction: method(self, transaction, *args, **kwargs))
+
+    return run
+
+
+async def now(transaction: Transaction) -> float:
+    """Return the time by the database's clock, which goes on during the transaction."""
+    return float((await transaction.rows("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0])
