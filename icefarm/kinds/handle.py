@@ -1,4 +1,4 @@
-"""What a device kind sees of its board and of its client."""
+"""What a device kind sees of its board and of its client, and what passes between the two in an evaluation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,21 @@ from twisted.logger import Logger
 from icefarm.clock import Clock
 from icefarm.kinds.circuit import Circuit, Packed
 
-__all__ = ["Answer", "DeviceHandle"]
+__all__ = ["Answer", "DeviceHandle", "Evaluator", "Parameters"]
 
 T = TypeVar("T")
+
+
+@frozen
+class Parameters:
+    """What the board is asked in one evaluation, beside the circuit."""
+
+    #: For the firmware's application.
+    content: bytes
+    #: Seconds that the board measures in all.
+    window: float
+    #: Whether the board may receive the next bitstream meanwhile.
+    overlap: bool = True
 
 
 @frozen
@@ -95,3 +107,16 @@ class DeviceHandle(Protocol):
 
     def emit(self, event: str, **fields: object) -> None:
         """Send the client an event of the kind's own."""
+
+
+class Evaluator(Protocol):
+    """Evaluates for a kind that declares `parameters` and `decode`: what its clients call."""
+
+    def evaluate(
+        self, evaluation_id: str, bitstream: Packed | bytes, options: Any = None, attempt: int = 1
+    ) -> Awaitable[dict[str, Any]]:
+        """Evaluate a bitstream once under an id; the answer is a `icefarm.contract.Measurement`.
+
+        An id that is known joins the running evaluation, or gets the kept result.  Raises `InvalidArgument`, `Busy`,
+        `InvalidBitstream`, `UnknownBitstream`, `DeviceFailed`, `ReservationEnded`.
+        """

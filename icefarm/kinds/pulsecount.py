@@ -6,14 +6,12 @@ Runs on the firmware ``pulse_count``, which counts rising edges on ICE_27 (docs/
 from __future__ import annotations
 
 import struct
-from functools import partial
-from typing import Any
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
-from icefarm.kinds import DeviceHandle, Packed, register, reservable
+from icefarm.kinds import DeviceHandle, Parameters, reservable
 from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["PulseCount"]
@@ -24,14 +22,6 @@ LONGEST = 600.0
 _PARAMETERS = struct.Struct("<IHH")
 #: pulses, window as measured in microseconds; once for each repeat.
 _COUNT = struct.Struct("<II")
-
-
-@frozen
-class EvaluationOptions:
-    """Options of one evaluation."""
-
-    #: Windows to count in, one after the other, after loading once; with more than 1, the value is a list.
-    repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
 @reservable("pulsecount", firmware="pulse_count", firmware_since="1.1", version="1.1")
@@ -49,37 +39,27 @@ class PulseCount:
         #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
         clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
 
-    def __init__(self, device: DeviceHandle, options: Options) -> None:
-        self._device = device
+    @frozen
+    class EvaluationOptions:
+        """Options of one evaluation."""
+
+        #: Windows to count in, one after the other, after loading once; with more than 1, the value is a list.
+        repeats: int = field(default=1, validator=and_(ge(1), le(256)))
+
+    def __init__(self, _: DeviceHandle, options: Options) -> None:
         self._options = options
 
-    @register("evaluate")
-    async def evaluate(
-        self,
-        evaluation_id: str,
-        bitstream: Packed | bytes,
-        options: EvaluationOptions | None = None,
-        attempt: int = 1,
-    ) -> dict[str, Any]:
-        """Count the pulses of a bitstream; the answer is a Measurement whose value is the number of pulses."""
-        repeats = 1 if options is None else options.repeats
-        if repeats * self._options.window > LONGEST:
-            raise InvalidArgument(f"{repeats} windows of {self._options.window:g} s take more than {LONGEST:g} s")
-        count = partial(self._count, bitstream, repeats, evaluation_id, attempt)
-        return await self._device.once(evaluation_id, (bitstream, repeats), count)
+    def parameters(self, options: EvaluationOptions) -> Parameters:
+        """Return what the board is asked.  Raises `InvalidArgument` where that takes too long."""
+        window, repeats = self._options.window, options.repeats
+        if repeats * window > LONGEST:
+            raise InvalidArgument(f"{repeats} windows of {window:g} s take more than {LONGEST:g} s")
+        content = _PARAMETERS.pack(round(window * 1e6), repeats, clock_parameter(self._options.clock_mhz))
+        return Parameters(content, window * repeats, self._options.overlap)
 
-    async def _count(self, bitstream: Packed | bytes, repeats: int, evaluation_id: str, attempt: int) -> dict[str, Any]:
-        circuit = self._device.admit(bitstream)
-        parameters = _PARAMETERS.pack(
-            round(self._options.window * 1e6), repeats, clock_parameter(self._options.clock_mhz)
-        )
-        answer = await self._device.measure(
-            circuit, parameters, window=self._options.window * repeats, overlap=self._options.overlap
-        )
-        if len(answer.content) != repeats * _COUNT.size:
-            raise DeviceFailed(f"the board gave {len(answer.content)} bytes for {repeats} counts")
-        pulses = [count for count, _ in _COUNT.iter_unpack(answer.content)]
-        value = pulses[0] if repeats == 1 else pulses
-        return self._device.measurement(
-            answer, circuit, value, evaluation_id=evaluation_id, attempt=attempt, repeats=repeats
-        )
+    def decode(self, content: bytes, options: EvaluationOptions) -> int | list[int]:
+        """Return the number of pulses, or that of each repeat."""
+        if len(content) != options.repeats * _COUNT.size:
+            raise DeviceFailed(f"the board gave {len(content)} bytes for {options.repeats} counts")
+        pulses = [count for count, _ in _COUNT.iter_unpack(content)]
+        return pulses[0] if options.repeats == 1 else pulses

@@ -1,6 +1,7 @@
 """Device kinds: what makes a class one, and which ones this worker offers.
 
-A kind is a class of its own file::
+A kind is a class of its own file.  One that measures declares what the board is asked and what its answer means; the
+worker checks the arguments and the bitstream, lets clients join an evaluation, measures, and records the result::
 
     @reservable("pulsecount", firmware="pulse_count")
     class PulseCount:
@@ -10,14 +11,20 @@ A kind is a class of its own file::
         class Options:
             window: float = 1.0
 
+        @frozen
+        class EvaluationOptions:
+            repeats: int = 1
+
         def __init__(self, device: DeviceHandle, options: Options) -> None: ...
 
-        @register("evaluate")
-        async def evaluate(self, evaluation_id: str, ...) -> dict[str, Any]: ...
+        def parameters(self, options: EvaluationOptions) -> Parameters: ...
 
-One instance serves one reservation of one board.  Optional hooks: ``async started()`` each time the board is usable,
-``board_lost()`` each time it is not any more, ``message(type, payload)`` for what the firmware's application sends of
-its own accord, ``stopped()`` when the reservation is over.
+        def decode(self, content: bytes, options: EvaluationOptions) -> object: ...
+
+Any other method for clients is a coroutine marked with `@register`; a kind may have both.  One instance serves one
+reservation of one board.  Optional hooks: ``async started()`` each time the board is usable, ``board_lost()`` each time
+it is not any more, ``message(type, payload)`` for what the firmware's application sends of its own accord,
+``stopped()`` when the reservation is over.
 """
 
 from __future__ import annotations
@@ -33,12 +40,17 @@ from twisted.logger import Logger
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.errors import InvalidArgument, UnknownKind
+from icefarm.kinds.handle import Evaluator
 
 __all__ = ["Kind", "Kinds", "load_kinds", "register", "reservable"]
 
 ENTRY_POINTS = "icefarm.kinds"
 _KIND = "__icefarm_kind__"
 _METHOD = "__icefarm_method__"
+
+#: What clients call to have a kind measure that declares how.
+EVALUATE = "evaluate"
+_DECLARED = ("parameters", "decode")
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +75,8 @@ class Kind:
     version: str = ""
     #: The first version of the firmware image that takes what this kind asks for; empty: any does.
     firmware_since: str = ""
+    #: attrs class of an evaluation's options, where the kind declares what it measures; None where it does not.
+    evaluation_options: type | None = None
 
     def check_options(self, options: Mapping[str, Any]) -> Any:
         """Return a reservation's options as the kind's own class.  Raises `InvalidArgument`."""
@@ -93,7 +107,8 @@ def reservable(name: str, *, firmware: str, version: str = "", firmware_since: s
     ``version`` tells clients when values mean something else than before; by default it is that of its package.
     ``firmware_since`` is the first version of the image that takes what the kind asks for, such as "1.1": where a
     board with an older one refuses an evaluation, the client is told to have the images renewed.
-    Raises TypeError, at import, where the class lacks a docstring, attrs ``Options`` or a registered method.
+    Raises TypeError, at import, where the class lacks a docstring, attrs ``Options``, or both of a registered method
+    and the declaration of what it measures.
     """
 
     def mark(cls: C) -> C:
@@ -110,13 +125,47 @@ def _describe(cls: type, name: str, firmware: str, version: str, firmware_since:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0].strip()
     if not summary:
         raise TypeError(f"{cls.__qualname__}: a device kind needs a docstring; its first line is shown to clients")
+    evaluation_options = _evaluation_options(cls)
     methods = {}
+    if evaluation_options is not None:
+        methods[EVALUATE] = _evaluate(evaluation_options)
     for _, function in inspect.getmembers(cls, inspect.iscoroutinefunction):
         if hasattr(function, _METHOD):
             methods[getattr(function, _METHOD)] = CheckedFunction.of(function, skip=1)
     if not methods:
-        raise TypeError(f"{cls.__qualname__}: a device kind needs a coroutine method marked with @register")
-    return Kind(name, summary, firmware, cls, options, methods, version, firmware_since)
+        raise TypeError(
+            f"{cls.__qualname__}: a device kind needs methods 'parameters' and 'decode', "
+            "or a coroutine method marked with @register"
+        )
+    return Kind(name, summary, firmware, cls, options, methods, version, firmware_since, evaluation_options)
+
+
+@frozen
+class NoOptions:
+    """An evaluation's options where the kind has none."""
+
+
+def _evaluation_options(cls: type) -> type | None:
+    """Return the class of an evaluation's options; None where the kind does not declare what it measures."""
+    missing = [name for name in _DECLARED if not callable(getattr(cls, name, None))]
+    if len(missing) == len(_DECLARED):
+        return None
+    if missing:
+        raise TypeError(f"{cls.__qualname__}: a kind that measures needs a method {missing[0]!r} as well")
+    options: type = getattr(cls, "EvaluationOptions", NoOptions)
+    if not attrs.has(options):
+        raise TypeError(f"{cls.__qualname__}: 'EvaluationOptions' must be an attrs class")
+    try:
+        options()
+    except TypeError as error:
+        raise TypeError(f"{cls.__qualname__}: each of 'EvaluationOptions' needs a default: {error}") from None
+    return options
+
+
+def _evaluate(options: type) -> CheckedFunction:
+    """Return the method by which clients have a kind measure, for the class of its options."""
+    function = CheckedFunction.of(Evaluator.evaluate, skip=1)
+    return evolve(function, types={**function.types, "options": options | None})
 
 
 def kind_of(cls: type) -> Kind:

@@ -6,14 +6,13 @@ Runs on the firmware ``variance``, which samples ADC1 (docs/protocol.md has its 
 from __future__ import annotations
 
 import struct
-from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, le
 
 from icefarm.errors import DeviceFailed, InvalidArgument
-from icefarm.kinds import DeviceHandle, Packed, register, reservable
+from icefarm.kinds import DeviceHandle, Parameters, reservable
 from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["Variance"]
@@ -28,16 +27,6 @@ RESULT_MAX = 4048
 _PARAMETERS = struct.Struct("<IIHHHH")
 #: sum of absolute differences, samples, samples that follow; once for each repeat, each with its samples.
 _HEAD = struct.Struct("<IHH")
-
-
-@frozen
-class EvaluationOptions:
-    """Options of one evaluation; what is left out is as the reservation has it."""
-
-    #: Give the samples as well: the value is then [fitness, samples].
-    waveform: bool | None = None
-    #: Times to take all samples, one after the other, after loading once; with more than 1, the value is a list.
-    repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
 
 @reservable("variance", firmware="variance", firmware_since="1.1", version="1.1")
@@ -60,33 +49,43 @@ class Variance:
         #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
         clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
 
-    def __init__(self, device: DeviceHandle, options: Options) -> None:
-        self._device = device
+    @frozen
+    class EvaluationOptions:
+        """Options of one evaluation; what is left out is as the reservation has it."""
+
+        #: Give the samples as well: the value is then [fitness, samples].
+        waveform: bool | None = None
+        #: Times to take all samples, one after the other, after loading once; with more than 1, the value is a list.
+        repeats: int = field(default=1, validator=and_(ge(1), le(256)))
+
+    def __init__(self, _: DeviceHandle, options: Options) -> None:
         self._options = options
+
+    def parameters(self, options: EvaluationOptions) -> Parameters:
+        """Return what the board is asked.  Raises `InvalidArgument` where that is more than it holds, or takes long."""
+        reserved, waveform = self._options, self._waveform(options)
+        self._check(waveform, options.repeats)
+        clock, delay_us = clock_parameter(reserved.clock_mhz), round(reserved.delay * 1e6)
+        content = _PARAMETERS.pack(delay_us, reserved.rate_hz, reserved.samples, waveform, options.repeats, clock)
+        return Parameters(content, reserved.delay + self._window * options.repeats, reserved.overlap)
+
+    def decode(self, content: bytes, options: EvaluationOptions) -> Any:
+        """Return the sum of the absolute differences of neighbouring samples, divided by the number of samples.
+
+        Samples are 0 to 4095 each.  With ``waveform`` it is a list of that and the list of samples; with more than one
+        of ``repeats`` a list of such values.
+        """
+        waveform = self._waveform(options)
+        taken = _read(content, self._options.samples, waveform, options.repeats)
+        values = [[fitness, samples] if waveform else fitness for fitness, samples in taken]
+        return values[0] if options.repeats == 1 else values
 
     @property
     def _window(self) -> float:
         return self._options.samples / self._options.rate_hz
 
-    @register("evaluate")
-    async def evaluate(
-        self,
-        evaluation_id: str,
-        bitstream: Packed | bytes,
-        options: EvaluationOptions | None = None,
-        attempt: int = 1,
-    ) -> dict[str, Any]:
-        """Sample what a bitstream puts out; the answer is a Measurement.
-
-        Its value is the sum of the absolute differences of neighbouring samples (0 to 4095 each), divided by the
-        number of samples; with ``waveform`` a list of that and the list of samples; with more than one of ``repeats``
-        a list of such values.
-        """
-        given = options or EvaluationOptions()
-        waveform = self._options.waveform if given.waveform is None else given.waveform
-        self._check(waveform, given.repeats)
-        sample = partial(self._sample, bitstream, waveform, given.repeats, evaluation_id, attempt)
-        return await self._device.once(evaluation_id, (bitstream, waveform, given.repeats), sample)
+    def _waveform(self, options: EvaluationOptions) -> bool:
+        return self._options.waveform if options.waveform is None else options.waveform
 
     def _check(self, waveform: bool, repeats: int) -> None:
         samples = self._options.samples
@@ -99,24 +98,6 @@ class Variance:
         if repeats > most:
             with_waveform = " with their waveform" if waveform else ""
             raise InvalidArgument(f"a board holds {most} repeats of {samples} samples{with_waveform}, not {repeats}")
-
-    async def _sample(
-        self, bitstream: Packed | bytes, waveform: bool, repeats: int, evaluation_id: str, attempt: int
-    ) -> dict[str, Any]:
-        circuit = self._device.admit(bitstream)
-        options = self._options
-        clock = clock_parameter(options.clock_mhz)
-        delay_us = round(options.delay * 1e6)
-        parameters = _PARAMETERS.pack(delay_us, options.rate_hz, options.samples, waveform, repeats, clock)
-        answer = await self._device.measure(
-            circuit, parameters, window=options.delay + self._window * repeats, overlap=options.overlap
-        )
-        taken = _read(answer.content, options.samples, waveform, repeats)
-        values = [[fitness, samples] if waveform else fitness for fitness, samples in taken]
-        value = values[0] if repeats == 1 else values
-        return self._device.measurement(
-            answer, circuit, value, evaluation_id=evaluation_id, attempt=attempt, waveform=waveform, repeats=repeats
-        )
 
 
 def _read(content: bytes, samples: int, waveform: bool, repeats: int) -> list[tuple[float, list[int]]]:

@@ -102,7 +102,7 @@ logger = logging.getLogger("reader")
 KIND = """
 from typing import Any
 from attrs import field, frozen
-from icefarm.kinds import DeviceHandle, Packed, register, reservable
+from icefarm.kinds import DeviceHandle, Parameters, reservable
 """
 
 
@@ -302,7 +302,9 @@ def test_the_kind_in_the_page_on_architecture_is_one() -> None:
         f"{kind.text}\nfrom icefarm.testing.in_memory import FarmInMemory\n"
         "with FarmInMemory(boards=2, kinds=[Blink]) as farm:\n"
         "    with farm.client().reserve(2, kind='blink', window=0.2) as boards:\n"
-        "        assert len(boards.serials) == 2\n",
+        "        assert len(boards.serials) == 2\n"
+        f"        (blinks,) = [result.value for result in boards.evaluate([{PATHS[0]!r}])]\n"
+        "        assert 1900 < blinks < 2100, blinks\n",
     )
     assert kinds == {"blink": "my_package:Blink"}
 

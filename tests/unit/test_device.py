@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from icefarm.bitstream import from_file
 from icefarm.contract import Assignment, BoardHealth, DeviceStatus
 from icefarm.errors import DeviceFailed, InvalidArgument, ReservationEnded, UnknownKind
-from icefarm.kinds import Kinds, register, reservable
+from icefarm.kinds import Kinds, Parameters, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
@@ -77,6 +77,33 @@ def test_a_firmware_is_older_than_its_kind_needs_by_its_numbers(version: str, si
     assert (older_firmware(Firmware("pulse_count", version), kind) is not None) is older
 
 
+@reservable("pins", firmware="hooked")
+class Pins:
+    """Counts on several pins, as a kind may that declares what it measures."""
+
+    @frozen
+    class Options:
+        window: float = 0.5
+
+    @frozen
+    class EvaluationOptions:
+        pins: list[int] = Factory(lambda: [1, 2])
+        window: float | None = None
+
+    def __init__(self, _: Any, options: Options) -> None:
+        self.options = options
+
+    def parameters(self, options: EvaluationOptions) -> Parameters:
+        if 0 in options.pins:
+            raise InvalidArgument("there is no pin 0")
+        window = options.window or self.options.window
+        return Parameters(struct.pack("<IHH", round(window * 1e6), len(options.pins), 0), window, overlap=False)
+
+    def decode(self, content: bytes, options: EvaluationOptions) -> dict[str, list[int]]:
+        counts = [count for count, _ in struct.iter_unpack("<II", content)]
+        return {str(pin): [count] for pin, count in zip(options.pins, counts, strict=True)}
+
+
 class Shelf:
     """A device, its board, and what is told of them."""
 
@@ -87,7 +114,9 @@ class Shelf:
         self.notes: list[str] = []
         self.levels: list[str] = []
         self.emitted_events: list[Any] = []
-        around = WorkerContext("w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty), Admission(), self)
+        around = WorkerContext(
+            "w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty, Pins), Admission(), self
+        )
         self.device = ManagedBoard(SERIAL, IMAGES, around)
         self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
         self.hardware.boards.append(self.board)
@@ -262,6 +291,34 @@ def test_an_evaluation_answers_with_the_measurement_and_where_it_came_from(reser
     assert measurement["serial"] == SERIAL
     assert measurement["options"] == {"window": 1.0, "overlap": True, "clock_mhz": 48, "repeats": 1}
     assert (measurement["attempt"], measurement["firmware"], measurement["sequence"]) == (2, "pulse_count", 1)
+
+
+def test_a_kind_may_declare_a_value_of_any_shape_and_options_of_an_evaluation(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "pins"))
+    shelf.settle()
+    usual = shelf.evaluate("usual")
+    other = shelf.evaluate("other", options={"pins": [7], "window": 0.25})
+    shelf.settle(0.1)
+    assert usual[0]["options"] == {"window": 0.5, "pins": [1, 2]}
+    assert usual[0]["value"] == {"1": [100], "2": [101]}
+    assert other[0]["options"] == {"window": 0.25, "pins": [7]}
+    assert other[0]["value"] == {"7": [100]}
+
+
+def test_an_id_stands_for_the_options_as_well(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "pins"))
+    shelf.settle()
+    shelf.evaluate("a", options={"pins": [7]})
+    (refused,) = shelf.evaluate("a", options={"pins": [8]})
+    assert "used for another evaluation" in str(refused)
+
+
+def test_what_a_kind_cannot_ask_for_is_refused_before_the_board_is_asked(shelf: Shelf) -> None:
+    shelf.prepare(Assignment("r1", "alice", "pins"))
+    shelf.settle()
+    (refused,) = shelf.evaluate(options={"pins": [0]})
+    assert isinstance(refused, InvalidArgument)
+    assert shelf.device.failures == 0
 
 
 def test_repeats_give_a_list_of_counts(reserved: Shelf) -> None:

@@ -104,6 +104,40 @@ def test_a_class_without_options_is_no_kind() -> None:
         reservable("x", firmware="y")(type("X", (), {"__doc__": "Is none."}))
 
 
+def declared(**members: Any) -> type:
+    """Make a class a kind that has these members beside what each kind has."""
+    common = {"__doc__": "Measures.", "Options": Third.Options}
+    return reservable("declared", firmware="theirs")(type("Declared", (), {**common, **members}))
+
+
+def nothing(*_: object) -> None:
+    """Stand for a method."""
+
+
+def test_a_class_that_declares_what_it_measures_can_be_evaluated() -> None:
+    kind = Kinds.of(declared(parameters=nothing, decode=nothing)).get("declared")
+    assert set(kind.methods) == {"evaluate"}
+    arguments = {"evaluation_id": "a", "bitstream": b"", "options": {}}
+    assert set(kind.method("evaluate").bind((), arguments)) == set(arguments)
+    with pytest.raises(InvalidArgument, match="options: there is no 'x'"):
+        kind.method("evaluate").bind((), {**arguments, "options": {"x": 1}})
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({}, "needs methods 'parameters' and 'decode', or a coroutine method marked with @register"),
+        ({"parameters": nothing}, "needs a method 'decode' as well"),
+        ({"decode": nothing}, "needs a method 'parameters' as well"),
+        ({"parameters": nothing, "decode": nothing, "EvaluationOptions": dict}, "must be an attrs class"),
+        ({"parameters": nothing, "decode": nothing, "EvaluationOptions": Packed}, "needs a default"),
+    ],
+)
+def test_a_class_that_declares_by_halves_is_no_kind(members: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        declared(**members)
+
+
 @pytest.mark.parametrize(
     "options",
     [

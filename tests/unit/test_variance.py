@@ -3,46 +3,53 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_file
+from icefarm.contract import Assignment
 from icefarm.errors import DeviceFailed, InvalidArgument
 from icefarm.kinds import Answer, Circuit, Kinds
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.variance import Variance
+from icefarm.worker.board.states import Firmware
+from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
 
 BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
 KIND = Kinds.of(Variance).get("variance")
 
 
 class Board:
-    """A device handle whose board gives one answer."""
+    """A board that gives one answer."""
+
+    listener: object = None
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.asked: list[tuple[bytes, float, bool]] = []
-        self.admit = Admission().admit
 
-    async def once(self, _: str, __: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Any:
-        return await evaluate()
-
-    async def measure(self, _: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
+    def evaluate(self, _: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Deferred[Answer]:
         self.asked.append((parameters, window, overlap))
-        return Answer(self.content, 1, 34_600, 50_000, 0, 25.0, 1.0, 2.0)
+        return succeed(Answer(self.content, 1, 34_600, 50_000, 0, 25.0, 1.0, 2.0))
 
-    def measurement(self, _: Answer, __: Circuit, value: object, **more: object) -> dict[str, Any]:
-        return {"value": value, **more}
+
+def pass_over(*_: object) -> None:
+    """Take what is told, and do nothing."""
 
 
 async def evaluate(board: Board, reserved: dict[str, Any], **arguments: Any) -> dict[str, Any]:
-    device = KIND.make(board, KIND.check_options(reserved))
-    method = KIND.method("evaluate")
-    bound = method.bind((), {"evaluation_id": "e", "bitstream": BITSTREAM, **arguments})
-    measured: dict[str, Any] = await method.function(device, **bound)
+    place = ReservationContext("w1", "A", Clock(), Admission(), pass_over, pass_over, pass_over, pass_over, pass_over)  # type: ignore[arg-type]
+    reservation = BoardReservation.of(
+        Assignment("r", "alice", "variance", reserved), KIND, Firmware("variance", "1"), place
+    )
+    reservation.attach(board)  # type: ignore[arg-type]
+    measured: dict[str, Any] = await reservation.call(
+        "evaluate", (), {"evaluation_id": "e", "bitstream": BITSTREAM, **arguments}
+    )
     return measured
 
 
@@ -74,14 +81,14 @@ async def test_the_board_gives_the_clock_that_the_reservation_asks_for() -> None
 async def test_an_evaluation_may_differ_from_its_reservation() -> None:
     board = Board(struct.pack("<IHH", 16, 4, 0))
     measured = await evaluate(board, {"samples": 4, "waveform": True}, options={"waveform": False})
-    assert (measured["value"], measured["waveform"]) == (4.0, False)
+    assert (measured["value"], measured["options"]["waveform"]) == (4.0, False)
 
 
 @ensureDeferred
 async def test_repeats_are_as_many_values_of_one_evaluation() -> None:
     board = Board(struct.pack("<IHHIHHIHH", 1250, 500, 0, 1000, 500, 0, 0, 500, 0))
     measured = await evaluate(board, {}, options={"repeats": 3})
-    assert (measured["value"], measured["repeats"]) == ([2.5, 2.0, 0.0], 3)
+    assert (measured["value"], measured["options"]["repeats"]) == ([2.5, 2.0, 0.0], 3)
     assert board.asked == [(struct.pack("<IIHHHH", 100_000, 10_000, 500, 0, 3, 48), pytest.approx(0.25), True)]
 
 

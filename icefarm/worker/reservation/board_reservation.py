@@ -16,7 +16,7 @@ from icefarm.contract import Assignment
 from icefarm.errors import DeviceFailed, ReservationEnded
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer
-from icefarm.kinds.registry import Kind
+from icefarm.kinds.registry import EVALUATE, Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.pipeline import BoardFailed, ParametersRefused, Refused
@@ -65,6 +65,22 @@ def _release(version: str) -> tuple[int, ...]:
     return () if numbers is None else tuple(map(int, numbers[0].split(".")))
 
 
+@frozen
+class _Chosen:
+    """Options of one evaluation."""
+
+    options: Any
+    #: Those that the client named or the kind has a default for, as the measurement repeats them.
+    recorded: Mapping[str, Any]
+    #: The same as text: options with a list in them can't be hashed.
+    text: str
+
+    @classmethod
+    def of(cls, options: Any) -> _Chosen:
+        recorded = {name: value for name, value in to_wire(options).items() if value is not None}
+        return cls(options, recorded, str(recorded))
+
+
 @define(eq=False)
 class BoardReservation:
     """One reservation of one board; what a kind's instance knows as its `DeviceHandle`."""
@@ -83,6 +99,8 @@ class BoardReservation:
     #: The kind's options and where results come from, as each measurement repeats them.
     _stamp: dict[str, Any] = Factory(dict)
     _plain_options: dict[str, Any] = Factory(dict)
+    #: The options of an evaluation that names none, where the kind declares what it measures.
+    _usual: _Chosen | None = None
 
     @classmethod
     def of(cls, assignment: Assignment, kind: Kind, firmware: Firmware, place: ReservationContext) -> BoardReservation:
@@ -96,6 +114,8 @@ class BoardReservation:
             holding.log.failure("a {kind} device could not be made", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
         holding._plain_options = to_wire(options)
+        if kind.evaluation_options is not None:
+            holding._usual = _Chosen.of(kind.evaluation_options())
         holding._stamp = {
             "serial": place.serial,
             "worker": place.worker,
@@ -163,7 +183,27 @@ class BoardReservation:
         """Call one of the kind's methods, with checked arguments."""
         function = self.kind.method(method)
         arguments = function.bind(args, kwargs)
+        if method == EVALUATE and self.kind.evaluation_options is not None:
+            return await self.evaluate(**arguments)
         return await function.function(self._instance, **arguments)
+
+    def evaluate(
+        self, evaluation_id: str, bitstream: Packed | bytes, options: Any = None, attempt: int = 1
+    ) -> Deferred[dict[str, Any]]:
+        """Evaluate as the kind declares: join, admit, measure, record.  See `icefarm.kinds.handle.Evaluator`."""
+        chosen = self._usual if options is None else _Chosen.of(options)
+        assert chosen is not None
+        parameters = self._instance.parameters(chosen.options)
+
+        async def evaluated() -> dict[str, Any]:
+            circuit = self.admit(bitstream)
+            answer = await self.measure(
+                circuit, parameters.content, window=parameters.window, overlap=parameters.overlap
+            )
+            value = self._instance.decode(answer.content, chosen.options)
+            return self._record(answer, circuit, value, evaluation_id, attempt, chosen.recorded)
+
+        return self.once(evaluation_id, (bitstream, chosen.text), evaluated)
 
     def _failure(self, why: str) -> DeviceFailed:
         return DeviceFailed(f"board {self._place.serial} failed: {why}", serial=self._place.serial, reason=why)
@@ -239,6 +279,17 @@ class BoardReservation:
         evaluation_id: str,
         attempt: int,
         **options: object,
+    ) -> dict[str, Any]:
+        return self._record(answer, circuit, value, evaluation_id, attempt, options)
+
+    def _record(
+        self,
+        answer: Answer,
+        circuit: Circuit,
+        value: object,
+        evaluation_id: str,
+        attempt: int,
+        options: Mapping[str, object],
     ) -> dict[str, Any]:
         # The fields of icefarm.contract.Measurement; made by hand, as this is done for each evaluation.
         return {
