@@ -31,6 +31,7 @@ __all__ = [
     "UnknownKind",
     "UnknownWorker",
     "Untrusted",
+    "WrongProtocol",
     "error_from_wire",
     "error_uri",
 ]
@@ -169,6 +170,12 @@ class Untrusted(LinkLost):
     """The farm's certificate is not trusted."""
 
     name = "untrusted"
+
+
+class WrongProtocol(LinkLost):
+    """What listens at the URL does not speak the farm's protocol there."""
+
+    name = "wrong_protocol"
 
 
 class NoSuchProcedure(TransportError):

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from click.core import ParameterSource
 
 from icefarm.contract import Role, valid_name
-from icefarm.errors import LinkLost, NotAuthorized, Untrusted
+from icefarm.errors import LinkLost, NotAuthorized, Untrusted, WrongProtocol
 from icefarm.farm.paths import DataDirectory, default_data_directory
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def connect(access: Access) -> Farm:
             connect_timeout=SIGN_IN_LIMIT,
             ca_file=ca_file,
         )
-    except Untrusted:
+    except (Untrusted, WrongProtocol):
         raise
     except LinkLost as error:
         raise _nobody(access.url, error.fields.get("reason")) from None

@@ -16,9 +16,11 @@ from twisted.python.failure import Failure
 from icefarm.bus import Bus
 from icefarm.errors import IcefarmError, InternalError, LinkLost
 from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.session import RouterSession
 from icefarm.wamp.tls import FarmCertificate
-from icefarm.wamp.url import parse_url
+from icefarm.wamp.tls_probe import speaks_tls
+from icefarm.wamp.url import RouterUrl, parse_url
 
 __all__ = ["Link"]
 
@@ -30,6 +32,8 @@ RETRY_FACTOR = 2.0
 RETRY_LONGEST_LOCAL = 0.5
 #: Seconds for TLS and the router's greeting.
 GREETING_LIMIT = 4.0
+#: Seconds of silence after which the link asks whether the port waits for TLS.
+GREETING_DOUBT = 1.0
 
 
 @define(eq=False)
@@ -38,19 +42,36 @@ class _Attempt:
 
     _clock: Any
     _url: str
+    _where: RouterUrl
     _certificate: FarmCertificate | None
     _credentials: Credentials
     signed_in: Deferred[Bus] = Factory(Deferred)
     _limit: Any = None
+    #: The call that will ask whether the port waits for TLS, and then that question.
+    _doubt: Any = None
+    _question: Deferred[None] | None = None
 
     def connected(self, protocol: Any) -> None:
         """There is a TCP connection: TLS and WAMP's greeting come next."""
         self._limit = self._clock.callLater(GREETING_LIMIT, self._silent, protocol)
+        if self._certificate is None and self._where.host:
+            self._doubt = self._clock.callLater(GREETING_DOUBT, self._ask_for_tls)
 
     def make_session(self) -> RouterSession:
         """Autobahn calls this when the router has answered the greeting."""
         self._stop_limit()
         return RouterSession(self._clock, self._credentials, self.signed_in)
+
+    def greeted(self, answer: bytes) -> None:
+        """See whether the first bytes are of another protocol."""
+        address = f"{self._where.host}:{self._where.port}"
+        wrong = unexpected_greeting(self._url, address, self._where.tls, answer)
+        if wrong is not None:
+            self._fail(wrong)
+
+    def handshake_failed(self, reason: str) -> None:
+        """The other side speaks HTTP, and refuses WebSocket."""
+        self._fail(http_refusal(self._url, reason))
 
     def lost(self, reason: Failure) -> None:
         """The connection has ended."""
@@ -68,9 +89,25 @@ class _Attempt:
         self.signed_in.errback(LinkLost(text))
         protocol.transport.abortConnection()
 
+    def _ask_for_tls(self) -> None:
+        self._question = ensureDeferred(self._look_for_tls())
+        self._question.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def _look_for_tls(self) -> None:
+        endpoint = self._where.endpoint(self._clock, None)
+        if await speaks_tls(self._clock, self._where.host, endpoint):
+            self._fail(tls_expected(self._url))
+
+    def _fail(self, error: IcefarmError) -> None:
+        if not self.signed_in.called:
+            self.signed_in.errback(error)
+
     def _stop_limit(self) -> None:
-        if self._limit is not None and self._limit.active():
-            self._limit.cancel()
+        for timer in (self._limit, self._doubt):
+            if timer is not None and timer.active():
+                timer.cancel()
+        if self._question is not None:
+            self._question.cancel()
 
 
 class Link(Service):
@@ -134,8 +171,8 @@ class Link(Service):
 
     async def _sign_in(self) -> Bus:
         certificate = self._where.certificate()
-        attempt = _Attempt(self.reactor, self.url, certificate, self.credentials)
-        factory = self._where.factory(attempt.make_session, attempt.lost, self.reactor)
+        attempt = _Attempt(self.reactor, self.url, self._where, certificate, self.credentials)
+        factory = self._where.factory(attempt.make_session, attempt, self.reactor)
         protocol = None
         try:
             protocol = await self._where.endpoint(self.reactor, certificate).connect(factory)

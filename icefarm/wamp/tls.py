@@ -17,7 +17,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFrom
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from icefarm.errors import InvalidArgument, LinkLost, Untrusted
+from icefarm.errors import InvalidArgument, LinkLost, Untrusted, WrongProtocol
 
 __all__ = ["FarmCertificate", "TlsEndpoint", "certificates_in"]
 
@@ -83,6 +83,13 @@ class FarmCertificate:
         self._options: Any = optionsForClientTLS(host, trustRoot=trusted)
         self._refusal: _Refusal | None = None
         self._of_another_host = False
+        #: The other side has shown a certificate.
+        self._judged = False
+
+    @property
+    def was_shown(self) -> bool:
+        """Whether the other side has shown a certificate, trusted or not."""
+        return self._judged
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         """Return a connection that notes why it refuses a certificate; see `IOpenSSLClientConnectionCreator`."""
@@ -95,6 +102,7 @@ class FarmCertificate:
 
         The error of a handshake says only that a certificate was refused, so the reason is noted here.
         """
+        self._judged = True
         if not good:
             self._refusal = _Refusal(reason, depth)
             return False
@@ -119,10 +127,15 @@ class FarmCertificate:
             )
         match reason:
             case SSL.Error() if "wrong version number" in str(reason) or "record layer" in str(reason):
-                return LinkLost(f"what listens at {url} speaks no TLS; try the URL with http:// (or ws://)")
+                return self._no_tls(url)
             case SSL.Error():
                 return LinkLost(f"TLS with {url} failed: {_words(reason)}")
+        if not self._judged:
+            return self._no_tls(url)
         return LinkLost(f"what listens at {url} closed the connection; is it a farm?")
+
+    def _no_tls(self, url: str) -> WrongProtocol:
+        return WrongProtocol(f"what listens at {url} speaks no TLS: write the URL with http:// (or ws://)", url=url)
 
 
 def _untrusted(url: str, refusal: _Refusal) -> Untrusted:

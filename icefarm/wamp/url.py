@@ -6,7 +6,7 @@ import icefarm.wamp._no_bjdata  # noqa: F401 isort: skip
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
@@ -40,6 +40,19 @@ _SCHEMES = {
     "wss": ("websocket", True, 443),
     "unix": ("rawsocket", False, 0),
 }
+
+
+class ConnectionObserver(Protocol):
+    """Hears how a connection goes until there is a session on it."""
+
+    def greeted(self, answer: bytes) -> None:
+        """The first bytes of the other side, over RawSocket."""
+
+    def handshake_failed(self, reason: str) -> None:
+        """The other side refused the WebSocket handshake."""
+
+    def lost(self, reason: Failure) -> None:
+        """The connection has ended."""
 
 
 @frozen
@@ -80,15 +93,15 @@ class RouterUrl:
             return endpoint
         return TlsEndpoint(reactor, certificate, endpoint)
 
-    def factory(self, make_session: Callable[[], Any], lost: Callable[[Failure], None], reactor: Any) -> Any:
-        """Return the protocol factory that speaks WAMP there; ``lost`` is called when the connection ends."""
+    def factory(self, make_session: Callable[[], Any], attempt: ConnectionObserver, reactor: Any) -> Any:
+        """Return the protocol factory that speaks WAMP there, and reports to ``attempt``."""
         if self.transport == "rawsocket":
             raw: Any = WampRawSocketClientFactory(make_session, CBORSerializer())
-            raw.protocol, raw.lost = _RawSocket, lost
+            raw.protocol, raw.attempt = _RawSocket, attempt
             return raw
         url = f"{'wss' if self.tls else 'ws'}://{self.host}:{self.port}{self.path}"
         factory: Any = WampWebSocketClientFactory(make_session, url, serializers=[CBORSerializer()], reactor=reactor)
-        factory.protocol, factory.lost = _WebSocket, lost
+        factory.protocol, factory.attempt = _WebSocket, attempt
         factory.setProtocolOptions(
             openHandshakeTimeout=CONNECT_LIMIT, autoPingInterval=PING_INTERVAL, autoPingTimeout=PING_LIMIT
         )
@@ -126,16 +139,27 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
 
 
 class _RawSocket(WampRawSocketClientProtocol):
-    """Reports its end even before there is a session on it, when Autobahn does not."""
+    """Reports its greeting and its end also before there is a session on it, when Autobahn reports to nobody."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._handshake_complete:
+            self.factory.attempt.greeted(data)
+        super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
-        self.factory.lost(reason)
+        self.factory.attempt.lost(reason)
 
 
 class _WebSocket(WampWebSocketClientProtocol):
     """As `_RawSocket`."""
 
+    def failHandshake(self, reason: str) -> None:
+        self.factory.attempt.handshake_failed(reason)
+        # Autobahn logs the end of a connection that is not clean as a warning; the link says what matters.
+        self.wasClean = True
+        super().failHandshake(reason)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
-        self.factory.lost(reason)
+        self.factory.attempt.lost(reason)

@@ -19,11 +19,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.utils import getProcessOutputAndValue
 
 from icefarm.contract import Role
-from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, Untrusted
+from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, Untrusted, WrongProtocol
 from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.testing.processes.router import RealRouter
 from icefarm.wamp.credentials import Credentials
-from icefarm.wamp.link import Link
+from icefarm.wamp.link import GREETING_LIMIT, Link
 
 pytestmark = pytest.mark.integration
 
@@ -142,15 +142,61 @@ async def test_a_certificate_of_another_host_is_refused(ports: list[Any], tmp_pa
         await _sign_in(_served(ports, made), str(made.certificate_file))
 
 
+class _Web(Protocol):
+    """Answers everything with one HTTP status."""
+
+    status = "400 Bad Request"
+
+    def dataReceived(self, _: bytes) -> None:
+        self.transport.write(f"HTTP/1.1 {self.status}\r\n\r\n".encode())
+
+
+async def _refusal_by(ports: list[Any], scheme: str, status: str) -> LinkLost:
+    """Return the error of a sign-in at something that answers in HTTP."""
+    web = type("Web", (_Web,), {"status": status})
+    ports.append(reactor.listenTCP(0, Factory.forProtocol(web), interface="127.0.0.1"))
+    with pytest.raises(LinkLost) as caught:
+        await _sign_in(f"{scheme}://localhost:{ports[-1].getHost().port}", None)
+    return caught.value
+
+
 @ensureDeferred
 async def test_a_port_without_tls_is_called_so(ports: list[Any]) -> None:
-    class Web(Protocol):
-        def dataReceived(self, _: bytes) -> None:
-            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    error = await _refusal_by(ports, "https", "400 Bad Request")
+    assert isinstance(error, WrongProtocol)
+    assert "speaks no TLS" in str(error)
 
-    ports.append(reactor.listenTCP(0, Factory.forProtocol(Web), interface="127.0.0.1"))
-    with pytest.raises(LinkLost, match="speaks no TLS"):
-        await _sign_in(f"https://localhost:{ports[-1].getHost().port}", None)
+
+@ensureDeferred
+async def test_a_port_that_waits_for_tls_is_called_so(router: RealRouter) -> None:
+    began = reactor.seconds()
+    with pytest.raises(WrongProtocol, match="write the URL with https://"):
+        await _sign_in(router.url.replace("https://", "http://"), None)
+    assert reactor.seconds() - began < GREETING_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("scheme", "status", "words"),
+    [
+        ("http", "400 Bad Request", "answers in HTTP, as a proxy does: write the URL as ws://localhost:"),
+        ("ws", "404 Not Found", "404 Not Found; a farm's own path is /ws"),
+    ],
+)
+@ensureDeferred
+async def test_what_answers_in_http_is_called_so_at_once(
+    ports: list[Any], scheme: str, status: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await _refusal_by(ports, scheme, status)
+    assert isinstance(error, WrongProtocol)
+    assert words in str(error)
+    assert caplog.records == []
+
+
+@ensureDeferred
+async def test_a_proxy_without_its_farm_may_have_it_back_in_a_moment(ports: list[Any]) -> None:
+    error = await _refusal_by(ports, "ws", "502 Bad Gateway")
+    assert not isinstance(error, WrongProtocol)
+    assert "no farm behind it now: 502" in str(error)
 
 
 @ensureDeferred

@@ -23,6 +23,7 @@ from icefarm.errors import (
     NotAuthorized,
     TimedOut,
     Untrusted,
+    WrongProtocol,
 )
 
 __all__ = ["FarmLink", "Patience", "RunningLink", "client_log"]
@@ -198,8 +199,8 @@ class FarmLink:
 
     def _refused(self, error: IcefarmError) -> bool:
         self._last_refusal = error
-        # A certificate that was good before may be again; one that never was is for a person to see to.
-        first = isinstance(error, Untrusted) and not self._signed_in_once
+        # A URL or a certificate that was good before may be again; one that never was is for a person to see to.
+        first = isinstance(error, Untrusted | WrongProtocol) and not self._signed_in_once
         if not (first or isinstance(error, _FINAL)):
             return True
         if self._signed_in_once:
