@@ -25,46 +25,46 @@ __all__ = ["main"]
 #: verb: (module of icefarm.cli.commands, the click command in it, what it does in a line).  The line is here so that
 #: ``icefarm --help`` need not import everything.
 VERBS = {
-    "devices": ("listing", "devices", "List the boards, their state, and why they are in it."),
+    "devices": ("listing", "devices", "List the boards, their state, and its reason."),
     "workers": ("listing", "workers", "List the workers."),
-    "reservations": ("listing", "reservations", "List who has which boards, and for how long."),
-    "queue": ("listing", "queue", "List who waits for boards, in their order, and why."),
+    "reservations": ("listing", "reservations", "List who holds which boards, and for how long."),
+    "queue": ("listing", "queue", "List the requests that wait for boards, in order, and why."),
     "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
-    "watch": ("watch", "watch", "Show what happens in the farm, as it happens."),
+    "watch": ("watch", "watch", "Show events of the farm as they happen."),
     "end": ("manage", "end", "End reservations."),
     "extend": ("manage", "extend", "Extend reservations."),
-    "reboot": ("manage", "reboot", "Restart boards and flash them anew."),
+    "reboot": ("manage", "reboot", "Restart and reflash boards."),
     "retest": ("manage", "retest", "Test broken boards again."),
     "delete": ("manage", "delete", "Forget boards that are offline or broken."),
-    "drain": ("manage", "drain", "Give out no more boards of a worker."),
-    "resume": ("manage", "resume", "Give out a worker's boards again."),
-    "dismiss": ("manage", "dismiss", "Take requests out of the queue."),
-    "up": ("farm", "up", "Start a farm on this machine: one command, virtual boards included."),
+    "drain": ("manage", "drain", "Stop giving out a worker's boards."),
+    "resume": ("manage", "resume", "Resume giving out a worker's boards."),
+    "dismiss": ("manage", "dismiss", "Remove requests from the queue."),
+    "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
-    "db": ("database", "db", "Make a farm's database as good as new: db reset."),
+    "db": ("database", "db", "Empty a farm's database: db reset."),
     "token": (
         "database",
         "token",
-        "Add, list and revoke the tokens that let people and workers in.",
+        "Add, list and revoke tokens of clients, workers and operators.",
     ),
-    "udev": ("host", "udev", "Let people without root use the boards of this host."),
-    "doctor": ("host", "doctor", "Check this host: what boards need, and what gets in their way."),
+    "udev": ("host", "udev", "Let users without root access the boards of this host."),
+    "doctor": ("host", "doctor", "Check this host for what boards need and what interferes."),
     "router": ("farm", "router", "Print the configuration for a router that runs elsewhere."),
     "firmware": ("firmware", "firmware", "List, build and install the firmware of real boards."),
     "completion": (
         "completion",
         "completion",
-        "Print the script that completes words in a shell.",
+        "Print the completion script for a shell.",
     ),
 }
 
 _EXITS = (
     (Exit.OK, "done"),
-    (Exit.FAILED, "failed, for any reason that is not below"),
-    (Exit.USAGE, "wrong usage: an unknown option, a bad argument, a file that is no bitstream"),
-    (Exit.UNAVAILABLE, "the boards cannot be had now"),
+    (Exit.FAILED, "failed, for any reason not listed below"),
+    (Exit.USAGE, "wrong usage: an unknown option, a bad argument, a file that is not a bitstream"),
+    (Exit.UNAVAILABLE, "the boards are not available"),
     (Exit.UNREACHABLE, "no farm answers, or it did not answer in time"),
-    (Exit.NOT_AUTHORIZED, "not let in: a token is missing or wrong, or the name is in use"),
+    (Exit.NOT_AUTHORIZED, "access denied: a token is missing or wrong, or the name is in use"),
     (Exit.INCOMPLETE, "evaluate: not every evaluation has a result"),
     (Exit.INTERRUPTED, "interrupted by Ctrl-C"),
     (Exit.NOBODY_READS, "nobody reads the output any more, as where it goes to head"),
@@ -72,7 +72,7 @@ _EXITS = (
 
 
 class Verbs(click.Group):
-    """Finds verbs by name, and turns errors of ours into one line."""
+    """Finds verbs by name, and turns our errors into one line."""
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(VERBS)
@@ -93,7 +93,7 @@ class Verbs(click.Group):
             formatter.write_dl([(str(int(code)), line) for code, line in _EXITS])
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
-        # As click does it, but without importing every verb.
+        # As click does, but without importing every verb.
         verbs = [CompletionItem(name, help=line) for name, (_, _, line) in VERBS.items() if name.startswith(incomplete)]
         return [*verbs, *click.Command.shell_complete(self, context, incomplete)]
 
@@ -130,7 +130,7 @@ class Verbs(click.Group):
             if context.meta.get("icefarm.debug"):
                 raise
             click.echo(
-                f"icefarm: a fault of its own: {type(error).__name__}: {error}; "
+                f"icefarm: internal error: {type(error).__name__}: {error}; "
                 "--debug shows where, and the farm's logs are in its data directory",
                 err=True,
             )
@@ -142,7 +142,7 @@ class Verbs(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error, and all that is logged.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error, and the full log.")
 @click.version_option(__version__, prog_name="icefarm")
 @click.pass_context
 def main(context: click.Context, debug: bool) -> None:

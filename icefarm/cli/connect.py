@@ -1,4 +1,4 @@
-"""Which farm a verb talks to, as whom, with which token; and the connection to it."""
+"""Which farm a verb talks to, under which name and with which token; and the connection to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-#: Seconds for the sign-in, once somebody has been found to listen.
+#: Seconds for the sign-in, once something listens.
 SIGN_IN_LIMIT = 10.0
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -42,7 +42,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @frozen
 class Access:
-    """How to sign in.  ``named``: the user chose the name, it was not made up."""
+    """How to sign in.  ``named``: the user chose the name; it was not generated."""
 
     url: str
     name: str
@@ -52,7 +52,7 @@ class Access:
     data_dir: Path | None = None
     #: The data directory was named on the command line, so its token may go to any host.
     trusted: bool = False
-    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    #: PEM file with the certificates to trust; None: those that the system trusts.
     ca_file: Path | None = None
 
     @property
@@ -64,7 +64,7 @@ Connect = Callable[[Access], "Farm"]
 
 
 def _own_name() -> str:
-    """Return a name that says whose shell it is, and that no other process has."""
+    """Return a name that identifies the user's shell, and that no other process has."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -86,7 +86,7 @@ def token_from(path: Path) -> str:
 
 
 def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a verb the options that say which farm, and an argument ``access``; ``named``: under which name, too."""
+    """Add the options that choose the farm and an argument ``access``; with ``named``, also the option for the name."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -100,7 +100,9 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
         ) -> Any:
             token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
             if name is not None and not valid_name(name):
-                raise click.UsageError(f"{name!r} is no name: 1 to 100 printable characters, no blanks at the ends")
+                raise click.UsageError(
+                    f"{name!r} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
+                )
             source = click.get_current_context().get_parameter_source("data_dir")
             trusted = source is ParameterSource.COMMANDLINE
             access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
@@ -130,7 +132,7 @@ _ACCESS_OPTIONS = (
         is_flag=True,
         expose_value=False,
         callback=lambda context, _, on: context.find_root().meta.__setitem__("icefarm.debug", True) if on else None,
-        help="Show the traceback of an unexpected error, and all that is logged.",
+        help="Show the traceback of an unexpected error, and the full log.",
     ),
     click.option(
         "--data-dir",
@@ -138,7 +140,7 @@ _ACCESS_OPTIONS = (
         default=lambda: default_data_directory(os.environ),
         envvar="ICEFARM_DATA_DIR",
         show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
-        help="Data directory of a farm on this host, where the operator's token is.",
+        help="Data directory of a farm on this host, with the operator's token.",
     ),
     ca_file_option,
     token_file_option,
@@ -149,12 +151,12 @@ _NAME_OPTION = click.option(
     "--name",
     envvar="ICEFARM_NAME",
     show_default="one of its own for each call",
-    help="The client's name, which reservations belong to (ICEFARM_NAME).",
+    help="The client's name, to which reservations belong (ICEFARM_NAME).",
 )
 
 
 def connect(access: Access) -> Farm:
-    """Sign in.  Raises `LinkLost`, saying what to do, where no farm answers; `NotAuthorized`, `NameInUse`."""
+    """Sign in.  Raises `LinkLost`, with what to do, if no farm answers; `NotAuthorized`, `NameInUse`."""
     from icefarm.client import Farm
     from icefarm.wamp.url import parse_url
 
@@ -179,7 +181,7 @@ def connect(access: Access) -> Farm:
 
 
 def log_quietly() -> None:
-    """Let what Twisted itself logs go where the client's words go; it would print tracebacks otherwise."""
+    """Send Twisted's own log where the client's log goes; otherwise Twisted would print tracebacks."""
     from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
     observer = cast(ILogObserver, STDLibLogObserver("icefarm.twisted"))
@@ -187,7 +189,7 @@ def log_quietly() -> None:
 
 
 def _token(access: Access, where: RouterUrl) -> str | None:
-    """Return the token to show: the one given, else the operator's of a farm on this host."""
+    """Return the token to send: the one given, else the operator's of a farm on this host."""
     if access.token is not None:
         return access.token
     token, why = None, "the farm is on another host"
@@ -203,12 +205,12 @@ def _token(access: Access, where: RouterUrl) -> str | None:
 
 
 def _on_this_host(where: RouterUrl) -> bool:
-    """Tell whether a URL stays on this host: no token that was not given goes anywhere else."""
+    """Tell whether a URL stays on this host: a token that was not given explicitly goes nowhere else."""
     return where.host in ("", "localhost", "::1", socket.gethostname()) or where.host.startswith("127.")
 
 
 def _reach(url: str, where: RouterUrl) -> None:
-    """See whether anybody listens at all: an answer at once, where the client would go on trying."""
+    """Check that something listens at all: this fails at once, while the client would go on trying."""
     try:
         where.reach()
     except (OSError, UnicodeError, OverflowError) as error:
@@ -218,5 +220,5 @@ def _reach(url: str, where: RouterUrl) -> None:
 def _nobody(url: str, reason: object) -> LinkLost:
     why = f" ({reason})" if reason else ""
     return LinkLost(
-        f"no farm answers at {url}{why}; start one with `icefarm up`, or name another with --url or ICEFARM_URL"
+        f"no farm answers at {url}{why}; start one with `icefarm up`, or choose another with --url or ICEFARM_URL"
     )

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What is known of a farm while it is watched, and what each change means in words."""
+"""Pure: no I/O, no clock.  The state of a watched farm, and each change in words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINES = Shape(
 
 
 def _gone(event: str, record: Record) -> bool:
-    """Tell whether an event says that something is no more."""
+    """Tell whether an event reports that something is gone."""
     return (event == "reservation" and record.get("ended_at") is not None) or (
         event == "queue" and record.get("place") == 0
     )
@@ -39,21 +39,21 @@ def _gone(event: str, record: Record) -> bool:
 
 @define
 class View:
-    """The farm as last heard of."""
+    """The last known state of the farm."""
 
     workers: dict[str, Record] = Factory(dict)
     devices: dict[str, Record] = Factory(dict)
     reservations: dict[str, Record] = Factory(dict)
     queue: dict[str, Record] = Factory(dict)
-    #: Why the connection is lost; None while it stands.
+    #: Why the connection is lost; None while connected.
     stale: str | None = None
-    #: Whether a snapshot has come.
+    #: Whether a snapshot has arrived.
     known: bool = False
     #: Seconds that the farm's clock is ahead of this one's.
     ahead: float = 0.0
 
     def apply(self, change: Change, now: float) -> list[dict[str, Any]]:
-        """Take a change in at ``now``; return what it means, as records for `LINES` without ``at``."""
+        """Apply a change at ``now``; return it as records for `LINES`, without ``at``."""
         match change:
             case Change("snapshot", Snapshot() as snapshot):
                 self.stale, self.known, self.ahead = None, True, snapshot.time - now
@@ -115,7 +115,7 @@ def _line(now: float, event: str, key: str | None, change: str, record: Record) 
 def _gone_words(event: str, record: Record) -> str:
     if event == "reservation":
         return f"board {record.get('serial')} of '{record.get('client')}': ended ({record.get('end_reason')})"
-    return f"'{record.get('client')}' waits no longer"
+    return f"'{record.get('client')}' no longer waits"
 
 
 def _device_words(record: Record) -> str:
@@ -134,7 +134,7 @@ def _worker_words(record: Record) -> str:
 
 
 def _reservation_words(record: Record) -> str:
-    # Without its end: extensions are no news.
+    # Without its end: extensions are not news.
     return f"board {record.get('serial')} as {record.get('kind')} for '{record.get('client')}'"
 
 

@@ -165,7 +165,7 @@ class _Appended:
 def _check_beginning(text: str, beginning: str) -> None:
     """Raises ValueError where a file does not begin as one of ours."""
     if not (text.startswith(beginning) or beginning.startswith(text)):
-        raise ValueError("it holds something else than results")
+        raise ValueError("it holds something other than results")
 
 
 class _JsonLines:
@@ -181,7 +181,7 @@ class _JsonLines:
         whole = text[: text.rfind("\n") + 1]
         records = [json.loads(line) for line in whole.split("\n")[:-1]]
         if not all(isinstance(record, dict) and set(_KEY) <= record.keys() for record in records):
-            raise ValueError("it holds something else than results")
+            raise ValueError("it holds something other than results")
         self._file.cut(whole)
         return records
 
@@ -265,7 +265,7 @@ class _Parquet:
             with self._path.open("rb") as file:
                 table = self._arrow.parquet.read_table(file).to_pylist()
         if not all(_KEY[0] in record for record in table):
-            raise ValueError("it holds something else than results")
+            raise ValueError("it holds something other than results")
         return [*table, *self._journal.read()]
 
     def append(self, record: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What ``evaluate`` is asked, and what is left of it where results go to a file that has some already."""
+"""What ``evaluate`` must do, and what is left of that if the file of results already has some."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Remaining", "Request", "everything", "remaining", "resumed"]
 
 @frozen
 class Request:
-    """What is to be evaluated, where and how."""
+    """What to evaluate, where and how."""
 
     files: Sequence[str]
     placement: Placement
@@ -33,19 +33,19 @@ class Request:
 
     @property
     def anywhere(self) -> bool:
-        """Whether any board will do."""
+        """Whether any board may take any file."""
         return self.placement.choose(0, "", ("",)) is None
 
     @property
     def wording(self) -> str:
-        """What tells these evaluations from others in a file of results."""
+        """What distinguishes these evaluations from others in a file of results."""
         asked = {"kind": self.kind, **self.options, **self.evaluation_options}
         return json.dumps(asked, sort_keys=True, default=str)
 
 
 @frozen
 class Remaining:
-    """Files to evaluate: the place of each among all that were asked for, and its boards (None: any)."""
+    """Files to evaluate: the index of each among all files given, and its boards (None: any)."""
 
     files: Sequence[tuple[int, str, tuple[str, ...] | None]]
 
@@ -55,14 +55,14 @@ class Remaining:
 
 
 def everything(asked: Request, boards: Iterable[str]) -> Remaining:
-    """Return all files, each for the boards that its placement chooses from these."""
+    """Return all files, each with the boards that its placement chooses from these."""
     there = sorted(boards)
-    # Counted among all, so that a run that is carried on places each file where it was placed before.
+    # Counted among all, so that a resumed run places each file where it was placed before.
     return Remaining([(n, file, asked.placement.choose(n, file, there)) for n, file in enumerate(asked.files)])
 
 
 def remaining(everything: Remaining, digests: Mapping[str, str], saved: ResultsFile, asked: str) -> Remaining:
-    """Return what a file of results has not; ``digests`` are SHA-256 by file."""
+    """Return what is missing in a file of results; ``digests`` are SHA-256 by file."""
     left: list[tuple[int, str, tuple[str, ...] | None]] = []
     for number, file, serials in everything.files:
         if serials is None:
@@ -76,7 +76,7 @@ def remaining(everything: Remaining, digests: Mapping[str, str], saved: ResultsF
 
 
 def resumed(asked: Request, digests: Mapping[str, str], saved: ResultsFile) -> Request | None:
-    """Return what to ask for where some results are there already: the same boards; None where nothing is missing."""
+    """Return what to reserve if some results exist already: the same boards; None if nothing is missing."""
     before = tuple(saved.serials(asked.wording))
     boards = asked.serials
     if not asked.anywhere and boards is None:

@@ -1,4 +1,4 @@
-"""What every verb that talks to a farm begins with: a screen, words of the client's log on it, and the connection."""
+"""What every verb that talks to a farm begins with: a console, the client's log on it, and the connection."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["farm_of", "opened_screen", "show"]
 
 
 class _Words(logging.Handler):
-    """Says what the client logs: warnings, without tracebacks; what it raises as well is left to the error's line."""
+    """Shows warnings of the client's log, without tracebacks; errors that are also raised have their own line."""
 
     def __init__(self, screen: Screen, debug: bool, without_connection: bool) -> None:
         super().__init__(logging.DEBUG if debug else logging.WARNING)
         self._screen = screen
         self._debug = debug
-        #: From this level on, what the connection logs is said otherwise.
+        #: The verb itself reports what the connection logs from this level on.
         self._otherwise = logging.WARNING if without_connection else logging.ERROR
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -39,9 +39,9 @@ class _Words(logging.Handler):
 
 @contextmanager
 def opened_screen(*, without_connection: bool = False) -> Iterator[Screen]:
-    """Give the process's screen, on which the client's log appears too.
+    """Provide the process's console, which also shows the client's log.
 
-    ``without_connection``: the verb itself says when the connection is lost.
+    ``without_connection``: the verb itself reports a lost connection.
     """
     screen = Screen.of_process()
     debug = bool(click.get_current_context().find_root().meta.get("icefarm.debug"))
@@ -60,13 +60,13 @@ def opened_screen(*, without_connection: bool = False) -> Iterator[Screen]:
 
 
 def farm_of(access: Access) -> Farm:
-    """Sign in; tests put another way of doing so into click's object."""
+    """Sign in; tests put another function for that into click's object."""
     way: Connect = click.get_current_context().obj or connect
     return way(access)
 
 
 def show(screen: Screen, records: list[dict[str, Any]] | list[Record], shape: Shape, form: str) -> None:
-    """Print records, as a table where a person looks."""
+    """Print records, as a table on a terminal."""
     if form == "table" and screen.out_is_terminal:
         screen.draw(drawn(records, shape))
     else:

@@ -100,7 +100,9 @@ class ClientSession:
     def __attrs_post_init__(self) -> None:
         who = self.credentials
         if not valid_name(who.authid):
-            raise InvalidArgument(f"{who.authid!r} is no name: 1 to 100 printable characters, no blanks at the ends")
+            raise InvalidArgument(
+                f"{who.authid!r} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
+            )
         self._holdings = Holdings(self.clock)
         self._connection = FarmLink(
             self.clock,

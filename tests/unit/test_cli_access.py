@@ -61,7 +61,7 @@ def test_where_nobody_listens_it_says_what_to_do_at_once() -> None:
             connect(Access(url, "me"))
     assert caught.value.message == (
         f"no farm answers at {url} (Connection refused); "
-        "start one with `icefarm up`, or name another with --url or ICEFARM_URL"
+        "start one with `icefarm up`, or choose another with --url or ICEFARM_URL"
     )
 
 

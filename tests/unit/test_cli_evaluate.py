@@ -92,7 +92,7 @@ def test_bad_files_are_all_named_before_anything_is_reserved(files: list[str], t
     assert result.exit_code == 2
     for name in ("short.bin", "missing.asc"):
         assert name in result.stderr
-    assert "3 of 4 files can't be evaluated; nothing was reserved" in result.stderr
+    assert "3 of 4 files can't be evaluated; nothing is reserved" in result.stderr
     assert farm.signed_in == []
 
 
@@ -166,16 +166,16 @@ def test_a_file_name_that_is_no_text_comes_out_as_it_went_in(tmp_path: Path) -> 
         ([], "Missing argument"),
         (["c.bin", "--devices", "0"], "--devices"),
         (["c.bin", "--devices", "many"], "--devices"),
-        (["c.bin", "--devices", "1", "--serial", "A"], "exclude each other"),
+        (["c.bin", "--devices", "1", "--serial", "A"], "mutually exclusive"),
         (["c.bin", "--window", "0"], "--window"),
         (["c.bin", "--window", "inf"], "--window"),
         (["c.bin", "--repeats", "0"], "--repeats"),
-        (["c.bin", "--timeout", "5"], "--timeout is for --wait"),
+        (["c.bin", "--timeout", "5"], "--timeout needs --wait"),
         (["c.bin", "--wait", "--timeout", "-5"], "--timeout"),
         (["c.bin", "--option", "overlap"], "NAME=VALUE"),
         (["c.bin", "--option", "=1"], "NAME=VALUE"),
-        (["c.bin", "--name", ""], "is no name"),
-        (["c.bin", "--name", "x" * 101], "is no name"),
+        (["c.bin", "--name", ""], "is not a valid name"),
+        (["c.bin", "--name", "x" * 101], "is not a valid name"),
         (["c.bin", "-o", "pdf"], "'pdf' is not one of"),
     ],
 )

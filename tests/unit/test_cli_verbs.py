@@ -166,7 +166,7 @@ def test_nothing_to_end_is_said_apart_from_the_data() -> None:
 
 def test_whoever_extends_for_another_is_told_of_the_grace_period() -> None:
     result = RecordingFarm().run("extend", "A", "--name", "alice")
-    assert result.stderr == "icefarm: they end all the same unless 'alice' signs in again within 30s\n"
+    assert result.stderr == "icefarm: they still end unless 'alice' signs in again within 30s\n"
 
 
 def test_those_who_wait_are_listed_in_their_order_with_the_reason() -> None:
@@ -200,7 +200,7 @@ def test_a_worker_that_is_to_leave_is_shown_with_what_it_waits_for() -> None:
     result = RecordingFarm(snapshot(reservations=[reservation("A")])).run("drain", "w1", "--leave")
     assert result.stdout.splitlines()[1].startswith("w1\tleaving")
     assert "it waits for" in result.stderr
-    assert "nobody has boards of w1: it leaves" in RecordingFarm().run("drain", "w1", "--leave").stderr
+    assert "none of w1's boards is reserved: it leaves" in RecordingFarm().run("drain", "w1", "--leave").stderr
 
 
 # --------------------------------------------------------------------------------------------------- signing in
@@ -260,7 +260,7 @@ def test_an_error_at_sign_in_is_one_line() -> None:
 def test_a_fault_of_our_own_is_one_line_without_debug() -> None:
     result = RecordingFarm(answers={"snapshot": KeyError("oops")}).run("devices")
     assert result.exit_code == 1
-    assert result.stderr.startswith("icefarm: a fault of its own: KeyError: 'oops'")
+    assert result.stderr.startswith("icefarm: internal error: KeyError: 'oops'")
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") == 1
 
@@ -290,7 +290,7 @@ def test_ctrl_c_ends_a_verb_with_130() -> None:
         (["end"], "whose reservations?"),
         (["end", "A"], "whose reservations?"),
         (["end", "--any-client"], "needs the serials"),
-        (["end", "--name", " alice"], "is no name"),
+        (["end", "--name", " alice"], "is not a valid name"),
         (["extend"], "whose reservations?"),
         (["extend", "--name", "alice", "--seconds", "-1"], "--seconds"),
         (["extend", "--name", "alice", "--seconds", "nan"], "--seconds"),

@@ -82,7 +82,7 @@ def test_whoever_waits_no_longer_goes() -> None:
         ("queue", "q", "'bob' waits for 2, place 1: all reserved")
     ]
     assert changed(view, Change("queue", to_wire(evolve(waiting, place=0)))) == [
-        ("queue", "q", "'bob' waits no longer")
+        ("queue", "q", "'bob' no longer waits")
     ]
     assert view.queue == {}
 

@@ -143,7 +143,7 @@ def test_a_name_in_use_is_refused_at_once() -> None:
 
 
 def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="no name"):
+    with pytest.raises(InvalidArgument, match="not a valid name"):
         World().session(" exp")
 
 

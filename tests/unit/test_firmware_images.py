@@ -152,7 +152,7 @@ def test_all_that_a_build_lacks_is_said_at_once() -> None:
 
 def test_a_pico_sdk_that_is_none_is_named(tmp_path: Path) -> None:
     lacks = missing({"PICO_SDK_PATH": str(tmp_path)}, lambda _: None)
-    assert any(f"{tmp_path} (PICO_SDK_PATH) holds none" in line for line in lacks)
+    assert any(f"{tmp_path} (PICO_SDK_PATH) is not the pico-sdk" in line for line in lacks)
 
 
 def test_a_pico_sdk_without_its_submodule_is_told_how_to_get_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ __all__ = ["completion"]
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that completes the words of icefarm in a shell.
+    """Print the completion script of icefarm for a shell.
 
     bash: eval "$(icefarm completion bash)" in ~/.bashrc.  zsh: the same with zsh in ~/.zshrc.
     fish: icefarm completion fish > ~/.config/fish/completions/icefarm.fish.
@@ -19,5 +19,5 @@ def completion(shell: str) -> None:
     from icefarm.cli import main
 
     scripts = get_completion_class(shell)
-    assert scripts is not None  # The choices are those that click knows.
+    assert scripts is not None  # The shells that click knows.
     click.echo(scripts(main, {}, "icefarm", "_ICEFARM_COMPLETE").source())

@@ -62,7 +62,7 @@ def _with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaita
 def migrate(data_dir: Path, database: str | None) -> None:
     """Bring the schema of the farm's database up to date.
 
-    Control does so too whenever it starts; this is for those who want to see it done.
+    Control also does so whenever it starts; use this to do it at a time of your choice.
     """
     from icefarm.control.storage.migrations import SchemaMismatch
     from icefarm.control.storage.migrations import migrate as apply
@@ -87,7 +87,7 @@ def db() -> None:
 @_database_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
-    """Make the farm's database as good as new: boards, reservations, history and tokens are forgotten.
+    """Empty the farm's database: it forgets boards, reservations, history and tokens.
 
     The farm must not run.
     """
@@ -98,19 +98,19 @@ def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
     if not yes:
         click.confirm(f"Forget all boards, reservations, history and tokens in {where}?", abort=True, err=True)
     applied = _with_database(data_dir, database, reset)
-    click.echo(f"made anew, up to version {max(applied)}")
+    click.echo(f"recreated, up to version {max(applied)}")
 
 
 @click.group()
 def token() -> None:
-    """Work with the tokens that let people, workers and operators sign in.
+    """Work with the tokens with which clients, workers and operators sign in.
 
-    The farm keeps only their hashes. A token takes effect at once, and so does its end.
+    The farm keeps only their hashes. Adding and revoking take effect at once.
     """
 
 
 async def _with_schema(database: Any) -> Any:
-    """Return the store of a database that may be a new one."""
+    """Return the store of a database that may be new."""
     from icefarm.control.storage.migrations import migrate as apply
     from icefarm.control.storage.postgres.store import PostgresStore
 
@@ -124,12 +124,12 @@ async def _with_schema(database: Any) -> Any:
     "--role",
     type=click.Choice([role.value for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)]),
     required=True,
-    help="What its holder may sign in as; an operator may do so as anybody.",
+    help="The role that its holder may sign in with; an operator's token admits to all.",
 )
 @data_dir_option
 @_database_option
 def add(name: str, role: str, data_dir: Path, database: str | None) -> None:
-    """Make a token called NAME and print it; it cannot be shown again."""
+    """Create a token called NAME and print it; it cannot be shown again."""
     from icefarm.control.sessions.tokens import new_token, token_hash
 
     made = new_token()
@@ -146,7 +146,7 @@ def add(name: str, role: str, data_dir: Path, database: str | None) -> None:
 @data_dir_option
 @_database_option
 def list_(output: str, data_dir: Path, database: str | None) -> None:
-    """List the tokens that open something: names and roles."""
+    """List the valid tokens: names and roles."""
 
     async def work(opened: Any) -> Any:
         return await (await _with_schema(opened)).list_tokens()
@@ -168,7 +168,7 @@ def _time(seconds: float) -> str:
 @data_dir_option
 @_database_option
 def revoke(name: str, data_dir: Path, database: str | None) -> None:
-    """Let the token called NAME open nothing any more."""
+    """Revoke the token called NAME."""
 
     async def work(opened: Any) -> None:
         await (await _with_schema(opened)).revoke_token(name)

@@ -1,4 +1,4 @@
-"""The verb ``evaluate``: reserve boards, evaluate files on them, give them back."""
+"""The verb ``evaluate``: reserve boards, evaluate files on them, return them."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     "--placement",
     type=PLACEMENT,
     metavar="HOW",
-    help="any, each, same (the same board again), spread (one by lot), distinct:K (K by lot).",
+    help="any, each, same (the same board again), spread (one at random), distinct:K (K at random).",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Makes lots the same again.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Makes random choices repeatable.")
 @click.option("--devices", type=click.IntRange(1), metavar="N", help="Reserve N boards.  [default: 1]")
 @click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
-@click.option("--kind", default="pulsecount", show_default=True, help="What the boards are to be.")
+@click.option("--kind", default="pulsecount", show_default=True, help="The device kind to reserve the boards as.")
 @click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
-@click.option("--repeats", type=click.IntRange(1), metavar="K", help="Windows for each evaluation; a value from each.")
+@click.option("--repeats", type=click.IntRange(1), metavar="K", help="Windows for each evaluation; each gives a value.")
 @click.option(
     "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
 )
@@ -70,8 +70,8 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     metavar="FILE",
     help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
 )
-@click.option("--wait", is_flag=True, help="Wait where too few boards are free.")
-@click.option("--timeout", type=SECONDS, help="Wait for so many seconds at most.")
+@click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
+@click.option("--timeout", type=SECONDS, help="Wait at most this long.")
 @output_option
 @with_access(named=True)
 def evaluate(
@@ -88,16 +88,16 @@ def evaluate(
     out: str | None,
     **request: Any,
 ) -> None:
-    """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it comes.
+    """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it arrives.
 
     With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
-    exit code is 0 only where every evaluation has a result.  With --out, a run that was broken off is carried on by
-    giving the same command again: files whose results with the same options are in FILE are passed over.
+    exit code is 0 only if every evaluation has a result.  With --out, give the same command again to resume an
+    interrupted run: it skips files whose results with the same options are in FILE.
     """
     if devices is not None and serials:
-        raise click.UsageError("--devices and --serial exclude each other")
+        raise click.UsageError("--devices and --serial are mutually exclusive")
     if request["timeout"] is not None and not request["wait"]:
-        raise click.UsageError("--timeout is for --wait")
+        raise click.UsageError("--timeout needs --wait")
     asked = Request(
         placement=_placement(placement or ("any" if any_ else "each"), seed),
         devices=None if serials else devices or 1,
@@ -136,7 +136,7 @@ def _placement(how: str, seed: int) -> Placement:
 def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
     """Return the SHA-256 of each file's bitstream.
 
-    Raises `InvalidBitstream` where files are none, when all of them have been named.
+    Raises `InvalidBitstream` if some are not bitstreams, after naming all of them.
     """
     from icefarm.client.evaluation.payload import payload_of, sha256_of
 
@@ -150,7 +150,7 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
                 screen.say(error.message)
     if bad:
         more = f" ({bad - MOST_NAMED} more than those named)" if bad > MOST_NAMED else ""
-        raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing was reserved")
+        raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing is reserved")
     return digests
 
 
@@ -199,7 +199,7 @@ def _worth_waiting(error: Unavailable, asked: Request) -> bool:
 
 
 def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
-    """Return what says the place in the queue, whenever it says something new."""
+    """Return a function that prints the place in the queue whenever it changes."""
     last = ""
 
     def progress(word: Mapping[str, Any]) -> None:
@@ -234,7 +234,7 @@ def _print_results(
 
 
 def _results(farm: Farm, boards: Boards, asked: Request, left: Remaining) -> Iterator[Result]:
-    """Yield the result of every evaluation, also of those that no board is left for."""
+    """Yield the result of every evaluation, also of those that have no board left."""
     from icefarm.client.evaluation.payload import placed_item
     from icefarm.client.session import RunPlan
 

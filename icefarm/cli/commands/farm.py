@@ -1,4 +1,4 @@
-"""The verbs ``up`` and ``router``: a farm on this machine, and the router of one that is spread over several."""
+"""The verbs ``up`` and ``router``: a farm on this machine, and the router of a farm on several machines."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def _host_name() -> str:
     type=ADDRESS,
     default="127.0.0.1:8080",
     show_default=True,
-    help="Where the farm can be reached; port 0: any free one. Beyond this host it takes tokens.",
+    help="Where the farm listens; port 0: any free one. Beyond this host it takes tokens.",
 )
-@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL, start none.")
-@click.option("--http", type=ADDRESS, help="Where control serves HTTP to a router that runs already.")
-@click.option("--router", type=URL, help="Use the router that control joins at this URL, start none.")
+@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL; start none.")
+@click.option("--http", type=ADDRESS, help="Where control serves HTTP to an existing router.")
+@click.option("--router", type=URL, help="Use the router that control joins at this URL; start none.")
 @click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
-@click.option("--url", type=URL, help="Where others reach that router, if not where control does.")
+@click.option("--url", type=URL, help="Where others reach that router, if not at the same URL.")
 @click.option(
     "--ca-file",
     type=_FILE,
@@ -59,12 +59,12 @@ def _host_name() -> str:
     help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
 )
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
-@click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="What the worker is called.")
+@click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="The worker's name.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
 @click.option("--circuits", type=_FILE, help="Frequencies of known circuits, for virtual boards.")
 @click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
 @click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
-@click.option("--grace", type=SECONDS, help="How long the boards of a client that is gone stay its own.")
+@click.option("--grace", type=SECONDS, help="How long a client that is gone keeps its boards.")
 @click.option(
     "--worker-grace",
     type=SECONDS,
@@ -76,8 +76,8 @@ def _host_name() -> str:
 def up(**options: Any) -> None:
     """Start a farm on this machine and keep it running until Ctrl-C or SIGTERM.
 
-    It is a real one: PostgreSQL, a router, control, and a worker whose boards are virtual. State is kept in the data
-    directory; the next start goes on from there.
+    It is a real farm: PostgreSQL, a router, control, and a worker with virtual boards. It keeps its state in the data
+    directory; the next start continues from there.
     """
     from icefarm.farm.run import run
 
@@ -103,7 +103,7 @@ def router() -> None:
     "--router-ticket-file",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The ticket that control joins with; made up and written there unless the file exists.",
+    help="The ticket that control joins with; created there unless the file exists.",
 )
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
@@ -117,7 +117,7 @@ def config(
 ) -> None:
     """Print the configuration of a Crossbar.io node that is the farm's router.
 
-    Save it as config.json in the node's directory, readable by the node alone: it holds control's ticket. Start the
+    Save it as config.json in the node's directory, readable only by the node: it holds control's ticket. Start the
     node with "crossbar start --cbdir DIRECTORY", and control with "--router URL --router-ticket-file FILE".
     """
     from icefarm.farm.listen import check_certificate

@@ -1,4 +1,4 @@
-"""The verb ``firmware``: which images there are for boards, building them, and putting them where workers look."""
+"""The verb ``firmware``: lists the images for boards, builds them, and installs them where workers look."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from icefarm.worker.flash.images import install as install_images
 
 __all__ = ["firmware", "images_option"]
 
-#: Asking the virtual boards' program for its version takes milliseconds; on a machine that swaps, more.
+#: The virtual boards' program gives its version in milliseconds; on a machine that swaps, it takes longer.
 PROGRAM_LIMIT = 10.0
 
 images_option = click.option(
@@ -43,7 +43,7 @@ def firmware() -> None:
 
 
 def _virtual_version() -> str | None:
-    """Return the version that this icefarm comes with, as the virtual boards say it; None where they were not built."""
+    """Return the version that this icefarm comes with, from the virtual boards; None if they were not built."""
     from icefarm.virtual.images import MissingBoards, program
 
     try:
@@ -92,9 +92,9 @@ def _real(directory: Path, version: str | None) -> list[dict[str, Any]]:
 @output_option
 @images_option
 def list_(output: str, images: Path) -> None:
-    """List the images that there are: those in the directory, and those that virtual boards are made with.
+    """List the images in the directory, and those of virtual boards.
 
-    CURRENT says whether an image has the version that this icefarm comes with. BYTES is what it takes of the flash.
+    CURRENT says whether an image has the version that this icefarm comes with. BYTES is its size in flash.
     """
     version = _virtual_version()
     records = _real(images, version) + ([] if version is None else _virtual(version))
@@ -106,7 +106,7 @@ def list_(output: str, images: Path) -> None:
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @images_option
 def install(path: Path, images: Path) -> None:
-    """Put the image PATH, or all in the directory PATH, where workers look, in place of other versions.
+    """Install the image PATH, or all in the directory PATH, where workers look, replacing other versions.
 
     A worker reads its images when it starts: restart it, and it flashes its boards as they become free.
     """

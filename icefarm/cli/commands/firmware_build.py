@@ -1,4 +1,4 @@
-"""Building the firmware of real boards: what that needs, and how it is done."""
+"""Builds the firmware of real boards, and checks what that needs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ COMPILER = "arm-none-eabi-gcc"
 _PROGRAMS = {COMPILER: "gcc-arm-none-eabi", "cmake": "cmake", "make": "make", "g++": "g++"}
 _LIBRARIES = ("libnewlib-arm-none-eabi", "libstdc++-arm-none-eabi-newlib")
 _SDK = "git clone --branch 2.2.0 https://github.com/raspberrypi/pico-sdk"
-#: The boot ROM erases sectors of this size; a whole last one leaves nothing of an older image behind.
+#: The boot ROM erases sectors of this size; padding the last one leaves nothing of an older image behind.
 _SECTOR = 4096
 
 
 def source_directory() -> Path:
-    """Return the firmware's sources, which are beside the package in a checkout.  Raises `CannotStart`."""
+    """Return the directory of the firmware's sources, beside the package in a checkout.  Raises `CannotStart`."""
     directory = Path(__file__).resolve().parents[2] / "firmware" / "ports" / "pico2_ice"
     if not (directory / "CMakeLists.txt").is_file():
         raise CannotStart("the firmware's sources are not here: run this in a checkout of icefarm, or give --source")
@@ -40,7 +40,7 @@ def _newlib_is_there() -> bool:
 
 
 def missing(environment: Mapping[str, str], which: Which) -> list[str]:
-    """Return what is missing for a build, each with how to get it; nothing: all is there."""
+    """Return what is missing for a build, each with how to get it; empty if nothing is."""
     lacks = [
         f"{program}: apt-get install {package}" for program, package in _PROGRAMS.items() if which(program) is None
     ]
@@ -51,7 +51,7 @@ def missing(environment: Mapping[str, str], which: Which) -> list[str]:
         return [*lacks, f"the pico-sdk, and PICO_SDK_PATH with its directory: {_SDK}"]
     sdk = Path(path)
     if not (sdk / "pico_sdk_init.cmake").is_file():
-        return [*lacks, f"the pico-sdk: {sdk} (PICO_SDK_PATH) holds none; {_SDK}"]
+        return [*lacks, f"the pico-sdk: {sdk} (PICO_SDK_PATH) is not the pico-sdk; {_SDK}"]
     if not (sdk / "lib" / "tinyusb" / "src" / "tusb.h").is_file() and not environment.get("PICO_TINYUSB_PATH"):
         lacks.append(f"TinyUSB, in the pico-sdk: git -C {sdk} submodule update --init lib/tinyusb")
     return lacks
@@ -64,7 +64,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def build(source: Path, work: Path, into: Path) -> list[Path]:
-    """Build all images and return the files; ``work`` keeps what the next build can use.  Raises `CannotStart`."""
+    """Build all images and return the files; ``work`` keeps files for the next build.  Raises `CannotStart`."""
     _run(["cmake", "-S", str(source), "-B", str(work), "-G", "Unix Makefiles"])
     _run(["cmake", "--build", str(work), "--parallel"])
     into.mkdir(parents=True, exist_ok=True)

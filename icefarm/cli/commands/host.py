@@ -23,18 +23,18 @@ from icefarm.files import write_whole
 
 __all__ = ["doctor", "udev"]
 
-#: How udevd is told of new rules, and made to apply them to what is plugged in already (udevadm(8)).
+#: How to tell udevd of new rules, and to apply them to what is already plugged in (udevadm(8)).
 _APPLY = (
     ("udevadm", "control", "--reload"),
     ("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block"),
 )
 
 _group_option = click.option(
-    "--group", default=DEFAULT_GROUP, show_default=True, help="Whose members may use the boards."
+    "--group", default=DEFAULT_GROUP, show_default=True, help="The group whose members may use the boards."
 )
 
 
-_hubs_option = click.option("--hubs", is_flag=True, help="They may switch the power of hub ports, too (uhubctl).")
+_hubs_option = click.option("--hubs", is_flag=True, help="They may also switch the power of hub ports (uhubctl).")
 
 
 def _machine() -> Machine:
@@ -55,7 +55,7 @@ def _rules(group: str, hubs: bool) -> str:
 
 @click.group()
 def udev() -> None:
-    """Let people without root use the boards of this host, by udev rules."""
+    """Let users without root access the boards of this host, by udev rules."""
 
 
 @udev.command("print")
@@ -102,7 +102,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
 @_group_option
 @images_option
 @data_dir_option
-@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="The farm's PostgreSQL, where you run one.")
+@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="The farm's PostgreSQL, if you run one.")
 @token_file_option
 @ca_file_option
 @click.option(
@@ -110,7 +110,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
     "--control",
     envvar=["ICEFARM_URL", "ICEFARM_CONTROL"],
     metavar="URL",
-    help="The farm: see whether this host gets through to it (ICEFARM_URL, ICEFARM_CONTROL).",
+    help="The farm: check that this host can reach it (ICEFARM_URL, ICEFARM_CONTROL).",
 )
 def doctor(
     url: str | None,
@@ -122,9 +122,9 @@ def doctor(
     group: str,
     output: str,
 ) -> None:
-    """Check this host: what boards and a farm need, what gets in their way, and what to do about it.
+    """Check this host for what boards and a farm need and for what interferes, and say what to do about it.
 
-    Ends with 0 where nothing is wrong, else with 1. A warning may be as you want it.
+    Exits with 0 if nothing is wrong, else with 1. A warning may be what you want.
     """
     from icefarm.doctor.checks import examine
     from icefarm.doctor.farm_checks import FarmUnderCheck

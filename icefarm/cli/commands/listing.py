@@ -1,4 +1,4 @@
-"""The verbs ``devices``, ``workers``, ``reservations`` and ``queue``: what the farm has, who has it, and who waits."""
+"""The verbs ``devices``, ``workers``, ``reservations`` and ``queue``, which list what the farm has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["devices", "queue", "reservations", "workers"]
 @output_option
 @with_access()
 def devices(access: Access, output: str, status: str | None) -> None:
-    """List the boards, with their state, and why they are in it."""
+    """List the boards, with their state and its reason."""
     with opened_screen() as screen, farm_of(access) as farm:
         found = farm.snapshot()
         records = [to_wire(each) for each in found.devices if status in (None, each.status)]
@@ -41,7 +41,7 @@ def workers(access: Access, output: str) -> None:
 @output_option
 @with_access()
 def reservations(access: Access, output: str) -> None:
-    """List the reservations that stand, everybody's."""
+    """List the active reservations of all clients."""
     with opened_screen() as screen, farm_of(access) as farm:
         found = farm.snapshot()
         records = [to_wire(each) for each in found.reservations if each.ended_at is None]

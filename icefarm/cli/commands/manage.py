@@ -27,14 +27,14 @@ _one_worker = click.argument("worker", metavar="WORKER")
 
 
 def _with_name(access: Access) -> Access:
-    """Reservations belong to a name; the one made up for this call has none."""
+    """Reservations belong to a name; the one generated for this call has none."""
     if not access.named:
-        raise click.UsageError("whose reservations? Give the name of the client that holds them with --name")
+        raise click.UsageError("whose reservations? Name the client that holds them with --name")
     return access
 
 
 def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
-    """Do something and list the boards that it was done to."""
+    """Do something to boards and list those affected."""
     with opened_screen() as screen, farm_of(access) as farm:
         done = change(farm)
         show(screen, [{"serial": serial} for serial in done], columns.SERIALS, form)
@@ -44,11 +44,11 @@ def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], 
 
 @click.command()
 @_some
-@click.option("--any-client", is_flag=True, help="End them whosever they are (operators).")
+@click.option("--any-client", is_flag=True, help="End reservations of any client (operators).")
 @output_option
 @with_access(named=True)
 def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str) -> None:
-    """End reservations of a client that is gone, all of them where no boards are named.
+    """End reservations of a client that is gone, all of them if no boards are named.
 
     While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
     """
@@ -67,9 +67,9 @@ def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str)
 @output_option
 @with_access(named=True)
 def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: str) -> None:
-    """Extend reservations of a client that is gone, all of them where no boards are named; never shortens one.
+    """Extend reservations of a client that is gone, all of them if no boards are named; never shortens one.
 
-    The farm still ends them when their client does not come back within its grace period.
+    The farm still ends them if their client does not come back within its grace period.
     """
     with opened_screen() as screen, farm_of(_with_name(access)) as farm:
         done = farm.extend(serials or None, seconds)
@@ -79,16 +79,16 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
         else:
             grace = farm.snapshot().farm.get("grace_s")
             within = f" within {duration(grace)}" if isinstance(grace, int | float) else ""
-            screen.say(f"they end all the same unless {access.name!r} signs in again{within}")
+            screen.say(f"they still end unless {access.name!r} signs in again{within}")
 
 
 @click.command()
 @_needed
-@click.option("--own", is_flag=True, help="As the client called --name, which has reserved them; not as operator.")
+@click.option("--own", is_flag=True, help="As the client --name that has reserved them, not as operator.")
 @output_option
 @with_access(named=True)
 def reboot(access: Access, serials: tuple[str, ...], own: bool, output: str) -> None:
-    """Restart boards and flash them anew; reservations, and evaluations that wait, stay (operators)."""
+    """Restart and reflash boards; reservations and waiting evaluations stay (operators)."""
     chosen = _with_name(access) if own else access.as_operator
     _change(chosen, output, lambda farm: farm.reboot(serials), "there was nothing to reboot")
 
@@ -116,9 +116,9 @@ def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
 @output_option
 @with_access()
 def dismiss(access: Access, ids: tuple[str, ...], output: str) -> None:
-    """Take requests out of the queue ("icefarm queue" lists them); their clients hear that an operator did (operators).
+    """Remove requests from the queue ("icefarm queue" lists them); their clients are told so (operators).
 
-    Ends with 1 where one of them does not wait (any more); the others are taken out all the same.
+    Exits with 1 if one of them no longer waits; the others are still removed.
     """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         done = farm.dismiss(ids)
@@ -138,11 +138,11 @@ def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> N
 
 
 def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
-    """Say which reservations are still to end before a drained worker can be stopped, or leaves."""
+    """Print the reservations that must end before a drained worker can be stopped, or leaves."""
     found = farm.snapshot()
     held = [record for record in found.reservations if record.worker == worker and record.ended_at is None]
     if not held:
-        return f"nobody has boards of {worker}: it {'leaves' if leaving else 'can be stopped'}"
+        return f"none of {worker}'s boards is reserved: it {'leaves' if leaving else 'can be stopped'}"
     counts = Counter(record.client for record in held)
     last = max(record.expires_at for record in held) - found.time
     clients = ", ".join(f"{client} ({count})" for client, count in sorted(counts.items()))
@@ -151,11 +151,11 @@ def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
 
 @click.command()
 @_one_worker
-@click.option("--leave", is_flag=True, help="It ends, with exit code 0, when nobody has boards of it any more.")
+@click.option("--leave", is_flag=True, help="The worker exits, with code 0, when none of its boards is reserved.")
 @output_option
 @with_access()
 def drain(access: Access, worker: str, leave: bool, output: str) -> None:
-    """Give out no more boards of a worker; present reservations go on (operators)."""
+    """Stop giving out a worker's boards; present reservations go on (operators)."""
     _set_draining(access, output, lambda farm: farm.drain(worker, leave=leave))
 
 
@@ -164,5 +164,5 @@ def drain(access: Access, worker: str, leave: bool, output: str) -> None:
 @output_option
 @with_access()
 def resume(access: Access, worker: str, output: str) -> None:
-    """Give out the boards of a drained worker again (operators)."""
+    """Resume giving out the boards of a drained worker (operators)."""
     _set_draining(access, output, lambda farm: farm.resume(worker))

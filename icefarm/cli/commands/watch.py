@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "follow", "watch"]
 
-#: Seconds between two drawings where nothing changes: times that remain are counted down.
+#: Seconds between two drawings while nothing changes: remaining times count down.
 REDRAW = 1.0
-#: Lines of what happened last, below the boards.
+#: Lines of recent events, below the boards.
 LAST_LINES = 8
 
 
@@ -39,7 +39,7 @@ def watch(access: Access, output: str) -> None:
     """Show what happens in the farm until Ctrl-C.
 
     On a terminal it draws the boards and keeps the picture up to date; otherwise, and with "-o json" (JSON Lines) or
-    "-o csv", it prints what there is and then one line for each change.
+    "-o csv", it prints the present records and then one line for each change.
     """
     with opened_screen(without_connection=True) as screen, suppress(KeyboardInterrupt), farm_of(access) as farm:
         if output == "table" and screen.out_is_terminal:
@@ -49,7 +49,7 @@ def watch(access: Access, output: str) -> None:
 
 
 def follow(farm: Farm, screen: Screen, form: str, now: Callable[[], float]) -> None:
-    """Print a line for each change, for as long as the farm tells of any."""
+    """Print a line for each change, for as long as the farm reports any."""
     from icefarm.cli.farm_state import LINES, View
 
     view, rows = View(), Rows(LINES, form, aligned=False)
@@ -92,7 +92,7 @@ def _clock_time(seconds: float) -> str:
 
 @define
 class Picture:
-    """What is drawn: a line about the farm, its boards, who waits, and what happened last."""
+    """The picture: a line about the farm, its boards, the queue, and recent events."""
 
     view: View
     url: str
@@ -100,21 +100,21 @@ class Picture:
     last: deque[str] = Factory(lambda: deque(maxlen=LAST_LINES))
 
     def take(self, change: Change, now: float) -> None:
-        """Take a change in at ``now``."""
+        """Apply a change at ``now``."""
         known = self.view.known
         lines = self.view.apply(change, now)
         if self.view.stale is None:
             self.stale_since = None
         elif self.stale_since is None:
             self.stale_since = now
-        if known:  # The first snapshot is no news.
+        if known:  # The first snapshot is not news.
             self.last += [
                 f"{_clock_time(line['time'])}  {line['event']} {clean(str(line['key'] or ''))}  {clean(line['change'])}"
                 for line in lines
             ]
 
     def drawn(self, now: float, height: int) -> Any:
-        """Return the picture for `rich`; it fits ``height`` lines, the boards cut short where there are too many."""
+        """Return the picture for `rich`; it fits ``height`` lines, and leaves out boards if there are too many."""
         from rich.console import Group
         from rich.text import Text
 
@@ -123,7 +123,7 @@ class Picture:
             for each in self.view.queue.values()
         ]
         below = [*waiting, *self.last]
-        # Two lines of state, three of the table's own, one that says how many boards are not shown.
+        # Two lines of state, three for the table's frame, one that says how many boards are not shown.
         room = max(1, height - len(below) - 6)
         boards = sorted(self.view.devices.values(), key=lambda record: str(record.get("serial")))
         parts: list[Any] = [self._state(now), drawn(boards[:room], columns.devices(now + self.view.ahead))]

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  How the records of the contract are shown."""
+"""Pure: no I/O, no clock.  The columns of the contract's records."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def firmware(record: Record) -> str | None:
 
 
 def health(record: Record) -> str | None:
-    """Say what went wrong with a board's last attempts to evaluate; None where all is well."""
+    """Return what went wrong in a board's last attempts to evaluate; None if all is well."""
     found = record["health"]
     words = [f"{found[name]} {name}" for name in ("timeouts", "retries", "failures") if found[name]]
     said = [f"{', '.join(words)} in {found['attempts']}"] if words else []
@@ -136,7 +136,7 @@ def workers(now: float) -> Shape:
 
 
 def queue(now: float) -> Shape:
-    """Requests that wait; ``now`` is the farm's time."""
+    """Waiting requests; ``now`` is the farm's time."""
     return Shape(
         _fields(QueueRecord),
         (

@@ -1,4 +1,4 @@
-"""Where output goes: data to standard output, everything else to standard error, neither into the other's way."""
+"""Where output goes: data to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Screen"]
 
 
 def _write_bytes(stream: TextIO, text: str) -> None:
-    """Write text at once.  Bytes of file names that are no text come out as they went in."""
+    """Write text at once.  Bytes of file names that are not text come out unchanged."""
     encoding = stream.encoding or "utf-8"
     try:
         data = text.encode(encoding, "surrogateescape")
@@ -27,11 +27,11 @@ def _write_bytes(stream: TextIO, text: str) -> None:
 
 @define
 class Screen:
-    """The two streams of a process, and whether a person looks at them."""
+    """The two streams of a process, and whether each is a terminal."""
 
     out: TextIO
     err: TextIO
-    #: The console of a progress bar or live view; what is printed meanwhile goes above it.
+    #: The console of a progress bar or live view; other output goes above it meanwhile.
     _live: Any = field(init=False, default=None)
 
     @classmethod
@@ -54,7 +54,7 @@ class Screen:
             _write_bytes(self.out, text)
 
     def say(self, text: str) -> None:
-        """Write a message for a person, one line."""
+        """Write a message for the user, one line."""
         text = clean(text)
         if self._live is not None:
             self._print_above(f"icefarm: {text}")
@@ -62,7 +62,7 @@ class Screen:
             _write_bytes(self.err, f"icefarm: {text}\n")
 
     def draw(self, renderable: Any) -> None:
-        """Print something of `rich` as data."""
+        """Print a renderable of `rich` as data."""
         self.console(self.out).print(renderable)
 
     def _print_above(self, text: str) -> None:
@@ -75,9 +75,9 @@ class Screen:
 
     @contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
-        """Show how far something is, with its rate and the time that remains, where a person can see it.
+        """Show progress, with rate and remaining time, on a terminal.
 
-        Yields what is to be called for each of ``total`` steps.
+        Yields a function to call for each of ``total`` steps.
         """
         if not self.err_is_terminal:
             yield lambda: None
@@ -91,7 +91,7 @@ class Screen:
 
     @contextmanager
     def live(self, live: Any) -> Iterator[None]:
-        """Keep a live view of `rich` up; messages come above it."""
+        """Show a live view of `rich`; messages go above it."""
         with self._around(live):
             yield
 

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The exit codes of ``icefarm``; scripts rely on them, so none ever changes its meaning."""
+"""Pure: no I/O, no clock.  The exit codes of ``icefarm``; scripts rely on them, so their meaning never changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Exit", "exit_of"]
 
 
 class Exit(IntEnum):
-    """What the exit code of a verb says."""
+    """The exit code of a verb."""
 
     OK = 0
     FAILED = 1
@@ -29,7 +29,7 @@ class Exit(IntEnum):
     UNREACHABLE = 4
     NOT_AUTHORIZED = 5
     INCOMPLETE = 6
-    #: As shells have it: 128 and the number of the signal, here SIGINT and SIGPIPE.
+    #: As in shells: 128 plus the number of the signal, here SIGINT and SIGPIPE.
     INTERRUPTED = 130
     NOBODY_READS = 141
 

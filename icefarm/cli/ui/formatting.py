@@ -8,21 +8,21 @@ from collections.abc import Mapping
 
 __all__ = ["clean", "duration", "shown"]
 
-#: What stands in an empty cell, so that every line has the same number of fields.
+#: The text of an empty cell, so that every line has the same number of fields.
 EMPTY = "-"
-#: Categories of the Unicode standard that a terminal may obey, or that can't be encoded.
+#: Categories of Unicode characters that may control a terminal, or that can't be encoded.
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def clean(text: str) -> str:
-    """Return text that is safe on a terminal and stays on its line: names and reasons come from others."""
+    """Return text that is safe on a terminal and stays on its line: names and reasons come from outside."""
     if text.isprintable():
         return text
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(each) in _UNSAFE else each for each in text)
 
 
 def duration(seconds: float) -> str:
-    """Return a time such as ``59m10s``, without blanks: two units at most, nothing below 0."""
+    """Return a duration such as ``59m10s``, without blanks: two units at most, never negative."""
     whole = max(0, round(seconds))
     for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 def shown(value: object) -> str:
-    """Return what stands in a cell for a value."""
+    """Return the text of a cell for a value."""
     match value:
         case None | "":
             return EMPTY

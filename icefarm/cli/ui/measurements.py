@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  How the result of an evaluation is shown."""
+"""Pure: no I/O, no clock.  The columns of evaluations' results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["record_of", "shape_of"]
 
-#: Digits of a hash that are enough to tell bitstreams apart by eye.
+#: Digits of a hash that suffice to tell bitstreams apart by eye.
 PREFIX = 12
-#: Widest that a file's name makes its column on a terminal.
+#: Maximum width of the column of file names on a terminal.
 WIDEST = 48
 
 _MEASURED = tuple(each.name for each in attrs.fields(Measurement))
@@ -28,7 +28,7 @@ FIELDS = ("file", "serial", *(name for name in _MEASURED if name != "serial"), "
 
 
 def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
-    """Return a result as one flat record; what is not known of a failed one is None."""
+    """Return a result as one flat record; fields unknown for a failed one are None."""
     record: dict[str, Any] = dict.fromkeys(FIELDS)
     if result.error is None:
         record |= to_wire(result.measurement)
@@ -50,7 +50,7 @@ def _prefix(record: Record) -> str | None:
 
 
 def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) -> Shape:
-    """Return how results are shown; names that are known beforehand set the widths of their columns."""
+    """Return how results are shown; names known beforehand set the widths of their columns."""
     file = min(WIDEST, max((len(shown(name)) for name in files), default=0))
     serial = max((len(shown(record.serial)) for record in reservations), default=0)
     worker = max((len(shown(record.worker)) for record in reservations), default=0)

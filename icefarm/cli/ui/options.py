@@ -1,4 +1,4 @@
-"""The option of every verb that prints records: in which form."""
+"""The option of every verb that prints records: their form."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ __all__ = ["ADDRESS", "NAME", "NUMBER", "PLACEMENT", "SECONDS", "SPEED", "URL", 
 
 
 class Parsed(click.ParamType):
-    """What a parser takes: one that raises ValueError or `IcefarmError` with the end of a sentence."""
+    """Wraps a parser that raises ValueError or `IcefarmError` with the end of a sentence."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -47,7 +47,7 @@ def _speed(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    # Imported when it is needed: it brings all of Autobahn along.
+    # Imported on demand: it imports all of Autobahn.
     from icefarm.wamp.url import parse_url
 
     parse_url(text)

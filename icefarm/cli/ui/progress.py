@@ -1,4 +1,4 @@
-"""The progress bar: how many are done, how fast it goes, how long it will take."""
+"""The progress bar: steps done, rate, remaining time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["progress_bar", "rate"]
 def rate(task: Task) -> float | None:
     """Return steps a second since the start; None before the first one.
 
-    Results of several boards come in bursts, so the time between single ones says little.
+    Results of several boards arrive in bursts, so the time between single ones says little.
     """
     return task.completed / task.elapsed if task.completed and task.elapsed else None
 
@@ -29,7 +29,7 @@ class RateColumn(ProgressColumn):
 
 
 class RemainingColumn(ProgressColumn):
-    """The time that the rest takes at that rate."""
+    """The remaining time at that rate."""
 
     #: Seconds between two estimates: more often would only flicker.
     max_refresh = 0.5
@@ -42,7 +42,7 @@ class RemainingColumn(ProgressColumn):
 
 
 def progress_bar(console: Console) -> Progress:
-    """Return a bar that leaves the process's own streams alone: data may go to a file meanwhile."""
+    """Return a bar that does not redirect the process's streams: data may go to a file meanwhile."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Ctrl-C that takes effect, wherever it comes."""
+"""Ctrl-C that takes effect whenever it arrives."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 
 __all__ = ["interrupts_kept"]
 
-#: Seconds until the interrupt comes again: what swallowed it is over then, or the same befalls it once more.
+#: Seconds until the interrupt is repeated: what swallowed it has ended by then, or swallows it once more.
 AGAIN = 0.01
 
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Raise KeyboardInterrupt once more where Python would only print it.
+    """Raise KeyboardInterrupt again where Python would only print it.
 
-    Python raises it in whatever the main thread is running.  Where that is a callback of the garbage collector, nobody
-    can catch it there: it goes to `sys.unraisablehook` and no further, and the verb would run on to its end.
+    Python raises it in whatever the main thread is running.  If that is a callback of the garbage collector, nothing
+    can catch it there: it goes to `sys.unraisablehook` and no further, and the verb would run to its end.
     """
     others = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            # Not from here: it would be raised in this function, and be lost as the first one was.
+            # Not from here: it would be raised in this function, and be lost like the first one.
             again = Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
             again.daemon = True
             again.start()

@@ -1,7 +1,7 @@
-"""Records as a table for people, as JSON or CSV for programs; all at once, or one by one as they come.
+"""Records as a table for users, as JSON or CSV for programs; all at once, or one by one as they arrive.
 
-A table is drawn on a terminal only.  Elsewhere its fields stand between tabs, under a line with their names and with
-``-`` for what is empty, as ``cut`` and ``awk`` like it.
+A table is drawn only on a terminal.  Otherwise its fields are separated by tabs, under a header line and with ``-``
+for an empty field, as ``cut`` and ``awk`` expect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Column", "Record", "Rows", "Shape", "drawn", "rendered"]
 
 Record = Mapping[str, Any]
 
-#: Styles of words that say how something is; others have none.
+#: Styles of words for a state; others have none.
 STYLES = {
     "available": "green",
     "online": "green",
@@ -37,8 +37,8 @@ STYLES = {
 class Column:
     """A column of a table.
 
-    One-by-one output on a terminal reserves ``width`` for it.  What is longer loses its beginning where ``elided``
-    (ends tell paths apart), and stands out of its column elsewhere.
+    One-by-one output on a terminal reserves ``width`` for it.  A longer value loses its beginning if ``elided``
+    (ends tell paths apart), and otherwise overflows its column.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Shape:
 
 
 def _json(record: Record, shape: Shape, **layout: Any) -> str:
-    # ASCII, since a file's name may hold bytes that are no text.
+    # ASCII, since a file's name may hold bytes that are not text.
     return json.dumps({name: record.get(name) for name in shape.fields}, default=str, **layout)
 
 
@@ -80,7 +80,7 @@ def _csv(values: Iterable[object]) -> str:
 
 
 def _csv_value(value: object) -> object:
-    """Nothing for None, JSON for lists and mappings, `true` and `false`; the rest as it is."""
+    """Nothing for None, JSON for lists and mappings, `true` and `false`; other values unchanged."""
     return json.dumps(value, default=str) if isinstance(value, bool | list | tuple | Mapping) else value
 
 
@@ -102,27 +102,27 @@ def drawn(records: Sequence[Record], shape: Shape) -> Any:
     for column in shape.columns:
         table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
     for record in records:
-        # Text: what others wrote must not count as markup.
+        # Text: content from outside must not count as markup.
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in shape.cells(record)))
     return table
 
 
 @frozen
 class Rows:
-    """Records one by one: JSON Lines, CSV, or a table whose columns are ``aligned`` for a terminal or hold tabs."""
+    """Records one by one: JSON Lines, CSV, or a table, ``aligned`` for a terminal or else with tabs."""
 
     shape: Shape
     form: str
     aligned: bool
 
     def head(self) -> str:
-        """Return what comes first, if anything does."""
+        """Return the header, if there is one."""
         if self.form == "json":
             return ""
         return _csv(self.shape.fields) if self.form == "csv" else self._line(self.shape.titles)
 
     def row(self, record: Record) -> str:
-        """Return one record, with the end of its line."""
+        """Return one record, with its line end."""
         if self.form == "json":
             return _json(record, self.shape) + "\n"
         if self.form == "csv":

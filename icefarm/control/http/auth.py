@@ -66,7 +66,9 @@ class HttpIdentity:
         `InvalidArgument`.
         """
         if name is not None and (not valid_name(name) or name in RESERVED_NAMES):
-            raise InvalidArgument(f"{name!r:.120} is no name: 1 to 100 printable characters, no blanks at the ends")
+            raise InvalidArgument(
+                f"{name!r:.120} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
+            )
         if asker.token is not None:
             return _with_token(await self._token(asker.token), name)
         if operating or self.policy is SignInPolicy.TOKENS:

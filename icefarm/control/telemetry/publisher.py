@@ -52,7 +52,7 @@ class Publisher:
         self._event("worker", to_wire(record))
 
     def queue(self, record: QueueRecord) -> None:
-        """Say where a request is in the queue; ``place`` 0 says that it waits no longer."""
+        """Say where a request is in the queue; ``place`` 0 says that it no longer waits."""
         self._event("queue", to_wire(record))
 
     def available(self, serials: Sequence[str]) -> None:

@@ -273,7 +273,7 @@ class MemoryStore(Store):
         return [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
 
     def _strike(self, client: str, request_id: str | None) -> None:
-        """A request that was served waits no longer; another client's of the same id is none of its business."""
+        """A request that was served no longer waits; another client's of the same id is none of its business."""
         queued, _ = self._queue.get(request_id or "", (None, None))
         if queued is not None and queued.client == client:
             del self._queue[queued.id]

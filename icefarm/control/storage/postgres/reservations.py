@@ -108,7 +108,7 @@ class ReservationStatements(Statements):
         more: bool = False,
     ) -> list[ReservationRecord]:
         await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
-        # It waits no longer, whether it is served now or was before; where it can't be, all this is rolled back.
+        # It no longer waits, whether it is served now or was before; where it can't be, all this is rolled back.
         strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
         await transaction.rows(strike, {"request": request_id, "client": client})
         before = [] if more or request_id is None else await _answered(transaction, client, request_id)
