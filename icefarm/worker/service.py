@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from attrs import Factory, define, field
@@ -57,6 +57,8 @@ class Worker(Service):
     _failed: Callable[[Failure], None]
     #: Called when it was drained for good and has nothing more to do.
     _left: Callable[[], None]
+    #: Serials of the boards whose FPGA is loaded at half speed.
+    _slow_load: Collection[str] = ()
     inventory: BoardRegistry = field(init=False)
     _uplink: ControlLink = field(init=False)
     _link: Service | None = None
@@ -75,7 +77,7 @@ class Worker(Service):
             lambda error: self._failed(Failure(error)),
         )
         around = WorkerContext(
-            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink
+            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink, self._slow_load
         )
         self.inventory = BoardRegistry(
             lambda serial, images: ManagedBoard(serial, images, around), self._uplink.added, self._uplink.removed

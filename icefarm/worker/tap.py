@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import secrets
 import socket
@@ -63,6 +64,14 @@ def _certificates(text: str) -> str:
     return text
 
 
+def _serials(text: str) -> frozenset[str]:
+    serials = [part.strip() for part in text.split(",") if part.strip()]
+    for serial in serials:
+        if re.fullmatch(r"[0-9A-F]{16}", serial, re.ASCII) is None:
+            raise ValueError(f"must be serials of 16 hexadecimal digits (upper case), not {serial!r}")
+    return frozenset(serials)
+
+
 def _speed(text: str) -> str:
     if text not in ("real", "instant") and number(text) <= 0:
         raise ValueError(f"must be real, instant or a factor above 0, not {text!r}")
@@ -102,6 +111,13 @@ class Options(LayeredOptions):
             "auto|never",
             "auto",
             choice("auto", "never"),
+        ),
+        Setting(
+            "slow-load",
+            "serials of boards, separated by commas, whose FPGA is loaded at half speed: for boards that fail at it",
+            "SERIALS",
+            "",
+            _serials,
         ),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
@@ -199,4 +215,5 @@ def makeService(options: Options) -> Worker:
         failed,
         # twistd ends with 0 then: whoever supervises it knows that it is meant to stay away.
         reactor.stop,
+        options["slow-load"],
     )

@@ -349,6 +349,22 @@ async def test_a_real_board_takes_the_time_that_hardware_takes() -> None:
 
 
 @ensureDeferred
+async def test_a_load_takes_as_long_as_its_bitstream_and_its_clock_say() -> None:
+    boards = await started(blank=True, speed="real")
+    try:
+        port = await counting(boards)
+        parameters = pulse_counts.parameters(1_000)
+        short = await port.ask(messages.evaluate(1, BITSTREAM[:50_000], 50_000, Encoding.RAW, parameters))
+        slow = await port.ask(messages.evaluate(2, BITSTREAM[:50_000], 50_000, Encoding.RAW, parameters, slower=3))
+        assert isinstance(short, ResultReply)
+        assert isinstance(slow, ResultReply)
+        assert 17_300 <= short.load_us < 34_600
+        assert slow.load_us >= 49_300
+    finally:
+        await stopped(boards)
+
+
+@ensureDeferred
 async def test_a_silent_board_reads_and_does_not_answer() -> None:
     boards = await started(boards=2)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
@@ -107,16 +107,15 @@ class Pins:
 class Shelf:
     """A device, its board, and what is told of them."""
 
-    def __init__(self, plugged: bool = True, switches_power: bool = False) -> None:
+    def __init__(self, plugged: bool = True, switches_power: bool = False, slow_load: Collection[str] = ()) -> None:
         self.clock = Clock()
         self.hardware = MemoryHardware(switches_power=switches_power)
         self.reports: list[Any] = []
         self.notes: list[str] = []
         self.levels: list[str] = []
         self.emitted_events: list[Any] = []
-        around = WorkerContext(
-            "w1", self.clock, self.hardware, Kinds.of(PulseCount, Hooked, Faulty, Pins), Admission(), self
-        )
+        kinds = Kinds.of(PulseCount, Hooked, Faulty, Pins)
+        around = WorkerContext("w1", self.clock, self.hardware, kinds, Admission(), self, slow_load)
         self.device = ManagedBoard(SERIAL, IMAGES, around)
         self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
         self.hardware.boards.append(self.board)
@@ -394,6 +393,17 @@ def test_the_clock_of_pin_35_is_in_the_parameters_and_in_the_result(shelf: Shelf
     shelf.board.finish()
     shelf.settle()
     assert answers[0]["options"]["clock_mhz"] == 12
+
+
+def test_only_a_board_that_is_named_for_it_is_loaded_slowly() -> None:
+    for slow_load, divided_by in (((SERIAL,), 2), (("FEDCBA9876543210",), 0)):
+        shelf = Shelf(slow_load=slow_load)
+        shelf.prepare()
+        shelf.settle()
+        shelf.board.patient = True
+        shelf.evaluate()
+        shelf.settle()
+        assert shelf.board.evaluating[0].payload[1] == divided_by
 
 
 def test_an_unplugged_board_fails_its_evaluation(reserved: Shelf) -> None:

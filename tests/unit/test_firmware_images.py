@@ -110,6 +110,14 @@ def test_installed_images_are_nothing_to_a_worker_that_leaves_usb_alone(tmp_path
         worker_options(tmp_path)
 
 
+def test_boards_that_are_loaded_slowly_are_named_by_their_serials(tmp_path: Path) -> None:
+    options = worker_options(tmp_path, "--slow-load", "0123456789ABCDEF, FEDCBA9876543210")
+    assert options["slow-load"] == {"0123456789ABCDEF", "FEDCBA9876543210"}
+    assert worker_options(tmp_path)["slow-load"] == frozenset()
+    with pytest.raises(UsageError, match="16 hexadecimal digits"):
+        worker_options(tmp_path, "--slow-load", "ttyACM0")
+
+
 # --------------------------------------------------------------------------------------------- the command line
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from attrs import define
@@ -13,6 +13,9 @@ from icefarm.kinds.registry import Kinds
 from icefarm.worker.board.hardware import Hardware
 
 __all__ = ["Observer", "WorkerContext"]
+
+#: For a board that fails now and then at 25 MHz, the most that the FPGA takes: 12.5 MHz (docs/hardware.md).
+SLOWER = 2
 
 
 class Observer(Protocol):
@@ -38,3 +41,9 @@ class WorkerContext:
     kinds: Kinds
     admission: Admission
     observer: Observer
+    #: Serials of the boards whose FPGA is loaded at half speed.
+    slow_load: Collection[str] = ()
+
+    def slower(self, serial: str) -> int:
+        """Return what a board divides its configuration clock by."""
+        return SLOWER if serial in self.slow_load else 1

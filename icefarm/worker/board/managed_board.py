@@ -229,6 +229,7 @@ class ManagedBoard:
         board = BoardClient(
             self._around.clock, lambda why: self._board_failed(board, e.Failed(why)),
             lambda why: self._board_failed(board, e.PortLost(why)), self._count_bad, self._heard,
+            self._around.slower(self.serial),
         )  # fmt: skip
         self._around.hardware.open(path, board)
         self._board = board

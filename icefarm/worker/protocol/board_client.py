@@ -49,6 +49,8 @@ class BoardClient(Protocol):
     _went_wrong: Callable[[Outcome], None]
     #: Told of each line of the board's own log.
     _said: Callable[[LogLevel, str], None]
+    #: What the board divides its configuration clock by.
+    _slower: int = 1
     transport: Any = None
     _reader: FrameReader = Factory(FrameReader)
     _ids: count[int] = Factory(lambda: count(1))
@@ -60,7 +62,7 @@ class BoardClient(Protocol):
 
     @_pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._went_wrong)
+        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._went_wrong, self._slower)
 
     # ---------------------------------------------------------------------------------------------- requests
 

@@ -231,13 +231,14 @@ def message(type_: int, id_: int, payload: bytes) -> bytes:
     return encode(type_, id_, payload)
 
 
-def evaluate(id_: int, bitstream: Buffer, length: int, encoding: Encoding, parameters: bytes) -> bytes:
+def evaluate(id_: int, bitstream: Buffer, length: int, encoding: Encoding, parameters: bytes, slower: int = 1) -> bytes:
     """Load a bitstream and measure.
 
     ``bitstream`` is encoded as ``encoding`` says, and ``length`` bytes long once decoded; ``parameters`` are the
-    application's.  Raises ValueError when it is more than a board takes.
+    application's; the configuration clock is divided by ``slower`` (1 to 16).  Raises ValueError when
+    it is more than a board takes.
     """
-    head = _EVALUATE.pack(encoding, 0, len(parameters), length)
+    head = _EVALUATE.pack(encoding, slower if slower > 1 else 0, len(parameters), length)
     size = len(head) + len(parameters) + memoryview(bitstream).nbytes
     if size > EVALUATE_MAX or len(parameters) > _PARAMETERS_MAX:
         raise ValueError(f"a request of {size} bytes is more than a board takes ({EVALUATE_MAX})")

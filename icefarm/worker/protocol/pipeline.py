@@ -68,6 +68,8 @@ class Pipeline:
     _give_up: Callable[[str], None]
     #: Told each time that an attempt failed: it is made again, or the board is silent.
     _went_wrong: Callable[[Outcome], None]
+    #: What the board divides its configuration clock by; 1: as fast as the FPGA takes it.
+    slower: int = 1
     #: Evaluations that the board holds at a time.
     buffers: int = 1
     _queue: deque[_Job] = Factory(deque)
@@ -121,7 +123,7 @@ class Pipeline:
             self._allow(job)
         circuit = job.circuit
         encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
-        self._write(messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters))
+        self._write(messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters, self.slower))
 
     def _resend(self, job: _Job) -> None:
         """Send an evaluation again, as the last of those that the board has."""
