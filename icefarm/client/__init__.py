@@ -1,6 +1,6 @@
 """The client: reserve boards of a farm, stream bitstreams through them, get every measurement back.
 
-`Farm` is the blocking face, `icefarm.client.aio.Farm` the one for asyncio, `icefarm.client.deferred.Farm` the one for
+`Farm` is the blocking API, `icefarm.client.aio.Farm` the one for asyncio, `icefarm.client.deferred.Farm` the one for
 Twisted; existing scripts find the names that they import in `icefarm.client.drivers` and `icefarm.client.lib`.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["Boards", "ClientEvent", "Farm", "Measurement", "Result", "Snapshot"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what existing scripts reach as an attribute: `icefarm.client.drivers`, `icefarm.client.lib`."""
+    """Import the packages that existing scripts use as attributes: `icefarm.client.drivers`, `icefarm.client.lib`."""
     if name in ("drivers", "lib"):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The asyncio face of the client.  The engine runs in its own thread; the event loop is never blocked."""
+"""The client's asyncio API.  The engine runs in its own thread; the event loop never blocks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["Boards", "Device", "Devices", "Farm"]
 
 Devices = AwaitedDevices
 
-#: What the asyncio face takes bitstreams from.
+#: Where the asyncio API takes bitstreams from.
 Bitstreams = Iterable[Any] | AsyncIterable[Any]
 
 
 class Farm(OpenedAwaiting, Asyncio):
-    """A farm of boards: ``async with Farm(url, name="exp") as farm``, which signs in; its end ends reservations."""
+    """A farm of boards.  ``async with Farm(url, name="exp") as farm`` signs in; leaving it ends the reservations."""
 
     _ending: Ending
 
@@ -43,7 +43,7 @@ class Farm(OpenedAwaiting, Asyncio):
 
     @property
     def closed(self) -> bool:
-        """Whether it is not open: not yet, no more, or in the process that this one was forked from."""
+        """Whether it is not open: not yet, no longer, or opened by the parent of this forked process."""
         return super().closed or not self._ending.pending
 
     def _boards(self, boards: BoardSet) -> Boards:
@@ -100,7 +100,7 @@ class Boards(ReservedBoards[Bitstreams, AsyncIterator[Result]], LeftAwaiting, As
 
 
 class Device(AwaitedDevice, Asyncio):
-    """A reserved board with the methods of its kind, as `icefarm.client.device.Device`: `ask` is to be awaited."""
+    """A reserved board with the methods of its kind, like `icefarm.client.device.Device`, but `ask` is awaited."""
 
 
 _END = object()

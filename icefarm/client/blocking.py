@@ -1,4 +1,4 @@
-"""The blocking face of the client, for scripts and notebooks."""
+"""The client's blocking API, for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Farm(FarmFace, Blocking):
         return not self._ending.pending
 
     def watch(self, interval: float | None = None) -> Iterator[list[Change]]:
-        """Yield what happens in the farm: a snapshot first, then changes as they come, for as long as one iterates.
+        """Yield the farm's changes for as long as the caller iterates: a snapshot first, then each change.
 
-        With ``interval`` in seconds it yields an empty list when nothing happened for so long.
+        With ``interval`` in seconds it yields an empty list whenever nothing happened for that long.
         """
         return changes(self._engine, self._subject.watch, interval)
 
     def asking(self, serial: str, method: str, *, limit: float | None = 60.0, **arguments: Any) -> Future[Any]:
-        """Begin what `ask` does, and return at once; callbacks of the future run in the client's own thread."""
+        """Start an `ask`, and return at once; callbacks of the future run in the client's own thread."""
         return self._engine.submit(self._subject.ask, serial, method, limit=limit, **arguments)
 
     def close(self, *, end: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The client's face for Twisted applications: it runs on their own reactor, and its verbs give Deferreds.
+"""The client's API for Twisted applications: it runs on their own reactor, and its verbs return Deferreds.
 
 A Deferred takes callbacks, and can be awaited in a coroutine that Twisted runs.
 """
@@ -27,7 +27,7 @@ Devices = AwaitedDevices
 class Farm(OpenedAwaiting, OnReactor):
     """A farm of boards: ``async with Farm(reactor, url, name="exp") as farm``, or `open` and `close`.
 
-    Reservations end with it, and with the reactor.
+    Reservations end when it closes, and when the reactor stops.
     """
 
     _trigger: Any = None
@@ -63,4 +63,4 @@ class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting,
 
 
 class Device(AwaitedDevice, OnReactor):
-    """A reserved board with the methods of its kind, as `icefarm.client.device.Device`: `ask` gives a Deferred."""
+    """A reserved board with the methods of its kind, like `icefarm.client.device.Device`; `ask` returns a Deferred."""

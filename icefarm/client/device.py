@@ -1,6 +1,6 @@
 """One reserved board as an object with the methods of its kind: the base of typed clients for device kinds.
 
-This is the one for the blocking face; `icefarm.client.aio.Device` and `icefarm.client.deferred.Device` are the same for
+This is the one for the blocking API; `icefarm.client.aio.Device` and `icefarm.client.deferred.Device` are the same for
 the others.
 """
 
@@ -18,7 +18,7 @@ D = TypeVar("D")
 
 
 class Device(DeviceFace, Blocking):
-    """A reserved board as an object with the methods of its kind.  A subclass names the kind, and gives them types::
+    """A reserved board as an object with the methods of its kind.  A subclass names the kind and types its methods::
 
     class Console(Device, kind="console"):
         def write(self, data: bytes) -> int:

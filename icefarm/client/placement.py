@@ -1,8 +1,8 @@
 """Pure: no I/O, no clock.  Which boards a bitstream is for, and in which order bitstreams come.
 
-`AnyBoard` leaves the choice to whichever board is free.  The other placements choose from the boards' serials and the
-place of a bitstream in the run alone, so that the same run with the same seed on the same boards is the same again;
-each result says how its board was chosen (`icefarm.client.Result.placement`).
+`AnyBoard` takes whichever board is free.  The other placements depend only on the boards' serials and the bitstream's
+position in the run, so that a run is reproducible with the same seed on the same boards; each result says how its
+board was chosen (`icefarm.client.Result.placement`).
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Placement(Protocol):
     """Chooses boards.  ``boards`` are the serials of a run, sorted; ``index`` counts its bitstreams from 0."""
 
     def fan_out(self, boards: Sequence[str]) -> int:
-        """Return how many boards each bitstream is for.  Raises `InvalidArgument` where that can't be."""
+        """Return how many boards each bitstream is for.  Raises `InvalidArgument` if that is impossible."""
 
     def choose(self, index: int, source: Any, boards: Sequence[str]) -> tuple[str, ...] | None:
         """Return the boards for a bitstream; None for any one of them."""
 
     def record(self) -> Mapping[str, Any]:
-        """Return what results say of it: its name, and what makes it reproducible."""
+        """Return what results record: its name, and what makes it reproducible."""
 
 
 @frozen
@@ -95,9 +95,8 @@ class Given:
 class SameBoard:
     """Each bitstream on one board, and always on the same one, in this run and in others.
 
-    A bitstream is known by its content where it is bytes, else by its path or name.  When the boards are not quite the
-    same as before, only bitstreams of boards that are gone go elsewhere (rendezvous hashing, Thaler and Ravishankar
-    1998).
+    Bytes are identified by their content, other bitstreams by their path or name.  If some of the boards are gone,
+    only their bitstreams move (rendezvous hashing, Thaler and Ravishankar 1998).
     """
 
     seed: int = 0
@@ -115,7 +114,7 @@ class SameBoard:
 
 @frozen
 class Spread:
-    """Each bitstream on one board drawn by lot; in each round of as many bitstreams as boards, each board has one."""
+    """Each bitstream on one random board; in each round of as many bitstreams as boards, each board has one."""
 
     seed: int = 0
 
@@ -134,14 +133,14 @@ class Spread:
 
 @frozen
 class Distinct:
-    """Each bitstream on ``k`` different boards, drawn by lot."""
+    """Each bitstream on ``k`` different random boards."""
 
     k: int = field(validator=ge(1))
     seed: int = 0
 
     def fan_out(self, boards: Sequence[str]) -> int:
         if self.k > len(boards):
-            raise InvalidArgument(f"{self.k} distinct boards are asked for, and there are {len(boards)}")
+            raise InvalidArgument(f"{self.k} distinct boards were requested, and there are {len(boards)}")
         return self.k
 
     def choose(self, index: int, _: Any, boards: Sequence[str]) -> tuple[str, ...]:
@@ -154,8 +153,8 @@ class Distinct:
 def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) -> Iterator[Any]:
     """Yield the bitstreams ``times`` times over, for comparing them with each other on a board that drifts.
 
-    Every second round is in reverse, A B B A A B ..., so that what grows steadily adds to each alike; with a seed the
-    order in each round is drawn by lot instead.  A board carries out what is for it in the order in which it comes.
+    Every second round is in reverse, A B B A A B ..., so that a steady drift affects each alike; with a seed, each
+    round is in random order instead.  A board carries out its bitstreams in the order in which they arrive.
     """
     given = list(sources)
     for turn in range(times):
@@ -166,7 +165,7 @@ def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) 
 
 
 def _shuffled(items: Sequence[Any], seed: int, turn: int) -> list[Any]:
-    # Text as a seed gives the same order in every process and on every machine.
+    # A text seed gives the same order in every process and on every machine.
     return Random(f"{seed} {turn}").sample(items, len(items))
 
 

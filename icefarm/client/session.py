@@ -1,7 +1,7 @@
 """The client's engine, on Deferreds: a session with the farm, its reservations, its evaluations.
 
-`icefarm.client.Farm` (blocking), `icefarm.client.aio.Farm` and `icefarm.client.deferred.Farm` are faces of this: its
-coroutine methods are their verbs (`icefarm.client.api.facade`), with these names, arguments and docstrings.
+`icefarm.client.Farm` (blocking), `icefarm.client.aio.Farm` and `icefarm.client.deferred.Farm` wrap it: its coroutine
+methods are their verbs (`icefarm.client.api.facade`), with these names, arguments and docstrings.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from icefarm.wamp.url import parse_url
 
 __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
 
-#: Seconds for an attempt to reboot boards: they may be flashed anew.
+#: Seconds for an attempt to reboot boards: they may be reflashed.
 REBOOT_LIMIT = 180.0
-#: Seconds for the answer to a call of another method of a kind.
+#: Seconds for the answer of a kind's other methods.
 ASK_LIMIT = 60.0
 #: Seconds that an evaluation may take beyond its windows and those of the evaluations before it on the same board:
-#: a board that failed is flashed anew, and the evaluation repeated.
+#: a board that failed is reflashed, and the evaluation repeated.
 EVALUATION_LIMIT = 150.0
 
 
@@ -67,15 +67,15 @@ class Snapshot:
 class RunPlan:
     """How evaluations are carried out."""
 
-    #: The boards that take part.
+    #: The participating boards.
     serials: Sequence[str]
     #: Options of each evaluation, such as ``{"repeats": 3}``.
     options: Mapping[str, Any] = attrs.Factory(dict)
     #: Evaluations in flight per board, 1 and up.
     depth: int = DEPTH
-    #: Boards that each item is for; 1 where any will do.
+    #: Boards that each item is for; 1 if any will do.
     fan_out: int = 1
-    #: Items that may wait for boards that are behind the others.
+    #: Items that may wait for slower boards.
     look_ahead: int = LOOK_AHEAD
     #: Seconds for each attempt of an evaluation; None leaves it to the window.
     limit: float | None = None
@@ -85,7 +85,7 @@ class RunPlan:
 class ClientSession:
     """A client of a farm.
 
-    ``make_link(credentials, joined, refused)`` returns an `icefarm.wamp.Link` or its twin; `connect` does it all.
+    ``make_link(credentials, joined, refused)`` returns an `icefarm.wamp.Link` or a stand-in; `connect` does it all.
     """
 
     clock: Clock
@@ -128,11 +128,11 @@ class ClientSession:
         return list(self._holdings.leases.by_serial)
 
     def holds(self, serial: str, reservation: str) -> bool:
-        """Tell whether a reservation still stands, as far as is known here."""
+        """Tell whether a reservation is active, as far as this client knows."""
         return self._holdings.leases.holds(serial, reservation)
 
     async def start(self) -> None:
-        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` where no farm answers in time."""
+        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
         await self._connection.start()
 
     async def stop(self, *, end: bool = True) -> None:
@@ -145,7 +145,7 @@ class ClientSession:
         self._holdings.listeners.append(listener)
 
     def on_available(self, listener: Callable[[int], None]) -> None:
-        """Call ``listener`` with the number of boards that have become available; to be said before `start`."""
+        """Call ``listener`` with the number of boards that have become available; use it before `start`."""
         self._connection.topics[event_topic("available")] = lambda _, __, fields: listener(int(fields["amount"]))
 
     async def reserve(
@@ -163,13 +163,13 @@ class ClientSession:
         progress: Progress | None = None,
         **more_options: Any,
     ) -> list[ReservationRecord]:
-        """Reserve ``amount`` boards, or those named by ``serials``: all or none, ready to be used.
+        """Reserve ``amount`` boards, or those in ``serials``: all or none, ready to use.
 
         Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
-        those whose names are taken.  With ``wait`` it waits where too few boards are free, ``timeout`` seconds at most,
-        and ``progress`` is called with ``{"place", "reason"}`` in the queue.  A reservation ends after ``seconds`` (by
-        default what the farm has set, an hour) unless extended, which happens by itself while ``keep``; ``grace`` is
-        the seconds for which the farm keeps the boards while this client is out of reach.
+        those whose names clash with these arguments.  With ``wait`` it waits if too few boards are free, for at most
+        ``timeout`` seconds, and calls ``progress`` with ``{"place", "reason"}`` in the queue.  A reservation ends after
+        ``seconds`` (default: the farm's setting, an hour) unless extended, which is automatic with ``keep``; ``grace``
+        is the seconds for which the farm keeps the boards while this client is out of reach.
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
@@ -178,7 +178,7 @@ class ClientSession:
         return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
-        """Take over the boards that the farm still holds for this name, after a crash of the script, say."""
+        """Take over the boards that the farm still holds for this name, for example after a crash of the script."""
         found = await self.snapshot()
         records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
         self._holdings.adopt(records, found.time, keep=keep)
@@ -196,7 +196,7 @@ class ClientSession:
         return await self._holdings.end(_listed(serials))
 
     async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
-        """Reboot boards, keeping their reservations and what waits for them; operators may reboot any.
+        """Reboot boards, keeping their reservations and waiting evaluations; operators may reboot any board.
 
         Returns the serials once their workers have the order; evaluations wait until the boards are usable again.
         Raises `NotYours`, `DeviceFailed`, and `TimedOut` after ``limit`` seconds.
@@ -207,18 +207,18 @@ class ClientSession:
         return [str(serial) for serial in answer]
 
     async def available(self, kind: str | None = None) -> list[str]:
-        """Return the serials of the boards that could be reserved now."""
+        """Return the serials of the boards that can be reserved now."""
         answer = await self._connection.call(control_procedure("available"), {"kind": kind})
         return [str(serial) for serial in answer["serials"]]
 
     async def snapshot(self) -> Snapshot:
-        """Return all that the farm tells of itself."""
+        """Return the farm's state: all records."""
         answer = await self._connection.call(control_procedure("snapshot"))
         known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
         return from_wire(known, Snapshot, "the answer to snapshot")
 
     def watch(self) -> Watch:
-        """Begin to follow what happens in the farm."""
+        """Start following the farm's changes."""
         watch = Watch(self.clock, self._connection, self.snapshot)
         watch.start()
         return watch
@@ -236,7 +236,7 @@ class ClientSession:
         return (await self.snapshot()).reservations
 
     async def queue(self) -> list[QueueRecord]:
-        """Return who waits for boards, the next one first."""
+        """Return the requests that wait for boards, the next one first."""
         return (await self.snapshot()).queue
 
     async def delete(self, serials: Sequence[str]) -> Any:
@@ -248,19 +248,19 @@ class ClientSession:
         return await self._operate("end_any", serials=_listed(serials))
 
     async def retest(self, serials: Sequence[str]) -> Any:
-        """Test broken boards again, and take back those that pass (operator)."""
+        """Test broken boards again, and return those that pass to service (operator)."""
         return await self._operate("retest", serials=_listed(serials))
 
     async def drain(self, worker: str, *, leave: bool = False) -> Any:
-        """Give out no more boards of a worker; with ``leave``, it ends when nobody has any of them (operator)."""
+        """Stop giving out a worker's boards; with ``leave``, it exits when none of them is reserved (operator)."""
         return await self._operate("drain", worker=worker, leave=leave)
 
     async def resume(self, worker: str) -> Any:
-        """Give out a worker's boards again (operator)."""
+        """Resume giving out a worker's boards (operator)."""
         return await self._operate("resume", worker=worker)
 
     async def dismiss(self, ids: Sequence[str]) -> Any:
-        """Take requests out of the queue, and return those that waited (operator)."""
+        """Remove requests from the queue, and return those that waited (operator)."""
         return await self._operate("dismiss", ids=_listed(ids))
 
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
@@ -293,7 +293,7 @@ def _listed(serials: Sequence[str]) -> list[str]: ...
 @overload
 def _listed(serials: Sequence[str] | None) -> list[str] | None: ...
 def _listed(serials: Sequence[str] | None) -> list[str] | None:
-    """Return a list of serials.  A text is a sequence as well, of letters: raises `InvalidArgument`."""
+    """Return a list of serials.  Raises `InvalidArgument` for a text, which would be a sequence of letters."""
     if isinstance(serials, str):
         raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
     return None if serials is None else list(serials)
@@ -321,8 +321,8 @@ def connect(
 ) -> ClientSession:
     """Make a session with the farm at ``url`` on a Twisted reactor; `ClientSession.start` signs it in.
 
-    ``ca_file``: a PEM file with the certificates that are trusted; None: those that the system trusts.
-    Raises `InvalidArgument` where the URL or the name is none.
+    ``ca_file``: a PEM file with the certificates to trust; None: those that the system trusts.
+    Raises `InvalidArgument` if the URL or the name is not valid.
     """
     parse_url(url, ca_file)
     credentials = Credentials(name, role, uuid4().hex, token)

@@ -1,7 +1,7 @@
-"""How a face of the client carries out a verb: a coroutine method of the engine, in the caller's own way.
+"""How each API of the client carries out a verb, a coroutine method of the engine.
 
-A class that has verbs (`Verb`) has them once; whether calling one waits, gives an awaitable or a Deferred is said by
-which of `Blocking`, `Asyncio` and `OnReactor` it inherits from.
+A class declares its verbs (`Verb`) once.  It inherits from `Blocking`, `Asyncio` or `OnReactor`, which decides whether
+calling a verb waits, returns an awaitable, or returns a Deferred.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class VerbAdapter:
-    """Somebody who calls methods of ``_subject``, which lives in the reactor's thread."""
+    """Calls methods of ``_subject``, which lives in the reactor's thread."""
 
     _subject: Any
 
@@ -32,14 +32,14 @@ class VerbAdapter:
         raise NotImplementedError
 
     def _post(self, function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Call a function where the subject lives, without waiting for it."""
+        """Call a function in the subject's thread, without waiting for it."""
         raise NotImplementedError
 
     def _call_as(self, other: Any) -> None:
-        """Call in the way of ``other``, of the same face."""
+        """Call like ``other``, of the same API."""
 
     def _heard_by(self, listener: Callable[[T], None]) -> Callable[[T], None]:
-        """Return what to call there for ``listener`` to be called where this caller wants it."""
+        """Return a function to call there that calls ``listener`` where this caller wants it."""
         return listener
 
 
@@ -56,7 +56,7 @@ class _FromAnotherThread(VerbAdapter):
 
 
 class Blocking(_FromAnotherThread):
-    """Calls from a thread of its own, and waits."""
+    """Calls from its own thread, and waits."""
 
     def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         @wraps(method)
@@ -67,7 +67,7 @@ class Blocking(_FromAnotherThread):
 
 
 class Asyncio(_FromAnotherThread):
-    """Calls from an event loop, and awaits; what it listens to is called in that loop."""
+    """Calls from an event loop, and awaits; its listeners are called in that loop."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -85,7 +85,7 @@ class Asyncio(_FromAnotherThread):
     def _heard_by(self, listener: Callable[[T], None]) -> Callable[[T], None]:
         def tell(word: T) -> None:
             if self._loop is not None:
-                with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
+                with suppress(RuntimeError):  # The loop is closed: nobody listens.
                     self._loop.call_soon_threadsafe(listener, word)
 
         return tell

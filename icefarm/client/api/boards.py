@@ -1,4 +1,4 @@
-"""Reserved boards: what they have in common in all faces of the client."""
+"""Reserved boards: what the client's three APIs have in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from icefarm.errors import IcefarmError, InvalidArgument
 
 __all__ = ["BoardSet", "ReservedBoards"]
 
-#: What a face takes bitstreams from, and what results come in.
+#: Where an API takes bitstreams from, and the type of its results.
 Source = TypeVar("Source")
 Results = TypeVar("Results")
 
@@ -48,11 +48,11 @@ class BoardSet:
         return await self.session.end(serials) if serials else []
 
     async def leave(self) -> None:
-        """End them, without a word more than a line in the log where that fails."""
+        """End them; if that fails, log a line and raise nothing."""
         try:
             await self.end()
         except IcefarmError as error:
-            # Not to hide what happened in the block; the farm's end, or the grace period, ends them too.
+            # An error here must not hide one in the block; closing the farm, or the grace period, ends them too.
             _log.warn("could not end the reservations: {error}", error=error)
 
 
@@ -95,14 +95,14 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
 
         ``bitstreams`` are paths (.bin, .asc), bytes or `icefarm.bitstream.Bitstream`, pulled as boards need them; for
-        asyncio also an asynchronous iterable, which is awaited before results go on.
+        asyncio also an asynchronous iterable, which is awaited before results continue.
         Placements are in `icefarm.client.placement`.
         ``options`` go with each evaluation (pulsecount, variance: ``{"repeats": n}``).  ``depth`` evaluations are on
         their way to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the
         window decides.
 
-        What goes wrong with one bitstream is in its result: reading `Result.value` raises it.  Raises
-        `ReservationEnded` where no board is left, and `InvalidArgument`.
+        An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
+        no board is left, and `InvalidArgument`.
         """
         _check(bitstreams, placement, options, limit)
         placing = Placing(placement or AnyBoard(), self.serials)
@@ -118,7 +118,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         depth: int = DEPTH,
         limit: float | None = None,
     ) -> Results:
-        """Evaluate each bitstream on each board (of ``serials``, where given); otherwise as `evaluate`."""
+        """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
         if isinstance(serials, str):
             raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
         placement = EachBoard() if serials is None else Given(serials)

@@ -1,4 +1,4 @@
-"""One reserved board as an object with the methods of its kind: what typed clients have in common in all faces."""
+"""One reserved board as an object with the methods of its kind: what typed clients of all three APIs have in common."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ D = TypeVar("D")
 
 @define(eq=False)
 class ReservedDevice:
-    """A reserved board, in a session: what it is asked, and what it says."""
+    """A reserved board, in a session: its calls and events."""
 
     session: ClientSession
     record: ReservationRecord
     _events: DeferredQueue[ClientEvent] = field(init=False, factory=DeferredQueue)
 
     def listen(self) -> None:
-        """Take down the events of this reservation from now on."""
+        """Start recording the events of this reservation."""
         self.session.on_event(self._heard)
 
     async def ask(self, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
@@ -53,7 +53,7 @@ class ReservedDevice:
 
 
 class DeviceFace(VerbAdapter):
-    """A reserved board, in one of the faces."""
+    """A reserved board, in one of the APIs."""
 
     kind: ClassVar[str] = ""
     _subject: ReservedDevice
@@ -78,7 +78,7 @@ class DeviceFace(VerbAdapter):
 
     @staticmethod
     def packed(bitstream: Any) -> dict[str, Any]:
-        """Return a bitstream (path or bytes) as methods of kinds take it.  Raises `InvalidBitstream`."""
+        """Return a bitstream (path or bytes) in the form that methods of kinds take.  Raises `InvalidBitstream`."""
         return payload_of(bitstream)
 
     def __repr__(self) -> str:
@@ -100,13 +100,13 @@ class DevicesFace(Generic[D]):
 
 
 class AwaitedDevice(DeviceFace):
-    """A reserved board in a face whose verbs are awaited."""
+    """A reserved board in an API whose verbs are awaited."""
 
     @classmethod
     async def reserve(cls, farm: Any, amount: int | None = None, **arguments: Any) -> AwaitedDevices[Self]:
-        """Reserve boards of this kind; ``farm`` is of the same face, and arguments are those of its `reserve`.
+        """Reserve boards of this kind; ``farm`` is of the same API, and arguments are those of its `reserve`.
 
-        Use it so: ``async with await Console.reserve(farm, 1) as (console,):``.
+        Usage: ``async with await Console.reserve(farm, 1) as (console,):``.
         """
         boards = await farm.reserve(amount, kind=cls.kind, **arguments)
         return AwaitedDevices(boards, [cls(farm, record) for record in boards.reservations])

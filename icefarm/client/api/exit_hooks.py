@@ -1,4 +1,4 @@
-"""The end of a script: boards are given back at exit and on SIGTERM, by the process that reserved them."""
+"""The end of a script: the process that reserved boards returns them at exit and on SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 __all__ = ["Ending"]
 
-#: Endings that wait for SIGTERM's handler to be theirs.
+#: Pending endings, for which SIGTERM has a handler.
 _watched: set[Ending] = set()
 
 
 class Ending:
     """Calls ``close`` when the interpreter exits, unless `done` comes first.
 
-    SIGTERM ends a script without a word where it has no handler for it; while an ending is pending it ends it as
-    `sys.exit` would (status 143), so that ``with`` blocks are left and boards given back.  A handler that the script
-    has set is never replaced.  Nothing of this concerns a child that the process forks.
+    SIGTERM kills a script that has no handler for it.  While an ending is pending, SIGTERM acts like `sys.exit`
+    (status 143) instead, so that ``with`` blocks are left and boards returned.  A handler that the script has set is
+    never replaced.  A forked child is not affected.
     """
 
     def __init__(self, close: Callable[[], None]) -> None:
@@ -34,11 +34,11 @@ class Ending:
 
     @property
     def pending(self) -> bool:
-        """Whether it is still to come, in this process."""
+        """Whether it is still pending, in this process."""
         return not self._over and self._pid == os.getpid()
 
     def done(self) -> None:
-        """It has been closed."""
+        """Note that it has been closed."""
         self._over = True
         atexit.unregister(self._at_exit)
         _watched.discard(self)

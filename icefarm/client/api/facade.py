@@ -1,6 +1,6 @@
-"""A farm as its clients see it: what the faces (`blocking`, `aio`, `deferred`) have in common.
+"""A farm as its clients see it: what the three APIs (`blocking`, `aio`, `deferred`) have in common.
 
-The verbs are those of `icefarm.client.session.ClientSession`, and are listed here once.
+The verbs are those of `icefarm.client.session.ClientSession`; they are listed here once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 
 
 class _Reserving(Generic[P]):
-    """A verb whose reservations come as the boards of the face."""
+    """A verb that returns reservations as the boards of this API."""
 
     def __init__(
         self, method: Callable[Concatenate[ClientSession, P], Coroutine[Any, Any, list[ReservationRecord]]]
@@ -58,9 +58,9 @@ class _Reserving(Generic[P]):
 
 
 class FarmFace(VerbAdapter):
-    """A farm of boards, in one of its faces."""
+    """A farm of boards, in one of the three APIs."""
 
-    #: Makes the session; tests put a farm in memory here.
+    #: Makes the session; tests put an in-memory farm here.
     _connect: ClassVar[Callable[..., ClientSession]] = staticmethod(connect)
     _subject: ClientSession
     _reactor: Any
@@ -78,17 +78,17 @@ class FarmFace(VerbAdapter):
         on_event: Callable[[ClientEvent], None] | None = None,
         on_available: Callable[[int], None] | None = None,
     ) -> None:
-        """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or where the block is entered.
+        """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or on entering the block.
 
-        ``name`` is unique among those signed in (else ICEFARM_NAME, else made from the user's and the host's);
-        ``token`` (else ICEFARM_TOKEN) is needed where the farm asks for one, or for ``role="operator"``.
-        ``connect_timeout`` and ``retry_for`` are the seconds to go on while the farm is out of reach, at first and
-        later.  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates to trust at an https:// URL, in
-        the place of the system's.  ``on_event`` is called with each event for this client, and ``on_available`` with
-        the number of boards that have become available: in the event loop with asyncio, in the reactor's thread else,
-        where they must return soon; and with the blocking face they must not call the farm.
+        ``name`` is unique among connected clients (else ICEFARM_NAME, else made from the user's and the host's);
+        ``token`` (else ICEFARM_TOKEN) is needed if the farm requires one, or for ``role="operator"``.
+        ``connect_timeout`` and ``retry_for`` are the seconds to keep trying while the farm is out of reach, at first
+        and later.  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates to trust at an https:// URL,
+        instead of the system's.  ``on_event`` is called with each event for this client, and ``on_available`` with the
+        number of boards that have become available: with asyncio in the event loop, otherwise in the reactor's thread,
+        where they must return quickly; with the blocking API they must not call the farm.
 
-        Signing in raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`; this `InvalidArgument`.
+        Signing in raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`; this `InvalidArgument`.
         """
         settings = ClientSettings.of(url, name, token, role, ca_file)
         self._set_up()
@@ -127,7 +127,7 @@ class FarmFace(VerbAdapter):
     dismiss = Verb(ClientSession.dismiss)
 
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:
-        """Call ``listener`` with each event from now on, as ``on_event``."""
+        """Call ``listener`` with each event from now on, like ``on_event``."""
         self._post(self._subject.on_event, self._heard_by(listener))
 
     @property
@@ -140,7 +140,7 @@ class FarmFace(VerbAdapter):
         return self._subject.url
 
     def holds(self, serial: str, reservation: str) -> bool:
-        """Tell whether a reservation still stands, as far as is known here."""
+        """Tell whether a reservation is active, as far as this client knows."""
         return self._subject.holds(serial, reservation)
 
     def __repr__(self) -> str:
@@ -153,16 +153,16 @@ class FarmFace(VerbAdapter):
         """Find the reactor."""
 
     def _start(self) -> None:
-        """The session is made, and may be started."""
+        """Called when the session is made, and may be started."""
 
 
 class OpenedAwaiting(FarmFace):
-    """A farm that is opened with ``async with``, or by `open`."""
+    """A farm opened with ``async with``, or by `open`."""
 
     _closed = True
 
     async def open(self) -> Self:
-        """Sign in; `close` afterwards.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        """Sign in; `close` afterwards.  Raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`."""
         await self._bound(self._subject.start)()
         self._closed = False
         self._opened()
@@ -177,7 +177,7 @@ class OpenedAwaiting(FarmFace):
 
     @property
     def closed(self) -> bool:
-        """Whether it is not open: not yet, or no more."""
+        """Whether it is not open: not yet, or no longer."""
         return self._closed
 
     async def __aenter__(self) -> Self:
@@ -187,16 +187,16 @@ class OpenedAwaiting(FarmFace):
         await self.close()
 
     def _opened(self) -> None:
-        """Begin to see to it that the end of the process ends the reservations."""
+        """Make the end of the process end the reservations."""
         raise NotImplementedError
 
     def _ended(self) -> None:
-        """That is done."""
+        """Undo that."""
         raise NotImplementedError
 
 
 class LeftAwaiting(VerbAdapter):
-    """Boards that are given back at the end of their ``async with`` block."""
+    """Boards that are returned at the end of their ``async with`` block."""
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
-"""The blocking client's Twisted: a private reactor in a daemon thread, made at first use, one per process.
+"""The blocking client's Twisted: a private reactor in a daemon thread, created at first use, one per process.
 
-It is the one exception to "no threads": scripts, notebooks and asyncio programs call from threads of their own.  The
-global reactor is never touched, so it works beside a user's own.  A forked child gets an engine of its own.
+It is the only exception to "no threads": scripts, notebooks and asyncio programs call from their own threads.  It never
+touches the global reactor, so it works beside an application's.  A forked child gets an engine of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Engine:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.reactor = EPollReactor()
-        # Name resolution uses the reactor's threads; they must not keep a process that wants to end.
+        # Name resolution uses the reactor's threads; they must not keep a process from exiting.
         self.reactor.getThreadPool().threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
         self._running = Event()
         self._thread = Thread(target=self._run, name="icefarm-client", daemon=True)
@@ -49,7 +49,7 @@ class Engine:
     def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]:
         """Run a coroutine function in the reactor's thread; cancelling the future cancels its Deferred.
 
-        Raises RuntimeError in the reactor's own thread, where waiting would be for ever, and in a forked child.
+        Raises RuntimeError in the reactor's own thread, which would wait forever, and in a forked child.
         """
         self._check()
         future: Future[T] = Future()
@@ -103,7 +103,7 @@ _engine: Engine | None = None
 
 
 def engine() -> Engine:
-    """Return this process's engine, made at first use."""
+    """Return this process's engine, created at first use."""
     global _engine
     with _lock:
         if _engine is None or _engine.pid != os.getpid():

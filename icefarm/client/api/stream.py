@@ -18,7 +18,7 @@ from icefarm.errors import TimedOut
 
 __all__ = ["CHUNK", "stream"]
 
-#: Items that are made ready before the boards get them: enough to save work, few enough that no board waits for long.
+#: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
 CHUNK = 8
 
 
@@ -53,8 +53,8 @@ def stream(
     """Yield the results of a run.
 
     ``items`` are pulled, and results yielded, in the caller's thread; only whole batches cross between the threads.
-    Where no board is left, raises `ReservationEnded`; without ``deserted_raises`` each remaining item comes as a
-    result with that error.  Raises `TimedOut` where no result comes for ``stall`` seconds (None: any time).
+    If no board is left, raises `ReservationEnded`; without ``deserted_raises``, each remaining item is a result with
+    that error instead.  Raises `TimedOut` if no result arrives for ``stall`` seconds (None: no limit).
     """
 
     async def begin() -> Run:
@@ -79,7 +79,7 @@ def stream(
         while True:
             batch = engine.run(take)
             if batch.deserted is None or not deserted_raises:
-                # Before the results: the boards go on while the caller looks at them.
+                # Before the results: the boards continue while the caller handles them.
                 feeder.feed(batch.wanted)
             yield from batch.results
             if batch.done:

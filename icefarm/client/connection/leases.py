@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The reservations that a client has, and when each is to be extended."""
+"""Pure: no I/O, no clock.  The reservations that a client has, and when to extend each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from icefarm.contract import ReservationRecord, device_prefix
 
 __all__ = ["Lease", "Leases"]
 
-#: A reservation is extended when this part of its time has passed, so that several attempts can fail before it ends.
+#: Extend a reservation when this part of its time has passed, so that several attempts can fail before it ends.
 EXTEND_AT = 0.5
-#: Seconds to leave between attempts to extend, at least.
+#: Minimum seconds between attempts to extend.
 EXTEND_PAUSE = 5.0
 
 
@@ -21,14 +21,14 @@ class Lease:
     """A reservation, with its end on the client's own clock (the farm's clock may differ)."""
 
     record: ReservationRecord
-    #: When it became known here.
+    #: When this client learned of it.
     since: float
     expires: float
-    #: Seconds for which it was made, and by which it is extended.
+    #: Its length in seconds, and that of each extension.
     length: float
-    #: When it was made or extended last.
+    #: When it was made or last extended.
     renewed: float
-    #: Whether to extend it without being asked.
+    #: Whether to extend it automatically.
     keep: bool
     #: Prefix of the procedures of its board.
     prefix: str
@@ -49,9 +49,9 @@ class Lease:
         return self.expires - self.length * (1 - EXTEND_AT)
 
     def ends_sooner_than_thought(self, now: float) -> bool:
-        """Tell whether to heed word that it ends soon.
+        """Tell whether to pass on a notice that it ends soon.
 
-        That word comes after each extension of a reservation that is short in any case; then it tells nothing.
+        Short, automatically extended reservations get no notice: one would come after every extension.
         """
         return self.keep and now - self.renewed >= self.length * (1 - EXTEND_AT) / 2
 
@@ -68,24 +68,24 @@ class Leases:
         self.by_serial[lease.record.serial] = lease
 
     def remove(self, serial: str, reservation: str | None = None) -> Lease | None:
-        """Remove a reservation; with ``reservation``, only where that is its id."""
+        """Remove a reservation; with ``reservation``, only if that is its id."""
         lease = self.by_serial.get(serial)
         if lease is None or (reservation is not None and lease.record.id != reservation):
             return None
         return self.by_serial.pop(serial)
 
     def holds(self, serial: str, reservation: str) -> bool:
-        """Tell whether that reservation still stands, as far as is known here."""
+        """Tell whether that reservation is active, as far as this client knows."""
         lease = self.by_serial.get(serial)
         return lease is not None and lease.record.id == reservation
 
     def next_due(self) -> float | None:
-        """Return when the next extension is due; None where there is nothing to extend."""
+        """Return when the next extension is due; None if there is nothing to extend."""
         due = min((lease.due for lease in self.by_serial.values() if lease.keep), default=None)
         return None if due is None else max(due, self._not_before)
 
     def take_due(self, now: float) -> dict[float, list[str]]:
-        """Return the serials to extend now, by the seconds to extend them by; none is due again at once."""
+        """Return the serials to extend now, keyed by the seconds of the extension; none is due again at once."""
         self._not_before = now + EXTEND_PAUSE
         due: dict[float, list[str]] = {}
         for serial, lease in self.by_serial.items():
@@ -102,6 +102,6 @@ class Leases:
                 self.by_serial[serial] = evolve(lease, expires=max(lease.expires, now + length), renewed=now)
 
     def missing(self, standing: Iterable[str], asked_at: float) -> list[str]:
-        """Return the serials that control no longer counted among the client's when it was asked at ``asked_at``."""
+        """Return the serials that control no longer counted as the client's when asked at ``asked_at``."""
         there = set(standing)
         return [serial for serial, lease in self.by_serial.items() if serial not in there and lease.since < asked_at]

@@ -1,4 +1,4 @@
-"""A client's session at the router: kept up, known to be alive, and called again when it was lost."""
+"""A client's session at the router: kept open, checked by heartbeats, its calls repeated when it was lost."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ __all__ = ["FarmLink", "Patience", "RunningLink", "client_log"]
 
 T = TypeVar("T")
 
-#: Seconds between heartbeats, until control says otherwise, and for the answer to one.
+#: Seconds between heartbeats, unless control sets another interval, and for the answer to one.
 HEARTBEAT_INTERVAL = 5.0
 HEARTBEAT_LIMIT = 10.0
 #: Seconds for the answer of a procedure that asks or changes a record.
 CALL_LIMIT = 30.0
-#: Seconds before a call is tried again: from the first to the longest, doubling, with jitter.
+#: Seconds before a call is retried: from the first to the longest, doubling, with jitter.
 RETRY_FIRST = 0.1
 RETRY_LONGEST = 5.0
 #: Refusals that a later attempt would meet again.
 _FINAL = (NameInUse, NotAuthorized, InvalidArgument)
-#: What passes by itself: the link, a worker or control comes back, the database answers again.
+#: Errors that pass by themselves: the link, a worker or control comes back, the database answers again.
 _PASSING = (LinkLost, NoSuchProcedure, Busy)
 
 
 def client_log(part: str) -> Logger:
-    """Return a logger whose words reach Python's logging, under ``icefarm.client.<part>``."""
+    """Return a logger that also writes to Python's logging, as ``icefarm.client.<part>``."""
     name = f"icefarm.client.{part}"
     return Logger(namespace=name, observer=cast(ILogObserver, STDLibLogObserver(name)))
 
@@ -60,11 +60,11 @@ class RunningLink(Protocol):
 
 @frozen
 class Patience:
-    """How long to go on when the farm is out of reach, in seconds."""
+    """How long to keep trying when the farm is out of reach, in seconds."""
 
     #: For the first sign-in.
     connect: float = 5.0
-    #: For a call whose link, worker or control is away; time in which the call runs does not count.
+    #: For a call whose link, worker or control is away; the running time of the call does not count.
     retry: float = 120.0
 
 
@@ -85,11 +85,11 @@ class FarmLink:
     on_heartbeat_reply: Callable[[Mapping[str, Any], float], None]
     random: Callable[[], float]
     patience: Patience = Factory(Patience)
-    #: Topics beside the client's own, and who hears them; as they are when a session begins.
+    #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
     bus: Bus | None = field(init=False, default=None)
     _link: RunningLink | None = field(init=False, default=None)
-    #: Why no session comes any more.
+    #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
     _signed_in_once: bool = field(init=False, default=False)
     _last_refusal: IcefarmError | None = field(init=False, default=None)
@@ -99,7 +99,7 @@ class FarmLink:
     _log: Logger = field(init=False, factory=lambda: client_log("connection"))
 
     async def start(self) -> None:
-        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` where no farm answers in time."""
+        """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
         self._link = self.make_link(self._joined, self._refused)
         self._link.startService()
         try:
@@ -109,7 +109,7 @@ class FarmLink:
             raise
 
     async def stop(self) -> None:
-        """Leave the farm; calls under way fail with `LinkLost`."""
+        """Leave the farm; pending calls fail with `LinkLost`."""
         self._end(LinkLost("the client has been closed"))
         link, self._link = self._link, None
         self._stop_beating()
@@ -124,7 +124,7 @@ class FarmLink:
         timeout: float | None = CALL_LIMIT,
         progress: Progress | None = None,
     ) -> Any:
-        """Call a procedure that may be carried out twice, again until it answers or patience ends."""
+        """Call an idempotent procedure, and retry until it answers or patience ends."""
 
         async def once(bus: Bus, _: int) -> Any:
             return await bus.call(procedure, (), kwargs, timeout=timeout, progress=progress)
@@ -132,7 +132,7 @@ class FarmLink:
         return await self.retried(once)
 
     async def retried(self, attempt: Callable[[Bus, int], Awaitable[T]]) -> T:
-        """Await ``attempt(bus, number)``, number 1 first, until it fails with something that does not pass."""
+        """Await ``attempt(bus, number)``, from number 1, and retry while the error is one that passes by itself."""
         away, number = 0.0, 0
         while True:
             began = self.clock.seconds()
@@ -181,7 +181,7 @@ class FarmLink:
         reason = "" if why is None else f" ({why})"
         return (
             f"no farm answers at {self.url}{reason}. Is one running? Start one on this machine with: icefarm up; "
-            "or name another one with ICEFARM_URL or the url argument."
+            "or choose another one with ICEFARM_URL or the url argument."
         )
 
     async def _joined(self, bus: Bus) -> None:
@@ -199,12 +199,12 @@ class FarmLink:
 
     def _refused(self, error: IcefarmError) -> bool:
         self._last_refusal = error
-        # A URL or a certificate that was good before may be again; one that never was is for a person to see to.
+        # A URL or a certificate that worked before may work again; one that never did needs a person.
         first = isinstance(error, Untrusted | WrongProtocol) and not self._signed_in_once
         if not (first or isinstance(error, _FINAL)):
             return True
         if self._signed_in_once:
-            # Else whoever signs in gets it as an exception.
+            # Otherwise the caller that signs in gets it as an exception.
             self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
         self._end(error)
         return False
@@ -243,7 +243,7 @@ class FarmLink:
             interval = float(answer["heartbeat_s"])
             self.on_heartbeat_reply(answer, sent)
         except TimedOut:
-            self._beat = None  # It is this very coroutine, which losing the bus must not cancel.
+            self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
         except IcefarmError as error:
             self._log.debug("no heartbeat: {error}", error=error)

@@ -1,4 +1,4 @@
-"""What a client has reserved: kept while it is wanted, known to be gone when it is, and evaluated on."""
+"""The reservations of a client: extended, dropped when they end, and evaluated on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ END_LIMIT = 5.0
 
 @frozen
 class ClientEvent:
-    """Something the farm tells this client: initialised, ending_soon, ended, failure, or an event of a device kind."""
+    """An event for this client: initialised, ending_soon, ended, failure, or an event of a device kind."""
 
     name: str
     serial: str | None
@@ -49,7 +49,7 @@ class Holdings:
     listeners: list[Callable[[ClientEvent], None]] = field(init=False, factory=list)
     _extension: Any = field(init=False, default=None)
     _sent: Sent = field(init=False, factory=Sent)
-    #: Boards whose automatic extension is under way.
+    #: Boards whose automatic extension is in progress.
     _extending: set[str] = field(init=False, factory=set)
     _may_hold: bool = field(init=False, default=False)
     _log: Logger = field(init=False, factory=lambda: client_log("reservations"))
@@ -63,9 +63,9 @@ class Holdings:
     ) -> list[ReservationRecord]:
         """Call reserve with the arguments ``asked``; ``limit`` is the longest wait for boards, None for no limit.
 
-        They name the request, so that it may be called again: it keeps its place, and gets no boards twice.
+        They include the request's id, so that the call may be repeated: it keeps its place, and gets no boards twice.
         """
-        # Positional arguments: one is called ``options``, which Autobahn takes for its own together with progress.
+        # Positional arguments: one is named ``options``, which Autobahn would take for its own together with progress.
         timeout = None if limit is None else limit + RESERVE_LIMIT
 
         async def once(bus: Bus, _: int) -> Any:
@@ -80,7 +80,7 @@ class Holdings:
         return records
 
     def adopt(self, records: Sequence[ReservationRecord], farm_time: float, *, keep: bool) -> None:
-        """Take over reservations that the farm has under this name already."""
+        """Take over reservations that the farm already has under this name."""
         self._may_hold = True
         now = self._clock.seconds()
         for record in records:
@@ -108,7 +108,7 @@ class Holdings:
         return done
 
     async def evaluate(self, serial: str, arguments: Mapping[str, Any], made: int, limit: float | None) -> Measurement:
-        """Evaluate on a board; ``made`` attempts were made before, ``limit`` seconds is the time for each."""
+        """Evaluate on a board, after ``made`` earlier attempts; each attempt may take ``limit`` seconds."""
         lease = self.leases.by_serial.get(serial)
         if lease is None:
             raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
@@ -138,7 +138,7 @@ class Holdings:
         return await bus.call(lease.prefix + method, (), call, timeout=limit)
 
     async def close(self, *, end: bool) -> None:
-        """End all that is held, in a bounded time, and stop the runs.  Raises nothing."""
+        """End all reservations, in a bounded time, and stop the runs.  Raises nothing."""
         for run in list(self.runs):
             run.stop()
         if self._extension is not None and self._extension.active():
@@ -148,11 +148,11 @@ class Holdings:
             try:
                 await bus.call(control_procedure("end"), timeout=END_LIMIT)
             except IcefarmError as error:
-                self._log.warn("could not end the reservations, the farm will: {error}", error=error)
+                self._log.warn("could not end the reservations; the farm will: {error}", error=error)
         self.leases.by_serial.clear()
 
     def heard(self, _: str, __: Sequence[Any], fields: Mapping[str, Any]) -> None:
-        """An event for this client arrived."""
+        """Handle an event for this client."""
         serial, reservation, reason = (
             None if fields.get(name) is None else str(fields[name]) for name in ("serial", "reservation", "reason")
         )
@@ -169,7 +169,7 @@ class Holdings:
             listener(event)
 
     def on_heartbeat_reply(self, answer: Mapping[str, Any], asked_at: float) -> None:
-        """Control answered a heartbeat, and said which reservations stand."""
+        """Handle control's answer to a heartbeat, which lists the active reservations."""
         for serial in self.leases.missing(answer["reservations"], asked_at):
             self._gone(serial, None, "it ended while the connection was lost")
 
@@ -200,7 +200,7 @@ class Holdings:
             if fresh:
                 self._extending |= fresh
                 extending = ensureDeferred(self._keep(sorted(fresh), seconds))
-                extending.addErrback(lambda failure: self._log.failure("the extension broke", failure))
+                extending.addErrback(lambda failure: self._log.failure("extending the reservations failed", failure))
 
     async def _keep(self, serials: list[str], seconds: float) -> None:
         try:

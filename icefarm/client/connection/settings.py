@@ -28,7 +28,7 @@ def _say_once(note: str) -> None:
 
 
 def _own_name() -> str:
-    """Return a name that tells people whose script it is, and is unique."""
+    """Return a unique name that shows whose script it is."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -45,7 +45,7 @@ class ClientSettings:
     name: str
     role: Role
     token: str = field(repr=False)
-    #: PEM file with the certificates that are trusted; None: those that the system trusts.
+    #: PEM file with the certificates to trust; None: those that the system trusts.
     ca_file: str | None = None
 
     @classmethod

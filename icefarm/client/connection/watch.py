@@ -1,4 +1,4 @@
-"""Follows what happens in a farm: a snapshot, then each change, and a new snapshot after every lost connection."""
+"""Follows a farm: a snapshot, then each change, and a new snapshot after every lost connection."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Watch", "changes"]
 
-#: Changes that wait for a slow taker; past that, a new snapshot stands in for all of them.
+#: Changes that wait for a slow consumer; beyond that, a new snapshot replaces all of them.
 MOST_PENDING = 20_000
-#: Seconds until a farm that could not answer is asked again.
+#: Seconds until the next attempt after a farm could not answer.
 AGAIN = 1.0
-#: What a later attempt would meet again.
+#: Errors that a later attempt would meet again.
 _FINAL = (NotAuthorized, NameInUse, InvalidArgument)
 
 
 @frozen
 class Change:
-    """Something that happened.
+    """A change in the farm.
 
-    ``event`` is ``snapshot`` (of a `Snapshot`: all that was known before is replaced), ``stale`` (of a text: the
-    connection is lost, and why), or the name of a topic of `icefarm.contract.EVENT_TOPICS` (of a record as it travels).
+    ``event`` is ``snapshot`` (with a `Snapshot` that replaces everything known before), ``stale`` (with a text: why
+    the connection is lost), or the name of a topic of `icefarm.contract.EVENT_TOPICS` (with a record as on the wire).
     """
 
     event: str
@@ -46,7 +46,7 @@ class Change:
 
 @define(eq=False)
 class Watch:
-    """Collects changes until they are taken; one taker at a time."""
+    """Collects changes until they are consumed; one consumer at a time."""
 
     _clock: Clock
     _connection: FarmLink
@@ -55,25 +55,25 @@ class Watch:
     _taker: Deferred[list[Change]] | None = field(init=False, default=None)
     _running: Deferred[None] | None = field(init=False, default=None)
     _over: Failure | None = field(init=False, default=None)
-    #: Events that came while a snapshot was on its way; they follow it.
+    #: Events that arrived while a snapshot was on its way; they follow it.
     _meanwhile: list[Change] | None = field(init=False, default=None)
-    #: Fires when another snapshot is needed; with why the connection was lost, or None for too many changes.
+    #: Fires when another snapshot is needed: with the reason of a lost connection, or None for too many changes.
     _renewal: Deferred[str | None] | None = field(init=False, default=None)
     _log: Logger = field(init=False, factory=lambda: client_log("watch"))
 
     def start(self) -> None:
-        """Begin; `stop` ends it."""
+        """Start; `stop` ends it."""
         self._running = ensureDeferred(self._follow())
         self._running.addErrback(self._broke)
 
     def stop(self) -> None:
-        """Harmless when it has ended."""
+        """Stop.  Harmless when it has ended."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
 
     def take(self, limit: float | None = None) -> Deferred[list[Change]]:
-        """Give what happened, as soon as there is something; nothing after ``limit`` seconds.
+        """Return changes as soon as there are any; none after ``limit`` seconds.
 
         Fails with the error that ended it: `NotAuthorized`, `NameInUse`.
         """
@@ -158,7 +158,7 @@ class Watch:
 
 
 def changes(engine: Engine, begin: Callable[[], Watch], interval: float | None) -> Iterator[list[Change]]:
-    """Yield what happens in the caller's thread; an empty list after ``interval`` seconds without anything."""
+    """Yield changes in the caller's thread; an empty list after ``interval`` seconds without any."""
 
     async def started() -> Watch:
         return begin()
@@ -172,5 +172,5 @@ def changes(engine: Engine, begin: Callable[[], Watch], interval: float | None) 
         while True:
             yield engine.run(take)
     finally:
-        with suppress(RuntimeError):  # In a forked child there is nothing to stop.
+        with suppress(RuntimeError):  # A forked child has nothing to stop.
             engine.post(watch.stop)

@@ -18,7 +18,7 @@ class PulseCountClient(PulseCountBaseClient):
     def __init__(
         self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any], log_events: bool = False
     ) -> None:
-        """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        """Sign in.  Raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`."""
         super().__init__(url, client_name, logger)
         if log_events:
             self.addEventHandler(LoggerEventHandler(self.server, logger))

@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""The client for the movement of the analog output that existing scripts import."""
+"""The client for the variation of the analog output that existing scripts import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["VarMaxClient"]
 
 
 class VarMaxClient(VarMaxBaseClient):
-    """Measures how much the analog output moves; ``send_waveform`` makes values (fitness, samples)."""
+    """Measures how much the analog output varies; ``send_waveform`` makes values (fitness, samples)."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class VarMaxClient(VarMaxBaseClient):
         log_events: bool = False,
         send_waveform: bool = False,
     ) -> None:
-        """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        """Sign in.  Raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`."""
         super().__init__(url, client_name, logger, send_waveform)
         if log_events:
             self.addEventHandler(LoggerEventHandler(self.server, logger))

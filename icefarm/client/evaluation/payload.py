@@ -19,17 +19,17 @@ __all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
 
 #: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
 CACHED_FILES = 256
-#: Seconds. The times of a file advance in steps; one that was changed so recently may change again without trace.
+#: Seconds. A file's times advance in steps; a file changed so recently may change again without a trace.
 SETTLED_AFTER = 2.0
 
-#: What tells one content of a file from another: device, inode, size, times of change.
+#: What distinguishes one content of a file from another: device, inode, size, times of change.
 _Stamp = tuple[int, int, int, int, int]
 
 
 def payload_of(source: Any) -> dict[str, Any]:
     """Return what is sent for a path (.bin or .asc), `bytes` or a `Bitstream`.
 
-    Raises `InvalidBitstream`, naming file and reason, and `InvalidArgument` where ``source`` is none of these.
+    Raises `InvalidBitstream`, naming file and reason, and `InvalidArgument` if ``source`` is none of these.
     """
     match source:
         case bytes() | bytearray() | memoryview():
@@ -42,9 +42,9 @@ def payload_of(source: Any) -> dict[str, Any]:
 
 
 def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any = None) -> Item:
-    """Make an item of ``source``; what can't be sent becomes an item with its error.
+    """Make an item of ``source``; if it can't be sent, an item with its error.
 
-    ``bitstream`` is what to send where ``source`` is something else that the caller wants back.
+    ``bitstream`` is what to send if ``source`` is something else that the caller wants back.
     """
     try:
         return Item(source, payload_of(source if bitstream is None else bitstream), serials)
@@ -53,7 +53,7 @@ def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any 
 
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
-    """Make an item of ``source`` for the boards that were chosen for it, which says how that was done."""
+    """Make an item of ``source`` for the boards chosen for it; the item says how they were chosen."""
     return evolve(item_of(source, serials), placement={**how, "index": index})
 
 
@@ -61,7 +61,7 @@ class Placing:
     """Makes the items of one run, each for the boards that a placement chooses from ``serials``."""
 
     def __init__(self, placement: Placement, serials: Iterable[str]) -> None:
-        """Raises `InvalidArgument` where there are too few boards."""
+        """Raises `InvalidArgument` if there are too few boards."""
         self._placement = placement
         self._boards = sorted(serials)
         self._record = placement.record()
@@ -93,7 +93,7 @@ def _of_file(path: str | bytes) -> dict[str, Any]:
     try:
         status = os.stat(name)
     except (OSError, ValueError):
-        return _packed(from_file(name))  # It says what is wrong with the file.
+        return _packed(from_file(name))  # The error says what is wrong with the file.
     if time.time() - max(status.st_mtime, status.st_ctime) < SETTLED_AFTER:
         return _packed(from_file(name))
     return _cached(name, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What became of an evaluation, as the caller gets it."""
+"""Pure: no I/O, no clock.  The outcome of an evaluation, as the caller gets it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
 
 @frozen
 class Result:
-    """What became of one item on one board: a measurement, or the error where there is one.
+    """The outcome of one item on one board: a measurement or an error.
 
-    Errors of single items come as results, so that the rest of a run goes on; reading `value` or `measurement` of such
-    a result raises its error.
+    Errors of single items are results, so that the rest of a run goes on; reading `value` or `measurement` of such a
+    result raises its error.
     """
 
-    #: The very object that was given: a path, bytes, ...
+    #: The same object that was passed in: a path, bytes, ...
     source: Any
-    #: The board; None where none was involved (a file that is no bitstream).
+    #: The board; None if none was involved (a file that is not a bitstream).
     serial: str | None
     _measurement: Measurement | None = attrs.field(default=None, repr=False)
     error: IcefarmError | None = None
-    #: How the board was chosen: ``placement`` by name, ``seed``, ..., and ``index``, the place of the item in the run.
+    #: How the board was chosen: ``placement`` by name, ``seed``, ..., and ``index``, the item's position in the run.
     placement: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
     @property
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def measurement(self) -> Measurement:
-        """What was measured, with its provenance.  Raises `error` where there is one."""
+        """The measurement, with its provenance.  Raises `error` if there is one."""
         if self.error is not None:
             raise self.error
         assert self._measurement is not None
@@ -52,13 +52,13 @@ class Result:
     def value(self) -> Any:
         """The measured value: for pulsecount the number of pulses, or a list of them with ``repeats`` above 1.
 
-        Raises `error` where there is one.
+        Raises `error` if there is one.
         """
         return self.measurement.value
 
 
 def measurement_from_wire(answer: Any, what: str) -> Measurement:
-    """Check an answer that arrived; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
+    """Check an answer that arrived; it ignores fields that a newer farm adds.  Raises `InvalidArgument`."""
     if isinstance(answer, dict):
         answer = {name: value for name, value in answer.items() if name in _FIELDS}
     return from_wire(answer, Measurement, what)

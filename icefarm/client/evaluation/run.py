@@ -1,4 +1,4 @@
-"""A run of evaluations: a dispatch, carried out over a client's session."""
+"""A run of evaluations: a schedule, carried out over a client's session."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ Evaluate = Callable[[str, Any, str, int], Awaitable[Measurement]]
 
 @frozen
 class ResultBatch:
-    """What has happened since the last batch."""
+    """Results since the last batch."""
 
     results: Sequence[Result]
-    #: How many more items the run takes.
+    #: How many more items the run wants.
     wanted: int
     #: Every item has been answered.
     done: bool
-    #: Why no board is left to the run, where that is so.
+    #: Why the run has no board left, if so.
     deserted: ReservationEnded | None
 
 
 @define(eq=False)
 class Run:
-    """Feed it with items, take batches of results; exactly one result comes of each pair of item and board.
+    """Feed it items, take batches of results; each pair of item and board gives exactly one result.
 
-    Neither side is ever far ahead: results wait for `take`, and `ResultBatch.wanted` counts only what boards can
-    use soon.
+    Neither side gets far ahead: results wait for `take`, and `ResultBatch.wanted` counts only what boards can use
+    soon.
     """
 
     _clock: Clock
     _dispatch: Dispatch
     _evaluate: Evaluate
-    #: Told once, when the run is done or stopped.
+    #: Called once, when the run is done or stopped.
     _ended: Callable[[Run], None]
     _results: list[Result] = field(init=False, factory=list)
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def boards(self) -> list[str]:
-        """The serials of the boards that take part."""
+        """The serials of the participating boards."""
         return self._dispatch.boards
 
     @property
@@ -70,7 +70,7 @@ class Run:
         return self._dispatch.wanted
 
     def feed(self, items: Iterable[Item], last: bool = False) -> None:
-        """Take items; ``last`` says that no more come."""
+        """Take items; ``last`` says that these are the last."""
         if not self._over:
             self._answered(self._dispatch.feed(items))
             if last:
@@ -78,7 +78,7 @@ class Run:
             self._stir()
 
     def take(self) -> Deferred[ResultBatch]:
-        """Give the next batch, as soon as there is a result, or nothing to do without more items."""
+        """Return the next batch, as soon as there is a result, or nothing to do without more items."""
         taker: Deferred[ResultBatch] = Deferred(self._forget)
         if self._over:
             taker.errback(LinkLost("the run is over"))
@@ -88,13 +88,13 @@ class Run:
         return taker
 
     def add_board(self, serial: str) -> None:
-        """A board takes part from now on."""
+        """Add a board."""
         if not self._over:
             self._dispatch.add_board(serial)
             self._stir()
 
     def lose_board(self, serial: str, error: IcefarmError) -> None:
-        """A board takes part no more."""
+        """Remove a board."""
         if not self._over:
             answers, abandoned = self._dispatch.lose_board(serial, error)
             self._answered(answers)
@@ -104,7 +104,7 @@ class Run:
             self._stir()
 
     def stop(self) -> None:
-        """Give up what is in flight.  Harmless when it is over already."""
+        """Cancel what is in flight.  Harmless when the run is over."""
         if self._over:
             return
         taker, self._taker = self._taker, None
@@ -127,7 +127,7 @@ class Run:
             self._taker = None
 
     def _stir(self) -> None:
-        """Look around once all that arrived together has been dealt with: a batch costs less than single items."""
+        """Schedule once after all that arrived together is handled: a batch costs less than single items."""
         if self._wake is None and not self._over:
             self._wake = self._clock.callLater(0, self._look)
 
@@ -164,10 +164,10 @@ class Run:
             self._landed(sending, measured)
 
     def _broke(self, failure: Failure, sending: Sending) -> None:
-        """The call was cancelled, or there is a fault in the code: the item is owed an answer all the same."""
+        """Answer an item whose call was cancelled, or failed through a bug."""
         if failure.check(CancelledError) is None:
-            self._log.failure("an evaluation broke", failure)
-        self._landed(sending, error=InternalError("the client met a fault of its own; its log has the details"))
+            self._log.failure("an evaluation failed", failure)
+        self._landed(sending, error=InternalError("an internal error of the client; its log has the details"))
 
     def _landed(self, sending: Sending, measured: Measurement | None = None, error: IcefarmError | None = None) -> None:
         self._calls.pop(sending, None)
@@ -190,7 +190,7 @@ class Run:
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
     """Feed a run with ``items``, pulled as boards need them, and yield its results as they arrive.
 
-    Raises `ReservationEnded` where no board is left and there are items still.
+    Raises `ReservationEnded` if no board is left and there are still items.
     """
     source: Iterator[Item] = iter(items)
     wanted, done = run.wanted, False
@@ -211,6 +211,6 @@ async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
 
 
 def no_board_left(why: IcefarmError | None = None) -> ReservationEnded:
-    """Return the error of a run that has no board (any more); ``why`` is how it lost the last one."""
+    """Return the error of a run that has no board left; ``why`` is how it lost the last one."""
     reason = "all their reservations have ended" if why is None else why.message
     return ReservationEnded(f"no board is left: {reason}")

@@ -1,10 +1,10 @@
 """Pure: no I/O, no clock.  Which evaluation goes to which board next.
 
-A dispatch is fed with items, says what to send (`Dispatch.sendable`), is told what became of it, and gives each pair of
-item and board exactly one answer.  It holds a bounded number of items: `Dispatch.wanted` says how many more it takes.
+A dispatch takes items, says what to send (`Dispatch.sendable`), takes the outcomes, and gives each pair of item and
+board exactly one answer.  It holds a bounded number of items: `Dispatch.wanted` says how many more it takes.
 
 An item is for named boards (an answer from each), or for any board: then it goes to the one with the least to do, and
-on to another one where that board fails.
+moves to another one if that board fails.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from icefarm.errors import IcefarmError, InvalidArgument, NotYours
 
 __all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch"]
 
-#: Evaluations in flight per board: one being measured, one received meanwhile, one on its way.
+#: Evaluations in flight per board: one being measured, one being received, one on its way.
 DEPTH = 3
-#: Items that may wait for boards that are behind the others, so that those never idle.
+#: Items that may wait for slower boards, so that faster ones never idle.
 LOOK_AHEAD = 256
 #: Boards that an item for any board is tried on.
 TRIES = 3
@@ -39,7 +39,7 @@ class Dispatch:
     """The evaluations of one run.
 
     ``boards`` are their serials, ``depth`` bounds the evaluations in flight on each, ``fan_out`` is the number of
-    boards that an item is for (1 for any), ``look_ahead`` bounds the items that wait.
+    boards that an item is for (1 for any), ``look_ahead`` bounds the waiting items.
     """
 
     _serials: Iterable[str]
@@ -52,9 +52,9 @@ class Dispatch:
     _boards: dict[str, _BoardQueue] = field(init=False, factory=dict)
     _lost: dict[str, IcefarmError] = field(init=False, factory=dict)
     _any: deque[Task] = field(init=False, factory=deque)
-    #: Serials of the boards by the number of evaluations in flight; one that fell to it last comes last.
+    #: Serials of the boards by the number of evaluations in flight; the one that got there last comes last.
     _by_load: list[dict[str, None]] = field(init=False)
-    #: Boards that may have something to send of their own queue.
+    #: Boards that may have something to send from their own queue.
     _stirred: dict[str, None] = field(init=False, factory=dict)
     #: Tasks that wait for a named board.
     _queued: int = field(init=False, default=0)
@@ -68,12 +68,12 @@ class Dispatch:
 
     @property
     def boards(self) -> list[str]:
-        """The serials of the boards that take part."""
+        """The serials of the participating boards."""
         return list(self._boards)
 
     @property
     def done(self) -> bool:
-        """Whether every item has been answered and none comes."""
+        """Whether every item has been answered and no more come."""
         return self.exhausted and not (self.in_flight or self._queued or self._any)
 
     @property
@@ -83,7 +83,7 @@ class Dispatch:
 
     @property
     def wanted(self) -> int:
-        """How many more items it takes, so that every board has `depth` in flight and the next ones at hand."""
+        """How many more items it takes, so that every board has `depth` in flight and the next ones are ready."""
         if self.exhausted:
             return 0
         if not self._boards:
@@ -96,18 +96,18 @@ class Dispatch:
         return max(0, min(-(-room // self.fan_out), spare))
 
     def feed(self, items: Iterable[Item]) -> list[TaskOutcome]:
-        """Take items, and answer at once those that can't be sent."""
+        """Take items; answer those that can't be sent at once."""
         answers: list[TaskOutcome] = []
         for item in items:
             answers += self._take(item)
         return answers
 
     def finish(self) -> None:
-        """No more items come."""
+        """Note that no more items come."""
         self.exhausted = True
 
     def sendable(self) -> list[Sending]:
-        """Take what is to be sent now."""
+        """Take what to send now."""
         sendings: list[Sending] = []
         for serial in self._stirred:
             board = self._boards.get(serial)
@@ -127,13 +127,13 @@ class Dispatch:
         return sendings
 
     def succeeded(self, sending: Sending, result: Any) -> list[TaskOutcome]:
-        """A board answered.  No answer comes of one that was taken from the board meanwhile."""
+        """Note a board's answer.  It is dropped if the task was taken from the board meanwhile."""
         if not self._landed(sending):
             return []
         return [TaskOutcome(sending.task.item, sending.serial, result)]
 
     def failed(self, sending: Sending, error: IcefarmError) -> list[TaskOutcome]:
-        """A board failed to answer: the item goes to another board, or is answered with the error."""
+        """Note a board's failure: the item moves to another board, or is answered with the error."""
         if not self._landed(sending):
             return []
         task = sending.task
@@ -146,20 +146,20 @@ class Dispatch:
 
     @property
     def last_loss(self) -> IcefarmError | None:
-        """Why the board that was lost last takes part no more."""
+        """Why the board lost last was removed."""
         return next(reversed(self._lost.values()), None)
 
     def add_board(self, serial: str) -> None:
-        """A board takes part from now on.  Harmless where it does already."""
+        """Add a board.  Harmless if it is already there."""
         if serial not in self._boards:
             self._lost.pop(serial, None)
             self._boards[serial] = _BoardQueue()
             self._by_load[0][serial] = None
 
     def lose_board(self, serial: str, error: IcefarmError) -> tuple[list[TaskOutcome], list[Sending]]:
-        """A board takes part no more: its items for any board go to others, those for this one fail.
+        """Remove a board: its items for any board move to others, those for this one fail.
 
-        Returns what is answered, and the sendings that need not go on.  Harmless where it took no part.
+        Returns the answers, and the sends to cancel.  Harmless if it is not there.
         """
         board = self._boards.pop(serial, None)
         if board is None:
@@ -197,7 +197,7 @@ class Dispatch:
         return answers
 
     def _absent(self, serial: str) -> IcefarmError:
-        return self._lost.get(serial) or NotYours(f"board {serial} takes no part: it is not reserved", serial=serial)
+        return self._lost.get(serial) or NotYours(f"board {serial} is not reserved", serial=serial)
 
     def _no_board(self) -> IcefarmError:
         return self.last_loss or NotYours("there is no board to evaluate on")

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What a dispatch deals in: items, the evaluations they ask for, and their answers."""
+"""Pure: no I/O, no clock.  What a dispatch handles: items, their evaluations, and the answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Blame", "Item", "Sending", "Task", "TaskOutcome", "blame"]
 
 
 class Blame(Enum):
-    """What an error says of the item and of the board."""
+    """What an error says about the item and the board."""
 
     ITEM = "the item would fail on every board"
     BOARD = "the board failed this time"
@@ -38,7 +38,7 @@ _BLAME: tuple[tuple[tuple[type[IcefarmError], ...], Blame], ...] = (
 
 
 def blame(error: IcefarmError) -> Blame:
-    """Say whether an item with this error goes on to another board, and whether its board gets more."""
+    """Tell whether an item with this error moves to another board, and whether its board gets more."""
     for classes, verdict in _BLAME:
         if isinstance(error, classes):
             return verdict
@@ -49,11 +49,11 @@ def blame(error: IcefarmError) -> Blame:
 class Item:
     """Something to evaluate."""
 
-    #: What the caller gave; it comes back with each answer.
+    #: The caller's object; it comes back with each answer.
     source: Any
     #: What is sent.
     payload: Any
-    #: The boards that it is for; None for any one of them.
+    #: The boards that it is for; None for any one.
     serials: tuple[str, ...] | None = None
     #: Why it can't be sent at all.
     error: IcefarmError | None = None
@@ -63,7 +63,7 @@ class Item:
 
 @define(eq=False)
 class Task:
-    """One evaluation that is owed an answer."""
+    """One evaluation that needs an answer."""
 
     item: Item
     #: The board that it is for; None for any.
@@ -71,7 +71,7 @@ class Task:
     #: The boards that failed it, in order.
     tried: list[str] = Factory(list)
     error: IcefarmError | None = None
-    #: The id under which boards know it; whoever sends it chooses one.
+    #: The id under which boards know it; the sender chooses it.
     evaluation_id: str | None = None
 
 
@@ -85,10 +85,10 @@ class Sending:
 
 @frozen(eq=False)
 class TaskOutcome:
-    """What became of a task: its result, or the error where there is one."""
+    """The outcome of a task: its result or an error."""
 
     item: Item
-    #: None where no board was involved.
+    #: None if no board was involved.
     serial: str | None
     result: Any = None
     error: IcefarmError | None = None

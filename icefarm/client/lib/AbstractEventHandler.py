@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""Handlers of events, and how a method becomes one, under the names that existing scripts know."""
+"""Handlers of events, and how a method becomes one, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MARK = "_icefarm_events"
 
 
 def register(channel: str, *args: str) -> Callable[[F], F]:
-    """Have a method called for each event named ``channel``, with these fields of the event as its arguments.
+    """Register a method for each event named ``channel``, with these fields of the event as its arguments.
 
-    A method of a subclass that overrides it is called in its place, registered or not.
+    A method of a subclass that overrides it is called instead, registered or not.
     """
 
     def mark(function: F) -> F:
@@ -58,7 +58,7 @@ class AbstractEventHandler:
     def handleEvent(self, event: Event) -> Any:
         """Call the method that is registered for the event.
 
-        Returns what it returns; False where there is none, or the event lacks one of its fields.
+        Returns its result; False if there is none, or if the event lacks one of its fields.
         """
         name, fields = self._registered.get(event.event, (None, ()))
         if name is None or any(field not in event.contents for field in fields):

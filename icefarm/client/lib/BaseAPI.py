@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""What control offers, and the boards that are reserved, under the names that existing scripts know."""
+"""Control's endpoints and the reserved boards, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ T = TypeVar("T")
 
 
 def listed(serials: Iterable[str]) -> list[str]:
-    """Return serials as a list; one that is given as text is one serial."""
+    """Return serials as a list; a text is one serial."""
     return [serials] if isinstance(serials, str) else list(serials)
 
 
 class BaseAPI:
     """A client of a farm, without events."""
 
-    #: The farm's class; tests put one in memory here.
+    #: The farm's class; tests put an in-memory one here.
     _open: ClassVar[type[Farm]] = Farm
 
     def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
-        """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        """Sign in.  Raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`."""
         self.url = url
         self.name = client_name
         self.logger = logger
@@ -43,15 +43,15 @@ class BaseAPI:
     # ------------------------------------------------------------------------------------------- boards known here
 
     def getSerials(self) -> list[str]:
-        """Return the serials of the boards that are reserved; one whose reservation has ended is not among them."""
+        """Return the serials of the boards whose reservations are active."""
         return [serial for serial, record in self._reservations.items() if self._farm.holds(serial, record.id)]
 
     def addSerial(self, serial: str, url: str | None = None) -> None:  # noqa: ARG002
-        """Take over a board that the farm has reserved under this name, over HTTP, say."""
+        """Take over a board that is already reserved under this name, for example over HTTP."""
         self._keep([record for record in self._farm.adopt().reservations if record.serial == serial])
 
     def removeSerial(self, serial: str) -> bool:
-        """Leave a board out from now on, and tell whether it was there; its reservation stays."""
+        """Leave a board out from now on, and return whether it was there; its reservation stays."""
         return self._reservations.pop(serial, None) is not None
 
     def getConnectionInfo(self, serial: str) -> str | None:
@@ -66,39 +66,39 @@ class BaseAPI:
     # ------------------------------------------------------------------------------------------------- control
 
     def available(self) -> int:
-        """Return how many boards could be reserved now; False, with a line in the log, where that failed."""
+        """Return how many boards could be reserved now; False, with a line in the log, if that failed."""
         return self._or_false("ask how many boards are available", lambda: len(self._farm.available()), 0)
 
     def availableDevices(self) -> list[str]:
-        """Return the serials of the boards that could be reserved now; False as `available`."""
+        """Return the serials of the boards that could be reserved now; False like `available`."""
         return self._or_false("ask which boards are available", self._farm.available, [])
 
     def reserve(self, amount: Any, kind: str, args: Mapping[str, Any]) -> list[str]:
         """Reserve boards and return their serials, once they are ready; ``args`` are the options of the kind.
 
-        Raises `Unavailable` where there are too few; other failures are False, with a line in the log.
+        Raises `Unavailable` if there are too few; other failures are False, with a line in the log.
         """
         return self._reserve(amount, None, kind, args)
 
     def reserveSpecific(self, serials: Iterable[str], kind: str, args: Mapping[str, Any]) -> list[str]:
-        """Reserve the boards with these serials, all or none; False, with a line in the log, where that failed."""
+        """Reserve the boards with these serials, all or none; False, with a line in the log, if that failed."""
         chosen = listed(serials)
         return self._or_false("reserve boards", lambda: self._reserve(None, chosen, kind, args), [])
 
     def extend(self, serials: Iterable[str]) -> list[str]:
-        """Extend reservations and return the serials; False, with a line in the log, where that failed."""
+        """Extend reservations and return the serials; False, with a line in the log, if that failed."""
         return self._or_false("extend reservations", lambda: self._farm.extend(listed(serials)), [])
 
     def extendAll(self) -> list[str]:
-        """Extend all reservations of this client, as `extend`."""
+        """Extend all reservations of this client, like `extend`."""
         return self._or_false("extend reservations", self._farm.extend, [])
 
     def end(self, serials: Iterable[str]) -> list[str]:
-        """End reservations and return the serials; False, with a line in the log, where that failed."""
+        """End reservations and return the serials; False, with a line in the log, if that failed."""
         return self._or_false("end reservations", lambda: self._farm.end(listed(serials)), [])
 
     def endAll(self) -> list[str]:
-        """End all reservations of this client, as `end`."""
+        """End all reservations of this client, like `end`."""
         return self._or_false("end reservations", self._farm.end, [])
 
     def reboot(self, serials: Iterable[str], timeout: Any = None) -> list[str]:
@@ -141,14 +141,14 @@ class BaseAPI:
         return self._or_false(f"ask for /{endpoint}", answer, False)
 
     def request(self, url: str, endpoint: str, json: Mapping[str, Any], files: Any = None) -> Any:
-        """Ask control, as `requestControl`; nobody else answers requests of clients."""
+        """Ask control, like `requestControl`; nobody else answers requests of clients."""
         if files or url.rstrip("/") != self.url.rstrip("/"):
             self.logger.error("clients talk to control only, not to %s", url)
             return False
         return self.requestControl(endpoint, json)
 
     def clearWorkers(self) -> bool:
-        """Do nothing but log a line: no client may delete everybody's boards; an operator has ``icefarm delete``."""
+        """Only log a line: a client may not delete everybody's boards; operators use ``icefarm delete``."""
         self.logger.error("clearing workers is for operators: icefarm delete SERIAL...")
         return False
 
@@ -186,7 +186,7 @@ class BaseAPI:
         return [{"serial": serial, "url": self.url} for serial in serials]
 
     def _or_false(self, what: str, call: Callable[[], T], closed: T) -> T:
-        """Return what a call returns; ``closed`` where the client is; False where it fails, as scripts test for."""
+        """Return a call's result; ``closed`` if the client is closed; False if it fails, which scripts test for."""
         if self._farm.closed:
             return closed
         try:
@@ -196,6 +196,6 @@ class BaseAPI:
             return False  # type: ignore[return-value]
 
     def _heard(self, event: ClientEvent) -> None:
-        """An event arrived; called in the client's own thread."""
+        """Handle an event; called in the client's own thread."""
         if event.name == "failure":
             self.logger.warning("board %s failed: %s", event.serial, event.reason)

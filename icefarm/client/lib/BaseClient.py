@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""A client with events and requests to boards, under the names that existing scripts know."""
+"""A client with events and requests to boards, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _RAISED = (Unavailable, TimedOut, TransportError, NotAuthorized)
 
 
 class BaseClient(BaseAPI):
-    """A client of a farm.  Reservations are extended by themselves, and end with `stop` or with the script."""
+    """A client of a farm.  It extends its reservations; they end with `stop` or with the script."""
 
     def __init__(self, url: str, client_name: str, logger: Logger | LoggerAdapter[Any]) -> None:
-        """Sign in.  Raises `LinkLost` where no farm answers, `NotAuthorized`, `NameInUse`."""
+        """Sign in.  Raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`."""
         self.server = EventServer(client_name, [], logger)
         super().__init__(url, client_name, logger)
         self.server.attach(self._farm, self._send)
@@ -53,8 +53,8 @@ class BaseClient(BaseAPI):
     ) -> list[str]:
         """Reserve boards and return their serials, once they are ready; ``args`` are the options of the kind.
 
-        With ``wait_for_available`` it waits where too few are free, at most ``available_timeout`` seconds (None: as
-        long as it takes).  Raises `Unavailable`, `TimedOut`, and `LinkLost` where control is out of reach; other
+        With ``wait_for_available`` it waits if too few are free, at most ``available_timeout`` seconds (None: as
+        long as it takes).  Raises `Unavailable`, `TimedOut`, and `LinkLost` if control is out of reach; other
         failures are False, with a line in the log.
         """
         try:
@@ -66,16 +66,16 @@ class BaseClient(BaseAPI):
             return False  # type: ignore[return-value]
 
     def requestWorker(self, serial: str, event: str, data: Mapping[str, Any]) -> bool:
-        """Have a reserved board's kind carry out one of its methods, without waiting for the answer.
+        """Call a method of a reserved board's kind, without waiting for the answer.
 
         The answer comes as an event: ``results`` (batch_id, serial, results: [[id, value], ...]) for ``evaluate`` with
         ``files`` (id: content), ``answer`` (request, answer) for other methods; ``request failed`` (request, reason)
-        where it failed.  False where the board is not reserved.
+        if it failed.  False if the board is not reserved.
         """
         return not self.requestBatchWorker([serial], event, data)
 
     def requestBatchWorker(self, serials: Iterable[str], event: str, data: Mapping[str, Any]) -> list[str]:
-        """Have several boards do that; returns the serials of those that are not reserved."""
+        """Do that with several boards; return the serials of those that are not reserved."""
         wanted, held = listed(serials), set(self.getSerials())
         failed = [serial for serial in wanted if serial not in held]
         if failed:
@@ -137,7 +137,7 @@ class BaseClient(BaseAPI):
         self.server.sendEvent(Event(serial, name, {**fields, "event": name, "serial": serial}))
 
     def _value(self, value: Any) -> Any:
-        """Return a value in the form that scripts know."""
+        """Return a value in the form that scripts expect."""
         return value
 
     def _heard(self, event: ClientEvent) -> None:

@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""Evaluations and their results, under the names that existing scripts know."""
+"""Evaluations and their results, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream
 
 __all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]
 
-#: Evaluations that may wait for boards that are behind the others: scripts often list those of one board, then those
-#: of the next.
+#: Evaluations that may wait for slower boards: scripts often list those of one board, then those of the next.
 LOOK_AHEAD = 1024
 
 
@@ -31,8 +30,8 @@ class EvaluationFailed:
 class Evaluation:
     """Something to evaluate on each of some boards; ``serials`` is one serial or several.
 
-    A subclass that makes its bitstream itself overrides `_toJson` to return ``{"files": {self.id: content}}``.
-    Raises `InvalidArgument` where there is no serial.
+    A subclass that makes its own bitstream overrides `_toJson` to return ``{"files": {self.id: content}}``.
+    Raises `InvalidArgument` if there is no serial.
     """
 
     def __init__(self, serials: str | Iterable[str], filepath: Any = None) -> None:
@@ -40,7 +39,7 @@ class Evaluation:
         self.serials = frozenset(listed(serials))
         if not self.serials:
             raise InvalidArgument("an evaluation needs the serial of at least one board")
-        #: The very object that was given.
+        #: The same object that was passed in.
         self.filepath = filepath
 
     def toJson(self, batch_id: str) -> dict[str, Any]:
@@ -73,7 +72,7 @@ class Evaluation:
 
 
 class Result:
-    """What a board made of an evaluation; unpacks as (serial, evaluation or path, value)."""
+    """The result of an evaluation on a board; unpacks as (serial, evaluation or path, value)."""
 
     __slots__ = ("_named", "error", "evaluation", "measurement", "serial", "value")
 
@@ -82,7 +81,7 @@ class Result:
         self.evaluation = evaluation
         #: The measured value, or the class `EvaluationFailed`.
         self.value: Any = shaped(result.value) if result.ok else EvaluationFailed
-        #: Where the value came from, and None where it failed; and why it failed.
+        #: The value's provenance, None if it failed; and why it failed.
         self.measurement = result.measurement if result.ok else None
         self.error = result.error
         self._named = named
@@ -106,7 +105,7 @@ class Result:
 
 
 class BatchClient(BaseClient):
-    """Evaluates.  (There are no batches any more; the name is what scripts import.)"""
+    """Evaluates.  (There are no batches any more; scripts import this name.)"""
 
     def evaluateEvaluations(
         self,
@@ -118,8 +117,8 @@ class BatchClient(BaseClient):
         """Yield a result for each evaluation and board, as they arrive.
 
         A failure has the value `EvaluationFailed`, and is logged.  ``result_timeout`` is the seconds that a board may
-        take for one evaluation, by default the window decides; where no board at all gives a result for so long,
-        `TimedOut` is raised.  ``batch_size`` and ``target_batches`` do nothing: boards are kept busy without batches.
+        take for one evaluation (default: by the window); if no board at all gives a result for that long, `TimedOut`
+        is raised.  ``batch_size`` and ``target_batches`` do nothing: boards stay busy without batches.
         """
         return self._results(evaluations, result_timeout, lambda evaluation: evaluation)
 

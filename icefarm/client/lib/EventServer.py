@@ -1,8 +1,8 @@
 # ruff: noqa: N999
-"""Brings events to handlers, under the names that existing scripts know.
+"""Brings events to handlers, under the names that existing scripts use.
 
-Handlers may call the client, so they cannot run in the engine's thread, which would wait for itself: events are handed
-out in order in a thread of the event server's own, which starts with the first event.
+Handlers may call the client, so they cannot run in the engine's thread, which would wait for itself: the event server
+calls them in order in its own thread, which starts with the first event.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "EventServer", "event_of"]
 
-#: What scripts call the events that the farm itself sends; those of a device kind have the kind's own names.
+#: The scripts' names of the farm's own events; those of a device kind have the kind's names.
 _NAMES = {
     "initialised": "initialized",
     "ending_soon": "reservation ending soon",
     "ended": "reservation end",
     "failure": "failure",
 }
-#: What stands for the board in an event that concerns none.
+#: The serial in an event that concerns no board.
 NO_BOARD = "meta"
 
 #: Gets a worker's name, "request", and a mapping with serial (one or several), event and contents.
@@ -40,7 +40,7 @@ Send = Callable[[str, str, Mapping[str, Any]], bool]
 
 @define
 class Event:
-    """Something that happened; ``contents`` has its fields, ``event`` and ``serial`` among them."""
+    """An event; ``contents`` has its fields, including ``event`` and ``serial``."""
 
     serial: str
     event: str
@@ -48,7 +48,7 @@ class Event:
 
 
 def event_of(heard: ClientEvent) -> Event:
-    """Return an event as scripts know it."""
+    """Return an event in the form that scripts expect."""
     name, serial = _NAMES.get(heard.name, heard.name), heard.serial or NO_BOARD
     return Event(serial, name, {**heard.fields, "event": name, "serial": serial})
 
@@ -63,9 +63,9 @@ def _nobody(_: str, __: str, ___: Mapping[str, Any]) -> bool:
 
 
 class EventServer:
-    """Hands events to handlers, in the order in which they were added."""
+    """Passes events to handlers, in the order in which they were added."""
 
-    #: The farm's class; tests put one in memory here.
+    #: The farm's class; tests put an in-memory one here.
     _open: ClassVar[type[Farm]] = Farm
 
     def __init__(
@@ -77,59 +77,59 @@ class EventServer:
         self._farm: Farm | None = None
         self._own = False
         self._send: Send = _nobody
-        #: What is to be done in the thread of the handlers; None ends it.
+        #: Work for the handlers' thread; None ends it.
         self._pending: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._lock = Lock()
 
     def addEventHandler(self, eh: AbstractEventHandler) -> None:
-        """Add a handler: it gets each event after those that were there before."""
+        """Add a handler: it gets each event after the earlier handlers."""
         self.eventhandlers.append(eh)
 
     def handleEvent(self, event: Event) -> None:
-        """Hand an event to the handlers, here and now.  What one of them raises is logged, and the others go on."""
+        """Pass an event to the handlers in this thread.  An error of one is logged, and the others still get it."""
         for handler in list(self.eventhandlers):
             try:
                 handler.handleEvent(event)
             except Exception:
-                # A handler is the script's own code; its fault must not cost the script all later events.
+                # A handler is the script's own code; a bug in it must not cost the script all later events.
                 self.logger.exception("%s failed for event %r", type(handler).__name__, event.event)
 
     def sendEvent(self, event: Event) -> None:
-        """Hand an event to the handlers, in their own thread, after those that have come before."""
+        """Pass an event to the handlers, in their own thread, after earlier ones."""
         self._do(lambda: self.handleEvent(event))
 
     def heard(self, heard: ClientEvent) -> None:
-        """An event came from the farm (in the engine's thread)."""
+        """Handle an event of the farm (in the engine's thread)."""
         self.sendEvent(event_of(heard))
 
     def heard_available(self, _: int) -> None:
-        """Boards became available: handlers are told how many there are now."""
+        """Boards became available: tell handlers how many there are now."""
         self._do(self._tell_available)
 
     def attach(self, farm: Farm, send: Send) -> None:
-        """Use the session of a client, which reports what it hears."""
+        """Use the session of a client, which passes on its events."""
         self._farm, self._send = farm, send
 
     def connectControl(self, url: str) -> None:
-        """Sign in, where this event server is not a client's.  Raises `LinkLost`, `NotAuthorized`, `NameInUse`."""
+        """Sign in, if this event server is not a client's.  Raises `LinkLost`, `NotAuthorized`, `NameInUse`."""
         if self._farm is None:
             self._own = True
             self._farm = self._open(url, self.client_id, on_event=self.heard, on_available=self.heard_available)
 
     def connectWorker(self, url: str) -> None:
-        """Do nothing: there are no connections to single workers; all goes through the farm's address."""
+        """Do nothing: there are no connections to single workers; everything goes through the farm's address."""
 
     def disconnectWorker(self, url: str) -> bool:  # noqa: ARG002
-        """Do nothing, as `connectWorker`."""
+        """Do nothing, like `connectWorker`."""
         return True
 
     def sendWorker(self, url: str, event: str, data: Mapping[str, Any]) -> bool:
-        """Send a request to boards; see `BaseClient.requestWorker`.  False where that could not be done."""
+        """Send a request to boards; see `BaseClient.requestWorker`.  False if that was impossible."""
         return self._send(url, event, data)
 
     def exit(self) -> None:
-        """End: handlers are told (`AbstractEventHandler.exit`), events that still come are dropped.  Harmless twice."""
+        """Stop: tell handlers (`AbstractEventHandler.exit`), drop later events.  Harmless twice."""
         with self._lock:
             handlers, self.eventhandlers = self.eventhandlers, []
             self._pending.put(None)
@@ -157,7 +157,7 @@ class EventServer:
         try:
             amount = len(self._farm.available())
         except IcefarmError as error:
-            self.logger.debug("how many boards are available is not known: %s", error)
+            self.logger.debug("the number of available boards is unknown: %s", error)
             return
         contents = {"event": "devices_available", "amount": amount, "serial": NO_BOARD}
         self.handleEvent(Event(NO_BOARD, "devices_available", contents))

@@ -1,4 +1,4 @@
-"""Pulse counting, under the names that existing scripts know."""
+"""Pulse counting, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class PulseCountBaseClient(BatchClient):
     ) -> list[str]:
         """Reserve boards and return their serials, once they are ready.
 
-        With ``wait_for_available`` it waits where too few are free, at most ``available_timeout`` seconds (None: as
+        With ``wait_for_available`` it waits if too few are free, at most ``available_timeout`` seconds (None: as
         long as it takes).  The two ``flush_`` arguments do nothing: results come as soon as they are measured.
 
-        Raises `Unavailable`, `TimedOut`, and `LinkLost` where control is out of reach; other failures are False, with a
+        Raises `Unavailable`, `TimedOut`, and `LinkLost` if control is out of reach; other failures are False, with a
         line in the log.
         """
         return super().reserve(amount, kind, {}, wait_for_available, available_timeout)
@@ -44,11 +44,11 @@ class PulseCountBaseClient(BatchClient):
         flush_interval_seconds: Any = None,  # noqa: ARG002
         flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
     ) -> list[str]:
-        """Reserve the boards with these serials, all or none; False, with a line in the log, where that failed."""
+        """Reserve the boards with these serials, all or none; False, with a line in the log, if that failed."""
         return super().reserveSpecific(serials, kind, {})
 
     def evaluateBitstreams(self, bitstreams: Iterable[Any], serials: Iterable[str] | None = None) -> Iterator[Result]:
-        """Count the pulses of each bitstream on each board (of ``serials``, where given).
+        """Count the pulses of each bitstream on each board (of ``serials``, if given).
 
         Yields (serial, path, pulses) as results arrive; a failure has the value `EvaluationFailed`.
         """

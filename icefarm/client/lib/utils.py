@@ -1,4 +1,4 @@
-"""Ready-made handlers of events, under the names that existing scripts know."""
+"""Ready-made handlers of events, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AvailabilityWaiter", "DefaultBaseEventHandler", "LoggerEventHandler", "ReservationExtender"]
 
-#: Seconds after which the farm is asked again how many boards there are: word of them may be lost with a connection.
+#: Seconds after which to ask the farm again how many boards there are: an event may be lost with a connection.
 LOOK_AGAIN = 10.0
 
 
 class DefaultBaseEventHandler(AbstractEventHandler):
-    """What the farm tells every client; override what matters."""
+    """The events that every client gets; override those that matter."""
 
     @register("reservation ending soon", "serial")
     def handleReservationEndingSoon(self, serial: str) -> None:
@@ -49,7 +49,7 @@ class LoggerEventHandler(AbstractEventHandler):
 
 
 class ReservationExtender(AbstractEventHandler):
-    """Extends reservations that end soon.  (Clients extend theirs by themselves anyway.)"""
+    """Extends reservations that end soon.  (Clients extend theirs automatically anyway.)"""
 
     def __init__(self, event_server: EventServer, client: BaseAPI, logger: Logger | LoggerAdapter[Any]) -> None:
         super().__init__(event_server)
@@ -84,7 +84,7 @@ class AvailabilityWaiter(AbstractEventHandler):
             self._changed.notify_all()
 
     def waitForAmountAvailable(self, amount: Any, timeout: Any = None) -> None:
-        """Return once so many boards are available; somebody else may still be faster to reserve them.
+        """Return once that many boards are available; another client may still reserve them first.
 
         Raises `TimedOut` after ``timeout`` seconds (None: as long as it takes).
         """
@@ -93,7 +93,7 @@ class AvailabilityWaiter(AbstractEventHandler):
             before = self._events
             answer = int(self.client.available())
             with self._changed:
-                # An event that came meanwhile is newer than the answer.
+                # An event that arrived meanwhile is newer than the answer.
                 if self._events == before:
                     self.last_available = answer
                 left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - monotonic())

@@ -1,4 +1,4 @@
-"""Movement of the analog output, under the names that existing scripts know."""
+"""Variation of the analog output, under the names that existing scripts use."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class VarMaxBaseClient(BatchClient):
         flush_interval_seconds: Any = None,  # noqa: ARG002
         flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
     ) -> list[str]:
-        """Reserve boards and return their serials, once they are ready; otherwise as of `PulseCountBaseClient`.
+        """Reserve boards and return their serials, once they are ready; otherwise like `PulseCountBaseClient`.
 
-        ``send_waveform`` is what the client was made with, unless it is given.
+        ``send_waveform`` defaults to the client's.
         """
         options = self._options(send_waveform)
         return super().reserve(amount, kind, options, wait_for_available, available_timeout)
@@ -50,11 +50,11 @@ class VarMaxBaseClient(BatchClient):
         flush_interval_seconds: Any = None,  # noqa: ARG002
         flush_at_bitstreams_remaining: Any = None,  # noqa: ARG002
     ) -> list[str]:
-        """Reserve the boards with these serials, all or none; False, with a line in the log, where that failed."""
+        """Reserve the boards with these serials, all or none; False, with a line in the log, if that failed."""
         return super().reserveSpecific(serials, kind, self._options(send_waveform))
 
     def evaluateBitstreams(self, bitstreams: Iterable[Any], serials: Iterable[str] | None = None) -> Iterator[Result]:
-        """Sample the output of each bitstream on each board (of ``serials``, where given).
+        """Sample the output of each bitstream on each board (of ``serials``, if given).
 
         Yields (serial, path, value) as results arrive; a failure has the value `EvaluationFailed`.
         """
