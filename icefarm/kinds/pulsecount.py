@@ -48,13 +48,14 @@ class PulseCount:
 
     def __init__(self, _: DeviceHandle, options: Options) -> None:
         self._options = options
+        self._clock = clock_parameter(options.clock_mhz)
 
     def parameters(self, options: EvaluationOptions) -> Parameters:
         """Return what the board is asked.  Raises `InvalidArgument` where that takes too long."""
         window, repeats = self._options.window, options.repeats
         if repeats * window > LONGEST:
             raise InvalidArgument(f"{repeats} windows of {window:g} s take more than {LONGEST:g} s")
-        content = _PARAMETERS.pack(round(window * 1e6), repeats, clock_parameter(self._options.clock_mhz))
+        content = _PARAMETERS.pack(round(window * 1e6), repeats, self._clock)
         return Parameters(content, window * repeats, self._options.overlap)
 
     def decode(self, content: bytes, options: EvaluationOptions) -> int | list[int]:

@@ -84,11 +84,15 @@ class Kind:
 
     def method(self, name: str) -> CheckedFunction:
         """Return a method by name.  Raises `InvalidArgument`."""
-        try:
-            return self.methods[name]
-        except KeyError:
-            known = ", ".join(sorted(self.methods))
-            raise InvalidArgument(f"a {self.name} device has no method {name!r}; it has {known}") from None
+        method = self.methods.get(name)
+        if method is None:
+            raise self.no_method(name)
+        return method
+
+    def no_method(self, name: str) -> InvalidArgument:
+        """Return what to raise for a method that the kind does not have."""
+        known = ", ".join(sorted(self.methods))
+        return InvalidArgument(f"a {self.name} device has no method {name!r}; it has {known}")
 
 
 def register(name: str) -> Callable[[F], F]:

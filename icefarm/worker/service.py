@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, field
@@ -12,35 +13,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
-from icefarm.contract import KindRecord
 from icefarm.errors import IcefarmError
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.hardware import Hardware
-from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.link import ControlLink, WorkerIdentity
 from icefarm.worker.control_link.shutdown import Departure
-from icefarm.worker.flash.images import Images
 from icefarm.worker.sources import Source
 
-__all__ = ["Worker", "kind_records"]
+__all__ = ["Worker"]
 
 #: Makes the service that keeps a session: (joined, refused) as `icefarm.wamp.Link` takes them.
 MakeLink = Callable[[Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], Service]
-
-
-def kind_records(kinds: Kinds, images: Sequence[Images]) -> list[KindRecord]:
-    """Return the kinds that can be offered: those for whose firmware there is an image."""
-    records = []
-    for kind in kinds.by_name.values():
-        image = next((found for some in images if (found := some.by_name.get(kind.firmware)) is not None), None)
-        if image is not None:
-            version = image.firmware.version
-            methods = sorted(kind.methods)
-            records.append(KindRecord(kind.name, kind.summary, kind.firmware, version, methods, kind.version))
-    return records
 
 
 @define(eq=False, slots=False)
@@ -59,28 +46,22 @@ class Worker(Service):
     _left: Callable[[], None]
     #: Serials of the boards whose FPGA is loaded at half speed.
     _slow_load: Collection[str] = ()
-    inventory: BoardRegistry = field(init=False)
-    _uplink: ControlLink = field(init=False)
+    boards: BoardRegistry = field(init=False)
+    _control: ControlLink = field(init=False)
+    _offer: KindOffer = field(init=False)
     _link: Service | None = None
     _starting: Deferred[None] | None = None
-    _images: list[Images] = Factory(list)
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def __attrs_post_init__(self) -> None:
-        departure = Departure(self._reactor, lambda: self.inventory, self._left)
-        self._uplink = ControlLink(
-            self.identity,
-            self._reactor,
-            lambda: self.inventory,
-            lambda: kind_records(self._kinds, self._images),
-            departure,
-            lambda error: self._failed(Failure(error)),
+        context = WorkerContext(
+            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), slow_load=self._slow_load
         )
-        around = WorkerContext(
-            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), self._uplink, self._slow_load
-        )
-        self.inventory = BoardRegistry(
-            lambda serial, images: ManagedBoard(serial, images, around), self._uplink.added, self._uplink.removed
+        self.boards = BoardRegistry(context)
+        self._offer = KindOffer(self._kinds)
+        departure = Departure(self._reactor, self.boards, self._left)
+        self._control = context.observer = ControlLink(
+            self.identity, self._reactor, self.boards, self._offer, departure, self._failed
         )
 
     def startService(self) -> None:
@@ -97,11 +78,11 @@ class Worker(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
-        for source in self._sources:
-            self._images.append(await source.images(self._kinds))
-        for source, images in zip(self._sources, self._images, strict=True):
-            await source.start(lambda event, images=images: self.inventory.usb(images, event))  # type: ignore[misc]
-        self._link = self._make_link(self._uplink.joined, self._uplink.refused)
+        images = [await source.images(self._kinds) for source in self._sources]
+        for source, its in zip(self._sources, images, strict=True):
+            self._offer.add(its)
+            await source.start(partial(self.boards.usb, its))
+        self._link = self._make_link(self._control.joined, self._control.refused)
         self._link.startService()
 
     def _start_failed(self, failure: Failure) -> None:
@@ -111,7 +92,7 @@ class Worker(Service):
     async def _stop(self) -> None:
         if self._link is not None:
             await _finished(self._link.stopService())
-        self.inventory.stop()
+        self.boards.stop()
         await self._hardware.settled()
         for source in self._sources:
             await source.stop()

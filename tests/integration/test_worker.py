@@ -178,7 +178,7 @@ async def test_a_silent_board_is_recovered_and_its_evaluation_answered_once_it_s
         await farm.bus.fault(serial, "silent", on=False)
         measurement = await running
         assert measurement["value"] == 40
-        assert farm.worker.inventory.get(serial).retries >= 1
+        assert farm.worker.boards.get(serial).tally.retries >= 1
 
 
 @ensureDeferred
@@ -203,7 +203,7 @@ async def test_garbled_answers_are_asked_for_again() -> None:
         await farm.bus.fault(serial, "garbled", value=3)
         for _ in range(20):
             assert (await farm.evaluate(serial))["value"] == 40
-        assert farm.worker.inventory.get(serial).retries > 0
+        assert farm.worker.boards.get(serial).tally.retries > 0
 
 
 @ensureDeferred

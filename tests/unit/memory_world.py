@@ -113,11 +113,11 @@ class WorkerProcess:
 
     def held(self) -> dict[str, tuple[str, str]]:
         """Return (reservation, client) of each board that serves one."""
-        holdings = {device.serial: device.holding for device in self.worker.inventory}
+        held = {board.serial: board.reservation for board in self.worker.boards}
         return {
-            serial: (holding.assignment.reservation, holding.assignment.client)
-            for serial, holding in holdings.items()
-            if holding is not None
+            serial: (reservation.assignment.reservation, reservation.assignment.client)
+            for serial, reservation in held.items()
+            if reservation is not None
         }
 
 

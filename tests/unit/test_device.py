@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
-from attrs import Factory, evolve, frozen
+from attrs import Factory, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -19,13 +19,13 @@ from icefarm.kinds import Kinds, Parameters, register, reservable
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.worker.board.context import WorkerContext
+from icefarm.worker.board.context import Observer, WorkerContext
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT, RETEST_FIRST, Firmware
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import RUN, WINDOW, Outcome
 from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN
-from icefarm.worker.reservation.board_reservation import RERUNS, older_firmware
+from icefarm.worker.reservation.board_reservation import RERUNS
 
 SERIAL = "0123456789ABCDEF"
 IMAGES = memory_images("default", "pulse_count", "hooked")
@@ -73,8 +73,7 @@ class Hooked:
     ],
 )
 def test_a_firmware_is_older_than_its_kind_needs_by_its_numbers(version: str, since: str, older: bool) -> None:
-    kind = evolve(Kinds.of(PulseCount).get("pulsecount"), firmware_since=since)
-    assert (older_firmware(Firmware("pulse_count", version), kind) is not None) is older
+    assert Firmware("pulse_count", version).is_older_than(since) is older
 
 
 @reservable("pins", firmware="hooked")
@@ -104,7 +103,7 @@ class Pins:
         return {str(pin): [count] for pin, count in zip(options.pins, counts, strict=True)}
 
 
-class Shelf:
+class Shelf(Observer):
     """A device, its board, and what is told of them."""
 
     def __init__(self, plugged: bool = True, switches_power: bool = False, slow_load: Collection[str] = ()) -> None:
@@ -144,8 +143,8 @@ class Shelf:
         return gathered(self.device.prepare(assignment))
 
     def call(self, method: str, **arguments: Any) -> list[Any]:
-        assert self.device.holding is not None
-        return gathered(self.device.holding.call(method, (), arguments))
+        assert self.device.reservation is not None
+        return gathered(self.device.reservation.call(method, (), arguments))
 
     def evaluate(self, evaluation_id: str = "e1", **arguments: Any) -> list[Any]:
         return self.call("evaluate", evaluation_id=evaluation_id, bitstream=BITSTREAM, **arguments)
@@ -317,7 +316,7 @@ def test_what_a_kind_cannot_ask_for_is_refused_before_the_board_is_asked(shelf: 
     shelf.settle()
     (refused,) = shelf.evaluate(options={"pins": [0]})
     assert isinstance(refused, InvalidArgument)
-    assert shelf.device.failures == 0
+    assert shelf.device.tally.failures == 0
 
 
 def test_repeats_give_a_list_of_counts(reserved: Shelf) -> None:
@@ -368,7 +367,7 @@ def test_an_evaluation_is_carried_out_again_after_the_board_was_plugged_in_again
     reserved.board.plug()
     reserved.settle()
     assert answers[0]["value"] == 100
-    assert reserved.device.retries == 1
+    assert reserved.device.tally.retries == 1
     assert reserved.board.flashed == 1
 
 
@@ -380,7 +379,7 @@ def test_a_firmware_too_old_for_the_parameters_is_named_with_what_to_do(reserved
     assert isinstance(answer, DeviceFailed)
     assert "pulse_count 1.0 is older than kind pulsecount needs (1.1)" in str(answer)
     assert "icefarm firmware build" in str(answer)
-    assert reserved.device.retries == 0
+    assert reserved.device.tally.retries == 0
 
 
 def test_the_clock_of_pin_35_is_in_the_parameters_and_in_the_result(shelf: Shelf) -> None:
@@ -449,7 +448,7 @@ def test_a_board_that_stays_silent_fails_its_evaluation_and_is_set_aside(reserve
     reserved.settle(40)
     assert isinstance(answers[0], DeviceFailed)
     assert reserved.status is DeviceStatus.BROKEN
-    assert reserved.device.failures == 1
+    assert reserved.device.tally.failures == 1
 
 
 def test_an_evaluation_that_breaks_its_board_each_time_is_given_up(reserved: Shelf) -> None:
@@ -547,7 +546,7 @@ def test_a_silent_board_comes_back_to_its_client_after_its_power_was_cycled() ->
     reserved.settle(40)
     assert reserved.hardware.cycled == ["1-1"]
     assert answers[0]["value"] == 100
-    assert (reserved.status, reserved.device.failures) == (DeviceStatus.RESERVED, 0)
+    assert (reserved.status, reserved.device.tally.failures) == (DeviceStatus.RESERVED, 0)
 
 
 def test_a_board_whose_hub_cannot_switch_is_set_aside_with_both_reasons() -> None:
@@ -583,7 +582,7 @@ def test_a_board_that_needs_too_many_attempts_is_flashed_and_then_set_aside(rese
     for expected in (DeviceStatus.RESERVED, DeviceStatus.BROKEN):
         before = reserved.board.flashed
         for _ in range(WINDOW):
-            reserved.device._count_bad(Outcome.RETRY)
+            reserved.device.tally.went_wrong(Outcome.RETRY)
         reserved.settle()
         assert reserved.status is expected
         assert reserved.board.flashed == before + (expected is DeviceStatus.RESERVED)
@@ -603,7 +602,7 @@ def test_what_a_board_says_of_itself_reaches_the_farms_log() -> None:
 
 def test_only_a_run_of_results_makes_the_next_retest_of_a_board_come_early_again(reserved: Shelf) -> None:
     for _ in range(2 * WINDOW):
-        reserved.device._count_bad(Outcome.RETRY)
+        reserved.device.tally.went_wrong(Outcome.RETRY)
         reserved.settle(0.1)
     reserved.settle()
     assert reserved.status is DeviceStatus.BROKEN

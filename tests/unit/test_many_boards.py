@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given, settings
@@ -16,7 +15,6 @@ from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.usb_events import UsbEvent
 from icefarm.worker.board.context import WorkerContext
-from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
 
 IMAGES = memory_images("default", "pulse_count")
@@ -29,10 +27,7 @@ class Hub:
     def __init__(self, boards: int = BOARDS) -> None:
         self.clock = Clock()
         self.hardware = MemoryHardware()
-        around = WorkerContext("w1", self.clock, self.hardware, Kinds.of(PulseCount), Admission(), self)
-        self.inventory = BoardRegistry(
-            lambda serial, images: ManagedBoard(serial, images, around), lambda _: None, lambda _: None
-        )
+        self.registry = BoardRegistry(WorkerContext("w1", self.clock, self.hardware, Kinds.of(PulseCount), Admission()))
         self.boards = [MemoryBoard(self.clock, f"{number:016X}", self.tell) for number in range(boards)]
         self.hardware.boards += self.boards
         for board in self.boards:
@@ -40,27 +35,18 @@ class Hub:
         self.settle()
 
     def tell(self, event: UsbEvent) -> None:
-        self.inventory.usb(IMAGES, event)
-
-    def changed(self, _: ManagedBoard) -> None:
-        """For `Observer`."""
-
-    def noted(self, _: ManagedBoard, __: str, ___: str) -> None:
-        """For `Observer`."""
-
-    def emitted(self, _: ManagedBoard, __: str, ___: str, ____: Mapping[str, object]) -> None:
-        """For `Observer`."""
+        self.registry.usb(IMAGES, event)
 
     def settle(self, seconds: float = 2.0) -> None:
         self.clock.pump([0.05] * round(seconds / 0.05))
 
     def reserve(self) -> None:
-        for number, device in enumerate(self.inventory):
-            device.assign(Assignment(f"r{number}", "alice", "pulsecount"))
+        for number, board in enumerate(self.registry):
+            board.assign(Assignment(f"r{number}", "alice", "pulsecount"))
 
     @property
     def statuses(self) -> set[DeviceStatus]:
-        return {device.report().status for device in self.inventory}
+        return {board.report().status for board in self.registry}
 
 
 def test_all_boards_of_a_hub_are_flashed_at_once_and_each_once() -> None:
@@ -104,4 +90,4 @@ def test_boards_that_come_and_go_in_any_order_all_serve_their_reservations_in_th
     # A board that went while it was flashed, and was given up, is found again by its time limits.
     hub.settle(60)
     assert hub.statuses == {DeviceStatus.RESERVED}
-    assert {device.report().reservation for device in hub.inventory} == {f"r{number}" for number in range(6)}
+    assert {board.report().reservation for board in hub.registry} == {f"r{number}" for number in range(6)}

@@ -13,9 +13,18 @@ from icefarm.contract import READING_TOPIC, BoardReading, DeviceStatus, to_wire
 from icefarm.control.telemetry.counting import difference, rates
 from icefarm.kinds.handle import Answer
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
-from icefarm.worker.reservation.counters import BoardCounters, Tally
+from icefarm.worker.protocol.health import Tally
+from icefarm.worker.reservation.counters import BoardCounters
 
 ANSWER = Answer(b"", 1, 34_000, 1_000_000, 0, 31.5, 100.0, 101.25)
+
+
+class Unmoved:
+    """A `Judge` that lets a board be."""
+
+    def did_well(self) -> None: ...
+
+    def did_badly(self, why: str, again: bool) -> None: ...
 
 
 def readings() -> st.SearchStrategy[BoardReading]:
@@ -36,11 +45,11 @@ async def watched(client: MemoryClient) -> list[dict[str, Any]]:
 
 
 def test_a_tally_adds_up_what_a_board_measured() -> None:
-    tally = Tally()
-    tally.take(ANSWER)
-    tally.take(ANSWER)
+    tally = Tally(Unmoved())
+    tally.measured(ANSWER)
+    tally.measured(ANSWER)
     tally.flashed(2.5)
-    reading = tally.reading("A", "pulsecount", 2, 0, 0)
+    reading = tally.reading("A", "pulsecount")
     assert (reading.measured, reading.load_s, reading.window_s, reading.measured_s) == (2, 0.068, 2.0, 2.5)
     assert (reading.flashes, reading.flash_s, reading.temperature_c) == (1, 2.5, 31.5)
 

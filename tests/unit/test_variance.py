@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from icefarm.kinds import Answer, Circuit, Kinds
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.variance import Variance
 from icefarm.worker.board.states import Firmware
+from icefarm.worker.protocol.health import Tally
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
 
 BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
@@ -24,28 +26,38 @@ KIND = Kinds.of(Variance).get("variance")
 
 
 class Board:
-    """A board that gives one answer."""
+    """A board that gives one answer; its port, and its requests."""
 
+    serial = "A"
     listener: object = None
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.asked: list[tuple[bytes, float, bool]] = []
+        self.tally = Tally(self)
+        self.pipeline = self
 
-    def evaluate(self, _: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Deferred[Answer]:
+    def evaluate(self, _: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
         self.asked.append((parameters, window, overlap))
         return succeed(Answer(self.content, 1, 34_600, 50_000, 0, 25.0, 1.0, 2.0))
 
+    def hopeless(self) -> str | None:
+        return None
 
-def pass_over(*_: object) -> None:
-    """Take what is told, and do nothing."""
+    def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """For `BoardHolder`."""
+
+    def did_well(self) -> None:
+        """For `Judge`."""
+
+    def did_badly(self, why: str, again: bool) -> None:
+        """For `Judge`."""
 
 
 async def evaluate(board: Board, reserved: dict[str, Any], **arguments: Any) -> dict[str, Any]:
-    place = ReservationContext("w1", "A", Clock(), Admission(), pass_over, pass_over, pass_over, pass_over, pass_over)  # type: ignore[arg-type]
-    reservation = BoardReservation.of(
-        Assignment("r", "alice", "variance", reserved), KIND, Firmware("variance", "1"), place
-    )
+    context = ReservationContext("w1", Clock(), Admission(), board)
+    assignment = Assignment("r", "alice", "variance", reserved)
+    reservation = BoardReservation.of(assignment, KIND, Firmware("variance", "1"), context)
     reservation.attach(board)  # type: ignore[arg-type]
     measured: dict[str, Any] = await reservation.call(
         "evaluate", (), {"evaluation_id": "e", "bitstream": BITSTREAM, **arguments}

@@ -14,7 +14,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware
 from icefarm.worker.protocol.board_client import ASK_LIMIT, BoardClient
 from icefarm.worker.protocol.frames import FrameType, encode
-from icefarm.worker.protocol.health import Outcome
+from icefarm.worker.protocol.health import Outcome, Tally
 from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, STRIKES, BoardFailed, Refused
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
@@ -32,17 +32,35 @@ class Bench:
         self.peer.plug()
         self.failed: list[str] = []
         self.lost: list[str] = []
-        self.retries = self.timeouts = 0
         self.said: list[tuple[LogLevel, str]] = []
-        self.board = BoardClient(self.clock, self.failed.append, self.lost.append, self._went_wrong, self._heard)
+        self.tally = Tally(self)
+        self.board = BoardClient(self.clock, self, self.tally)
         MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
 
-    def _went_wrong(self, outcome: Outcome) -> None:
-        self.retries += outcome is Outcome.RETRY
-        self.timeouts += outcome is Outcome.TIMEOUT
+    def board_failed(self, client: BoardClient, why: str) -> None:
+        assert client is self.board
+        self.failed.append(why)
 
-    def _heard(self, level: LogLevel, text: str) -> None:
+    def port_lost(self, client: BoardClient, why: str) -> None:
+        assert client is self.board
+        self.lost.append(why)
+
+    def board_said(self, level: LogLevel, text: str) -> None:
         self.said.append((level, text))
+
+    def did_well(self) -> None:
+        """For `Judge`."""
+
+    def did_badly(self, why: str, again: bool) -> None:
+        """For `Judge`."""
+
+    @property
+    def retries(self) -> int:
+        return self.tally.retries
+
+    @property
+    def timeouts(self) -> int:
+        return self.tally.health.outcomes.count(Outcome.TIMEOUT)
 
     def result(self, waiting: Any) -> Any:
         """Let the board answer, and return what came of a call; raises what it failed with."""
@@ -61,7 +79,7 @@ class Bench:
         self.peer.asked.clear()
 
     def evaluate(self, *, overlap: bool = True, window: float = 1.0) -> Deferred[Any]:
-        return self.board.evaluate(CIRCUIT, PARAMETERS, window=window, overlap=overlap)
+        return self.board.pipeline.evaluate(CIRCUIT, PARAMETERS, window, overlap)
 
     def settle(self) -> None:
         for _ in range(20):

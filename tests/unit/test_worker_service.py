@@ -40,7 +40,8 @@ from icefarm.testing.memory.fake_control import RecordingControl
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
 from icefarm.usb_events import UsbEvent
 from icefarm.wamp.credentials import Credentials
-from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, SETTLE_LIMIT, WorkerIdentity
+from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, WorkerIdentity
+from icefarm.worker.control_link.rpc import SETTLE_LIMIT
 from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker
 
@@ -370,8 +371,8 @@ def test_a_call_does_not_wait_for_ever_for_control() -> None:
 
 
 def test_an_event_of_a_kind_is_told_to_control(farm: Farm) -> None:
-    (device, _) = farm.worker.inventory
-    farm.worker._uplink.emitted(device, "r1", "shouted", {"word": b"ho"})
+    (device, _) = farm.worker.boards
+    farm.worker._control.emitted(device, "r1", "shouted", {"word": b"ho"})
     farm.settle()
     told = {"serial": device.serial, "reservation": "r1", "name": "shouted", "fields": {"word": b"ho"}}
     assert ("event", told) in farm.control.words

@@ -1,16 +1,19 @@
-"""What a worker's devices share, and whom they tell what happens to them."""
+"""What a worker's boards share, and whom they tell what happens to them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import Factory, define
 
 from icefarm.clock import Clock
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
 from icefarm.worker.board.hardware import Hardware
+
+if TYPE_CHECKING:
+    from icefarm.worker.board.managed_board import ManagedBoard
 
 __all__ = ["Observer", "WorkerContext"]
 
@@ -18,29 +21,35 @@ __all__ = ["Observer", "WorkerContext"]
 SLOWER = 2
 
 
-class Observer(Protocol):
-    """Whom a device (`icefarm.worker.board.managed_board.ManagedBoard`) tells what happens to it."""
+class Observer:
+    """Hears what happens to boards, and passes over it; `icefarm.worker.control_link.link.ControlLink` does not."""
 
-    def changed(self, device: Any) -> None:
-        """The device's report is another one than before."""
+    def added(self, board: ManagedBoard) -> None:
+        """The board is known from now on."""
 
-    def noted(self, device: Any, level: str, message: str) -> None:
+    def removed(self, board: ManagedBoard) -> None:
+        """The board is forgotten."""
+
+    def changed(self, board: ManagedBoard) -> None:
+        """The board's report is another one than before."""
+
+    def noted(self, board: ManagedBoard, level: str, message: str) -> None:
         """Something that an operator may want to know: "warn" or "info", and a sentence."""
 
-    def emitted(self, device: Any, reservation: str, event: str, fields: Mapping[str, object]) -> None:
-        """The device kind sends its client an event."""
+    def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """The board's kind sends its client an event."""
 
 
 @define(eq=False)
 class WorkerContext:
-    """What all devices of a worker share."""
+    """What all boards of a worker share."""
 
     worker: str
     clock: Clock
     hardware: Hardware
     kinds: Kinds
     admission: Admission
-    observer: Observer
+    observer: Observer = Factory(Observer)
     #: Serials of the boards whose FPGA is loaded at half speed.
     slow_load: Collection[str] = ()
 

@@ -7,7 +7,7 @@ USB events, commands, and the ends of procedures become events of the state mach
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from collections.abc import Mapping
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
@@ -22,14 +22,13 @@ from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.runner import Runner
 from icefarm.worker.flash.images import Images, NoImage
 from icefarm.worker.protocol.board_client import BoardClient
-from icefarm.worker.protocol.health import Health, Outcome
+from icefarm.worker.protocol.health import Tally
 from icefarm.worker.protocol.pipeline import BoardFailed
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
-from icefarm.worker.reservation.counters import Tally
 
 __all__ = ["ManagedBoard"]
 
-#: Reservations that a device remembers after their end, to say so to those who call late.
+#: Reservations that a board remembers after their end, to say so to those who call late.
 REMEMBERED = 16
 
 
@@ -39,22 +38,17 @@ class ManagedBoard:
 
     serial: str
     images: Images
-    _around: WorkerContext
-    holding: BoardReservation | None = None
-    evaluations: int = 0
-    failures: int = 0
-    retries: int = 0
-    _tally: Tally = Factory(Tally)
+    _context: WorkerContext
+    reservation: BoardReservation | None = None
+    #: What it did, and how well.
+    tally: Tally = Factory(Tally, takes_self=True)
     #: When the last image began to be written, until the board runs it.
     _flash_began: float | None = None
     #: As it last said in HELLO.
     _firmware: s.Firmware | None = None
-    _board: BoardClient | None = None
+    _client: BoardClient | None = None
     _told: DeviceReport | None = None
     _rebooting: list[Deferred[None]] = Factory(list)
-    _health: Health = Factory(Health)
-    #: It was flashed because it was unreliable, and has not shown yet that this helped.
-    _doubted: bool = False
     #: It was set aside, and not taken back yet.
     _aside: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
@@ -63,8 +57,8 @@ class ManagedBoard:
 
     @_runner.default
     def _run_life(self) -> Runner:
-        life = s.Life(self.images.default, power=self._around.hardware.switches_power)
-        return Runner(life, self._around.clock, self._carry_out, self._entered, self._tell)
+        life = s.Life(self.images.default, power=self._context.hardware.switches_power)
+        return Runner(life, self._context.clock, self)
 
     @property
     def life(self) -> s.Life:
@@ -82,18 +76,19 @@ class ManagedBoard:
 
         Raises `UnknownKind`, `InvalidArgument` (options), `DeviceFailed` (no firmware for that kind).
         """
-        holding = self.holding
-        if holding is not None and holding.assignment.reservation == assignment.reservation:
-            return holding
-        kind = self._around.kinds.get(assignment.kind)
+        before = self.reservation
+        if before is not None and before.assignment.reservation == assignment.reservation:
+            return before
+        kind = self._context.kinds.get(assignment.kind)
         try:
             firmware = self.images.get(kind.firmware).firmware
         except NoImage as error:
             raise DeviceFailed(str(error), serial=self.serial) from None
-        new = BoardReservation.of(assignment, kind, firmware, self._place())
-        if holding is not None:
-            self._end_holding(holding, "another one took its place")
-        self.holding = new
+        context = ReservationContext(self._context.worker, self._context.clock, self._context.admission, self)
+        new = BoardReservation.of(assignment, kind, firmware, context)
+        if before is not None:
+            self._end(before, "another one took its place")
+        self.reservation = new
         self._runner.post(e.Assign(s.DesiredState(assignment.reservation, kind.name, firmware)))
         return new
 
@@ -103,10 +98,10 @@ class ManagedBoard:
 
     def release(self, reservation: str | None, reason: str) -> None:
         """End a reservation (None: whichever it serves); harmless where it serves another one."""
-        holding = self.holding
-        if holding is None or reservation not in (None, holding.assignment.reservation):
+        mine = self.reservation
+        if mine is None or reservation not in (None, mine.assignment.reservation):
             return
-        self._end_holding(holding, reason)
+        self._end(mine, reason)
         self._runner.post(e.Release())
 
     def reboot(self) -> Deferred[None]:
@@ -140,7 +135,7 @@ class ManagedBoard:
     def at_rest(self) -> bool:
         """Whether nobody has it, and it is not on its way from one state to another."""
         resting = isinstance(self.life.state, s.Broken) or s.time_limit(self.life) is None
-        return resting and self.holding is None
+        return resting and self.reservation is None
 
     def report(self) -> DeviceReport:
         """Say how it is."""
@@ -155,34 +150,33 @@ class ManagedBoard:
             firmware=None if self._firmware is None else self._firmware.name,
             firmware_version=None if self._firmware is None else self._firmware.version,
             usb_path=self.life.place,
-            evaluations=self.evaluations,
-            failures=self.failures,
-            retries=self.retries,
-            health=self._health.shown(self.life.relapses),
+            evaluations=self.tally.evaluations,
+            failures=self.tally.failures,
+            retries=self.tally.retries,
+            health=self.tally.health.shown(self.life.relapses),
         )
 
     def reading(self) -> BoardReading:
         """Say what there is to count and measure of it."""
         want = self.life.want
-        kind = None if want is None else want.kind
-        return self._tally.reading(self.serial, kind, self.evaluations, self.failures, self.retries)
+        return self.tally.reading(self.serial, None if want is None else want.kind)
 
     def _let_go(self, reason: str) -> None:
         """End all that concerns the board, and leave it running what it runs."""
-        if self.holding is not None:
-            self._end_holding(self.holding, reason)
+        if self.reservation is not None:
+            self._end(self.reservation, reason)
         self._runner.post(e.Delete())
 
-    def _end_holding(self, holding: BoardReservation, reason: str) -> None:
-        self.holding = None
-        self._past.append((holding.assignment.client, holding.assignment.reservation))
-        holding.end(reason)
+    def _end(self, reservation: BoardReservation, reason: str) -> None:
+        self.reservation = None
+        self._past.append((reservation.assignment.client, reservation.assignment.reservation))
+        reservation.end(reason)
 
     # -------------------------------------------------------------------------------------------- the machine
 
     def _tell_rebooting(self) -> None:
         """Answer those who wait for the end of a reboot, once it is known how it ended."""
-        hopeless = self._hopeless()
+        hopeless = self.hopeless()
         if hopeless is None and not isinstance(self.life.state, s.Ready | s.Reserved):
             return
         waiting, self._rebooting = self._rebooting, []
@@ -192,15 +186,28 @@ class ManagedBoard:
             else:
                 waiter.errback(DeviceFailed(f"board {self.serial} {hopeless}", serial=self.serial, reason=hopeless))
 
-    def _entered(self, before: s.Life) -> None:
+    def entered(self, before: s.Life) -> None:
+        """Another state was entered, and the effects have been carried out (for `Runner`)."""
         self._tell_rebooting()
         if isinstance(self.life.state, s.Reserved):
-            assert self.holding is not None
-            assert self._board is not None
-            self.holding.attach(self._board)
+            assert self.reservation is not None
+            assert self._client is not None
+            self.reservation.attach(self._client)
         self._note(before)
 
-    def _carry_out(self, effect: e.Effect) -> None:
+    def settled(self) -> None:
+        """All events so far are dealt with (for `Runner`)."""
+        self.tally.on_trial = self.life.tries > 0 or self.life.relapses > 0
+        report = self.report()
+        told, self._told = self._told, report
+        if told is None or not _alike(told, report):
+            if told is None or told.status is not report.status:
+                level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
+                self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
+            self._context.observer.changed(self)
+
+    def carry_out(self, effect: e.Effect) -> None:
+        """Carry out what was decided (for `Runner`)."""
         match effect:
             case e.OpenPort(path):
                 self._close_port()
@@ -218,135 +225,111 @@ class ManagedBoard:
                 self._runner.run(self._test())
             case e.StartKind():
                 self._runner.run(self._start_kind())
-            case e.SuspendKind() if self.holding is not None:
-                self.holding.detach()
-            case e.FailWaiting(why) if self.holding is not None:
-                self.holding.fail_waiting(why)
+            case e.SuspendKind() if self.reservation is not None:
+                self.reservation.detach()
+            case e.FailWaiting(why) if self.reservation is not None:
+                self.reservation.fail_waiting(why)
 
     # --------------------------------------------------------------------------------------------- procedures
 
     async def _greet(self, path: str) -> e.Event:
-        board = BoardClient(
-            self._around.clock, lambda why: self._board_failed(board, e.Failed(why)),
-            lambda why: self._board_failed(board, e.PortLost(why)), self._count_bad, self._heard,
-            self._around.slower(self.serial),
-        )  # fmt: skip
-        self._around.hardware.open(path, board)
-        self._board = board
-        hello = await board.hello()
+        self._client = client = BoardClient(self._context.clock, self, self.tally, self._context.slower(self.serial))
+        self._context.hardware.open(path, client)
+        hello = await client.hello()
         if hello.serial != self.serial:
             raise BoardFailed(f"says that it is {hello.serial}")
         self._firmware = s.Firmware(hello.app, hello.version)
         if self._flash_began is not None:
-            self._tally.flashed(self._around.clock.seconds() - self._flash_began)
+            self.tally.flashed(self._context.clock.seconds() - self._flash_began)
             self._flash_began = None
         return e.Greeted(self._firmware)
 
     async def _touch(self, path: str) -> None:
-        await self._around.hardware.start_loader(path, self.serial, lambda: self.life.port != path)
+        await self._context.hardware.start_loader(path, self.serial, lambda: self.life.port != path)
 
     async def _write(self, path: str, firmware: s.Firmware) -> e.Event:
         image = self.images.get(firmware.name)
-        self._flash_began = self._around.clock.seconds()
-        await self._around.hardware.write(path, image.blocks, self.serial)
+        self._flash_began = self._context.clock.seconds()
+        await self._context.hardware.write(path, image.blocks, self.serial)
         return e.Written()
 
     async def _cycle_power(self, place: str) -> e.Event:
-        await self._around.hardware.cycle_power(place, self.serial)
+        await self._context.hardware.cycle_power(place, self.serial)
         return e.Cycled()
 
     async def _test(self) -> e.Event:
-        assert self._board is not None
-        await self._board.test()
+        assert self._client is not None
+        await self._client.test()
         return e.TestsPassed()
 
     async def _start_kind(self) -> e.Event:
-        assert self.holding is not None
-        await self.holding.start()
+        assert self.reservation is not None
+        await self.reservation.start()
         return e.KindStarted()
 
     def _close_port(self) -> None:
-        board, self._board = self._board, None
-        if board is not None:
-            board.close("was restarted")
+        client, self._client = self._client, None
+        if client is not None:
+            client.close("was restarted")
 
-    def _board_failed(self, board: BoardClient, event: e.Event) -> None:
-        if board is self._board:
-            self._runner.post(event, self.life.state)
+    # ------------------------------------------------------------------------------------- what the port tells
 
-    # ------------------------------------------------------------------------------------------ what is told
+    def board_failed(self, client: BoardClient, why: str) -> None:
+        """See `icefarm.worker.protocol.board_client.PortOwner`."""
+        if client is self._client:
+            self._runner.post(e.Failed(why), self.life.state)
 
-    def _place(self) -> ReservationContext:
-        return ReservationContext(
-            self._around.worker, self.serial, self._around.clock, self._around.admission,
-            self._hopeless, self._evaluated, partial(self._count_bad, Outcome.RETRY), self._tally.take,
-            partial(self._around.observer.emitted, self),
-        )  # fmt: skip
+    def port_lost(self, client: BoardClient, why: str) -> None:
+        """See `icefarm.worker.protocol.board_client.PortOwner`."""
+        if client is self._client:
+            self._runner.post(e.PortLost(why), self.life.state)
 
-    def _hopeless(self) -> str | None:
+    def board_said(self, level: LogLevel, text: str) -> None:
+        """Hand on what the board says of itself, but for what only its makers ask for."""
+        self._log.emit(level, "{serial} says: {text}", serial=self.serial, text=text)
+        if level is not LogLevel.debug:
+            self._context.observer.noted(self, level.name, f"board {self.serial} says: {text}")
+
+    # ------------------------------------------------------------------------- what reservation and tally tell
+
+    def hopeless(self) -> str | None:
+        """Return why there is no use in waiting for the board just now; None where there is."""
         match self.life.state:
             case s.Broken(why) | s.Gone(waiting=False, why=why):
                 return why
         return None
 
-    def _evaluated(self, error: BaseException | None) -> None:
-        if error is None:
-            self.evaluations += 1
-            if self.life.tries:
-                self._runner.post(e.Proven())
-            self._judge(Outcome.GOOD)
-            if self.life.relapses and self._health.mended:
-                self._runner.post(e.Mended())
-        elif isinstance(error, DeviceFailed):
-            self.failures += 1
-            self._judge(Outcome.FAILURE)
+    def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """Send the client an event of the kind's."""
+        self._context.observer.emitted(self, reservation, event, fields)
 
-    def _count_bad(self, outcome: Outcome) -> None:
-        if outcome is Outcome.RETRY:
-            self.retries += 1
-        self._judge(outcome)
+    def did_well(self) -> None:
+        """See `icefarm.worker.protocol.health.Judge`."""
+        if self.life.tries:
+            self._runner.post(e.Proven())
+        if self.life.relapses and self.tally.health.mended:
+            self._runner.post(e.Mended())
 
-    def _heard(self, level: LogLevel, text: str) -> None:
-        """Hand on what the board says of itself, but for what only its makers ask for."""
-        self._log.emit(level, "{serial} says: {text}", serial=self.serial, text=text)
-        if level is not LogLevel.debug:
-            self._around.observer.noted(self, level.name, f"board {self.serial} says: {text}")
-
-    def _judge(self, outcome: Outcome) -> None:
-        """Have a board flashed that needs too many attempts, and set aside where that does not help."""
-        self._health = self._health.after(outcome)
-        if self._health.sound:
-            self._doubted = False
-        verdict = self._health.verdict
-        if verdict is None:
-            return
-        again, self._doubted, self._health = self._doubted, not self._doubted, self._health.judged()
+    def did_badly(self, why: str, again: bool) -> None:
+        """See `icefarm.worker.protocol.health.Judge`."""
         if not again:
-            self._log.warn("{serial} {why}: it is flashed anew", serial=self.serial, why=verdict)
+            self._log.warn("{serial} {why}: it is flashed anew", serial=self.serial, why=why)
         # Not from within what the board just said.
-        self._around.clock.callLater(0, self._runner.post, e.Unreliable(verdict, again))
+        self._context.clock.callLater(0, self._runner.post, e.Unreliable(why, again))
 
     def _note(self, before: s.Life) -> None:
         match self.life.state:
             case s.Broken(why):
-                self._health, self._aside = self._health.judged(), True
+                self.tally.judged()
+                self._aside = True
                 self._log.warn("{serial} is set aside: {why}", serial=self.serial, why=why)
                 if not isinstance(before.state, s.Broken):
-                    self._around.observer.noted(self, "warn", f"board {self.serial} is set aside: {why}")
+                    self._context.observer.noted(self, "warn", f"board {self.serial} is set aside: {why}")
             case s.Ready() if self._aside:
                 self._aside = False
-                self._around.observer.noted(self, "info", f"board {self.serial} passed its test and is taken back")
+                self._context.observer.noted(self, "info", f"board {self.serial} passed its test and is taken back")
             case _ if self.life.tries > before.tries:
                 self._log.info("{serial} is tried again after {state}", serial=self.serial, state=before.state)
-
-    def _tell(self) -> None:
-        report = self.report()
-        told, self._told = self._told, report
-        if told is None or not _alike(told, report):
-            if told is None or told.status is not report.status:
-                level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
-                self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
-            self._around.observer.changed(self)
 
 
 def _alike(one: DeviceReport, other: DeviceReport) -> bool:

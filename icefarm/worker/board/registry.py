@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import Factory, define
 from twisted.logger import Logger
@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from icefarm.contract import Assignment
 from icefarm.errors import IcefarmError, UnknownDevice
 from icefarm.usb_events import UsbEvent
+from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.flash.images import Images
 from icefarm.worker.usb.port_selection import Ports
@@ -21,23 +22,24 @@ __all__ = ["BoardRegistry"]
 class BoardRegistry:
     """All boards that were seen since the worker started and were not deleted."""
 
-    _make: Callable[[str, Images], ManagedBoard]
-    #: Told of a device that is known from now on, or no longer.
-    _added: Callable[[ManagedBoard], None]
-    _removed: Callable[[ManagedBoard], None]
-    _devices: dict[str, ManagedBoard] = Factory(dict)
+    _context: WorkerContext
+    _boards: dict[str, ManagedBoard] = Factory(dict)
     _ports: Ports = Factory(Ports)
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def __iter__(self) -> Iterator[ManagedBoard]:
-        return iter(list(self._devices.values()))
+        return iter(list(self._boards.values()))
+
+    def find(self, serial: str) -> ManagedBoard | None:
+        """Return a board, or None where it is not known."""
+        return self._boards.get(serial)
 
     def get(self, serial: str) -> ManagedBoard:
         """Raises `UnknownDevice`."""
-        try:
-            return self._devices[serial]
-        except KeyError:
-            raise UnknownDevice(f"this worker has no board {serial}", serial=serial) from None
+        board = self.find(serial)
+        if board is None:
+            raise UnknownDevice(f"this worker has no board {serial}", serial=serial)
+        return board
 
     def usb(self, images: Images, event: UsbEvent) -> None:
         """Take what happened on USB, on a bus whose boards run ``images``."""
@@ -48,34 +50,34 @@ class BoardRegistry:
                 serial=event.serial, other=other, event=event,
             )  # fmt: skip
         for relevant in self._ports.sift(event):
-            device = self._devices.get(relevant.serial)
-            if device is None:
-                device = self._devices[relevant.serial] = self._make(relevant.serial, images)
-                self._added(device)
-            device.usb(relevant)
+            board = self._boards.get(relevant.serial)
+            if board is None:
+                board = self._boards[relevant.serial] = ManagedBoard(relevant.serial, images, self._context)
+                self._context.observer.added(board)
+            board.usb(relevant)
 
     def delete(self, serial: str) -> None:
         """Forget a board; it is found again when it is plugged in again.  Raises `UnknownDevice`."""
-        device = self.get(serial)
-        device.delete()
-        del self._devices[serial]
-        self._removed(device)
+        board = self.get(serial)
+        board.delete()
+        del self._boards[serial]
+        self._context.observer.removed(board)
 
     def converge(self, assignments: Mapping[str, Assignment], apart_from: Collection[str]) -> None:
         """Have each board serve the reservation that it is assigned, or none."""
-        for device in self:
-            if device.serial in apart_from:
+        for board in self:
+            if board.serial in apart_from:
                 continue
-            wanted = assignments.get(device.serial)
+            wanted = assignments.get(board.serial)
             if wanted is None:
-                device.release(None, "it is not known to the farm any more")
+                board.release(None, "it is not known to the farm any more")
                 continue
             try:
-                device.assign(wanted)
+                board.assign(wanted)
             except IcefarmError as error:
-                self._log.error("{serial}: {error}", serial=device.serial, error=error)
+                self._log.error("{serial}: {error}", serial=board.serial, error=error)
 
     def stop(self) -> None:
         """Let go of every board."""
-        for device in self:
-            device.stop()
+        for board in self:
+            board.stop()

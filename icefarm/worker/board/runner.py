@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +21,9 @@ from icefarm.worker.flash.hub_power import PowerFailed
 from icefarm.worker.flash.images import NoImage
 from icefarm.worker.protocol.pipeline import BoardFailed
 
+if TYPE_CHECKING:
+    from icefarm.worker.board.managed_board import ManagedBoard
+
 __all__ = ["Procedure", "Runner"]
 
 #: What a state does; its result is an event of that state.
@@ -36,12 +39,8 @@ class Runner:
 
     life: Life
     _clock: Clock
-    #: Carries out an effect.
-    _carry_out: Callable[[e.Effect], None]
-    #: Told that another state was entered, with the life before; the effects have been carried out.
-    _entered: Callable[[Life], None]
-    #: Told when all events so far are dealt with.
-    _settled: Callable[[], None]
+    #: Carries out the effects, and hears what was decided.
+    _board: ManagedBoard
     _events: deque[tuple[e.Event, State | None]] = Factory(deque)
     _deciding: bool = False
     _timer: Any = None
@@ -61,7 +60,7 @@ class Runner:
                     self._decide(event)
         finally:
             self._deciding = False
-        self._settled()
+        self._board.settled()
 
     def run(self, procedure: Procedure) -> None:
         """Run what the state does; its end is an event, and its failure another."""
@@ -79,9 +78,9 @@ class Runner:
             if limit is not None:
                 self._timer = self._clock.callLater(limit, self.post, e.TimedOutWaiting(), self.life.state)
         for effect in effects:
-            self._carry_out(effect)
+            self._board.carry_out(effect)
         if entered:
-            self._entered(before)
+            self._board.entered(before)
 
     def _leave(self) -> None:
         if self._timer is not None and self._timer.active():

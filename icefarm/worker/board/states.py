@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 from attrs import frozen
 
 from icefarm.contract import DeviceStatus
@@ -60,6 +62,17 @@ class Firmware:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+    def is_older_than(self, version: str) -> bool:
+        """Tell by their numbers; False where this version has none."""
+        mine = _release(self.version)
+        return bool(mine) and mine < _release(version)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version begins with, such as (1, 1) for "1.1-test"."""
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", version, re.ASCII)
+    return () if numbers is None else tuple(map(int, numbers[0].split(".")))
 
 
 @frozen

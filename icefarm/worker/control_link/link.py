@@ -1,7 +1,7 @@
 """The worker's side of its session with control: hello, heartbeats, reports, and what control orders.
 
 Control may be away, restarted, or forget; so what counts is said again until it is acknowledged: the hello when
-control does not know this worker, and of each device the latest report.
+control does not know this worker, and of each board the latest report.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 from icefarm.bus import Bus, Registration
 from icefarm.contract import (
     Assignment,
-    DeviceReport,
     DeviceStatus,
-    KindRecord,
     WorkerHello,
     control_worker_procedure,
-    device_prefix,
     worker_prefix,
 )
 from icefarm.deferreds import awaited
-from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, UnknownDevice
+from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
+from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.report_outbox import Reports
-from icefarm.worker.control_link.rpc import ControlProcedures, DeviceProcedures
+from icefarm.worker.control_link.rpc import BoardProcedures, ControlProcedures, Settling
 from icefarm.worker.control_link.shutdown import Departure
 from icefarm.worker.reservation.counters import BoardCounters
 
@@ -48,8 +47,6 @@ REPORT_LIMIT = 15.0
 WORD_LIMIT = 10.0
 #: Log lines and events under way at a time; more are dropped.
 WORDS = 200
-#: Seconds that calls on boards wait for control's first word on whose they are.
-SETTLE_LIMIT = 10.0
 #: Heartbeats between reports that only have new counters.
 COUNTER_BEATS = 3
 
@@ -84,35 +81,30 @@ class _ControlSession:
     greeted: bool = False
     interval: float = HEARTBEAT
     beats: int = 0
-    #: Devices that control gave an order for since the hello was sent: its answer is older than that.
-    ordered: set[str] = Factory(set)
-    doors: dict[str, Deferred[Registration]] = Factory(dict)
+    #: The procedures of each board, by serial.
+    registrations: dict[str, Deferred[Registration]] = Factory(dict)
     timer: Any = None
 
 
 @define(eq=False)
-class ControlLink:
+class ControlLink(Observer):
     """Keeps control informed, and boards as control wants them."""
 
     identity: WorkerIdentity
     _clock: Any
-    #: The inventory is made after the uplink, which its devices report to.
-    _inventory: Callable[[], BoardRegistry]
-    _kinds: Callable[[], list[KindRecord]]
+    _boards: BoardRegistry
+    _offer: KindOffer
     _departure: Departure
     #: Called where the farm does not let this worker in, with the reason.
-    _turned_away: Callable[[IcefarmError], None]
+    _failed: Callable[[Failure], None]
     _control: ControlProcedures = Factory(
-        lambda self: ControlProcedures(self._inventory, self._ordered, self._departure), takes_self=True
+        lambda self: ControlProcedures(self._boards, self._departure), takes_self=True
     )
-    _door: DeviceProcedures = Factory(lambda self: DeviceProcedures(self._settled), takes_self=True)
+    _settling: Settling = Factory(lambda self: Settling(self._clock), takes_self=True)
     _session: _ControlSession | None = None
-    _reports: Reports = Factory(lambda self: Reports(self._report_of), takes_self=True)
+    _reports: Reports = Factory(lambda self: Reports(self._boards), takes_self=True)
     _readings: BoardCounters = Factory(BoardCounters)
     _words: int = 0
-    #: Control has said at least once whose the boards are.
-    _known: bool = False
-    _settling: list[Deferred[None]] = Factory(list)
     _trouble: str | None = None
     _was_in: bool = False
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
@@ -125,9 +117,9 @@ class ControlLink:
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
         await bus.register(worker_prefix(self.identity.name), self._control.handle, prefix=True, replace=True)
-        for device in self._inventory():
-            self._open_door(session, device)
-        await gatherResults(list(session.doors.values()), consumeErrors=True)
+        for board in self._boards:
+            self._register(session, board)
+        await gatherResults(list(session.registrations.values()), consumeErrors=True)
         self._log.info("connected to the router as worker {name}", name=self.identity.name)
         await self._greet(session)
         self._beat_later(session)
@@ -138,7 +130,7 @@ class ControlLink:
         A worker that was never let in is of no use to anybody, and ends: that is for a person to see to.
         """
         if isinstance(error, NotAuthorized) and not self._was_in:
-            self._turned_away(error)
+            self._failed(Failure(error))
             return False
         if error.message != self._trouble:
             self._trouble = error.message
@@ -155,13 +147,12 @@ class ControlLink:
 
     async def _greet(self, session: _ControlSession) -> None:
         """Say hello, and do what control wants; try again with the next heartbeat where that fails."""
-        devices = list(self._inventory())
-        session.ordered.clear()
-        reports = [device.report() for device in devices]
+        self._control.hello_sent()
+        reports = [board.report() for board in self._boards]
         self._reports.told(reports)
         self._readings.forget()
         me = self.identity
-        hello = WorkerHello(me.name, me.instance, me.host, me.version, self._kinds(), reports)
+        hello = WorkerHello(me.name, me.instance, me.host, me.version, self._offer.records(), reports)
         try:
             answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
         except IcefarmError as error:
@@ -172,18 +163,18 @@ class ControlLink:
         session.greeted = True
         session.interval = orders.heartbeat_s
         self._control.draining = orders.draining
-        self._inventory().converge(orders.assignments, session.ordered)
-        self._settle()
+        self._control.converge(orders.assignments)
+        self._settling.done()
         self._send_reports(session)
-        self._log.info("known to control, with {count} boards", count=len(devices))
+        self._log.info("known to control, with {count} boards", count=len(reports))
 
     def _beat_later(self, session: _ControlSession) -> None:
         if not session.over:
             session.timer = self._clock.callLater(session.interval, self._start, self._beat, session)
 
     async def _beat(self, session: _ControlSession) -> None:
-        readings = self._readings.news(device.reading() for device in self._inventory())
-        present = sum(device.report().status is not DeviceStatus.OFFLINE for device in self._inventory())
+        readings = self._readings.news(board.reading() for board in self._boards)
+        present = sum(board.report().status is not DeviceStatus.OFFLINE for board in self._boards)
         told = [to_wire(reading) for reading in readings]
         beat = {"instance": self.identity.instance, "readings": told, "present": present}
         try:
@@ -199,55 +190,44 @@ class ControlLink:
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
             elif session.beats % COUNTER_BEATS == 0:
-                self._reports.find_counters(device.report() for device in self._inventory())
+                self._reports.find_counters(board.report() for board in self._boards)
             self._send_reports(session)
         self._beat_later(session)
 
-    # ------------------------------------------------------------------------------------------------ devices
+    # ---------------------------------------------------------- what happens to boards (see `context.Observer`)
 
-    def added(self, device: ManagedBoard) -> None:
-        """A device is known from now on."""
+    def added(self, board: ManagedBoard) -> None:
         if self._session is not None:
-            self._open_door(self._session, device)
+            self._register(self._session, board)
 
-    def removed(self, device: ManagedBoard) -> None:
-        """A device is forgotten."""
-        self._reports.forget(device.serial)
+    def removed(self, board: ManagedBoard) -> None:
+        self._reports.forget(board.serial)
         session = self._session
-        door = None if session is None else session.doors.pop(device.serial, None)
-        if door is not None:
-            self._start(self._close_door, door)
+        registering = None if session is None else session.registrations.pop(board.serial, None)
+        if registering is not None:
+            self._start(self._unregister, registering)
 
-    def changed(self, device: ManagedBoard) -> None:
-        """See `icefarm.worker.board.managed_board.Observer`."""
+    def changed(self, board: ManagedBoard) -> None:
         self._departure.look()
-        self._reports.changed(device.serial)
+        self._reports.changed(board.serial)
         if self._session is not None and self._session.greeted:
-            self._start(self._reports.send, device.serial, partial(self._report, self._session))
+            self._start(self._reports.send, board.serial, partial(self._report, self._session))
 
-    def noted(self, device: ManagedBoard, level: str, message: str) -> None:
-        """See `icefarm.worker.board.managed_board.Observer`."""
-        self._say("log", {"level": level, "message": message, "serial": device.serial})
+    def noted(self, board: ManagedBoard, level: str, message: str) -> None:
+        self._say("log", {"level": level, "message": message, "serial": board.serial})
 
-    def emitted(self, device: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
-        """See `icefarm.worker.board.managed_board.Observer`."""
-        told = {"serial": device.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
+    def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
         self._say("event", told)
 
-    def _report_of(self, serial: str) -> DeviceReport | None:
-        try:
-            return self._inventory().get(serial).report()
-        except UnknownDevice:
-            return None
+    def _register(self, session: _ControlSession, board: ManagedBoard) -> None:
+        procedures = BoardProcedures.of(board, self._settling)
+        register = session.bus.register(procedures.prefix, procedures.handle, prefix=True, replace=True)
+        registering = session.registrations[board.serial] = Deferred.fromCoroutine(awaited(register))
+        registering.addErrback(self._fault, IcefarmError)
 
-    def _open_door(self, session: _ControlSession, device: ManagedBoard) -> None:
-        handler = partial(self._door.handle, device)
-        register = session.bus.register(device_prefix(device.serial), handler, prefix=True, replace=True)
-        door = session.doors[device.serial] = Deferred.fromCoroutine(awaited(register))
-        door.addErrback(self._fault, IcefarmError)
-
-    async def _close_door(self, door: Deferred[Registration]) -> None:
-        registration = await door
+    async def _unregister(self, registering: Deferred[Registration]) -> None:
+        registration = await registering
         if registration is not None:
             await registration.end()
 
@@ -276,24 +256,6 @@ class ControlLink:
         finally:
             self._words -= 1
 
-    def _ordered(self, serial: str) -> None:
-        if self._session is not None:
-            self._session.ordered.add(serial)
-
-    def _settled(self) -> Deferred[None] | None:
-        """Wait until control has said whose the boards are; None where it has."""
-        if self._known:
-            return None
-        waiter: Deferred[None] = Deferred(self._settling.remove)
-        self._settling.append(waiter)
-        return waiter.addTimeout(SETTLE_LIMIT, self._clock, _unsettled)
-
-    def _settle(self) -> None:
-        self._known = True
-        settling, self._settling = self._settling, []
-        for waiter in settling:
-            waiter.callback(None)
-
     def _start(self, function: Callable[..., Coroutine[Deferred[Any], Any, Any]], *args: Any) -> None:
         Deferred.fromCoroutine(function(*args)).addErrback(self._fault, IcefarmError)
 
@@ -301,9 +263,3 @@ class ControlLink:
         """Pass over what a lost session or an absent control explains; the next hello makes up for it."""
         if failure.check(CancelledError, *expected) is None:
             self._log.failure("a message to control failed", failure)
-
-
-def _unsettled(result: Any, limit: float) -> Any:
-    if isinstance(result, Failure) and result.check(CancelledError):
-        raise TimedOut(f"control has not said within {limit:g} s whose this board is; try again")
-    return result

@@ -1,4 +1,4 @@
-"""Reports to control: of each device the latest one, in order, said again until it is acknowledged."""
+"""Reports to control: of each board the latest one, in order, said again until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from attrs import Factory, define
 
 from icefarm.contract import BoardHealth, DeviceReport, to_wire
+from icefarm.worker.board.registry import BoardRegistry
 
 __all__ = ["Reports"]
 
@@ -22,19 +23,18 @@ def _counters(report: DeviceReport) -> Counters:
 class Reports:
     """What control does not know yet."""
 
-    #: The report of a device as it is now; None where it is not known any more.
-    _report: Callable[[str], DeviceReport | None]
+    _boards: BoardRegistry
     _unsent: set[str] = Factory(set)
     _sending: set[str] = Factory(set)
-    #: What each device had counted when it was last reported.
+    #: What each board had counted when it was last reported.
     _counted: dict[str, Counters] = Factory(dict)
 
     def changed(self, serial: str) -> None:
-        """A device has another report than before."""
+        """A board has another report than before."""
         self._unsent.add(serial)
 
     def forget(self, serial: str) -> None:
-        """A device is not known any more."""
+        """A board is not known any more."""
         self._unsent.discard(serial)
         self._counted.pop(serial, None)
 
@@ -45,19 +45,19 @@ class Reports:
             self._counted[report.serial] = _counters(report)
 
     def find_counters(self, reports: Iterable[DeviceReport]) -> None:
-        """Take up the devices of which only counters have changed."""
+        """Take up the boards of which only counters have changed."""
         self._unsent.update(
             report.serial for report in reports if self._counted.get(report.serial) != _counters(report)
         )
 
     def waiting(self) -> Collection[str]:
-        """Return the devices that have something to report and are not being reported."""
+        """Return the boards that have something to report and are not being reported."""
         return sorted(self._unsent - self._sending)
 
     async def send(self, serial: str, call: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
-        """Report a device until control knows how it is.
+        """Report a board until control knows how it is.
 
-        One report at a time is under way for each device: they arrive in order, and what changes meanwhile becomes
+        One report at a time is under way for each board: they arrive in order, and what changes meanwhile becomes
         one report.  What can't be told stays unsent, and is raised.
         """
         if serial in self._sending:
@@ -71,9 +71,10 @@ class Reports:
 
     async def _send_once(self, serial: str, call: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
         self._unsent.discard(serial)
-        report = self._report(serial)
-        if report is None:
+        board = self._boards.find(serial)
+        if board is None:
             return
+        report = board.report()
         self._counted[serial] = _counters(report)
         try:
             await call(to_wire(report))

@@ -6,13 +6,13 @@ has one too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
-from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.registry import BoardRegistry
 
 __all__ = ["Departure"]
 
@@ -22,7 +22,7 @@ class Departure:
     """Knows whether the worker is to go."""
 
     _clock: Clock
-    _devices: Callable[[], Iterable[ManagedBoard]]
+    _boards: BoardRegistry
     #: Ends the process.
     _go: Callable[[], None]
     _allowed: bool = False
@@ -40,7 +40,7 @@ class Departure:
 
     def look(self) -> None:
         """Something has changed: perhaps the time has come."""
-        if self._allowed and all(device.at_rest for device in self._devices()):
+        if self._allowed and all(board.at_rest for board in self._boards):
             self._allowed = False
             self._log.info("drained, and nobody has boards of this worker: it leaves")
             self._go()

@@ -1,29 +1,27 @@
 """A board at the other end of its serial port: requests, their answers, and what to do when those don't come.
 
-The protocol is in docs/protocol.md.  A board that stays silent is given up.
+The protocol is in docs/protocol.md.  A board that stays silent is given up.  Evaluations are
+`icefarm.worker.protocol.pipeline.Pipeline`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol as PortProtocol
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from icefarm.clock import Clock
-from icefarm.kinds.circuit import Circuit
-from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader
-from icefarm.worker.protocol.health import Outcome
+from icefarm.worker.protocol.health import Outcome, Tally
 from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline
 
-__all__ = ["BoardClient"]
+__all__ = ["BoardClient", "PortOwner"]
 
 #: Seconds for the answer to HELLO, STATUS or TEST, and how often they are sent (a board answers in milliseconds).
 ASK_LIMIT = 1.0
@@ -36,33 +34,41 @@ _LEVELS = {10: LogLevel.debug, 20: LogLevel.info, 30: LogLevel.warn, 40: LogLeve
 R = TypeVar("R", bound=messages.Reply)
 
 
+class PortOwner(Protocol):
+    """Opened the port, and hears what becomes of it and what the board says."""
+
+    def board_failed(self, client: BoardClient, why: str) -> None:
+        """Once, before anything that waits fails: the port was open, but the board is of no use as it is."""
+
+    def port_lost(self, client: BoardClient, why: str) -> None:
+        """Once, before anything that waits fails: the connection broke."""
+
+    def board_said(self, level: LogLevel, text: str) -> None:
+        """The board sent a line of its own log."""
+
+
 @define(eq=False)
-class BoardClient(Protocol):
+class BoardClient(PortProtocol):
     """Speaks to one board for as long as its port is open."""
 
     _clock: Clock
-    #: Told once, before anything that waits fails: the port was open, but the board is of no use as it is.
-    _failed: Callable[[str], None]
-    #: Told once, before anything that waits fails: the connection broke.
-    _lost: Callable[[str], None]
-    #: Told each time that something is sent again, or that the board is silent.
-    _went_wrong: Callable[[Outcome], None]
-    #: Told of each line of the board's own log.
-    _said: Callable[[LogLevel, str], None]
+    _owner: PortOwner
+    #: Counts each time that something is sent again, or that the board is silent.
+    _tally: Tally
     #: What the board divides its configuration clock by.
     _slower: int = 1
     transport: Any = None
     _reader: FrameReader = Factory(FrameReader)
-    _ids: count[int] = Factory(lambda: count(1))
     _asked: dict[int, Deferred[messages.Reply | None]] = Factory(dict)
     _over: str | None = None
     #: Told of each message that the application sends of its own accord: type, payload.
     listener: Callable[[int, bytes], None] | None = None
-    _pipeline: Pipeline = field(init=False)
+    #: The evaluations that the board was asked for.
+    pipeline: Pipeline = field(init=False)
 
-    @_pipeline.default
+    @pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        return Pipeline(self._clock, self._write, self._ids, self._give_up, self._went_wrong, self._slower)
+        return Pipeline(self._clock, self._give_up, self._tally, self._slower)
 
     # ---------------------------------------------------------------------------------------------- requests
 
@@ -71,7 +77,7 @@ class BoardClient(Protocol):
         hello = await self._ask(messages.hello, messages.Hello)
         if hello.protocol != messages.PROTOCOL_VERSION:
             raise BoardFailed(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
-        self._pipeline.buffers = max(1, hello.buffers)
+        self.pipeline.buffers = max(1, hello.buffers)
         return hello
 
     async def test(self) -> messages.Status:
@@ -82,14 +88,6 @@ class BoardClient(Protocol):
         if tested.echo != ECHO:
             raise BoardFailed("did not send back what it was sent")
         return await self._ask(messages.status, messages.Status)
-
-    def evaluate(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Deferred[Answer]:
-        """Have a circuit loaded and measured, after those asked for before.
-
-        ``window`` in seconds, in all.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails with
-        `BoardFailed` or `Refused`.  Giving up waiting does not end the evaluation.
-        """
-        return self._pipeline.evaluate(circuit, parameters, window, overlap)
 
     async def message(self, type_: int, payload: bytes) -> bytes:
         """Send the application a message (0x40 to 0x7F) and return its reply.
@@ -118,7 +116,7 @@ class BoardClient(Protocol):
         """Send a request; fires with None where it has to be sent again."""
         if self._over is not None:
             raise BoardFailed(self._over)
-        id_ = next(self._ids)
+        id_ = next(self.pipeline.ids)
         answer: Deferred[messages.Reply | None] = Deferred(lambda _: self._forget(id_))
         self._asked[id_] = answer
         timer = self._clock.callLater(ASK_LIMIT, self._answer, id_, None)
@@ -129,7 +127,7 @@ class BoardClient(Protocol):
             return result
 
         answer.addBoth(stop_timer)
-        self._write(make(id_))
+        self.transport.write(make(id_))
         return answer
 
     def _forget(self, id_: int) -> None:
@@ -143,6 +141,10 @@ class BoardClient(Protocol):
 
     # ---------------------------------------------------------------------------------------------- the port
 
+    def connectionMade(self) -> None:
+        """For the port."""
+        self.pipeline.transport = self.transport
+
     def dataReceived(self, data: bytes) -> None:
         """For the port."""
         skipped = self._reader.skipped
@@ -155,17 +157,14 @@ class BoardClient(Protocol):
             else:
                 self._take(frame)
         if not frames and self._reader.skipped > skipped:
-            self._pipeline.noise()
+            self.pipeline.noise()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """For the port."""
         why = reason.getErrorMessage()
         if self._end("was disconnected"):
-            self._lost(why)
+            self._owner.port_lost(self, why)
             self._fail_waiting("was disconnected")
-
-    def _write(self, data: bytes) -> None:
-        self.transport.write(data)
 
     def _take(self, frame: Frame) -> None:
         try:
@@ -175,32 +174,32 @@ class BoardClient(Protocol):
             return
         match reply:
             case messages.ResultReply():
-                self._pipeline.result(reply)
+                self.pipeline.result(reply)
             case messages.Nak(code=messages.NakCode.CORRUPT | messages.NakCode.TRUNCATED):
                 self._again(reply.id)
             case messages.Nak():
-                self._pipeline.not_taken(reply)
+                self.pipeline.not_taken(reply)
             case messages.Log(level, text):
-                self._said(_LEVELS.get(level, LogLevel.info), text)
+                self._owner.board_said(_LEVELS.get(level, LogLevel.info), text)
             case messages.Message(id=0, type=type_, payload=payload):
                 if self.listener is not None:
                     self.listener(type_, payload)
             case messages.FailureReply(id=id_) if not self._answer(id_, reply):
-                self._pipeline.failed(reply)
+                self.pipeline.failed(reply)
             case _:
                 self._answer(frame.id, reply)
 
     def _again(self, id_: int) -> None:
         """Send again what a damaged frame was about."""
         if self._answer(id_, None):
-            self._went_wrong(Outcome.RETRY)
+            self._tally.went_wrong(Outcome.RETRY)
         else:
-            self._pipeline.again(id_)
+            self.pipeline.again(id_)
 
     def _give_up(self, why: str) -> None:
         if self._end(why):
             self._hang_up()
-            self._failed(why)
+            self._owner.board_failed(self, why)
             self._fail_waiting(why)
 
     def _hang_up(self) -> None:
@@ -212,7 +211,7 @@ class BoardClient(Protocol):
         if self._over is not None:
             return False
         self._over = why
-        self._pipeline.stop(why)
+        self.pipeline.stop(why)
         return True
 
     def _fail_waiting(self, why: str) -> None:
@@ -220,4 +219,4 @@ class BoardClient(Protocol):
         self._asked.clear()
         for answer in asked:
             answer.errback(BoardFailed(why))
-        self._pipeline.fail(why)
+        self.pipeline.fail(why)

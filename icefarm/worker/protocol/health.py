@@ -1,4 +1,7 @@
-"""Pure: no I/O, no clock.  How reliable a board is: of its last evaluations, how much had to be done again or failed.
+"""Pure: no I/O, no clock.  What a board did, and how reliable that shows it to be.
+
+`Health` looks at its last evaluations: how much of them had to be done again, or failed.  `Tally` adds up all that it
+did since the worker started.
 
 One bad moment is no reason to set a board aside, and neither does one good evaluation make up for many bad ones.
 """
@@ -6,12 +9,15 @@ One bad moment is no reason to set a board aside, and neither does one good eval
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
-from icefarm.contract import BoardHealth
+from icefarm.contract import BoardHealth, BoardReading
+from icefarm.errors import DeviceFailed
+from icefarm.kinds.handle import Answer
 
-__all__ = ["RUN", "SHARE", "WINDOW", "Health", "Outcome"]
+__all__ = ["RUN", "SHARE", "WINDOW", "Health", "Judge", "Outcome", "Tally"]
 
 #: What a board did last that counts: evaluations that gave a result, time-outs, retries, and failures.
 WINDOW = 60
@@ -78,3 +84,87 @@ class Health:
         return BoardHealth(
             len(self.outcomes), count(Outcome.TIMEOUT), count(Outcome.RETRY), count(Outcome.FAILURE), set_aside
         )
+
+
+class Judge(Protocol):
+    """Acts on what a tally shows of its board."""
+
+    def did_well(self) -> None:
+        """A board on trial gave a result."""
+
+    def did_badly(self, why: str, again: bool) -> None:
+        """The board needs too many attempts; ``again``: also after it was flashed for that."""
+
+
+@define(eq=False)
+class Tally:
+    """What one board did since the worker started, and how reliable that shows it to be."""
+
+    _judge: Judge
+    evaluations: int = 0
+    failures: int = 0
+    retries: int = 0
+    health: Health = Factory(Health)
+    #: Whether `Judge.did_well` is called: the board failed, and has not proved itself since.
+    on_trial: bool = False
+    #: It was flashed because it was unreliable, and has not shown yet that this helped.
+    _doubted: bool = False
+    _flashes: int = 0
+    _flash_s: float = 0.0
+    _measured: int = 0
+    _load_s: float = 0.0
+    _window_s: float = 0.0
+    _measured_s: float = 0.0
+    _temperature_c: float | None = None
+
+    def flashed(self, seconds: float) -> None:
+        """An image was written to it, and it runs that; in so many seconds from the first block."""
+        self._flashes += 1
+        self._flash_s += seconds
+
+    def measured(self, answer: Answer) -> None:
+        """It answered to an evaluation."""
+        self._measured += 1
+        self._load_s += answer.load_us / 1e6
+        self._window_s += answer.window_us / 1e6
+        self._measured_s += max(0.0, answer.ended_at - answer.started_at)
+        if answer.temperature_c is not None:
+            self._temperature_c = answer.temperature_c
+
+    def evaluated(self, error: BaseException | None) -> None:
+        """An evaluation ended: with a result, or with an error."""
+        if error is None:
+            self.evaluations += 1
+            self._take(Outcome.GOOD)
+            if self.on_trial:
+                self._judge.did_well()
+        elif isinstance(error, DeviceFailed):
+            self.failures += 1
+            self._take(Outcome.FAILURE)
+
+    def went_wrong(self, outcome: Outcome) -> None:
+        """An attempt failed: it is made again, or the board is silent."""
+        if outcome is Outcome.RETRY:
+            self.retries += 1
+        self._take(outcome)
+
+    def judged(self) -> None:
+        """Something was done for the board: only what it does from now on counts."""
+        self.health = self.health.judged()
+
+    def reading(self, serial: str, kind: str | None) -> BoardReading:
+        """Return it all as control is told of it."""
+        return BoardReading(
+            serial, kind, self.evaluations, self.failures, self.retries, self._flashes, self._flash_s,
+            self._measured, self._load_s, self._window_s, self._measured_s, self._temperature_c,
+        )  # fmt: skip
+
+    def _take(self, outcome: Outcome) -> None:
+        """Have a board flashed that needs too many attempts, and set aside where that does not help."""
+        self.health = self.health.after(outcome)
+        if self.health.sound:
+            self._doubted = False
+        verdict = self.health.verdict
+        if verdict is not None:
+            again, self._doubted, self.health = self._doubted, not self._doubted, self.health.judged()
+            self._judge.did_badly(verdict, again)

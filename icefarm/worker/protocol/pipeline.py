@@ -7,8 +7,9 @@ one can't be mistaken.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
@@ -17,7 +18,7 @@ from icefarm.clock import Clock
 from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
-from icefarm.worker.protocol.health import Outcome
+from icefarm.worker.protocol.health import Outcome, Tally
 
 __all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "ParametersRefused", "Pipeline", "Refused"]
 
@@ -42,6 +43,12 @@ class ParametersRefused(Refused):
     """The board's firmware does not take the parameters."""
 
 
+class Transport(Protocol):
+    """Where requests are written; Twisted's `ITransport`."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 @define(eq=False)
 class _Job:
     """An evaluation, from the call until its answer."""
@@ -62,14 +69,16 @@ class Pipeline:
     """The evaluations that were asked of a board and are not answered yet."""
 
     _clock: Clock
-    _write: Callable[[bytes], None]
-    _ids: Iterator[int]
     #: Told that the board is of no use as it is; answers by calling `fail`.
     _give_up: Callable[[str], None]
     #: Told each time that an attempt failed: it is made again, or the board is silent.
-    _went_wrong: Callable[[Outcome], None]
+    _tally: Tally
     #: What the board divides its configuration clock by; 1: as fast as the FPGA takes it.
     slower: int = 1
+    #: Ids of requests; shared with those that are no evaluations.
+    ids: count[int] = Factory(lambda: count(1))
+    #: While the port is open.
+    transport: Transport | None = None
     #: Evaluations that the board holds at a time.
     buffers: int = 1
     _queue: deque[_Job] = Factory(deque)
@@ -81,7 +90,11 @@ class Pipeline:
     _over: str | None = None
 
     def evaluate(self, circuit: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
-        """See `icefarm.worker.protocol.board_client.Board.evaluate`."""
+        """Have a circuit loaded and measured, after those asked for before.
+
+        ``window`` in seconds, in all.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails with
+        `BoardFailed` or `Refused`.  Giving up waiting does not end the evaluation.
+        """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
             answer.errback(BoardFailed(self._over))
@@ -116,14 +129,17 @@ class Pipeline:
             self._send(self._queue.popleft())
 
     def _send(self, job: _Job) -> None:
-        job.id = next(self._ids)
+        job.id = next(self.ids)
         job.started_at = self._clock.seconds()
         self._sent.append(job)
         if len(self._sent) == 1:
             self._allow(job)
         circuit = job.circuit
         encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
-        self._write(messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters, self.slower))
+        assert self.transport is not None
+        self.transport.write(
+            messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters, self.slower)
+        )
 
     def _resend(self, job: _Job) -> None:
         """Send an evaluation again, as the last of those that the board has."""
@@ -133,7 +149,7 @@ class Pipeline:
             self._queue.appendleft(job)
             self._give_up("keeps garbling what is sent")
             return
-        self._went_wrong(Outcome.RETRY)
+        self._tally.went_wrong(Outcome.RETRY)
         self._send(job)
         self._allow(self._sent[0])
 
@@ -155,7 +171,7 @@ class Pipeline:
         if left > 0:
             self._timer = self._clock.callLater(left, self._overdue)
         else:
-            self._went_wrong(Outcome.TIMEOUT)
+            self._tally.went_wrong(Outcome.TIMEOUT)
             self._give_up("does not answer")
 
     # ----------------------------------------------------------------------------------------------- answers
@@ -197,7 +213,7 @@ class Pipeline:
             self._queue.appendleft(job)
             self._give_up(f"fails one evaluation after the other ({why})")
         elif job.failures == 1:
-            self._went_wrong(Outcome.RETRY)
+            self._tally.went_wrong(Outcome.RETRY)
             self._queue.appendleft(job)
             self._pump()
         else:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
@@ -19,50 +18,37 @@ from icefarm.kinds.handle import Answer
 from icefarm.kinds.registry import EVALUATE, Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
+from icefarm.worker.protocol.health import Outcome, Tally
 from icefarm.worker.protocol.pipeline import BoardFailed, ParametersRefused, Refused
 from icefarm.worker.reservation.idempotency import Evaluations
 
-__all__ = ["BoardReservation", "ReservationContext"]
+__all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
 
 #: How often an evaluation that a failing board interrupted is carried out again.
 RERUNS = 2
 
 
+class BoardHolder(Protocol):
+    """The board that a reservation is on, as `icefarm.worker.board.managed_board.ManagedBoard` is."""
+
+    serial: str
+    tally: Tally
+
+    def hopeless(self) -> str | None:
+        """Return why there is no use in waiting for the board just now; None where there is."""
+
+    def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:
+        """Send the client an event."""
+
+
 @frozen
 class ReservationContext:
-    """What a holding needs of its surroundings."""
+    """What a reservation needs of the worker."""
 
     worker: str
-    serial: str
     clock: Clock
     admission: Admission
-    #: Why there is no use in waiting for the board just now; None where there is.
-    hopeless: Callable[[], str | None]
-    #: Told of each evaluation's end: None, or what it failed with.
-    evaluated: Callable[[BaseException | None], None]
-    #: Told of each evaluation that has to be carried out again.
-    interrupted: Callable[[], None]
-    #: Told of each measurement that the board took.
-    measured: Callable[[Answer], None]
-    #: Takes an event for the client: reservation, name, fields.
-    emit: Callable[[str, str, Mapping[str, object]], None]
-
-
-def older_firmware(firmware: Firmware, kind: Kind) -> str | None:
-    """Say that a board's image is older than its kind needs, and what to do; None where it is not."""
-    release = _release(firmware.version)
-    if not release or release >= _release(kind.firmware_since):
-        return None
-    return (
-        f"its firmware {firmware.name} {firmware.version} is older than kind {kind.name} needs "
-        f"({kind.firmware_since}); have the worker's images renewed (icefarm firmware build, then install)"
-    )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers that a version begins with, such as (1, 1) for "1.1-test"."""
-    numbers = re.match(r"[0-9]+(\.[0-9]+)*", version, re.ASCII)
-    return () if numbers is None else tuple(map(int, numbers[0].split(".")))
+    board: BoardHolder
 
 
 @frozen
@@ -88,12 +74,12 @@ class BoardReservation:
     assignment: Assignment
     kind: Kind
     firmware: Firmware
-    _place: ReservationContext
+    _context: ReservationContext
     _options: Any
     _evaluations: Evaluations
     log: Logger = Factory(lambda: Logger(namespace="icefarm.kinds"))
     _instance: Any = None
-    _board: BoardClient | None = None
+    _board_client: BoardClient | None = None
     _ended: ReservationEnded | None = None
     _waiting: list[Deferred[BoardClient]] = Factory(list)
     #: The kind's options and where results come from, as each measurement repeats them.
@@ -103,29 +89,32 @@ class BoardReservation:
     _usual: _Chosen | None = None
 
     @classmethod
-    def of(cls, assignment: Assignment, kind: Kind, firmware: Firmware, place: ReservationContext) -> BoardReservation:
+    def of(
+        cls, assignment: Assignment, kind: Kind, firmware: Firmware, context: ReservationContext
+    ) -> BoardReservation:
         """Begin a reservation.  Raises `InvalidArgument` for options that the kind does not take, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
-        holding = cls(assignment, kind, firmware, place, options, Evaluations(place.evaluated))
+        evaluations = Evaluations(context.board.tally.evaluated)
+        reservation = cls(assignment, kind, firmware, context, options, evaluations)
         try:
-            holding._instance = kind.make(holding, options)
+            reservation._instance = kind.make(reservation, options)
         except Exception:
             # Code of somebody else's kind: its faults must not reach what calls for other boards.
-            holding.log.failure("a {kind} device could not be made", kind=kind.name)
+            reservation.log.failure("a {kind} device could not be made", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
-        holding._plain_options = to_wire(options)
+        reservation._plain_options = to_wire(options)
         if kind.evaluation_options is not None:
-            holding._usual = _Chosen.of(kind.evaluation_options())
-        holding._stamp = {
-            "serial": place.serial,
-            "worker": place.worker,
+            reservation._usual = _Chosen.of(kind.evaluation_options())
+        reservation._stamp = {
+            "serial": context.board.serial,
+            "worker": context.worker,
             "kind": kind.name,
             "firmware": firmware.name,
             "firmware_version": firmware.version,
         }
-        return holding
+        return reservation
 
-    # ------------------------------------------------------------------------------------------ the device's side
+    # ------------------------------------------------------------------------------------------- the board's side
 
     async def start(self) -> None:
         """Let the kind prepare, once its firmware runs."""
@@ -133,18 +122,18 @@ class BoardReservation:
         if started is not None:
             await started()
 
-    def attach(self, board: BoardClient) -> None:
+    def attach(self, client: BoardClient) -> None:
         """The board is usable."""
-        self._board = board
-        board.listener = self._heard
+        self._board_client = client
+        client.listener = self._heard
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            waiter.callback(board)
+            waiter.callback(client)
 
     def detach(self) -> None:
         """The board is not usable any more, for now."""
-        if self._board is not None:
-            self._board = None
+        if self._board_client is not None:
+            self._board_client = None
             self._call_hook("board_lost")
 
     def fail_waiting(self, why: str) -> None:
@@ -157,8 +146,8 @@ class BoardReservation:
         """The reservation is over."""
         if self._ended is not None:
             return
-        self._ended = ReservationEnded(f"the reservation has ended: {reason}", serial=self._place.serial)
-        self._board = None
+        self._ended = ReservationEnded(f"the reservation has ended: {reason}", serial=self.serial)
+        self._board_client = None
         waiting, self._waiting = self._waiting, []
         self._evaluations.end(self._ended)
         for waiter in waiting:
@@ -168,11 +157,11 @@ class BoardReservation:
     def usable(self) -> Deferred[BoardClient]:
         """Wait for the board.  Fails with `ReservationEnded`, or with `DeviceFailed` when that won't be soon."""
         waiter: Deferred[BoardClient] = Deferred(self._waiting.remove)
-        hopeless = self._place.hopeless()
+        hopeless = self._context.board.hopeless()
         if self._ended is not None:
             waiter.errback(self._ended)
-        elif self._board is not None:
-            waiter.callback(self._board)
+        elif self._board_client is not None:
+            waiter.callback(self._board_client)
         elif hopeless is not None:
             waiter.errback(self._failure(hopeless))
         else:
@@ -181,9 +170,11 @@ class BoardReservation:
 
     async def call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call one of the kind's methods, with checked arguments."""
-        function = self.kind.method(method)
+        function = self.kind.methods.get(method)
+        if function is None:
+            raise self.kind.no_method(method)
         arguments = function.bind(args, kwargs)
-        if method == EVALUATE and self.kind.evaluation_options is not None:
+        if method == EVALUATE and self._usual is not None:
             return await self.evaluate(**arguments)
         return await function.function(self._instance, **arguments)
 
@@ -206,7 +197,17 @@ class BoardReservation:
         return self.once(evaluation_id, (bitstream, chosen.text), evaluated)
 
     def _failure(self, why: str) -> DeviceFailed:
-        return DeviceFailed(f"board {self._place.serial} failed: {why}", serial=self._place.serial, reason=why)
+        return DeviceFailed(f"board {self.serial} failed: {why}", serial=self.serial, reason=why)
+
+    def _refusal(self, error: Refused) -> str:
+        """Return why the board refused an evaluation, and what to do where its image is older than the kind needs."""
+        firmware, kind = self.firmware, self.kind
+        if not isinstance(error, ParametersRefused) or not firmware.is_older_than(kind.firmware_since):
+            return str(error)
+        return (
+            f"its firmware {firmware} is older than kind {kind.name} needs ({kind.firmware_since}); "
+            "have the worker's images renewed (icefarm firmware build, then install)"
+        )
 
     def _heard(self, type_: int, payload: bytes) -> None:
         if self._ended is None:
@@ -226,7 +227,7 @@ class BoardReservation:
 
     @property
     def serial(self) -> str:
-        return self._place.serial
+        return self._context.board.serial
 
     @property
     def client(self) -> str:
@@ -234,10 +235,10 @@ class BoardReservation:
 
     @property
     def clock(self) -> Clock:
-        return self._place.clock
+        return self._context.clock
 
     def admit(self, bitstream: Packed | bytes) -> Circuit:
-        return self._place.admission.admit(bitstream)
+        return self._context.admission.admit(bitstream)
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
         if self._ended is not None:
@@ -245,28 +246,26 @@ class BoardReservation:
         return self._evaluations.once(evaluation_id, content, evaluate)
 
     async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
-        why = ""
+        why, tally = "", self._context.board.tally
         for run in range(RERUNS + 1):
             if run > 0:
-                self._place.interrupted()
-            board = self._board if self._board is not None else await self.usable()
+                tally.went_wrong(Outcome.RETRY)
+            client = self._board_client if self._board_client is not None else await self.usable()
             try:
-                answer = await board.evaluate(circuit, parameters, window=window, overlap=overlap)
+                answer = await client.pipeline.evaluate(circuit, parameters, window, overlap)
             except BoardFailed as error:
                 why = str(error)
-            except ParametersRefused as error:
-                raise self._failure(older_firmware(self.firmware, self.kind) or str(error)) from None
             except Refused as error:
-                raise self._failure(str(error)) from None
+                raise self._failure(self._refusal(error)) from None
             else:
-                self._place.measured(answer)
+                tally.measured(answer)
                 return answer
         raise self._failure(f"the board {why}, {RERUNS + 1} times during this evaluation")
 
     async def ask(self, type_: int, payload: bytes) -> bytes:
-        board = self._board if self._board is not None else await self.usable()
+        client = self._board_client if self._board_client is not None else await self.usable()
         try:
-            return await board.message(type_, payload)
+            return await client.message(type_, payload)
         except BoardFailed as error:
             raise self._failure(str(error)) from None
 
@@ -310,4 +309,4 @@ class BoardReservation:
 
     def emit(self, event: str, **fields: object) -> None:
         if self._ended is None:
-            self._place.emit(self.assignment.reservation, event, fields)
+            self._context.board.emit(self.assignment.reservation, event, fields)

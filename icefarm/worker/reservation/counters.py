@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What is counted and measured of boards, and what of it control has not been told yet."""
+"""Pure: no I/O, no clock.  What of the boards' counters control has not been told yet."""
 
 from __future__ import annotations
 
@@ -7,43 +7,8 @@ from collections.abc import Iterable, Sequence
 from attrs import Factory, define
 
 from icefarm.contract import BoardReading
-from icefarm.kinds.handle import Answer
 
-__all__ = ["BoardCounters", "Tally"]
-
-
-@define(eq=False)
-class Tally:
-    """What one board did since the worker started."""
-
-    flashes: int = 0
-    flash_s: float = 0.0
-    measured: int = 0
-    load_s: float = 0.0
-    window_s: float = 0.0
-    measured_s: float = 0.0
-    temperature_c: float | None = None
-
-    def flashed(self, seconds: float) -> None:
-        """An image was written to it, and it runs that; in so many seconds from the first block."""
-        self.flashes += 1
-        self.flash_s += seconds
-
-    def take(self, answer: Answer) -> None:
-        """It answered to an evaluation."""
-        self.measured += 1
-        self.load_s += answer.load_us / 1e6
-        self.window_s += answer.window_us / 1e6
-        self.measured_s += max(0.0, answer.ended_at - answer.started_at)
-        if answer.temperature_c is not None:
-            self.temperature_c = answer.temperature_c
-
-    def reading(self, serial: str, kind: str | None, evaluations: int, failures: int, retries: int) -> BoardReading:
-        """Return it all as control is told of it."""
-        return BoardReading(
-            serial, kind, evaluations, failures, retries, self.flashes, self.flash_s,
-            self.measured, self.load_s, self.window_s, self.measured_s, self.temperature_c,
-        )  # fmt: skip
+__all__ = ["BoardCounters"]
 
 
 @define(eq=False)
