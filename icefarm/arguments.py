@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
@@ -201,12 +202,34 @@ def _make_converter() -> Converter:
 def _sentence(error: BaseException) -> str:
     """Describe what the converter found wrong, beginning with the name of the field."""
     if isinstance(error, ClassValidationError):
-        return "; ".join(_field_sentence(inner) for inner in error.exceptions)
+        return "; ".join(_out_of_range(error.cl, inner) or _field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
         return "there is no " + _excerpt_of(sorted(map(repr, error.extra_fields)))
     if isinstance(error, KeyError):
         return "is missing"
     return str(error)
+
+
+#: What attrs says of a number that its class does not allow.
+_ATTRS_RANGE = re.compile(r"'(\w+)' must be (?:<|<=|>|>=) .*?: (.+)", re.DOTALL)
+_COMPARED = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
+
+
+def _out_of_range(cls: type | None, error: BaseException) -> str | None:
+    """Say in words which numbers a field may have; None for any other error."""
+    match = _ATTRS_RANGE.fullmatch(str(error)) if type(error) is ValueError else None
+    if match is None or cls is None:
+        return None
+    name, value = match.groups()
+    return f"{name} must be {_range(attrs.fields_dict(cls)[name].validator)}, not {value}"
+
+
+def _range(validator: Any) -> str:
+    parts = getattr(validator, "_validators", (validator,))
+    bounds = {part.compare_op: f"{part.bound:,}" for part in parts if hasattr(part, "compare_op")}
+    if bounds.keys() == {">=", "<="}:
+        return f"{bounds['>=']} to {bounds['<=']}"
+    return " and ".join(f"{_COMPARED[how]} {bound}" for how, bound in bounds.items())
 
 
 def _field_sentence(error: BaseException) -> str:

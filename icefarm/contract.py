@@ -22,6 +22,7 @@ __all__ = [
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
+    "MAX_SECONDS",
     "OPERATOR_PROCEDURES",
     "PREFIX",
     "PROTOCOL_VERSION",
@@ -56,6 +57,9 @@ __all__ = [
     "worker_prefix",
     "worker_procedure",
 ]
+
+#: Longest reservation, extension, wait for boards and grace, in seconds: 30 days.
+MAX_SECONDS = 30 * 86400.0
 
 REALM = "icefarm"
 PROTOCOL_VERSION = 1

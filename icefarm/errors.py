@@ -32,6 +32,7 @@ __all__ = [
     "UnknownWorker",
     "Untrusted",
     "WrongProtocol",
+    "WrongThread",
     "error_from_wire",
     "error_uri",
 ]
@@ -182,6 +183,12 @@ class NoSuchProcedure(TransportError):
     """Nobody offers that procedure now: its worker, or control, is not connected."""
 
     name = "no_such_procedure"
+
+
+class WrongThread(IcefarmError, RuntimeError):
+    """A client was used where it can't be: in its own thread, or in a forked process."""
+
+    name = "wrong_thread"
 
 
 def error_uri(error: IcefarmError | type[IcefarmError]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack, overload
 
 from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
@@ -15,7 +16,7 @@ from icefarm.client.api.reactor_thread import engine
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import ResultBatch, Run, no_board_left
-from icefarm.client.session import RunPlan
+from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 
 __all__ = ["Boards", "Device", "Devices", "Farm"]
@@ -40,6 +41,20 @@ class Farm(OpenedAwaiting, Asyncio):
 
     def _ended(self) -> None:
         self._ending.done()
+
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Coroutine[Any, Any, Boards]: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Coroutine[Any, Any, Boards]: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[AnyKindCall]) -> Coroutine[Any, Any, Boards]: ...
+    @documented_as(ClientSession.reserve)
+    def reserve(self, *args: Any, **call: Any) -> Coroutine[Any, Any, Boards]:
+        return self._bound(self._reserve)(*args, **call)
+
+    @documented_as(ClientSession.adopt)
+    def adopt(self, *, keep: bool = True) -> Coroutine[Any, Any, Boards]:
+        return self._bound(self._adopt)(keep=keep)
 
     @property
     def closed(self) -> bool:

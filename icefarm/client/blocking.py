@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any, Self
+from typing import Any, Self, Unpack, overload
 
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.reactor_thread import engine
 from icefarm.client.api.stream import stream
+from icefarm.client.arguments import checked
 from icefarm.client.connection.watch import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.session import RunPlan
+from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 
 __all__ = ["Boards", "Farm"]
@@ -38,6 +40,21 @@ class Farm(FarmFace, Blocking):
         """Whether it has been closed, or belongs to the process that this one was forked from."""
         return not self._ending.pending
 
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Boards: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Boards: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[AnyKindCall]) -> Boards: ...
+    @documented_as(ClientSession.reserve)
+    def reserve(self, *args: Any, **call: Any) -> Boards:
+        return self._bound(self._reserve)(*args, **call)
+
+    @documented_as(ClientSession.adopt)
+    def adopt(self, *, keep: bool = True) -> Boards:
+        return self._bound(self._adopt)(keep=keep)
+
+    @checked
     def watch(self, interval: float | None = None) -> Iterator[list[Change]]:
         """Yield the farm's changes for as long as the caller iterates: a snapshot first, then each change.
 
@@ -45,10 +62,12 @@ class Farm(FarmFace, Blocking):
         """
         return changes(self._engine, self._subject.watch, interval)
 
+    @checked
     def asking(self, serial: str, method: str, *, limit: float | None = 60.0, **arguments: Any) -> Future[Any]:
         """Start an `ask`, and return at once; callbacks of the future run in the client's own thread."""
         return self._engine.submit(self._subject.ask, serial, method, limit=limit, **arguments)
 
+    @checked
     def close(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
         if self._ending.pending:
@@ -61,6 +80,7 @@ class Farm(FarmFace, Blocking):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @checked
     def stream(
         self,
         plan: RunPlan,

@@ -6,18 +6,19 @@ A Deferred takes callbacks, and can be awaited in a coroutine that Twisted runs.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, Unpack, overload
 
 from twisted.internet.defer import Deferred
 
 from icefarm.client.api.adapters import OnReactor
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
-from icefarm.client.session import RunPlan
+from icefarm.client.session import ClientSession, RunPlan
 
 __all__ = ["Boards", "Device", "Devices", "Farm"]
 
@@ -36,6 +37,20 @@ class Farm(OpenedAwaiting, OnReactor):
         """Take the application's reactor; the other arguments are those of `icefarm.client.Farm`."""
         self._reactor = reactor
         super().__init__(url, name, **keywords)
+
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Deferred[Boards]: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Deferred[Boards]: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[AnyKindCall]) -> Deferred[Boards]: ...
+    @documented_as(ClientSession.reserve)
+    def reserve(self, *args: Any, **call: Any) -> Deferred[Boards]:
+        return self._bound(self._reserve)(*args, **call)
+
+    @documented_as(ClientSession.adopt)
+    def adopt(self, *, keep: bool = True) -> Deferred[Boards]:
+        return self._bound(self._adopt)(keep=keep)
 
     def _opened(self) -> None:
         self._trigger = self._reactor.addSystemEventTrigger(

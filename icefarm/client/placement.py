@@ -13,8 +13,8 @@ from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
-from attrs.validators import ge
 
+from icefarm.client.arguments import RULES, checked
 from icefarm.errors import InvalidArgument
 
 __all__ = [
@@ -30,7 +30,15 @@ __all__ = [
 
 
 def _once(serials: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(serials))
+    return tuple(dict.fromkeys(RULES["serials"].apply("serials", serials)))
+
+
+def _seed(seed: int) -> int:
+    return int(RULES["seed"].apply("seed", seed))
+
+
+def _k(k: int) -> int:
+    return int(RULES["k"].apply("k", k))
 
 
 @runtime_checkable
@@ -99,7 +107,7 @@ class SameBoard:
     only their bitstreams move (rendezvous hashing, Thaler and Ravishankar 1998).
     """
 
-    seed: int = 0
+    seed: int = field(default=0, converter=_seed)
 
     def fan_out(self, _: Sequence[str]) -> int:
         return 1
@@ -116,7 +124,7 @@ class SameBoard:
 class Spread:
     """Each bitstream on one random board; in each round of as many bitstreams as boards, each board has one."""
 
-    seed: int = 0
+    seed: int = field(default=0, converter=_seed)
 
     def fan_out(self, _: Sequence[str]) -> int:
         return 1
@@ -135,8 +143,8 @@ class Spread:
 class Distinct:
     """Each bitstream on ``k`` different random boards."""
 
-    k: int = field(validator=ge(1))
-    seed: int = 0
+    k: int = field(converter=_k)
+    seed: int = field(default=0, converter=_seed)
 
     def fan_out(self, boards: Sequence[str]) -> int:
         if self.k > len(boards):
@@ -150,6 +158,7 @@ class Distinct:
         return {"placement": "distinct", "k": self.k, "seed": self.seed}
 
 
+@checked
 def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) -> Iterator[Any]:
     """Yield the bitstreams ``times`` times over, for comparing them with each other on a board that drifts.
 

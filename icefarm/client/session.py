@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 from uuid import uuid4
 
 import attrs
 from attrs import define, field, frozen
 
 from icefarm.bus import Progress
+from icefarm.client.arguments import checked
 from icefarm.client.connection.link import FarmLink, Patience, RunningLink
 from icefarm.client.connection.reservations import ClientEvent, Holdings
 from icefarm.client.connection.watch import Watch
@@ -127,6 +128,7 @@ class ClientSession:
         """The boards that are reserved now."""
         return list(self._holdings.leases.by_serial)
 
+    @checked
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether a reservation is active, as far as this client knows."""
         return self._holdings.leases.holds(serial, reservation)
@@ -135,19 +137,23 @@ class ClientSession:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
         await self._connection.start()
 
+    @checked
     async def stop(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
         await self._holdings.close(end=end)
         await self._connection.stop()
 
+    @checked
     def on_event(self, listener: Callable[[ClientEvent], None]) -> None:
         """Call ``listener`` with each event for this client."""
         self._holdings.listeners.append(listener)
 
+    @checked
     def on_available(self, listener: Callable[[int], None]) -> None:
         """Call ``listener`` with the number of boards that have become available; use it before `start`."""
         self._connection.topics[event_topic("available")] = lambda _, __, fields: listener(int(fields["amount"]))
 
+    @checked
     async def reserve(
         self,
         amount: int | None = None,
@@ -173,10 +179,13 @@ class ClientSession:
 
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
-        named, chosen = _listed(serials), {**(options or {}), **more_options}
-        asked = [amount, named, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
+        if (amount is None) == (serials is None):
+            raise InvalidArgument("give either amount, how many boards to reserve, or serials, which ones")
+        chosen = {**(options or {}), **more_options}
+        asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
         return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
+    @checked
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
         """Take over the boards that the farm still holds for this name, for example after a crash of the script."""
         found = await self.snapshot()
@@ -184,17 +193,20 @@ class ClientSession:
         self._holdings.adopt(records, found.time, keep=keep)
         return records
 
+    @checked
     async def extend(self, serials: Sequence[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend reservations (all of this client's by default) to ``seconds`` from now; never shortens.
 
         Returns the serials.  Raises `NotYours`.
         """
-        return await self._holdings.extend(_listed(serials), seconds)
+        return await self._holdings.extend(serials, seconds)
 
+    @checked
     async def end(self, serials: Sequence[str] | None = None) -> list[str]:
         """End reservations (all of this client's by default) and return the serials.  Raises `NotYours`."""
-        return await self._holdings.end(_listed(serials))
+        return await self._holdings.end(serials)
 
+    @checked
     async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
         """Reboot boards, keeping their reservations and waiting evaluations; operators may reboot any board.
 
@@ -202,10 +214,11 @@ class ClientSession:
         Raises `NotYours`, `DeviceFailed`, and `TimedOut` after ``limit`` seconds.
         """
         timeout = REBOOT_LIMIT if limit is None else limit
-        named = {"serials": _listed(serials)}
+        named = {"serials": serials}
         answer = await self._connection.call(control_procedure("reboot"), named, timeout=timeout)
         return [str(serial) for serial in answer]
 
+    @checked
     async def available(self, kind: str | None = None) -> list[str]:
         """Return the serials of the boards that can be reserved now."""
         answer = await self._connection.call(control_procedure("available"), {"kind": kind})
@@ -239,30 +252,37 @@ class ClientSession:
         """Return the requests that wait for boards, the next one first."""
         return (await self.snapshot()).queue
 
+    @checked
     async def delete(self, serials: Sequence[str]) -> Any:
         """Forget boards that are offline or broken (operator)."""
-        return await self._operate("delete", serials=_listed(serials))
+        return await self._operate("delete", serials=serials)
 
+    @checked
     async def end_any(self, serials: Sequence[str]) -> Any:
         """End anybody's reservations (operator)."""
-        return await self._operate("end_any", serials=_listed(serials))
+        return await self._operate("end_any", serials=serials)
 
+    @checked
     async def retest(self, serials: Sequence[str]) -> Any:
         """Test broken boards again, and return those that pass to service (operator)."""
-        return await self._operate("retest", serials=_listed(serials))
+        return await self._operate("retest", serials=serials)
 
+    @checked
     async def drain(self, worker: str, *, leave: bool = False) -> Any:
         """Stop giving out a worker's boards; with ``leave``, it exits when none of them is reserved (operator)."""
         return await self._operate("drain", worker=worker, leave=leave)
 
+    @checked
     async def resume(self, worker: str) -> Any:
         """Resume giving out a worker's boards (operator)."""
         return await self._operate("resume", worker=worker)
 
+    @checked
     async def dismiss(self, ids: Sequence[str]) -> Any:
         """Remove requests from the queue, and return those that waited (operator)."""
-        return await self._operate("dismiss", ids=_listed(ids))
+        return await self._operate("dismiss", ids=ids)
 
+    @checked
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self._holdings.ask(serial, method, arguments, limit)
@@ -284,19 +304,6 @@ class ClientSession:
         run = Run(self.clock, dispatch, evaluate, self._holdings.runs.remove)
         self._holdings.runs.append(run)
         return run
-
-
-@overload
-def _listed(serials: None) -> None: ...
-@overload
-def _listed(serials: Sequence[str]) -> list[str]: ...
-@overload
-def _listed(serials: Sequence[str] | None) -> list[str] | None: ...
-def _listed(serials: Sequence[str] | None) -> list[str] | None:
-    """Return a list of serials.  Raises `InvalidArgument` for a text, which would be a sequence of letters."""
-    if isinstance(serials, str):
-        raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
-    return None if serials is None else list(serials)
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

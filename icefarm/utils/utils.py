@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -40,9 +41,9 @@ endmodule
 
 def batch(items: Iterable[T], amount: Any) -> list[list[T]]:
     """Distribute items over ``amount`` lists in turn.  Raises `InvalidArgument` for fewer than one."""
-    count = int(amount)
+    count = round(_number("amount", amount))
     if count < 1:
-        raise InvalidArgument(f"there must be at least one list, not {count}")
+        raise InvalidArgument(f"amount must be a number of lists, at least 1, not {amount!r}")
     every = list(items)
     return [every[index::count] for index in range(count)]
 
@@ -56,7 +57,8 @@ def generate_circuit(
     number.  Needs yosys and nextpnr-ice40; with ``build_script``, runs ``bash build_script build_dir pcf_path``
     instead, which must make top.bin from top.v.  Raises `InvalidArgument`, CalledProcessError.
     """
-    period = _period(float(hz), float(clk))
+    clk = _number("clk", clk)
+    period = _period(_number("hz", hz), clk)
     directory = Path(build_dir)
     directory.mkdir(parents=True, exist_ok=True)
     last = period - 1
@@ -70,7 +72,18 @@ def generate_circuit(
         _run("bash", os.fspath(build_script), os.fspath(build_dir), os.fspath(pins))
     else:
         _build(directory, pins, made)
-    return str(made), float(clk) / period / 1000
+    return str(made), clk / period / 1000
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number, which may be text.  Raises `InvalidArgument`."""
+    try:
+        number = math.nan if isinstance(value, bool | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidArgument(f"{name} must be a number, not {value!r:.80}")
+    return number
 
 
 def _period(hz: float, clock: float) -> int:

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
+from icefarm.durations import in_words
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -125,7 +126,7 @@ class WampBus(Bus):
             return await answer
         except CancelledError:
             if timed_out:
-                raise TimedOut(f"{procedure} did not answer within {timeout:g} s") from None
+                raise TimedOut(f"{procedure} did not answer within {in_words(timeout or 0)}") from None
             raise
         except (ApplicationError, TransportLost) as error:
             raise self._explained(error, procedure) from None

@@ -278,7 +278,8 @@ def test_each_face_has_each_verb_of_the_engine() -> None:
     verbs = {name for name, each in vars(ClientSession).items() if inspect.iscoroutinefunction(each) and name[0] != "_"}
     verbs -= {"start", "stop"}
     for face in (blocking.Farm, aio.Farm, deferred.Farm):
-        assert {name for name in verbs if getattr(face, name, None) is vars(ClientSession)[name]} == verbs
+        own = {name: inspect.unwrap(getattr(face, name, len)) for name in verbs}
+        assert {name for name in verbs if own[name] is inspect.unwrap(vars(ClientSession)[name])} == verbs
 
 
 def test_a_verb_looks_like_a_method(faces: Faces) -> None:

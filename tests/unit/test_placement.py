@@ -87,11 +87,11 @@ def test_items_say_how_their_boards_were_chosen() -> None:
 
 
 def test_alternating_reverses_every_second_round() -> None:
-    assert "".join(alternating("AB", 4)) == "ABBAABBA"
+    assert "".join(alternating([*"AB"], 4)) == "ABBAABBA"
 
 
 def test_alternating_with_a_seed_draws_each_round_and_is_reproducible() -> None:
-    drawn = "".join(alternating("AB", 30, seed=1))
-    assert drawn == "".join(alternating("AB", 30, seed=1))
-    assert drawn != "".join(alternating("AB", 30))
+    drawn = "".join(alternating([*"AB"], 30, seed=1))
+    assert drawn == "".join(alternating([*"AB"], 30, seed=1))
+    assert drawn != "".join(alternating([*"AB"], 30))
     assert {drawn[index : index + 2] for index in range(0, 60, 2)} == {"AB", "BA"}

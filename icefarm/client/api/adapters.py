@@ -76,7 +76,7 @@ class Asyncio(_FromAnotherThread):
         async def verb(*args: P.args, **kwargs: P.kwargs) -> T:
             self._loop = asyncio.get_running_loop()
             progress: Any = kwargs.get("progress")
-            if progress is not None:
+            if callable(progress):  # What is none is refused where arguments are checked.
                 kwargs["progress"] = self._heard_by(progress)
             return await asyncio.wrap_future(self._engine.submit(method, *args, **kwargs))
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from icefarm.bitstream import Bitstream
 from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.arguments import checked
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError, InvalidArgument
+from icefarm.errors import IcefarmError
 
 __all__ = ["BoardSet", "ReservedBoards"]
 
@@ -38,6 +37,7 @@ class BoardSet:
     def serials(self) -> list[str]:
         return [serial for serial, record in self.records.items() if self.session.holds(serial, record.id)]
 
+    @checked
     async def extend(self, seconds: float | None = None) -> list[str]:
         """Extend the reservations (they are extended automatically too, unless ``keep=False``)."""
         return await self.session.extend(self.serials, seconds)
@@ -83,6 +83,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
     def __repr__(self) -> str:
         return f"<Boards {', '.join(self.serials) or 'none'}>"
 
+    @checked
     def evaluate(
         self,
         bitstreams: Source,
@@ -104,11 +105,11 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
         """
-        _check(bitstreams, placement, options, limit)
         placing = Placing(placement or AnyBoard(), self.serials)
         plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
         return self._stream(plan, bitstreams, placing)
 
+    @checked
     def evaluate_each(
         self,
         bitstreams: Source,
@@ -119,22 +120,8 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         limit: float | None = None,
     ) -> Results:
         """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
-        if isinstance(serials, str):
-            raise InvalidArgument(f"serials is a list: give [{serials!r}] for one board")
         placement = EachBoard() if serials is None else Given(serials)
         return self.evaluate(bitstreams, placement=placement, options=options, depth=depth, limit=limit)
 
     def _stream(self, plan: RunPlan, bitstreams: Source, placing: Placing) -> Results:
         raise NotImplementedError
-
-
-def _check(bitstreams: Any, placement: Any, options: Any, limit: Any) -> None:
-    if isinstance(bitstreams, str | os.PathLike | bytes | bytearray | memoryview | Bitstream):
-        raise InvalidArgument("bitstreams are a list, or another iterable: give [bitstream] for one")
-    # A class of placements has their methods as well.
-    if placement is not None and (isinstance(placement, type) or not isinstance(placement, Placement)):
-        raise InvalidArgument(f"placement is one of icefarm.client.placement, such as EachBoard(), not {placement!r}")
-    if options is not None and not isinstance(options, Mapping):
-        raise InvalidArgument(f'options are a dictionary, such as {{"repeats": 3}}, not {options!r}')
-    if limit is not None and not limit > 0:
-        raise InvalidArgument(f"limit is the seconds for one attempt, above 0, not {limit!r}")

@@ -9,10 +9,12 @@ from attrs import define, field
 from twisted.internet.defer import DeferredQueue, TimeoutError
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.arguments import checked
 from icefarm.client.connection.reservations import ClientEvent
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.session import ASK_LIMIT, ClientSession
 from icefarm.contract import ReservationRecord
+from icefarm.durations import in_words
 from icefarm.errors import TimedOut
 
 __all__ = ["AwaitedDevice", "AwaitedDevices", "DeviceFace", "DevicesFace", "ReservedDevice"]
@@ -32,10 +34,12 @@ class ReservedDevice:
         """Start recording the events of this reservation."""
         self.session.on_event(self._heard)
 
+    @checked
     async def ask(self, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method of the kind; ``limit`` is in seconds.  Raises what the kind raises, and `TimedOut`."""
         return await self.session.ask(self.record.serial, method, limit=limit, **arguments)
 
+    @checked
     async def next_event(self, timeout: float | None = None) -> ClientEvent:
         """Return the next event of this board's reservation.  Raises `TimedOut` after ``timeout`` seconds."""
         event = self._events.get()
@@ -45,7 +49,7 @@ class ReservedDevice:
             return await event
         except TimeoutError:
             serial = self.record.serial
-            raise TimedOut(f"board {serial} sent no event within {timeout:g} s", serial=serial) from None
+            raise TimedOut(f"board {serial} sent no event within {in_words(timeout or 0)}", serial=serial) from None
 
     def _heard(self, event: ClientEvent) -> None:
         if event.reservation == self.record.id:

@@ -5,56 +5,19 @@ The verbs are those of `icefarm.client.session.ClientSession`; they are listed h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, overload
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Self
 
-from twisted.internet.defer import Deferred
-
-from icefarm.client.api.adapters import Asyncio, Blocking, OnReactor, Verb, VerbAdapter
+from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.api.boards import BoardSet
+from icefarm.client.arguments import checked
 from icefarm.client.connection.link import Patience
 from icefarm.client.connection.reservations import ClientEvent
 from icefarm.client.connection.settings import ClientSettings
 from icefarm.client.session import ClientSession, connect
 from icefarm.contract import ReservationRecord, Role
 
-if TYPE_CHECKING:
-    from icefarm.client import aio, blocking, deferred
-
 __all__ = ["FarmFace", "LeftAwaiting", "OpenedAwaiting"]
-
-P = ParamSpec("P")
-
-
-class _Reserving(Generic[P]):
-    """A verb that returns reservations as the boards of this API."""
-
-    def __init__(
-        self, method: Callable[Concatenate[ClientSession, P], Coroutine[Any, Any, list[ReservationRecord]]]
-    ) -> None:
-        self._method = method
-        self.__doc__ = method.__doc__
-
-    @overload
-    def __get__(self, face: None, owner: type) -> Callable[..., Any]: ...
-    @overload
-    def __get__(self, face: Blocking, owner: type) -> Callable[P, blocking.Boards]: ...
-    @overload
-    def __get__(self, face: Asyncio, owner: type) -> Callable[P, Coroutine[Any, Any, aio.Boards]]: ...
-    @overload
-    def __get__(self, face: OnReactor, owner: type) -> Callable[P, Deferred[deferred.Boards]]: ...
-    def __get__(self, face: Any, owner: type) -> Callable[..., Any]:
-        if face is None:
-            return self._method
-        method = getattr(face._subject, self._method.__name__)
-
-        @wraps(method)
-        async def boards(*args: P.args, **kwargs: P.kwargs) -> Any:
-            records = await method(*args, **kwargs)
-            return face._boards(BoardSet(face._subject, {record.serial: record for record in records}))
-
-        return face._bound(boards)
 
 
 class FarmFace(VerbAdapter):
@@ -65,6 +28,7 @@ class FarmFace(VerbAdapter):
     _subject: ClientSession
     _reactor: Any
 
+    @checked
     def __init__(
         self,
         url: str | None = None,
@@ -107,8 +71,6 @@ class FarmFace(VerbAdapter):
             self._subject.on_available(self._heard_by(on_available))
         self._start()
 
-    reserve = _Reserving(ClientSession.reserve)
-    adopt = _Reserving(ClientSession.adopt)
     extend = Verb(ClientSession.extend)
     end = Verb(ClientSession.end)
     reboot = Verb(ClientSession.reboot)
@@ -126,6 +88,7 @@ class FarmFace(VerbAdapter):
     resume = Verb(ClientSession.resume)
     dismiss = Verb(ClientSession.dismiss)
 
+    @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:
         """Call ``listener`` with each event from now on, like ``on_event``."""
         self._post(self._subject.on_event, self._heard_by(listener))
@@ -139,12 +102,24 @@ class FarmFace(VerbAdapter):
     def url(self) -> str:
         return self._subject.url
 
+    @checked
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether a reservation is active, as far as this client knows."""
         return self._subject.holds(serial, reservation)
 
     def __repr__(self) -> str:
         return f"<Farm {self.url} as {self.name!r}>"
+
+    async def _reserve(self, *args: Any, **call: Any) -> Any:
+        """Reserve, and return the boards of the face."""
+        return self._as_boards(await self._subject.reserve(*args, **call))
+
+    async def _adopt(self, **call: Any) -> Any:
+        """Adopt, and return the boards of the face."""
+        return self._as_boards(await self._subject.adopt(**call))
+
+    def _as_boards(self, records: Iterable[ReservationRecord]) -> Any:
+        return self._boards(BoardSet(self._subject, {record.serial: record for record in records}))
 
     def _boards(self, boards: BoardSet) -> Any:
         raise NotImplementedError
@@ -168,6 +143,7 @@ class OpenedAwaiting(FarmFace):
         self._opened()
         return self
 
+    @checked
     async def close(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
         if not self.closed:

@@ -14,11 +14,11 @@ from threading import Event, Lock, Thread, current_thread
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError as DeferredCancelled
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
-from icefarm.errors import LinkLost
+from icefarm.errors import LinkLost, WrongThread
 
 __all__ = ["Engine", "engine"]
 
@@ -49,7 +49,7 @@ class Engine:
     def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]:
         """Run a coroutine function in the reactor's thread; cancelling the future cancels its Deferred.
 
-        Raises RuntimeError in the reactor's own thread, which would wait forever, and in a forked child.
+        Raises `WrongThread` in the reactor's own thread, which would wait forever, and in a forked child.
         """
         self._check()
         future: Future[T] = Future()
@@ -72,14 +72,17 @@ class Engine:
 
     def _check(self) -> None:
         if self.pid != os.getpid():
-            raise RuntimeError("this farm was opened in the parent process; open one in this process")
+            raise WrongThread("this farm was opened in the parent process; open one in this process")
         if current_thread() is self._thread:
-            raise RuntimeError("the blocking client cannot be called from an event listener: it runs in its thread")
+            raise WrongThread("the blocking client cannot be called from an event listener: it runs in its thread")
 
     def _start(self, future: Future[T], begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
         if future.cancelled():
             return
-        deferred: Deferred[T] = ensureDeferred(begin())
+        try:
+            deferred: Deferred[T] = ensureDeferred(begin())
+        except TypeError:  # A wrong call, of which nothing has begun.
+            deferred = fail()
         deferred.addCallbacks(partial(_succeed, future), partial(_fail, future))
         future.add_done_callback(lambda done: self._abandon(deferred) if done.cancelled() else None)
 

@@ -14,6 +14,7 @@ from icefarm.client.evaluation.run import ResultBatch, Run, no_board_left
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+from icefarm.durations import in_words
 from icefarm.errors import TimedOut
 
 __all__ = ["CHUNK", "stream"]
@@ -69,7 +70,7 @@ def stream(
         try:
             return await taking
         except TimeoutError:
-            raise TimedOut(f"no board gave a result for {stall:g} s", boards=run.boards) from None
+            raise TimedOut(f"no board gave a result for {in_words(stall or 0)}", boards=run.boards) from None
 
     feeder = _Feeder(engine, run, items)
     try:

@@ -70,7 +70,7 @@ class ClientSettings:
         parse_url(url, ca_file)
         name = (there.get("ICEFARM_NAME") or _own_name()) if name is None else name
         if not valid_name(name):
-            raise InvalidArgument(f"{name!r} is not a valid name: 1 to 100 printable characters, no blanks at the ends")
+            raise InvalidArgument(f"name must be 1 to 100 printable characters, no blanks at the ends, not {name!r}")
         if role not in (Role.CLIENT, Role.OPERATOR):
             raise InvalidArgument(f"role must be client or operator, not {role!r}")
         return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token, ca_file)

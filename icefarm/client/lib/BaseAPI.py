@@ -9,18 +9,20 @@ from typing import Any, ClassVar, TypeVar
 
 from icefarm.client.blocking import Farm
 from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.lib.checks import count, given, listed, seconds
 from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError
+from icefarm.errors import IcefarmError, InvalidArgument
 from icefarm.legacy_names import kind_options
 
-__all__ = ["BaseAPI", "listed"]
+__all__ = ["BaseAPI"]
 
 T = TypeVar("T")
 
 
-def listed(serials: Iterable[str]) -> list[str]:
-    """Return serials as a list; a text is one serial."""
-    return [serials] if isinstance(serials, str) else list(serials)
+def _needed(json: Mapping[str, Any], name: str) -> Any:
+    if name not in json:
+        raise InvalidArgument(f"the request lacks {name!r}")
+    return json[name]
 
 
 class BaseAPI:
@@ -78,12 +80,11 @@ class BaseAPI:
 
         Raises `Unavailable` if there are too few; other failures are False, with a line in the log.
         """
-        return self._reserve(amount, None, kind, args)
+        return self._reserve(count("amount", amount), None, kind, args)
 
     def reserveSpecific(self, serials: Iterable[str], kind: str, args: Mapping[str, Any]) -> list[str]:
         """Reserve the boards with these serials, all or none; False, with a line in the log, if that failed."""
-        chosen = listed(serials)
-        return self._or_false("reserve boards", lambda: self._reserve(None, chosen, kind, args), [])
+        return self._or_false("reserve boards", lambda: self._reserve(None, serials, kind, args), [])
 
     def extend(self, serials: Iterable[str]) -> list[str]:
         """Extend reservations and return the serials; False, with a line in the log, if that failed."""
@@ -106,8 +107,7 @@ class BaseAPI:
 
         Reservations stay, and evaluations wait.
         """
-        wanted = listed(serials)
-        limit = None if timeout is None else float(timeout)
+        wanted, limit = listed(serials), seconds("timeout", timeout, "limit")
         try:
             done = self._farm.reboot(wanted, limit=limit)
         except IcefarmError as error:
@@ -121,13 +121,16 @@ class BaseAPI:
 
         The request goes over this client's own session, so its ``name`` does not matter.
         """
+        json = given("json", json, "options")
         serials = json.get("serials", ())
         args = json.get("args", {})
         answers: dict[str, Callable[[], Any]] = {
             "available": lambda: {"amount": self.available()},
             "devices": self.availableDevices,
-            "reserve": lambda: self._rows(self._reserve(json["amount"], None, json["kind"], args)),
-            "reserveserials": lambda: self._rows(self._reserve(None, serials, json["kind"], args)),
+            "reserve": lambda: self._rows(
+                self._reserve(count("amount", _needed(json, "amount")), None, _needed(json, "kind"), args)
+            ),
+            "reserveserials": lambda: self._rows(self._reserve(None, serials, _needed(json, "kind"), args)),
             "extend": lambda: self.extend(serials),
             "extendall": self.extendAll,
             "end": lambda: self.end(serials),
@@ -160,7 +163,7 @@ class BaseAPI:
 
     def _reserve(
         self,
-        amount: Any,
+        amount: int | None,
         serials: Iterable[str] | None,
         kind: str,
         args: Mapping[str, Any],
@@ -168,12 +171,12 @@ class BaseAPI:
         timeout: Any = None,
     ) -> list[str]:
         boards = self._farm.reserve(
-            None if amount is None else int(amount),
+            amount,
             serials=None if serials is None else listed(serials),
             kind=kind,
-            options=kind_options(args),
+            options=kind_options(given("args", args, "options")),
             wait=bool(wait),
-            timeout=None if timeout is None else float(timeout),
+            timeout=seconds("available_timeout", timeout, "timeout"),
         )
         return self._keep(boards.reservations)
 

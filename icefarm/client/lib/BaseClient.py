@@ -13,7 +13,8 @@ from icefarm.client.blocking import Farm
 from icefarm.client.connection.reservations import ClientEvent
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler
-from icefarm.client.lib.BaseAPI import BaseAPI, listed
+from icefarm.client.lib.BaseAPI import BaseAPI
+from icefarm.client.lib.checks import count, listed
 from icefarm.client.lib.EventServer import Event, EventServer
 from icefarm.client.lib.utils import AvailabilityWaiter
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut, TransportError, Unavailable
@@ -58,7 +59,7 @@ class BaseClient(BaseAPI):
         failures are False, with a line in the log.
         """
         try:
-            return self._reserve(amount, None, kind, args, wait_for_available, available_timeout)
+            return self._reserve(count("amount", amount), None, kind, args, wait_for_available, available_timeout)
         except _RAISED:
             raise
         except IcefarmError as error:

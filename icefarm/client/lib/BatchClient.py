@@ -12,8 +12,8 @@ from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result as FarmResult
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BaseClient import BaseClient
+from icefarm.client.lib.checks import given, listed, seconds
 from icefarm.client.session import RunPlan
 from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream
 
@@ -120,10 +120,10 @@ class BatchClient(BaseClient):
         take for one evaluation (default: by the window); if no board at all gives a result for that long, `TimedOut`
         is raised.  ``batch_size`` and ``target_batches`` do nothing: boards stay busy without batches.
         """
-        return self._results(evaluations, result_timeout, lambda evaluation: evaluation)
+        stall = seconds("result_timeout", result_timeout, "stall")
+        return self._results(given("evaluations", evaluations, "bitstreams"), stall, lambda each: each)
 
-    def _results(self, evaluations: Iterable[Evaluation], result_timeout: Any, naming: Any) -> Iterator[Result]:
-        stall = None if result_timeout is None else float(result_timeout)
+    def _results(self, evaluations: Iterable[Evaluation], stall: float | None, naming: Any) -> Iterator[Result]:
         # An evaluation waits for those before it on the same board.
         limit = None if stall is None else stall * (DEPTH + 1)
         plan = RunPlan(self.getSerials(), look_ahead=LOOK_AHEAD, limit=limit)
@@ -135,6 +135,8 @@ class BatchClient(BaseClient):
 
 
 def _item(evaluation: Evaluation) -> Item:
+    if not hasattr(evaluation, "serials"):
+        raise InvalidArgument(f"evaluations must be instances of Evaluation, not {evaluation!r:.80}")
     serials = tuple(sorted(evaluation.serials))
     try:
         return item_of(evaluation, serials, evaluation.bitstream())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BatchClient import BatchClient, Evaluation, Result
+from icefarm.client.lib.checks import given, listed
 
 __all__ = ["PulseCountBaseClient", "PulseCountEvaluation"]
 
@@ -55,5 +55,5 @@ class PulseCountBaseClient(BatchClient):
         chosen = listed(serials or ()) or self.getSerials()
         if not chosen:
             return iter(())
-        evaluations = (PulseCountEvaluation(chosen, bitstream) for bitstream in bitstreams)
+        evaluations = (PulseCountEvaluation(chosen, bitstream) for bitstream in given("bitstreams", bitstreams))
         return self._results(evaluations, None, lambda evaluation: evaluation.filepath)

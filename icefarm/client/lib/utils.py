@@ -8,6 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler, register
+from icefarm.client.lib.checks import count, seconds
+from icefarm.durations import in_words
 from icefarm.errors import TimedOut
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ class AvailabilityWaiter(AbstractEventHandler):
 
         Raises `TimedOut` after ``timeout`` seconds (None: as long as it takes).
         """
-        wanted, deadline = int(amount), None if timeout is None else monotonic() + float(timeout)
+        wanted, limit = count("amount", amount), seconds("timeout", timeout, "next_event.timeout")
+        deadline = None if limit is None else monotonic() + limit
         while True:
             before = self._events
             answer = int(self.client.available())
@@ -100,4 +103,4 @@ class AvailabilityWaiter(AbstractEventHandler):
                 if self._changed.wait_for(lambda: self.last_available >= wanted, max(0.0, left)):
                     return
             if deadline is not None and monotonic() >= deadline:
-                raise TimedOut(f"{wanted} boards were not available within {float(timeout):g} s")
+                raise TimedOut(f"{wanted} boards were not available within {in_words(limit or 0)}")

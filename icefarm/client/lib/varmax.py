@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from logging import Logger, LoggerAdapter
 from typing import Any
 
-from icefarm.client.lib.BaseAPI import listed
 from icefarm.client.lib.BatchClient import BatchClient, Evaluation, Result
+from icefarm.client.lib.checks import given, listed
 
 __all__ = ["VarMaxBaseClient", "VarMaxEvaluation"]
 
@@ -61,7 +61,7 @@ class VarMaxBaseClient(BatchClient):
         chosen = listed(serials or ()) or self.getSerials()
         if not chosen:
             return iter(())
-        evaluations = (VarMaxEvaluation(chosen, bitstream) for bitstream in bitstreams)
+        evaluations = (VarMaxEvaluation(chosen, bitstream) for bitstream in given("bitstreams", bitstreams))
         return self._results(evaluations, None, lambda evaluation: evaluation.filepath)
 
     def _options(self, send_waveform: bool | None) -> dict[str, Any]:

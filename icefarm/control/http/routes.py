@@ -19,6 +19,7 @@ from icefarm.control.http.schemas import (
     Serials,
     SerialsFor,
 )
+from icefarm.durations import in_words
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -95,7 +96,7 @@ def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
     arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
     if asked.wait:
         if not 0 < asked.timeout <= MAX_WAIT:
-            raise InvalidArgument(f"timeout must be above 0 and at most {MAX_WAIT:g} seconds, not {asked.timeout:g}")
+            raise InvalidArgument(f"timeout must be above 0 s and at most {in_words(MAX_WAIT)}, not {asked.timeout!r}")
         arguments |= {"wait": True, "timeout": asked.timeout}
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
 

@@ -24,6 +24,7 @@ from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.deferreds import AGAIN, Coalesced, Tasks, shielded
+from icefarm.durations import in_words
 from icefarm.errors import Busy, IcefarmError, InternalError, LinkLost, TimedOut, Unavailable
 
 __all__ = ["AVOIDED", "GIVEN_UP", "RETURN", "SETTLE", "Allocation", "ReserveCall", "WaitingQueue"]
@@ -286,7 +287,7 @@ class WaitingQueue:
 
     def _time_out(self, spot: _Waiter, seconds: float) -> None:
         why = spot.reason or "there was no answer"
-        self._finish(spot, TimedOut(f"waited {seconds:g} s in vain: {why}", place=spot.place))
+        self._finish(spot, TimedOut(f"waited {in_words(seconds)} in vain: {why}", place=spot.place))
         self.poke()
 
     def _deserted(self, spot: _Waiter, asked: ReserveCall) -> None:

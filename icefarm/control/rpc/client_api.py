@@ -10,7 +10,7 @@ from attrs import define
 
 from icefarm import __version__
 from icefarm.bus import Caller
-from icefarm.contract import DeviceRecord, DeviceStatus, Role, to_wire, valid_name
+from icefarm.contract import MAX_SECONDS, DeviceRecord, DeviceStatus, Role, to_wire, valid_name
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.reservations.allocator import Allocator
 from icefarm.control.reservations.termination import Termination
@@ -22,12 +22,11 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.worker_client import WorkerClient
 from icefarm.deferreds import outcomes, within
+from icefarm.durations import in_words
 from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, TransportError, UnknownWorker
 
-__all__ = ["MAX_SECONDS", "ClientProcedures"]
+__all__ = ["ClientProcedures"]
 
-#: Longest reservation, and longest extension, in seconds: 30 days.
-MAX_SECONDS = 30 * 86400.0
 #: Longest id of a request, in characters.
 LONGEST_ID = 64
 #: Seconds for the answer to a heartbeat: less than a client waits for it, which would then take control for dead.
@@ -38,7 +37,8 @@ AT_ONCE = 64
 
 def _bounded(what: str, seconds: float) -> float:
     if not 0 < seconds <= MAX_SECONDS:
-        raise InvalidArgument(f"{what} must be above 0 and at most {MAX_SECONDS:g} seconds, not {seconds:g}")
+        most = in_words(MAX_SECONDS)
+        raise InvalidArgument(f"{what} must be a number of seconds above 0, at most {most}, not {seconds!r}")
     return seconds
 
 
@@ -106,7 +106,7 @@ class ClientProcedures:
         if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
             raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
-            raise InvalidArgument(f"grace must be between 0 and {MAX_SECONDS:g} seconds, not {grace:g}")
+            raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
         # Whoever wants boards must show signs of life from now on.
         self.sessions.heard(caller, watch=True)

@@ -1,0 +1,66 @@
+"""What `reserve` of a farm takes, by the kind of the boards, so that a type checker finds a wrong keyword.
+
+Options of kinds that are not built in go into ``options``, where no type checker looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any, Literal, Required, TypedDict, TypeVar
+
+from icefarm.bus import Progress
+
+__all__ = ["AnyKindCall", "PulseCountCall", "ReserveCall", "VarianceCall", "documented_as"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ReserveCall(TypedDict, total=False):
+    """What boards of every kind are reserved with, as of `icefarm.client.session.ClientSession.reserve`."""
+
+    serials: Sequence[str] | None
+    options: Mapping[str, Any] | None
+    wait: bool
+    timeout: float | None
+    seconds: float | None
+    grace: float | None
+    keep: bool
+    progress: Progress | None
+
+
+class PulseCountCall(ReserveCall, total=False):
+    """The options of `icefarm.kinds.pulsecount`."""
+
+    kind: Literal["pulsecount"]
+    window: float
+    overlap: bool
+    clock_mhz: int | str
+
+
+class VarianceCall(ReserveCall, total=False):
+    """The options of `icefarm.kinds.variance`."""
+
+    kind: Required[Literal["variance"]]
+    samples: int
+    rate_hz: int
+    delay: float
+    waveform: bool
+    overlap: bool
+    clock_mhz: int | str
+
+
+class AnyKindCall(ReserveCall, total=False):
+    """A kind that is known by its name only."""
+
+    kind: Required[str]
+
+
+def documented_as(method: Callable[..., Any]) -> Callable[[F], F]:
+    """Give a method the signature and the docstring of another one, for ``help`` and editors."""
+
+    def decorate(function: F) -> F:
+        update_wrapper(function, method)
+        return function
+
+    return decorate
