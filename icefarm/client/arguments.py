@@ -15,14 +15,17 @@ from functools import partial, wraps
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
+import attrs
 from attrs import frozen
 
 from icefarm.bitstream import Bitstream
-from icefarm.contract import MAX_SECONDS, Role, valid_name
+from icefarm.contract import MAX_SECONDS, Role, from_wire, valid_name
 from icefarm.durations import in_words
 from icefarm.errors import InvalidArgument
+from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.variance import Variance
 
-__all__ = ["RULES", "Rule", "checked", "is_checked", "whole_number"]
+__all__ = ["RULES", "Rule", "check_evaluation_options", "checked", "is_checked", "whole_number"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +101,20 @@ def checked(method: F) -> F:
     setattr(wrapper, _MARK, True)
     marked: F = wrapper
     return marked
+
+
+#: Options of evaluations of the kinds that come with this client.
+_EVALUATION_OPTIONS: Mapping[str, type] = {
+    "pulsecount": PulseCount.EvaluationOptions,
+    "variance": Variance.EvaluationOptions,
+}
+
+
+def check_evaluation_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Check the values of options that are known here; the farm, which may know more of them, checks all."""
+    cls = _EVALUATION_OPTIONS.get(kind)
+    if cls is not None:
+        from_wire({name: options[name] for name in options if name in attrs.fields_dict(cls)}, cls, "options")
 
 
 def is_checked(method: object) -> bool:
@@ -311,6 +328,7 @@ RULES: Mapping[str, Rule] = {
     "connect_timeout": _WAIT_OR_NONE_AT_ALL,
     "retry_for": _WAIT_OR_NONE_AT_ALL,
     "k": Rule("a whole number of boards, at least 1", partial(_count, None)),
+    "repeats": Rule("a whole number of windows, at least 1", partial(_count, None)),
     "seed": Rule("a whole number", whole_number),
     "times": Rule("a whole number from 0", _times),
     "sources": Rule("a list, or another iterable, of paths or bytes", _bitstreams),

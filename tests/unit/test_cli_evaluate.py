@@ -165,7 +165,12 @@ def test_a_file_name_that_is_no_text_comes_out_as_it_went_in(tmp_path: Path) -> 
     [
         ([], "Missing argument"),
         (["c.bin", "--devices", "0"], "--devices"),
-        (["c.bin", "--devices", "many"], "--devices"),
+        (["c.bin", "--devices", "many"], "must be a whole number of boards, at least 1, not 'many'"),
+        (["c.bin", "--devices", "1.5"], "a whole number of boards"),
+        (["c.bin", "--wait", "--timeout", "1e12"], "a number of seconds above 0, at most 30 days, not '1e12'"),
+        (["c.bin", "--wait", "--timeout", "nan"], "not 'nan'"),
+        (["c.bin", "--repeats", "300"], "repeats must be 1 to 256, not 300"),
+        (["c.bin", "--option", "window=NaN"], "--option['window'] must be a finite number, not nan"),
         (["c.bin", "--devices", "1", "--serial", "A"], "mutually exclusive"),
         (["c.bin", "--window", "0"], "--window"),
         (["c.bin", "--window", "inf"], "--window"),

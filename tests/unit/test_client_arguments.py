@@ -84,6 +84,7 @@ BAD: dict[str, list[Any]] = {
     "retry_for": _NO_SECONDS,
     "depth": [*_NO_COUNT, 10**6],
     "k": _NO_COUNT,
+    "repeats": _NO_COUNT,
     "seed": [each for each in _NO_NUMBER if each is not None] + [1.5],
     "times": [*_NO_NUMBER, -1, 1.5],
     "progress": _NO_FUNCTION,
@@ -302,6 +303,19 @@ def test_keywords_that_are_options_are_named_where_they_are_bad(faces: Faces) ->
         pytest.raises(InvalidArgument, match="window must be a finite number, not nan"),
     ):
         farm.reserve(1, window=nan)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "words"),
+    [(0, "1 to 256, not 0"), (1.5, "a whole number"), ("3", "a whole number"), (True, "a whole number")],
+)
+def test_an_option_that_the_client_knows_is_refused_once_and_not_for_each_bitstream(
+    faces: Faces, repeats: Any, words: str
+) -> None:
+    with faces.Farm(name="exp") as farm, farm.reserve(1) as boards:
+        with pytest.raises(InvalidArgument, match=f"options: repeats must be {words}"):
+            boards.evaluate([CIRCUIT], options={"repeats": repeats})
+        assert [result.ok for result in boards.evaluate([CIRCUIT], options={"of_a_newer_farm": 1})] == [True]
 
 
 def test_a_wrong_call_is_a_type_error_and_does_not_hang(faces: Faces) -> None:

@@ -17,7 +17,7 @@ from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import PLACEMENT, SECONDS
+from icefarm.cli.ui.parameter_types import BOARDS, PLACEMENT, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.tables import Rows
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
@@ -56,11 +56,11 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     help="any, each, same (the same board again), spread (one at random), distinct:K (K at random).",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes random choices repeatable.")
-@click.option("--devices", type=click.IntRange(1), metavar="N", help="Reserve N boards.  [default: 1]")
+@click.option("--devices", type=BOARDS, help="Reserve N boards.  [default: 1]")
 @click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
 @click.option("--kind", default="pulsecount", show_default=True, help="The device kind to reserve the boards as.")
 @click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
-@click.option("--repeats", type=click.IntRange(1), metavar="K", help="Windows for each evaluation; each gives a value.")
+@click.option("--repeats", type=REPEATS, help="Windows for each evaluation; each gives a value.")
 @click.option(
     "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
 )
@@ -71,7 +71,7 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
 )
 @click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
-@click.option("--timeout", type=SECONDS, help="Wait at most this long.")
+@click.option("--timeout", type=WAIT, help="Wait at most this long.")
 @output_option
 @with_access(named=True)
 def evaluate(
@@ -107,6 +107,7 @@ def evaluate(
         **request,
     )
     with opened_screen() as screen:
+        _check_options(asked)
         digests = _check(asked.files, screen)
         with nullcontext() if out is None else open_results(out) as saved:
             if saved is not None:
@@ -131,6 +132,14 @@ def _placement(how: str, seed: int) -> Placement:
         "distinct": lambda: Distinct(int(count), seed),
     }
     return made[name]()
+
+
+def _check_options(asked: Request) -> None:
+    """Refuse bad values of options before anything is reserved.  Raises `InvalidArgument`."""
+    from icefarm.client.arguments import RULES, check_evaluation_options
+
+    RULES["options"].apply("--option", asked.options)
+    check_evaluation_options(asked.kind, asked.evaluation_options)
 
 
 def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:

@@ -13,7 +13,7 @@ from icefarm.cli.ui import columns
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.formatting import duration
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import SECONDS
+from icefarm.cli.ui.parameter_types import LENGTH
 from icefarm.cli.verb import farm_of, opened_screen, show
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str)
 
 @click.command()
 @_some
-@click.option("--seconds", type=SECONDS, help="How long they last from now; by default as long as a new reservation.")
+@click.option("--seconds", type=LENGTH, help="How long they last from now; by default as long as a new reservation.")
 @output_option
 @with_access(named=True)
 def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,20 @@ from icefarm.contract import valid_name
 from icefarm.errors import IcefarmError
 from icefarm.twistd.options import host_and_port, number, seconds
 
-__all__ = ["ADDRESS", "NAME", "NUMBER", "PLACEMENT", "SECONDS", "SPEED", "URL", "Parsed"]
+__all__ = [
+    "ADDRESS",
+    "BOARDS",
+    "LENGTH",
+    "NAME",
+    "NUMBER",
+    "PLACEMENT",
+    "REPEATS",
+    "SECONDS",
+    "SPEED",
+    "URL",
+    "WAIT",
+    "Parsed",
+]
 
 
 class Parsed(click.ParamType):
@@ -29,6 +43,20 @@ class Parsed(click.ParamType):
             return self._parse(value)
         except (ValueError, IcefarmError) as error:
             self.fail(str(error), parameter, context)
+
+
+def _by_rule(rule: str, text: str) -> Any:
+    """Read a number for which the client has a rule, so that it is refused here in the client's words."""
+    # Imported when it is needed: it brings all of the client along.
+    from icefarm.client.arguments import RULES
+
+    allowed = RULES[rule]
+    for read in (int, float):
+        try:
+            return allowed.apply(rule, read(text))
+        except (ValueError, IcefarmError):
+            continue
+    raise ValueError(f"must be {allowed.allowed}, not {text!r}")
 
 
 def _name(text: str) -> str:
@@ -64,9 +92,13 @@ def _placement(text: str) -> str:
 
 
 ADDRESS = Parsed("HOST:PORT", host_and_port)
+BOARDS = Parsed("N", partial(_by_rule, "amount"))
+LENGTH = Parsed("SECONDS", partial(_by_rule, "seconds"))
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)
 PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
+REPEATS = Parsed("K", partial(_by_rule, "repeats"))
 SECONDS = Parsed("SECONDS", seconds)
 SPEED = Parsed("real|instant|FACTOR", _speed)
 URL = Parsed("URL", _url)
+WAIT = Parsed("SECONDS", partial(_by_rule, "timeout"))

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
-from icefarm.client.arguments import checked
+from icefarm.client.arguments import check_evaluation_options, checked
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
@@ -105,6 +105,8 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
         """
+        for kind in {record.kind for record in self._subject.records.values()}:
+            check_evaluation_options(kind, options or {})
         placing = Placing(placement or AnyBoard(), self.serials)
         plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
         return self._stream(plan, bitstreams, placing)
