@@ -1,0 +1,82 @@
+/* A run of a design, from the moment that the FPGA is configured: all flip-flops 0, all clocks low, the first rising edge of each
+ * half a period later. Gates take no time; what changes at one instant settles before time goes on, and a pin counts at most one
+ * rising edge for it. */
+#ifndef ICE40_RUN_H
+#define ICE40_RUN_H
+
+#include "design.h"
+
+struct skip;
+
+/* Where a clock is: its next edge, and its level. */
+struct phase {
+    uint64_t next;
+    bool level;
+};
+
+struct moment {
+    uint64_t now; /* of the last instant at which anything happened */
+    uint64_t hash;
+    uint64_t *flops;
+    struct phase phases[SOURCES_MAX];
+    uint64_t pulses[PINS_MAX];
+};
+
+enum run_state {
+    RUN_GOOD,
+    RUN_SPENT,   /* the work that was allowed is done */
+    RUN_RESTLESS /* flip-flops clock or reset each other without end */
+};
+
+struct run {
+    const struct design *design;
+    uint16_t *values; /* by node */
+    uint64_t *dirty;  /* tasks to do */
+    uint32_t dirty_from, dirty_to;
+    uint64_t *flops, *pending, *forced; /* by flip-flop: level; will change at its clock; changes without one */
+    bool any_forced;
+    struct trigger {
+        uint32_t clock;
+        bool rising;
+    } *triggers, *spare_triggers;
+    uint32_t n_triggers;
+    uint16_t *memory[MEMORIES_MAX];
+    uint64_t memory_hash[MEMORIES_MAX];
+    uint64_t hash; /* of flip-flops and memories */
+    uint64_t now;
+    struct phase phases[SOURCES_MAX];
+    uint64_t pulses[PINS_MAX];
+    bool levels[PINS_MAX];
+    uint32_t *toggles; /* by flip-flop */
+    uint64_t steps, work, work_most;
+    uint32_t memory_writes;
+    enum run_state state;
+
+    /* The period of the whole state: 0 until it is known (Brent's algorithm). */
+    uint64_t period;
+    uint64_t period_pulses[PINS_MAX];
+    struct moment kept;
+    uint64_t kept_steps, kept_limit;
+
+    struct skip *skip;
+};
+
+/* `work_most` limits gates evaluated. NULL if there is no memory. */
+struct run *run_open(const struct design *design, uint64_t work_most);
+void run_close(struct run *run);
+
+/* Go on to a time in ticks: all that happens before it has happened then. */
+enum run_state run_until(struct run *run, uint64_t ticks);
+
+/* The same without looking for periods or passing over anything: each instant calls `each`. */
+enum run_state run_each(struct run *run, uint64_t ticks, void (*each)(void *context, const struct run *run), void *context);
+
+/* For run.c and skip.c. */
+uint64_t run_next(const struct run *run); /* the next instant, or UINT64_MAX */
+void run_step(struct run *run);
+void run_settle_all(struct run *run); /* after flip-flops were set from outside */
+void run_keep(struct run *run);
+bool run_is_kept(const struct run *run);
+void run_found_period(struct run *run);
+
+#endif

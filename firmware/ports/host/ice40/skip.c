@@ -1,0 +1,424 @@
+#include "skip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mix.h"
+#include "run.h"
+#include "trace.h"
+
+enum {
+    SELDOM = 4096,          /* slow: changes at most once in so many steps */
+    STRETCH_LEAST = 64,     /* steps; shorter ones are not worth their hash */
+    TABLE_LOG = 12,
+    ENTRIES_MAX = 1 << TABLE_LOG,
+    TRIAL = 256,            /* stretches after which it must have paid */
+};
+
+struct stretch {
+    uint64_t key;
+    uint64_t ticks; /* 0: no entry */
+    struct phase phases[SOURCES_MAX]; /* relative to its end */
+    uint64_t pulses[PINS_MAX];
+};
+
+struct skip {
+    uint64_t *slow; /* bits by flip-flop */
+    uint64_t *hashes; /* by node, of what is left of it */
+    struct stretch *stretches;
+    uint64_t *ends; /* flip-flops at the end of each stretch */
+    uint64_t *before;
+    uint32_t n_entries;
+    uint64_t stretches_run, hits, steps_begun;
+    uint64_t kept_limit, n_boundaries;
+};
+
+/* ---- what is left of the gates */
+
+static const uint64_t HASH_OF_0 = 0x5851f42d4c957f2du, HASH_OF_1 = 0x14057b7ef767814fu;
+
+static uint64_t hash_of(bool value)
+{
+    return value ? HASH_OF_1 : HASH_OF_0;
+}
+
+static bool is_constant(uint64_t hash)
+{
+    return hash == HASH_OF_0 || hash == HASH_OF_1;
+}
+
+static uint64_t join(uint64_t a, uint64_t b)
+{
+    return mix64(a * 0x9fb21c651e98df25u ^ b);
+}
+
+struct rest {
+    uint16_t table;
+    uint64_t in[4]; /* hashes */
+};
+
+static struct rest rest_of(const uint64_t *hashes, const struct node *gate)
+{
+    static const uint16_t where_one[4] = {0xaaaa, 0xcccc, 0xf0f0, 0xff00};
+    struct rest rest = {.table = gate->table};
+    for (unsigned i = 0; i < 4; i++) {
+        rest.in[i] = hashes[gate->in[i]];
+        if (!is_constant(rest.in[i]))
+            continue;
+        unsigned shift = 1u << i;
+        uint16_t one = rest.table & where_one[i], zero = (uint16_t)(rest.table & ~where_one[i]);
+        rest.table = rest.in[i] == HASH_OF_1 ? (uint16_t)(one | one >> shift) : (uint16_t)(zero | zero << shift);
+    }
+    return rest;
+}
+
+static uint64_t hash_rest(struct rest rest)
+{
+    static const uint16_t alone[4] = {0xaaaa, 0xcccc, 0xf0f0, 0xff00};
+    if (rest.table == 0 || rest.table == 0xffff)
+        return hash_of(rest.table != 0);
+    uint64_t hash = rest.table;
+    for (unsigned i = 0; i < 4; i++) {
+        if (rest.table == alone[i])
+            return rest.in[i];
+        if (table_depends(rest.table, i))
+            hash = join(hash + i, rest.in[i]);
+    }
+    return hash;
+}
+
+static uint64_t hash_address(const uint64_t *hashes, const struct address *address)
+{
+    uint64_t hash = 0;
+    unsigned value = 0;
+    bool constant = true;
+    for (unsigned i = 0; i < address->n; i++) {
+        uint64_t in = hashes[address->in[i]];
+        constant = constant && is_constant(in);
+        value |= (unsigned)(in == HASH_OF_1) << i;
+        hash = join(hash, in);
+    }
+    return constant ? HASH_OF_0 : hash + (value == 0); /* a constant address makes constant bits, see below */
+}
+
+static uint64_t hash_gate(const struct run *run, const uint64_t *hashes, node_id id)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const struct node *node = &netlist->nodes[id];
+    if (node->kind == NODE_GATE)
+        return hash_rest(rest_of(hashes, node));
+    if (node->kind == NODE_ADDRESS)
+        return hash_address(hashes, &netlist->addresses[node->index]);
+    if (hashes[node->in[0]] == HASH_OF_0)
+        return hash_of(run->values[id]);
+    return join(join((uint64_t)node->index << 16 | node->table, hashes[node->in[0]]), run->memory_hash[node->index]);
+}
+
+static void hash_nodes(struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    uint64_t *hashes = run->skip->hashes;
+    hashes[0] = HASH_OF_0;
+    hashes[1] = HASH_OF_1;
+    for (node_id id = 2; id < netlist->first_flop; id++)
+        hashes[id] = mix64(id);
+    for (uint32_t i = 0; i < netlist->n_flops; i++) {
+        bool slow = run->skip->slow[i / 64] >> i % 64 & 1;
+        node_id id = netlist->first_flop + i;
+        hashes[id] = slow ? hash_of(run->values[id]) : mix64(id);
+    }
+    for (node_id id = netlist->first_gate; id < netlist->n_nodes; id++)
+        hashes[id] = hash_gate(run, hashes, id);
+    run->work += run->design->n_gates;
+}
+
+/* When a slow flip-flop's D differs from what it holds. */
+static uint64_t hash_difference(const struct run *run, uint32_t index)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const struct flop *flop = &netlist->flops[index];
+    const uint64_t *hashes = run->skip->hashes;
+    bool held = run->values[flop->node];
+    uint64_t d = hashes[flop->d];
+    if (is_constant(d))
+        return hash_of(d != hash_of(held));
+    if (!run->design->sole_d[index])
+        return held ? join(d, 1) : d;
+    struct rest rest = rest_of(hashes, &netlist->nodes[flop->d]);
+    if (held)
+        rest.table = (uint16_t)~rest.table;
+    return hash_rest(rest);
+}
+
+/* When a slow flip-flop changes, as a hash; HASH_OF_0 if never. */
+static uint64_t hash_change(const struct run *run, uint32_t index)
+{
+    const struct flop *flop = &run->design->netlist.flops[index];
+    const uint64_t *hashes = run->skip->hashes;
+    uint64_t reset = hashes[flop->reset], enable = hashes[flop->enable], clock = hashes[flop->clock];
+    bool away = run->values[flop->node] != flop->set; /* a reset changes it */
+    uint64_t difference = hash_difference(run, index);
+    if (reset != HASH_OF_0)
+        difference = join(join(difference, reset), away * 2u + flop->asynchronous);
+    if (is_constant(clock) && !flop->asynchronous)
+        return HASH_OF_0;
+    if (reset == HASH_OF_0 && (enable == HASH_OF_0 || difference == HASH_OF_0 || is_constant(clock)))
+        return HASH_OF_0;
+    return join(join(difference, enable), clock + flop->negative);
+}
+
+/* Slow changes are a set: it does not matter which flip-flop changes, and several often do so at the same time. */
+static uint64_t hash_slow_changes(const struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    uint64_t seen[64], sum = 0;
+    uint32_t n_seen = 0;
+    for (uint32_t i = 0; i < netlist->n_flops; i++) {
+        if (!(run->skip->slow[i / 64] >> i % 64 & 1))
+            continue;
+        uint64_t change = hash_change(run, i);
+        bool known = change == HASH_OF_0;
+        for (uint32_t k = 0; k < n_seen && !known; k++)
+            known = seen[k] == change;
+        if (known)
+            continue;
+        if (n_seen < sizeof seen / sizeof *seen)
+            seen[n_seen++] = change;
+        sum += mix64(change);
+    }
+    return sum;
+}
+
+static uint64_t hash_writes(const struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const uint64_t *hashes = run->skip->hashes;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < netlist->n_memories; i++) {
+        const struct memory *memory = &netlist->memories[i];
+        if (memory->written && hashes[memory->write_enable] != HASH_OF_0)
+            sum += join(join(join(i, hashes[memory->write_enable]), hashes[memory->write_clock]), run->memory_hash[i]);
+        for (unsigned k = 0; k < 16 && memory->written && hashes[memory->write_enable] != HASH_OF_0; k++)
+            sum += join(join(16 * i + k, hashes[memory->data[k]]), join(hashes[memory->keep[k]], hashes[memory->write_address]));
+    }
+    return sum;
+}
+
+static uint64_t hash_fast(const struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const uint64_t *hashes = run->skip->hashes;
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < netlist->n_flops; i++) {
+        if (run->skip->slow[i / 64] >> i % 64 & 1)
+            continue;
+        const struct flop *flop = &netlist->flops[i];
+        hash = join(hash + run->values[flop->node], hashes[flop->d]);
+        hash = join(join(hash, hashes[flop->enable]), join(hashes[flop->reset], hashes[flop->clock]));
+    }
+    for (uint32_t i = 0; i < netlist->n_pins; i++)
+        hash = join(hash, hashes[netlist->pins[i]]);
+    return hash;
+}
+
+static uint64_t key_of(struct run *run)
+{
+    hash_nodes(run);
+    uint64_t key = join(join(hash_fast(run), hash_slow_changes(run)), hash_writes(run));
+    for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
+        key = join(key, (run->phases[i].next - run->now) * 2 + run->phases[i].level);
+    return key | 1;
+}
+
+/* ---- stretches */
+
+static struct stretch *find(struct skip *skip, uint64_t key)
+{
+    uint64_t at = mix64(key) & (2 * ENTRIES_MAX - 1);
+    while (skip->stretches[at].key != 0 && skip->stretches[at].key != key)
+        at = (at + 1) & (2 * ENTRIES_MAX - 1);
+    return &skip->stretches[at];
+}
+
+static uint64_t *end_of(const struct run *run, const struct stretch *stretch)
+{
+    return run->skip->ends + (size_t)(stretch - run->skip->stretches) * run->design->flop_words;
+}
+
+static void apply(struct run *run, const struct stretch *stretch)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const uint64_t *end = end_of(run, stretch), *slow = run->skip->slow;
+    for (uint32_t word = 0; word < run->design->flop_words; word++) {
+        uint64_t changes = (end[word] ^ run->flops[word]) & ~slow[word];
+        run->flops[word] ^= changes;
+        for (; changes != 0; changes &= changes - 1) {
+            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(changes);
+            run->values[netlist->first_flop + index] ^= 1;
+            run->hash ^= mix64(index + 1);
+        }
+    }
+    run->now += stretch->ticks;
+    for (uint32_t i = 0; i < netlist->n_sources; i++) {
+        run->phases[i] = (struct phase){run->now + stretch->phases[i].next, stretch->phases[i].level};
+        if (run->design->both_edges[i])
+            run->values[2 + i] = run->phases[i].level;
+    }
+    run_settle_all(run);
+    for (uint32_t i = 0; i < netlist->n_pins; i++) {
+        run->pulses[i] += stretch->pulses[i];
+        run->levels[i] = run->values[netlist->pins[i]];
+    }
+}
+
+static void forget_all(struct skip *skip)
+{
+    memset(skip->stretches, 0, 2 * (size_t)ENTRIES_MAX * sizeof *skip->stretches);
+    skip->n_entries = 0;
+}
+
+struct state {
+    uint64_t now;
+    struct phase phases[SOURCES_MAX];
+    uint64_t pulses[PINS_MAX];
+};
+
+static struct state state_of(const struct run *run)
+{
+    struct state state = {.now = run->now};
+    memcpy(state.phases, run->phases, sizeof state.phases);
+    memcpy(state.pulses, run->pulses, sizeof state.pulses);
+    return state;
+}
+
+static void remember(struct run *run, uint64_t key, const struct state *start, const struct state *end)
+{
+    struct skip *skip = run->skip;
+    if (end->now == start->now)
+        return; /* nothing to pass over */
+    if (skip->n_entries == ENTRIES_MAX)
+        forget_all(skip);
+    struct stretch *stretch = find(skip, key);
+    skip->n_entries += stretch->key == 0;
+    *stretch = (struct stretch){.key = key, .ticks = end->now - start->now};
+    for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
+        stretch->phases[i] = (struct phase){end->phases[i].next - end->now, end->phases[i].level};
+    for (uint32_t i = 0; i < run->design->netlist.n_pins; i++)
+        stretch->pulses[i] = end->pulses[i] - start->pulses[i];
+    memcpy(end_of(run, stretch), skip->before, run->design->flop_words * sizeof *skip->before);
+}
+
+/* Whether the last step changed the slow part, by what it was before, or wrote to a memory. */
+static bool slow_changed(const struct run *run, uint32_t writes)
+{
+    const struct skip *skip = run->skip;
+    uint64_t changes = run->memory_writes != writes;
+    for (uint32_t word = 0; word < run->design->flop_words; word++)
+        changes |= (run->flops[word] ^ skip->before[word]) & skip->slow[word];
+    return changes != 0;
+}
+
+/* Step by step to the next change of the slow part; returns whether that was reached. */
+static bool walk(struct run *run, uint64_t ticks, struct state *end)
+{
+    while (run->state == RUN_GOOD && run_next(run) < ticks && run->work <= run->work_most) {
+        *end = state_of(run);
+        memcpy(run->skip->before, run->flops, run->design->flop_words * sizeof *run->flops);
+        uint32_t writes = run->memory_writes;
+        run_step(run);
+        if (slow_changed(run, writes))
+            return true;
+    }
+    return false;
+}
+
+static void look_for_period(struct run *run)
+{
+    struct skip *skip = run->skip;
+    skip->n_boundaries++;
+    if (skip->n_boundaries > 1 && run_is_kept(run)) {
+        run_found_period(run);
+    } else if (skip->n_boundaries >= skip->kept_limit) {
+        run_keep(run);
+        skip->kept_limit = 2 * skip->n_boundaries;
+    }
+}
+
+static bool pays(const struct run *run)
+{
+    const struct skip *skip = run->skip;
+    return skip->stretches_run < TRIAL || skip->hits * 2 > skip->stretches_run;
+}
+
+static void give_up(struct run *run)
+{
+    skip_close(run->skip);
+    run->skip = NULL;
+    run->kept_steps = 0;
+    run->kept_limit = 0;
+}
+
+void skip_on(struct run *run, uint64_t ticks)
+{
+    struct skip *skip = run->skip;
+    uint64_t key = key_of(run);
+    const struct stretch *stretch = find(skip, key);
+    struct state start = state_of(run), end;
+    skip->stretches_run++;
+    if (stretch->key == key && run->now + stretch->ticks < ticks) {
+        skip->hits++;
+        apply(run, stretch);
+        if (run_next(run) >= ticks)
+            return;
+        run_step(run);
+    } else if (walk(run, ticks, &end)) {
+        remember(run, key, &start, &end);
+    } else {
+        return;
+    }
+    look_for_period(run);
+    if (run->period == 0 && !pays(run))
+        give_up(run);
+}
+
+/* ---- which part is slow */
+
+void skip_begin(struct run *run)
+{
+    const struct design *design = run->design;
+    uint64_t *slow = calloc(design->flop_words, sizeof *slow), changes = 0;
+    uint32_t n_slow = 0;
+    for (uint32_t i = 0; i < design->netlist.n_flops && slow != NULL; i++) {
+        if (run->toggles[i] > run->steps / SELDOM)
+            continue;
+        slow[i / 64] |= (uint64_t)1 << i % 64;
+        changes += run->toggles[i];
+        n_slow++;
+    }
+    struct skip *skip = calloc(1, sizeof *skip);
+    if (n_slow == 0 || (changes + run->memory_writes) * STRETCH_LEAST > run->steps || skip == NULL) {
+        free(slow);
+        free(skip);
+        return;
+    }
+    run->skip = skip;
+    skip->slow = slow;
+    skip->hashes = calloc(design->netlist.n_nodes, sizeof *skip->hashes);
+    skip->before = calloc(design->flop_words, sizeof *skip->before);
+    skip->stretches = calloc(2 * (size_t)ENTRIES_MAX, sizeof *skip->stretches);
+    skip->ends = calloc(2 * (size_t)ENTRIES_MAX * design->flop_words, sizeof *skip->ends);
+    if (skip->hashes == NULL || skip->before == NULL || skip->stretches == NULL || skip->ends == NULL)
+        give_up(run);
+}
+
+void skip_close(struct skip *skip)
+{
+    if (skip == NULL)
+        return;
+    free(skip->slow);
+    free(skip->hashes);
+    free(skip->before);
+    free(skip->stretches);
+    free(skip->ends);
+    free(skip);
+}

@@ -1,0 +1,51 @@
+/* Parts of tracing that several files share: trace.c, trace_pins.c, trace_clocks.c, trace_memories.c. */
+#ifndef ICE40_TRACE_H
+#define ICE40_TRACE_H
+
+#include "netlist.h"
+
+struct trace {
+    struct netlist *netlist;
+    const struct chip *chip;
+    const struct config *config;
+    uint32_t clock_hz;
+    const char *wrong; /* the first thing that stops the tracing, or NULL */
+    node_id *cells;    /* nodes by tile and name of the output; 0: not yet met */
+    node_id source_nodes[SOURCES_MAX];
+    uint8_t ram_of_tile[CHIP_TILES];   /* 1 + index of a block RAM's memory, by its lower tile */
+    uint8_t spram_of_cell[4];          /* the same for SPRAMs, by z - 1 */
+    node_id ram_enable[MEMORIES_MAX], ram_clock[MEMORIES_MAX]; /* of the read port */
+};
+
+/* The node of a cell's output; its inputs are followed later. */
+node_id trace_cell(struct trace *trace, unsigned tile, unsigned name);
+
+/* The node that drives a wire; `undriven` (a constant) where nothing does. */
+node_id trace_wire(struct trace *trace, unsigned tile, unsigned name, node_id undriven);
+bool trace_is_driven(const struct trace *trace, unsigned tile, unsigned name);
+bool trace_bit(const struct trace *trace, unsigned tile, unsigned bit);
+
+node_id trace_gate(struct trace *trace, unsigned tile, uint16_t table, node_id a, node_id b, node_id c);
+node_id trace_flop(struct trace *trace, unsigned tile, struct flop flop);
+node_id trace_source(struct trace *trace, struct source source);
+node_id trace_unmodelled(struct trace *trace, const char *what, unsigned tile);
+const struct chip_cell *trace_cell_with_port(unsigned tile, unsigned name, int *port);
+
+/* Whether a gate's table depends on one of its inputs. */
+bool table_depends(uint16_t table, unsigned input);
+
+/* trace_pins.c: the level of a pad, and what a pin hands inside. */
+node_id trace_pad(struct trace *trace, unsigned tile, unsigned z);
+node_id trace_pin_input(struct trace *trace, unsigned tile, unsigned z, unsigned which);
+
+/* trace_clocks.c */
+node_id trace_global(struct trace *trace, unsigned number);
+node_id trace_oscillator(struct trace *trace, const struct chip_cell *cell);
+/* What the PLL makes of a pin's input, or false if it leaves the pin alone. */
+bool trace_pll(struct trace *trace, unsigned tile, unsigned z, node_id *output);
+
+/* trace_memories.c: bit `bit` of the output of a memory. */
+node_id trace_ram(struct trace *trace, unsigned tile, unsigned bit);
+node_id trace_spram(struct trace *trace, const struct chip_cell *cell, unsigned bit);
+
+#endif
