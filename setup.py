@@ -21,7 +21,7 @@ from setuptools.command.build import build
 
 ROOT = Path(__file__).resolve().parent
 #: Portable C of the firmware, and its port to this machine; everything a virtual board is made of.
-FIRMWARE_SOURCES = ("core", "apps", "ports/host")
+FIRMWARE_SOURCES = ("core", "apps", "ports/host", "ports/host/ice40")
 BOARDS_PROGRAM = Path("icefarm", "virtual", "bin", "icefarm-boards")
 #: What simulation says of the example circuits: virtual boards know these, whatever else they are told.
 EXAMPLE_FREQUENCIES = ROOT / "examples" / "circuits" / "frequencies.txt"

@@ -12,20 +12,24 @@ enum {
     SKIP_AFTER = 1 << 15,   /* steps before it pays to look for quiet stretches */
 };
 
+static void mark_task(struct run *run, uint32_t task)
+{
+    uint32_t word = task / 64;
+    run->dirty[word] |= (uint64_t)1 << task % 64;
+    if (word < run->dirty_from)
+        run->dirty_from = word;
+    if (word >= run->dirty_to)
+        run->dirty_to = word + 1;
+}
+
 static void mark(struct run *run, uint32_t index)
 {
     const struct design *design = run->design;
-    for (uint32_t i = design->first_target[index]; i < design->first_target[index + 1]; i++) {
-        uint32_t task = design->targets[i], word = task / 64;
-        run->dirty[word] |= (uint64_t)1 << task % 64;
-        if (word < run->dirty_from)
-            run->dirty_from = word;
-        if (word >= run->dirty_to)
-            run->dirty_to = word + 1;
-    }
+    for (uint32_t i = design->first_target[index]; i < design->first_target[index + 1]; i++)
+        mark_task(run, design->targets[i]);
 }
 
-static void set_value(struct run *run, node_id node, uint16_t value)
+void run_set(struct run *run, node_id node, uint16_t value)
 {
     run->values[node] = value;
     mark(run, node);
@@ -68,7 +72,7 @@ static void evaluate_gate(struct run *run, uint32_t task)
     else
         value = memory_value(run, node);
     if (value != v[id])
-        set_value(run, id, value);
+        run_set(run, id, value);
 }
 
 static void evaluate_flop(struct run *run, uint32_t index)
@@ -123,7 +127,13 @@ static void toggle(struct run *run, uint32_t index)
     run->flops[index / 64] ^= (uint64_t)1 << index % 64;
     run->hash ^= flop_hash(index);
     run->toggles[index]++;
-    set_value(run, node, run->values[node] ^ 1);
+    run_set(run, node, run->values[node] ^ 1);
+}
+
+void run_flip(struct run *run, uint32_t flop)
+{
+    toggle(run, flop);
+    mark_task(run, run->design->n_gates + flop); /* whether it changes at its clock depends on what it is */
 }
 
 static uint64_t word_hash(uint32_t memory, uint32_t address, uint16_t word)
@@ -222,7 +232,7 @@ static void clock_edge(struct run *run, uint32_t source)
     if (design->both_edges[source]) {
         phase->next += design->half_periods[source];
         phase->level = !phase->level;
-        set_value(run, 2 + source, phase->level);
+        run_set(run, 2 + source, phase->level);
         return;
     }
     phase->next += 2 * design->half_periods[source];
@@ -251,15 +261,10 @@ void run_step(struct run *run)
     watch_pins(run);
 }
 
-void run_settle_all(struct run *run)
+void run_settle_levels(struct run *run)
 {
-    const struct design *design = run->design;
-    for (uint32_t task = 0; task < design->n_tasks; task++)
-        run->dirty[task / 64] |= (uint64_t)1 << task % 64;
-    run->dirty_from = 0;
-    run->dirty_to = design->task_words;
     settle(run);
-    run->n_triggers = 0; /* levels, not edges */
+    run->n_triggers = 0;
 }
 
 /* ---- period */
@@ -329,7 +334,7 @@ enum run_state run_until(struct run *run, uint64_t ticks)
     while (run->state == RUN_GOOD && run_next(run) < ticks) {
         if (run->steps == SKIP_AFTER && run->period == 0)
             skip_begin(run);
-        if (run->skip != NULL && run->period == 0) {
+        if (run->skip != NULL) {
             skip_on(run, ticks);
         } else {
             run_step(run);
@@ -396,7 +401,10 @@ struct run *run_open(const struct design *design, uint64_t work_most)
     run->values[1] = 1;
     for (uint32_t i = 0; i < design->netlist.n_sources; i++)
         run->phases[i].next = design->half_periods[i];
-    run_settle_all(run);
+    for (uint32_t task = 0; task < design->n_tasks; task++)
+        run->dirty[task / 64] |= (uint64_t)1 << task % 64;
+    run->dirty_to = design->task_words;
+    run_settle_levels(run);
     come_to_rest(run);
     for (uint32_t i = 0; i < design->netlist.n_pins; i++)
         run->levels[i] = run->values[design->netlist.pins[i]];

@@ -74,7 +74,9 @@ enum run_state run_each(struct run *run, uint64_t ticks, void (*each)(void *cont
 /* For run.c and skip.c. */
 uint64_t run_next(const struct run *run); /* the next instant, or UINT64_MAX */
 void run_step(struct run *run);
-void run_settle_all(struct run *run); /* after flip-flops were set from outside */
+void run_set(struct run *run, node_id node, uint16_t value);
+void run_flip(struct run *run, uint32_t flop);
+void run_settle_levels(struct run *run); /* after run_set and run_flip: no clock has an edge */
 void run_keep(struct run *run);
 bool run_is_kept(const struct run *run);
 void run_found_period(struct run *run);

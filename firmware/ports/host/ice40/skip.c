@@ -25,6 +25,10 @@ struct stretch {
 struct skip {
     uint64_t *slow; /* bits by flip-flop */
     uint64_t *hashes; /* by node, of what is left of it */
+    uint8_t *changed; /* by node: its hash is another than before */
+    node_id *gates;   /* those that depend on the slow part */
+    uint32_t n_gates;
+    uint64_t *flop_hashes; /* by flip-flop: of when it changes (slow), of what it becomes (fast) */
     struct stretch *stretches;
     uint64_t *ends; /* flip-flops at the end of each stretch */
     uint64_t *before;
@@ -114,22 +118,59 @@ static uint64_t hash_gate(const struct run *run, const uint64_t *hashes, node_id
     return join(join((uint64_t)node->index << 16 | node->table, hashes[node->in[0]]), run->memory_hash[node->index]);
 }
 
+static bool inputs_changed(const struct run *run, node_id id)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    const struct node *node = &netlist->nodes[id];
+    const uint8_t *changed = run->skip->changed;
+    if (node->kind == NODE_GATE)
+        return changed[node->in[0]] | changed[node->in[1]] | changed[node->in[2]] | changed[node->in[3]];
+    return true; /* memories and their addresses are few, and change by writing too */
+}
+
+static void note_hash(struct skip *skip, node_id id, uint64_t hash)
+{
+    skip->changed[id] = hash != skip->hashes[id];
+    skip->hashes[id] = hash;
+}
+
+/* Only what depends on the slow part can differ from the last time. */
 static void hash_nodes(struct run *run)
 {
     const struct netlist *netlist = &run->design->netlist;
-    uint64_t *hashes = run->skip->hashes;
-    hashes[0] = HASH_OF_0;
-    hashes[1] = HASH_OF_1;
-    for (node_id id = 2; id < netlist->first_flop; id++)
-        hashes[id] = mix64(id);
-    for (uint32_t i = 0; i < netlist->n_flops; i++) {
-        bool slow = run->skip->slow[i / 64] >> i % 64 & 1;
-        node_id id = netlist->first_flop + i;
-        hashes[id] = slow ? hash_of(run->values[id]) : mix64(id);
+    struct skip *skip = run->skip;
+    for (uint32_t word = 0; word < run->design->flop_words; word++)
+        for (uint64_t slow = skip->slow[word]; slow != 0; slow &= slow - 1) {
+            node_id id = netlist->first_flop + word * 64 + (uint32_t)__builtin_ctzll(slow);
+            note_hash(skip, id, hash_of(run->values[id]));
+        }
+    for (uint32_t i = 0; i < skip->n_gates; i++) {
+        node_id id = skip->gates[i];
+        if (inputs_changed(run, id))
+            note_hash(skip, id, hash_gate(run, skip->hashes, id));
+        else
+            skip->changed[id] = false;
     }
-    for (node_id id = netlist->first_gate; id < netlist->n_nodes; id++)
-        hashes[id] = hash_gate(run, hashes, id);
-    run->work += run->design->n_gates;
+    run->work += skip->n_gates / 4;
+}
+
+/* All nodes once, and which of them depend on the slow part: their hash is another than it is without a slow part. */
+static void begin_hashes(struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    struct skip *skip = run->skip;
+    skip->hashes[0] = HASH_OF_0;
+    skip->hashes[1] = HASH_OF_1;
+    for (node_id id = 2; id < netlist->first_gate; id++)
+        skip->hashes[id] = mix64(id);
+    for (uint32_t i = 0; i < netlist->n_flops; i++)
+        skip->changed[netlist->first_flop + i] = skip->slow[i / 64] >> i % 64 & 1;
+    for (node_id id = netlist->first_gate; id < netlist->n_nodes; id++) {
+        skip->hashes[id] = hash_gate(run, skip->hashes, id);
+        skip->changed[id] = inputs_changed(run, id);
+        if (skip->changed[id])
+            skip->gates[skip->n_gates++] = id;
+    }
 }
 
 /* When a slow flip-flop's D differs from what it holds. */
@@ -167,24 +208,44 @@ static uint64_t hash_change(const struct run *run, uint32_t index)
     return join(join(difference, enable), clock + flop->negative);
 }
 
-/* Slow changes are a set: it does not matter which flip-flop changes, and several often do so at the same time. */
-static uint64_t hash_slow_changes(const struct run *run)
+static bool flop_inputs_changed(const struct run *run, const struct flop *flop)
 {
-    const struct netlist *netlist = &run->design->netlist;
+    const uint8_t *changed = run->skip->changed;
+    return changed[flop->node] | changed[flop->d] | changed[flop->enable] | changed[flop->reset] | changed[flop->clock];
+}
+
+/* What a fast flip-flop becomes. */
+static uint64_t hash_next(const struct run *run, uint32_t index)
+{
+    const struct flop *flop = &run->design->netlist.flops[index];
+    const uint64_t *hashes = run->skip->hashes;
+    return join(join(hashes[flop->d] + index, hashes[flop->enable]), join(hashes[flop->reset], hashes[flop->clock]));
+}
+
+static void hash_flops(struct run *run, bool all)
+{
+    struct skip *skip = run->skip;
+    for (uint32_t i = 0; i < run->design->netlist.n_flops; i++)
+        if (all || flop_inputs_changed(run, &run->design->netlist.flops[i]))
+            skip->flop_hashes[i] = skip->slow[i / 64] >> i % 64 & 1 ? hash_change(run, i) : hash_next(run, i);
+}
+
+/* Slow changes are a set: it does not matter which flip-flop changes, and several often do so at the same time. */
+static uint64_t join_flops(const struct run *run)
+{
+    const struct skip *skip = run->skip;
     uint64_t seen[64], sum = 0;
     uint32_t n_seen = 0;
-    for (uint32_t i = 0; i < netlist->n_flops; i++) {
-        if (!(run->skip->slow[i / 64] >> i % 64 & 1))
-            continue;
-        uint64_t change = hash_change(run, i);
-        bool known = change == HASH_OF_0;
-        for (uint32_t k = 0; k < n_seen && !known; k++)
-            known = seen[k] == change;
+    for (uint32_t i = 0; i < run->design->netlist.n_flops; i++) {
+        uint64_t hash = skip->flop_hashes[i];
+        bool slow = skip->slow[i / 64] >> i % 64 & 1, known = slow && hash == HASH_OF_0;
+        for (uint32_t k = 0; k < n_seen && slow && !known; k++)
+            known = seen[k] == hash;
         if (known)
             continue;
-        if (n_seen < sizeof seen / sizeof *seen)
-            seen[n_seen++] = change;
-        sum += mix64(change);
+        if (slow && n_seen < sizeof seen / sizeof *seen)
+            seen[n_seen++] = hash;
+        sum += slow ? mix64(hash) : hash;
     }
     return sum;
 }
@@ -204,30 +265,24 @@ static uint64_t hash_writes(const struct run *run)
     return sum;
 }
 
-static uint64_t hash_fast(const struct run *run)
+static uint64_t hash_fast_state(const struct run *run)
 {
     const struct netlist *netlist = &run->design->netlist;
-    const uint64_t *hashes = run->skip->hashes;
     uint64_t hash = 0;
-    for (uint32_t i = 0; i < netlist->n_flops; i++) {
-        if (run->skip->slow[i / 64] >> i % 64 & 1)
-            continue;
-        const struct flop *flop = &netlist->flops[i];
-        hash = join(hash + run->values[flop->node], hashes[flop->d]);
-        hash = join(join(hash, hashes[flop->enable]), join(hashes[flop->reset], hashes[flop->clock]));
-    }
+    for (uint32_t word = 0; word < run->design->flop_words; word++)
+        hash = join(hash, run->flops[word] & ~run->skip->slow[word]);
+    for (uint32_t i = 0; i < netlist->n_sources; i++)
+        hash = join(hash, (run->phases[i].next - run->now) * 2 + run->phases[i].level);
     for (uint32_t i = 0; i < netlist->n_pins; i++)
-        hash = join(hash, hashes[netlist->pins[i]]);
+        hash = join(hash, run->skip->hashes[netlist->pins[i]]);
     return hash;
 }
 
 static uint64_t key_of(struct run *run)
 {
     hash_nodes(run);
-    uint64_t key = join(join(hash_fast(run), hash_slow_changes(run)), hash_writes(run));
-    for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
-        key = join(key, (run->phases[i].next - run->now) * 2 + run->phases[i].level);
-    return key | 1;
+    hash_flops(run, run->skip->stretches_run == 0);
+    return join(join(hash_fast_state(run), join_flops(run)), hash_writes(run)) | 1;
 }
 
 /* ---- stretches */
@@ -251,20 +306,16 @@ static void apply(struct run *run, const struct stretch *stretch)
     const uint64_t *end = end_of(run, stretch), *slow = run->skip->slow;
     for (uint32_t word = 0; word < run->design->flop_words; word++) {
         uint64_t changes = (end[word] ^ run->flops[word]) & ~slow[word];
-        run->flops[word] ^= changes;
-        for (; changes != 0; changes &= changes - 1) {
-            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(changes);
-            run->values[netlist->first_flop + index] ^= 1;
-            run->hash ^= mix64(index + 1);
-        }
+        for (; changes != 0; changes &= changes - 1)
+            run_flip(run, word * 64 + (uint32_t)__builtin_ctzll(changes));
     }
     run->now += stretch->ticks;
     for (uint32_t i = 0; i < netlist->n_sources; i++) {
         run->phases[i] = (struct phase){run->now + stretch->phases[i].next, stretch->phases[i].level};
         if (run->design->both_edges[i])
-            run->values[2 + i] = run->phases[i].level;
+            run_set(run, 2 + i, run->phases[i].level);
     }
-    run_settle_all(run);
+    run_settle_levels(run);
     for (uint32_t i = 0; i < netlist->n_pins; i++) {
         run->pulses[i] += stretch->pulses[i];
         run->levels[i] = run->values[netlist->pins[i]];
@@ -376,8 +427,9 @@ void skip_on(struct run *run, uint64_t ticks)
     } else {
         return;
     }
-    look_for_period(run);
-    if (run->period == 0 && !pays(run))
+    if (run->period == 0)
+        look_for_period(run);
+    if (!pays(run))
         give_up(run);
 }
 
@@ -404,11 +456,17 @@ void skip_begin(struct run *run)
     run->skip = skip;
     skip->slow = slow;
     skip->hashes = calloc(design->netlist.n_nodes, sizeof *skip->hashes);
+    skip->changed = calloc(design->netlist.n_nodes, sizeof *skip->changed);
+    skip->gates = calloc(design->n_gates + 1, sizeof *skip->gates);
+    skip->flop_hashes = calloc(design->netlist.n_flops + 1, sizeof *skip->flop_hashes);
     skip->before = calloc(design->flop_words, sizeof *skip->before);
     skip->stretches = calloc(2 * (size_t)ENTRIES_MAX, sizeof *skip->stretches);
     skip->ends = calloc(2 * (size_t)ENTRIES_MAX * design->flop_words, sizeof *skip->ends);
-    if (skip->hashes == NULL || skip->before == NULL || skip->stretches == NULL || skip->ends == NULL)
+    if (skip->hashes == NULL || skip->changed == NULL || skip->gates == NULL || skip->flop_hashes == NULL ||
+        skip->before == NULL || skip->stretches == NULL || skip->ends == NULL)
         give_up(run);
+    else
+        begin_hashes(run);
 }
 
 void skip_close(struct skip *skip)
@@ -417,6 +475,9 @@ void skip_close(struct skip *skip)
         return;
     free(skip->slow);
     free(skip->hashes);
+    free(skip->changed);
+    free(skip->gates);
+    free(skip->flop_hashes);
     free(skip->before);
     free(skip->stretches);
     free(skip->ends);

@@ -296,8 +296,10 @@ static void finish_fixed(struct trace *trace, node_id id, unsigned tile, unsigne
         make_same(trace, id, unmodelled_cell(trace, tile, name));
 }
 
-static void finish(struct trace *trace, node_id id)
+void trace_finish(struct trace *trace, node_id id)
 {
+    if (trace->netlist->nodes[id].kind != NODE_PENDING)
+        return;
     unsigned tile = trace->netlist->nodes[id].tile, name = trace->netlist->nodes[id].name;
     if (within(name, NAME_LUT_OUT, 8))
         finish_out(trace, id, tile, name - NAME_LUT_OUT);
@@ -358,8 +360,7 @@ const char *netlist_trace(struct netlist *netlist, const struct chip *chip, cons
             netlist->pins[netlist->n_pins++] = trace_cell(&trace, chip_tile_at(place.x, place.y), MADE_PAD + place.z);
     }
     for (node_id id = 2; id < netlist->n_nodes && trace.wrong == NULL; id++)
-        if (netlist->nodes[id].kind == NODE_PENDING)
-            finish(&trace, id);
+        trace_finish(&trace, id);
     free(trace.cells);
     return trace.wrong;
 }

@@ -12,6 +12,7 @@ struct trace {
     const char *wrong; /* the first thing that stops the tracing, or NULL */
     node_id *cells;    /* nodes by tile and name of the output; 0: not yet met */
     node_id source_nodes[SOURCES_MAX];
+    bool in_reference; /* the PLL's clock is being looked for */
     uint8_t ram_of_tile[CHIP_TILES];   /* 1 + index of a block RAM's memory, by its lower tile */
     uint8_t spram_of_cell[4];          /* the same for SPRAMs, by z - 1 */
     node_id ram_enable[MEMORIES_MAX], ram_clock[MEMORIES_MAX]; /* of the read port */
@@ -19,6 +20,9 @@ struct trace {
 
 /* The node of a cell's output; its inputs are followed later. */
 node_id trace_cell(struct trace *trace, unsigned tile, unsigned name);
+
+/* Follow a cell's inputs now, if that was not done yet. */
+void trace_finish(struct trace *trace, node_id id);
 
 /* The node that drives a wire; `undriven` (a constant) where nothing does. */
 node_id trace_wire(struct trace *trace, unsigned tile, unsigned name, node_id undriven);

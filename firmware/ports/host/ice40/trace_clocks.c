@@ -3,6 +3,7 @@
 
 #include "trace.h"
 
+enum { TABLE_OSCILLATOR = 0x8080 }; /* of three: the clock, powered up, enabled */
 enum { HFOSC_HZ = 48000000, LFOSC_HZ = 10000, GLOBAL_OF_HFOSC = 4, GLOBAL_OF_LFOSC = 5 };
 
 static const struct chip_cell *find_cell(unsigned kind)
@@ -56,7 +57,7 @@ node_id trace_oscillator(struct trace *trace, const struct chip_cell *cell)
     }
     node_id on = port_wire(trace, cell, high ? HFOSC_CLKHFPU : LFOSC_CLKLFPU, 0);
     node_id enable = port_wire(trace, cell, high ? HFOSC_CLKHFEN : LFOSC_CLKLFEN, 0);
-    return trace_gate(trace, chip_tile_at(cell->x, cell->y), 0x8080, trace_source(trace, source), on, enable);
+    return trace_gate(trace, chip_tile_at(cell->x, cell->y), TABLE_OSCILLATOR, trace_source(trace, source), on, enable);
 }
 
 /* A global network takes its level from the fabric or, where its bit in the CRAM says so, from a pad, whose place the oscillators
@@ -114,24 +115,44 @@ static void multiply(const struct trace *trace, const struct chip_cell *pll, uns
     source->denominator = denominator / divisor;
 }
 
+/* The input that a gate hands on as it is, all others being constant; 0 if there is none. */
+static node_id handed_on(const struct node *gate)
+{
+    unsigned base = 0, varying = 4;
+    for (unsigned i = 0; i < 4; i++) {
+        base |= (unsigned)(gate->in[i] == 1) << i;
+        if (gate->in[i] > 1 && varying < 4)
+            return 0;
+        if (gate->in[i] > 1)
+            varying = i;
+    }
+    bool passes = varying < 4 && !(gate->table >> base & 1) && gate->table >> (base | 1u << varying) & 1;
+    return passes ? gate->in[varying] : 0;
+}
+
+/* One step back towards a clock, through what leaves it as it is; 0 where there is something else. */
+static node_id step_back(struct trace *trace, node_id id)
+{
+    trace_finish(trace, id);
+    const struct node *node = &trace->netlist->nodes[id];
+    if (node->kind == NODE_SAME || (node->kind == NODE_GATE && node->table == TABLE_OSCILLATOR))
+        return node->in[0];
+    return node->kind == NODE_GATE ? handed_on(node) : 0;
+}
+
 /* The clock that the PLL starts from. It must be a clock as it comes: a divided or gated one has no frequency before it is simulated. */
 static const struct source *reference(struct trace *trace, const struct chip_cell *pll, unsigned type)
 {
+    enum { STEPS_MAX = 32 };
+    if (trace->in_reference)
+        return NULL; /* the PLL's own output */
+    trace->in_reference = true;
     node_id id = type_is_pad(type) ? trace_pad(trace, chip_tile_at(pll->x, pll->y), 1) : port_wire(trace, pll, PLL_REFERENCECLK, 0);
-    for (unsigned hops = 0; hops < 16; hops++) {
-        const struct node *node = &trace->netlist->nodes[id];
-        if (node->kind == NODE_SOURCE)
-            return &trace->netlist->sources[node->index];
-        if (node->kind == NODE_PENDING && node->name >= NAME_GLB && node->name < NAME_GLB + 8)
-            id = trace_global(trace, node->name - NAME_GLB);
-        else if (node->kind == NODE_PENDING && node->name >= NAME_D_IN && node->name < NAME_D_IN + 4)
-            id = trace_pad(trace, node->tile, (node->name - NAME_D_IN) / 2u);
-        else if (node->kind == NODE_SAME || (node->kind == NODE_GATE && node->table == 0x8080))
-            id = node->in[0];
-        else
-            return NULL;
-    }
-    return NULL;
+    for (unsigned i = 0; i < STEPS_MAX && id > 1 && trace->netlist->nodes[id].kind != NODE_SOURCE; i++)
+        id = step_back(trace, id);
+    trace->in_reference = false;
+    const struct node *node = &trace->netlist->nodes[id];
+    return node->kind == NODE_SOURCE ? &trace->netlist->sources[node->index] : NULL;
 }
 
 /* Held in reset it gives 0; with BYPASS it gives its reference. */

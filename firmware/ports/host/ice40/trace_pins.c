@@ -80,8 +80,26 @@ static node_id outside_level(struct trace *trace, unsigned tile, unsigned z)
     return pulled_up(trace, x, y, z);
 }
 
+/* Whether the LED driver, which is not simulated, has taken a pad. */
+static bool led_drives(const struct trace *trace, unsigned tile, unsigned z)
+{
+    for (unsigned i = 0; i < chip_n_cells; i++) {
+        if (chip_cells[i].kind != CELL_RGBA_DRV)
+            continue;
+        const struct chip_port *ports = &chip_ports[chip_cells[i].first_port], *enable = &ports[RGBA_DRV_RGBA_DRV_EN];
+        bool enabled = trace_bit(trace, chip_tile_at(enable->x, enable->y), enable->what & (unsigned)~CHIP_BIT);
+        static const uint8_t leds[] = {RGBA_DRV_RGB0, RGBA_DRV_RGB1, RGBA_DRV_RGB2};
+        for (unsigned k = 0; k < 3 && enabled; k++)
+            if (tile == chip_tile_at(ports[leds[k]].x, ports[leds[k]].y) && z == 0)
+                return true;
+    }
+    return false;
+}
+
 node_id trace_pad(struct trace *trace, unsigned tile, unsigned z)
 {
+    if (led_drives(trace, tile, z))
+        return trace_unmodelled(trace, "the LED driver", tile);
     unsigned type = pin_type(trace, tile, z), how = type >> 4;
     if (how == ENABLE_NEVER)
         return outside_level(trace, tile, z);

@@ -1,0 +1,30 @@
+// What makes clocks, for a functional simulation: a unit of time is 1/384 of a microsecond, all clocks are low at first, and each
+// rises for the first time half a period later.
+`timescale 1ns / 1ns
+
+module SB_HFOSC #(parameter CLKHF_DIV = "0b00", parameter TRIM_EN = "0b0") (
+    input CLKHFPU, CLKHFEN, TRIM0, TRIM1, TRIM2, TRIM3, TRIM4, TRIM5, TRIM6, TRIM7, TRIM8, TRIM9,
+    output reg CLKHF = 0
+);
+    localparam HALF = CLKHF_DIV == "0b00" ? 4 : CLKHF_DIV == "0b01" ? 8 : CLKHF_DIV == "0b10" ? 16 : 32;
+    always #HALF CLKHF = ~CLKHF;
+endmodule
+
+module SB_LFOSC (input CLKLFPU, CLKLFEN, output reg CLKLF = 0);
+    always #19200 CLKLF = ~CLKLF;
+endmodule
+
+// The output's half period is worked out by hand for the one set of dividers that the circuits use.
+module SB_PLL40_CORE #(
+    parameter FEEDBACK_PATH = "", PLLOUT_SELECT = "", DIVR = 0, DIVF = 0, DIVQ = 0, FILTER_RANGE = 0
+) (input REFERENCECLK, RESETB, BYPASS, output reg PLLOUTCORE = 0, output PLLOUTGLOBAL);
+    always #8 PLLOUTCORE = ~PLLOUTCORE;
+    assign PLLOUTGLOBAL = PLLOUTCORE;
+endmodule
+
+module SB_PLL40_PAD #(
+    parameter FEEDBACK_PATH = "", PLLOUT_SELECT = "", DIVR = 0, DIVF = 0, DIVQ = 0, FILTER_RANGE = 0
+) (input PACKAGEPIN, RESETB, BYPASS, output reg PLLOUTCORE = 0, output PLLOUTGLOBAL);
+    always #8 PLLOUTCORE = ~PLLOUTCORE;
+    assign PLLOUTGLOBAL = PLLOUTCORE;
+endmodule
