@@ -26,7 +26,7 @@ help:
 venv: $(STAMP)
 
 # What is built by installing: the virtual boards, and the dashboard.
-BUILT_FROM := $(wildcard firmware/core/*.[ch] firmware/apps/*.[ch] firmware/ports/host/*.[ch] build_backend/*.py \
+BUILT_FROM := $(wildcard firmware/core/*.[ch] firmware/apps/*.[ch] firmware/ports/host/*.[ch] firmware/ports/host/ice40/*.[ch] build_backend/*.py \
 	frontend/*.* frontend/public/* frontend/src/*.* frontend/src/*/*.*)
 
 # Installed again whenever what is installed, or what it is built from, has changed.
@@ -49,7 +49,7 @@ check: lint types firmware-test
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
 
 # .clang-format-ignore names those that are left out.
-C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* tests tests/*)))
+C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* ports/host/ice40 tests tests/*)))
 
 lint: venv
 	$(BIN)/ruff check .

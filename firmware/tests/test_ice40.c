@@ -151,8 +151,14 @@ static void what_is_passed_over_counts_as_if_it_were_stepped_through(void)
 
 static void example_circuits_have_their_frequencies(void)
 {
-    static const struct { const char *name; long hz; } known[] = {
-        {"square_2khz", 2000}, {"square_8khz", 8000}, {"square_32khz", 32000}, {"bursts", 4500},
+    static const struct {
+        const char *name;
+        long hz;
+    } known[] = {
+        {"square_2khz", 2000},
+        {"square_8khz", 8000},
+        {"square_32khz", 32000},
+        {"bursts", 4500},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         load(examples, known[i].name);

@@ -119,21 +119,21 @@ def _without(cells: str, names: Sequence[str]) -> str:
 
 def _bench(circuit: Circuit) -> str:
     """Return a test bench that counts rising edges after the start, none shorter than a unit of time."""
-    parameters = ", ".join(
-        f'.{name}("{value}")' if isinstance(value, str) else f".{name}({value})"
-        for name, value in circuit.parameters.items()
-    )
-    clock = "" if "input wire ICE_35" not in (HERE / circuit.source).read_text() else ".ICE_35(clock), "
-    ports = clock + ", ".join(f".ICE_{pin}(pin_{pin})" for pin in circuit.pins)
+    parameters = ", ".join(f".{name}({_value(value)})" for name, value in circuit.parameters.items())
+    has_clock = "input wire ICE_35" in (HERE / circuit.source).read_text()
+    ports = [".ICE_35(clock)"] * has_clock + [f".ICE_{pin}(pin_{pin})" for pin in circuit.pins]
     lines = ["`timescale 1ns / 1ns", "module bench;", "reg clock = 0;", "always #4 clock = ~clock;"]
     for pin in circuit.pins:
-        lines += [f"wire pin_{pin}; pulldown (pin_{pin}); wire #1 slow_{pin} = pin_{pin} === 1;", f"integer count_{pin} = 0;"]
+        lines += [f"wire pin_{pin}; pulldown (pin_{pin}); wire #1 slow_{pin} = pin_{pin} === 1;"]
+        lines += [f"integer count_{pin} = 0;"]
         lines += [f"always @(posedge slow_{pin}) if ($time > 2) count_{pin} = count_{pin} + 1;"]
-    lines += [f"{circuit.top} #({parameters}) circuit ({ports});" if parameters else f"{circuit.top} circuit ({ports});"]
+    settings = f"#({parameters}) " if parameters else ""
     shown = ", ".join(f"count_{pin}" for pin in circuit.pins)
     template = " ".join(["%0d"] * len(circuit.pins))
-    lines += [f'initial begin #{circuit.window_us * UNITS} $display("{template}", {shown}); $finish; end', "endmodule", ""]
-    return "\n".join(lines)
+    end = f'#{circuit.window_us * UNITS} $display("{template}", {shown}); $finish;'
+    return "\n".join(
+        [*lines, f"{circuit.top} {settings}circuit ({', '.join(ports)});", f"initial begin {end} end", "endmodule", ""]
+    )
 
 
 def listed(directory: Path, chosen: Sequence[Circuit]) -> str:

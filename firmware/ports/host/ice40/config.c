@@ -42,12 +42,22 @@ static const char *take_block(struct reader *reader, uint8_t *target, uint32_t w
 static const char *carry_out(struct reader *reader, struct config *config, unsigned opcode, uint32_t payload)
 {
     switch (opcode) {
-    case COMMAND_BANK: reader->bank = payload; return payload < CONFIG_BANKS ? NULL : "it has a bank that there is not";
-    case COMMAND_WIDTH: reader->width = payload + 1; return NULL;
-    case COMMAND_HEIGHT: reader->height = payload; return NULL;
-    case COMMAND_OFFSET: reader->offset = payload; return NULL;
-    case COMMAND_DO: break;
-    default: return NULL; /* speed, boot, CRC: nothing that the circuit sees */
+    case COMMAND_BANK:
+        reader->bank = payload;
+        return payload < CONFIG_BANKS ? NULL : "it has a bank that there is not";
+    case COMMAND_WIDTH:
+        reader->width = payload + 1;
+        return NULL;
+    case COMMAND_HEIGHT:
+        reader->height = payload;
+        return NULL;
+    case COMMAND_OFFSET:
+        reader->offset = payload;
+        return NULL;
+    case COMMAND_DO:
+        break;
+    default:
+        return NULL; /* speed, boot, CRC: nothing that the circuit sees */
     }
     if (payload == DO_WRITE_CRAM)
         return take_block(reader, config->cram[reader->bank], CONFIG_CRAM_WIDTH, cram_heights[reader->bank]);

@@ -143,7 +143,8 @@ static bool make_ticks(struct design *design)
     design->ticks_per_second = ticks;
     for (uint32_t i = 0; i < design->netlist.n_sources; i++) {
         const struct source *source = &design->netlist.sources[i];
-        design->half_periods[i] = ticks / (2 * source->numerator / greatest_divisor(2 * source->numerator, source->denominator)) *
+        design->half_periods[i] = ticks /
+                                  (2 * source->numerator / greatest_divisor(2 * source->numerator, source->denominator)) *
                                   (source->denominator / greatest_divisor(2 * source->numerator, source->denominator));
     }
     return true;

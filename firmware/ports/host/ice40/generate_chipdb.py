@@ -196,7 +196,8 @@ class Tables:
             wires = sorted((x, y, self.number[name]) for x, y, name in net)
             for here, there in zip(wires, [*wires[1:], wires[-1]], strict=True):
                 dx, dy = there[0] - here[0], there[1] - here[1]
-                assert 0 <= dx < 256 and -128 <= dy < 128
+                assert 0 <= dx < 256
+                assert -128 <= dy < 128
                 tiles[here[:2]].append((here[2], dx << 8 | dy & 0xFF, there[2]))
         return {tile: self._list(self._families(links)) for tile, links in sorted(tiles.items())}
 
@@ -290,13 +291,17 @@ def source(tables: Tables) -> str:
         ),
         f"const uint16_t chip_n_cells = {len(cells)};\n",
         _array("const struct chip_port chip_ports[]", (f"{{{x}, {y}, {what}}}" for x, y, what in ports)),
-        _array("const struct chip_pin chip_pins[]", ("{%d, %d, %d, %d}" % pin for pin in sorted(pins))),
+        _array("const struct chip_pin chip_pins[]", map(_braced, sorted(pins))),
         f"const uint8_t chip_n_pins = {len(pins)};\n",
-        _array("const struct chip_enable chip_enables[]", ("{%d, %d, %d, %d, %d, %d}" % enable for enable in enables)),
+        _array("const struct chip_enable chip_enables[]", map(_braced, enables)),
         f"const uint8_t chip_n_enables = {len(enables)};\n",
-        _array("const struct chip_global chip_globals[8]", ("{%d, %d, %d, %d, %d, %d, %d, %d}" % g for g in globals_)),
+        _array("const struct chip_global chip_globals[8]", map(_braced, globals_)),
     ]
     return "\n".join(parts)
+
+
+def _braced(numbers: Sequence[int]) -> str:
+    return f"{{{', '.join(map(str, numbers))}}}"
 
 
 def _array(declaration: str, items: Iterable[str]) -> str:
@@ -317,14 +322,14 @@ _ORIGIN = """\
  * Copyright (C) 2012-2017 Claire Xenia Wolf <claire@yosyshq.com>, 2015 Marcus Comstedt <marcus@mc.pp.se>,
  * 2015 Mathias Lasser, 2017 Roland Lutz, 2018 Piotr Esden-Tempski <piotr@esden.net>
  *
- * Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby granted,
- * provided that the above copyright notice and this permission notice appear in all copies.
+ * Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby
+ * granted, provided that the above copyright notice and this permission notice appear in all copies.
  *
  * THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE INCLUDING ALL
  * IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT,
- * INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN
- * ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF
- * THIS SOFTWARE. */"""
+ * INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN
+ * AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR
+ * PERFORMANCE OF THIS SOFTWARE. */"""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -49,9 +49,12 @@ enum ice40_origin ice40_advance(struct ice40 *fpga, double seconds)
 {
     fpga->seconds = seconds;
     switch (run_until(fpga->run, (uint64_t)rint(seconds * (double)fpga->design->ticks_per_second))) {
-    case RUN_GOOD: return ICE40_SIMULATED;
-    case RUN_SPENT: return ICE40_EXTRAPOLATED;
-    default: return ICE40_FAILED;
+    case RUN_GOOD:
+        return ICE40_SIMULATED;
+    case RUN_SPENT:
+        return ICE40_EXTRAPOLATED;
+    default:
+        return ICE40_FAILED;
     }
 }
 

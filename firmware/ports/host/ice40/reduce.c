@@ -125,10 +125,14 @@ static void reduce_write_port(struct netlist *netlist, struct memory *memory)
 static bool reduce_node(struct netlist *netlist, node_id id)
 {
     switch (netlist->nodes[id].kind) {
-    case NODE_GATE: return reduce_gate(netlist, id);
-    case NODE_FLOP: return reduce_flop(netlist, &netlist->flops[netlist->nodes[id].index]);
-    case NODE_MEMORY_BIT: return reduce_memory_bit(netlist, id);
-    default: return false;
+    case NODE_GATE:
+        return reduce_gate(netlist, id);
+    case NODE_FLOP:
+        return reduce_flop(netlist, &netlist->flops[netlist->nodes[id].index]);
+    case NODE_MEMORY_BIT:
+        return reduce_memory_bit(netlist, id);
+    default:
+        return false;
     }
 }
 
@@ -190,10 +194,14 @@ struct walk {
 static unsigned n_inputs(const struct netlist *netlist, const struct node *node)
 {
     switch (node->kind) {
-    case NODE_GATE: return 4;
-    case NODE_ADDRESS: return netlist->addresses[node->index].n;
-    case NODE_MEMORY_BIT: return 1;
-    default: return 0;
+    case NODE_GATE:
+        return 4;
+    case NODE_ADDRESS:
+        return netlist->addresses[node->index].n;
+    case NODE_MEMORY_BIT:
+        return 1;
+    default:
+        return 0;
     }
 }
 
@@ -272,8 +280,8 @@ static bool walk_flop(struct walk *walk, const struct flop *flop)
 
 static bool walk_memory(struct walk *walk, const struct memory *memory)
 {
-    bool good = walk_from(walk, memory->write_address) && walk_from(walk, memory->write_clock) &&
-                walk_from(walk, memory->write_enable);
+    bool good =
+        walk_from(walk, memory->write_address) && walk_from(walk, memory->write_clock) && walk_from(walk, memory->write_enable);
     for (unsigned i = 0; i < 16 && good; i++)
         good = walk_from(walk, memory->data[i]) && walk_from(walk, memory->keep[i]);
     return good;
@@ -330,7 +338,8 @@ static void renumber_memory(struct memory *memory, const node_id *number)
     }
 }
 
-static void renumber_flops(struct netlist *netlist, struct node *sorted, uint32_t n_flops, const node_id *number, struct flop *kept)
+static void renumber_flops(struct netlist *netlist, struct node *sorted, uint32_t n_flops, const node_id *number,
+                           struct flop *kept)
 {
     for (uint32_t i = 0; i < n_flops; i++) {
         struct node *node = &sorted[netlist->first_flop + i];

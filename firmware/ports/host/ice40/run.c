@@ -166,7 +166,8 @@ static void write_memory(struct run *run, uint32_t index)
     uint16_t new = written_word(run, memory, *word, memory->write_mode > 0 ? address >> 8 : 0);
     if (new == *word)
         return;
-    uint64_t change = word_hash(index, address & (memory->depth - 1), *word) ^ word_hash(index, address & (memory->depth - 1), new);
+    uint64_t change =
+        word_hash(index, address & (memory->depth - 1), *word) ^ word_hash(index, address & (memory->depth - 1), new);
     run->memory_hash[index] ^= change;
     run->hash ^= change;
     run->memory_writes++;

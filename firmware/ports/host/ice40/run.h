@@ -24,14 +24,14 @@ struct moment {
 
 enum run_state {
     RUN_GOOD,
-    RUN_SPENT,   /* the work that was allowed is done */
+    RUN_SPENT, /* the work that was allowed is done */
     RUN_RESTLESS /* flip-flops clock or reset each other without end */
 };
 
 struct run {
     const struct design *design;
     uint16_t *values; /* by node */
-    uint64_t *dirty;  /* tasks to do */
+    uint64_t *dirty; /* tasks to do */
     uint32_t dirty_from, dirty_to;
     uint64_t *flops, *pending, *forced; /* by flip-flop: level; will change at its clock; changes without one */
     bool any_forced;

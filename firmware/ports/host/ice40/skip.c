@@ -260,7 +260,8 @@ static uint64_t hash_writes(const struct run *run)
         if (memory->written && hashes[memory->write_enable] != HASH_OF_0)
             sum += join(join(join(i, hashes[memory->write_enable]), hashes[memory->write_clock]), run->memory_hash[i]);
         for (unsigned k = 0; k < 16 && memory->written && hashes[memory->write_enable] != HASH_OF_0; k++)
-            sum += join(join(16 * i + k, hashes[memory->data[k]]), join(hashes[memory->keep[k]], hashes[memory->write_address]));
+            sum +=
+                join(join(16 * i + k, hashes[memory->data[k]]), join(hashes[memory->keep[k]], hashes[memory->write_address]));
     }
     return sum;
 }

@@ -44,7 +44,8 @@ node_id trace_unmodelled(struct trace *trace, const char *what, unsigned tile)
     uint32_t most = sizeof netlist->unmodelled / sizeof *netlist->unmodelled;
     uint32_t index = netlist->n_unmodelled < most ? netlist->n_unmodelled++ : most - 1;
     snprintf(netlist->unmodelled[index], NETLIST_TEXT, "%s at tile (%u, %u)", what, tile % CHIP_WIDTH, tile / CHIP_WIDTH);
-    return add_node(trace, (struct node){.kind = NODE_UNMODELLED, .name = MADE_GATE, .tile = (uint16_t)tile, .index = (uint16_t)index});
+    return add_node(
+        trace, (struct node){.kind = NODE_UNMODELLED, .name = MADE_GATE, .tile = (uint16_t)tile, .index = (uint16_t)index});
 }
 
 node_id trace_source(struct trace *trace, struct source source)
@@ -59,7 +60,8 @@ node_id trace_source(struct trace *trace, struct source source)
     }
     uint32_t index = netlist->n_sources++;
     netlist->sources[index] = source;
-    trace->source_nodes[index] = add_node(trace, (struct node){.kind = NODE_SOURCE, .name = MADE_GATE, .index = (uint16_t)index});
+    trace->source_nodes[index] =
+        add_node(trace, (struct node){.kind = NODE_SOURCE, .name = MADE_GATE, .index = (uint16_t)index});
     return trace->source_nodes[index];
 }
 
@@ -255,10 +257,17 @@ static bool within(unsigned name, unsigned first, unsigned n)
 static node_id unmodelled_cell(struct trace *trace, unsigned tile, unsigned name)
 {
     static const char *const kinds[CELL_KINDS] = {
-        [CELL_HFOSC] = "the high-frequency oscillator", [CELL_LFOSC] = "the low-frequency oscillator",
-        [CELL_PLL] = "the PLL", [CELL_SPRAM] = "the SPRAM", [CELL_MAC16] = "the DSP block", [CELL_I2C] = "the I2C block",
-        [CELL_SPI] = "the SPI block", [CELL_LEDDA_IP] = "the LED driver's PWM", [CELL_RGBA_DRV] = "the LED driver",
-        [CELL_IO_I3C] = "the I3C pin", [CELL_WARMBOOT] = "the warm boot",
+        [CELL_HFOSC] = "the high-frequency oscillator",
+        [CELL_LFOSC] = "the low-frequency oscillator",
+        [CELL_PLL] = "the PLL",
+        [CELL_SPRAM] = "the SPRAM",
+        [CELL_MAC16] = "the DSP block",
+        [CELL_I2C] = "the I2C block",
+        [CELL_SPI] = "the SPI block",
+        [CELL_LEDDA_IP] = "the LED driver's PWM",
+        [CELL_RGBA_DRV] = "the LED driver",
+        [CELL_IO_I3C] = "the I3C pin",
+        [CELL_WARMBOOT] = "the warm boot",
     };
     int port = 0;
     const struct chip_cell *cell = trace_cell_with_port(tile, name, &port);

@@ -147,7 +147,8 @@ static const struct source *reference(struct trace *trace, const struct chip_cel
     if (trace->in_reference)
         return NULL; /* the PLL's own output */
     trace->in_reference = true;
-    node_id id = type_is_pad(type) ? trace_pad(trace, chip_tile_at(pll->x, pll->y), 1) : port_wire(trace, pll, PLL_REFERENCECLK, 0);
+    node_id id =
+        type_is_pad(type) ? trace_pad(trace, chip_tile_at(pll->x, pll->y), 1) : port_wire(trace, pll, PLL_REFERENCECLK, 0);
     for (unsigned i = 0; i < STEPS_MAX && id > 1 && trace->netlist->nodes[id].kind != NODE_SOURCE; i++)
         id = step_back(trace, id);
     trace->in_reference = false;
