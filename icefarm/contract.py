@@ -7,7 +7,7 @@ field that it knows and ignores those of a newer version.
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -22,7 +22,9 @@ __all__ = [
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
+    "LONGEST_NAME",
     "MAX_SECONDS",
+    "NAME_RULE",
     "OPERATOR_PROCEDURES",
     "PREFIX",
     "PROTOCOL_VERSION",
@@ -43,6 +45,7 @@ __all__ = [
     "Role",
     "WorkerHello",
     "WorkerRecord",
+    "account_of",
     "client_topic",
     "control_procedure",
     "control_worker_procedure",
@@ -50,9 +53,12 @@ __all__ = [
     "device_procedure",
     "event_topic",
     "from_wire",
+    "identity_of",
     "method_of",
+    "normal_name",
     "permissions",
     "to_wire",
+    "valid_account",
     "valid_name",
     "worker_prefix",
     "worker_procedure",
@@ -83,10 +89,10 @@ OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest", "dismis
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
 
-# Names are shown to users and become part of a URI: printable, no surrounding blanks, of limited length.
-_NAME = re.compile(
-    r"[^\s\x00-\x1f\x7f-\x9f\u2028\u2029](?:[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,98}[^\s\x00-\x1f\x7f-\x9f\u2028\u2029])?"
-)
+#: Longest name of a client, worker, board or account, in characters.
+LONGEST_NAME = 100
+#: What a name is, for the error that says so.
+NAME_RULE = f"1 to {LONGEST_NAME} printable characters in their usual form (NFKC), no blanks at the ends"
 
 
 class Role(StrEnum):
@@ -110,8 +116,41 @@ class DeviceStatus(StrEnum):
 
 
 def valid_name(name: str) -> bool:
-    """Tell whether it is a valid name of a client or worker: 1 to 100 printable characters, no blanks at the ends."""
-    return _NAME.fullmatch(name) is not None
+    """Tell whether a client or worker may be called so (`NAME_RULE`).
+
+    Names are shown to people and become part of a URI. So two that look alike are one: characters without a shape (zero
+    width, direction of text) are not allowed, and of several forms of a character only the usual one.
+    """
+    return (
+        0 < len(name) <= LONGEST_NAME
+        and name == name.strip()
+        and all(character == " " or unicodedata.category(character)[0] not in "CZ" for character in name)
+        and normal_name(name) == name
+    )
+
+
+def normal_name(name: str) -> str:
+    """Return a name in the form in which the farm takes it (Unicode NFKC)."""
+    return unicodedata.normalize("NFKC", name)
+
+
+def valid_account(name: str) -> bool:
+    """Tell whether an account may be called so: a name without '/', which separates it from names inside it."""
+    return valid_name(name) and "/" not in name
+
+
+def identity_of(account: str, name: str) -> str:
+    """Return the identity that a session has when it signs in under a name with a token of an account.
+
+    That is the account itself where the name is the account's, else ``account/name``.  A name that is written as an
+    identity of the account already stays as it is.
+    """
+    return name if account_of(name) == account else f"{account}/{name}"
+
+
+def account_of(identity: str) -> str:
+    """Return the account of an identity: what is before the first '/'."""
+    return identity.partition("/")[0]
 
 
 def _component(name: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "InternalError",
     "InvalidArgument",
     "InvalidBitstream",
+    "LimitReached",
     "LinkLost",
     "NameInUse",
     "NoSuchProcedure",
@@ -141,6 +142,12 @@ class NotAuthorized(IcefarmError):
     """You may not do that; sign in with a token that permits it."""
 
     name = "not_authorized"
+
+
+class LimitReached(IcefarmError):
+    """Your account has as much as one account may have on this farm."""
+
+    name = "limit_reached"
 
 
 class Busy(IcefarmError):

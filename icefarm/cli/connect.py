@@ -14,7 +14,7 @@ import click
 from attrs import evolve, field, frozen
 from click.core import ParameterSource
 
-from icefarm.contract import Role, valid_name
+from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import LinkLost, NotAuthorized, Untrusted, WrongProtocol
 from icefarm.farm.paths import DataDirectory, default_data_directory
 
@@ -99,10 +99,9 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
             **rest: Any,
         ) -> Any:
             token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
+            name = None if name is None else normal_name(name)
             if name is not None and not valid_name(name):
-                raise click.UsageError(
-                    f"{name!r} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
-                )
+                raise click.UsageError(f"{name!r} is not a valid name: {NAME_RULE}")
             source = click.get_current_context().get_parameter_source("data_dir")
             trusted = source is ParameterSource.COMMANDLINE
             access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)

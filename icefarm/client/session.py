@@ -23,6 +23,7 @@ from icefarm.client.evaluation.run import Run
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
 from icefarm.clock import Clock
 from icefarm.contract import (
+    NAME_RULE,
     DeviceRecord,
     Measurement,
     QueueRecord,
@@ -101,9 +102,7 @@ class ClientSession:
     def __attrs_post_init__(self) -> None:
         who = self.credentials
         if not valid_name(who.authid):
-            raise InvalidArgument(
-                f"{who.authid!r} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
-            )
+            raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
         self._holdings = Holdings(self.clock)
         self._connection = FarmLink(
             self.clock,
@@ -120,8 +119,11 @@ class ClientSession:
 
     @property
     def name(self) -> str:
-        """The name under which the farm knows this client."""
-        return self.credentials.authid
+        """The name under which the farm knows this client: ``account/name`` where a token made it so.
+
+        Before the first sign-in, the name that it asks for.
+        """
+        return self._connection.identity
 
     @property
     def serials(self) -> list[str]:

@@ -51,6 +51,7 @@ from icefarm.control.sessions.events import (
 )
 from icefarm.control.sessions.liveness import Presence
 from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
+from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
@@ -122,6 +123,7 @@ class Control(Service):
             self.line.poke,
         )
         self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
+        self.revocation = RevocationWatch(store, self.sessions, clock)
         self.metrics = Metrics(clock)
         self.readings = Rates(clock, self.announcements, self._board_did, self.metrics.hello)
         self.chronicle = HistoryRecorder(history, store, self.readings, self.line.records, clock)
@@ -174,6 +176,7 @@ class Control(Service):
         self._refusal = ""
         self.metrics.joined()
         self.chronicle.start()
+        self.revocation.start()
         self.log.info("control is at the router")
         self.inventory.persist("the state of the farm is learnt", self._learn)
 
@@ -197,7 +200,7 @@ class Control(Service):
         self.door.close()
         parts = (
             *(self.chronicle, self.agenda, self.line, self.convergence, self.departures),
-            *(self.inventory, self.endings),
+            *(self.inventory, self.endings, self.revocation),
         )
         for part in parts:
             part.stop()

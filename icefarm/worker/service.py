@@ -48,19 +48,20 @@ class Worker(Service):
     _slow_load: Collection[str] = ()
     boards: BoardRegistry = field(init=False)
     _control: ControlLink = field(init=False)
+    _context: WorkerContext = field(init=False)
     _offer: KindOffer = field(init=False)
     _link: Service | None = None
     _starting: Deferred[None] | None = None
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def __attrs_post_init__(self) -> None:
-        context = WorkerContext(
+        self._context = WorkerContext(
             self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), slow_load=self._slow_load
         )
-        self.boards = BoardRegistry(context)
+        self.boards = BoardRegistry(self._context)
         self._offer = KindOffer(self._kinds)
         departure = Departure(self._reactor, self.boards, self._left)
-        self._control = context.observer = ControlLink(
+        self._control = self._context.observer = ControlLink(
             self.identity, self._reactor, self.boards, self._offer, departure, self._failed
         )
 
@@ -82,8 +83,13 @@ class Worker(Service):
         for source, its in zip(self._sources, images, strict=True):
             self._offer.add(its)
             await source.start(partial(self.boards.usb, its))
-        self._link = self._make_link(self._control.joined, self._control.refused)
+        self._link = self._make_link(self._joined, self._control.refused)
         self._link.startService()
+
+    async def _joined(self, bus: Bus) -> None:
+        """Begin a session under the name that the farm gave this worker."""
+        self._context.worker = bus.authid
+        await self._control.joined(bus)
 
     def _start_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

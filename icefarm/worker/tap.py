@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from icefarm import __version__
 from icefarm.command import find
-from icefarm.contract import Role, valid_name
+from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
@@ -49,9 +49,10 @@ MOST_BOARDS = 1000
 
 
 def _name(text: str) -> str:
-    if not valid_name(text):
-        raise ValueError(f"must be 1 to 100 printable characters without blanks at the ends, not {text!r}")
-    return text
+    name = normal_name(text)
+    if not valid_name(name):
+        raise ValueError(f"must be {NAME_RULE}, not {text!r}")
+    return name
 
 
 def _url(text: str) -> str:

@@ -12,6 +12,7 @@ from twisted.internet import defer, reactor
 
 from icefarm.control.storage.migrations import SchemaMismatch, Step, migrate, next_step, steps
 from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.store import PostgresStore
 
 pytestmark = pytest.mark.integration
 
@@ -121,3 +122,18 @@ def test_files_are_read_in_numeric_order_and_others_passed_over(tmp_path: Path) 
 def test_an_installation_without_its_schema_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatch, match="install icefarm again"):
         steps(tmp_path)
+
+
+@ensureDeferred
+async def test_tokens_from_before_accounts_get_an_account_of_their_own(postgres: str) -> None:
+    database = await opened(postgres)
+    try:
+        await migrate(database, [step for step in steps() if step.version < 8])
+        names = [("ada", "1" * 64), ("lab/ada", "2" * 64), ("lab-ada", "3" * 64)]
+        for name, digest in names:
+            await rows(database, f"INSERT INTO token (hash, name, role) VALUES ('{digest}', '{name}', 'client')")
+        await migrate(database)
+        found = {token.name: token.account for token in await PostgresStore(database).list_tokens()}
+        assert found == {"ada": "ada", "lab/ada": "lab-ada-22222222", "lab-ada": "lab-ada"}
+    finally:
+        await database.stop()

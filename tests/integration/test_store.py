@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from icefarm.contract import DeviceReport, DeviceStatus, Role
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.interface import AuditEntry
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import InvalidArgument, NotYours, Unavailable
@@ -237,6 +238,70 @@ async def test_a_revoked_token_opens_nothing_and_its_name_is_free_again(database
     await store.add_token("lab", Role.WORKER, "hash 3")
     with pytest.raises(InvalidArgument):
         await store.revoke_token("nobody")
+
+
+@ensureDeferred
+async def test_a_token_is_valid_until_it_expires_and_its_name_is_free_then(database: Database) -> None:
+    store = PostgresStore(database)
+    expired = await store.add_token("ada", Role.CLIENT, "old", lasts=-1.0)
+    lasting = await store.add_token("bob", Role.CLIENT, "other", account="ada", lasts=3600.0)
+    assert await store.token_by_hash("old") is None
+    assert await store.ended_tokens({expired.id, lasting.id, 4711}) == {expired.id, 4711}
+    again = await store.add_token("ada", Role.CLIENT, "new")
+    assert [(token.name, token.account, token.id) for token in await store.list_tokens()] == [
+        ("ada", "ada", again.id),
+        ("bob", "ada", lasting.id),
+    ]
+    assert lasting.expires_at == pytest.approx(lasting.created_at + 3600.0)
+
+
+@ensureDeferred
+async def test_a_token_that_is_replaced_is_valid_for_a_while_longer(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.add_token("ada", Role.WORKER, "first", account="shelf")
+    second = await store.rotate_token("ada", "second", overlap=3600.0)
+    assert (second.role, second.account, second.expires_at) == (Role.WORKER, "shelf", None)
+    first = await store.token_by_hash("first")
+    assert first is not None
+    assert first.replaced
+    assert first.expires_at is not None
+    await store.rotate_token("ada", "third", overlap=0.0, lasts=60.0)
+    assert await store.token_by_hash("second") is None
+    assert [token.replaced for token in await store.list_tokens()] == [True, False]
+    await store.revoke_token("ada")
+    assert await store.list_tokens() == []
+    with pytest.raises(InvalidArgument, match="no token named"):
+        await store.rotate_token("ada", "fourth", overlap=1.0)
+
+
+@ensureDeferred
+async def test_a_token_says_when_it_was_last_used_and_from_where(database: Database) -> None:
+    store = PostgresStore(database)
+    made = await store.add_token("ada", Role.CLIENT, "hash")
+    await store.token_by_hash("hash")
+    assert (await store.list_tokens())[0].last_used_at is None
+    for address in ("tcp4:192.0.2.7:1", "tcp4:192.0.2.7:2"):
+        await store.token_by_hash("hash", used_from=address)
+        (token,) = await store.list_tokens()
+        assert token.last_used_from == address
+        assert token.last_used_at is not None
+        assert token.last_used_at >= made.created_at
+
+
+@ensureDeferred
+async def test_the_audit_log_gives_back_what_was_kept_and_forgets_what_is_old(database: Database) -> None:
+    store = PostgresStore(database)
+    one = AuditEntry(1000.0, "ada", "ada/run", "client", 7, "tcp4:192.0.2.7", "reserve", "A, B", "done", "pulsecount")
+    two = AuditEntry(2000.0, "bob", "bob", "client", None, None, "sign_in", None, "not_authorized")
+    three = AuditEntry(3000.0, "ada", "ada", "client", 8, "", "end", "A", "done")
+    await store.keep_audit([one, two])
+    await store.keep_audit([three])
+    assert await store.audit(0.0, limit=10) == [one, two, three]
+    assert await store.audit(0.0, limit=2) == [two, three]
+    assert await store.audit(1500.0, account="ada", limit=10) == [three]
+    assert await store.audit(0.0, action="sign_in", limit=10) == [two]
+    await store.forget_audit(2500.0)
+    assert await store.audit(0.0, limit=10) == [three]
 
 
 @ensureDeferred

@@ -15,12 +15,16 @@ from icefarm.contract import (
     DeviceStatus,
     Role,
     WorkerHello,
+    account_of,
     client_topic,
     device_prefix,
     device_procedure,
     from_wire,
+    identity_of,
     method_of,
+    normal_name,
     permissions,
+    valid_account,
     valid_name,
     worker_prefix,
     worker_procedure,
@@ -30,7 +34,9 @@ from icefarm.errors import InvalidArgument
 #: A URI as the WAMP specification's loose check wants it ("URIs", regular expression without empty components).
 LOOSE_URI = re.compile(r"^([^\s\.#]+\.)*([^\s\.#]+)$")
 
-names = st.text(min_size=1, max_size=100).filter(valid_name)
+#: Letters, digits, punctuation, symbols and blanks of all scripts.
+_shown = st.characters(categories=("L", "N", "P", "S", "Zs"))
+names = st.text(_shown, min_size=1, max_size=40).map(normal_name).map(str.strip).filter(valid_name)
 
 
 @given(names, st.sampled_from(["evaluate", "prepare"]))
@@ -48,7 +54,26 @@ def test_no_devices_prefix_covers_another_device(one: str, other: str) -> None:
         assert not worker_procedure(other, "prepare").startswith(worker_prefix(one))
 
 
-@pytest.mark.parametrize("name", ["", " ", " a", "a ", "a\nb", "a\x00", "\u2028", "x" * 101])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        " a",
+        "a ",
+        "a\nb",
+        "a\x00",
+        "\u2028",
+        "x" * 101,
+        "a\u200bda",
+        "\u202eada",
+        "a\u0301da",
+        "\uff41da",
+        "\ud800",
+        "a\u00a0b",
+        "\ue000",
+    ],
+)
 def test_names_that_people_could_not_read_are_refused(name: str) -> None:
     assert not valid_name(name)
 
@@ -124,3 +149,32 @@ def test_a_record_of_a_newer_version_is_read_without_what_is_new_in_it() -> None
 def test_what_a_record_must_have_is_missed_all_the_same() -> None:
     with pytest.raises(InvalidArgument, match="serial is missing"):
         from_wire({"status": "available", "mood": "sunny"}, DeviceReport, "report")
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "identity"),
+    [
+        ("ada", "ada", "ada"),
+        ("ada", "run 1", "ada/run 1"),
+        ("ada", "ada/run 1", "ada/run 1"),
+        ("ada", "bob", "ada/bob"),
+        ("ada", "bob/run 1", "ada/bob/run 1"),
+        ("ada", "adam/run 1", "ada/adam/run 1"),
+    ],
+)
+def test_a_name_is_one_inside_its_account(account: str, name: str, identity: str) -> None:
+    assert identity_of(account, name) == identity
+    assert account_of(identity) == account
+
+
+@given(names, names)
+def test_no_name_leads_out_of_its_account(account: str, name: str) -> None:
+    if valid_account(account):
+        assert account_of(identity_of(account, name)) == account
+        assert LOOSE_URI.match(client_topic(identity_of(account, name)))
+
+
+def test_an_account_has_no_slash() -> None:
+    assert valid_account("ada's lab")
+    assert not valid_account("ada/bob")
+    assert not valid_account("")

@@ -39,7 +39,7 @@ async def authenticate(farm: MemoryControl, *args: Any) -> dict[str, Any]:
 async def test_a_sign_in_answers_with_role_and_instance() -> None:
     farm = MemoryControl()
     answer = await authenticate(farm, REALM, "ada", details())
-    assert answer == {"role": "client", "extra": {"role": "client", "instance": "i"}}
+    assert answer == {"role": "client", "authid": "ada", "extra": {"role": "client", "instance": "i"}}
 
 
 @pytest.mark.parametrize(

@@ -414,21 +414,26 @@ async def test_an_unknown_token_is_refused_even_where_none_is_needed() -> None:
 
 
 @ensureDeferred
-async def test_with_a_token_its_name_is_who_asks() -> None:
+async def test_with_a_token_its_account_is_who_asks_and_a_name_is_one_inside_it() -> None:
     farm, api = await farm_of(SignInPolicy.TOKENS)
     await farm.store.add_token("ada", Role.CLIENT, token_hash(TOKEN))
     (record,) = (await post(api, "/api/reserve", {"amount": 1, "kind": "pulsecount"}, bearer())).value
     assert record["client"] == "ada"
-    assert told(await post(api, "/api/endall", {"name": "bob"}, bearer())) == (403, "not_authorized")
+    assert (await post(api, "/api/endall", {"name": "bob"}, bearer())).value == []
+    asked = {"amount": 1, "kind": "pulsecount", "name": "bob"}
+    assert (await post(api, "/api/reserve", asked, bearer())).value[0]["client"] == "ada/bob"
     assert (await post(api, "/api/endall", {"name": "ada"}, bearer())).value == ["A"]
+    assert (await post(api, "/api/endall", {"name": "ada/bob"}, bearer())).value == ["B"]
 
 
 @ensureDeferred
-async def test_an_operators_token_may_name_any_client() -> None:
+async def test_an_operators_token_acts_for_nobody_else() -> None:
     farm, api = await farm_of(SignInPolicy.TOKENS)
     await farm.store.add_token("boss", Role.OPERATOR, token_hash(TOKEN))
-    assert (await post(api, "/api/reserve", ADA, bearer())).value[0]["client"] == "ada"
-    assert (await post(api, "/api/endall", {"name": "ada"}, bearer())).value == ["A"]
+    ada = await farm.client_of("ada")
+    await ada.call("reserve", 1, kind="pulsecount")
+    assert (await post(api, "/api/endall", {"name": "ada"}, bearer())).value == []
+    assert (await post(api, "/api/reserve", ADA, bearer())).value[0]["client"] == "boss/ada"
 
 
 @ensureDeferred

@@ -9,6 +9,7 @@ from icefarm.errors import (
     IcefarmError,
     InvalidArgument,
     InvalidBitstream,
+    LimitReached,
     NameInUse,
     NotAuthorized,
     TimedOut,
@@ -38,7 +39,7 @@ _EXITS: tuple[tuple[tuple[type[IcefarmError], ...], Exit], ...] = (
     ((InvalidArgument, InvalidBitstream), Exit.USAGE),
     ((Unavailable, Busy), Exit.UNAVAILABLE),
     ((TransportError, TimedOut), Exit.UNREACHABLE),
-    ((NotAuthorized, NameInUse), Exit.NOT_AUTHORIZED),
+    ((NotAuthorized, NameInUse, LimitReached), Exit.NOT_AUTHORIZED),
 )
 
 

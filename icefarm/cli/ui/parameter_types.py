@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from icefarm.contract import valid_name
+from icefarm.contract import NAME_RULE, normal_name, valid_name
 from icefarm.errors import IcefarmError
 from icefarm.twistd.options import host_and_port, number, seconds
 
@@ -60,9 +60,10 @@ def _by_rule(rule: str, text: str) -> Any:
 
 
 def _name(text: str) -> str:
-    if not valid_name(text):
-        raise ValueError(f"must be 1 to 100 printable characters without blanks at the ends, not {text!r}")
-    return text
+    name = normal_name(text)
+    if not valid_name(name):
+        raise ValueError(f"must be {NAME_RULE}, not {text!r}")
+    return name
 
 
 def _speed(text: str) -> str:

@@ -17,6 +17,7 @@ from icefarm.errors import (
     Busy,
     IcefarmError,
     InvalidArgument,
+    LimitReached,
     LinkLost,
     NameInUse,
     NoSuchProcedure,
@@ -39,7 +40,7 @@ CALL_LIMIT = 30.0
 RETRY_FIRST = 0.1
 RETRY_LONGEST = 5.0
 #: Refusals that a later attempt would meet again.
-_FINAL = (NameInUse, NotAuthorized, InvalidArgument)
+_FINAL = (NameInUse, NotAuthorized, InvalidArgument, LimitReached)
 #: Errors that pass by themselves: the link, a worker or control comes back, the database answers again.
 _PASSING = (LinkLost, NoSuchProcedure, Busy)
 
@@ -78,6 +79,7 @@ class FarmLink:
 
     clock: Clock
     url: str
+    #: What it asks to be called.
     name: str
     instance: str
     make_link: Callable[[Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
@@ -88,6 +90,8 @@ class FarmLink:
     #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
     bus: Bus | None = field(init=False, default=None)
+    #: What the farm called it last.
+    identity: str = field(init=False, default=Factory(lambda self: self.name, takes_self=True))
     _link: RunningLink | None = field(init=False, default=None)
     #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
@@ -191,7 +195,7 @@ class FarmLink:
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)
         self._signed_in_once, self._last_refusal = True, None
-        self.bus = bus
+        self.bus, self.identity = bus, bus.authid
         self._schedule_beat(bus, 0.0)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from attrs import field, frozen
 
-from icefarm.contract import Role, valid_name
+from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
 from icefarm.wamp.url import parse_url
@@ -69,8 +69,9 @@ class ClientSettings:
         ca_file = ca_file or there.get("ICEFARM_CA_FILE") or None
         parse_url(url, ca_file)
         name = (there.get("ICEFARM_NAME") or _own_name()) if name is None else name
+        name = normal_name(name)
         if not valid_name(name):
-            raise InvalidArgument(f"name must be 1 to 100 printable characters, no blanks at the ends, not {name!r}")
+            raise InvalidArgument(f"{name!r} is not a valid name: {NAME_RULE}")
         if role not in (Role.CLIENT, Role.OPERATOR):
             raise InvalidArgument(f"role must be client or operator, not {role!r}")
         return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token, ca_file)

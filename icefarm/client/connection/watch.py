@@ -17,7 +17,7 @@ from icefarm.client.api.reactor_thread import Engine
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.clock import Clock
 from icefarm.contract import EVENT_PREFIX
-from icefarm.errors import IcefarmError, InvalidArgument, NameInUse, NotAuthorized
+from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NameInUse, NotAuthorized
 
 if TYPE_CHECKING:
     from icefarm.client.session import Snapshot
@@ -29,7 +29,7 @@ MOST_PENDING = 20_000
 #: Seconds until the next attempt after a farm could not answer.
 AGAIN = 1.0
 #: Errors that a later attempt would meet again.
-_FINAL = (NotAuthorized, NameInUse, InvalidArgument)
+_FINAL = (NotAuthorized, NameInUse, InvalidArgument, LimitReached)
 
 
 @frozen

@@ -1,9 +1,9 @@
 """Who asks over HTTP: what the router is for sessions, this is for requests, which have none.
 
-With a token, the token's name is who asks; an operator's token may name any client.  Where the farm lets names in
-without tokens, the request names the client, under the conditions of a sign-in: from the router's own host, a name that
-is nobody else's just now.  A web page of another site must not ask through its visitor's browser, so the farm must have
-been addressed as this host, and a page that asks must be this host's.
+With a token, the token's account is who asks; a name is one inside that account, as for sessions.  Where the farm lets
+names in without tokens, the request names the client, under the conditions of a sign-in: from the router's own host, a
+name that is nobody else's just now.  A web page of another site must not ask through its visitor's browser, so the farm
+must have been addressed as this host, and a page that asks must be this host's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from attrs import define, field, frozen
 
 from icefarm.bus import Caller
-from icefarm.contract import Role, valid_name
+from icefarm.contract import NAME_RULE, Role, account_of, identity_of, normal_name, valid_name
 from icefarm.control.sessions.authenticator import RESERVED_NAMES, SignInPolicy
 from icefarm.control.sessions.tokens import token_hash
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
@@ -65,12 +65,12 @@ class HttpIdentity:
         Raises `NotAuthorized`, with a field ``token`` where another token, or one at all, would help; `NameInUse`,
         `InvalidArgument`.
         """
-        if name is not None and (not valid_name(name) or name in RESERVED_NAMES):
-            raise InvalidArgument(
-                f"{name!r:.120} is not a valid name: 1 to 100 printable characters, no blanks at the ends"
-            )
+        if name is not None:
+            name = normal_name(name)
+            if not valid_name(name) or account_of(name) in RESERVED_NAMES:
+                raise InvalidArgument(f"{name!a:.120} is not a valid name: {NAME_RULE}")
         if asker.token is not None:
-            return _with_token(await self._token(asker.token), name)
+            return _with_token(await self._token(asker, asker.token), name)
         if operating or self.policy is SignInPolicy.TOKENS:
             raise NotAuthorized("this takes a token; send it as: Authorization: Bearer TOKEN", token="missing")
         self._check_nearness(asker)
@@ -82,10 +82,10 @@ class HttpIdentity:
             raise NameInUse(f"a live session is signed in as {name!r}; only it can ask in that name, or a token")
         return Caller(name, NO_SESSION, Role.CLIENT)
 
-    async def _token(self, token: str) -> TokenRecord:
-        known = await self.store.token_by_hash(token_hash(token))
+    async def _token(self, asker: Asker, token: str) -> TokenRecord:
+        known = await self.store.token_by_hash(token_hash(token), used_from=asker.peer)
         if known is None:
-            raise NotAuthorized("the farm does not know that token, or it has been revoked", token="unknown")
+            raise NotAuthorized("the farm does not know that token, or it has expired or been revoked", token="unknown")
         return known
 
     def _check_nearness(self, asker: Asker) -> None:
@@ -98,10 +98,6 @@ class HttpIdentity:
 
 
 def _with_token(token: TokenRecord, name: str | None) -> Caller:
-    if token.role is Role.OPERATOR:
-        return Caller(name or token.name, NO_SESSION, Role.OPERATOR)
-    if token.role is not Role.CLIENT:
+    if token.role not in (Role.CLIENT, Role.OPERATOR):
         raise NotAuthorized(f"that token is one for the role {token.role}", token="unfit")
-    if name not in (None, token.name):
-        raise NotAuthorized(f"that token is {token.name!r}'s; leave the name out, or give that one")
-    return Caller(token.name, NO_SESSION, Role.CLIENT)
+    return Caller(identity_of(token.account, name or token.account), NO_SESSION, token.role)

@@ -24,6 +24,7 @@ _STATUS: Mapping[type[IcefarmError], int] = {
     errors.UnknownKind: 404,
     errors.UnknownWorker: 404,
     errors.NameInUse: 409,
+    errors.LimitReached: 429,
     errors.ReservationEnded: 409,
     errors.Unavailable: 409,
     errors.InternalError: 500,

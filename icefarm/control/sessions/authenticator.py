@@ -1,7 +1,9 @@
 """Who may sign in: control is the router's dynamic authenticator (Crossbar.io documentation, "Ticket authentication").
 
-Under the policy ``open``, which is for a router that only this host can reach, names are free for clients and workers;
-an operator always needs a token.  Under ``tokens`` everybody does.
+A token belongs to an account.  Who signs in with one gets an identity inside that account, and the name that a session
+asks for is a wish (`icefarm.contract.identity_of`).  Under the policy ``open``, which is for a router that only this
+host can reach, clients and workers need no token: their name is their account.  An operator always needs a token.
+Under ``tokens`` everybody does.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from twisted.logger import Logger
 from icefarm.arguments import from_wire
 from icefarm.bus import Caller
 from icefarm.clock import Clock
-from icefarm.contract import REALM, Role, valid_name
+from icefarm.contract import NAME_RULE, REALM, Role, account_of, identity_of, valid_name
 from icefarm.control.sessions.tokens import may_sign_in, token_hash
-from icefarm.control.sessions.tracker import Sessions
-from icefarm.control.storage.interface import Store
+from icefarm.control.sessions.tracker import Sessions, address_of
+from icefarm.control.storage.interface import Store, TokenRecord
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized
 
 __all__ = ["RESERVED_NAMES", "Authenticator", "SignInPolicy", "loopback"]
@@ -70,8 +72,8 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
     extra = details.get("authextra")
     extra = extra if isinstance(extra, Mapping) else {}
     if not isinstance(name, str) or not valid_name(name):
-        raise InvalidArgument("a name has 1 to 100 printable characters and no blanks at its ends")
-    if name in RESERVED_NAMES:
+        raise InvalidArgument(f"a name has {NAME_RULE}")
+    if account_of(name) in RESERVED_NAMES:
         raise NotAuthorized(f"the name {name!r} is the farm's own; choose another one")
     role = extra.get("role", Role.CLIENT.value)
     if not isinstance(role, str) or role not in _ROLES:
@@ -83,9 +85,8 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
     for what, text in texts.items():
         if len(text) > MAX_TEXT:
             raise InvalidArgument(f"that {what} is too long")
-    transport = details.get("transport")
-    peer = transport.get("peer") if isinstance(transport, Mapping) else None
-    return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], str(peer))
+    peer = address_of(details.get("transport"))
+    return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], peer)
 
 
 def _how_to_get_one(candidate: Candidate) -> str:
@@ -106,38 +107,48 @@ class Authenticator:
     _log: Logger = Factory(Logger)
 
     async def authenticate(self, _: Caller, __: str, args: Sequence[Any], ___: Mapping[str, Any]) -> dict[str, Any]:
-        """Let somebody in and say as what, or raise why not.
+        """Let somebody in and say as whom and as what, or raise why not.
 
-        Raises `NotAuthorized`, `NameInUse`, `InvalidArgument`, `Busy`.
+        Raises `NotAuthorized`, `NameInUse`, `LimitReached`, `InvalidArgument`, `Busy`.
         """
         try:
             candidate = read_candidate(args)
-            await self._check_token(candidate)
-            await self.sessions.admit(candidate.role, candidate.name, candidate.instance)
+            token = await self._token_of(candidate)
+            identity = candidate.name if token is None else identity_of(token.account, candidate.name)
+            await self.sessions.admit(candidate.role, identity, candidate.instance)
         except IcefarmError as error:
             self._note_refusal(args, error)
             raise
-        # The router keeps the extra with the session, so that a restarted control knows instances again.
-        return {"role": candidate.role.value, "extra": {"role": candidate.role.value, "instance": candidate.instance}}
+        role = candidate.role.value
+        extra: dict[str, Any] = {"role": role, "instance": candidate.instance}
+        if token is not None:
+            extra["token"] = token.id
+        # The router keeps the extra with the session, so that a restarted control knows instances and tokens again.
+        return {"role": role, "authid": identity, "extra": extra}
 
-    async def _check_token(self, candidate: Candidate) -> None:
-        if self.policy is SignInPolicy.OPEN and candidate.role is not Role.OPERATOR:
-            if not loopback(candidate.peer):
-                raise NotAuthorized(
-                    "this farm lets in without a token from its own host only; start it with --sign-in tokens"
-                )
-            return
-        if not candidate.ticket:
+    async def _token_of(self, candidate: Candidate) -> TokenRecord | None:
+        """Return the token of somebody who may sign in; None where that takes none."""
+        is_open = self.policy is SignInPolicy.OPEN and candidate.role is not Role.OPERATOR
+        if candidate.ticket:
+            return await self._checked_token(candidate, is_open)
+        if not is_open:
             raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {_how_to_get_one(candidate)}")
-        token = await self.store.token_by_hash(token_hash(candidate.ticket))
-        if token is None:
+        if not loopback(candidate.peer):
             raise NotAuthorized(
-                f"the farm does not know that token, or it has been revoked; {_how_to_get_one(candidate)}"
+                "this farm lets in without a token from its own host only; start it with --sign-in tokens"
             )
+        return None
+
+    async def _checked_token(self, candidate: Candidate, is_open: bool) -> TokenRecord:
+        token = await self.store.token_by_hash(token_hash(candidate.ticket), used_from=candidate.peer)
+        if token is None:
+            hint = "on this farm it can be left out" if is_open else _how_to_get_one(candidate)
+            raise NotAuthorized(f"the farm does not know that token, or it has expired or been revoked; {hint}")
         if not may_sign_in(token.role, candidate.role):
             raise NotAuthorized(
                 f"that token is one for the role {token.role}, not {candidate.role}; {_how_to_get_one(candidate)}"
             )
+        return token
 
     def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
         """Log who was refused and why, never what was shown; a flood of them in one line a minute."""
@@ -150,6 +161,5 @@ class Authenticator:
         if self._refused <= LOG_LINES:
             name = args[1] if len(args) > 1 and isinstance(args[1], str) else None
             details = args[2] if len(args) > 2 and isinstance(args[2], Mapping) else {}
-            transport = details.get("transport")
-            peer = transport.get("peer") if isinstance(transport, Mapping) else None
+            peer = address_of(details.get("transport"))
             self._log.warn("refused {name!a:.120} from {peer!a:.120}: {error}", name=name, peer=peer, error=error)

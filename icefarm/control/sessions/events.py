@@ -25,6 +25,7 @@ __all__ = [
     "Kill",
     "Left",
     "Listed",
+    "Revoked",
     "Session",
     "SessionEnded",
     "StillMissing",
@@ -49,6 +50,10 @@ class Session:
     contested: float | None = None
     #: A worker's: it has said hello in this session.
     welcomed: bool = False
+    #: The token that it signed in with; None without one.
+    token: int | None = None
+    #: Where it connects from, as the router says; empty where that is not known.
+    address: str = ""
 
 
 @frozen
@@ -105,6 +110,13 @@ class Listed:
 
 
 @frozen
+class Revoked:
+    """These tokens are not valid any more."""
+
+    tokens: frozenset[int]
+
+
+@frozen
 class ClientMissing:
     """A client holds reservations: watch it, or wait for it where it is not here."""
 
@@ -150,8 +162,8 @@ class Ticked:
 
 
 Event = (
-    Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | ClientMissing | Granted | StillMissing
-    | DeviceMissing | DeviceFound | Ticked
+    Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | ClientMissing | Granted
+    | StillMissing | DeviceMissing | DeviceFound | Ticked
 )  # fmt: skip
 
 

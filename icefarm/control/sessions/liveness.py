@@ -16,7 +16,7 @@ from math import inf
 
 from attrs import evolve, field, frozen
 
-from icefarm.contract import Role
+from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import (
     Admitted,
     ClientBack,
@@ -34,6 +34,7 @@ from icefarm.control.sessions.events import (
     Kill,
     Left,
     Listed,
+    Revoked,
     Session,
     SessionEnded,
     StillMissing,
@@ -49,6 +50,7 @@ __all__ = [
     "Absence",
     "Absentee",
     "Presence",
+    "count_of",
     "due",
     "predecessors",
     "rival",
@@ -157,6 +159,12 @@ def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[
     ]
 
 
+def count_of(state: Presence, account: str, role: Role, name: str) -> int:
+    """Return how many sessions an account has, or is about to have, beside those of that role and name."""
+    names = {(session.role, session.name) for session in state.sessions.values()} | set(state.admissions)
+    return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)
+
+
 def due(state: Presence) -> float | None:
     """Return when `Ticked` is to come next, or None where nothing is waited for."""
     times = [time for session in state.sessions.values() for time in _deadlines(session)]
@@ -186,6 +194,9 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
             return _welcome(state, number), []
         case Listed(sessions):
             return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
+        case Revoked(tokens):
+            with_them = [session for session in state.sessions.values() if session.token in tokens]
+            return _end(state, with_them, "has a token that is not valid any more", now)
         case ClientMissing(name):
             return _expect_client(state, name, now), []
         case Granted(name, seconds):
@@ -244,6 +255,8 @@ def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Pres
     known = evolve(
         known,
         instance=known.instance or session.instance or (admission.instance if admission is not None else ""),
+        token=session.token if known.token is None else known.token,
+        address=known.address or session.address,
         due=now + SILENCE if watched else None,
         contested=None,
     )
@@ -345,15 +358,20 @@ def _present(state: Presence, what: Absentee, name: str) -> Presence:
     return evolve(state, absences={key: absence for key, absence in state.absences.items() if key != (what, name)})
 
 
-def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
+def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> tuple[Presence, list[Effect]]:
+    """End sessions from here.  They count as gone from now on: the router may never say so."""
     effects: list[Effect] = []
-    for session in silent:
-        # It counts as gone from now on: the router may never say so.
-        effects.append(Kill(session.number, f"{session.role} {session.name!r} was silent for {SILENCE:g} s"))
+    for session in sessions:
+        effects.append(Kill(session.number, f"{session.role} {session.name!r} {why}"))
         state, left = _leave(state, session.number, now)
         effects += left
-    state = evolve(state, ended=state.ended | {session.number for session in silent})
+    return evolve(state, ended=state.ended | {session.number for session in sessions}), effects
+
+
+def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
+    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
+    why = f"was silent for {SILENCE:g} s"
+    state, effects = _end(state, silent, why, now)
     over = [key for key, admission in state.admissions.items() if admission.until <= now]
     admissions = {key: admission for key, admission in state.admissions.items() if key not in over}
     state = evolve(state, admissions=admissions)

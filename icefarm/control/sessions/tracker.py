@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller
 from icefarm.clock import Clock
-from icefarm.contract import Role
+from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import (
     Admitted,
     Contested,
@@ -26,17 +26,22 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import SILENCE, Presence, due, predecessors, rival, step
+from icefarm.control.sessions.liveness import SILENCE, Presence, count_of, due, predecessors, rival, step
 from icefarm.deferreds import Tasks, outcomes
-from icefarm.errors import IcefarmError, LinkLost, NameInUse, NoSuchProcedure
+from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
 
-__all__ = ["NO_SESSION", "Sessions"]
+#: Sessions that an account may have at a time.
+MOST_SESSIONS = 64
+
+__all__ = ["NO_SESSION", "Sessions", "address_of"]
 
 #: Stands for the session of a caller who has none, because the call came over HTTP; the router gives no such number.
 NO_SESSION = 0
 
 #: Seconds for an answer of the router itself.
 ROUTER_LIMIT = 5.0
+#: Longest address of a peer that is kept, in characters: above any that a router writes.
+LONGEST_ADDRESS = 100
 #: Sessions that are asked about at once.
 AT_ONCE = 64
 
@@ -50,6 +55,8 @@ class Sessions:
     clock: Clock
     effect: Callable[[Effect], None]
     state: Presence
+    #: Of one account, at a time.
+    most_sessions: int = MOST_SESSIONS
     _bus: Bus | None = None
     _timer: Any = None
     #: Events that come while the sessions are being listed.
@@ -92,7 +99,16 @@ class Sessions:
         self._set_timer()
 
     async def admit(self, role: Role, name: str, instance: str) -> None:
-        """Make room for a session that is about to begin.  Raises `NameInUse` where another instance has the name."""
+        """Make room for a session that is about to begin.
+
+        Raises `NameInUse` where another instance has the name, `LimitReached` where the account has too many sessions.
+        """
+        account = account_of(name)
+        if count_of(self.state, account, role, name) >= self.most_sessions:
+            raise LimitReached(
+                f"account {account!r} has {self.most_sessions} sessions already, the most that an account may have on "
+                "this farm; end one of them first"
+            )
         if rival(self.state, role, name, instance):
             self.tell(Contested(role, name))
             raise NameInUse(
@@ -177,5 +193,19 @@ def _session(details: Mapping[str, Any]) -> Session | None:
     if role is None or not isinstance(name, str) or not isinstance(number, int):
         return None
     extra = details.get("authextra")
-    instance = extra.get("instance", "") if isinstance(extra, Mapping) else ""
-    return Session(number, role, name, instance if isinstance(instance, str) else "")
+    extra = extra if isinstance(extra, Mapping) else {}
+    instance, token = extra.get("instance", ""), extra.get("token")
+    return Session(
+        number,
+        role,
+        name,
+        instance if isinstance(instance, str) else "",
+        token=token if isinstance(token, int) else None,
+        address=address_of(details.get("transport")),
+    )
+
+
+def address_of(transport: Any) -> str:
+    """Return where a session connects from, as the router writes it; empty where it does not say."""
+    peer = transport.get("peer") if isinstance(transport, Mapping) else None
+    return peer[:LONGEST_ADDRESS] if isinstance(peer, str) else ""

@@ -13,7 +13,7 @@ values that it can't keep (such as text with a NUL character).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -22,7 +22,7 @@ from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest
 
-__all__ = ["State", "Store", "TokenRecord"]
+__all__ = ["AuditEntry", "State", "Store", "TokenRecord"]
 
 
 @frozen
@@ -32,6 +32,36 @@ class TokenRecord:
     name: str
     role: Role
     created_at: float
+    #: Who signs in with it.
+    account: str
+    #: Names it where its hash has no place.
+    id: int
+    #: When it stops being valid; None: never.
+    expires_at: float | None = None
+    #: Another token took over its name; this one is valid until it expires.
+    replaced: bool = False
+    last_used_at: float | None = None
+    last_used_from: str | None = None
+
+
+@frozen
+class AuditEntry:
+    """Something that somebody did, or was refused."""
+
+    time: float
+    account: str
+    #: The session's name, within the account.
+    name: str
+    role: str
+    #: The session at the router; None for HTTP, the command line and refused sign-ins.
+    session: int | None
+    address: str | None
+    action: str
+    #: What it was done to: boards, a worker, a token.
+    subject: str | None
+    #: "done", or the name of the error.
+    outcome: str
+    detail: str | None = None
 
 
 @frozen
@@ -181,17 +211,45 @@ class Store(Protocol):
 
     # ----------------------------------------------------------------------------------------------------- tokens
 
-    async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
+    async def add_token(
+        self, name: str, role: Role, hash: str, *, account: str | None = None, lasts: float | None = None
+    ) -> TokenRecord:
         """Keep a new token by its hash (`icefarm.control.sessions.tokens`).
 
-        Raises `InvalidArgument` where there is one of that name that has not been revoked.
+        ``account`` is the name by default; ``lasts`` the seconds for which it is valid, None for ever.
+        Raises `InvalidArgument` where there is a valid one of that name.
         """
 
-    async def token_by_hash(self, hash: str) -> TokenRecord | None:
-        """Return the token with that hash; None where there is none, or it has been revoked."""
+    async def rotate_token(self, name: str, hash: str, *, overlap: float, lasts: float | None = None) -> TokenRecord:
+        """Keep another token with the name, role and account of that one, which is valid for ``overlap`` seconds more.
+
+        Raises `InvalidArgument` where there is none of that name.
+        """
+
+    async def token_by_hash(self, hash: str, *, used_from: str | None = None) -> TokenRecord | None:
+        """Return the token with that hash; None where there is none, or it has expired or been revoked.
+
+        ``used_from`` notes that it was used from that address, to within a minute.
+        """
 
     async def list_tokens(self) -> list[TokenRecord]:
-        """Return the tokens that have not been revoked."""
+        """Return the valid tokens."""
+
+    async def ended_tokens(self, ids: Collection[int]) -> set[int]:
+        """Return those of these tokens that are not valid any more."""
 
     async def revoke_token(self, name: str) -> None:
-        """Let the token of that name open nothing any more.  Raises `InvalidArgument` where there is none."""
+        """Let the tokens of that name open nothing any more.  Raises `InvalidArgument` where there is none."""
+
+    # ------------------------------------------------------------------------------------------------ audit log
+
+    async def keep_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep what was done."""
+
+    async def audit(
+        self, since: float, *, account: str | None = None, action: str | None = None, limit: int
+    ) -> list[AuditEntry]:
+        """Return what was done since then, by that account or all, the last ``limit`` of it; the oldest first."""
+
+    async def forget_audit(self, before: float) -> None:
+        """Delete what was done before that moment."""

@@ -78,6 +78,10 @@ class Publisher:
 
     def tell_client(self, client: str, message: Mapping[str, Any]) -> None:
         self._publish(client_topic(client), message, only=client)
+        name = client.partition("/")[2]
+        if name:
+            # Clients of an earlier version listen under the name that they asked for.
+            self._publish(client_topic(name), message, only=client)
 
     def _event(self, name: str, fields: Mapping[str, Any]) -> None:
         for listener in self.listeners:

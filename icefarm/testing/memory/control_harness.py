@@ -30,6 +30,7 @@ from icefarm.contract import (
     worker_prefix,
 )
 from icefarm.control.service import Control, ControlSettings
+from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.history import MemoryHistory
@@ -282,6 +283,14 @@ class MemoryControl:
         await client.listen()
         return client
 
+    async def client_of(self, account: str, name: str | None = None, instance: str = "i") -> MemoryClient:
+        """Sign a client in with a token of an account, made for it; ``name`` is the account's by default."""
+        token = new_token()
+        await self.store.add_token(
+            f"{account} {len(self.router.sessions)}", Role.CLIENT, token_hash(token), account=account
+        )
+        return await self.client(account if name is None else name, instance=instance, ticket=token)
+
     def operator(self, name: str = "op") -> MemoryClient:
         """Let an operator in, without the question of tokens."""
         return MemoryClient(self.router.join(name, Role.OPERATOR, "op"))
@@ -292,9 +301,17 @@ class MemoryControl:
         await self.join(worker)
         return worker
 
-    async def join(self, worker: RecordingWorker) -> None:
+    async def worker_of(self, account: str, *serials: str) -> RecordingWorker:
+        """Let a worker with these boards come, with a token of its own."""
+        token = new_token()
+        await self.store.add_token(account, Role.WORKER, token_hash(token))
+        worker = RecordingWorker(account, list(serials))
+        await self.join(worker, token)
+        return worker
+
+    async def join(self, worker: RecordingWorker, ticket: str = "") -> None:
         """Let a worker begin a session."""
-        bus = await self.router.sign_in(Credentials(worker.name, Role.WORKER, worker.instance))
+        bus = await self.router.sign_in(Credentials(worker.name, Role.WORKER, worker.instance, ticket))
         await worker.joined(bus)
         self.clock.advance(0)
 

@@ -33,7 +33,7 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest, choose, free
-from icefarm.control.storage.interface import State, Store, TokenRecord
+from icefarm.control.storage.interface import AuditEntry, State, Store, TokenRecord
 
 __all__ = ["MemoryStore"]
 
@@ -70,7 +70,9 @@ class MemoryStore(Store):
     _got: dict[str, list[str]] = Factory(dict)
     _queue: dict[str, tuple[QueuedRequest, float | None]] = Factory(dict)
     _numbers: Iterator[int] = Factory(lambda: count(1))
-    _tokens: dict[str, tuple[str, TokenRecord]] = Factory(dict)
+    #: By hash.
+    _tokens: dict[str, TokenRecord] = Factory(dict)
+    _audit: list[AuditEntry] = Factory(list)
 
     # ------------------------------------------------------------------------------------- workers and boards
 
@@ -375,19 +377,65 @@ class MemoryStore(Store):
 
     # ----------------------------------------------------------------------------------------------------- tokens
 
-    async def add_token(self, name: str, role: Role, hash: str) -> TokenRecord:
-        if name in self._tokens:
+    async def add_token(
+        self, name: str, role: Role, hash: str, *, account: str | None = None, lasts: float | None = None
+    ) -> TokenRecord:
+        if any(token.name == name and not token.replaced for token in self._valid().values()):
             raise token_exists(name)
-        self._tokens[name] = (hash, TokenRecord(name, role, self.clock.seconds()))
-        return self._tokens[name][1]
+        now = self.clock.seconds()
+        expires_at = None if lasts is None else now + lasts
+        token = TokenRecord(name, role, now, name if account is None else account, next(self._numbers), expires_at)
+        self._tokens[hash] = token
+        return token
 
-    async def token_by_hash(self, hash: str) -> TokenRecord | None:
-        return next((token for kept, token in self._tokens.values() if kept == hash), None)
+    async def rotate_token(self, name: str, hash: str, *, overlap: float, lasts: float | None = None) -> TokenRecord:
+        old = next(((h, t) for h, t in self._valid().items() if t.name == name and not t.replaced), None)
+        if old is None:
+            raise unknown_token(name)
+        until = self.clock.seconds() + overlap
+        until = until if old[1].expires_at is None else min(until, old[1].expires_at)
+        self._tokens[old[0]] = evolve(old[1], replaced=True, expires_at=until)
+        return await self.add_token(name, old[1].role, hash, account=old[1].account, lasts=lasts)
+
+    def _valid(self) -> dict[str, TokenRecord]:
+        now = self.clock.seconds()
+        return {
+            hash: token for hash, token in self._tokens.items() if token.expires_at is None or token.expires_at > now
+        }
+
+    async def token_by_hash(self, hash: str, *, used_from: str | None = None) -> TokenRecord | None:
+        found = self._valid().get(hash)
+        if found is not None and used_from is not None:
+            self._tokens[hash] = evolve(found, last_used_at=self.clock.seconds(), last_used_from=used_from)
+        return found
 
     async def list_tokens(self) -> list[TokenRecord]:
-        return [self._tokens[name][1] for name in sorted(self._tokens)]
+        return sorted(self._valid().values(), key=lambda token: (token.name, token.id))
+
+    async def ended_tokens(self, ids: Collection[int]) -> set[int]:
+        return set(ids) - {token.id for token in self._valid().values()}
 
     async def revoke_token(self, name: str) -> None:
-        if name not in self._tokens:
+        revoked = [hash for hash, token in self._valid().items() if token.name == name]
+        if not revoked:
             raise unknown_token(name)
-        del self._tokens[name]
+        for hash in revoked:
+            del self._tokens[hash]
+
+    # ------------------------------------------------------------------------------------------------ audit log
+
+    async def keep_audit(self, entries: Sequence[AuditEntry]) -> None:
+        self._audit += entries
+
+    async def audit(
+        self, since: float, *, account: str | None = None, action: str | None = None, limit: int
+    ) -> list[AuditEntry]:
+        found = [
+            entry
+            for entry in self._audit
+            if entry.time >= since and account in (None, entry.account) and action in (None, entry.action)
+        ]
+        return found[-limit:]
+
+    async def forget_audit(self, before: float) -> None:
+        self._audit = [entry for entry in self._audit if entry.time >= before]

@@ -185,7 +185,8 @@ class MemoryRouter:
             "session": bus.session,
             "authid": bus.authid,
             "authrole": str(bus.role),
-            "authextra": {"role": str(bus.role), "instance": bus.instance},
+            "authextra": {"role": str(bus.role), "instance": bus.instance, "token": bus.token},
+            "transport": {"peer": "memory"},
         }
 
     def _meta(self, topic: str, args: list[Any]) -> None:
@@ -228,6 +229,8 @@ class MemoryBus(Bus):
     role: Role
     _session: int
     instance: str
+    #: The id of the token that it signed in with.
+    token: int | None = None
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
     #: Calls that this session makes, calls that it carries out for others, and what it asks of the router itself.
@@ -404,6 +407,8 @@ class MemoryBus(Bus):
     def _enter(self, told: Callable[[Any], None], answer: Mapping[str, Any]) -> None:
         if self in self.router._connections:
             self.role = Role(answer["role"])
+            self._authid = answer.get("authid", self._authid)
+            self.token = answer.get("extra", {}).get("token")
             self.router._joined(self)
             told(None)
 

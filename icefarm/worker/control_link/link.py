@@ -116,11 +116,11 @@ class ControlLink(Observer):
         session = self._session = _ControlSession(bus)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
-        await bus.register(worker_prefix(self.identity.name), self._control.handle, prefix=True, replace=True)
+        await bus.register(worker_prefix(bus.authid), self._control.handle, prefix=True, replace=True)
         for board in self._boards:
             self._register(session, board)
         await gatherResults(list(session.registrations.values()), consumeErrors=True)
-        self._log.info("connected to the router as worker {name}", name=self.identity.name)
+        self._log.info("connected to the router as worker {name}", name=bus.authid)
         await self._greet(session)
         self._beat_later(session)
 
@@ -152,7 +152,8 @@ class ControlLink(Observer):
         self._reports.told(reports)
         self._readings.forget()
         me = self.identity
-        hello = WorkerHello(me.name, me.instance, me.host, me.version, self._offer.records(), reports)
+        # The farm may have put the name into the account of the worker's token.
+        hello = WorkerHello(session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports)
         try:
             answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
         except IcefarmError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from attrs import define
 
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.postgres.audit import AuditStatements
 from icefarm.control.storage.postgres.inventory import InventoryStatements
 from icefarm.control.storage.postgres.queue import QueueStatements
 from icefarm.control.storage.postgres.reservations import ReservationStatements
@@ -16,7 +17,9 @@ __all__ = ["PostgresStore"]
 
 
 @define
-class PostgresStore(InventoryStatements, ReservationStatements, QueueStatements, TokenStatements, Store):
+class PostgresStore(
+    InventoryStatements, ReservationStatements, QueueStatements, TokenStatements, AuditStatements, Store
+):
     """Implements `Store` over a `Database` with the current schema.
 
     `icefarm.control.storage.migrations` brings a database to that schema.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import define
@@ -15,12 +15,55 @@ from icefarm.control.storage.postgres.statements import Statements, in_transacti
 
 __all__ = ["TokenStatements"]
 
-_TOKEN = "name, role, extract(epoch FROM created_at)::float8"
+_TOKEN = """
+    name, role, extract(epoch FROM created_at)::float8, account, id, extract(epoch FROM expires_at)::float8,
+    replaced_at IS NOT NULL, extract(epoch FROM last_used_at)::float8, last_used_from
+"""
+_VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+
+# One that has expired gives up its name, as one that was revoked does.
+_CLOSE_EXPIRED = """
+    UPDATE token SET revoked_at = expires_at
+     WHERE name = %(name)s AND revoked_at IS NULL AND expires_at <= now()
+"""
+
+_ADD = f"""
+    INSERT INTO token (name, role, hash, account, expires_at)
+    VALUES (%(name)s, %(role)s, %(hash)s, %(account)s, now() + %(lasts)s::float8 * interval '1 second')
+    ON CONFLICT DO NOTHING RETURNING {_TOKEN}
+"""
+
+_REPLACE = f"""
+    UPDATE token
+       SET replaced_at = now(), expires_at = least(expires_at, now() + %(overlap)s::float8 * interval '1 second')
+     WHERE name = %(name)s AND replaced_at IS NULL AND {_VALID}
+    RETURNING role, account
+"""
+
+# Once a minute is enough for people, and spares the database a write at each sign-in.
+_USED = """
+    UPDATE token SET last_used_at = now(), last_used_from = %(address)s
+     WHERE id = %(id)s
+       AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute'
+            OR last_used_from IS DISTINCT FROM %(address)s)
+"""
 
 
 def _token(row: Sequence[Any]) -> TokenRecord:
-    name, role, created_at = row
-    return TokenRecord(name, Role(role), created_at)
+    name, role, *rest = row
+    return TokenRecord(name, Role(role), *rest)
+
+
+async def _add(
+    transaction: Transaction, name: str, role: Role, hash: str, account: str, lasts: float | None
+) -> TokenRecord:
+    await transaction.rows(_CLOSE_EXPIRED, {"name": name})
+    fields = {"name": name, "role": role.value, "hash": hash, "account": account, "lasts": lasts}
+    rows = await transaction.rows(_ADD, fields)
+    if not rows:
+        # Also where that very token has been revoked: it stays so.
+        raise token_exists(name)
+    return _token(rows[0])
 
 
 @define
@@ -28,30 +71,52 @@ class TokenStatements(Statements):
     """Tokens."""
 
     @in_transaction
-    async def add_token(self, transaction: Transaction, name: str, role: Role, hash: str) -> TokenRecord:
-        rows = await transaction.rows(
-            "INSERT INTO token (name, role, hash) VALUES (%(name)s, %(role)s, %(hash)s)"
-            # Also where that very token has been revoked: it stays so.
-            f" ON CONFLICT DO NOTHING RETURNING {_TOKEN}",
-            {"name": name, "role": role.value, "hash": hash},
-        )
-        if not rows:
-            raise token_exists(name)
-        return _token(rows[0])
+    async def add_token(
+        self,
+        transaction: Transaction,
+        name: str,
+        role: Role,
+        hash: str,
+        *,
+        account: str | None = None,
+        lasts: float | None = None,
+    ) -> TokenRecord:
+        return await _add(transaction, name, role, hash, name if account is None else account, lasts)
 
     @in_transaction
-    async def token_by_hash(self, transaction: Transaction, hash: str) -> TokenRecord | None:
-        statement = f"SELECT {_TOKEN} FROM token WHERE hash = %(hash)s AND revoked_at IS NULL"
-        rows = await transaction.rows(statement, {"hash": hash})
-        return _token(rows[0]) if rows else None
+    async def rotate_token(
+        self, transaction: Transaction, name: str, hash: str, *, overlap: float, lasts: float | None = None
+    ) -> TokenRecord:
+        replaced = await transaction.rows(_REPLACE, {"name": name, "overlap": overlap})
+        if not replaced:
+            raise unknown_token(name)
+        ((role, account),) = replaced
+        return await _add(transaction, name, Role(role), hash, account, lasts)
+
+    @in_transaction
+    async def token_by_hash(
+        self, transaction: Transaction, hash: str, *, used_from: str | None = None
+    ) -> TokenRecord | None:
+        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE hash = %(hash)s AND {_VALID}", {"hash": hash})
+        if not rows:
+            return None
+        token = _token(rows[0])
+        if used_from is not None:
+            await transaction.rows(_USED, {"id": token.id, "address": used_from})
+        return token
 
     @in_transaction
     async def list_tokens(self, transaction: Transaction) -> list[TokenRecord]:
-        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE revoked_at IS NULL")
-        return sorted(map(_token, rows), key=lambda token: token.name)
+        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE {_VALID}")
+        return sorted(map(_token, rows), key=lambda token: (token.name, token.id))
+
+    @in_transaction
+    async def ended_tokens(self, transaction: Transaction, ids: Collection[int]) -> set[int]:
+        statement = f"SELECT id FROM token WHERE id = ANY(%(ids)s) AND {_VALID}"
+        return set(ids) - {id for (id,) in await transaction.rows(statement, {"ids": list(ids)})}
 
     @in_transaction
     async def revoke_token(self, transaction: Transaction, name: str) -> None:
-        statement = "UPDATE token SET revoked_at = now() WHERE name = %(name)s AND revoked_at IS NULL RETURNING name"
+        statement = f"UPDATE token SET revoked_at = now() WHERE name = %(name)s AND {_VALID} RETURNING name"
         if not await transaction.rows(statement, {"name": name}):
             raise unknown_token(name)

@@ -1,0 +1,65 @@
+"""Ends the sessions of tokens that were revoked or have expired.
+
+``icefarm token revoke`` works on the database, whether the farm runs or not, so control looks there for the tokens that
+its sessions signed in with.  While the database is away, sessions go on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.control.sessions.events import Revoked
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.deferreds import Tasks
+from icefarm.errors import IcefarmError
+
+__all__ = ["INTERVAL", "RevocationWatch"]
+
+#: Seconds between two looks.
+INTERVAL = 2.0
+
+
+@define(eq=False)
+class RevocationWatch:
+    """Looks, while it is started."""
+
+    store: Store
+    sessions: Sessions
+    clock: Clock
+    _timer: Any = None
+    _stopped: bool = False
+    _tasks: Tasks = Factory(Tasks)
+    _log: Logger = Factory(Logger)
+
+    def start(self) -> None:
+        """Begin to look.  Harmless when it looks already."""
+        if self._timer is None and not self._stopped:
+            self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._tasks.stop()
+
+    def _look(self) -> None:
+        self._timer = None
+        self._tasks.start("the sessions of revoked tokens end", self._end_revoked)
+
+    async def _end_revoked(self) -> None:
+        try:
+            sessions = self.sessions.state.sessions.values()
+            used = {session.token for session in sessions if session.token is not None}
+            ended = await self.store.ended_tokens(used) if used else set()
+            if ended:
+                self.sessions.tell(Revoked(frozenset(ended)))
+        except IcefarmError as error:
+            self._log.debug("cannot see which tokens are valid: {error}", error=error)
+        if not self._stopped:
+            self._timer = self.clock.callLater(INTERVAL, self._look)
