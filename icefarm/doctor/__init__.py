@@ -1,1 +1,1 @@
-"""The host that boards are plugged into: what it needs so that a worker without root can drive them."""
+"""Checks a host: what boards and a worker without root need.  Look here for a new check of ``icefarm doctor``."""

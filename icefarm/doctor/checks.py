@@ -1,4 +1,4 @@
-"""Checks of a host: each looks at one thing and says what to do where it is wrong."""
+"""Checks of a host: each looks at one thing and says what to do if it is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from icefarm.worker.usb.monitor import UDEV_CONTROL
 
 __all__ = ["examine"]
 
-#: What a hub without a supply of its own may draw and pass on, in mA (USB 2.0 specification, 7.2.1).
+#: The current that an unpowered hub may draw and pass on, in mA (USB 2.0 specification, 7.2.1).
 BUS_POWER = 500
 #: Directories with rules, the first wins (udev(7)).
 _RULES = (
@@ -37,10 +37,10 @@ _RULES = (
 
 @frozen
 class ConflictingService:
-    """A service that opens what is not its own."""
+    """A service that opens other programs' devices."""
 
     process: str
-    #: What it does, and what one sees of that.
+    #: What it does, and the symptom.
     does: str
     #: The udev rules keep it off.
     kept_off: bool
@@ -49,7 +49,7 @@ class ConflictingService:
 _MEDDLERS = (
     ConflictingService(
         "ModemManager",
-        "asks each new serial port whether it is a modem: the port is busy for half a minute, and a board gets bytes "
+        "probes each new serial port for a modem: the port is busy for half a minute, and a board gets bytes "
         "that are not meant for it",
         kept_off=True,
     ),
@@ -65,7 +65,7 @@ _MEDDLERS = (
         kept_off=False,
     ),
 )
-#: Lines of the kernel's log about USB that has trouble.
+#: Lines of the kernel's log about trouble with USB.
 _TROUBLE = re.compile(
     r"over-current|device descriptor read.*error|unable to enumerate|cannot reset|not accepting address"
     r"|disabled by hub|Cannot enable|I/O error, dev sd",
@@ -74,7 +74,7 @@ _LAST_LINES = 3
 
 
 def examine(machine: Machine, group: str, farm: FarmUnderCheck) -> list[tuple[str, Finding]]:
-    """Look at everything, and return what was found in the order of looking, with the name of each check."""
+    """Run all checks, and return their findings in order, each with the name of the check."""
     devices = devices_in(machine.root / "sys")
     boards = sum(device.is_board for device in devices)
     checks: tuple[tuple[str, Iterable[Finding]], ...] = (
@@ -113,7 +113,7 @@ def _rules(machine: Machine, group: str) -> Iterator[Finding]:
 
 
 def _installed(machine: Machine) -> str | None:
-    """Return where the rules are that udevd takes; None where there are none."""
+    """Return the path of the rules that udevd uses; None if there are none."""
     paths = (f"{directory}/{RULES_FILE}" for directory in _RULES)
     return next((path for path in paths if machine.read(path) is not None), None)
 
@@ -144,7 +144,7 @@ def _meddlers(machine: Machine, group: str) -> Iterator[Finding]:
         else:
             yield ok(f"{each.process} runs; the udev rules tell it to keep off boards")
     if not running:
-        yield ok("no service runs that meddles with boards (ModemManager, udisks, brltty)")
+        yield ok("no service runs that interferes with boards (ModemManager, udisks, brltty)")
 
 
 def _processes(root: Path) -> list[Path]:
@@ -165,7 +165,7 @@ def _boards(machine: Machine, devices: tuple[UsbDevice, ...]) -> Iterator[Findin
         what = "boot loader" if board.is_boot_drive else "firmware"
         yield ok(f"board {board.serial or '(no serial)'} at USB {board.name}: {what}, {board.speed:g} Mbit/s")
         if not board.serial:
-            yield wrong(f"the board at USB {board.name} has no serial number", "flash firmware of icefarm's onto it")
+            yield wrong(f"the board at USB {board.name} has no serial number", "flash icefarm's firmware onto it")
         if board.speed < 12:
             yield wrong(f"the board at USB {board.name} runs at {board.speed:g} Mbit/s", "use another cable or port")
         for node in board.nodes:
@@ -190,17 +190,17 @@ def _power(devices: tuple[UsbDevice, ...]) -> Iterator[Finding]:
         asked = sum(each.milliamperes for each in devices if parent_of(each.name) == hub.name)
         if asked > BUS_POWER - hub.milliamperes:
             yield odd(
-                f"the hub at USB {hub.name} has no supply of its own, and what hangs on it asks for {asked} mA",
-                "give it one, or spread the boards over more hubs: boards that brown out restart by themselves",
+                f"the hub at USB {hub.name} is unpowered, and its devices request {asked} mA",
+                "use a powered hub, or spread the boards over more hubs: boards that brown out restart by themselves",
             )
 
 
 def _switching(machine: Machine, devices: tuple[UsbDevice, ...], group: str) -> Iterator[Finding]:
-    """Say of each hub with boards whether their power can be cycled, which is the last step of recovery."""
+    """Report for each hub with boards whether it can cycle their power, which is the last step of recovery."""
     program = machine.which("uhubctl")
     ports = [port for device in devices if device.is_board and (port := hub_port(device.name)) is not None]
     if program is None:
-        yield ok("uhubctl is not here: boards are recovered without having their power cycled")
+        yield ok("uhubctl is not installed: boards are recovered without a power cycle")
         return
     listed = smart_hubs(machine.run([program, "-N"])[1])
     for hub in sorted({port.hub for port in ports}):
@@ -210,7 +210,7 @@ def _switching(machine: Machine, devices: tuple[UsbDevice, ...], group: str) -> 
         if hub in listed:
             yield ok(f"{what} switches its ports one by one: a board's power is cycled when nothing else has helped")
         elif node is not None and not machine.may_use(machine.root / "dev" / node):
-            yield odd(f"{what} may not be used, so no power is cycled there", _install(group, hubs=True))
+            yield odd(f"there is no permission for {what}, so its power is not cycled", _install(group, hubs=True))
         else:
             yield ok(f"{what} switches all of its ports at once, or none: its power is left alone")
 
@@ -220,19 +220,21 @@ def _kernel(machine: Machine) -> Iterator[Finding]:
         return
     code, said = machine.run(["dmesg"])
     if code != 0:
-        yield odd("the kernel's messages cannot be read", "run `icefarm doctor` as root to have them looked at")
+        yield odd("the kernel's messages cannot be read", "run `icefarm doctor` as root to check them")
         return
     trouble = [line for line in said.splitlines() if _TROUBLE.search(line)]
     if not trouble:
-        yield ok("the kernel has no complaint about USB")
+        yield ok("the kernel's messages show no trouble with USB")
     for line in trouble[-_LAST_LINES:]:
         yield odd(f"the kernel says: {line.strip()}", "look at that port's cable, hub and power supply")
 
 
 def _programs(machine: Machine) -> Iterator[Finding]:
     found = machine.which("picotool")
-    yield ok(f"picotool: {found}" if found else "picotool is not here: boards are flashed by their boot drives alone")
+    yield ok(
+        f"picotool: {found}" if found else "picotool is not installed: boards are flashed only by their boot drives"
+    )
     try:
         yield ok(f"Crossbar.io: {find_crossbar(None)}")
     except CrossbarMissing:
-        yield ok("Crossbar.io is not here; only the host of the router needs it (pip install 'icefarm[farm]')")
+        yield ok("Crossbar.io is not installed; only the host of the router needs it (pip install 'icefarm[farm]')")

@@ -1,4 +1,4 @@
-"""Looks at a PostgreSQL that shall be a farm's: its version, the schema in it, and what its user may do there."""
+"""Examines a farm's PostgreSQL: its version, the schema in it, and what its user may do there."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from attrs import frozen
 
 __all__ = ["DatabaseAway", "DatabaseFacts", "look_at"]
 
-#: Seconds for the server to let us in, and for a query.
+#: Seconds for the connection, and for a query.
 CONNECT_LIMIT = 5
 QUERY_LIMIT_MS = 5000
 
 
 class DatabaseAway(Exception):
-    """The database can't be looked at; the text is what PostgreSQL, or its library, said."""
+    """The database can't be examined; the text is the error of PostgreSQL or its library."""
 
 
 @frozen
 class DatabaseFacts:
-    """What a database is like."""
+    """The facts about a database."""
 
     #: Major version of the server.
     version: int
     user: str
-    #: Where tables are made; None where the search path names no schema that there is.
+    #: Where tables are created; None if the search path names no existing schema.
     schema: str | None
     may_create: bool
-    #: Steps of the schema that were applied: number and checksum; None where there is no table of them.
+    #: Applied steps of the schema: number and checksum; None if there is no table of them.
     steps: tuple[tuple[int, str], ...] | None
     #: Tables of the schema that the user may not read and write.
     closed_tables: tuple[str, ...]
 
 
 def look_at(dsn: str) -> DatabaseFacts:
-    """Connect, look, and leave everything as it is.  Raises `DatabaseAway`."""
+    """Connect and look, changing nothing.  Raises `DatabaseAway`."""
     try:
         import psycopg2
     except ImportError:

@@ -1,4 +1,4 @@
-"""Checks of what a host has to do with a farm: PostgreSQL, the router, the firmware that its worker has."""
+"""Checks of a host's connection with a farm: PostgreSQL, the router, its worker's firmware."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from icefarm.worker.flash.images import DEFAULT, NoImage, images_in
 
 __all__ = ["FarmUnderCheck", "database", "images", "router"]
 
-#: What PostgreSQL and libpq say when they let nobody in, and what to do then.
+#: Errors of PostgreSQL and libpq when a connection fails, and what to do then.
 _AWAY = (
     ("pip install", "install it, or leave --database out on a host that does not run control"),
     ("Connection refused|No such file or directory", "start PostgreSQL there, or correct host and port"),
     ("could not translate host name", "correct the name of the host"),
-    ("timeout expired|timed out|unreachable|No route", "is the host up, and no firewall between?"),
+    ("timeout expired|timed out|unreachable|No route", "is the host up, and is there no firewall in between?"),
     ("password authentication failed|no password supplied", "put the right password into ~/.pgpass"),
-    ("no pg_hba.conf entry|Peer authentication|Ident authentication", "let user and host in: PostgreSQL's pg_hba.conf"),
+    (
+        "no pg_hba.conf entry|Peer authentication|Ident authentication",
+        "permit user and host in PostgreSQL's pg_hba.conf",
+    ),
     ('database ".*" does not exist', "make it: createdb --owner=USER NAME"),
     ('role ".*" does not exist', "make the user: createuser --pwprompt USER"),
     ("too many clients|remaining connection slots", "raise max_connections in PostgreSQL's configuration"),
@@ -38,9 +41,9 @@ _AWAY = (
 
 @frozen
 class FarmUnderCheck:
-    """What the host's user says of the farm."""
+    """The user's options about the farm."""
 
-    #: Where the router is; None: not asked about.
+    #: Where the router is; None: not checked.
     url: str | None = None
     token: str | None = None
     #: PEM file with the certificates that are trusted; None: those that the system trusts.
@@ -57,7 +60,7 @@ class FarmUnderCheck:
 
 
 def database(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
-    """See whether the farm's database can be used, or where none is named, whether a private one can be started."""
+    """Check that the farm's database can be used, or if none is named, that a private one can be started."""
     if farm.database is None:
         yield from _private_database(machine, farm)
         return
@@ -70,7 +73,7 @@ def database(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     if facts.version < OLDEST:
         yield wrong(f"PostgreSQL is version {facts.version}", f"farms need {OLDEST} or newer: upgrade it")
     else:
-        yield ok(f"PostgreSQL {facts.version} lets {facts.user} in")
+        yield ok(f"PostgreSQL {facts.version} accepts {facts.user}")
     yield from _schema(facts)
     yield from _rights(facts)
 
@@ -93,7 +96,7 @@ def _private_database(machine: Machine, farm: FarmUnderCheck) -> Iterator[Findin
     if made_by is not None:
         usable = {made_by: versions[made_by]}
     for version, path in list(usable.items())[:1]:
-        yield ok(f"`icefarm up` can have a PostgreSQL of its own: version {version} in {path}")
+        yield ok(f"`icefarm up` can start a private PostgreSQL: version {version} in {path}")
     if not usable:
         others = f" ({', '.join(map(str, versions))} is too old)" if versions else ""
         yield ok(f"there is no PostgreSQL here{others}; control's host needs one (--database, or icefarm[farm])")
@@ -150,7 +153,7 @@ def _rights(facts: DatabaseFacts) -> Iterator[Finding]:
 
 
 def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
-    """See whether the farm can be reached, by TCP, TLS and WAMP in turn, and which versions its workers have."""
+    """Check that the farm can be reached, by TCP, TLS and WAMP in turn, and which versions its workers have."""
     if farm.url is None:
         return
     try:
@@ -162,7 +165,10 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
         machine.reach(where)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        yield wrong(f"nobody listens at {farm.url} ({why})", "is the farm up, its URL right, and no firewall between?")
+        yield wrong(
+            f"nobody listens at {farm.url} ({why})",
+            "is the farm up, is its URL right, and is there no firewall in between?",
+        )
         return
     yield ok(f"something listens at {farm.url}")
     if farm.ca_file is not None and not where.tls:
@@ -172,7 +178,7 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
     except NotAuthorized as error:
         yield _in_between(where)
         yield wrong(
-            f"the farm does not let us in: {error}",
+            f"the farm refuses the sign-in: {error}",
             "make a token (icefarm token add NAME --role client), and set ICEFARM_TOKEN or give --token-file",
         )
     except (TransportError, TimedOut) as error:
@@ -182,7 +188,7 @@ def router(machine: Machine, farm: FarmUnderCheck) -> Iterator[Finding]:
         yield wrong(f"no session with the farm: {error}", "look at control's log")
     else:
         yield _in_between(where)
-        yield ok("the farm lets us in, and answers")
+        yield ok("the farm accepts the sign-in, and answers")
         yield from _versions(versions)
 
 
@@ -205,7 +211,7 @@ def _versions(versions: dict[str, str]) -> Iterator[Finding]:
 
 
 def images(machine: Machine, farm: FarmUnderCheck, *, boards: int) -> Iterator[Finding]:
-    """See which firmware a worker of this host would have for real boards, and whether it is that of this version."""
+    """Check which firmware a worker on this host would have for real boards, and whether it is of this version."""
     directory = farm.images
     if directory is None:
         return
@@ -213,7 +219,7 @@ def images(machine: Machine, farm: FarmUnderCheck, *, boards: int) -> Iterator[F
     try:
         found = images_in(directory, "real boards").by_name
     except NoImage as error:
-        yield wrong(str(error), f"mend or remove it; to make all anew: {build}")
+        yield wrong(str(error), f"repair or remove it; to rebuild all: {build}")
         return
     if DEFAULT not in found:
         text = f"there is no image {DEFAULT} for real boards in {directory}"

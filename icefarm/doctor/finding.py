@@ -9,12 +9,12 @@ __all__ = ["Finding", "odd", "ok", "wrong"]
 
 @frozen
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    #: "ok", "warn" (it may be meant) or "FAIL" (boards, or the farm, cannot be used like this).
+    #: "ok", "warn" (it may be intended) or "FAIL" (boards, or the farm, cannot be used like this).
     mark: str
     text: str
-    #: What to do; empty where nothing needs doing.
+    #: What to do; empty if nothing.
     cure: str = ""
 
     @property
@@ -23,15 +23,15 @@ class Finding:
 
 
 def ok(text: str) -> Finding:
-    """All is well, or nothing is to be done about it."""
+    """All is well, or there is nothing to do about it."""
     return Finding("ok", text)
 
 
 def odd(text: str, cure: str) -> Finding:
-    """It may be meant like this, or may turn out to be in the way."""
+    """It may be intended, or may cause trouble."""
     return Finding("warn", text, cure)
 
 
 def wrong(text: str, cure: str) -> Finding:
-    """It keeps boards or the farm from being used."""
+    """It prevents the use of boards or the farm."""
     return Finding("FAIL", text, cure)

@@ -1,4 +1,4 @@
-"""What the checks of a host look at: its files, programs, groups, database and farm; tests hand in recorded ones."""
+"""What the checks of a host examine: its files, programs, groups, database and farm; tests use recorded ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icefarm.wamp.url import RouterUrl
 
 __all__ = ["Machine", "this_machine"]
 
-#: Seconds that a program which is asked something may take.
+#: Seconds that a program may take to answer.
 RUN_LIMIT = 10.0
 
 
@@ -30,28 +30,28 @@ class Machine:
     root: Path
     #: Path of a program, or None.
     which: Callable[[str], str | None]
-    #: Runs a program: its exit code and what it said (both outputs).
+    #: Runs a program: its exit code and its output (both streams).
     run: Callable[[Sequence[str]], tuple[int, str]]
-    #: Whether a device may be read and written by who asks.
+    #: Whether this user may read and write a device.
     may_use: Callable[[Path], bool]
-    #: The groups of who asks, and all that there are.
+    #: This user's groups, and all existing groups.
     own_groups: frozenset[str]
     groups: frozenset[str]
     is_root: bool
-    #: Looks at a database, by its connection string.  Raises `DatabaseAway`.
+    #: Examines a database, by its connection string.  Raises `DatabaseAway`.
     database: Callable[[str], DatabaseFacts] = look_at
     #: Directories where a PostgreSQL may be.
     postgres: Callable[[], Iterable[Path]] = candidates
-    #: Connects to a router and hangs up again.  Raises OSError, UnicodeError.
+    #: Connects to a router and disconnects.  Raises OSError, UnicodeError.
     reach: Callable[[RouterUrl], None] = RouterUrl.reach
     #: Signs in at a farm (URL, token, file of trusted certificates): versions of the workers that are there, by name.
     #: Raises `IcefarmError`.
     sign_in: Callable[[str, str, str | None], dict[str, str]] = sign_in
-    #: The version of the firmware that this icefarm comes with; None where that can't be told.
+    #: The version of the firmware that this icefarm comes with; None if unknown.
     shipped_firmware: Callable[[], str | None] = field(default=lambda: _shipped_firmware())
 
     def read(self, path: str) -> str | None:
-        """Return the text of a file without blanks at its ends, or None where it can't be read."""
+        """Return the text of a file without blanks at its ends, or None if it can't be read."""
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:

@@ -1,4 +1,4 @@
-"""Signs in at a farm once, as whoever a token lets in, to see whether that goes through; no attempt is made twice."""
+"""Signs in at a farm once, in any role that the token permits, to check that it works; there is no retry."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from icefarm.wamp.link import Link
 
 __all__ = ["sign_in"]
 
-#: Seconds for the farm to let us in, and to answer.
+#: Seconds for the sign-in, and for the answer.
 SIGN_IN_LIMIT = 20.0
 ANSWER_LIMIT = 10.0
 
 
 def sign_in(url: str, token: str, ca_file: str | None) -> dict[str, str]:
-    """Return the versions of the workers that are there, by name; none where the token is a worker's.
+    """Return the versions of the connected workers, by name; none if the token is a worker's.
 
     Raises `IcefarmError`.
     """
@@ -52,7 +52,7 @@ async def _ask(reactor: Any, url: str, who: Credentials, ca_file: str | None) ->
 
     async def joined(bus: Bus) -> None:
         try:
-            # Workers may not ask who else is there.
+            # Workers may not list other workers.
             snapshot = {"workers": []} if who.role is Role.WORKER else await _snapshot(bus)
         except IcefarmError as error:
             if not ended.called:

@@ -8,9 +8,9 @@ from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS
 
 __all__ = ["DEFAULT_GROUP", "RULES_FILE", "udev_rules"]
 
-#: The group that Debian and its relatives have for people who may use what is plugged in.
+#: The group that Debian and its derivatives have for users of hot-plugged devices.
 DEFAULT_GROUP = "plugdev"
-#: Below 73, where systemd's own rules hand out devices; after 60, where their properties are found.
+#: Below 73, where systemd's own rules assign devices; after 60, where their properties are determined.
 RULES_FILE = "70-icefarm.rules"
 #: Names of groups as useradd takes them (useradd(8)).
 _GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -25,12 +25,12 @@ LABEL="icefarm_end"
 
 
 def udev_rules(group: str = DEFAULT_GROUP, *, hubs: bool = False) -> str:
-    """Return the text of the rules; ``hubs``: the group may switch the power of their ports, too.
+    """Return the text of the rules; ``hubs``: the group may also switch the power of hub ports.
 
-    Raises ValueError where the group's name is none.
+    Raises ValueError if the group's name is not valid.
     """
     if _GROUP.fullmatch(group) is None:
-        raise ValueError(f"{group!r} is no name of a group")
+        raise ValueError(f"{group!r} is not a valid group name")
     access = f'GROUP="{group}", MODE="0660"'
     lines = ["", "# The device itself, for picotool. ModemManager would ask a port whether it is a modem."]
     lines += [
@@ -55,7 +55,7 @@ def udev_rules(group: str = DEFAULT_GROUP, *, hubs: bool = False) -> str:
 def _hub_rules(group: str) -> list[str]:
     """Return the rules for a hub, and for the attribute of each port that it has with Linux 6.0 and later.
 
-    The ports are there once the hub's driver is, which udev hears of as "bind".
+    The ports exist once the hub's driver does, which udev reports as "bind".
     """
     ports = "/sys%p/*-port*/disable"
     return [

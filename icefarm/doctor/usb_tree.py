@@ -1,4 +1,4 @@
-"""The USB bus as sysfs shows it: boards, the hubs that they hang on, speed and power."""
+"""The USB bus as sysfs shows it: boards, their hubs, speed and power."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class UsbDevice:
     serial: str
     #: Mbit/s: 1.5, 12, 480, 5000 ...
     speed: float
-    #: What it asks of its port, in mA.
+    #: The current that it requests from its port, in mA.
     milliamperes: int
     is_hub: bool
-    #: A hub with a supply of its own (bit 6 of bmAttributes, USB 2.0 specification, table 9-10).
+    #: A self-powered hub (bit 6 of bmAttributes, USB 2.0 specification, table 9-10).
     self_powered: bool
     #: Its serial ports and drives, relative to /dev.
     nodes: tuple[str, ...]
@@ -48,7 +48,7 @@ def devices_in(sysfs: Path) -> tuple[UsbDevice, ...]:
 
 
 def node_of(sysfs: Path, hub: str) -> str | None:
-    """Return the node of a hub ("1-2", or "1" for the root hub of bus 1), relative to /dev; None where it is not."""
+    """Return the node of a hub ("1-2", or "1" for the root hub of bus 1), relative to /dev; None if there is none."""
     path = sysfs / "bus" / "usb" / "devices" / (hub if "-" in hub else f"usb{hub}")
     try:
         bus, device = (int((path / name).read_text()) for name in ("busnum", "devnum"))
@@ -58,7 +58,7 @@ def node_of(sysfs: Path, hub: str) -> str | None:
 
 
 def parent_of(name: str) -> str | None:
-    """Return where the hub is plugged in that a device hangs on; None for a root hub's port."""
+    """Return where a device's hub is plugged in; None for a root hub's port."""
     parent, dot, _ = name.rpartition(".")
     return parent if dot else None
 

@@ -1,4 +1,4 @@
-"""The farm's database from the command line's side: opened, brought up to date, and closed again."""
+"""The farm's database as the command line uses it: opened, brought up to date, and closed again."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["farm_database", "open_database", "prepare_database"]
 
 @asynccontextmanager
 async def open_database(reactor: Any, dsn: str) -> AsyncIterator[Database]:
-    """Have a connection to a database for the duration of an ``async with`` block.
+    """Provide a connection to a database for the duration of an ``async with`` block.
 
-    Raises `CannotStart` where there is none to be had.
+    Raises `CannotStart` if no connection can be made.
     """
     try:
         database = Database(reactor, check_dsn(dsn), size=1)
@@ -40,7 +40,7 @@ async def open_database(reactor: Any, dsn: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None) -> AsyncIterator[Database]:
-    """Have the database of a farm: the one that ``dsn`` names, else the private one, started where it doesn't run."""
+    """Provide the farm's database: the one that ``dsn`` names, else the private one, started if it does not run."""
     if dsn is not None:
         async with open_database(reactor, dsn) as database:
             yield database
@@ -51,7 +51,7 @@ async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None)
     try:
         lock.acquire()
     except CannotStart:
-        # A farm runs on the directory, and so does its PostgreSQL.
+        # A farm uses the directory, so its PostgreSQL runs.
         async with open_database(reactor, postgres.dsn) as database:
             yield database
         return
@@ -65,9 +65,9 @@ async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None)
 
 
 async def prepare_database(reactor: Any, dsn: str, directory: DataDirectory, needs_tokens: bool) -> None:
-    """Bring the database up to date and see to the operator's token, before control starts.
+    """Bring the database up to date and ensure the operator's token, before control starts.
 
-    Raises `CannotStart`, also where others can reach the farm and nobody has a token.
+    Raises `CannotStart`, also if other hosts can reach the farm and there is no token.
     """
     async with open_database(reactor, dsn) as database:
         try:

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Why a farm does not start, in one line for the person who started it."""
+"""Pure: no I/O, no clock.  Why a farm does not start, in one line for the user."""
 
 from __future__ import annotations
 

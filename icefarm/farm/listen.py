@@ -1,4 +1,4 @@
-"""Where a farm listens: checked before anything starts, so that a mistake costs a line and not a minute."""
+"""Where a farm listens: checked before anything starts, so that a mistake shows at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["check_certificate", "is_loopback", "listening_address", "public_url"
 def listening_address(host: str, port: int) -> Address:
     """Return the address to listen at, with a port of the system's choice for 0.
 
-    A name becomes the address that it stands for. Raises `CannotStart` where it can't be listened at.
+    A name is resolved to its address. Raises `CannotStart` if the address can't be used.
     """
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise CannotStart(f"cannot listen at {host}: {error.strerror}; see --listen") from None
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the router does: an address that old connections linger at can be taken.
+        # As the router does, so that an address with lingering old connections can be used.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(found)
@@ -41,7 +41,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
         case errno.EADDRINUSE:
             return f"port {port} is in use; stop what listens there, or choose another one: --listen {host}:PORT"
         case errno.EADDRNOTAVAIL:
-            return f"{host} is no address of this host; see --listen"
+            return f"{host} is not an address of this host; see --listen"
         case errno.EACCES:
             return f"you may not listen at port {port}; choose one above 1023: --listen {host}:PORT"
     return f"cannot listen at {host}:{port}: {os.strerror(error.errno or 0)}; see --listen"
@@ -56,7 +56,7 @@ def is_loopback(host: str) -> bool:
 
 
 def public_url(address: Address, tls: bool) -> str:
-    """Return the URL that people are told.  An address that stands for all of the host's becomes the host's name."""
+    """Return the URL for users.  A wildcard address becomes the host's name."""
     host, port = address
     if ipaddress.ip_address(host).is_unspecified:
         host = socket.gethostname()
@@ -66,7 +66,7 @@ def public_url(address: Address, tls: bool) -> str:
 
 
 def check_certificate(certificate: Path | None, key: Path | None) -> None:
-    """See whether a certificate and its key can be used.  Raises `CannotStart`."""
+    """Check that a certificate and its key can be used.  Raises `CannotStart`."""
     if (certificate is None) != (key is None):
         raise CannotStart("a certificate and its key belong together: --tls-certificate FILE --tls-key FILE")
     if certificate is None:
@@ -75,12 +75,12 @@ def check_certificate(certificate: Path | None, key: Path | None) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
         raise CannotStart(
-            f"{certificate} and {key} are no certificate and its key in PEM form: {error.reason}"
+            f"{certificate} and {key} are not a certificate and its key in PEM form: {error.reason}"
         ) from None
     except OSError as error:
         raise CannotStart(f"cannot read {certificate} or {key}: {error.strerror}") from None
     except ValueError:
-        raise CannotStart(f"the key {key} has a password; take that off first") from None
+        raise CannotStart(f"the key {key} has a password; remove it first") from None
 
 
 def _no_password() -> str:

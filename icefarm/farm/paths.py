@@ -1,4 +1,4 @@
-"""The data directory of a farm: what lies where, and that only one farm at a time uses it."""
+"""The data directory of a farm: its files, and a lock so that only one farm at a time uses it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from icefarm.files import write_whole
 
 __all__ = ["DataDirectory", "DirectoryLock", "default_data_directory"]
 
-#: Bytes that the path of a Unix socket may have (unix(7), with the zero at its end left out).
+#: Bytes that the path of a Unix socket may have (unix(7), without the terminating zero).
 SOCKET_PATH_LIMIT = 107
-#: The longest name of a socket that anybody makes in the run directory.
+#: The longest name of a socket in the run directory.
 _LONGEST_SOCKET_NAME = "control.sock"
 
 
 def default_data_directory(environment: Mapping[str, str]) -> Path:
-    """Return where a farm keeps its state unless told otherwise (XDG Base Directory Specification)."""
+    """Return where a farm keeps its state by default (XDG Base Directory Specification)."""
     state = environment.get("XDG_STATE_HOME") or ""
     # The specification says to ignore relative paths.
     base = Path(state) if state.startswith("/") else Path(environment.get("HOME") or "/", ".local", "state")
@@ -34,7 +34,7 @@ def default_data_directory(environment: Mapping[str, str]) -> Path:
 
 @frozen
 class DataDirectory:
-    """Names of what a farm keeps."""
+    """The paths of a farm's files."""
 
     path: Path = field(converter=lambda path: Path(path).absolute())
 
@@ -60,7 +60,7 @@ class DataDirectory:
 
     @property
     def run(self) -> Path:
-        """Directory of sockets: in the data directory where their paths are short enough, else a short one in /tmp."""
+        """Directory of sockets: in the data directory if their paths are short enough, else a short one in /tmp."""
         inside = self.path / "run"
         # Crossbar.io would expand a dollar sign as a variable of the environment.
         short = len(os.fsencode(inside / _LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LIMIT and "$" not in str(inside)
@@ -73,7 +73,7 @@ class DataDirectory:
         return self.logs / f"{name}.log"
 
     def create(self) -> None:
-        """Make what is missing, readable by its owner only.  Raises `CannotStart` where that can't be done."""
+        """Create missing directories, readable only by their owner.  Raises `CannotStart` if that fails."""
         for directory in (self.path, self.router, self.logs, self.run):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,14 +84,14 @@ class DataDirectory:
             _check_ours(directory)
 
     def new_ticket(self) -> str:
-        """Make up the ticket that control joins the router with, and write it where control reads it."""
+        """Generate the ticket with which control joins the router, and write it where control reads it."""
         ticket = secrets.token_urlsafe(32)
         write_private(self.router_ticket, ticket + "\n")
         return ticket
 
 
 def _check_ours(directory: Path) -> None:
-    """A directory in /tmp may have been put there by somebody else, to read along."""
+    """Another user may have created a directory in /tmp, to eavesdrop."""
     found = directory.stat()
     if not stat.S_ISDIR(found.st_mode) or (found.st_uid != os.getuid() and os.getuid() != 0):
         raise CannotStart(f"{directory} is not yours; choose another data directory with --data-dir")
@@ -106,13 +106,13 @@ def write_private(path: Path, text: str) -> None:
 
 @define
 class DirectoryLock:
-    """Held by the farm that uses a data directory; the kernel lets go of it when the process ends, however it ends."""
+    """The lock of a data directory; the kernel releases it when the process ends, in whatever way."""
 
     path: Path
     _descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Raises `CannotStart` where another farm runs on the directory."""
+        """Raises `CannotStart` if another farm uses the directory."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +128,7 @@ class DirectoryLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Harmless when it isn't held."""
+        """Release it.  Harmless when it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

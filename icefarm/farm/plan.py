@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What a farm shall be, and the command lines of the services that make it."""
+"""Pure: no I/O, no clock.  A farm's options, and the command lines of its services."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from icefarm.farm.router.config import Address
 
 __all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"]
 
-#: A line of Twisted's log at a level that a person should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
+#: A line of Twisted's log at a level that users should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
 _COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:error|critical)\] (?P<text>.*)$")
 
-#: Control's word that the router has let it in.
+#: Control's log line when the router has admitted it.
 _JOINED = re.compile(r"control is at the router")
 
 
 @frozen
 class FarmOptions:
-    """What ``icefarm up`` was asked for."""
+    """The options of ``icefarm up``."""
 
     data_dir: Path
     #: Boards of this host's worker; 0: no worker.
@@ -32,12 +32,12 @@ class FarmOptions:
     listen: Address = ("127.0.0.1", 8080)
     #: Where control serves HTTP to the router; None: at any free port of the loopback interface.
     http: Address | None = None
-    #: Connection string of a PostgreSQL that runs; None: a private one.
+    #: Connection string of a running PostgreSQL; None: a private one.
     database: str | None = None
-    #: Where control joins a router that runs; None: an own one.
+    #: Where control joins an existing router; None: start one.
     router: str | None = None
     router_ticket_file: Path | None = None
-    #: Where others reach that router; None: where control does.
+    #: Where others reach that router; None: at the same URL as control.
     url: str | None = None
     #: PEM file with the certificates that are trusted at that router; None: those that the system trusts.
     ca_file: Path | None = None
@@ -55,7 +55,7 @@ class FarmOptions:
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what the farm's processes inherit: all but what would set options of theirs behind the farm's back."""
+    """Return the environment of the farm's processes, without variables that would set their options."""
     return {name: value for name, value in environment.items() if not name.startswith(("ICEFARM_", "USBIPICE_"))}
 
 
@@ -70,13 +70,13 @@ def control_program(
     sign_in: str,
     environment: Mapping[str, str],
 ) -> Program:
-    """Return how to run control.  The database's address may hold a password, so it goes by the environment."""
+    """Return how to run control.  The database's address may contain a password, so it is in the environment."""
     flags: dict[str, object] = {
         "router": router,
         "ca-file": options.ca_file,
         "router-ticket-file": ticket_file,
         "http": f"{http[0]}:{http[1]}",
-        # Where the farm was started, a relative path named something else than where control runs.
+        # A relative path would name another file where control runs.
         "data-dir": DataDirectory(options.data_dir).path,
         "sign-in": sign_in,
         "grace": options.grace,
@@ -86,8 +86,8 @@ def control_program(
     program = _service(
         "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}
     )
-    # The farm's own router starts meanwhile, and lets it in. At another one there may be another control already, which
-    # would answer in its place.
+    # The farm's own router starts meanwhile, and admits it. At an existing router another control may already answer
+    # in its place.
     return program if options.router is None else evolve(program, ready=_JOINED)
 
 
@@ -105,11 +105,11 @@ def worker_program(
         "circuits": options.circuits,
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
-        # The boards of this host's USB are for a worker that is told so, not for whoever tries a farm out.
+        # Trying out a farm must not take the boards on this host's USB; a worker started for them does.
         "no-usb": True,
     }
     program = _service("worker", twistd, flags, options, own_environment(environment))
-    return evolve(program, leaves="it was drained for that; start the farm anew to have it back")
+    return evolve(program, leaves="it was drained for that; restart the farm to have it back")
 
 
 def _service(
@@ -121,7 +121,7 @@ def _service(
     directory = DataDirectory(options.data_dir)
     return Program(
         name=name,
-        # No file with the process's number: the farm knows it, and two farms would fight over the file.
+        # No pid file: the farm knows the pid, and two farms would fight over the file.
         command=(twistd, "--nodaemon", "--pidfile=", f"icefarm-{name}", *given),
         directory=directory.path,
         log=directory.log(name),

@@ -1,4 +1,4 @@
-"""Waits, as a client of the farm, until it can be used: control answers and the worker's boards are ready."""
+"""Waits, as a client, until the farm is usable: control answers and the worker's boards are ready."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAILED = (DeviceStatus.BROKEN,)
 
 @define
 class BoardCount:
-    """What is known of one worker's boards; only the newest word about each counts."""
+    """The state of one worker's boards; only the latest record of each counts."""
 
     worker: str
     expected: int
@@ -37,7 +37,7 @@ class BoardCount:
     _reasons: dict[str, str] = field(factory=dict)
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Take in a record of a device (`icefarm.contract.DeviceRecord` as a mapping)."""
+        """Apply a record of a board (`icefarm.contract.DeviceRecord` as a mapping)."""
         if record.get("worker") == self.worker:
             serial = str(record.get("serial"))
             self._status[serial] = str(record.get("status"))
@@ -53,7 +53,7 @@ class BoardCount:
         return sum(status in (*_READY, *_FAILED) for status in self._status.values()) >= self.expected
 
     def complaints(self) -> list[str]:
-        """Say of each failed board what is wrong with it."""
+        """Return what is wrong with each failed board."""
         return [
             f"board {serial}: {self._reasons[serial]}" for serial, status in self._status.items() if status in _FAILED
         ]
@@ -64,8 +64,8 @@ async def wait_for_boards(
 ) -> None:
     """Wait until the farm at ``url`` is up and the boards have settled, or for `READY_LIMIT` seconds.
 
-    ``ca_file`` as of `icefarm.wamp.parse_url`.
-    Raises `CannotStart` where control does not answer in that time, or refuses the sign-in.
+    ``ca_file`` as in `icefarm.wamp.parse_url`.
+    Raises `CannotStart` if control does not answer in that time, or refuses the sign-in.
     """
     settled: Deferred[None] = Deferred()
     answered = False
@@ -104,7 +104,7 @@ async def wait_for_boards(
     try:
         await settled
     except TimeoutError:
-        # A farm with some of its boards is of use, and the line that says how many are ready tells.
+        # A farm with some of its boards is usable, and a line says how many are ready.
         if not answered:
             raise CannotStart(f"the farm was not ready within {READY_LIMIT:.0f} s: {last_word}") from None
     finally:

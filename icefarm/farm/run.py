@@ -1,4 +1,4 @@
-"""Runs a farm in this process until it is told to stop, and says what it does meanwhile."""
+"""Runs a farm in this process until a signal stops it, and reports what it does meanwhile."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def run(options: FarmOptions, tell: Tell) -> int:
 
 
 class _Status:
-    """Says what the farm does, for as long as that can be written anywhere."""
+    """Prints what the farm does, for as long as the output can be written."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        #: Why nothing can be said any more.
+        #: Why the output can no longer be written.
         self.failure: CannotWrite | None = None
         #: Called when that happens.
         self.failed: Callable[[], None] = lambda: None
@@ -75,7 +75,7 @@ class _FarmRun:
         status.failed = self._unheard
 
     def begin(self) -> None:
-        # After the reactor's own, which would stop it at once.
+        # After the reactor's own handlers, which would stop it at once.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self._asked_to_stop))
         self._main = ensureDeferred(self._run())
@@ -84,12 +84,12 @@ class _FarmRun:
     def _asked_to_stop(self) -> None:
         main, self._main = self._main, None
         if main is None:
-            # Asked twice: the kernel signals the children when this process ends.
+            # Second signal: the kernel signals the children when this process ends.
             os._exit(1)
         main.cancel()
 
     def _unheard(self) -> None:
-        """Nothing can be said: a farm that starts is stopped, since nobody would know; one that runs goes on."""
+        """Nothing can be printed: stop a starting farm, since nobody would know its URL; a running one continues."""
         if not self.ready:
             self._reactor.callLater(0, self._asked_to_stop)
 
@@ -122,7 +122,7 @@ class _FarmRun:
         self._tell("stop it with Ctrl-C")
 
     def _log_to_file(self) -> None:
-        """Keep what this very process logs; until now, faults went to the terminal."""
+        """Write this process's own log to a file; until now, errors went to the terminal."""
         file = LogFile.fromFullPath(
             str(DataDirectory(self._farm.options.data_dir).log("up")),
             rotateLength=LOG_BYTES,

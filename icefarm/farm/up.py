@@ -28,7 +28,7 @@ from icefarm.farm.router.node import router_program
 
 __all__ = ["LocalFarm"]
 
-#: Names of the parts, in the order in which they are stopped: each before what it needs.
+#: Names of the parts, in the order of stopping: each before what it needs.
 _STOP_ORDER = ("worker", "control", "router", "PostgreSQL")
 
 
@@ -38,10 +38,10 @@ class LocalFarm:
 
     reactor: Any
     options: FarmOptions
-    #: Gets each line for the person who started the farm.
+    #: Gets each line for the user.
     tell: Callable[[str], None]
     environment: Mapping[str, str] = Factory(lambda: dict(os.environ))
-    #: Where the farm can be reached, and whether one needs a token for that; known once it has started.
+    #: Where the farm can be reached, and whether that needs a token; known once it has started.
     url: str = ""
     needs_tokens: bool = False
     #: A line about each board that has failed its test.
@@ -60,7 +60,7 @@ class LocalFarm:
     async def start(self) -> None:
         """Start everything and wait until the boards are ready.
 
-        Raises `CannotStart`; then, and when it is cancelled, nothing of it is left running.
+        Raises `CannotStart`; then, and when cancelled, nothing of it is left running.
         """
         self._starting = ensureDeferred(self._start())
         try:
@@ -83,7 +83,7 @@ class LocalFarm:
         self._check()
         self._directory.create()
         self._lock.acquire()
-        # The router takes longest by far; all else starts meanwhile, and finds it when it is there.
+        # The router takes longest by far; everything else starts meanwhile, and finds it when it is up.
         await _together(self._start_router(), self._start_services())
         await self._wait_for_boards()
 
@@ -100,7 +100,7 @@ class LocalFarm:
             self.complaints.append(f"{boards.ready} of {self.options.boards} boards are ready")
 
     def _check(self) -> None:
-        """Find the mistakes that can be found before anything starts."""
+        """Find mistakes before anything starts."""
         options = self.options
         check_certificate(options.certificate, options.key)
         if options.router is None:
@@ -119,7 +119,7 @@ class LocalFarm:
     async def _start_router(self) -> None:
         options = self.options
         if options.router is not None:
-            self.tell(f"router: {options.router}, which runs already")
+            self.tell(f"router: {options.router}, already running")
             await self._check_router(options.router)
             return
         self.tell(f"router: Crossbar.io at {options.listen[0]} port {options.listen[1]}")
@@ -137,7 +137,7 @@ class LocalFarm:
         await self._run(router_program(crossbar, config, self._directory, own_environment(self.environment)))
 
     async def _check_router(self, url: str) -> None:
-        """See whether anybody listens there; control would try on for ever, which is right later on only."""
+        """Check that something listens there: control would retry forever, which is right only later."""
         from icefarm.wamp.url import parse_url
 
         try:
@@ -147,7 +147,7 @@ class LocalFarm:
         connected.transport.loseConnection()
 
     async def _start_services(self) -> None:
-        # Imported here because it takes half a second, in which the router boots already.
+        # Imported here because it takes half a second, during which the router already boots.
         from icefarm.farm import readiness  # noqa: F401
         from icefarm.farm.database import prepare_database
 
@@ -162,7 +162,7 @@ class LocalFarm:
         if self.options.database is not None:
             self.tell("database: the PostgreSQL that --database names")
             return self.options.database
-        self.tell(f"database: a PostgreSQL of its own in {self._directory.postgres}")
+        self.tell(f"database: a private PostgreSQL in {self._directory.postgres}")
         postgres = PrivatePostgres(self.reactor, self._directory.postgres, self._directory.log("postgres"))
         await self._supervise("PostgreSQL", postgres)
         return postgres.dsn
@@ -201,13 +201,13 @@ class LocalFarm:
         await supervisor.start()
 
     def _ended_early(self, error: CannotStart) -> None:
-        """A part has ended while the others start, so the farm can't."""
+        """A part has ended while the others start: the farm can't start."""
         self._failure = error
         if self._starting is not None:
             self._starting.cancel()
 
     def _local_url(self) -> str:
-        """Return where this host's own worker joins: whatever TLS and address the public port has."""
+        """Return where this host's own worker joins, independent of the public port's TLS and address."""
         return self.url if self.options.router is not None else f"unix:{self._directory.run / 'local.sock'}"
 
     def _ca_file(self) -> str | None:
@@ -218,7 +218,7 @@ class LocalFarm:
 
 
 async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Run them at the same time; the first to fail cancels the others and is raised."""
+    """Run them concurrently; the first error cancels the others and is raised."""
     running = [ensureDeferred(coroutine) for coroutine in coroutines]
     try:
         await gatherResults(running, consumeErrors=True)
@@ -230,7 +230,7 @@ async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 def _twistd() -> str:
-    """Return the path of twistd, which came with Twisted."""
+    """Return the path of twistd, which comes with Twisted."""
     found = shutil.which(str(Path(sysconfig.get_path("scripts"), "twistd"))) or shutil.which("twistd")
     if found is None:
         raise CannotStart("twistd is not installed; install icefarm again: pip install 'icefarm[farm]'")

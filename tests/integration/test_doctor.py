@@ -118,7 +118,7 @@ async def at(house: House, *arguments: str, **environment: str) -> list[tuple[st
 async def test_a_worker_with_its_token_and_the_certificate_gets_through(house: House) -> None:
     found = await at(house, "--ca-file", str(house.ca_file), ICEFARM_TOKEN=house.worker_token)
     assert [mark for mark, _ in found] == ["ok"] * 3
-    assert found[-1][1] == "the farm lets us in, and answers"
+    assert found[-1][1] == "the farm accepts the sign-in, and answers"
 
 
 @ensureDeferred

@@ -32,7 +32,7 @@ def test_a_port_in_use_is_named_with_the_way_out(taken_port: int) -> None:
 
 
 def test_an_address_of_another_host_is_refused() -> None:
-    with pytest.raises(CannotStart, match=r"192\.0\.2\.1 is no address of this host"):
+    with pytest.raises(CannotStart, match=r"192\.0\.2\.1 is not an address of this host"):
         listening_address("192.0.2.1", 0)
 
 
@@ -70,5 +70,5 @@ def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     text = tmp_path / "farm.crt"
     text.write_text("hello")
-    with pytest.raises(CannotStart, match="are no certificate and its key in PEM form"):
+    with pytest.raises(CannotStart, match="are not a certificate and its key in PEM form"):
         check_certificate(text, text)

@@ -168,7 +168,7 @@ def _no_udevd(host: Host) -> None:
         (_brltty, "braille"),
         (_over_current, "over-current"),
         (_secret_log, "cannot be read"),
-        (_hungry_hub, "has no supply of its own, and what hangs on it asks for 500 mA"),
+        (_hungry_hub, "is unpowered, and its devices request 500 mA"),
         (_no_udevd, "no udevd runs"),
     ],
 )

@@ -35,7 +35,7 @@ def host(tmp_path: Path) -> Host:
 def test_a_database_in_order_is_said_to_be(host: Host) -> None:
     result = host.doctor("--database", "dbname=farm")
     assert result.exit_code == 0, result.output
-    assert "PostgreSQL 17 lets icefarm in" in result.output
+    assert "PostgreSQL 17 accepts icefarm" in result.output
     assert f"the schema is of this version ({APPLIED[-1][0]})" in result.output
 
 
@@ -45,7 +45,7 @@ def test_a_database_in_order_is_said_to_be(host: Host) -> None:
         ('connection to server at "db" (10.0.0.2), port 5432 failed: Connection refused', "start PostgreSQL there"),
         ('connection to server on socket "/x" failed: No such file or directory', "correct host and port"),
         ('could not translate host name "db" to address', "correct the name"),
-        ('connection to server at "db" failed: timeout expired', "no firewall between"),
+        ('connection to server at "db" failed: timeout expired', "no firewall in between"),
         ('FATAL:  password authentication failed for user "icefarm"', "~/.pgpass"),
         ("fe_sendauth: no password supplied", "~/.pgpass"),
         ('FATAL:  no pg_hba.conf entry for host "10.0.0.9"', "pg_hba.conf"),
@@ -103,7 +103,7 @@ def _postgres(host: Host, version: str) -> None:
 def test_without_a_database_it_is_said_whether_a_private_one_can_be_started(host: Host) -> None:
     assert "there is no PostgreSQL here" in host.doctor().output
     _postgres(host, "16.3 (Debian 16.3-1)")
-    assert "`icefarm up` can have a PostgreSQL of its own: version 16" in host.doctor().output
+    assert "`icefarm up` can start a private PostgreSQL: version 16" in host.doctor().output
 
 
 def test_a_postgresql_that_is_too_old_is_told_of(host: Host) -> None:
@@ -200,7 +200,7 @@ def test_a_host_without_boards_needs_no_images(tmp_path: Path) -> None:
 def test_an_image_that_is_none_is_wrong(host: Host) -> None:
     (host.root / "images" / "default-1.0.0.uf2").write_bytes(b"none")
     result = host.doctor()
-    assert (result.exit_code, "mend or remove it" in result.output) == (1, True)
+    assert (result.exit_code, "repair or remove it" in result.output) == (1, True)
 
 
 # ------------------------------------------------------------------------------------------------- for programs

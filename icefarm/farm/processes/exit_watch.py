@@ -1,4 +1,4 @@
-"""Waits for the end of a process that is no child of ours (pidfd_open(2))."""
+"""Waits for the end of a process that is not a child of ours (pidfd_open(2))."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class _Process:
         self.ended.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Wait until the time limit; the reactor asks for this method."""
+        """Do nothing on a lost connection; the reactor requires this method."""
 
 
 async def process_ended(reactor: Any, pid: int, limit: float) -> bool:
-    """Wait until that process has ended, ``limit`` seconds at most; returns whether it has."""
+    """Wait until that process has ended, at most ``limit`` seconds; return whether it has."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     except OSError:
-        # A kernel without it (before Linux 5.3): we can't wait, but neither do we know that it ended.
+        # A kernel without it (before Linux 5.3): we can't wait, and don't know whether it ended.
         return False
     process = _Process(reactor, descriptor)
     reactor.addReader(process)

@@ -1,4 +1,4 @@
-"""Who a program runs as that refuses to be root, when the farm is root."""
+"""The user for a program that refuses to run as root, when the farm runs as root."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from icefarm.farm.errors import CannotStart
 
 __all__ = ["UnprivilegedUser", "may_reach", "unprivileged"]
 
-#: Accounts to borrow, the first that exists; the program needs one with an entry in /etc/passwd.
+#: Accounts to use, the first that exists; the program needs one with an entry in /etc/passwd.
 _ACCOUNTS = ("postgres", "nobody")
 
 
@@ -28,10 +28,10 @@ class UnprivilegedUser:
 
 
 def unprivileged(directory: Path, needed: Sequence[Path]) -> UnprivilegedUser | None:
-    """Choose who works in ``directory`` (which may not exist yet) and reads ``needed``; None: whoever we are.
+    """Choose the user that works in ``directory`` (which may not exist yet) and reads ``needed``; None: this one.
 
-    A directory that exists keeps its owner. Otherwise root lends it to an unprivileged account where that can reach
-    everything, and where it can't (below a home of mode 0700, say), runs the program in a user namespace.
+    An existing directory keeps its owner. Otherwise root gives it to an unprivileged account if that can reach
+    everything; if not (for example below a home of mode 0700), the program runs in a user namespace.
     Raises `CannotStart`.
     """
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""A child process of the farm: ready when it says so, its output kept in a log, stopped with all that it started."""
+"""A child process of the farm: ready when it says so, its output logged, stopped with everything that it started."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
 
 #: Seconds that a program may take until it is ready; a router on a slow machine takes half of it.
 START_LIMIT = 60.0
-#: Seconds that it may take to stop before it is killed, with its whole group.
+#: Seconds that it may take to stop before it is killed with its whole group.
 STOP_LIMIT = 10.0
-#: Bytes of a log before the next file is begun, and how many old ones stay.
+#: Bytes of a log before rotation, and how many old files stay.
 LOG_BYTES, LOG_FILES = 10_000_000, 3
-#: Bytes of a line without end that are kept.
+#: Bytes kept of a line without end.
 LINE_LIMIT = 65_536
 
 
 @frozen
 class Program:
-    """What to run and how to tell what becomes of it."""
+    """What to run, and how to recognise its state."""
 
     name: str
     command: tuple[str, ...]
     directory: Path
     log: Path
     environment: Mapping[str, str] = Factory(dict)
-    #: A line of its output that matches means that it is ready; None: it is so as soon as it runs.
+    #: A matching line of its output means that it is ready; None: it is ready as soon as it runs.
     ready: re.Pattern[str] | None = None
-    #: A line that matches is a complaint; its group "text" is what to show.
+    #: A matching line is a complaint; its group "text" is what to show.
     complaint: re.Pattern[str] | None = None
-    #: Lines that match are not kept in the log.
+    #: Matching lines are not logged.
     omit: re.Pattern[str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    #: Why it ends with code 0 where nobody stops it: it has left then, and stays away; None: it never does so.
+    #: Why it may exit with code 0 by itself: it has left then, and stays away; None: it never does so.
     leaves: str | None = None
-    #: Who it runs as; None: as we do.
+    #: The user that it runs as; None: the farm's.
     identity: UnprivilegedUser | None = None
 
 
@@ -62,7 +62,7 @@ class ChildProcess:
 
     reactor: Any
     program: Program
-    #: Gets complaints of the running program, for a person to see.
+    #: Gets complaints of the running program, for the user.
     complain: Callable[[str], None]
     start_limit: float = START_LIMIT
     stop_limit: float = STOP_LIMIT
@@ -75,11 +75,11 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process, which leads a group of its own; None while it doesn't run."""
+        """Its process, which leads a group of its own; None while it is not running."""
         return self._protocol.pid if self._protocol is not None and self._protocol.running else None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready.  Raises `CannotStart` with its own last words."""
+        """Start it and wait until it is ready.  Raises `CannotStart` with its last output."""
         program = self.program
         self._protocol = protocol = _Follower(program, self.complain, self._exited)
         identity = {} if program.identity is None else asdict(program.identity)
@@ -98,7 +98,7 @@ class ChildProcess:
             ) from None
 
     async def stop(self) -> None:
-        """Stop it, and wait until it is gone.  Harmless when it doesn't run."""
+        """Stop it, and wait until it is gone.  Harmless when it is not running."""
         protocol, self._protocol = self._protocol, None
         if protocol is None:
             return
@@ -127,7 +127,7 @@ class _Follower(ProcessProtocol):
         self.program = program
         #: Fires when it is ready; fails with `CannotStart` when it ends before.
         self.ready: Deferred[None] = Deferred()
-        #: Fires at its end; `gone` too, but nobody gives up waiting for that one.
+        #: Fires at its end, like `gone`, but is never cancelled.
         self.ended: Deferred[None] = Deferred()
         self.gone: Deferred[None] = Deferred()
         self.was_ready = False
@@ -147,12 +147,12 @@ class _Follower(ProcessProtocol):
 
     def connectionMade(self) -> None:
         self.pid: int = self.transport.pid  # type: ignore[union-attr]
-        # Nobody types at a farm's parts.
+        # The farm's parts have no input.
         self.transport.closeStdin()  # type: ignore[union-attr, misc]
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         *lines, rest = (self._partial[childFD] + data).split(b"\n")
-        # Its beginning is what tells what it is.
+        # Its beginning identifies it.
         self._partial[childFD] = rest[:LINE_LIMIT]
         for line in lines:
             self._line(line.decode(errors="replace").rstrip())
@@ -173,7 +173,7 @@ class _Follower(ProcessProtocol):
 
     def processExited(self, _reason: Failure) -> None:
         self.running = False
-        # What it started must not stay behind, and would hold its output open.
+        # Processes that it started must not stay behind, and would hold its output open.
         self.kill_group()
 
     def processEnded(self, reason: Failure) -> None:
@@ -197,8 +197,8 @@ class _Follower(ProcessProtocol):
             os.kill(self.pid, number)
 
     def kill_group(self) -> None:
-        """End everything that the program has started, and itself."""
-        # It leads a group of its own (see `icefarm.farm.processes.child`), unless it is so young that it has none yet.
+        """Kill the program and everything that it has started."""
+        # It leads its own group (see `icefarm.farm.processes.child`), unless it is so new that it has none yet.
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         if self.running:

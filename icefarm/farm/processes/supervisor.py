@@ -1,4 +1,4 @@
-"""Keeps the parts of a farm running: what ends unasked is started again, later and later while that fails."""
+"""Keeps the parts of a farm running: restarts a part that ends, with growing pauses while that fails."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from icefarm.farm.errors import CannotStart
 
 __all__ = ["Ended", "Part", "Supervisor"]
 
-#: Seconds until a part that ended is started again: at first, at most; doubled each time that it doesn't last.
+#: Seconds until a part is restarted: at first, at most; doubled each time that it does not last.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-#: Seconds after which a part that runs counts as sound.
+#: Seconds after which a running part counts as stable.
 LASTING = 60.0
 
 
 @frozen
 class Ended:
-    """How a part ended that nobody had stopped."""
+    """How a part ended by itself."""
 
     reason: str
-    #: It was meant to: it has left, and is not to be started again.
+    #: Intended: it has left, and is not restarted.
     left: bool = False
 
 
@@ -32,10 +32,10 @@ class Part(Protocol):
     """Something that runs: a child process, PostgreSQL."""
 
     async def start(self) -> None:
-        """Start it and wait until it can be used.  Raises `CannotStart`."""
+        """Start it and wait until it is usable.  Raises `CannotStart`."""
 
     async def stop(self) -> None:
-        """Stop it and wait until it is gone.  Harmless when it doesn't run."""
+        """Stop it and wait until it is gone.  Harmless when it is not running."""
 
     def on_exit(self, callback: Callable[[Ended], None]) -> None:
         """Call ``callback`` whenever it ends unasked after it was started."""
@@ -48,9 +48,9 @@ class Supervisor:
     clock: Any
     name: str
     part: Part
-    #: Gets a line for a person whenever something happens to the part.
+    #: Gets a line for the user whenever something happens to the part.
     tell: Callable[[str], None]
-    #: While True, an end of the part is told to ``failed`` and it stays down: the farm is still starting.
+    #: While True, the farm is still starting: an end of the part goes to ``failed`` and it stays down.
     starting: bool = True
     failed: Callable[[CannotStart], None] | None = None
     _delay: float = FIRST_DELAY
@@ -67,11 +67,11 @@ class Supervisor:
         await self.part.start()
 
     def settle(self) -> None:
-        """The farm has started: from now on, start the part again whenever it ends."""
+        """The farm has started: from now on, restart the part whenever it ends."""
         self.starting = False
 
     async def stop(self) -> None:
-        """Stop the part, or the attempt to start it again."""
+        """Stop the part, or the attempt to restart it."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,8 +1,8 @@
 """The configuration of the Crossbar.io node that is a farm's router, and where to find Crossbar.io.
 
-One public port speaks RawSocket, WebSocket (at /ws) and HTTP (passed on to control); who signs in there is decided by
-control. Control itself signs in with a ticket of its own at an endpoint of its own, so it can be there first. Names of
-the configuration's fields: Crossbar.io's documentation, "Router transports" and "Ticket authentication".
+One public port speaks RawSocket, WebSocket (at /ws) and HTTP (passed on to control); control decides who may sign in
+there. Control itself signs in with a ticket at a separate endpoint, so it can be there first. Names of the
+configuration's fields: Crossbar.io's documentation, "Router transports" and "Ticket authentication".
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Address = tuple[str, int]
 
 #: Milliseconds between WebSocket pings, and for their answer.
 PING_INTERVAL, PING_LIMIT = 10_000, 10_000
-#: Bytes of the largest message. RawSocket knows no larger ones (WAMP specification, "RawSocket transport").
+#: Bytes of the largest message: RawSocket's limit (WAMP specification, "RawSocket transport").
 MESSAGE_LIMIT = 16 * 1024 * 1024
 
-#: Web pages that may open a WebSocket where names are free: those of this host itself, also through a tunnel that ends
-#: at another port. Programs send no Origin and are not concerned.
+#: Web pages that may open a WebSocket if sign-in needs no token: those of this host, also through a tunnel that ends at
+#: another port. Programs send no Origin and are not affected.
 _LOCAL_ORIGINS = tuple(f"{scheme}://{host}:*" for scheme in ("http", "https") for host in ("localhost", "127.0.0.1"))
 
 
@@ -39,7 +39,7 @@ class CrossbarMissing(CannotStart):
 
 @frozen
 class RouterConfig:
-    """What is not the same for every farm."""
+    """What differs between farms."""
 
     #: Where clients, workers and browsers connect: an address of this host, and a port.
     listen: Address
@@ -47,31 +47,31 @@ class RouterConfig:
     http: Address
     #: Where control joins: the path of a Unix socket, or an address.
     control: str | Address
-    #: What control joins with.
+    #: The ticket with which control joins.
     ticket: str
-    #: A Unix socket where this host's own worker joins as at the public port, whatever TLS that port has; or None.
+    #: A Unix socket where this host's own worker joins as at the public port, without TLS; or None.
     local: str | None = None
     #: Files in PEM form; both or none.
     certificate: Path | None = None
     key: Path | None = None
-    #: Pages of other hosts may connect; right where every sign-in needs a token.
+    #: Whether pages of other hosts may connect; right if every sign-in needs a token.
     any_origin: bool = False
 
 
 def configuration(config: RouterConfig) -> dict[str, Any]:
-    """Return the node's configuration as the value that its file holds as JSON."""
+    """Return the node's configuration as the JSON value of its file."""
     router = {
         "type": "router",
         "id": "icefarm_router",
         "realms": [{"name": REALM, "roles": [_role(role, grants) for role, grants in permissions().items()]}],
-        # Crossbar starts them in this order: whoever finds the public port open finds the whole router ready.
+        # Crossbar starts them in this order: when the public port is open, the whole router is ready.
         "transports": [_control_transport(config), *_local_transport(config), _public_transport(config)],
     }
     return {"version": 2, "workers": [router]}
 
 
 def configuration_text(config: RouterConfig) -> str:
-    """Return the text of the node's configuration file.  It holds control's ticket: keep it from others' eyes."""
+    """Return the text of the node's configuration file.  It contains control's ticket: keep it secret."""
     return json.dumps(configuration(config), indent=2) + "\n"
 
 
@@ -84,7 +84,7 @@ def _grant(grant: Permission) -> dict[str, Any]:
         "uri": grant.uri,
         "match": "prefix" if grant.prefix else "exact",
         "allow": {action: getattr(grant, action) for action in ("call", "register", "publish", "subscribe")},
-        # Identity comes from the router: every callee and subscriber is told who calls and publishes.
+        # Identity comes from the router: it tells every callee and subscriber who calls and publishes.
         "disclose": {"caller": True, "publisher": True},
         "cache": True,
     }
@@ -122,7 +122,7 @@ def _sign_in() -> dict[str, Any]:
             "type": "dynamic",
             "authenticator": control_procedure("authenticate"),
             "authenticator-realm": REALM,
-            # The router's own session calls the authenticator; Crossbar 26.10 fails for any other role.
+            # The router's own session calls the authenticator; Crossbar 26.10 fails with any other role.
             "authenticator-role": "trusted",
         }
     }
@@ -186,7 +186,7 @@ def _endpoint(where: str | Address, tls: Mapping[str, str] | None = None) -> dic
 def find_crossbar(chosen: str | None, scripts: str | None = None) -> str:
     """Return the path of the Crossbar.io program: the chosen one, else that of this environment, else that on PATH.
 
-    It is a process of its own and may live in a virtual environment of its own.  ``scripts`` is the directory of this
+    It is a separate process and may be in a separate virtual environment.  ``scripts`` is the directory of this
     environment's programs, for tests.  Raises `CrossbarMissing`.
     """
     if chosen is not None:
@@ -199,6 +199,6 @@ def find_crossbar(chosen: str | None, scripts: str | None = None) -> str:
     if found is None:
         raise CrossbarMissing(
             "Crossbar.io, the router, is not installed: pip install 'icefarm[farm]', "
-            "or name it with --crossbar PROGRAM, or use a router that runs with --router URL"
+            "or name it with --crossbar PROGRAM, or use an existing router with --router URL"
         )
     return found

@@ -14,12 +14,12 @@ __all__ = ["router_program"]
 
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
-#: The line of a traceback in its log that says what is wrong; its other lines tell the farm's user nothing.
+#: The line of a traceback in its log that says what is wrong; the other lines do not help the user.
 _COMPLAINT = re.compile(
-    # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they do without.
+    # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they work without it.
     r"\b(?:CannotListenError|InvalidConfigException|\w*Error\b(?<!ApplicationError)): (?P<text>(?!_ARRAY_API).+)$"
 )
-#: It writes a line for each HTTP request that it passes on, and all headers with it: tokens too.
+#: It logs each HTTP request that it passes on with all headers, including tokens.
 _REQUESTS = re.compile(r"forwarding (?:incoming )?HTTP request|proxy\.ProxyClientFactory")
 
 
@@ -29,7 +29,7 @@ def router_program(
     """Write the node's configuration and return how to run the node.
 
     ``crossbar`` is the program (`icefarm.farm.router.config.find_crossbar`).  The node keeps its key beside the
-    configuration; none of the files is anybody else's to read.
+    configuration; only its user can read the files.
     """
     file = directory.router / "config.json"
     write_private(file, configuration_text(config))
