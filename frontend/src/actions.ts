@@ -1,0 +1,181 @@
+// Pure: what a person may ask of the farm here: the question to confirm, the call, and the words for its success.
+
+import type { BoardRecord, QueueRecord, WorkerRecord } from "./records.ts";
+import { count } from "./wording.ts";
+
+export interface Action {
+  readonly id: string;
+  /** On its button. */
+  readonly label: string;
+  /** The whole of it, naming the thing. */
+  readonly about: string;
+  readonly question: string;
+  readonly consequence: string;
+  readonly procedure: string;
+  readonly fields: Record<string, unknown>;
+  readonly done: string;
+}
+
+function whose(board: BoardRecord): string {
+  return board.client === null ? "nobody has it reserved" : `reserved by ${board.client}`;
+}
+
+/** What can be done with a board as it is; operators only. */
+export function boardActions(board: BoardRecord): readonly Action[] {
+  const { serial } = board;
+  const actions: Action[] = [];
+  if (board.reservation !== null) {
+    actions.push({
+      id: "end",
+      label: "End",
+      about: `End the reservation of board ${serial}`,
+      question: `End the reservation of board ${serial} by client ${board.client}?`,
+      consequence: "Its running evaluations fail, and the board is free for others.",
+      procedure: "end_any",
+      fields: { serials: [serial] },
+      done: `Board ${serial}: the reservation of ${board.client} has ended.`,
+    });
+  }
+  if (board.status === "broken") {
+    actions.push({
+      id: "retest",
+      label: "Test",
+      about: `Test board ${serial} again`,
+      question: `Test board ${serial} again (${whose(board)})?`,
+      consequence: "If it passes, it is taken back into the farm.",
+      procedure: "retest",
+      fields: { serials: [serial] },
+      done: `Board ${serial} is being tested.`,
+    });
+  }
+  if (board.status !== "offline") {
+    actions.push({
+      id: "reboot",
+      label: "Reboot",
+      about: `Reboot board ${serial}`,
+      question: `Reboot board ${serial} (${whose(board)})?`,
+      consequence: "It is flashed and tested again. A reservation stays; interrupted evaluations are repeated.",
+      procedure: "reboot",
+      fields: { serials: [serial] },
+      done: `Board ${serial} is being rebooted.`,
+    });
+  }
+  if (board.reservation === null && (board.status === "broken" || board.status === "offline")) {
+    actions.push({
+      id: "delete",
+      label: "Delete",
+      about: `Delete board ${serial}`,
+      question: `Delete board ${serial} from the farm (${whose(board)})?`,
+      consequence: "It is forgotten, and comes back when it is plugged in again.",
+      procedure: "delete",
+      fields: { serials: [serial] },
+      done: `Board ${serial} was deleted.`,
+    });
+  }
+  return actions;
+}
+
+const BULK: Readonly<Record<string, { label: string; consequence: string; done: string }>> = {
+  end: {
+    label: "End reservations",
+    consequence: "Running evaluations on these boards fail, and the boards are free for others.",
+    done: "reservations have ended",
+  },
+  retest: { label: "Test", consequence: "Boards that pass are taken back into the farm.", done: "are being tested" },
+  reboot: {
+    label: "Reboot",
+    consequence: "They are flashed and tested again. Reservations stay; interrupted evaluations are repeated.",
+    done: "are being rebooted",
+  },
+  delete: {
+    label: "Delete",
+    consequence: "They are forgotten, and come back when they are plugged in again.",
+    done: "were deleted",
+  },
+};
+
+/** What can be done with several boards at once, each action with the boards that it fits. */
+export function bulkActions(boards: readonly BoardRecord[]): readonly Action[] {
+  const fitting = new Map<string, { action: Action; serials: string[]; clients: Set<string> }>();
+  for (const board of boards) {
+    for (const action of boardActions(board)) {
+      const known = fitting.get(action.id) ?? { action, serials: [], clients: new Set<string>() };
+      known.serials.push(board.serial);
+      if (board.client !== null) known.clients.add(board.client);
+      fitting.set(action.id, known);
+    }
+  }
+  return Object.entries(BULK).flatMap(([id, { label, consequence, done }]) => {
+    const found = fitting.get(id);
+    if (found === undefined) return [];
+    const { action, serials, clients } = found;
+    const amount = count(serials.length, "board");
+    const whom = clients.size === 0 ? "nobody has them reserved" : `reserved by ${[...clients].join(", ")}`;
+    const about = `${label}: ${amount}`;
+    const question = `${label}: ${amount} (${whom})?`;
+    const listed =
+      serials.length > 6 ? `${serials.slice(0, 6).join(", ")} and ${serials.length - 6} more` : serials.join(", ");
+    return [
+      {
+        ...action,
+        label: `${label} (${serials.length})`,
+        about,
+        question,
+        consequence: `${listed}. ${consequence}`,
+        fields: { serials },
+        done: `${amount}: ${done}.`,
+      },
+    ];
+  });
+}
+
+/** What can be done with a worker: the clients that it concerns are named. */
+export function workerActions(worker: WorkerRecord, boards: readonly BoardRecord[]): readonly Action[] {
+  const { name } = worker;
+  const clients = [...new Set(boards.filter((each) => each.worker === name && each.client).map((each) => each.client))];
+  const whom = clients.length === 0 ? "no client uses its boards" : `its boards are used by ${clients.join(", ")}`;
+  if (worker.draining) {
+    return [
+      {
+        id: "resume",
+        label: "Resume",
+        about: `Resume worker ${name}`,
+        question: `Let the boards of worker ${name} be reserved again (${whom})?`,
+        consequence: "A client that waits for boards may get them at once.",
+        procedure: "resume",
+        fields: { worker: name },
+        done: `Worker ${name}: its boards can be reserved again.`,
+      },
+    ];
+  }
+  return [
+    {
+      id: "drain",
+      label: "Drain",
+      about: `Drain worker ${name}`,
+      question: `Drain worker ${name} (${whom})?`,
+      consequence: "Its boards get no new reservations; present ones go on until they end.",
+      procedure: "drain",
+      fields: { worker: name },
+      done: `Worker ${name} is being drained.`,
+    },
+  ];
+}
+
+/** What can be done with a request that waits. */
+export function queueActions(waiting: QueueRecord): readonly Action[] {
+  const wants =
+    waiting.serials.length > 0 ? `board ${waiting.serials.join(", ")}` : `${waiting.amount} of kind ${waiting.kind}`;
+  return [
+    {
+      id: "dismiss",
+      label: "Remove",
+      about: `Remove the request of ${waiting.client}`,
+      question: `Remove the request of client ${waiting.client} (${wants}) from the queue?`,
+      consequence: "The client is told that an operator removed it.",
+      procedure: "dismiss",
+      fields: { ids: [waiting.id] },
+      done: `The request of ${waiting.client} was removed.`,
+    },
+  ];
+}

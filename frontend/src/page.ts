@@ -1,0 +1,34 @@
+// What every view may use: the live farm, the navigation, the reader's operations.
+
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+
+import { Live } from "./live.ts";
+import { Navigation } from "./navigation.ts";
+import { Operations } from "./operations.ts";
+
+export class Page {
+  readonly live: Live;
+  readonly navigation: Navigation;
+  readonly operations: Operations;
+
+  constructor() {
+    this.live = new Live();
+    this.navigation = new Navigation();
+    this.operations = new Operations(this.live);
+  }
+
+  start(): void {
+    this.navigation.start();
+    this.live.start();
+  }
+}
+
+export const PageContext = createContext<Page | null>(null);
+
+/** The page that a view is part of. */
+export function usePage(): Page {
+  const page = useContext(PageContext);
+  if (page === null) throw new Error("a view is drawn outside of a page");
+  return page;
+}

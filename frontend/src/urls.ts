@@ -1,0 +1,16 @@
+// Pure: the farm's addresses, from the page's own: whatever path a proxy puts before it is kept.
+
+/** The router's WebSocket, for a page at `base`. */
+export function socketUrl(base: string): string {
+  const url = new URL("ws", base);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  url.search = "";
+  url.hash = "";
+  return url.href;
+}
+
+/** The farm's address as programs use it, for a page at `base`. */
+export function farmUrl(base: string): string {
+  const { origin, pathname } = new URL(".", base);
+  return origin + pathname.replace(/\/$/, "");
+}

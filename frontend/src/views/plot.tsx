@@ -1,0 +1,249 @@
+import { type Signal, useSignal } from "@preact/signals";
+import { Component, createRef } from "preact";
+import uPlot from "uplot";
+
+import {
+  csvOf,
+  extremes,
+  fileName,
+  nearest,
+  type Series,
+  type Span,
+  scaleOf,
+  stacked,
+  timeMarks,
+  valueAt,
+  valueMarks,
+} from "../plotting.ts";
+import { dateAndTime } from "../wording.ts";
+
+const HEIGHT = 190;
+/** Steps of an axis that counts things. */
+const WHOLE = [1, 10, 100, 1000, 10_000].flatMap((power) => [power, 2 * power, 5 * power]);
+const DARK = "(prefers-color-scheme: dark)";
+/** Pixels of a mark's letter, and beside the marks. */
+const LETTER = 7;
+const BESIDE = 14;
+/** Plots with this key show the same moment under the pointer. */
+const SYNC = "page";
+
+export interface PlotProps {
+  readonly title: string;
+  /** Empty for what is counted. */
+  readonly unit: string;
+  readonly times: readonly number[];
+  readonly series: readonly Series[];
+  readonly span: Span;
+  readonly isStacked?: boolean;
+  /** Its values are counts: the scale has whole numbers. */
+  readonly whole?: boolean;
+  /** The scale begins at 0. */
+  readonly fromZero?: boolean;
+  readonly leastRange?: number;
+  /** The moment under the pointer, in seconds; all plots of a page share it. */
+  readonly hovered: Signal<number | null>;
+  readonly zoom: (span: Span) => void;
+}
+
+/** A plot over time, with its values at the moment under the pointer, or the last ones, in words. */
+export function Plot(props: PlotProps) {
+  const { title, unit, times, series, hovered } = props;
+  const canvas = useSignal<HTMLCanvasElement | null>(null);
+  const at = hovered.value;
+  const index = at === null || times.length === 0 ? null : nearest(times, at);
+  const time = index === null ? undefined : times[index];
+  const words = series.map(({ label, values }) => `${label} ${valueAt(values, null)}`).join(", ");
+  const now = times.length === 0 ? "nothing was recorded yet" : `${words}${unit === "" ? "" : ` ${unit}`}`;
+  return (
+    <figure class="plot">
+      <figcaption>
+        <div class="title">
+          <strong>{title}</strong>
+          {unit !== "" && <span class="quiet">{unit.startsWith("per") ? unit : `in ${unit}`}</span>}
+          <span class="quiet at">{time === undefined ? "" : dateAndTime(time)}</span>
+          <span class="save">
+            <button type="button" aria-label={`Save ${title} as PNG`} onClick={() => savePicture(canvas.value, props)}>
+              PNG
+            </button>
+            <button
+              type="button"
+              aria-label={`Save ${title} as CSV`}
+              onClick={() =>
+                save(
+                  new Blob([csvOf(times, series, unit)], { type: "text/csv" }),
+                  fileName(title, props.span[1], "csv"),
+                )
+              }
+            >
+              CSV
+            </button>
+          </span>
+        </div>
+        <span class="legend">
+          {series.map(({ label, values, color }) => (
+            <span key={label}>
+              <span class={`swatch ${color}`} aria-hidden="true" /> {label} <b>{valueAt(values, index)}</b>
+            </span>
+          ))}
+        </span>
+      </figcaption>
+      <Drawing {...props} label={`${title}; now: ${now}`} canvas={canvas} />
+    </figure>
+  );
+}
+
+interface DrawingProps extends PlotProps {
+  readonly label: string;
+  readonly canvas: Signal<HTMLCanvasElement | null>;
+}
+
+/** The part that uPlot draws. */
+class Drawing extends Component<DrawingProps> {
+  private readonly place = createRef<HTMLDivElement>();
+  private readonly scheme = window.matchMedia(DARK);
+  private readonly rebuild = () => this.build();
+  private plot: uPlot | null = null;
+  private readonly fit = new ResizeObserver(() => this.plot?.setSize({ width: this.width(), height: HEIGHT }));
+
+  override componentDidMount(): void {
+    this.build();
+    this.scheme.addEventListener("change", this.rebuild);
+    if (this.place.current !== null) this.fit.observe(this.place.current);
+  }
+
+  override shouldComponentUpdate(next: DrawingProps): boolean {
+    const { times, span } = this.props;
+    return next.times !== times || next.span[0] !== span[0] || next.span[1] !== span[1];
+  }
+
+  override componentDidUpdate(before: DrawingProps): void {
+    if (before.times.length < 3) this.build();
+    else this.plot?.setData(this.data() as uPlot.AlignedData);
+  }
+
+  override componentWillUnmount(): void {
+    this.scheme.removeEventListener("change", this.rebuild);
+    this.fit.disconnect();
+    this.plot?.destroy();
+  }
+
+  private width(): number {
+    return Math.max(200, this.place.current?.clientWidth ?? 0);
+  }
+
+  private layers(): readonly (readonly (number | null)[])[] {
+    const { series, isStacked } = this.props;
+    return isStacked ? stacked(series) : series.map(({ values }) => values);
+  }
+
+  private data(): unknown[] {
+    return [this.props.times, ...this.layers()];
+  }
+
+  private range(): uPlot.Range.MinMax {
+    const { times, span, fromZero = true, leastRange } = this.props;
+    const [least, most] = scaleOf(extremes(times, this.layers(), span), fromZero, leastRange);
+    return [least, most];
+  }
+
+  private build(): void {
+    this.plot?.destroy();
+    if (this.place.current === null) return;
+    const style = getComputedStyle(document.documentElement);
+    const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
+    const { series, isStacked = false, whole = false, times } = this.props;
+    const drawn = isStacked ? [...series].reverse() : series;
+    const axis = {
+      stroke: color("quiet"),
+      font: "12px system-ui, sans-serif",
+      grid: { stroke: color("line"), width: 1 },
+      ticks: { show: false },
+    };
+    const options: uPlot.Options = {
+      width: this.width(),
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, sync: { key: SYNC, setSeries: false } },
+      scales: { x: { range: () => [...this.props.span] }, y: { range: () => this.range() } },
+      axes: [
+        { ...axis, size: 26, values: (_, marks, __, ___, distance) => timeMarks(marks, distance) },
+        {
+          ...axis,
+          size: (_, marks) => BESIDE + LETTER * Math.max(3, ...(marks ?? []).map((mark) => mark.length)),
+          values: (_, marks, __, ___, distance) => valueMarks(marks, distance),
+          ...(isStacked || whole ? { incrs: WHOLE } : {}),
+        },
+      ],
+      series: [
+        {},
+        ...drawn.map((each) => ({
+          stroke: color(each.color),
+          width: isStacked ? 1 : 2,
+          ...(isStacked ? { fill: color(each.color) } : {}),
+          points: { show: times.length < 3 },
+        })),
+      ],
+      hooks: { setCursor: [(plot) => this.pointed(plot)], setSelect: [(plot) => this.selected(plot)] },
+    };
+    this.plot = new uPlot(options, this.data() as uPlot.AlignedData, this.place.current);
+    this.props.canvas.value = this.place.current.querySelector("canvas");
+  }
+
+  private pointed({ cursor }: uPlot): void {
+    const time = cursor.idx === null || cursor.idx === undefined ? undefined : this.props.times[cursor.idx];
+    this.props.hovered.value = (cursor.left ?? -1) < 0 || time === undefined ? null : time;
+  }
+
+  private selected(plot: uPlot): void {
+    const { left, width } = plot.select;
+    // The selections of the other plots follow this one's; one of them is enough.
+    if (width < 5 || !plot.root.matches(":hover")) return;
+    this.props.zoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+  }
+
+  override render({ label }: DrawingProps) {
+    return <div ref={this.place} role="img" aria-label={label} />;
+  }
+}
+
+/** The plot as an image with its title and legend, in the colours that it is seen in. */
+function savePicture(plot: HTMLCanvasElement | null, { title, unit, series, span }: PlotProps): void {
+  if (plot === null) return;
+  const ratio = window.devicePixelRatio || 1;
+  const head = 46 * ratio;
+  const picture = document.createElement("canvas");
+  picture.width = plot.width + 24 * ratio;
+  picture.height = plot.height + head + 12 * ratio;
+  const context = picture.getContext("2d");
+  if (context === null) return;
+  const style = getComputedStyle(document.documentElement);
+  const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  context.fillStyle = color("panel");
+  context.fillRect(0, 0, picture.width, picture.height);
+  context.fillStyle = color("text");
+  context.font = `600 ${14 * ratio}px system-ui, sans-serif`;
+  const heading = unit === "" ? title : `${title} (${unit})`;
+  context.fillText(`${heading}, ${dateAndTime(span[0])} to ${dateAndTime(span[1])}`, 12 * ratio, 20 * ratio);
+  context.font = `${12 * ratio}px system-ui, sans-serif`;
+  let left = 12 * ratio;
+  for (const { label, color: name } of series) {
+    context.fillStyle = color(name);
+    context.fillRect(left, 29 * ratio, 9 * ratio, 9 * ratio);
+    context.fillStyle = color("text");
+    context.fillText(label, left + 13 * ratio, 38 * ratio);
+    left += context.measureText(label).width + 28 * ratio;
+  }
+  context.drawImage(plot, 12 * ratio, head);
+  picture.toBlob((blob) => {
+    if (blob !== null) save(blob, fileName(title, span[1], "png"));
+  });
+}
+
+function save(content: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

@@ -1,0 +1,74 @@
+import { useState } from "preact/hooks";
+
+import { farmError } from "../link.ts";
+import { usePage } from "../page.ts";
+import { Dialog } from "./dialog.tsx";
+
+/** What is shown on a farm that asks for a token. */
+export function SignInPage({ reason }: { reason: string }) {
+  const { operations } = usePage();
+  return (
+    <section class="empty">
+      <h1 tabIndex={-1}>Sign in</h1>
+      <p>This farm asks for a token: {reason}</p>
+      <button
+        type="button"
+        class="primary"
+        onClick={() => {
+          operations.signingIn.value = true;
+        }}
+      >
+        Sign in with a token
+      </button>
+    </section>
+  );
+}
+
+/** Asks for a token, and says what the farm answers. */
+export function SignInDialog() {
+  const { live, operations } = usePage();
+  const [problem, setProblem] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const close = () => {
+    operations.signingIn.value = false;
+  };
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const token = String(new FormData(event.currentTarget as HTMLFormElement).get("token") ?? "").trim();
+    setBusy(true);
+    try {
+      await live.signIn(token);
+      close();
+    } catch (failure) {
+      const { name, message } = farmError(failure);
+      setProblem(`${name}: ${message}`);
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title="Sign in with a token" close={close}>
+      <form onSubmit={submit}>
+        <p>
+          An operator's token lets you end reservations, reboot boards and drain workers. The farm's own token is in the
+          file <code>operator.token</code> of its data directory. A token stays in this tab and is gone when you close
+          it.
+        </p>
+        <label>
+          Token
+          <input name="token" type="password" required autocomplete="off" spellcheck={false} autofocus />
+        </label>
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+        <div class="choices">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={busy}>
+            Sign in
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

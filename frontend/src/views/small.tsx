@@ -1,0 +1,127 @@
+import { useSignal } from "@preact/signals";
+
+import type { Action } from "../actions.ts";
+import { usePage } from "../page.ts";
+import { addressOf } from "../pages.ts";
+import type { Status } from "../records.ts";
+import { clockTime, duration, STATES } from "../wording.ts";
+
+/** A board's state: symbol, word and colour. */
+export function State({ status }: { status: Status }) {
+  const { symbol, word } = STATES[status] ?? { symbol: "?", word: status };
+  return (
+    <span class={`state ${status}`}>
+      <span class="symbol" aria-hidden="true">
+        {symbol}
+      </span>
+      {word}
+    </span>
+  );
+}
+
+/** The buttons of what an operator can do with something; nothing for other readers. */
+export function Actions({ actions }: { actions: readonly Action[] }) {
+  const { live, operations } = usePage();
+  if (!live.operator.value) return null;
+  return (
+    <span class="actions">
+      {actions.map((action) => (
+        <button
+          key={action.id}
+          type="button"
+          disabled={!live.connected.value}
+          aria-label={action.about}
+          title={action.about}
+          onClick={() => operations.ask(action)}
+        >
+          {action.label}
+        </button>
+      ))}
+    </span>
+  );
+}
+
+export function BoardLink({ serial }: { serial: string }) {
+  return <a href={addressOf("board", serial)}>{serial}</a>;
+}
+
+export function WorkerLink({ name }: { name: string }) {
+  return <a href={addressOf("worker", name)}>{name}</a>;
+}
+
+export function ClientLink({ name }: { name: string }) {
+  return <a href={addressOf("client", name)}>{name}</a>;
+}
+
+/** A kind leads to the boards that serve as it. */
+export function KindLink({ name }: { name: string }) {
+  return <a href={addressOf("boards", null, { filter: `kind:${quoted(name)}` })}>{name}</a>;
+}
+
+function quoted(text: string): string {
+  return /[\s,"]/.test(text) ? `"${text.replaceAll('"', "")}"` : text;
+}
+
+/** Puts a text on the clipboard, and says so. */
+export function Copy({ text, what }: { text: string; what: string }) {
+  const copied = useSignal(false);
+  const copy = async () => {
+    copied.value = await toClipboard(text);
+    setTimeout(() => {
+      copied.value = false;
+    }, 2000);
+  };
+  return (
+    <button type="button" class="copy" aria-label={`Copy ${what}`} onClick={copy}>
+      {copied.value ? "Copied" : "Copy"}
+    </button>
+  );
+}
+
+/** Browsers offer a clipboard to pages of https and of this machine only; elsewhere a selected text is copied. */
+async function toClipboard(text: string): Promise<boolean> {
+  if (navigator.clipboard !== undefined) {
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  }
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done;
+}
+
+/** A command to type on a host. */
+export function Command({ text }: { text: string }) {
+  return (
+    <div class="command">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, and the keyboard must reach what scrolls */}
+      <pre tabIndex={0}>
+        <code>{text}</code>
+      </pre>
+      <Copy text={text} what="the command" />
+    </div>
+  );
+}
+
+/** A moment, with the date unless it is of today. */
+export function Moment({ time }: { time: number }) {
+  const { live } = usePage();
+  return <time dateTime={new Date(time * 1000).toISOString()}>{clockTime(time, live.now.value)}</time>;
+}
+
+/** How long ago a moment was; counts on by itself. */
+export function Elapsed({ since }: { since: number }) {
+  const { live } = usePage();
+  return <>{duration(live.now.value - since)}</>;
+}
+
+/** How long it is until a moment; counts down by itself. */
+export function Left({ until }: { until: number }) {
+  const { live } = usePage();
+  return <>{duration(until - live.now.value)}</>;
+}

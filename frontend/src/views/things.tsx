@@ -1,0 +1,133 @@
+import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
+
+import { workerActions } from "../actions.ts";
+import type { Farm } from "../farm.ts";
+import type { Line } from "../journal.ts";
+import { usePage } from "../page.ts";
+import { addressOf } from "../pages.ts";
+import type { BoardRecord } from "../records.ts";
+import { BY_NEED, visibleRows } from "../rows.ts";
+import { storiesOf } from "../stories.ts";
+import { count } from "../wording.ts";
+import { boardColumns, classOf, serialOf } from "./boards.tsx";
+import { Stories } from "./events.tsx";
+import { QueueTable } from "./queue.tsx";
+import { Actions, Copy } from "./small.tsx";
+import { Table } from "./table.tsx";
+import { Kinds, LastSeen, WorkerState } from "./workers.tsx";
+
+/** One worker: how it is, its boards, and what happened to them. */
+export function WorkerPage({ name }: { name: string }) {
+  const { live } = usePage();
+  const worker = live.workers.value.get(name);
+  const boards = [...live.boards.value.values()].filter((board) => board.worker === name);
+  return (
+    <section>
+      <p class="back">
+        <a href={addressOf("workers")}>All workers</a>
+      </p>
+      <h1 tabIndex={-1}>
+        Worker {name} <Copy text={name} what={`the name ${name}`} />
+      </h1>
+      {worker === undefined ? (
+        <p class="problem">The farm has no worker {name}.</p>
+      ) : (
+        <>
+          <dl class="facts">
+            <Fact label="State">
+              <WorkerState worker={worker} />
+            </Fact>
+            <Fact label="Boards in use">
+              {`${boards.filter(({ client }) => client !== null).length} / ${boards.length}`}
+            </Fact>
+            <Fact label="Kinds">
+              <Kinds worker={worker} />
+            </Fact>
+            <Fact label="Host">{worker.host}</Fact>
+            <Fact label="icefarm">{worker.version}</Fact>
+            <Fact label="Last seen">
+              <LastSeen worker={worker} />
+            </Fact>
+          </dl>
+          <Actions actions={workerActions(worker, boards)} />
+        </>
+      )}
+      <h2>Boards</h2>
+      <BoardsOf boards={boards} without="worker" empty="It has no boards." />
+      <h2>What happened</h2>
+      <StoriesOf about={(line) => line.worker === name} />
+    </section>
+  );
+}
+
+/** One client: the boards that it has, what it waits for, and what it did. */
+export function ClientPage({ name }: { name: string }) {
+  const { live } = usePage();
+  const boards = [...live.boards.value.values()].filter((board) => board.client === name);
+  const waiting = [...live.queue.value.values()].filter((each) => each.client === name);
+  return (
+    <section>
+      <p class="back">
+        <a href={addressOf("boards")}>All boards</a>
+      </p>
+      <h1 tabIndex={-1}>
+        Client {name} <Copy text={name} what={`the name ${name}`} />
+      </h1>
+      <p>
+        It has {count(boards.length, "board")} and waits for {waiting.length === 0 ? "none" : "more"}.
+      </p>
+      <BoardsOf boards={boards} without="client" empty="It has no boards just now." />
+      {waiting.length > 0 && (
+        <>
+          <h2>Queue</h2>
+          <QueueTable client={name} />
+        </>
+      )}
+      <h2>What happened</h2>
+      <StoriesOf about={(line) => line.client === name} />
+    </section>
+  );
+}
+
+function Fact({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+interface BoardsOfProps {
+  boards: readonly BoardRecord[];
+  /** The column that would say the same in each row. */
+  without: string;
+  empty: string;
+}
+
+function BoardsOf({ boards, without, empty }: BoardsOfProps) {
+  const { live } = usePage();
+  const operator = live.operator.value;
+  const columns = useMemo(() => boardColumns(operator, without), [operator, without]);
+  const farm: Pick<Farm, "boards" | "readings"> = {
+    boards: new Map(boards.map((board) => [board.serial, board])),
+    readings: live.readings.value,
+  };
+  return (
+    <Table
+      label="Boards"
+      columns={columns}
+      rows={visibleRows(farm, "", BY_NEED)}
+      keyOf={serialOf}
+      rowClass={classOf}
+      even
+      empty={empty}
+    />
+  );
+}
+
+function StoriesOf({ about }: { about: (line: Line) => boolean }) {
+  const { live } = usePage();
+  return <Stories stories={storiesOf(live.lines.value.filter(about))} label="What happened" />;
+}

@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { farmUrl, socketUrl } from "../src/urls.ts";
+
+test("the WebSocket is beside the page, whatever path is before it", () => {
+  assert.equal(socketUrl("http://farm:8080/"), "ws://farm:8080/ws");
+  assert.equal(socketUrl("https://lab.example/icefarm/#/board/A1?x=1"), "wss://lab.example/icefarm/ws");
+  assert.equal(socketUrl("https://lab.example/a/b/?q=1#/queue"), "wss://lab.example/a/b/ws");
+});
+
+test("the farm's address has no slash at its end", () => {
+  assert.equal(farmUrl("http://farm:8080/#/workers"), "http://farm:8080");
+  assert.equal(farmUrl("https://lab.example/icefarm/"), "https://lab.example/icefarm");
+  assert.equal(farmUrl("https://lab.example/icefarm/index.html"), "https://lab.example/icefarm");
+});
