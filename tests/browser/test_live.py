@@ -44,13 +44,13 @@ def test_evaluations_show_as_a_rate_and_on_the_boards_page(page: Page, farm: Far
             for result in boards.evaluate([CIRCUIT] * 20):
                 assert result.error is None
         assert tile(page, "Evaluations/s").text_content() != "0"
-        row(page, serial).get_by_role("link").click()
+        page.get_by_role("link", name=serial, exact=True).click()
         expect(page.get_by_role("heading", name=f"Board {serial}")).to_be_visible()
         facts = page.locator(".facts")
         expect(facts).to_contain_text("busy")
         expect(facts).to_contain_text("Load")
         expect(page.locator(".timeline rect").first).to_be_attached()
-        expect(page.locator(".lines")).to_contain_text("reserved")
+        expect(page.get_by_role("table")).to_contain_text("busy has reserved 1 board as pulsecount")
 
 
 def test_an_operator_ends_a_reservation(page: Page, farm: FarmProcess) -> None:
@@ -70,7 +70,7 @@ def test_an_operator_reboots_a_board(page: Page, farm: FarmProcess) -> None:
     confirm(page, f"Reboot board {serial}", "nobody has it reserved")
     expect(page.locator(".messages")).to_contain_text(f"Board {serial} is being rebooted")
     page.goto(f"{farm.url}/#/events")
-    expect(page.locator(".lines")).to_contain_text("flashing")
+    expect(page.get_by_role("table")).to_contain_text("flashed and tested")
 
 
 def test_a_worker_is_drained_and_resumed(page: Page, farm: FarmProcess) -> None:
@@ -101,7 +101,7 @@ def test_a_lost_router_is_told_within_a_second_and_found_again(page: Page, farm:
     expect(banner).to_be_visible()
     assert 0 <= page.evaluate("window.toldAt") - lost < 1.0
     expect(page.locator(".page.stale")).to_be_attached()
-    expect(page.locator(".boards .actions button").first).to_be_disabled()
+    expect(page.locator("tbody .actions button").first).to_be_disabled()
     expect(banner).to_be_hidden(timeout=60_000)
     with Farm(farm.url, name="after") as client, client.reserve(1) as boards:
         expect(row(page, boards.serials[0])).to_contain_text("after")

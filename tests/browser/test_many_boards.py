@@ -68,7 +68,7 @@ def test_scrolling_and_filtering_work_meanwhile(page: Page, storm: StageProcess)
 def test_what_the_page_keeps_does_not_grow(page: Page, storm: StageProcess) -> None:
     open_page(page, storm.url, "events")
     session = measured(page)
-    expect(page.locator(".lines tbody tr")).to_have_count(200)
+    expect(page.locator("tbody tr").first).to_be_visible()
 
     def nodes() -> int:
         session.send("HeapProfiler.collectGarbage")

@@ -12,11 +12,12 @@ from urllib.request import urlopen
 import pytest
 from browser.conftest import StageProcess
 from browser.looking import confirm, open_page, row, sign_in, tile
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+PLACES = ("boards", "workers", "queue", "events", "plots", "board/A1", "worker/pi1", "client/exp-42", "nothing")
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -34,6 +35,10 @@ def crowd(stage: StageProcess) -> StageProcess:
     stage.do("count", worker="pi1", readings=[{"serial": "A1", "kind": "pulsecount"}])
     stage.do("count", worker="pi1", readings=[{"serial": "A1", "kind": "pulsecount", "evaluations": 50}])
     return stage
+
+
+def events(page: Page) -> Locator:
+    return page.locator("tbody tr")
 
 
 def serials(page: Page) -> list[str]:
@@ -72,6 +77,8 @@ def test_arrow_keys_go_from_board_to_board_and_enter_opens_one(page: Page, crowd
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Board A2")).to_be_focused()
+    page.go_back()
+    expect(page.get_by_role("link", name="A2", exact=True)).to_be_visible()
 
 
 def test_an_action_can_be_taken_back_by_escape(page: Page, crowd: StageProcess) -> None:
@@ -133,9 +140,16 @@ def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -
     expect(page.get_by_role("alert").filter(has_text="invalid_argument")).to_contain_text("Y1")
 
 
-def test_who_is_no_operator_is_asked_for_a_token(page: Page, crowd: StageProcess) -> None:
+@pytest.mark.parametrize("where", ["boards", "board/A1", "workers", "worker/pi1", "queue", "client/exp-42"])
+def test_a_reader_who_only_watches_sees_no_actions(page: Page, crowd: StageProcess, where: str) -> None:
+    open_page(page, crowd.url, where)
+    expect(page.get_by_role("heading", level=1)).to_be_attached()
+    assert page.locator(".actions button, input[type=checkbox]").count() == 0
+
+
+def test_a_token_that_the_farm_does_not_know_is_refused(page: Page, crowd: StageProcess) -> None:
     open_page(page, crowd.url)
-    page.get_by_role("button", name="End the reservation of board A1").click()
+    page.get_by_role("button", name="Sign in").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Sign in with a token")
     dialog.get_by_label("Token").fill("guessed")
@@ -169,26 +183,28 @@ def test_figures_count_boards_workers_and_who_waits(page: Page, crowd: StageProc
 def test_events_are_filtered_and_paused(page: Page, crowd: StageProcess) -> None:
     crowd.do("log", worker="pi1", level="warn", message="flash retry", serial="A2")
     open_page(page, crowd.url, "events")
-    expect(page.locator(".lines")).to_contain_text("flash retry")
+    expect(page.get_by_role("table")).to_contain_text("flash retry")
     page.get_by_label("Level").select_option("warn")
-    page.get_by_label("Board").fill("A2")
-    expect(page.locator(".lines tbody tr")).to_have_count(1)
+    page.get_by_label("Search").fill("board:A2 flash")
+    expect(events(page)).to_have_count(1)
+    page.get_by_label("Search").fill("board:A2")
     page.get_by_role("button", name="Pause").click()
     crowd.do("log", worker="pi1", level="warn", message="a second one", serial="A2")
     expect(page.get_by_role("button", name="1 more")).to_be_visible()
-    expect(page.locator(".lines")).not_to_contain_text("a second one")
+    expect(page.get_by_role("table")).not_to_contain_text("a second one")
     page.get_by_role("button", name="go on").click()
-    expect(page.locator(".lines")).to_contain_text("a second one")
+    expect(page.get_by_role("table")).to_contain_text("a second one")
 
 
 def test_times_are_of_24_hours_in_the_readers_zone(page: Page, crowd: StageProcess) -> None:
     crowd.do("log", worker="pi1", level="error", message="what time is it", serial="A2")
     open_page(page, crowd.url, "events")
-    line = page.locator(".lines tbody tr").filter(has_text="what time is it").first
-    shown = line.locator("td").first.inner_text()
-    hours, minutes = (int(part) for part in shown.split(":")[:2])
+    shown = events(page).filter(has_text="what time is it").first.locator("time").first.inner_text()
+    date, _, clock = shown.partition(" ")
+    hours, minutes = (int(part) for part in clock.split(":")[:2])
     now = time.gmtime(time.time() + 5.5 * 3600)
     assert abs((hours * 60 + minutes) - (now.tm_hour * 60 + now.tm_min)) % 1438 <= 2
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
 
 
 def test_plots_are_full_when_the_page_is_opened(page: Page, crowd: StageProcess) -> None:
@@ -207,19 +223,20 @@ def test_names_are_text_and_never_markup(page: Page, crowd: StageProcess) -> Non
     crowd.do("log", worker=f"w {HOSTILE}", level="error", message=HOSTILE, serial=f"s {HOSTILE}")
     open_page(page, crowd.url)
     expect(row(page, f"s {HOSTILE}")).to_contain_text(f"c {HOSTILE}")
-    row(page, f"s {HOSTILE}").get_by_role("link").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"Board s {HOSTILE}")
+    page.get_by_role("link", name=f"s {HOSTILE}", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"Board s {HOSTILE}")
+    assert page.title() == f"Board s {HOSTILE} · icefarm"
     for where in ("workers", "events", "queue"):
         page.goto(f"{crowd.url}/#/{where}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-    assert page.title() == "icefarm"
+        assert page.title() == f"{where.capitalize()} · icefarm"
     assert page.locator("img:not(.brand img)").count() == 0
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: StageProcess) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740})
     page = context.new_page()
-    for where in ("boards", "workers", "queue", "events", "plots", "board/A1"):
+    for where in PLACES:
         open_page(page, crowd.url, where)
         expect(page.get_by_role("heading", level=1)).to_be_attached()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, where
@@ -228,11 +245,11 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Browser, crowd: St
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Browser, crowd: StageProcess, scheme: Any) -> None:
-    assert AXE.is_file(), "axe-core is missing: run npm ci in frontend/"
+    assert AXE.is_file(), "axe-core is missing: run python build_backend/frontend_tools.py install"
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     found = []
-    for where in ("boards", "workers", "queue", "events", "plots", "board/A1"):
+    for where in PLACES:
         open_page(page, crowd.url, where)
         expect(page.get_by_role("heading", level=1)).to_be_attached()
         found += violations(page, where)
@@ -263,7 +280,7 @@ def test_headers_are_strict_and_nothing_comes_from_elsewhere(page: Page, crowd: 
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "style=" not in text
-    assert text.count("<script") == text.count('<script type="module" crossorigin src="/assets/')
+    assert text.count("<script") == text.count('<script type="module" crossorigin src="./assets/')
     with urlopen(f"{crowd.url}/licenses.md") as answer:
         assert b"autobahn" in answer.read()
 
