@@ -228,7 +228,7 @@ def test_services_that_the_rules_keep_off_are_named(host: Host) -> None:
     assert "ok   udisksd runs; the udev rules tell it to keep off boards" in output
 
 
-@pytest.mark.parametrize(("service", "words"), [("ModemManager", "is a modem"), ("udisksd", "mounts boot drives")])
+@pytest.mark.parametrize(("service", "words"), [("ModemManager", "for a modem"), ("udisksd", "mounts boot drives")])
 def test_services_that_nothing_keeps_off_are_explained(host: Host, service: str, words: str) -> None:
     _without_rules(host)
     host.write("proc/12/comm", service + "\n")
