@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.defer import Deferred
 
 from icefarm.bus import Bus
-from icefarm.clock import Clock
 from icefarm.contract import Assignment, ReservationRecord, to_wire, worker_procedure
-from icefarm.deferreds import shielded
+from icefarm.control.sessions.tracker import Sessions
 from icefarm.errors import LinkLost
 
 __all__ = ["WorkerClient", "assignment"]
@@ -33,32 +33,24 @@ def assignment(record: ReservationRecord) -> Assignment:
 class WorkerClient:
     """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while there is no bus."""
 
-    clock: Clock
+    sessions: Sessions
     bus: Bus | None = None
-    #: Workers whose hello is being answered.
-    _greeting: dict[str, Deferred[None]] = Factory(dict)
+    #: How many calls to prepare or release each board are under way.
+    _settling: Counter[str] = Factory(Counter)
 
-    def greet(self, worker: str) -> None:
-        """A worker's hello begins: no preparation overtakes the answer, which lists all that is to be prepared."""
-        self._greeting.setdefault(worker, Deferred())
-
-    def greeted(self, worker: str) -> None:
-        """The hello's answer is on its way within this turn of the reactor."""
-        self.clock.callLater(0, self._open, worker)
-
-    async def until_greeted(self, worker: str) -> None:
-        """Wait until a hello of that worker that is being answered has its answer."""
-        greeting = self._greeting.get(worker)
-        if greeting is not None:
-            await shielded(greeting)
+    def is_settling(self, serial: str) -> bool:
+        """Tell whether a call to prepare or release a board is under way, so that its worker's view may be older."""
+        return serial in self._settling
 
     async def prepare(self, record: ReservationRecord) -> None:
         """Make a board ready for its reservation; resolves when it is usable.
 
         Raises also `DeviceFailed`, `UnknownDevice`, `UnknownKind`, `InvalidArgument`, `ReservationEnded`.
         """
-        await self.until_greeted(record.worker)
-        await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
+        with self._settle(record.serial):
+            # No preparation overtakes the answer to a hello, which lists all that is to be prepared.
+            await self.sessions.until_greeted(record.worker)
+            await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
 
     async def release(self, record: ReservationRecord) -> None:
         """Take a board back."""
@@ -66,7 +58,8 @@ class WorkerClient:
 
     async def release_id(self, worker: str, serial: str, reservation: str, reason: str) -> None:
         """Take a board back from a reservation; harmless where the board does not serve it."""
-        await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
+        with self._settle(serial):
+            await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
 
     async def reboot(self, worker: str, serial: str) -> None:
         """Let a board be restarted and flashed; its reservation stays. Resolves when the board is usable again."""
@@ -92,10 +85,15 @@ class WorkerClient:
         """Tell a worker to end as soon as its boards are at rest."""
         await self._call(worker, "leave", ANSWER_LIMIT)
 
-    def _open(self, worker: str) -> None:
-        greeting = self._greeting.pop(worker, None)
-        if greeting is not None:
-            greeting.callback(None)
+    @contextmanager
+    def _settle(self, serial: str) -> Iterator[None]:
+        self._settling[serial] += 1
+        try:
+            yield
+        finally:
+            self._settling[serial] -= 1
+            if not self._settling[serial]:
+                del self._settling[serial]
 
     async def _call(self, worker: str, method: str, limit: float, *args: str | Mapping[str, Any]) -> Any:
         if self.bus is None:

@@ -89,11 +89,11 @@ async def test_history_is_kept_for_a_day_and_no_longer() -> None:
 async def test_what_cannot_be_written_is_written_when_the_database_is_back() -> None:
     farm = MemoryControl()
     worker = await farm.worker("w1", "A")
-    chronicle = farm.control.chronicle
-    kept, chronicle.history = chronicle.history, _Away()
+    recorder = farm.control.parts.recorder
+    kept, recorder.history = recorder.history, _Away()
     await worker.call("log", level="warn", message="meanwhile", serial="A")
     farm.pass_time(2 * INTERVAL)
-    chronicle.history = kept
+    recorder.history = kept
     farm.pass_time(2 * INTERVAL)
     assert [line.message for line in farm.history.kept.log] == ["meanwhile"]
 

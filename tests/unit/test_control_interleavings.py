@@ -136,11 +136,12 @@ def check_whole(world: MemoryWorld) -> None:
     assert world.faults == []
     assert {client.name: client.doing for client in world.clients if client.doing} == {}
     assert world.reserved() == world.served() == world.believed()
-    assert control.line.records() == []
-    assert control.line._line == []
+    assert control.parts.queue.records() == []
+    assert list(control.parts.queue.line) == []
     assert world.farm.store._queue == {}
-    assert control.reserving.unconfirmed == control.reserving.preparing == control.endings.releasing == set()
-    assert control.endings._due == {}
+    assert control.parts.unanswered._unconfirmed == set()
+    assert control.parts.worker_client._settling == {}
+    assert control.parts.termination._due == {}
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])

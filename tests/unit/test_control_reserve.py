@@ -7,8 +7,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.reservations.allocator import PROBATION
 from icefarm.control.reservations.queue import AVOIDED, GIVEN_UP, RETURN, SETTLE, SOON
+from icefarm.control.reservations.reservations import PROBATION
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,

@@ -284,7 +284,7 @@ async def test_waiting_goes_on_while_the_database_is_away() -> None:
     await ada.call("reserve", 1, kind="pulsecount")
     waiting = wait(bob, amount=1)
     farm.database.away = True
-    farm.control.line.poke()
+    farm.control.parts.queue.poke()
     farm.clock.advance(5)
     farm.database.away = False
     await ada.call("end")
@@ -352,7 +352,7 @@ async def test_a_request_whose_client_is_there_and_does_not_ask_again_is_forgott
         farm.pass_time(5.0)
         await bob.call("heartbeat", "i")
     assert await farm.store.waiting() == []
-    assert farm.control.line.records() == []
+    assert farm.control.parts.queue.records() == []
 
 
 @ensureDeferred
@@ -379,10 +379,10 @@ async def test_a_request_that_is_served_while_the_queue_is_learnt_is_not_in_it_a
     await farm.store.enqueue("ada", ReservationRequest("pulsecount", amount=1), "r1", None)
     delays = iter([0.0, 3.0])
     farm.database.latency = lambda: next(delays, 0.0)
-    learning = Deferred.fromCoroutine(farm.control.line.restore())
+    learning = Deferred.fromCoroutine(farm.control.parts.queue.restore())
     farm.clock.advance(0)
     asking = Deferred.fromCoroutine(ada.call("reserve", 1, kind="pulsecount", request="r1", wait=True))
     farm.pass_time(5.0)
     assert learning.called
     assert asking.called
-    assert farm.control.line._line == []
+    assert list(farm.control.parts.queue.line) == []

@@ -444,10 +444,10 @@ async def test_a_workers_log_line_reaches_those_who_watch_on_one_line() -> None:
 async def test_nothing_overtakes_the_answer_to_a_hello() -> None:
     farm = MemoryControl()
     worker, client = await farm.worker("w1", "A"), await farm.client("ada")
-    farm.control.orders.greet("w1")
+    farm.control.sessions.greet("w1")
     reserving = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount"))
     assert worker.asked("prepare") == []
-    farm.control.orders.greeted("w1")
+    farm.control.sessions.greeted("w1")
     farm.clock.advance(0)
     assert [record["serial"] for record in await reserving] == ["A"]
 

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 from icefarm.contract import Role
 from icefarm.control.sessions.events import (
     Admitted,
-    ClientBack,
-    ClientGone,
     ClientMissing,
     Contested,
     DeviceFound,
-    DeviceGone,
     DeviceMissing,
     Effect,
     Event,
@@ -24,10 +21,8 @@ from icefarm.control.sessions.events import (
     Left,
     Listed,
     Session,
-    SessionEnded,
     Ticked,
     Welcomed,
-    WorkerLost,
 )
 from icefarm.control.sessions.liveness import (
     ADMISSION,
@@ -40,6 +35,7 @@ from icefarm.control.sessions.liveness import (
     rival,
     step,
 )
+from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 GRACE = 30.0
 WORKER_GRACE = 600.0
@@ -227,7 +223,7 @@ def test_a_board_that_is_away_with_its_worker_has_a_limit_of_its_own() -> None:
     _, effects = run((0, DeviceMissing("A", True)), (GRACE, Ticked()), (WORKER_GRACE - 1, Ticked()))
     assert effects == []
     _, effects = run((0, DeviceMissing("A", True)), (WORKER_GRACE, Ticked()))
-    assert effects == [DeviceGone("A")]
+    assert effects == [BoardLost("A")]
 
 
 def test_a_board_that_its_worker_came_back_without_has_the_grace_period_from_then_on() -> None:
@@ -235,7 +231,7 @@ def test_a_board_that_its_worker_came_back_without_has_the_grace_period_from_the
     _, effects = run(*events, (99 + GRACE, Ticked()))
     assert effects == []
     _, effects = run(*events, (100 + GRACE, Ticked()))
-    assert effects == [DeviceGone("A")]
+    assert effects == [BoardLost("A")]
 
 
 def test_a_board_that_is_away_with_its_worker_keeps_its_limit_when_control_comes_back() -> None:
@@ -245,7 +241,7 @@ def test_a_board_that_is_away_with_its_worker_keeps_its_limit_when_control_comes
 
 def test_a_board_that_does_not_come_back_is_gone_after_the_grace_period() -> None:
     _, effects = run((0, DeviceMissing("A")), (10, DeviceMissing("A")), (GRACE, Ticked()))
-    assert effects == [DeviceGone("A")]
+    assert effects == [BoardLost("A")]
 
 
 def test_a_board_that_comes_back_in_time_stays() -> None:

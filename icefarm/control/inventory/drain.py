@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from icefarm.clock import Clock
 from icefarm.contract import WorkerRecord
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import Event, ReservationsEnded, WorkerChanged
 from icefarm.control.worker_client import WorkerClient
 from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import Busy, IcefarmError, TimedOut
@@ -22,7 +23,7 @@ class DrainMonitor:
     """Knows who is to leave; the store does so too, and tells it with each hello."""
 
     store: Store
-    orders: WorkerClient
+    worker_client: WorkerClient
     clock: Clock
     #: Workers that are to leave, and were not told to go.
     _leaving: set[str] = Factory(set)
@@ -35,16 +36,22 @@ class DrainMonitor:
         """Give up what is under way."""
         self._tasks.stop()
 
-    def note(self, worker: WorkerRecord) -> None:
-        """Take in a worker that has said hello, or was drained or resumed."""
+    def heard(self, event: Event) -> None:
+        """Look whether a worker may go now."""
+        match event:
+            case WorkerChanged(worker):
+                self._note(worker)
+            case ReservationsEnded():
+                self._look_at_all()
+
+    def _note(self, worker: WorkerRecord) -> None:
         if worker.leaving and worker.status == "online":
             self._leaving.add(worker.name)
             self._look_at(worker.name)
         else:
             self._leaving.discard(worker.name)
 
-    def poke(self) -> None:
-        """Reservations changed: perhaps somebody may go."""
+    def _look_at_all(self) -> None:
         for worker in sorted(self._leaving):
             self._look_at(worker)
 
@@ -58,7 +65,7 @@ class DrainMonitor:
             await self._let_go(worker)
         except (Busy, TimedOut) as error:
             self._log.warn("worker {worker} is to leave: {error}", worker=worker, error=error)
-            self.clock.callLater(AGAIN, self.poke)
+            self.clock.callLater(AGAIN, self._look_at_all)
         except IcefarmError as error:
             # It is away; its next hello brings it here again.
             self._log.debug("worker {worker} is to leave: {error}", worker=worker, error=error)
@@ -66,6 +73,6 @@ class DrainMonitor:
     async def _let_go(self, worker: str) -> None:
         if worker not in self._leaving or await self.store.active(worker=worker):
             return
-        await self.orders.leave(worker)
+        await self.worker_client.leave(worker)
         self._leaving.discard(worker)
         self._log.info("worker {worker} has no reservations any more, and leaves", worker=worker)

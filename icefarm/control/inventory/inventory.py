@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
-from icefarm.contract import Assignment, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord
-from icefarm.control.inventory.drain import DrainMonitor
+from icefarm.contract import (
+    Assignment,
+    DeviceRecord,
+    DeviceReport,
+    DeviceStatus,
+    ReservationRecord,
+    WorkerHello,
+    WorkerRecord,
+)
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import (
+    BoardFailed,
+    BoardLost,
+    BoardReady,
+    BoardsAvailable,
+    BoardsChanged,
+    Event,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsStarted,
+    WorkerChanged,
+    WorkerLost,
+)
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.control.worker_client import WorkerClient, assignment
+from icefarm.control.worker_client import assignment
 from icefarm.deferreds import InOrder, Tasks
 from icefarm.errors import UnknownDevice
 
@@ -29,20 +49,23 @@ def _boards_of(worker: str) -> str:
     return f"worker {worker} board "
 
 
+def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
+    """Tell whether the store and a worker see different reservations of a board, or a broken one is reserved."""
+    if record.status is DeviceStatus.BROKEN and record.reservation is not None:
+        return True
+    return record.status is not DeviceStatus.OFFLINE and record.reservation != report.reservation
+
+
 @define(eq=False)
 class Inventory:
     """Keeps the store true to what workers say of their boards."""
 
     store: Store
     sessions: Sessions
-    orders: WorkerClient
-    endings: Termination
-    convergence: Reconciler
-    departures: DrainMonitor
-    announcements: Publisher
+    termination: Termination
+    reconciler: Reconciler
+    publisher: Publisher
     clock: Clock
-    #: Called whenever boards become available.
-    freed: Callable[[], None]
     #: Boards that could be reserved when last heard of.
     _free: set[str] = Factory(set)
     #: Boards that went offline while reserved, and are not usable again yet; and whether with their worker.
@@ -54,6 +77,17 @@ class Inventory:
     def stop(self) -> None:
         """Give up what is under way."""
         self._tasks.stop()
+
+    def heard(self, event: Event) -> None:
+        """Do what follows for boards and workers."""
+        match event:
+            case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsEnded(records):
+                self._tasks.start("boards that changed hands", partial(self._show_boards, records))
+            case WorkerLost(name):
+                lost = partial(self.lost, name, "its worker is not connected")
+                self._tasks.persist(self.clock, f"worker {name} is lost", lost)
+            case BoardLost(serial):
+                self._tasks.persist(self.clock, f"board {serial} is lost", partial(self._give_up, serial))
 
     async def hello(self, hello: WorkerHello) -> tuple[dict[str, Assignment], bool]:
         """Take a worker in; return what its boards are to serve, and whether it is being drained."""
@@ -72,8 +106,7 @@ class Inventory:
             version=hello.version,
             host=hello.host,
         )
-        self.announcements.worker(workers[hello.name])
-        self.departures.note(workers[hello.name])
+        self.publisher.publish(WorkerChanged(workers[hello.name]))
         self._take_in([device for device in await self.store.devices() if device.worker == hello.name], reports)
         named = {one.serial: assignment(one) for one in active if one.serial in reports}
         return named, workers[hello.name].draining
@@ -90,13 +123,12 @@ class Inventory:
         self._log.warn("worker {worker} is lost: {reason}", worker=worker, reason=reason)
         for record in await self.store.workers():
             if record.name == worker:
-                self.announcements.worker(record)
+                self.publisher.publish(WorkerChanged(record))
         self._take_in(devices, {}, with_worker=True)
 
     async def show(self, record: WorkerRecord) -> None:
         """Tell of a worker and its boards anew, after an operator's decision over it."""
-        self.announcements.worker(record)
-        self.departures.note(record)
+        self.publisher.publish(WorkerChanged(record))
         devices = [device for device in await self.store.devices() if device.worker == record.name]
         self._free -= {device.serial for device in devices}
         self._take_in(devices, {})
@@ -112,20 +144,16 @@ class Inventory:
                 self._missed[device.serial] = with_worker
                 self.sessions.tell(DeviceMissing(device.serial, with_worker))
 
-    async def give_up(self, serial: str) -> None:
+    async def _give_up(self, serial: str) -> None:
         """End the reservation of a board that did not come back in time."""
         try:
             (device,) = await self.store.devices([serial])
         except UnknownDevice:
             return
         if device.status is DeviceStatus.OFFLINE and device.reservation is not None:
-            self.endings.schedule_end(
+            self.termination.schedule_end(
                 [device.reservation], f"the board did not come back: {device.reason or 'offline'}"
             )
-
-    def persist(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
-        """Carry something out in the background, again and again while the database is away."""
-        self._tasks.persist(self.clock, what, operation)
 
     async def _hello(self, hello: WorkerHello) -> list[str]:
         # A report of an earlier session may be in the database still; what it says is older.
@@ -145,16 +173,17 @@ class Inventory:
     ) -> None:
         """Tell of boards that changed, and do what follows from it."""
         freed = []
+        if devices:
+            self.publisher.publish(BoardsChanged(devices))
         for device in devices:
-            self.announcements.device(device)
             self._note_absence(device, with_worker)
             if device.status is not DeviceStatus.AVAILABLE:
                 self._free.discard(device.serial)
             elif device.serial not in self._free:
                 self._free.add(device.serial)
                 freed.append(device.serial)
-            if device.serial in reports:
-                self.convergence.compare(device, reports[device.serial])
+            if device.serial in reports and _disagree(device, reports[device.serial]):
+                self.reconciler.reconcile(device, reports[device.serial])
         if freed:
             self._tasks.start("word of boards that are free", partial(self._tell_free, freed))
 
@@ -162,8 +191,13 @@ class Inventory:
         available = set(await self.store.available())
         freed = [serial for serial in serials if serial in available]
         if freed:
-            self.announcements.available(freed)
-            self.freed()
+            self.publisher.publish(BoardsAvailable(freed))
+
+    async def _show_boards(self, records: Sequence[ReservationRecord]) -> None:
+        serials = {record.serial for record in records}
+        self.publisher.publish(
+            BoardsChanged([board for board in await self.store.devices() if board.serial in serials])
+        )
 
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
         """A reserved board that goes offline has its time to come back; its holder hears of both, once."""
@@ -176,15 +210,19 @@ class Inventory:
             if self._missed.get(serial) is not with_worker:
                 self._missed[serial] = with_worker
                 self.sessions.tell(DeviceMissing(serial, with_worker))
-                self._tell_holder(reservation, "failure", device.reason or "the board is offline")
+                self._tell_holder(reservation, device.reason or "the board is offline")
         elif device.status is DeviceStatus.RESERVED and serial in self._missed:
             del self._missed[serial]
-            self._tell_holder(reservation, "initialised", "the board is back")
+            self._tell_holder(reservation, None)
 
-    def _tell_holder(self, reservation: str, event: str, why: str) -> None:
-        self._tasks.start("word to a holder", partial(self._tell, reservation, event, why))
+    def _tell_holder(self, reservation: str, trouble: str | None) -> None:
+        self._tasks.start("a message to a holder", partial(self._tell, reservation, trouble))
 
-    async def _tell(self, reservation: str, event: str, why: str) -> None:
+    async def _tell(self, reservation: str, trouble: str | None) -> None:
         record = await self.store.reservation(reservation)
-        if record is not None:
-            self.announcements.tell(record, event, why)
+        if record is None:
+            return
+        if trouble is None:
+            self.publisher.publish(BoardReady(record, "the board is back"))
+        else:
+            self.publisher.publish(BoardFailed(record, trouble))

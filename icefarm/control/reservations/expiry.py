@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define, field
@@ -10,8 +10,10 @@ from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.contract import ReservationRecord
+from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import EndingSoon, Event
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import IcefarmError
@@ -52,11 +54,10 @@ class ExpiryTimer:
     """Wakes up when a reservation expires or its holder is to be told.  The time is the store's."""
 
     store: Store
-    endings: Termination
-    announcements: Publisher
+    termination: Termination
+    unanswered: UnansweredCalls
+    publisher: Publisher
     clock: Clock
-    #: Reservations whose holders do not know of them yet.
-    unconfirmed: Collection[str]
     _told: dict[str, float] = Factory(dict)
     #: The end of each reservation as it was seen last, and how long before it the holder is told.
     _seen: dict[str, tuple[float, float]] = Factory(dict)
@@ -67,10 +68,14 @@ class ExpiryTimer:
     _looks: Coalesced = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._looks = Coalesced("the agenda", self._look, self._tasks)
+        self._looks = Coalesced("expiry of reservations", self._look, self._tasks)
+
+    def heard(self, _: Event) -> None:
+        """Reservations changed: look what is next."""
+        self.poke()
 
     def poke(self) -> None:
-        """Reservations changed: look what is next."""
+        """Look what is next."""
         self._looks.poke()
 
     def stop(self) -> None:
@@ -91,15 +96,14 @@ class ExpiryTimer:
                 self._timer = self.clock.callLater(min(max(sleep, SHORTEST), LONGEST), self.poke)
 
     async def _act(self) -> float | None:
-        await self.endings.end_expired()
+        await self.termination.end_expired()
         active, now = await self.store.active(), await self.store.now()
-        confirmed = [one for one in active if one.id not in self.unconfirmed]
+        confirmed = [one for one in active if not self.unanswered.is_unconfirmed(one.id)]
         self._seen = {one.id: self._see(one, now) for one in confirmed}
         due, sleep = notices(confirmed, self._told, {id: before for id, (_, before) in self._seen.items()}, now)
         expiry = await self.store.next_expiry()
         for record in due:
-            left = max(0.0, record.expires_at - now)
-            self.announcements.tell(record, "ending_soon", f"{left:.0f} s left", expires_at=record.expires_at)
+            self.publisher.publish(EndingSoon(record, max(0.0, record.expires_at - now)))
         ids = {record.id for record in active}
         self._told = {id: end for id, end in self._told.items() if id in ids}
         self._told.update({record.id: record.expires_at for record in due})

@@ -1,19 +1,20 @@
-"""Ends reservations: in the store first, then at the worker, then in words to all whom it concerns."""
+"""Ends reservations: in the store first, then at the worker; everybody concerned hears of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.contract import ReservationRecord
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import ReservationsEnded
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import AGAIN, Tasks
+from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import IcefarmError, TimedOut, TransportError
 
 __all__ = ["Termination"]
@@ -24,22 +25,20 @@ RELEASES = 6
 
 @define(eq=False)
 class Termination:
-    """Ends reservations, whoever wants it."""
+    """Ends reservations, for whatever reason."""
 
     store: Store
-    orders: WorkerClient
-    announcements: Publisher
+    worker_client: WorkerClient
+    publisher: Publisher
     clock: Clock
-    #: Called after each change of what is reserved.
-    changed: list[Callable[[], None]] = Factory(list)
-    #: Boards that are being taken back.
-    releasing: set[str] = Factory(set)
-    #: Reservations that must end, as soon as the database lets them.
+    #: Reservations that must end as soon as the database can write that, and why.
     _due: dict[str, str] = Factory(dict)
-    _sweeping: bool = False
-    _stopped: bool = False
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
+    _sweeps: Coalesced = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._sweeps = Coalesced("reservations are ended", self._sweep, self._tasks)
 
     async def end(self, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
         """End reservations of these boards, or all of a client's.  Raises what `Store.end` does."""
@@ -56,26 +55,15 @@ class Termination:
     def schedule_end(self, ids: Collection[str], reason: str) -> None:
         """End these reservations without fail: at once, or as soon as the database is back."""
         self._due.update(dict.fromkeys(ids, reason))
-        if self._due and not self._sweeping and not self._stopped:
-            self._sweeping = True
-            self._tasks.start("reservations are ended", self._sweep)
+        if self._due:
+            self._sweeps.poke()
 
     def is_due_to_end(self, records: Sequence[ReservationRecord]) -> bool:
         """Tell whether any of these is going to end."""
         return any(record.id in self._due for record in records)
 
-    def touch(self, records: Sequence[ReservationRecord]) -> None:
-        """Tell everybody of reservations that changed, and their boards."""
-        for record in records:
-            self.announcements.reservation(record)
-        if records:
-            self._tasks.start("word of boards", partial(self._show, records))
-            for changed in self.changed:
-                changed()
-
     def stop(self) -> None:
         """Give up what is under way.  What was due and has not ended expires."""
-        self._stopped = True
         self._tasks.stop()
 
     async def _sweep(self) -> None:
@@ -89,13 +77,10 @@ class Termination:
                 self._follow(ended)
         except IcefarmError as error:
             self._log.warn("{count} reservations are to end: {error}", count=len(self._due), error=error)
-            if not self._stopped:
-                self.clock.callLater(AGAIN, self.schedule_end, (), "")
-        finally:
-            self._sweeping = False
+            self.clock.callLater(AGAIN, self._sweeps.poke)
 
     def _follow(self, ended: list[ReservationRecord]) -> list[ReservationRecord]:
-        """Carry the store's word to workers and clients."""
+        """Take boards back whose reservations ended in the store."""
         for record in ended:
             self._log.info(
                 "{client}'s reservation of {serial} ended: {reason}",
@@ -104,14 +89,13 @@ class Termination:
                 reason=record.end_reason,
             )
             self._tasks.start(f"release of {record.serial}", partial(self._release, record))
-            self.announcements.tell(record, "ended", record.end_reason)
-        self.touch(ended)
+        if ended:
+            self.publisher.publish(ReservationsEnded(ended))
         return ended
 
     async def _release(self, record: ReservationRecord, tries: int = RELEASES) -> None:
-        self.releasing.add(record.serial)
         try:
-            await self.orders.release(record)
+            await self.worker_client.release(record)
         except TimedOut as error:
             self._log.warn("release of {serial}: {error}", serial=record.serial, error=error)
             if tries > 1:
@@ -120,11 +104,3 @@ class Termination:
         except TransportError:
             # The worker is away. The answer to its next hello says that the board is free.
             return
-        finally:
-            self.releasing.discard(record.serial)
-
-    async def _show(self, records: Sequence[ReservationRecord]) -> None:
-        serials = {record.serial for record in records}
-        for device in await self.store.devices():
-            if device.serial in serials:
-                self.announcements.device(device)

@@ -10,15 +10,19 @@ from attrs import define
 
 from icefarm import __version__
 from icefarm.bus import Caller
+from icefarm.clock import Clock
 from icefarm.contract import MAX_SECONDS, DeviceRecord, DeviceStatus, Role, to_wire, valid_name
 from icefarm.control.inventory.inventory import Inventory
-from icefarm.control.reservations.allocator import Allocator
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import BoardsDeleted
+from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.worker_client import WorkerClient
 from icefarm.deferreds import outcomes, within
@@ -54,11 +58,14 @@ class ClientProcedures:
 
     store: Store
     sessions: Sessions
-    reserving: Allocator
-    endings: Termination
+    reservations: Reservations
+    queue: WaitingQueue
+    termination: Termination
     inventory: Inventory
-    orders: WorkerClient
-    readings: Rates
+    worker_client: WorkerClient
+    rates: Rates
+    publisher: Publisher
+    clock: Clock
     #: Seconds that a reservation lasts unless its client asks for another time.
     reservation_s: float
     grace_s: float
@@ -94,7 +101,7 @@ class ClientProcedures:
         request: str | None = None,
         grace: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Reserve boards and make them ready, all or nothing; see `Allocator.reserve`.
+        """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
 
         ``request`` is an id that the client chooses: calling again with it, it keeps its place, or gets what it got.
         """
@@ -110,7 +117,7 @@ class ClientProcedures:
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
         # Whoever wants boards must show signs of life from now on.
         self.sessions.heard(caller, watch=True)
-        records = await self.reserving.reserve(
+        records = await self.reservations.reserve(
             caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace
         )
         return [to_wire(record) for record in records]
@@ -119,9 +126,7 @@ class ClientProcedures:
         """Let the caller's reservations last that long from now; never shortens one."""
         duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
         chosen = None if serials is None else _distinct(serials)
-        records = await self.store.extend(caller.authid, chosen, duration)
-        self.endings.touch(records)
-        return [record.serial for record in records]
+        return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
 
     async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
         """End the caller's reservations; answers with the boards that this call freed.
@@ -129,9 +134,7 @@ class ClientProcedures:
         Without ``serials``, what it waits for no longer (a call that it gave up) leaves the queue at once, too.
         """
         chosen = None if serials is None else _distinct(serials)
-        if chosen is None:
-            self.reserving.line.forget(caller.authid)
-        return [record.serial for record in await self.endings.end(caller.authid, chosen, "ended by its client")]
+        return [record.serial for record in await self.reservations.end(caller.authid, chosen, "ended by its client")]
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""
@@ -139,8 +142,8 @@ class ClientProcedures:
             "workers": [to_wire(record) for record in await self.store.workers()],
             "devices": [to_wire(record) for record in await self.store.devices()],
             "reservations": [to_wire(record) for record in await self.store.active()],
-            "queue": [to_wire(record) for record in self.reserving.line.records()],
-            "readings": self.readings.shown(),
+            "queue": [to_wire(record) for record in self.queue.records()],
+            "readings": self.rates.shown(),
             "time": await self.store.now(),
             "farm": {"version": __version__, "reservation_s": self.reservation_s, "grace_s": self.grace_s},
         }
@@ -152,12 +155,12 @@ class ClientProcedures:
             foreign = [device.serial for device in devices if device.client != caller.authid]
             if foreign:
                 raise NotYours(f"not reserved by you: {', '.join(foreign)}", serials=foreign)
-        return await self._for_each(devices, self.orders.reboot, "reboot")
+        return await self._for_each(devices, self.worker_client.reboot, "reboot")
 
     async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
         """Note that the client is alive, and tell it what it holds."""
         self.sessions.heard(caller, instance, watch=True)
-        held, now = await within(HEARTBEAT_ANSWER, self.orders.clock, partial(self._held_by, caller.authid))
+        held, now = await within(HEARTBEAT_ANSWER, self.clock, partial(self._held_by, caller.authid))
         return {"time": now, "reservations": held, "heartbeat_s": HEARTBEAT}
 
     async def _held_by(self, client: str) -> tuple[list[str], float]:
@@ -168,14 +171,16 @@ class ClientProcedures:
         chosen = _distinct(serials)
         devices = await self.store.devices(chosen)
         deleted = await self.store.delete_devices(chosen)
-        self.inventory.announcements.deleted(deleted)
-        await outcomes([partial(self.orders.delete, device.worker, device.serial) for device in devices], AT_ONCE)
+        self.publisher.publish(BoardsDeleted(deleted))
+        await outcomes(
+            [partial(self.worker_client.delete, device.worker, device.serial) for device in devices], AT_ONCE
+        )
         return deleted
 
     async def end_any(self, caller: Caller, serials: list[str]) -> list[str]:
         """End reservations, whosever they are."""
         reason = f"ended by operator {caller.authid}"
-        return [record.serial for record in await self.endings.end(None, _distinct(serials), reason)]
+        return [record.serial for record in await self.termination.end(None, _distinct(serials), reason)]
 
     async def drain(self, _: Caller, worker: str, leave: bool = False) -> dict[str, Any]:
         """Let the worker's boards not be reserved any more; present reservations go on.
@@ -192,15 +197,15 @@ class ClientProcedures:
 
     async def retest(self, _: Caller, serials: list[str]) -> list[str]:
         """Test broken boards again now."""
-        return await self._for_each(await self.store.devices(_distinct(serials)), self.orders.retest, "test")
+        return await self._for_each(await self.store.devices(_distinct(serials)), self.worker_client.retest, "test")
 
     async def dismiss(self, caller: Caller, ids: list[str]) -> list[str]:
         """Take requests out of the queue; answers with those that this call removed."""
-        return self.reserving.line.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
+        return self.queue.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
 
     async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
         record = await self.store.set_draining(worker, draining, leaving=leaving)
-        order = self.orders.drain if draining else self.orders.resume
+        order = self.worker_client.drain if draining else self.worker_client.resume
         # A worker that is away hears of it in the answer to its next hello.
         await outcomes([partial(order, worker)], 1)
         await self.inventory.show(record)

@@ -18,6 +18,7 @@ from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.contract import Role
 from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.telemetry.events import Event, SessionEnded
 from icefarm.deferreds import awaited, shielded
 from icefarm.errors import IcefarmError, NotAuthorized
 
@@ -57,15 +58,19 @@ class RpcDispatcher:
 
         return handle
 
-    def session_ended(self, number: int) -> None:
-        """Give up what the callers of that session wait for."""
+    def heard(self, event: Event) -> None:
+        """Give up what the callers of a session that has ended wait for."""
+        if isinstance(event, SessionEnded):
+            self._give_up(event.number)
+
+    def _give_up(self, number: int) -> None:
         for running in list(self._running.get(number, ())):
             running.cancel()
 
     def close(self) -> None:
         """Give up everything: nobody can be answered any more."""
         for number in list(self._running):
-            self.session_ended(number)
+            self._give_up(number)
 
     def _to_its_end(self, running: Deferred[Any], procedure: str) -> Deferred[Any]:
         answer = shielded(running)

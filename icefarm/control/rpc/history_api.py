@@ -26,7 +26,7 @@ LINES = 300
 class WatchProcedures:
     """What everybody who may watch may ask."""
 
-    chronicle: HistoryRecorder
+    recorder: HistoryRecorder
     clock: Clock
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
@@ -38,17 +38,17 @@ class WatchProcedures:
         """Return the farm's figures over the last so many seconds, at most a day, a list for each figure."""
         if not 0 < seconds <= KEPT:
             raise InvalidArgument(f"seconds must be above 0 and at most {KEPT:g}, not {seconds:g}")
-        await self.chronicle.write()
+        await self.recorder.write()
         step = max(INTERVAL, seconds / POINTS)
         now = self.clock.seconds()
-        samples = await self.chronicle.history.samples(now - seconds, step)
+        samples = await self.recorder.history.samples(now - seconds, step)
         return {"step": step, "until": now, **columns(samples)}
 
     async def device_history(self, _: Caller, serial: str) -> dict[str, Any]:
         """Return what a board did over the last day: states, samples by the minute, lines of its worker's log."""
-        await self.chronicle.write()
+        await self.recorder.write()
         now = self.clock.seconds()
-        past = await self.chronicle.history.board(serial, now - KEPT)
+        past = await self.recorder.history.board(serial, now - KEPT)
         figures = ("time", "rate", "load_ms", "window_ms", "temperature_c", "failures", "retries")
         return {
             "since": now - KEPT,
@@ -60,8 +60,8 @@ class WatchProcedures:
 
     async def journal(self, _: Caller) -> dict[str, Any]:
         """Return what happened last: changes of boards, reservations, lines of workers' logs."""
-        await self.chronicle.write()
-        journal = await self.chronicle.history.journal(self.clock.seconds() - KEPT, LINES)
+        await self.recorder.write()
+        journal = await self.recorder.history.journal(self.clock.seconds() - KEPT, LINES)
         return {
             "states": [to_wire(state) for state in journal.states],
             "reservations": [to_wire(record) for record in journal.reservations],

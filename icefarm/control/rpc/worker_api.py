@@ -28,9 +28,10 @@ from icefarm.control.scheduling.placement import MAX_BOARDS
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
-from icefarm.control.telemetry.publisher import OWN_EVENTS, Publisher
+from icefarm.control.telemetry.events import KindEvent, WorkerIntroduced, WorkerLogged
+from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
-from icefarm.control.worker_client import WorkerClient
+from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, UnknownWorker
 
 __all__ = ["WorkerProcedures"]
@@ -68,9 +69,8 @@ class WorkerProcedures:
     store: Store
     sessions: Sessions
     inventory: Inventory
-    orders: WorkerClient
-    announcements: Publisher
-    readings: Rates
+    publisher: Publisher
+    rates: Rates
     clock: Clock
     _agreement: Agreement = Factory(Agreement)
     _log: Logger = Factory(Logger)
@@ -84,14 +84,14 @@ class WorkerProcedures:
         """Take a worker in; answers with what its boards are to serve: those not named serve nobody."""
         _check_hello(hello, caller.authid)
         self.sessions.heard(caller, hello.instance)
-        self.orders.greet(hello.name)
+        self.sessions.greet(hello.name)
         try:
             assignments, draining = await self.inventory.hello(hello)
             self.sessions.welcome(caller)
-            self.readings.begin(hello)
+            self.publisher.publish(WorkerIntroduced(hello))
             self._agreement.greeted(hello.name, _present(hello), await self._note_seen(hello.name))
         finally:
-            self.orders.greeted(hello.name)
+            self.sessions.greeted(hello.name)
         return {
             "assignments": {serial: to_wire(assignment) for serial, assignment in assignments.items()},
             "heartbeat_s": HEARTBEAT,
@@ -101,7 +101,7 @@ class WorkerProcedures:
     async def report(self, caller: Caller, report: DeviceReport) -> None:
         """Take in what became of a board."""
         _check_serial(report.serial)
-        await self.orders.until_greeted(caller.authid)
+        await self.sessions.until_greeted(caller.authid)
         if not self.sessions.is_welcome(caller):
             raise UnknownWorker("control does not know this session; say hello first")
         await self.inventory.report(caller.authid, report)
@@ -120,7 +120,7 @@ class WorkerProcedures:
         self.sessions.heard(caller, instance)
         known = self.sessions.is_welcome(caller)
         if known:
-            self.readings.take(caller.authid, readings or [])
+            self.rates.take(caller.authid, readings or [])
             known = self._agreement.beats(caller.authid, present, await self._note_seen(caller.authid))
         return {"known": known}
 
@@ -134,8 +134,7 @@ class WorkerProcedures:
         line = _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", message[:MAX_LINE])
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
         self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, worker=caller.authid, serial=serial)
-        fields = {"time": self.clock.seconds(), "worker": caller.authid, "level": level, "message": line}
-        self.announcements.log({**fields, "serial": serial})
+        self.publisher.publish(WorkerLogged(self.clock.seconds(), caller.authid, level, line, serial))
 
     async def event(self, caller: Caller, serial: str, reservation: str, name: str, fields: dict[str, Any]) -> None:
         """Pass an event of a device kind on to the client that has the board."""
@@ -145,7 +144,7 @@ class WorkerProcedures:
         if record.serial != serial or record.worker != caller.authid:
             raise NotYours(f"reservation {reservation!a:.80} is none of board {serial!a:.80} of {caller.authid}")
         own = {"event": name, "serial": serial, "reservation": reservation}
-        self.announcements.tell_client(record.client, {**fields, **own})
+        self.publisher.publish(KindEvent(record.client, {**fields, **own}))
 
     async def _active_reservation(self, id: str) -> ReservationRecord:
         record = await self.store.reservation(id)

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from icefarm.contract import Role
+from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 __all__ = [
     "Admitted",
-    "ClientBack",
-    "ClientGone",
     "ClientMissing",
     "Contested",
     "DeviceFound",
-    "DeviceGone",
     "DeviceMissing",
     "Effect",
     "Event",
@@ -27,11 +25,9 @@ __all__ = [
     "Listed",
     "Revoked",
     "Session",
-    "SessionEnded",
     "StillMissing",
     "Ticked",
     "Welcomed",
-    "WorkerLost",
 ]
 
 
@@ -175,40 +171,5 @@ class Kill:
     reason: str
 
 
-@frozen
-class SessionEnded:
-    """Whatever that session has under way is to be given up."""
-
-    number: int
-
-
-@frozen
-class WorkerLost:
-    """A worker's last session ended."""
-
-    name: str
-
-
-@frozen
-class ClientGone:
-    """A client has been away for the grace period, the farm's or the shortest of its reservations'."""
-
-    name: str
-    since: float
-
-
-@frozen
-class ClientBack:
-    """A client has a session that it did not have before."""
-
-    name: str
-
-
-@frozen
-class DeviceGone:
-    """A board did not come back in time."""
-
-    serial: str
-
-
-Effect = Kill | SessionEnded | WorkerLost | ClientBack | ClientGone | DeviceGone
+#: What follows: a session to end, or what the rest of control hears of.
+Effect = Kill | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost

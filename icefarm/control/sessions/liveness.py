@@ -19,12 +19,9 @@ from attrs import evolve, field, frozen
 from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import (
     Admitted,
-    ClientBack,
-    ClientGone,
     ClientMissing,
     Contested,
     DeviceFound,
-    DeviceGone,
     DeviceMissing,
     Effect,
     Event,
@@ -36,12 +33,11 @@ from icefarm.control.sessions.events import (
     Listed,
     Revoked,
     Session,
-    SessionEnded,
     StillMissing,
     Ticked,
     Welcomed,
-    WorkerLost,
 )
+from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 __all__ = [
     "ADMISSION",
@@ -380,6 +376,6 @@ def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
         effects += lost
     gone = {key: absence for key, absence in state.absences.items() if absence.until <= now}
     for (what, name), absence in gone.items():
-        effects.append(ClientGone(name, absence.since) if what is Absentee.CLIENT else DeviceGone(name))
+        effects.append(ClientGone(name, absence.since) if what is Absentee.CLIENT else BoardLost(name))
     absences = {key: absence for key, absence in state.absences.items() if key not in gone}
     return evolve(state, absences=absences), effects

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from attrs import Factory, define
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller
@@ -15,7 +16,6 @@ from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import (
     Admitted,
     Contested,
-    Effect,
     Event,
     Heard,
     Joined,
@@ -27,7 +27,8 @@ from icefarm.control.sessions.events import (
     Welcomed,
 )
 from icefarm.control.sessions.liveness import SILENCE, Presence, count_of, due, predecessors, rival, step
-from icefarm.deferreds import Tasks, outcomes
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.deferreds import Tasks, outcomes, shielded
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
 
 #: Sessions that an account may have at a time.
@@ -50,10 +51,10 @@ _ROLES = {str(role): role for role in Role}
 
 @define(eq=False)
 class Sessions:
-    """Who is at the router.  ``effect`` carries out what is not the router's: all but `Kill`."""
+    """Who is at the router.  Publishes what `icefarm.control.sessions.liveness` decides, all but `Kill`."""
 
     clock: Clock
-    effect: Callable[[Effect], None]
+    publisher: Publisher
     state: Presence
     #: Of one account, at a time.
     most_sessions: int = MOST_SESSIONS
@@ -61,6 +62,8 @@ class Sessions:
     _timer: Any = None
     #: Events that come while the sessions are being listed.
     _meanwhile: list[Event] | None = None
+    #: Workers whose hello is being answered.
+    _greeting: dict[str, Deferred[None]] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
@@ -95,7 +98,7 @@ class Sessions:
                 self._log.warn("{reason}: its session {number} is ended", number=effect.number, reason=effect.reason)
                 self._tasks.start("a silent session is ended", partial(self._kill, effect.number))
             else:
-                self.effect(effect)
+                self.publisher.publish(effect)
         self._set_timer()
 
     async def admit(self, role: Role, name: str, instance: str) -> None:
@@ -145,6 +148,25 @@ class Sessions:
         """Tell whether the worker said hello in this session."""
         session = self.state.sessions.get(caller.session)
         return session is not None and session.welcomed
+
+    def greet(self, worker: str) -> None:
+        """A worker's hello begins: what depends on its answer waits for that (`until_greeted`)."""
+        self._greeting.setdefault(worker, Deferred())
+
+    def greeted(self, worker: str) -> None:
+        """The hello's answer is on its way within this turn of the reactor."""
+        self.clock.callLater(0, self._open, worker)
+
+    async def until_greeted(self, worker: str) -> None:
+        """Wait until a hello of that worker that is being answered has its answer."""
+        greeting = self._greeting.get(worker)
+        if greeting is not None:
+            await shielded(greeting)
+
+    def _open(self, worker: str) -> None:
+        greeting = self._greeting.pop(worker, None)
+        if greeting is not None:
+            greeting.callback(None)
 
     async def _kill(self, number: int) -> None:
         bus = self._bus

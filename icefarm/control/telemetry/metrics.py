@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -13,7 +13,17 @@ from prometheus_client.registry import Collector
 
 from icefarm import __version__
 from icefarm.clock import Clock
-from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord, WorkerRecord
+from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord, ReservationRecord, WorkerRecord
+from icefarm.control.telemetry.events import (
+    BoardWorked,
+    Event,
+    QueueChanged,
+    ReservationsEnded,
+    ReservationsStarted,
+    RouterJoined,
+    SignInAnswered,
+    WorkerIntroduced,
+)
 
 __all__ = ["FarmSnapshot", "Metrics"]
 
@@ -75,8 +85,25 @@ class Metrics:
 
     # ---------------------------------------------------------------------------------------------- what happens
 
-    def done(self, done: BoardReading) -> None:
-        """A board did this since its last reading."""
+    def heard(self, event: Event) -> None:
+        """Count what has happened."""
+        match event:
+            case BoardWorked(done):
+                self._count_work(done)
+            case ReservationsStarted(records):
+                self._count_reservations(records)
+            case ReservationsEnded(records):
+                self._active.difference_update(record.id for record in records)
+            case QueueChanged(record):
+                self._time_wait(record)
+            case WorkerIntroduced(hello):
+                self._hellos[hello.name] += 1
+            case SignInAnswered(role, outcome):
+                self._sign_ins[role, outcome] += 1
+            case RouterJoined():
+                self._sessions += 1
+
+    def _count_work(self, done: BoardReading) -> None:
         kind = done.kind or "none"
         for counter, amount in ((self._evaluations, done.evaluations), (self._failures, done.failures)):
             if amount > 0:
@@ -88,30 +115,18 @@ class Metrics:
             self._loads[kind].add(done.measured, done.load_s)
             self._measurements[kind].add(done.measured, done.measured_s)
 
-    def joined(self) -> None:
-        """Control began a session at the router."""
-        self._sessions += 1
+    def _count_reservations(self, records: Sequence[ReservationRecord]) -> None:
+        for record in records:
+            # A client that calls again gets what it has.
+            if record.id not in self._active:
+                self._active.add(record.id)
+                self._reservations[record.kind] += 1
 
-    def hello(self, worker: str) -> None:
-        """A worker introduced itself."""
-        self._hellos[worker] += 1
-
-    def signed_in(self, role: str, outcome: str) -> None:
-        """Somebody asked to be let in; the outcome is "accepted" or an error's name."""
-        self._sign_ins[role, outcome] += 1
-
-    def heard(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Take in what control announces."""
-        id = str(fields.get("id"))
-        if event == "queue" and fields["place"] > 0:
-            self._waiting.setdefault(id, fields["since"])
-        elif event == "queue" and id in self._waiting:
-            self._waits.observe(max(0.0, self.clock.seconds() - self._waiting.pop(id)))
-        elif event == "reservation" and fields["ended_at"] is not None:
-            self._active.discard(id)
-        elif event == "reservation" and id not in self._active:
-            self._active.add(id)
-            self._reservations[fields["kind"]] += 1
+    def _time_wait(self, record: QueueRecord) -> None:
+        if record.place > 0:
+            self._waiting.setdefault(record.id, record.since)
+        elif record.id in self._waiting:
+            self._waits.observe(max(0.0, self.clock.seconds() - self._waiting.pop(record.id)))
 
     # ---------------------------------------------------------------------------------------------- what is shown
 

@@ -7,7 +7,7 @@ A control that crashes loses those seconds of history and nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from attrs import Factory, define, field
@@ -17,7 +17,15 @@ from icefarm.clock import Clock
 from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord
 from icefarm.control.storage.history import BoardSample, FarmSample, History, HistoryBatch, LogLine, StateChange
 from icefarm.control.storage.interface import Store
-from icefarm.control.telemetry.counting import rates
+from icefarm.control.telemetry.counting import BoardRates, rates
+from icefarm.control.telemetry.events import (
+    BoardsChanged,
+    BoardsDeleted,
+    BoardWorked,
+    Event,
+    QueueChanged,
+    WorkerLogged,
+)
 from icefarm.control.telemetry.rates import Rates
 from icefarm.deferreds import Tasks
 from icefarm.errors import Busy, IcefarmError
@@ -34,15 +42,17 @@ CLEANING = 600.0
 WAITING = 20000
 
 
-def farm_sample(now: float, devices: list[DeviceRecord], readings: Rates, queue: list[QueueRecord]) -> FarmSample:
+def farm_sample(
+    now: float, devices: Sequence[DeviceRecord], rates: Collection[BoardRates], queue: Collection[QueueRecord]
+) -> FarmSample:
     """Return what the farm is like now."""
     states = Counter({status.value: 0 for status in DeviceStatus})
     states.update(device.status.value for device in devices)
     return FarmSample(
         now,
         dict(states),
-        sum(board.rate for board in readings.rates.values()),
-        sum(board.failing for board in readings.rates.values()),
+        sum(board.rate for board in rates),
+        sum(board.failing for board in rates),
         len(queue),
         max((max(0.0, now - waiting.since) for waiting in queue), default=0.0),
     )
@@ -54,12 +64,13 @@ class HistoryRecorder:
 
     history: History
     store: Store
-    readings: Rates
-    queue: Callable[[], list[QueueRecord]]
+    rates: Rates
     clock: Clock
     #: Why nothing can be written; None while it can.
     _trouble: str | None = None
     _batch: HistoryBatch = Factory(HistoryBatch)
+    #: The requests that wait, by id.
+    _queue: dict[str, QueueRecord] = Factory(dict)
     #: Each board's state as it was written last, and what it did in this minute: the sum, and the last reading.
     _states: dict[str, tuple[str, str, str | None, str | None]] = Factory(dict)
     _minute: dict[str, list[BoardReading]] = Factory(dict)
@@ -85,22 +96,22 @@ class HistoryRecorder:
             self._timer.cancel()
         self._tasks.stop()
 
-    def heard(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Take in what control announces."""
-        if event == "device":
-            self._note_state(fields)
-        elif event == "log":
-            names = ("time", "worker", "serial", "level", "message")
-            self._batch.log.append(LogLine(*(fields.get(name) for name in names)))  # type: ignore[arg-type]
-        elif event == "deleted":
-            for serial in fields["serials"]:
-                self._states.pop(serial, None)
-                self._minute.pop(serial, None)
-
-    def done(self, done: BoardReading) -> None:
-        """A board did this since its last reading."""
-        if done.evaluations or done.failures or done.retries:
-            self._minute.setdefault(done.serial, []).append(done)
+    def heard(self, event: Event) -> None:
+        """Gather what has happened."""
+        match event:
+            case BoardsChanged(records):
+                for record in records:
+                    self._note_state(record)
+            case BoardWorked(done) if done.evaluations or done.failures or done.retries:
+                self._minute.setdefault(done.serial, []).append(done)
+            case WorkerLogged(time, worker, level, message, serial):
+                self._batch.log.append(LogLine(time, worker, serial, level, message))
+            case QueueChanged(record):
+                self._note_wait(record)
+            case BoardsDeleted(serials):
+                for serial in serials:
+                    self._states.pop(serial, None)
+                    self._minute.pop(serial, None)
 
     async def write(self) -> None:
         """Write what was gathered.  Raises `Busy`; it is then kept for the next time.
@@ -120,11 +131,17 @@ class HistoryRecorder:
             batch.log = (batch.log + newer.log)[-WAITING:]
             raise
 
-    def _note_state(self, fields: Mapping[str, Any]) -> None:
-        state = (fields["worker"], fields["status"], fields["reason"], fields["client"])
-        if self._states.get(fields["serial"]) != state:
-            self._states[fields["serial"]] = state
-            self._batch.states.append(StateChange(fields["serial"], self.clock.seconds(), *state))
+    def _note_state(self, record: DeviceRecord) -> None:
+        state = (record.worker, record.status.value, record.reason, record.client)
+        if self._states.get(record.serial) != state:
+            self._states[record.serial] = state
+            self._batch.states.append(StateChange(record.serial, self.clock.seconds(), *state))
+
+    def _note_wait(self, record: QueueRecord) -> None:
+        if record.place > 0:
+            self._queue[record.id] = record
+        else:
+            self._queue.pop(record.id, None)
 
     def _tick(self) -> None:
         self._timer = self.clock.callLater(INTERVAL, self._tick)
@@ -135,7 +152,8 @@ class HistoryRecorder:
         if now - self._minute_began >= BOARD_INTERVAL:
             self._end_minute(now)
         try:
-            self._batch.samples.append(farm_sample(now, await self.store.devices(), self.readings, self.queue()))
+            devices, queue = await self.store.devices(), self._queue.values()
+            self._batch.samples.append(farm_sample(now, devices, self.rates.current(), queue))
             await self.write()
             if now - self._cleaned >= CLEANING:
                 self._cleaned = now

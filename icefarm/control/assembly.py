@@ -1,0 +1,180 @@
+"""Puts control's parts together, and says who hears of what.
+
+Each part gets those that it calls; what it does not call hears of it through the publisher.  So the parts can be made
+one after the other, and no two of them know each other.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from icefarm.bus import Handler
+from icefarm.clock import Clock
+from icefarm.contract import control_procedure, control_worker_procedure
+from icefarm.control.inventory.drain import DrainMonitor
+from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.inventory.reconciler import Reconciler
+from icefarm.control.reservations.absent_clients import AbsentClients
+from icefarm.control.reservations.calls import UnansweredCalls
+from icefarm.control.reservations.expiry import ExpiryTimer
+from icefarm.control.reservations.line import Line
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.reservations import Reservations
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.client_api import ClientProcedures
+from icefarm.control.rpc.dispatcher import RpcDispatcher
+from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.sessions.liveness import HEARTBEAT, Presence
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.settings import ControlSettings
+from icefarm.control.storage.history import History
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import (
+    BoardFailed,
+    BoardLost,
+    BoardReady,
+    BoardsAvailable,
+    BoardsChanged,
+    BoardsDeleted,
+    BoardWorked,
+    ClientBack,
+    ClientGone,
+    EndingSoon,
+    KindEvent,
+    QueueChanged,
+    RatesChanged,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsStarted,
+    RouterJoined,
+    SessionEnded,
+    SignInAnswered,
+    WorkerChanged,
+    WorkerIntroduced,
+    WorkerLogged,
+    WorkerLost,
+)
+from icefarm.control.telemetry.metrics import Metrics
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.telemetry.rates import Rates
+from icefarm.control.telemetry.recorder import HistoryRecorder
+from icefarm.control.telemetry.topics import RouterTopics
+from icefarm.control.worker_client import WorkerClient
+
+__all__ = ["Parts", "assemble", "handlers"]
+
+_RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsEnded)
+
+
+@frozen
+class Parts:
+    """Everything that control is made of, besides the store and the sessions' sign-in."""
+
+    publisher: Publisher
+    sessions: Sessions
+    dispatcher: RpcDispatcher
+    worker_client: WorkerClient
+    reservations: Reservations
+    unanswered: UnansweredCalls
+    queue: WaitingQueue
+    termination: Termination
+    expiry: ExpiryTimer
+    absent_clients: AbsentClients
+    inventory: Inventory
+    reconciler: Reconciler
+    drain: DrainMonitor
+    topics: RouterTopics
+    rates: Rates
+    metrics: Metrics
+    recorder: HistoryRecorder
+
+    def stop(self) -> None:
+        """Give up what is under way."""
+        # First: clients whose calls end now have not given up.
+        self.sessions.detach()
+        self.dispatcher.close()
+        for part in (
+            *(self.recorder, self.expiry, self.queue, self.reconciler, self.drain),
+            *(self.inventory, self.absent_clients, self.termination, self.topics),
+        ):
+            part.stop()
+
+
+def assemble(clock: Clock, store: Store, history: History, settings: ControlSettings) -> Parts:
+    """Make control's parts, from those that call nobody to those that are called from outside."""
+    publisher = Publisher()
+    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace))
+    worker_client = WorkerClient(sessions)
+    termination = Termination(store, worker_client, publisher, clock)
+    unanswered = UnansweredCalls(termination, sessions, clock)
+    line = Line(store, unanswered, publisher, clock)
+    queue = WaitingQueue(line, sessions, clock)
+    reconciler = Reconciler(store, worker_client, termination, publisher)
+    rates = Rates(clock, publisher, HEARTBEAT)
+    parts = Parts(
+        publisher=publisher,
+        sessions=sessions,
+        dispatcher=RpcDispatcher(sessions),
+        worker_client=worker_client,
+        reservations=Reservations(
+            store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock
+        ),
+        unanswered=unanswered,
+        queue=queue,
+        termination=termination,
+        expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
+        absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
+        inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
+        reconciler=reconciler,
+        drain=DrainMonitor(store, worker_client, clock),
+        topics=RouterTopics(),
+        rates=rates,
+        metrics=Metrics(clock),
+        recorder=HistoryRecorder(history, store, rates, clock),
+    )
+    _subscribe(parts)
+    return parts
+
+
+def _subscribe(parts: Parts) -> None:
+    """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
+    hear = parts.publisher.subscribe
+    hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
+    hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
+    hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
+    hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
+    hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)
+    hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
+    hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
+    hear(parts.expiry, *_RESERVATIONS)
+    hear(parts.queue, *_RESERVATIONS, BoardsAvailable)
+    hear(parts.drain, WorkerChanged, ReservationsEnded)
+    hear(parts.absent_clients, ClientBack, ClientGone)
+    hear(parts.dispatcher, SessionEnded)
+
+
+def handlers(parts: Parts, store: Store, clock: Clock, settings: ControlSettings) -> dict[str, Handler]:
+    """Return the handler of every procedure by its URI."""
+    for_clients = ClientProcedures(
+        store,
+        parts.sessions,
+        parts.reservations,
+        parts.queue,
+        parts.termination,
+        parts.inventory,
+        parts.worker_client,
+        parts.rates,
+        parts.publisher,
+        clock,
+        settings.reservation,
+        settings.grace,
+    )
+    for_workers = WorkerProcedures(store, parts.sessions, parts.inventory, parts.publisher, parts.rates, clock)
+    for_watchers = WatchProcedures(parts.recorder, clock)
+    found = {}
+    for name, (method, roles) in {**for_clients.table(), **for_watchers.table()}.items():
+        found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
+    for name, (method, roles) in for_workers.table().items():
+        found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)
+    return found

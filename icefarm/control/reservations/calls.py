@@ -1,0 +1,157 @@
+"""Calls for boards: what they ask and get, and what those that ended early left behind.
+
+A call that ends before its answer may have got boards already.  Its client gave up, and then they are given back; or it
+lost its session, and then it may call again under the same request id, and gets them.  The two look alike until the
+router says that the session ended, so a call is judged a moment later:
+
+    begin ──> unanswered ──close──> (answered, or failed: nothing is left)
+                  │
+               abandon ── GIVEN_UP s later ──┬─ a later call has the same id: it has what is left
+                                             ├─ the session stands: its client gave up, end the reservations
+                                             └─ the session ended: orphaned
+    orphaned ──┬─ begin, under the same id: they are that call's
+               ├─ its client is back, and RETURN s later has not called: end the reservations
+               └─ its client is gone: forgotten, for they ended or soon expire
+
+Until its client is answered, a reservation is unconfirmed: on probation, and without notice of its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import Factory, define, frozen
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import ReservationRecord
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.worker_client import PREPARE_LIMIT
+
+__all__ = ["GIVEN_UP", "RETURN", "Allocation", "ReserveCall", "UnansweredCalls"]
+
+#: Seconds until a call that ended early counts as given up: a lost session looks the same, until the router says so.
+GIVEN_UP = 1.0
+#: Seconds that a turn is kept for a client that is away; counted from when control itself is at the router.
+RETURN = 10.0
+
+
+@frozen(eq=False)
+class ReserveCall:
+    """A call for boards."""
+
+    caller: Caller
+    request: ReservationRequest
+    #: Seconds that boards are reserved for until all are ready.
+    seconds: float
+    #: Chosen by the client, the same one when it calls again.
+    id: str
+    grace: float | None = None
+    wait: bool = False
+    #: Seconds to wait at most; None: for ever.
+    timeout: float | None = None
+    #: It waits since then by the store's clock, for it was served before, with boards that turned out bad.
+    since: float | None = None
+
+    @property
+    def client(self) -> str:
+        """The name of the client."""
+        return self.caller.authid
+
+
+@frozen
+class Allocation:
+    """Boards for a request, and the place that it had."""
+
+    records: list[ReservationRecord]
+    #: Since when it waited, by the store's clock.
+    since: float
+    #: Until when it would have waited, by the reactor's; None: for ever.
+    until: float | None
+
+    @classmethod
+    def of(cls, records: list[ReservationRecord], since: float | None, until: float | None) -> Allocation:
+        """Return what was taken; ``since`` None: it did not wait."""
+        return cls(records, min(record.created_at for record in records) if since is None else since, until)
+
+
+@frozen(eq=False)
+class _Orphan:
+    """Reservations whose client does not know of them, and may ask for them."""
+
+    client: str
+    ids: frozenset[str]
+
+
+@define(eq=False)
+class UnansweredCalls:
+    """Knows the calls that have no answer, and decides what becomes of what they leave behind."""
+
+    termination: Termination
+    sessions: Sessions
+    clock: Clock
+    #: The call that was made last for each request that has no answer yet.
+    _latest: dict[str, ReserveCall] = Factory(dict)
+    #: What was reserved for clients that then lost their sessions, by request.
+    _orphans: dict[str, _Orphan] = Factory(dict)
+    #: Reservations whose client has not been answered.
+    _unconfirmed: set[str] = Factory(set)
+
+    def begin(self, call: ReserveCall) -> None:
+        """A call is made, for the first time or again: what earlier ones for the same request left is its own."""
+        self._latest[call.id] = call
+        self._orphans.pop(call.id, None)
+
+    def close(self, call: ReserveCall) -> None:
+        """A call has its answer, or failed."""
+        if self._latest.get(call.id) is call:
+            del self._latest[call.id]
+
+    def close_later(self, call: ReserveCall) -> None:
+        """A call was cancelled: what it leaves behind is judged once the transaction that was under way has ended."""
+        self.clock.callLater(PREPARE_LIMIT, self.close, call)
+
+    def hold(self, records: Iterable[ReservationRecord]) -> None:
+        """These were reserved for a client that has no answer yet."""
+        self._unconfirmed |= {record.id for record in records}
+
+    def let_go(self, records: Iterable[ReservationRecord]) -> None:
+        """Their client is answered, or they end."""
+        self._unconfirmed -= {record.id for record in records}
+
+    def is_unconfirmed(self, id: str) -> bool:
+        """Tell whether a reservation's client does not know of it yet."""
+        return id in self._unconfirmed
+
+    def abandon(self, call: ReserveCall, records: Sequence[ReservationRecord]) -> None:
+        """A call ended before its answer: see what becomes of what it had got."""
+        self.clock.callLater(GIVEN_UP, self._judge, call, [record.id for record in records])
+
+    def client_is_back(self, client: str) -> None:
+        """A client has a session again: what it does not ask for in a while is not wanted any more."""
+        for request_id, orphan in self._orphans.items():
+            if orphan.client == client:
+                self.clock.callLater(RETURN, self._end_orphan, request_id, orphan)
+
+    def forget(self, client: str) -> None:
+        """A client did not come back in time, and all it had has ended, or soon expires."""
+        self._orphans = {id: orphan for id, orphan in self._orphans.items() if orphan.client != client}
+
+    def _judge(self, call: ReserveCall, ids: Sequence[str]) -> None:
+        if self._latest.get(call.id) is not call:
+            # Another call for the same has what this one left behind.
+            return
+        del self._latest[call.id]
+        if self.sessions.is_here(call.caller):
+            self.termination.schedule_end(ids, "the client gave up")
+        else:
+            self._orphans[call.id] = _Orphan(call.client, frozenset(ids))
+            if self.sessions.state.client_is_here(call.client):
+                self.client_is_back(call.client)
+
+    def _end_orphan(self, request_id: str, orphan: _Orphan) -> None:
+        if self._orphans.get(request_id) is orphan and self.sessions.state.client_is_here(orphan.client):
+            del self._orphans[request_id]
+            self.termination.schedule_end(orphan.ids, "its client came back and did not ask for it")

@@ -1,0 +1,198 @@
+"""The line of requests that wait for boards: places, the store's copy of them, and serving those that are next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from attrs import Factory, define, evolve
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from icefarm.clock import Clock
+from icefarm.contract import QueueRecord, ReservationRecord
+from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
+from icefarm.control.reservations.waiter import Waiter
+from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import QueueChanged
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.deferreds import Tasks, shielded, started
+from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable
+
+__all__ = ["Line"]
+
+
+@define(eq=False)
+class Line:
+    """Everybody who waits, in the order in which they came."""
+
+    store: Store
+    unanswered: UnansweredCalls
+    publisher: Publisher
+    clock: Clock
+    _waiters: list[Waiter] = Factory(list)
+    #: Requests that were served or struck off since the store was last asked who waits: its answer may be older.
+    _settled: set[str] = Factory(set)
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = Factory(Tasks)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(list(self._waiters))
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __contains__(self, waiter: Waiter) -> bool:
+        return waiter in self._waiters
+
+    def records(self) -> list[QueueRecord]:
+        """Return those that wait, the next one first."""
+        return [waiter.record() for waiter in sorted(self._waiters, key=lambda waiter: waiter.place) if waiter.place]
+
+    def find(self, id: str) -> Waiter | None:
+        """Return the one that waits with that request."""
+        return next((waiter for waiter in self._waiters if waiter.queued.id == id), None)
+
+    async def enqueue(self, call: ReserveCall) -> QueuedRequest:
+        """Have the store keep a call's request, behind all others; one that is kept already stays as it is.
+
+        Raises what `Store.enqueue` does.
+        """
+        queued = await self.store.enqueue(call.client, call.request, call.id, call.timeout, since=call.since)
+        # The store keeps no boards to avoid.
+        return evolve(queued, request=call.request)
+
+    def add(self, waiter: Waiter) -> Waiter:
+        """Add one at the end."""
+        self._waiters.append(waiter)
+        return waiter
+
+    async def restore(self) -> list[Waiter]:
+        """Add those of the store that are not here; returns them.  Raises `Busy`."""
+        settled: set[str] = set()
+        self._settled = settled
+        stored = await self.store.waiting()
+        missing = [queued for queued in stored if queued.id not in settled and self.find(queued.id) is None]
+        return [self.add(Waiter(queued, kept=True)) for queued in missing]
+
+    def remove(self, waiter: Waiter, *, served: bool = False) -> None:
+        """Strike one off; what was served, the store has struck off itself."""
+        if waiter not in self._waiters:
+            return
+        self._waiters.remove(waiter)
+        self._settled.add(waiter.queued.id)
+        waiter.stop_timers()
+        self.hide(waiter)
+        if waiter.kept and not served:
+            dequeue = partial(self._dequeue, waiter.queued.id)
+            self._tasks.persist(self.clock, "a request is struck off", dequeue)
+
+    def finish(self, waiter: Waiter, result: list[ReservationRecord] | IcefarmError) -> None:
+        """Answer one of the line: with its reservations, or an error."""
+        self.remove(waiter, served=not isinstance(result, IcefarmError))
+        waiter.reply(result)
+
+    def hide(self, waiter: Waiter) -> None:
+        """Say that a request does not wait; that of a client that comes back appears again."""
+        if waiter.place:
+            waiter.place, waiter.reason, waiter.told = 0, "", ""
+            self.publisher.publish(QueueChanged(waiter.record()))
+
+    def close(self, error: IcefarmError) -> None:
+        """Answer all with an error.  They keep their places in the store: another control carries on."""
+        self._tasks.stop()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.stop_timers()
+            waiter.reply(error)
+
+    # ----------------------------------------------------------------------------------------------------- serving
+
+    async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve for a call, past the line.  Raises what `Store.reserve` does.
+
+        A caller that gives up meanwhile leaves nothing behind, for the transaction goes on to its end.
+        """
+        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id, grace=call.grace)
+        reserving = started(reserve)
+        reserving.addCallback(self._reserved, call)
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
+            raise
+
+    async def serve(self) -> bool:
+        """Serve those whose turn it is, and tell the others their places.
+
+        Returns whether boards were gone before they were reserved, so that it is worth another look.  Raises `Busy`.
+        """
+        state = await self.store.state()
+        waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
+        verdicts = decide([waiter.queued for waiter in waiters.values()], state.devices, state.workers, state.now)
+        gone = False
+        for verdict in verdicts:
+            waiter = waiters[verdict.id]
+            if waiter not in self._waiters:
+                continue
+            try:
+                gone |= not await self._carry_out(waiter, verdict)
+            except Busy:
+                raise
+            except IcefarmError as error:
+                self.finish(waiter, error)
+            except Exception:
+                # One request must not hold up the line, whatever is wrong with it.
+                self._log.failure("a request of {client} failed", client=waiter.queued.client)
+                self.finish(waiter, InternalError())
+        self._tell_places([waiters[verdict.id] for verdict in verdicts])
+        return gone
+
+    async def _carry_out(self, waiter: Waiter, verdict: Verdict) -> bool:
+        """Return False where boards were gone."""
+        if verdict.error is not None:
+            may_wait = waiter.kept or (verdict.soon and self.clock.seconds() < waiter.until)
+            if not isinstance(verdict.error, Unavailable) or not may_wait:
+                raise verdict.error
+            waiter.reason = verdict.error.message
+        elif waiter.call is not None:
+            return await self._serve(waiter, waiter.call, verdict.serials)
+        else:
+            waiter.reason = "it is its turn, and its client is away"
+        return True
+
+    async def _serve(self, waiter: Waiter, call: ReserveCall, serials: Sequence[str]) -> bool:
+        try:
+            records = await self.reserve(call, evolve(call.request, amount=None, serials=serials, avoid=()))
+        except Unavailable as error:
+            # A board has changed since the state was read.
+            waiter.reason = error.message
+            return False
+        if waiter not in self._waiters:
+            self.unanswered.abandon(call, records)
+        else:
+            # Where the client was lost meanwhile, it finds them when it asks again.
+            self.finish(waiter, records)
+        return True
+
+    def _tell_places(self, ordered: Sequence[Waiter]) -> None:
+        """Tell those whose place or reason is another one than they heard last."""
+        waiting = [each for each in ordered if each.kept and each.reason and each in self._waiters and not each.passed]
+        for place, waiter in enumerate(waiting, start=1):
+            told = (waiter.place, waiter.told) == (place, waiter.reason)
+            waiter.place, waiter.told = place, waiter.reason
+            if not told:
+                self.publisher.publish(QueueChanged(waiter.record()))
+                if waiter.call is not None and waiter.call.caller.progress is not None:
+                    waiter.call.caller.progress({"place": place, "reason": waiter.reason})
+
+    def _reserved(self, records: list[ReservationRecord], call: ReserveCall) -> list[ReservationRecord]:
+        self._settled.add(call.id)
+        return records
+
+    async def _dequeue(self, id: str) -> None:
+        # While the database was away, its client may have asked again under this id.
+        if self.find(id) is None:
+            await self.store.dequeue([id])

@@ -1,0 +1,268 @@
+"""Reserves boards and makes them ready: all that were asked for, or none.
+
+A request passes through three phases, each of which may fail and then leaves nothing behind:
+
+    allocate   the store reserves boards, at once or when the request's turn in the queue comes; on probation only:
+               should control end in the middle, they are free again soon, though their client never heard of them
+    prepare    their workers make them ready; others replace those that fail, or the request goes back to the queue
+    confirm    they get their full time, counted from now, and the client gets its answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
+
+from attrs import Factory, define, evolve
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import ReservationRecord
+from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
+from icefarm.control.reservations.line import Line
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.events import Granted
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import BoardReady, ReservationsExtended, ReservationsStarted
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
+from icefarm.deferreds import outcomes, shielded, started
+from icefarm.errors import (
+    Busy,
+    DeviceFailed,
+    IcefarmError,
+    InvalidArgument,
+    NotYours,
+    ReservationEnded,
+    Unavailable,
+    UnknownKind,
+)
+
+__all__ = ["PROBATION", "ROUNDS", "Reservations"]
+
+#: Seconds that boards are reserved for while they are made ready.
+PROBATION = PREPARE_LIMIT + 30.0
+#: Times that boards which failed to get ready are replaced by others, the first choice included.
+ROUNDS = 3
+#: Boards that are made ready at once, over all workers, for one request.
+AT_ONCE = 256
+
+#: What is wrong with the request, not with the board: another board would not help.
+_FAULTS_OF_THE_REQUEST = (InvalidArgument, UnknownKind, ReservationEnded)
+
+
+class _NoReplacement(Exception):
+    """Boards turned out bad, there are no others just now, and the request waits for some."""
+
+    def __init__(self, words: str, serials: Sequence[str]) -> None:
+        super().__init__(words)
+        self.serials = serials
+
+
+@define(eq=False)
+class Reservations:
+    """Carries out what clients and operators ask about reservations."""
+
+    store: Store
+    line: Line
+    queue: WaitingQueue
+    unanswered: UnansweredCalls
+    worker_client: WorkerClient
+    termination: Termination
+    publisher: Publisher
+    sessions: Sessions
+    clock: Clock
+    _log: Logger = Factory(Logger)
+
+    async def reserve(
+        self,
+        caller: Caller,
+        request: ReservationRequest,
+        seconds: float,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        request_id: str | None = None,
+        grace: float | None = None,
+    ) -> list[ReservationRecord]:
+        """Reserve boards for ``seconds``, counted from when they are ready; answers when they are.
+
+        Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `TimedOut` (waited in vain), `DeviceFailed`,
+        `InvalidArgument` (the kind refuses its options), `ReservationEnded`, `Busy`; then, and when the caller gives
+        up, nothing is reserved. With ``wait``, a request whose boards turn out bad gives all of them back, and waits on
+        at the place that it had. A caller that loses its session has its boards on probation; asking again with the
+        same ``request_id``, it gets them; back and not asking, it loses them after `RETURN`.
+        """
+        call = ReserveCall(caller, request, min(seconds, PROBATION), request_id or uuid4().hex, grace, wait, timeout)
+        before = await self._had_before(call) if request_id is not None else None
+        while True:
+            self.unanswered.begin(call)
+            try:
+                allocation, before = before or await self.queue.take(call), None
+                try:
+                    return await self._prepare_and_confirm(call, allocation.records, seconds)
+                except _NoReplacement as error:
+                    call = await self._wait_again(call, allocation, error)
+            except CancelledError:
+                self.unanswered.close_later(call)
+                raise
+            except BaseException:
+                self.unanswered.close(call)
+                raise
+
+    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+        """Let a client's reservations, of these boards or all, last so long from now.  Raises what `Store.extend` does.
+
+        Never shortens one.
+        """
+        records = await self.store.extend(client, serials, seconds)
+        if records:
+            self.publisher.publish(ReservationsExtended(records))
+        return records
+
+    async def end(self, client: str, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
+        """End a client's reservations of these boards.  Without ``serials``, of all, and what it waits for no longer.
+
+        Raises what `Store.end` does.
+        """
+        if serials is None:
+            self.queue.forget(client)
+        return await self.termination.end(client, serials, reason)
+
+    async def _had_before(self, call: ReserveCall) -> Allocation | None:
+        """Return what a request has got already, where its client missed the answer.
+
+        Where some of its boards are gone meanwhile, the others are given back, and it begins from the start.
+        """
+        size = call.request.amount or len(call.request.serials or ())
+        limit = None if call.timeout is None else self.clock.seconds() + call.timeout
+        while got := await self.store.answered(call.client, call.id):
+            if len(got) < size:
+                await self.termination.end_these(got, "not all boards of its request are there any more")
+                break
+            try:
+                return Allocation.of(await self.line.reserve(call, call.request), None, limit)
+            except Unavailable:
+                # One of them has just gone.
+                continue
+        return None
+
+    async def _prepare_and_confirm(
+        self, call: ReserveCall, taken: list[ReservationRecord], seconds: float
+    ) -> list[ReservationRecord]:
+        """Make the boards of a request ready, and give them their full time.  Raises `_NoReplacement` as well."""
+        if self.termination.is_due_to_end(taken):
+            raise Busy("what this request had got before is just being ended; try again in a while")
+        self.unanswered.hold(taken)
+        if call.grace is not None:
+            self.sessions.tell(Granted(call.client, call.grace))
+        self.publisher.publish(ReservationsStarted(tuple(taken)))
+        try:
+            ready = await self._prepare(call, taken)
+            confirmed = await self._confirm(call.client, ready, seconds)
+        except CancelledError:
+            self.unanswered.abandon(call, taken)
+            raise
+        except IcefarmError as error:
+            self.termination.schedule_end([record.id for record in taken], f"not all boards got ready: {error}")
+            raise
+        finally:
+            self.unanswered.let_go(taken)
+        self.unanswered.close(call)
+        self.publisher.publish(ReservationsExtended(confirmed))
+        return confirmed
+
+    async def _wait_again(self, call: ReserveCall, allocation: Allocation, error: _NoReplacement) -> ReserveCall:
+        """Give back what a request has got, and return it with the place that it had.  Raises `Busy`."""
+        reason = f"not all boards got ready: {error}"
+        try:
+            await self.termination.end_these(allocation.records, reason)
+        except Busy:
+            self.termination.schedule_end([record.id for record in allocation.records], reason)
+            raise
+        left = None if allocation.until is None else max(0.0, allocation.until - self.clock.seconds())
+        request = evolve(call.request, avoid=call.request.avoid.union(error.serials))
+        return evolve(call, request=request, timeout=left, since=allocation.since)
+
+    async def _prepare(self, call: ReserveCall, taken: list[ReservationRecord]) -> list[ReservationRecord]:
+        """Make boards ready, and others for those that fail; ``taken`` grows by all that were reserved.
+
+        Raises `DeviceFailed`, `Unavailable`, `_NoReplacement` for a call that waits, and the worker's error where the
+        request itself is at fault.
+        """
+        ready: list[ReservationRecord] = []
+        batch, avoid = list(taken), call.request.avoid
+        for round in range(1, ROUNDS + 1):
+            failed = await self._prepare_all(batch)
+            ready += [record for record in batch if record.id not in failed]
+            if not failed:
+                return ready
+            lost = [record for record in batch if record.id in failed]
+            words = "; ".join(f"board {record.serial}: {failed[record.id]}" for record in lost)
+            self._log.warn("for {client}, boards did not get ready: {words}", client=call.client, words=words)
+            serials = [record.serial for record in lost]
+            if call.request.serials is not None or round == ROUNDS:
+                raise DeviceFailed(f"not all boards got ready: {words}", serials=serials)
+            self.termination.schedule_end(failed, "the board did not get ready")
+            avoid = avoid.union(serials)
+            again = evolve(call.request, amount=len(lost), avoid=avoid)
+            if ready:
+                await self._confirm(call.client, ready, call.seconds)
+            batch = await self._replace(call, again, words, serials)
+            taken += batch
+            self.unanswered.hold(batch)
+            self.publisher.publish(ReservationsStarted(batch))
+        raise AssertionError("the last round returns or raises")
+
+    async def _confirm(
+        self, client: str, ready: Sequence[ReservationRecord], seconds: float
+    ) -> list[ReservationRecord]:
+        """Give boards so much time from now; one that was ended while it was made ready spoils the request."""
+        try:
+            extended = await self.store.extend(client, [record.serial for record in ready], seconds)
+        except NotYours:
+            extended = []
+        by_id = {record.id: record for record in extended}
+        if any(record.id not in by_id for record in ready):
+            raise ReservationEnded("the reservation was ended while its boards were made ready")
+        return [by_id[record.id] for record in ready]
+
+    async def _replace(
+        self, call: ReserveCall, request: ReservationRequest, words: str, serials: Sequence[str]
+    ) -> list[ReservationRecord]:
+        """Reserve others in the place of boards that failed."""
+        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id)
+        reserving = started(partial(reserve, grace=call.grace, more=True))
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            # The transaction goes on without us; what it reserves is nobody's.
+            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
+            raise
+        except Unavailable as error:
+            if call.wait:
+                raise _NoReplacement(words, serials) from None
+            raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
+
+    async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
+        """Make boards ready at once; return what those met that failed, by reservation."""
+        results = await outcomes([partial(self._prepare_one, record) for record in records], AT_ONCE)
+        failed = {
+            record.id: result
+            for record, result in zip(records, results, strict=True)
+            if isinstance(result, IcefarmError)
+        }
+        for error in failed.values():
+            if isinstance(error, _FAULTS_OF_THE_REQUEST):
+                raise error
+        return failed
+
+    async def _prepare_one(self, record: ReservationRecord) -> None:
+        await self.worker_client.prepare(record)
+        self.publisher.publish(BoardReady(record))

@@ -1,0 +1,78 @@
+"""A request that waits for boards: what it asks, who waits for it, and what they were told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+
+from icefarm.contract import QueueRecord, ReservationRecord
+from icefarm.control.reservations.calls import ReserveCall
+from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.errors import IcefarmError, LinkLost
+
+__all__ = ["Waiter"]
+
+
+@define(eq=False)
+class Waiter:
+    """A request in the line."""
+
+    queued: QueuedRequest
+    #: The call that waits; None while its client is away.
+    call: ReserveCall | None = None
+    answer: Deferred[list[ReservationRecord]] | None = None
+    #: It is in the store.
+    kept: bool = False
+    #: Its client has been away for so long that others pass.
+    passed: bool = False
+    #: Its client was there when it was last looked at, and had not asked again.
+    idle: bool = False
+    #: Until when it waits; None: for ever.
+    limit: float | None = None
+    #: What its client does not say: until when it waits for boards that are being prepared.
+    until: float = 0.0
+    place: int = 0
+    reason: str = ""
+    #: The reason that was told last.
+    told: str = ""
+    timers: list[Any] = Factory(list)
+
+    def record(self) -> QueueRecord:
+        """Return what everybody may know of it."""
+        request = self.queued.request
+        serials = list(request.serials or ())
+        return QueueRecord(
+            id=self.queued.id,
+            client=self.queued.client,
+            kind=request.kind,
+            amount=request.amount or len(serials),
+            serials=serials,
+            since=self.queued.since,
+            place=self.place,
+            reason=self.reason,
+        )
+
+    def take(self, call: ReserveCall) -> Deferred[list[ReservationRecord]]:
+        """Let a call wait for it, in the place of an earlier one for the same; returns what will be its answer."""
+        if self.answer is not None:
+            self.answer.errback(LinkLost("the same request was made again"))
+        self.call, self.answer, self.passed, self.idle = call, Deferred(), False, False
+        return self.answer
+
+    def reply(self, result: list[ReservationRecord] | IcefarmError) -> None:
+        """Answer its call, where one waits."""
+        answer, self.answer = self.answer, None
+        if answer is None:
+            return
+        if isinstance(result, IcefarmError):
+            answer.errback(result)
+        else:
+            answer.callback(result)
+
+    def stop_timers(self) -> None:
+        timers, self.timers = self.timers, []
+        for timer in timers:
+            if timer.active():
+                timer.cancel()

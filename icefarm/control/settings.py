@@ -1,0 +1,26 @@
+"""What an operator decides about control."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import field, frozen
+
+from icefarm.control.sessions.authenticator import SignInPolicy
+
+__all__ = ["ControlSettings"]
+
+
+@frozen
+class ControlSettings:
+    """What an operator decides."""
+
+    sign_in: SignInPolicy = SignInPolicy.OPEN
+    #: Seconds that a client, or a board that was unplugged, may be away before its reservations end.
+    grace: float = 30.0
+    #: Seconds that a reservation lasts where its client does not say.
+    reservation: float = 3600.0
+    #: Where the operator's token is kept; None for a farm whose tokens are all made by hand.
+    data_directory: Path | None = field(default=None)
+    #: Seconds that a worker may be away before the reservations of its boards end, as long as their client is there.
+    worker_grace: float = 600.0

@@ -1,0 +1,230 @@
+"""Pure: no I/O, no clock.  What happens in the farm, as `icefarm.control.telemetry.publisher.Publisher` passes it on.
+
+An event says what has happened, not what is to be done about it; `icefarm.control.assembly` lists who hears of what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from icefarm.contract import BoardReading, DeviceRecord, QueueRecord, ReservationRecord, WorkerHello, WorkerRecord
+from icefarm.control.telemetry.counting import BoardRates
+
+__all__ = [
+    "BoardFailed",
+    "BoardLost",
+    "BoardReady",
+    "BoardWorked",
+    "BoardsAvailable",
+    "BoardsChanged",
+    "BoardsDeleted",
+    "ClientBack",
+    "ClientGone",
+    "EndingSoon",
+    "Event",
+    "KindEvent",
+    "QueueChanged",
+    "RatesChanged",
+    "ReservationsEnded",
+    "ReservationsExtended",
+    "ReservationsStarted",
+    "RouterJoined",
+    "SessionEnded",
+    "SignInAnswered",
+    "WorkerChanged",
+    "WorkerIntroduced",
+    "WorkerLogged",
+    "WorkerLost",
+]
+
+# ------------------------------------------------------------------------------------------------ boards and workers
+
+
+@frozen
+class BoardsChanged:
+    """Something about these boards is another than before: state, holder, counters."""
+
+    records: Sequence[DeviceRecord]
+
+
+@frozen
+class BoardsAvailable:
+    """These boards can be reserved now, and could not before."""
+
+    serials: Sequence[str]
+
+
+@frozen
+class BoardsDeleted:
+    """An operator had the farm forget these boards."""
+
+    serials: Sequence[str]
+
+
+@frozen
+class WorkerIntroduced:
+    """A worker said hello, and control has taken it in."""
+
+    hello: WorkerHello
+
+
+@frozen
+class WorkerChanged:
+    """A worker came or went, is drained, or is in use again."""
+
+    record: WorkerRecord
+
+
+@frozen
+class WorkerLogged:
+    """A worker has a line for those who watch; ``serial`` names the board that it is about."""
+
+    time: float
+    worker: str
+    level: str
+    message: str
+    serial: str | None
+
+
+# ------------------------------------------------------------------------------------------------------ reservations
+
+
+@frozen
+class ReservationsStarted:
+    """Boards were reserved; they are not ready yet."""
+
+    records: Sequence[ReservationRecord]
+
+
+@frozen
+class ReservationsExtended:
+    """Reservations got more time."""
+
+    records: Sequence[ReservationRecord]
+
+
+@frozen
+class ReservationsEnded:
+    """Reservations ended; their ``end_reason`` says why."""
+
+    records: Sequence[ReservationRecord]
+
+
+@frozen
+class BoardReady:
+    """A reserved board can be used: for the first time, or again (``reason`` says why)."""
+
+    reservation: ReservationRecord
+    reason: str | None = None
+
+
+@frozen
+class BoardFailed:
+    """A reserved board cannot be used; perhaps it comes back."""
+
+    reservation: ReservationRecord
+    reason: str
+
+
+@frozen
+class EndingSoon:
+    """A reservation ends in so many seconds, unless it is extended."""
+
+    reservation: ReservationRecord
+    seconds: float
+
+
+@frozen
+class KindEvent:
+    """A device kind has a message for the client that has the board."""
+
+    client: str
+    fields: Mapping[str, Any]
+
+
+@frozen
+class QueueChanged:
+    """A request for boards waits, at another place or for another reason than before; place 0: it waits no longer."""
+
+    record: QueueRecord
+
+
+# ----------------------------------------------------------------------------------------------------------- figures
+
+
+@frozen
+class BoardWorked:
+    """A board did this since its last reading."""
+
+    done: BoardReading
+
+
+@frozen
+class RatesChanged:
+    """Rates of boards at a time, by serial; boards that are not named go on as before."""
+
+    time: float
+    boards: Mapping[str, BoardRates]
+
+
+# ---------------------------------------------------------------------------------------------------------- sessions
+
+
+@frozen
+class RouterJoined:
+    """Control began a session at the router."""
+
+
+@frozen
+class SignInAnswered:
+    """Somebody asked to sign in; the outcome is "accepted" or the name of an error."""
+
+    role: str
+    outcome: str
+
+
+@frozen
+class SessionEnded:
+    """A session at the router ended; its number is not used again."""
+
+    number: int
+
+
+@frozen
+class WorkerLost:
+    """A worker's last session ended."""
+
+    name: str
+
+
+@frozen
+class ClientBack:
+    """A client has a session that it did not have before."""
+
+    name: str
+
+
+@frozen
+class ClientGone:
+    """A client has been away for the grace period, the farm's or the shortest of its reservations'."""
+
+    name: str
+    since: float
+
+
+@frozen
+class BoardLost:
+    """A reserved board did not come back within the grace period."""
+
+    serial: str
+
+
+Event = (
+    BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
+    | ReservationsStarted | ReservationsExtended | ReservationsEnded | BoardReady | BoardFailed | EndingSoon
+    | KindEvent | QueueChanged | BoardWorked | RatesChanged
+    | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
+)  # fmt: skip

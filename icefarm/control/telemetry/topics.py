@@ -1,0 +1,118 @@
+"""What happens, on the router's topics: records as they change for everybody, messages for single clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import Factory, asdict, define
+
+from icefarm.bus import Bus
+from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
+from icefarm.control.telemetry.events import (
+    BoardFailed,
+    BoardReady,
+    BoardsAvailable,
+    BoardsChanged,
+    BoardsDeleted,
+    EndingSoon,
+    Event,
+    KindEvent,
+    QueueChanged,
+    RatesChanged,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsStarted,
+    WorkerChanged,
+    WorkerLogged,
+)
+from icefarm.deferreds import Tasks
+from icefarm.errors import LinkLost
+
+__all__ = ["OWN_EVENTS", "RouterTopics"]
+
+#: Messages to a client that come from control; a device kind may not send an event that looks like one of them.
+OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure")
+
+
+@define(eq=False)
+class RouterTopics:
+    """A subscriber.  What happens while the router is out of reach is lost: clients that come back take a snapshot."""
+
+    bus: Bus | None = None
+    _tasks: Tasks = Factory(Tasks)
+
+    def heard(self, event: Event) -> None:
+        """Publish what the event says, in the shapes of docs/control.md."""
+        match event:
+            case KindEvent(client, fields):
+                self._tell_client(client, fields)
+            case RatesChanged(time, boards):
+                shown = {serial: board.shown() for serial, board in boards.items()}
+                self._publish(READING_TOPIC, {"time": time, "boards": shown})
+            case BoardReady() | BoardFailed() | EndingSoon():
+                self._tell_holder(event)
+            case _:
+                self._tell_everybody(event)
+
+    def stop(self) -> None:
+        """Publish no more."""
+        self._tasks.stop()
+
+    def _tell_everybody(self, event: Event) -> None:
+        match event:
+            case BoardsChanged(records):
+                self._all("device", records)
+            case WorkerChanged(record):
+                self._all("worker", [record])
+            case QueueChanged(record):
+                self._all("queue", [record])
+            case ReservationsStarted(records) | ReservationsExtended(records):
+                self._all("reservation", records)
+            case ReservationsEnded(ended):
+                for reservation in ended:
+                    self._message(reservation, "ended", reservation.end_reason)
+                self._all("reservation", ended)
+            case BoardsAvailable(serials):
+                self._publish(event_topic("available"), {"amount": len(serials), "serials": list(serials)})
+            case BoardsDeleted(serials):
+                self._publish(event_topic("deleted"), {"serials": list(serials)})
+            case WorkerLogged():
+                self._publish(event_topic("log"), asdict(event))
+
+    def _tell_holder(self, event: BoardReady | BoardFailed | EndingSoon) -> None:
+        match event:
+            case BoardReady(reservation, reason):
+                self._message(reservation, "initialised", reason)
+            case BoardFailed(reservation, reason):
+                self._message(reservation, "failure", reason)
+            case EndingSoon(reservation, seconds):
+                self._message(reservation, "ending_soon", f"{seconds:.0f} s left", expires_at=reservation.expires_at)
+
+    def _message(self, record: ReservationRecord, event: str, reason: str | None, **fields: Any) -> None:
+        about = {"event": event, "serial": record.serial, "reservation": record.id, "reason": reason, **fields}
+        self._tell_client(record.client, about)
+
+    def _tell_client(self, client: str, fields: Mapping[str, Any]) -> None:
+        self._publish(client_topic(client), fields, only=client)
+        name = client.partition("/")[2]
+        if name:
+            # Clients of an earlier version listen under the name that they asked for.
+            self._publish(client_topic(name), fields, only=client)
+
+    def _all(self, name: str, records: Sequence[Any]) -> None:
+        for record in records:
+            self._publish(event_topic(name), to_wire(record))
+
+    def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:
+        bus = self.bus
+        if bus is not None:
+            self._tasks.start(f"event on {topic}", partial(_publish, bus, topic, dict(fields), only))
+
+
+async def _publish(bus: Bus, topic: str, fields: Mapping[str, Any], only: str | None) -> None:
+    try:
+        await bus.publish(topic, (), fields, only=only)
+    except LinkLost:
+        return
