@@ -1,4 +1,4 @@
-"""Bitstreams for the iCE40UP5K: checked before they reach a board, packed from .asc, compressed for the way there.
+"""Bitstreams for the iCE40UP5K: checked before they reach a board, packed from .asc, compressed for transfer.
 
 The formats are those of Project IceStorm; docs/bitstreams.md says what is accepted, and what is refused and why.
 """

@@ -1,7 +1,7 @@
 """Pure: no I/O, no clock.  Checks a .bin for the iCE40UP5K by walking its commands, as the FPGA would.
 
-Taken as right is what ``icepack`` writes, with any comment before it: each configuration bit written once, all of it
-under the CRC, and nothing missing or left over.
+It accepts what ``icepack`` writes, after any comment: each configuration bit written once, all of it covered by the
+CRC, and nothing missing or left over.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from icefarm.errors import InvalidBitstream
 
 __all__ = ["COMMENT_LIMIT", "check", "normal_form", "refusal"]
 
-#: Longest comment section that is looked through for the preamble, in bytes.
+#: Longest comment section that is searched for the preamble, in bytes.
 COMMENT_LIMIT = 65_536
 
 _SETTINGS: dict[int, str] = {
@@ -51,9 +51,9 @@ _REBUILD = "copy the file again, or build it again"
 
 
 def refusal(name: str | None, reason: str) -> InvalidBitstream:
-    """Return the error for a bitstream that is refused: ``reason`` says what is wrong with "it", and what to do."""
+    """Return the error for a refused bitstream: ``reason`` says what is wrong with "it", and what to do."""
     label = name if name is not None else "what was given"
-    return InvalidBitstream(f"{label} is no bitstream for an iCE40UP5K: {reason}", file=name, reason=reason)
+    return InvalidBitstream(f"{label} is not a bitstream for an iCE40UP5K: {reason}", file=name, reason=reason)
 
 
 def check(data: bytes, name: str | None = None) -> None:
@@ -87,16 +87,16 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
 
 @frozen
 class _Frame:
-    """The commands of a body around contents that the walk has found in order.
+    """The commands of a body whose walk found nothing wrong.
 
-    Nearly every bitstream has the same ones; to compare them takes a hundredth of the walk's time.
+    Nearly every bitstream has the same commands; comparing them takes a hundredth of the walk's time.
     """
 
-    #: Positions and bytes of all that is not content, up to the command that checks the CRC.
+    #: Positions and bytes of everything that is not content, up to the command that checks the CRC.
     parts: tuple[tuple[int, bytes], ...]
-    #: What the CRC is of: from, to (its own two bytes included).
+    #: What the CRC covers: from, to (including its own two bytes).
     under_crc: slice
-    #: From there to the end.
+    #: The bytes from there to the end.
     tail: bytes
 
     def is_of(self, body: bytes) -> bool:
@@ -133,13 +133,13 @@ class _WrongBinary(Exception):
 
 @define
 class _Walk:
-    """The walk through the commands of a body; it ends behind the last byte, or raises _Wrong."""
+    """The walk through the commands of a body; it ends after the last byte, or raises _Wrong."""
 
     _body: bytes
     _position: int = len(PREAMBLE)
     _settings: dict[str, int] = field(factory=dict)
     _written: set[tuple[str, Block]] = field(factory=set)
-    #: Where what counts for the CRC begins, once a command has reset it, and ends, once it was found right.
+    #: Where the CRC's range begins, once a command has reset it, and ends, once it was right.
     crc_start: int | None = None
     crc_end: int = 0
     #: Where the contents of banks are.
@@ -156,7 +156,7 @@ class _Walk:
             raise _WrongBinary(f"its last byte is not 0; {_REBUILD}")
         surplus = len(self._body) - self._position
         if surplus > 0:
-            raise _WrongBinary(f"{surplus:,} bytes trail behind its end; remove them, or build it again")
+            raise _WrongBinary(f"{surplus:,} extra bytes follow its end; remove them, or build it again")
         if len(self._body) != BODY_LENGTH:
             raise _WrongBinary(
                 f"its commands take {len(self._body):,} bytes instead of {BODY_LENGTH:,}; pack it with icepack"
@@ -173,7 +173,7 @@ class _Walk:
         return taken
 
     def _command(self) -> bool:
-        """Carry out one command; True once it was the one that wakes the FPGA up."""
+        """Carry out one command; return True if it was the one that wakes the FPGA up."""
         start = self._position
         opcode = self._take(1)[0]
         payload = int.from_bytes(self._take(opcode & 0x0F))
@@ -213,7 +213,7 @@ class _Walk:
         self.contents.append(slice(self._position, self._position + block.length))
         self._take(block.length)
         if self._take(2) != b"\0\0":
-            raise _WrongBinary(f"there are no zero bytes behind {kind} bank {block.bank}; {_REBUILD}")
+            raise _WrongBinary(f"there are no zero bytes after {kind} bank {block.bank}; {_REBUILD}")
 
     def _check_crc(self, start: int) -> None:
         if crc16(memoryview(self._body)[start : self._position]) != 0:

@@ -1,7 +1,7 @@
-"""Pure: no I/O, no clock.  Bitstreams on their way to a board, as LZ4 blocks without a size in front.
+"""Pure: no I/O, no clock.  Bitstreams for transfer to a board, as LZ4 blocks without a size in front.
 
-Format: "LZ4 Block Format Description" of the LZ4 project. Sparse circuits shrink about fiftyfold; the contents of a
-dense one may not shrink at all, and then whoever sends it sends it raw.
+Format: "LZ4 Block Format Description" of the LZ4 project. Sparse circuits shrink about fiftyfold; a dense one may not
+shrink at all, and is then sent raw.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def compress(data: bytes) -> bytes:
 def decompress(data: bytes, length: int = LENGTH) -> bytes:
     """Return the ``length`` bytes (1 to LENGTH) that the LZ4 block ``data`` holds.
 
-    Raises InvalidBitstream when it is no such block, or holds fewer or more bytes. Never takes more memory than that.
+    Raises InvalidBitstream if it is not such a block, or holds fewer or more bytes. Never takes more memory than that.
     """
     if not 0 < length <= LENGTH:
         raise InvalidBitstream(f"a length of {length:,} bytes is out of range: 1 to {LENGTH:,}")

@@ -1,4 +1,4 @@
-"""A checked bitstream, and how it comes from bytes or a file."""
+"""A checked bitstream, read from bytes or a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bitstream:
 
     #: The normal form: LENGTH (104,090) bytes, with an empty comment.
     data: bytes = field(repr=False)
-    #: What its owner calls it, such as the file's path.
+    #: Its owner's name for it, such as the file's path.
     name: str | None = field(default=None, eq=False)
     #: SHA-256 of ``data``, hexadecimal.
     sha256: str = field(init=False, eq=False)
@@ -46,8 +46,8 @@ def from_bytes(data: bytes, name: str | None = None) -> Bitstream:
 def from_file(path: str | os.PathLike[str]) -> Bitstream:
     """Return the bitstream in the file ``path``, named .bin or .asc, under the path as its name.
 
-    Raises InvalidBitstream, naming file and reason, when it holds none, is far too large (it is not read then) or
-    can't be read.
+    Raises InvalidBitstream, naming file and reason, if it holds none, is far too large (then it is not read) or can't
+    be read.
     """
     name = os.fspath(path)
     suffix = Path(name).suffix.lower()
@@ -72,7 +72,7 @@ def _content(name: str) -> bytes:
                 name, f"it is too long, {size:,} bytes where at most {ASC_LIMIT:,} make sense; is it the right file?"
             )
         with path.open("rb") as file:
-            # A byte more shows that the file has grown; asking for the limit would set aside memory for it each time.
+            # One byte more shows that the file has grown; reading up to the limit would allocate that much each time.
             return file.read(size + 1)
     except OSError as error:
         raise _unreadable(name, error.strerror or str(error)) from None

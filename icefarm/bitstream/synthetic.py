@@ -1,6 +1,6 @@
-"""Pure: no I/O, no clock.  Made-up bitstreams for tests and benches: valid in form, a random circuit inside.
+"""Pure: no I/O, no clock.  Generated bitstreams for tests and benchmarks: valid in form, with a random circuit.
 
-Right for virtual boards only: random routing can short-circuit drivers, so a real FPGA should never be given one.
+For virtual boards only: random routing can short-circuit drivers, so never load one into a real FPGA.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["made_up_asc", "made_up_bitstream"]
 
 
 def made_up_bitstream(seed: int, sparseness: int = 6) -> Bitstream:
-    """Return the bitstream number ``seed``: the same on every machine, another one for another seed.
+    """Return the bitstream with number ``seed``: the same on every machine, another one for another seed.
 
     One configuration bit in 2 ** ``sparseness`` is set; LZ4 gains nothing up to 2, and makes 4 kB of it at 10.
     """

@@ -28,7 +28,7 @@ _RAM_COLUMNS = (6, 19)
 #: First row of each DSP in the columns at the edges; a DSP is four tiles.
 _DSP_ROWS = (5, 10, 15, 23)
 _WIDTHS = {"io": 18, "ramb": 42, "ramt": 42}
-#: Behind the columns each CRAM row has bits that belong to no tile.
+#: After the columns each CRAM row has bits that belong to no tile.
 _SPARE = "0" * (CRAM_WIDTH - sum(COLUMN_WIDTHS))
 
 #: Bit n of an IO tile's row is bit _IO_COLUMNS[n] of its column; its row n is row 15 - _IO_ROWS[n] of its place.
@@ -97,7 +97,7 @@ _IO_ORDER = tuple(_IO_ROWS.index(TILE_ROWS - 1 - row) for row in range(TILE_ROWS
 
 @cache
 def _io_source(width: int) -> Callable[[str], tuple[str, ...]]:
-    """Return what picks the bits of a column out of a row of an IO tile with a 0 behind it (index 18)."""
+    """Return a getter of a column's bits from a row of an IO tile with a 0 appended (index 18)."""
     return itemgetter(*(_IO_COLUMNS.index(bit) if bit in _IO_COLUMNS else 18 for bit in range(width)))
 
 

@@ -34,7 +34,7 @@ __all__ = [
 
 #: What starts the commands.
 PREAMBLE = bytes.fromhex("7eaa997e")
-#: A comment section without a comment: what stands before the preamble in the normal form.
+#: A comment section without a comment: it precedes the preamble in the normal form.
 EMPTY_COMMENT = bytes.fromhex("ff0000ff")
 #: Bytes from the preamble to the padding byte that ends the file.
 BODY_LENGTH = 104_086
@@ -124,7 +124,7 @@ _ORDER = 2**15 - 1
 def crc16(data: bytes | memoryview) -> int:
     """Return the CRC-16 of what follows the command that resets it: polynomial 0x1021, start 0xFFFF, MSB first.
 
-    The CRC of data with their own CRC behind them is 0.
+    The CRC of data followed by their own CRC is 0.
     """
     # A CRC is a remainder, so bits that are _ORDER apart count the same. Folding them onto each other first takes 0.4
     # of the time of binascii alone, for the 104 kB that client and worker check for each evaluation.
@@ -133,5 +133,5 @@ def crc16(data: bytes | memoryview) -> int:
         folded ^= int.from_bytes(data[max(0, end - _ORDER) : end])
     for width in (4 * _ORDER, 2 * _ORDER):
         folded = (folded >> width) ^ (folded & ((1 << width) - 1))
-    # The start may reach 15 bits beyond what is folded.
+    # The start may extend 15 bits beyond the folded range.
     return binascii.crc_hqx(folded.to_bytes(2 * _ORDER // 8 + 3), 0)

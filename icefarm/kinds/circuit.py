@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Bitstreams as they come from clients, checked before they go to a board."""
+"""Pure: no I/O, no clock.  Bitstreams from clients, checked before they go to a board."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from icefarm.errors import InvalidBitstream, UnknownBitstream
 
 __all__ = ["Admission", "Circuit", "Packed"]
 
-#: Bytes of checked bitstreams that are kept, so that clients need not send them again: 600 dense ones, or tens of
+#: Bytes of checked bitstreams in the cache, so that clients need not send them again: 600 dense ones, or tens of
 #: thousands of sparse ones.
 KEPT_BYTES = 64 << 20
 
 
 @frozen
 class Packed:
-    """A bitstream in its normal form as clients send it, known by its SHA-256 in hex.
+    """A bitstream in its normal form as clients send it, identified by its SHA-256 in hex.
 
-    It comes as one LZ4 block with its decoded length, or plain where that is not longer; or as neither, where the
-    client takes it that the worker has it already.
+    It is one LZ4 block with its decoded length, or plain if that is not longer; or neither, if the client assumes that
+    the worker has it already.
     """
 
     sha256: str
@@ -35,7 +35,7 @@ class Packed:
 class Circuit:
     """A checked bitstream, ready for a board."""
 
-    #: LZ4 block where ``compressed``, the plain bitstream otherwise; ``length`` is that of the plain one.
+    #: LZ4 block if ``compressed``, else the plain bitstream; ``length`` is that of the plain one.
     payload: bytes
     compressed: bool
     length: int
@@ -45,7 +45,7 @@ class Circuit:
 
 @define(eq=False)
 class Admission:
-    """Checks bitstreams; what was checked a while ago is known again, by its SHA-256."""
+    """Checks bitstreams, and caches checked ones by their SHA-256."""
 
     _known: OrderedDict[str, Circuit] = Factory(OrderedDict)
     _bytes: int = 0
@@ -54,7 +54,7 @@ class Admission:
     def admit(self, bitstream: Packed | bytes) -> Circuit:
         """Return a bitstream ready for a board.  Raises `InvalidBitstream`, `UnknownBitstream`.
 
-        What a client packed goes to the board as it is; a plain one is packed where that makes it shorter.
+        A packed bitstream goes to the board unchanged; a plain one is packed if that makes it shorter.
         """
         if isinstance(bitstream, Packed):
             return self._packed(bitstream)
@@ -65,15 +65,15 @@ class Admission:
         known = self._known.get(digest)
         if packed.lz4 is None and packed.plain is None:
             if known is None:
-                raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send it whole")
+                raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
         elif known is None or packed.lz4 != known.payload:
             known = self._checked(packed)
             if known.sha256 != digest:
-                raise InvalidBitstream("the bitstream is not the one that its SHA-256 says; was it damaged on its way?")
+                raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
         return self._keep(known)
 
     def _checked(self, packed: Packed) -> Circuit:
-        """Return what a client sent whole, once it is found to be a bitstream."""
+        """Return a bitstream that a client sent whole, after checking it."""
         if packed.plain is not None:
             return _packed_here(normal_form(packed.plain))
         assert packed.lz4 is not None
@@ -85,7 +85,7 @@ class Admission:
         return Circuit(packed.lz4, True, LENGTH, hashlib.sha256(plain).hexdigest())
 
     def _keep(self, circuit: Circuit) -> Circuit:
-        """Remember a circuit as the one used last, and forget those used longest ago where there is no room."""
+        """Cache a circuit as the most recently used, and evict the least recently used if there is no room."""
         before = self._known.pop(circuit.sha256, None)
         if before is not None:
             self._bytes -= len(before.payload)

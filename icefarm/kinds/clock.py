@@ -25,5 +25,5 @@ def known_clock(_: Any, attribute: Attribute[int | str], value: int | str) -> No
 
 
 def clock_parameter(value: int | str) -> int:
-    """Return what the firmware's parameters say for an option's value."""
+    """Return the value in the firmware's parameters for an option's value."""
     return value if isinstance(value, int) else _NO_CLOCK

@@ -1,4 +1,4 @@
-"""What a device kind sees of its board and of its client, and what passes between the two in an evaluation."""
+"""A device kind's view of its board and its client, and the data of an evaluation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 @frozen
 class Parameters:
-    """What the board is asked in one evaluation, beside the circuit."""
+    """The parameters of one evaluation, beside the circuit."""
 
     #: For the firmware's application.
     content: bytes
-    #: Seconds that the board measures in all.
+    #: Seconds that the board measures in total.
     window: float
     #: Whether the board may receive the next bitstream meanwhile.
     overlap: bool = True
@@ -30,18 +30,18 @@ class Parameters:
 
 @frozen
 class Answer:
-    """What a board answered to one evaluation."""
+    """A board's answer to one evaluation."""
 
     #: The application's own part of the result.
     content: bytes
     sequence: int
-    #: Microseconds: loading the configuration; the windows in all, as the board measured them.
+    #: Microseconds: loading the configuration; the windows in total, as the board measured them.
     load_us: int
     window_us: int
     usb_bytes_in_window: int
     #: Degrees Celsius.
     temperature_c: float | None
-    #: Seconds since the epoch: when it was sent to the board, and when the result was there.
+    #: Seconds since the epoch: when it was sent to the board, and when the result arrived.
     started_at: float
     ended_at: float
 
@@ -63,31 +63,31 @@ class DeviceHandle(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """Time for the kind's own timers."""
+        """The clock for the kind's own timers."""
 
     def admit(self, bitstream: Packed | bytes) -> Circuit:
         """Check a client's bitstream.  Raises `InvalidBitstream`."""
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        """Evaluate once under an id: an id that is known joins the running evaluation, or gets the kept result.
+        """Evaluate once under an id: a known id joins the running evaluation, or gets the kept result.
 
-        ``content`` stands for what is evaluated; the same id with another content is refused.  A caller that goes
-        away does not end the evaluation.  Raises `InvalidArgument`, `Busy`, and what ``evaluate`` raises.
+        ``content`` identifies what is evaluated; the same id with another content is refused.  A caller that
+        disconnects does not end the evaluation.  Raises `InvalidArgument`, `Busy`, and what ``evaluate`` raises.
         """
 
     async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
-        """Have the board load a circuit and measure.
+        """Load a circuit into the board's FPGA and measure.
 
-        ``parameters`` are for the firmware's application; ``window`` is how long it measures in all, in seconds;
-        with ``overlap`` the board may receive another bitstream meanwhile.  When the board fails, it is recovered
-        and the circuit measured again, a few times.  Raises `DeviceFailed`, `ReservationEnded`.
+        ``parameters`` are for the firmware's application; ``window`` is how long it measures in total, in seconds;
+        with ``overlap`` the board may receive another bitstream meanwhile.  If the board fails, the worker recovers it
+        and measures the circuit again, a few times.  Raises `DeviceFailed`, `ReservationEnded`.
         """
 
     async def ask(self, type_: int, payload: bytes) -> bytes:
-        """Send the firmware's application a message of its own, and return its reply.
+        """Send an application message to the firmware, and return its reply.
 
-        Its type is 0x40 to 0x7F, and it has at most 1,024 bytes.  A message whose answer does not come in time is sent
-        again: the application must not mind.  Raises `DeviceFailed`, `ReservationEnded`.
+        Its type is 0x40 to 0x7F, and it has at most 1,024 bytes.  A message without a timely answer is resent: the
+        application must handle that.  Raises `DeviceFailed`, `ReservationEnded`.
         """
 
     def measurement(
@@ -100,23 +100,23 @@ class DeviceHandle(Protocol):
         attempt: int,
         **options: object,
     ) -> dict[str, Any]:
-        """Return a `icefarm.contract.Measurement` for the wire: a value, and where it came from.
+        """Return an `icefarm.contract.Measurement` for the wire: a value and its provenance.
 
-        ``options`` are named in it beside those of the reservation.
+        It includes ``options`` beside those of the reservation.
         """
 
     def emit(self, event: str, **fields: object) -> None:
-        """Send the client an event of the kind's own."""
+        """Send the client an event of this kind."""
 
 
 class Evaluator(Protocol):
-    """Evaluates for a kind that declares `parameters` and `decode`: what its clients call."""
+    """Evaluates for a kind that declares `parameters` and `decode`: clients call this."""
 
     def evaluate(
         self, evaluation_id: str, bitstream: Packed | bytes, options: Any = None, attempt: int = 1
     ) -> Awaitable[dict[str, Any]]:
         """Evaluate a bitstream once under an id; the answer is a `icefarm.contract.Measurement`.
 
-        An id that is known joins the running evaluation, or gets the kept result.  Raises `InvalidArgument`, `Busy`,
+        A known id joins the running evaluation, or gets the kept result.  Raises `InvalidArgument`, `Busy`,
         `InvalidBitstream`, `UnknownBitstream`, `DeviceFailed`, `ReservationEnded`.
         """

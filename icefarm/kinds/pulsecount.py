@@ -16,7 +16,7 @@ from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["PulseCount"]
 
-#: Longest that all windows of one evaluation may take together, seconds (docs/protocol.md).
+#: Maximum total time of all windows of one evaluation, seconds (docs/protocol.md).
 LONGEST = 600.0
 #: window in microseconds, repeats, clock at pin 35.
 _PARAMETERS = struct.Struct("<IHH")
@@ -34,7 +34,7 @@ class PulseCount:
 
         #: Seconds that pulses are counted for.
         window: float = field(default=1.0, validator=and_(ge(0.001), le(60.0)))
-        #: Receive the next bitstream while pulses are counted; without it the USB is quiet during windows.
+        #: Receive the next bitstream while counting pulses; without it the USB is quiet during windows.
         overlap: bool = True
         #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
         clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
@@ -43,7 +43,7 @@ class PulseCount:
     class EvaluationOptions:
         """Options of one evaluation."""
 
-        #: Windows to count in, one after the other, after loading once; with more than 1, the value is a list.
+        #: Consecutive windows after loading once; with more than 1, the value is a list.
         repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
     def __init__(self, _: DeviceHandle, options: Options) -> None:
@@ -61,6 +61,6 @@ class PulseCount:
     def decode(self, content: bytes, options: EvaluationOptions) -> int | list[int]:
         """Return the number of pulses, or that of each repeat."""
         if len(content) != options.repeats * _COUNT.size:
-            raise DeviceFailed(f"the board gave {len(content)} bytes for {options.repeats} counts")
+            raise DeviceFailed(f"the board returned {len(content)} bytes for {options.repeats} counts")
         pulses = [count for count, _ in _COUNT.iter_unpack(content)]
         return pulses[0] if options.repeats == 1 else pulses

@@ -1,7 +1,8 @@
-"""Device kinds: what makes a class one, and which ones this worker offers.
+"""Device kinds: how a class becomes one, and which ones this worker offers.
 
-A kind is a class of its own file.  One that measures declares what the board is asked and what its answer means; the
-worker checks the arguments and the bitstream, lets clients join an evaluation, measures, and records the result::
+A kind is a class in a file of its own.  A kind that measures declares the board's parameters and how to decode its
+answer; the worker checks the arguments and the bitstream, lets clients join an evaluation, measures, and records the
+result::
 
     @reservable("pulsecount", firmware="pulse_count")
     class PulseCount:
@@ -22,9 +23,9 @@ worker checks the arguments and the bitstream, lets clients join an evaluation, 
         def decode(self, content: bytes, options: EvaluationOptions) -> object: ...
 
 Any other method for clients is a coroutine marked with `@register`; a kind may have both.  One instance serves one
-reservation of one board.  Optional hooks: ``async started()`` each time the board is usable, ``board_lost()`` each time
-it is not any more, ``message(type, payload)`` for what the firmware's application sends of its own accord,
-``stopped()`` when the reservation is over.
+reservation of one board.  Optional hooks: ``async started()`` each time the board becomes usable, ``board_lost()`` each
+time it no longer is, ``message(type, payload)`` for what the firmware's application sends unprompted, ``stopped()``
+when the reservation is over.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ ENTRY_POINTS = "icefarm.kinds"
 _KIND = "__icefarm_kind__"
 _METHOD = "__icefarm_method__"
 
-#: What clients call to have a kind measure that declares how.
+#: The method that clients call on a kind that declares its measurement.
 EVALUATE = "evaluate"
 _DECLARED = ("parameters", "decode")
 
@@ -61,7 +62,7 @@ class Kind:
     """A device kind that clients can reserve."""
 
     name: str
-    #: One line for people: the first line of the class's docstring.
+    #: One line for users: the first line of the class's docstring.
     summary: str
     #: Name of the firmware image that it runs on.
     firmware: str
@@ -71,11 +72,11 @@ class Kind:
     options: type
     #: What clients call, by name, with checked arguments (without ``self``).
     methods: Mapping[str, CheckedFunction]
-    #: Its own version, or that of the package that it comes with.
+    #: Its own version, or that of its package.
     version: str = ""
-    #: The first version of the firmware image that takes what this kind asks for; empty: any does.
+    #: The first version of the firmware image that supports what this kind asks for; empty: any does.
     firmware_since: str = ""
-    #: attrs class of an evaluation's options, where the kind declares what it measures; None where it does not.
+    #: attrs class of an evaluation's options, if the kind declares what it measures; else None.
     evaluation_options: type | None = None
 
     def check_options(self, options: Mapping[str, Any]) -> Any:
@@ -108,11 +109,11 @@ def register(name: str) -> Callable[[F], F]:
 def reservable(name: str, *, firmware: str, version: str = "", firmware_since: str = "") -> Callable[[C], C]:
     """Make a class a device kind that clients reserve as ``name``.
 
-    ``version`` tells clients when values mean something else than before; by default it is that of its package.
-    ``firmware_since`` is the first version of the image that takes what the kind asks for, such as "1.1": where a
-    board with an older one refuses an evaluation, the client is told to have the images renewed.
-    Raises TypeError, at import, where the class lacks a docstring, attrs ``Options``, or both of a registered method
-    and the declaration of what it measures.
+    ``version`` tells clients when the meaning of values changes; by default it is that of its package.
+    ``firmware_since`` is the first version of the image that supports what the kind asks for, such as "1.1": if a
+    board with an older one refuses an evaluation, the error says to update the images.
+    Raises TypeError, at import, if the class lacks a docstring, attrs ``Options``, or both a registered method and
+    the declaration of what it measures.
     """
 
     def mark(cls: C) -> C:
@@ -146,11 +147,11 @@ def _describe(cls: type, name: str, firmware: str, version: str, firmware_since:
 
 @frozen
 class NoOptions:
-    """An evaluation's options where the kind has none."""
+    """An evaluation's options if the kind has none."""
 
 
 def _evaluation_options(cls: type) -> type | None:
-    """Return the class of an evaluation's options; None where the kind does not declare what it measures."""
+    """Return the class of an evaluation's options; None if the kind does not declare what it measures."""
     missing = [name for name in _DECLARED if not callable(getattr(cls, name, None))]
     if len(missing) == len(_DECLARED):
         return None
@@ -167,7 +168,7 @@ def _evaluation_options(cls: type) -> type | None:
 
 
 def _evaluate(options: type) -> CheckedFunction:
-    """Return the method by which clients have a kind measure, for the class of its options."""
+    """Return the method by which clients make a kind measure, for the class of its options."""
     function = CheckedFunction.of(Evaluator.evaluate, skip=1)
     return evolve(function, types={**function.types, "options": options | None})
 
@@ -176,7 +177,7 @@ def kind_of(cls: type) -> Kind:
     """Return what `reservable` made of a class.  Raises TypeError."""
     kind = getattr(cls, _KIND, None)
     if not isinstance(kind, Kind):
-        raise TypeError(f"{cls!r} is no device kind; mark it with @reservable")
+        raise TypeError(f"{cls!r} is not a device kind; mark it with @reservable")
     return kind
 
 
@@ -191,18 +192,18 @@ class Kinds:
         return cls({kind.name: kind for kind in map(kind_of, classes)})
 
     def get(self, name: str) -> Kind:
-        """Raises `UnknownKind`, naming those there are."""
+        """Return a kind by name.  Raises `UnknownKind`, naming those that exist."""
         try:
             return self.by_name[name]
         except KeyError:
             known = ", ".join(sorted(self.by_name))
-            raise UnknownKind(f"this worker offers no kind {name!r}; it offers {known}", kind=name) from None
+            raise UnknownKind(f"this worker does not offer kind {name!r}; it offers {known}", kind=name) from None
 
 
 def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint] | None = None) -> Kinds:
-    """Collect the built-in kinds and those that installed packages announce (entry points ``icefarm.kinds``).
+    """Collect the built-in kinds and those of installed packages (entry points ``icefarm.kinds``).
 
-    One that can't be loaded is logged and left out; a built-in one can't be replaced.
+    A kind that can't be loaded is logged and skipped; a built-in one can't be replaced.
     """
     kinds = dict(Kinds.of(*builtin).by_name)
     for entry in entry_points(group=ENTRY_POINTS) if found is None else found:
@@ -211,11 +212,11 @@ def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint]
         try:
             kind = kind_of(entry.load())
         except Exception:
-            # A package of somebody else's: whatever it raises must not stop the worker.
-            log.failure("device kind {name} ({value}) left out", name=entry.name, value=entry.value)
+            # Another author's package: its errors must not stop the worker.
+            log.failure("device kind {name} ({value}) skipped", name=entry.name, value=entry.value)
             continue
         if kind.name in kinds:
-            log.error("device kind {name} ({value}) left out: there is one already", name=kind.name, value=entry.value)
+            log.error("device kind {name} ({value}) skipped: the name is taken", name=kind.name, value=entry.value)
             continue
         package = "" if entry.dist is None else entry.dist.version
         kinds[kind.name] = evolve(kind, version=kind.version or package)

@@ -1,4 +1,4 @@
-"""The device kind ``variance``: how much does the analog output of a circuit move?
+"""The device kind ``variance``: how much does the analog output of a circuit vary?
 
 Runs on the firmware ``variance``, which samples ADC1 (docs/protocol.md has its parameters).
 """
@@ -17,11 +17,11 @@ from icefarm.kinds.clock import DEFAULT_MHZ, clock_parameter, known_clock
 
 __all__ = ["Variance"]
 
-#: Longest that the samples of one evaluation may take, seconds: 2,000 of them at 100 a second, once.
+#: Maximum time of the samples of one evaluation, seconds: 2,000 of them at 100 a second, once.
 LONGEST = 20.0
-#: Longest that all repeats of one evaluation may take together, seconds; as of pulsecount.
+#: Maximum total time of all repeats of one evaluation, seconds; as in pulsecount.
 LONGEST_IN_ALL = 600.0
-#: Bytes of the firmware's result: heads, and the samples that are sent or, of one repeat, kept (docs/protocol.md).
+#: Bytes of the firmware's result: heads, and the samples that are sent or, for one repeat, kept (docs/protocol.md).
 RESULT_MAX = 4048
 #: delay in microseconds, samples a second, samples, flags (1: the samples as well), repeats, clock at pin 35.
 _PARAMETERS = struct.Struct("<IIHHHH")
@@ -44,25 +44,25 @@ class Variance:
         delay: float = field(default=0.1, validator=and_(ge(0.0), le(10.0)))
         #: Give the samples as well: the value is then [fitness, samples].
         waveform: bool = False
-        #: Receive the next bitstream while samples are taken; without it the USB is quiet meanwhile.
+        #: Receive the next bitstream while sampling; without it the USB is quiet meanwhile.
         overlap: bool = True
         #: MHz of the clock that the board gives at the FPGA's pin 35: 6, 12, 24, 48, or "off".
         clock_mhz: int | str = field(default=DEFAULT_MHZ, validator=known_clock)
 
     @frozen
     class EvaluationOptions:
-        """Options of one evaluation; what is left out is as the reservation has it."""
+        """Options of one evaluation; the reservation's are the defaults."""
 
         #: Give the samples as well: the value is then [fitness, samples].
         waveform: bool | None = None
-        #: Times to take all samples, one after the other, after loading once; with more than 1, the value is a list.
+        #: How often to take all samples after loading once; with more than 1, the value is a list.
         repeats: int = field(default=1, validator=and_(ge(1), le(256)))
 
     def __init__(self, _: DeviceHandle, options: Options) -> None:
         self._options = options
 
     def parameters(self, options: EvaluationOptions) -> Parameters:
-        """Return what the board is asked.  Raises `InvalidArgument` where that is more than it holds, or takes long."""
+        """Return the parameters.  Raises `InvalidArgument` if a board can't hold the samples or they take long."""
         reserved, waveform = self._options, self._waveform(options)
         self._check(waveform, options.repeats)
         clock, delay_us = clock_parameter(reserved.clock_mhz), round(reserved.delay * 1e6)
@@ -101,13 +101,13 @@ class Variance:
 
 
 def _read(content: bytes, samples: int, waveform: bool, repeats: int) -> list[tuple[float, list[int]]]:
-    """Return fitness and samples of each repeat.  Raises `DeviceFailed` where the answer is not what was asked."""
+    """Return fitness and samples of each repeat.  Raises `DeviceFailed` if the answer does not match the request."""
     following = samples if waveform else 0
     size = _HEAD.size + 2 * following
     places = range(0, repeats * size, size)
     if len(content) != repeats * size or any(
         _HEAD.unpack_from(content, place)[1:] != (samples, following) for place in places
     ):
-        raise DeviceFailed(f"the board gave {len(content)} bytes for {repeats} times {samples} samples")
+        raise DeviceFailed(f"the board returned {len(content)} bytes for {repeats} times {samples} samples")
     waves = (list(struct.unpack_from(f"<{following}H", content, place + _HEAD.size)) for place in places)
     return [(_HEAD.unpack_from(content, place)[0] / samples, wave) for place, wave in zip(places, waves, strict=True)]

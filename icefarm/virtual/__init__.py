@@ -1,1 +1,1 @@
-"""icefarm.virtual"""
+"""Virtual boards: the process that runs them, their USB bus and images.  Look here for faults on request."""

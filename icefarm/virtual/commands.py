@@ -1,6 +1,6 @@
-"""Takes commands for virtual boards from a Unix socket: faults, unplugging, as somebody at the shelf would cause them.
+"""Takes commands for virtual boards from a Unix socket: faults and unplugging, as a person at the shelf causes them.
 
-One command a line, as ``docs/virtual-boards.md`` lists them; each is answered, in order, by the line ``done``, or
+One command a line, as ``docs/virtual-boards.md`` lists them; the answer to each, in order, is the line ``done``, or
 ``refused`` and the reason.  Only the worker's own user may connect.
 """
 
@@ -21,14 +21,14 @@ from icefarm.virtual.usb_bus import VirtualBus
 
 __all__ = ["CommandSocket"]
 
-#: Bytes of a command; the longest that there is takes 60.
+#: Maximum bytes of a command; the longest existing one takes 60.
 LINE_LIMIT = 1024
-#: Access to the socket: its owner alone.
+#: Access to the socket: only its owner.
 _MODE = 0o600
 
 
 class _Commands(LineReceiver):
-    """One connection; a command waits until the one before it has been answered."""
+    """One connection; a command waits until the previous one has been answered."""
 
     delimiter = b"\n"
     MAX_LENGTH = LINE_LIMIT
@@ -59,7 +59,7 @@ class _Commands(LineReceiver):
 
 @define(eq=False)
 class CommandSocket:
-    """A socket at ``path`` for the boards of the bus that ``bus`` returns, which may be another one later."""
+    """A socket at ``path`` for the boards of the bus that ``bus`` returns at the time of each command."""
 
     _reactor: Any
     path: Path
@@ -67,7 +67,7 @@ class CommandSocket:
     _port: Any = None
 
     def start(self) -> None:
-        """Listen; a socket that a killed worker left there is replaced.  Raises OSError, `CannotListenError`."""
+        """Listen, replacing a socket that a killed worker left behind.  Raises OSError, `CannotListenError`."""
         if self.path.is_socket():
             self.path.unlink()
         factory = Factory.forProtocol(lambda: _Commands(self._bus))
@@ -75,7 +75,7 @@ class CommandSocket:
         self._port = self._reactor.listenUNIX(str(self.path), factory, mode=_MODE)
 
     async def stop(self) -> None:
-        """Stop listening.  Harmless when it does not."""
+        """Stop listening.  Harmless when it is not listening."""
         port, self._port = self._port, None
         if port is not None:
             await port.stopListening()

@@ -12,7 +12,7 @@ from icefarm import uf2
 
 __all__ = ["BoardsFailed", "MissingBoards", "firmware_version", "image", "known_circuits", "program"]
 
-#: Making an image takes a few milliseconds; on a machine that swaps, more.
+#: Making an image takes a few milliseconds; on a machine that swaps, longer.
 PROGRAM_LIMIT = 10.0
 
 
@@ -24,7 +24,7 @@ class MissingBoards(Exception):
 
 
 class BoardsFailed(Exception):
-    """The program that runs the virtual boards could not do what was asked; its own words follow."""
+    """The program that runs the virtual boards failed; its own message follows."""
 
 
 def program() -> Path:
@@ -36,7 +36,7 @@ def program() -> Path:
 
 
 def known_circuits() -> Path | None:
-    """Return the list of the example circuits and their frequencies, or None where it was not installed."""
+    """Return the list of the example circuits and their frequencies, or None if it was not installed."""
     path = Path(str(files("icefarm.virtual"))) / "bin" / "frequencies.txt"
     return path if path.is_file() else None
 
@@ -53,8 +53,8 @@ async def _output(reactor: Any, *arguments: str) -> bytes:
 async def image(reactor: Any, app: str, version: str | None = None) -> bytes:
     """Return the UF2 file that makes a virtual board run an application, such as ``pulse_count``.
 
-    ``version`` is what the board then says in HELLO; by default the firmware's own.  Raises MissingBoards, or
-    BoardsFailed for an application that there is not.
+    The board then reports ``version`` in HELLO; by default the firmware's own.  Raises MissingBoards, or BoardsFailed
+    for an unknown application.
     """
     arguments = ("--image", app) if version is None else ("--image", app, "--image-version", version)
     file = await _output(reactor, *arguments)

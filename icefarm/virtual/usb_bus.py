@@ -1,6 +1,6 @@
-"""The virtual USB bus: boards that run in a process of their own, and appear and vanish as udev would tell it.
+"""The virtual USB bus: boards that run in a separate process, and appear and vanish with events like udev's.
 
-The process (``firmware/ports/host``) runs the firmware's core behind one pseudo-terminal a board.  It takes commands
+The process (``firmware/ports/host``) runs the firmware's core behind one pseudo-terminal per board.  It takes commands
 from its standard input and ends when that closes, so it never outlives the worker.  ``docs/virtual-boards.md``
 describes commands and events.
 """
@@ -28,19 +28,19 @@ from icefarm.virtual.images import BoardsFailed, program
 
 __all__ = ["VirtualBus", "VirtualBusOptions"]
 
-#: Thousands of boards are set up in less than a second.
+#: Seconds to start; thousands of boards take less than one.
 START_LIMIT = 20.0
 COMMAND_LIMIT = 10.0
-#: After its input has closed; then the process is killed.
+#: Seconds after its input has closed; then the process is killed.
 STOP_LIMIT = 5.0
 
 
 @frozen
 class VirtualBusOptions:
-    """What boards there are.
+    """The settings of the virtual boards.
 
-    ``seed`` decides their serials: give each worker its own, such as its name.  ``speed`` is ``real``, ``instant`` or
-    a factor.  ``circuits`` lists bitstreams whose frequency is known; ``model`` is a shared object that replaces the
+    ``seed`` determines their serials: give each worker its own, such as its name.  ``speed`` is ``real``, ``instant``
+    or a factor.  ``circuits`` lists bitstreams with known frequencies; ``model`` is a shared object that replaces the
     built-in model of the FPGA; ``offset_ppm`` and ``noise_ppm`` make boards differ and measurements vary.
     """
 
@@ -86,13 +86,13 @@ def _event(record: Mapping[str, Any]) -> UsbEvent | None:
 
 @define(eq=False)
 class VirtualBus:
-    """Boards on a bus that is not there.  Subscribe before `start`: boards appear while it runs."""
+    """Boards on a virtual bus.  Subscribe before `start`: boards appear while it runs."""
 
     _reactor: Any
     options: VirtualBusOptions = Factory(VirtualBusOptions)
     _log: Logger = Factory(Logger)
     _subscribers: list[Callable[[UsbEvent], None]] = Factory(list)
-    #: By path, so that all can be removed at once.
+    #: Present ports and drives by path, so that all can be removed at once.
     _present: dict[str, TtyAdded | DriveAdded] = Factory(dict)
     _answers: deque[Deferred[None]] = Factory(deque)
     _endings: list[Deferred[str]] = Factory(list)
@@ -102,7 +102,7 @@ class VirtualBus:
     _last_words: deque[str] = field(factory=lambda: deque(maxlen=5))
 
     def subscribe(self, callback: Callable[[UsbEvent], None]) -> None:
-        """Have ``callback`` told of every event from now on."""
+        """Call ``callback`` with every event from now on."""
         self._subscribers.append(callback)
 
     def when_ended(self) -> Deferred[str]:
@@ -117,7 +117,7 @@ class VirtualBus:
         return None if self._process is None else self._process.transport.pid
 
     async def start(self) -> None:
-        """Plug all boards in.  Raises MissingBoards, or BoardsFailed with what the program said."""
+        """Plug all boards in.  Raises MissingBoards, or BoardsFailed with the program's message."""
         executable = str(program())
         self._directory = tempfile.mkdtemp(prefix="icefarm-drives-")
         self._ready = Deferred()
@@ -157,20 +157,20 @@ class VirtualBus:
         await self.command("fault", serial, name, "on" if on else "off", number)
 
     async def unplug(self, serial: str, after: int | None = None) -> None:
-        """Unplug a board, now or once it has received ``after`` more bytes.  Raises as `fault` does."""
+        """Unplug a board, now or once it has received ``after`` more bytes.  Raises like `fault`."""
         await self.command("unplug", serial, "" if after is None else str(after))
 
     async def plug(self, serial: str) -> None:
-        """Plug a board in again.  Raises as `fault` does."""
+        """Plug a board in again.  Raises like `fault`."""
         await self.command("plug", serial)
 
     async def command(self, *words: str) -> None:
-        """Give a command of ``docs/virtual-boards.md`` and wait until it is carried out.  Raises as `fault` does."""
+        """Give a command of ``docs/virtual-boards.md`` and wait until it is carried out.  Raises like `fault`."""
         if any(len(word.split()) > 1 for word in words):
-            raise InvalidArgument("serials and names of faults have no spaces in them")
+            raise InvalidArgument("serials and names of faults contain no spaces")
         if self._process is None:
             raise BoardsFailed("the virtual boards are not running")
-        # Answers come in the order of commands: one that nobody waits for any more keeps its place.
+        # Answers come in the order of commands: a cancelled command keeps its place.
         answer: Deferred[None] = Deferred()
         self._answers.append(answer)
         self._process.transport.write(" ".join(words).encode() + b"\n")
@@ -227,7 +227,7 @@ class VirtualBus:
 
 
 class _BoardsProcess(ProcessProtocol):
-    """Between the bus and its process: lines in, lines out."""
+    """Connects the bus and its process: lines in, lines out."""
 
     transport: Any
 

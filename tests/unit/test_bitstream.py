@@ -112,7 +112,7 @@ def test_a_made_up_bitstream_passes_the_check(seed: int, sparseness: int) -> Non
 
 @given(st.integers(8 * len(EMPTY_COMMENT), 8 * LENGTH - 1).filter(lambda bit: bit // 8 != OSCILLATOR_BYTE))
 def test_a_flipped_bit_is_refused(bit: int) -> None:
-    assert "no bitstream for an iCE40UP5K" in refused(flipped(GOOD, bit))
+    assert "not a bitstream for an iCE40UP5K" in refused(flipped(GOOD, bit))
 
 
 def test_every_flipped_bit_of_a_command_is_refused() -> None:
@@ -144,7 +144,7 @@ def test_an_unknown_oscillator_speed_is_refused(speed: int) -> None:
 @example(len(EMPTY_COMMENT) + len(PREAMBLE))
 def test_a_truncated_file_is_refused_with_what_to_do(length: int) -> None:
     message = refused(GOOD[:length], "cut.bin")
-    assert message.startswith("cut.bin is no bitstream for an iCE40UP5K: it ")
+    assert message.startswith("cut.bin is not a bitstream for an iCE40UP5K: it ")
     assert ";" in message
 
 
@@ -158,7 +158,7 @@ def test_a_half_copied_file_is_called_cut_short() -> None:
 
 @given(st.binary(min_size=1, max_size=64))
 def test_trailing_bytes_are_refused(trailing: bytes) -> None:
-    assert f"{len(trailing)} bytes trail" in refused(GOOD + trailing)
+    assert f"{len(trailing)} extra bytes follow" in refused(GOOD + trailing)
 
 
 def test_a_far_too_long_file_is_called_too_long() -> None:
@@ -271,7 +271,7 @@ def test_warm_boot_can_be_turned_off() -> None:
     [
         (".device 5k", ".device 8k", "built for an iCE40 LP8K or HX8K"),
         (".device 5k", ".device 6k", "device '6k'"),
-        (".device 5k\n", "", 'stands before ".device 5k"'),
+        (".device 5k\n", "", 'comes before ".device 5k"'),
         (".device 5k", ".device 5k\n.device 5k", 'more than one ".device"'),
         (".logic_tile 3 4\n", ".logic_tile 3 4\n" + "0" * 54 + "\n", "needs 16 rows"),
         (".logic_tile 3 4\n", ".logic_tile 3 4\n2", "needs 16 rows of 54 digits"),
@@ -280,17 +280,17 @@ def test_warm_boot_can_be_turned_off() -> None:
         (".logic_tile 3 4\n", ".logic_tile 3 44\n", "no such tile there"),
         (".logic_tile 3 4\n", ".logic_tile 3 -4\n", "needs 2 numbers"),
         (".logic_tile 3 4\n", ".logic_tile 3\n", "needs 2 numbers"),
-        (".logic_tile 3 4\n", ".logic_tile 3 5\n", "is there twice"),
+        (".logic_tile 3 4\n", ".logic_tile 3 5\n", "occurs twice"),
         (".logic_tile 3 4\n", ".sym 1 x\n", "data that do not belong there"),
         (".extra_bit 0", ".extra_bit 4", "outside the CRAM"),
         (".extra_bit 1 69", ".extra_bit 1 99", "outside the CRAM"),
-        (".device 5k", ".device 5k\n.warmboot maybe", "no statement"),
-        (".device 5k", ".device 5k\n.nonsense 1", "no statement"),
-        (".device 5k", ".device 5k\n.", "no statement"),
+        (".device 5k", ".device 5k\n.warmboot maybe", "not a statement"),
+        (".device 5k", ".device 5k\n.nonsense 1", "not a statement"),
+        (".device 5k", ".device 5k\n.", "not a statement"),
         (".device 5k", ".device 5k\n.ram_data 3 4", "no block RAM there"),
         (".device 5k", ".device 5k\n.ram_data 6 1", "needs 16 lines of 64 hex digits"),
         (".device 5k", ".device 5k\n." + "x" * 9999 + "_tile 1 2", "is too long for a statement"),
-        (".comment", "comment", "first line is no statement"),
+        (".comment", "comment", "first line is not a statement"),
     ],
 )
 def test_a_mistake_in_an_asc_is_named(old: str, new: str, words: str) -> None:
@@ -299,7 +299,7 @@ def test_a_mistake_in_an_asc_is_named(old: str, new: str, words: str) -> None:
         pack_asc(ASC.replace(old, new, 1), "mine.asc")
     assert words in caught.value.message
     assert len(caught.value.message) < 250
-    assert caught.value.message.startswith("mine.asc is no bitstream for an iCE40UP5K: ")
+    assert caught.value.message.startswith("mine.asc is not a bitstream for an iCE40UP5K: ")
 
 
 @pytest.mark.parametrize("gap", [" ", "\r", "\t", ""])
