@@ -1,7 +1,7 @@
 """Pure: no I/O, no clock.  Checks a .bin for the iCE40UP5K by walking its commands, as the FPGA would.
 
 It accepts what ``icepack`` writes, after any comment: each configuration bit written once, all of it covered by the
-CRC, and nothing missing or left over.
+CRC, and nothing missing or left over.  A circuit without block RAM may lack the content for it (``icepack -n``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from functools import cache
 
 from attrs import define, field, frozen
 
+from icefarm.bitstream.block_ram import uses_block_ram
 from icefarm.bitstream.image import body as written
 from icefarm.bitstream.up5k import (
     BODY_LENGTH,
+    BODY_LENGTH_WITHOUT_BRAM,
     BOOT_SETTINGS,
     BRAM_BLOCKS,
     BRAM_HEIGHT,
@@ -31,7 +33,7 @@ from icefarm.bitstream.up5k import (
 )
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["COMMENT_LIMIT", "check", "normal_form", "refusal"]
+__all__ = ["COMMENT_LIMIT", "check", "for_loading", "normal_form", "refusal"]
 
 #: Longest comment section that is searched for the preamble, in bytes.
 COMMENT_LIMIT = 65_536
@@ -47,6 +49,7 @@ _BLOCKS: dict[int, tuple[str, frozenset[Block]]] = {
     Action.WRITE_BRAM: ("BRAM", frozenset(BRAM_BLOCKS)),
 }
 _EXPECTED = {(kind, block) for kind, blocks in _BLOCKS.values() for block in blocks}
+_ALL_BRAM = {(kind, block) for kind, block in _EXPECTED if kind == "BRAM"}
 _REBUILD = "copy the file again, or build it again"
 
 
@@ -65,7 +68,7 @@ def check(data: bytes, name: str | None = None) -> None:
 
 
 def normal_form(data: bytes, name: str | None = None) -> bytes:
-    """Return the checked bitstream with an empty comment: LENGTH (104,090) bytes.
+    """Return the checked bitstream with an empty comment: LENGTH (104,090) bytes, or 88,698 without block RAM content.
 
     Raises InvalidBitstream, naming file and reason.
     """
@@ -77,12 +80,43 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
     if start < 0:
         raise refusal(name, "it has no preamble (7E AA 99 7E); give a .bin that icepack wrote, or the .asc")
     body = data[start:]
-    if not any(frame.is_of(body) for frame in _frames()):
-        try:
-            _Walk(body).run()
-        except _WrongBinary as error:
-            raise refusal(name, str(error)) from None
+    try:
+        _check_body(body)
+    except _WrongBinary as error:
+        raise refusal(name, str(error)) from None
     return EMPTY_COMMENT + body
+
+
+def for_loading(data: bytes) -> bytes:
+    """Return what a board is given for a bitstream in its normal form: the same circuit, if possible in fewer bytes.
+
+    Where no block RAM is used, and all content for it is 0, the content is left out, as ``icepack -n`` does: a seventh
+    of the bytes.  Where one is used the content stays, or the circuit would find what an earlier one left there.
+    """
+    body = data[len(EMPTY_COMMENT) :]
+    frame = next((frame for frame in _frames() if frame.has_parts_of(body)), None)
+    if frame is None or not frame.bram:
+        return data
+    cram = [memoryview(body)[content] for content in frame.cram]
+    if uses_block_ram(cram) or any(any(body[content]) for content in frame.bram):
+        return data
+    return EMPTY_COMMENT + written(frame.boot, cram, None)
+
+
+def _check_body(body: bytes) -> None:
+    """Raises `_WrongBinary`."""
+    frame = next((frame for frame in _frames() if frame.is_of(body)), None)
+    if frame is not None:
+        cram, has_bram = frame.cram, bool(frame.bram)
+    else:
+        walk = _Walk(body)
+        walk.run()
+        cram, has_bram = tuple(walk.cram), bool(walk.bram)
+    if not has_bram and uses_block_ram([memoryview(body)[content] for content in cram]):
+        raise _WrongBinary(
+            "it uses block RAM without content for it, and would find what an earlier circuit left there; "
+            "pack it without the option -n of icepack"
+        )
 
 
 @frozen
@@ -92,6 +126,11 @@ class _Frame:
     Nearly every bitstream has the same commands; comparing them takes a hundredth of the walk's time.
     """
 
+    boot: int
+    #: Where the contents are: of CRAM by bank, of BRAM as they come, if there are any.
+    cram: tuple[slice, ...]
+    bram: tuple[slice, ...]
+    length: int
     #: Positions and bytes of everything that is not content, up to the command that checks the CRC.
     parts: tuple[tuple[int, bytes], ...]
     #: What the CRC covers: from, to (including its own two bytes).
@@ -101,30 +140,37 @@ class _Frame:
 
     def is_of(self, body: bytes) -> bool:
         """Tell whether the walk would find nothing wrong with a body, and has these commands."""
+        return self.has_parts_of(body) and crc16(memoryview(body)[self.under_crc]) == 0
+
+    def has_parts_of(self, body: bytes) -> bool:
+        """Tell whether a body has these commands; its CRC is not looked at."""
         return (
-            len(body) == BODY_LENGTH
+            len(body) == self.length
             and body.endswith(self.tail)
             and all(body.startswith(part, position) for position, part in self.parts)
-            and crc16(memoryview(body)[self.under_crc]) == 0
         )
 
 
 @cache
 def _frames() -> tuple[_Frame, ...]:
-    """Return the frames of what `icepack` writes, with and without a warm boot."""
+    """Return the frames of what `icepack` writes, with and without a warm boot and content of BRAM."""
     cram = [bytes(CRAM_WIDTH * height // 8) for height in CRAM_HEIGHTS]
     bram = [bytes(width * BRAM_HEIGHT // 8) for width in BRAM_WIDTHS]
-    return tuple(_frame_of(written(boot, cram, bram)) for boot in BOOT_SETTINGS.values())
+    return tuple(
+        _frame_of(boot, written(boot, cram, content)) for content in (bram, None) for boot in BOOT_SETTINGS.values()
+    )
 
 
-def _frame_of(body: bytes) -> _Frame:
+def _frame_of(boot: int, body: bytes) -> _Frame:
     walk = _Walk(body)
     walk.run()
     assert walk.crc_start is not None
-    starts = [0, *(content.stop for content in walk.contents)]
-    ends = [*(content.start for content in walk.contents), walk.crc_end - 2]
+    contents = [*walk.cram, *walk.bram]
+    starts = [0, *(content.stop for content in contents)]
+    ends = [*(content.start for content in contents), walk.crc_end - 2]
     parts = tuple((start, body[start:end]) for start, end in zip(starts, ends, strict=True))
-    return _Frame(parts, slice(walk.crc_start, walk.crc_end), body[walk.crc_end :])
+    cram, bram = tuple(walk.cram), tuple(walk.bram)
+    return _Frame(boot, cram, bram, len(body), parts, slice(walk.crc_start, walk.crc_end), body[walk.crc_end :])
 
 
 class _WrongBinary(Exception):
@@ -138,18 +184,26 @@ class _Walk:
     _body: bytes
     _position: int = len(PREAMBLE)
     _settings: dict[str, int] = field(factory=dict)
-    _written: set[tuple[str, Block]] = field(factory=set)
+    _written: dict[tuple[str, Block], slice] = field(factory=dict)
     #: Where the CRC's range begins, once a command has reset it, and ends, once it was right.
     crc_start: int | None = None
     crc_end: int = 0
-    #: Where the contents of banks are.
-    contents: list[slice] = field(factory=list)
+
+    @property
+    def cram(self) -> list[slice]:
+        """Where the contents of the CRAM banks are, by bank."""
+        return [self._written["CRAM", block] for block in CRAM_BLOCKS]
+
+    @property
+    def bram(self) -> list[slice]:
+        """Where the contents of the BRAM banks are, as they come; empty where the bitstream has none."""
+        return [content for (kind, _), content in self._written.items() if kind == "BRAM"]
 
     def run(self) -> None:
         while not self._command():
             pass
-        missing = _EXPECTED - self._written
-        if missing:
+        missing = _EXPECTED - self._written.keys()
+        if missing and missing != _ALL_BRAM:
             kind, block = min(missing, key=lambda item: (item[0], item[1].bank))
             raise _WrongBinary(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
         if self._take(1) != b"\0":
@@ -157,9 +211,10 @@ class _Walk:
         surplus = len(self._body) - self._position
         if surplus > 0:
             raise _WrongBinary(f"{surplus:,} extra bytes follow its end; remove them, or build it again")
-        if len(self._body) != BODY_LENGTH:
+        expected = BODY_LENGTH_WITHOUT_BRAM if missing else BODY_LENGTH
+        if len(self._body) != expected:
             raise _WrongBinary(
-                f"its commands take {len(self._body):,} bytes instead of {BODY_LENGTH:,}; pack it with icepack"
+                f"its commands take {len(self._body):,} bytes instead of {expected:,}; pack it with icepack"
             )
 
     def _take(self, count: int) -> bytes:
@@ -209,8 +264,7 @@ class _Walk:
             raise _WrongBinary(_wrong_block(kind, block))
         if (kind, block) in self._written:
             raise _WrongBinary(f"it writes {kind} bank {block.bank} twice; pack it with icepack")
-        self._written.add((kind, block))
-        self.contents.append(slice(self._position, self._position + block.length))
+        self._written[kind, block] = slice(self._position, self._position + block.length)
         self._take(block.length)
         if self._take(2) != b"\0\0":
             raise _WrongBinary(f"there are no zero bytes after {kind} bank {block.bank}; {_REBUILD}")

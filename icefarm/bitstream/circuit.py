@@ -21,7 +21,7 @@ _SUFFIXES = (".bin", ".asc")
 class Bitstream:
     """A checked bitstream for the iCE40UP5K; made by from_bytes and from_file. Equal are those with equal data."""
 
-    #: The normal form: LENGTH (104,090) bytes, with an empty comment.
+    #: The normal form: LENGTH (104,090) bytes, or 88,698 without block RAM content, with an empty comment.
     data: bytes = field(repr=False)
     #: Its owner's name for it, such as the file's path.
     name: str | None = field(default=None, eq=False)

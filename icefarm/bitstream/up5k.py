@@ -13,6 +13,7 @@ from attrs import frozen
 
 __all__ = [
     "BODY_LENGTH",
+    "BODY_LENGTH_WITHOUT_BRAM",
     "BOOT_SETTINGS",
     "BRAM_BLOCKS",
     "BRAM_CHUNK",
@@ -23,6 +24,7 @@ __all__ = [
     "CRAM_WIDTH",
     "EMPTY_COMMENT",
     "LENGTH",
+    "LENGTH_WITHOUT_BRAM",
     "OTHER_DEVICES",
     "OTHER_DEVICE_NAMES",
     "PREAMBLE",
@@ -38,8 +40,11 @@ PREAMBLE = bytes.fromhex("7eaa997e")
 EMPTY_COMMENT = bytes.fromhex("ff0000ff")
 #: Bytes from the preamble to the padding byte that ends the file.
 BODY_LENGTH = 104_086
+#: The same without the contents of the block RAMs, as ``icepack -n`` writes it.
+BODY_LENGTH_WITHOUT_BRAM = 88_694
 #: Bytes of a bitstream in its normal form: empty comment and body.
 LENGTH = len(EMPTY_COMMENT) + BODY_LENGTH
+LENGTH_WITHOUT_BRAM = len(EMPTY_COMMENT) + BODY_LENGTH_WITHOUT_BRAM
 
 #: Bits of a row of each CRAM bank.
 CRAM_WIDTH = 692

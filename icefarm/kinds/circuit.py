@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from attrs import Factory, define, field, frozen
 
-from icefarm.bitstream import LENGTH, compress, decompress, normal_form
+from icefarm.bitstream import LENGTH, LENGTH_WITHOUT_BRAM, compress, decompress, for_loading, normal_form
 from icefarm.errors import InvalidBitstream, UnknownBitstream
 
 __all__ = ["Admission", "Circuit", "Packed"]
@@ -35,30 +35,45 @@ class Packed:
 class Circuit:
     """A checked bitstream, ready for a board."""
 
-    #: LZ4 block if ``compressed``, else the plain bitstream; ``length`` is that of the plain one.
+    #: What is loaded: an LZ4 block if ``compressed``, else plain; ``length`` is that of the plain one.
     payload: bytes
     compressed: bool
     length: int
-    #: Of the plain bitstream in its normal form, hexadecimal.
+    #: Of the client's bitstream in its normal form, hexadecimal; what is loaded may be shorter (`for_loading`).
     sha256: str
+
+
+@frozen
+class _Kept:
+    """A circuit, and the LZ4 block that a client sent for it, which need not be checked again."""
+
+    circuit: Circuit
+    sent: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        if self.sent is None or self.sent is self.circuit.payload:
+            return len(self.circuit.payload)
+        return len(self.circuit.payload) + len(self.sent)
 
 
 @define(eq=False)
 class Admission:
     """Checks bitstreams, and caches checked ones by their SHA-256."""
 
-    _known: OrderedDict[str, Circuit] = Factory(OrderedDict)
+    _known: OrderedDict[str, _Kept] = Factory(OrderedDict)
     _bytes: int = 0
     _room: int = KEPT_BYTES
 
     def admit(self, bitstream: Packed | bytes) -> Circuit:
         """Return a bitstream ready for a board.  Raises `InvalidBitstream`, `UnknownBitstream`.
 
-        A packed bitstream goes to the board unchanged; a plain one is packed if that makes it shorter.
+        What a board is given is packed if that makes it shorter.
         """
         if isinstance(bitstream, Packed):
             return self._packed(bitstream)
-        return self._keep(_packed_here(normal_form(bitstream)))
+        return self._keep(_checked_plain(bitstream))
 
     def _packed(self, packed: Packed) -> Circuit:
         digest = packed.sha256.lower()
@@ -66,40 +81,52 @@ class Admission:
         if packed.lz4 is None and packed.plain is None:
             if known is None:
                 raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
-        elif known is None or packed.lz4 != known.payload:
-            known = self._checked(packed)
-            if known.sha256 != digest:
+        elif known is None or packed.lz4 is None or packed.lz4 != known.sent:
+            known = _checked(packed)
+            if known.circuit.sha256 != digest:
                 raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
         return self._keep(known)
 
-    def _checked(self, packed: Packed) -> Circuit:
-        """Return a bitstream that a client sent whole, after checking it."""
-        if packed.plain is not None:
-            return _packed_here(normal_form(packed.plain))
-        assert packed.lz4 is not None
-        if packed.length != LENGTH:
-            raise InvalidBitstream(f"a bitstream has {LENGTH:,} bytes in its normal form, not {packed.length or 0:,}")
-        plain = decompress(packed.lz4, LENGTH)
-        if normal_form(plain) != plain:
-            raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
-        return Circuit(packed.lz4, True, LENGTH, hashlib.sha256(plain).hexdigest())
-
-    def _keep(self, circuit: Circuit) -> Circuit:
+    def _keep(self, kept: _Kept) -> Circuit:
         """Cache a circuit as the most recently used, and evict the least recently used if there is no room."""
-        before = self._known.pop(circuit.sha256, None)
+        before = self._known.pop(kept.circuit.sha256, None)
         if before is not None:
-            self._bytes -= len(before.payload)
-        self._known[circuit.sha256] = circuit
-        self._bytes += len(circuit.payload)
+            self._bytes -= before.size
+        self._known[kept.circuit.sha256] = kept
+        self._bytes += kept.size
         while self._bytes > self._room:
             _, oldest = self._known.popitem(last=False)
-            self._bytes -= len(oldest.payload)
-        return circuit
+            self._bytes -= oldest.size
+        return kept.circuit
 
 
-def _packed_here(plain: bytes) -> Circuit:
+def _checked(packed: Packed) -> _Kept:
+    """Return a bitstream that a client sent whole, after checking it."""
+    if packed.plain is not None:
+        return _checked_plain(packed.plain)
+    assert packed.lz4 is not None
+    if packed.length not in (LENGTH, LENGTH_WITHOUT_BRAM):
+        raise InvalidBitstream(
+            f"a bitstream has {LENGTH:,} bytes in its normal form, or {LENGTH_WITHOUT_BRAM:,} without the content of "
+            f"block RAM, not {packed.length or 0:,}"
+        )
+    plain = decompress(packed.lz4, packed.length)
+    if normal_form(plain) != plain:
+        raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
     digest = hashlib.sha256(plain).hexdigest()
-    packed = compress(plain)
-    if len(packed) < len(plain):
-        return Circuit(packed, True, len(plain), digest)
-    return Circuit(plain, False, len(plain), digest)
+    loaded = for_loading(plain)
+    if len(loaded) == len(plain):
+        return _Kept(Circuit(packed.lz4, True, len(plain), digest), packed.lz4)
+    return _Kept(_packed_here(loaded, digest), packed.lz4)
+
+
+def _checked_plain(bitstream: bytes) -> _Kept:
+    plain = normal_form(bitstream)
+    return _Kept(_packed_here(for_loading(plain), hashlib.sha256(plain).hexdigest()))
+
+
+def _packed_here(loaded: bytes, digest: str) -> Circuit:
+    packed = compress(loaded)
+    if len(packed) < len(loaded):
+        return Circuit(packed, True, len(loaded), digest)
+    return Circuit(loaded, False, len(loaded), digest)

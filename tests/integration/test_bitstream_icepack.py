@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.bitstream import from_bytes, made_up_asc, made_up_bitstream, pack_asc
+from icefarm.bitstream import for_loading, from_bytes, made_up_asc, made_up_bitstream, pack_asc
 from icefarm.errors import InvalidBitstream
 
 pytestmark = [
@@ -16,6 +16,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("icepack") is None, reason="needs icepack and iceunpack (fpga-icestorm)"),
 ]
 
+CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 HEADS = ["", ".comment\n", ".comment on the line\n", ".comment\nfirst\n\nthird\n", ".warmboot disabled\n"]
 
 
@@ -57,10 +58,17 @@ def test_a_bitstream_that_never_lets_its_flash_sleep_is_accepted(tmp_path: Path)
     assert len(from_bytes(icepack(tmp_path, made_up_asc(9, 4), "-s")).data) == 104_090
 
 
-def test_a_bitstream_without_block_ram_content_is_refused(tmp_path: Path) -> None:
+def test_block_ram_in_use_without_content_is_refused(tmp_path: Path) -> None:
     packed = icepack(tmp_path, made_up_asc(9, 4), "-n")
-    with pytest.raises(InvalidBitstream, match="no content for BRAM bank 0"):
+    with pytest.raises(InvalidBitstream, match="uses block RAM without content"):
         from_bytes(packed)
+
+
+def test_a_circuit_without_block_ram_is_loaded_as_icepack_packs_it_without_content(tmp_path: Path) -> None:
+    asc = (CIRCUITS / "square_2khz.asc").read_text()
+    whole, short = icepack(tmp_path, asc), icepack(tmp_path, asc, "-n")
+    assert from_bytes(short).data == for_loading(from_bytes(whole).data)
+    assert len(short) < len(whole) - 15_000
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from icefarm.bitstream import (
     LENGTH,
+    LENGTH_WITHOUT_BRAM,
     Bitstream,
     check,
     compress,
     decompress,
+    for_loading,
     from_bytes,
     from_file,
     made_up_asc,
@@ -26,6 +28,7 @@ from icefarm.bitstream import (
     pack_asc,
 )
 from icefarm.bitstream.image import body
+from icefarm.bitstream.tiles import places
 from icefarm.bitstream.up5k import BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT, PREAMBLE, crc16
 from icefarm.errors import InvalidBitstream
 
@@ -40,6 +43,11 @@ PACKED_BY_ICEPACK = {
 GOOD = made_up_bitstream(1).data
 BODY = GOOD[len(EMPTY_COMMENT) :]
 ASC = made_up_asc(1, 5)
+#: CRAM and BRAM banks of a circuit that does nothing.
+ZEROS = (
+    [bytes(CRAM_WIDTH * height // 8) for height in CRAM_HEIGHTS],
+    [bytes(width * BRAM_HEIGHT // 8) for width in BRAM_WIDTHS],
+)
 #: The byte that chooses the speed of the FPGA's own oscillator while it loads; it is before the CRC begins.
 OSCILLATOR_BYTE = len(EMPTY_COMMENT) + len(PREAMBLE) + 1
 
@@ -105,6 +113,71 @@ def test_check_says_nothing_about_a_good_bitstream() -> None:
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_a_made_up_bitstream_passes_the_check(seed: int, sparseness: int) -> None:
     check(made_up_bitstream(seed, sparseness).data)
+
+
+# --- .bin: what is loaded of it
+
+
+@pytest.mark.parametrize("name", ["square_2khz", "square_8khz", "square_32khz", "bring_up/pin_35"])
+def test_a_circuit_without_block_ram_is_loaded_without_content_for_it(name: str) -> None:
+    whole = from_file(CIRCUITS / f"{name}.bin").data
+    short = for_loading(whole)
+    assert len(short) == LENGTH_WITHOUT_BRAM == 88_698
+    assert from_bytes(short).data == short  # verified as any other
+    assert short[: 88_612 + 21] == whole[: 88_612 + 21]
+    assert for_loading(short) == short
+
+
+def test_a_circuit_with_block_ram_keeps_its_content() -> None:
+    whole = from_file(CIRCUITS / "bursts.bin").data
+    assert for_loading(whole) == whole
+
+
+def with_tile_bit(x: int, y: int, row: int, bit: int) -> bytes:
+    """A bitstream with one bit set in one tile, and no content of block RAM."""
+    lines = [".device 5k"]
+    for (at_x, at_y), place in places().items():
+        lines.append(f".{place.kind}_tile {at_x} {at_y}")
+        for at_row in range(16):
+            ones = (at_x, at_y, at_row) == (x, y, row)
+            lines.append("".join("1" if ones and at_bit == bit else "0" for at_bit in range(place.width)))
+    return from_bytes("\n".join(lines).encode() + b"\n").data
+
+
+RAM_TILES = [(x, y, place.kind) for (x, y), place in places().items() if place.kind in ("ramb", "ramt")]
+
+
+@pytest.mark.parametrize(("x", "y", "kind"), RAM_TILES[::7])
+def test_a_single_bit_that_may_mean_a_block_ram_in_use_keeps_the_content(x: int, y: int, kind: str) -> None:
+    rows = {"ramb": [1], "ramt": range(8)}[kind]
+    for row in rows:
+        whole = with_tile_bit(x, y, row, 7)
+        assert for_loading(whole) == whole
+    for row, bit in ((8, 7), (1, 6), (1, 8)):
+        assert len(for_loading(with_tile_bit(x, y, row, bit))) == LENGTH_WITHOUT_BRAM
+
+
+def test_content_that_is_not_zero_is_kept_even_if_nothing_uses_it() -> None:
+    whole = bytearray(from_file(CIRCUITS / "square_2khz.bin").data)
+    whole[-1000] = 1
+    changed = with_crc(bytes(whole))
+    assert for_loading(from_bytes(changed).data) == changed
+
+
+def test_block_ram_in_use_without_content_is_refused() -> None:
+    cram = [bytearray(CRAM_WIDTH * height // 8) for height in CRAM_HEIGHTS]
+    assert len(from_bytes(body(0x20, cram, None)).data) == LENGTH_WITHOUT_BRAM
+    for bank in cram:
+        bank[:] = b"\xff" * len(bank)
+    assert "what an earlier circuit left there; pack it without" in refused(body(0x20, cram, None))
+
+
+def test_content_for_some_block_rams_only_is_refused() -> None:
+    whole, short = body(0x20, *ZEROS), body(0x20, ZEROS[0], None)
+    first = whole.index(b"\x01\x03")
+    cut = whole[:first] + whole[first + 4 + 160 * 128 // 8 :]
+    assert "no content for BRAM bank 0" in refused(with_crc(EMPTY_COMMENT + cut))
+    assert len(short) < len(cut) < len(whole)
 
 
 # --- .bin: what is refused
@@ -444,9 +517,11 @@ def test_the_list_of_frequencies_is_of_the_circuits_beside_it() -> None:
         "square_32khz": 32_000,
         "bursts": 4500,
     }
-    for crc, length, _, name in rows:
+    expected = set()
+    for name in NAMES:
         data = from_file(CIRCUITS / f"{name}.bin").data
-        assert (crc, length) == (f"{zlib.crc32(data):08x}", str(len(data)))
+        expected |= {(f"{zlib.crc32(form):08x}", str(len(form)), name) for form in (data, for_loading(data))}
+    assert {(crc, length, name) for crc, length, _, name in rows} == expected
 
 
 def test_a_bitstream_does_not_print_its_bytes() -> None:

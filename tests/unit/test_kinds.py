@@ -11,15 +11,26 @@ import pytest
 from attrs import frozen
 from twisted.logger import Logger
 
-from icefarm.bitstream import LENGTH, compress, from_file, made_up_bitstream
+from icefarm.bitstream import (
+    LENGTH,
+    LENGTH_WITHOUT_BRAM,
+    check,
+    compress,
+    decompress,
+    for_loading,
+    from_file,
+    made_up_bitstream,
+)
 from icefarm.errors import InvalidArgument, InvalidBitstream, UnknownBitstream, UnknownKind
 from icefarm.kinds import Kinds, Packed, register, reservable
-from icefarm.kinds.circuit import Admission
+from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 
 OTHER = made_up_bitstream(7)
 CIRCUIT = from_file(Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin")
+#: A circuit that uses block RAM.
+WITH_RAM = from_file(Path(__file__).parents[2] / "examples" / "circuits" / "bursts.bin")
 PACKED = Packed(CIRCUIT.sha256, compress(CIRCUIT.data), LENGTH)
 
 
@@ -195,9 +206,36 @@ def test_a_method_that_is_not_registered_cannot_be_called() -> None:
 # -------------------------------------------------------------------------------------------- bitstreams
 
 
-def test_what_a_client_packed_goes_to_the_board_as_it_is() -> None:
-    circuit = Admission().admit(PACKED)
-    assert (circuit.payload, circuit.compressed, circuit.sha256) == (PACKED.lz4, True, CIRCUIT.sha256)
+def test_what_a_client_packed_goes_to_the_board_as_it_is_where_nothing_can_be_left_out() -> None:
+    packed = Packed(WITH_RAM.sha256, compress(WITH_RAM.data), LENGTH)
+    circuit = Admission().admit(packed)
+    assert (circuit.payload, circuit.compressed, circuit.sha256) == (packed.lz4, True, WITH_RAM.sha256)
+
+
+def loaded_plain(circuit: Circuit) -> bytes:
+    return decompress(circuit.payload, circuit.length) if circuit.compressed else circuit.payload
+
+
+@pytest.mark.parametrize("bitstream", [PACKED, CIRCUIT.data, Packed(CIRCUIT.sha256, plain=CIRCUIT.data)])
+def test_a_circuit_without_block_ram_is_loaded_without_content_for_it(bitstream: Packed | bytes) -> None:
+    circuit = Admission().admit(bitstream)
+    assert (circuit.length, circuit.sha256) == (LENGTH_WITHOUT_BRAM, CIRCUIT.sha256)
+    check(loaded_plain(circuit))
+
+
+def test_a_circuit_that_came_without_content_for_block_ram_is_loaded_as_it_came() -> None:
+    short = for_loading(CIRCUIT.data)
+    packed = Packed(hashlib.sha256(short).hexdigest(), compress(short), LENGTH_WITHOUT_BRAM)
+    admission = Admission()
+    assert loaded_plain(admission.admit(packed)) == short
+    assert admission.admit(Packed(packed.sha256)).sha256 == packed.sha256 != CIRCUIT.sha256
+
+
+def test_a_client_that_sends_a_known_bitstream_again_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    admission = Admission()
+    first = admission.admit(PACKED)
+    monkeypatch.setattr("icefarm.kinds.circuit.normal_form", lambda _: pytest.fail("checked again"))
+    assert admission.admit(PACKED) is first
 
 
 def test_a_plain_bitstream_is_packed_where_that_is_shorter() -> None:
@@ -257,7 +295,7 @@ def test_another_content_under_a_known_digest_is_still_refused() -> None:
     admission.admit(PACKED)
     with pytest.raises(InvalidBitstream, match="SHA-256"):
         admission.admit(Packed(CIRCUIT.sha256, compress(OTHER.data), LENGTH))
-    assert admission.admit(Packed(CIRCUIT.sha256)).payload == PACKED.lz4
+    assert admission.admit(Packed(CIRCUIT.sha256)) == Admission().admit(PACKED)
 
 
 def test_a_bitstream_that_was_sent_before_is_known_by_its_digest() -> None:
