@@ -22,7 +22,7 @@ declare module "autobahn" {
   }
   class Connection {
     constructor(options: ConnectionOptions);
-    onopen: (session: Session, details: { authid?: string }) => void;
+    onopen: (session: Session, details: { authid?: string | null }) => void;
     onclose: (reason: string, details: { reason: string | null; message: string | null }) => boolean;
     open(): void;
     close(): void;

@@ -23,9 +23,9 @@ export function connector(url: string): Connect {
       serializers: [new autobahn.serializer.JSONSerializer()],
       on_internal_error: () => {},
     });
-    connection.onopen = (session: Session) => {
+    connection.onopen = (session: Session, details) => {
       if (over) connection.close();
-      else opened(session);
+      else opened(session, details.authid ?? name);
     };
     connection.onclose = (_, details) => {
       if (!over) {

@@ -16,6 +16,8 @@ export const DOUBT_LIMIT = 0.8;
 
 const PREFIX = "icefarm.v1.";
 const ERRORS = `${PREFIX}error.`;
+/** Errors of a sign-in that another attempt does not mend. */
+const REFUSALS = ["not_authorized", "name_in_use", "invalid_argument"];
 
 /** An error of the farm, by its name. */
 export class FarmError extends Error {
@@ -44,16 +46,19 @@ export interface Session {
 }
 
 /**
- * Begin a connection and return its `close`. `opened` is called once at most, `closed` once.
+ * Begin a connection and return its `close`. `opened` is called once at most, with the identity that the farm gave;
+ * `closed` is called once.
  */
 export type Connect = (
   credentials: Credentials,
-  opened: (session: Session) => void,
+  opened: (session: Session, identity: string) => void,
   closed: (reason: string | null, message: string | null) => void,
 ) => () => void;
 
 export interface LinkState {
   readonly live: boolean;
+  /** Who the farm says that this session is: an account, or a name inside one after a `/`. */
+  readonly identity: string | null;
   /** Why it is not. */
   readonly reason: string | null;
   /** The refusal of a sign-in, which is not tried again. */
@@ -186,12 +191,12 @@ export class Link {
     this.limit = this.timers.setTimeout(() => current() && this.lost("the farm does not answer"), OPEN_LIMIT * 1000);
     this.closeConnection = this.connect(
       credentials,
-      (session) => current() && this.opened(session, current),
+      (session, identity) => current() && this.opened(session, identity, current),
       (reason, message) => current() && this.closed(reason, message),
     );
   }
 
-  private async opened(session: Session, current: () => boolean): Promise<void> {
+  private async opened(session: Session, identity: string, current: () => boolean): Promise<void> {
     this.session = session;
     try {
       // First the events, then the snapshot: what happens in between is in both, and harmless so.
@@ -201,7 +206,7 @@ export class Link {
       this.timers.clearTimeout(this.limit);
       this.attempt = 0;
       this.listener.snapshot(snapshot);
-      this.listener.state({ live: true, reason: null, refused: null });
+      this.listener.state({ live: true, identity, reason: null, refused: null });
       this.timer = this.timers.setTimeout(() => this.ping(current), PING_INTERVAL * 1000);
     } catch (failure) {
       if (current()) this.lost(farmError(failure).message);
@@ -236,9 +241,9 @@ export class Link {
 
   private closed(reason: string | null, message: string | null): void {
     const error = farmError({ reason, message });
-    if (["not_authorized", "name_in_use", "invalid_argument"].includes(error.name)) {
+    if (REFUSALS.includes(error.name)) {
       this.drop(error.message);
-      this.listener.state({ live: false, reason: error.message, refused: error });
+      this.listener.state({ live: false, identity: null, reason: error.message, refused: error });
     } else {
       this.lost(reason?.startsWith(ERRORS) ? error.message : "the connection was lost");
     }
@@ -246,7 +251,7 @@ export class Link {
 
   private lost(reason: string): void {
     this.drop(reason);
-    this.listener.state({ live: false, reason, refused: null });
+    this.listener.state({ live: false, identity: null, reason, refused: null });
     this.waits = true;
     const wait = backoff(this.attempt++, Math.random);
     this.timer = this.timers.setTimeout(() => this.begin(), wait * 1000);

@@ -20,17 +20,26 @@ const OWNER_KEY = "icefarm.owner";
 
 const clockSeconds = () => Date.now() / 1000;
 
+/** The account of an identity: what is before the first `/`. */
+export function accountOf(identity: string | null): string {
+  return identity?.split("/")[0] ?? "";
+}
+
 export class Live {
   readonly farm = signal<Farm>(UNKNOWN_FARM);
-  readonly link = signal<LinkState>({ live: false, reason: null, refused: null });
+  readonly link = signal<LinkState>({ live: false, identity: null, reason: null, refused: null });
   /** When the link was last lost, by this machine's clock. */
   readonly lostAt = signal(clockSeconds());
   readonly credentials = signal<Credentials>(keptCredentials(sessionStorage));
   /** This machine's clock, whole seconds. */
   readonly clock = signal(Math.floor(clockSeconds()));
 
-  /** The client whose boards come first for this reader; kept in this browser. */
-  readonly owner = signal(localStorage.getItem(OWNER_KEY) ?? "");
+  /** The client that this reader named as the own one; kept in this browser. */
+  readonly named = signal(localStorage.getItem(OWNER_KEY) ?? "");
+  /** The account of the reader's token; empty without one. */
+  readonly account = computed(() => (this.credentials.value.ticket === "" ? "" : accountOf(this.link.value.identity)));
+  /** The client, or account, whose boards come first for this reader. */
+  readonly owner = computed(() => this.named.value || this.account.value);
 
   readonly connected = computed(() => this.link.value.live);
   readonly operator = computed(() => this.credentials.value.role === "operator");
@@ -76,7 +85,7 @@ export class Live {
 
   /** Say whose boards come first. */
   setOwner(name: string): void {
-    this.owner.value = name;
+    this.named.value = name;
     localStorage.setItem(OWNER_KEY, name);
   }
 

@@ -47,7 +47,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 interface Attempt {
   readonly credentials: Credentials;
-  readonly opened: (session: Session) => void;
+  readonly opened: (session: Session, identity?: string) => void;
   readonly closed: (reason: string | null, message: string | null) => void;
   over: boolean;
 }
@@ -56,16 +56,25 @@ interface Attempt {
 function rig() {
   const timers = new TestTimers();
   const told: string[] = [];
+  const identities: (string | null)[] = [];
   const attempts: Attempt[] = [];
   const connect: Connect = (credentials, opened, closed) => {
-    const attempt = { credentials, opened, closed, over: false };
+    const attempt = {
+      credentials,
+      opened: (session: Session, identity = credentials.name) => opened(session, identity),
+      closed,
+      over: false,
+    };
     attempts.push(attempt);
     return () => {
       attempt.over = true;
     };
   };
   const listener: LinkListener = {
-    state: (state) => told.push(state.live ? "live" : `away: ${state.reason}`),
+    state: (state) => {
+      told.push(state.live ? "live" : `away: ${state.reason}`);
+      identities.push(state.identity);
+    },
     snapshot: () => told.push("snapshot"),
     event: ({ topic }) => told.push(`event ${topic}`),
   };
@@ -75,7 +84,7 @@ function rig() {
     assert.ok(found !== undefined);
     return found;
   };
-  return { link, timers, told, attempts, attempt };
+  return { link, timers, told, identities, attempts, attempt };
 }
 
 const ADA: Credentials = { name: "ada", instance: "i", role: "client", ticket: "" };
@@ -105,6 +114,15 @@ test("it is live once the snapshot is there, and passes events on", async () => 
   await timers.pass(0);
   one.handlers[0]?.([], { serial: "A" }, { topic: "icefarm.v1.event.device" });
   assert.deepEqual(told, ["snapshot", "live", "event device"]);
+});
+
+test("a live link knows who the farm says that it is, and a lost one does not", async () => {
+  const { link, timers, identities, attempt } = rig();
+  link.open(ADA);
+  attempt(0).opened(answering(), "students/ada");
+  await timers.pass(0);
+  attempt(0).closed(null, null);
+  assert.deepEqual(identities, ["students/ada", null]);
 });
 
 test("it comes back after any loss, and fetches a snapshot again", async () => {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from browser.looking import confirm, open_page, row, sign_in, tile
@@ -132,3 +135,12 @@ def test_a_farm_on_this_machine_stays_when_the_network_is_gone(page: Page, farm:
     # Longer than the page asks for.
     page.evaluate("dispatchEvent(new Event('offline')), new Promise((over) => setTimeout(over, 1500))")
     assert page.evaluate("window.toldAt ?? null") is None
+
+
+def test_only_the_api_answers_in_json(farm: FarmProcess) -> None:
+    with pytest.raises(HTTPError) as failure:
+        urlopen(f"{farm.url}/api/nothing")
+    assert json.loads(failure.value.read())["error"] == "not_found"
+    with pytest.raises(HTTPError) as failure:
+        urlopen(f"{farm.url}/nothing")
+    assert failure.value.headers.get_content_type() == "text/html"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
-from icefarm.control.http.fallback_page import page, unavailable_page
+from icefarm.control.http.fallback_page import not_found_page, page, unavailable_page
 from icefarm.control.http.site import FarmView, Front
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import Busy
@@ -70,19 +70,26 @@ async def test_health_is_good_only_with_router_and_database(connected: bool, awa
     assert state["status"] == ("ok" if code == 200 else "degraded")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/health/", "//", "/../etc/passwd", "/api/devices", ""])
+@pytest.mark.parametrize("path", ["/nothing", "/health/", "//", "/../etc/passwd", "/<b>", ""])
 @ensureDeferred
-async def test_an_unknown_path_is_a_json_error(path: str) -> None:
+async def test_an_unknown_path_is_a_page_that_says_so(path: str) -> None:
     answer = await front().answer("GET", path, URL)
-    assert (answer.code, answer.kind) == (404, "application/json")
-    assert json.loads(answer.body)["error"] == "not_found"
+    assert (answer.code, answer.kind) == (404, "text/html; charset=utf-8")
+    assert "There is nothing at" in str(answer.body)
+    assert "<b>" not in str(answer.body)
+
+
+@pytest.mark.parametrize(("path", "root"), [("/nothing", "./"), ("/a/b", "../"), ("/a/b/", "../../")])
+def test_an_unknown_path_leads_to_the_first_page_under_any_prefix(path: str, root: str) -> None:
+    assert f'<a href="{root}">first page</a>' in not_found_page(path)
+    assert f'href="{root}style.css"' in not_found_page(path)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
 @ensureDeferred
 async def test_pages_can_only_be_read(method: str) -> None:
     answer = await front().answer(method, "/health", URL)
-    assert (answer.code, answer.kind) == (405, "application/json")
+    assert (answer.code, answer.kind) == (405, "text/plain; charset=utf-8")
 
 
 @ensureDeferred
@@ -92,7 +99,7 @@ async def test_where_the_dashboard_was_built_it_is_the_page() -> None:
     assert (await pages.answer("GET", "/", URL)).body == b"<html>"
     script = await pages.answer("GET", "/assets/a.js", URL)
     assert "immutable" in script.headers["Cache-Control"]
-    assert (await pages.answer("GET", "/style.css", URL)).code == 404
+    assert (await pages.answer("GET", "/nothing", URL)).code == 404
 
 
 @ensureDeferred
@@ -131,4 +138,4 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert "<script" not in text
     assert "style=" not in text
     assert "src=" not in text
-    assert 'href="/style.css"' in text
+    assert 'href="./style.css"' in text

@@ -109,7 +109,7 @@ interface Figure {
 }
 
 const FIGURES: readonly Figure[] = [
-  { title: "Evaluations", unit: "1/s", name: "rate", color: "accent" },
+  { title: "Evaluations/s", unit: "mean of each minute", name: "rate", color: "accent" },
   { title: "Load time", unit: "ms", name: "load_ms", color: "testing", fromZero: false, leastRange: 1 },
   { title: "Window", unit: "ms", name: "window_ms", color: "reserved", fromZero: false, leastRange: 1 },
   { title: "Temperature", unit: "°C", name: "temperature_c", color: "flashing", fromZero: false, leastRange: 0.5 },

@@ -272,9 +272,9 @@ function Owner() {
     <label class="owner" title="Boards that this client has reserved come first; kept in this browser">
       Your client
       <input
-        value={live.owner.value}
+        value={live.named.value}
         list="clients"
-        placeholder="its name"
+        placeholder={live.account.value || "its name"}
         spellcheck={false}
         autocomplete="off"
         onInput={(event) => live.setOwner(event.currentTarget.value)}

@@ -1,3 +1,4 @@
+import type { Live } from "../live.ts";
 import { usePage } from "../page.ts";
 import { addressOf, PAGES, sectionOf } from "../pages.ts";
 import { duration } from "../wording.ts";
@@ -21,7 +22,7 @@ export function Header() {
         ))}
       </nav>
       <div class="who">
-        <span class="role">{live.operator.value ? "operator" : "watching"}</span>
+        <span class="role">{roleOf(live)}</span>
         {live.credentials.value.ticket === "" ? (
           <button
             type="button"
@@ -39,6 +40,12 @@ export function Header() {
       </div>
     </header>
   );
+}
+
+/** An operator, an account that has signed in, or a reader without a token. */
+function roleOf({ operator, account }: Live): string {
+  if (operator.value) return "operator";
+  return account.value || "watching";
 }
 
 /** Says that what is shown is old; empty while the link stands, so that screen readers announce each change. */

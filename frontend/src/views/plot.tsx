@@ -59,7 +59,7 @@ export function Plot(props: PlotProps) {
       <figcaption>
         <div class="title">
           <strong>{title}</strong>
-          {unit !== "" && <span class="quiet">{unit.startsWith("per") ? unit : `in ${unit}`}</span>}
+          {unit !== "" && <span class="quiet">{/^(per|mean) /.test(unit) ? unit : `in ${unit}`}</span>}
           <span class="quiet at">{time === undefined ? "" : dateAndTime(time)}</span>
           <span class="save">
             <button type="button" aria-label={`Save ${title} as PNG`} onClick={() => savePicture(canvas.value, props)}>

@@ -86,8 +86,8 @@ function Plots({ past, span, zoom }: { past: FarmHistory; span: Span; zoom: (spa
       <Plot {...common} title="Boards by state" unit="" isStacked series={[...byState].reverse()} />
       <Plot
         {...common}
-        title="Evaluations"
-        unit="1/s"
+        title="Evaluations/s"
+        unit=""
         series={[{ label: "evaluations", values: rate, color: "accent" }]}
       />
       <Plot
@@ -100,8 +100,8 @@ function Plots({ past, span, zoom }: { past: FarmHistory; span: Span; zoom: (spa
       <Plot {...common} title="Longest wait" unit="s" series={[{ label: "wait", values: wait, color: "testing" }]} />
       <Plot
         {...common}
-        title="Failed evaluations"
-        unit="1/s"
+        title="Failed evaluations/s"
+        unit=""
         series={[{ label: "failures", values: failures, color: "broken" }]}
       />
     </div>

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The page where no dashboard was built: boards, how to add a worker; no script."""
+"""Pure: no I/O, no clock.  Plain pages without a script: boards where no dashboard was built, and unknown addresses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 
-__all__ = ["STYLE", "closed_page", "page", "unavailable_page"]
+__all__ = ["STYLE", "closed_page", "not_found_page", "page", "unavailable_page"]
 
 STYLE = """\
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -26,8 +26,8 @@ _FRAME = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>icefarm</title>
-<link rel="stylesheet" href="/style.css">
+<title>{title}</title>
+<link rel="stylesheet" href="{root}style.css">
 </head>
 <body>
 <main>
@@ -39,6 +39,8 @@ _FRAME = """\
 """
 
 
+#: From a page at the root to the root; relative, because a proxy may put a path before it.
+_HERE = "./"
 _NOT_BUILT = (
     "<p>The live dashboard is not part of this installation: it was built with <code>ICEFARM_DASHBOARD=skip</code>. "
     "Install icefarm without that for the dashboard; <code>icefarm watch</code> shows the same in a terminal.</p>"
@@ -57,7 +59,7 @@ def page(version: str, url: str, workers: Sequence[WorkerRecord], devices: Seque
         _how_to_add(url),
         _NOT_BUILT,
     ]
-    return _FRAME.format(body="\n".join(part for part in parts if part))
+    return _framed("\n".join(part for part in parts if part))
 
 
 def closed_page(version: str, url: str) -> str:
@@ -65,12 +67,26 @@ def closed_page(version: str, url: str) -> str:
     body = (
         f"<p>A farm of FPGA boards, icefarm {escape(version)}. It asks for a token: use <code>icefarm watch</code>.</p>"
     )
-    return _FRAME.format(body="\n".join([body, _how_to_add(url), _NOT_BUILT]))
+    return _framed("\n".join([body, _how_to_add(url), _NOT_BUILT]))
 
 
 def unavailable_page(reason: str) -> str:
     """Return the page that says why there is nothing to show."""
-    return _FRAME.format(body=f"<p>The farm cannot say just now how it is: {escape(reason)}</p>")
+    return _framed(f"<p>The farm cannot say just now how it is: {escape(reason)}</p>")
+
+
+def not_found_page(path: str) -> str:
+    """Return the page for an address at which there is nothing."""
+    root = "../" * (path.count("/") - 1) or _HERE
+    body = (
+        f'<p>There is nothing at <code>{escape(path)}</code>. The farm is at its <a href="{root}">first page</a>; '
+        f'the HTTP API is under <code>/api/</code> (<a href="{root}api/openapi.json">its description</a>).</p>'
+    )
+    return _framed(body, "Not found · icefarm", root)
+
+
+def _framed(body: str, title: str = "icefarm", root: str = _HERE) -> str:
+    return _FRAME.format(body=body, title=title, root=root)
 
 
 def _how_to_add(url: str) -> str:

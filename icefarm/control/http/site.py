@@ -1,8 +1,9 @@
 """Control's HTTP, on a loopback port; the router passes requests to its public port on to here.
 
 ``/`` is the dashboard (`icefarm.dashboard`), or a plain page where that was not built; ``/health`` is for monitors: 200
-where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  All else is
-refused as JSON.  Headers follow the OWASP Secure Headers Project.
+where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  Any other
+address is answered by a page that says so; errors in JSON are for the API alone.  Headers follow the OWASP Secure
+Headers Project.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from icefarm import __version__
 from icefarm.contract import DeviceRecord, WorkerRecord
-from icefarm.control.http.fallback_page import STYLE, closed_page, page, unavailable_page
+from icefarm.control.http.fallback_page import STYLE, closed_page, not_found_page, page, unavailable_page
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
@@ -47,7 +48,8 @@ HEADERS = {
 }
 #: For files whose names change with their content.
 _LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
-_HTML, _CSS, _JSON = "text/html; charset=utf-8", "text/css; charset=utf-8", "application/json"
+_HTML, _CSS, _TEXT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "plain"))
+_JSON = "application/json"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
@@ -93,15 +95,16 @@ class Front:
         pages: dict[str, Callable[[str], Awaitable[PageResponse]]] = {
             "/health": self._health,
             "/metrics": self._metrics,
+            "/style.css": self._style,
         }
         if self.farm.files:
             pages |= dict.fromkeys(self.farm.files, partial(self._file, path))
         else:
-            pages |= {"/": self._page, "/style.css": self._style}
+            pages |= {"/": self._page}
         if path not in pages:
-            return _as_json(404, {"error": "not_found", "message": f"there is no {path}"})
+            return PageResponse(404, _HTML, not_found_page(path))
         if method not in ("GET", "HEAD"):
-            return _as_json(405, {"error": "method_not_allowed", "message": f"{path} can only be read"})
+            return PageResponse(405, _TEXT, f"{path} can only be read\n")
         return await pages[path](url)
 
     async def _file(self, path: str, _: str) -> PageResponse:
@@ -163,7 +166,7 @@ class _Root(Resource):
         if failure.check(CancelledError):
             return None
         self._log.failure("a page failed", failure)
-        return _as_json(500, {"error": "internal", "message": "the farm's log has the details"})
+        return PageResponse(500, _TEXT, "the farm could not answer; its log has the details\n")
 
 
 def _farm_url(request: Request) -> str:
