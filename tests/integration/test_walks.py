@@ -1,0 +1,47 @@
+"""The walks in docs/architecture.md are those that a farm takes: each function is called, in that order."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "architecture.md"
+SCRIPT = ROOT / "tests" / "integration" / "walk.py"
+#: `file.py` `function`, at the beginning of a numbered step.
+STEP = re.compile(r"^\d+\. `([a-z_/0-9]+\.py)` `([A-Za-z_.]+)`", re.M)
+
+Call = tuple[str, str]
+
+
+def steps(name: str) -> list[Call]:
+    """Return the steps of a walk of the page."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"<!-- walk: {name} -->\n")[2].partition("\n\n")[0]
+    return [(path, function) for path, function in STEP.findall(text)]
+
+
+def missing(walk: list[Call], calls: list[Call]) -> Call | None:
+    """Return the first step that does not follow on those before it."""
+    left = iter(calls)
+    return next((step for step in walk if step not in left), None)
+
+
+def test_an_evaluation_travels_as_the_page_says() -> None:
+    walk = steps("evaluation")
+    assert len(walk) > 10
+    done = subprocess.run([sys.executable, SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert missing(walk, [(path, function) for path, function in json.loads(done.stdout)]) is None
+
+
+def test_a_step_out_of_order_is_found() -> None:
+    one, two = ("a.py", "f"), ("b.py", "g")
+    assert missing([one, two], [one, ("c.py", "h"), two]) is None
+    assert missing([two, one], [one, two]) == one
