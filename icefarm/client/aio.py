@@ -15,7 +15,7 @@ from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.reactor_thread import engine
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
-from icefarm.client.evaluation.run import ResultBatch, Run, no_board_left
+from icefarm.client.evaluation.run import ResultBatch, Run
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 
@@ -69,10 +69,11 @@ class Farm(OpenedAwaiting, Asyncio):
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
 
-        async def begin() -> Run:
-            return self._subject.run(plan, reservations)
+        async def begin() -> tuple[Run, ResultBatch]:
+            run = self._subject.run(plan, reservations)
+            return run, run.opening
 
-        run = await self._bound(begin)()
+        run, batch = await self._bound(begin)()
 
         async def take() -> ResultBatch:
             return await run.take()
@@ -80,17 +81,9 @@ class Farm(OpenedAwaiting, Asyncio):
         def feed(source: Any, last: bool) -> None:
             run.feed([] if last else [placing.item(source)], last=last)
 
-        source, wanted, exhausted = _each(bitstreams), run.wanted, False
+        source, exhausted = _each(bitstreams), False
         try:
-            if not run.boards:
-                raise no_board_left()
             while True:
-                while wanted > 0 and not exhausted:
-                    given = await anext(source, _END)
-                    exhausted = given is _END
-                    self._post(feed, given, exhausted)
-                    wanted -= 1
-                batch = await self._bound(take)()
                 for result in batch.results:
                     yield result
                 if batch.done:
@@ -98,6 +91,12 @@ class Farm(OpenedAwaiting, Asyncio):
                 if batch.deserted is not None:
                     raise batch.deserted
                 wanted = batch.wanted
+                while wanted > 0 and not exhausted:
+                    given = await anext(source, _END)
+                    exhausted = given is _END
+                    self._post(feed, given, exhausted)
+                    wanted -= 1
+                batch = await self._bound(take)()
         finally:
             self._post(run.stop)
 

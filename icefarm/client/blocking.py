@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, Self, Unpack, overload
+
+from twisted.internet.defer import TimeoutError
 
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import FarmFace
-from icefarm.client.api.reactor_thread import engine
-from icefarm.client.api.stream import stream
+from icefarm.client.api.reactor_thread import Engine, engine
 from icefarm.client.arguments import checked
 from icefarm.client.connection.watch import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.run import ResultBatch, Run
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+from icefarm.durations import in_words
+from icefarm.errors import TimedOut
 
 __all__ = ["Boards", "Farm"]
+
+#: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
+CHUNK = 8
 
 
 class Farm(FarmFace, Blocking):
@@ -90,10 +99,35 @@ class Farm(FarmFace, Blocking):
         deserted_raises: bool = True,
         stall: float | None = None,
     ) -> Iterator[Result]:
-        """Carry out a plan; see `icefarm.client.api.stream.stream`."""
-        return stream(
-            self._engine, self._subject, plan, reservations, items, deserted_raises=deserted_raises, stall=stall
-        )
+        """Yield the results of a plan.
+
+        ``items`` are pulled, and results yielded, in the caller's thread; only whole batches cross between the threads.
+        If no board is left, raises `ReservationEnded`; without ``deserted_raises``, each remaining item is a result
+        with that error instead.  Raises `TimedOut` if no result arrives for ``stall`` seconds (None: no limit).
+        """
+        engine = self._engine
+
+        async def begin() -> tuple[Run, ResultBatch]:
+            run = self._subject.run(plan, reservations)
+            return run, run.opening
+
+        run, batch = engine.run(begin)
+        feeder = _Feeder(engine, run, items)
+        try:
+            while True:
+                deserted = batch.deserted if deserted_raises else None
+                if deserted is None:
+                    # Before the results: the boards continue while the caller handles them.
+                    feeder.feed(batch.wanted)
+                yield from batch.results
+                if batch.done:
+                    return
+                if deserted is not None:
+                    raise deserted
+                batch = engine.run(_take, run, stall)
+        finally:
+            if engine.pid == os.getpid():
+                engine.post(run.stop)
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)
@@ -116,3 +150,28 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
     def __exit__(self, *_: object) -> None:
         if not self._farm.closed:
             self._bound(self._subject.leave)()
+
+
+class _Feeder:
+    """Pulls items in the caller's thread and hands them to the run, as many as it wants."""
+
+    def __init__(self, engine: Engine, run: Run, items: Iterable[Item]) -> None:
+        self._engine = engine
+        self._run = run
+        self._items = iter(items)
+        self._exhausted = False
+
+    def feed(self, wanted: int) -> None:
+        while wanted > 0 and not self._exhausted:
+            size = min(wanted, CHUNK)
+            chunk = list(islice(self._items, size))
+            self._exhausted = len(chunk) < size
+            self._engine.post(self._run.feed, chunk, last=self._exhausted)
+            wanted -= size
+
+
+async def _take(run: Run, stall: float | None) -> ResultBatch:
+    try:
+        return await run.take(stall)
+    except TimeoutError:
+        raise TimedOut(f"no board gave a result for {in_words(stall or 0)}", boards=run.boards) from None

@@ -16,8 +16,9 @@ from attrs import define, field, frozen
 
 from icefarm.bus import Progress
 from icefarm.client.arguments import checked
-from icefarm.client.connection.link import FarmLink, Patience, RunningLink
-from icefarm.client.connection.reservations import ClientEvent, Holdings
+from icefarm.client.connection.board_calls import BoardCalls
+from icefarm.client.connection.link import FarmLink, MakeLink, Patience
+from icefarm.client.connection.reservations import ClientEvent, ClientReservations
 from icefarm.client.connection.watch import Watch
 from icefarm.client.evaluation.run import Run
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
@@ -25,7 +26,6 @@ from icefarm.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
     DeviceRecord,
-    Measurement,
     QueueRecord,
     ReservationRecord,
     Role,
@@ -93,29 +93,20 @@ class ClientSession:
     clock: Clock
     url: str
     credentials: Credentials
-    make_link: Callable[[Credentials, Any, Any], RunningLink]
+    make_link: MakeLink
     patience: Patience = field(factory=Patience)
     random: Callable[[], float] = field(default=random_module.random)
-    _holdings: Holdings = field(init=False)
-    _connection: FarmLink = field(init=False)
+    _link: FarmLink = field(init=False)
+    _boards: BoardCalls = field(init=False)
+    _reservations: ClientReservations = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         who = self.credentials
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
-        self._holdings = Holdings(self.clock)
-        self._connection = FarmLink(
-            self.clock,
-            self.url,
-            who.authid,
-            who.instance,
-            lambda joined, refused: self.make_link(who, joined, refused),
-            self._holdings.heard,
-            self._holdings.on_heartbeat_reply,
-            self.random,
-            self.patience,
-        )
-        self._holdings.use(self._connection)
+        self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience)
+        self._boards = BoardCalls(self._link)
+        self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self._boards)
 
     @property
     def name(self) -> str:
@@ -123,37 +114,37 @@ class ClientSession:
 
         Before the first sign-in, the name that it asks for.
         """
-        return self._connection.identity
+        return self._link.identity
 
     @property
     def serials(self) -> list[str]:
         """The boards that are reserved now."""
-        return list(self._holdings.leases.by_serial)
+        return list(self._boards.leases.by_serial)
 
     @checked
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether a reservation is active, as far as this client knows."""
-        return self._holdings.leases.holds(serial, reservation)
+        return self._boards.holds(serial, reservation)
 
     async def start(self) -> None:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
-        await self._connection.start()
+        await self._link.start()
 
     @checked
     async def stop(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
-        await self._holdings.close(end=end)
-        await self._connection.stop()
+        await self._reservations.close(end=end)
+        await self._link.stop()
 
     @checked
     def on_event(self, listener: Callable[[ClientEvent], None]) -> None:
         """Call ``listener`` with each event for this client."""
-        self._holdings.listeners.append(listener)
+        self._reservations.listeners.append(listener)
 
     @checked
     def on_available(self, listener: Callable[[int], None]) -> None:
         """Call ``listener`` with the number of boards that have become available; use it before `start`."""
-        self._connection.topics[event_topic("available")] = lambda _, __, fields: listener(int(fields["amount"]))
+        self._link.topics[event_topic("available")] = lambda _, __, fields: listener(int(fields["amount"]))
 
     @checked
     async def reserve(
@@ -185,14 +176,14 @@ class ClientSession:
             raise InvalidArgument("give either amount, how many boards to reserve, or serials, which ones")
         chosen = {**(options or {}), **more_options}
         asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
-        return await self._holdings.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
+        return await self._reservations.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
     @checked
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
         """Take over the boards that the farm still holds for this name, for example after a crash of the script."""
         found = await self.snapshot()
         records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
-        self._holdings.adopt(records, found.time, keep=keep)
+        self._reservations.adopt(records, found.time, keep=keep)
         return records
 
     @checked
@@ -201,12 +192,12 @@ class ClientSession:
 
         Returns the serials.  Raises `NotYours`.
         """
-        return await self._holdings.extend(serials, seconds)
+        return await self._reservations.extend(serials, seconds)
 
     @checked
     async def end(self, serials: Sequence[str] | None = None) -> list[str]:
         """End reservations (all of this client's by default) and return the serials.  Raises `NotYours`."""
-        return await self._holdings.end(serials)
+        return await self._reservations.end(serials)
 
     @checked
     async def reboot(self, serials: Sequence[str], *, limit: float | None = None) -> list[str]:
@@ -217,24 +208,24 @@ class ClientSession:
         """
         timeout = REBOOT_LIMIT if limit is None else limit
         named = {"serials": serials}
-        answer = await self._connection.call(control_procedure("reboot"), named, timeout=timeout)
+        answer = await self._link.call(control_procedure("reboot"), named, timeout=timeout)
         return [str(serial) for serial in answer]
 
     @checked
     async def available(self, kind: str | None = None) -> list[str]:
         """Return the serials of the boards that can be reserved now."""
-        answer = await self._connection.call(control_procedure("available"), {"kind": kind})
+        answer = await self._link.call(control_procedure("available"), {"kind": kind})
         return [str(serial) for serial in answer["serials"]]
 
     async def snapshot(self) -> Snapshot:
         """Return the farm's state: all records."""
-        answer = await self._connection.call(control_procedure("snapshot"))
+        answer = await self._link.call(control_procedure("snapshot"))
         known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
         return from_wire(known, Snapshot, "the answer to snapshot")
 
     def watch(self) -> Watch:
         """Start following the farm's changes."""
-        watch = Watch(self.clock, self._connection, self.snapshot)
+        watch = Watch(self.clock, self._link, self.snapshot)
         watch.start()
         return watch
 
@@ -287,25 +278,17 @@ class ClientSession:
     @checked
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
-        return await self._holdings.ask(serial, method, arguments, limit)
+        return await self._boards.ask(serial, method, arguments, limit)
 
     async def _operate(self, verb: str, **arguments: Any) -> Any:
-        return await self._connection.call(control_procedure(verb), arguments)
+        return await self._link.call(control_procedure(verb), arguments)
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
+        present = [serial for serial in dict.fromkeys(plan.serials) if serial in self._boards.leases.by_serial]
         limit = _limit(plan, reservations)
-        options = dict(plan.options)
-        present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.serials]
         dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
-
-        async def evaluate(serial: str, payload: Any, name: str, made: int) -> Measurement:
-            arguments = {"evaluation_id": name, "bitstream": payload, "options": options}
-            return await self._holdings.evaluate(serial, arguments, made, limit)
-
-        run = Run(self.clock, dispatch, evaluate, self._holdings.runs.remove)
-        self._holdings.runs.append(run)
-        return run
+        return Run(self.clock, dispatch, self._boards, dict(plan.options), limit)
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

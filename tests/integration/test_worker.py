@@ -400,7 +400,7 @@ async def test_the_plugin_serves_clients_at_a_real_router(router: RealRouter, tw
     [
         (["--virtual-boards", "many"], b"whole number"),
         (["--speed", "fast"], b"real, instant"),
-        (["--control", "ftp://there"], b"no URL of a farm"),
+        (["--control", "ftp://there"], b"not the URL of a farm"),
         (["--name", " "], b"printable"),
         (["--images", "/nowhere"], b"no directory"),
         (["--circuits", "/nowhere"], b"no file"),

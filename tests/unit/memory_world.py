@@ -339,5 +339,5 @@ class MemoryWorld:
             serial: (lease.record.id, client.name)
             for client in self.clients
             if client.runs
-            for serial, lease in client.session._holdings.leases.by_serial.items()
+            for serial, lease in client.session._reservations.leases.by_serial.items()
         }

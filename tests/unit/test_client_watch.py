@@ -113,7 +113,7 @@ def test_changes_while_a_snapshot_is_made_come_after_it() -> None:
     async def snapshot() -> Any:
         return await slow
 
-    watch = Watch(watched.world.clock, watched.world.client._connection, snapshot)
+    watch = Watch(watched.world.clock, watched.world.client._link, snapshot)
     watch.start()
     watched.world.settle()
     watched.publish("device", serial="A")
@@ -134,7 +134,7 @@ def test_a_farm_that_cannot_answer_is_asked_again() -> None:
             raise answer
         return answer
 
-    watch = Watch(watched.world.clock, watched.world.client._connection, snapshot)
+    watch = Watch(watched.world.clock, watched.world.client._link, snapshot)
     watch.start()
     watched.world.settle(2)
     taken: list[Any] = []
@@ -148,7 +148,7 @@ def test_a_refusal_ends_it() -> None:
     async def snapshot() -> Any:
         raise NotAuthorized("the token was revoked")
 
-    watch = Watch(watched.world.clock, watched.world.client._connection, snapshot)
+    watch = Watch(watched.world.clock, watched.world.client._link, snapshot)
     watch.start()
     watched.world.settle()
     failures: list[Any] = []

@@ -107,8 +107,9 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         """
         for kind in {record.kind for record in self._subject.records.values()}:
             check_evaluation_options(kind, options or {})
-        placing = Placing(placement or AnyBoard(), self.serials)
-        plan = RunPlan(self.serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
+        serials = self.serials
+        placing = Placing(placement or AnyBoard(), serials)
+        plan = RunPlan(serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
         return self._stream(plan, bitstreams, placing)
 
     @checked

@@ -74,11 +74,6 @@ class Leases:
             return None
         return self.by_serial.pop(serial)
 
-    def holds(self, serial: str, reservation: str) -> bool:
-        """Tell whether that reservation is active, as far as this client knows."""
-        lease = self.by_serial.get(serial)
-        return lease is not None and lease.record.id == reservation
-
     def next_due(self) -> float | None:
         """Return when the next extension is due; None if there is nothing to extend."""
         due = min((lease.due for lease in self.by_serial.values() if lease.keep), default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from attrs import Factory, define, field, frozen
@@ -26,8 +26,9 @@ from icefarm.errors import (
     Untrusted,
     WrongProtocol,
 )
+from icefarm.wamp.credentials import Credentials
 
-__all__ = ["FarmLink", "Patience", "RunningLink", "client_log"]
+__all__ = ["FarmLink", "LinkListener", "MakeLink", "Patience", "RunningLink", "client_log"]
 
 T = TypeVar("T")
 
@@ -69,29 +70,36 @@ class Patience:
     retry: float = 120.0
 
 
+class LinkListener(Protocol):
+    """Hears what arrives over the link; `icefarm.client.connection.reservations.ClientReservations` does."""
+
+    def heard(self, topic: str, args: Sequence[Any], fields: Mapping[str, Any]) -> None:
+        """An event of the client's own topic."""
+
+    def on_heartbeat_reply(self, answer: Mapping[str, Any], asked_at: float) -> None:
+        """Control answered the heartbeat that was sent at ``asked_at``."""
+
+
+#: Makes a link of `Credentials` and the two callbacks of `icefarm.wamp.Link`.
+MakeLink = Callable[[Credentials, Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
+
+
 @define(eq=False)
 class FarmLink:
-    """Signs in, and again whenever the session is lost.
-
-    ``make_link`` gets the two callbacks of `icefarm.wamp.Link` and returns one.  ``heard`` gets the events of the
-    client's own topic; ``on_heartbeat_reply`` the answer to each heartbeat and the moment at which it was sent.
-    """
+    """Signs in, and again whenever the session is lost.  `listener` is to be set before."""
 
     clock: Clock
     url: str
-    #: What it asks to be called.
-    name: str
-    instance: str
-    make_link: Callable[[Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
-    heard: EventHandler
-    on_heartbeat_reply: Callable[[Mapping[str, Any], float], None]
+    credentials: Credentials
+    make_link: MakeLink
     random: Callable[[], float]
     patience: Patience = Factory(Patience)
+    listener: LinkListener = field(init=False)
     #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
     bus: Bus | None = field(init=False, default=None)
     #: What the farm called it last.
-    identity: str = field(init=False, default=Factory(lambda self: self.name, takes_self=True))
+    identity: str = field(init=False, default=Factory(lambda self: self.credentials.authid, takes_self=True))
     _link: RunningLink | None = field(init=False, default=None)
     #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
@@ -104,7 +112,7 @@ class FarmLink:
 
     async def start(self) -> None:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
-        self._link = self.make_link(self._joined, self._refused)
+        self._link = self.make_link(self.credentials, self._joined, self._refused)
         self._link.startService()
         try:
             await self.session(self.patience.connect)
@@ -189,7 +197,7 @@ class FarmLink:
         )
 
     async def _joined(self, bus: Bus) -> None:
-        for topic, handler in {client_topic(bus.authid): self.heard, **self.topics}.items():
+        for topic, handler in {client_topic(bus.authid): self.listener.heard, **self.topics}.items():
             await bus.subscribe(topic, handler)
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
@@ -209,7 +217,7 @@ class FarmLink:
             return True
         if self._signed_in_once:
             # Otherwise the caller that signs in gets it as an exception.
-            self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.name, error=error)
+            self._log.error("{url} refuses {name!r}: {error}", url=self.url, name=self.credentials.authid, error=error)
         self._end(error)
         return False
 
@@ -242,10 +250,10 @@ class FarmLink:
         interval, sent = HEARTBEAT_INTERVAL, self.clock.seconds()
         try:
             answer = await bus.call(
-                control_procedure("heartbeat"), (), {"instance": self.instance}, timeout=HEARTBEAT_LIMIT
+                control_procedure("heartbeat"), (), {"instance": self.credentials.instance}, timeout=HEARTBEAT_LIMIT
             )
             interval = float(answer["heartbeat_s"])
-            self.on_heartbeat_reply(answer, sent)
+            self.listener.on_heartbeat_reply(answer, sent)
         except TimedOut:
             self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")

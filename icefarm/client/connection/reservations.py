@@ -10,16 +10,14 @@ from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Progress
+from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.client.connection.worker_cache import Sent
-from icefarm.client.evaluation.results import measurement_from_wire
-from icefarm.client.evaluation.run import Run
 from icefarm.clock import Clock
-from icefarm.contract import Measurement, ReservationRecord, control_procedure, from_wire
-from icefarm.errors import IcefarmError, ReservationEnded, UnknownBitstream
+from icefarm.contract import ReservationRecord, control_procedure, from_wire
+from icefarm.errors import IcefarmError, ReservationEnded
 
-__all__ = ["ClientEvent", "Holdings"]
+__all__ = ["ClientEvent", "ClientReservations"]
 
 #: Seconds for the answer to a request for boards, beyond the wait for them: they may have to be flashed.
 RESERVE_LIMIT = 180.0
@@ -39,24 +37,22 @@ class ClientEvent:
 
 
 @define(eq=False)
-class Holdings:
+class ClientReservations:
     """The reservations of one client.  Errors are those of the procedures of control."""
 
     _clock: Clock
-    _connection: FarmLink = field(init=False)
-    leases: Leases = field(init=False, factory=Leases)
-    runs: list[Run] = field(init=False, factory=list)
+    _link: FarmLink
+    _boards: BoardCalls
     listeners: list[Callable[[ClientEvent], None]] = field(init=False, factory=list)
     _extension: Any = field(init=False, default=None)
-    _sent: Sent = field(init=False, factory=Sent)
     #: Boards whose automatic extension is in progress.
     _extending: set[str] = field(init=False, factory=set)
     _may_hold: bool = field(init=False, default=False)
     _log: Logger = field(init=False, factory=lambda: client_log("reservations"))
 
-    def use(self, connection: FarmLink) -> None:
-        """Take the connection, whose `heard` and `on_heartbeat_reply` are those of this object."""
-        self._connection = connection
+    @property
+    def leases(self) -> Leases:
+        return self._boards.leases
 
     async def reserve(
         self, asked: Sequence[Any], *, limit: float | None, keep: bool, progress: Progress | None
@@ -72,7 +68,7 @@ class Holdings:
             return await bus.call(control_procedure("reserve"), asked, timeout=timeout, progress=progress)
 
         self._may_hold = True
-        answer = await self._connection.retried(once)
+        answer = await self._link.retried(once)
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
         for record in records:
             self.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
@@ -84,7 +80,7 @@ class Holdings:
         self._may_hold = True
         now = self._clock.seconds()
         for record in records:
-            if not self.leases.holds(record.serial, record.id):
+            if not self._boards.holds(record.serial, record.id):
                 lease = Lease.of(record, now, keep=keep)
                 self.leases.add(lease.ending(now + record.expires_at - farm_time))
         self._plan_extension()
@@ -92,7 +88,7 @@ class Holdings:
     async def extend(self, serials: Sequence[str] | None, seconds: float | None) -> list[str]:
         """Extend reservations, all by default, and return the serials."""
         chosen = None if serials is None else list(serials)
-        answer = await self._connection.call(control_procedure("extend"), {"serials": chosen, "seconds": seconds})
+        answer = await self._link.call(control_procedure("extend"), {"serials": chosen, "seconds": seconds})
         done = [str(serial) for serial in answer]
         self.leases.extended(done, seconds, self._clock.seconds())
         self._plan_extension()
@@ -101,49 +97,18 @@ class Holdings:
     async def end(self, serials: Sequence[str] | None) -> list[str]:
         """End reservations, all by default, and return the serials."""
         chosen = None if serials is None else list(serials)
-        answer = await self._connection.call(control_procedure("end"), {"serials": chosen})
+        answer = await self._link.call(control_procedure("end"), {"serials": chosen})
         done = [str(serial) for serial in answer]
         for serial in [*done, *(list(self.leases.by_serial) if chosen is None else chosen)]:
             self._gone(serial, None, "you ended the reservation")
         return done
 
-    async def evaluate(self, serial: str, arguments: Mapping[str, Any], made: int, limit: float | None) -> Measurement:
-        """Evaluate on a board, after ``made`` earlier attempts; each attempt may take ``limit`` seconds."""
-        lease = self.leases.by_serial.get(serial)
-        if lease is None:
-            raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
-        procedure, reservation = lease.prefix + "evaluate", lease.record.id
-
-        async def once(bus: Bus, number: int) -> Any:
-            if not self.leases.holds(serial, reservation):
-                raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
-            call = {**arguments, "reservation": reservation, "attempt": made + number}
-            whole, worker = arguments["bitstream"], lease.record.worker
-            brief = self._sent.briefly(worker, whole) if number == 1 else whole
-            try:
-                return await bus.call(procedure, (), {**call, "bitstream": brief}, timeout=limit)
-            except UnknownBitstream:
-                self._sent.missed(worker, whole)
-                return await bus.call(procedure, (), call, timeout=limit)
-
-        return measurement_from_wire(await self._connection.retried(once), f"the answer of board {serial}")
-
-    async def ask(self, serial: str, method: str, arguments: Mapping[str, Any], limit: float | None) -> Any:
-        """Call another method of a board's kind, once."""
-        lease = self.leases.by_serial.get(serial)
-        bus = self._connection.bus or await self._connection.session(self._connection.patience.retry)
-        if lease is None:
-            raise ReservationEnded(f"board {serial} is not reserved by you", serial=serial)
-        call = {**arguments, "reservation": lease.record.id}
-        return await bus.call(lease.prefix + method, (), call, timeout=limit)
-
     async def close(self, *, end: bool) -> None:
         """End all reservations, in a bounded time, and stop the runs.  Raises nothing."""
-        for run in list(self.runs):
-            run.stop()
+        self._boards.stop()
         if self._extension is not None and self._extension.active():
             self._extension.cancel()
-        bus = self._connection.bus
+        bus = self._link.bus
         if end and bus is not None and self._may_hold:
             try:
                 await bus.call(control_procedure("end"), timeout=END_LIMIT)
@@ -179,8 +144,7 @@ class Holdings:
             error = ReservationEnded(
                 f"the reservation of board {serial} has ended: {reason}", serial=serial, reservation=lease.record.id
             )
-            for run in list(self.runs):
-                run.lose_board(serial, error)
+            self._boards.lost(serial, error)
 
     def _plan_extension(self) -> None:
         if self._extension is not None and self._extension.active():

@@ -8,14 +8,12 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 
-from icefarm.contract import Measurement, from_wire
+from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError
 
-__all__ = ["Result", "measurement_from_wire"]
+__all__ = ["Result"]
 
 T = TypeVar("T")
-
-_FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
 
 
 @frozen
@@ -55,10 +53,3 @@ class Result:
         Raises `error` if there is one.
         """
         return self.measurement.value
-
-
-def measurement_from_wire(answer: Any, what: str) -> Measurement:
-    """Check an answer that arrived; it ignores fields that a newer farm adds.  Raises `InvalidArgument`."""
-    if isinstance(answer, dict):
-        answer = {name: value for name, value in answer.items() if name in _FIELDS}
-    return from_wire(answer, Measurement, what)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.scheduler import Dispatch
@@ -22,8 +22,7 @@ from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnd
 
 __all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
 
-#: Evaluates a payload on a board: (serial, payload, evaluation id, attempts made before).
-Evaluate = Callable[[str, Any, str, int], Awaitable[Measurement]]
+_log = client_log("run")
 
 
 @frozen
@@ -49,37 +48,45 @@ class Run:
 
     _clock: Clock
     _dispatch: Dispatch
-    _evaluate: Evaluate
-    #: Called once, when the run is done or stopped.
-    _ended: Callable[[Run], None]
+    _boards: BoardCalls
+    #: Options of each evaluation.
+    _options: Mapping[str, Any]
+    #: Seconds for each attempt of one.
+    _limit: float
     _results: list[Result] = field(init=False, factory=list)
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
     _wake: Any = field(init=False, default=None)
     _over: bool = field(init=False, default=False)
-    _log: Logger = field(init=False, factory=lambda: client_log("run"))
+
+    def __attrs_post_init__(self) -> None:
+        self._boards.follow(self)
+
+    @property
+    def opening(self) -> ResultBatch:
+        """What it takes before any result, as a batch."""
+        wanted, boards = self._dispatch.wanted, self._dispatch.boards
+        return ResultBatch((), wanted, False, None if boards else no_board_left())
 
     @property
     def boards(self) -> list[str]:
         """The serials of the participating boards."""
         return self._dispatch.boards
 
-    @property
-    def wanted(self) -> int:
-        """How many items it takes now."""
-        return self._dispatch.wanted
-
     def feed(self, items: Iterable[Item], last: bool = False) -> None:
         """Take items; ``last`` says that these are the last."""
         if not self._over:
-            self._answered(self._dispatch.feed(items))
-            if last:
-                self._dispatch.finish()
+            self._answered(self._dispatch.feed(items, last=last))
             self._stir()
 
-    def take(self) -> Deferred[ResultBatch]:
-        """Return the next batch, as soon as there is a result, or nothing to do without more items."""
+    def take(self, limit: float | None = None) -> Deferred[ResultBatch]:
+        """Return the next batch, as soon as there is a result, or nothing to do without more items.
+
+        Fails with Twisted's `TimeoutError` after ``limit`` seconds.
+        """
         taker: Deferred[ResultBatch] = Deferred(self._forget)
+        if limit is not None:
+            taker.addTimeout(limit, self._clock)  # type: ignore[arg-type]
         if self._over:
             taker.errback(LinkLost("the run is over"))
             return taker
@@ -120,7 +127,7 @@ class Run:
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.cancel()
-        self._ended(self)
+        self._boards.unfollow(self)
 
     def _forget(self, taker: Deferred[ResultBatch]) -> None:
         if self._taker is taker:
@@ -157,7 +164,8 @@ class Run:
         if task.evaluation_id is None:
             task.evaluation_id = uuid4().hex
         try:
-            measured = await self._evaluate(sending.serial, task.item.payload, task.evaluation_id, len(task.tried))
+            call = {"evaluation_id": task.evaluation_id, "bitstream": task.item.payload, "options": self._options}
+            measured = await self._boards.evaluate(sending.serial, call, len(task.tried), self._limit)
         except IcefarmError as error:
             self._landed(sending, error=error)
         else:
@@ -166,7 +174,7 @@ class Run:
     def _broke(self, failure: Failure, sending: Sending) -> None:
         """Answer an item whose call was cancelled, or failed through a bug."""
         if failure.check(CancelledError) is None:
-            self._log.failure("an evaluation failed", failure)
+            _log.failure("an evaluation failed", failure)
         self._landed(sending, error=InternalError("an internal error of the client; its log has the details"))
 
     def _landed(self, sending: Sending, measured: Measurement | None = None, error: IcefarmError | None = None) -> None:
@@ -193,19 +201,18 @@ async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
     Raises `ReservationEnded` if no board is left and there are still items.
     """
     source: Iterator[Item] = iter(items)
-    wanted, done = run.wanted, False
+    batch = run.opening
     try:
-        if not run.boards:
-            raise no_board_left()
-        while not done:
-            fed = list(islice(source, wanted))
-            run.feed(fed, last=len(fed) < wanted)
-            batch = await run.take()
+        while True:
             for result in batch.results:
                 yield result
-            if batch.deserted is not None and not batch.done:
+            if batch.done:
+                return
+            if batch.deserted is not None:
                 raise batch.deserted
-            wanted, done = batch.wanted, batch.done
+            fed = list(islice(source, batch.wanted))
+            run.feed(fed, last=len(fed) < batch.wanted)
+            batch = await run.take()
     finally:
         run.stop()
 

@@ -95,11 +95,13 @@ class Dispatch:
         spare = self.look_ahead - self._queued // self.fan_out
         return max(0, min(-(-room // self.fan_out), spare))
 
-    def feed(self, items: Iterable[Item]) -> list[TaskOutcome]:
-        """Take items; answer those that can't be sent at once."""
+    def feed(self, items: Iterable[Item], *, last: bool = False) -> list[TaskOutcome]:
+        """Take items, the ``last`` ones perhaps; answer those that can't be sent at once."""
         answers: list[TaskOutcome] = []
         for item in items:
             answers += self._take(item)
+        if last:
+            self.finish()
         return answers
 
     def finish(self) -> None:

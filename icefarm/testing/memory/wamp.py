@@ -30,7 +30,6 @@ from icefarm.contract import (
     Role,
     permissions,
 )
-from icefarm.deferreds import awaited
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -448,9 +447,11 @@ class _Call:
     async def outcome(self, timeout: float | None) -> Any:
         """Wait for the answer."""
         if timeout is not None and not self.answer.called:
-            late = TimedOut(f"{self.procedure} did not answer within {timeout:g} s")
-            self._timer = self.router.clock.callLater(timeout, self.fail, late)
+            self._timer = self.router.clock.callLater(timeout, self._overdue, timeout)
         return await self.answer
+
+    def _overdue(self, timeout: float) -> None:
+        self.fail(TimedOut(f"{self.procedure} did not answer within {timeout:g} s"))
 
     def fail(self, error: Exception) -> None:
         """Give the call up, and have what carries it out cancelled."""
@@ -522,8 +523,11 @@ class _Call:
         assert self.callee is not None
         self.callee._serving[self] = None
         caller = self.who if self.progress is None else evolve(self.who, progress=self._progressed)
-        self._handling = ensureDeferred(awaited(handler(caller, self.procedure, self.args, self.kwargs)))
-        self._handling.addCallback(_travel)
+
+        async def handled() -> Any:
+            return _travel(await handler(caller, self.procedure, self.args, self.kwargs))
+
+        self._handling = ensureDeferred(handled())
         self._handling.addCallbacks(self._served, lambda failure: self._served(self._told_of(failure.value)))
 
     def _progressed(self, word: Mapping[str, Any]) -> None:

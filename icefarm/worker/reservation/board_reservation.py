@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
@@ -182,8 +182,9 @@ class BoardReservation:
         self, evaluation_id: str, bitstream: Packed | bytes, options: Any = None, attempt: int = 1
     ) -> Deferred[dict[str, Any]]:
         """Evaluate as the kind declares: join, admit, measure, record.  See `icefarm.kinds.handle.Evaluator`."""
-        chosen = self._usual if options is None else _Chosen.of(options)
-        assert chosen is not None
+        usual = self._usual
+        assert usual is not None
+        chosen = usual if options is None or options == usual.options else _Chosen.of(options)
         parameters = self._instance.parameters(chosen.options)
 
         async def evaluated() -> dict[str, Any]:
@@ -194,7 +195,14 @@ class BoardReservation:
             value = self._instance.decode(answer.content, chosen.options)
             return self._record(answer, circuit, value, evaluation_id, attempt, chosen.recorded)
 
-        return self.once(evaluation_id, (bitstream, chosen.text), evaluated)
+        return self._joined(evaluation_id, (bitstream, chosen.text), evaluated)
+
+    def _joined(
+        self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Coroutine[Deferred[Any], Any, Any]]
+    ) -> Deferred[Any]:
+        if self._ended is not None:
+            raise self._ended
+        return self._evaluations.once(evaluation_id, content, evaluate)
 
     def _failure(self, why: str) -> DeviceFailed:
         return DeviceFailed(f"board {self.serial} failed: {why}", serial=self.serial, reason=why)
@@ -241,9 +249,10 @@ class BoardReservation:
         return self._context.admission.admit(bitstream)
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
-        if self._ended is not None:
-            raise self._ended
-        return self._evaluations.once(evaluation_id, content, evaluate)
+        async def evaluated() -> Any:
+            return await evaluate()
+
+        return self._joined(evaluation_id, content, evaluated)
 
     async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
         why, tally = "", self._context.board.tally

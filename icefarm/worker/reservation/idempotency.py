@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from attrs import Factory, define
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from icefarm.deferreds import started
 from icefarm.errors import Busy, IcefarmError, InvalidArgument
 
 __all__ = ["Evaluations"]
+
+#: Carries an evaluation out.
+Evaluate = Callable[[], Coroutine[Deferred[Any], Any, Any]]
 
 #: Results kept for those who ask again, for each reservation of a board: some times what may be under way, and at about
 #: 1 kB each no burden even with hundreds of boards.
@@ -53,7 +55,7 @@ class Evaluations:
     _running: dict[str, _Running] = Factory(dict)
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
 
-    def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+    def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate) -> Deferred[Any]:
         """Evaluate, or join, or answer from memory; see `icefarm.kinds.DeviceHandle.once`."""
         if not 0 < len(evaluation_id) <= LONGEST_ID:
             raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
@@ -78,12 +80,12 @@ class Evaluations:
             if evaluation.task is not None:
                 evaluation.task.cancel()
 
-    def _start(self, evaluation_id: str, fingerprint: int, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+    def _start(self, evaluation_id: str, fingerprint: int, evaluate: Evaluate) -> Deferred[Any]:
         if len(self._running) >= RUNNING:
             raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
         running = self._running[evaluation_id] = _Running(fingerprint)
         waiter = running.join()
-        running.task = started(evaluate)
+        running.task = ensureDeferred(evaluate())
         running.task.addBoth(self._finished, evaluation_id, running)
         return waiter
 

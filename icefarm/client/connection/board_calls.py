@@ -1,0 +1,104 @@
+"""Calls to the boards that a client has reserved: under their reservations, again where the connection was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+from attrs import Factory, define
+
+from icefarm.bus import Bus
+from icefarm.client.connection.leases import Leases
+from icefarm.client.connection.link import FarmLink
+from icefarm.client.connection.worker_cache import Sent
+from icefarm.contract import Measurement, from_wire
+from icefarm.errors import IcefarmError, ReservationEnded, UnknownBitstream
+
+__all__ = ["BoardCalls", "BoardUser"]
+
+_FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
+
+
+class BoardUser(Protocol):
+    """Evaluates on boards; `icefarm.client.evaluation.run.Run` is one."""
+
+    def lose_board(self, serial: str, error: IcefarmError) -> None:
+        """The board is no longer reserved."""
+
+    def stop(self) -> None:
+        """No board is."""
+
+
+@define(eq=False)
+class BoardCalls:
+    """What runs of evaluations need of a client's connection and of its reservations."""
+
+    _link: FarmLink
+    leases: Leases = Factory(Leases)
+    _sent: Sent = Factory(Sent)
+    _users: list[BoardUser] = Factory(list)
+
+    def holds(self, serial: str, reservation: str) -> bool:
+        """Tell whether that reservation still stands, as far as is known here."""
+        lease = self.leases.by_serial.get(serial)
+        return lease is not None and lease.record.id == reservation
+
+    async def evaluate(self, serial: str, arguments: Mapping[str, Any], made: int, limit: float | None) -> Measurement:
+        """Evaluate on a board, after ``made`` earlier attempts; each attempt may take ``limit`` seconds.
+
+        Raises `ReservationEnded`, and what the board's kind and the connection raise.
+        """
+        lease = self.leases.by_serial.get(serial)
+        if lease is None:
+            raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
+
+        async def once(bus: Bus, number: int) -> Any:
+            if not self.holds(serial, lease.record.id):
+                raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
+            call = {**arguments, "reservation": lease.record.id, "attempt": made + number}
+            whole, worker = arguments["bitstream"], lease.record.worker
+            brief = self._sent.briefly(worker, whole) if number == 1 else whole
+            try:
+                return await bus.call(lease.prefix + "evaluate", (), {**call, "bitstream": brief}, timeout=limit)
+            except UnknownBitstream:
+                self._sent.missed(worker, whole)
+                return await bus.call(lease.prefix + "evaluate", (), call, timeout=limit)
+
+        return _measurement(await self._link.retried(once), serial)
+
+    async def ask(self, serial: str, method: str, arguments: Mapping[str, Any], limit: float | None) -> Any:
+        """Call another method of a board's kind, once."""
+        lease = self.leases.by_serial.get(serial)
+        bus = self._link.bus or await self._link.session(self._link.patience.retry)
+        if lease is None:
+            raise ReservationEnded(f"board {serial} is not reserved by you", serial=serial)
+        call = {**arguments, "reservation": lease.record.id}
+        return await bus.call(lease.prefix + method, (), call, timeout=limit)
+
+    # ------------------------------------------------------------------------------------------------- the users
+
+    def follow(self, user: BoardUser) -> None:
+        """Tell ``user`` of the boards that are no longer reserved."""
+        self._users.append(user)
+
+    def unfollow(self, user: BoardUser) -> None:
+        """Tell ``user`` nothing any more."""
+        self._users.remove(user)
+
+    def lost(self, serial: str, error: IcefarmError) -> None:
+        """A board is no longer reserved."""
+        for user in list(self._users):
+            user.lose_board(serial, error)
+
+    def stop(self) -> None:
+        """The client gives up all boards."""
+        for user in list(self._users):
+            user.stop()
+
+
+def _measurement(answer: Any, serial: str) -> Measurement:
+    """Check an answer that arrived; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
+    if isinstance(answer, dict):
+        answer = {name: value for name, value in answer.items() if name in _FIELDS}
+    return from_wire(answer, Measurement, f"the answer of board {serial}")
