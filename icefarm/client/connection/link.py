@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred
@@ -26,7 +26,9 @@ from icefarm.errors import (
     Untrusted,
     WrongProtocol,
 )
-from icefarm.wamp.credentials import Credentials
+
+if TYPE_CHECKING:
+    from icefarm.wamp.credentials import Credentials
 
 __all__ = ["FarmLink", "LinkListener", "MakeLink", "Patience", "RunningLink", "client_log"]
 
@@ -81,7 +83,7 @@ class LinkListener(Protocol):
 
 
 #: Makes a link of `Credentials` and the two callbacks of `icefarm.wamp.Link`.
-MakeLink = Callable[[Credentials, Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
+MakeLink = Callable[["Credentials", Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
 
 
 @define(eq=False)
