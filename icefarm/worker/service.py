@@ -1,4 +1,4 @@
-"""The worker: a service that finds boards, has them as control wants them, and lets clients at those they reserved."""
+"""The worker as a service: finds boards, assigns them as control wants, and carries out clients' calls."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Worker(Service):
     _kinds: Kinds
     _sources: Sequence[Source]
     _make_link: MakeLink
-    #: Called where boards of a source can't be had at all, or the farm does not let the worker in, with the reason.
+    #: Called with the reason if boards of a source are impossible, or the farm refuses the worker.
     _failed: Callable[[Failure], None]
-    #: Called when it was drained for good and has nothing more to do.
+    #: Called when it was told to leave and is idle.
     _left: Callable[[], None]
     #: Serials of the boards whose FPGA is loaded at half speed.
     _slow_load: Collection[str] = ()
@@ -72,7 +72,7 @@ class Worker(Service):
         self._starting.addErrback(self._start_failed)
 
     def stopService(self) -> Deferred[None]:
-        """Say goodbye, then let go of the boards."""
+        """Say goodbye, then release the boards."""
         Service.stopService(self)
         if self._starting is not None:
             self._starting.cancel()
@@ -105,6 +105,6 @@ class Worker(Service):
 
 
 async def _finished(stopping: Any) -> None:
-    """Wait for what a service's end may return: a Deferred, or nothing."""
+    """Await the result of stopping a service: a Deferred, or nothing."""
     if stopping is not None:
         await stopping

@@ -21,7 +21,7 @@ from icefarm.worker.usb.monitor import UsbMonitor
 
 __all__ = ["RealBoards", "Source", "VirtualBoards"]
 
-#: Seconds until virtual boards are started again after their process ended: the first time, and the longest.
+#: Seconds until virtual boards are restarted after their process ended: the first time, and the longest.
 RESTART_FIRST = 1.0
 RESTART_LONGEST = 30.0
 
@@ -30,13 +30,13 @@ class Source(Protocol):
     """Boards on one bus, and the firmware for them."""
 
     async def images(self, kinds: Kinds) -> Images:
-        """Return the firmware images for these boards, as far as there are any."""
+        """Return the firmware images for these boards, if any."""
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
-        """Tell what happens on the bus, from the boards that are there already on."""
+        """Report events of the bus, starting with the boards already present."""
 
     async def stop(self) -> None:
-        """Tell nothing any more."""
+        """Stop reporting."""
 
 
 @define(eq=False)
@@ -63,7 +63,7 @@ class RealBoards:
         return found
 
     async def _shipped(self) -> str | None:
-        """Return the version of the firmware that comes with this icefarm; None where that can't be told."""
+        """Return the version of the firmware that comes with this icefarm; None if unknown."""
         try:
             return await firmware_version(self._reactor)
         except (MissingBoards, BoardsFailed):
@@ -73,7 +73,7 @@ class RealBoards:
         try:
             from pyudev import Context
         except ImportError as error:
-            # Containers may lack libudev; virtual boards need none.
+            # Containers may lack libudev; virtual boards do not need it.
             self._log.warn("boards on USB cannot be found on this host: {error}", error=error)
             return
         self._monitor = UsbMonitor(self._reactor, Context(), tell)
@@ -87,7 +87,7 @@ class RealBoards:
 
 @define(eq=False)
 class VirtualBoards:
-    """Virtual boards in a process of their own, which is started again should it end."""
+    """Virtual boards in a separate process, which is restarted if it ends."""
 
     _reactor: Any
     options: VirtualBusOptions
@@ -108,7 +108,7 @@ class VirtualBoards:
             try:
                 blocks = await image(self._reactor, name)
             except BoardsFailed:
-                # A kind of somebody else's may run on a firmware that only real boards have.
+                # Another author's kind may need a firmware that only real boards have.
                 self._log.warn("there is no firmware {name} for virtual boards", name=name)
                 continue
             found[name] = FirmwareImage(Firmware(name, version), blocks)

@@ -42,9 +42,9 @@ __all__ = ["Options", "makeService"]
 
 #: Descriptors that a board takes: its port, and two pipes of pyserial's.
 DESCRIPTORS = 5
-#: Those that all else takes.
+#: Those for everything else.
 DESCRIPTORS_BESIDE = 100
-#: Boards that one worker is expected to bear at most, for the limit of descriptors.
+#: The most boards expected on one worker, for the limit of descriptors.
 MOST_BOARDS = 1000
 
 
@@ -91,7 +91,7 @@ class Options(LayeredOptions):
     section = "worker"
     settings = (
         Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", _url),
-        Setting("name", "what the farm calls this worker; default: the name of the host", "NAME", parse=_name),
+        Setting("name", "this worker's name in the farm; default: the name of the host", "NAME", parse=_name),
         Setting("token", "the token that the worker signs in with", "FILE", secret=True),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
         Setting(
@@ -214,7 +214,7 @@ def makeService(options: Options) -> Worker:
             reactor, options["control"], credentials, joined, refused, ca_file=options["ca-file"]
         ),
         failed,
-        # twistd ends with 0 then: whoever supervises it knows that it is meant to stay away.
+        # twistd exits with 0 then, which tells its supervisor not to restart it.
         reactor.stop,
         options["slow-load"],
     )

@@ -73,5 +73,5 @@ async def test_a_drive_that_takes_nothing_can_be_given_up(fifo: tuple[Path, int]
 
 @pytest.mark.parametrize("length", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE + 1])
 def test_what_is_no_whole_block_is_never_written(length: int) -> None:
-    with pytest.raises(ValueError, match="no whole blocks"):
+    with pytest.raises(ValueError, match="not whole blocks"):
         write_drive(reactor, "/dev/null", b"\x01" * length)

@@ -214,7 +214,7 @@ async def test_a_port_at_which_something_else_hangs_by_now_keeps_its_power(hub: 
 
 @ensureDeferred
 async def test_a_board_that_is_on_no_hub_is_left_alone(hub: Hub) -> None:
-    with pytest.raises(PowerFailed, match="no port of a hub"):
+    with pytest.raises(PowerFailed, match="not a port of a hub"):
         await hub.power.cycle("virtual-1", SERIAL)
     assert hub.calls == []
 

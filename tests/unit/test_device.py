@@ -205,7 +205,7 @@ def test_a_broken_board_is_taken_back_when_it_passes_its_test_again() -> None:
     shelf.board.faults.clear()
     shelf.settle(RETEST_FIRST)
     assert shelf.status is DeviceStatus.AVAILABLE
-    assert "taken back" in shelf.notes[-1]
+    assert "back in service" in shelf.notes[-1]
 
 
 def test_a_board_that_says_another_serial_is_set_aside() -> None:

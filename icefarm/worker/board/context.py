@@ -1,4 +1,4 @@
-"""What a worker's boards share, and whom they tell what happens to them."""
+"""What a worker's boards share, and the listener for their events."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer", "WorkerContext"]
 
-#: For a board that fails now and then at 25 MHz, the most that the FPGA takes: 12.5 MHz (docs/hardware.md).
+#: For a board that fails now and then at 25 MHz, the FPGA's maximum: 12.5 MHz (docs/hardware.md).
 SLOWER = 2
 
 
 class Observer:
-    """Hears what happens to boards, and passes over it; `icefarm.worker.control_link.link.ControlLink` does not."""
+    """Ignores events of boards; `icefarm.worker.control_link.link.ControlLink` overrides its methods."""
 
     def added(self, board: ManagedBoard) -> None:
-        """The board is known from now on."""
+        """The board is new."""
 
     def removed(self, board: ManagedBoard) -> None:
         """The board is forgotten."""
 
     def changed(self, board: ManagedBoard) -> None:
-        """The board's report is another one than before."""
+        """The board's report has changed."""
 
     def noted(self, board: ManagedBoard, level: str, message: str) -> None:
-        """Something that an operator may want to know: "warn" or "info", and a sentence."""
+        """A notice for operators: "warn" or "info", and a sentence."""
 
     def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         """The board's kind sends its client an event."""

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What happens to a board beside USB's own events, and what is done about it."""
+"""Pure: no I/O, no clock.  Events of a board beside those of USB, and the effects that follow."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Greeted:
 
 @frozen
 class TestsPassed:
-    """The default firmware found nothing wrong."""
+    """The default firmware's test passed."""
 
 
 @frozen
@@ -57,7 +57,7 @@ class Written:
 
 @frozen
 class Cycled:
-    """The power of its port went off and on again; it has not come back yet."""
+    """The power of its port was cycled; the board has not come back yet."""
 
 
 @frozen
@@ -67,21 +67,21 @@ class KindStarted:
 
 @frozen
 class Failed:
-    """What the state does (opening, touching, writing, testing, preparing, evaluating) failed."""
+    """The state's procedure (opening, touching, writing, testing, preparing, evaluating) failed."""
 
     why: str
 
 
 @frozen
 class PortLost:
-    """The connection broke, and not by us; USB usually says a moment later that the port is gone."""
+    """The connection broke, and not by us; USB usually reports a moment later that the port is gone."""
 
     why: str
 
 
 @frozen
 class TimedOutWaiting:
-    """The state's time limit is over."""
+    """The state's time limit has expired."""
 
 
 @frozen
@@ -93,37 +93,37 @@ class Assign:
 
 @frozen
 class Release:
-    """Nobody wants it any more."""
+    """No reservation wants it any more."""
 
 
 @frozen
 class Reboot:
-    """Somebody asks to restart and flash it."""
+    """A request to restart and flash it."""
 
 
 @frozen
 class Retest:
-    """Somebody asks to give a broken board another chance."""
+    """A request to give a broken board another chance."""
 
 
 @frozen
 class Delete:
-    """Somebody asks to forget it."""
+    """A request to forget it."""
 
 
 @frozen
 class Proven:
-    """It did its work: an evaluation gave a result."""
+    """An evaluation gave a result."""
 
 
 @frozen
 class Mended:
-    """It did its work many times in a row, without fault."""
+    """Many evaluations in a row gave a result at the first attempt."""
 
 
 @frozen
 class Unreliable:
-    """It does its work, but too much of it only at a later attempt; ``again``: flashing it did not help."""
+    """It works, but too often only at a later attempt; ``again``: flashing it did not help."""
 
     why: str
     again: bool = False
@@ -140,7 +140,7 @@ Event = (
 
 @frozen
 class OpenPort:
-    """Open the port (closing what was open) and ask HELLO; then `Greeted` or `Failed`."""
+    """Open the port (closing an open one) and send HELLO; then `Greeted` or `Failed`."""
 
     path: str
 
@@ -152,7 +152,7 @@ class ClosePort:
 
 @frozen
 class Touch1200:
-    """Open the port at 1200 baud and close it; `Failed` where that can't be done."""
+    """Open the port at 1200 baud and close it; `Failed` if that is impossible."""
 
     path: str
 
@@ -167,14 +167,14 @@ class WriteImage:
 
 @frozen
 class CyclePower:
-    """Cycle the power of the hub port where it hangs; then `Cycled`, unless it is back before, or `Failed`."""
+    """Cycle the power of its hub port; then `Cycled`, unless it is back before, or `Failed`."""
 
     place: str
 
 
 @frozen
 class RunTest:
-    """Have the board test itself; then `TestsPassed` or `Failed`."""
+    """Make the board test itself; then `TestsPassed` or `Failed`."""
 
 
 @frozen
@@ -184,14 +184,14 @@ class StartKind:
 
 @frozen
 class SuspendKind:
-    """The board is away: keep evaluations until it is back."""
+    """The board is away: hold evaluations until it is back."""
 
     why: str
 
 
 @frozen
 class FailWaiting:
-    """Tell those who wait for the board that it won't come soon."""
+    """Fail the calls that wait for the board: it won't come soon."""
 
     why: str
 

@@ -1,4 +1,4 @@
-"""What the worker does to boards' ports and drives: the same for real and for virtual boards."""
+"""The worker's access to boards' ports and drives, the same for real and virtual boards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from icefarm.worker.flash.hub_power import HubPower
 
 __all__ = ["Hardware", "SerialHardware"]
 
-#: Without a meaning on USB, except that 1200 is the touch.
+#: Meaningless on USB, except that 1200 is the touch.
 BAUD = 115_200
 
 
@@ -40,7 +40,7 @@ class Hardware(Protocol):
 
     @property
     def switches_power(self) -> bool:
-        """Whether there is anything to cycle the power of hub ports with."""
+        """Whether this host can cycle the power of hub ports."""
 
     def cycle_power(self, place: str, serial: str) -> Awaitable[None]:
         """Cycle the power of the port where a board was last plugged in.  Fails with `PowerFailed`."""
@@ -50,7 +50,7 @@ class Hardware(Protocol):
 
 
 class _OpenPort(SerialPort):
-    """A serial port that closes at once, whatever has become of the other end."""
+    """A serial port that closes at once, in whatever state the other end is."""
 
     _gone = False
 
@@ -58,7 +58,7 @@ class _OpenPort(SerialPort):
         return -1 if self._gone else int(self._serial.fd)
 
     def loseConnection(self, _connDone: Any = None) -> None:
-        """Close without waiting for what is not written yet: a board that does not read would never let it go."""
+        """Close without waiting for unwritten data: a board that does not read would block that forever."""
         if self._gone:
             return
         with suppress(termios.error, OSError, SerialException):
@@ -66,11 +66,11 @@ class _OpenPort(SerialPort):
         self.connectionLost(Failure(ConnectionDone()))
 
     def connectionLost(self, reason: Failure) -> None:
-        # The reactor may tell of the end of a descriptor that was closed while it was being read.
+        # The reactor may report the end of a descriptor that was closed while it was being read.
         if self._gone:
             return
         FileDescriptor.connectionLost(self, reason)
-        # Only now: the reactor finds what it shall forget by its number.
+        # Only now: the reactor finds the descriptor to forget by its number.
         self._gone = True
         self._serial.close()
         self.protocol.connectionLost(reason)
@@ -82,7 +82,7 @@ class SerialHardware:
 
     _reactor: Any
     _loading: Loading
-    #: None: the power of hub ports is left alone.
+    #: None: never touch the power of hub ports.
     _power: HubPower | None = None
 
     def open(self, path: str, protocol: Any) -> None:

@@ -28,7 +28,7 @@ from icefarm.worker.reservation.board_reservation import BoardReservation, Reser
 
 __all__ = ["ManagedBoard"]
 
-#: Reservations that a board remembers after their end, to say so to those who call late.
+#: Ended reservations that a board remembers, to explain late calls.
 REMEMBERED = 16
 
 
@@ -40,16 +40,16 @@ class ManagedBoard:
     images: Images
     _context: WorkerContext
     reservation: BoardReservation | None = None
-    #: What it did, and how well.
+    #: Its counters and health.
     tally: Tally = Factory(Tally, takes_self=True)
-    #: When the last image began to be written, until the board runs it.
+    #: When writing the last image began, until the board runs it.
     _flash_began: float | None = None
-    #: As it last said in HELLO.
+    #: As it last reported in HELLO.
     _firmware: s.Firmware | None = None
     _client: BoardClient | None = None
     _told: DeviceReport | None = None
     _rebooting: list[Deferred[None]] = Factory(list)
-    #: It was set aside, and not taken back yet.
+    #: It was set aside, and not returned to service yet.
     _aside: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
@@ -62,17 +62,17 @@ class ManagedBoard:
 
     @property
     def life(self) -> s.Life:
-        """Its state, and what it keeps from state to state."""
+        """Its state, and what it keeps between states."""
         return self._runner.life
 
     # ------------------------------------------------------------------------------------------------ commands
 
     def usb(self, event: UsbEvent) -> None:
-        """Take what happened to the board on USB."""
+        """Apply a USB event of the board."""
         self._runner.post(event)
 
     def assign(self, assignment: Assignment) -> BoardReservation:
-        """Serve a reservation; one that it serves already goes on as it is.
+        """Serve a reservation; one that it already serves continues unchanged.
 
         Raises `UnknownKind`, `InvalidArgument` (options), `DeviceFailed` (no firmware for that kind).
         """
@@ -93,11 +93,11 @@ class ManagedBoard:
         return new
 
     async def prepare(self, assignment: Assignment) -> None:
-        """Serve a reservation; answers when the board is usable.  Raises as `assign`, and `DeviceFailed`."""
+        """Serve a reservation; returns when the board is usable.  Raises like `assign`, and `DeviceFailed`."""
         await self.assign(assignment).usable()
 
     def release(self, reservation: str | None, reason: str) -> None:
-        """End a reservation (None: whichever it serves); harmless where it serves another one."""
+        """End a reservation (None: whichever it serves); harmless if it serves another one."""
         mine = self.reservation
         if mine is None or reservation not in (None, mine.assignment.reservation):
             return
@@ -107,7 +107,7 @@ class ManagedBoard:
     def reboot(self) -> Deferred[None]:
         """Restart and flash the board; its reservation stays.
 
-        Fires when it is usable again; fails with `DeviceFailed` where that won't be soon.
+        Fires when it is usable again; fails with `DeviceFailed` if that won't be soon.
         """
         waiter: Deferred[None] = Deferred(self._rebooting.remove)
         self._rebooting.append(waiter)
@@ -124,21 +124,21 @@ class ManagedBoard:
         self._let_go("the board was deleted")
 
     def stop(self) -> None:
-        """Let go of the board, as it is, because the worker stops."""
+        """Release the board unchanged, because the worker stops."""
         self._let_go("the worker stops")
 
     def was_held(self, client: str, reservation: str) -> bool:
-        """Tell whether that reservation of that client's was one of the last ones here."""
+        """Tell whether that client's reservation was one of the last ones here."""
         return (client, reservation) in self._past
 
     @property
     def at_rest(self) -> bool:
-        """Whether nobody has it, and it is not on its way from one state to another."""
+        """Whether it is not reserved, and not in transition between states."""
         resting = isinstance(self.life.state, s.Broken) or s.time_limit(self.life) is None
         return resting and self.reservation is None
 
     def report(self) -> DeviceReport:
-        """Say how it is."""
+        """Return its report."""
         status, reason = s.status_of(self.life)
         want = self.life.want
         return DeviceReport(
@@ -157,12 +157,12 @@ class ManagedBoard:
         )
 
     def reading(self) -> BoardReading:
-        """Say what there is to count and measure of it."""
+        """Return its counters."""
         want = self.life.want
         return self.tally.reading(self.serial, None if want is None else want.kind)
 
     def _let_go(self, reason: str) -> None:
-        """End all that concerns the board, and leave it running what it runs."""
+        """End all operations on the board, and leave it running."""
         if self.reservation is not None:
             self._end(self.reservation, reason)
         self._runner.post(e.Delete())
@@ -175,7 +175,7 @@ class ManagedBoard:
     # -------------------------------------------------------------------------------------------- the machine
 
     def _tell_rebooting(self) -> None:
-        """Answer those who wait for the end of a reboot, once it is known how it ended."""
+        """Answer the calls that wait for a reboot, once its outcome is known."""
         hopeless = self.hopeless()
         if hopeless is None and not isinstance(self.life.state, s.Ready | s.Reserved):
             return
@@ -187,7 +187,7 @@ class ManagedBoard:
                 waiter.errback(DeviceFailed(f"board {self.serial} {hopeless}", serial=self.serial, reason=hopeless))
 
     def entered(self, before: s.Life) -> None:
-        """Another state was entered, and the effects have been carried out (for `Runner`)."""
+        """The state has changed, and the effects have been carried out (for `Runner`)."""
         self._tell_rebooting()
         if isinstance(self.life.state, s.Reserved):
             assert self.reservation is not None
@@ -196,7 +196,7 @@ class ManagedBoard:
         self._note(before)
 
     def settled(self) -> None:
-        """All events so far are dealt with (for `Runner`)."""
+        """All events so far are handled (for `Runner`)."""
         self.tally.on_trial = self.life.tries > 0 or self.life.relapses > 0
         report = self.report()
         told, self._told = self._told, report
@@ -207,7 +207,7 @@ class ManagedBoard:
             self._context.observer.changed(self)
 
     def carry_out(self, effect: e.Effect) -> None:
-        """Carry out what was decided (for `Runner`)."""
+        """Carry out an effect (for `Runner`)."""
         match effect:
             case e.OpenPort(path):
                 self._close_port()
@@ -285,7 +285,7 @@ class ManagedBoard:
             self._runner.post(e.PortLost(why), self.life.state)
 
     def board_said(self, level: LogLevel, text: str) -> None:
-        """Hand on what the board says of itself, but for what only its makers ask for."""
+        """Pass on the board's log lines, except debug ones."""
         self._log.emit(level, "{serial} says: {text}", serial=self.serial, text=text)
         if level is not LogLevel.debug:
             self._context.observer.noted(self, level.name, f"board {self.serial} says: {text}")
@@ -293,14 +293,14 @@ class ManagedBoard:
     # ------------------------------------------------------------------------- what reservation and tally tell
 
     def hopeless(self) -> str | None:
-        """Return why there is no use in waiting for the board just now; None where there is."""
+        """Return why waiting for the board is useless now; None if it is not."""
         match self.life.state:
             case s.Broken(why) | s.Gone(waiting=False, why=why):
                 return why
         return None
 
     def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:
-        """Send the client an event of the kind's."""
+        """Send the client an event of the kind."""
         self._context.observer.emitted(self, reservation, event, fields)
 
     def did_well(self) -> None:
@@ -313,8 +313,8 @@ class ManagedBoard:
     def did_badly(self, why: str, again: bool) -> None:
         """See `icefarm.worker.protocol.health.Judge`."""
         if not again:
-            self._log.warn("{serial} {why}: it is flashed anew", serial=self.serial, why=why)
-        # Not from within what the board just said.
+            self._log.warn("{serial} {why}: it is reflashed", serial=self.serial, why=why)
+        # Not while handling the board's message.
         self._context.clock.callLater(0, self._runner.post, e.Unreliable(why, again))
 
     def _note(self, before: s.Life) -> None:
@@ -327,13 +327,15 @@ class ManagedBoard:
                     self._context.observer.noted(self, "warn", f"board {self.serial} is set aside: {why}")
             case s.Ready() if self._aside:
                 self._aside = False
-                self._context.observer.noted(self, "info", f"board {self.serial} passed its test and is taken back")
+                self._context.observer.noted(
+                    self, "info", f"board {self.serial} passed its test and is back in service"
+                )
             case _ if self.life.tries > before.tries:
                 self._log.info("{serial} is tried again after {state}", serial=self.serial, state=before.state)
 
 
 def _alike(one: DeviceReport, other: DeviceReport) -> bool:
-    """Tell whether two reports differ in no more than their counters."""
+    """Tell whether two reports differ only in their counters."""
     return _apart_from_counters(one) == _apart_from_counters(other)
 
 

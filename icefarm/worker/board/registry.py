@@ -1,4 +1,4 @@
-"""The boards of a worker: found on USB, known by serial, brought to what control wants of them."""
+"""The boards of a worker: found on USB, identified by serial, assigned as control wants."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["BoardRegistry"]
 
 @define(eq=False)
 class BoardRegistry:
-    """All boards that were seen since the worker started and were not deleted."""
+    """All boards seen since the worker started and not deleted."""
 
     _context: WorkerContext
     _boards: dict[str, ManagedBoard] = Factory(dict)
@@ -31,22 +31,22 @@ class BoardRegistry:
         return iter(list(self._boards.values()))
 
     def find(self, serial: str) -> ManagedBoard | None:
-        """Return a board, or None where it is not known."""
+        """Return a board, or None if it is not known."""
         return self._boards.get(serial)
 
     def get(self, serial: str) -> ManagedBoard:
-        """Raises `UnknownDevice`."""
+        """Return a board.  Raises `UnknownDevice`."""
         board = self.find(serial)
         if board is None:
             raise UnknownDevice(f"this worker has no board {serial}", serial=serial)
         return board
 
     def usb(self, images: Images, event: UsbEvent) -> None:
-        """Take what happened on USB, on a bus whose boards run ``images``."""
+        """Apply a USB event, on a bus whose boards run ``images``."""
         other = self._ports.elsewhere(event)
         if other is not None:
             self._log.warn(
-                "two boards say that they are {serial}: the one at USB {other} is used; {event} is left alone",
+                "two boards say that they are {serial}: the one at USB {other} is used; {event} is ignored",
                 serial=event.serial, other=other, event=event,
             )  # fmt: skip
         for relevant in self._ports.sift(event):
@@ -57,20 +57,20 @@ class BoardRegistry:
             board.usb(relevant)
 
     def delete(self, serial: str) -> None:
-        """Forget a board; it is found again when it is plugged in again.  Raises `UnknownDevice`."""
+        """Forget a board; plugging it in again brings it back.  Raises `UnknownDevice`."""
         board = self.get(serial)
         board.delete()
         del self._boards[serial]
         self._context.observer.removed(board)
 
     def converge(self, assignments: Mapping[str, Assignment], apart_from: Collection[str]) -> None:
-        """Have each board serve the reservation that it is assigned, or none."""
+        """Make each board serve the reservation that it is assigned, or none."""
         for board in self:
             if board.serial in apart_from:
                 continue
             wanted = assignments.get(board.serial)
             if wanted is None:
-                board.release(None, "it is not known to the farm any more")
+                board.release(None, "the farm no longer knows it")
                 continue
             try:
                 board.assign(wanted)
@@ -78,6 +78,6 @@ class BoardRegistry:
                 self._log.error("{serial}: {error}", serial=board.serial, error=error)
 
     def stop(self) -> None:
-        """Let go of every board."""
+        """Release every board."""
         for board in self:
             board.stop()

@@ -1,4 +1,4 @@
-"""Runs the life of a board: events in order, one timer and one procedure for each state, which end with it."""
+"""Runs the life of a board: events in order; each state has one timer and one procedure, which end with it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Procedure", "Runner"]
 
-#: What a state does; its result is an event of that state.
+#: A state's procedure; its result is an event of that state.
 Procedure = Coroutine[Deferred[Any], Any, e.Event | None]
 
-#: Failures that boards and ports are expected to have; others are faults of the code, and logged as such.
+#: Expected failures of boards and ports; others are bugs, and logged as such.
 _EXPECTED = (BoardFailed, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
 
 
 @define(eq=False)
 class Runner:
-    """A life, and what goes on in its state."""
+    """A life, and the running procedure of its state."""
 
     life: Life
     _clock: Clock
-    #: Carries out the effects, and hears what was decided.
+    #: Carries out the effects.
     _board: ManagedBoard
     _events: deque[tuple[e.Event, State | None]] = Factory(deque)
     _deciding: bool = False
@@ -48,7 +48,7 @@ class Runner:
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
 
     def post(self, event: e.Event, state: State | None = None) -> None:
-        """Decide on an event, after those before it; not any more if ``state``, which it belongs to, was left."""
+        """Handle an event, after earlier ones; drop it if its ``state`` has been left."""
         self._events.append((event, state))
         if self._deciding:
             return
@@ -63,7 +63,7 @@ class Runner:
         self._board.settled()
 
     def run(self, procedure: Procedure) -> None:
-        """Run what the state does; its end is an event, and its failure another."""
+        """Run the state's procedure; its result is an event, and its failure another."""
         state = self.life.state
         running = Deferred.fromCoroutine(procedure)
         self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))

@@ -18,7 +18,7 @@ from icefarm.worker.board.states import Firmware, Life, State
 
 __all__ = ["Impossible", "step"]
 
-#: Failures in a row after which a board's power is cycled, or it is set aside; the one before has it flashed.
+#: Consecutive failures after which a board's power is cycled, or it is set aside; one less makes the worker flash it.
 TRIES = 3
 
 #: States in which the port is open.
@@ -30,11 +30,11 @@ Step = tuple[Life, list[Effect]]
 
 
 class Impossible(Exception):
-    """An event came in a state that cannot have it: a fault of the caller."""
+    """An event is impossible in the state: a bug of the caller."""
 
 
 def step(life: Life, event: Event) -> Step:
-    """Decide what becomes of a board.  Raises `Impossible` where a procedure ends that was not running."""
+    """Decide what happens to a board.  Raises `Impossible` if a procedure ends that was not running."""
     match event:
         case TtyAdded() | TtyRemoved() | DriveAdded() | DriveRemoved():
             return _usb(life, event)
@@ -59,7 +59,7 @@ def step(life: Life, event: Event) -> Step:
 
 
 def _usb(life: Life, event: TtyAdded | TtyRemoved | DriveAdded | DriveRemoved) -> Step:
-    """First what is there, then what that means."""
+    """Update what is present, then decide what follows."""
     match event:
         case TtyAdded(path=path, usb_path=place):
             return _tty_added(evolve(life, port=path, place=place or life.place), path)
@@ -68,7 +68,7 @@ def _usb(life: Life, event: TtyAdded | TtyRemoved | DriveAdded | DriveRemoved) -
         case TtyRemoved(path=path) if path == life.port:
             return _tty_removed(evolve(life, port=None))
         case DriveRemoved(path=path) if path == life.drive:
-            # While an image is written, the writing itself finds out whether the board left before its end.
+            # While writing an image, the writer itself finds out whether the board left too early.
             life = evolve(life, drive=None)
             return _gone(life) if isinstance(life.state, s.Broken) and life.port is None else (life, [])
     return life, []
@@ -127,7 +127,7 @@ def _done(life: Life, event: Event) -> Step:
 
 def _greeted(life: Life, written: Firmware | None, firmware: Firmware) -> Step:
     if firmware != life.goal:
-        # What was written may no longer be what is wanted; then the board is not to blame.
+        # The goal may have changed since the image was written; then the board is not to blame.
         if written is not None and written == life.goal:
             return _failed(life, f"runs {firmware} although {written} was flashed")
         return _touch(life)
@@ -146,7 +146,7 @@ def _failed_procedure(life: Life, why: str) -> Step:
 
 
 def _port_lost(life: Life, why: str) -> Step:
-    """Wait for word that the port is gone, rather than try one that is going."""
+    """Wait for USB to report that the port is gone, rather than try a vanishing port."""
     if not isinstance(life.state, _OPEN):
         raise Impossible(f"a lost port ({why}) in {life.state}")
     return _enter(life, s.Gone(waiting=True, why=f"lost: {why}"))
@@ -165,7 +165,7 @@ def _timed_out(life: Life) -> Step:
         case s.Touching() if life.port is None and life.drive is None:
             if life.can_cycle:
                 return _last_resort(life, "left for its boot loader, and no boot drive appeared")
-            # Nothing was written to it: it was unplugged, or is dead; only its return can tell.
+            # Nothing was written to it: it was unplugged, or is dead; only its return can show which.
             return _gone(life, "gone since it left for its boot loader")
         case s.Cycling(why, done=True):
             return _set_aside(life, f"{why}, and did not come back after its power was cycled")
@@ -204,7 +204,7 @@ def _command(life: Life, event: Event) -> Step:
 
 
 def _redirect(life: Life, before: Firmware) -> Step:
-    """What is wanted has changed; states on the way to it look at it when they arrive."""
+    """Apply a changed goal; transient states check it when they finish."""
     match life.state:
         case s.Testing() | s.Ready() | s.Preparing() | s.Reserved():
             return _reopen(life) if life.goal == before else _touch(life)
@@ -219,7 +219,7 @@ def _reboot(life: Life) -> Step:
 
 
 def _retest(life: Life, why: str) -> Step:
-    """Give it another chance: one failure then has it flashed, two have its power cycled or it set aside again."""
+    """Give it another chance: after one failure it is flashed, after two its power is cycled or it is set aside."""
     life = evolve(life, tries=1, cycled=False)
     if life.port is None and life.drive is None:
         return _last_resort(life, why)
@@ -239,7 +239,7 @@ def _failed(life: Life, why: str) -> Step:
 
 
 def _unreliable(life: Life, why: str, *, again: bool) -> Step:
-    """Single evaluations succeed, so failures in a row do not show it: it is flashed, and set aside the next time."""
+    """Flash an unreliable board, or set it aside the second time: its failures are not consecutive."""
     if not isinstance(life.state, s.Reserved):
         return life, []
     return _set_aside(life, why) if again else _again(life, flash=True)
@@ -258,7 +258,7 @@ def _last_resort(life: Life, why: str) -> Step:
     if not life.can_cycle:
         return _set_aside(life, why)
     assert life.place is not None
-    # Whatever fails after this has it set aside.
+    # Any failure after this sets it aside.
     return _enter(evolve(life, tries=TRIES, cycled=True), s.Cycling(why), e.CyclePower(life.place))
 
 
@@ -287,7 +287,7 @@ def _flash(life: Life) -> Step:
 
 
 def _enter(life: Life, state: State, *effects: Effect, leaving: Life | None = None) -> Step:
-    """Enter a state (anew, where it is the same), with what leaving the old one takes."""
+    """Enter a state (also the same one again), with the effects of leaving the old one."""
     old = (leaving or life).state
     leave: list[Effect] = []
     if isinstance(old, _KIND) and not isinstance(state, _KIND):

@@ -1,6 +1,6 @@
-"""Pure: no I/O, no clock.  The states that a board goes through, how long they may last, and how they are shown.
+"""Pure: no I/O, no clock.  The states of a board, their time limits, and how they are shown.
 
-`icefarm.worker.board.state_machine` decides over these; docs/lifecycle.md has the whole table.
+`icefarm.worker.board.state_machine` decides the transitions; docs/lifecycle.md has the whole table.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ __all__ = [
     "time_limit",
 ]
 
-#: Seconds in which an unreachable board that is still wanted may come back before those who wait for it are told.
+#: Seconds in which an unreachable board that is still wanted may come back before waiting calls fail.
 REPLUG_LIMIT = 10.0
-#: Seconds for opening the port and the answer to HELLO, asked anew a few times.
+#: Seconds for opening the port and the answer to HELLO, with a few retries.
 HELLO_LIMIT = 6.0
 #: Seconds from the touch until the boot drive appears (about 1 s for a board, more behind busy hubs).
 DRIVE_LIMIT = 10.0
@@ -44,9 +44,9 @@ WRITE_LIMIT = 30.0
 RESTART_LIMIT = 10.0
 #: Seconds for the test of the default firmware (milliseconds on the board).
 TEST_LIMIT = 5.0
-#: Seconds for what a device kind does when its board becomes usable.
+#: Seconds for a device kind's own preparations.
 START_LIMIT = 30.0
-#: Seconds for cycling the power of a hub port (`icefarm.worker.flash.hub_power` takes less, whatever happens).
+#: Seconds for cycling the power of a hub port (`icefarm.worker.flash.hub_power` always takes less).
 CYCLE_LIMIT = 20.0
 #: Seconds until a broken board is tested again: the first time, and the longest, doubling in between.
 RETEST_FIRST = 60.0
@@ -55,7 +55,7 @@ RETEST_LONGEST = 3600.0
 
 @frozen
 class Firmware:
-    """An image by its application's name and its version, as boards say in HELLO."""
+    """An image by its application's name and its version, as boards report in HELLO."""
 
     name: str
     version: str
@@ -77,7 +77,7 @@ def _release(version: str) -> tuple[int, ...]:
 
 @frozen
 class DesiredState:
-    """What a reservation wants of its board."""
+    """What a reservation requires of its board."""
 
     reservation: str
     kind: str
@@ -89,7 +89,7 @@ class DesiredState:
 
 @frozen
 class Gone:
-    """Not reachable.  While ``waiting``, it may be just being plugged in again."""
+    """Not reachable.  While ``waiting``, it may be in the middle of being plugged in again."""
 
     waiting: bool = False
     why: str = "not connected"
@@ -97,14 +97,14 @@ class Gone:
 
 @frozen
 class Seen:
-    """Its port is open and it was asked HELLO.  ``written`` is what was flashed just before."""
+    """Its port is open and HELLO was sent.  ``written`` is the image flashed just before."""
 
     written: Firmware | None = None
 
 
 @frozen
 class Touching:
-    """Asked to start its boot loader; the boot drive is to appear."""
+    """Asked to start its boot loader; the boot drive must appear."""
 
 
 @frozen
@@ -116,7 +116,7 @@ class Flashing:
 
 @frozen
 class Restarting:
-    """The image is written; the serial port is to appear."""
+    """The image is written; the serial port must appear."""
 
     image: Firmware
 
@@ -143,7 +143,7 @@ class Reserved:
 
 @frozen
 class Cycling:
-    """Its power is being cycled, as the last thing to try; once that is ``done``, it is to appear."""
+    """Its power is being cycled, as the last remedy; once that is ``done``, it must appear."""
 
     why: str
     done: bool = False
@@ -161,36 +161,36 @@ State = Gone | Seen | Touching | Flashing | Restarting | Testing | Ready | Prepa
 
 @frozen
 class Life:
-    """A board's state and what it carries from state to state."""
+    """A board's state and what it keeps between states."""
 
     default: Firmware
     state: State = Gone()
     want: DesiredState | None = None
-    #: What it offers on USB just now.
+    #: What it offers on USB now.
     port: str | None = None
     drive: str | None = None
-    #: Failures since it last was in order, and how often it was set aside since it last did well for a while.
+    #: Consecutive failures, and how often it was set aside since it last worked well for a while.
     tries: int = 0
     relapses: int = 0
     #: Where it was last plugged in, such as "1-2.3".
     place: str | None = None
-    #: Whether power can be cycled on this host at all, and whether that was tried since the board last was in order.
+    #: Whether this host can cycle power at all, and whether that was tried since the board last worked.
     power: bool = False
     cycled: bool = False
 
     @property
     def can_cycle(self) -> bool:
-        """Whether cycling the power of its port is still to be tried."""
+        """Whether to cycle the power of its port next."""
         return self.power and not self.cycled and hub_port(self.place) is not None
 
     @property
     def goal(self) -> Firmware:
-        """The firmware that it shall run."""
+        """The firmware that it must run."""
         return self.default if self.want is None else self.want.firmware
 
 
 def time_limit(life: Life) -> float | None:
-    """Return how many seconds the state may last, or None where it may last for ever."""
+    """Return how many seconds the state may last, or None if it may last forever."""
     match life.state:
         case Gone(waiting=True):
             return REPLUG_LIMIT
@@ -215,7 +215,7 @@ _LIMITS: dict[type, float] = {
 
 
 def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
-    """Return the state in one word, and why or what for, for people."""
+    """Return the state in one word, and its reason or purpose, for users."""
     match life.state:
         case Gone(why=why):
             return DeviceStatus.OFFLINE, why
@@ -229,5 +229,5 @@ def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
             return DeviceStatus.TESTING, f"{why}; its power is cycled"
         case Testing() | Seen(written=None):
             return DeviceStatus.TESTING, None
-    # One text for all steps, so that a switch of firmware is one change to those who watch.
+    # One text for all steps, so that displays show a switch of firmware as one change.
     return DeviceStatus.FLASHING, f"switching to {life.goal}"

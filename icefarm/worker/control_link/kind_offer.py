@@ -1,4 +1,4 @@
-"""The kinds that a worker offers: those for whose firmware there is an image."""
+"""The kinds that a worker offers: those whose firmware it has an image of."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["KindOffer"]
 
 @define(eq=False)
 class KindOffer:
-    """Kinds, and the images of the worker's boards as far as they are known."""
+    """Kinds, and the known images of the worker's boards."""
 
     _kinds: Kinds
     _images: list[Images] = Factory(list)
 
     def add(self, images: Images) -> None:
-        """There are boards that run these images."""
+        """Add the images of some boards."""
         self._images.append(images)
 
     def records(self) -> list[KindRecord]:
-        """Return what control is told of the kinds."""
+        """Return the kinds as reported to control."""
         records = []
         for kind in self._kinds.by_name.values():
             image = next(

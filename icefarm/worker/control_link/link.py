@@ -1,7 +1,7 @@
 """The worker's side of its session with control: hello, heartbeats, reports, and what control orders.
 
-Control may be away, restarted, or forget; so what counts is said again until it is acknowledged: the hello when
-control does not know this worker, and of each board the latest report.
+Control may be away, restarted, or forget; so important messages are repeated until acknowledged: the hello when
+control does not know this worker, and the latest report of each board.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from icefarm.worker.reservation.counters import BoardCounters
 
 __all__ = ["ControlLink", "WorkerIdentity"]
 
-#: Seconds between heartbeats until control says otherwise, and for the answer to one.
+#: Seconds between heartbeats unless control sets another interval, and for the answer to one.
 HEARTBEAT = 5.0
 HEARTBEAT_LIMIT = 10.0
 #: Seconds for the answers to hello and to a report; control asks its database.
@@ -45,15 +45,15 @@ HELLO_LIMIT = 15.0
 REPORT_LIMIT = 15.0
 #: Seconds for a log line or an event.
 WORD_LIMIT = 10.0
-#: Log lines and events under way at a time; more are dropped.
+#: Pending log lines and events; more are dropped.
 WORDS = 200
-#: Heartbeats between reports that only have new counters.
+#: Heartbeats between reports that have only new counters.
 COUNTER_BEATS = 3
 
 
 @frozen
 class WorkerIdentity:
-    """Who the worker is."""
+    """The worker's identity."""
 
     name: str
     instance: str
@@ -88,14 +88,14 @@ class _ControlSession:
 
 @define(eq=False)
 class ControlLink(Observer):
-    """Keeps control informed, and boards as control wants them."""
+    """Keeps control informed, and assigns boards as control wants."""
 
     identity: WorkerIdentity
     _clock: Any
     _boards: BoardRegistry
     _offer: KindOffer
     _departure: Departure
-    #: Called where the farm does not let this worker in, with the reason.
+    #: Called with the reason if the farm refuses this worker.
     _failed: Callable[[Failure], None]
     _control: ControlProcedures = Factory(
         lambda self: ControlProcedures(self._boards, self._departure), takes_self=True
@@ -125,9 +125,9 @@ class ControlLink(Observer):
         self._beat_later(session)
 
     def refused(self, error: IcefarmError) -> bool:
-        """A sign-in was refused, or nobody was there (for `Link`): go on trying, but say each thing once.
+        """A sign-in was refused, or nobody answered (for `Link`): keep trying, but log each reason once.
 
-        A worker that was never let in is of no use to anybody, and ends: that is for a person to see to.
+        A worker that was never admitted exits: it is useless, and a person must fix that.
         """
         if isinstance(error, NotAuthorized) and not self._was_in:
             self._failed(Failure(error))
@@ -146,7 +146,7 @@ class ControlLink(Observer):
             self._log.warn("the connection to the router ended: {reason}", reason=reason)
 
     async def _greet(self, session: _ControlSession) -> None:
-        """Say hello, and do what control wants; try again with the next heartbeat where that fails."""
+        """Say hello, and carry out control's answer; if that fails, retry with the next heartbeat."""
         self._control.hello_sent()
         reports = [board.report() for board in self._boards]
         self._reports.told(reports)
@@ -245,7 +245,7 @@ class ControlLink(Observer):
         return await session.bus.call(control_worker_procedure(name), (), arguments, timeout=limit)
 
     def _say(self, name: str, arguments: dict[str, Any]) -> None:
-        """Tell control something that is not worth a second try."""
+        """Send control a message that is not worth a retry."""
         session = self._session
         if session is not None and session.greeted and self._words < WORDS:
             self._words += 1
@@ -261,6 +261,6 @@ class ControlLink(Observer):
         Deferred.fromCoroutine(function(*args)).addErrback(self._fault, IcefarmError)
 
     def _fault(self, failure: Failure, *expected: type[Exception]) -> None:
-        """Pass over what a lost session or an absent control explains; the next hello makes up for it."""
+        """Ignore errors that a lost session or an absent control explains; the next hello makes up for them."""
         if failure.check(CancelledError, *expected) is None:
             self._log.failure("a message to control failed", failure)

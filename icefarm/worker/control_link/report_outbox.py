@@ -1,4 +1,4 @@
-"""Reports to control: of each board the latest one, in order, said again until it is acknowledged."""
+"""Reports to control: the latest of each board, in order, repeated until acknowledged."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ def _counters(report: DeviceReport) -> Counters:
 
 @define(eq=False)
 class Reports:
-    """What control does not know yet."""
+    """The unacknowledged reports."""
 
     _boards: BoardRegistry
     _unsent: set[str] = Factory(set)
     _sending: set[str] = Factory(set)
-    #: What each board had counted when it was last reported.
+    #: Each board's counters in its last report.
     _counted: dict[str, Counters] = Factory(dict)
 
     def changed(self, serial: str) -> None:
-        """A board has another report than before."""
+        """A board's report has changed."""
         self._unsent.add(serial)
 
     def forget(self, serial: str) -> None:
-        """A board is not known any more."""
+        """A board was forgotten."""
         self._unsent.discard(serial)
         self._counted.pop(serial, None)
 
     def told(self, reports: Iterable[DeviceReport]) -> None:
-        """All that there is to report was said in a hello; what changes from now on is not in it."""
+        """A hello contained all reports; later changes are not in it."""
         self._unsent.clear()
         for report in reports:
             self._counted[report.serial] = _counters(report)
 
     def find_counters(self, reports: Iterable[DeviceReport]) -> None:
-        """Take up the boards of which only counters have changed."""
+        """Add the boards whose counters alone have changed."""
         self._unsent.update(
             report.serial for report in reports if self._counted.get(report.serial) != _counters(report)
         )
 
     def waiting(self) -> Collection[str]:
-        """Return the boards that have something to report and are not being reported."""
+        """Return the boards with an unsent report and none in progress."""
         return sorted(self._unsent - self._sending)
 
     async def send(self, serial: str, call: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
-        """Report a board until control knows how it is.
+        """Report a board until control has its latest state.
 
-        One report at a time is under way for each board: they arrive in order, and what changes meanwhile becomes
-        one report.  What can't be told stays unsent, and is raised.
+        Each board has at most one report in progress: reports arrive in order, and changes meanwhile become one
+        report.  If sending fails, the report stays unsent and the error is raised.
         """
         if serial in self._sending:
             return

@@ -1,4 +1,4 @@
-"""The worker's procedures: what control calls, and what clients call on their boards, checked at the door."""
+"""The worker's procedures for control and for clients' calls on their boards, with checked arguments."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from icefarm.worker.reservation.board_reservation import BoardReservation
 
 __all__ = ["BoardProcedures", "ControlProcedures", "Settling"]
 
-#: Seconds that calls on boards wait for control to say for the first time whose they are.
+#: Seconds that calls on boards wait for control to first say who holds them.
 SETTLE_LIMIT = 10.0
 
 
 @define(eq=False)
 class ControlProcedures:
-    """``icefarm.v1.worker.<name>.*``: what control wants of this worker."""
+    """``icefarm.v1.worker.<name>.*``: control's orders for this worker."""
 
     _boards: BoardRegistry
     _departure: Departure
-    #: Boards that control gave an order for since the hello was sent: its answer is older than that.
+    #: Boards that control gave an order for since the hello was sent: the hello's answer is older.
     _ordered: set[str] = Factory(set)
     draining: bool = False
     _functions: dict[str, CheckedFunction] = field(init=False)
@@ -41,11 +41,11 @@ class ControlProcedures:
         return {function.__name__: CheckedFunction.of(function) for function in every}
 
     def hello_sent(self) -> None:
-        """What control orders from now on is newer than its answer to the hello."""
+        """Orders from now on are newer than control's answer to the hello."""
         self._ordered.clear()
 
     def converge(self, assignments: Mapping[str, Assignment]) -> None:
-        """Have boards as control's answer to the hello wants them, but for those that it gave an order for since."""
+        """Assign boards as control's answer to the hello says, except those with a later order."""
         self._boards.converge(assignments, self._ordered)
 
     async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -59,7 +59,7 @@ class ControlProcedures:
         return await function.function(**function.bind(args, kwargs))
 
     async def prepare(self, serial: str, assignment: Assignment) -> None:
-        """Have a board serve a reservation; answers when it is usable."""
+        """Make a board serve a reservation; returns when it is usable."""
         board = self._boards.get(serial)
         self._ordered.add(serial)
         await board.prepare(assignment)
@@ -71,7 +71,7 @@ class ControlProcedures:
         board.release(reservation, reason)
 
     async def reboot(self, serial: str) -> None:
-        """Restart and flash a board, keeping its reservation; answers when it is usable again."""
+        """Restart and flash a board, keeping its reservation; returns when it is usable again."""
         await self._boards.get(serial).reboot()
 
     async def delete(self, serial: str) -> None:
@@ -83,36 +83,36 @@ class ControlProcedures:
         self._boards.get(serial).retest()
 
     async def drain(self) -> None:
-        """Take note that no new reservations will come; control does not choose this worker's boards."""
+        """Note that the worker is drained: control does not give out its boards."""
         self.draining = True
 
     async def resume(self) -> None:
-        """Take note that reservations will come again."""
+        """Note that control gives out this worker's boards again."""
         self.draining = False
         self._departure.revoke()
 
     async def leave(self) -> None:
-        """End this process as soon as its boards are at rest: nobody has them, and nobody will."""
+        """End this process as soon as its boards are idle: none is reserved, and none will be."""
         self._departure.allow()
 
 
 @define(eq=False)
 class Settling:
-    """Keeps calls on boards waiting until control has said for the first time whose the boards are."""
+    """Makes calls on boards wait until control has first said who holds them."""
 
     _clock: Any
     _settled: bool = False
     _waiting: list[Deferred[None]] = Factory(list)
 
     def done(self) -> None:
-        """Control has said it."""
+        """Control has said so."""
         self._settled = True
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
 
     def wait(self) -> Deferred[None] | None:
-        """Return a Deferred that fires then, or fails with `TimedOut`; None where there is nothing to wait for."""
+        """Return a Deferred that fires then, or fails with `TimedOut`; None if there is nothing to wait for."""
         if self._settled:
             return None
         waiter: Deferred[None] = Deferred(self._waiting.remove)
@@ -122,7 +122,7 @@ class Settling:
 
 @frozen
 class BoardProcedures:
-    """``icefarm.v1.device.<serial>.*``: what clients call on a board that they have reserved."""
+    """``icefarm.v1.device.<serial>.*``: calls of clients on boards that they have reserved."""
 
     _board: ManagedBoard
     _settling: Settling
@@ -143,22 +143,20 @@ class BoardProcedures:
         elif args:
             name, *args = args
         else:
-            raise InvalidArgument(
-                "reservation is missing: a call to a board names the reservation that it is made under"
-            )
+            raise InvalidArgument("reservation is missing: a call to a board must name its reservation")
         reservation = self._admitted(caller, from_wire(name, str, "reservation"))
         return await reservation.call(procedure.removeprefix(self.prefix), args, arguments)
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
-        """Return the reservation that a caller has on the board.  Raises `NotYours`, `ReservationEnded`."""
+        """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
         board, mine, serial = self._board, self._board.reservation, self._board.serial
         if mine is not None and mine.assignment.reservation == name:
             if mine.assignment.client == caller.authid:
                 return mine
-            raise NotYours(f"board {serial} is reserved by somebody else", serial=serial)
+            raise NotYours(f"board {serial} is reserved by another client", serial=serial)
         if mine is None or mine.assignment.client == caller.authid or board.was_held(caller.authid, name):
             raise ReservationEnded(f"reservation {name!r} of board {serial} has ended; reserve again", serial=serial)
-        raise NotYours(f"board {serial} is reserved by somebody else", serial=serial)
+        raise NotYours(f"board {serial} is reserved by another client", serial=serial)
 
 
 def _unsettled(result: Any, limit: float) -> Any:

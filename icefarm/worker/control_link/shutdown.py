@@ -1,7 +1,7 @@
-"""Ends the worker's process when control lets it go: at once where its boards are at rest, or as soon as they are.
+"""Ends the worker's process when control tells it to leave: as soon as its boards are idle.
 
-A board that is being flashed would be left half written; and each state of a board has a time limit, so that the wait
-has one too.
+A board that is being flashed would be left half written.  Each state of a board has a time limit, so the wait has one
+too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Departure"]
 
 @define(eq=False)
 class Departure:
-    """Knows whether the worker is to go."""
+    """Knows whether the worker must leave."""
 
     _clock: Clock
     _boards: BoardRegistry
@@ -29,18 +29,18 @@ class Departure:
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def allow(self) -> None:
-        """Control has nothing more for this worker to do."""
+        """Control told this worker to leave."""
         self._allowed = True
-        # Not before the answer to control is on its way.
+        # Only after the answer to control is on its way.
         self._clock.callLater(0, self.look)
 
     def revoke(self) -> None:
-        """It is wanted again."""
+        """Cancel leaving."""
         self._allowed = False
 
     def look(self) -> None:
-        """Something has changed: perhaps the time has come."""
+        """A board has changed: leave if all are idle."""
         if self._allowed and all(board.at_rest for board in self._boards):
             self._allowed = False
-            self._log.info("drained, and nobody has boards of this worker: it leaves")
+            self._log.info("drained, and none of this worker's boards is reserved: it leaves")
             self._go()

@@ -1,10 +1,10 @@
-"""The touch that starts a boot loader, and the blocks that are written to its boot drive.
+"""The touch that starts a boot loader, and writing blocks to its boot drive.
 
 No threads.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
-A real drive is a block device: writing to one, and fsync, can block for as long as the USB bus likes (half a minute
-for one that hangs), and no descriptor of it ever says that it would; so a child process (``dd`` of coreutils) does
-that.  It waits for the board at each block, and so tells how much the board has taken, not how much the kernel has
-buffered.  What counts in the end is that the board comes back and says hello as what was written.
+A real drive is a block device: writes and fsync can block for as long as the USB bus does (half a minute if the board
+hangs), and its descriptor never shows that in advance; so a child process (``dd`` of coreutils) does that.  It waits
+for the board at each block, and so reports how much the board has taken, not how much the kernel has buffered.  In
+the end, what counts is that the board comes back and reports the written firmware in HELLO.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ __all__ = ["FlashFailed", "touch", "write_drive"]
 #: The baud rate that asks the firmware to start its boot loader (Arduino's convention, TinyUSB and pico-sdk's too).
 TOUCH_BAUD = 1200
 _DD = "dd"
-#: Bytes that the drive is given at once, a page of the kernel's buffer.
+#: Bytes per write to the drive, a page of the kernel's buffer.
 _AT_ONCE = 4096
-#: What dd says last, in the C locale: how much it has written.
+#: dd's last line, in the C locale: how much it has written.
 _COPIED = re.compile(rb"^(\d+) bytes", re.MULTILINE)
 
 
 class FlashFailed(Exception):
-    """An image could not be handed to a board."""
+    """An image could not be written to a board."""
 
 
 def touch(path: str) -> None:
     """Ask a board to start its boot loader.  The port must not be open.  Raises `FlashFailed`."""
     try:
-        # Closing alone is what the board acts on; what it says meanwhile does not matter.
+        # The board acts only on the closing; what it sends meanwhile does not matter.
         Serial(path, TOUCH_BAUD).close()
     except OSError as error:
         raise FlashFailed(f"could not be touched at 1200 baud: {error}") from None
@@ -51,11 +51,11 @@ def touch(path: str) -> None:
 def write_drive(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
     """Write whole UF2 blocks to a boot drive; fires when the last one is handed over.
 
-    The board restarts then, so an error that comes after the last block is not one.  Cancelling ends the writing.
+    The board restarts then, so an error after the last block is not one.  Cancelling stops the writing.
     Fails with `FlashFailed`.
     """
     if not blocks or len(blocks) % BLOCK_SIZE:
-        raise ValueError(f"{len(blocks)} bytes are no whole blocks")
+        raise ValueError(f"{len(blocks)} bytes are not whole blocks")
     try:
         if stat.S_ISFIFO(os.stat(path).st_mode):
             # Without a reader this fails at once instead of waiting for one.
@@ -134,7 +134,7 @@ class _ChildWriter(ProcessProtocol):
             return
         copied = _COPIED.search(self._said)
         if copied is not None and int(copied[1]) == len(self._blocks):
-            # All was taken: an error after that is the board that has left to restart.
+            # Everything was taken: an error after that means that the board has left to restart.
             self.done.callback(None)
             return
         said = self._said.decode(errors="replace").strip().partition("\n")[0] or reason.getErrorMessage()

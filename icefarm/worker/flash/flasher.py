@@ -1,8 +1,8 @@
-"""How an image gets onto a board, and how its boot loader starts: all ways that there are, in their order.
+"""Ways to write an image to a board and to start its boot loader, in order.
 
-An image is written to the blocks of the boot drive; where that fails, it is loaded by picotool; where that fails too,
-copied to the drive as it is mounted.  A boot loader is asked for by the touch at 1200 baud, and where the board does
-not mind that, by picotool.  Virtual boards have a FIFO for a drive, and no other way.
+It writes an image to the blocks of the boot drive; if that fails, picotool loads it; if that fails too, it copies the
+image to the mounted drive.  It starts a boot loader by the touch at 1200 baud, and if the board ignores that, by
+picotool.  Virtual boards have a FIFO as their drive, and no other way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Loading"]
 #: `icefarm.worker.board.states.WRITE_LIMIT`.
 BLOCKS_LIMIT = 12.0
 COPY_LIMIT = 5.0
-#: Seconds after which a board that was touched, and has not left, is taken not to mind; boards leave within 1.
+#: Seconds after which a touched board that has not left counts as ignoring the touch; boards leave within 1.
 TOUCH_LIMIT = 4.0
 #: The image's name on a mounted drive; any will do.
 _FILE = "firmware.uf2"
@@ -44,7 +44,7 @@ class Loading:
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
 
     async def write(self, drive: str, blocks: bytes, serial: str) -> None:
-        """Write UF2 blocks to the board with this boot drive.  Raises `FlashFailed` with what each way said."""
+        """Write UF2 blocks to the board with this boot drive.  Raises `FlashFailed` with the error of each way."""
         if _is_fifo(drive):
             await write_drive(self._reactor, drive, blocks)
             return
@@ -81,7 +81,7 @@ class Loading:
         try:
             await picotool.start_loader(serial)
         except FlashFailed as error:
-            # It may be leaving just now, after the touch.
+            # It may be leaving right now, after the touch.
             self._log.warn("{serial}: {reason}", serial=serial, reason=error)
 
     def _ways(self, drive: str, blocks: bytes, serial: str) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:

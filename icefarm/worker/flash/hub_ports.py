@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Ports of USB hubs: where a board hangs, and what uhubctl says of the power there.
+"""Pure: no I/O, no clock.  Ports of USB hubs: a board's port, and uhubctl's output about its power.
 
 Sources: names of devices in sysfs (Linux, Documentation/usb); output of uhubctl 2.2 to 2.6 (uhubctl.c,
 print_port_status).
@@ -32,14 +32,14 @@ class HubPort:
 
 @frozen
 class PortPower:
-    """What was said of a port at one moment."""
+    """The state of a port at one moment."""
 
     port: HubPort
     powered: bool
 
 
 def hub_port(place: str | None) -> HubPort | None:
-    """Return the port that a device at ``place`` (such as "1-2.3") hangs on; None for what is no place on USB."""
+    """Return the hub port of a device at ``place`` (such as "1-2.3"); None if that is not a place on USB."""
     found = None if place is None else _DEVICE.fullmatch(place)
     if found is None:
         return None
@@ -48,7 +48,7 @@ def hub_port(place: str | None) -> HubPort | None:
 
 
 def powers(said: str) -> Iterator[PortPower]:
-    """Give what uhubctl said of ports, in order."""
+    """Yield the states of ports in uhubctl's output, in order."""
     hub = None
     for line in said.splitlines():
         if (heading := _HUB.match(line)) is not None:
@@ -64,13 +64,13 @@ def smart_hubs(said: str) -> frozenset[str]:
 
 
 def what_went_wrong(said: str, port: HubPort) -> str | None:
-    """Judge a cycle of a port's power by what uhubctl said; None where the power went off, and on again.
+    """Judge a power cycle by uhubctl's output; None if the power went off and on again.
 
-    uhubctl ends with 0 also where a hub did nothing of what it was told.
+    uhubctl exits with 0 even if the hub did nothing.
     """
     states = [each.powered for each in powers(said) if each.port == port]
     if not states:
-        return f"uhubctl said nothing of {port}"
+        return f"uhubctl reported nothing about {port}"
     if not states[-1]:
         return f"{port} did not get its power back"
     if all(states):

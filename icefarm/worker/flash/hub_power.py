@@ -1,7 +1,7 @@
-"""Cycles the power of the hub port that a board hangs on, with uhubctl (github.com/mvp/uhubctl), where the hub can.
+"""Cycles the power of a board's hub port with uhubctl (github.com/mvp/uhubctl), if the hub can.
 
-uhubctl is never told to force anything, so it touches only hubs that switch each port by itself; ganged hubs, where
-other boards would lose their power too, are left alone.
+It never forces uhubctl, which therefore touches only hubs that switch each port by itself and leaves ganged hubs
+alone, where other boards would lose their power too.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from icefarm.worker.flash.hub_ports import HubPort, hub_port, what_went_wrong
 
 __all__ = ["HubPower", "PowerFailed"]
 
-#: Seconds without power: enough for a board's capacitors to run empty (uhubctl's own default is 2).
+#: Seconds without power: enough to discharge a board's capacitors (uhubctl's own default is 2).
 OFF_TIME = 2.0
-#: Seconds for all of a cycle, and for switching on what a cycle left without power.
+#: Seconds for a whole cycle, and for switching on a port that a cycle left without power.
 RUN_LIMIT = 12.0
 RESTORE_LIMIT = 5.0
 _SYSFS = Path("/sys")
@@ -39,20 +39,20 @@ class HubPower:
     #: Path of uhubctl.
     _program: str
     _sysfs: Path = _SYSFS
-    #: Cycles that are under way, and those who wait for there being none.
+    #: Cycles in progress, and the waits for their end.
     _cycling: int = 0
     _waiting: list[Deferred[None]] = Factory(list)
     _log: Logger = Factory(Logger)
 
     async def cycle(self, place: str, serial: str) -> None:
-        """Take the power from the board that was last seen at ``place`` ("1-2.3"), and give it back.
+        """Switch the power of the board last seen at ``place`` ("1-2.3") off and on.
 
-        Once begun it goes on to its end, also where nobody waits any more: a port must not stay without power.
+        Once begun it runs to its end, even if the caller is cancelled: a port must not stay without power.
         Raises `PowerFailed`.
         """
         port = hub_port(place)
         if port is None:
-            raise PowerFailed(f"{place} is no port of a hub")
+            raise PowerFailed(f"{place} is not a port of a hub")
         self._check(place, serial)
         ended: Deferred[None] = Deferred()
 
@@ -78,7 +78,7 @@ class HubPower:
             await waiter
 
     def _check(self, place: str, serial: str) -> None:
-        """See that nothing else hangs there by now."""
+        """Check that nothing else is plugged in there by now."""
         bus = self._sysfs / "bus" / "usb" / "devices"
         if next(bus.glob(f"{place}.*"), None) is not None:
             raise PowerFailed(f"there is a hub with other devices at USB {place} now")
@@ -114,7 +114,7 @@ class HubPower:
             )  # fmt: skip
 
     def _uhubctl(self, port: HubPort, limit: float, *action: str) -> Any:
-        # Without descriptions of devices (-N): one that hangs would hold it up.
+        # Without descriptions of devices (-N): a hanging device would block it.
         command = [self._program, "-l", port.hub, "-p", str(port.port), *action, "-N"]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
         return run(self._reactor, command, limit=limit, environment=environment)

@@ -1,4 +1,4 @@
-"""Firmware images: by the name of the application in them, in one version each; and the directory that they are in."""
+"""Firmware images, one version of each application, and their directory."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
     "read_image",
 ]
 
-#: The application that a board runs while nobody has reserved it.
+#: The application that a board runs while it is not reserved.
 DEFAULT = "default"
-#: Of a file that holds an image: application, version.
+#: The name of an image's file: application, version.
 _FILE_NAME = re.compile(r"(?P<name>[a-z][a-z0-9_]*)-(?P<version>[0-9][0-9A-Za-z.+-]*)\.uf2")
-#: What the firmware for real boards says of itself within its image (firmware/ports/pico2_ice/board.h, BOARD_MARK).
+#: The mark within images for real boards (firmware/ports/pico2_ice/board.h, BOARD_MARK).
 _MARK = re.compile(rb"icefarm-firmware:([a-z][a-z0-9_]*):([0-9][0-9A-Za-z.+-]*)\0")
 
 
@@ -39,7 +39,7 @@ class NoImage(Exception):
 
 @frozen
 class FirmwareImage:
-    """A firmware image: what it says of itself in HELLO, and its UF2 blocks."""
+    """A firmware image: what it reports in HELLO, and its UF2 blocks."""
 
     firmware: Firmware
     blocks: bytes
@@ -47,9 +47,9 @@ class FirmwareImage:
 
 @frozen
 class Images:
-    """The images for one sort of boards."""
+    """The images for one type of boards."""
 
-    #: What boards these are for, for messages: "virtual boards".
+    #: The type of boards, for messages: "virtual boards".
     boards: str
     by_name: Mapping[str, FirmwareImage] = Factory(dict)
 
@@ -63,13 +63,13 @@ class Images:
 
     @property
     def default(self) -> Firmware:
-        """The default firmware; one of an unknown version where there is no image of it."""
+        """The default firmware; of unknown version if there is no image of it."""
         image = self.by_name.get(DEFAULT)
         return Firmware(DEFAULT, "(none)") if image is None else image.firmware
 
 
 def images_directory(environment: Mapping[str, str]) -> Path:
-    """Return where images for real boards are unless told otherwise (XDG Base Directory Specification)."""
+    """Return where images for real boards are by default (XDG Base Directory Specification)."""
     data = environment.get("XDG_DATA_HOME") or ""
     # The specification says to ignore relative paths.
     base = Path(data) if data.startswith("/") else Path(environment.get("HOME") or "/", ".local", "share")
@@ -77,12 +77,12 @@ def images_directory(environment: Mapping[str, str]) -> Path:
 
 
 def file_name(firmware: Firmware) -> str:
-    """Return what the file of an image is called."""
+    """Return the file name of an image."""
     return f"{firmware.name}-{firmware.version}.uf2"
 
 
 def firmware_in(content: bytes) -> Firmware | None:
-    """Return what an image (the bytes for the flash) says of itself; None where it says nothing, as others' may."""
+    """Return the application and version in an image (the bytes for the flash); None if it has no mark."""
     mark = _MARK.search(content)
     return None if mark is None else Firmware(mark[1].decode(), mark[2].decode())
 
@@ -90,8 +90,8 @@ def firmware_in(content: bytes) -> Firmware | None:
 def read_image(path: Path) -> FirmwareImage:
     """Read a file named ``APPLICATION-VERSION.uf2``.
 
-    Raises `NoImage` for one that is no image for an RP2350, or one that says in itself that it is another: a board
-    that runs it would be flashed again and again.
+    Raises `NoImage` if it is not an image for an RP2350, or if its mark differs from its name: a board that runs it
+    would be flashed again and again.
     """
     match = _FILE_NAME.fullmatch(path.name)
     if match is None:
@@ -110,7 +110,7 @@ def read_image(path: Path) -> FirmwareImage:
 def images_in(directory: Path, boards: str) -> Images:
     """Read the images of a directory: files named ``APPLICATION-VERSION.uf2``, such as ``pulse_count-1.0.0.uf2``.
 
-    Raises `NoImage` as `read_image` does, and for two of one application.
+    Raises `NoImage` like `read_image`, and for two of one application.
     """
     found: dict[str, FirmwareImage] = {}
     for path in sorted(directory.glob("*.uf2")):
@@ -122,9 +122,9 @@ def images_in(directory: Path, boards: str) -> Images:
 
 
 def install(source: Path, directory: Path) -> list[Firmware]:
-    """Put an image, or all those of a directory, into the directory of images, in place of other versions.
+    """Install an image, or all images of a directory, into the directory of images, replacing other versions.
 
-    All are read before any is written, and a worker that reads meanwhile finds whole files.  Raises `NoImage`.
+    It reads all before writing any, and a worker that reads meanwhile finds whole files.  Raises `NoImage`.
     """
     images = [*images_in(source, "").by_name.values()] if source.is_dir() else [read_image(source)]
     if not images:

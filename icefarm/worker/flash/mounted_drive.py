@@ -1,4 +1,4 @@
-"""The last way to flash a board: copying the image to its boot drive where that is mounted, or udisks can mount it."""
+"""The last way to flash a board: copying the image to its boot drive, mounted already or by udisks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Mounts", "mount_point"]
 #: Seconds for udisks.
 MOUNT_LIMIT = 3.0
 _MOUNTS = Path("/proc/self/mounts")
-#: What udisksctl says: "Mounted /dev/sda1 at /media/ada/RP2350", with a full stop before version 2.10.
+#: udisksctl's output: "Mounted /dev/sda1 at /media/ada/RP2350", with a full stop before version 2.10.
 _MOUNTED = re.compile(r"^Mounted \S+ at (?P<point>.*?)\.?$", re.MULTILINE)
 #: Blanks and the like in names (fstab(5)).
 _ESCAPE = re.compile(r"\\([0-7]{3})")
@@ -45,7 +45,7 @@ class Mounts:
     _table: Path = _MOUNTS
 
     async def point_of(self, drive: str) -> Path:
-        """Return where a drive is mounted, mounting it if udisks is there.  Raises `FlashFailed`."""
+        """Return where a drive is mounted, mounting it if udisks is installed.  Raises `FlashFailed`."""
         found = mount_point(self._table.read_text(encoding="utf-8", errors="replace"), drive)
         if found is not None:
             return found
@@ -59,5 +59,5 @@ class Mounts:
             raise FlashFailed(f"it is not mounted ({error})") from None
         mounted = _MOUNTED.search(said)
         if mounted is None:
-            raise FlashFailed(f"udisks mounted it where it does not say: {said}")
+            raise FlashFailed(f"udisks mounted it but did not say where: {said}")
         return Path(mounted["point"])

@@ -1,7 +1,7 @@
-"""Loads images and starts boot loaders with picotool (github.com/raspberrypi/picotool, 2.0 and later), where it is.
+"""Loads images and starts boot loaders with picotool (github.com/raspberrypi/picotool, 2.0 and later), if installed.
 
-It speaks to the boot loader's other interface (PICOBOOT), so it works where the boot drive does not; and it can restart
-boards with the plain SDK's USB console, where the touch at 1200 baud does nothing.
+It uses the boot loader's other interface (PICOBOOT), so it works if the boot drive does not; and it can restart boards
+with the plain SDK's USB console, which ignore the touch at 1200 baud.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Picotool:
 
     async def load(self, serial: str, blocks: bytes) -> None:
         """Write UF2 blocks to the board in its boot loader, verify them, and start them.  Raises `FlashFailed`."""
-        # It tells the form of a file by its name.
+        # It recognises a file's format by its name.
         with NamedTemporaryFile(prefix="icefarm-", suffix=".uf2") as file:
             file.write(blocks)
             file.flush()
             await self._run(LOAD_LIMIT, "load", "-v", "-x", file.name, "--ser", serial)
 
     async def start_loader(self, serial: str) -> None:
-        """Have a board start its boot loader.  Raises `FlashFailed`."""
+        """Make a board start its boot loader.  Raises `FlashFailed`."""
         await self._run(REBOOT_LIMIT, "reboot", "-f", "-u", "--ser", serial)
 
     async def _run(self, limit: float, *arguments: str) -> None:
@@ -50,7 +50,7 @@ class Picotool:
 
 
 def _reason(error: CommandFailed) -> str:
-    """Return the line that says why; what comes after it is about other devices."""
+    """Return the line with the reason; later ones are about other devices."""
     for line in error.said.splitlines():
         for begin in ("ERROR: ", "No accessible"):
             if line.startswith(begin):

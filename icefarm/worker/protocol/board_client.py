@@ -1,7 +1,7 @@
-"""A board at the other end of its serial port: requests, their answers, and what to do when those don't come.
+"""A board at the other end of its serial port: requests, their answers, and what to do when none arrive.
 
-The protocol is in docs/protocol.md.  A board that stays silent is given up.  Evaluations are
-`icefarm.worker.protocol.pipeline.Pipeline`'s.
+The protocol is in docs/protocol.md.  A board that stays silent counts as failed.
+`icefarm.worker.protocol.pipeline.Pipeline` handles evaluations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BoardClient", "PortOwner"]
 #: Seconds for the answer to HELLO, STATUS or TEST, and how often they are sent (a board answers in milliseconds).
 ASK_LIMIT = 1.0
 ASKS = 3
-#: What a board sends back in its test: every value of a byte.
+#: What a board must echo in its test: every value of a byte.
 ECHO = bytes(range(256))
 
 _LEVELS = {10: LogLevel.debug, 20: LogLevel.info, 30: LogLevel.warn, 40: LogLevel.error}
@@ -35,13 +35,13 @@ R = TypeVar("R", bound=messages.Reply)
 
 
 class PortOwner(Protocol):
-    """Opened the port, and hears what becomes of it and what the board says."""
+    """Opened the port; gets its end and the board's messages."""
 
     def board_failed(self, client: BoardClient, why: str) -> None:
-        """Once, before anything that waits fails: the port was open, but the board is of no use as it is."""
+        """Called once, before pending requests fail: the port was open, but the board is unusable."""
 
     def port_lost(self, client: BoardClient, why: str) -> None:
-        """Once, before anything that waits fails: the connection broke."""
+        """Called once, before pending requests fail: the connection broke."""
 
     def board_said(self, level: LogLevel, text: str) -> None:
         """The board sent a line of its own log."""
@@ -49,11 +49,11 @@ class PortOwner(Protocol):
 
 @define(eq=False)
 class BoardClient(PortProtocol):
-    """Speaks to one board for as long as its port is open."""
+    """Talks to one board for as long as its port is open."""
 
     _clock: Clock
     _owner: PortOwner
-    #: Counts each time that something is sent again, or that the board is silent.
+    #: Counts retries and time-outs.
     _tally: Tally
     #: What the board divides its configuration clock by.
     _slower: int = 1
@@ -61,9 +61,9 @@ class BoardClient(PortProtocol):
     _reader: FrameReader = Factory(FrameReader)
     _asked: dict[int, Deferred[messages.Reply | None]] = Factory(dict)
     _over: str | None = None
-    #: Told of each message that the application sends of its own accord: type, payload.
+    #: Called with each unsolicited message of the application: type, payload.
     listener: Callable[[int, bytes], None] | None = None
-    #: The evaluations that the board was asked for.
+    #: The board's evaluations.
     pipeline: Pipeline = field(init=False)
 
     @pipeline.default
@@ -73,7 +73,7 @@ class BoardClient(PortProtocol):
     # ---------------------------------------------------------------------------------------------- requests
 
     async def hello(self) -> messages.Hello:
-        """Ask the board who it is.  Raises `BoardFailed`."""
+        """Send HELLO and return the answer.  Raises `BoardFailed`."""
         hello = await self._ask(messages.hello, messages.Hello)
         if hello.protocol != messages.PROTOCOL_VERSION:
             raise BoardFailed(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
@@ -81,7 +81,7 @@ class BoardClient(PortProtocol):
         return hello
 
     async def test(self) -> messages.Status:
-        """Have the board test itself, and ask how it is.  Raises `BoardFailed`."""
+        """Make the board test itself, and ask its status.  Raises `BoardFailed`."""
         tested = await self._ask(lambda id_: messages.test(id_, ECHO), messages.Tested)
         if tested.failed != 0:
             raise BoardFailed(f"found itself faulty (test bits {tested.failed:#x})")
@@ -92,13 +92,13 @@ class BoardClient(PortProtocol):
     async def message(self, type_: int, payload: bytes) -> bytes:
         """Send the application a message (0x40 to 0x7F) and return its reply.
 
-        Sent again where no answer comes in time.  Raises `BoardFailed`, and ValueError for what is no message.
+        Resent if no answer comes in time.  Raises `BoardFailed`, and ValueError for an invalid message.
         """
         reply = await self._ask(lambda id_: messages.message(type_, id_, payload), messages.Message)
         return reply.payload
 
     def close(self, why: str) -> None:
-        """Close the port; what waits fails with `BoardFailed`.  Nobody is told."""
+        """Close the port; pending requests fail with `BoardFailed`.  The owner is not called."""
         if self._end(why):
             self._hang_up()
             self._fail_waiting(why)
@@ -113,7 +113,7 @@ class BoardClient(PortProtocol):
         raise BoardFailed("does not answer")
 
     def _asked_once(self, make: Callable[[int], bytes]) -> Deferred[messages.Reply | None]:
-        """Send a request; fires with None where it has to be sent again."""
+        """Send a request; fires with None if it must be resent."""
         if self._over is not None:
             raise BoardFailed(self._over)
         id_ = next(self.pipeline.ids)
@@ -190,7 +190,7 @@ class BoardClient(PortProtocol):
                 self._answer(frame.id, reply)
 
     def _again(self, id_: int) -> None:
-        """Send again what a damaged frame was about."""
+        """Resend the request that a damaged frame answered."""
         if self._answer(id_, None):
             self._tally.went_wrong(Outcome.RETRY)
         else:
@@ -207,7 +207,7 @@ class BoardClient(PortProtocol):
             self.transport.loseConnection()
 
     def _end(self, why: str) -> bool:
-        """Stop; False where that was done before."""
+        """Stop; return False if it was already stopped."""
         if self._over is not None:
             return False
         self._over = why

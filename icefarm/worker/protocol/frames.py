@@ -26,7 +26,7 @@ __all__ = [
 #: Bytes that need not be copied to be read.
 Buffer = bytes | bytearray | memoryview
 
-#: Greatest payload of EVALUATE, of every other request, and of a reply, in bytes.
+#: Maximum payload of EVALUATE, of every other request, and of a reply, in bytes.
 EVALUATE_MAX = 104_960
 REQUEST_MAX = 1_024
 REPLY_MAX = 65_536
@@ -69,7 +69,7 @@ class Frame:
 
 @frozen
 class Damaged:
-    """A frame with a sound header whose payload was damaged, or is longer than any reply."""
+    """A frame with a correct header whose payload was damaged, or is longer than any reply."""
 
     type: int
     id: int
@@ -90,21 +90,21 @@ def encode(type_: int, id_: int, *parts: Buffer, flags: int = 0) -> bytes:
 
 
 class FrameReader:
-    """Takes bytes in any split, gives frames.  A damaged frame never comes out as ``Frame``."""
+    """Takes bytes in any split, returns frames.  A damaged frame is never returned as ``Frame``."""
 
     def __init__(self, max_payload: int = REPLY_MAX) -> None:
         self._max_payload = max_payload
         self._buffer = bytearray()
-        #: Bytes passed over so far while looking for a frame.
+        #: Bytes skipped so far while searching for a frame.
         self.skipped = 0
 
     @property
     def partial(self) -> bool:
-        """Whether the beginning of a frame, or of what may be one, waits for more bytes."""
+        """Whether a partial frame, or what may be one, waits for more bytes."""
         return bool(self._buffer)
 
     def drop_partial(self) -> None:
-        """Forget the frame half received: its sender stopped."""
+        """Discard a partial frame: its sender stopped."""
         self.skipped += len(self._buffer)
         self._buffer.clear()
 
@@ -130,14 +130,14 @@ class FrameReader:
         return found
 
     def _find(self, at: int) -> int | None:
-        """Return where the next frame may begin, or None when it is nowhere in what has come."""
+        """Return where the next frame may begin, or None if nowhere in the received bytes."""
         start = self._buffer.find(_MAGIC, at)
         if start >= 0:
             return start
         return len(self._buffer) - 1 if len(self._buffer) > at and self._buffer[-1] == _MAGIC[0] else None
 
     def _take(self, at: int) -> tuple[int, Frame | Damaged | None]:
-        """Return how many bytes are dealt with from ``at`` on (0: more must come first), and what they were."""
+        """Return how many bytes from ``at`` on are consumed (0: more must come first), and their content."""
         buffer = self._buffer
         if len(buffer) - at < _HEADER_SIZE:
             return 0, None

@@ -1,9 +1,9 @@
-"""Pure: no I/O, no clock.  What a board did, and how reliable that shows it to be.
+"""Pure: no I/O, no clock.  A board's counters and reliability.
 
-`Health` looks at its last evaluations: how much of them had to be done again, or failed.  `Tally` adds up all that it
-did since the worker started.
+`Health` looks at its last evaluations: how many had to be repeated, or failed.  `Tally` adds up everything since the
+worker started.
 
-One bad moment is no reason to set a board aside, and neither does one good evaluation make up for many bad ones.
+One bad moment is no reason to set a board aside, and one good evaluation does not make up for many bad ones.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from icefarm.kinds.handle import Answer
 
 __all__ = ["RUN", "SHARE", "WINDOW", "Health", "Judge", "Outcome", "Tally"]
 
-#: What a board did last that counts: evaluations that gave a result, time-outs, retries, and failures.
+#: How many of a board's last outcomes count: results, time-outs, retries, and failures.
 WINDOW = 60
-#: The part of it that may go wrong. On an intact link it is next to nothing; at this part, each result costs two tries.
+#: The fraction that may go wrong. With an intact link it is close to zero; at this one, each result takes two attempts.
 SHARE = 0.5
-#: Results in a row, each at the first attempt, after which a board that was set aside counts as mended.
+#: Results in a row, each at the first attempt, after which a board that was set aside counts as repaired.
 RUN = 20
 
 
@@ -33,9 +33,9 @@ class Outcome(Enum):
     GOOD = auto()
     #: The board was silent.
     TIMEOUT = auto()
-    #: It was damaged on the way, refused, or interrupted, and is made again.
+    #: It was damaged on the way, refused, or interrupted, and is repeated.
     RETRY = auto()
-    #: No attempt gave a result. Perhaps the circuit is to blame; where it was the board, the retries before this tell.
+    #: No attempt gave a result. Perhaps the circuit is to blame; if it is the board, the earlier retries show that.
     FAILURE = auto()
 
 
@@ -44,10 +44,10 @@ _BAD = (Outcome.TIMEOUT, Outcome.RETRY)
 
 @frozen
 class Health:
-    """What a board did last, in order."""
+    """A board's last outcomes, in order."""
 
     outcomes: tuple[Outcome, ...] = ()
-    #: Outcomes since it was judged last, `WINDOW` at most; and how many of them, the last ones, were good.
+    #: Outcomes since the last remedy, `WINDOW` at most; and how many of the most recent ones in a row were good.
     fresh: int = 0
     run: int = 0
 
@@ -57,29 +57,29 @@ class Health:
         return Health((*self.outcomes, outcome)[-WINDOW:], min(self.fresh + 1, WINDOW), run)
 
     def judged(self) -> Health:
-        """Return the health of a board for which something was done: only what it does from now on counts."""
+        """Return the health after a remedy: only later outcomes count."""
         return evolve(self, fresh=0, run=0)
 
     @property
     def mended(self) -> bool:
-        """Whether it did enough in a row at the first attempt for what was before to be forgotten."""
+        """Whether enough consecutive first attempts succeeded to forget the past."""
         return self.run >= RUN
 
     @property
     def sound(self) -> bool:
-        """Whether it did all that it did last at the first attempt."""
+        """Whether all of its last outcomes were results at the first attempt."""
         return self.run >= WINDOW
 
     @property
     def verdict(self) -> str | None:
-        """Why the board is not to be trusted, as the end of a sentence that begins "the board"; None where it is."""
+        """Why the board is unreliable, as the end of a sentence that begins "the board"; None if it is not."""
         bad = sum(outcome in _BAD for outcome in self.outcomes)
         if self.fresh < WINDOW or bad <= SHARE * WINDOW:
             return None
         return f"is unreliable: {bad} of its last {WINDOW} attempts failed"
 
     def shown(self, set_aside: int) -> BoardHealth:
-        """Return it as others see it; ``set_aside`` is how often the board was that since it was last in order."""
+        """Return it for the wire; ``set_aside`` is how often the board was set aside since it last worked."""
         count = self.outcomes.count
         return BoardHealth(
             len(self.outcomes), count(Outcome.TIMEOUT), count(Outcome.RETRY), count(Outcome.FAILURE), set_aside
@@ -87,18 +87,18 @@ class Health:
 
 
 class Judge(Protocol):
-    """Acts on what a tally shows of its board."""
+    """Acts on a board's tally."""
 
     def did_well(self) -> None:
         """A board on trial gave a result."""
 
     def did_badly(self, why: str, again: bool) -> None:
-        """The board needs too many attempts; ``again``: also after it was flashed for that."""
+        """The board needs too many attempts; ``again``: even after it was flashed for that."""
 
 
 @define(eq=False)
 class Tally:
-    """What one board did since the worker started, and how reliable that shows it to be."""
+    """One board's counters since the worker started, and its reliability."""
 
     _judge: Judge
     evaluations: int = 0
@@ -107,7 +107,7 @@ class Tally:
     health: Health = Factory(Health)
     #: Whether `Judge.did_well` is called: the board failed, and has not proved itself since.
     on_trial: bool = False
-    #: It was flashed because it was unreliable, and has not shown yet that this helped.
+    #: It was flashed because it was unreliable, and has not yet shown that this helped.
     _doubted: bool = False
     _flashes: int = 0
     _flash_s: float = 0.0
@@ -118,12 +118,12 @@ class Tally:
     _temperature_c: float | None = None
 
     def flashed(self, seconds: float) -> None:
-        """An image was written to it, and it runs that; in so many seconds from the first block."""
+        """It runs a new image, so many seconds after the first block."""
         self._flashes += 1
         self._flash_s += seconds
 
     def measured(self, answer: Answer) -> None:
-        """It answered to an evaluation."""
+        """It answered an evaluation."""
         self._measured += 1
         self._load_s += answer.load_us / 1e6
         self._window_s += answer.window_us / 1e6
@@ -143,24 +143,24 @@ class Tally:
             self._take(Outcome.FAILURE)
 
     def went_wrong(self, outcome: Outcome) -> None:
-        """An attempt failed: it is made again, or the board is silent."""
+        """An attempt failed: it is repeated, or the board is silent."""
         if outcome is Outcome.RETRY:
             self.retries += 1
         self._take(outcome)
 
     def judged(self) -> None:
-        """Something was done for the board: only what it does from now on counts."""
+        """The board got a remedy: only later outcomes count."""
         self.health = self.health.judged()
 
     def reading(self, serial: str, kind: str | None) -> BoardReading:
-        """Return it all as control is told of it."""
+        """Return all of it for the report to control."""
         return BoardReading(
             serial, kind, self.evaluations, self.failures, self.retries, self._flashes, self._flash_s,
             self._measured, self._load_s, self._window_s, self._measured_s, self._temperature_c,
         )  # fmt: skip
 
     def _take(self, outcome: Outcome) -> None:
-        """Have a board flashed that needs too many attempts, and set aside where that does not help."""
+        """Flash a board that needs too many attempts; set it aside if that does not help."""
         self.health = self.health.after(outcome)
         if self.health.sound:
             self._doubted = False

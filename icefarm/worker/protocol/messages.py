@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Requests to a board and what its replies say: the payloads of ``docs/protocol.md``."""
+"""Pure: no I/O, no clock.  Requests to a board and its replies: the payloads of ``docs/protocol.md``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Encoding(IntEnum):
 
 
 class Failure(IntEnum):
-    """Why a board could not carry out a request that it received well."""
+    """Why a board could not carry out a correctly received request."""
 
     BAD_LENGTH = 1
     BAD_ENCODING = 2
@@ -68,7 +68,7 @@ class Failure(IntEnum):
 
 
 class NakCode(IntEnum):
-    """Why a board did not take a frame."""
+    """Why a board did not accept a frame."""
 
     CORRUPT = 1
     TOO_LONG = 2
@@ -78,12 +78,12 @@ class NakCode(IntEnum):
 
 
 class MalformedReply(ValueError):
-    """A reply came whole, and yet its content is none that the protocol knows."""
+    """A reply arrived whole, but its content violates the protocol."""
 
 
 @frozen
 class Hello:
-    """Who a board is.  ``max_payload`` and ``capacity`` (of a bitstream) in bytes."""
+    """A board's identity.  ``max_payload`` and ``capacity`` (of a bitstream) in bytes."""
 
     protocol: int
     buffers: int
@@ -96,7 +96,7 @@ class Hello:
 
 @frozen
 class Status:
-    """How a board is.
+    """A board's status.
 
     ``temperature`` in degrees Celsius; ``phase`` 0 idle, 1 loading, 2 measuring; counters wrap at 2**32.
     """
@@ -116,8 +116,8 @@ class Status:
 class ResultReply:
     """A measurement.
 
-    ``start_us`` on the board's clock; ``window_us`` how long windows were open in all, as measured; ``received`` bytes
-    that came over USB meanwhile; ``temperature`` in degrees Celsius; ``value`` the application's part.
+    ``start_us`` on the board's clock; ``window_us`` the total time that windows were open, as measured; ``received``
+    bytes that arrived over USB meanwhile; ``temperature`` in degrees Celsius; ``value`` the application's part.
     """
 
     id: int
@@ -146,7 +146,7 @@ class FailureReply:
 
 @frozen
 class Nak:
-    """A frame was not taken; ``code`` is a ``NakCode``, or a number of a later version."""
+    """A frame was not accepted; ``code`` is a ``NakCode``, or a number of a later version."""
 
     id: int
     code: int
@@ -187,7 +187,7 @@ class Log:
 
 @frozen
 class Message:
-    """An application's own reply, or with id 0 its own accord."""
+    """An application's own reply, or with id 0 an unsolicited message."""
 
     id: int
     type: int
@@ -198,12 +198,12 @@ Reply = Hello | Status | ResultReply | FailureReply | Nak | Tested | Cancelled |
 
 
 def hello(id_: int) -> bytes:
-    """Ask a board who it is."""
+    """Ask a board for its identity."""
     return encode(FrameType.HELLO, id_)
 
 
 def status(id_: int) -> bytes:
-    """Ask a board how it is."""
+    """Ask a board for its status."""
     return encode(FrameType.STATUS, id_)
 
 
@@ -236,7 +236,7 @@ def evaluate(id_: int, bitstream: Buffer, length: int, encoding: Encoding, param
 
     ``bitstream`` is encoded as ``encoding`` says, and ``length`` bytes long once decoded; ``parameters`` are the
     application's; the configuration clock is divided by ``slower`` (1 to 16).  Raises ValueError when
-    it is more than a board takes.
+    it is more than a board accepts.
     """
     head = _EVALUATE.pack(encoding, slower if slower > 1 else 0, len(parameters), length)
     size = len(head) + len(parameters) + memoryview(bitstream).nbytes

@@ -1,6 +1,6 @@
-"""Evaluations on their way through one board: as many as it has buffers, in order, each with a time limit.
+"""Evaluations in flight on one board: as many as it has buffers, in order, each with a time limit.
 
-An evaluation whose request or answer was damaged or lost is sent again, under a new id, so that an answer to the first
+An evaluation whose request or answer was damaged or lost is resent under a new id, so that a late answer to the first
 one can't be mistaken.
 """
 
@@ -22,21 +22,21 @@ from icefarm.worker.protocol.health import Outcome, Tally
 
 __all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "ParametersRefused", "Pipeline", "Refused"]
 
-#: Seconds that an evaluation may take beyond its window before the board counts as silent: its own watchdog allows
-#: 1 s for loading and 1 s beyond the window; the transfer takes 0.2 s at 0.5 MB/s; the rest is for slow hosts.
+#: Seconds beyond its window after which the board counts as silent: its own watchdog allows 1 s for loading and 1 s
+#: beyond the window; the transfer takes 0.2 s at 0.5 MB/s; the rest is for slow hosts.
 EVALUATION_MARGIN = 4.0
-#: How often an evaluation is sent again because it or its answer was damaged or lost.
+#: How often an evaluation is resent because it or its answer was damaged or lost.
 RESENDS = 3
-#: Evaluations in a row that end with CDONE or WATCHDOG before the board itself is to blame.
+#: Consecutive evaluations that end with CDONE or WATCHDOG before the board itself counts as failed.
 STRIKES = 4
 
 
 class BoardFailed(Exception):
-    """The board did not do what was asked; its text is the end of a sentence that begins with "the board"."""
+    """The board failed; the text is the end of a sentence that begins with "the board"."""
 
 
 class Refused(Exception):
-    """The board would not carry out an evaluation, and is not to blame for that."""
+    """The board refused an evaluation, and is not to blame for that."""
 
 
 class ParametersRefused(Refused):
@@ -66,23 +66,23 @@ class _Job:
 
 @define(eq=False)
 class Pipeline:
-    """The evaluations that were asked of a board and are not answered yet."""
+    """A board's unanswered evaluations."""
 
     _clock: Clock
-    #: Told that the board is of no use as it is; answers by calling `fail`.
+    #: Called if the board is unusable; must call `fail`.
     _give_up: Callable[[str], None]
-    #: Told each time that an attempt failed: it is made again, or the board is silent.
+    #: Called when an attempt failed: it is repeated, or the board is silent.
     _tally: Tally
     #: What the board divides its configuration clock by; 1: as fast as the FPGA takes it.
     slower: int = 1
-    #: Ids of requests; shared with those that are no evaluations.
+    #: Ids of requests; shared with requests other than evaluations.
     ids: count[int] = Factory(lambda: count(1))
     #: While the port is open.
     transport: Transport | None = None
     #: Evaluations that the board holds at a time.
     buffers: int = 1
     _queue: deque[_Job] = Factory(deque)
-    #: Sent and not yet answered, in the order in which the board carries them out.
+    #: Sent and unanswered, in the order in which the board carries them out.
     _sent: list[_Job] = Factory(list)
     _deadline: float = 0.0
     _timer: Any = None
@@ -90,10 +90,10 @@ class Pipeline:
     _over: str | None = None
 
     def evaluate(self, circuit: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
-        """Have a circuit loaded and measured, after those asked for before.
+        """Load and measure a circuit, after earlier ones.
 
-        ``window`` in seconds, in all.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails with
-        `BoardFailed` or `Refused`.  Giving up waiting does not end the evaluation.
+        ``window`` is the total in seconds.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails
+        with `BoardFailed` or `Refused`.  Cancelling does not end the evaluation.
         """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
@@ -111,7 +111,7 @@ class Pipeline:
             self._timer = None
 
     def fail(self, why: str) -> None:
-        """Fail all that waits, after `stop`."""
+        """Fail all pending evaluations, after `stop`."""
         jobs = [*self._sent, *self._queue]
         self._sent.clear()
         self._queue.clear()
@@ -121,7 +121,7 @@ class Pipeline:
     # ----------------------------------------------------------------------------------------------- sending
 
     def _pump(self) -> None:
-        """Send as many of the waiting evaluations as the board holds."""
+        """Send as many waiting evaluations as the board has buffers."""
         while self._queue and self._over is None:
             job = self._queue[0]
             if len(self._sent) >= self.buffers or (self._sent and (job.exclusive or self._sent[0].exclusive)):
@@ -142,7 +142,7 @@ class Pipeline:
         )
 
     def _resend(self, job: _Job) -> None:
-        """Send an evaluation again, as the last of those that the board has."""
+        """Resend an evaluation, as the board's last one."""
         self._sent.remove(job)
         job.resends += 1
         if job.resends > RESENDS:
@@ -154,10 +154,10 @@ class Pipeline:
         self._allow(self._sent[0])
 
     def _allow(self, job: _Job) -> None:
-        """Start the time limit of the evaluation that the board carries out now."""
+        """Start the time limit of the evaluation in progress."""
         limit = job.window + EVALUATION_MARGIN
         self._deadline = self._clock.seconds() + limit
-        # A timer that rings too early costs less than one that is set anew for each evaluation.
+        # A timer that fires too early costs less than resetting it for each evaluation.
         if self._timer is None:
             self._timer = self._clock.callLater(limit, self._overdue)
         elif self._timer.getTime() > self._deadline:
@@ -221,7 +221,7 @@ class Pipeline:
             job.answer.errback(Refused(f"the board could not carry out the evaluation ({why})"))
 
     def not_taken(self, nak: messages.Nak) -> None:
-        """The board did not take an evaluation, and sending it again would not help."""
+        """The board did not accept an evaluation, and resending it would not help."""
         job = self._finish(nak.id)
         if job is not None:
             self._pump()
@@ -234,7 +234,7 @@ class Pipeline:
             self._resend(job)
 
     def noise(self) -> None:
-        """Something was garbled beyond recognition: a board speaks only to answer, so it was the answer due next."""
+        """An unrecognisable frame: a board only sends answers, so it was the next one due."""
         if self._sent and self._over is None:
             self._resend(self._sent[0])
 
@@ -242,7 +242,7 @@ class Pipeline:
         return next((job for job in self._sent if job.id == id_), None)
 
     def _finish(self, id_: int) -> _Job | None:
-        """Take an evaluation off the list, and send those again whose answers must have been lost before this one."""
+        """Remove an evaluation, and resend earlier ones, whose answers must have been lost."""
         job = self._find(id_)
         if job is None:
             return None

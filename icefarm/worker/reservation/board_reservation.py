@@ -1,4 +1,4 @@
-"""A reservation on a board: the kind's instance that serves it, its evaluations, and who may call it."""
+"""A reservation of a board: the kind's instance that serves it, its evaluations, and its caller."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from icefarm.worker.reservation.idempotency import Evaluations
 
 __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
 
-#: How often an evaluation that a failing board interrupted is carried out again.
+#: How often an evaluation that a failing board interrupted is repeated.
 RERUNS = 2
 
 
 class BoardHolder(Protocol):
-    """The board that a reservation is on, as `icefarm.worker.board.managed_board.ManagedBoard` is."""
+    """The board of a reservation; `icefarm.worker.board.managed_board.ManagedBoard` implements it."""
 
     serial: str
     tally: Tally
 
     def hopeless(self) -> str | None:
-        """Return why there is no use in waiting for the board just now; None where there is."""
+        """Return why waiting for the board is useless now; None if it is not."""
 
     def emit(self, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         """Send the client an event."""
@@ -69,7 +69,7 @@ class _Chosen:
 
 @define(eq=False)
 class BoardReservation:
-    """One reservation of one board; what a kind's instance knows as its `DeviceHandle`."""
+    """One reservation of one board; the `DeviceHandle` of a kind's instance."""
 
     assignment: Assignment
     kind: Kind
@@ -82,7 +82,7 @@ class BoardReservation:
     _board_client: BoardClient | None = None
     _ended: ReservationEnded | None = None
     _waiting: list[Deferred[BoardClient]] = Factory(list)
-    #: The kind's options and where results come from, as each measurement repeats them.
+    #: The kind's options and the provenance of results, which each measurement repeats.
     _stamp: dict[str, Any] = Factory(dict)
     _plain_options: dict[str, Any] = Factory(dict)
     #: The options of an evaluation that names none, where the kind declares what it measures.
@@ -92,14 +92,14 @@ class BoardReservation:
     def of(
         cls, assignment: Assignment, kind: Kind, firmware: Firmware, context: ReservationContext
     ) -> BoardReservation:
-        """Begin a reservation.  Raises `InvalidArgument` for options that the kind does not take, `DeviceFailed`."""
+        """Begin a reservation.  Raises `InvalidArgument` for options that the kind refuses, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
         evaluations = Evaluations(context.board.tally.evaluated)
         reservation = cls(assignment, kind, firmware, context, options, evaluations)
         try:
             reservation._instance = kind.make(reservation, options)
         except Exception:
-            # Code of somebody else's kind: its faults must not reach what calls for other boards.
+            # Code of another author's kind: its errors must not reach callers of other boards.
             reservation.log.failure("a {kind} device could not be made", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
         reservation._plain_options = to_wire(options)
@@ -131,7 +131,7 @@ class BoardReservation:
             waiter.callback(client)
 
     def detach(self) -> None:
-        """The board is not usable any more, for now."""
+        """The board is unusable for now."""
         if self._board_client is not None:
             self._board_client = None
             self._call_hook("board_lost")
@@ -155,7 +155,7 @@ class BoardReservation:
         self._call_hook("stopped")
 
     def usable(self) -> Deferred[BoardClient]:
-        """Wait for the board.  Fails with `ReservationEnded`, or with `DeviceFailed` when that won't be soon."""
+        """Wait for the board.  Fails with `ReservationEnded`, or with `DeviceFailed` if that won't be soon."""
         waiter: Deferred[BoardClient] = Deferred(self._waiting.remove)
         hopeless = self._context.board.hopeless()
         if self._ended is not None:
@@ -214,7 +214,7 @@ class BoardReservation:
             return str(error)
         return (
             f"its firmware {firmware} is older than kind {kind.name} needs ({kind.firmware_since}); "
-            "have the worker's images renewed (icefarm firmware build, then install)"
+            "update the worker's images (icefarm firmware build, then install)"
         )
 
     def _heard(self, type_: int, payload: bytes) -> None:
@@ -228,7 +228,7 @@ class BoardReservation:
         try:
             hook(*args)
         except Exception:
-            # Code of somebody else's kind: its faults must not keep the board from being recovered or released.
+            # Code of another author's kind: its errors must not prevent recovery or release of the board.
             self.log.failure("{kind}.{hook} failed", kind=self.kind.name, hook=name)
 
     # -------------------------------------------------------------------------------------------- the kind's side
@@ -299,7 +299,7 @@ class BoardReservation:
         attempt: int,
         options: Mapping[str, object],
     ) -> dict[str, Any]:
-        # The fields of icefarm.contract.Measurement; made by hand, as this is done for each evaluation.
+        # The fields of icefarm.contract.Measurement; a plain dict, for speed in each evaluation.
         return {
             **self._stamp,
             "value": value,

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What of the boards' counters control has not been told yet."""
+"""Pure: no I/O, no clock.  Boards' counters that control does not have yet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["BoardCounters"]
 
 @define(eq=False)
 class BoardCounters:
-    """Knows what control was told last, so that a heartbeat has only what is new."""
+    """Remembers the last reported counters, so that a heartbeat has only new ones."""
 
     _told: dict[str, BoardReading] = Factory(dict)
 
     def forget(self) -> None:
-        """Control may know nothing: tell it all again."""
+        """Control may know nothing: send everything again."""
         self._told.clear()
 
     def news(self, readings: Iterable[BoardReading]) -> list[BoardReading]:

@@ -1,4 +1,4 @@
-"""Evaluations under ids that clients choose: each is carried out once, whoever asks again gets the same answer."""
+"""Evaluations under ids that clients choose: each is carried out once, and a repeated call gets the same answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Evaluations"]
 #: Carries an evaluation out.
 Evaluate = Callable[[], Coroutine[Deferred[Any], Any, Any]]
 
-#: Results kept for those who ask again, for each reservation of a board: some times what may be under way, and at about
-#: 1 kB each no burden even with hundreds of boards.
+#: Results kept for repeated calls, for each reservation of a board: a few times what may be in progress, and at about
+#: 1 kB each little memory even with hundreds of boards.
 KEPT = 512
 #: Evaluations that may run or wait at one board; clients need a handful.
 RUNNING = 128
@@ -28,14 +28,14 @@ LONGEST_ID = 64
 
 @define(eq=False)
 class _Running:
-    """An evaluation in progress and those who wait for it."""
+    """An evaluation in progress and the calls that wait for it."""
 
     content: int
     task: Deferred[Any] | None = None
     waiting: list[Deferred[Any]] = Factory(list)
 
     def join(self) -> Deferred[Any]:
-        """Wait for the result; whoever cancels that does not end the evaluation."""
+        """Wait for the result; cancelling the wait does not end the evaluation."""
         waiter: Deferred[Any] = Deferred(self.waiting.remove)
         self.waiting.append(waiter)
         return waiter
@@ -50,13 +50,13 @@ class _Running:
 class Evaluations:
     """The evaluations of one reservation of one board."""
 
-    #: Told of each evaluation's end: None, or what it failed with.
+    #: Called at each evaluation's end: with None, or its error.
     _ended: Callable[[BaseException | None], None]
     _running: dict[str, _Running] = Factory(dict)
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate) -> Deferred[Any]:
-        """Evaluate, or join, or answer from memory; see `icefarm.kinds.DeviceHandle.once`."""
+        """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
         if not 0 < len(evaluation_id) <= LONGEST_ID:
             raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
         fingerprint = hash(content)
@@ -73,7 +73,7 @@ class Evaluations:
         return self._start(evaluation_id, fingerprint, evaluate)
 
     def end(self, error: IcefarmError) -> None:
-        """End what runs: whoever waits gets ``error``."""
+        """End running evaluations: waiting calls get ``error``."""
         running, self._running = self._running, {}
         for evaluation in running.values():
             evaluation.finish(Failure(error))

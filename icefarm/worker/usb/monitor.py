@@ -1,4 +1,4 @@
-"""Real boards: what udev (or the kernel alone, where no udevd runs) says of the USB bus, as events of boards."""
+"""Real boards: events of udev (or of the kernel, if no udevd runs) on the USB bus, as events of boards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["UsbMonitor", "event_of"]
 #: USB vendor and product ids: boards in application mode (pico-ice-sdk, plain pico-sdk), and the boot ROM's drive.
 APPLICATION_IDS = (("1209", "b1c0"), ("2e8a", "0009"))
 BOOT_IDS = (("2e8a", "000f"),)
-#: There while udevd runs.
+#: Exists while udevd runs.
 UDEV_CONTROL = "/run/udev/control"
 #: A property of our own: where the device is plugged in, such as "1-2.3".
 USB_PATH = "ICEFARM_USB_PATH"
@@ -25,7 +25,7 @@ Properties = Mapping[str, str]
 
 
 def event_of(properties: Properties) -> TtyAdded | DriveAdded | None:
-    """Return what the appearance of a device with these udev properties means; None where it is of no board.
+    """Return the event for a new device with these udev properties; None if it is not a board's.
 
     Needs SUBSYSTEM, DEVNAME, ID_VENDOR_ID, ID_MODEL_ID, ID_SERIAL_SHORT; DEVTYPE of drives, ID_USB_INTERFACE_NUM of
     ports.
@@ -38,14 +38,14 @@ def event_of(properties: Properties) -> TtyAdded | DriveAdded | None:
     match properties.get("SUBSYSTEM"):
         case "tty" if ids in APPLICATION_IDS:
             return TtyAdded(serial, path, properties.get("ID_USB_INTERFACE_NUM", "00"), usb_path)
-        # The whole drive: its partition would take the blocks as well, at another offset.
+        # The whole drive: its partition would also accept the blocks, at another offset.
         case "block" if ids in BOOT_IDS and properties.get("DEVTYPE") == "disk":
             return DriveAdded(serial, path, usb_path)
     return None
 
 
 def properties_of(device: Any) -> dict[str, str]:
-    """Return a pyudev device's properties, with those that only udevd's rules would add read from sysfs."""
+    """Return a pyudev device's properties; those that only udevd's rules add are read from sysfs."""
     properties = dict(device.properties)
     if device.action is not None:
         properties["ACTION"] = device.action
@@ -76,12 +76,12 @@ class UsbMonitor:
     _context: Any
     _tell: Callable[[UsbEvent], None]
     _monitor: Any = None
-    #: What was added, by path: once a device is gone, nothing can be read of it any more.
+    #: Added devices, by path: once a device is gone, its properties can't be read.
     _there: dict[str, UsbEvent] = Factory(dict)
     _log: Logger = Factory(Logger)
 
     def start(self) -> None:
-        """Watch, and tell at once of the boards that are there."""
+        """Start watching, and report the boards already present."""
         from pyudev import Monitor
 
         source = "udev" if Path(UDEV_CONTROL).exists() else "kernel"
@@ -95,13 +95,13 @@ class UsbMonitor:
                 self.happened({**properties_of(device), "ACTION": "add"})
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         if self._monitor is not None:
             self._reactor.removeReader(self)
             self._monitor = None
 
     def happened(self, properties: Properties) -> None:
-        """Tell of a device that was added or removed, if it is of a board."""
+        """Report an added or removed device, if it is a board's."""
         path = properties.get("DEVNAME", "")
         event: UsbEvent | None
         if properties.get("ACTION") == "remove":

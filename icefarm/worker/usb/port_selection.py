@@ -1,8 +1,8 @@
-"""Pure: no I/O, no clock.  Of the serial ports and drives that say they are of a board, those to use.
+"""Pure: no I/O, no clock.  Selects which of a board's serial ports and drives to use.
 
-A board may have several serial ports: the one to speak to is that of the lowest USB interface.  Boards are known by
-serial number; where they are plugged in is the cross-check: what says at the same time that it is the same board, and
-is plugged in elsewhere, is another one, and left alone until the first is gone.
+A board may have several serial ports: the worker uses the one with the lowest USB interface.  Boards are identified by
+serial number, with the USB port as a cross-check: if a second device claims the same serial number at the same time
+from another port, it is another board, and ignored until the first is gone.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ __all__ = ["Ports"]
 
 @define
 class Ports:
-    """What there is, by board."""
+    """Present ports and drives, by board."""
 
     _used: dict[str, TtyAdded] = Factory(dict)
-    #: Paths that are there, and where each is plugged in.
+    #: Present paths, and where each is plugged in.
     _places: dict[str, dict[str, str]] = Factory(dict)
     #: Those of boards elsewhere that have the same serial number.
     _others: dict[str, list[TtyAdded | DriveAdded]] = Factory(dict)
 
     def elsewhere(self, event: UsbEvent) -> str | None:
-        """Return where the board is plugged in that is known by this serial number, if that is another one."""
+        """Return where the board with this serial number is plugged in, if that is another one."""
         match event:
             case (
                 TtyAdded(serial=serial, path=path, usb_path=place)
@@ -38,7 +38,7 @@ class Ports:
         return None
 
     def sift(self, event: UsbEvent) -> list[UsbEvent]:
-        """Return what of an event concerns the ports and drives to use; nothing for further ones."""
+        """Return the event for the ports and drives in use; None for others."""
         match event:
             case TtyAdded(serial=serial) | DriveAdded(serial=serial):
                 if self.elsewhere(event) is not None:
@@ -78,6 +78,6 @@ class Ports:
         return len(left) < len(others)
 
     def _take_over(self, serial: str) -> list[UsbEvent]:
-        """The board is gone: what was left alone is one to use."""
+        """The board is gone: use what was ignored."""
         self._places.pop(serial, None)
         return [told for other in self._others.pop(serial, []) for told in self.sift(other)]
