@@ -56,7 +56,10 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes, *, mode: int
     kept = target.stat().st_mode & 0o777 if mode is None and target.exists() else mode
     # A name of its own: two writers must not share it, and the target's may be as long as a name can be.
     new = target.with_name(f".icefarm-{secrets.token_hex(8)}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if kept is None else kept)
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if kept is None else kept)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
     try:
         try:
             if kept is not None:

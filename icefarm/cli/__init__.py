@@ -16,6 +16,7 @@ from icefarm.cli.ui.formatting import clean
 from icefarm.cli.ui.sigint import interrupts_kept
 from icefarm.cli.ui.streams import guard_streams
 from icefarm.errors import IcefarmError
+from icefarm.extras import MissingPackages
 from icefarm.farm.errors import CannotStart
 from icefarm.files import CannotWrite, NobodyReads
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
@@ -115,7 +116,7 @@ class Verbs(click.Group):
         try:
             with interrupts_kept():
                 return super().invoke(context)
-        except CannotStart as error:
+        except (CannotStart, MissingPackages) as error:
             click.echo(f"icefarm: {error}", err=True)
             sys.exit(Exit.FAILED)
         except IcefarmError as error:
@@ -124,6 +125,10 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("icefarm: interrupted", err=True)
             sys.exit(Exit.INTERRUPTED)
+        except OSError as error:
+            where = "" if error.filename is None else f"{clean(os.fsdecode(error.filename))}: "
+            click.echo(f"icefarm: {where}{error.strerror or error}", err=True)
+            sys.exit(Exit.FAILED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, CannotWrite):
             raise
         except Exception as error:

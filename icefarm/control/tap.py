@@ -6,9 +6,17 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from twisted.python import usage
+
+from icefarm.extras import MissingPackages, require_control_packages
+
+try:
+    require_control_packages("control")
+except MissingPackages as error:
+    raise SystemExit(f"icefarm-control: {error}") from None
+
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
-from twisted.python import usage
 
 from icefarm.contract import Role
 from icefarm.control.server import ControlProcess

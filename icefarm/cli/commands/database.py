@@ -17,6 +17,7 @@ from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import NAME
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
+from icefarm.extras import require_control_packages
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.paths import DataDirectory
 
@@ -31,6 +32,7 @@ _database_option = click.option(
 
 def _with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
     """Run ``work`` with the farm's database, in a reactor of its own, and return its result."""
+    require_control_packages("the farm's database")
     from twisted.internet import reactor as module
 
     from icefarm.farm.database import farm_database
@@ -64,6 +66,7 @@ def migrate(data_dir: Path, database: str | None) -> None:
 
     Control also does so whenever it starts; use this to do it at a time of your choice.
     """
+    require_control_packages("the farm's database")
     from icefarm.control.storage.migrations import SchemaMismatch
     from icefarm.control.storage.migrations import migrate as apply
 
@@ -91,6 +94,7 @@ def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
 
     The farm must not run.
     """
+    require_control_packages("the farm's database")
     from icefarm.control.storage.pool import describe_dsn
     from icefarm.control.storage.reset import reset
 

@@ -13,6 +13,7 @@ import click
 
 from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, SECONDS, SPEED, URL
 from icefarm.contract import valid_name
+from icefarm.extras import require_control_packages
 from icefarm.farm.paths import default_data_directory, write_private
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.router.config import Address, RouterConfig, configuration_text
@@ -79,6 +80,7 @@ def up(**options: Any) -> None:
     It is a real farm: PostgreSQL, a router, control, and a worker with virtual boards. It keeps its state in the data
     directory; the next start continues from there.
     """
+    require_control_packages("a farm on this machine")
     from icefarm.farm.run import run
 
     sys.exit(run(FarmOptions(**options), click.echo))
