@@ -88,10 +88,20 @@ def _parsed(text: str | bytes, name: str | None) -> _Design:
             raise _WrongAsc("its first line is not a statement; give an .asc of nextpnr-ice40 or iceunpack")
         for statement in statements:
             _carry_out(design, statement)
+        _check_last(encoded)
         _check_complete(design)
     except _WrongAsc as error:
         raise refusal(name, str(error)) from None
     return design
+
+
+def _check_last(encoded: bytes) -> None:
+    """Refuse a last line whose numbers may have been cut; all else that is cut is found by its form."""
+    last = encoded[encoded.rfind(b"\n") + 1 :]
+    if last.startswith(b".extra_bit"):
+        raise _WrongAsc(
+            f'its last line, "{last.decode("latin-1")}", is not ended, so digits may be missing; copy the file again'
+        )
 
 
 def _carry_out(design: _Design, statement: str) -> None:

@@ -1,22 +1,24 @@
 """Pure: no I/O, no clock.  Checks a .bin for the iCE40UP5K by walking its commands, as the FPGA would.
 
-It accepts what ``icepack`` writes, after any comment: each configuration bit written once, all of it covered by the
-CRC, and nothing missing or left over.  A circuit without block RAM may lack the content for it (``icepack -n``).
+It accepts what configures the FPGA completely, after any comment and in any order of commands: each configuration bit
+written once, all of it covered by the CRC, and nothing missing or left over.  A circuit without block RAM may lack the
+content for it (``icepack -n``).  The normal form has the order of ``icepack``; what other tools write is rearranged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from icefarm.bitstream.block_ram import uses_block_ram
 from icefarm.bitstream.image import body as written
 from icefarm.bitstream.up5k import (
     BODY_LENGTH,
-    BODY_LENGTH_WITHOUT_BRAM,
     BOOT_SETTINGS,
     BRAM_BLOCKS,
+    BRAM_CHUNK,
     BRAM_HEIGHT,
     BRAM_WIDTHS,
     CRAM_BLOCKS,
@@ -33,7 +35,7 @@ from icefarm.bitstream.up5k import (
 )
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["COMMENT_LIMIT", "check", "for_loading", "normal_form", "refusal"]
+__all__ = ["COMMENT_LIMIT", "WrongBinary", "bitstream_at", "check", "for_loading", "normal_form", "refusal"]
 
 #: Longest comment section that is searched for the preamble, in bytes.
 COMMENT_LIMIT = 65_536
@@ -51,6 +53,10 @@ _BLOCKS: dict[int, tuple[str, frozenset[Block]]] = {
 _EXPECTED = {(kind, block) for kind, blocks in _BLOCKS.values() for block in blocks}
 _ALL_BRAM = {(kind, block) for kind, block in _EXPECTED if kind == "BRAM"}
 _REBUILD = "copy the file again, or build it again"
+#: More bytes than any tool writes from a preamble to the end.
+_LONGEST_BODY = BODY_LENGTH + 4096
+#: Where the commands begin that follow the one for the oscillator, which `icepack` writes first.
+_BEHIND_OSCILLATOR = len(PREAMBLE) + 2
 
 
 def refusal(name: str | None, reason: str) -> InvalidBitstream:
@@ -81,10 +87,19 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
         raise refusal(name, "it has no preamble (7E AA 99 7E); give a .bin that icepack wrote, or the .asc")
     body = data[start:]
     try:
-        _check_body(body)
-    except _WrongBinary as error:
+        return EMPTY_COMMENT + _arranged_body(body)
+    except WrongBinary as error:
         raise refusal(name, str(error)) from None
-    return EMPTY_COMMENT + body
+
+
+def bitstream_at(data: bytes, start: int) -> tuple[bytes, int]:
+    """Return the normal form of the bitstream whose preamble is at ``start``, and where it ends; anything may follow.
+
+    Raises `WrongBinary`.
+    """
+    walk = _Walk(memoryview(data)[start : start + _LONGEST_BODY])
+    walk.run()
+    return EMPTY_COMMENT + _arranged(walk), start + walk.position
 
 
 def for_loading(data: bytes) -> bytes:
@@ -103,17 +118,35 @@ def for_loading(data: bytes) -> bytes:
     return EMPTY_COMMENT + written(frame.boot, cram, None)
 
 
-def _check_body(body: bytes) -> None:
-    """Raises `_WrongBinary`."""
+def _arranged_body(body: bytes) -> bytes:
+    """Return a body with its commands in the order of `icepack`.  Raises `WrongBinary`."""
     frame = next((frame for frame in _frames() if frame.is_of(body)), None)
     if frame is not None:
-        cram, has_bram = frame.cram, bool(frame.bram)
-    else:
-        walk = _Walk(body)
-        walk.run()
-        cram, has_bram = tuple(walk.cram), bool(walk.bram)
-    if not has_bram and uses_block_ram([memoryview(body)[content] for content in cram]):
-        raise _WrongBinary(
+        if not frame.bram:
+            _check_block_ram([memoryview(body)[content] for content in frame.cram])
+        return body
+    walk = _Walk(memoryview(body))
+    walk.run()
+    walk.check_end()
+    return _arranged(walk)
+
+
+def _arranged(walk: _Walk) -> bytes:
+    """Return what a walk was through, in the order of `icepack`.  Raises `WrongBinary`."""
+    body = walk.body
+    cram = [body[content] for content in walk.cram]
+    bram = [b"".join(body[content] for content in bank) for bank in walk.bram_banks]
+    if not any(bram):
+        _check_block_ram(cram)
+    ordered = written(walk.boot, cram, bram if any(bram) else None)
+    # The speed of the FPGA's own oscillator is not under the CRC, and may be another one.
+    return bytes(body) if ordered[_BEHIND_OSCILLATOR:] == body[_BEHIND_OSCILLATOR:] else ordered
+
+
+def _check_block_ram(cram: Sequence[memoryview]) -> None:
+    """Refuse a circuit that uses block RAM without content for it.  Raises `WrongBinary`."""
+    if uses_block_ram(cram):
+        raise WrongBinary(
             "it uses block RAM without content for it, and would find what an earlier circuit left there; "
             "pack it without the option -n of icepack"
         )
@@ -162,7 +195,7 @@ def _frames() -> tuple[_Frame, ...]:
 
 
 def _frame_of(boot: int, body: bytes) -> _Frame:
-    walk = _Walk(body)
+    walk = _Walk(memoryview(body))
     walk.run()
     assert walk.crc_start is not None
     contents = [*walk.cram, *walk.bram]
@@ -173,7 +206,7 @@ def _frame_of(boot: int, body: bytes) -> _Frame:
     return _Frame(boot, cram, bram, len(body), parts, slice(walk.crc_start, walk.crc_end), body[walk.crc_end :])
 
 
-class _WrongBinary(Exception):
+class WrongBinary(Exception):
     """What is wrong with the body of a bitstream."""
 
 
@@ -181,8 +214,9 @@ class _WrongBinary(Exception):
 class _Walk:
     """The walk through the commands of a body; it ends after the last byte, or raises _Wrong."""
 
-    _body: bytes
-    _position: int = len(PREAMBLE)
+    body: memoryview
+    position: int = len(PREAMBLE)
+    boot: int = BOOT_SETTINGS["enabled"]
     _settings: dict[str, int] = field(factory=dict)
     _written: dict[tuple[str, Block], slice] = field(factory=dict)
     #: Where the CRC's range begins, once a command has reset it, and ends, once it was right.
@@ -195,6 +229,14 @@ class _Walk:
         return [self._written["CRAM", block] for block in CRAM_BLOCKS]
 
     @property
+    def bram_banks(self) -> list[list[slice]]:
+        """Where the contents of each BRAM bank are, by row; empty lists where the bitstream has none."""
+        banks: list[list[slice]] = [[] for _ in BRAM_WIDTHS]
+        for block in BRAM_BLOCKS if self.bram else ():
+            banks[block.bank].append(self._written["BRAM", block])
+        return banks
+
+    @property
     def bram(self) -> list[slice]:
         """Where the contents of the BRAM banks are, as they come; empty where the bitstream has none."""
         return [content for (kind, _), content in self._written.items() if kind == "BRAM"]
@@ -205,31 +247,29 @@ class _Walk:
         missing = _EXPECTED - self._written.keys()
         if missing and missing != _ALL_BRAM:
             kind, block = min(missing, key=lambda item: (item[0], item[1].bank))
-            raise _WrongBinary(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
-        if self._take(1) != b"\0":
-            raise _WrongBinary(f"its last byte is not 0; {_REBUILD}")
-        surplus = len(self._body) - self._position
-        if surplus > 0:
-            raise _WrongBinary(f"{surplus:,} extra bytes follow its end; remove them, or build it again")
-        expected = BODY_LENGTH_WITHOUT_BRAM if missing else BODY_LENGTH
-        if len(self._body) != expected:
-            raise _WrongBinary(
-                f"its commands take {len(self._body):,} bytes instead of {expected:,}; pack it with icepack"
-            )
+            raise WrongBinary(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
+        if self._take(1)[0] != 0:
+            raise WrongBinary(f"its last byte is not 0; {_REBUILD}")
 
-    def _take(self, count: int) -> bytes:
-        end = self._position + count
-        if end > len(self._body):
-            raise _WrongBinary(
-                f"it is cut short, {len(self._body):,} of {BODY_LENGTH:,} bytes from its preamble; {_REBUILD}"
+    def check_end(self) -> None:
+        """Refuse anything after the end.  Raises `WrongBinary`."""
+        surplus = len(self.body) - self.position
+        if surplus > 0:
+            raise WrongBinary(f"{surplus:,} extra bytes follow its end; remove them, or build it again")
+
+    def _take(self, count: int) -> memoryview:
+        end = self.position + count
+        if end > len(self.body):
+            raise WrongBinary(
+                f"it is cut short, {len(self.body):,} of {BODY_LENGTH:,} bytes from its preamble; {_REBUILD}"
             )
-        taken = self._body[self._position : end]
-        self._position = end
+        taken = self.body[self.position : end]
+        self.position = end
         return taken
 
     def _command(self) -> bool:
         """Carry out one command; return True if it was the one that wakes the FPGA up."""
-        start = self._position
+        start = self.position
         opcode = self._take(1)[0]
         payload = int.from_bytes(self._take(opcode & 0x0F))
         if self.crc_end:
@@ -240,14 +280,16 @@ class _Walk:
         if opcode == Command.OSCILLATOR and payload <= 2:
             return False
         if opcode == Command.DO and payload == Action.RESET_CRC and self.crc_start is None:
-            self.crc_start = self._position
+            self.crc_start = self.position
         elif self.crc_start is None:
             raise self._unknown(opcode, payload, start)
         elif opcode == Command.DO and payload in _BLOCKS:
             self._write(payload)
         elif opcode == Command.CHECK_CRC:
             self._check_crc(self.crc_start)
-        elif opcode != Command.BOOT:
+        elif opcode == Command.BOOT:
+            self.boot = payload
+        else:
             raise self._unknown(opcode, payload, start)
         return False
 
@@ -260,25 +302,33 @@ class _Walk:
         kind, blocks = _BLOCKS[action]
         known = self._settings.get
         block = Block(known("bank", 0), known("offset", 0), known("width", 0), known("height", 0))
-        if block not in blocks:
-            raise _WrongBinary(_wrong_block(kind, block))
-        if (kind, block) in self._written:
-            raise _WrongBinary(f"it writes {kind} bank {block.bank} twice; pack it with icepack")
-        self._written[kind, block] = slice(self._position, self._position + block.length)
-        self._take(block.length)
-        if self._take(2) != b"\0\0":
-            raise _WrongBinary(f"there are no zero bytes after {kind} bank {block.bank}; {_REBUILD}")
+        for part in _parts(block):
+            if part not in blocks:
+                raise WrongBinary(_wrong_block(kind, block))
+            if (kind, part) in self._written:
+                raise WrongBinary(f"it writes {kind} bank {part.bank} twice; pack it with icepack")
+            self._written[kind, part] = slice(self.position, self.position + part.length)
+            self._take(part.length)
+        if any(self._take(2)):
+            raise WrongBinary(f"there are no zero bytes after {kind} bank {block.bank}; {_REBUILD}")
 
     def _check_crc(self, start: int) -> None:
-        if crc16(memoryview(self._body)[start : self._position]) != 0:
-            raise _WrongBinary(f"its CRC is wrong, so something in it was changed; {_REBUILD}")
-        self.crc_end = self._position
+        if crc16(memoryview(self.body)[start : self.position]) != 0:
+            raise WrongBinary(f"its CRC is wrong, so something in it was changed; {_REBUILD}")
+        self.crc_end = self.position
 
-    def _unknown(self, opcode: int, payload: int, start: int) -> _WrongBinary:
+    def _unknown(self, opcode: int, payload: int, start: int) -> WrongBinary:
         command = f"{opcode:02X} {payload:0{2 * (opcode & 0x0F)}X}".strip()
-        return _WrongBinary(
+        return WrongBinary(
             f"command {command} at byte {start} from its preamble is unknown or out of place; {_REBUILD}"
         )
+
+
+def _parts(block: Block) -> list[Block]:
+    """Return a block as those that `icepack` writes: it writes a BRAM bank in parts, which others do at once."""
+    if block.height != BRAM_HEIGHT or block.offset != 0:
+        return [block]
+    return [evolve(block, offset=offset, height=BRAM_CHUNK) for offset in range(0, BRAM_HEIGHT, BRAM_CHUNK)]
 
 
 def _wrong_block(kind: str, block: Block) -> str:

@@ -229,9 +229,16 @@ def test_a_half_copied_file_is_called_cut_short() -> None:
     assert "cut short, 51,996 of 104,086 bytes" in refused(GOOD[:52_000])
 
 
-@given(st.binary(min_size=1, max_size=64))
+@given(st.binary(min_size=1, max_size=64).filter(lambda trailing: trailing.translate(None, b"\0\xff")))
 def test_trailing_bytes_are_refused(trailing: bytes) -> None:
     assert f"{len(trailing)} extra bytes follow" in refused(GOOD + trailing)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\xff", b"\0\0\xff" * 100, b"\xff" * 4_000_000])
+def test_padding_behind_the_end_is_left_out_and_that_is_said(padding: bytes) -> None:
+    read = from_bytes(GOOD + padding)
+    assert read.data == GOOD
+    assert read.note == "padding follows its end at byte 104,090, as in a dump of a flash memory; it is left out"
 
 
 def test_a_far_too_long_file_is_called_too_long() -> None:
@@ -383,7 +390,7 @@ def test_two_rows_in_one_line_are_refused(gap: str) -> None:
 
 
 def test_blank_lines_behind_the_last_statement_are_harmless() -> None:
-    assert pack_asc(ASC + "\n\n") == pack_asc(ASC.rstrip()) == pack_asc(ASC)
+    assert pack_asc(ASC + "\n\n") == pack_asc(ASC + "  ") == pack_asc(ASC)
 
 
 def test_hex_digits_with_gaps_are_refused() -> None:

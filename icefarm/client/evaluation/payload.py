@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ from icefarm.client.placement import Placement
 from icefarm.errors import IcefarmError, InvalidArgument
 
 __all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
+
+_log = logging.getLogger(__name__)
 
 #: Files kept in memory in the form they are sent in (2 to 100 kB each), for callers that evaluate a file repeatedly.
 CACHED_FILES = 256
@@ -80,7 +83,20 @@ def sha256_of(payload: dict[str, Any]) -> str:
     return str(payload["sha256"])
 
 
+#: What was said of how files were read.
+_said: set[str] = set()
+
+
+def _say_once(note: str, name: str | None) -> None:
+    """Say how a file was read; of many files that are read in the same way, only the first one is named."""
+    if note not in _said:
+        _said.add(note)
+        _log.warning("%s: %s (said once, for the first such file)", name or "a bitstream", note)
+
+
 def _packed(bitstream: Bitstream) -> dict[str, Any]:
+    if bitstream.note is not None:
+        _say_once(bitstream.note, bitstream.name)
     data = bitstream.data
     block = compress(data)
     if len(block) >= len(data):
