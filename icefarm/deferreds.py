@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "awaited", "outcomes", "shielded", "started", "within"]
+__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "outcomes", "shielded", "started", "within"]
 
 T = TypeVar("T")
 
@@ -29,22 +29,12 @@ T = TypeVar("T")
 AGAIN = 5.0
 
 
-async def awaited(awaitable: Awaitable[T]) -> T:
-    """Return what ``awaitable`` returns: Twisted's `ensureDeferred` takes coroutines, not everything awaitable."""
-    return await awaitable
+def started(operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
+    """Start ``operation``, and return a Deferred for its result."""
+    return ensureDeferred(operation())
 
 
-async def _called(operation: Callable[[], Awaitable[T]]) -> T:
-    # Inside the coroutine, so that what the call itself raises becomes the Deferred's failure.
-    return await operation()
-
-
-def started(operation: Callable[[], Awaitable[T]]) -> Deferred[T]:
-    """Start ``operation``, and return a Deferred for its result; an error in starting it is that Deferred's too."""
-    return ensureDeferred(_called(operation))
-
-
-async def outcomes(operations: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T | IcefarmError]:
+async def outcomes(operations: Iterable[Callable[[], Coroutine[Any, Any, T]]], at_once: int) -> list[T | IcefarmError]:
     """Run all of them, ``at_once`` at a time, and return what each returned, or the `IcefarmError` that it raised.
 
     Cancelling it cancels all that run.  Any other error is raised once all have ended.
@@ -77,7 +67,7 @@ def shielded(running: Deferred[T]) -> Deferred[T]:
     return outer
 
 
-async def within(seconds: float, clock: Clock, operation: Callable[[], Awaitable[T]]) -> T:
+async def within(seconds: float, clock: Clock, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``operation``, and cancel it when it takes longer.  Raises `Busy` then."""
     running = started(operation)
     running.addTimeout(seconds, clock)  # type: ignore[arg-type]
@@ -93,7 +83,7 @@ class InOrder:
 
     _last: dict[str, Deferred[None]] = Factory(dict)
 
-    async def run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run ``operation`` when all earlier ones under ``key`` have ended; return its result.
 
         The caller may cancel its wait; the operation still takes place, so that the order holds.
@@ -110,7 +100,7 @@ class InOrder:
         for last in [last for key, last in self._last.items() if key.startswith(prefix)]:
             await shielded(last)
 
-    async def _run(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         before, mine = self._last.get(key), Deferred[None]()
         self._last[key] = mine
         try:
@@ -127,11 +117,13 @@ class InOrder:
 class Tasks:
     """What runs in the background: failures are logged, and all of it can be stopped."""
 
+    #: Errors that are nobody's concern.
+    expected: tuple[type[IcefarmError], ...] = ()
     log: ClassVar[Logger] = Logger()
     _stopped: bool = False
     _running: set[Deferred[Any]] = Factory(set)
 
-    def start(self, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+    def start(self, what: str, operation: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run it in the background, unless stopped; ``what`` says in the log what failed."""
         if self._stopped:
             return
@@ -139,7 +131,7 @@ class Tasks:
         self._running.add(running)
         running.addErrback(self._failed, what).addBoth(self._ended, running)
 
-    def persist(self, clock: Clock, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+    def persist(self, clock: Clock, what: str, operation: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run it in the background, again and again while it raises `Busy`."""
         self.start(what, partial(self._persist, clock, what, operation))
 
@@ -154,7 +146,7 @@ class Tasks:
         while self._running:
             await DeferredList([shielded(running) for running in self._running])
 
-    async def _persist(self, clock: Clock, what: str, operation: Callable[[], Awaitable[Any]]) -> None:
+    async def _persist(self, clock: Clock, what: str, operation: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         try:
             await operation()
         except Busy as error:
@@ -165,7 +157,7 @@ class Tasks:
         self._running.discard(running)
 
     def _failed(self, failure: Failure, what: str) -> None:
-        if failure.check(CancelledError):
+        if failure.check(CancelledError, *self.expected):
             return
         if failure.check(IcefarmError):
             self.log.warn("{what}: {error}", what=what, error=failure.value)
@@ -182,7 +174,7 @@ class Coalesced:
 
     #: Says in the log what failed.
     what: str
-    operation: Callable[[], Awaitable[None]]
+    operation: Callable[[], Coroutine[Any, Any, None]]
     tasks: Tasks
     _asked: bool = False
     _running: bool = False

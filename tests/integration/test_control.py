@@ -238,7 +238,7 @@ async def test_a_client_that_does_not_come_back_loses_its_boards(rig: Rig) -> No
 
 @ensureDeferred
 async def test_a_lost_worker_is_known_at_once(rig: Rig) -> None:
-    process = await rig.start(grace=1.0)
+    process = await rig.start(worker_grace=1.0)
     link, _ = await rig.worker("w1", "A")
     client = await rig.client("ada")
     await client.call("reserve", 1, kind="pulsecount")

@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
-from icefarm.control.scheduling.availability import UnavailableReason, current_status, unavailable_reason, undeletable
-from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose, free
+from icefarm.control.scheduling.availability import (
+    UnavailableReason,
+    current_status,
+    free,
+    unavailable_reason,
+    undeletable,
+)
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose
 from icefarm.errors import IcefarmError, InvalidArgument, Unavailable, UnknownDevice, UnknownKind
 
 NOW = 1000.0

@@ -6,7 +6,7 @@ method that knows how to give up (`ends_with_its_call`) is cancelled when its ca
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import Factory, define
@@ -19,7 +19,7 @@ from icefarm.bus import Caller, Handler
 from icefarm.contract import Role
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
-from icefarm.deferreds import awaited, shielded
+from icefarm.deferreds import shielded
 from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["RpcDispatcher", "ends_with_its_call"]
@@ -42,7 +42,7 @@ class RpcDispatcher:
     _running: dict[int, set[Deferred[Any]]] = Factory(dict)
     _log: Logger = Factory(Logger)
 
-    def handler(self, method: Callable[..., Awaitable[Any]], *roles: Role) -> Handler:
+    def handler(self, method: Callable[..., Coroutine[Any, Any, Any]], *roles: Role) -> Handler:
         """Return the handler for a procedure that ``roles`` may call; its arguments are those of ``method``."""
         checked = CheckedFunction.of(method, skip=1)
 
@@ -51,7 +51,7 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            carried_out = ensureDeferred(awaited(method(caller, **checked.bind(args, kwargs))))
+            carried_out = ensureDeferred(method(caller, **checked.bind(args, kwargs)))
             if not getattr(method, _GIVES_UP, False):
                 carried_out = self._to_its_end(carried_out, procedure)
             return await self._run(caller.session, carried_out)

@@ -5,11 +5,12 @@ The schema computes the same status in SQL (the generated column ``device.status
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 
-__all__ = ["UnavailableReason", "current_status", "unavailable_reason", "undeletable"]
+__all__ = ["UnavailableReason", "current_status", "free", "unavailable_reason", "undeletable"]
 
 
 class UnavailableReason(Enum):
@@ -45,6 +46,14 @@ def unavailable_reason(
     else:
         return None
     return found
+
+
+def free(devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], kind: str | None) -> list[str]:
+    """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
+    by_name = {worker.name: worker for worker in workers}
+    return sorted(
+        device.serial for device in devices if unavailable_reason(device, by_name.get(device.worker), kind) is None
+    )
 
 
 def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:

@@ -11,11 +11,11 @@ from typing import Any
 from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
-from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.availability import unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 
-__all__ = ["MAX_BOARDS", "ReservationRequest", "UnavailableReason", "choose", "free", "unavailable_reason"]
+__all__ = ["MAX_BOARDS", "ReservationRequest", "choose"]
 
 #: Most boards that one request may ask for; a bound against typing mistakes, far above any farm.
 MAX_BOARDS = 10_000
@@ -74,14 +74,6 @@ class ReservationRequest:
     def __attrs_post_init__(self) -> None:
         if (self.amount is None) == (self.serials is None):
             raise InvalidArgument("give either amount or serials")
-
-
-def free(devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], kind: str | None) -> list[str]:
-    """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
-    by_name = {worker.name: worker for worker in workers}
-    return sorted(
-        device.serial for device in devices if unavailable_reason(device, by_name.get(device.worker), kind) is None
-    )
 
 
 def choose(

@@ -46,6 +46,7 @@ __all__ = [
     "Absence",
     "Absentee",
     "Presence",
+    "advance",
     "count_of",
     "due",
     "predecessors",
@@ -171,6 +172,12 @@ def due(state: Presence) -> float | None:
 
 def _deadlines(session: Session) -> list[float]:
     return [time for time in (session.due, session.contested) if time is not None]
+
+
+def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect], float | None]:
+    """Take one event in, and say what follows and when `Ticked` is to come next (`step` and `due`)."""
+    after, effects = step(state, event, now)
+    return after, effects, due(after)
 
 
 def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:

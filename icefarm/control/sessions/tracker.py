@@ -26,7 +26,7 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import SILENCE, Presence, count_of, due, predecessors, rival, step
+from icefarm.control.sessions.liveness import SILENCE, Presence, advance, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.deferreds import Tasks, outcomes, shielded
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
@@ -92,14 +92,14 @@ class Sessions:
         if self._meanwhile is not None and isinstance(event, Joined | Left):
             self._meanwhile.append(event)
             return
-        self.state, effects = step(self.state, event, self.clock.seconds())
+        self.state, effects, due = advance(self.state, event, self.clock.seconds())
         for effect in effects:
             if isinstance(effect, Kill):
                 self._log.warn("{reason}: its session {number} is ended", number=effect.number, reason=effect.reason)
                 self._tasks.start("a silent session is ended", partial(self._kill, effect.number))
             else:
                 self.publisher.publish(effect)
-        self._set_timer()
+        self._set_timer(due)
 
     async def admit(self, role: Role, name: str, instance: str) -> None:
         """Make room for a session that is about to begin.
@@ -189,16 +189,15 @@ class Sessions:
         if args and isinstance(args[0], int):
             self.tell(Left(args[0]))
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, due: float | None) -> None:
         """Let `Ticked` come when it is due.  A timer that comes too early is harmless, and cheaper than a new one."""
-        when = due(self.state)
-        if self._bus is None or when is None:
+        if self._bus is None or due is None:
             return
         if self._timer is not None:
-            if self._timer.getTime() <= when:
+            if self._timer.getTime() <= due:
                 return
             self._timer.cancel()
-        self._timer = self.clock.callLater(max(0.0, when - self.clock.seconds()), self._tick)
+        self._timer = self.clock.callLater(max(0.0, due - self.clock.seconds()), self._tick)
 
     def _tick(self) -> None:
         self._timer = None

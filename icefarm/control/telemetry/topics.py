@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, asdict, define
+from attrs import asdict, define, field
 
 from icefarm.bus import Bus
 from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
@@ -35,13 +35,18 @@ __all__ = ["OWN_EVENTS", "RouterTopics"]
 #: Messages to a client that come from control; a device kind may not send an event that looks like one of them.
 OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure")
 
+_BOARDS, _WORKERS = event_topic("device"), event_topic("worker")
+_RESERVATIONS, _QUEUE = event_topic("reservation"), event_topic("queue")
+_AVAILABLE, _DELETED, _LOG = event_topic("available"), event_topic("deleted"), event_topic("log")
+
 
 @define(eq=False)
 class RouterTopics:
     """A subscriber.  What happens while the router is out of reach is lost: clients that come back take a snapshot."""
 
     bus: Bus | None = None
-    _tasks: Tasks = Factory(Tasks)
+    #: A lost link is not worth a line for each event.
+    _tasks: Tasks = field(init=False, factory=partial(Tasks, (LinkLost,)))
 
     def heard(self, event: Event) -> None:
         """Publish what the event says, in the shapes of docs/control.md."""
@@ -63,23 +68,23 @@ class RouterTopics:
     def _tell_everybody(self, event: Event) -> None:
         match event:
             case BoardsChanged(records):
-                self._all("device", records)
+                self._all(_BOARDS, records)
             case WorkerChanged(record):
-                self._all("worker", [record])
+                self._all(_WORKERS, [record])
             case QueueChanged(record):
-                self._all("queue", [record])
+                self._all(_QUEUE, [record])
             case ReservationsStarted(records) | ReservationsExtended(records):
-                self._all("reservation", records)
+                self._all(_RESERVATIONS, records)
             case ReservationsEnded(ended):
                 for reservation in ended:
                     self._message(reservation, "ended", reservation.end_reason)
-                self._all("reservation", ended)
+                self._all(_RESERVATIONS, ended)
             case BoardsAvailable(serials):
-                self._publish(event_topic("available"), {"amount": len(serials), "serials": list(serials)})
+                self._publish(_AVAILABLE, {"amount": len(serials), "serials": list(serials)})
             case BoardsDeleted(serials):
-                self._publish(event_topic("deleted"), {"serials": list(serials)})
+                self._publish(_DELETED, {"serials": list(serials)})
             case WorkerLogged():
-                self._publish(event_topic("log"), asdict(event))
+                self._publish(_LOG, asdict(event))
 
     def _tell_holder(self, event: BoardReady | BoardFailed | EndingSoon) -> None:
         match event:
@@ -101,18 +106,11 @@ class RouterTopics:
             # Clients of an earlier version listen under the name that they asked for.
             self._publish(client_topic(name), fields, only=client)
 
-    def _all(self, name: str, records: Sequence[Any]) -> None:
+    def _all(self, topic: str, records: Sequence[Any]) -> None:
         for record in records:
-            self._publish(event_topic(name), to_wire(record))
+            self._publish(topic, to_wire(record))
 
     def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:
         bus = self.bus
         if bus is not None:
-            self._tasks.start(f"event on {topic}", partial(_publish, bus, topic, dict(fields), only))
-
-
-async def _publish(bus: Bus, topic: str, fields: Mapping[str, Any], only: str | None) -> None:
-    try:
-        await bus.publish(topic, (), fields, only=only)
-    except LinkLost:
-        return
+            self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), dict(fields), only=only))

@@ -19,7 +19,7 @@ from icefarm.contract import (
     WorkerHello,
     WorkerRecord,
 )
-from icefarm.control.scheduling.availability import current_status, undeletable
+from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
     contested,
@@ -32,7 +32,7 @@ from icefarm.control.scheduling.explanations import (
     unknown_worker,
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
-from icefarm.control.scheduling.placement import ReservationRequest, choose, free
+from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.control.storage.interface import AuditEntry, State, Store, TokenRecord
 
 __all__ = ["MemoryStore"]

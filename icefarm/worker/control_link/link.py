@@ -24,7 +24,6 @@ from icefarm.contract import (
     control_worker_procedure,
     worker_prefix,
 )
-from icefarm.deferreds import awaited
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
 from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
@@ -224,7 +223,7 @@ class ControlLink(Observer):
     def _register(self, session: _ControlSession, board: ManagedBoard) -> None:
         procedures = BoardProcedures.of(board, self._settling)
         register = session.bus.register(procedures.prefix, procedures.handle, prefix=True, replace=True)
-        registering = session.registrations[board.serial] = Deferred.fromCoroutine(awaited(register))
+        registering = session.registrations[board.serial] = Deferred.fromCoroutine(register)
         registering.addErrback(self._fault, IcefarmError)
 
     async def _unregister(self, registering: Deferred[Registration]) -> None:

@@ -14,9 +14,8 @@ from attrs import define
 from psycopg2.errors import ForeignKeyViolation
 
 from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
-from icefarm.control.scheduling.availability import undeletable
+from icefarm.control.scheduling.availability import free, undeletable
 from icefarm.control.scheduling.explanations import cannot_delete, contested, unknown_devices, unknown_worker
-from icefarm.control.scheduling.placement import free
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import State
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
