@@ -23,8 +23,6 @@ ROOT = Path(__file__).resolve().parent
 #: Portable C of the firmware, and its port to this machine; everything a virtual board is made of.
 FIRMWARE_SOURCES = ("core", "apps", "ports/host", "ports/host/ice40")
 BOARDS_PROGRAM = Path("icefarm", "virtual", "bin", "icefarm-boards")
-#: What simulation says of the example circuits: virtual boards know these, whatever else they are told.
-EXAMPLE_FREQUENCIES = ROOT / "examples" / "circuits" / "frequencies.txt"
 
 
 class BuildBoards(Command):
@@ -54,13 +52,12 @@ class BuildBoards(Command):
         sources = sorted(str(path) for part in FIRMWARE_SOURCES for path in (ROOT / "firmware" / part).glob("*.c"))
         target = self._target()
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(EXAMPLE_FREQUENCIES, target.parent / EXAMPLE_FREQUENCIES.name)
         # Boards that run keep the old program: it is replaced, never written over.
         built = target.with_suffix(".new")
         command = [
             *compiler, "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
             *(f"-I{ROOT / 'firmware' / part}" for part in FIRMWARE_SOURCES),
-            "-o", str(built), *sources, "-lm", "-ldl",
+            "-o", str(built), *sources, "-lm", "-ldl", "-pthread",
         ]  # fmt: skip
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -84,11 +81,10 @@ class BuildBoards(Command):
 
     def get_source_files(self) -> list[str]:
         sources = [path for part in FIRMWARE_SOURCES for path in sorted((ROOT / "firmware" / part).glob("*.[ch]"))]
-        return [str(path.relative_to(ROOT)) for path in (*sources, EXAMPLE_FREQUENCIES)]
+        return [str(path.relative_to(ROOT)) for path in sources]
 
     def get_outputs(self) -> list[str]:
-        target = self._target()
-        return [str(target), str(target.parent / EXAMPLE_FREQUENCIES.name)]
+        return [str(self._target())]
 
     def get_output_mapping(self) -> dict[str, str]:
         return {}

@@ -20,6 +20,8 @@ def running_farm(boards: int, speed: str, say: Callable[[str], None]) -> Iterato
     """
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
         arguments = ("--boards", str(boards), "--speed", speed, "--listen", "127.0.0.1:0", "--name", "bench")
+        # Circuits are made up, and what is measured is the farm.
+        arguments += ("--model", "landscape")
         with FarmProcess(Path(directory, "farm"), arguments) as farm:
             farm.wait_until_ready()
             say(f"\na farm of {boards} boards, speed {speed}, at {farm.url}")

@@ -2,7 +2,7 @@
 
 This is what ``make demo`` runs. The farm is a real one (``icefarm up``: PostgreSQL, router, control, worker) in a
 temporary directory, on a free port; its boards take the time that real ones take. The exit code is 0 when every board
-counted the pulses that the circuit's simulation predicts (circuits/frequencies.txt).
+counted the pulses that another simulation of the circuit predicts (circuits/frequencies.txt).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def running_farm() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="icefarm-demo-") as directory:
         command = [
             sys.executable, "-m", "icefarm", "up", "--boards", str(BOARDS), "--data-dir", directory,
-            "--listen", "127.0.0.1:0", "--name", "demo", "--circuits", str(CIRCUITS / "frequencies.txt"),
+            "--listen", "127.0.0.1:0", "--name", "demo",
         ]  # fmt: skip
         farm = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:

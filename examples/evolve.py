@@ -5,7 +5,12 @@
 The genes are truth tables: bits of the look-up tables in some logic tiles of an example circuit, whose wiring stays as
 it is, so that nothing that is tried can harm an FPGA.  Fitness is how near the pulses on ICE_27 come to a target
 frequency.  Everything is drawn from the seed, and boards measure a circuit in whichever order: on virtual boards
-without noise, the same seed gives the same history, bit by bit.  Plots need `pip install 'icefarm[examples]'`.
+without noise, the same seed gives the same history, bit by bit.
+
+Virtual boards run the bitstream, and most changed circuits give no pulses at all. Started with `--model landscape`,
+they invent a frequency that changes a little with each bit, which a search can climb.
+
+Plots need `pip install 'icefarm[examples]'`.
 """
 
 from __future__ import annotations

@@ -406,6 +406,9 @@ class Measurement:
     attempt: int
     started_at: float
     ended_at: float
+    #: How it came to be. "measured" by a real board; by a virtual one "simulated", "extrapolated" from the time that
+    #: was simulated, or "landscape" (an invented frequency). None from a worker that does not say.
+    origin: str | None = None
 
 
 # ------------------------------------------------------------------------------------------------ permissions

@@ -9,7 +9,7 @@ from pathlib import Path
 from icefarm.bitstream import for_loading, from_file
 
 HEADER = """\
-# Known circuits and the frequency at pin ICE_27, in Hz: what a virtual board counts when it is given one of them.
+# The frequency of the example circuits at pin ICE_27, in Hz; tests compare what virtual boards count with it.
 # Made by `make frequencies`: each .bin is turned back into a netlist (iceunpack, icebox_vlog), compiled (yosys
 # write_cxxrtl), and clocked 48,000,000 times, one second of its 48 MHz oscillator; Hz is the number of rising edges.
 # Columns: CRC-32 (zlib) of the bitstream as it is loaded, its length in bytes, Hz, name.  A worker leaves content for

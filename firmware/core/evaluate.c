@@ -111,11 +111,23 @@ static void answer(struct core *core)
     le_put32(payload + 16, core->run.window_us);
     le_put32(payload + 20, core->received - core->received_at_start);
     le_put16(payload + 24, (uint16_t)port_temperature(core->port));
-    le_put16(payload + 26, 0);
+    le_put16(payload + 26, port_origin(core->port));
     memcpy(payload + RESULT_FIXED, core->run.result, core->run.result_length);
     core_commit(core, MSG_EVALUATE | MSG_REPLY, core->active->id, n);
     core->ailing = false;
     release(core);
+}
+
+/* A circuit that this board cannot measure: the board is well, so nothing is logged. */
+static bool not_measured(struct core *core)
+{
+    const char *why = port_failure(core->port);
+    if (why == NULL)
+        return false;
+    outbox_fail(core, core->active->id, FAILED_NOT_MEASURED, why);
+    port_stop(core->port);
+    release(core);
+    return true;
 }
 
 static bool overdue(struct core *core)
@@ -137,7 +149,7 @@ bool evaluate_poll(struct core *core)
         return false;
     if (core->phase == CORE_MEASURING) {
         if (!core->app->poll(&core->run, core->port))
-            return overdue(core);
+            return not_measured(core) || overdue(core);
         answer(core);
         return true;
     }

@@ -37,6 +37,11 @@ void port_sample_start(struct port *port, uint32_t delay_us, uint32_t rate_hz, u
 /* Whether all are there; then also the time from the first to one interval after the last, as measured. */
 bool port_sample_done(struct port *port, uint32_t *window_us);
 
+/* Where counts and samples since the last load come from, as RESULT says it (enum origin of protocol.h). */
+uint16_t port_origin(struct port *port);
+/* Why a count or sampling that was started will never end, in at most TEXT_MAX characters, or NULL. The text stays until port_stop. */
+const char *port_failure(struct port *port);
+
 /* Connect to the FPGA's serial port: 8 data bits, no parity, 1 stop bit. Open until port_stop or the next load. */
 void port_uart_start(struct port *port, uint32_t baud);
 /* Send to the FPGA; returns how many bytes were taken, possibly none. None while it is not open. */

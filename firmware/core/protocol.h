@@ -52,7 +52,11 @@ enum failure {
     FAILED_CDONE = 6,
     FAILED_WATCHDOG = 7,
     FAILED_CANCELLED = 8,
+    FAILED_NOT_MEASURED = 9,
 };
+
+/* How a result came to be. Real boards measure; virtual ones say which of the rest it was. */
+enum origin { ORIGIN_MEASURED = 0, ORIGIN_SIMULATED = 1, ORIGIN_EXTRAPOLATED = 2, ORIGIN_LANDSCAPE = 3 };
 
 enum nak {
     NAK_NONE = 0,

@@ -77,6 +77,16 @@ bool port_sample_done(struct port *bench, uint32_t *window_us)
     return true;
 }
 
+uint16_t port_origin(struct port *bench)
+{
+    return bench->origin;
+}
+
+const char *port_failure(struct port *bench)
+{
+    return bench->failure;
+}
+
 void port_uart_start(struct port *bench, uint32_t baud)
 {
     bench->baud = baud;

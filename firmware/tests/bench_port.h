@@ -23,6 +23,8 @@ struct port {
     size_t n_taken, n_given, n_read;
     uint32_t n_lost;
     uint8_t taken[BENCH_UART], given[BENCH_UART]; /* by and by the FPGA */
+    uint16_t origin;
+    const char *failure;
     uint32_t clock_mhz;
     uint32_t clocked_loads; /* how many loads had begun as the clock was set */
     uint32_t loads;

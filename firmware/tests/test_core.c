@@ -96,6 +96,37 @@ static void an_evaluation_loads_the_bitstream_and_answers_with_every_window(void
     bench_free(bench);
 }
 
+static void a_result_says_how_it_came_to_be(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    size_t n = bench_evaluate(payload, ENCODING_RAW, 8, 1, 1, bitstream, 8);
+    bench_ask(bench, MSG_EVALUATE, 1, payload, n);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(le_get16(got[0].payload + 26), ORIGIN_MEASURED);
+    bench->origin = ORIGIN_EXTRAPOLATED;
+    bench_ask(bench, MSG_EVALUATE, 2, payload, n);
+    expect(bench, 0x83, 2);
+    CHECK_EQUAL(le_get16(got[0].payload + 26), ORIGIN_EXTRAPOLATED);
+    bench_free(bench);
+}
+
+static void a_circuit_that_cannot_be_measured_is_refused_and_the_next_one_measured(void)
+{
+    struct port *bench = bench_new(&app_pulse_count);
+    size_t n = bench_evaluate(payload, ENCODING_RAW, 8, 1, 1, bitstream, 8);
+    bench->counts = false;
+    bench->failure = "a loop";
+    bench_ask(bench, MSG_EVALUATE, 1, payload, n);
+    expect_failed(bench, 1, FAILED_NOT_MEASURED);
+    CHECK(memcmp(got[0].payload + 2, "a loop", 6) == 0);
+    bench->counts = true;
+    bench->failure = NULL;
+    bench_ask(bench, MSG_EVALUATE, 2, payload, n);
+    expect(bench, 0x83, 2);
+    CHECK_EQUAL(bench->core.watchdogs, 0);
+    bench_free(bench);
+}
+
 static void the_greatest_number_of_windows_fits_into_one_result(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
@@ -598,6 +629,8 @@ int main(void)
     RUN(hello_says_who_the_board_is);
     RUN(status_counts_frames_refusals_and_evaluations);
     RUN(an_evaluation_loads_the_bitstream_and_answers_with_every_window);
+    RUN(a_result_says_how_it_came_to_be);
+    RUN(a_circuit_that_cannot_be_measured_is_refused_and_the_next_one_measured);
     RUN(the_greatest_number_of_windows_fits_into_one_result);
     RUN(an_lz4_bitstream_is_loaded_decoded);
     RUN(requests_that_do_not_fit_together_fail_with_a_reason);

@@ -1,9 +1,7 @@
 /* The model of the FPGA: exact, repeatable, smooth, and different by board only when asked. */
 #include <math.h>
-#include <unistd.h>
 
 #include "check.h"
-#include "crc32.h"
 #include "fpga_model.h"
 #include "hash.h"
 
@@ -72,9 +70,9 @@ static void a_search_climbs(void)
     CHECK(best > first + 3000);
 }
 
-static struct model *open_model(double offset_ppm, double noise_ppm, const char *circuits)
+static struct model *open_model(double offset_ppm, double noise_ppm)
 {
-    struct model_options options = {.circuits = circuits, .offset_ppm = offset_ppm, .noise_ppm = noise_ppm};
+    struct model_options options = {.landscape = true, .offset_ppm = offset_ppm, .noise_ppm = noise_ppm};
     struct model *model = model_open(&options);
     CHECK(model != NULL);
     return model;
@@ -88,7 +86,7 @@ static uint32_t pulses(const struct model *model, const char *serial, uint32_t s
 
 static void without_offset_and_noise_counts_are_exact(void)
 {
-    struct model *model = open_model(0, 0, NULL);
+    struct model *model = open_model(0, 0);
     CHECK_EQUAL(pulses(model, "0000000000000001", 1), 500000);
     CHECK_EQUAL(pulses(model, "0000000000000002", 9), 500000);
     free(model);
@@ -96,7 +94,7 @@ static void without_offset_and_noise_counts_are_exact(void)
 
 static void an_offset_is_a_boards_own_and_lasting(void)
 {
-    struct model *model = open_model(1000, 0, NULL);
+    struct model *model = open_model(1000, 0);
     uint32_t one = pulses(model, "0000000000000001", 1), two = pulses(model, "0000000000000002", 1);
     CHECK(one != two);
     CHECK(one >= 499500 && one <= 500500 && two >= 499500 && two <= 500500);
@@ -106,7 +104,7 @@ static void an_offset_is_a_boards_own_and_lasting(void)
 
 static void noise_has_the_deviation_that_was_asked_for(void)
 {
-    struct model *model = open_model(0, 1000, NULL);
+    struct model *model = open_model(0, 1000);
     double sum = 0, squares = 0;
     for (uint32_t i = 1; i <= 1000; i++) {
         double off = (double)pulses(model, "0000000000000001", i) - 500000;
@@ -118,24 +116,6 @@ static void noise_has_the_deviation_that_was_asked_for(void)
     CHECK(deviation > 450 && deviation < 550);
     CHECK_EQUAL(pulses(model, "0000000000000001", 5), pulses(model, "0000000000000001", 5));
     free(model);
-}
-
-static void a_known_circuit_has_its_simulated_frequency(void)
-{
-    char path[] = "/tmp/icefarm-circuits-XXXXXX";
-    int fd = mkstemp(path);
-    CHECK(fd >= 0);
-    fill();
-    dprintf(fd, "# comment\n\n%08x %d 2000.5 known\n", crc32_update(0, bitstream, LENGTH), LENGTH);
-    close(fd);
-    struct model_options options = {.circuits = path};
-    static struct model *model; /* lives as long as the process, as in the boards' program */
-    model = model_open(&options);
-    unlink(path);
-    CHECK(model != NULL);
-    CHECK(model_frequency(model, bitstream, LENGTH) == 2000.5);
-    flip(77);
-    CHECK(model_frequency(model, bitstream, LENGTH) == landscape_frequency(bitstream, LENGTH));
 }
 
 static void samples_swing_faster_where_the_frequency_is_higher(void)
@@ -156,6 +136,18 @@ static void samples_swing_faster_where_the_frequency_is_higher(void)
     free(model);
 }
 
+static void levels_of_a_pin_are_all_or_nothing(void)
+{
+    static const uint8_t levels[] = {0, 1, 1, 0};
+    uint16_t samples[4];
+    struct model_options options = {.simulated = true};
+    struct model *model = model_open(&options);
+    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48};
+    model_levels(model, &window, levels, samples, 4);
+    CHECK(samples[0] == 0 && samples[1] == 4095 && samples[2] == 4095 && samples[3] == 0);
+    free(model);
+}
+
 int main(void)
 {
     RUN(a_frequency_is_within_its_range_and_repeatable);
@@ -164,7 +156,7 @@ int main(void)
     RUN(without_offset_and_noise_counts_are_exact);
     RUN(an_offset_is_a_boards_own_and_lasting);
     RUN(noise_has_the_deviation_that_was_asked_for);
-    RUN(a_known_circuit_has_its_simulated_frequency);
+    RUN(levels_of_a_pin_are_all_or_nothing);
     RUN(samples_swing_faster_where_the_frequency_is_higher);
     return 0;
 }

@@ -44,7 +44,7 @@ class FarmOptions:
     crossbar: str | None = None
     name: str = "worker"
     speed: str = "real"
-    circuits: Path | None = None
+    model: str | None = None
     offset_ppm: float | None = None
     noise: float | None = None
     grace: float | None = None
@@ -102,7 +102,7 @@ def worker_program(
         "token-file": token_file,
         "virtual-boards": options.boards,
         "speed": options.speed,
-        "circuits": options.circuits,
+        "model": options.model,
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
         # Trying out a farm must not take the boards on this host's USB; a worker started for them does.

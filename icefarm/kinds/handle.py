@@ -44,6 +44,8 @@ class Answer:
     #: Seconds since the epoch: when it was sent to the board, and when the result arrived.
     started_at: float
     ended_at: float
+    #: How it came to be; see `icefarm.contract.Measurement`.
+    origin: str = "measured"
 
 
 class DeviceHandle(Protocol):

@@ -30,7 +30,6 @@ from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.store import MemoryStore
 from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.testing.processes.exit_watcher import ThreadedProcesses
-from icefarm.virtual.images import known_circuits
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.worker.board.hardware import SerialHardware
@@ -61,15 +60,15 @@ class FarmInMemory:
         speed: str = "instant",
         offset_ppm: float = 0.0,
         noise_ppm: float = 0.0,
-        circuits: Path | None = None,
-        model: Path | None = None,
+        model: str | Path = "simulated,landscape",
         grace: float = GRACE,
     ) -> None:
         """Make a farm of ``boards`` virtual boards, whose serials follow from ``seed``.
 
         ``kinds`` are classes of device kinds beside those that are installed.  The rest is as of ``icefarm-worker``
-        (docs/virtual-boards.md): ``speed`` is ``instant``, ``real`` or a factor, ``circuits`` lists known circuits
-        (by default the examples), ``model`` is another model of the FPGA; ``grace`` is in seconds.
+        (docs/virtual-boards.md): ``speed`` is ``instant``, ``real`` or a factor, ``model`` is what the FPGA does
+        (by default it runs the bitstream, and has an invented frequency for one that can't be run); ``grace`` is in
+        seconds.
         """
         self._engine = engine()
         options = VirtualBusOptions(
@@ -78,7 +77,6 @@ class FarmInMemory:
             speed=speed,
             offset_ppm=offset_ppm,
             noise_ppm=noise_ppm,
-            circuits=circuits or known_circuits(),
             model=model,
         )
         reactor = ThreadedProcesses(self._engine.reactor)

@@ -10,7 +10,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from icefarm import uf2
 
-__all__ = ["BoardsFailed", "MissingBoards", "firmware_version", "image", "known_circuits", "program"]
+__all__ = ["BoardsFailed", "MissingBoards", "firmware_version", "image", "program"]
 
 #: Making an image takes a few milliseconds; on a machine that swaps, longer.
 PROGRAM_LIMIT = 10.0
@@ -33,12 +33,6 @@ def program() -> Path:
     if not path.is_file():
         raise MissingBoards
     return path
-
-
-def known_circuits() -> Path | None:
-    """Return the list of the example circuits and their frequencies, or None if it was not installed."""
-    path = Path(str(files("icefarm.virtual"))) / "bin" / "frequencies.txt"
-    return path if path.is_file() else None
 
 
 async def _output(reactor: Any, *arguments: str) -> bytes:

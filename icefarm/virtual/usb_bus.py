@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from icefarm.errors import InvalidArgument
 from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, program
+from icefarm.virtual.models import MODELS
 
 __all__ = ["VirtualBus", "VirtualBusOptions"]
 
@@ -40,8 +41,8 @@ class VirtualBusOptions:
     """The settings of the virtual boards.
 
     ``seed`` determines their serials: give each worker its own, such as its name.  ``speed`` is ``real``, ``instant``
-    or a factor.  ``circuits`` lists bitstreams with known frequencies; ``model`` is a shared object that replaces the
-    built-in model of the FPGA; ``offset_ppm`` and ``noise_ppm`` make boards differ and measurements vary.
+    or a factor.  ``model`` is what the FPGA does with a bitstream: one of `MODELS`, or the path of a shared object that
+    does it instead; ``offset_ppm`` and ``noise_ppm`` make boards differ and measurements vary.
     """
 
     boards: int = 1
@@ -49,8 +50,7 @@ class VirtualBusOptions:
     speed: str = "real"
     buffers: int = 2
     blank: bool = False
-    circuits: Path | None = None
-    model: Path | None = None
+    model: str | Path = MODELS[0]
     offset_ppm: float = 0.0
     noise_ppm: float = 0.0
 
@@ -63,7 +63,6 @@ class VirtualBusOptions:
             "--buffers": self.buffers,
             "--offset-ppm": self.offset_ppm,
             "--noise": self.noise_ppm,
-            "--circuits": self.circuits,
             "--model": self.model,
             "--directory": directory,
         }

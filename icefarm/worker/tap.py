@@ -23,7 +23,8 @@ from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
-from icefarm.virtual.images import BoardsFailed, MissingBoards, known_circuits, program
+from icefarm.virtual.images import BoardsFailed, MissingBoards, program
+from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
@@ -73,6 +74,14 @@ def _serials(text: str) -> frozenset[str]:
     return frozenset(serials)
 
 
+def _model(text: str) -> str:
+    if text in MODELS:
+        return text
+    if not text.endswith(".so"):
+        raise ValueError(f"must be {', '.join(map(repr, MODELS))}, or a file that ends in .so, not {text!r}")
+    return existing_file(text)
+
+
 def _speed(text: str) -> str:
     if text not in ("real", "instant") and number(text) <= 0:
         raise ValueError(f"must be real, instant or a factor above 0, not {text!r}")
@@ -102,7 +111,13 @@ class Options(LayeredOptions):
         ),
         Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
-        Setting("circuits", "circuits that virtual boards know; default: the examples", "FILE", parse=existing_file),
+        Setting(
+            "model",
+            "what virtual boards do with a bitstream: simulated, landscape, simulated,landscape, or FILE.so",
+            "MODEL",
+            MODELS[0],
+            _model,
+        ),
         Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
         Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
         Setting("virtual-commands", "take commands for virtual boards (faults, unplug) at this Unix socket", "SOCKET"),
@@ -151,7 +166,7 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
             boards=options["virtual-boards"],
             seed=options["name"],
             speed=options["speed"],
-            circuits=known_circuits() if options["circuits"] is None else Path(options["circuits"]),
+            model=options["model"],
             offset_ppm=options["offset-ppm"],
             noise_ppm=options["noise"],
         )

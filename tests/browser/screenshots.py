@@ -75,8 +75,6 @@ def main(directory: Path) -> None:
         "8",
         "--name",
         "lab-1",
-        "--circuits",
-        str(CIRCUITS / "frequencies.txt"),
     )
     with tempfile.TemporaryDirectory(prefix="icefarm-") as state, FarmProcess(Path(state) / "farm", arguments) as farm:
         farm.wait_until_ready()

@@ -44,8 +44,6 @@ CIRCUITS = 64
 READY_LIMIT = 60.0
 #: Seconds for an answer at the socket for boards' commands.
 COMMAND_LIMIT = 10.0
-#: Circuits known by name would be the same on all boards as well; here the model shall decide on all of them.
-_NO_CIRCUITS = "# none\n"
 
 
 class _OneAnswer(LineReceiver):
@@ -105,14 +103,13 @@ class FaultyFarm:
         self._layout = DataDirectory(self.directory / "farm")
         for name in ("tmp", "circuits", "relays"):
             (self.directory / name).mkdir()
-        (self.directory / "none.txt").write_text(_NO_CIRCUITS)
         self._environment = {**own_environment(os.environ), "TMPDIR": str(self.directory / "tmp")}
         self._options = FarmOptions(
             data_dir=self._layout.path,
             listen=("127.0.0.1", free_port()),
             http=("127.0.0.1", free_port()),
             speed=self.speed,
-            circuits=self.directory / "none.txt",
+            model="landscape",
             offset_ppm=OFFSET_PPM,
             grace=self.grace,
         )

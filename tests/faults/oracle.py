@@ -15,7 +15,7 @@ from icefarm.bitstream import Bitstream, made_up_bitstream
 __all__ = ["OFFSET_PPM", "Oracle", "write_circuits"]
 
 _FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
-_SOURCES = ("ports/host/fpga_model.c", "ports/host/fpga_landscape.c", "ports/host/circuits.c", "core/crc32.c")
+_SOURCES = ("ports/host/fpga_model.c", "ports/host/fpga_landscape.c")
 #: Boards differ by so much, that a result of another board's is seen.
 OFFSET_PPM = 20_000.0
 
@@ -25,7 +25,8 @@ class _Options(ctypes.Structure):
 
     _fields_ = (
         ("plugin", ctypes.c_char_p),
-        ("circuits", ctypes.c_char_p),
+        ("simulated", ctypes.c_bool),
+        ("landscape", ctypes.c_bool),
         ("offset_ppm", ctypes.c_double),
         ("noise_ppm", ctypes.c_double),
     )
@@ -79,9 +80,9 @@ class Oracle:
 
     @classmethod
     def of(cls, circuits: Sequence[Bitstream], directory: Path) -> Oracle:
-        """Compile the model in a directory.  Boards must differ by `OFFSET_PPM` and know none of the circuits."""
+        """Compile the model in a directory.  Boards must differ by `OFFSET_PPM` and have the landscape."""
         library = _model(directory)
-        return cls(circuits, library, library.model_open(_Options(None, None, OFFSET_PPM, 0.0)))
+        return cls(circuits, library, library.model_open(_Options(None, False, True, OFFSET_PPM, 0.0)))
 
     def pulses(self, circuit: int, serial: str, window_us: int) -> int:
         """Return the pulses of a circuit (by its number) on a board in a window."""

@@ -33,12 +33,12 @@ def example() -> Iterator[ModuleType]:
 
 def evolved(example: ModuleType, *arguments: str, boards: int = 2, **farm: Any) -> Any:
     words = ["--url", URL, "--boards", str(boards), "--generations", "4", "--population", "10", *arguments]
-    with FarmInMemory(boards=boards, **farm) as running:
+    with FarmInMemory(boards=boards, model="landscape", **farm) as running:
         return example.main(words, running.async_client_class)
 
 
 def test_later_generations_are_nearer_to_the_target(example: ModuleType) -> None:
-    history = evolved(example)
+    history = evolved(example, "--generations", "12")
     best = [generation.best for generation in history.generations]
     assert best == sorted(best, reverse=True)
     assert best[-1] < best[0] - 300

@@ -36,12 +36,12 @@ def test_control_that_cannot_listen_ends_with_1_and_says_why(tmp_path: Path) -> 
 
 
 def test_a_worker_whose_boards_cannot_run_ends_with_1_and_says_why(tmp_path: Path) -> None:
-    circuits = tmp_path / "circuits.txt"
-    circuits.write_text("this is no list of circuits\n")
+    model = tmp_path / "model.so"
+    model.write_text("this is no shared object\n")
     ended = _twistd(
-        "icefarm-worker", "--control=http://127.0.0.1:1", "--virtual-boards=1", "--no-usb", f"--circuits={circuits}",
+        "icefarm-worker", "--control=http://127.0.0.1:1", "--virtual-boards=1", "--no-usb", f"--model={model}",
         directory=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 1
     assert "the worker cannot start:" in ended.stdout + ended.stderr
-    assert str(circuits) in ended.stdout + ended.stderr
+    assert str(model) in ended.stdout + ended.stderr

@@ -38,6 +38,7 @@ def test_circuits_are_measured_by_the_firmware_itself(farm: FarmInMemory) -> Non
     with farm.client().reserve(2, window=0.5) as boards:
         results = list(boards.evaluate_each([SLOW, FAST]))
     assert {(result.source, result.value) for result in results} == {(SLOW, 1000), (FAST, 16_000)}
+    assert {result.measurement.origin for result in results} == {"simulated"}
     assert {result.serial for result in results} == set(farm.serials)
 
 
@@ -57,7 +58,8 @@ def test_noise_makes_the_values_of_repeats_differ() -> None:
 
 
 def test_a_faster_output_moves_more(farm: FarmInMemory) -> None:
-    with farm.client().reserve(1, kind="variance") as boards:
+    # Samples must come at least twice in a period.
+    with farm.client().reserve(1, kind="variance", rate_hz=100_000) as boards:
         slow, fast = boards.evaluate([SLOW, FAST], depth=1)
     assert 0 < slow.value < fast.value
 

@@ -7,7 +7,6 @@ import shutil
 import struct
 import termios
 import tty
-import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,15 @@ from icefarm.virtual.images import BoardsFailed, firmware_version, image, progra
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import FrameReader
-from icefarm.worker.protocol.messages import Encoding, FailureReply, Hello, Nak, NakCode, ResultReply, Status
+from icefarm.worker.protocol.messages import Encoding, FailureReply, Hello, Nak, NakCode, Reply, ResultReply, Status
 from icefarm.worker.protocol.messages import Failure as Why
 
 pytestmark = pytest.mark.integration
 
 LIMIT = 20.0
+CIRCUITS = Path(__file__).parents[1] / "circuits"
+RING, ENDLESS = ((CIRCUITS / f"{name}.bin").read_bytes() for name in ("ring", "endless"))
+SQUARE_2KHZ = (Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin").read_bytes()
 BITSTREAM = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(range(256)) * 406 + bytes(146)
 SECOND = pulse_counts.parameters(1_000_000)
 
@@ -162,7 +164,9 @@ def is_there(path: str) -> bool:
 
 
 async def started(**options: Any) -> Boards:
-    bus = VirtualBus(reactor, VirtualBusOptions(**{"speed": "instant", "seed": "test", **options}))
+    """Start boards; the circuits of most tests are made up, so that these have a landscape."""
+    given = {"speed": "instant", "seed": "test", "model": "landscape", **options}
+    bus = VirtualBus(reactor, VirtualBusOptions(**given))
     boards = Boards(bus, [], [], [])
     bus.subscribe(boards.tell)
     await bus.start()
@@ -314,18 +318,51 @@ async def test_a_damaged_request_is_refused_and_may_be_sent_again(boards: Boards
     assert isinstance(await port.ask(evaluation(1)), ResultReply)
 
 
-@ensureDeferred
-async def test_a_known_circuit_counts_what_its_simulation_says(tmp_path: Path) -> None:
-    circuits = tmp_path / "circuits"
-    circuits.write_text(f"{zlib.crc32(BITSTREAM):08x} {len(BITSTREAM)} 2000 known\n")
-    boards = await started(blank=True, circuits=circuits)
+async def evaluated(circuit: bytes, model: str, window_us: int = 500_000, repeats: int = 1) -> Reply:
+    """Return what an instant board answers to a circuit."""
+    boards = await started(blank=True, model=model)
     try:
         port = await counting(boards)
-        result = await port.ask(evaluation(1, parameters=pulse_counts.parameters(500_000, 3)))
-        assert isinstance(result, ResultReply)
-        assert pulse_counts.counts(result.value) == [(1000, 500_000)] * 3
+        return await port.ask(evaluation(1, circuit, pulse_counts.parameters(window_us, repeats)))
     finally:
         await stopped(boards)
+
+
+@ensureDeferred
+async def test_a_circuit_counts_what_its_simulation_gives() -> None:
+    result = await evaluated(SQUARE_2KHZ, "simulated", repeats=3)
+    assert isinstance(result, ResultReply)
+    assert pulse_counts.counts(result.value) == [(1000, 500_000)] * 3
+    assert result.origin == "simulated"
+
+
+@ensureDeferred
+async def test_a_circuit_that_takes_too_long_to_simulate_is_extrapolated() -> None:
+    result = await evaluated(ENDLESS, "simulated", 10_000_000)
+    assert isinstance(result, ResultReply)
+    assert result.origin == "extrapolated"
+
+
+@ensureDeferred
+async def test_a_circuit_that_cannot_be_simulated_is_refused_with_the_reason() -> None:
+    failed = await evaluated(RING, "simulated")
+    assert isinstance(failed, FailureReply)
+    assert failed.code == Why.NOT_MEASURED
+    assert "a loop of 3 gates" in failed.text
+
+
+@ensureDeferred
+async def test_the_landscape_stands_in_where_that_is_allowed() -> None:
+    result = await evaluated(RING, "simulated,landscape")
+    assert isinstance(result, ResultReply)
+    assert result.origin == "landscape"
+
+
+@ensureDeferred
+async def test_the_landscape_alone_says_so() -> None:
+    result = await evaluated(SQUARE_2KHZ, "landscape")
+    assert isinstance(result, ResultReply)
+    assert result.origin == "landscape"
 
 
 @ensureDeferred
@@ -515,8 +552,8 @@ async def test_boards_that_lose_their_worker_end_and_leave_nothing_behind(tmp_pa
 
 @ensureDeferred
 async def test_a_wrong_option_fails_the_start_with_the_programs_own_words() -> None:
-    with pytest.raises(BoardsFailed, match="no-such-file can't be read"):
-        await started(circuits=Path("/no-such-file"))
+    with pytest.raises(BoardsFailed, match=r"no-such-model\.so can't be used"):
+        await started(model="/no-such-model.so")
 
 
 @ensureDeferred

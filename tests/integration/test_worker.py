@@ -102,10 +102,8 @@ async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncI
     bus = router.join("control", Role.CONTROL)
     await bus.register(AUTHENTICATOR, _authenticate)
     await control.join(bus)
-    known = EXAMPLES / "frequencies.txt"
-    source = VirtualBoards(
-        reactor, VirtualBusOptions(boards=boards, seed="test", speed=speed, circuits=known, **options)
-    )
+    given = {"model": "simulated,landscape", **options}
+    source = VirtualBoards(reactor, VirtualBusOptions(boards=boards, seed="test", speed=speed, **given))
     failures: list[Failure] = []
     credentials = Credentials("w1", Role.WORKER, "i")
     worker = Worker(
@@ -403,7 +401,8 @@ async def test_the_plugin_serves_clients_at_a_real_router(router: RealRouter, tw
         (["--control", "ftp://there"], b"not the URL of a farm"),
         (["--name", " "], b"printable"),
         (["--images", "/nowhere"], b"no directory"),
-        (["--circuits", "/nowhere"], b"no file"),
+        (["--model", "/nowhere.so"], b"no file"),
+        (["--model", "dreamt"], b"'simulated,landscape'"),
         (["--unheard-of"], b"unheard-of"),
     ],
 )

@@ -33,9 +33,10 @@ def test_each_result_is_a_row_with_where_it_came_from(files: list[str]) -> None:
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert result.exit_code == 0
     assert lines[0] == ["FILE", "SERIAL", "WORKER", "VALUE", "WINDOW_US", "LOAD_US", "TEMP_C", "FIRMWARE", "ATTEMPT",
-                        "SHA256", "ERROR"]  # fmt: skip
+                        "SHA256", "ORIGIN", "ERROR"]  # fmt: skip
     assert [line[0] for line in lines[1:]] == files
-    assert lines[1][1:] == ["A", "w1", "1234", "1000001", "34000", "25.5", "pulse_count/1.0", "1", "abababababab", "-"]
+    assert lines[1][1:] == ["A", "w1", "1234", "1000001", "34000", "25.5", "pulse_count/1.0", "1", "abababababab",
+                            "-", "-"]  # fmt: skip
     assert result.stderr == ""
 
 

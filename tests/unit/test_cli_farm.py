@@ -12,7 +12,7 @@ from icefarm.cli.commands.farm import up
 def test_a_relative_path_is_made_absolute_for_processes_that_run_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "circuits.txt").touch()
+    (tmp_path / "authority.pem").touch()
     monkeypatch.chdir(tmp_path)
-    context = up.make_context("up", ["--circuits", "circuits.txt"])
-    assert context.params["circuits"] == tmp_path / "circuits.txt"
+    context = up.make_context("up", ["--ca-file", "authority.pem"])
+    assert context.params["ca_file"] == tmp_path / "authority.pem"

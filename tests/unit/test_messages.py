@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
 
 import pulse_counts
@@ -56,6 +57,17 @@ def test_a_result_of_zero_pulses_below_freezing_is_a_result() -> None:
     assert isinstance(result, messages.ResultReply)
     assert result.temperature == -5.12
     assert pulse_counts.counts(result.value) == [(0, 1_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("number", "origin"),
+    [(0, "measured"), (1, "simulated"), (2, "extrapolated"), (3, "landscape"), (7, "origin 7")],
+)
+def test_a_result_says_how_it_came_to_be(number: int, origin: str) -> None:
+    payload = struct.pack("<IIQIIhH", 1, 34600, 0, 1000, 0, 2500, number)
+    result = messages.decode(Frame(FrameType.RESULT, 11, payload))
+    assert isinstance(result, messages.ResultReply)
+    assert result.origin == origin
 
 
 def test_failures_and_refusals_are_understood() -> None:

@@ -82,6 +82,7 @@ static void boot(board *b, uint64_t now)
         if (usb_add_drive(b))
             b->place = BOARD_LOADER;
     } else if (!b->faults.fails_to_boot) {
+        port_stop(b); /* what was being simulated */
         b->booted_us = now;
         b->fpga = (struct fpga){.clock_mhz = CLOCK_DEFAULT_MHZ};
         core_init(&b->core, b, app, b->image.version, b->slots, b->bench->buffers);

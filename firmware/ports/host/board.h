@@ -6,6 +6,7 @@
 #include "fpga_model.h"
 #include "image.h"
 #include "rom.h"
+#include "simulation.h"
 #include "uart.h"
 
 enum {
@@ -46,7 +47,7 @@ struct fpga {
     size_t length;
     bool takes_it;
     uint32_t clock_mhz; /* at pin 35; 0: none */
-    double hz;
+    double hz; /* of the landscape */
     bool counting;
     uint32_t window_us;
     uint32_t windows;
@@ -56,6 +57,12 @@ struct fpga {
     uint16_t *samples;
     uint16_t n_samples;
     uint32_t rate_hz;
+    /* What is being simulated; how far the circuit has come since it was loaded, in its own seconds. */
+    struct ticket *ticket;
+    double reached, reaching;
+    uint64_t waiting_since; /* the board's clock stands still while it waits for a simulation; 0: it does not */
+    uint16_t origin;
+    char failure[TEXT_MAX + 1];
     struct uart uart;
 };
 
@@ -65,6 +72,7 @@ struct bench {
     uint8_t buffers;
     const char *directory; /* for the drives */
     const struct model *model;
+    struct simulation *simulation; /* NULL if the model does not simulate */
     int epoll;
 };
 

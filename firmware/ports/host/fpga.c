@@ -1,4 +1,5 @@
 /* The port: what the core asks of a board's hardware. Times are those of the virtual hardware, see board_duration. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ static bool has_preamble(const uint8_t *bitstream, size_t n)
 
 uint64_t port_now_us(struct port *b)
 {
-    return clock_us() - b->booted_us;
+    return (b->fpga.waiting_since > 0 ? b->fpga.waiting_since : clock_us()) - b->booted_us;
 }
 
 void port_clock(struct port *b, uint32_t mhz)
@@ -31,14 +32,29 @@ static uint64_t load_us(size_t n, uint8_t slower)
     return CLEAR_US + (uint64_t)n * 8 * slower / CRAM_MHZ;
 }
 
+/* Time goes on for the board, from where it stood. */
+static void stop_waiting(struct port *b)
+{
+    struct fpga *fpga = &b->fpga;
+    if (fpga->waiting_since > 0)
+        b->booted_us += clock_us() - fpga->waiting_since;
+    fpga->waiting_since = 0;
+    simulation_drop(fpga->ticket);
+    fpga->ticket = NULL;
+}
+
 void port_load_start(struct port *b, const uint8_t *bitstream, size_t n, uint8_t slower)
 {
+    stop_waiting(b);
     b->fpga.bitstream = bitstream;
     b->fpga.length = n;
     b->fpga.hz = -1; /* not yet known */
     b->fpga.takes_it = !b->faults.cdone && has_preamble(bitstream, n);
     b->fpga.load_end_us = clock_us() + board_duration(b, load_us(n, slower));
     b->fpga.counting = b->fpga.sampling = false;
+    b->fpga.reached = 0;
+    b->fpga.origin = ORIGIN_MEASURED;
+    b->fpga.failure[0] = '\0';
     uart_close(&b->fpga.uart);
 }
 
@@ -46,11 +62,80 @@ enum load_state port_load_state(struct port *b)
 {
     if (clock_us() < b->fpga.load_end_us)
         return LOAD_BUSY;
-    if (!b->fpga.takes_it)
-        return LOAD_FAILED;
+    return b->fpga.takes_it ? LOAD_DONE : LOAD_FAILED;
+}
+
+static struct fpga_window begin_window(struct port *b)
+{
+    struct fpga *fpga = &b->fpga;
+    fpga->windows++;
+    return (struct fpga_window){fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows, fpga->clock_mhz};
+}
+
+/* Have the circuit simulated from where it is, for so long; `delay_us` passes first, and n_samples are taken then or none. */
+static void begin_simulation(struct port *b, uint32_t delay_us, uint32_t n_samples)
+{
+    struct fpga *fpga = &b->fpga;
+    if (b->bench->simulation == NULL)
+        return;
+    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows + 1, fpga->clock_mhz};
+    double pace = model_pace(b->bench->model, &window);
+    struct simulation_request request = {
+        .bitstream = fpga->bitstream,
+        .length = fpga->length,
+        .clock_hz = fpga->clock_mhz * 1000000,
+        .start = fpga->reached + delay_us / 1e6 * pace,
+        .n_samples = n_samples,
+    };
+    request.end = fpga->reaching = request.start + fpga->window_us / 1e6 * pace;
+    fpga->ticket = simulation_begin(b->bench->simulation, &request);
+}
+
+static void note_origin(struct fpga *fpga, uint16_t origin)
+{
+    fpga->origin = origin > fpga->origin ? origin : fpga->origin;
+}
+
+/* What the simulation gave; NULL while the board has to wait for it, and where the circuit cannot be simulated: then port_failure
+ * says why, unless the landscape stands in, for which `*by_landscape` is set. */
+static const struct outcome *take_outcome(struct port *b, bool *by_landscape)
+{
+    struct fpga *fpga = &b->fpga;
+    *by_landscape = b->bench->simulation == NULL;
+    if (*by_landscape || fpga->failure[0] != '\0')
+        return NULL;
+    const struct outcome *outcome = fpga->ticket != NULL ? simulation_outcome(fpga->ticket) : NULL;
+    if (outcome == NULL && fpga->ticket != NULL) {
+        if (fpga->waiting_since == 0)
+            fpga->waiting_since = fpga->count_end_us;
+        return NULL;
+    }
+    if (outcome != NULL && outcome->origin != ICE40_FAILED)
+        return outcome;
+    *by_landscape = model_falls_back(b->bench->model);
+    if (!*by_landscape)
+        snprintf(fpga->failure, sizeof fpga->failure, "the circuit can't be simulated: %s",
+                 outcome != NULL ? outcome->reason : "there is no memory left");
+    return NULL;
+}
+
+static void end_simulation(struct port *b, const struct outcome *outcome)
+{
+    struct fpga *fpga = &b->fpga;
+    if (outcome == NULL)
+        note_origin(fpga, ORIGIN_LANDSCAPE);
+    else
+        note_origin(fpga, outcome->origin == ICE40_SIMULATED ? ORIGIN_SIMULATED : ORIGIN_EXTRAPOLATED);
+    fpga->reached = fpga->reaching;
+    stop_waiting(b);
+}
+
+/* The landscape's frequency; a bitstream's is worked out once. */
+static double landscape_hz(struct port *b)
+{
     if (b->fpga.hz < 0)
         b->fpga.hz = model_frequency(b->bench->model, b->fpga.bitstream, b->fpga.length);
-    return LOAD_DONE;
+    return b->fpga.hz;
 }
 
 /* The gate is the virtual hardware's and exact; its length is true in real time, but for --speed. */
@@ -59,19 +144,23 @@ void port_count_start(struct port *b, uint32_t window_us)
     b->fpga.window_us = window_us;
     b->fpga.count_end_us = clock_us() + (uint64_t)((double)window_us * b->bench->scale);
     b->fpga.counting = true;
+    begin_simulation(b, 0, 0);
 }
 
 bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
 {
     struct fpga *fpga = &b->fpga;
+    bool by_landscape;
     if (!fpga->counting || b->faults.stuck || clock_us() < fpga->count_end_us)
         return false;
+    const struct outcome *outcome = take_outcome(b, &by_landscape);
+    if (outcome == NULL && !by_landscape)
+        return false;
     fpga->counting = false;
-    fpga->windows++;
-    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows,
-                                 fpga->clock_mhz};
-    *pulses = model_pulses(b->bench->model, fpga->hz, &window);
+    struct fpga_window window = begin_window(b);
+    *pulses = outcome != NULL ? model_whole(outcome->pulses) : model_pulses(b->bench->model, landscape_hz(b), &window);
     *window_us = fpga->window_us;
+    end_simulation(b, outcome);
     return true;
 }
 
@@ -84,20 +173,37 @@ void port_sample_start(struct port *b, uint32_t delay_us, uint32_t rate_hz, uint
     fpga->window_us = (uint32_t)((uint64_t)n * 1000000 / rate_hz);
     fpga->count_end_us = clock_us() + (uint64_t)(((double)delay_us + fpga->window_us) * b->bench->scale);
     fpga->sampling = true;
+    begin_simulation(b, delay_us, n);
 }
 
 bool port_sample_done(struct port *b, uint32_t *window_us)
 {
     struct fpga *fpga = &b->fpga;
+    bool by_landscape;
     if (!fpga->sampling || b->faults.stuck || clock_us() < fpga->count_end_us)
         return false;
+    const struct outcome *outcome = take_outcome(b, &by_landscape);
+    if (outcome == NULL && !by_landscape)
+        return false;
     fpga->sampling = false;
-    fpga->windows++;
-    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows,
-                                 fpga->clock_mhz};
-    model_samples(b->bench->model, fpga->hz, &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
+    struct fpga_window window = begin_window(b);
+    if (outcome != NULL)
+        model_levels(b->bench->model, &window, outcome->levels, fpga->samples, fpga->n_samples);
+    else
+        model_samples(b->bench->model, landscape_hz(b), &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
     *window_us = fpga->window_us;
+    end_simulation(b, outcome);
     return true;
+}
+
+uint16_t port_origin(struct port *b)
+{
+    return b->fpga.origin;
+}
+
+const char *port_failure(struct port *b)
+{
+    return b->fpga.failure[0] != '\0' ? b->fpga.failure : NULL;
 }
 
 void port_uart_start(struct port *b, uint32_t baud)
@@ -120,6 +226,8 @@ size_t port_uart_read(struct port *b, uint8_t *bytes, size_t room, uint32_t *los
 void port_stop(struct port *b)
 {
     b->fpga.counting = b->fpga.sampling = false;
+    b->fpga.failure[0] = '\0';
+    stop_waiting(b);
     uart_close(&b->fpga.uart);
     b->fpga.load_end_us = 0;
 }

@@ -10,7 +10,7 @@
 struct model {
     fpga_pulses_function plugin;
     fpga_samples_function plugin_samples;
-    struct circuits *circuits;
+    bool falls_back;
     double offset_ppm;
     double noise_ppm;
 };
@@ -35,22 +35,19 @@ struct model *model_open(const struct model_options *options)
         return NULL;
     model->offset_ppm = options->offset_ppm;
     model->noise_ppm = options->noise_ppm;
-    if (options->plugin != NULL && open_plugin(model, options->plugin) < 0)
-        goto failed;
-    if (options->circuits != NULL && (model->circuits = circuits_open(options->circuits)) == NULL)
-        goto failed;
+    model->falls_back = options->landscape;
+    if (options->plugin != NULL && open_plugin(model, options->plugin) < 0) {
+        free(model);
+        return NULL;
+    }
     return model;
-failed:
-    free(model);
-    return NULL;
 }
 
 double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length)
 {
     if (model->plugin != NULL)
         return 0;
-    double known = model->circuits != NULL ? circuits_frequency(model->circuits, bitstream, length) : -1;
-    return known >= 0 ? known : landscape_frequency(bitstream, length);
+    return landscape_frequency(bitstream, length);
 }
 
 /* -1 to 1, evenly. */
@@ -74,18 +71,33 @@ static double offset_of(const struct model *model, uint64_t board)
     return model->offset_ppm > 0 ? model->offset_ppm * even(hash_mix(board)) : 0;
 }
 
-uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window)
+bool model_falls_back(const struct model *model)
 {
-    if (model->plugin != NULL)
-        return model->plugin(window);
+    return model->falls_back;
+}
+
+double model_pace(const struct model *model, const struct fpga_window *window)
+{
     uint64_t board = hash_text(0, window->serial);
     double ppm = offset_of(model, board);
     if (model->noise_ppm > 0)
         ppm += model->noise_ppm * normal(hash_mix(board ^ (uint64_t)window->sequence << 32));
-    double pulses = rint(hz * (double)window->window_us / 1e6 * (1 + ppm / 1e6));
+    return 1 + ppm / 1e6;
+}
+
+uint32_t model_whole(double pulses)
+{
+    pulses = rint(pulses);
     if (pulses < 0)
         return 0;
     return pulses < (double)UINT32_MAX ? (uint32_t)pulses : UINT32_MAX;
+}
+
+uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window)
+{
+    if (model->plugin != NULL)
+        return model->plugin(window);
+    return model_whole(hz * (double)window->window_us / 1e6 * model_pace(model, window));
 }
 
 /* A triangle between 0 and 4095 with a hundredth of the frequency: slow enough that samples at 10 kHz follow it. Noise is of full scale. */
@@ -96,6 +108,13 @@ static double triangle(double turns)
 {
     double part = turns - floor(turns);
     return part < 0.5 ? 2 * part : 2 - 2 * part;
+}
+
+static uint16_t with_noise(const struct model *model, double level, uint64_t seed)
+{
+    if (model->noise_ppm > 0)
+        level += FULL_SCALE * model->noise_ppm / 1e6 * normal(hash_mix(seed));
+    return (uint16_t)fmin(fmax(rint(level), 0), FULL_SCALE);
 }
 
 void model_samples(const struct model *model, double hz, const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples,
@@ -110,10 +129,13 @@ void model_samples(const struct model *model, double hz, const struct fpga_windo
     uint64_t board = hash_text(0, window->serial);
     double step = hz * (1 + offset_of(model, board) / 1e6) / SLOWER / rate_hz;
     uint64_t seed = hash_mix(board ^ (uint64_t)window->sequence << 32);
-    for (uint32_t i = 0; i < n; i++) {
-        double level = FULL_SCALE * triangle(step * i);
-        if (model->noise_ppm > 0)
-            level += FULL_SCALE * model->noise_ppm / 1e6 * normal(hash_mix(seed + i));
-        samples[i] = (uint16_t)fmin(fmax(rint(level), 0), FULL_SCALE);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        samples[i] = with_noise(model, FULL_SCALE * triangle(step * i), seed + i);
+}
+
+void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples, uint32_t n)
+{
+    uint64_t seed = hash_mix(hash_text(0, window->serial) ^ (uint64_t)window->sequence << 32);
+    for (uint32_t i = 0; i < n; i++)
+        samples[i] = with_noise(model, levels[i] ? FULL_SCALE : 0, seed + i);
 }

@@ -12,6 +12,7 @@
 #ifndef FPGA_MODEL_H
 #define FPGA_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,17 +31,27 @@ typedef void (*fpga_samples_function)(const struct fpga_window *window, uint32_t
 struct model;
 
 struct model_options {
-    const char *plugin;   /* shared object, or NULL */
-    const char *circuits; /* file of known circuits, or NULL */
-    double offset_ppm;    /* greatest offset of a board's frequency */
-    double noise_ppm;     /* standard deviation of each window's frequency */
+    const char *plugin; /* shared object, or NULL: then at least one of the two that are built in */
+    bool simulated;     /* the bitstream is run (simulation.h) */
+    bool landscape;     /* an invented frequency, for all or for what cannot be simulated */
+    double offset_ppm;  /* greatest offset of a board's frequency */
+    double noise_ppm;   /* standard deviation of each window's frequency */
 };
 
 /* NULL after a message on stderr if a file cannot be used. */
 struct model *model_open(const struct model_options *options);
 
-/* Frequency in hertz that this configuration makes on the counted pin; without meaning for a plug-in. */
+/* Frequency in hertz that the landscape has for this configuration; without meaning for a plug-in. */
 double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length);
+
+/* Whether the landscape stands in for a circuit that cannot be simulated. */
+bool model_falls_back(const struct model *model);
+
+/* How fast this board's circuit runs in this window, 1 if exactly as it should: its offset, and noise. */
+double model_pace(const struct model *model, const struct fpga_window *window);
+
+/* A count as it is reported. */
+uint32_t model_whole(double pulses);
 
 /* Rising edges in a window; `hz` is what model_frequency gave for the same bitstream. */
 uint32_t model_pulses(const struct model *model, double hz, const struct fpga_window *window);
@@ -52,10 +63,7 @@ void model_samples(const struct model *model, double hz, const struct fpga_windo
 /* The built-in function of the configuration's bits (fpga_landscape.c). */
 double landscape_frequency(const uint8_t *bitstream, size_t length);
 
-/* The table of known circuits (circuits.c). */
-struct circuits;
-struct circuits *circuits_open(const char *path);
-/* Hertz, or a negative number if the bitstream is not in the table. */
-double circuits_frequency(const struct circuits *circuits, const uint8_t *bitstream, size_t length);
+/* The same for a pin that is simulated: `levels` are 0 or 1. */
+void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples, uint32_t n);
 
 #endif

@@ -16,12 +16,12 @@
 enum { EVENTS_MAX = 256, LINE_MAX_BYTES = 1024 };
 
 /* What epoll says of stdin and the timer; a board's data is its generation and index. */
-static const uint64_t FROM_STDIN = UINT64_MAX, FROM_TIMER = UINT64_MAX - 1;
+static const uint64_t FROM_STDIN = UINT64_MAX, FROM_TIMER = UINT64_MAX - 1, FROM_SIMULATION = UINT64_MAX - 2;
 
 struct run {
     board *boards;
     uint32_t n_boards;
-    int epoll, timer;
+    int epoll, timer, simulated;
     uint64_t armed_us;
     size_t n_line;
     char line[LINE_MAX_BYTES];
@@ -93,6 +93,14 @@ static void take_commands(struct run *run)
     }
 }
 
+/* Something was computed: for which board does not matter, as all look at once. */
+static void wake_waiting(struct run *run)
+{
+    for (uint32_t i = 0; i < run->n_boards; i++)
+        if (run->boards[i].fpga.waiting_since > 0)
+            run->boards[i].woken = true;
+}
+
 static void dispatch(struct run *run, const struct epoll_event *event)
 {
     uint64_t expirations;
@@ -104,6 +112,11 @@ static void dispatch(struct run *run, const struct epoll_event *event)
         run->armed_us = CORE_NEVER;
         if (read(run->timer, &expirations, sizeof expirations) < 0 && errno != EAGAIN)
             die("timer");
+        return;
+    }
+    if (event->data.u64 == FROM_SIMULATION) {
+        if (read(run->simulated, &expirations, sizeof expirations) > 0)
+            wake_waiting(run);
         return;
     }
     board *b = &run->boards[(uint32_t)event->data.u64];
@@ -199,6 +212,11 @@ int main(int argc, char **argv)
     run.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (run.epoll < 0 || run.timer < 0)
         die("epoll");
+    if (options.model.simulated) {
+        if ((options.bench.simulation = simulation_open(&run.simulated)) == NULL)
+            return 1;
+        watch(run.epoll, run.simulated, FROM_SIMULATION);
+    }
     watch(run.epoll, STDIN_FILENO, FROM_STDIN);
     watch(run.epoll, run.timer, FROM_TIMER);
     plug_all(&run, &options);

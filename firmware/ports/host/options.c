@@ -15,10 +15,10 @@ static const char usage[] =
     "  --speed S            real, instant, or a factor: that many times as fast as real (default: real)\n"
     "  --buffers N          bitstream buffers of each (1 to 8; default 2)\n"
     "  --blank              start with nothing in flash, that is in the boot loader\n"
-    "  --circuits FILE      known circuits: CRC32 LENGTH HERTZ NAME, one a line\n"
     "  --offset-ppm N       greatest offset of a board's frequency (default 0)\n"
     "  --noise N            standard deviation of each measurement, ppm (default 0)\n"
-    "  --model FILE.so      another model of the FPGA: see fpga_model.h\n"
+    "  --model MODEL        what the FPGA does: simulated (its bitstream is run; the default), landscape (an invented\n"
+    "                       frequency), simulated,landscape (invented where it can't be simulated), or FILE.so: see fpga_model.h\n"
     "  --image APP          write that application's UF2 image to stdout, and end\n"
     "  --image-version TEXT the version that this image states (default: the firmware's)\n"
     "  --version            write the firmware's version, and end\n"
@@ -48,6 +48,17 @@ static double scale(const char *value)
     return 1 / number("--speed", value, 0.001, 1e6);
 }
 
+static void take_model(struct model_options *model, const char *value)
+{
+    size_t n = strlen(value);
+    bool is_file = n > 3 && strcmp(value + n - 3, ".so") == 0, both = strcmp(value, "simulated,landscape") == 0;
+    model->plugin = is_file ? value : NULL;
+    model->simulated = both || strcmp(value, "simulated") == 0;
+    model->landscape = both || strcmp(value, "landscape") == 0;
+    if (!is_file && !model->simulated && !model->landscape)
+        refuse("--model", value);
+}
+
 static void take(struct options *options, int option, const char *value)
 {
     switch (option) {
@@ -57,10 +68,9 @@ static void take(struct options *options, int option, const char *value)
     case 'x': options->bench.scale = scale(value); break;
     case 'b': options->bench.buffers = (uint8_t)number("--buffers", value, 1, BUFFERS_MAX); break;
     case 'k': options->blank = true; break;
-    case 'c': options->model.circuits = value; break;
     case 'o': options->model.offset_ppm = number("--offset-ppm", value, 0, 1e5); break;
     case 'r': options->model.noise_ppm = number("--noise", value, 0, 1e5); break;
-    case 'm': options->model.plugin = value; break;
+    case 'm': take_model(&options->model, value); break;
     case 'i': options->image = value; break;
     case 'w': options->version = value; break;
     case 'v': puts(FIRMWARE_VERSION); exit(0);
@@ -75,13 +85,13 @@ struct options options_parse(int argc, char **argv)
         {"boards", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 's'},
         {"directory", required_argument, NULL, 'd'},  {"speed", required_argument, NULL, 'x'},
         {"buffers", required_argument, NULL, 'b'},    {"blank", no_argument, NULL, 'k'},
-        {"circuits", required_argument, NULL, 'c'},   {"offset-ppm", required_argument, NULL, 'o'},
-        {"noise", required_argument, NULL, 'r'},      {"model", required_argument, NULL, 'm'},
+        {"offset-ppm", required_argument, NULL, 'o'}, {"noise", required_argument, NULL, 'r'},
+        {"model", required_argument, NULL, 'm'},
         {"image", required_argument, NULL, 'i'},      {"image-version", required_argument, NULL, 'w'},
         {"version", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.boards = 1, .seed = "icefarm", .version = FIRMWARE_VERSION};
+    struct options options = {.boards = 1, .seed = "icefarm", .version = FIRMWARE_VERSION, .model.simulated = true};
     options.bench = (struct bench){.scale = 1, .buffers = 2, .directory = ".", .epoll = -1};
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)

@@ -17,6 +17,7 @@ from icefarm.extras import require_control_packages
 from icefarm.farm.paths import default_data_directory, write_private
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.router.config import Address, RouterConfig, configuration_text
+from icefarm.virtual.models import MODELS
 
 __all__ = ["data_dir_option", "router", "up"]
 
@@ -62,7 +63,13 @@ def _host_name() -> str:
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
 @click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="The worker's name.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
-@click.option("--circuits", type=_FILE, help="Frequencies of known circuits, for virtual boards.")
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default=MODELS[0],
+    show_default=True,
+    help="What virtual boards do: run the bitstream, invent a frequency, or invent one where they can't run it.",
+)
 @click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
 @click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
 @click.option("--grace", type=SECONDS, help="How long a client that is gone keeps its boards.")

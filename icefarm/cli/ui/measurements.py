@@ -67,6 +67,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) ->
             Column("FIRMWARE", firmware, 18),
             _column("ATTEMPT", "attempt", 7, right=True),
             Column("SHA256", _prefix, PREFIX),
+            _column("ORIGIN", "origin", 12),
             Column("ERROR", _error),
         ),
     )

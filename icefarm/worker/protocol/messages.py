@@ -65,6 +65,11 @@ class Failure(IntEnum):
     CDONE = 6
     WATCHDOG = 7
     CANCELLED = 8
+    NOT_MEASURED = 9
+
+
+#: How a result came to be, by the number that RESULT has for it; a later version's number is told as it is.
+_ORIGINS = ("measured", "simulated", "extrapolated", "landscape")
 
 
 class NakCode(IntEnum):
@@ -117,7 +122,8 @@ class ResultReply:
     """A measurement.
 
     ``start_us`` on the board's clock; ``window_us`` the total time that windows were open, as measured; ``received``
-    bytes that arrived over USB meanwhile; ``temperature`` in degrees Celsius; ``value`` the application's part.
+    bytes that arrived over USB meanwhile; ``temperature`` in degrees Celsius; ``value`` the application's part;
+    ``origin`` how it came to be: "measured", or "simulated", "extrapolated" or "landscape" by a virtual board.
     """
 
     id: int
@@ -128,6 +134,7 @@ class ResultReply:
     received: int
     temperature: float
     value: bytes
+    origin: str = _ORIGINS[0]
 
 
 @frozen
@@ -289,9 +296,10 @@ def _exactly(payload: bytes, size: int) -> bytes:
 
 
 def _result(frame: Frame) -> ResultReply:
-    sequence, load_us, start_us, window_us, received, temperature, _ = _RESULT.unpack_from(frame.payload)
+    sequence, load_us, start_us, window_us, received, temperature, number = _RESULT.unpack_from(frame.payload)
     value = frame.payload[_RESULT.size :]
-    return ResultReply(frame.id, sequence, load_us, start_us, window_us, received, temperature / 100, value)
+    origin = _ORIGINS[number] if number < len(_ORIGINS) else f"origin {number}"
+    return ResultReply(frame.id, sequence, load_us, start_us, window_us, received, temperature / 100, value, origin)
 
 
 def _hello(payload: bytes) -> Hello:

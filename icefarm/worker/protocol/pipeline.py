@@ -193,6 +193,7 @@ class Pipeline:
                 temperature_c=result.temperature,
                 started_at=job.started_at,
                 ended_at=self._clock.seconds(),
+                origin=result.origin,
             )
         )
 

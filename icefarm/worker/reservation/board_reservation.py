@@ -310,6 +310,7 @@ class BoardReservation:
             "load_us": answer.load_us,
             "usb_bytes_in_window": answer.usb_bytes_in_window,
             "temperature_c": answer.temperature_c,
+            "origin": answer.origin,
             "sequence": answer.sequence,
             "attempt": attempt,
             "started_at": answer.started_at,
