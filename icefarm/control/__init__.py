@@ -1,1 +1,1 @@
-"""icefarm.control"""
+"""Control: knows all boards and who holds them, and admits clients and workers.  Look here for the farm's rules."""

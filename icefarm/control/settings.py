@@ -13,12 +13,12 @@ __all__ = ["ControlSettings"]
 
 @frozen
 class ControlSettings:
-    """What an operator decides."""
+    """Settings of control."""
 
     sign_in: SignInPolicy = SignInPolicy.OPEN
     #: Seconds that a client, or a board that was unplugged, may be away before its reservations end.
     grace: float = 30.0
-    #: Seconds that a reservation lasts where its client does not say.
+    #: Default length of a reservation, seconds.
     reservation: float = 3600.0
     #: Where the operator's token is kept; None for a farm whose tokens are all made by hand.
     data_directory: Path | None = field(default=None)

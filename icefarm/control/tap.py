@@ -59,7 +59,7 @@ class Options(LayeredOptions):
 
     section = "control"
     settings = (
-        Setting("router", "the farm's router, where control has its own way in", "URL", parse=_url),
+        Setting("router", "the farm's router, at its endpoint for control", "URL", parse=_url),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
         Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
         Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),

@@ -1,4 +1,4 @@
-"""What control asks of workers."""
+"""Control's calls to workers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from icefarm.errors import LinkLost
 
 __all__ = ["WorkerClient", "assignment"]
 
-#: Seconds in which a board is to be ready for its reservation: flashed, restarted, tested, with retries.
+#: Seconds to make a board ready for its reservation: flashed, restarted, tested, with retries.
 PREPARE_LIMIT = 60.0
-#: Seconds in which a board is to be usable again after a reboot: as long, and once more where it fails at first.
+#: Seconds to make a board usable after a reboot: as long, and once more if it fails at first.
 REBOOT_LIMIT = 2 * PREPARE_LIMIT
-#: Seconds for what a worker answers at once.
+#: Seconds for calls that a worker answers at once.
 ANSWER_LIMIT = 10.0
 
 
 def assignment(record: ReservationRecord) -> Assignment:
-    """Return what a worker is to know of a reservation."""
+    """Return the assignment of a reservation for its worker."""
     return Assignment(reservation=record.id, client=record.client, kind=record.kind, options=record.options)
 
 
@@ -35,11 +35,11 @@ class WorkerClient:
 
     sessions: Sessions
     bus: Bus | None = None
-    #: How many calls to prepare or release each board are under way.
+    #: Pending calls to prepare or release each board.
     _settling: Counter[str] = Factory(Counter)
 
     def is_settling(self, serial: str) -> bool:
-        """Tell whether a call to prepare or release a board is under way, so that its worker's view may be older."""
+        """Tell whether a call to prepare or release a board is pending, so that its worker's view may be older."""
         return serial in self._settling
 
     async def prepare(self, record: ReservationRecord) -> None:
@@ -48,7 +48,7 @@ class WorkerClient:
         Raises also `DeviceFailed`, `UnknownDevice`, `UnknownKind`, `InvalidArgument`, `ReservationEnded`.
         """
         with self._settle(record.serial):
-            # No preparation overtakes the answer to a hello, which lists all that is to be prepared.
+            # No preparation overtakes the answer to a hello, which lists all boards to prepare.
             await self.sessions.until_greeted(record.worker)
             await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
 
@@ -57,12 +57,12 @@ class WorkerClient:
         await self.release_id(record.worker, record.serial, record.id, record.end_reason or "ended")
 
     async def release_id(self, worker: str, serial: str, reservation: str, reason: str) -> None:
-        """Take a board back from a reservation; harmless where the board does not serve it."""
+        """Release a board from a reservation; harmless if the board does not serve it."""
         with self._settle(serial):
             await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
 
     async def reboot(self, worker: str, serial: str) -> None:
-        """Let a board be restarted and flashed; its reservation stays. Resolves when the board is usable again."""
+        """Restart and flash a board; its reservation stays. Resolves when the board is usable again."""
         await self._call(worker, "reboot", REBOOT_LIMIT, serial)
 
     async def retest(self, worker: str, serial: str) -> None:
@@ -74,15 +74,15 @@ class WorkerClient:
         await self._call(worker, "delete", ANSWER_LIMIT, serial)
 
     async def drain(self, worker: str) -> None:
-        """Tell a worker that its boards are not reserved any more."""
+        """Tell a worker that it is drained."""
         await self._call(worker, "drain", ANSWER_LIMIT)
 
     async def resume(self, worker: str) -> None:
-        """Tell a worker that its boards may be reserved again."""
+        """Tell a worker that it is no longer drained."""
         await self._call(worker, "resume", ANSWER_LIMIT)
 
     async def leave(self, worker: str) -> None:
-        """Tell a worker to end as soon as its boards are at rest."""
+        """Tell a worker to exit as soon as its boards are idle."""
         await self._call(worker, "leave", ANSWER_LIMIT)
 
     @contextmanager

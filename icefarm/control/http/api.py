@@ -1,6 +1,6 @@
-"""The HTTP API: carries out what control's procedures do, for curl and other languages.
+"""The HTTP API: control's procedures for curl and other languages.
 
-What changes something is POST, and answers to nothing else; a GET never changes anything.
+Requests that change something are POST only; a GET never changes anything.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from icefarm.errors import IcefarmError
 
 __all__ = ["ApiRequest", "HttpApi"]
 
-#: Carries out a procedure of control by its name, for a caller, as if the router had passed it on.
+#: Carries out a procedure of control by its name, for a caller, as if the router had passed on the call.
 Perform = Callable[[Caller, str, Mapping[str, Any]], Awaitable[Any]]
 
 
 @frozen
 class ApiRequest:
-    """A request as it came."""
+    """A request as received."""
 
     method: str
     path: str
@@ -83,7 +83,7 @@ def _content(endpoint: Endpoint, request: ApiRequest) -> bytes | Mapping[str, st
         return request.query
     if len(request.body) > MAX_BODY:
         raise Refusal(413, "too_large", f"the body has {len(request.body)} bytes; at most {MAX_BODY}")
-    # Other types can be sent by any web page without asking first (Fetch standard, "CORS-safelisted request-header").
+    # Any web page can send other types without a preflight (Fetch standard, "CORS-safelisted request-header").
     if request.media_type.partition(";")[0].strip().lower() != "application/json":
         raise Refusal(415, "unsupported_media_type", "send JSON, with the header: Content-Type: application/json")
     return request.body

@@ -1,9 +1,9 @@
-"""Who asks over HTTP: what the router is for sessions, this is for requests, which have none.
+"""Identifies the caller of an HTTP request, as the router does for sessions.
 
-With a token, the token's account is who asks; a name is one inside that account, as for sessions.  Where the farm lets
-names in without tokens, the request names the client, under the conditions of a sign-in: from the router's own host, a
-name that is nobody else's just now.  A web page of another site must not ask through its visitor's browser, so the farm
-must have been addressed as this host, and a page that asks must be this host's.
+With a token, the caller is the token's account; a name is one inside that account, as for sessions.  If the farm
+admits names without tokens, the request names the client, under the conditions of a sign-in: from the router's own
+host, with a name that no live session uses.  A web page of another site must not make requests through its visitor's
+browser, so the farm must be addressed as this host, and a page that makes requests must be this host's.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from icefarm.errors import InvalidArgument, NameInUse, NotAuthorized
 
 __all__ = ["Asker", "HttpIdentity", "local_address"]
 
-#: Who reads without having said a name; nobody has it, since names are not empty.
+#: The caller that reads without a name; nobody else has it, since names are not empty.
 _ANYBODY = ""
 
 
 @frozen
 class Asker:
-    """What a request shows of whoever sent it."""
+    """What a request shows of its sender."""
 
-    #: Their address, as the router saw it.
+    #: The sender's address, as the router saw it.
     peer: str
-    #: How they addressed the farm: HOST or HOST:PORT.
+    #: How the sender addressed the farm: HOST or HOST:PORT.
     host: str
-    #: The page that sent it, where one did.
+    #: The page that sent it, if any.
     origin: str | None = None
     token: str | None = field(default=None, repr=False)
 
 
 def local_address(host: str) -> bool:
-    """Tell whether an address or host name is this host's own, wherever it is resolved."""
+    """Tell whether an address or host name always means this host itself."""
     name = host.strip("[]").lower()
     try:
         address = ip_address(name)
@@ -53,14 +53,14 @@ def local_address(host: str) -> bool:
 
 @define(eq=False)
 class HttpIdentity:
-    """Decides under which name and role a request is carried out."""
+    """Decides the name and role of a request."""
 
     policy: SignInPolicy
     store: Store
     sessions: Sessions
 
     async def caller(self, asker: Asker, name: str | None, *, reading: bool, operating: bool) -> Caller:
-        """Return who asks; ``name`` is the request's own word.
+        """Return the caller; ``name`` is the request's own claim.
 
         Raises `NotAuthorized`, with a field ``token`` where another token, or one at all, would help; `NameInUse`,
         `InvalidArgument`.
@@ -77,7 +77,7 @@ class HttpIdentity:
         if reading:
             return Caller(_ANYBODY, NO_SESSION, Role.CLIENT)
         if name is None:
-            raise InvalidArgument("name is missing; say who you are")
+            raise InvalidArgument("name is missing; give the client's name")
         if self.sessions.state.client_is_here(name):
             raise NameInUse(f"a live session is signed in as {name!r}; only it can ask in that name, or a token")
         return Caller(name, NO_SESSION, Role.CLIENT)
@@ -92,7 +92,7 @@ class HttpIdentity:
         addressed = urlsplit(f"//{asker.host}").hostname or ""
         page = None if asker.origin is None else urlsplit(asker.origin).hostname or ""
         if not local_address(asker.peer):
-            raise NotAuthorized("this farm lets in without a token from its own host only", token="missing")
+            raise NotAuthorized("without a token, this farm admits only requests from its own host", token="missing")
         if not local_address(addressed) or (page is not None and not local_address(page)):
             raise NotAuthorized("without a token, address this farm as localhost, and not from another site's page")
 

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Errors over HTTP: the names that they have everywhere, and a fitting status."""
+"""Pure: no I/O, no clock.  Errors over HTTP: the same names as everywhere, with a matching status."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["ApiAnswer", "Refusal", "refused", "status_of"]
 
-#: Seconds after which a client may ask again what the farm could not do just now.
+#: Seconds after which a client may retry a request that the farm could not carry out.
 RETRY_AFTER = 5
 
-#: Status codes (RFC 9110).  A subclass has its parent's where it is not named.
+#: Status codes (RFC 9110).  A subclass that is not named has its parent's.
 _STATUS: Mapping[type[IcefarmError], int] = {
     errors.InvalidArgument: 400,
     errors.NotAuthorized: 403,
@@ -37,7 +37,7 @@ _STATUS: Mapping[type[IcefarmError], int] = {
 
 @frozen
 class ApiAnswer:
-    """What goes back: a status, a value as JSON, and headers of its own."""
+    """A response: a status, a value as JSON, and its own headers."""
 
     code: int
     value: Any
@@ -45,7 +45,7 @@ class ApiAnswer:
 
 
 class Refusal(Exception):
-    """A request that is refused before anybody looks at what it asks: path, method, form."""
+    """A request refused for its form: path, method, type."""
 
     def __init__(self, code: int, name: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ def status_of(error: type[IcefarmError]) -> int:
 
 
 def refused(error: IcefarmError) -> ApiAnswer:
-    """Return the answer for an error.  A `NotAuthorized` with a field ``token`` wants another token, or one at all."""
+    """Return the response for an error.  A `NotAuthorized` with a field ``token`` needs a token, or another one."""
     code, headers = status_of(type(error)), {}
     if isinstance(error, NotAuthorized) and "token" in error.fields:
         code, headers = 401, {"WWW-Authenticate": 'Bearer realm="icefarm"'}

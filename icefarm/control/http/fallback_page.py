@@ -63,16 +63,14 @@ def page(version: str, url: str, workers: Sequence[WorkerRecord], devices: Seque
 
 
 def closed_page(version: str, url: str) -> str:
-    """Return the page for those who have not signed in: it tells nothing of boards and clients."""
-    body = (
-        f"<p>A farm of FPGA boards, icefarm {escape(version)}. It asks for a token: use <code>icefarm watch</code>.</p>"
-    )
+    """Return the page for users who have not signed in: it shows nothing of boards and clients."""
+    body = f"<p>A farm of FPGA boards, icefarm {escape(version)}. It needs a token: use <code>icefarm watch</code>.</p>"
     return _framed("\n".join([body, _how_to_add(url), _NOT_BUILT]))
 
 
 def unavailable_page(reason: str) -> str:
-    """Return the page that says why there is nothing to show."""
-    return _framed(f"<p>The farm cannot say just now how it is: {escape(reason)}</p>")
+    """Return the page that explains why there is nothing to show."""
+    return _framed(f"<p>The farm's state is not available now: {escape(reason)}</p>")
 
 
 def not_found_page(path: str) -> str:
@@ -92,7 +90,7 @@ def _framed(body: str, title: str = "icefarm", root: str = _HERE) -> str:
 def _how_to_add(url: str) -> str:
     return (
         f"<h2>Add a worker</h2>\n<p>On the host that has the boards:</p>\n<pre>{_command(url)}</pre>\n"
-        "<p>With <code>--virtual-boards 4</code> it brings virtual boards of its own.</p>"
+        "<p>With <code>--virtual-boards 4</code> it runs virtual boards.</p>"
     )
 
 

@@ -23,20 +23,20 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "available": {"$ref": "#/components/schemas/Available"},
 }
 _WORDS = {
-    400: "The request is not understood.",
-    401: "It takes a token, or another one.",
-    403: "That may not be done.",
-    404: "There is no such thing.",
-    405: "The path has another method; Allow names it.",
-    409: "Not as things are now.",
+    400: "The request is invalid.",
+    401: "It needs a token, or another one.",
+    403: "That is not permitted.",
+    404: "Not found.",
+    405: "The path takes another method; Allow names it.",
+    409: "The present state does not permit it.",
     413: "The body is too long.",
     415: "The body is not application/json.",
-    500: "The farm met a fault of its own.",
+    500: "An internal error of the farm.",
     502: "A board failed.",
-    503: "The farm cannot just now; try again after Retry-After seconds.",
+    503: "The farm cannot do it now; try again after Retry-After seconds.",
     504: "It took too long.",
 }
-#: Refusals of the form of a request, whatever it asks.
+#: Refusals of a request's form.
 _FORM = {405: "method_not_allowed"}
 _FORM_OF_BODY = {413: "too_large", 415: "unsupported_media_type"}
 
@@ -49,9 +49,9 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "icefarm",
             "version": __version__,
-            "description": "Reserve boards of a farm from curl and other languages. What changes something is POST.",
+            "description": "Reserve boards from curl and other languages. Requests that change something are POST.",
         },
-        "servers": [{"url": BASE}, {"url": "/", "description": "Where icefarm 0.1.x had them."}],
+        "servers": [{"url": BASE}, {"url": "/", "description": "The paths of icefarm 0.1.x."}],
         "security": [{}, {"token": []}],
         "paths": {**paths, DESCRIPTION: {"servers": [{"url": BASE}], "get": _own_operation()}},
         "components": {
@@ -122,9 +122,9 @@ def _error_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["error", "message", "fields"],
         "properties": {
-            "error": {"type": "string", "description": "The name that the error has everywhere in icefarm."},
-            "message": {"type": "string", "description": "What is wrong and what to do, for a person."},
-            "fields": {"type": "object", "description": "More about it, for programs."},
+            "error": {"type": "string", "description": "The error's name, the same everywhere in icefarm."},
+            "message": {"type": "string", "description": "What is wrong and what to do, for users."},
+            "fields": {"type": "object", "description": "Details, for programs."},
         },
         "additionalProperties": False,
     }
@@ -140,7 +140,7 @@ def _schema(cls: type[Any], *, closed: bool = False) -> dict[str, Any]:
     attributes = attrs.fields(cls)
     schema: dict[str, Any] = {
         "type": "object",
-        # What is sent back always has all of its fields.
+        # Responses always have all of their fields.
         "required": [each.name for each in attributes if each.default is attrs.NOTHING or not closed],
         "properties": {each.name: {**_type(hints[each.name]), **each.metadata} for each in attributes},
     }

@@ -22,7 +22,7 @@ __all__ = ["ApiResource"]
 
 
 class ApiResource(Resource):
-    """Answers the paths of the API, and leaves all else to ``rest``."""
+    """Answers the paths of the API, and passes all others to ``rest``."""
 
     isLeaf = True  # noqa: N815 - Twisted's name
     _log = Logger()
@@ -38,7 +38,7 @@ class ApiResource(Resource):
         if not self._api.knows(asked.path):
             return self._rest.render(request)
         answering = ensureDeferred(self._api.answer(asked))
-        # Who goes away must not be answered, and gets no boards.
+        # A caller that disconnects must not be answered, and gets no boards.
         gone: Deferred[Any] = request.notifyFinish()
         gone.addErrback(lambda _: answering.cancel())
         answering.addErrback(self._failed)
@@ -53,7 +53,7 @@ class ApiResource(Resource):
 
 
 def _asked(request: Request) -> ApiRequest:
-    """Return the request; what the router says of whoever sent it counts, in headers that it sets itself."""
+    """Return the request; the router sets the headers about its sender."""
     path = request.path.decode("ascii", "replace")
     query = {
         name.decode(errors="replace"): values[-1].decode(errors="replace") for name, values in request.args.items()

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The endpoints of the HTTP API: paths, methods, what they take and answer, which errors."""
+"""Pure: no I/O, no clock.  The endpoints of the HTTP API: paths, methods, parameters, responses, errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ BASE = "/api"
 #: The path of the description, under `BASE`.
 DESCRIPTION = "/openapi.json"
 
-#: Seconds that a reservation waits for a client that was never there in a session: as long as the longest one lasts.
+#: Seconds that a reservation waits for a client that never had a session: as long as the longest reservation.
 UNATTENDED_GRACE = 30 * 86400.0
 
 _ALWAYS = (InvalidArgument, NotAuthorized, Busy, InternalError)
@@ -119,13 +119,13 @@ def _serials_of(answer: Mapping[str, Any]) -> Any:
 
 _ENDPOINTS = (
     Endpoint(
-        "/available", "GET", "How many boards could be reserved now, and which.",
+        "/available", "GET", "List the boards that can be reserved now, and their number.",
         KindQuery, "available", _kind, _same, "available",
     ),
     Endpoint(
         "/devices",
         "GET",
-        "The boards that could be reserved now.",
+        "List the boards that can be reserved now.",
         KindQuery,
         "available",
         _kind,
@@ -133,31 +133,31 @@ _ENDPOINTS = (
         "serials",
     ),
     Endpoint(
-        "/reserve", "POST", "Reserve some boards, all or none; answered when they are ready.",
+        "/reserve", "POST", "Reserve a number of boards, all or none; returns when they are ready.",
         Reserve, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
     ),
     Endpoint(
-        "/reserveserials", "POST", "Reserve these boards, all or none; answered when they are ready.",
+        "/reserveserials", "POST", "Reserve these boards, all or none; returns when they are ready.",
         ReserveSerials, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
     ),
     Endpoint(
-        "/extend", "POST", "Let one's reservations of these boards last longer; never shortens one.",
+        "/extend", "POST", "Extend the client's reservations of these boards; never shortens one.",
         SerialsFor, "extend", _extend, _same, "serials", (NotYours,),
     ),
     Endpoint(
-        "/extendall", "POST", "Let all one's reservations last longer; never shortens one.",
+        "/extendall", "POST", "Extend all of the client's reservations; never shortens one.",
         NamedFor, "extend", _extend, _same, "serials",
     ),
     Endpoint(
-        "/end", "POST", "End one's reservations of these boards; answers with the boards that this freed.",
+        "/end", "POST", "End the client's reservations of these boards; returns the boards that this freed.",
         NamedSerials, "end", _some, _same, "serials", (NotYours, UnknownDevice),
     ),
     Endpoint(
-        "/endall", "POST", "End all one's reservations; answers with the boards that this freed.",
+        "/endall", "POST", "End all of the client's reservations; returns the boards that this freed.",
         Named, "end", _all, _same, "serials",
     ),
     Endpoint(
-        "/reboot", "POST", "Restart and flash boards of one's own (an operator: any); their reservations stay.",
+        "/reboot", "POST", "Restart and flash the client's boards (an operator: any); their reservations stay.",
         NamedSerials, "reboot", _some, _same, "serials",
         (NotYours, UnknownDevice, UnknownWorker, DeviceFailed, TimedOut, TransportError),
     ),

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What requests over HTTP carry: JSON bodies and queries, checked where they arrive."""
+"""Pure: no I/O, no clock.  The JSON bodies and queries of HTTP requests, checked when they arrive."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Seconds that a request waits for boards at the most; and where it does not say, less than the minute for which
-#: proxies let a connection be silent, as a rule.
+#: Maximum seconds that a request waits for boards; and the default, less than the minute for which most proxies let a
+#: connection be silent.
 MAX_WAIT = 600.0
 DEFAULT_WAIT = 50.0
 #: Bytes of the longest body: the serials of every board of a large farm.
 MAX_BODY = 1024 * 1024
 
 _NAME = {
-    "description": "Who asks. Needed where the farm lets names in without tokens; with a token, the token says it, "
+    "description": "The client. Needed if the farm admits names without tokens; with a token, the token names it, "
     "and an operator's may name any client.",
     "minLength": 1,
     "maxLength": 100,
 }
 _SERIALS = {"description": "Serials of boards.", "minItems": 1, "maxItems": 10_000}
 _SECONDS = {
-    "description": "How long from now, in seconds; by default what the farm has set.",
+    "description": "How long from now, in seconds; default: the farm's setting.",
     "exclusiveMinimum": 0,
     "maximum": 30 * 86400,
 }
-_KIND = {"description": "What the boards are to be, such as pulsecount."}
+_KIND = {"description": "The device kind, such as pulsecount."}
 _ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
-_WAIT = {"description": "Wait where too few boards are free, in the queue with everybody else."}
+_WAIT = {"description": "Wait in the farm's queue if too few boards are free."}
 _TIMEOUT = {
-    "description": "Longest wait, in seconds. Who asks again after it waits at the end of the queue.",
+    "description": "Maximum wait, in seconds. A repeated request goes to the end of the queue.",
     "exclusiveMinimum": 0,
     "maximum": MAX_WAIT,
 }
@@ -59,7 +59,7 @@ _TIMEOUT = {
 
 @frozen
 class KindQuery:
-    """The query of what is read."""
+    """The query of a read."""
 
     kind: str | None = field(default=None, metadata={"description": "Only boards that can be of this kind."})
 
@@ -92,7 +92,7 @@ class ReserveSerials:
 
 @frozen
 class NamedFor:
-    """All of somebody's boards, for a time."""
+    """All of a client's boards, for a time."""
 
     name: str | None = field(default=None, metadata=_NAME)
     seconds: float | None = field(default=None, metadata=_SECONDS)
@@ -100,14 +100,14 @@ class NamedFor:
 
 @frozen
 class Named:
-    """All of somebody's boards."""
+    """All of a client's boards."""
 
     name: str | None = field(default=None, metadata=_NAME)
 
 
 @frozen
 class NamedSerials:
-    """Some of somebody's boards."""
+    """Some of a client's boards."""
 
     serials: list[str] = field(metadata=_SERIALS)
     name: str | None = field(default=None, metadata=_NAME)
@@ -115,7 +115,7 @@ class NamedSerials:
 
 @frozen
 class SerialsFor:
-    """Some of somebody's boards, for a time."""
+    """Some of a client's boards, for a time."""
 
     serials: list[str] = field(metadata=_SERIALS)
     name: str | None = field(default=None, metadata=_NAME)
@@ -124,7 +124,7 @@ class SerialsFor:
 
 @frozen
 class Serials:
-    """Boards, whosever they are."""
+    """Boards of any client."""
 
     serials: list[str] = field(metadata=_SERIALS)
 
@@ -133,7 +133,7 @@ Body = KindQuery | Reserve | ReserveSerials | Named | NamedFor | NamedSerials | 
 
 
 def read(content: bytes | Mapping[str, str], cls: type[T]) -> T:
-    """Return what a body (JSON) or a query says, as a ``cls``.  Raises `InvalidArgument`."""
+    """Parse a body (JSON) or a query as a ``cls``.  Raises `InvalidArgument`."""
     value = _parsed(content) if isinstance(content, bytes) else dict(content)
     body = from_wire(value, cls, "the request")
     serials = getattr(body, "serials", None)

@@ -1,4 +1,4 @@
-"""Control's HTTP, on a loopback port; the router passes requests to its public port on to here.
+"""Control's HTTP, on a loopback port; the router passes on requests from its public port.
 
 ``/`` is the dashboard (`icefarm.dashboard`), or a plain page where that was not built; ``/health`` is for monitors: 200
 where all is well, 503 where the router or the database is out of reach; ``/metrics`` is for Prometheus.  Any other
@@ -32,8 +32,8 @@ __all__ = ["HEADERS", "FarmView", "Front", "site"]
 
 #: Seconds after which an idle connection is closed.
 IDLE_LIMIT = 60.0
-#: Nothing comes from elsewhere or from inside the page's text, nobody frames it.  'self' allows the WebSocket at the
-#: page's own address (CSP 3, section 6.7.2.8).
+#: Nothing loads from elsewhere or inline, and no other page may frame it.  'self' allows the WebSocket at the page's
+#: own address (CSP 3, section 6.7.2.8).
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -55,9 +55,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 @frozen
 class FarmView:
-    """What the pages need of control."""
+    """What the pages need from control."""
 
-    #: Tells whether control is at the router.
+    #: Tells whether control is connected to the router.
     connected: Callable[[], bool]
     #: Returns workers and boards; raises `IcefarmError` where the database is away.
     overview: Callable[[], Awaitable[tuple[list[WorkerRecord], list[DeviceRecord]]]]
@@ -65,13 +65,13 @@ class FarmView:
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     #: The dashboard's files by path; none where it was not built.
     files: Mapping[str, PageFile] = Factory(dict)
-    #: Whether everybody who gets here may see the boards: not on a farm that asks for tokens.
+    #: Whether everybody may see the boards: not on a farm that requires tokens.
     public: bool = True
 
 
 @frozen
 class PageResponse:
-    """What goes back to a browser."""
+    """A response to a browser."""
 
     code: int
     kind: str
@@ -155,7 +155,7 @@ class _Root(Resource):
     def render(self, request: Request) -> int:
         path, method = request.path.decode("ascii", "replace"), request.method.decode("ascii", "replace")
         answering = ensureDeferred(self._front.answer(method, path, _farm_url(request)))
-        # A browser that goes away must not be answered.
+        # A browser that disconnects must not be answered.
         gone: Deferred[Any] = request.notifyFinish()
         gone.addErrback(lambda _: answering.cancel())
         answering.addErrback(self._failed)
@@ -170,7 +170,7 @@ class _Root(Resource):
 
 
 def _farm_url(request: Request) -> str:
-    """Return the address under which the asker reached the farm; the header is the asker's, so it is checked."""
+    """Return the address under which the client reached the farm; the client sent the header, so it is checked."""
     host = request.getHeader("x-forwarded-host") or request.getHeader("host") or ""
     scheme = "https" if request.getHeader("x-forwarded-proto") == "https" else "http"
     return f"{scheme}://{host if _HOST.fullmatch(host) else 'HOST:8080'}"
@@ -193,7 +193,7 @@ def _write(answer: PageResponse | None, request: Request) -> None:
 def site(farm: FarmView) -> Site:
     """Return the site to listen with."""
     made = Site(_Root(Front(farm)), timeout=int(IDLE_LIMIT))
-    # Control's log is for transitions and failures, not for each request.
+    # Control logs transitions and failures, not each request.
     made.noisy = False
     made.displayTracebacks = False
     return made

@@ -33,7 +33,7 @@ __all__ = ["ClientProcedures"]
 
 #: Longest id of a request, in characters.
 LONGEST_ID = 64
-#: Seconds for the answer to a heartbeat: less than a client waits for it, which would then take control for dead.
+#: Seconds for the answer to a heartbeat: less than a client waits before it considers control dead.
 HEARTBEAT_ANSWER = 6.0
 #: Boards that one call reboots or tests at once.
 AT_ONCE = 64
@@ -54,7 +54,7 @@ def _distinct(serials: Sequence[str]) -> list[str]:
 
 @define(eq=False)
 class ClientProcedures:
-    """What clients and operators may ask of control.  Who calls is the router's word, never an argument."""
+    """The procedures for clients and operators.  The router identifies the caller; it is never an argument."""
 
     store: Store
     sessions: Sessions
@@ -66,7 +66,7 @@ class ClientProcedures:
     rates: Rates
     publisher: Publisher
     clock: Clock
-    #: Seconds that a reservation lasts unless its client asks for another time.
+    #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
 
@@ -83,7 +83,7 @@ class ClientProcedures:
         }
 
     async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
-        """Say which boards could be reserved now."""
+        """List the boards that can be reserved now."""
         serials = await self.store.available(kind)
         return {"amount": len(serials), "serials": serials}
 
@@ -103,10 +103,10 @@ class ClientProcedures:
     ) -> list[dict[str, Any]]:
         """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
 
-        ``request`` is an id that the client chooses: calling again with it, it keeps its place, or gets what it got.
+        The client chooses the id ``request``: a repeated call with it keeps its place, or gets the boards allocated.
         """
         if not kind:
-            raise InvalidArgument("kind is missing; say what the boards are to be, such as 'pulsecount'")
+            raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
         if timeout is not None:
             _bounded("timeout", timeout)
         duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
@@ -115,7 +115,7 @@ class ClientProcedures:
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
             raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
-        # Whoever wants boards must show signs of life from now on.
+        # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
         records = await self.reservations.reserve(
             caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace
@@ -123,15 +123,15 @@ class ClientProcedures:
         return [to_wire(record) for record in records]
 
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
-        """Let the caller's reservations last that long from now; never shortens one."""
+        """Extend the caller's reservations to that long from now; never shortens one."""
         duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
 
     async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
-        """End the caller's reservations; answers with the boards that this call freed.
+        """End the caller's reservations; returns the boards that this call freed.
 
-        Without ``serials``, what it waits for no longer (a call that it gave up) leaves the queue at once, too.
+        Without ``serials``, its abandoned requests leave the queue at once, too.
         """
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.end(caller.authid, chosen, "ended by its client")]
@@ -149,7 +149,7 @@ class ClientProcedures:
         }
 
     async def reboot(self, caller: Caller, serials: list[str]) -> list[str]:
-        """Let boards be restarted and flashed, keeping their reservations.  A client's own, an operator's any."""
+        """Restart and flash boards, keeping their reservations: a client's own, or any for an operator."""
         devices = await self.store.devices(_distinct(serials))
         if caller.role != Role.OPERATOR:
             foreign = [device.serial for device in devices if device.client != caller.authid]
@@ -158,7 +158,7 @@ class ClientProcedures:
         return await self._for_each(devices, self.worker_client.reboot, "reboot")
 
     async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:
-        """Note that the client is alive, and tell it what it holds."""
+        """Note that the client is alive, and return its reservations."""
         self.sessions.heard(caller, instance, watch=True)
         held, now = await within(HEARTBEAT_ANSWER, self.clock, partial(self._held_by, caller.authid))
         return {"time": now, "reservations": held, "heartbeat_s": HEARTBEAT}
@@ -167,7 +167,7 @@ class ClientProcedures:
         return [record.serial for record in await self.store.active(client=client)], await self.store.now()
 
     async def delete(self, _: Caller, serials: list[str]) -> list[str]:
-        """Forget boards that are offline or broken, and that nobody has reserved."""
+        """Forget boards that are offline or broken, and not reserved."""
         chosen = _distinct(serials)
         devices = await self.store.devices(chosen)
         deleted = await self.store.delete_devices(chosen)
@@ -178,21 +178,21 @@ class ClientProcedures:
         return deleted
 
     async def end_any(self, caller: Caller, serials: list[str]) -> list[str]:
-        """End reservations, whosever they are."""
+        """End reservations of any client."""
         reason = f"ended by operator {caller.authid}"
         return [record.serial for record in await self.termination.end(None, _distinct(serials), reason)]
 
     async def drain(self, _: Caller, worker: str, leave: bool = False) -> dict[str, Any]:
-        """Let the worker's boards not be reserved any more; present reservations go on.
+        """Stop giving out the worker's boards; present reservations go on.
 
-        With ``leave``, its process ends when there are none any more. Raises `UnknownWorker`.
+        With ``leave``, its process exits when there are none left. Raises `UnknownWorker`.
         """
         if leave and not self.sessions.state.worker_is_here(worker):
             raise UnknownWorker(f"worker {worker!r} is not connected: it cannot leave, it can only be drained")
         return await self._set_draining(worker, draining=True, leaving=leave)
 
     async def resume(self, _: Caller, worker: str) -> dict[str, Any]:
-        """Let the worker's boards be reserved again."""
+        """Resume giving out the worker's boards."""
         return await self._set_draining(worker, draining=False, leaving=False)
 
     async def retest(self, _: Caller, serials: list[str]) -> list[str]:
@@ -200,13 +200,13 @@ class ClientProcedures:
         return await self._for_each(await self.store.devices(_distinct(serials)), self.worker_client.retest, "test")
 
     async def dismiss(self, caller: Caller, ids: list[str]) -> list[str]:
-        """Take requests out of the queue; answers with those that this call removed."""
+        """Remove requests from the queue; returns those that this call removed."""
         return self.queue.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
 
     async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
         record = await self.store.set_draining(worker, draining, leaving=leaving)
         order = self.worker_client.drain if draining else self.worker_client.resume
-        # A worker that is away hears of it in the answer to its next hello.
+        # An absent worker learns of it from the answer to its next hello.
         await outcomes([partial(order, worker)], 1)
         await self.inventory.show(record)
         return to_wire(record)
@@ -214,7 +214,7 @@ class ClientProcedures:
     async def _for_each(
         self, devices: Sequence[DeviceRecord], order: Callable[[str, str], Any], verb: str
     ) -> list[str]:
-        """Ask the workers of these boards to do something.  Raises `UnknownWorker`, or `DeviceFailed` naming all."""
+        """Order the workers of these boards to do something.  Raises `UnknownWorker`, or `DeviceFailed` naming all."""
         for device in devices:
             if device.status is DeviceStatus.OFFLINE and not self.sessions.state.worker_is_here(device.worker):
                 raise UnknownWorker(f"worker {device.worker!r} of board {device.serial} is not connected")

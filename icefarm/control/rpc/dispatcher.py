@@ -1,7 +1,7 @@
-"""The way in for calls: arguments are checked, the caller is noted.
+"""Dispatches calls: checks arguments, and records the caller.
 
-What a call began is carried to its end, whatever becomes of its caller: half of it may be in the database already.  A
-method that knows how to give up (`ends_with_its_call`) is cancelled when its call or its caller's session ends.
+A call runs to its end even if its caller disconnects: half of it may be in the database already.  A method that can be
+cancelled safely (`ends_with_its_call`) is cancelled when its call or its caller's session ends.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _GIVES_UP = "_ends_with_its_call"
 
 
 def ends_with_its_call(method: Method) -> Method:
-    """Have a method cancelled when nobody waits for its answer any more (decorator)."""
+    """Cancel a method when nobody waits for its answer any more (decorator)."""
     setattr(method, _GIVES_UP, True)
     return method
 
 
 @define(eq=False)
 class RpcDispatcher:
-    """Makes handlers for the bus of methods that take the caller and then checked arguments."""
+    """Makes bus handlers of methods that take the caller and then checked arguments."""
 
     sessions: Sessions
     _running: dict[int, set[Deferred[Any]]] = Factory(dict)
@@ -47,7 +47,7 @@ class RpcDispatcher:
         checked = CheckedFunction.of(method, skip=1)
 
         async def handle(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            # The router holds the permissions; should its configuration be wrong, we still know who may do what.
+            # The router enforces the permissions; this check holds even if its configuration is wrong.
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
@@ -59,7 +59,7 @@ class RpcDispatcher:
         return handle
 
     def heard(self, event: Event) -> None:
-        """Give up what the callers of a session that has ended wait for."""
+        """Cancel the pending calls of a session that has ended."""
         if isinstance(event, SessionEnded):
             self._give_up(event.number)
 
@@ -68,7 +68,7 @@ class RpcDispatcher:
             running.cancel()
 
     def close(self) -> None:
-        """Give up everything: nobody can be answered any more."""
+        """Cancel everything: nobody can be answered any more."""
         for number in list(self._running):
             self._give_up(number)
 

@@ -1,4 +1,4 @@
-"""The procedures ``icefarm.v1.control.*`` for those who watch the farm: what it was like before they came."""
+"""The procedures ``icefarm.v1.control.*`` for displays: the farm's history."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from icefarm.errors import InvalidArgument
 
 __all__ = ["WatchProcedures"]
 
-#: Points of a plot at most: about as many as a screen shows.
+#: Maximum points of a plot: about as many as a screen shows.
 POINTS = 720
-#: Changes, reservations and lines of the journal, each.
+#: Maximum changes, reservations and log lines in the journal, each.
 LINES = 300
 
 
 @define(eq=False)
 class WatchProcedures:
-    """What everybody who may watch may ask."""
+    """The procedures for all who may watch the farm."""
 
     recorder: HistoryRecorder
     clock: Clock
@@ -35,7 +35,7 @@ class WatchProcedures:
         return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
 
     async def history(self, _: Caller, seconds: float = 3600.0) -> dict[str, Any]:
-        """Return the farm's figures over the last so many seconds, at most a day, a list for each figure."""
+        """Return the farm's figures over the last ``seconds``, at most a day, as a list for each figure."""
         if not 0 < seconds <= KEPT:
             raise InvalidArgument(f"seconds must be above 0 and at most {KEPT:g}, not {seconds:g}")
         await self.recorder.write()
@@ -45,7 +45,7 @@ class WatchProcedures:
         return {"step": step, "until": now, **columns(samples)}
 
     async def device_history(self, _: Caller, serial: str) -> dict[str, Any]:
-        """Return what a board did over the last day: states, samples by the minute, lines of its worker's log."""
+        """Return a board's last day: states, samples by the minute, lines of its worker's log."""
         await self.recorder.write()
         now = self.clock.seconds()
         past = await self.recorder.history.board(serial, now - KEPT)
@@ -59,7 +59,7 @@ class WatchProcedures:
         }
 
     async def journal(self, _: Caller) -> dict[str, Any]:
-        """Return what happened last: changes of boards, reservations, lines of workers' logs."""
+        """Return recent events: changes of boards, reservations, lines of workers' logs."""
         await self.recorder.write()
         journal = await self.recorder.history.journal(self.clock.seconds() - KEPT, LINES)
         return {

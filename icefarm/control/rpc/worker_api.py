@@ -36,7 +36,7 @@ from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationE
 
 __all__ = ["WorkerProcedures"]
 
-#: Longest line that a worker may log, in characters; the rest is cut off.
+#: Maximum characters of a worker's log line; the rest is cut off.
 MAX_LINE = 2000
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -64,7 +64,7 @@ def _check_serial(serial: str) -> None:
 
 @define(eq=False)
 class WorkerProcedures:
-    """What workers tell control.  A worker speaks for its own boards only."""
+    """The procedures for workers.  A worker reports only its own boards."""
 
     store: Store
     sessions: Sessions
@@ -81,7 +81,7 @@ class WorkerProcedures:
         return {method.__name__: (method, (Role.WORKER,)) for method in methods}
 
     async def hello(self, caller: Caller, hello: WorkerHello) -> dict[str, Any]:
-        """Take a worker in; answers with what its boards are to serve: those not named serve nobody."""
+        """Register a worker; returns the reservations that its boards must serve: boards not named serve none."""
         _check_hello(hello, caller.authid)
         self.sessions.heard(caller, hello.instance)
         self.sessions.greet(hello.name)
@@ -99,7 +99,7 @@ class WorkerProcedures:
         }
 
     async def report(self, caller: Caller, report: DeviceReport) -> None:
-        """Take in what became of a board."""
+        """Record a board's report."""
         _check_serial(report.serial)
         await self.sessions.until_greeted(caller.authid)
         if not self.sessions.is_welcome(caller):
@@ -113,7 +113,7 @@ class WorkerProcedures:
         readings: list[BoardReading] | None = None,
         present: int | None = None,
     ) -> dict[str, Any]:
-        """Note that the worker is alive, and what its boards count; ``known`` False asks it to say hello.
+        """Note that the worker is alive, and its boards' counters; the answer ``known`` False asks it to say hello.
 
         ``present`` is how many of its boards are not offline. Where the database has fewer, the hello puts that right.
         """
@@ -125,19 +125,19 @@ class WorkerProcedures:
         return {"known": known}
 
     async def log(self, caller: Caller, level: str, message: str, serial: str | None = None) -> None:
-        """Let a line of the worker's log appear in control's, and with those who watch the farm."""
+        """Show a line of the worker's log in control's log, and on displays."""
         if level not in _LEVELS:
             raise InvalidArgument(f"level must be one of {', '.join(_LEVELS)}, not {level!a:.80}")
         if serial is not None:
             _check_serial(serial)
-        # A line stays one line, whatever a worker puts into it.
+        # A line stays one line, whatever a worker sends.
         line = _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", message[:MAX_LINE])
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
         self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, worker=caller.authid, serial=serial)
         self.publisher.publish(WorkerLogged(self.clock.seconds(), caller.authid, level, line, serial))
 
     async def event(self, caller: Caller, serial: str, reservation: str, name: str, fields: dict[str, Any]) -> None:
-        """Pass an event of a device kind on to the client that has the board."""
+        """Pass an event of a device kind on to the client that holds the board."""
         if name in OWN_EVENTS or not valid_name(name):
             raise InvalidArgument(f"an event of a device kind cannot be called {name!a:.80}")
         record = await self._active_reservation(reservation)
@@ -157,6 +157,6 @@ class WorkerProcedures:
         try:
             return await self.store.worker_seen(worker)
         except IcefarmError as error:
-            # A heartbeat is answered whether or not the database is there.
+            # Answer a heartbeat even if the database is away.
             self._log.debug("{worker} is alive, but not noted so: {error}", worker=worker, error=error)
             return None

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  A board's status, and what keeps it from being reserved.
+"""Pure: no I/O, no clock.  A board's status, and why it can't be reserved.
 
 The schema computes the same status in SQL (the generated column ``device.status``).
 """
@@ -14,7 +14,7 @@ __all__ = ["UnavailableReason", "current_status", "free", "unavailable_reason", 
 
 
 class UnavailableReason(Enum):
-    """Why a board can't be reserved just now; its value ends the sentence "the board is …"."""
+    """Why a board can't be reserved now; its value ends the sentence "the board is …"."""
 
     UNSUITABLE = "not able to run that kind"
     OFFLINE = "offline"
@@ -28,7 +28,7 @@ class UnavailableReason(Enum):
 def unavailable_reason(
     device: DeviceRecord, worker: WorkerRecord | None, kind: str | None, avoid: frozenset[str] = frozenset()
 ) -> UnavailableReason | None:
-    """Say what keeps a board from being reserved; None where nothing does.  ``kind`` None stands for any kind."""
+    """Return why a board can't be reserved; None if it can.  ``kind`` None means any kind."""
     if worker is None or worker.status != "online" or device.status is DeviceStatus.OFFLINE:
         found = UnavailableReason.OFFLINE
     elif kind is not None and kind not in worker.kinds:
@@ -57,17 +57,17 @@ def free(devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], kind:
 
 
 def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:
-    """Return the status to show; between control's decision and the worker's next word the two differ."""
+    """Return the status to show; until the worker's next report it may differ from the reported one."""
     if reported is DeviceStatus.AVAILABLE and reserved:
         return DeviceStatus.RESERVED
     if reported is DeviceStatus.RESERVED and not reserved:
-        # The worker has yet to hear of the end, and will then flash the default firmware.
+        # The worker does not yet know of the end, and will then flash the default firmware.
         return DeviceStatus.FLASHING
     return reported
 
 
 def undeletable(device: DeviceRecord) -> str | None:
-    """Say why a board can't be forgotten, as the end of a sentence "board X is"; None where it can."""
+    """Return why a board can't be forgotten, as the end of a sentence "board X is"; None if it can."""
     if device.reservation is not None:
         return f"reserved by '{device.client}'"
     if device.status not in (DeviceStatus.OFFLINE, DeviceStatus.BROKEN):

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Tells a person why there are no boards for them, and when to expect some."""
+"""Pure: no I/O, no clock.  Explains to users why there are no boards, and when to expect some."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float) -> str:
-    """Say what is with a board that was asked for by name; the end of a sentence that begins "board X is"."""
+    """Explain a board requested by serial; the end of a sentence that begins "board X is"."""
     if found is UnavailableReason.RESERVED:
         words = f"reserved by '{device.client}'"
         return words if device.expires_at is None else f"{words} for at most {_duration(device.expires_at - now)} more"
@@ -41,7 +41,7 @@ def amount_refusal(
     amount: int,
     now: float,
 ) -> Unavailable:
-    """Return the error for an amount that can't be had.  ``obstacles`` is by serial, None for a free board."""
+    """Return the error for an unavailable amount.  ``obstacles`` is by serial, None for a free board."""
     counts = Counter(obstacles.values())
     usable = counts.pop(None, 0)
     asked = f"{amount} {_boards(amount)} of kind '{kind}' asked for"
@@ -65,7 +65,7 @@ def _state_words(suitable: int, usable: int, counts: Mapping[UnavailableReason |
         return "no suitable boards"
     if usable == 0 and len(found) == 1:
         return f"{total}, {'it is' if suitable == 1 else 'all'} {found[0][1].value}"
-    # Enumeration order, so that the words do not depend on the order of the boards.
+    # Enumeration order, so that the text does not depend on the order of the boards.
     order = list(UnavailableReason)
     parts = [f"{usable} free"] + [f"{n} {one.value}" for n, one in sorted(found, key=lambda pair: order.index(pair[1]))]
     return f"{total}: {', '.join(parts)}"
@@ -76,7 +76,7 @@ def _boards(amount: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Say a length of time so that a person can plan with it, rounded up."""
+    """Return a duration for users, rounded up."""
     whole = max(0, -int(-seconds // 1))
     if whole < 100:
         return f"{whole} s"
@@ -101,7 +101,7 @@ def contested(serial: str, worker: str) -> NotYours:
 
 
 def incomplete(before: int, wanted: int) -> Unavailable:
-    """A request has got its boards before, and some of them are gone."""
+    """Return the error for a repeated request some of whose boards are gone."""
     return Unavailable(f"of {wanted} boards that this request had got, {before} are left; give them back first")
 
 

@@ -1,8 +1,8 @@
-"""Pure: no I/O, no clock.  Who of those that wait for boards gets which, and what the others are told.
+"""Pure: no I/O, no clock.  Which waiting request gets which boards, and the reason for the others.
 
-A client that has boards goes behind those that have none; within that, first come, first served.  All or nothing:
-boards that a request could use are kept for it until it has all of them, so a large request is not starved by small
-ones behind it.  Whoever can take nothing from those before is not held up, nor by one that waits for what may never be.
+Clients without boards come before those that have some; then first come, first served.  All or nothing: boards that a
+request could use are kept for it until it can have all of them, so later small requests never starve a large one.  A
+request does not wait for earlier ones that can't use its boards, or that wait for boards that may never be free.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from icefarm.errors import IcefarmError, Unavailable
 
 __all__ = ["LAST", "QueuedRequest", "Verdict", "arranged", "decide"]
 
-#: The number of a request that has none: it does not wait, and so comes after those that do.
+#: The number of a request that does not wait: it comes after those that do.
 LAST = 2**63 - 1
 
 
@@ -29,22 +29,22 @@ class QueuedRequest:
     id: str
     client: str
     request: ReservationRequest
-    #: In the order in which they came; tells apart those that came at the same moment.
+    #: In order of arrival; distinguishes requests of the same moment.
     number: int = LAST
     #: Seconds since the epoch.
     since: float = 0.0
-    #: Seconds that it waits yet; None: for ever.
+    #: Seconds that it still waits; None: forever.
     left: float | None = None
 
 
 @frozen
 class Verdict:
-    """What becomes of one request now: it gets boards, or reads why it does not."""
+    """The decision on one request: its boards, or the reason for none."""
 
     id: str
     serials: list[str] = Factory(list)
     error: IcefarmError | None = None
-    #: Nothing is missing but boards that are being flashed or tested.
+    #: The only boards missing are being flashed or tested.
     soon: bool = False
 
 
@@ -61,7 +61,7 @@ def arranged(queue: Iterable[QueuedRequest], holders: Collection[str]) -> list[Q
 def decide(
     queue: Sequence[QueuedRequest], devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], now: float
 ) -> list[Verdict]:
-    """Say of each request what becomes of it, the first in the queue first."""
+    """Decide on each request, the first in the queue first."""
     holders = {device.client for device in devices if device.client is not None}
     return _Round(devices, {worker.name: worker for worker in workers}, list(workers), now, holders).walk(queue)
 
@@ -75,9 +75,9 @@ class _Round:
     workers: Sequence[WorkerRecord]
     now: float
     holders: set[str]
-    #: Boards that requests before have got, or that are kept for them.
+    #: Boards that earlier requests get, or that are kept for them.
     kept: set[str] = field(factory=set)
-    #: Those of them that requests before have got, by serial: whose they are now.
+    #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
     told: dict[tuple[str, int | None], tuple[int, Verdict]] = field(factory=dict)

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Which boards a request gets, and, where it gets none, why not in words for a person."""
+"""Pure: no I/O, no clock.  Which boards a request gets, or for users, why it gets none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 
 __all__ = ["MAX_BOARDS", "ReservationRequest", "choose"]
 
-#: Most boards that one request may ask for; a bound against typing mistakes, far above any farm.
+#: Maximum boards of one request; a guard against typing mistakes, far above any farm.
 MAX_BOARDS = 10_000
 #: Longest options of a kind, as JSON, in characters.
 MAX_OPTIONS = 16_384
@@ -59,7 +59,7 @@ def _serials(serials: Sequence[str] | None) -> tuple[str, ...] | None:
 
 @frozen
 class ReservationRequest:
-    """What a client asks for: some boards, or these boards.  Exactly one of ``amount`` and ``serials`` is given.
+    """A request: a number of boards, or these boards.  Exactly one of ``amount`` and ``serials`` is given.
 
     Raises `InvalidArgument`.
     """
@@ -68,7 +68,7 @@ class ReservationRequest:
     amount: int | None = field(default=None, validator=_check_amount)
     serials: tuple[str, ...] | None = field(default=None, converter=_serials, validator=_check_serials)
     options: dict[str, Any] = field(default=Factory(dict), validator=_check_options)
-    #: Boards not to choose for an amount, such as one that has just failed.
+    #: Boards not to choose for an amount, such as one that just failed.
     avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
 
     def __attrs_post_init__(self) -> None:

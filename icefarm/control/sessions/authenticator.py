@@ -1,9 +1,9 @@
-"""Who may sign in: control is the router's dynamic authenticator (Crossbar.io documentation, "Ticket authentication").
+"""Authenticates sign-ins: control is the router's dynamic authenticator (Crossbar.io, "Ticket authentication").
 
-A token belongs to an account.  Who signs in with one gets an identity inside that account, and the name that a session
-asks for is a wish (`icefarm.contract.identity_of`).  Under the policy ``open``, which is for a router that only this
-host can reach, clients and workers need no token: their name is their account.  An operator always needs a token.
-Under ``tokens`` everybody does.
+A token belongs to an account.  A session that signs in with one gets an identity inside that account; its own name is
+only a proposal (`icefarm.contract.identity_of`).  Under the policy ``open``, for a router that only this host can
+reach, clients and workers need no token: their name is their account.  An operator always needs a token.  Under
+``tokens`` everybody does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SignInPolicy(StrEnum):
 
 @frozen
 class Candidate:
-    """Somebody who wants to sign in."""
+    """A sign-in attempt."""
 
     name: str
     role: Role
@@ -96,7 +96,7 @@ def _how_to_get_one(candidate: Candidate) -> str:
 
 @define(eq=False)
 class Authenticator:
-    """Answers the router for each sign-in."""
+    """Decides each sign-in for the router."""
 
     policy: SignInPolicy
     store: Store
@@ -107,7 +107,7 @@ class Authenticator:
     _log: Logger = Factory(Logger)
 
     async def authenticate(self, _: Caller, __: str, args: Sequence[Any], ___: Mapping[str, Any]) -> dict[str, Any]:
-        """Let somebody in and say as whom and as what, or raise why not.
+        """Admit a sign-in and return its identity and role, or raise the reason for refusing it.
 
         Raises `NotAuthorized`, `NameInUse`, `LimitReached`, `InvalidArgument`, `Busy`.
         """
@@ -123,20 +123,18 @@ class Authenticator:
         extra: dict[str, Any] = {"role": role, "instance": candidate.instance}
         if token is not None:
             extra["token"] = token.id
-        # The router keeps the extra with the session, so that a restarted control knows instances and tokens again.
+        # The router keeps the extra with the session, so that a restarted control knows instances and tokens.
         return {"role": role, "authid": identity, "extra": extra}
 
     async def _token_of(self, candidate: Candidate) -> TokenRecord | None:
-        """Return the token of somebody who may sign in; None where that takes none."""
+        """Return the token of an admissible sign-in; None if it needs none."""
         is_open = self.policy is SignInPolicy.OPEN and candidate.role is not Role.OPERATOR
         if candidate.ticket:
             return await self._checked_token(candidate, is_open)
         if not is_open:
             raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {_how_to_get_one(candidate)}")
         if not loopback(candidate.peer):
-            raise NotAuthorized(
-                "this farm lets in without a token from its own host only; start it with --sign-in tokens"
-            )
+            raise NotAuthorized("without a token, this farm admits only its own host; start it with --sign-in tokens")
         return None
 
     async def _checked_token(self, candidate: Candidate, is_open: bool) -> TokenRecord:
@@ -151,7 +149,7 @@ class Authenticator:
         return token
 
     def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
-        """Log who was refused and why, never what was shown; a flood of them in one line a minute."""
+        """Log a refused sign-in and the reason, never the credentials; floods as one line a minute."""
         now = self.clock.seconds()
         if self._refused == 0 or now - self._since >= LOG_PERIOD:
             if self._refused > LOG_LINES:

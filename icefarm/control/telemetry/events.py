@@ -45,21 +45,21 @@ __all__ = [
 
 @frozen
 class BoardsChanged:
-    """Something about these boards is another than before: state, holder, counters."""
+    """These boards changed: state, holder, counters."""
 
     records: Sequence[DeviceRecord]
 
 
 @frozen
 class BoardsAvailable:
-    """These boards can be reserved now, and could not before."""
+    """These boards have become available."""
 
     serials: Sequence[str]
 
 
 @frozen
 class BoardsDeleted:
-    """An operator had the farm forget these boards."""
+    """An operator deleted these boards."""
 
     serials: Sequence[str]
 
@@ -80,7 +80,7 @@ class WorkerChanged:
 
 @frozen
 class WorkerLogged:
-    """A worker has a line for those who watch; ``serial`` names the board that it is about."""
+    """A worker's log line for displays; ``serial`` names the board that it is about."""
 
     time: float
     worker: str
@@ -101,7 +101,7 @@ class ReservationsStarted:
 
 @frozen
 class ReservationsExtended:
-    """Reservations got more time."""
+    """Reservations were extended."""
 
     records: Sequence[ReservationRecord]
 
@@ -115,7 +115,7 @@ class ReservationsEnded:
 
 @frozen
 class BoardReady:
-    """A reserved board can be used: for the first time, or again (``reason`` says why)."""
+    """A reserved board is usable: for the first time, or again (``reason`` says why)."""
 
     reservation: ReservationRecord
     reason: str | None = None
@@ -123,7 +123,7 @@ class BoardReady:
 
 @frozen
 class BoardFailed:
-    """A reserved board cannot be used; perhaps it comes back."""
+    """A reserved board is unusable; perhaps it comes back."""
 
     reservation: ReservationRecord
     reason: str
@@ -139,7 +139,7 @@ class EndingSoon:
 
 @frozen
 class KindEvent:
-    """A device kind has a message for the client that has the board."""
+    """A message of a device kind for the client that holds the board."""
 
     client: str
     fields: Mapping[str, Any]
@@ -147,7 +147,7 @@ class KindEvent:
 
 @frozen
 class QueueChanged:
-    """A request for boards waits, at another place or for another reason than before; place 0: it waits no longer."""
+    """A waiting request has a new place or reason; place 0: it no longer waits."""
 
     record: QueueRecord
 
@@ -180,7 +180,7 @@ class RouterJoined:
 
 @frozen
 class SignInAnswered:
-    """Somebody asked to sign in; the outcome is "accepted" or the name of an error."""
+    """A sign-in attempt; the outcome is "accepted" or the name of an error."""
 
     role: str
     outcome: str

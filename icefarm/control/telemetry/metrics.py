@@ -139,7 +139,9 @@ class Metrics:
 
     def _of_scene(self, scene: FarmSnapshot) -> Iterator[Metric]:
         yield _gauges("icefarm_info", "The version of control.", ["version"], {(__version__,): 1})
-        yield _gauges("icefarm_router_connected", "1 while control is at the router.", [], {(): scene.connected})
+        yield _gauges(
+            "icefarm_router_connected", "1 while control is connected to the router.", [], {(): scene.connected}
+        )
         yield _gauges("icefarm_database_connected", "1 while the database answers.", [], {(): scene.database})
         if not scene.database:
             return
@@ -150,16 +152,16 @@ class Metrics:
         workers.update((worker.status,) for worker in scene.workers)
         yield _gauges("icefarm_workers", "Workers by state.", ["state"], workers)
         held = Counter((device.kind or "none",) for device in scene.devices if device.reservation is not None)
-        yield _gauges("icefarm_reservations_active", "Boards that are reserved, by kind.", ["kind"], held)
-        yield _gauges("icefarm_queue_length", "Requests that wait for boards.", [], {(): len(scene.queue)})
+        yield _gauges("icefarm_reservations_active", "Reserved boards, by kind.", ["kind"], held)
+        yield _gauges("icefarm_queue_length", "Requests waiting for boards.", [], {(): len(scene.queue)})
         oldest = max((self.clock.seconds() - waiting.since for waiting in scene.queue), default=0.0)
-        yield _gauges("icefarm_queue_oldest_wait_seconds", "How long the oldest of them waits.", [], {(): oldest})
+        yield _gauges("icefarm_queue_oldest_wait_seconds", "How long the oldest of them has waited.", [], {(): oldest})
 
     def _of_history(self) -> Iterator[Metric]:
         by_kind = (
             ("icefarm_evaluations", "Evaluations answered with a result, by kind.", self._evaluations),
             ("icefarm_evaluation_failures", "Evaluations that failed, by kind.", self._failures),
-            ("icefarm_board_retries", "What boards had to do again, by kind.", self._retries),
+            ("icefarm_board_retries", "Operations that boards had to repeat, by kind.", self._retries),
             ("icefarm_reservations", "Reservations made, by kind.", self._reservations),
         )
         for name, words, counts in by_kind:
@@ -171,11 +173,11 @@ class Metrics:
         measurements = {(kind,): each for kind, each in self._measurements.items()}
         words = "A measurement, from sending the bitstream to the result."
         yield _summaries("icefarm_evaluation_seconds", words, ["kind"], measurements)
-        words = "Sessions that control began at the router: 1 and its reconnects."
+        words = "Sessions of control at the router: 1 plus its reconnects."
         yield _counters("icefarm_router_sessions", words, [], {(): self._sessions})
         hellos = {(worker,): count for worker, count in self._hellos.items()}
-        yield _counters("icefarm_worker_hellos", "Introductions of workers: 1 and its reconnects.", ["worker"], hellos)
-        words = "Attempts to sign in, by role and outcome; reconnects of clients are among them."
+        yield _counters("icefarm_worker_hellos", "Hellos of workers: 1 plus their reconnects.", ["worker"], hellos)
+        words = "Sign-in attempts, by role and outcome, including reconnects of clients."
         yield _counters("icefarm_sign_ins", words, ["role", "outcome"], self._sign_ins)
 
 
