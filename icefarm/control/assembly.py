@@ -25,7 +25,8 @@ from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
-from icefarm.control.sessions.liveness import HEARTBEAT, Presence
+from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.settings import ControlSettings
 from icefarm.control.storage.history import History

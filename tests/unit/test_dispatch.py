@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -180,6 +181,12 @@ SERIALS = ["A", "B", "C", "D"]
 ERRORS = [DeviceFailed("x"), InvalidBitstream("x"), ReservationEnded("x"), LinkLost("x")]
 
 
+def check_load(dispatch: Dispatch, flying: list[Sending], depth: int) -> None:
+    """No board has more than ``depth`` evaluations, and the dispatch counts right."""
+    assert all(count <= depth for count in Counter(sending.serial for sending in flying).values())
+    assert dispatch.in_flight == len(flying)
+
+
 @given(
     boards=st.sets(st.sampled_from(SERIALS)),
     depth=st.integers(1, 4),
@@ -200,18 +207,14 @@ def test_every_item_is_answered_once_under_any_interleaving(
         for answer in answers:
             answered[answer.item.source, answer.serial if answer.item.serials else None] += 1
 
-    for _ in range(2000):
-        if dispatch.done:
-            break
+    for _ in takewhile(lambda _: not dispatch.done, range(2000)):
         wanted = dispatch.wanted
         batch, coming = coming[:wanted], coming[wanted:]
         note(dispatch.feed(batch))
         if not coming:
             dispatch.finish()
         flying += dispatch.sendable()
-        load = Counter(sending.serial for sending in flying)
-        assert all(count <= depth for count in load.values())
-        assert dispatch.in_flight == len(flying)
+        check_load(dispatch, flying, depth)
         if not flying:
             continue
         sending = data.draw(st.sampled_from(flying))

@@ -442,10 +442,8 @@ def _perfect_board(life: s.Life) -> s.Life:
                 runs, event = image, e.Written()
             case s.Restarting():
                 event = LOADER_GONE if life.drive is not None else PLUG
-            case s.Cycling(done=False):
-                event = e.Cycled()
             case s.Cycling():
-                event = PLUG
+                event = PLUG if life.state.done else e.Cycled()
             case s.Testing() | s.Preparing():
                 event = _ENDS[type(life.state)]
             case _:

@@ -10,6 +10,7 @@ from icefarm.contract import Role
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 __all__ = [
+    "AbsenceEvent",
     "Admitted",
     "ClientMissing",
     "Contested",
@@ -25,6 +26,7 @@ __all__ = [
     "Listed",
     "Revoked",
     "Session",
+    "SessionEvent",
     "StillMissing",
     "Ticked",
     "Welcomed",
@@ -157,10 +159,11 @@ class Ticked:
     """Time has passed."""
 
 
-Event = (
-    Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | ClientMissing | Granted
-    | StillMissing | DeviceMissing | DeviceFound | Ticked
-)  # fmt: skip
+#: What the router or a call says of sessions.
+SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked
+#: What the rest of control says of clients and boards that are away, or may be so.
+AbsenceEvent = ClientMissing | Granted | StillMissing | DeviceMissing | DeviceFound
+Event = SessionEvent | AbsenceEvent | Ticked
 
 
 @frozen

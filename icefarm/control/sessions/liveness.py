@@ -1,23 +1,64 @@
-"""Pure: no I/O, no clock.  Who is here: the sessions that control knows of, and what follows when one falls silent.
+"""Pure: no I/O, no clock.  What happens to sessions, and what follows when one ends or somebody stays away.
 
-A session is watched from the moment it must send heartbeats: a worker's from its beginning, a client's from its first
-heartbeat or reservation.  One that is silent for `SILENCE` is to be killed at the router; so is one that is not watched
-and says nothing for as long while somebody else wants its name, for its connection may have died unnoticed.  A worker
-whose last session ends is lost at once.  A client has the grace period to come back before its reservations end, and so
-has a board that was unplugged.  A board whose worker is away has a longer one, as long as its client is here.
+Theory of operation
+-------------------
+Two kinds of machines live in one `Presence`; `step` takes an event in and returns the next `Presence` and the effects.
+
+A *session* at the router, by its number.  Workers are watched from the start, clients from their first heartbeat or
+reservation on; watched sessions must call every `HEARTBEAT` seconds:
+
+    Admitted ──── ADMISSION s ────> lapsed: as if its session had ended
+       │
+       │ Joined or Heard, whichever comes first
+       ▼
+    UNWATCHED ── Heard(watch) ──> WATCHED ── SILENCE s without Heard ──┐
+       │    ▲                                                         │
+     Contested │                                                      │
+       │      Heard                                                   │
+       ▼    │                                                         ▼
+    CONTESTED ──────────────── SILENCE s without Heard ──────────> Kill: ENDED, until the router says Left
+
+An unwatched session is contested when somebody else is refused its name: its connection may have died unnoticed.  From
+each state, Left (the router says that it ended) and Revoked (its token is not valid any more) lead out as well.
+
+When a name has neither a session nor an admission left, a worker is lost at once (WorkerLost), and a client is absent.
+
+An *absence*, of a client by its name or of a reserved board by its serial:
+
+                 its last session ended, ClientMissing, DeviceMissing
+    (here) ─────────────────────────────────────────────────────────────> ABSENT ── its time is over ──> ClientGone,
+       ▲                                                                     │                           BoardLost
+       └────────────── Admitted and Joined, Heard, DeviceFound ──────────────┘
+
+A client has the farm's grace period, or the shortest that it asked for with a reservation (Granted); where others of
+its reservations last longer, StillMissing makes it absent once more.  A board has the grace period after it was
+unplugged, and the worker's, which is longer, while its worker is away.
+
+When control joins the router (Listed), it begins with the sessions that are there.  Nobody is to blame for silence
+while control was away, so every session and every absence has its full time from then on.
+
+Invariants:
+
+- The number of a session is in ``sessions`` or in ``ended``, never in both; what an ended one says is passed over.
+- A client that has a session is not absent.  Clients and operators of one name are one holder.
+- An admission is for one instance, and the session that begins uses it up; earlier sessions of that instance are ended
+  before, so that a client that reconnects is never absent.
+- SessionEnded follows once on the end of each session, WorkerLost once on the end of a worker's last.
+- `due` is the earliest of all deadlines.  Ticked before it changes nothing, so a timer may fire too early.
+
 Times are seconds of the caller's clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 from math import inf
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
-from icefarm.contract import Role, account_of
+from icefarm.contract import Role
 from icefarm.control.sessions.events import (
+    AbsenceEvent,
     Admitted,
     ClientMissing,
     Contested,
@@ -33,26 +74,24 @@ from icefarm.control.sessions.events import (
     Listed,
     Revoked,
     Session,
+    SessionEvent,
     StillMissing,
     Ticked,
     Welcomed,
 )
+from icefarm.control.sessions.presence import (
+    HOLDERS,
+    Absence,
+    Absentee,
+    PendingSignIn,
+    Presence,
+    deadlines,
+    due,
+    predecessors,
+)
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
-__all__ = [
-    "ADMISSION",
-    "HEARTBEAT",
-    "SILENCE",
-    "Absence",
-    "Absentee",
-    "Presence",
-    "advance",
-    "count_of",
-    "due",
-    "predecessors",
-    "rival",
-    "step",
-]
+__all__ = ["ADMISSION", "HEARTBEAT", "SILENCE", "advance", "step"]
 
 #: Seconds between heartbeats of workers and clients; told to them.
 HEARTBEAT = 5.0
@@ -60,118 +99,6 @@ HEARTBEAT = 5.0
 SILENCE = 20.0
 #: Seconds between the permission to sign in and the session's beginning.
 ADMISSION = 10.0
-
-#: Clients and operators share what they hold: a reservation is the name's, not the role's.
-_HOLDERS = (Role.CLIENT, Role.OPERATOR)
-
-
-class Absentee(StrEnum):
-    """What has the grace period to come back."""
-
-    CLIENT = "client"
-    DEVICE = "device"
-
-
-@frozen
-class PendingSignIn:
-    """Somebody who may sign in, and has not yet."""
-
-    instance: str
-    until: float
-
-
-def _no_sessions() -> Mapping[int, Session]:
-    return {}
-
-
-def _no_admissions() -> Mapping[tuple[Role, str], PendingSignIn]:
-    return {}
-
-
-@frozen
-class Absence:
-    """Somebody is missed since a moment, and may come back until another."""
-
-    since: float
-    until: float
-    #: A board's: its worker is away.
-    with_worker: bool = False
-
-
-def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
-    return {}
-
-
-def _no_graces() -> Mapping[str, float]:
-    return {}
-
-
-@frozen
-class Presence:
-    """Everybody who is here, and everybody who is expected back."""
-
-    #: Seconds that a client, or a board that was unplugged, has to come back.
-    grace: float
-    #: Seconds that a board has to come back whose worker is away.
-    worker_grace: float = 600.0
-    sessions: Mapping[int, Session] = field(factory=_no_sessions)
-    admissions: Mapping[tuple[Role, str], PendingSignIn] = field(factory=_no_admissions)
-    absences: Mapping[tuple[Absentee, str], Absence] = field(factory=_no_absences)
-    #: Clients with a reservation that has less time than ``grace``, and how much.
-    graces: Mapping[str, float] = field(factory=_no_graces)
-    #: Sessions that were told to end.  The router keeps them until the other side agrees, which a dead one never does.
-    ended: frozenset[int] = frozenset()
-
-    def client_is_here(self, name: str) -> bool:
-        """Tell whether a client or operator of that name has a session, or is about to have one."""
-        return any(self._is_here(role, name) for role in _HOLDERS)
-
-    def worker_is_here(self, name: str) -> bool:
-        """Tell whether the worker has a session, or is about to have one."""
-        return self._is_here(Role.WORKER, name)
-
-    def _is_here(self, role: Role, name: str) -> bool:
-        if (role, name) in self.admissions:
-            return True
-        return any(session.role is role and session.name == name for session in self.sessions.values())
-
-
-def rival(state: Presence, role: Role, name: str, instance: str) -> bool:
-    """Tell whether another instance has that name in that role."""
-    admission = state.admissions.get((role, name))
-    if admission is not None and admission.instance != instance:
-        return True
-    return any(
-        session.role is role and session.name == name and session.instance != instance
-        for session in state.sessions.values()
-    )
-
-
-def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[int]:
-    """Return the numbers of that very instance's sessions, which it has lost."""
-    return [
-        session.number
-        for session in state.sessions.values()
-        if (session.role, session.name, session.instance) == (role, name, instance)
-    ]
-
-
-def count_of(state: Presence, account: str, role: Role, name: str) -> int:
-    """Return how many sessions an account has, or is about to have, beside those of that role and name."""
-    names = {(session.role, session.name) for session in state.sessions.values()} | set(state.admissions)
-    return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)
-
-
-def due(state: Presence) -> float | None:
-    """Return when `Ticked` is to come next, or None where nothing is waited for."""
-    times = [time for session in state.sessions.values() for time in _deadlines(session)]
-    times += [admission.until for admission in state.admissions.values()]
-    times += [absence.until for absence in state.absences.values()]
-    return min(times, default=None)
-
-
-def _deadlines(session: Session) -> list[float]:
-    return [time for time in (session.due, session.contested) if time is not None]
 
 
 def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect], float | None]:
@@ -182,6 +109,16 @@ def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[E
 
 def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:
     """Take one event in and say what follows."""
+    match event:
+        case Ticked():
+            return _tick(state, now)
+        case ClientMissing() | Granted() | StillMissing() | DeviceMissing() | DeviceFound():
+            return _of_absence(state, event, now), []
+        case _:
+            return _of_session(state, event, now)
+
+
+def _of_session(state: Presence, event: SessionEvent, now: float) -> tuple[Presence, list[Effect]]:
     match event:
         case Admitted(role, name, instance):
             return _admit(state, role, name, instance, now)
@@ -200,28 +137,30 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
         case Revoked(tokens):
             with_them = [session for session in state.sessions.values() if session.token in tokens]
             return _end(state, with_them, "has a token that is not valid any more", now)
+
+
+def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
+    match event:
         case ClientMissing(name):
-            return _expect_client(state, name, now), []
+            return _expect_client(state, name, now)
         case Granted(name, seconds):
             least = min(seconds, state.graces.get(name, state.grace))
-            return evolve(state, graces={**state.graces, name: least}) if least < state.grace else state, []
+            return evolve(state, graces={**state.graces, name: least}) if least < state.grace else state
         case StillMissing(name, since, seconds):
             if state.client_is_here(name):
-                return state, []
+                return state
             absence = Absence(since, since + seconds)
-            return evolve(state, absences={**state.absences, (Absentee.CLIENT, name): absence}), []
+            return evolve(state, absences={**state.absences, (Absentee.CLIENT, name): absence})
         case DeviceMissing(serial, with_worker):
-            return _miss_board(state, serial, with_worker, now), []
+            return _miss_board(state, serial, with_worker, now)
         case DeviceFound(serial):
-            return _present(state, Absentee.DEVICE, serial), []
-        case Ticked():
-            return _tick(state, now)
+            return _present(state, Absentee.DEVICE, serial)
 
 
 def _admit(state: Presence, role: Role, name: str, instance: str, now: float) -> tuple[Presence, list[Effect]]:
     past = predecessors(state, role, name, instance)
     absences = dict(state.absences)
-    if (Absentee.CLIENT, name) in absences and role in _HOLDERS:
+    if (Absentee.CLIENT, name) in absences and role in HOLDERS:
         # It is at the door: its time does not run out there.
         absence = absences[Absentee.CLIENT, name]
         absences[Absentee.CLIENT, name] = evolve(absence, until=max(absence.until, now + ADMISSION))
@@ -248,7 +187,7 @@ def _contest(state: Presence, role: Role, name: str, now: float) -> Presence:
 
 def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Presence:
     """Know a session, whether the router's word of it or its first call comes first."""
-    if session.role not in (*_HOLDERS, Role.WORKER) or session.number in state.ended:
+    if session.role not in (*HOLDERS, Role.WORKER) or session.number in state.ended:
         return state
     known = state.sessions.get(session.number, session)
     admission = state.admissions.get((session.role, session.name))
@@ -269,7 +208,7 @@ def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Pres
 
 def _welcome_back(before: Presence, after: Presence) -> tuple[Presence, list[Effect]]:
     new = (session for number, session in after.sessions.items() if number not in before.sessions)
-    names = sorted({session.name for session in new if session.role in _HOLDERS})
+    names = sorted({session.name for session in new if session.role in HOLDERS})
     return after, [ClientBack(name) for name in names]
 
 
@@ -313,7 +252,7 @@ def _list(state: Presence, sessions: Sequence[Session], now: float) -> Presence:
         watch = before is not None and before.due is not None
         fresh = _meet(fresh, evolve(session, due=None, welcomed=False), watch=watch, now=now)
     for session in state.sessions.values():
-        if session.number not in fresh.sessions and session.role in _HOLDERS:
+        if session.number not in fresh.sessions and session.role in HOLDERS:
             fresh, _ = _miss(fresh, session.role, session.name, now)
     return fresh
 
@@ -323,7 +262,7 @@ def _expect_client(state: Presence, name: str, now: float) -> Presence:
         return _absent(state, Absentee.CLIENT, name, now)
     sessions = {
         number: evolve(session, due=now + SILENCE)
-        if session.name == name and session.role in _HOLDERS and session.due is None
+        if session.name == name and session.role in HOLDERS and session.due is None
         else session
         for number, session in state.sessions.items()
     }
@@ -372,7 +311,7 @@ def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> 
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
+    silent = [session for session in state.sessions.values() if min(deadlines(session), default=inf) <= now]
     why = f"was silent for {SILENCE:g} s"
     state, effects = _end(state, silent, why, now)
     over = [key for key, admission in state.admissions.items() if admission.until <= now]

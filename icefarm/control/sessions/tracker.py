@@ -26,7 +26,8 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import SILENCE, Presence, advance, count_of, predecessors, rival
+from icefarm.control.sessions.liveness import SILENCE, advance
+from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.deferreds import Tasks, outcomes, shielded
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure

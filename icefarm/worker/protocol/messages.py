@@ -254,6 +254,8 @@ def evaluate(id_: int, bitstream: Buffer, length: int, encoding: Encoding, param
 
 def decode(frame: Frame) -> Reply:
     """Return what a reply says.  Raises MalformedReply."""
+    if frame.type - 0x80 in _APPLICATION_TYPES:
+        return Message(frame.id, frame.type, frame.payload)
     try:
         return _decode(frame)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
@@ -284,8 +286,6 @@ def _decode(frame: Frame) -> Reply:
             return Rebooting(frame.id)
         case FrameType.LOG:
             return Log(payload[0], payload[1:].decode(errors="replace"))
-        case type_ if type_ - 0x80 in _APPLICATION_TYPES:
-            return Message(frame.id, type_, payload)
     raise MalformedReply(f"no reply has type {frame.type:#04x}")
 
 
