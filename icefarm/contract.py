@@ -340,6 +340,8 @@ class DeviceRecord:
     expires_at: float | None
     changed_at: float
     health: BoardHealth = BoardHealth()
+    #: When its reservation was made; None while it is not reserved.
+    reserved_at: float | None = None
 
 
 @passes_over_unknown

@@ -39,6 +39,7 @@ _OWN = {
     "expires_at",
     "ended_at",
     "changed_at",
+    "reserved_at",
     "last_seen",
     "free_in",
     "since",

@@ -37,7 +37,15 @@ def board(serial: str, on: str = "w1", **changes: Any) -> DeviceRecord:
 
 def reserved(serial: str, on: str = "w1", client: str = "bob", for_s: float = 700.0) -> DeviceRecord:
     status = DeviceStatus.RESERVED
-    return board(serial, on, status=status, client=client, reservation=f"r{serial}", expires_at=NOW + for_s)
+    return board(
+        serial,
+        on,
+        status=status,
+        client=client,
+        reservation=f"r{serial}",
+        expires_at=NOW + for_s,
+        reserved_at=NOW - 1200,
+    )
 
 
 def some(amount: int, **more: Any) -> ReservationRequest:
@@ -173,13 +181,16 @@ def test_what_keeps_a_board_from_being_reserved(
         (
             [reserved("A"), reserved("B", for_s=1200), reserved("C", for_s=9000)],
             some(1),
-            "1 board of kind 'counter' asked for; 3 suitable boards, all reserved; the first is free in at most 12 min",
+            "1 board of kind 'counter' asked for; 3 suitable boards, all reserved; "
+            "the first reservation to end is that of board A, held by 'bob' since 23:56 UTC: in at most 12 min unless "
+            "extended, which clients do by themselves while they run",
         ),
         (
             [board("A"), reserved("B", for_s=30), board("C", status=DeviceStatus.BROKEN)],
             some(3),
             "3 boards of kind 'counter' asked for; 3 suitable boards: 1 free, 1 broken, 1 reserved; "
-            "the first is free in at most 30 s",
+            "the first reservation to end is that of board B, held by 'bob' since 23:56 UTC: in at most 30 s unless "
+            "extended, which clients do by themselves while they run",
         ),
         (
             [board("A", status=DeviceStatus.TESTING)],
@@ -190,7 +201,8 @@ def test_what_keeps_a_board_from_being_reserved(
         (
             [reserved("A", client="ada", for_s=80_000), board("B", status=DeviceStatus.BROKEN, reason="silent")],
             these("A", "B"),
-            "board A is reserved by 'ada' for at most 23 h more; board B is broken (silent)",
+            "board A is reserved by 'ada' since 23:56 UTC, for at most 23 h more unless extended; "
+            "board B is broken (silent)",
         ),
     ],
 )

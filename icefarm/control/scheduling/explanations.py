@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from icefarm.contract import DeviceRecord
 from icefarm.control.scheduling.availability import UnavailableReason, undeletable
@@ -24,11 +25,16 @@ __all__ = [
 ]
 
 
+_A_DAY = 86400.0
+
+
 def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float) -> str:
     """Explain a board requested by serial; the end of a sentence that begins "board X is"."""
     if found is UnavailableReason.RESERVED:
-        words = f"reserved by '{device.client}'"
-        return words if device.expires_at is None else f"{words} for at most {_duration(device.expires_at - now)} more"
+        words = f"reserved by '{device.client}'{_since(device, now)}"
+        if device.expires_at is None:
+            return words
+        return f"{words}, for at most {_duration(device.expires_at - now)} more unless extended"
     if found in (UnavailableReason.BROKEN, UnavailableReason.OFFLINE) and device.reason:
         return f"{found.value} ({device.reason})"
     return str(found.value)
@@ -46,16 +52,29 @@ def amount_refusal(
     usable = counts.pop(None, 0)
     asked = f"{amount} {_boards(amount)} of kind '{kind}' asked for"
     ends = [
-        device.expires_at
+        (device.expires_at, device.serial, device)
         for device in suitable
         if obstacles[device.serial] is UnavailableReason.RESERVED and device.expires_at is not None
     ]
-    free_in = max(0.0, min(ends) - now) if ends else None
     words = f"{asked}; {_state_words(len(suitable), usable, counts)}"
-    if free_in is not None:
-        words += f"; the first is free in at most {_duration(free_in)}"
+    free_in = None
+    if ends:
+        expires_at, serial, first = min(ends)
+        free_in = max(0.0, expires_at - now)
+        words += (
+            f"; the first reservation to end is that of board {serial}, held by '{first.client}'{_since(first, now)}: "
+            f"in at most {_duration(free_in)} unless extended, which clients do by themselves while they run"
+        )
     reasons = {found.name.lower(): count for found, count in counts.items() if found is not None}
     return Unavailable(words, asked=amount, free=usable, suitable=len(suitable), free_in=free_in, reasons=reasons)
+
+
+def _since(device: DeviceRecord, now: float) -> str:
+    """Say when a board was reserved; in UTC, since nobody knows where the reader is."""
+    if device.reserved_at is None:
+        return ""
+    form = "%H:%M" if now - device.reserved_at < _A_DAY else "%Y-%m-%d %H:%M"
+    return f" since {datetime.fromtimestamp(device.reserved_at, UTC).strftime(form)} UTC"
 
 
 def _state_words(suitable: int, usable: int, counts: Mapping[UnavailableReason | None, int]) -> str:

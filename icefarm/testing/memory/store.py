@@ -210,6 +210,7 @@ class MemoryStore(Store):
             expires_at=None if reservation is None else reservation.expires_at,
             changed_at=board.changed_at,
             health=report.health,
+            reserved_at=None if reservation is None else reservation.created_at,
         )
 
     def _all_devices(self) -> list[DeviceRecord]:

@@ -26,6 +26,7 @@ _DEVICE = """
     serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
     evaluations, failures, retries,
     extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
+    (SELECT extract(epoch FROM r.created_at)::float8 FROM reservation r WHERE r.id = reservation),
     recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
 """
 #: Columns of a board's row that are fields of its health.
@@ -108,8 +109,8 @@ _SEEN = """
 
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
-    serial, worker, status, *rest = row[:-_HEALTH]
-    rest.append(BoardHealth(*row[-_HEALTH:]))
+    serial, worker, status, *rest, reserved_at = row[:-_HEALTH]
+    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at]
     return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
 
 
