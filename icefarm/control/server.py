@@ -16,6 +16,7 @@ from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import FarmView, site
+from icefarm.control.http.waiting import WaitingRequests
 from icefarm.control.service import Control, ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.storage.migrations import SchemaMismatch, migrate
@@ -48,7 +49,8 @@ def farm_view(control: Control) -> FarmView:
 
 def http_api(control: Control) -> HttpApi:
     """Return the HTTP API over control's procedures."""
-    return HttpApi(HttpIdentity(control.settings.sign_in, control.store, control.sessions), control.perform)
+    identity = HttpIdentity(control.settings.sign_in, control.store, control.sessions)
+    return HttpApi(identity, control.perform, WaitingRequests(control.perform, control.store, control.clock))
 
 
 class ControlProcess(Service):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +99,10 @@ def api(farm: FarmProcess) -> Api:
 def all_boards_free(api: Api) -> None:
     """Wait until what a test before gave back can be reserved by name again."""
     with Farm(api.url, name="waiting") as waiting:
-        for changes in waiting.watch(interval=1.0):
+        for _ in islice(waiting.watch(interval=1.0), int(LIMIT)):
             if len(waiting.available()) == BOARDS:
                 return
-            assert changes is not None
+        pytest.fail(f"not all boards are free: {waiting.snapshot()}")
 
 
 ADA = {"name": "ada", "amount": 1, "kind": "pulsecount", "args": {"window": 0.01}}
@@ -145,9 +147,10 @@ def test_a_script_takes_over_what_was_reserved_over_http(api: Api) -> None:
     assert api.post("/api/endall", {"name": "ada"}) == (200, [])
 
 
-def test_an_operator_asks_in_any_name_and_forgets_boards(api: Api) -> None:
+def test_an_operator_ends_anybodys_reservation_and_forgets_boards(api: Api) -> None:
     _, (record,) = api.post("/api/reserve", ADA)
-    assert api.post("/api/endall", {"name": "ada"}, token=True) == (200, [record["serial"]])
+    assert api.post("/api/endall", {"name": "ada"}, token=True) == (200, [])
+    assert api.post("/api/endany", {"serials": [record["serial"]]}, token=True) == (200, [record["serial"]])
     code, value = api.post("/api/delete", {"serials": [record["serial"]]}, token=True)
     assert (code, value["error"]) == (400, "invalid_argument")
 
@@ -167,6 +170,7 @@ BAD = [
     ("/api/endall", {}, 400, "invalid_argument"),
     ("/api/reboot", {"name": "ada", "serials": ["Z"]}, 404, "unknown_device"),
     ("/api/delete", {"serials": ["Z"]}, 401, "not_authorized"),
+    ("/api/endany", {"serials": ["Z"]}, 401, "not_authorized"),
 ]
 
 
@@ -200,6 +204,55 @@ def test_a_wrong_token_is_refused(api: Api) -> None:
 
 def test_a_path_that_is_not_there_is_a_json_error(api: Api) -> None:
     assert api.ask("GET", "/api/nothing")[0] == 404
+
+
+def _wait_for_queue(api: Api, clients: list[str]) -> None:
+    """Wait until just these clients are in the queue."""
+    with Farm(api.url, name="looking") as looking:
+        for _ in islice(looking.watch(interval=1.0), int(LIMIT)):
+            if [waiting.client for waiting in looking.queue()] == clients:
+                return
+        pytest.fail(f"the queue is {looking.queue()}")
+
+
+def test_who_waits_asks_again_and_gets_boards_when_they_are_free(api: Api) -> None:
+    api.post("/api/reserve", {**ADA, "amount": BOARDS})
+    code, opened = api.post("/api/requests", {**ADA, "name": "bob"})
+    assert (code, opened["state"]) == (202, "waiting")
+    poll = {"name": "bob", "id": opened["id"]}
+    code, waiting = api.post("/api/requests/poll", {**poll, "seconds": 0.5})
+    assert (code, waiting["place"]) == (202, 1)
+    api.post("/api/endall", {"name": "ada"})
+    while code == 202:
+        code, answer = api.post("/api/requests/poll", poll)
+    assert (code, [record["client"] for record in answer]) == (200, ["bob"])
+    assert api.post("/api/requests/poll", poll)[0] == 409
+    api.post("/api/endall", {"name": "bob"})
+
+
+def test_a_request_that_need_not_wait_has_its_boards_at_once(api: Api) -> None:
+    code, (record,) = api.post("/api/requests", ADA)
+    assert (code, record["client"]) == (200, "ada")
+    api.post("/api/endall", {"name": "ada"})
+
+
+def test_who_waits_no_longer_leaves_the_queue(api: Api) -> None:
+    api.post("/api/reserve", {**ADA, "amount": BOARDS})
+    _, opened = api.post("/api/requests", {**ADA, "name": "bob"})
+    _wait_for_queue(api, ["bob"])
+    assert api.post("/api/requests/cancel", {"name": "bob", "id": opened["id"]}) == (200, [])
+    _wait_for_queue(api, [])
+    api.post("/api/endall", {"name": "ada"})
+
+
+def test_a_body_in_chunks_is_refused_at_once(api: Api) -> None:
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=LIMIT)
+    connection.request("POST", "/api/endall", iter([b'{"name": "ada"}']), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.status == 411
+    assert "Content-Length" in json.loads(answer.read())["message"]
+    connection.close()
 
 
 def test_tokens_are_in_no_log(api: Api) -> None:

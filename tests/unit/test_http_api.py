@@ -17,6 +17,7 @@ from icefarm.control.http.auth import Asker, local_address
 from icefarm.control.http.errors import ApiAnswer, refused, status_of
 from icefarm.control.http.routes import ENDPOINTS
 from icefarm.control.http.schemas import MAX_BODY, Reserve, read
+from icefarm.control.http.waiting import BLOCKED, FORGOTTEN, HANDOVER
 from icefarm.control.server import http_api
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
@@ -143,6 +144,137 @@ async def test_whoever_closes_the_connection_waits_no_more() -> None:
         await answer
     farm.pass_time(5)
     assert await farm.store.waiting() == []
+
+
+@ensureDeferred
+async def test_boards_that_were_waited_for_are_on_probation_until_their_caller_shows_up() -> None:
+    farm, api = await farm_of()
+    await post(api, "/api/reserve", ADA)
+    answer = waiting(api, seconds=7200.0)
+    await post(api, "/api/endall", {"name": "ada"})
+    records = (await answer).value
+    assert [record["expires_at"] - farm.clock.seconds() for record in records] == [pytest.approx(HANDOVER)] * 2
+    farm.pass_time(HANDOVER + 1)
+    assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_a_long_wait_goes_on_by_polls() -> None:
+    farm, api = await farm_of()
+    await post(api, "/api/reserve", ADA)
+    answer = waiting(api, timeout=600.0)
+    farm.pass_time(BLOCKED + 1)
+    view = await answer
+    assert (view.code, view.value["state"], view.value["place"]) == (202, "waiting", 1)
+    assert (await polled(api, view.value["id"], seconds=0)).value["id"] == view.value["id"]
+
+
+BOB = {"name": "bob", "amount": 2, "kind": "pulsecount"}
+
+
+async def opened(api: HttpApi, **more: Any) -> str:
+    """Have ada take a board, and bob wait for both; return the id of his request."""
+    await post(api, "/api/reserve", ADA)
+    answer = await post(api, "/api/requests", {**BOB, **more})
+    assert (answer.code, answer.value["state"]) == (202, "waiting")
+    return str(answer.value["id"])
+
+
+def polled(api: HttpApi, id: str, name: str = "bob", **more: Any) -> Deferred[ApiAnswer]:
+    return Deferred.fromCoroutine(post(api, "/api/requests/poll", {"name": name, "id": id, **more}))
+
+
+@ensureDeferred
+async def test_a_request_that_need_not_wait_is_answered_with_its_boards() -> None:
+    _, api = await farm_of()
+    answer = await post(api, "/api/requests", BOB)
+    assert (answer.code, [record["serial"] for record in answer.value]) == (200, ["A", "B"])
+
+
+@ensureDeferred
+async def test_a_poll_says_the_place_and_why() -> None:
+    farm, api = await farm_of()
+    id = await opened(api)
+    poll = polled(api, id, seconds=20.0)
+    farm.pass_time(19)
+    assert not poll.called
+    farm.pass_time(1)
+    answer = await poll
+    assert (answer.code, answer.value["place"]) == (202, 1)
+    assert "reserved" in answer.value["reason"]
+
+
+@ensureDeferred
+async def test_boards_are_handed_over_to_a_call_that_comes_after_they_are_ready() -> None:
+    farm, api = await farm_of()
+    id = await opened(api, seconds=7200.0)
+    poll = polled(api, id)
+    await post(api, "/api/endall", {"name": "ada"})
+    assert (await poll).value["state"] == "ready"
+    farm.pass_time(5)
+    answer = await polled(api, id)
+    assert [record["expires_at"] - farm.clock.seconds() for record in answer.value] == [pytest.approx(7200.0)] * 2
+    assert told(await polled(api, id)) == (409, "reservation_ended")
+
+
+@ensureDeferred
+async def test_a_request_that_nobody_asks_for_is_forgotten() -> None:
+    farm, api = await farm_of()
+    id = await opened(api)
+    farm.pass_time(FORGOTTEN - 1)
+    await polled(api, id, seconds=0)
+    farm.pass_time(FORGOTTEN - 1)
+    assert len(await farm.store.waiting()) == 1
+    farm.pass_time(2)
+    assert await farm.store.waiting() == []
+    assert told(await polled(api, id)) == (409, "reservation_ended")
+
+
+@ensureDeferred
+async def test_boards_that_nobody_fetches_are_free_again() -> None:
+    farm, api = await farm_of()
+    await opened(api)
+    await post(api, "/api/endall", {"name": "ada"})
+    assert len(await farm.store.active()) == 2
+    farm.pass_time(FORGOTTEN + 1)
+    assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_a_request_that_is_cancelled_leaves_the_queue() -> None:
+    farm, api = await farm_of()
+    id = await opened(api)
+    assert (await post(api, "/api/requests/cancel", {"name": "bob", "id": id})).value == []
+    farm.pass_time(1)
+    assert await farm.store.waiting() == []
+
+
+@ensureDeferred
+async def test_nobody_polls_or_cancels_the_request_of_another() -> None:
+    farm, api = await farm_of()
+    id = await opened(api)
+    assert told(await polled(api, id, name="mallory")) == (409, "reservation_ended")
+    assert told(await post(api, "/api/requests/cancel", {"name": "mallory", "id": id})) == (409, "reservation_ended")
+    assert len(await farm.store.waiting()) == 1
+
+
+@ensureDeferred
+async def test_a_request_that_fails_says_so_to_the_next_poll() -> None:
+    farm, api = await farm_of()
+    id = await opened(api)
+    (queued,) = await farm.store.waiting()
+    await farm.operator().call("dismiss", ids=[queued.id])
+    answer = await polled(api, id)
+    assert answer.code >= 400
+    assert told(await polled(api, id)) == (409, "reservation_ended")
+
+
+@pytest.mark.parametrize("which", [{}, {"amount": 1, "serials": ["A"]}])
+@ensureDeferred
+async def test_a_request_is_for_an_amount_or_for_named_boards(which: dict[str, Any]) -> None:
+    _, api = await farm_of()
+    asked = {"name": "bob", "kind": "pulsecount", **which}
+    assert told(await post(api, "/api/requests", asked)) == (400, "invalid_argument")
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 601, 1e9])

@@ -5,23 +5,22 @@ Requests that change something are POST only; a GET never changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, define, field, frozen
 
 from icefarm.bus import Caller
+from icefarm.contract import to_wire
 from icefarm.control.http.auth import Asker, HttpIdentity
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
-from icefarm.control.http.schemas import MAX_BODY, Body, read
+from icefarm.control.http.schemas import MAX_BODY, Body, Waiting, read
+from icefarm.control.http.waiting import Perform, WaitingRequests
 from icefarm.errors import IcefarmError
 
 __all__ = ["ApiRequest", "HttpApi"]
-
-#: Carries out a procedure of control by its name, for a caller, as if the router had passed on the call.
-Perform = Callable[[Caller, str, Mapping[str, Any]], Awaitable[Any]]
 
 
 @frozen
@@ -42,6 +41,7 @@ class HttpApi:
 
     identity: HttpIdentity
     perform: Perform
+    requests: WaitingRequests
     _description: dict[str, Any] = field(init=False, factory=description)
 
     def knows(self, path: str) -> bool:
@@ -58,7 +58,8 @@ class HttpApi:
             if endpoint is None:
                 raise Refusal(404, "not_found", f"there is no {request.path}; {BASE + DESCRIPTION} says what there is")
             _check_method(request, endpoint.method)
-            return ApiAnswer(200, await self._serve(endpoint, request))
+            answer = await self._serve(endpoint, request)
+            return ApiAnswer(202, to_wire(answer)) if isinstance(answer, Waiting) else ApiAnswer(200, answer)
         except Refusal as refusal:
             return refusal.answer
         except IcefarmError as error:
@@ -68,7 +69,19 @@ class HttpApi:
         asked: Body = read(_content(endpoint, request), endpoint.body)
         name = getattr(asked, "name", None)
         caller = await self.identity.caller(request.asker, name, reading=endpoint.reading, operating=endpoint.operating)
-        return endpoint.answer(await self.perform(caller, endpoint.procedure, endpoint.arguments(asked)))
+        return endpoint.answer(await self._carry_out(caller, endpoint.procedure, endpoint.arguments(asked)))
+
+    async def _carry_out(self, caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
+        match procedure:
+            case "request_open":
+                return await self.requests.open(caller, arguments)
+            case "request_poll":
+                return await self.requests.poll(caller, **arguments)
+            case "request_cancel":
+                return await self.requests.cancel(caller, **arguments)
+            case "reserve" if arguments.get("wait"):
+                return await self.requests.block(caller, arguments, arguments["timeout"])
+        return await self.perform(caller, procedure, arguments)
 
 
 def _check_method(request: ApiRequest, method: str) -> None:

@@ -12,6 +12,7 @@ from icefarm import __version__
 from icefarm.contract import ReservationRecord
 from icefarm.control.http.errors import status_of
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
+from icefarm.control.http.schemas import Waiting
 from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["description"]
@@ -22,6 +23,7 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "reservations": {"type": "array", "items": {"$ref": "#/components/schemas/Reservation"}},
     "available": {"$ref": "#/components/schemas/Available"},
 }
+_WAITING = {"$ref": "#/components/schemas/Waiting"}
 _WORDS = {
     400: "The request is invalid.",
     401: "It needs a token, or another one.",
@@ -60,6 +62,7 @@ def description() -> dict[str, Any]:
                 "Error": _error_schema(),
                 "Available": _available_schema(),
                 "Reservation": _schema(ReservationRecord),
+                "Waiting": _schema(Waiting),
                 **{endpoint.body.__name__: _schema(endpoint.body, closed=True) for endpoint in _with_bodies()},
             },
         },
@@ -72,9 +75,13 @@ def _with_bodies() -> Iterable[Endpoint]:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": endpoint.path.strip("/"),
+        "operationId": endpoint.path.strip("/").replace("/", "_"),
         "summary": endpoint.summary,
-        "responses": {"200": _response("As asked.", _ANSWERS[endpoint.answers]), **_refusals(endpoint)},
+        "responses": {
+            "200": _response("As asked.", _ANSWERS[endpoint.answers]),
+            **({"202": _response("It waits; poll it.", _WAITING)} if endpoint.may_wait else {}),
+            **_refusals(endpoint),
+        },
     }
     if endpoint.operating:
         operation["security"] = [{"token": []}]
@@ -158,5 +165,6 @@ def _type(hint: Any) -> dict[str, Any]:
         return {"type": "object"}
     if get_origin(hint) is UnionType:
         (plain,) = (each for each in get_args(hint) if each is not NoneType)
-        return {**_type(plain), "type": [_TYPES[plain], "null"]}
+        described = _type(plain)
+        return {**described, "type": [described["type"], "null"]}
     raise TypeError(f"no schema for {hint}")

@@ -9,11 +9,14 @@ from attrs import frozen
 
 from icefarm.control.http.schemas import (
     MAX_WAIT,
+    BoardsWanted,
     Body,
     KindQuery,
     Named,
     NamedFor,
     NamedSerials,
+    Poll,
+    RequestId,
     Reserve,
     ReserveSerials,
     Serials,
@@ -69,6 +72,8 @@ class Endpoint:
     #: "serials", "reservations" or "available".
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
+    #: It may answer 202: the request waits.
+    may_wait: bool = False
     #: Only an operator may ask.
     operating: bool = False
 
@@ -99,6 +104,22 @@ def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
             raise InvalidArgument(f"timeout must be above 0 s and at most {in_words(MAX_WAIT)}, not {asked.timeout!r}")
         arguments |= {"wait": True, "timeout": asked.timeout}
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
+
+
+def _wanted(asked: BoardsWanted) -> dict[str, Any]:
+    if (asked.amount is None) == (asked.serials is None):
+        raise InvalidArgument("give either amount or serials")
+    which = {"amount": asked.amount} if asked.serials is None else {"serials": asked.serials}
+    arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
+    return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
+
+
+def _poll(asked: Poll) -> dict[str, Any]:
+    return {"id": asked.id, "seconds": asked.seconds}
+
+
+def _request_id(asked: RequestId) -> dict[str, Any]:
+    return {"id": asked.id}
 
 
 def _extend(asked: NamedFor | SerialsFor) -> dict[str, Any]:
@@ -134,11 +155,23 @@ _ENDPOINTS = (
     ),
     Endpoint(
         "/reserve", "POST", "Reserve a number of boards, all or none; returns when they are ready.",
-        Reserve, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
+        Reserve, "reserve", _reserve, _same, "reservations", _WITH_BOARDS, may_wait=True,
     ),
     Endpoint(
         "/reserveserials", "POST", "Reserve these boards, all or none; returns when they are ready.",
-        ReserveSerials, "reserve", _reserve, _same, "reservations", _WITH_BOARDS,
+        ReserveSerials, "reserve", _reserve, _same, "reservations", _WITH_BOARDS, may_wait=True,
+    ),
+    Endpoint(
+        "/requests", "POST", "Reserve boards, or begin to wait for them: 202 then, and polls must follow.",
+        BoardsWanted, "request_open", _wanted, _same, "reservations", _WITH_BOARDS, may_wait=True,
+    ),
+    Endpoint(
+        "/requests/poll", "POST", "Ask for a request that waits; it is forgotten when nobody asks for 30 s.",
+        Poll, "request_poll", _poll, _same, "reservations", (*_WITH_BOARDS, NotYours), may_wait=True,
+    ),
+    Endpoint(
+        "/requests/cancel", "POST", "Forget a request that waits; answers with boards that were ready for it.",
+        RequestId, "request_cancel", _request_id, _same, "serials", (ReservationEnded,),
     ),
     Endpoint(
         "/extend", "POST", "Extend the client's reservations of these boards; never shortens one.",
@@ -160,6 +193,10 @@ _ENDPOINTS = (
         "/reboot", "POST", "Restart and flash the client's boards (an operator: any); their reservations stay.",
         NamedSerials, "reboot", _some, _same, "serials",
         (NotYours, UnknownDevice, UnknownWorker, DeviceFailed, TimedOut, TransportError),
+    ),
+    Endpoint(
+        "/endany", "POST", "End anybody's reservations of these boards (operator).",
+        Serials, "end_any", _some, _same, "serials", (UnknownDevice,), operating=True,
     ),
     Endpoint(
         "/delete", "POST", "Forget boards that are offline or broken (operator).",

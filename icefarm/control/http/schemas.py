@@ -14,15 +14,19 @@ from icefarm.errors import InvalidArgument
 __all__ = [
     "MAX_BODY",
     "MAX_WAIT",
+    "BoardsWanted",
     "Body",
     "KindQuery",
     "Named",
     "NamedFor",
     "NamedSerials",
+    "Poll",
+    "RequestId",
     "Reserve",
     "ReserveSerials",
     "Serials",
     "SerialsFor",
+    "Waiting",
     "read",
 ]
 
@@ -48,13 +52,17 @@ _SECONDS = {
     "maximum": 30 * 86400,
 }
 _KIND = {"description": "The device kind, such as pulsecount."}
+_AMOUNT = {"description": "How many boards, all or none.", "minimum": 1, "maximum": 10_000}
 _ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
 _WAIT = {"description": "Wait in the farm's queue if too few boards are free."}
 _TIMEOUT = {
-    "description": "Maximum wait, in seconds. A repeated request goes to the end of the queue.",
+    "description": "Longest wait, in seconds. A request that waits longer than 50 s answers 202 then, and is polled.",
     "exclusiveMinimum": 0,
     "maximum": MAX_WAIT,
 }
+
+_ID = {"description": "The id of a request, as its opening answered.", "minLength": 1, "maxLength": 100}
+_POLL = {"description": "How long to wait for a change, in seconds.", "minimum": 0, "maximum": 25}
 
 
 @frozen
@@ -68,7 +76,7 @@ class KindQuery:
 class Reserve:
     """A request for some boards."""
 
-    amount: int = field(metadata={"description": "How many boards, all or none.", "minimum": 1, "maximum": 10_000})
+    amount: int = field(metadata=_AMOUNT)
     kind: str = field(metadata=_KIND)
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
@@ -88,6 +96,35 @@ class ReserveSerials:
     seconds: float | None = field(default=None, metadata=_SECONDS)
     wait: bool = field(default=False, metadata=_WAIT)
     timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
+
+
+@frozen
+class BoardsWanted:
+    """A request that waits for boards: for some, or for these."""
+
+    kind: str = field(metadata=_KIND)
+    amount: int | None = field(default=None, metadata=_AMOUNT)
+    serials: list[str] | None = field(default=None, metadata=_SERIALS)
+    name: str | None = field(default=None, metadata=_NAME)
+    args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
+    seconds: float | None = field(default=None, metadata=_SECONDS)
+
+
+@frozen
+class Poll:
+    """A question about a request that waits."""
+
+    id: str = field(metadata=_ID)
+    name: str | None = field(default=None, metadata=_NAME)
+    seconds: float = field(default=20.0, metadata=_POLL)
+
+
+@frozen
+class RequestId:
+    """One request that waits."""
+
+    id: str = field(metadata=_ID)
+    name: str | None = field(default=None, metadata=_NAME)
 
 
 @frozen
@@ -129,7 +166,29 @@ class Serials:
     serials: list[str] = field(metadata=_SERIALS)
 
 
-Body = KindQuery | Reserve | ReserveSerials | Named | NamedFor | NamedSerials | SerialsFor | Serials
+@frozen
+class Waiting:
+    """A request that has no boards yet: what its caller reads meanwhile."""
+
+    id: str = field(metadata={"description": "To poll and to cancel it by."})
+    state: str = field(metadata={"description": "waiting; or ready, and the next poll gets the boards."})
+    place: int | None = field(metadata={"description": "Its place in the queue, from 1; null while unknown."})
+    reason: str = field(metadata={"description": "Why it waits, for a person."})
+
+
+Body = (
+    KindQuery
+    | Reserve
+    | ReserveSerials
+    | BoardsWanted
+    | Poll
+    | RequestId
+    | Named
+    | NamedFor
+    | NamedSerials
+    | SerialsFor
+    | Serials
+)
 
 
 def read(content: bytes | Mapping[str, str], cls: type[T]) -> T:

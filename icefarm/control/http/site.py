@@ -18,7 +18,7 @@ from attrs import Factory, define, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import Request
+from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
@@ -51,6 +51,12 @@ _LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
 _HTML, _CSS, _TEXT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "plain"))
 _JSON = "application/json"
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+
+_CHUNKED = {"error": "length_required", "message": "send the body in one piece, with a Content-Length", "fields": {}}
+_LENGTH_REQUIRED = (
+    b"HTTP/1.1 411 Length Required\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+    b"Connection: close\r\n\r\n" + json.dumps(_CHUNKED).encode() + b"\n"
+)
 
 
 @frozen
@@ -190,10 +196,33 @@ def _write(answer: PageResponse | None, request: Request) -> None:
     request.finish()
 
 
+class _Channel(HTTPChannel):
+    """A connection that takes bodies with a length only.
+
+    Crossbar passes the header ``Transfer-Encoding: chunked`` on, and the body without its chunks: nobody could tell
+    where it ends.
+    """
+
+    def headerReceived(self, line: bytes) -> bool:
+        if line.partition(b":")[0].strip().lower() == b"transfer-encoding":
+            transport: Any = self.transport
+            transport.write(_LENGTH_REQUIRED)
+            self.loseConnection()
+            return False
+        return bool(super().headerReceived(line))
+
+
+class _Site(Site):
+    """Site without a line in the log for each request: control's log is for transitions and failures."""
+
+    protocol = _Channel  # type: ignore[assignment]
+    noisy = False
+    displayTracebacks = False  # noqa: N815 - Twisted's name
+
+    def log(self, request: Request) -> None:
+        """Log nothing."""
+
+
 def site(farm: FarmView) -> Site:
     """Return the site to listen with."""
-    made = Site(_Root(Front(farm)), timeout=int(IDLE_LIMIT))
-    # Control logs transitions and failures, not each request.
-    made.noisy = False
-    made.displayTracebacks = False
-    return made
+    return _Site(_Root(Front(farm)), timeout=int(IDLE_LIMIT))
