@@ -16,6 +16,8 @@ _Static_assert(REPEATS_MAX * COUNT_SIZE <= APP_RESULT_MAX, "all counts fit into 
 /* Places in app_run.words. */
 enum { WINDOW, REPEATS_LEFT };
 
+static const uint8_t pin = 27;
+
 static const char *check(const uint8_t *parameters, size_t n)
 {
     if (n != PARAMETERS_SIZE)
@@ -48,7 +50,7 @@ static void start(struct app_run *run, const uint8_t *parameters, size_t n, stru
     (void)n;
     run->words[WINDOW] = le_get32(parameters);
     run->words[REPEATS_LEFT] = le_get16(parameters + 4);
-    port_count_start(port, run->words[WINDOW]);
+    port_count_start(port, &pin, 1, run->words[WINDOW]);
 }
 
 static bool poll(struct app_run *run, struct port *port)
@@ -61,7 +63,7 @@ static bool poll(struct app_run *run, struct port *port)
         run->window_us += window_us;
         if (--run->words[REPEATS_LEFT] == 0)
             return true;
-        port_count_start(port, run->words[WINDOW]);
+        port_count_start(port, &pin, 1, run->words[WINDOW]);
     }
     return false;
 }

@@ -15,7 +15,7 @@ struct core;
 
 /* One measurement. The application keeps what it likes in `words` and writes its part of RESULT to `result`. */
 struct app_run {
-    uint32_t words[4];
+    uint32_t words[6];
     uint32_t window_us; /* how long windows have been open so far, as measured */
     size_t result_length;
     _Alignas(4) uint8_t result[APP_RESULT_MAX];
@@ -44,6 +44,7 @@ struct app {
 
 extern const struct app app_default;
 extern const struct app app_pulse_count;
+extern const struct app app_multi_pulse_count;
 extern const struct app app_variance;
 extern const struct app app_console;
 

@@ -27,8 +27,9 @@ void port_clock(struct port *port, uint32_t mhz);
 void port_load_start(struct port *port, const uint8_t *bitstream, size_t n, uint8_t slower);
 enum load_state port_load_state(struct port *port);
 
-/* Count rising edges for a window; port_count_read gives the count, and the window as measured, once it is over. */
-void port_count_start(struct port *port, uint32_t window_us);
+/* Count rising edges at n pins of the FPGA (1 to COUNTED_MAX different ones, of those that lead to the RP2350) during one window;
+ * port_count_read gives the counts, in the order of the pins, and the window as measured, once it is over. */
+void port_count_start(struct port *port, const uint8_t *pins, uint8_t n, uint32_t window_us);
 bool port_count_read(struct port *port, uint32_t *pulses, uint32_t *window_us);
 
 /* Sample the analog pin (ADC1): the first of n samples `delay_us` from now, then `rate_hz` a second, 0 to 4095 each. They are

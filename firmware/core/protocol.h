@@ -19,6 +19,7 @@ enum {
     REPLY_MAX = 4096, /* of the replies of this firmware; the protocol allows 65,536 */
     TEXT_MAX = 200,
     SERIAL_SIZE = 16,
+    COUNTED_MAX = 8, /* pins at a time */
     SLOWER_MAX = 16, /* so that the longest load takes half of its time limit */
     CLOCK_DEFAULT_MHZ = 48, /* at the FPGA's pin 35, as the firmware that existing circuits were made for has it */
 };

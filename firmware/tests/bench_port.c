@@ -42,8 +42,11 @@ enum load_state port_load_state(struct port *bench)
     return bench->load;
 }
 
-void port_count_start(struct port *bench, uint32_t window_us)
+void port_count_start(struct port *bench, const uint8_t *pins, uint8_t n, uint32_t window_us)
 {
+    CHECK(n >= 1 && n <= COUNTED_MAX);
+    memcpy(bench->pins, pins, n);
+    bench->n_pins = n;
     bench->window_us = window_us;
     bench->counting = true;
 }
@@ -53,7 +56,9 @@ bool port_count_read(struct port *bench, uint32_t *pulses, uint32_t *window_us)
     if (!bench->counting || !bench->counts)
         return false;
     bench->counting = false;
-    *pulses = bench->pulses + bench->windows++;
+    for (uint8_t i = 0; i < bench->n_pins; i++)
+        pulses[i] = bench->pulses + bench->windows + 1000u * i;
+    bench->windows++;
     *window_us = bench->window_us;
     return true;
 }

@@ -13,6 +13,7 @@ struct port {
     uint32_t pulses;
     uint32_t window_us;
     bool counting;
+    uint8_t pins[COUNTED_MAX], n_pins;
     uint32_t windows;
     uint16_t *samples;
     uint16_t n_samples;

@@ -12,7 +12,7 @@
 static struct bench_frame got[BENCH_FRAMES];
 
 /* Whatever came before: after the gap and the watchdog's time a board answers. */
-static const struct app *const apps[] = {&app_pulse_count, &app_variance, &app_console};
+static const struct app *const apps[] = {&app_pulse_count, &app_variance, &app_console, &app_multi_pulse_count};
 enum { APPS = sizeof apps / sizeof *apps };
 static size_t app; /* the one that runs */
 static unsigned refused, evaluations[APPS], watchdogs;
@@ -92,18 +92,36 @@ static size_t wrap(uint8_t *out, const uint8_t *bytes, size_t n)
     return at + n;
 }
 
-/* Put the parameters of the application that runs into an EVALUATE that has those of pulse_count. */
-static size_t with_parameters(uint8_t *out, size_t n)
+static uint16_t make_parameters(uint8_t *parameters)
 {
-    uint8_t parameters[14];
-    uint16_t size = app == 1 ? 14 : 4;
-    if (app == 0)
-        return n;
-    le_put32(parameters, draw(app == 1 ? 1000 : 4000000)); /* variance: delay; console: baud */
+    static const uint8_t pins[] = {9, 11, 18, 19, 20, 21, 23, 25, 26, 27, 35};
+    if (apps[app] == &app_multi_pulse_count) {
+        uint16_t n = (uint16_t)(draw(20) == 0 ? draw(10) : 1 + draw(3));
+        le_put32(parameters, 1 + draw(100000));
+        le_put16(parameters + 4, (uint16_t)(1 + draw(draw(4) == 0 ? 600 : 100)));
+        le_put16(parameters + 6, (uint16_t)(draw(4) == 0 ? draw(50) : 12));
+        for (uint16_t i = 0; i < n; i++)
+            parameters[8 + i] = pins[draw(sizeof pins)];
+        return (uint16_t)(8 + n);
+    }
+    le_put32(parameters, draw(apps[app] == &app_variance ? 1000 : 4000000)); /* variance: delay; console: baud */
     le_put32(parameters + 4, 100 + draw(100000));
     le_put16(parameters + 8, (uint16_t)(2 + draw(2100)));
     le_put16(parameters + 10, (uint16_t)draw(3));
     le_put16(parameters + 12, (uint16_t)draw(5));
+    le_put16(parameters + 14, (uint16_t)(draw(4) == 0 ? draw(50) : 0xffff));
+    if (apps[app] == &app_variance)
+        return draw(2) == 0 ? 14 : 16;
+    return 4;
+}
+
+/* Put the parameters of the application that runs into an EVALUATE that has those of pulse_count. */
+static size_t with_parameters(uint8_t *out, size_t n)
+{
+    uint8_t parameters[18];
+    if (apps[app] == &app_pulse_count)
+        return n;
+    uint16_t size = make_parameters(parameters);
     memmove(out + 8 + size, out + 16, n - 16);
     memcpy(out + 8, parameters, size);
     le_put16(out + 2, size);
@@ -217,8 +235,8 @@ int main(int argc, char **argv)
             restart(bench, app + 1);
     }
     restart(bench, 0);
-    printf("ok %ld frames, of which %u were refused, %u + %u + %u evaluations, %u ended by the watchdog\n", frames, refused,
-           evaluations[0], evaluations[1], evaluations[2], watchdogs);
+    printf("ok %ld frames, of which %u were refused, %u + %u + %u + %u evaluations, %u ended by the watchdog\n", frames, refused,
+           evaluations[0], evaluations[1], evaluations[2], evaluations[3], watchdogs);
     for (size_t i = 0; i < APPS; i++)
         CHECK(evaluations[i] > 0);
     bench_free(bench);

@@ -23,6 +23,73 @@ static void expect(struct port *bench, uint8_t type, uint32_t id)
     CHECK_EQUAL(got[0].id, id);
 }
 
+/* --------------------------------------------------------------------------------------------- multi_pulse_count */
+
+static void count_pins(struct port *bench, uint32_t window_us, uint16_t repeats, const uint8_t *pins, uint16_t n)
+{
+    uint8_t parameters[20];
+    le_put32(parameters, window_us);
+    le_put16(parameters + 4, repeats);
+    le_put16(parameters + 6, 24);
+    memcpy(parameters + 8, pins, n);
+    evaluate(bench, 1, parameters, (uint16_t)(8 + n));
+}
+
+static void each_pin_has_its_count_in_the_order_asked_for(void)
+{
+    static const uint8_t pins[] = {27, 9, 25};
+    struct port *bench = bench_new(&app_multi_pulse_count);
+    count_pins(bench, 250000, 2, pins, 3);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(bench->clock_mhz, 24);
+    CHECK(bench->n_pins == 3 && memcmp(bench->pins, pins, 3) == 0);
+    CHECK_EQUAL(le_get32(got[0].payload + 16), 500000); /* both windows */
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 2 * 4 * 4);
+    for (uint32_t repeat = 0; repeat < 2; repeat++) {
+        const uint8_t *result = got[0].payload + RESULT_FIXED + 16 * repeat;
+        CHECK_EQUAL(le_get32(result), 250000);
+        for (uint32_t pin = 0; pin < 3; pin++)
+            CHECK_EQUAL(le_get32(result + 4 + 4 * pin), 2000 + repeat + 1000 * pin);
+    }
+    bench_free(bench);
+}
+
+static void as_many_pins_and_repeats_as_fit_are_counted(void)
+{
+    static const uint8_t pins[] = {9, 11, 18, 19, 20, 21, 23, 25};
+    struct port *bench = bench_new(&app_multi_pulse_count);
+    count_pins(bench, 1000, 112, pins, 8);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 112 * 36);
+    count_pins(bench, 1000, 113, pins, 8);
+    expect(bench, MSG_FAILED, 1);
+    count_pins(bench, 1000, 506, pins, 1);
+    expect(bench, 0x83, 1);
+    CHECK_EQUAL(got[0].n, RESULT_FIXED + 506 * 8);
+    bench_free(bench);
+}
+
+static void pins_that_cannot_be_counted_are_refused(void)
+{
+    static const struct {
+        uint32_t window_us;
+        uint16_t repeats, n;
+        uint8_t pins[10];
+    } bad[] = {
+        {1000, 1, 0, {0}}, {1000, 1, 1, {35}}, {1000, 1, 1, {15}}, {1000, 1, 2, {27, 27}}, {1000, 0, 1, {27}},
+        {0, 1, 1, {27}}, {60000001, 1, 1, {27}}, {60000000, 11, 1, {27}}, {1000, 507, 1, {27}},
+        {1000, 1, 9, {9, 11, 18, 19, 20, 21, 23, 25, 26}}, {1000, 1, 3, {27, 0, 9}},
+    };
+    struct port *bench = bench_new(&app_multi_pulse_count);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        count_pins(bench, bad[i].window_us, bad[i].repeats, bad[i].pins, bad[i].n);
+        expect(bench, MSG_FAILED, 1);
+        CHECK_EQUAL(le_get16(got[0].payload), FAILED_BAD_PARAMETERS);
+    }
+    CHECK_EQUAL(bench->loads, 0);
+    bench_free(bench);
+}
+
 /* ------------------------------------------------------------------------------------------------------- variance */
 
 static void sample_often(
@@ -71,10 +138,20 @@ static void count_clocked(struct port *bench, uint16_t clock)
     evaluate(bench, 1, parameters, sizeof parameters);
 }
 
+static void count_pin_clocked(struct port *bench, uint16_t clock)
+{
+    uint8_t parameters[9] = {0};
+    le_put32(parameters, 1000);
+    le_put16(parameters + 4, 1);
+    le_put16(parameters + 6, clock);
+    parameters[8] = 27;
+    evaluate(bench, 1, parameters, sizeof parameters);
+}
+
 static const struct {
     const struct app *app;
     void (*evaluate)(struct port *bench, uint16_t clock);
-} clocked[] = {{&app_pulse_count, count_clocked}, {&app_variance, sample_clocked}};
+} clocked[] = {{&app_pulse_count, count_clocked}, {&app_variance, sample_clocked}, {&app_multi_pulse_count, count_pin_clocked}};
 
 static void the_clock_is_set_before_the_load_as_the_parameters_say(void)
 {
@@ -372,6 +449,9 @@ static void messages_that_make_no_sense_are_refused(void)
 
 int main(void)
 {
+    RUN(each_pin_has_its_count_in_the_order_asked_for);
+    RUN(as_many_pins_and_repeats_as_fit_are_counted);
+    RUN(pins_that_cannot_be_counted_are_refused);
     RUN(an_old_workers_parameters_leave_the_clock_as_it_is_by_default);
     RUN(the_clock_is_set_before_the_load_as_the_parameters_say);
     RUN(clocks_that_the_board_cannot_make_are_refused);

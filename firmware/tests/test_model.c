@@ -30,21 +30,30 @@ static void a_frequency_is_within_its_range_and_repeatable(void)
 {
     for (int i = 0; i < 50; i++) {
         fill();
-        double hz = landscape_frequency(bitstream, LENGTH);
+        double hz = landscape_frequency(bitstream, LENGTH, MODEL_PIN);
         CHECK(hz >= 0 && hz <= 100000);
-        CHECK(hz == landscape_frequency(bitstream, LENGTH));
+        CHECK(hz == landscape_frequency(bitstream, LENGTH, MODEL_PIN));
     }
+}
+
+static void each_pin_has_a_frequency_of_its_own(void)
+{
+    static const uint32_t pins[] = {9, 11, 25, 27};
+    fill();
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++)
+            CHECK(landscape_frequency(bitstream, LENGTH, pins[i]) != landscape_frequency(bitstream, LENGTH, pins[k]));
 }
 
 static void one_bit_changes_the_frequency_a_little(void)
 {
     fill();
-    double before = landscape_frequency(bitstream, LENGTH), greatest = 0;
+    double before = landscape_frequency(bitstream, LENGTH, MODEL_PIN), greatest = 0;
     int changed = 0;
     for (int i = 0; i < 200; i++) {
         uint64_t bit = draw() % BITS;
         flip(bit);
-        double change = fabs(landscape_frequency(bitstream, LENGTH) - before);
+        double change = fabs(landscape_frequency(bitstream, LENGTH, MODEL_PIN) - before);
         greatest = change > greatest ? change : greatest;
         changed += change > 0;
         flip(bit);
@@ -57,12 +66,12 @@ static void one_bit_changes_the_frequency_a_little(void)
 static void a_search_climbs(void)
 {
     fill();
-    double first = landscape_frequency(bitstream, LENGTH), best = first;
+    double first = landscape_frequency(bitstream, LENGTH, MODEL_PIN), best = first;
     for (int i = 0; i < 300; i++) {
         uint64_t bits[20];
         for (int k = 0; k < 20; k++)
             flip(bits[k] = draw() % BITS);
-        double hz = landscape_frequency(bitstream, LENGTH);
+        double hz = landscape_frequency(bitstream, LENGTH, MODEL_PIN);
         for (int k = 0; k < 20 && hz < best; k++)
             flip(bits[k]);
         best = hz > best ? hz : best;
@@ -80,7 +89,7 @@ static struct model *open_model(double offset_ppm, double noise_ppm)
 
 static uint32_t pulses(const struct model *model, const char *serial, uint32_t sequence)
 {
-    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence, 48};
+    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence, 48, 27};
     return model_pulses(model, 50000, &window);
 }
 
@@ -123,7 +132,7 @@ static void samples_swing_faster_where_the_frequency_is_higher(void)
     static uint16_t samples[500];
     struct model_options options = {0};
     struct model *model = model_open(&options);
-    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48};
+    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48, 27};
     long previous = -1;
     for (double hz = 0; hz <= 100000; hz += 10000) {
         model_samples(model, hz, &window, 10000, samples, 500);
@@ -142,7 +151,7 @@ static void levels_of_a_pin_are_all_or_nothing(void)
     uint16_t samples[4];
     struct model_options options = {.simulated = true};
     struct model *model = model_open(&options);
-    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48};
+    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48, 27};
     model_levels(model, &window, levels, samples, 4);
     CHECK(samples[0] == 0 && samples[1] == 4095 && samples[2] == 4095 && samples[3] == 0);
     free(model);
@@ -151,6 +160,7 @@ static void levels_of_a_pin_are_all_or_nothing(void)
 int main(void)
 {
     RUN(a_frequency_is_within_its_range_and_repeatable);
+    RUN(each_pin_has_a_frequency_of_its_own);
     RUN(one_bit_changes_the_frequency_a_little);
     RUN(a_search_climbs);
     RUN(without_offset_and_noise_counts_are_exact);

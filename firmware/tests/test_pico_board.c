@@ -123,7 +123,7 @@ static void load(void)
 
 static void end_window(uint32_t pulses)
 {
-    struct fake_machine *window = &fake.machines[MACHINE_WINDOW], *counter = &fake.machines[MACHINE_COUNTER];
+    struct fake_machine *window = &fake.machines[FAKE_MACHINES + MACHINE_WINDOW], *counter = &fake.machines[FAKE_MACHINES];
     fake.now_us += WINDOW_US;
     window->rx[window->n_rx++] = 0;
     counter->rx[counter->n_rx++] = pulses;

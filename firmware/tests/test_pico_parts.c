@@ -271,43 +271,106 @@ static struct counter *new_counter(void)
     return &counter;
 }
 
+enum { PIO_1 = FAKE_MACHINES, PIO_2 = 2 * FAKE_MACHINES };
+
+static struct fake_machine *window(void)
+{
+    return &fake.machines[PIO_1 + MACHINE_WINDOW];
+}
+
+static const uint8_t pulses_pin[] = {27};
+
 static void counting_starts_with_a_closed_gate(void)
 {
     struct counter *counter = new_counter();
+    const struct fake_machine *edges = &fake.machines[PIO_1];
     fake.lines = 0;
-    counter_start(counter, 1000000);
-    CHECK_EQUAL(fake.machines[MACHINE_COUNTER].in_pin, 20);
-    CHECK_EQUAL(fake.machines[MACHINE_COUNTER].divider, 1);
-    CHECK_EQUAL(fake.machines[MACHINE_COUNTER].executed[0], pio_encode_mov_not(pio_x, pio_null));
-    CHECK_EQUAL(fake.machines[MACHINE_WINDOW].divider, 75);
-    CHECK_EQUAL(fake.machines[MACHINE_WINDOW].tx[0], 1999998);
+    counter_start(counter, pulses_pin, 1, 1000000);
+    CHECK_EQUAL(edges->in_pin, 20);
+    CHECK_EQUAL(edges->divider, 1);
+    CHECK_EQUAL(edges->flag, 4);
+    CHECK_EQUAL(edges->executed[0], pio_encode_mov_not(pio_x, pio_null));
+    CHECK(edges->enabled && window()->enabled);
+    CHECK_EQUAL(window()->divider, 75);
+    CHECK_EQUAL(window()->tx[0], 1999998);
     CHECK_EQUAL(fake_line("flag 4 clear", 0), 0);
-    CHECK_EQUAL(fake_line("machines 6 together", 0), 1);
+}
+
+static void end_window_with(const struct counter *counter, const uint32_t *pulses)
+{
+    static const unsigned machines[] = {PIO_1, PIO_1 + 1, PIO_1 + 2, PIO_2, PIO_2 + 1, PIO_2 + 2, PIO_2 + 3, MACHINE_COUNTER};
+    window()->rx[window()->n_rx++] = 0;
+    for (unsigned i = 0; i < counter->n; i++) {
+        struct fake_machine *machine = &fake.machines[machines[i]];
+        machine->rx[machine->n_rx++] = pulses[i];
+    }
 }
 
 static void count_is_there_when_the_window_is_over(void)
 {
     struct counter *counter = new_counter();
+    const struct fake_machine *edges = &fake.machines[PIO_1];
     uint32_t pulses = 0, window_us = 0;
-    counter_start(counter, 250000);
+    counter_start(counter, pulses_pin, 1, 250000);
     CHECK(!counter_read(counter, &pulses, &window_us));
-    fake.machines[MACHINE_WINDOW].rx[fake.machines[MACHINE_WINDOW].n_rx++] = 0;
-    fake.machines[MACHINE_COUNTER].rx[fake.machines[MACHINE_COUNTER].n_rx++] = 500;
+    end_window_with(counter, (const uint32_t[]){500});
     CHECK(counter_read(counter, &pulses, &window_us));
-    CHECK_EQUAL(fake.machines[MACHINE_COUNTER].executed[1], pio_encode_mov_not(pio_isr, pio_x));
-    CHECK_EQUAL(fake.machines[MACHINE_COUNTER].executed[2], pio_encode_push(false, false));
+    CHECK_EQUAL(edges->executed[1], pio_encode_mov_not(pio_isr, pio_x));
+    CHECK_EQUAL(edges->executed[2], pio_encode_push(false, false));
     CHECK_EQUAL(pulses, 500);
     CHECK_EQUAL(window_us, 250000);
     CHECK(!counter_read(counter, &pulses, &window_us));
+}
+
+/* Each PIO knows the window's flag, that of PIO 1, by another name. */
+static void eight_pins_are_counted_in_one_window(void)
+{
+    static const uint8_t pins[] = {9, 11, 18, 19, 20, 21, 23, 25};
+    static const struct {
+        unsigned machine, gpio, flag;
+    } expected[] = {
+        {PIO_1, 28, 4},      {PIO_1 + 1, 29, 4},        {PIO_1 + 2, 27, 4},        {PIO_2, 23, 0x08 | 4},
+        {PIO_2 + 1, 22, 0x08 | 4}, {PIO_2 + 2, 26, 0x08 | 4}, {PIO_2 + 3, 25, 0x08 | 4}, {MACHINE_COUNTER, 30, 0x10 | 4},
+    };
+    struct counter *counter = new_counter();
+    uint32_t pulses[8], window_us;
+    counter_start(counter, pins, 8, 1000);
+    for (unsigned i = 0; i < 8; i++) {
+        const struct fake_machine *machine = &fake.machines[expected[i].machine];
+        CHECK(machine->enabled && strcmp(machine->name, "counter") == 0);
+        CHECK_EQUAL(machine->in_pin, expected[i].gpio);
+        CHECK_EQUAL(machine->flag, expected[i].flag);
+        CHECK(fake.pins[expected[i].gpio].input && fake.pins[expected[i].gpio].pull_up);
+    }
+    end_window_with(counter, (const uint32_t[]){1, 2, 3, 4, 5, 6, 7, 8});
+    CHECK(counter_read(counter, pulses, &window_us));
+    for (unsigned i = 0; i < 8; i++) {
+        CHECK_EQUAL(pulses[i], i + 1);
+        CHECK(!fake.machines[expected[i].machine].enabled);
+        CHECK(!fake.pins[expected[i].gpio].input && !fake.pins[expected[i].gpio].pull_up);
+    }
+}
+
+static void pins_that_are_not_counted_are_left_alone(void)
+{
+    static const uint8_t pins[] = {26, 27};
+    struct counter *counter = new_counter();
+    counter_start(counter, pins, 2, 1000);
+    CHECK(fake.pins[24].input && fake.pins[20].input);
+    for (unsigned gpio = 22; gpio <= 30; gpio++)
+        CHECK(gpio == 24 || (!fake.pins[gpio].input && !fake.pins[gpio].pull_up && !fake.pins[gpio].out));
+    CHECK(!fake.machines[PIO_1 + 2].enabled && !fake.machines[PIO_2].enabled);
+    counter_start(counter, pulses_pin, 1, 1000); /* and those of the last time no more */
+    CHECK(!fake.pins[24].input && fake.pins[20].input && !fake.machines[PIO_1 + 1].enabled);
 }
 
 /* Erratum RP2350-E9: an input that nobody drives sits at 2 V or so, where noise may be counted; a pull-up holds it high. */
 static void pin_that_nobody_drives_is_held_high_while_it_is_counted(void)
 {
     struct counter *counter = new_counter();
-    const struct fake_pin *pin = &fake.pins[PIN_PULSES];
+    const struct fake_pin *pin = &fake.pins[PIN_ICE_27];
     CHECK(!pin->input && !pin->pull_up && !pin->pull_down && !pin->out);
-    counter_start(counter, 1000000);
+    counter_start(counter, pulses_pin, 1, 1000000);
     CHECK(pin->input && pin->pull_up && !pin->out);
     counter_stop(counter);
     CHECK(!pin->input && !pin->pull_up && !pin->pull_down && !pin->out);
@@ -317,11 +380,11 @@ static void stopped_count_leaves_no_gate_open(void)
 {
     struct counter *counter = new_counter();
     uint32_t pulses, window_us;
-    counter_start(counter, 1000000);
+    counter_start(counter, pulses_pin, 1, 1000000);
     int from = fake.lines;
     counter_stop(counter);
     CHECK_EQUAL(fake_line("flag 4 clear", from), from);
-    CHECK(!fake.machines[MACHINE_COUNTER].enabled && !fake.machines[MACHINE_WINDOW].enabled);
+    CHECK(!fake.machines[PIO_1].enabled && !window()->enabled);
     CHECK(!counter_read(counter, &pulses, &window_us));
 }
 
@@ -509,6 +572,8 @@ int main(void)
     RUN(loads_can_be_given_up_and_begun_again);
     RUN(counting_starts_with_a_closed_gate);
     RUN(count_is_there_when_the_window_is_over);
+    RUN(eight_pins_are_counted_in_one_window);
+    RUN(pins_that_are_not_counted_are_left_alone);
     RUN(pin_that_nobody_drives_is_held_high_while_it_is_counted);
     RUN(stopped_count_leaves_no_gate_open);
     RUN(samples_are_taken_by_dma_and_paced_by_pio);

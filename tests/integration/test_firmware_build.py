@@ -17,7 +17,7 @@ from icefarm.worker.flash.images import images_in
 
 pytestmark = pytest.mark.integration
 
-APPLICATIONS = {"console", "default", "pulse_count", "variance"}
+APPLICATIONS = {"console", "default", "multi_pulse_count", "pulse_count", "variance"}
 #: Of the RP2350: flash from here, and SRAM with the stack's banks at its end.
 FLASH, STACK_TOP = 0x1000_0000, 0x2008_2000
 #: Bytes of stack (PICO_STACK_SIZE), and those that the processor puts there when an interrupt comes: 26 words with

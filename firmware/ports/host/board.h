@@ -49,6 +49,8 @@ struct fpga {
     uint32_t clock_mhz; /* at pin 35; 0: none */
     double hz; /* of the landscape */
     bool counting;
+    uint8_t counted[COUNTED_MAX]; /* pins */
+    uint8_t n_counted;
     uint32_t window_us;
     uint32_t windows;
     uint64_t load_end_us, count_end_us;

@@ -69,7 +69,8 @@ static struct fpga_window begin_window(struct port *b)
 {
     struct fpga *fpga = &b->fpga;
     fpga->windows++;
-    return (struct fpga_window){fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows, fpga->clock_mhz};
+    return (struct fpga_window){fpga->bitstream, fpga->length,    b->serial, fpga->window_us,
+                                fpga->windows,   fpga->clock_mhz, MODEL_PIN};
 }
 
 /* Have the circuit simulated from where it is, for so long; `delay_us` passes first, and n_samples are taken then or none. */
@@ -78,15 +79,18 @@ static void begin_simulation(struct port *b, uint32_t delay_us, uint32_t n_sampl
     struct fpga *fpga = &b->fpga;
     if (b->bench->simulation == NULL)
         return;
-    struct fpga_window window = {fpga->bitstream, fpga->length, b->serial, fpga->window_us, fpga->windows + 1, fpga->clock_mhz};
+    struct fpga_window window = {fpga->bitstream,   fpga->length,    b->serial, fpga->window_us,
+                                 fpga->windows + 1, fpga->clock_mhz, MODEL_PIN};
     double pace = model_pace(b->bench->model, &window);
     struct simulation_request request = {
         .bitstream = fpga->bitstream,
         .length = fpga->length,
         .clock_hz = fpga->clock_mhz * 1000000,
+        .n_pins = fpga->n_counted,
         .start = fpga->reached + delay_us / 1e6 * pace,
         .n_samples = n_samples,
     };
+    memcpy(request.pins, fpga->counted, fpga->n_counted);
     request.end = fpga->reaching = request.start + fpga->window_us / 1e6 * pace;
     fpga->ticket = simulation_begin(b->bench->simulation, &request);
 }
@@ -130,17 +134,22 @@ static void end_simulation(struct port *b, const struct outcome *outcome)
     stop_waiting(b);
 }
 
-/* The landscape's frequency; a bitstream's is worked out once. */
-static double landscape_hz(struct port *b)
+/* The landscape's frequency; a bitstream's at pin 27 is worked out once. */
+static double landscape_hz(struct port *b, uint8_t pin)
 {
-    if (b->fpga.hz < 0)
-        b->fpga.hz = model_frequency(b->bench->model, b->fpga.bitstream, b->fpga.length);
-    return b->fpga.hz;
+    struct fpga *fpga = &b->fpga;
+    if (pin != MODEL_PIN)
+        return model_frequency(b->bench->model, fpga->bitstream, fpga->length, pin);
+    if (fpga->hz < 0)
+        fpga->hz = model_frequency(b->bench->model, fpga->bitstream, fpga->length, pin);
+    return fpga->hz;
 }
 
 /* The gate is the virtual hardware's and exact; its length is true in real time, but for --speed. */
-void port_count_start(struct port *b, uint32_t window_us)
+void port_count_start(struct port *b, const uint8_t *pins, uint8_t n, uint32_t window_us)
 {
+    memcpy(b->fpga.counted, pins, n);
+    b->fpga.n_counted = n;
     b->fpga.window_us = window_us;
     b->fpga.count_end_us = clock_us() + (uint64_t)((double)window_us * b->bench->scale);
     b->fpga.counting = true;
@@ -158,7 +167,11 @@ bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
         return false;
     fpga->counting = false;
     struct fpga_window window = begin_window(b);
-    *pulses = outcome != NULL ? model_whole(outcome->pulses) : model_pulses(b->bench->model, landscape_hz(b), &window);
+    for (uint8_t i = 0; i < fpga->n_counted; i++) {
+        window.pin = fpga->counted[i];
+        pulses[i] = outcome != NULL ? model_whole(outcome->pulses[i])
+                                    : model_pulses(b->bench->model, landscape_hz(b, window.pin), &window);
+    }
     *window_us = fpga->window_us;
     end_simulation(b, outcome);
     return true;
@@ -167,6 +180,8 @@ bool port_count_read(struct port *b, uint32_t *pulses, uint32_t *window_us)
 void port_sample_start(struct port *b, uint32_t delay_us, uint32_t rate_hz, uint16_t *samples, uint16_t n)
 {
     struct fpga *fpga = &b->fpga;
+    fpga->counted[0] = MODEL_PIN; /* the analog input is wired to it */
+    fpga->n_counted = 1;
     fpga->samples = samples;
     fpga->n_samples = n;
     fpga->rate_hz = rate_hz;
@@ -190,7 +205,7 @@ bool port_sample_done(struct port *b, uint32_t *window_us)
     if (outcome != NULL)
         model_levels(b->bench->model, &window, outcome->levels, fpga->samples, fpga->n_samples);
     else
-        model_samples(b->bench->model, landscape_hz(b), &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
+        model_samples(b->bench->model, landscape_hz(b, MODEL_PIN), &window, fpga->rate_hz, fpga->samples, fpga->n_samples);
     *window_us = fpga->window_us;
     end_simulation(b, outcome);
     return true;

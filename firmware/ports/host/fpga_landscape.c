@@ -1,8 +1,8 @@
 /* A smooth function of the configuration's bits, for bitstreams that nothing is known about.
  *
  * The bitstream is cut into 64 regions. Each bit has a fixed weight of -3, -1, 1 or 3 that depends on its position alone; a
- * region's level is the weighted sum of its set bits, squashed to -1..1. The levels, each with a fixed factor, and the products of neighbouring
- * levels (epistasis: what one region does depends on another) are summed and squashed to 0..100 kHz. One bit changes one level
+ * region's level is the weighted sum of its set bits, squashed to -1..1. The levels, each with a factor that the pin has for it, and
+ * the products of neighbouring levels (epistasis: what one region does depends on another) are summed and squashed to 0..100 kHz. One bit changes one level
  * a little, so near bitstreams have near frequencies. Only +, *, / and absolute values: the same on every machine. */
 #include <stdbool.h>
 #include <string.h>
@@ -72,14 +72,15 @@ static double level(const uint8_t *bitstream, size_t length, size_t region)
     return squash(sum / HALF_LEVEL);
 }
 
-double landscape_frequency(const uint8_t *bitstream, size_t length)
+double landscape_frequency(const uint8_t *bitstream, size_t length, uint32_t pin)
 {
     if (!made)
         make_weights();
+    uint64_t other = (uint64_t)(pin ^ MODEL_PIN) << 32;
     double total = 0, previous = 0;
     for (size_t region = 0; region < REGIONS; region++) {
         double now = level(bitstream, length, region);
-        uint64_t hash = hash_mix(~(uint64_t)region);
+        uint64_t hash = hash_mix(~(uint64_t)region ^ other);
         double factor = ((double)(hash & 0xffff) / 32768 - 1) * 3;
         double epistasis = ((double)(hash >> 16 & 0xffff) / 32768 - 1) * 3;
         total += factor * now + epistasis * now * previous;

@@ -43,11 +43,11 @@ struct model *model_open(const struct model_options *options)
     return model;
 }
 
-double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length)
+double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length, uint32_t pin)
 {
     if (model->plugin != NULL)
         return 0;
-    return landscape_frequency(bitstream, length);
+    return landscape_frequency(bitstream, length, pin);
 }
 
 /* -1 to 1, evenly. */

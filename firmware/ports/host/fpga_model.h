@@ -8,7 +8,7 @@
  *
  *     void fpga_samples(const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples, uint32_t n);
  *
- * They are called once for each window, from one thread, and must be quick: all boards wait for them. */
+ * They are called once for each window and pin, from one thread, and must be quick: all boards wait for them. */
 #ifndef FPGA_MODEL_H
 #define FPGA_MODEL_H
 
@@ -23,6 +23,7 @@ struct fpga_window {
     uint32_t window_us;
     uint32_t sequence; /* 1 for the board's first window since it started */
     uint32_t clock_mhz; /* at the FPGA's pin 35; 0: nobody drives it */
+    uint32_t pin; /* of the FPGA, whose edges are counted */
 };
 
 typedef uint32_t (*fpga_pulses_function)(const struct fpga_window *window);
@@ -41,8 +42,11 @@ struct model_options {
 /* NULL after a message on stderr if a file cannot be used. */
 struct model *model_open(const struct model_options *options);
 
-/* Frequency in hertz that the landscape has for this configuration; without meaning for a plug-in. */
-double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length);
+/* The pin that pulse_count counts; what is sampled goes by it as well. */
+enum { MODEL_PIN = 27 };
+
+/* Frequency in hertz that the landscape has for this configuration at a pin; without meaning for a plug-in. */
+double model_frequency(const struct model *model, const uint8_t *bitstream, size_t length, uint32_t pin);
 
 /* Whether the landscape stands in for a circuit that cannot be simulated. */
 bool model_falls_back(const struct model *model);
@@ -60,8 +64,8 @@ uint32_t model_pulses(const struct model *model, double hz, const struct fpga_wi
 void model_samples(const struct model *model, double hz, const struct fpga_window *window, uint32_t rate_hz, uint16_t *samples,
                    uint32_t n);
 
-/* The built-in function of the configuration's bits (fpga_landscape.c). */
-double landscape_frequency(const uint8_t *bitstream, size_t length);
+/* The built-in function of the configuration's bits, another one for each pin (fpga_landscape.c). */
+double landscape_frequency(const uint8_t *bitstream, size_t length, uint32_t pin);
 
 /* The same for a pin that is simulated: `levels` are 0 or 1. */
 void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples, uint32_t n);

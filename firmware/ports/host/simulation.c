@@ -18,7 +18,6 @@ enum {
     THREADS_MAX = 4,
     NICER = 10,         /* than the boards' own thread, which must answer in time */
     CACHE_LOG = 14,
-    COUNTED_PIN = 27,
 };
 
 struct key {
@@ -81,6 +80,13 @@ static struct key key_of_bytes(const uint8_t *bytes, size_t n, uint64_t seed)
     return (struct key){hash_mix(a ^ n), hash_mix(b + n)};
 }
 
+/* What is observed of it is part of it. */
+static struct key key_of_circuit(const struct simulation_request *request)
+{
+    uint64_t seed = key_of_bytes(request->pins, request->n_pins, request->clock_hz).a;
+    return key_of_bytes(request->bitstream, request->length, seed);
+}
+
 static uint64_t bits_of(double number)
 {
     uint64_t bits;
@@ -125,12 +131,11 @@ static bool recall(struct simulation *simulation, struct ticket *ticket)
 
 static void take_circuit(struct simulation *simulation, struct bench_fpga *bench, const struct ticket *ticket)
 {
-    static const uint8_t pin = COUNTED_PIN;
     const struct simulation_request *request = &ticket->request;
     if (same_key(bench->circuit, ticket->circuit) && bench->reached <= request->start)
         return;
     ice40_close(bench->fpga);
-    struct ice40_setup setup = {.pins = &pin, .n_pins = 1, .clock_hz = request->clock_hz};
+    struct ice40_setup setup = {.pins = request->pins, .n_pins = request->n_pins, .clock_hz = request->clock_hz};
     bench->reason[0] = '\0';
     bench->fpga = ice40_open(simulation->chip, ticket->bytes, request->length, &setup, bench->reason);
     bench->circuit = ticket->circuit;
@@ -164,11 +169,13 @@ static void compute(struct simulation *simulation, struct bench_fpga *bench, str
     if (bench->fpga == NULL)
         return;
     outcome->origin = ice40_advance(bench->fpga, request->start);
-    double before = ice40_pulses(bench->fpga, 0);
+    for (uint8_t pin = 0; pin < request->n_pins; pin++)
+        outcome->pulses[pin] = -ice40_pulses(bench->fpga, pin);
     if (request->n_samples > 0)
         sample(bench->fpga, ticket);
     outcome->origin = worse(outcome->origin, ice40_advance(bench->fpga, request->end));
-    outcome->pulses = ice40_pulses(bench->fpga, 0) - before;
+    for (uint8_t pin = 0; pin < request->n_pins; pin++)
+        outcome->pulses[pin] += ice40_pulses(bench->fpga, pin);
     bench->reached = request->end;
     if (outcome->origin == ICE40_FAILED)
         snprintf(outcome->reason, sizeof outcome->reason, "%s", ice40_reason(bench->fpga));
@@ -235,7 +242,7 @@ struct ticket *simulation_begin(struct simulation *simulation, const struct simu
         return NULL;
     ticket->simulation = simulation;
     ticket->request = *request;
-    ticket->circuit = key_of_bytes(request->bitstream, request->length, request->clock_hz);
+    ticket->circuit = key_of_circuit(request);
     ticket->key = key_of_request(ticket->circuit, request);
     ticket->holders = 1;
     pthread_mutex_lock(&simulation->lock);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "ice40.h"
+#include "protocol.h"
 
 struct simulation;
 struct ticket;
@@ -15,13 +16,15 @@ struct simulation_request {
     const uint8_t *bitstream; /* copied where it is needed */
     size_t length;
     uint32_t clock_hz;  /* at pin 35 */
+    uint8_t pins[COUNTED_MAX]; /* whose pulses are counted; the first is what is sampled */
+    uint8_t n_pins;
     double start, end;  /* seconds since the FPGA was configured */
     uint32_t n_samples; /* 0: count; else levels at as many times, evenly from start to end */
 };
 
 struct outcome {
     enum ice40_origin origin;
-    double pulses;
+    double pulses[COUNTED_MAX];
     const uint8_t *levels;   /* of samples */
     char reason[ICE40_TEXT]; /* where origin is ICE40_FAILED */
 };

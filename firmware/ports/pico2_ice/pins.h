@@ -17,10 +17,20 @@ enum {
     PIN_CDONE = 40, /* and ADC0 */
     CDONE_CHANNEL = 0,
 
-    PIN_PULSES = 20, /* ICE_27 */
+    /* By the FPGA's pins. */
+    PIN_ICE_27 = 20, /* what pulse_count counts */
+    PIN_ICE_20 = 22, /* behind R34 */
+    PIN_ICE_19 = 23,
+    PIN_ICE_26 = 24,
+    PIN_ICE_23 = 25,
+    PIN_ICE_21 = 26,
+    PIN_ICE_18 = 27,
+    PIN_ICE_9 = 28,
+    PIN_ICE_11 = 29,
+    PIN_ICE_25 = 30,
     PIN_FPGA_CLOCK = 21, /* ICE_35, a global buffer's input */
-    PIN_UART_TX = 28, /* ICE_9, which is the FPGA's input */
-    PIN_UART_RX = 29, /* ICE_11 */
+    PIN_UART_TX = PIN_ICE_9, /* which is the FPGA's input */
+    PIN_UART_RX = PIN_ICE_11,
 
     /* A through-hole beside the FPGA's: the ADC of an RP2350B does not reach the pins that the FPGA shares. */
     PIN_ANALOG = 41,

@@ -44,9 +44,9 @@ enum load_state port_load_state(struct port *board)
     return state;
 }
 
-void port_count_start(struct port *board, uint32_t window_us)
+void port_count_start(struct port *board, const uint8_t *pins, uint8_t n, uint32_t window_us)
 {
-    counter_start(&board->counter, window_us);
+    counter_start(&board->counter, pins, n, window_us);
 }
 
 bool port_count_read(struct port *board, uint32_t *pulses, uint32_t *window_us)

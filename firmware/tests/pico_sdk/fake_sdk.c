@@ -6,7 +6,7 @@
 #include "tusb_config.h"
 
 struct fake fake;
-pio_hw_t fake_pio;
+pio_hw_t fake_pios[FAKE_PIOS];
 adc_hw_t fake_adc;
 watchdog_hw_t fake_watchdog;
 powman_hw_t fake_powman;
@@ -14,7 +14,7 @@ powman_hw_t fake_powman;
 void fake_start(void)
 {
     memset(&fake, 0, sizeof fake);
-    memset((void *)&fake_pio, 0, sizeof fake_pio);
+    memset((void *)fake_pios, 0, sizeof fake_pios);
     fake.now_us = 1000;
     fake.usb_ready = true;
     fake.tx_room = fake.uart_room = SIZE_MAX;
@@ -174,6 +174,12 @@ void sm_config_set_out_pins(pio_sm_config *config, uint pin, uint n)
     config->out_pin = pin;
 }
 
+void sm_config_set_mov_status(pio_sm_config *config, enum pio_mov_status_type type, uint n)
+{
+    CHECK(type == STATUS_IRQ_SET && n < 0x20);
+    config->flag = n;
+}
+
 void sm_config_set_set_pins(pio_sm_config *config, uint pin, uint n)
 {
     CHECK_EQUAL(n, 1);
@@ -208,19 +214,19 @@ void sm_config_set_clkdiv_int_frac8(pio_sm_config *config, uint32_t whole, uint8
     config->divider = whole;
 }
 
-static struct fake_machine *machine(uint sm)
+static struct fake_machine *machine(PIO pio, uint sm)
 {
-    CHECK(sm < FAKE_MACHINES);
-    return &fake.machines[sm];
+    CHECK(sm < FAKE_MACHINES && pio >= fake_pios && pio < fake_pios + FAKE_PIOS);
+    return &fake.machines[(pio - fake_pios) * FAKE_MACHINES + sm];
 }
 
 int pio_sm_init(PIO pio, uint sm, uint offset, const pio_sm_config *config)
 {
-    (void)pio;
     (void)offset;
-    CHECK(!machine(sm)->enabled);
-    *machine(sm) = (struct fake_machine){.divider = config->divider, .in_pin = config->in_pin, .out_pin = config->out_pin,
+    CHECK(!machine(pio, sm)->enabled);
+    *machine(pio, sm) = (struct fake_machine){.divider = config->divider, .in_pin = config->in_pin, .out_pin = config->out_pin,
                                          .side_pin = config->side_pin, .set_pin = config->set_pin, .bits = config->bits,
+                                         .flag = config->flag,
                                          .name = config->name};
     return 0;
 }
@@ -258,8 +264,7 @@ void pio_gpio_init(PIO pio, uint pin)
 
 void pio_sm_set_enabled(PIO pio, uint sm, bool enabled)
 {
-    (void)pio;
-    machine(sm)->enabled = enabled;
+    machine(pio, sm)->enabled = enabled;
 }
 
 void pio_set_sm_mask_enabled(PIO pio, uint32_t mask, bool enabled)
@@ -283,35 +288,30 @@ void pio_interrupt_clear(PIO pio, uint flag)
 
 void pio_sm_put(PIO pio, uint sm, uint32_t word)
 {
-    (void)pio;
-    CHECK(machine(sm)->n_tx < 4);
-    machine(sm)->tx[machine(sm)->n_tx++] = word;
+    CHECK(machine(pio, sm)->n_tx < 4);
+    machine(pio, sm)->tx[machine(pio, sm)->n_tx++] = word;
 }
 
 uint32_t pio_sm_get(PIO pio, uint sm)
 {
-    struct fake_machine *m = machine(sm);
-    (void)pio;
+    struct fake_machine *m = machine(pio, sm);
     CHECK(m->n_rx > 0);
     return m->rx[--m->n_rx];
 }
 
 bool pio_sm_is_rx_fifo_empty(PIO pio, uint sm)
 {
-    (void)pio;
-    return machine(sm)->n_rx == 0;
+    return machine(pio, sm)->n_rx == 0;
 }
 
 bool pio_sm_is_tx_fifo_empty(PIO pio, uint sm)
 {
-    (void)pio;
-    return machine(sm)->n_tx == 0;
+    return machine(pio, sm)->n_tx == 0;
 }
 
 void pio_sm_exec(PIO pio, uint sm, uint instruction)
 {
-    struct fake_machine *m = machine(sm);
-    (void)pio;
+    struct fake_machine *m = machine(pio, sm);
     CHECK(m->n_executed < FAKE_QUEUE && !m->enabled);
     m->executed[m->n_executed++] = instruction;
 }

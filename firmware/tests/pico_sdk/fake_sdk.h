@@ -10,7 +10,7 @@
 typedef unsigned int uint;
 
 /* What tests see and set. */
-enum { FAKE_LOG = 4096, FAKE_LINE = 64, FAKE_PINS = 48, FAKE_QUEUE = 8, FAKE_MACHINES = 4, FAKE_CHANNELS = 16, FAKE_BYTES = 1 << 18 };
+enum { FAKE_LOG = 4096, FAKE_LINE = 64, FAKE_PINS = 48, FAKE_QUEUE = 8, FAKE_PIOS = 3, FAKE_MACHINES = 4, FAKE_CHANNELS = 16, FAKE_BYTES = 1 << 18 };
 
 struct fake_pin {
     bool level, out, input, pull_up, pull_down;
@@ -19,7 +19,7 @@ struct fake_pin {
 
 struct fake_machine {
     bool enabled;
-    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits;
+    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits, flag;
     const char *name;
     uint32_t tx[FAKE_QUEUE], rx[FAKE_QUEUE];
     uint n_tx, n_rx;
@@ -39,7 +39,7 @@ struct fake {
     int lines;
     uint64_t now_us;
     struct fake_pin pins[FAKE_PINS];
-    struct fake_machine machines[FAKE_MACHINES];
+    struct fake_machine machines[FAKE_PIOS * FAKE_MACHINES]; /* those of PIO 0 first */
     struct fake_channel channels[FAKE_CHANNELS];
     int n_channels, n_instructions;
     uint8_t sent[FAKE_BYTES]; /* to the FPGA, by DMA channels that were finished */
@@ -102,14 +102,22 @@ typedef struct {
     const char *name;
 } pio_program_t;
 typedef struct {
-    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits;
+    uint32_t divider, in_pin, out_pin, side_pin, set_pin, bits, flag;
     const char *name;
 } pio_sm_config;
 enum pio_fifo_join { PIO_FIFO_JOIN_NONE, PIO_FIFO_JOIN_TX };
 enum pio_src_dest { pio_x, pio_null, pio_isr };
-enum { PIO_FDEBUG_TXSTALL_LSB = 24 };
-extern pio_hw_t fake_pio;
-#define pio0 (&fake_pio)
+enum pio_mov_status_type { STATUS_TX_LESSTHAN, STATUS_RX_LESSTHAN, STATUS_IRQ_SET };
+enum {
+    PIO_FDEBUG_TXSTALL_LSB = 24,
+    PIO_SM0_EXECCTRL_STATUS_N_VALUE_IRQ_PREVPIO = 0x08,
+    PIO_SM0_EXECCTRL_STATUS_N_VALUE_IRQ_NEXTPIO = 0x10,
+};
+extern pio_hw_t fake_pios[FAKE_PIOS];
+#define fake_pio fake_pios[0]
+#define pio0 (&fake_pios[0])
+#define pio1 (&fake_pios[1])
+#define pio2 (&fake_pios[2])
 #define FAKE_PROGRAM(program)                                                      \
     static const pio_program_t program##_program __attribute__((unused)) = {#program}; \
     static inline pio_sm_config program##_program_get_default_config(uint offset)  \
@@ -119,6 +127,7 @@ extern pio_hw_t fake_pio;
     }
 int pio_add_program(PIO pio, const pio_program_t *program);
 void sm_config_set_out_pins(pio_sm_config *config, uint pin, uint n);
+void sm_config_set_mov_status(pio_sm_config *config, enum pio_mov_status_type type, uint n);
 void sm_config_set_set_pins(pio_sm_config *config, uint pin, uint n);
 void sm_config_set_in_pins(pio_sm_config *config, uint pin);
 void sm_config_set_sideset_pins(pio_sm_config *config, uint pin);
