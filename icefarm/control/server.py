@@ -31,13 +31,13 @@ from icefarm.wamp.link import Link
 
 __all__ = ["ControlProcess", "farm_view", "http_api"]
 
-#: Seconds between attempts to reach a database that was away at the start: the first, and the longest.
+#: Seconds between attempts to reach a database that was away at start: the first, and the longest.
 RETRY_FIRST = 1.0
 RETRY_LONGEST = 10.0
 
 
 def farm_view(control: Control) -> FarmView:
-    """Return what the pages need of control."""
+    """Return what the pages need from control."""
     return FarmView(
         lambda: control.bus is not None,
         control.overview,
@@ -54,11 +54,11 @@ def http_api(control: Control) -> HttpApi:
 
 
 class ControlProcess(Service):
-    """Starts control's parts in order, and stops them in the reverse one.
+    """Starts control's parts in order, and stops them in reverse order.
 
-    The database comes first: whoever finds control at the router finds a farm that knows its boards.  Where it is away
-    or the router is, control tries on; where it does not fit this version, the HTTP port is taken, or the router does
-    not let control in, the process ends.
+    The database comes first: once control is at the router, the farm knows its boards.  If the database or the router
+    is away, control keeps trying; if the database does not fit this version, the HTTP port is taken, or the router
+    refuses control, the process exits.
     """
 
     log = Logger(namespace="icefarm.control")
@@ -74,7 +74,7 @@ class ControlProcess(Service):
         *,
         ca_file: str | None = None,
     ) -> None:
-        """``ca_file`` as of `icefarm.wamp.parse_url`.  Raises `InvalidArgument` where the router's URL is none."""
+        """``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if the router's URL is invalid."""
         self.reactor = reactor
         self.database = Database(reactor, dsn)
         self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
@@ -85,7 +85,7 @@ class ControlProcess(Service):
         self._starting: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Begin; what can't be had yet is tried again."""
+        """Start; retry what is not available yet."""
         Service.startService(self)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
@@ -111,11 +111,11 @@ class ControlProcess(Service):
         self._port = await endpoint.listen(pages)
 
     async def _reach_database(self) -> None:
-        """Wait for the database, for as long as it takes, and bring it to this version's schema."""
+        """Wait for the database as long as it takes, and bring it to this version's schema."""
         try:
             await self.database.start()
         except Busy as error:
-            self.log.error("{error}; trying on", error=error)
+            self.log.error("{error}; retrying", error=error)
         delay = RETRY_FIRST
         while True:
             try:

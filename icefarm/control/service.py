@@ -1,7 +1,7 @@
 """Control: puts its parts together and keeps them at the router.
 
-It keeps nothing that it can't learn again: sessions from the router, boards from their workers' hellos, the rest from
-the store.
+It holds no state that it can't recover: sessions come from the router, boards from their workers' hellos, the rest
+from the store.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from icefarm.errors import IcefarmError, NotAuthorized
 
 __all__ = ["Control", "ControlSettings"]
 
-#: Procedures that are registered at once.
+#: Procedures registered concurrently.
 AT_ONCE = 32
 
 
 class Control(Service):
-    """The service that reserves, counts, lets in and tells.  Its `joined` and `refused` are for a `Link`."""
+    """Control as a service.  Its `joined` and `refused` are for a `Link`."""
 
     log = Logger()
 
@@ -53,7 +53,7 @@ class Control(Service):
         self._procedures = handlers(self.parts, store, clock, settings)
 
     async def joined(self, bus: Bus) -> None:
-        """Take up work in a new session at the router.  Raises where that fails; another session is then tried."""
+        """Start working in a new session at the router.  Raises if that fails; the link then tries another session."""
         bus.on_lost(partial(self._lost, bus))
         self._was_in = True
         self._use(bus)
@@ -68,7 +68,7 @@ class Control(Service):
         for registration in registered:
             if isinstance(registration, IcefarmError):
                 raise registration
-        # Last: whoever signs in finds everything in its place.
+        # Last: everything is in place before the first sign-in.
         await bus.register(AUTHENTICATOR, self._sign_in, replace=True)
         self._refusal = ""
         self.parts.publisher.publish(RouterJoined())
@@ -78,30 +78,30 @@ class Control(Service):
         self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
 
     def refused(self, error: IcefarmError) -> bool:
-        """Note why there is no session, once for each reason, and say whether to try on.
+        """Log why there is no session, once for each reason, and return whether to keep trying.
 
-        Control tries for ever, unless the router has refused it and never let it in: that is for a person to see to.
+        Control keeps trying forever, unless the router refused it and has never admitted it: a person must fix that.
         """
         if isinstance(error, NotAuthorized) and not self._was_in:
             return False
         if str(error) != self._refusal:
             self._refusal = str(error)
-            self.log.warn("no session at the router yet, trying on: {error}", error=error)
+            self.log.warn("no session at the router yet, retrying: {error}", error=error)
         return True
 
     def stopService(self) -> None:
-        """Give up what is under way.  Boards stay with their clients: another control carries on."""
+        """Cancel pending work.  Boards stay with their clients, for the next control."""
         Service.stopService(self)
         self.parts.stop()
         self.revocation.stop()
         self._tasks.stop()
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
-        """Return workers and boards as the store has them.  Raises `Busy`."""
+        """Return the store's workers and boards.  Raises `Busy`."""
         return await self.store.workers(), await self.store.devices()
 
     async def scene(self) -> FarmSnapshot:
-        """Return what there is now, for the metrics."""
+        """Return the current state, for the metrics."""
         connected, queue = self.bus is not None, self.parts.queue.records()
         try:
             workers, devices = await self.overview()
@@ -110,12 +110,12 @@ class Control(Service):
         return FarmSnapshot(connected, True, workers, devices, queue)
 
     async def perform(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Carry out one of control's procedures for a caller whom the router does not know.  Raises what it does."""
+        """Carry out one of control's procedures for a caller without a session.  Raises what it does."""
         procedure = control_procedure(name)
         return await self._procedures[procedure](caller, procedure, (), arguments)
 
     async def ensure_token(self) -> None:
-        """See to it that the operator's token is in the data directory, where there is one.  Raises `Busy`."""
+        """Ensure the operator's token in the data directory, if there is one.  Raises `Busy`."""
         directory = self.settings.data_directory
         if directory is None:
             return
@@ -130,7 +130,7 @@ class Control(Service):
     async def _sign_in(
         self, caller: Caller, procedure: str, args: Sequence[Any], fields: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Let somebody in, and count it by the role that was asked for."""
+        """Authenticate a sign-in, and count it by the requested role."""
         role, outcome = "unknown", "accepted"
         try:
             answer = await self.authenticator.authenticate(caller, procedure, args, fields)
@@ -154,7 +154,7 @@ class Control(Service):
             self.parts.dispatcher.close()
 
     async def _learn(self) -> None:
-        """See what was left by whoever was control before: who is missing, what expires."""
+        """Take over from the previous control: absent clients and boards, expiry."""
         await self.ensure_token()
         await self.parts.inventory.look()
         await self.parts.queue.restore()

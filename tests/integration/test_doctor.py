@@ -80,7 +80,7 @@ async def test_a_user_without_rights_is_told_which_are_missing(database: Databas
 async def test_without_a_database_a_private_one_is_looked_for() -> None:
     ((mark, text),) = of(await doctor(), "database")
     assert mark == "ok"
-    assert "can have a PostgreSQL of its own" in text
+    assert "can start a private PostgreSQL" in text
 
 
 # ------------------------------------------------------------------------------------------------------ farm

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Notices that the database has fewer boards of a worker than the worker has."""
+"""Pure: no I/O, no clock.  Detects that the database has fewer boards of a worker than the worker itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Agreement"]
 
 @define(eq=False)
 class Agreement:
-    """Compares what workers say with their heartbeats to what the database has.
+    """Compares the counts in workers' heartbeats with the database.
 
-    The database may lawfully have fewer: a board that another worker has is refused.  So what counts is whether more
-    are missing than after the worker's last hello.  A report may be under way, so that one heartbeat alone says
+    The database may legitimately have fewer: it refuses a board that another worker has.  So what counts is whether
+    more are missing than after the worker's last hello.  A report may be in progress, so a single heartbeat proves
     nothing.
     """
 
@@ -22,12 +22,12 @@ class Agreement:
     _doubted: set[str] = Factory(set)
 
     def greeted(self, worker: str, present: int, stored: int | None) -> None:
-        """A worker said hello with so many boards that are present, and the database now has so many."""
+        """Note a hello: how many present boards it named, and how many the database now has."""
         self._after_hello[worker] = 0 if stored is None else max(0, present - stored)
         self._doubted.discard(worker)
 
     def beats(self, worker: str, present: int | None, stored: int | None) -> bool:
-        """Tell whether a heartbeat agrees with the database; where not, the worker is to say hello.
+        """Tell whether a heartbeat agrees with the database; if not, the worker must say hello.
 
         ``present`` is None for a worker of an earlier version, ``stored`` while the database is away.
         """

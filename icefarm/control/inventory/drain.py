@@ -1,4 +1,4 @@
-"""Lets workers go that were asked to leave, as soon as nobody has boards of them any more."""
+"""Tells workers to leave that an operator asked to, as soon as none of their boards is reserved."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["DrainMonitor"]
 
 @define(eq=False)
 class DrainMonitor:
-    """Knows who is to leave; the store does so too, and tells it with each hello."""
+    """Knows which workers must leave; the store knows it too, and repeats it at each hello."""
 
     store: Store
     worker_client: WorkerClient
     clock: Clock
-    #: Workers that are to leave, and were not told to go.
+    #: Workers that must leave, and were not yet told to.
     _leaving: set[str] = Factory(set)
-    #: Each of those that ever were is looked at by itself: one that does not answer holds up no other.
+    #: One check for each of these workers: one that does not answer holds up no other.
     _looks: dict[str, Coalesced] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel pending work."""
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:
-        """Look whether a worker may go now."""
+        """Check whether a worker may leave now."""
         match event:
             case WorkerChanged(worker):
                 self._note(worker)
@@ -67,7 +67,7 @@ class DrainMonitor:
             self._log.warn("worker {worker} is to leave: {error}", worker=worker, error=error)
             self.clock.callLater(AGAIN, self._look_at_all)
         except IcefarmError as error:
-            # It is away; its next hello brings it here again.
+            # It is away; its next hello starts another check.
             self._log.debug("worker {worker} is to leave: {error}", worker=worker, error=error)
 
     async def _let_go(self, worker: str) -> None:

@@ -1,4 +1,4 @@
-"""Workers and their boards: takes in what workers say, and what follows when one is lost."""
+"""Workers and their boards: records workers' reports, and handles the loss of a worker."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ __all__ = ["Inventory"]
 
 
 def _boards_of(worker: str) -> str:
-    """Return how the keys of a worker's reports begin."""
+    """Return the prefix of the keys of a worker's reports."""
     return f"worker {worker} board "
 
 
 def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
-    """Tell whether the store and a worker see different reservations of a board, or a broken one is reserved."""
+    """Tell whether the store and a worker disagree on a board's reservation, or a broken board is reserved."""
     if record.status is DeviceStatus.BROKEN and record.reservation is not None:
         return True
     return record.status is not DeviceStatus.OFFLINE and record.reservation != report.reservation
@@ -58,7 +58,7 @@ def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
 
 @define(eq=False)
 class Inventory:
-    """Keeps the store true to what workers say of their boards."""
+    """Keeps the store in agreement with workers' reports."""
 
     store: Store
     sessions: Sessions
@@ -66,9 +66,9 @@ class Inventory:
     reconciler: Reconciler
     publisher: Publisher
     clock: Clock
-    #: Boards that could be reserved when last heard of.
+    #: Boards that could be reserved according to their last report.
     _free: set[str] = Factory(set)
-    #: Boards that went offline while reserved, and are not usable again yet; and whether with their worker.
+    #: Boards that went offline while reserved, and are not yet usable again; and whether together with their worker.
     _missed: dict[str, bool] = Factory(dict)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
@@ -79,7 +79,7 @@ class Inventory:
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:
-        """Do what follows for boards and workers."""
+        """Act on events of boards and workers."""
         match event:
             case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsEnded(records):
                 self._tasks.start("boards that changed hands", partial(self._show_boards, records))
@@ -90,7 +90,7 @@ class Inventory:
                 self._tasks.persist(self.clock, f"board {serial} is lost", partial(self._give_up, serial))
 
     async def hello(self, hello: WorkerHello) -> tuple[dict[str, Assignment], bool]:
-        """Take a worker in; return what its boards are to serve, and whether it is being drained."""
+        """Register a worker; return the reservations that its boards must serve, and whether it is drained."""
         refused = await self._order.run(f"worker {hello.name}", partial(self._hello, hello))
         for serial in refused:
             self._log.error(
@@ -112,11 +112,11 @@ class Inventory:
         return named, workers[hello.name].draining
 
     async def report(self, worker: str, report: DeviceReport) -> None:
-        """Take in a worker's word of one board.  Raises what `Store.report` does."""
+        """Record a worker's report of one board.  Raises what `Store.report` does."""
         await self._order.run(f"{_boards_of(worker)}{report.serial}", partial(self._report, worker, report))
 
     async def lost(self, worker: str, reason: str) -> None:
-        """Set a worker offline that is not there any more; its boards' reservations have the grace period."""
+        """Set a lost worker offline; its boards' reservations have the grace period."""
         if self.sessions.state.worker_is_here(worker):
             return
         devices = await self._order.run(f"worker {worker}", partial(self._lost, worker, reason))
@@ -127,14 +127,14 @@ class Inventory:
         self._take_in(devices, {}, with_worker=True)
 
     async def show(self, record: WorkerRecord) -> None:
-        """Tell of a worker and its boards anew, after an operator's decision over it."""
+        """Publish a worker and its boards again, after an operator's decision about it."""
         self.publisher.publish(WorkerChanged(record))
         devices = [device for device in await self.store.devices() if device.worker == record.name]
         self._free -= {device.serial for device in devices}
         self._take_in(devices, {})
 
     async def look(self) -> None:
-        """Learn from the store what was so before control began: who is offline, and what is reserved all the same."""
+        """Learn from the store the state before control started: what is offline, and which of it is reserved."""
         for worker in await self.store.workers():
             if worker.status == "online" and not self.sessions.state.worker_is_here(worker.name):
                 await self.lost(worker.name, "not connected")
@@ -156,7 +156,7 @@ class Inventory:
             )
 
     async def _hello(self, hello: WorkerHello) -> list[str]:
-        # A report of an earlier session may be in the database still; what it says is older.
+        # A report of an earlier session may still be on its way to the database; it is older.
         await self._order.quiet(_boards_of(hello.name))
         return await self.store.hello(hello)
 
@@ -171,7 +171,7 @@ class Inventory:
     def _take_in(
         self, devices: Sequence[DeviceRecord], reports: dict[str, DeviceReport], *, with_worker: bool = False
     ) -> None:
-        """Tell of boards that changed, and do what follows from it."""
+        """Publish changed boards, and act on the changes."""
         freed = []
         if devices:
             self.publisher.publish(BoardsChanged(devices))
@@ -185,7 +185,7 @@ class Inventory:
             if device.serial in reports and _disagree(device, reports[device.serial]):
                 self.reconciler.reconcile(device, reports[device.serial])
         if freed:
-            self._tasks.start("word of boards that are free", partial(self._tell_free, freed))
+            self._tasks.start("publishing boards that are free", partial(self._tell_free, freed))
 
     async def _tell_free(self, serials: Sequence[str]) -> None:
         available = set(await self.store.available())
@@ -200,7 +200,7 @@ class Inventory:
         )
 
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
-        """A reserved board that goes offline has its time to come back; its holder hears of both, once."""
+        """Give a reserved board that goes offline its time to come back; notify its holder of both, once."""
         serial, reservation = device.serial, device.reservation
         if device.status is not DeviceStatus.OFFLINE:
             self.sessions.tell(DeviceFound(serial))

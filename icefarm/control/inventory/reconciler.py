@@ -1,7 +1,7 @@
-"""Sees to it that workers and the store agree on what every board is reserved for.
+"""Makes workers and the store agree on every board's reservation.
 
-The store decides; a worker's reports show what it believes.  Where the two differ and nothing is under way that
-explains it, the board is prepared or released again.
+The store decides; a worker's reports show what it believes.  If the two differ and no operation in progress explains
+it, the reconciler prepares or releases the board again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Reconciler"]
 
 @define(eq=False)
 class Reconciler:
-    """Acts on what workers report of boards."""
+    """Acts on workers' reports of boards."""
 
     store: Store
     worker_client: WorkerClient
@@ -35,11 +35,11 @@ class Reconciler:
     _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel pending work."""
         self._tasks.stop()
 
     def reconcile(self, record: DeviceRecord, report: DeviceReport) -> None:
-        """Act on a board that the store and its worker see differently, or that is reserved and broken."""
+        """Act on a board on which the store and its worker disagree, or that is reserved and broken."""
         if self.worker_client.is_settling(record.serial):
             return
         if record.status is DeviceStatus.BROKEN and record.reservation is not None:
@@ -66,7 +66,7 @@ class Reconciler:
         try:
             await self.worker_client.release_id(record.worker, record.serial, held, "the reservation has ended")
         except TransportError:
-            # The worker went away; its next hello shows the difference, if there still is one.
+            # The worker is away; its next hello shows the difference, if it persists.
             return
 
     async def _prepare(self, wanted: ReservationRecord) -> None:
@@ -81,7 +81,7 @@ class Reconciler:
             self.publisher.publish(BoardReady(wanted))
 
     async def _give_up(self, reservation: str, report: DeviceReport) -> None:
-        """A board is set aside: its holder is told, and free to reserve another."""
+        """Set a board aside: its holder is notified, and may reserve another."""
         wanted = await self.store.reservation(reservation)
         if wanted is not None and wanted.ended_at is None:
             why = report.reason or "it does not pass its test"

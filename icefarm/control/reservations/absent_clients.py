@@ -1,4 +1,4 @@
-"""What becomes of the reservations and requests of clients that are away."""
+"""Ends the reservations and requests of clients that stay away."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["AbsentClients"]
 
 @define(eq=False)
 class AbsentClients:
-    """Ends what a client has when it stays away for too long.  `icefarm.control.sessions.liveness` says when."""
+    """Ends a client's reservations when it stays away too long.  `icefarm.control.sessions.liveness` decides when."""
 
     store: Store
     sessions: Sessions
@@ -29,12 +29,12 @@ class AbsentClients:
     unanswered: UnansweredCalls
     termination: Termination
     clock: Clock
-    #: Seconds that a client may be away, unless it asked for another time with a reservation.
+    #: Seconds that a client may be away, unless a reservation set another time.
     grace: float
     _tasks: Tasks = Factory(Tasks)
 
     def heard(self, event: Event) -> None:
-        """A client has come back, or has been away for as long as it may."""
+        """Act on a client that came back, or has been away too long."""
         match event:
             case ClientBack(name):
                 self.unanswered.client_is_back(name)
@@ -42,7 +42,7 @@ class AbsentClients:
                 self._tasks.persist(self.clock, f"client {name} is gone", partial(self._end, name, since))
 
     async def look(self) -> None:
-        """Expect the clients that have or await something, after control was away itself.  Raises `Busy`."""
+        """Expect the clients that hold or await something, after control itself was away.  Raises `Busy`."""
         active = await self.store.active()
         for record in active:
             if record.grace is not None:
@@ -51,11 +51,11 @@ class AbsentClients:
             self.sessions.tell(ClientMissing(client))
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel pending work."""
         self._tasks.stop()
 
     async def _end(self, client: str, since: float) -> None:
-        """End those of a client's reservations that do not outlast its absence, and wait for the others' time."""
+        """End a client's reservations whose time to be away is over, and schedule the others."""
         if self.sessions.state.client_is_here(client):
             return
         self.queue.forget(client)

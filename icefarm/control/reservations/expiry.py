@@ -1,4 +1,4 @@
-"""When reservations end by themselves, and when their holders hear of it beforehand."""
+"""Expiry of reservations, and the notices before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from icefarm.errors import IcefarmError
 
 __all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]
 
-#: Seconds before its end at which the holder of a reservation is told; a quarter of its time where that is shorter.
+#: Seconds before its end at which a reservation's holder gets notice; a quarter of its time if that is shorter.
 NOTICE = 300.0
 #: Seconds that the timer sleeps at most (clocks of control and database may drift apart), and at least.
 LONGEST = 3600.0
@@ -28,9 +28,9 @@ SHORTEST = 0.05
 
 
 def lead(span: float) -> float:
-    """Return the seconds before its end at which a reservation of that many seconds is near it.
+    """Return how many seconds before its end a reservation of that many seconds counts as near it.
 
-    One that is short, and extended again and again, is not near its end for all that.
+    Short, auto-extended reservations get no notice.
     """
     return NOTICE if span > NOTICE else span / 4
 
@@ -38,10 +38,10 @@ def lead(span: float) -> float:
 def notices(
     active: Sequence[ReservationRecord], told: Mapping[str, float], leads: Mapping[str, float], now: float
 ) -> tuple[list[ReservationRecord], float | None]:
-    """Say whose holders are to be told now, and in how many seconds to look again (None: when something changes).
+    """Return whose holders to notify now, and in how many seconds to look again (None: when something changes).
 
-    ``told`` has the end that each reservation's holder was told last, ``leads`` how long before its end it is told; an
-    extended one is told of its new end.
+    ``told`` has the end in each reservation's last notice, ``leads`` the time between notice and end; an extended
+    reservation gets a notice of its new end.
     """
     left = {one.id: one.expires_at - now for one in active}
     due = [one for one in active if left[one.id] <= leads[one.id] and told.get(one.id) != one.expires_at]
@@ -51,7 +51,7 @@ def notices(
 
 @define(eq=False)
 class ExpiryTimer:
-    """Wakes up when a reservation expires or its holder is to be told.  The time is the store's."""
+    """Wakes up when a reservation expires or a notice is due.  The time is the store's."""
 
     store: Store
     termination: Termination
@@ -59,7 +59,7 @@ class ExpiryTimer:
     publisher: Publisher
     clock: Clock
     _told: dict[str, float] = Factory(dict)
-    #: The end of each reservation as it was seen last, and how long before it the holder is told.
+    #: The last known end of each reservation, and how long before it the notice is due.
     _seen: dict[str, tuple[float, float]] = Factory(dict)
     _timer: Any = None
     _stopped: bool = False
@@ -71,15 +71,15 @@ class ExpiryTimer:
         self._looks = Coalesced("expiry of reservations", self._look, self._tasks)
 
     def heard(self, _: Event) -> None:
-        """Reservations changed: look what is next."""
+        """Reservations changed: find what is due next."""
         self.poke()
 
     def poke(self) -> None:
-        """Look what is next."""
+        """Find what is due next."""
         self._looks.poke()
 
     def stop(self) -> None:
-        """Do nothing any more."""
+        """Stop."""
         self._stopped = True
         self._cancel()
         self._tasks.stop()

@@ -26,14 +26,14 @@ __all__ = ["Line"]
 
 @define(eq=False)
 class Line:
-    """Everybody who waits, in the order in which they came."""
+    """The waiting requests, in order of arrival."""
 
     store: Store
     unanswered: UnansweredCalls
     publisher: Publisher
     clock: Clock
     _waiters: list[Waiter] = Factory(list)
-    #: Requests that were served or struck off since the store was last asked who waits: its answer may be older.
+    #: Requests served or removed since the last query to the store: its answer may be older.
     _settled: set[str] = Factory(set)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
@@ -48,15 +48,15 @@ class Line:
         return waiter in self._waiters
 
     def records(self) -> list[QueueRecord]:
-        """Return those that wait, the next one first."""
+        """Return the waiting requests, the next one first."""
         return [waiter.record() for waiter in sorted(self._waiters, key=lambda waiter: waiter.place) if waiter.place]
 
     def find(self, id: str) -> Waiter | None:
-        """Return the one that waits with that request."""
+        """Return the waiter with that request."""
         return next((waiter for waiter in self._waiters if waiter.queued.id == id), None)
 
     async def enqueue(self, call: ReserveCall) -> QueuedRequest:
-        """Have the store keep a call's request, behind all others; one that is kept already stays as it is.
+        """Store a call's request, after all others; an already stored one stays unchanged.
 
         Raises what `Store.enqueue` does.
         """
@@ -65,12 +65,12 @@ class Line:
         return evolve(queued, request=call.request)
 
     def add(self, waiter: Waiter) -> Waiter:
-        """Add one at the end."""
+        """Append one."""
         self._waiters.append(waiter)
         return waiter
 
     async def restore(self) -> list[Waiter]:
-        """Add those of the store that are not here; returns them.  Raises `Busy`."""
+        """Add the store's requests that are missing here; return them.  Raises `Busy`."""
         settled: set[str] = set()
         self._settled = settled
         stored = await self.store.waiting()
@@ -78,7 +78,7 @@ class Line:
         return [self.add(Waiter(queued, kept=True)) for queued in missing]
 
     def remove(self, waiter: Waiter, *, served: bool = False) -> None:
-        """Strike one off; what was served, the store has struck off itself."""
+        """Remove one; the store has already removed a served one."""
         if waiter not in self._waiters:
             return
         self._waiters.remove(waiter)
@@ -90,18 +90,18 @@ class Line:
             self._tasks.persist(self.clock, "a request is struck off", dequeue)
 
     def finish(self, waiter: Waiter, result: list[ReservationRecord] | IcefarmError) -> None:
-        """Answer one of the line: with its reservations, or an error."""
+        """Answer a waiter: with its reservations, or an error."""
         self.remove(waiter, served=not isinstance(result, IcefarmError))
         waiter.reply(result)
 
     def hide(self, waiter: Waiter) -> None:
-        """Say that a request does not wait; that of a client that comes back appears again."""
+        """Publish that a request does not wait; it appears again if its client comes back."""
         if waiter.place:
             waiter.place, waiter.reason, waiter.told = 0, "", ""
             self.publisher.publish(QueueChanged(waiter.record()))
 
     def close(self, error: IcefarmError) -> None:
-        """Answer all with an error.  They keep their places in the store: another control carries on."""
+        """Answer all with an error.  They keep their places in the store, for the next control."""
         self._tasks.stop()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -111,9 +111,9 @@ class Line:
     # ----------------------------------------------------------------------------------------------------- serving
 
     async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
-        """Reserve for a call, past the line.  Raises what `Store.reserve` does.
+        """Reserve for a call, bypassing the queue.  Raises what `Store.reserve` does.
 
-        A caller that gives up meanwhile leaves nothing behind, for the transaction goes on to its end.
+        A caller that gives up meanwhile leaves nothing behind, since the transaction runs to its end.
         """
         reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id, grace=call.grace)
         reserving = started(reserve)
@@ -125,9 +125,10 @@ class Line:
             raise
 
     async def serve(self) -> bool:
-        """Serve those whose turn it is, and tell the others their places.
+        """Serve the requests whose turn it is, and send the others their places.
 
-        Returns whether boards were gone before they were reserved, so that it is worth another look.  Raises `Busy`.
+        Returns whether boards were gone before they could be reserved, so that another look is worthwhile.  Raises
+        `Busy`.
         """
         state = await self.store.state()
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
@@ -144,14 +145,14 @@ class Line:
             except IcefarmError as error:
                 self.finish(waiter, error)
             except Exception:
-                # One request must not hold up the line, whatever is wrong with it.
+                # One faulty request must not hold up the queue.
                 self._log.failure("a request of {client} failed", client=waiter.queued.client)
                 self.finish(waiter, InternalError())
         self._tell_places([waiters[verdict.id] for verdict in verdicts])
         return gone
 
     async def _carry_out(self, waiter: Waiter, verdict: Verdict) -> bool:
-        """Return False where boards were gone."""
+        """Return False if boards were gone."""
         if verdict.error is not None:
             may_wait = waiter.kept or (verdict.soon and self.clock.seconds() < waiter.until)
             if not isinstance(verdict.error, Unavailable) or not may_wait:
@@ -173,12 +174,12 @@ class Line:
         if waiter not in self._waiters:
             self.unanswered.abandon(call, records)
         else:
-            # Where the client was lost meanwhile, it finds them when it asks again.
+            # If the client was lost meanwhile, it finds them when it asks again.
             self.finish(waiter, records)
         return True
 
     def _tell_places(self, ordered: Sequence[Waiter]) -> None:
-        """Tell those whose place or reason is another one than they heard last."""
+        """Send progress to the clients whose place or reason has changed."""
         waiting = [each for each in ordered if each.kept and each.reason and each in self._waiters and not each.passed]
         for place, waiter in enumerate(waiting, start=1):
             told = (waiter.place, waiter.told) == (place, waiter.reason)
@@ -193,6 +194,6 @@ class Line:
         return records
 
     async def _dequeue(self, id: str) -> None:
-        # While the database was away, its client may have asked again under this id.
+        # While the database was away, its client may have repeated the call under this id.
         if self.find(id) is None:
             await self.store.dequeue([id])

@@ -46,19 +46,19 @@ from icefarm.errors import (
 
 __all__ = ["PROBATION", "ROUNDS", "Reservations"]
 
-#: Seconds that boards are reserved for while they are made ready.
+#: Seconds for which boards are reserved while they are prepared.
 PROBATION = PREPARE_LIMIT + 30.0
-#: Times that boards which failed to get ready are replaced by others, the first choice included.
+#: Rounds of replacing boards whose preparation failed, including the first choice.
 ROUNDS = 3
-#: Boards that are made ready at once, over all workers, for one request.
+#: Boards prepared concurrently, over all workers, for one request.
 AT_ONCE = 256
 
-#: What is wrong with the request, not with the board: another board would not help.
+#: Errors of the request, not of the board: another board would not help.
 _FAULTS_OF_THE_REQUEST = (InvalidArgument, UnknownKind, ReservationEnded)
 
 
 class _NoReplacement(Exception):
-    """Boards turned out bad, there are no others just now, and the request waits for some."""
+    """Boards failed, there are no others now, and the request may wait for some."""
 
     def __init__(self, words: str, serials: Sequence[str]) -> None:
         super().__init__(words)
@@ -67,7 +67,7 @@ class _NoReplacement(Exception):
 
 @define(eq=False)
 class Reservations:
-    """Carries out what clients and operators ask about reservations."""
+    """Carries out the calls of clients and operators about reservations."""
 
     store: Store
     line: Line
@@ -117,7 +117,7 @@ class Reservations:
                 raise
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
-        """Let a client's reservations, of these boards or all, last so long from now.  Raises what `Store.extend` does.
+        """Extend a client's reservations, of these boards or all, from now.  Raises what `Store.extend` does.
 
         Never shortens one.
         """
@@ -136,9 +136,9 @@ class Reservations:
         return await self.termination.end(client, serials, reason)
 
     async def _had_before(self, call: ReserveCall) -> Allocation | None:
-        """Return what a request has got already, where its client missed the answer.
+        """Return the boards already allocated to a request, if its client missed the answer.
 
-        Where some of its boards are gone meanwhile, the others are given back, and it begins from the start.
+        If some of its boards are gone meanwhile, it returns the others and starts over.
         """
         size = call.request.amount or len(call.request.serials or ())
         limit = None if call.timeout is None else self.clock.seconds() + call.timeout
@@ -156,7 +156,7 @@ class Reservations:
     async def _prepare_and_confirm(
         self, call: ReserveCall, taken: list[ReservationRecord], seconds: float
     ) -> list[ReservationRecord]:
-        """Make the boards of a request ready, and give them their full time.  Raises `_NoReplacement` as well."""
+        """Prepare the boards of a request, and give them their full time.  Also raises `_NoReplacement`."""
         if self.termination.is_due_to_end(taken):
             raise Busy("what this request had got before is just being ended; try again in a while")
         self.unanswered.hold(taken)
@@ -179,7 +179,7 @@ class Reservations:
         return confirmed
 
     async def _wait_again(self, call: ReserveCall, allocation: Allocation, error: _NoReplacement) -> ReserveCall:
-        """Give back what a request has got, and return it with the place that it had.  Raises `Busy`."""
+        """Release a request's boards, and return it with its old place.  Raises `Busy`."""
         reason = f"not all boards got ready: {error}"
         try:
             await self.termination.end_these(allocation.records, reason)
@@ -191,10 +191,10 @@ class Reservations:
         return evolve(call, request=request, timeout=left, since=allocation.since)
 
     async def _prepare(self, call: ReserveCall, taken: list[ReservationRecord]) -> list[ReservationRecord]:
-        """Make boards ready, and others for those that fail; ``taken`` grows by all that were reserved.
+        """Prepare boards, and replacements for those that fail; ``taken`` grows by all that were reserved.
 
-        Raises `DeviceFailed`, `Unavailable`, `_NoReplacement` for a call that waits, and the worker's error where the
-        request itself is at fault.
+        Raises `DeviceFailed`, `Unavailable`, `_NoReplacement` for a call that waits, and the worker's error if the
+        request itself is wrong.
         """
         ready: list[ReservationRecord] = []
         batch, avoid = list(taken), call.request.avoid
@@ -223,7 +223,7 @@ class Reservations:
     async def _confirm(
         self, client: str, ready: Sequence[ReservationRecord], seconds: float
     ) -> list[ReservationRecord]:
-        """Give boards so much time from now; one that was ended while it was made ready spoils the request."""
+        """Give boards their full time from now; if one was ended during preparation, the request fails."""
         try:
             extended = await self.store.extend(client, [record.serial for record in ready], seconds)
         except NotYours:
@@ -236,13 +236,13 @@ class Reservations:
     async def _replace(
         self, call: ReserveCall, request: ReservationRequest, words: str, serials: Sequence[str]
     ) -> list[ReservationRecord]:
-        """Reserve others in the place of boards that failed."""
+        """Reserve replacements for boards that failed."""
         reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id)
         reserving = started(partial(reserve, grace=call.grace, more=True))
         try:
             return await shielded(reserving)
         except CancelledError:
-            # The transaction goes on without us; what it reserves is nobody's.
+            # The transaction goes on without us; release what it reserves.
             reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
             raise
         except Unavailable as error:
@@ -251,7 +251,7 @@ class Reservations:
             raise Unavailable(f"{words}; and no others: {error.message}", **error.fields) from None
 
     async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
-        """Make boards ready at once; return what those met that failed, by reservation."""
+        """Prepare boards concurrently; return the errors of those that failed, by reservation."""
         results = await outcomes([partial(self._prepare_one, record) for record in records], AT_ONCE)
         failed = {
             record.id: result

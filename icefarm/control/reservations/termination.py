@@ -1,4 +1,4 @@
-"""Ends reservations: in the store first, then at the worker; everybody concerned hears of it."""
+"""Ends reservations: in the store first, then at the worker, and publishes it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from icefarm.errors import IcefarmError, TimedOut, TransportError
 
 __all__ = ["Termination"]
 
-#: Times that a worker is asked to take a board back; after that its next report or hello shows the difference.
+#: Attempts to release a board at its worker; after that its next report or hello shows the difference.
 RELEASES = 6
 
 
 @define(eq=False)
 class Termination:
-    """Ends reservations, for whatever reason."""
+    """Ends reservations, for any reason."""
 
     store: Store
     worker_client: WorkerClient
     publisher: Publisher
     clock: Clock
-    #: Reservations that must end as soon as the database can write that, and why.
+    #: Reservations to end as soon as the database is back, and why.
     _due: dict[str, str] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
@@ -49,7 +49,7 @@ class Termination:
         return self._follow(await self.store.end_reservations([record.id for record in records], reason))
 
     async def end_expired(self) -> list[ReservationRecord]:
-        """End the reservations whose time is over."""
+        """End expired reservations."""
         return self._follow(await self.store.end_expired())
 
     def schedule_end(self, ids: Collection[str], reason: str) -> None:
@@ -63,7 +63,7 @@ class Termination:
         return any(record.id in self._due for record in records)
 
     def stop(self) -> None:
-        """Give up what is under way.  What was due and has not ended expires."""
+        """Cancel pending work.  Reservations that were due and have not ended expire."""
         self._tasks.stop()
 
     async def _sweep(self) -> None:
@@ -80,7 +80,7 @@ class Termination:
             self.clock.callLater(AGAIN, self._sweeps.poke)
 
     def _follow(self, ended: list[ReservationRecord]) -> list[ReservationRecord]:
-        """Take boards back whose reservations ended in the store."""
+        """Release boards whose reservations ended in the store."""
         for record in ended:
             self._log.info(
                 "{client}'s reservation of {serial} ended: {reason}",

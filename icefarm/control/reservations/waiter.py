@@ -1,4 +1,4 @@
-"""A request that waits for boards: what it asks, who waits for it, and what they were told."""
+"""A waiting request: its call, its place, and the progress sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Waiter"]
 
 @define(eq=False)
 class Waiter:
-    """A request in the line."""
+    """A request in the queue."""
 
     queued: QueuedRequest
     #: The call that waits; None while its client is away.
@@ -25,22 +25,22 @@ class Waiter:
     answer: Deferred[list[ReservationRecord]] | None = None
     #: It is in the store.
     kept: bool = False
-    #: Its client has been away for so long that others pass.
+    #: Its client has been away so long that others pass it.
     passed: bool = False
-    #: Its client was there when it was last looked at, and had not asked again.
+    #: At the last check its client was connected, and had not asked again.
     idle: bool = False
-    #: Until when it waits; None: for ever.
+    #: Until when it waits; None: forever.
     limit: float | None = None
     #: What its client does not say: until when it waits for boards that are being prepared.
     until: float = 0.0
     place: int = 0
     reason: str = ""
-    #: The reason that was told last.
+    #: The reason sent last.
     told: str = ""
     timers: list[Any] = Factory(list)
 
     def record(self) -> QueueRecord:
-        """Return what everybody may know of it."""
+        """Return its public record."""
         request = self.queued.request
         serials = list(request.serials or ())
         return QueueRecord(
@@ -62,7 +62,7 @@ class Waiter:
         return self.answer
 
     def reply(self, result: list[ReservationRecord] | IcefarmError) -> None:
-        """Answer its call, where one waits."""
+        """Answer its call, if it has one."""
         answer, self.answer = self.answer, None
         if answer is None:
             return

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What happens to those who are here, and what control does about it (see `presence`)."""
+"""Pure: no I/O, no clock.  Events of sessions, and control's reactions (see `liveness`)."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ __all__ = [
 
 @frozen
 class Session:
-    """A session at the router, as it calls itself."""
+    """A session at the router, and its claims."""
 
     number: int
     role: Role
     name: str
-    #: Empty where nobody said it.
+    #: Empty if not given.
     instance: str = ""
-    #: When it has been silent for too long; None while it is not watched.
+    #: When it will have been silent for too long; None while it is not watched.
     due: float | None = None
-    #: Another wants its name: until when it must call to keep that; None where nobody does.
+    #: Another session wants its name: until when it must call to keep it; None if none does.
     contested: float | None = None
     #: A worker's: it has said hello in this session.
     welcomed: bool = False
-    #: The token that it signed in with; None without one.
+    #: The token that it signed in with, if any.
     token: int | None = None
-    #: Where it connects from, as the router says; empty where that is not known.
+    #: Where it connects from, as the router reports; empty if unknown.
     address: str = ""
 
 
 @frozen
 class Admitted:
-    """Somebody may sign in; sessions of the same instance are its past."""
+    """A sign-in is admitted; it replaces sessions of the same instance."""
 
     role: Role
     name: str
@@ -65,7 +65,7 @@ class Admitted:
 
 @frozen
 class Contested:
-    """Somebody else was refused a name because of the sessions that have it."""
+    """A sign-in was refused because other sessions have its name."""
 
     role: Role
     name: str
@@ -73,14 +73,14 @@ class Contested:
 
 @frozen
 class Joined:
-    """The router says that a session began."""
+    """The router reports a new session."""
 
     session: Session
 
 
 @frozen
 class Left:
-    """The router says that a session ended."""
+    """The router reports the end of a session."""
 
     number: int
 
@@ -95,28 +95,28 @@ class Heard:
 
 @frozen
 class Welcomed:
-    """A worker's hello was taken in."""
+    """A worker's hello was processed."""
 
     number: int
 
 
 @frozen
 class Listed:
-    """Control (re)joined the router, and these sessions are there."""
+    """Control (re)joined the router, and found these sessions."""
 
     sessions: Sequence[Session]
 
 
 @frozen
 class Revoked:
-    """These tokens are not valid any more."""
+    """These tokens are no longer valid."""
 
     tokens: frozenset[int]
 
 
 @frozen
 class ClientMissing:
-    """A client holds reservations: watch it, or wait for it where it is not here."""
+    """A client holds reservations: watch it, or if it is absent, wait for it."""
 
     name: str
 
@@ -131,7 +131,7 @@ class Granted:
 
 @frozen
 class StillMissing:
-    """A client that is away since a moment has reservations that last so many seconds of it."""
+    """An absent client, since when it is away, and how many seconds of absence its reservations last."""
 
     name: str
     since: float
@@ -140,16 +140,16 @@ class StillMissing:
 
 @frozen
 class DeviceMissing:
-    """A board is gone while a client holds it: unplugged, or with its worker."""
+    """A reserved board is gone: unplugged, or together with its worker."""
 
     serial: str
-    #: Nobody knows of the board itself: its worker is away.
+    #: Its worker is away, so the board's own state is unknown.
     with_worker: bool = False
 
 
 @frozen
 class DeviceFound:
-    """A board is there, or nobody holds it any more."""
+    """A board is back, or no longer reserved."""
 
     serial: str
 
@@ -174,5 +174,5 @@ class Kill:
     reason: str
 
 
-#: What follows: a session to end, or what the rest of control hears of.
+#: Reactions: a session to end, or an event for the rest of control.
 Effect = Kill | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost

@@ -1,7 +1,7 @@
 """Ends the sessions of tokens that were revoked or have expired.
 
-``icefarm token revoke`` works on the database, whether the farm runs or not, so control looks there for the tokens that
-its sessions signed in with.  While the database is away, sessions go on.
+``icefarm token revoke`` works on the database, whether the farm runs or not, so control checks there the tokens of its
+sessions.  While the database is away, sessions go on.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from icefarm.errors import IcefarmError
 
 __all__ = ["INTERVAL", "RevocationWatch"]
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 INTERVAL = 2.0
 
 
 @define(eq=False)
 class RevocationWatch:
-    """Looks, while it is started."""
+    """Checks the tokens while it is started."""
 
     store: Store
     sessions: Sessions
@@ -37,12 +37,12 @@ class RevocationWatch:
     _log: Logger = Factory(Logger)
 
     def start(self) -> None:
-        """Begin to look.  Harmless when it looks already."""
+        """Start checking.  Harmless when started."""
         if self._timer is None and not self._stopped:
             self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

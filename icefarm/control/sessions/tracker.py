@@ -1,4 +1,4 @@
-"""The sessions at the router, as control sees them: carries out what `presence` decides."""
+"""Control's view of the sessions at the router: carries out the decisions of `liveness`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ MOST_SESSIONS = 64
 
 __all__ = ["NO_SESSION", "Sessions", "address_of"]
 
-#: Stands for the session of a caller who has none, because the call came over HTTP; the router gives no such number.
+#: Stands for the session of an HTTP caller, who has none; the router never uses this number.
 NO_SESSION = 0
 
 #: Seconds for an answer of the router itself.
 ROUTER_LIMIT = 5.0
-#: Longest address of a peer that is kept, in characters: above any that a router writes.
+#: Maximum characters of a peer's address: above any that a router writes.
 LONGEST_ADDRESS = 100
-#: Sessions that are asked about at once.
+#: Concurrent queries about sessions.
 AT_ONCE = 64
 
 _ROLES = {str(role): role for role in Role}
@@ -52,7 +52,7 @@ _ROLES = {str(role): role for role in Role}
 
 @define(eq=False)
 class Sessions:
-    """Who is at the router.  Publishes what `icefarm.control.sessions.liveness` decides, all but `Kill`."""
+    """The sessions at the router.  Publishes decisions of `icefarm.control.sessions.liveness`, except `Kill`."""
 
     clock: Clock
     publisher: Publisher
@@ -61,7 +61,7 @@ class Sessions:
     most_sessions: int = MOST_SESSIONS
     _bus: Bus | None = None
     _timer: Any = None
-    #: Events that come while the sessions are being listed.
+    #: Events that arrive while the sessions are being listed.
     _meanwhile: list[Event] | None = None
     #: Workers whose hello is being answered.
     _greeting: dict[str, Deferred[None]] = Factory(dict)
@@ -69,7 +69,7 @@ class Sessions:
     _tasks: Tasks = Factory(Tasks)
 
     async def attach(self, bus: Bus) -> None:
-        """Learn from a newly joined router who is there.  Raises what `Bus.call` does."""
+        """List the sessions at a newly joined router.  Raises what `Bus.call` does."""
         self._meanwhile = []
         await bus.subscribe("wamp.session.on_join", self._on_join)
         await bus.subscribe("wamp.session.on_leave", self._on_leave)
@@ -81,7 +81,7 @@ class Sessions:
             self.tell(event)
 
     def detach(self) -> None:
-        """Judge nobody while the router is out of reach."""
+        """Suspend liveness while the router is out of reach."""
         self._bus = None
         self._meanwhile = None
         if self._timer is not None:
@@ -89,7 +89,7 @@ class Sessions:
             self._timer = None
 
     def tell(self, event: Event) -> None:
-        """Take one event in and carry out what follows."""
+        """Apply one event and carry out the reactions."""
         if self._meanwhile is not None and isinstance(event, Joined | Left):
             self._meanwhile.append(event)
             return
@@ -105,7 +105,7 @@ class Sessions:
     async def admit(self, role: Role, name: str, instance: str) -> None:
         """Make room for a session that is about to begin.
 
-        Raises `NameInUse` where another instance has the name, `LimitReached` where the account has too many sessions.
+        Raises `NameInUse` if another instance has the name, `LimitReached` if the account has too many sessions.
         """
         account = account_of(name)
         if count_of(self.state, account, role, name) >= self.most_sessions:
@@ -125,7 +125,7 @@ class Sessions:
             await self._kill(number)
 
     def heard(self, caller: Caller, instance: str = "", *, watch: bool = False) -> None:
-        """Note that a session called; with ``watch``, it has to go on with heartbeats.
+        """Note that a session called; with ``watch``, it must send heartbeats from now on.
 
         Raises `LinkLost` for a session that was told to end.
         """
@@ -138,11 +138,11 @@ class Sessions:
             self.tell(Heard(Session(caller.session, role, caller.authid, instance), watch))
 
     def is_here(self, caller: Caller) -> bool:
-        """Tell whether the caller's session stands, as far as the router tells us."""
+        """Tell whether the caller's session is alive, according to the router."""
         return self._bus is not None and (caller.session == NO_SESSION or caller.session in self.state.sessions)
 
     def welcome(self, caller: Caller) -> None:
-        """Note that a worker's hello was taken in."""
+        """Note that a worker's hello was processed."""
         self.tell(Welcomed(caller.session))
 
     def is_welcome(self, caller: Caller) -> bool:
@@ -151,7 +151,7 @@ class Sessions:
         return session is not None and session.welcomed
 
     def greet(self, worker: str) -> None:
-        """A worker's hello begins: what depends on its answer waits for that (`until_greeted`)."""
+        """A worker's hello begins: operations that depend on its answer wait (`until_greeted`)."""
         self._greeting.setdefault(worker, Deferred())
 
     def greeted(self, worker: str) -> None:
@@ -159,7 +159,7 @@ class Sessions:
         self.clock.callLater(0, self._open, worker)
 
     async def until_greeted(self, worker: str) -> None:
-        """Wait until a hello of that worker that is being answered has its answer."""
+        """Wait until a pending hello of that worker is answered."""
         greeting = self._greeting.get(worker)
         if greeting is not None:
             await shielded(greeting)
@@ -176,7 +176,7 @@ class Sessions:
         try:
             await bus.call("wamp.session.kill", [number], timeout=ROUTER_LIMIT)
         except NoSuchProcedure:
-            # The router says that there is no such session: we missed its end.
+            # The router reports that there is no such session: we missed its end.
             self.tell(Left(number))
         except IcefarmError as error:
             self._log.warn("session {number} could not be ended: {error}", number=number, error=error)
@@ -191,7 +191,7 @@ class Sessions:
             self.tell(Left(args[0]))
 
     def _set_timer(self, due: float | None) -> None:
-        """Let `Ticked` come when it is due.  A timer that comes too early is harmless, and cheaper than a new one."""
+        """Schedule `Ticked`.  A timer that fires too early is harmless, and cheaper than a new one."""
         if self._bus is None or due is None:
             return
         if self._timer is not None:
@@ -210,7 +210,7 @@ async def _details(bus: Bus, number: int) -> Any:
 
 
 def _session(details: Mapping[str, Any]) -> Session | None:
-    """Read what the router says of a session; None for what is none of the farm's, such as the router's own."""
+    """Parse the router's details of a session; None if it is not the farm's, such as the router's own."""
     role, name, number = _ROLES.get(str(details.get("authrole"))), details.get("authid"), details.get("session")
     if role is None or not isinstance(name, str) or not isinstance(number, int):
         return None
@@ -228,6 +228,6 @@ def _session(details: Mapping[str, Any]) -> Session | None:
 
 
 def address_of(transport: Any) -> str:
-    """Return where a session connects from, as the router writes it; empty where it does not say."""
+    """Return where a session connects from, as the router writes it; empty if unknown."""
     peer = transport.get("peer") if isinstance(transport, Mapping) else None
     return peer[:LONGEST_ADDRESS] if isinstance(peer, str) else ""
