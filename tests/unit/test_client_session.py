@@ -338,6 +338,39 @@ def test_a_failing_boards_items_go_to_another_one(world: World) -> None:
     assert [result.serial for result in results] == ["B"] * 5
 
 
+def test_a_board_that_fails_again_and_again_is_called_less_and_less(world: World) -> None:
+    world.reserve(2)
+    world.farm.failing["A"] = DeviceFailed("unplugged")
+    outcome = world.evaluating([CIRCUIT] * 120)
+    world.settle(10)
+    (results,) = outcome.results
+    assert [result.serial for result in results] == ["B"] * 120
+    calls = sum(1 for each in world.farm.asked if each["reservation"] == world.farm.reservations["A"].id)
+    assert 0 < calls <= 12
+
+
+def test_a_board_that_works_again_takes_part_again_within_seconds(world: World) -> None:
+    world.reserve(1)
+    world.farm.failing["A"] = DeviceFailed("unplugged")
+    outcome = world.evaluating([CIRCUIT] * 50)
+    world.settle(1.5)
+    assert outcome.waits
+    del world.farm.failing["A"]
+    world.settle(5)
+    (results,) = outcome.results
+    failed = [result for result in results if not result.ok]
+    assert 0 < len(failed) < 15
+    assert len(results) == 50
+
+
+def test_items_for_a_failing_board_itself_are_answered_without_delay(world: World) -> None:
+    world.reserve(2)
+    world.farm.failing["A"] = DeviceFailed("unplugged")
+    items = [item_of(CIRCUIT, ("A",))] * 20
+    (results,) = world.evaluating(items, RunPlan(["A", "B"])).results
+    assert [result.ok for result in results] == [False] * 20
+
+
 def test_a_failing_boards_own_items_fail_with_its_error(world: World) -> None:
     world.reserve(2)
     world.farm.failing["A"] = DeviceFailed("silent")

@@ -234,3 +234,24 @@ def test_every_item_is_answered_once_under_any_interleaving(
                 dispatch.add_board(data.draw(st.sampled_from(SERIALS)))
     assert dispatch.done
     assert answered == owed
+
+
+def test_a_board_that_rests_gets_no_items_for_any_board_but_its_own() -> None:
+    dispatch = Dispatch(["A", "B"], depth=1)
+    dispatch.rest("A")
+    dispatch.feed([*items("x", "y"), *items("z", serials=("A",))])
+    assert sent(dispatch) == [("z", "A"), ("x", "B")]
+    dispatch.wake("A")
+    assert sent(dispatch) == []
+
+
+def test_an_item_waits_for_the_board_that_rests_where_no_other_may_try_it() -> None:
+    dispatch = Dispatch(["A", "B"], depth=1)
+    dispatch.rest("A")
+    dispatch.feed(items("x"))
+    (sending,) = dispatch.sendable()
+    assert dispatch.failed(sending, DeviceFailed("silent")) == []
+    assert not dispatch.idle
+    assert sent(dispatch) == []
+    dispatch.wake("A")
+    assert sent(dispatch) == [("x", "A")]

@@ -25,6 +25,13 @@ __all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
 _log = client_log("run")
 
 
+#: Failures in a row after which a board rests, and for how many seconds: the first time, and the longest, doubling.  A
+#: board that was unplugged fails within milliseconds; it must not be called, and counted as failing, for every item.
+FAILURES_IN_A_ROW = 1
+REST_FIRST = 0.25
+REST_LONGEST = 5.0
+
+
 @frozen
 class ResultBatch:
     """Results since the last batch."""
@@ -57,6 +64,9 @@ class Run:
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
     _wake: Any = field(init=False, default=None)
+    #: Failures in a row, by board; and when boards that rest are called again.
+    _failures: dict[str, int] = field(init=False, factory=dict)
+    _resting: dict[str, Any] = field(init=False, factory=dict)
     _over: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -124,6 +134,9 @@ class Run:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.cancel()
@@ -183,10 +196,33 @@ class Run:
             return
         if error is not None:
             self._answered(self._dispatch.failed(sending, error))
-            if blame(error) is Blame.GONE:
-                self.lose_board(sending.serial, error)
+            self._failed(sending.serial, error)
         else:
             self._answered(self._dispatch.succeeded(sending, measured))
+            self._worked(sending.serial)
+        self._stir()
+
+    def _failed(self, serial: str, error: IcefarmError) -> None:
+        """Lose a board that is gone; let one that fails again and again rest, each time for longer."""
+        fault = blame(error)
+        if fault is Blame.GONE:
+            self.lose_board(serial, error)
+        elif fault is Blame.BOARD and serial not in self._resting:
+            failures = self._failures[serial] = self._failures.get(serial, 0) + 1
+            if failures > FAILURES_IN_A_ROW:
+                delay = min(REST_FIRST * 2.0 ** (failures - FAILURES_IN_A_ROW - 1), REST_LONGEST)
+                self._dispatch.rest(serial)
+                self._resting[serial] = self._clock.callLater(delay, self._rested, serial)
+
+    def _worked(self, serial: str) -> None:
+        self._failures.pop(serial, None)
+        if serial in self._resting:
+            self._resting[serial].cancel()
+            self._rested(serial)
+
+    def _rested(self, serial: str) -> None:
+        del self._resting[serial]
+        self._dispatch.wake(serial)
         self._stir()
 
     def _answered(self, answers: Iterable[TaskOutcome]) -> None:

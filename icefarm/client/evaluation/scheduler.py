@@ -58,6 +58,8 @@ class Dispatch:
     _stirred: dict[str, None] = field(init=False, factory=dict)
     #: Tasks that wait for a named board.
     _queued: int = field(init=False, default=0)
+    #: Boards that get no items for any board for a while.
+    _resting: set[str] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         if self.depth < 1 or self.look_ahead < 1 or self.fan_out < 1:
@@ -146,6 +148,15 @@ class Dispatch:
         self._any.appendleft(task)
         return []
 
+    def rest(self, serial: str) -> None:
+        """Send a board that failed no items for any board, until `wake`.  Items for this very board go on."""
+        if serial in self._boards:
+            self._resting.add(serial)
+
+    def wake(self, serial: str) -> None:
+        """Let a board take part as before.  Harmless if it does."""
+        self._resting.discard(serial)
+
     @property
     def last_loss(self) -> IcefarmError | None:
         """Why the board lost last was removed."""
@@ -166,6 +177,7 @@ class Dispatch:
         board = self._boards.pop(serial, None)
         if board is None:
             return [], []
+        self._resting.discard(serial)
         self._lost[serial] = error
         del self._by_load[len(board.in_flight)][serial]
         self.in_flight -= len(board.in_flight)
@@ -207,7 +219,7 @@ class Dispatch:
     def _least_loaded(self, without: Sequence[str] = ()) -> str | None:
         for serials in self._by_load[: self.depth]:
             for serial in serials:
-                if serial not in without:
+                if serial not in without and serial not in self._resting:
                     return serial
         return None
 
