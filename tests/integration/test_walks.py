@@ -33,12 +33,20 @@ def missing(walk: list[Call], calls: list[Call]) -> Call | None:
     return next((step for step in walk if step not in left), None)
 
 
-def test_an_evaluation_travels_as_the_page_says() -> None:
-    walk = steps("evaluation")
-    assert len(walk) > 10
+@pytest.fixture(scope="module")
+def walks() -> dict[str, list[Call]]:
+    """The calls of each walk in a farm in memory."""
     done = subprocess.run([sys.executable, SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert missing(walk, [(path, function) for path, function in json.loads(done.stdout)]) is None
+    found: dict[str, list[list[str]]] = json.loads(done.stdout)
+    return {name: [(path, function) for path, function in calls] for name, calls in found.items()}
+
+
+@pytest.mark.parametrize("name", ["evaluation", "reservation", "plug-in"])
+def test_each_walk_is_as_the_page_says(name: str, walks: dict[str, list[Call]]) -> None:
+    walk = steps(name)
+    assert len(walk) > 10
+    assert missing(walk, walks[name]) is None
 
 
 def test_a_step_out_of_order_is_found() -> None:

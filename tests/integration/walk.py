@@ -1,4 +1,6 @@
-"""Prints the calls of icefarm's functions during one evaluation in memory, as JSON: [[file, function], ...].
+"""Prints the calls of icefarm's functions in each walk of docs/architecture.md, as JSON: {walk: [[file, function]...]}.
+
+A reservation whose board has to be flashed, one evaluation, and a board that is plugged in until it is ready.
 
 In a process of its own: the client's thread must not have been started before.
 """
@@ -27,16 +29,32 @@ def note(frame: Any, event: str, _: Any) -> None:
 
 def main() -> None:
     bitstream = made_up_bitstream(1)
+    walks: dict[str, list[tuple[str, str]]] = {}
     threading.setprofile(note)
     sys.setprofile(note)
-    with FarmInMemory(boards=1) as farm, farm.client().reserve(1, window=0.001) as boards:
+    with FarmInMemory(boards=1) as farm:
+        client = farm.client()
+        calls.clear()
+        boards = client.reserve(1, window=0.001)
+        walks["reservation"] = list(calls)
         calls.clear()
         (result,) = boards.evaluate([bitstream])
-        seen = list(calls)
+        walks["evaluation"] = list(calls)
         if not result.ok:
             raise result.error
+        boards.end()
+        farm.wait_until_available()
+        (serial,) = farm.serials
+        farm.unplug(serial)
+        while client.available():
+            # Each call gives the farm a turn, until it has noticed.
+            pass
+        calls.clear()
+        farm.plug(serial)
+        farm.wait_until_available()
+        walks["plug-in"] = list(calls)
     sys.setprofile(None)
-    print(json.dumps(seen))
+    print(json.dumps(walks))
 
 
 if __name__ == "__main__":

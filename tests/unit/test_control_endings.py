@@ -225,6 +225,21 @@ async def test_a_heartbeat_counts_while_the_database_is_away() -> None:
 
 
 @ensureDeferred
+async def test_a_board_that_is_unplugged_again_while_it_gets_ready_is_given_up_as_well() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await client.call("reserve", 1, kind="pulsecount")
+    await worker.report("A", DeviceStatus.OFFLINE, "unplugged")
+    await live(farm, 5, worker, client)
+    await worker.report("A", DeviceStatus.FLASHING)
+    await worker.report("A", DeviceStatus.OFFLINE, "unplugged")
+    await live(farm, 29, worker, client)
+    assert await active(farm) == ["A"]
+    await live(farm, 2, worker, client)
+    assert await active(farm) == []
+
+
+@ensureDeferred
 async def test_a_board_unplugged_for_longer_than_the_grace_period_is_taken_from_its_client() -> None:
     farm = MemoryControl()
     worker, client = await farm.worker("w1", "A"), await farm.client("ada")

@@ -24,8 +24,8 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import ADMISSION, SILENCE, step
-from icefarm.control.sessions.presence import Absence, Absentee, Presence, due, predecessors, rival
+from icefarm.control.sessions.liveness import ADMISSION, SILENCE, due, step
+from icefarm.control.sessions.presence import Absence, Absentee, Presence, predecessors, rival
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 GRACE = 30.0

@@ -202,14 +202,15 @@ class Inventory:
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
         """Give a reserved board that goes offline its time to come back; notify its holder of both, once."""
         serial, reservation = device.serial, device.reservation
-        if device.status is not DeviceStatus.OFFLINE:
+        if serial in self._missed and (reservation is None or device.status is not DeviceStatus.OFFLINE):
             self.sessions.tell(DeviceFound(serial))
         if reservation is None:
             self._missed.pop(serial, None)
         elif device.status is DeviceStatus.OFFLINE:
+            # Also when it was there for a moment and never got ready; of an absence that goes on, the start counts.
+            self.sessions.tell(DeviceMissing(serial, with_worker))
             if self._missed.get(serial) is not with_worker:
                 self._missed[serial] = with_worker
-                self.sessions.tell(DeviceMissing(serial, with_worker))
                 self._tell_holder(reservation, device.reason or "the board is offline")
         elif device.status is DeviceStatus.RESERVED and serial in self._missed:
             del self._missed[serial]

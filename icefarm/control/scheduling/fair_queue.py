@@ -1,8 +1,34 @@
-"""Pure: no I/O, no clock.  Which waiting request gets which boards, and the reason for the others.
+"""Pure: no I/O, no clock.  Which of the requests that wait gets which boards, and what the others are told.
 
-Clients without boards come before those that have some; then first come, first served.  All or nothing: boards that a
-request could use are kept for it until it can have all of them, so later small requests never starve a large one.  A
-request does not wait for earlier ones that can't use its boards, or that wait for boards that may never be free.
+Theory of operation
+-------------------
+`decide` walks once along the queue.  It looks at each request in its order, at the boards as they are, and at what
+requests before have got or keep; it knows nothing of earlier walks, so the same state always gives the same verdicts.
+
+The order (`arranged`): clients without boards first, then those that hold some; within each, who waits longest, and
+last the requests that don't wait.  A client that gets boards goes behind at once, with all its other requests.
+
+Each request meets one of four ends:
+
+    request ── choose ──┬── enough boards that are not kept ──> SERVED: they are kept, and count as reserved
+                        ├── not enough, but within reach ─────> WAITS, and everything within reach is kept for it
+                        ├── not enough, and out of reach ─────> WAITS, and nothing is kept for it
+                        └── another error ────────────────────> REFUSED: waiting does not change that
+
+Within reach are boards that are free, or become so by themselves: those that others have reserved, and those that are
+being flashed or tested.
+
+Boards that are kept for a request go to none behind it: all or nothing means that a large request needs several at the
+same time, and it would never get them if small ones behind it took each as it comes free.
+
+Invariants:
+
+- No board is in two verdicts of one walk.
+- A request is never held up by one behind it, nor by one that has no board in common with it.
+- A request that may wait for ever (for a board that is broken, offline or drained, or that its own client has) keeps
+  no boards from others.
+- Whether a request that does not wait is worth a moment's patience is said by ``soon``: only boards that are being
+  flashed or tested are missing.
 """
 
 from __future__ import annotations

@@ -85,13 +85,11 @@ from icefarm.control.sessions.presence import (
     Absentee,
     PendingSignIn,
     Presence,
-    deadlines,
-    due,
     predecessors,
 )
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
-__all__ = ["ADMISSION", "HEARTBEAT", "SILENCE", "advance", "step"]
+__all__ = ["ADMISSION", "HEARTBEAT", "SILENCE", "advance", "due", "step"]
 
 #: Seconds between heartbeats of workers and clients; told to them.
 HEARTBEAT = 5.0
@@ -99,6 +97,18 @@ HEARTBEAT = 5.0
 SILENCE = 20.0
 #: Seconds between the permission to sign in and the session's beginning.
 ADMISSION = 10.0
+
+
+def due(state: Presence) -> float | None:
+    """Return when `Ticked` is to come next, or None where nothing is waited for."""
+    times = [time for session in state.sessions.values() for time in _deadlines(session)]
+    times += [admission.until for admission in state.admissions.values()]
+    times += [absence.until for absence in state.absences.values()]
+    return min(times, default=None)
+
+
+def _deadlines(session: Session) -> list[float]:
+    return [time for time in (session.due, session.contested) if time is not None]
 
 
 def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect], float | None]:
@@ -311,7 +321,7 @@ def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> 
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [session for session in state.sessions.values() if min(deadlines(session), default=inf) <= now]
+    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
     why = f"was silent for {SILENCE:g} s"
     state, effects = _end(state, silent, why, now)
     over = [key for key, admission in state.admissions.items() if admission.until <= now]

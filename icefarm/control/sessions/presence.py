@@ -17,8 +17,6 @@ __all__ = [
     "PendingSignIn",
     "Presence",
     "count_of",
-    "deadlines",
-    "due",
     "predecessors",
     "rival",
 ]
@@ -122,16 +120,3 @@ def count_of(state: Presence, account: str, role: Role, name: str) -> int:
     """Return how many sessions an account has, or is about to have, beside those of that role and name."""
     names = {(session.role, session.name) for session in state.sessions.values()} | set(state.admissions)
     return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)
-
-
-def due(state: Presence) -> float | None:
-    """Return when `Ticked` is to come next, or None where nothing is waited for."""
-    times = [time for session in state.sessions.values() for time in deadlines(session)]
-    times += [admission.until for admission in state.admissions.values()]
-    times += [absence.until for absence in state.absences.values()]
-    return min(times, default=None)
-
-
-def deadlines(session: Session) -> list[float]:
-    """Return until when a session must call."""
-    return [time for time in (session.due, session.contested) if time is not None]
