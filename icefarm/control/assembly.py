@@ -1,7 +1,7 @@
-"""Puts control's parts together, and says who hears of what.
+"""Assembles control's parts, and subscribes them to events.
 
-Each part gets those that it calls; what it does not call hears of it through the publisher.  So the parts can be made
-one after the other, and no two of them know each other.
+Each part gets the parts that it calls; others learn of its events through the publisher.  So the parts can be made one
+after the other, and no two of them know each other.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsEnded)
 
 @frozen
 class Parts:
-    """Everything that control is made of, besides the store and the sessions' sign-in."""
+    """Control's parts, except the store and the sign-in of sessions."""
 
     publisher: Publisher
     sessions: Sessions
@@ -91,7 +91,7 @@ class Parts:
     recorder: HistoryRecorder
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel pending work."""
         # First: clients whose calls end now have not given up.
         self.sessions.detach()
         self.dispatcher.close()
@@ -103,7 +103,7 @@ class Parts:
 
 
 def assemble(clock: Clock, store: Store, history: History, settings: ControlSettings) -> Parts:
-    """Make control's parts, from those that call nobody to those that are called from outside."""
+    """Make control's parts, from those without dependencies to those that are called from outside."""
     publisher = Publisher()
     sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace))
     worker_client = WorkerClient(sessions)

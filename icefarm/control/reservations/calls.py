@@ -1,8 +1,8 @@
-"""Calls for boards: what they ask and get, and what those that ended early left behind.
+"""Calls for boards: their parameters and results, and what a call that ended early left behind.
 
-A call that ends before its answer may have got boards already.  Its client gave up, and then they are given back; or it
-lost its session, and then it may call again under the same request id, and gets them.  The two look alike until the
-router says that the session ended, so a call is judged a moment later:
+A call that ends before its answer may already have boards.  Either its client gave up, and they are released; or it
+lost its session, and may call again with the same request id to get them.  The two look alike until the router reports
+the session's end, so the decision comes a moment later:
 
     begin ──> unanswered ──close──> (answered, or failed: nothing is left)
                   │
@@ -32,7 +32,7 @@ from icefarm.control.worker_client import PREPARE_LIMIT
 
 __all__ = ["GIVEN_UP", "RETURN", "Allocation", "ReserveCall", "UnansweredCalls"]
 
-#: Seconds until a call that ended early counts as given up: a lost session looks the same, until the router says so.
+#: Seconds until a call that ended early counts as given up: a lost session looks the same until the router reports it.
 GIVEN_UP = 1.0
 #: Seconds that a turn is kept for a client that is away; counted from when control itself is at the router.
 RETURN = 10.0
@@ -46,13 +46,13 @@ class ReserveCall:
     request: ReservationRequest
     #: Seconds that boards are reserved for until all are ready.
     seconds: float
-    #: Chosen by the client, the same one when it calls again.
+    #: Chosen by the client; the same when it repeats the call.
     id: str
     grace: float | None = None
     wait: bool = False
-    #: Seconds to wait at most; None: for ever.
+    #: Maximum seconds to wait; None: forever.
     timeout: float | None = None
-    #: It waits since then by the store's clock, for it was served before, with boards that turned out bad.
+    #: Since when it waits, by the store's clock, if it was served before with boards that failed.
     since: float | None = None
 
     @property
@@ -63,23 +63,23 @@ class ReserveCall:
 
 @frozen
 class Allocation:
-    """Boards for a request, and the place that it had."""
+    """Boards for a request, and its place in the queue."""
 
     records: list[ReservationRecord]
     #: Since when it waited, by the store's clock.
     since: float
-    #: Until when it would have waited, by the reactor's; None: for ever.
+    #: Until when it would have waited, by the reactor's clock; None: forever.
     until: float | None
 
     @classmethod
     def of(cls, records: list[ReservationRecord], since: float | None, until: float | None) -> Allocation:
-        """Return what was taken; ``since`` None: it did not wait."""
+        """Return an allocation; ``since`` None: it did not wait."""
         return cls(records, min(record.created_at for record in records) if since is None else since, until)
 
 
 @frozen(eq=False)
 class _Orphan:
-    """Reservations whose client does not know of them, and may ask for them."""
+    """Reservations that their client does not know of, and may ask for."""
 
     client: str
     ids: frozenset[str]
@@ -87,20 +87,20 @@ class _Orphan:
 
 @define(eq=False)
 class UnansweredCalls:
-    """Knows the calls that have no answer, and decides what becomes of what they leave behind."""
+    """Tracks unanswered calls, and decides about the boards that they leave behind."""
 
     termination: Termination
     sessions: Sessions
     clock: Clock
-    #: The call that was made last for each request that has no answer yet.
+    #: The latest call for each unanswered request.
     _latest: dict[str, ReserveCall] = Factory(dict)
-    #: What was reserved for clients that then lost their sessions, by request.
+    #: Reservations of clients that then lost their sessions, by request.
     _orphans: dict[str, _Orphan] = Factory(dict)
-    #: Reservations whose client has not been answered.
+    #: Reservations whose client has no answer yet.
     _unconfirmed: set[str] = Factory(set)
 
     def begin(self, call: ReserveCall) -> None:
-        """A call is made, for the first time or again: what earlier ones for the same request left is its own."""
+        """Record a call, first or repeated: it takes over what earlier ones for the same request left."""
         self._latest[call.id] = call
         self._orphans.pop(call.id, None)
 
@@ -110,38 +110,38 @@ class UnansweredCalls:
             del self._latest[call.id]
 
     def close_later(self, call: ReserveCall) -> None:
-        """A call was cancelled: what it leaves behind is judged once the transaction that was under way has ended."""
+        """A call was cancelled: decide about its boards once the pending transaction has ended."""
         self.clock.callLater(PREPARE_LIMIT, self.close, call)
 
     def hold(self, records: Iterable[ReservationRecord]) -> None:
-        """These were reserved for a client that has no answer yet."""
+        """Record reservations for a client that has no answer yet."""
         self._unconfirmed |= {record.id for record in records}
 
     def let_go(self, records: Iterable[ReservationRecord]) -> None:
-        """Their client is answered, or they end."""
+        """Their client has its answer, or they end."""
         self._unconfirmed -= {record.id for record in records}
 
     def is_unconfirmed(self, id: str) -> bool:
-        """Tell whether a reservation's client does not know of it yet."""
+        """Tell whether a reservation's client does not yet know of it."""
         return id in self._unconfirmed
 
     def abandon(self, call: ReserveCall, records: Sequence[ReservationRecord]) -> None:
-        """A call ended before its answer: see what becomes of what it had got."""
+        """A call ended before its answer: decide about its boards."""
         self.clock.callLater(GIVEN_UP, self._judge, call, [record.id for record in records])
 
     def client_is_back(self, client: str) -> None:
-        """A client has a session again: what it does not ask for in a while is not wanted any more."""
+        """A client has a session again: it no longer wants what it does not ask for in a while."""
         for request_id, orphan in self._orphans.items():
             if orphan.client == client:
                 self.clock.callLater(RETURN, self._end_orphan, request_id, orphan)
 
     def forget(self, client: str) -> None:
-        """A client did not come back in time, and all it had has ended, or soon expires."""
+        """A client did not come back in time: all its reservations have ended, or soon expire."""
         self._orphans = {id: orphan for id, orphan in self._orphans.items() if orphan.client != client}
 
     def _judge(self, call: ReserveCall, ids: Sequence[str]) -> None:
         if self._latest.get(call.id) is not call:
-            # Another call for the same has what this one left behind.
+            # Another call for the same request has taken over what this one left behind.
             return
         del self._latest[call.id]
         if self.sessions.is_here(call.caller):

@@ -154,11 +154,11 @@ class _Round:
     def _within_reach(self, queued: QueuedRequest, obstacles: Collection[UnavailableReason | None]) -> set[str]:
         """Return the boards that it could use, where they are enough; what is kept for others is not among them.
 
-        Boards that it avoids for a while are: whoever is behind it would not be better off with them.  What others
-        have got in this round is reserved from now on, and will be given back like all that is.
+        This includes boards that it avoids for a while: later requests would be no better off with them.  Boards that
+        others get in this round count as reserved, and will be returned like all reserved ones.
 
-        Only such boards count as are free, or will be by themselves: whoever waits for one that is broken, offline or
-        drained, or for its own, may wait for ever, and holds up nobody.
+        Only boards that are free, or will be free by themselves, count: a request that waits for broken, offline or
+        drained boards, or for its own, may wait forever, and holds up nobody.
         """
         request = queued.request
         found = {

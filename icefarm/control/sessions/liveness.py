@@ -91,11 +91,11 @@ from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, 
 
 __all__ = ["ADMISSION", "HEARTBEAT", "SILENCE", "advance", "due", "step"]
 
-#: Seconds between heartbeats of workers and clients; told to them.
+#: Seconds between heartbeats of workers and clients; control sends them this value.
 HEARTBEAT = 5.0
-#: Seconds without a word after which a watched session is killed at the router: four heartbeats.
+#: Seconds of silence after which a watched session is killed at the router: four heartbeats.
 SILENCE = 20.0
-#: Seconds between the permission to sign in and the session's beginning.
+#: Seconds between the permission to sign in and the session's start.
 ADMISSION = 10.0
 
 
@@ -118,7 +118,7 @@ def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[E
 
 
 def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect]]:
-    """Take one event in and say what follows."""
+    """Apply one event and return the reactions."""
     match event:
         case Ticked():
             return _tick(state, now)
@@ -146,7 +146,7 @@ def _of_session(state: Presence, event: SessionEvent, now: float) -> tuple[Prese
             return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
         case Revoked(tokens):
             with_them = [session for session in state.sessions.values() if session.token in tokens]
-            return _end(state, with_them, "has a token that is not valid any more", now)
+            return _end(state, with_them, "has a token that is no longer valid", now)
 
 
 def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
@@ -176,7 +176,7 @@ def _admit(state: Presence, role: Role, name: str, instance: str, now: float) ->
         absences[Absentee.CLIENT, name] = evolve(absence, until=max(absence.until, now + ADMISSION))
     state = evolve(
         state,
-        # Dropped already here: that they end is no loss of whoever comes back in the same breath.
+        # Dropped here already: their end must not count as a loss of the same client, which is just coming back.
         sessions={number: session for number, session in state.sessions.items() if number not in past},
         admissions={**state.admissions, (role, name): PendingSignIn(instance, now + ADMISSION)},
         absences=absences,
@@ -196,7 +196,7 @@ def _contest(state: Presence, role: Role, name: str, now: float) -> Presence:
 
 
 def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Presence:
-    """Know a session, whether the router's word of it or its first call comes first."""
+    """Record a session, whether the router's event or its first call arrives first."""
     if session.role not in (*HOLDERS, Role.WORKER) or session.number in state.ended:
         return state
     known = state.sessions.get(session.number, session)
@@ -233,7 +233,7 @@ def _leave(state: Presence, number: int, now: float) -> tuple[Presence, list[Eff
 
 
 def _miss(state: Presence, role: Role, name: str, now: float) -> tuple[Presence, list[Effect]]:
-    """Somebody's session or admission is gone: what that means depends on what is left of it."""
+    """Handle the loss of a session or admission; the reaction depends on what is left."""
     if role is Role.WORKER:
         return state, [] if state.worker_is_here(name) else [WorkerLost(name)]
     if state.client_is_here(name):
@@ -249,7 +249,7 @@ def _welcome(state: Presence, number: int) -> Presence:
 
 
 def _list(state: Presence, sessions: Sequence[Session], now: float) -> Presence:
-    """Begin anew.  Nobody is to blame for having been silent while control was away: all have their time again."""
+    """Start over.  Silence while control was away does not count: all time limits restart."""
     fresh = evolve(
         state,
         sessions={},
@@ -289,7 +289,7 @@ def _miss_board(state: Presence, serial: str, with_worker: bool, now: float) -> 
     known = state.absences.get((Absentee.DEVICE, serial))
     if known is not None and known.with_worker is with_worker:
         return state
-    # Its worker came back without it, or left as well: another limit holds, from now on.
+    # Its worker came back without it, or left as well: another limit applies from now on.
     grace = state.worker_grace if with_worker else state.grace
     absence = Absence(now, now + grace, with_worker)
     return evolve(state, absences={**state.absences, (Absentee.DEVICE, serial): absence})
@@ -311,7 +311,7 @@ def _present(state: Presence, what: Absentee, name: str) -> Presence:
 
 
 def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> tuple[Presence, list[Effect]]:
-    """End sessions from here.  They count as gone from now on: the router may never say so."""
+    """End sessions.  They count as gone from now on, since the router may never report it."""
     effects: list[Effect] = []
     for session in sessions:
         effects.append(Kill(session.number, f"{session.role} {session.name!r} {why}"))

@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL: txpostgres with async functions, errors of our own, and a word when it is lost."""
+"""One connection to PostgreSQL: txpostgres with async functions, our own errors, and a signal when it is lost."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["ConnectionFailed", "DatabaseConnection", "Transaction"]
 
 T = TypeVar("T")
 
-#: What psycopg2 and txpostgres raise where the connection, or the server, and not the statement, is at fault.
+#: Errors of psycopg2 and txpostgres when the connection or the server fails, not the statement.
 _CONNECTION_ERRORS = (OperationalError, InterfaceError, ConnectionClosed)
 
-#: Sent first on every connection. The times are seconds; a control that hangs must not keep locks from the next one.
+#: Sent first on every connection. The times are seconds; a hanging control must not hold locks against the next one.
 _SESSION = """
 SET application_name = 'icefarm-control';
 SET timezone = 'UTC';
@@ -33,9 +33,9 @@ SET idle_in_transaction_session_timeout = '20s'
 
 
 class ConnectionFailed(Exception):
-    """The connection broke, or the server could not answer; the text says what PostgreSQL said.
+    """The connection broke, or the server could not answer; the text is PostgreSQL's.
 
-    ``again``: nothing was committed, and another connection may do better at once.
+    ``again``: nothing was committed, and another connection may succeed at once.
     """
 
     def __init__(self, message: str, *, again: bool = False) -> None:
@@ -52,7 +52,7 @@ class _Cursor(txpostgres.Cursor):
 
 
 def _reading(read: Callable[[], None]) -> Exception | None:
-    """Hand the reactor the error of a dropped connection; raised, it would be logged with a traceback each time."""
+    """Return the error of a dropped connection to the reactor; raising it would log a traceback each time."""
     try:
         read()
     except psycopg2.Error as error:
@@ -62,19 +62,19 @@ def _reading(read: Callable[[], None]) -> Exception | None:
 
 @define
 class Transaction:
-    """A transaction that is open; statements run one after the other."""
+    """An open transaction; statements run one after the other."""
 
     _cursor: Any
 
     async def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Execute a statement and return its rows, none where it has no result.
+        """Execute a statement and return its rows, none if it has no result.
 
-        Raises `InvalidArgument` where PostgreSQL can't keep a value, psycopg2's errors otherwise.
+        Raises `InvalidArgument` if PostgreSQL can't store a value, otherwise psycopg2's errors.
         """
         try:
             await self._cursor.execute(statement, parameters)
         except CancelledError:
-            # Nobody cancels what runs here: it is how txpostgres reports statement_timeout.
+            # Not a cancellation: txpostgres reports statement_timeout so.
             raise ConnectionFailed("PostgreSQL took too long for a statement") from None
         except (DataError, ValueError) as error:
             # ValueError: psycopg2 itself refuses text with NUL characters or unpaired surrogates.
@@ -104,9 +104,9 @@ class DatabaseConnection(txpostgres.Connection):
     async def transaction(
         self, function: Callable[[Transaction], Awaitable[T]], may_commit: Callable[[], bool], limit: float
     ) -> T:
-        """Run ``function`` in a transaction, within ``limit`` seconds; it is rolled back where it raises.
+        """Run ``function`` in a transaction, within ``limit`` seconds; it is rolled back if it raises.
 
-        ``may_commit`` is asked last: where it says no, the transaction is rolled back and CancelledError raised.
+        ``may_commit`` is called last: if it returns False, the transaction is rolled back and CancelledError raised.
         Must not be cancelled itself (txpostgres can't). Raises `ConnectionFailed`.
         """
         return await self._limited(self._transaction(function, may_commit), limit)
@@ -136,7 +136,7 @@ class DatabaseConnection(txpostgres.Connection):
             # A deadlock and the like: an OperationalError too, but the connection is as good as before.
             raise
         except _CONNECTION_ERRORS as error:
-            # We closed it ourselves where it has a reason already; trying again would only take as long again.
+            # If there is a reason already, we closed it ourselves; a retry would only take as long again.
             again = self.reason is None and not self._committing and self._is_closed()
             if self._is_closed():
                 self.drop(_first_line(error))

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What the farm was like: what is kept, and the interface of whatever keeps it.
+"""Pure: no I/O, no clock.  The farm's history: its records, and the interface of its storage.
 
 `icefarm.control.storage.postgres.history.PostgresHistory` implements it over PostgreSQL, and
 `icefarm.testing.memory.history.MemoryHistory` in memory.  Times are seconds since the epoch.
@@ -28,7 +28,7 @@ __all__ = [
 
 @frozen
 class FarmSample:
-    """The farm at one moment; averages where it stands for a stretch of time."""
+    """The farm at one moment, or the averages over a period."""
 
     time: float
     states: Mapping[str, float]
@@ -40,7 +40,7 @@ class FarmSample:
 
 @frozen
 class BoardSample:
-    """What a board did in a minute; see `icefarm.control.telemetry.counting.BoardRates`."""
+    """A board's minute; see `icefarm.control.telemetry.counting.BoardRates`."""
 
     serial: str
     time: float
@@ -66,7 +66,7 @@ class StateChange:
 
 @frozen
 class LogLine:
-    """What a worker had to say."""
+    """A worker's log line."""
 
     time: float
     worker: str
@@ -77,7 +77,7 @@ class LogLine:
 
 @define
 class HistoryBatch:
-    """What is to be kept, gathered for one transaction."""
+    """Records to store in one transaction."""
 
     samples: list[FarmSample] = Factory(list)
     boards: list[BoardSample] = Factory(list)
@@ -90,7 +90,7 @@ class HistoryBatch:
 
 @frozen
 class BoardPast:
-    """What one board did, each list by time.  The first state may be from before the time asked for."""
+    """One board's history, each list by time.  The first state may be earlier than the requested time."""
 
     states: list[StateChange]
     samples: list[BoardSample]
@@ -99,7 +99,7 @@ class BoardPast:
 
 @frozen
 class Journal:
-    """What happened last in the whole farm, each list by time."""
+    """Recent events in the whole farm, each list by time."""
 
     states: list[StateChange]
     reservations: list[ReservationRecord]
@@ -107,22 +107,22 @@ class Journal:
 
 
 class History(Protocol):
-    """Keeps what the farm was like.  Every call raises `Busy` where the database stays away."""
+    """Stores the farm's history.  Every call raises `Busy` if the database stays away."""
 
     async def keep(self, batch: HistoryBatch) -> None:
-        """Keep all of this, or nothing."""
+        """Store all of this, or nothing."""
 
     async def samples(self, since: float, step: float) -> list[FarmSample]:
-        """Return the farm since then, one sample for each ``step`` seconds in which there was any."""
+        """Return the farm since then, one sample for each ``step`` seconds that have any."""
 
     async def board(self, serial: str, since: float) -> BoardPast:
-        """Return what a board did since then."""
+        """Return a board's history since then."""
 
     async def journal(self, since: float, limit: int) -> Journal:
-        """Return what happened since then, at most the last ``limit`` of each."""
+        """Return events since then, at most the last ``limit`` of each."""
 
     async def forget(self, before: float) -> None:
-        """Delete what is older."""
+        """Delete older records."""
 
 
 def columns(samples: Sequence[FarmSample]) -> dict[str, Any]:

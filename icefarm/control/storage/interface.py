@@ -1,14 +1,14 @@
-"""What control remembers: workers, boards, reservations and tokens.  The interface, and what its answers look like.
+"""Control's store: workers, boards, reservations and tokens.  The interface, and the records that it returns.
 
 `icefarm.control.storage.postgres.store.PostgresStore` implements it over PostgreSQL,
 `icefarm.testing.memory.store.MemoryStore` in memory; one set of tests holds both to the same
 behaviour.  Each call is one transaction: all of it happens, or nothing.
-Calls made at once may overtake each other; where their order matters, wait for one before the next. A call that is
-cancelled either happens or not, and nobody says which; where that matters, let it go on to its end.
+Concurrent calls may overtake each other; if their order matters, wait for one before the next. A cancelled call either
+happens or not, without saying which; if that matters, let it run to its end.
 Times are those of the store's own clock (PostgreSQL's), in seconds since the epoch.
 
-Besides the errors named below, every call raises `Busy` where the database stays away, and `InvalidArgument` for
-values that it can't keep (such as text with a NUL character).
+Besides the errors named below, every call raises `Busy` if the database stays away, and `InvalidArgument` for values
+that it can't store (such as text with a NUL character).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["AuditEntry", "State", "Store", "TokenRecord"]
 
 @frozen
 class TokenRecord:
-    """A token that lets somebody sign in; the token itself is not kept, only its hash."""
+    """A token for signing in; only its hash is stored."""
 
     name: str
     role: Role
     created_at: float
-    #: Who signs in with it.
+    #: The account that signs in with it.
     account: str
-    #: Names it where its hash has no place.
+    #: Identifies it where its hash would not fit.
     id: int
     #: When it stops being valid; None: never.
     expires_at: float | None = None
-    #: Another token took over its name; this one is valid until it expires.
+    #: Another token has taken over its name; this one is valid until it expires.
     replaced: bool = False
     last_used_at: float | None = None
     last_used_from: str | None = None
@@ -46,7 +46,7 @@ class TokenRecord:
 
 @frozen
 class AuditEntry:
-    """Something that somebody did, or was refused."""
+    """An action, or a refused one."""
 
     time: float
     account: str
@@ -57,7 +57,7 @@ class AuditEntry:
     session: int | None
     address: str | None
     action: str
-    #: What it was done to: boards, a worker, a token.
+    #: Its object: boards, a worker, a token.
     subject: str | None
     #: "done", or the name of the error.
     outcome: str
@@ -74,24 +74,24 @@ class State:
 
 
 class Store(Protocol):
-    """What control remembers.  Lists come sorted by name, serial, or as said."""
+    """Control's store.  Lists are sorted by name or serial unless said otherwise."""
 
     # ------------------------------------------------------------------------------------- workers and boards
 
     async def hello(self, hello: WorkerHello) -> list[str]:
-        """Take a worker's introduction: it is online, has these boards, and its others are offline.
+        """Record a worker's hello: it is online, has these boards, and its others are offline.
 
-        Where one was to leave, another process of its name goes on with that while reservations of its boards last;
-        after that it begins anew, and is not drained.
+        If it must leave, a new process of its name continues to leave while reservations of its boards last; after
+        that it starts over, and is not drained.
 
-        Returns the serials of boards that it may not have, because another online worker has them; what is kept of
-        those does not change. A board that moved here with a reservation brings the reservation along.
+        Returns the serials of boards that it may not have, because another online worker has them; their records do
+        not change. A reserved board that moved here brings its reservation along.
         """
 
     async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
-        """Take a worker's word about one of its boards, or a new one.
+        """Record a worker's report of one of its boards, or of a new one.
 
-        Raises `UnknownWorker` for one that has not said hello, `NotYours` where another online worker has that board.
+        Raises `UnknownWorker` for one that has not said hello, `NotYours` if another online worker has that board.
         """
 
     async def worker_seen(self, worker: str) -> int:
@@ -107,19 +107,19 @@ class Store(Protocol):
         """
 
     async def set_draining(self, worker: str, draining: bool, *, leaving: bool = False) -> WorkerRecord:
-        """Say whether the worker's boards may be newly reserved; lasts over its restarts.  Raises `UnknownWorker`.
+        """Set whether the worker's boards may be newly reserved; survives its restarts.  Raises `UnknownWorker`.
 
-        ``leaving``, of a worker that is drained: it ends when nobody has boards of it any more (see `hello`).
+        ``leaving``, for a drained worker: it exits when none of its boards is reserved (see `hello`).
         """
 
     async def workers(self) -> list[WorkerRecord]:
         """Return all workers that ever joined."""
 
     async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
-        """Return these boards, in the order asked, or all.  Raises `UnknownDevice` that names the missing ones."""
+        """Return these boards, in the given order, or all.  Raises `UnknownDevice` that names the missing ones."""
 
     async def delete_devices(self, serials: Sequence[str]) -> list[str]:
-        """Forget these boards, all or none; what they were reserved for in the past is kept.  Returns their serials.
+        """Forget these boards, all or none; their past reservations are kept.  Returns their serials.
 
         Raises `UnknownDevice`, and `InvalidArgument` for one that is reserved, or neither offline nor broken.
         """
@@ -127,7 +127,7 @@ class Store(Protocol):
     # ---------------------------------------------------------------------------------------------- reservations
 
     async def available(self, kind: str | None = None) -> list[str]:
-        """Return the boards that could be reserved now, for that kind or for any."""
+        """Return the boards that can be reserved now, as that kind or as any."""
 
     async def state(self) -> State:
         """Return all workers and boards as of one moment."""
@@ -152,39 +152,39 @@ class Store(Protocol):
         """
 
     async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
-        """Return what the client got for the request of that id and has still."""
+        """Return the client's active reservations for the request of that id."""
 
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
-        """Let the client's reservations, of these boards or all, last at least so many seconds from now.
+        """Extend the client's reservations, of these boards or all, to at least so many seconds from now.
 
-        Never shortens one. Raises `NotYours` where a serial is not reserved by the client; then none is extended.
+        Never shortens one. Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         """
 
     async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
         """End the reservations of these boards, or all of the client's; returns those that this call ended.
 
-        A board that nobody has reserved is passed over, so ending twice is harmless. With ``client`` None, whose they
-        are does not matter (and ``serials`` must be given).
-        Raises `UnknownDevice`, and `NotYours` where another client has one; then none is ended.
+        Boards that are not reserved are ignored, so ending twice is harmless. With ``client`` None, they may be any
+        client's (and ``serials`` must be given).
+        Raises `UnknownDevice`, and `NotYours` if another client has one; then none is ended.
         """
 
     async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
-        """End these reservations; returns those that this call ended (unknown and ended ones are passed over)."""
+        """End these reservations; returns those that this call ended (unknown and ended ones are ignored)."""
 
     async def end_expired(self) -> list[ReservationRecord]:
-        """End the reservations whose time is over, with the reason "expired"; returns those that this call ended."""
+        """End expired reservations, with the reason "expired"; returns those that this call ended."""
 
     async def next_expiry(self) -> float | None:
-        """Return the seconds until the next reservation expires, 0 where one is overdue, None where there is none."""
+        """Return the seconds until the next reservation expires, 0 if one is overdue, None if there is none."""
 
     async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
-        """Return the reservations that have not ended, of that client, of that worker's boards; by serial."""
+        """Return the active reservations of that client, of that worker's boards; by serial."""
 
     async def reservation(self, id: str) -> ReservationRecord | None:
-        """Return a reservation, ended or not; None where there never was one with that id."""
+        """Return a reservation, ended or not; None if there never was one with that id."""
 
     async def now(self) -> float:
-        """Return the time, by the clock that decides over expiry."""
+        """Return the time of the clock that decides expiry."""
 
     # ------------------------------------------------------------------------------------------------------ queue
 
@@ -197,59 +197,59 @@ class Store(Protocol):
         *,
         since: float | None = None,
     ) -> QueuedRequest:
-        """Let a request wait, at most so many seconds; one that waits already stays as it is, and is returned.
+        """Store a waiting request, for at most so many seconds; an existing one stays unchanged, and is returned.
 
-        ``since`` gives it the place of one that waits since then; None: since now.
-        Raises `InvalidArgument` where another client has a request of that id.
+        ``since`` gives it the place of one that has waited since then; None: since now.
+        Raises `InvalidArgument` if another client has a request of that id.
         """
 
     async def dequeue(self, ids: Sequence[str]) -> list[str]:
-        """Let these requests wait no longer; returns those that did."""
+        """Remove these waiting requests; returns those that waited."""
 
     async def waiting(self) -> list[QueuedRequest]:
-        """Return the requests that wait, those first that wait longest; those whose time is over are dropped."""
+        """Return the waiting requests, the longest wait first; expired ones are dropped."""
 
     # ----------------------------------------------------------------------------------------------------- tokens
 
     async def add_token(
         self, name: str, role: Role, hash: str, *, account: str | None = None, lasts: float | None = None
     ) -> TokenRecord:
-        """Keep a new token by its hash (`icefarm.control.sessions.tokens`).
+        """Store a new token by its hash (`icefarm.control.sessions.tokens`).
 
-        ``account`` is the name by default; ``lasts`` the seconds for which it is valid, None for ever.
-        Raises `InvalidArgument` where there is a valid one of that name.
+        ``account`` defaults to the name; ``lasts`` is the seconds for which it is valid, None forever.
+        Raises `InvalidArgument` if there is a valid one of that name.
         """
 
     async def rotate_token(self, name: str, hash: str, *, overlap: float, lasts: float | None = None) -> TokenRecord:
-        """Keep another token with the name, role and account of that one, which is valid for ``overlap`` seconds more.
+        """Store a successor with the name, role and account of that token, which stays valid for ``overlap`` seconds.
 
-        Raises `InvalidArgument` where there is none of that name.
+        Raises `InvalidArgument` if there is none of that name.
         """
 
     async def token_by_hash(self, hash: str, *, used_from: str | None = None) -> TokenRecord | None:
-        """Return the token with that hash; None where there is none, or it has expired or been revoked.
+        """Return the token with that hash; None if there is none, or it has expired or been revoked.
 
-        ``used_from`` notes that it was used from that address, to within a minute.
+        ``used_from`` records its use from that address, to within a minute.
         """
 
     async def list_tokens(self) -> list[TokenRecord]:
         """Return the valid tokens."""
 
     async def ended_tokens(self, ids: Collection[int]) -> set[int]:
-        """Return those of these tokens that are not valid any more."""
+        """Return those of these tokens that are no longer valid."""
 
     async def revoke_token(self, name: str) -> None:
-        """Let the tokens of that name open nothing any more.  Raises `InvalidArgument` where there is none."""
+        """Revoke the tokens of that name.  Raises `InvalidArgument` if there is none."""
 
     # ------------------------------------------------------------------------------------------------ audit log
 
     async def keep_audit(self, entries: Sequence[AuditEntry]) -> None:
-        """Keep what was done."""
+        """Store audit entries."""
 
     async def audit(
         self, since: float, *, account: str | None = None, action: str | None = None, limit: int
     ) -> list[AuditEntry]:
-        """Return what was done since then, by that account or all, the last ``limit`` of it; the oldest first."""
+        """Return entries since then, by that account or all, the last ``limit`` of them; the oldest first."""
 
     async def forget_audit(self, before: float) -> None:
-        """Delete what was done before that moment."""
+        """Delete entries before that moment."""

@@ -1,7 +1,7 @@
-"""Brings the database to the schema of this version of icefarm: forward only, each step whole or not at all.
+"""Migrates the database to the schema of this version of icefarm: forward only, each step whole or not at all.
 
 Steps are the files ``schema/V<number>__<name>.sql``, applied in numeric order, each in a transaction of its own under
-one advisory lock: of several programs that start at once, one applies a step and the others find it done.
+one advisory lock: of several programs that start concurrently, one applies a step and the others find it done.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["SchemaMismatch", "Step", "migrate", "next_step", "steps"]
 
 #: Seconds that one step may take; a step over a long history may rewrite a table.
 STEP_LIMIT = 900.0
-#: Key of the advisory lock: "icefarm" in ASCII. Constant for ever, so that all versions wait for each other.
+#: Key of the advisory lock: "icefarm" in ASCII. Never change it: all versions must wait for each other.
 _LOCK = 0x69636566_61726D
 _FILE = re.compile(r"V([1-9][0-9]*)__([A-Za-z0-9_]+)\.sql")
 _log = Logger()
 
 
 class SchemaMismatch(Exception):
-    """The database and this version of icefarm do not fit together; the message says what to do."""
+    """The database and this version of icefarm do not match; the message says what to do."""
 
 
 @frozen
@@ -52,7 +52,7 @@ class Step:
 def steps(directory: Path | None = None) -> list[Step]:
     """Read the files of the schema; by default those installed with icefarm.
 
-    Raises `SchemaMismatch` where there are none, or two with the same number.
+    Raises `SchemaMismatch` if there are none, or two with the same number.
     """
     found: dict[int, Step] = {}
     for entry in (directory or Path(str(files("icefarm") / "schema"))).iterdir():
@@ -69,7 +69,7 @@ def steps(directory: Path | None = None) -> list[Step]:
 
 
 def next_step(known: Sequence[Step], applied: Sequence[tuple[int, str]]) -> Step | None:
-    """Return the step to apply next to a database with these (version, checksum), None where it has all.
+    """Return the step to apply next to a database with these (version, checksum), None if it has all.
 
     Raises `SchemaMismatch`.
     """
@@ -98,7 +98,7 @@ def next_step(known: Sequence[Step], applied: Sequence[tuple[int, str]]) -> Step
 async def migrate(database: Database, known: Sequence[Step] | None = None) -> list[int]:
     """Apply all steps that the database lacks; returns their numbers.
 
-    Raises `SchemaMismatch`, and `Busy` where the database is away; the steps applied until then remain.
+    Raises `SchemaMismatch`, and `Busy` if the database is away; the steps applied until then remain.
     """
     known = steps() if known is None else known
     done: list[int] = []

@@ -1,7 +1,7 @@
-"""Some connections to PostgreSQL, opened again whenever they break, and transactions that take any free one.
+"""A pool of connections to PostgreSQL, reopened when they break, and transactions on any free one.
 
-While the database is away, a call waits a bounded time for it and then raises `Busy`; nothing else comes of it.  Once
-it has been away for that long, calls need not wait: whoever tries again after a while finds out soon enough.
+While the database is away, a call waits a bounded time for it and then raises `Busy`, without any other effect.  Once
+the database has been away for that long, calls fail at once: a caller that retries later finds it back soon enough.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ T = TypeVar("T")
 
 #: Connections kept open; a control makes a few hundred small transactions a second at most.
 CONNECTIONS = 4
-#: Seconds that a call waits for a free connection; after as many of absence, it does not wait at all.
+#: Seconds that a call waits for a free connection; after that much absence, it does not wait at all.
 FREE_LIMIT = 5.0
-#: Seconds that the server may take to let us in.
+#: Seconds for a connection.
 CONNECT_LIMIT = 5.0
-#: Seconds that a transaction may take in all, waiting for a connection and running again included; the server's own
-#: limit for a statement is shorter.
+#: Seconds for a whole transaction, including the wait for a connection and retries; the server's own limit for a
+#: statement is shorter.
 TRANSACTION_LIMIT = 10.0
-#: Seconds until a broken connection is tried again: at first, at most; doubled each time.
+#: Seconds until a broken connection is reopened: at first, at most; doubled each time.
 FIRST_DELAY, LONGEST_DELAY = 0.1, 2.0
-#: How often a transaction is run that lost against another one.
+#: How often to run a transaction that conflicted with another one.
 TRIES = 5
 _SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
 _LOST_A_RACE = (DeadlockDetected, SerializationFailure, UniqueViolation)
 
 
 def check_dsn(text: str) -> str:
-    """Return a connection string (libpq's, or a ``postgresql://`` URL) as it is.  Raises `InvalidArgument`."""
+    """Check a connection string (libpq's, or a ``postgresql://`` URL), and return it.  Raises `InvalidArgument`."""
     try:
         make_dsn(text)
     except psycopg2.ProgrammingError as error:
         reason = str(error).strip().replace("\n", " ")
         raise InvalidArgument(
-            f"that is no connection string for PostgreSQL ({reason}); write postgresql://user@host/database "
+            f"that is not a connection string for PostgreSQL ({reason}); write postgresql://user@host/database "
             "or 'host=... dbname=... user=...'"
         ) from None
     return text
 
 
 def describe_dsn(dsn: str) -> str:
-    """Say for a person which database a (correct) connection string means; never with its password."""
+    """Describe a connection string's database for users; never with its password."""
     parts = parse_dsn(dsn)
     return " ".join(f"{name}={parts[name]}" for name in _SHOWN if name in parts) or "as libpq's environment says"
 
@@ -69,7 +69,7 @@ class Database:
     reactor: Any
     dsn: str
     size: int = CONNECTIONS
-    #: Told the reason when the last connection is lost, and None when there is one again.
+    #: Called with the reason when the last connection is lost, and with None when there is one again.
     on_change: Callable[[str | None], None] | None = None
     #: Why there is no connection; None while there is one.
     problem: str | None = "not connected yet"
@@ -87,7 +87,7 @@ class Database:
     _log: ClassVar[Logger] = Logger()
 
     async def start(self) -> None:
-        """Begin to keep the connections; returns once there is one.
+        """Open the connections; returns once there is one.
 
         Raises `Busy`, with what PostgreSQL said, when the first attempt fails; the attempts go on until `stop`.
         """
@@ -99,7 +99,7 @@ class Database:
         await self._first
 
     async def stop(self) -> None:
-        """Close all connections; calls under way and to come raise `Busy`."""
+        """Close all connections; pending and later calls raise `Busy`."""
         self._running = False
         for connection in list(self._connections):
             connection.drop("the farm is stopping")
@@ -115,11 +115,11 @@ class Database:
     async def transaction(
         self, function: Callable[[Transaction], Awaitable[T]], *, limit: float = TRANSACTION_LIMIT
     ) -> T:
-        """Run ``function`` in a transaction of its own and return its result; nothing of it remains where it raises.
+        """Run ``function`` in a transaction and return its result; if it raises, nothing of it remains.
 
-        It is run again where it lost a race against another transaction, or its connection broke before the commit.
-        Cancelled before the commit, it is rolled back; who must know whether it came to that shields the call and
-        waits for its end. Raises `Busy`, after ``limit`` seconds at the latest.
+        It is run again if it conflicted with another transaction, or its connection broke before the commit.
+        Cancelled before the commit, it is rolled back; a caller that must know whether it committed shields the call
+        and waits for its end. Raises `Busy`, after ``limit`` seconds at the latest.
         """
         until = self.reactor.seconds() + limit
         for tries_left in reversed(range(TRIES)):

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  What boards did between two readings, and what that says of them."""
+"""Pure: no I/O, no clock.  Differences of boards' counters between two readings, as rates and means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BoardRates", "difference", "rates"]
 
 @frozen
 class BoardRates:
-    """How a board does, as displays show it; None for what there was nothing of."""
+    """A board's figures, as displays show them; None if there is no value."""
 
     #: Evaluations per second.
     rate: float
@@ -27,7 +27,7 @@ class BoardRates:
     retries: int
 
     def shown(self) -> dict[str, Any]:
-        """Return it for the wire, with digits that mean something."""
+        """Return it for the wire, with significant digits only."""
         return {
             "rate": round(self.rate, 3),
             "load_ms": None if self.load_ms is None else round(self.load_ms, 2),
@@ -40,9 +40,9 @@ class BoardRates:
 
 
 def difference(before: BoardReading | None, now: BoardReading) -> BoardReading:
-    """Return what was done since ``before``: nothing where that is unknown, all where the worker has started anew.
+    """Return the difference since ``before``: nothing if that is unknown, everything if the worker has restarted.
 
-    The kind is the one that it was done as.
+    The kind is the one that the board served.
     """
     if before is None:
         before = now
@@ -66,7 +66,7 @@ def difference(before: BoardReading | None, now: BoardReading) -> BoardReading:
 
 
 def rates(done: BoardReading, now: BoardReading, seconds: float) -> BoardRates:
-    """Return what a board did in so many seconds as rates and means."""
+    """Return a board's counters over so many seconds as rates and means."""
     mean = 1e3 / done.measured if done.measured > 0 else None
     return BoardRates(
         done.evaluations / seconds,

@@ -1,4 +1,4 @@
-"""The farm in numbers, for Prometheus; docs/metrics.md lists them."""
+"""The farm's metrics, for Prometheus; docs/metrics.md lists them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from icefarm.control.telemetry.events import (
 
 __all__ = ["FarmSnapshot", "Metrics"]
 
-#: Upper bounds of the waits that are counted, seconds: from a board that is being flashed to a night.
+#: Upper bounds of the histogram of waits, seconds: from a board that is being flashed to a night.
 WAITS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 
 
 @define
 class FarmSnapshot:
-    """What there is at the moment of a scrape; without workers and boards where the database is away."""
+    """The state at a scrape; without workers and boards while the database is away."""
 
     connected: bool
     database: bool
@@ -56,7 +56,7 @@ class _Sum:
 
 @define(eq=False)
 class Metrics:
-    """Counts what happens, from control's start."""
+    """Counts events since control's start."""
 
     clock: Clock
     _evaluations: Counter[str] = Factory(Counter)
@@ -69,7 +69,7 @@ class Metrics:
     _flashes: _Sum = Factory(_Sum)
     _loads: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
     _measurements: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
-    #: When each request that waits began to, and reservations that are counted and active.
+    #: When each waiting request started to wait, and the counted active reservations.
     _waiting: dict[str, float] = Factory(dict)
     _active: set[str] = Factory(set)
     _registry: CollectorRegistry = Factory(CollectorRegistry)

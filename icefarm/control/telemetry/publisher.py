@@ -1,4 +1,4 @@
-"""Passes on what happens to those who subscribed to it."""
+"""Passes on events to their subscribers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Subscriber(Protocol):
     """What hears of events.  Its implementations are what "go to implementations" lists for `heard`."""
 
     def heard(self, event: Event) -> None:
-        """Take in an event of a type that it subscribed to.
+        """Handle an event of a type that it subscribed to.
 
-        It is called while the event's publisher waits; what takes longer is started in the background.
+        It is called while the event's publisher waits; start longer work in the background.
         """
 
 
 @define(eq=False)
 class Publisher:
-    """Each event goes to the subscribers of its type, in the order in which they subscribed.
+    """Each event goes to the subscribers of its type, in the order of subscription.
 
     Nobody publishes what it subscribed to, and no answer comes back: data flows one way.
     """
@@ -31,11 +31,11 @@ class Publisher:
     _subscribers: dict[type[Event], list[Subscriber]] = Factory(dict)
 
     def subscribe(self, subscriber: Subscriber, *types: type[Event]) -> None:
-        """Have ``subscriber`` hear of all events of these types."""
+        """Subscribe ``subscriber`` to all events of these types."""
         for each in types:
             self._subscribers.setdefault(each, []).append(subscriber)
 
     def publish(self, event: Event) -> None:
-        """Pass on what has happened."""
+        """Pass on an event."""
         for subscriber in self._subscribers.get(type(event), ()):
             subscriber.heard(event)

@@ -1,4 +1,4 @@
-"""What boards count, from their workers' heartbeats: rates for displays, sums for the metrics."""
+"""Boards' counters from their workers' heartbeats: rates for displays, sums for the metrics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from icefarm.control.telemetry.publisher import Publisher
 
 __all__ = ["Rates"]
 
-#: Shortest time that a rate is taken over, seconds; a heartbeat may be late, and the next one on time.
+#: Shortest period for a rate, seconds; a heartbeat may be late, and the next one on time.
 SHORTEST = 1.0
 
 
 @define(eq=False)
 class Rates:
-    """Takes readings in, and tells of them."""
+    """Records readings, and publishes rates."""
 
     clock: Clock
     publisher: Publisher
@@ -36,7 +36,7 @@ class Rates:
     heartbeat: float
     _rates: dict[str, BoardRates] = Factory(dict)
     _last: dict[str, BoardReading] = Factory(dict)
-    #: When each worker's last heartbeat came, and the boards that it spoke of.
+    #: When each worker's last heartbeat arrived, and the boards in it.
     _beats: dict[str, float] = Factory(dict)
     _boards: dict[str, set[str]] = Factory(dict)
 
@@ -52,7 +52,7 @@ class Rates:
                 self._forget(serials)
 
     def take(self, worker: str, readings: Sequence[BoardReading]) -> None:
-        """Take in a heartbeat; boards that it does not speak of did nothing."""
+        """Record a heartbeat; boards missing in it did nothing."""
         now = self.clock.seconds()
         seconds = max(SHORTEST, now - self._beats.get(worker, now - self.heartbeat))
         self._beats[worker] = now
@@ -65,11 +65,11 @@ class Rates:
             self.publisher.publish(RatesChanged(now, changed))
 
     def current(self) -> list[BoardRates]:
-        """Return how all boards do."""
+        """Return the figures of all boards."""
         return list(self._rates.values())
 
     def shown(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of all boards, for a display that begins."""
+        """Return the known figures of all boards, for a display that starts."""
         return {serial: board.shown() for serial, board in self._rates.items()}
 
     def _begin(self, hello: WorkerHello) -> None:
@@ -86,7 +86,7 @@ class Rates:
         return rates(done, reading, seconds)
 
     def _rest(self, serials: Iterable[str]) -> dict[str, BoardRates]:
-        """Return the rates of boards that have stopped doing something just now."""
+        """Return the rates of boards that have just become idle."""
         busy = {serial: self._rates[serial] for serial in serials if serial in self._rates}
         return {
             serial: evolve(board, rate=0.0, failing=0.0)

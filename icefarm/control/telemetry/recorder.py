@@ -1,6 +1,6 @@
-"""Writes down what the farm is like, from time to time, and what happens, for those who look later.
+"""Records the farm's history: regular samples, and events.
 
-What is to be kept is gathered and written at once every few seconds: a busy farm changes hundreds of times a second.
+Records are gathered and written together every few seconds: a busy farm changes hundreds of times a second.
 A control that crashes loses those seconds of history and nothing else.
 """
 
@@ -32,20 +32,20 @@ from icefarm.errors import Busy, IcefarmError
 
 __all__ = ["KEPT", "HistoryRecorder", "farm_sample"]
 
-#: Seconds between samples of the farm, and of each board that does something.
+#: Seconds between samples of the farm, and of each active board.
 INTERVAL = 10.0
 BOARD_INTERVAL = 60.0
-#: Seconds for which history is kept, and between looks for what is older.
+#: Seconds for which history is kept, and between deletions of older records.
 KEPT = 86400.0
 CLEANING = 600.0
-#: Changes and lines that wait to be written while the database is away; more are dropped, the oldest first.
+#: Records that wait to be written while the database is away; more are dropped, the oldest first.
 WAITING = 20000
 
 
 def farm_sample(
     now: float, devices: Sequence[DeviceRecord], rates: Collection[BoardRates], queue: Collection[QueueRecord]
 ) -> FarmSample:
-    """Return what the farm is like now."""
+    """Return a sample of the farm now."""
     states = Counter({status.value: 0 for status in DeviceStatus})
     states.update(device.status.value for device in devices)
     return FarmSample(
@@ -66,12 +66,12 @@ class HistoryRecorder:
     store: Store
     rates: Rates
     clock: Clock
-    #: Why nothing can be written; None while it can.
+    #: Why writing fails; None while it works.
     _trouble: str | None = None
     _batch: HistoryBatch = Factory(HistoryBatch)
-    #: The requests that wait, by id.
+    #: The waiting requests, by id.
     _queue: dict[str, QueueRecord] = Factory(dict)
-    #: Each board's state as it was written last, and what it did in this minute: the sum, and the last reading.
+    #: Each board's last written state, and its current minute: the sum, and the last reading.
     _states: dict[str, tuple[str, str, str | None, str | None]] = Factory(dict)
     _minute: dict[str, list[BoardReading]] = Factory(dict)
     _minute_began: float = field(init=False)
@@ -85,19 +85,19 @@ class HistoryRecorder:
         self._minute_began = self.clock.seconds()
 
     def start(self) -> None:
-        """Begin to take samples."""
+        """Start taking samples."""
         if self._timer is None and not self._stopped:
             self._timer = self.clock.callLater(INTERVAL, self._tick)
 
     def stop(self) -> None:
-        """Take no more samples."""
+        """Stop taking samples."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:
-        """Gather what has happened."""
+        """Gather an event."""
         match event:
             case BoardsChanged(records):
                 for record in records:
@@ -114,9 +114,9 @@ class HistoryRecorder:
                     self._minute.pop(serial, None)
 
     async def write(self) -> None:
-        """Write what was gathered.  Raises `Busy`; it is then kept for the next time.
+        """Write the gathered records.  Raises `Busy`; they are then kept for the next time.
 
-        Raises `InvalidArgument` for what the database can't keep at all; that is dropped.
+        Raises `InvalidArgument` for records that the database can't store at all; they are dropped.
         """
         batch, self._batch = self._batch, HistoryBatch()
         if not batch:
@@ -176,7 +176,7 @@ class HistoryRecorder:
 
 
 def _sum(serial: str, parts: list[BoardReading]) -> BoardReading:
-    """Return what a board did in several stretches of time."""
+    """Return the sum of a board's counters over several periods."""
     return BoardReading(
         serial,
         evaluations=sum(part.evaluations for part in parts),

@@ -1,4 +1,4 @@
-"""What happens, on the router's topics: records as they change for everybody, messages for single clients."""
+"""Events on the router's topics: changed records for everybody, messages for single clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from icefarm.errors import LinkLost
 
 __all__ = ["OWN_EVENTS", "RouterTopics"]
 
-#: Messages to a client that come from control; a device kind may not send an event that looks like one of them.
+#: Control's own messages to a client; a device kind may not send events with these names.
 OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure")
 
 _BOARDS, _WORKERS = event_topic("device"), event_topic("worker")
@@ -42,7 +42,7 @@ _AVAILABLE, _DELETED, _LOG = event_topic("available"), event_topic("deleted"), e
 
 @define(eq=False)
 class RouterTopics:
-    """A subscriber.  What happens while the router is out of reach is lost: clients that come back take a snapshot."""
+    """A subscriber.  Events while the router is out of reach are lost: clients that reconnect take a snapshot."""
 
     bus: Bus | None = None
     #: A lost link is not worth a line for each event.
@@ -62,7 +62,7 @@ class RouterTopics:
                 self._tell_everybody(event)
 
     def stop(self) -> None:
-        """Publish no more."""
+        """Stop publishing."""
         self._tasks.stop()
 
     def _tell_everybody(self, event: Event) -> None:
@@ -103,7 +103,7 @@ class RouterTopics:
         self._publish(client_topic(client), fields, only=client)
         name = client.partition("/")[2]
         if name:
-            # Clients of an earlier version listen under the name that they asked for.
+            # Clients of an earlier version subscribe under the name that they proposed.
             self._publish(client_topic(name), fields, only=client)
 
     def _all(self, topic: str, records: Sequence[Any]) -> None:

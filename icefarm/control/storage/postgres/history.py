@@ -1,4 +1,4 @@
-"""What the farm was like, in PostgreSQL; `icefarm.control.storage.history.History` says what the calls do."""
+"""The farm's history in PostgreSQL; `icefarm.control.storage.history.History` documents the calls."""
 
 from __future__ import annotations
 
