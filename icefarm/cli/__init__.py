@@ -31,6 +31,7 @@ VERBS = {
     "reservations": ("listing", "reservations", "List who holds which boards, and for how long."),
     "queue": ("listing", "queue", "List the requests that wait for boards, in order, and why."),
     "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
+    "simulate": ("simulate", "simulate", "Show what a circuit does, without a board or a farm."),
     "watch": ("watch", "watch", "Show events of the farm as they happen."),
     "end": ("manage", "end", "End reservations."),
     "extend": ("manage", "extend", "Extend reservations."),

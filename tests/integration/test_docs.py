@@ -53,6 +53,7 @@ FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
 ELSEWHERE: dict[Section, str] = {
     ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
     ("docs/cli.md", "Evaluating"): "test_results_of_the_page_on_the_command_line_are_in_their_files",
+    ("docs/cli.md", "Simulating"): "tests/integration/test_simulate.py",
     ("docs/worker.md", "Device kinds"): "test_the_kind_in_the_page_on_workers_is_one",
     ("docs/new-kind.md", "1. A package"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "2. The kind"): "tests/integration/test_console_kind.py",
@@ -62,7 +63,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",
-    ("docs/virtual-boards.md", "What the virtual FPGA measures"): "test_the_model_in_the_page_on_virtual_boards_counts",
+    ("docs/virtual-boards.md", "A model of your own"): "test_the_model_in_the_page_on_virtual_boards_counts",
 }
 #: Sections that no test carries out, and why.
 NOT_RUN: dict[Section, str] = {
@@ -316,7 +317,7 @@ def test_the_kind_in_the_page_on_workers_is_one() -> None:
 
 def test_the_model_in_the_page_on_virtual_boards_counts(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "virtual-boards.md").read_text(encoding="utf-8")
-    (block,) = sections()["docs/virtual-boards.md", "What the virtual FPGA measures"]
+    (block,) = sections()["docs/virtual-boards.md", "A model of your own"]
     (command,) = re.findall(r"`(cc -shared [^`]*)`", page)
     (tmp_path / "model.c").write_text(block.text)
     (tmp_path / "firmware").symlink_to(ROOT / "firmware")

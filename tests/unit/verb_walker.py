@@ -24,7 +24,7 @@ from icefarm.cli.commands import database
 #: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py.
 VERBS: dict[str, list[str]] = {
     "devices": [], "workers": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
-    "evaluate": ["circuit.bin", "--out", "results.csv"],
+    "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],

@@ -204,6 +204,8 @@ int main(int argc, char **argv)
     struct options options = options_parse(argc, argv);
     if (options.image != NULL)
         return write_image(options.image, options.version);
+    if (options.simulate.file != NULL)
+        return simulate(&options.simulate);
     struct run run = {.armed_us = CORE_NEVER};
     prepare_process();
     if ((options.bench.model = model_open(&options.model)) == NULL)

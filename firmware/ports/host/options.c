@@ -19,6 +19,11 @@ static const char usage[] =
     "  --noise N            standard deviation of each measurement, ppm (default 0)\n"
     "  --model MODEL        what the FPGA does: simulated (its bitstream is run; the default), landscape (an invented\n"
     "                       frequency), simulated,landscape (invented where it can't be simulated), or FILE.so: see fpga_model.h\n"
+    "  --simulate FILE      simulate this bitstream (-: standard input), write what it does as JSON to stdout, and end; with\n"
+    "    --window S         seconds (0.000001 to 600; default 1)\n"
+    "    --pins N,...       pins of the FPGA that are counted (up to 16; default 27)\n"
+    "    --clock-mhz N      the clock at pin 35 (0 to 200; default 48; 0: none)\n"
+    "    --vcd FILE         write a waveform\n"
     "  --image APP          write that application's UF2 image to stdout, and end\n"
     "  --image-version TEXT the version that this image states (default: the firmware's)\n"
     "  --version            write the firmware's version, and end\n"
@@ -59,6 +64,21 @@ static void take_model(struct model_options *model, const char *value)
         refuse("--model", value);
 }
 
+static void take_pins(struct simulate_options *simulate, const char *value)
+{
+    simulate->n_pins = 0;
+    for (const char *at = value;; at++) {
+        char *end;
+        unsigned long pin = strtoul(at, &end, 10);
+        if (end == at || pin == 0 || pin > 48 || simulate->n_pins == ICE40_PINS_MAX || (*end != ',' && *end != '\0'))
+            refuse("--pins", value);
+        simulate->pins[simulate->n_pins++] = (uint8_t)pin;
+        if (*end == '\0')
+            return;
+        at = end;
+    }
+}
+
 static void take(struct options *options, int option, const char *value)
 {
     switch (option) {
@@ -71,6 +91,11 @@ static void take(struct options *options, int option, const char *value)
     case 'o': options->model.offset_ppm = number("--offset-ppm", value, 0, 1e5); break;
     case 'r': options->model.noise_ppm = number("--noise", value, 0, 1e5); break;
     case 'm': take_model(&options->model, value); break;
+    case 'S': options->simulate.file = value; break;
+    case 'W': options->simulate.window_s = number("--window", value, 1e-6, 600); break;
+    case 'P': take_pins(&options->simulate, value); break;
+    case 'C': options->simulate.clock_mhz = (uint32_t)number("--clock-mhz", value, 0, 200); break;
+    case 'V': options->simulate.vcd = value; break;
     case 'i': options->image = value; break;
     case 'w': options->version = value; break;
     case 'v': puts(FIRMWARE_VERSION); exit(0);
@@ -87,12 +112,16 @@ struct options options_parse(int argc, char **argv)
         {"buffers", required_argument, NULL, 'b'},    {"blank", no_argument, NULL, 'k'},
         {"offset-ppm", required_argument, NULL, 'o'}, {"noise", required_argument, NULL, 'r'},
         {"model", required_argument, NULL, 'm'},
+        {"simulate", required_argument, NULL, 'S'},   {"window", required_argument, NULL, 'W'},
+        {"pins", required_argument, NULL, 'P'},       {"clock-mhz", required_argument, NULL, 'C'},
+        {"vcd", required_argument, NULL, 'V'},
         {"image", required_argument, NULL, 'i'},      {"image-version", required_argument, NULL, 'w'},
         {"version", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     struct options options = {.boards = 1, .seed = "icefarm", .version = FIRMWARE_VERSION, .model.simulated = true};
     options.bench = (struct bench){.scale = 1, .buffers = 2, .directory = ".", .epoll = -1};
+    options.simulate = (struct simulate_options){.window_s = 1, .clock_mhz = CLOCK_DEFAULT_MHZ, .n_pins = 1, .pins = {27}};
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
         take(&options, option, optarg);

@@ -3,6 +3,7 @@
 #define OPTIONS_H
 
 #include "board.h"
+#include "simulate.h"
 
 struct options {
     uint32_t boards;
@@ -10,6 +11,7 @@ struct options {
     bool blank;
     const char *image; /* application whose UF2 is written to stdout, or NULL */
     const char *version; /* in that UF2 */
+    struct simulate_options simulate; /* a circuit without boards, where simulate.file is one */
     struct bench bench;
     struct model_options model;
 };

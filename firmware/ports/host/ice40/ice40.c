@@ -81,3 +81,8 @@ double ice40_period(const struct ice40 *fpga)
 {
     return (double)fpga->run->period / (double)fpga->design->ticks_per_second;
 }
+
+const struct design *ice40_design(const struct ice40 *fpga)
+{
+    return fpga->design;
+}

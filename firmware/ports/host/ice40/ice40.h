@@ -45,4 +45,8 @@ const char *ice40_reason(const struct ice40 *fpga);
 /* The period of the whole state in seconds, or 0 while none was found. */
 double ice40_period(const struct ice40 *fpga);
 
+/* What it is made of (design.h). */
+struct design;
+const struct design *ice40_design(const struct ice40 *fpga);
+
 #endif

@@ -1,0 +1,129 @@
+"""The verb ``simulate``: what a circuit does, without a board and without a farm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icefarm.bitstream import from_file
+from icefarm.cli.ui.exit_codes import Exit
+from icefarm.cli.ui.parameter_types import Parsed
+from icefarm.farm.errors import CannotStart
+from icefarm.kinds.clock import DEFAULT_MHZ
+
+__all__ = ["simulate"]
+
+#: Pins of the package, and how many of them the program counts at once.
+HIGHEST_PIN = 48
+PINS_MAX = 16
+_CELLS = {
+    "look_up_tables": ("look-up table", "look-up tables"),
+    "carries": ("carry", "carries"),
+    "flip_flops": ("flip-flop", "flip-flops"),
+    "block_rams": ("block RAM", "block RAMs"),
+    "sprams": ("SPRAM", "SPRAMs"),
+}
+
+
+def _pins(text: str) -> Sequence[int]:
+    words = text.split(",")
+    pins = [int(word) for word in words if word.isascii() and word.isdigit() and 1 <= int(word) <= HIGHEST_PIN]
+    if len(pins) != len(words) or len(pins) > PINS_MAX:
+        raise ValueError(f"must be up to {PINS_MAX} pins of 1 to {HIGHEST_PIN}, as in 27,25, not {text!r}")
+    return pins
+
+
+def _amount(n: int, one: str, several: str) -> str:
+    return f"{n} {one if n == 1 else several}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def _clock(clock: Mapping[str, Any]) -> str:
+    frequency = "" if clock["hz"] is None else f", {_number(clock['hz'])} Hz"
+    edges = [f"{clock[edge]} by its {edge} edge" for edge in ("rising", "falling") if clock[edge] > 0]
+    return f"{clock['clock']}{frequency}: flip-flops, {' and '.join(edges) or 'none'}"
+
+
+def lines_of(found: Mapping[str, Any], vcd: Path | None) -> Iterator[str]:
+    """Yield what the program found, for people."""
+    for pin in found["pins"]:
+        yield f"pin {pin['pin']}: driven by {pin['driver']}"
+        pulses = f"{pin['pulses']:,} pulses in {_number(found['window_s'])} s"
+        yield f"  {pulses}: {_number(pin['hz'])} Hz ({found['origin']})"
+    cells = ", ".join(_amount(n, *_CELLS[name]) for name, n in found["cells"].items() if n > 0)
+    yield f"depends on: {cells or 'no cells'}"
+    for clock in found["clocks"]:
+        yield f"clocked by: {_clock(clock)}"
+    if found["period_s"] is not None:
+        yield f"repeats after: {_number(found['period_s'])} s"
+    if vcd is not None:
+        yield f"waveform: {vcd}, the first {_number(found['waveform_s'])} s"
+
+
+def _run(bitstream: bytes, arguments: Sequence[str]) -> dict[str, Any]:
+    # Imported on demand: it imports Twisted.
+    from icefarm.virtual.images import MissingBoards, program
+
+    try:
+        command = [str(program()), "--simulate", "-", *arguments]
+        done = subprocess.run(command, input=bitstream, capture_output=True, check=False)
+    except MissingBoards as error:
+        raise CannotStart(str(error)) from None
+    if done.returncode != 0:
+        raise CannotStart(done.stderr.decode(errors="replace").strip() or f"the simulator ended with {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--window",
+    type=click.FloatRange(1e-6, 600),
+    default=1.0,
+    show_default=True,
+    help="Seconds that pulses are counted for, from the start of the circuit.",
+)
+@click.option(
+    "--pins",
+    type=Parsed("pins", _pins),
+    default="27",
+    metavar="N,...",
+    show_default=True,
+    help="Pins of the FPGA that are counted. Boards count 27.",
+)
+@click.option(
+    "--clock-mhz",
+    type=click.IntRange(0, 200),
+    default=DEFAULT_MHZ,
+    show_default=True,
+    help="The clock that the board gives at pin 35; 0: none.",
+)
+@click.option("--vcd", type=click.Path(path_type=Path, dir_okay=False), help="Write a waveform, for GTKWave.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def simulate(file: Path, window: float, pins: Sequence[int], clock_mhz: int, vcd: Path | None, output: str) -> None:
+    """Show what a circuit does, without a board or a farm: what drives a pin, its clocks, and its pulses.
+
+    FILE is a .bin or an .asc for the iCE40UP5K. A virtual board counts the same.
+    """
+    arguments = [
+        "--window", repr(window), "--pins", ",".join(map(str, pins)), "--clock-mhz", str(clock_mhz),
+        *([] if vcd is None else ["--vcd", str(vcd)]),
+    ]  # fmt: skip
+    found = _run(from_file(file).data, arguments)
+    if output == "json":
+        click.echo(json.dumps(found))
+    elif found["reason"] is None:
+        for line in lines_of(found, vcd):
+            click.echo(line)
+    if found["reason"] is not None:
+        click.echo(f"icefarm: {file} can't be simulated: {found['reason']}", err=True)
+        raise click.exceptions.Exit(Exit.FAILED)

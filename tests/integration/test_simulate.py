@@ -1,0 +1,86 @@
+"""``icefarm simulate``, with the program that runs virtual boards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from icefarm.cli import main
+
+pytestmark = pytest.mark.integration
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "circuits"
+CIRCUITS = Path(__file__).parents[1] / "circuits"
+
+
+def simulate(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, ["simulate", *map(str, words)])
+
+
+def found(*words: str | Path) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(simulate(*words, "-o", "json").stdout)
+    return answer
+
+
+def test_it_says_what_drives_a_pin_and_what_it_counts() -> None:
+    result = simulate(EXAMPLES / "bursts.asc")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "pin 27: driven by flip-flop 2 in tile (18, 30)",
+        "  4,500 pulses in 1 s: 4,500 Hz (simulated)",
+        "depends on: 36 look-up tables, 20 carries, 32 flip-flops, 1 block RAM",
+        "clocked by: HFOSC, 48,000,000 Hz: flip-flops, 32 by its rising edge",
+        "repeats after: 0.128 s",
+    ]
+
+
+@pytest.mark.parametrize("line", (EXAMPLES / "frequencies.txt").read_text().splitlines())
+def test_the_examples_count_what_another_simulation_says(line: str) -> None:
+    if line.startswith("#"):
+        return
+    _, _, hertz, name = line.split()
+    answer = found(EXAMPLES / f"{name}.bin", "--window", "2")
+    assert answer["origin"] == "simulated"
+    assert [(pin["pulses"], pin["hz"]) for pin in answer["pins"]] == [(2 * int(hertz), int(hertz))]  # type: ignore[attr-defined]
+
+
+def test_several_pins_and_another_clock() -> None:
+    answer = found(CIRCUITS / "levels.bin", "--pins", "27,25,23", "--clock-mhz", "12", "--window", "0.256")
+    # A counter of ten bits: 12 MHz / 1024; pin 27 has the inverse, which is high at first and counts no edge then, and pin 25 is always 1.
+    assert [pin["pulses"] for pin in answer["pins"]] == [3000, 0, 3000]  # type: ignore[attr-defined]
+
+
+def test_a_waveform_has_each_change(tmp_path: Path) -> None:
+    vcd = tmp_path / "wave.vcd"
+    assert simulate(EXAMPLES / "square_32khz.bin", "--window", "0.001", "--vcd", vcd).exit_code == 0
+    lines = vcd.read_text().splitlines()
+    (identifier,) = [line.split()[3] for line in lines if line.endswith(" ICE_27 $end")]
+    assert lines.count(f"1{identifier}") == 32
+    assert lines.count(f"0{identifier}") == 33  # one of them is how it starts
+
+
+def test_what_cannot_be_simulated_is_named() -> None:
+    result = simulate(CIRCUITS / "ring.bin")
+    assert result.exit_code == 1
+    assert "can't be simulated: a loop of 3 gates without a flip-flop, through tile (" in result.stderr
+    assert found(CIRCUITS / "multiplier.bin")["reason"] == "the DSP block at tile (25, 24)"
+
+
+@pytest.mark.parametrize("pins", ["", "0", "49", "27,", "27;25", "1," * 16 + "1", "+2"])
+def test_pins_that_there_are_not_are_refused(pins: str) -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--pins", pins)
+    assert result.exit_code == 2
+    assert "must be up to 16 pins of 1 to 48" in result.stderr
+
+
+def test_a_waveform_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--vcd", tmp_path / "nowhere" / "wave.vcd")
+    assert result.exit_code == 1
+    assert "wave.vcd can't be written: No such file or directory" in result.stderr
+
+
+def test_a_pin_of_the_package_that_is_no_io_is_an_error() -> None:
+    assert found(EXAMPLES / "bursts.bin", "--pins", "1")["reason"] == "there is no such pin"
