@@ -49,7 +49,7 @@ def test_the_examples_count_what_another_simulation_says(line: str) -> None:
 
 def test_several_pins_and_another_clock() -> None:
     answer = found(CIRCUITS / "levels.bin", "--pins", "27,25,23", "--clock-mhz", "12", "--window", "0.256")
-    # A counter of ten bits: 12 MHz / 1024; pin 27 has the inverse, which is high at first and counts no edge then, and pin 25 is always 1.
+    # A counter of ten bits: 12 MHz / 1024. Pin 27 has the inverse, which is high at first; pin 25 is always 1.
     assert [pin["pulses"] for pin in answer["pins"]] == [3000, 0, 3000]  # type: ignore[attr-defined]
 
 
