@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
-from icefarm.contract import Assignment, BoardHealth, BoardReading, DeviceReport, DeviceStatus
+from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed
 from icefarm.usb_events import UsbEvent
 from icefarm.worker.board import events as e
@@ -47,7 +48,8 @@ class ManagedBoard:
     #: As it last reported in HELLO.
     _firmware: s.Firmware | None = None
     _client: BoardClient | None = None
-    _told: DeviceReport | None = None
+    #: What its last report showed, without the counters.
+    _told: dict[str, Any] | None = None
     _rebooting: list[Deferred[None]] = Factory(list)
     #: It was set aside, and not returned to service yet.
     _aside: bool = False
@@ -139,22 +141,28 @@ class ManagedBoard:
 
     def report(self) -> DeviceReport:
         """Return its report."""
-        status, reason = s.status_of(self.life)
-        want = self.life.want
         return DeviceReport(
             serial=self.serial,
-            status=status,
-            reason=reason,
-            reservation=None if want is None else want.reservation,
-            kind=None if want is None else want.kind,
-            firmware=None if self._firmware is None else self._firmware.name,
-            firmware_version=None if self._firmware is None else self._firmware.version,
-            usb_path=self.life.place,
+            **self._shown(),
             evaluations=self.tally.evaluations,
             failures=self.tally.failures,
             retries=self.tally.retries,
             health=self.tally.health.shown(self.life.relapses),
         )
+
+    def _shown(self) -> dict[str, Any]:
+        """Return what of its report is told at once when it changes: everything but the counters."""
+        life = self.life
+        status, reason = s.status_of(life)
+        return {
+            "status": status,
+            "reason": reason,
+            "reservation": None if life.want is None else life.want.reservation,
+            "kind": None if life.want is None else life.want.kind,
+            "firmware": None if self._firmware is None else self._firmware.name,
+            "firmware_version": None if self._firmware is None else self._firmware.version,
+            "usb_path": life.place,
+        }
 
     def reading(self) -> BoardReading:
         """Return its counters."""
@@ -198,12 +206,13 @@ class ManagedBoard:
     def settled(self) -> None:
         """All events so far are handled (for `Runner`)."""
         self.tally.on_trial = self.life.tries > 0 or self.life.relapses > 0
-        report = self.report()
-        told, self._told = self._told, report
-        if told is None or not _alike(told, report):
-            if told is None or told.status is not report.status:
-                level = LogLevel.debug if report.status is DeviceStatus.FLASHING else LogLevel.info
-                self._log.emit(level, "{serial} is {status}", serial=self.serial, status=report.status)
+        shown = self._shown()
+        told, self._told = self._told, shown
+        if told != shown:
+            status = shown["status"]
+            if told is None or told["status"] is not status:
+                level = LogLevel.debug if status is DeviceStatus.FLASHING else LogLevel.info
+                self._log.emit(level, "{serial} is {status}", serial=self.serial, status=status)
             self._context.observer.changed(self)
 
     def carry_out(self, effect: e.Effect) -> None:
@@ -332,12 +341,3 @@ class ManagedBoard:
                 )
             case _ if self.life.tries > before.tries:
                 self._log.info("{serial} is tried again after {state}", serial=self.serial, state=before.state)
-
-
-def _alike(one: DeviceReport, other: DeviceReport) -> bool:
-    """Tell whether two reports differ only in their counters."""
-    return _apart_from_counters(one) == _apart_from_counters(other)
-
-
-def _apart_from_counters(report: DeviceReport) -> DeviceReport:
-    return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth())

@@ -208,7 +208,8 @@ class ControlLink(Observer):
             self._start(self._unregister, registering)
 
     def changed(self, board: ManagedBoard) -> None:
-        self._departure.look()
+        if self._departure.allowed:
+            self._departure.look()
         self._reports.changed(board.serial)
         if self._session is not None and self._session.greeted:
             self._start(self._reports.send, board.serial, partial(self._report, self._session))

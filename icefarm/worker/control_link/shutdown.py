@@ -25,22 +25,23 @@ class Departure:
     _boards: BoardRegistry
     #: Ends the process.
     _go: Callable[[], None]
-    _allowed: bool = False
+    #: Control told this worker to leave.
+    allowed: bool = False
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def allow(self) -> None:
         """Control told this worker to leave."""
-        self._allowed = True
+        self.allowed = True
         # Only after the answer to control is on its way.
         self._clock.callLater(0, self.look)
 
     def revoke(self) -> None:
         """Cancel leaving."""
-        self._allowed = False
+        self.allowed = False
 
     def look(self) -> None:
         """A board has changed: leave if all are idle."""
-        if self._allowed and all(board.at_rest for board in self._boards):
-            self._allowed = False
+        if self.allowed and all(board.at_rest for board in self._boards):
+            self.allowed = False
             self._log.info("drained, and none of this worker's boards is reserved: it leaves")
             self._go()
