@@ -79,18 +79,18 @@ const BULK: Readonly<Record<string, { label: string; consequence: string; done: 
   end: {
     label: "End reservations",
     consequence: "Running evaluations on these boards fail, and the boards are free for others.",
-    done: "reservations have ended",
+    done: "Reservations ended",
   },
-  retest: { label: "Test", consequence: "Boards that pass are taken back into the farm.", done: "are being tested" },
+  retest: { label: "Test", consequence: "Boards that pass are taken back into the farm.", done: "Being tested" },
   reboot: {
     label: "Reboot",
     consequence: "They are flashed and tested again. Reservations stay; interrupted evaluations are repeated.",
-    done: "are being rebooted",
+    done: "Being rebooted",
   },
   delete: {
     label: "Delete",
     consequence: "They are forgotten, and come back when they are plugged in again.",
-    done: "were deleted",
+    done: "Deleted",
   },
 };
 
@@ -123,7 +123,7 @@ export function bulkActions(boards: readonly BoardRecord[]): readonly Action[] {
         question,
         consequence: `${listed}. ${consequence}`,
         fields: { serials },
-        done: `${amount}: ${done}.`,
+        done: `${done}: ${amount}.`,
       },
     ];
   });

@@ -50,7 +50,9 @@ export function scaleOf(
   if (fromZero) return [0, most > 0 ? most * 1.08 : 1];
   const range = Math.max(most - least, leastRange, Math.abs(most) * 1e-6);
   const middle = (least + most) / 2;
-  return [middle - range * 0.58, middle + range * 0.58];
+  const lowest = middle - range * 0.58;
+  // Nothing that is measured here is negative, unless it is.
+  return [least >= 0 ? Math.max(0, lowest) : lowest, middle + range * 0.58];
 }
 
 /** Stacked series lie on one another: each one's line is the sum up to it. The last one is drawn first. */

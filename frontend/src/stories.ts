@@ -157,9 +157,9 @@ class Teller {
     const serial = line.serial ?? "";
     const about = `${status}: ${reason ?? ""}`;
     const known = this.troubles.get(serial);
-    if (known?.about === about) {
+    if (known !== undefined && (known.about === about || isOneFault(known, line.time))) {
       known.add(line);
-      known.times += 1;
+      if (known.about === about) known.times += 1;
       return;
     }
     known?.open.delete(serial);
@@ -368,6 +368,11 @@ function troubleText({ lines, serials, open, times, from, latest }: Draft): stri
       ? `${verb(serials, "is", "are")} ${status}`
       : `${verb(serials, "was", "were")} ${status} for ${duration(latest - from)}`;
   return `${what}${why}${repeated(times)}`;
+}
+
+/** A board that is lost and then called unplugged has one fault with two names. */
+function isOneFault(known: Draft, time: number): boolean {
+  return known.subject === "trouble" && known.serials.size === 1 && time - known.latest < TOGETHER;
 }
 
 function isTrouble(status: Status): boolean {

@@ -36,6 +36,11 @@ test("noise does not fill the plot", () => {
   assert.ok(most - least >= 0.5);
 });
 
+test("a scale does not reach below 0 for values that do not", () => {
+  assert.deepEqual(scaleOf([0, 0], false, 1)[0], 0);
+  assert.ok(scaleOf([-3, -1], false)[0] < -3);
+});
+
 test("values that are all the same have a scale around them", () => {
   const [least, most] = scaleOf([7, 7], false);
   assert.ok(least < 7 && most > 7);

@@ -95,6 +95,11 @@ test("another reason is another story, and the first one is over", () => {
   );
 });
 
+test("two names of one fault within seconds are one story, under the last name", () => {
+  const lines = [state(10, "A", "offline", "lost: Connection was closed"), state(11, "A", "offline", "unplugged")];
+  assert.deepEqual(texts(lines), ["is offline: unplugged"]);
+});
+
 test("what has mended says how long it took", () => {
   const lines = [state(10, "A", "broken", "no answer"), state(60, "A", "flashing"), state(70, "A", "available")];
   assert.deepEqual(texts(lines), ["was broken for 1 min: no answer"]);

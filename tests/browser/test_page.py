@@ -140,6 +140,64 @@ def test_a_servers_error_is_shown_by_its_name(page: Page, crowd: StageProcess) -
     expect(page.get_by_role("alert").filter(has_text="invalid_argument")).to_contain_text("Y1")
 
 
+def test_an_operator_acts_on_the_boards_that_are_selected(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name="pi7", serials=["X1", "X2", "X3"])
+    for serial in ("X1", "X2"):
+        crowd.do("report", worker="pi7", serial=serial, status="offline", reason="not connected")
+    open_page(page, crowd.url, "boards?filter=worker:pi7")
+    sign_in(page, crowd.token)
+    page.get_by_label("Select all that are shown").check()
+    toolbar = page.get_by_role("toolbar")
+    expect(toolbar).to_contain_text("3 boards selected")
+    page.get_by_label("Select X3").uncheck()
+    expect(toolbar).to_contain_text("2 boards selected")
+    assert page.get_by_label("Select all that are shown").evaluate("(box) => box.indeterminate")
+    toolbar.get_by_role("button", name="Delete (2)").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("X1, X2.")
+    dialog.get_by_role("button", name="Delete: 2 boards").click()
+    expect(page.locator(".messages")).to_contain_text("Deleted: 2 boards")
+    expect(page.locator("tbody th.serial")).to_have_text(["X3"])
+    expect(toolbar).to_have_count(0)
+
+
+def test_a_reservation_of_several_boards_is_one_event(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name="pi6", serials=["W1", "W2", "W3"])
+    crowd.do("client", name="one-story")
+    open_page(page, crowd.url, "events?q=client:one-story")
+    reserve = {"serials": ["W1", "W2", "W3"], "kind": "pulsecount"}
+    crowd.do("call", client="one-story", procedure="reserve", fields=reserve)
+    expect(events(page)).to_have_count(1)
+    expect(events(page)).to_contain_text("one-story has reserved 3 boards as pulsecount")
+    crowd.do("call", client="one-story", procedure="end", fields={"serials": ["W1", "W2", "W3"]})
+    expect(events(page)).to_contain_text("one-story had reserved 3 boards as pulsecount for")
+    expect(events(page)).to_have_count(1)
+    events(page).locator("summary").click()
+    expect(events(page).locator("li").filter(has_text="W2 reserved as pulsecount by one-story")).to_have_count(1)
+
+
+def test_a_board_that_stays_broken_is_one_event_however_often_it_is_tested(page: Page, crowd: StageProcess) -> None:
+    crowd.do("worker", name="pi5", serials=["V1"])
+    open_page(page, crowd.url, "events?q=board:V1&level=warn")
+    for _ in range(3):
+        crowd.do("report", worker="pi5", serial="V1", status="broken", reason="no answer")
+        crowd.do("report", worker="pi5", serial="V1", status="testing")
+    expect(events(page)).to_have_count(1)
+    expect(events(page)).to_contain_text("is broken: no answer (3 times)")
+
+
+def test_many_events_are_on_pages(page: Page, crowd: StageProcess) -> None:
+    for number in range(60):
+        crowd.do("log", worker="pi1", level="info", message=f"line {number} of many")
+    open_page(page, crowd.url, "events?q=many")
+    expect(events(page)).to_have_count(50)
+    page.get_by_role("button", name="Older").click()
+    expect(events(page)).to_have_count(10)
+    assert page.url.endswith("page=2")
+    page.go_back()
+    expect(events(page)).to_have_count(50)
+
+
 @pytest.mark.parametrize("where", ["boards", "board/A1", "workers", "worker/pi1", "queue", "client/exp-42"])
 def test_a_reader_who_only_watches_sees_no_actions(page: Page, crowd: StageProcess, where: str) -> None:
     open_page(page, crowd.url, where)

@@ -158,7 +158,8 @@ function allColumns(operator: boolean): readonly Column<Row>[] {
       priority: 2,
       numeric: true,
       sortable: true,
-      text: ({ rate }) => (rate === 0 ? "" : number(rate)),
+      labelled: true,
+      text: ({ rate }) => number(rate),
       widest: "99,999",
     },
   ];

@@ -212,9 +212,11 @@ function Boards({ serials }: { serials: readonly string[] }) {
   return (
     <>
       {shown.map((serial, index) => (
-        <span key={serial} class="whole">
-          <BoardLink serial={serial} />
-          {index < shown.length - 1 && ","}{" "}
+        <span key={serial}>
+          <span class="whole">
+            <BoardLink serial={serial} />
+            {index < shown.length - 1 && ","}
+          </span>{" "}
         </span>
       ))}
       {serials.length > NAMED && `and ${serials.length - 1} more`}

@@ -23,6 +23,8 @@ const WHOLE = [1, 10, 100, 1000, 10_000].flatMap((power) => [power, 2 * power, 5
 const DARK = "(prefers-color-scheme: dark)";
 /** Pixels of a mark's letter, and beside the marks. */
 const LETTER = 7;
+/** Pixels between two marks of the axis of time: a time with seconds, and some. */
+const TIME_SPACE = 72;
 const BESIDE = 14;
 /** Plots with this key show the same moment under the pointer. */
 const SYNC = "page";
@@ -166,7 +168,7 @@ class Drawing extends Component<DrawingProps> {
       cursor: { y: false, drag: { x: true, y: false, setScale: false }, sync: { key: SYNC, setSeries: false } },
       scales: { x: { range: () => [...this.props.span] }, y: { range: () => this.range() } },
       axes: [
-        { ...axis, size: 26, values: (_, marks, __, ___, distance) => timeMarks(marks, distance) },
+        { ...axis, size: 26, space: TIME_SPACE, values: (_, marks, __, ___, distance) => timeMarks(marks, distance) },
         {
           ...axis,
           size: (_, marks) => BESIDE + LETTER * Math.max(3, ...(marks ?? []).map((mark) => mark.length)),

@@ -348,7 +348,9 @@ function Card<Row>({
   shown: readonly Column<Row>[];
   hidden: readonly Column<Row>[];
 }) {
-  const rest = hidden.filter(({ text, onCards = true }) => onCards && text(row) !== "");
+  const rest = hidden
+    .filter(({ text, onCards = true }) => onCards && text(row) !== "")
+    .sort((one, other) => one.priority - other.priority);
   return (
     <>
       <div class="first">

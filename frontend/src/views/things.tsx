@@ -75,7 +75,8 @@ export function ClientPage({ name }: { name: string }) {
         Client {name} <Copy text={name} what={`the name ${name}`} />
       </h1>
       <p>
-        It has {count(boards.length, "board")} and waits for {waiting.length === 0 ? "none" : "more"}.
+        It has {count(boards.length, "board")}; {count(waiting.length, "request")} of it{" "}
+        {waiting.length === 1 ? "waits" : "wait"}.
       </p>
       <BoardsOf boards={boards} without="client" empty="It has no boards just now." />
       {waiting.length > 0 && (
