@@ -159,7 +159,9 @@ function allColumns(operator: boolean): readonly Column<Row>[] {
       numeric: true,
       sortable: true,
       labelled: true,
-      text: ({ rate }) => number(rate),
+      keeps: true,
+      text: ({ rate }) => (rate === 0 ? "" : number(rate)),
+      draw: ({ rate }) => number(rate),
       widest: "99,999",
     },
   ];

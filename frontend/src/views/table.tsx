@@ -33,6 +33,8 @@ export interface Column<Row> {
   readonly mono?: boolean;
   readonly numeric?: boolean;
   readonly sortable?: boolean;
+  /** It stays though no row says anything in it just now. */
+  readonly keeps?: boolean;
   /** Left out on cards, which are small. */
   readonly onCards?: boolean;
   /** On a card, its label is needed to understand it. */
@@ -131,7 +133,7 @@ function needOf<Row>(column: Column<Row>, rows: readonly Row[]): ColumnNeed {
   const content = texts.map((each) => measure.width(each, font) + more);
   const natural = Math.max(head, ...content) + PADDING;
   const min = shrinks === undefined ? natural : Math.min(natural, Math.max(shrinks, head + PADDING));
-  const empty = rows.length > 0 && rows.every((row) => text(row) === "");
+  const empty = !column.keeps && rows.length > 0 && rows.every((row) => text(row) === "");
   return { id, priority, min, natural, grows, empty };
 }
 
