@@ -11,6 +11,8 @@ import { type Column, Table } from "./table.tsx";
 
 /** Stories on one page. */
 const PER_PAGE = 50;
+/** The last lines of a story, which are shown. */
+const LINES = 200;
 const FIELDS = ["board", "worker", "client", "level", "text"] as const;
 /** Boards that a story names; of more than that it names one and counts the others. */
 const NAMED = 2;
@@ -224,19 +226,30 @@ function Boards({ serials }: { serials: readonly string[] }) {
   );
 }
 
-/** A story in one sentence; its lines on demand. */
+/** A story in one sentence; its lines once the reader opens it. */
 function What({ story: { text, lines } }: { story: Story }) {
+  const opened = useSignal(false);
   if (lines.length === 1) return <>{text}</>;
   return (
-    <details>
+    <details
+      onToggle={(event) => {
+        opened.value = event.currentTarget.open;
+      }}
+    >
       <summary>{text}</summary>
-      <ol class="lines">
-        {lines.map((line) => (
-          <li key={`${line.time} ${line.serial} ${line.text}`}>
-            <time>{dateAndTime(line.time)}</time> {line.serial} {line.text}
-          </li>
-        ))}
-      </ol>
+      {opened.value && <Lines lines={lines} />}
     </details>
+  );
+}
+
+function Lines({ lines }: { lines: readonly Line[] }) {
+  return (
+    <ol class="lines">
+      {lines.slice(-LINES).map((line) => (
+        <li key={`${line.time} ${line.serial} ${line.text}`}>
+          <time>{dateAndTime(line.time)}</time> {line.serial} {line.text}
+        </li>
+      ))}
+    </ol>
   );
 }
