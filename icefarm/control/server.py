@@ -39,9 +39,9 @@ RETRY_LONGEST = 10.0
 def farm_view(control: Control) -> FarmView:
     """Return what the pages need from control."""
     return FarmView(
-        lambda: control.bus is not None,
+        control.is_connected,
         control.overview,
-        lambda: control.metrics.text(control.scene),
+        control.metrics_page,
         page_files(),
         public=control.settings.sign_in is SignInPolicy.OPEN,
     )

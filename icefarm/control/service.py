@@ -46,7 +46,7 @@ class Control(Service):
         self._refusal = ""
         self._was_in = False
         self.parts = assemble(clock, store, history, settings)
-        self.sessions, self.metrics = self.parts.sessions, self.parts.metrics
+        self.sessions = self.parts.sessions
         self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
         self.revocation = RevocationWatch(store, self.sessions, clock)
         self._tasks = Tasks()
@@ -100,14 +100,18 @@ class Control(Service):
         """Return the store's workers and boards.  Raises `Busy`."""
         return await self.store.workers(), await self.store.devices()
 
-    async def scene(self) -> FarmSnapshot:
-        """Return the current state, for the metrics."""
-        connected, queue = self.bus is not None, self.parts.queue.records()
+    def is_connected(self) -> bool:
+        """Tell whether control is at the router."""
+        return self.bus is not None
+
+    async def metrics_page(self) -> tuple[bytes, str]:
+        """Return the metrics in Prometheus' text format, and its media type."""
+        connected, queue = self.is_connected(), self.parts.queue.records()
         try:
             workers, devices = await self.overview()
         except IcefarmError:
-            return FarmSnapshot(connected, database=False)
-        return FarmSnapshot(connected, True, workers, devices, queue)
+            return self.parts.metrics.text(FarmSnapshot(connected, database=False))
+        return self.parts.metrics.text(FarmSnapshot(connected, True, workers, devices, queue))
 
     async def perform(self, caller: Caller, name: str, arguments: Mapping[str, Any]) -> Any:
         """Carry out one of control's procedures for a caller without a session.  Raises what it does."""

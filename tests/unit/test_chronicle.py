@@ -131,7 +131,7 @@ async def test_an_operator_removes_a_request_from_the_queue() -> None:
 
 
 async def metrics(farm: MemoryControl) -> dict[str, float]:
-    text, kind = await farm.control.metrics.text(farm.control.scene)
+    text, kind = await farm.control.metrics_page()
     assert kind.startswith("text/plain")
     lines = (line.rpartition(" ") for line in text.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 async def served() -> set[str]:
     """Return the names of all metrics as a scrape shows them, whether or not they have values yet."""
     farm = MemoryControl()
-    text, _ = await farm.control.metrics.text(farm.control.scene)
+    text, _ = await farm.control.metrics_page()
     return set(re.findall(r"^# TYPE (\S+) (?!unknown)", text.decode(), re.MULTILINE))
 
 

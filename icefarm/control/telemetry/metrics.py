@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -130,31 +130,30 @@ class Metrics:
 
     # ---------------------------------------------------------------------------------------------- what is shown
 
-    async def text(self, look: Callable[[], Awaitable[FarmSnapshot]]) -> tuple[bytes, str]:
+    def text(self, farm: FarmSnapshot) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its media type."""
-        scene = await look()
         registry = CollectorRegistry()
-        registry.register(_Families([*self._of_scene(scene), *self._of_history()]))
+        registry.register(_Families([*self._of_farm(farm), *self._of_history()]))
         return generate_latest(registry) + generate_latest(self._registry), CONTENT_TYPE_LATEST
 
-    def _of_scene(self, scene: FarmSnapshot) -> Iterator[Metric]:
+    def _of_farm(self, farm: FarmSnapshot) -> Iterator[Metric]:
         yield _gauges("icefarm_info", "The version of control.", ["version"], {(__version__,): 1})
         yield _gauges(
-            "icefarm_router_connected", "1 while control is connected to the router.", [], {(): scene.connected}
+            "icefarm_router_connected", "1 while control is connected to the router.", [], {(): farm.connected}
         )
-        yield _gauges("icefarm_database_connected", "1 while the database answers.", [], {(): scene.database})
-        if not scene.database:
+        yield _gauges("icefarm_database_connected", "1 while the database answers.", [], {(): farm.database})
+        if not farm.database:
             return
         states = Counter({(status.value,): 0 for status in DeviceStatus})
-        states.update((device.status.value,) for device in scene.devices)
+        states.update((device.status.value,) for device in farm.devices)
         yield _gauges("icefarm_boards", "Boards by state.", ["state"], states)
         workers = Counter({("online",): 0, ("offline",): 0})
-        workers.update((worker.status,) for worker in scene.workers)
+        workers.update((worker.status,) for worker in farm.workers)
         yield _gauges("icefarm_workers", "Workers by state.", ["state"], workers)
-        held = Counter((device.kind or "none",) for device in scene.devices if device.reservation is not None)
+        held = Counter((device.kind or "none",) for device in farm.devices if device.reservation is not None)
         yield _gauges("icefarm_reservations_active", "Reserved boards, by kind.", ["kind"], held)
-        yield _gauges("icefarm_queue_length", "Requests waiting for boards.", [], {(): len(scene.queue)})
-        oldest = max((self.clock.seconds() - waiting.since for waiting in scene.queue), default=0.0)
+        yield _gauges("icefarm_queue_length", "Requests waiting for boards.", [], {(): len(farm.queue)})
+        oldest = max((self.clock.seconds() - waiting.since for waiting in farm.queue), default=0.0)
         yield _gauges("icefarm_queue_oldest_wait_seconds", "How long the oldest of them has waited.", [], {(): oldest})
 
     def _of_history(self) -> Iterator[Metric]:
