@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
@@ -23,21 +22,10 @@ from icefarm.control.server import ControlProcess
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
+from icefarm.twistd.parsers import certificates, directory, url
 from icefarm.wamp.credentials import Credentials
-from icefarm.wamp.tls import certificates_in
-from icefarm.wamp.url import parse_url
 
 __all__ = ["Options", "makeService"]
-
-
-def _url(text: str) -> str:
-    parse_url(text)
-    return text
-
-
-def _certificates(text: str) -> str:
-    certificates_in(text)
-    return text
 
 
 def _dsn(text: str) -> str:
@@ -48,23 +36,17 @@ def _dsn(text: str) -> str:
     return text
 
 
-def _directory(text: str) -> Path:
-    if not Path(text).is_dir():
-        raise ValueError(f"there is no directory {text!r}")
-    return Path(text)
-
-
 class Options(LayeredOptions):
     """Options of control."""
 
     section = "control"
     settings = (
-        Setting("router", "the farm's router, at its endpoint for control", "URL", parse=_url),
-        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
+        Setting("router", "the farm's router, at its endpoint for control", "URL", parse=url),
+        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=certificates),
         Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
         Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),
         Setting("http", "where to serve HTTP to the router", "HOST:PORT", "127.0.0.1:8081", host_and_port),
-        Setting("data-dir", "keep the operator's token here", "DIR", parse=_directory),
+        Setting("data-dir", "keep the operator's token here", "DIR", parse=directory),
         Setting(
             "sign-in", "who needs a token: open (operators) or tokens (all)", "POLICY", "open", choice(*SignInPolicy)
         ),

@@ -23,13 +23,12 @@ from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
+from icefarm.twistd.parsers import certificates, directory, url
 from icefarm.virtual.images import BoardsFailed, MissingBoards, program
 from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
-from icefarm.wamp.tls import certificates_in
-from icefarm.wamp.url import parse_url
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.flasher import Loading
@@ -56,16 +55,6 @@ def _name(text: str) -> str:
     return name
 
 
-def _url(text: str) -> str:
-    parse_url(text)
-    return text
-
-
-def _certificates(text: str) -> str:
-    certificates_in(text)
-    return text
-
-
 def _serials(text: str) -> frozenset[str]:
     serials = [part.strip() for part in text.split(",") if part.strip()]
     for serial in serials:
@@ -88,26 +77,20 @@ def _speed(text: str) -> str:
     return text
 
 
-def _directory(text: str) -> Path:
-    if not Path(text).is_dir():
-        raise ValueError(f"there is no directory {text!r}")
-    return Path(text)
-
-
 class Options(LayeredOptions):
     """Options of the worker."""
 
     section = "worker"
     settings = (
-        Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", _url),
+        Setting("control", "the farm's router", "URL", "http://127.0.0.1:8080", url),
         Setting("name", "this worker's name in the farm; default: the name of the host", "NAME", parse=_name),
         Setting("token", "the token that the worker signs in with", "FILE", secret=True),
-        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=_certificates),
+        Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=certificates),
         Setting(
             "images",
             'firmware for real boards: APPLICATION-VERSION.uf2; default: where "icefarm firmware install" puts it',
             "DIR",
-            parse=_directory,
+            parse=directory,
         ),
         Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
