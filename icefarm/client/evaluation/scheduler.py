@@ -1,10 +1,33 @@
 """Pure: no I/O, no clock.  Which evaluation goes to which board next.
 
-A dispatch takes items, says what to send (`Dispatch.sendable`), takes the outcomes, and gives each pair of item and
-board exactly one answer.  It holds a bounded number of items: `Dispatch.wanted` says how many more it takes.
+Theory of operation
+===================
+An item is for named boards (an answer from each), or for any board.  It becomes one task for each named board, or one
+task for any::
 
-An item is for named boards (an answer from each), or for any board: then it goes to the one with the least to do, and
-moves to another one if that board fails.
+             feed              sendable                succeeded
+    item ----------> waiting ------------> in flight ------------> answered
+                      ^                      |   |                    ^
+                      +-- for any board: ----+   +-- for a named -----+
+                          its board failed           board, or no other
+                          or was lost                board may try it
+
+An item that can't be sent, or whose boards take no part, is answered at once, with the error.
+
+The caller feeds items (`feed`, `finish`), sends what `sendable` returns, and reports what happened (`succeeded`,
+`failed`, `add_board`, `lose_board`).  Each report returns the answers that follow from it.
+
+A task for any board goes to the board with the fewest evaluations in flight.  If that board fails, the task goes to
+the head of the line, for a board that has not tried it.
+
+What always holds:
+
+- Each pair of an item and a named board has exactly one answer, and so has each item for any board.
+- A task is in one place: in `_any`, in the queue of its board, or in flight on one board.
+- No board has more than `depth` tasks in flight; ``_by_load[n]`` lists the boards that have ``n``.
+- A task for any board fails on at most `TRIES` boards, on each of them once.
+- The outcome of a task that was taken from a lost board gives no answer.
+- `wanted` bounds what waits: every board has its next tasks at hand, and at most `look_ahead` items wait for slow ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,41 @@
 """Pure: no I/O, no clock.  The life of a board: ``step(life, event) -> (life, effects)``.
 
-A board that fails is asked again (its port is opened anew), then flashed anew, then its power is cycled where its hub
-can, then it is set aside with the reason; one that is set aside is tested again from time to time.  The caller cancels
-what runs in a state, and its timer, when ``life.state`` is no longer the same object, and then carries out the effects
-in order.
+Theory of operation
+===================
+A board runs a firmware: the default one while it is free, that of its kind while it is reserved (`Life.goal`).  The
+machine brings the board to its goal, and recovers it when something fails::
+
+                       HELLO: another firmware
+      port appears  +----------> Touching --- drive appears ---> Flashing --- written ---> Restarting
+    Gone ------> Seen                                                                          |
+                  ^ | HELLO: the goal, and nobody wants it ---> Testing --- passed --> Ready   |
+                  | | HELLO: the goal, and a reservation -----> Preparing -- done ---> Reserved|
+                  | +-- the port appears again <-----------------------------------------------+
+                  |
+     any state:   +-- failed once: the port is opened again
+                      failed twice: Touching, so that it is flashed
+                      failed three times: Cycling (the power of its hub port), once, and else Broken
+                      unplugged: Gone(waiting) for a moment, then Gone
+
+States are in `icefarm.worker.board.states`, events and effects in `icefarm.worker.board.events`; docs/lifecycle.md has
+the table of all pairs.  Three sources give events: USB (ports and drives appear and vanish), commands (`Assign`,
+`Release`, `Reboot`, `Retest`, `Delete`), and the procedure of the present state (`Greeted`, `Written`, `Failed`, ...).
+
+What always holds:
+
+- The port is open in `Seen`, `Testing`, `Ready`, `Preparing` and `Reserved`, and in no other state.
+- The kind has the board in `Preparing` and `Reserved`.  When the board leaves them, evaluations wait (`SuspendKind`).
+- A board is `Ready` only after its test, and `Reserved` only while a reservation wants it.
+- Failures are counted in `Life.tries`.  A passed test or an evaluation with a result resets the count, so a board that
+  never works is `Broken` after three failures, and after a fourth where its power was cycled.
+- A `Broken` board is tested again after a time limit that doubles.  No state but `Gone`, `Ready` and `Reserved` lasts
+  for ever (`icefarm.worker.board.states.time_limit`).
+- A command changes what is wanted at once; a state on its way looks at `Life.goal` when it arrives.
+- The end of a procedure or of a time limit, in a state that has none, raises `Impossible`.  Every other event may come
+  in every state.
+
+The caller (`icefarm.worker.board.runner.Runner`) cancels the procedure and the timer of a state when ``life.state`` is
+another object than before, and then carries out the effects in order.
 """
 
 from __future__ import annotations

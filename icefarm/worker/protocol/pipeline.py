@@ -1,7 +1,29 @@
 """Evaluations in flight on one board: as many as it has buffers, in order, each with a time limit.
 
-An evaluation whose request or answer was damaged or lost is resent under a new id, so that a late answer to the first
-one can't be mistaken.
+Theory of operation
+===================
+A board measures one circuit and receives the next ones into its buffers meanwhile.  It answers in the order in which
+it received::
+
+                   room in the board                      RESULT
+    evaluate --> _queue ----------> _sent[0], _sent[1] ... ------> Answer
+                   ^                   |
+                   |                   +-- FAILED, NAK: the request is wrong ------------> Refused
+                   +-------------------+-- FAILED: CDONE or WATCHDOG, the first time
+                                       +-- the same, a second time -----------------------> Refused
+                                       +-- damaged or lost on its way: sent again, as the last of `_sent`
+                                       +-- silent, or any of these too often: given up --> BoardFailed
+
+What always holds:
+
+- ``_sent[0]`` is what the board carries out now, and the time limit is its own: its window and `EVALUATION_MARGIN`.
+- ``_sent`` has at most `buffers` jobs.  A job without overlap is alone in it.
+- Each time that a job is sent it has a new id, so that a late answer to the earlier one belongs to no job.
+- An answer to a job shows that the answers to those before it were lost: these are sent again.
+- A job is sent again at most `RESENDS` times.  `STRIKES` jobs in a row that end with CDONE or WATCHDOG are the board's
+  fault, not the circuits'.
+- A pipeline that gives up sends nothing more (`stop`), and then fails every job that is left (`fail`).  So each job has
+  exactly one outcome.
 """
 
 from __future__ import annotations
