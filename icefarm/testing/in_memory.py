@@ -18,24 +18,21 @@ from twisted.python.failure import Failure
 from icefarm import __version__
 from icefarm.client import aio, blocking
 from icefarm.client.api.reactor_thread import engine
-from icefarm.client.connection.link import Patience
-from icefarm.client.session import ClientSession
 from icefarm.contract import Role, event_topic
-from icefarm.control.service import Control, ControlSettings
+from icefarm.control.service import ControlSettings
 from icefarm.errors import TimedOut
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.registry import load_kinds
 from icefarm.kinds.variance import Variance
 from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
-from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
+from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
 from icefarm.testing.processes.exit_watcher import ThreadedProcesses
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
-from icefarm.wamp.credentials import Credentials
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.flasher import Loading
-from icefarm.worker.service import Worker
 from icefarm.worker.sources import VirtualBoards
 
 __all__ = ["FarmInMemory"]
@@ -82,20 +79,18 @@ class FarmInMemory:
         reactor = ThreadedProcesses(self._engine.reactor)
         self._source = VirtualBoards(reactor, options)
         self._router = MemoryRouter(reactor)
+        self._process = MemoryProcess(self._router, reactor)
         self._store = MemoryStore(reactor)
-        self._control = Control(reactor, self._store, MemoryHistory(), ControlSettings(grace=grace))
-        self._links: list[MemoryLink] = []
-        identity = WorkerIdentity("in-memory", "in-memory", "in-memory", __version__)
-        self._worker = Worker(
-            identity,
-            reactor,
+        self._control = self._process.control(self._store, MemoryHistory(), ControlSettings(grace=grace))
+        self._worker = self._process.worker(
+            WorkerIdentity("in-memory", "in-memory", "in-memory", __version__),
             SerialHardware(reactor, Loading(reactor)),
             load_kinds([PulseCount, Variance, *kinds], Logger(namespace="icefarm.testing")),
-            [self._source],
-            lambda joined, refused: self._link(Credentials(identity.name, Role.WORKER, "w"), joined, refused),
-            self._failed,
-            self._left,
+            self._source,
+            failed=self._failed,
+            left=self._left,
         )
+        self._client_process = MemoryProcess(self._router, self._engine.reactor)
         self._waiting: Deferred[None] | None = None
         #: The worker was drained for good; fires when it is gone.
         self._departure: Deferred[None] | None = None
@@ -134,12 +129,12 @@ class FarmInMemory:
     @property
     def client_class(self) -> type[blocking.Farm]:
         """`icefarm.client.Farm`, but for this farm, whatever URL it is given."""
-        return type("Farm", (blocking.Farm,), {"_connect": staticmethod(self._connect)})
+        return type("Farm", (blocking.Farm,), {"_connect": staticmethod(self._client_process.connect)})
 
     @property
     def async_client_class(self) -> type[aio.Farm]:
         """`icefarm.client.aio.Farm`, but for this farm."""
-        return type("Farm", (aio.Farm,), {"_connect": staticmethod(self._connect)})
+        return type("Farm", (aio.Farm,), {"_connect": staticmethod(self._client_process.connect)})
 
     def existing_client(self, cls: type) -> type:
         """Return a class that existing scripts use, such as `PulseCountClient`, but for this farm."""
@@ -172,24 +167,9 @@ class FarmInMemory:
         assert self._source.bus is not None, "the farm is not started"
         return self._source.bus
 
-    def _link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
-        link = MemoryLink(self._router, credentials, joined, refused)
-        self._links.append(link)
-        return link
-
-    def _connect(
-        self, reactor: Any, url: str, name: str, *, token: str, role: Role, patience: Patience, **_: Any
-    ) -> ClientSession:
-        credentials = Credentials(name, role, f"client-{len(self._links)}", token)
-        return ClientSession(
-            reactor, url, credentials, lambda who, joined, refused: MemoryLink(self._router, who, joined, refused),
-            patience,
-        )  # fmt: skip
-
     async def _start(self) -> None:
         self._control.startService()
-        control = Credentials("control", Role.CONTROL, "c")
-        self._link(control, self._control.joined, self._control.refused).startService()
+        self._process.link.startService()
         observer: MemoryBus = self._router.join("in-memory-observer", Role.CLIENT)
         await observer.subscribe(event_topic("device"), lambda *_: self._look())
         self._worker.startService()
@@ -227,7 +207,7 @@ class FarmInMemory:
         if self._departure is not None:
             await self._departure
         services: list[Callable[[], Any]] = [self._worker.stopService] if self._departure is None else []
-        services += [link.stopService for link in self._links if link.running]
+        services += [link.stopService for link in self._process.links if link.running]
         services += [self._control.stopService] if self._control.running else []
         for stop in services:
             stopping = stop()

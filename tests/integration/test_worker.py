@@ -25,8 +25,9 @@ from icefarm.contract import AUTHENTICATOR, Assignment, Role, device_procedure
 from icefarm.errors import DeviceFailed
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
-from icefarm.testing.memory.fake_control import RecordingControl
-from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.testing.memory.fake_control import RecordingControl, let_in
+from icefarm.testing.memory.process import MemoryProcess
+from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.testing.processes.router import RealRouter
 from icefarm.uf2 import build
 from icefarm.virtual.images import firmware_version
@@ -91,25 +92,17 @@ class Rig:
         return answer
 
 
-async def _authenticate(_: Any, __: str, args: Any, ___: Any) -> dict[str, str]:
-    return {"role": args[2]["authextra"]["role"]}
-
-
 @asynccontextmanager
 async def rig(boards: int = 1, speed: str = "instant", **options: Any) -> AsyncIterator[Rig]:
     """Run a worker until its boards are available, and stop it whatever happens."""
     router, control = MemoryRouter(reactor), RecordingControl()
-    bus = router.join("control", Role.CONTROL)
-    await bus.register(AUTHENTICATOR, _authenticate)
-    await control.join(bus)
+    await control.serve(router)
     given = {"model": "simulated,landscape", **options}
     source = VirtualBoards(reactor, VirtualBusOptions(boards=boards, seed="test", speed=speed, **given))
     failures: list[Failure] = []
-    credentials = Credentials("w1", Role.WORKER, "i")
-    worker = Worker(
-        WorkerIdentity("w1", "i", "host", "1.0"), reactor, SerialHardware(reactor, Loading(reactor)),
-        Kinds.of(PulseCount), [source],
-        lambda joined, refused: MemoryLink(router, credentials, joined, refused), failures.append, lambda: None,
+    worker = MemoryProcess(router, reactor).worker(
+        WorkerIdentity("w1", "i", "host", "1.0"), SerialHardware(reactor, Loading(reactor)),
+        Kinds.of(PulseCount), source, failed=failures.append, left=lambda: None,
     )  # fmt: skip
     worker.startService()
     try:
@@ -346,7 +339,7 @@ async def _control(router: RealRouter, control: RecordingControl) -> tuple[Link,
     here: Deferred[Bus] = Deferred()
 
     async def joined(bus: Bus) -> None:
-        await bus.register(AUTHENTICATOR, _authenticate)
+        await bus.register(AUTHENTICATOR, let_in)
         await control.join(bus)
         here.callback(bus)
 

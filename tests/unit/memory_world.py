@@ -25,13 +25,14 @@ from icefarm.contract import ReservationRecord, Role
 from icefarm.control.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost, ReservationEnded
 from icefarm.kinds import Kinds
+from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
 from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
 from icefarm.usb_events import UsbEvent
-from icefarm.wamp.credentials import Credentials
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker
@@ -43,7 +44,8 @@ GRACE = 3.0
 EVALUATION = 0.2
 PATIENCE = Patience(connect=60.0, retry=60.0)
 CIRCUITS = [made_up_bitstream(number, sparseness=20) for number in range(4)]
-_PAYLOADS = [item_of(circuit).payload["lz4"] for circuit in CIRCUITS]
+#: What boards get of them.
+_LOADED = [Admission().admit(circuit.data).payload for circuit in CIRCUITS]
 
 
 def pulses_of(serial: str, payload: bytes) -> int:
@@ -80,25 +82,22 @@ class WorkerProcess:
     boards: list[MemoryBoard]
     failures: list[Any]
     worker: Worker = field(init=False)
-    link: MemoryLink = field(init=False)
+    process: MemoryProcess = field(init=False)
     life: MortalClock = field(init=False)
     _starts: Any = Factory(lambda: count(1))
 
     def start(self) -> None:
-        instance = f"start {next(self._starts)}"
         self.life = MortalClock(self.clock)
-        self.worker = Worker(
-            WorkerIdentity(self.name, instance, "host", "1.0"), self.life, MemoryHardware(self.boards),
-            Kinds.of(PulseCount), [BoardsInMemory(self.boards)],
-            lambda joined, refused: self._link(instance, joined, refused), self.failures.append,
-            lambda: None,
+        self.process = MemoryProcess(self.router, self.life)
+        self.worker = self.process.worker(
+            WorkerIdentity(self.name, f"start {next(self._starts)}", "host", "1.0"), MemoryHardware(self.boards),
+            Kinds.of(PulseCount), BoardsInMemory(self.boards), failed=self.failures.append, left=lambda: None,
         )  # fmt: skip
         self.worker.startService()
 
-    def _link(self, instance: str, joined: Any, refused: Any) -> MemoryLink:
-        credentials = Credentials(self.name, Role.WORKER, instance)
-        self.link = MemoryLink(self.router, credentials, joined, refused, clock=self.life)
-        return self.link
+    @property
+    def link(self) -> MemoryLink:
+        return self.process.link
 
     @property
     def runs(self) -> bool:
@@ -106,7 +105,7 @@ class WorkerProcess:
 
     def kill(self, *, silently: bool) -> None:
         self.life.die()
-        self.link.vanish(silently=silently)
+        self.process.vanish(silently=silently)
         for board in self.boards:
             board.tell = lambda _: None
             board.let_go()
@@ -133,7 +132,7 @@ class ClientProcess:
     #: What must not happen, as sentences; failures in the code.
     faults: list[Any]
     session: ClientSession = field(init=False)
-    link: MemoryLink = field(init=False)
+    process: MemoryProcess = field(init=False)
     life: MortalClock = field(init=False)
     #: What it does now, by number; an experiment ends by itself, whatever happens.
     doing: dict[int, str] = Factory(dict)
@@ -147,12 +146,8 @@ class ClientProcess:
         self.life = MortalClock(self.clock)
         self.doing.clear()
 
-        def make_link(who: Credentials, joined: Any, refused: Any) -> MemoryLink:
-            self.link = MemoryLink(self.router, who, joined, refused, clock=self.life)
-            return self.link
-
-        credentials = Credentials(self.name, Role.CLIENT, instance)
-        self.session = ClientSession(self.life, "memory:", credentials, make_link, PATIENCE, lambda: 0.5)
+        self.process = MemoryProcess(self.router, self.life)
+        self.session = self.process.client(self.name, instance=instance, patience=PATIENCE)
         self._do("sign in", self._sign_in(), self._refused)
 
     async def _sign_in(self) -> None:
@@ -166,12 +161,16 @@ class ClientProcess:
             self.kill(silently=False)
 
     @property
+    def link(self) -> MemoryLink:
+        return self.process.link
+
+    @property
     def runs(self) -> bool:
         return self.life.alive
 
     def kill(self, *, silently: bool) -> None:
         self.life.die()
-        self.link.vanish(silently=silently)
+        self.process.vanish(silently=silently)
         self.doing.clear()
 
     def experiment(self, amount: int, items: int, *, wait: bool = False, timeout: float | None = None) -> None:
@@ -240,7 +239,7 @@ class ClientProcess:
             return
         self.values += 1
         measured = result.measurement
-        expected = pulses_of(measured.serial, _PAYLOADS[result.source % len(CIRCUITS)])
+        expected = pulses_of(measured.serial, _LOADED[result.source % len(CIRCUITS)])
         if (measured.value, measured.options["window"]) != (expected, self.window):
             self.faults.append(f"{self.name} got what it had not asked for: {measured}")
 

@@ -253,7 +253,7 @@ def test_an_asyncio_farm_tells_events_in_its_event_loop(faces: Faces) -> None:
 
 def test_the_deferred_face_runs_on_the_applications_reactor(faces: Faces) -> None:
     class Farm(deferred.Farm):
-        _connect = staticmethod(faces.connect)
+        _connect = staticmethod(faces.process.connect)
 
     async def script() -> tuple[list[Any], list[str]]:
         farm = Farm(faces.engine.reactor, name="exp")
@@ -374,7 +374,7 @@ def test_a_typed_device_for_asyncio_does_the_same(faces: Faces) -> None:
 
 def test_a_typed_device_on_a_reactor_does_the_same(faces: Faces) -> None:
     class Farm(deferred.Farm):
-        _connect = staticmethod(faces.connect)
+        _connect = staticmethod(faces.process.connect)
 
     async def script() -> None:
         async with Farm(faces.engine.reactor, name="exp") as farm:

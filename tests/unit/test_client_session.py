@@ -10,12 +10,10 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_bytes, made_up_bitstream
-from icefarm.client.connection.link import Patience
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
-from icefarm.contract import Role
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,
@@ -26,8 +24,8 @@ from icefarm.errors import (
     Unavailable,
 )
 from icefarm.testing.farm import MemoryFarm
-from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
-from icefarm.wamp.credentials import Credentials
+from icefarm.testing.memory.process import MemoryProcess
+from icefarm.testing.memory.wamp import MemoryRouter
 
 CIRCUIT = made_up_bitstream(1).data
 
@@ -64,16 +62,12 @@ class World:
         self.router = MemoryRouter(self.clock)
         self.farm = MemoryFarm(self.router, serials or ("A", "B"))
         await_now(self.farm.start())
-        self.links: list[MemoryLink] = []
+        self.process = MemoryProcess(self.router, self.clock)
+        self.links = self.process.links
         self.client = self.session("exp")
 
     def session(self, name: str) -> ClientSession:
-        credentials = Credentials(name, Role.CLIENT, "i1")
-        return ClientSession(self.clock, "memory:", credentials, self._link, Patience(5, 60), lambda: 0.5)
-
-    def _link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
-        self.links.append(MemoryLink(self.router, credentials, joined, refused))
-        return self.links[-1]
+        return self.process.client(name, instance="i1")
 
     def reserve(self, amount: int = 2, **arguments: Any) -> dict[str, Any]:
         records = await_now(self.client.reserve(amount, **arguments))

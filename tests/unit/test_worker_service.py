@@ -36,14 +36,13 @@ from icefarm.errors import (
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.testing.memory.fake_control import RecordingControl
-from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.testing.memory.fake_control import RecordingControl, let_in
+from icefarm.testing.memory.process import MemoryProcess
+from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.usb_events import UsbEvent
-from icefarm.wamp.credentials import Credentials
 from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, WorkerIdentity
 from icefarm.worker.control_link.rpc import SETTLE_LIMIT
 from icefarm.worker.flash.images import Images
-from icefarm.worker.service import Worker
 
 SERIAL, OTHER = "0123456789ABCDEF", "FEDCBA9876543210"
 BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
@@ -81,18 +80,13 @@ class Farm:
         #: When the worker wanted to leave.
         self.departures: list[float] = []
         self.router = MemoryRouter(self.clock)
-        self.bus = self.router.join("control", Role.CONTROL)
-        run(self.control.join(self.bus))
-        run(self.bus.register(AUTHENTICATOR, _authenticate))
+        (self.bus,) = run(self.control.serve(self.router))
         self.boards = [MemoryBoard(self.clock, serial, lambda _: None) for serial in (SERIAL, OTHER)]
         hardware = MemoryHardware(self.boards)
         self.source = MemorySource(hardware)
-        identity = WorkerIdentity("w1", "instance", "host", "1.0")
-        credentials = Credentials("w1", Role.WORKER, "instance")
-        self.worker = Worker(
-            identity, self.clock, hardware, Kinds.of(PulseCount), [self.source],
-            lambda joined, refused: MemoryLink(self.router, credentials, joined, refused),
-            self.failures.append, lambda: self.departures.append(self.clock.seconds()),
+        self.worker = MemoryProcess(self.router, self.clock).worker(
+            WorkerIdentity("w1", "instance", "host", "1.0"), hardware, Kinds.of(PulseCount), self.source,
+            failed=self.failures.append, left=lambda: self.departures.append(self.clock.seconds()),
         )  # fmt: skip
 
     def start(self) -> None:
@@ -125,10 +119,6 @@ class Farm:
 
     def status(self, serial: str = SERIAL) -> str:
         return str(self.control.devices[serial]["status"])
-
-
-async def _authenticate(_: Any, __: str, args: Any, ___: Any) -> dict[str, str]:
-    return {"role": args[2]["authextra"]["role"]}
 
 
 def run(coroutine: Any) -> list[Any]:
@@ -278,7 +268,7 @@ def test_a_worker_that_was_let_in_before_tries_on_while_it_is_refused(farm: Farm
     farm.settle(20)
     assert farm.failures == []
     assert len(farm.control.hellos) == 1
-    run(farm.bus.register(AUTHENTICATOR, _authenticate, replace=True))
+    run(farm.bus.register(AUTHENTICATOR, let_in, replace=True))
     farm.settle(20)
     assert len(farm.control.hellos) == 2
 

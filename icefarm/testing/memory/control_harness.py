@@ -34,6 +34,7 @@ from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.history import MemoryHistory
+from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
 from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.wamp.credentials import Credentials
@@ -262,9 +263,9 @@ class MemoryControl:
         """Start a control that knows nothing yet, on the same store and router."""
         self.life = MortalClock(self.clock)
         store: Any = self.database.connection(self.life)
-        self.control = Control(self.life, store, self.history, self.settings)
-        credentials = Credentials("control", Role.CONTROL, "c")
-        self.link = MemoryLink(self.router, credentials, self.control.joined, self.control.refused, clock=self.life)
+        process = MemoryProcess(self.router, self.life)
+        self.control = process.control(store, self.history, self.settings)
+        self.link = process.link
         self.link.startService()
 
     def kill_control(self) -> None:

@@ -1,0 +1,100 @@
+"""A process of a farm in memory: the real control, worker or client in it, its clock, and its links to the router.
+
+Every farm in memory is put together of these, and swaps what its tests are about: the store, the boards, the clock,
+or a whole process (`icefarm.testing.memory.fake_control`, `icefarm.testing.farm`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from attrs import Factory, define
+from twisted.python.failure import Failure
+
+from icefarm.client.connection.link import Patience
+from icefarm.client.session import ClientSession
+from icefarm.clock import Clock
+from icefarm.contract import Role
+from icefarm.control.service import Control, ControlSettings
+from icefarm.control.storage.history import History
+from icefarm.control.storage.interface import Store
+from icefarm.kinds.registry import Kinds
+from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
+from icefarm.wamp.credentials import Credentials
+from icefarm.worker.board.hardware import Hardware
+from icefarm.worker.control_link.link import WorkerIdentity
+from icefarm.worker.service import Worker
+from icefarm.worker.sources import Source
+
+__all__ = ["MemoryProcess"]
+
+
+@define(eq=False)
+class MemoryProcess:
+    """What runs in it is not started yet when it is returned; `link` is what it made last."""
+
+    router: MemoryRouter
+    #: Of all that runs in it: the test's, the reactor, or a `MortalClock` for a process that can be killed.
+    clock: Any
+    links: list[MemoryLink] = Factory(list)
+    _instances: Any = Factory(lambda: count(1))
+
+    @property
+    def link(self) -> MemoryLink:
+        return self.links[-1]
+
+    def make_link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
+        """Make a link, as `icefarm.wamp.Link` is made."""
+        self.links.append(MemoryLink(self.router, credentials, joined, refused, clock=self.clock))
+        return self.link
+
+    def control(self, store: Store, history: History, settings: ControlSettings) -> Control:
+        """Make a control, and its link."""
+        control = Control(self.clock, store, history, settings)
+        self.make_link(Credentials("control", Role.CONTROL, "c"), control.joined, control.refused)
+        return control
+
+    def worker(
+        self,
+        identity: WorkerIdentity,
+        hardware: Hardware,
+        kinds: Kinds,
+        source: Source,
+        *,
+        failed: Callable[[Failure], None],
+        left: Callable[[], None],
+    ) -> Worker:
+        """Make a worker, which makes its link when it starts."""
+        credentials = Credentials(identity.name, Role.WORKER, identity.instance)
+
+        def link(joined: Any, refused: Any) -> MemoryLink:
+            return self.make_link(credentials, joined, refused)
+
+        return Worker(identity, self.clock, hardware, kinds, [source], link, failed, left)
+
+    def client(
+        self,
+        name: str,
+        *,
+        role: Role = Role.CLIENT,
+        instance: str = "",
+        token: str = "",
+        patience: Patience | None = None,
+        url: str = "memory:",
+        random: Callable[[], float] = lambda: 0.5,
+    ) -> ClientSession:
+        """Make a client's session, which makes its link when it starts."""
+        credentials = Credentials(name, role, instance or f"i{next(self._instances)}", token)
+        return ClientSession(self.clock, url, credentials, self.make_link, patience or Patience(5, 60), random)
+
+    def connect(
+        self, _: Clock, url: str, name: str, *, token: str, role: Role, patience: Patience, **__: Any
+    ) -> ClientSession:
+        """Do what `icefarm.client.session.connect` does, for the faces of the client."""
+        return self.client(name, role=role, token=token, patience=patience, url=url)
+
+    def vanish(self, *, silently: bool = False) -> None:
+        """Have the router lose it, as when a process is killed."""
+        self.link.vanish(silently=silently)
