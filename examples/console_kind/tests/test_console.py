@@ -9,7 +9,7 @@ import pytest
 from icefarm_console import kind
 from icefarm_console.client import Console
 
-from icefarm.bitstream import from_file
+from icefarm.bitstream import for_loading, from_file
 from icefarm.errors import DeviceFailed, InvalidArgument, InvalidBitstream
 
 CIRCUIT = os.environ.get("CIRCUIT", "../circuits/square_2khz.bin")
@@ -25,7 +25,7 @@ def console(icefarm_client):
 
 def test_the_circuit_that_was_loaded_says_who_it_is(console):
     console.open(CIRCUIT)
-    crc = zlib.crc32(from_file(CIRCUIT).data)
+    crc = zlib.crc32(for_loading(from_file(CIRCUIT).data))
     assert console.read_until(b"> ") == b"circuit %08x\r\n> " % crc
 
 
