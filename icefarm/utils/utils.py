@@ -39,12 +39,12 @@ endmodule
 """
 
 
-def batch(items: Iterable[T], amount: Any) -> list[list[T]]:
+def batch(l: Iterable[T], amount: Any) -> list[list[T]]:  # noqa: E741 - scripts give it by this name
     """Distribute items over ``amount`` lists in turn.  Raises `InvalidArgument` for fewer than one."""
     count = round(_number("amount", amount))
     if count < 1:
         raise InvalidArgument(f"amount must be a number of lists, at least 1, not {amount!r}")
-    every = list(items)
+    every = list(l)
     return [every[index::count] for index in range(count)]
 
 

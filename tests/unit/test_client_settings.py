@@ -55,5 +55,6 @@ def test_names_of_earlier_versions_are_understood_and_noted_once(caplog: pytest.
     assert [ClientSettings.of(environment=environment).url for _ in range(2)] == ["http://old:1"] * 2
     assert ClientSettings.of(environment=environment).name != "w1"
     assert [record.message for record in caplog.records].count(
-        "USBIPICE_CONTROL_SERVER is called ICEFARM_URL now; the old name still works"
+        "USBIPICE_CONTROL_SERVER is called ICEFARM_URL now for clients, and ICEFARM_CONTROL for workers; "
+        "the old name still works"
     ) == 1

@@ -181,9 +181,22 @@ def test_tasks_of_vscode_run_what_there_is() -> None:
         program, *words = task["command"].split()
         if program == "make":
             assert set(words) <= targets, task["label"]
+        elif program == "docker":
+            _check_compose(words)
         else:
             assert Path(sysconfig.get_path("scripts"), Path(program).name).exists(), task["label"]
             assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+
+
+def _check_compose(words: list[str]) -> None:
+    """Check that a task names a compose file that there is, and one of its services where it runs something in it."""
+    assert words[:2] == ["compose", "-f"]
+    services = _services(ROOT / words[2])
+    if words[3] == "exec":
+        assert words[4] in services
+        assert words[5:] == ["icefarm", "devices"]
+    else:
+        assert words[3] in ("up", "down", "logs")
 
 
 def test_the_devcontainer_sets_itself_up_by_a_target_that_there_is() -> None:

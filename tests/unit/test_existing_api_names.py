@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,8 @@ PARAMETERS = {
     "icefarm.client.lib.utils:ReservationExtender": ["event_server", "client", "logger"],
     "icefarm.client.lib.utils:AvailabilityWaiter": ["event_server", "client"],
     "icefarm.client.lib.utils:AvailabilityWaiter.waitForAmountAvailable": ["amount"],
+    "icefarm.client.lib:register": ["channel", "args"],
+    "icefarm.utils:batch": ["l", "amount"],
     "icefarm.utils:generate_circuit": ["hz", "build_dir", "build_script", "pcf_path", "clk"],
 }
 
@@ -132,3 +135,32 @@ def test_the_two_clients_are_distinct_classes() -> None:
 def test_the_packages_are_there_without_an_import_of_their_own() -> None:
     script = "import icefarm.client; icefarm.client.drivers.PulseCountClient; icefarm.client.lib.BaseClient"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+
+#: Names of icefarm 0.1.x that are gone or mean something else, each of which the guide names with what to do.
+EXPLAINED = [
+    "clearWorkers", "/clear-workers", "/log", "ConnectionInfo", "icefarm.utils.dev", "icefarm.utils.web",
+    "icefarm.utils.Database", "icefarm.utils.EventSender", "icefarm.utils.RemoteLogger", "register(key=",
+    "USBIPICE_SERVER_PORT", "USBIPICE_VIRTUAL_", "ICEFARM_WORKER_NAME", "ICEFARM_CONTROL_PORT", "ICEFARM_WORKER_URL",
+    "AbstractState", "BrokenState", "command_generators.py", "Flyway", "uvicorn", "build.sh", "8081", "worker/test.py",
+    "pytest ./tests --url", "delete from worker", "sudo", "VS Code", "MappedQueues", "typecheck", "config_else_env",
+    "EvaluationBundle", "BalancedBatchFactory", "JsonMethodCall", "upload_firmware", "/heartbeat",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_the_guide_names_what_is_gone_or_different(name: str) -> None:
+    assert name in (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
+
+
+def test_a_keyword_that_register_does_not_take_is_a_type_error() -> None:
+    from icefarm.client.lib import register
+
+    with pytest.raises(TypeError, match="key"):
+        register(key="failure")  # type: ignore[call-arg]
+
+
+def test_batch_takes_its_list_by_the_old_name() -> None:
+    from icefarm.utils import batch
+
+    assert batch(l=[1, 2, 3], amount=2) == [[1, 3], [2]]
