@@ -13,8 +13,8 @@ __all__ = ["page"]
 _HEAD = f"""\
 # The HTTP API, endpoint by endpoint
 
-Made from the code: it is what `GET {BASE}{DESCRIPTION}` of a farm says. [The HTTP API](http.md) has examples, and says
-who may ask. Paths are under `{BASE}`; without it they are those of icefarm 0.1.x.
+Generated from the code: a farm serves the same at `GET {BASE}{DESCRIPTION}`. [The HTTP API](http.md) has examples, and
+says who may call it. Paths are under `{BASE}`; without it they are those of icefarm 0.1.x.
 """
 
 
@@ -33,7 +33,7 @@ def page() -> str:
     for title, operation in operations.items():
         parts.extend(_operation(title, operation, schemas))
     parts.append("## Shapes\n")
-    # Those of bodies are shown where they are asked for.
+    # Schemas of bodies are shown at their endpoints.
     for name in sorted(schemas.keys() - bodies):
         parts.extend(_shape(name, schemas[name]))
     return "\n".join(parts)
@@ -49,8 +49,8 @@ def _operation(title: str, operation: Mapping[str, Any], schemas: Mapping[str, A
         yield "Body, a JSON object:\n"
         yield from _fields(body["properties"], body["required"])
     responses = operation["responses"]
-    yield f"Answers with {_type(_schema(responses['200']))}.\n"
-    yield "| refused with | `error` |\n|---|---|"
+    yield f"Returns {_type(_schema(responses['200']))}.\n"
+    yield "| refusal | `error` |\n|---|---|"
     for code, response in sorted(responses.items()):
         if code != "200":
             names = _schema(response)["allOf"][1]["properties"]["error"]["enum"]
@@ -60,7 +60,7 @@ def _operation(title: str, operation: Mapping[str, Any], schemas: Mapping[str, A
 
 def _shape(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f"### {name}\n"
-    # What is answered has all of its fields, always.
+    # Responses always have all of their fields.
     yield from _fields(schema["properties"], ())
 
 

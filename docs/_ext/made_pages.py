@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code, before Sphinx looks for pages; git ignores them."""
+"""Writes the pages that are generated from the code, before Sphinx looks for pages; git ignores them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _WIDTH = 110
 _HEAD = """\
 # All options
 
-Made from the code: what `--help` says. [The command line](cli.md) says what is behind it.
+Generated from the code: the output of `--help`. [The command line](cli.md) explains it.
 """
 
 

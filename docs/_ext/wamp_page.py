@@ -29,9 +29,9 @@ _BEHIND = re.compile(r"^    (\w+): .*?  # (.*)$", re.M)
 _HEAD = f"""\
 # The WAMP interface
 
-Made from the code: `icefarm/contract.py`, the procedures of `icefarm/control`, and the device kinds. Realm `{REALM}`;
-CBOR, MessagePack, or JSON over WebSocket. Names begin with `{PREFIX}`. Arguments may be given by position or by name,
-and are checked strictly. A new optional field keeps the version.
+Generated from the code: `icefarm/contract.py`, the procedures of `icefarm/control`, and the device kinds. The realm is
+`{REALM}`; CBOR, MessagePack, or JSON over WebSocket. Names begin with `{PREFIX}`. Arguments may be given by position or
+by name, and are checked strictly. A new optional field keeps the version.
 """
 
 
@@ -49,12 +49,11 @@ def page() -> str:
         "## Procedures of boards\n\n"
         f"`{PREFIX}device.SERIAL.METHOD`, for the client of the reservation that is named as `reservation`.\n",
         *(text for kind in _kinds() for text in _kind(kind)),
-        "## Events\n\nFields are keyword arguments. What was said while nobody listened is not said again: "
-        "ask for a `snapshot`.\n",
+        "## Events\n\nFields are keyword arguments. Events without a subscriber are lost: ask for a `snapshot`.\n",
         *_events(),
         "## Records\n",
         *_records(),
-        "## Roles\n\nWhat a role may do; `*` stands for all that begins so. All else is refused by the router.\n",
+        "## Roles\n\nThe permissions of each role; `*` stands for any URI with that prefix. The router refuses everything else.\n",
         *_roles(),
         "## Errors\n\nOne positional argument, the message; fields as keyword arguments.\n",
         *_errors(),
@@ -66,7 +65,7 @@ def _procedures(names: Iterable[str], roles: str, *classes: type, under: str = "
     for name in names:
         (function,) = (getattr(cls, name) for cls in classes if hasattr(cls, name))
         # Without self and the caller, whom the router names.
-        yield _entry(f"{PREFIX}control.{under}{name}", function, 2, f"Who may: {roles}.")
+        yield _entry(f"{PREFIX}control.{under}{name}", function, 2, f"Permitted roles: {roles}.")
 
 
 def _entry(uri: str, function: Callable[..., Any], skip: int, note: str = "") -> str:

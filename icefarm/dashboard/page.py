@@ -1,4 +1,4 @@
-"""The files of the dashboard, as `vite build` left them, read once and kept."""
+"""The files of the dashboard, as `vite build` made them, read once and cached."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class PageFile:
     content: bytes
     #: Its media type.
     kind: str
-    #: Its name changes with its content, so it may be kept for ever.
+    #: Its name changes with its content, so browsers may cache it forever.
     lasting: bool
 
 
 def page_files(directory: Path | None = None) -> dict[str, PageFile]:
-    """Return the files by their path on the server, ``/`` among them; none where the dashboard was not built."""
+    """Return the files by their path on the server, including ``/``; none if the dashboard was not built."""
     root = Path(__file__).parent / "static" if directory is None else directory
     if not (root / "index.html").is_file():
         return {}

@@ -1,6 +1,6 @@
-"""A farm in memory, as a client sees it: control and boards on a `MemoryRouter`, for tests of clients.
+"""An in-memory farm as a client sees it: control and boards on a `MemoryRouter`, for tests of clients.
 
-It records what it is asked, answers at once unless told otherwise, and forgets nothing by itself.
+It records calls, answers at once by default, and forgets nothing by itself.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class MemoryFarm:
     control: MemoryBus = field(init=False)
     worker: MemoryBus | None = field(init=False, default=None)
     reservations: dict[str, ReservationRecord] = field(init=False, factory=dict)
-    #: What each request got.
+    #: The boards allocated to each request.
     answered: dict[str, Any] = field(init=False, factory=dict)
     #: (procedure, keyword arguments or, for reserve, positional ones) of each call, in order.
     calls: list[tuple[str, Any]] = field(init=False, factory=list)
-    #: Evaluations carried out, and what each of them was asked: by (serial, evaluation id).
+    #: Evaluations carried out, and the arguments of each: by (serial, evaluation id).
     carried_out: Counter[tuple[str, str]] = Factory(Counter)
     asked: list[Mapping[str, Any]] = Factory(list)
-    #: Boards that fail each evaluation, with what.
+    #: Boards that fail each evaluation, and with which error.
     failing: dict[str, IcefarmError] = Factory(dict)
     #: While it is true, evaluations wait in ``held`` for `release`.
     holding: bool = False
     held: list[Deferred[None]] = Factory(list)
-    #: The worker keeps no bitstreams: each has to be sent whole.
+    #: The worker caches no bitstreams: each must be sent whole.
     forgetful: bool = False
     #: While it is false, control answers nothing.
     answering: bool = True
@@ -78,7 +78,7 @@ class MemoryFarm:
             self.worker.drop("the worker was killed")
 
     def release(self) -> None:
-        """Let the evaluations that are held go on."""
+        """Continue the held evaluations."""
         held, self.held = self.held, []
         for waiting in held:
             waiting.callback(None)

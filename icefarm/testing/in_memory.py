@@ -1,8 +1,8 @@
-"""A whole farm within one process, for tests of experiments and of device kinds, without hardware and network.
+"""A whole farm in one process, for tests of experiments and of device kinds, without hardware and network.
 
-Control, worker and client are the real ones, and the boards are virtual ones, which run the firmware's own core; only
-the router and the database are twins in memory.  It starts in a fraction of a second.  All of it lives in the client's
-own thread (`icefarm.client.api.reactor_thread`).
+Control, worker and client are the real ones; the boards are virtual and run the firmware's own core.  Only the router
+and the database are in-memory stand-ins.  It starts in a fraction of a second, and runs in the client's own thread
+(`icefarm.client.api.reactor_thread`).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from icefarm.worker.sources import VirtualBoards
 
 __all__ = ["FarmInMemory"]
 
-#: Seconds for the boards to be there, and to become available again.
+#: Seconds for the boards to appear, and to become available again.
 START_LIMIT = 20.0
-#: Seconds that boards of a client that is gone stay its own.
+#: Seconds that a client that is gone keeps its boards.
 GRACE = 2.0
-#: What the client is told; nothing listens there.
+#: The URL given to the client; nothing listens there.
 URL = "http://127.0.0.1:8080"
 
 
@@ -60,9 +60,9 @@ class FarmInMemory:
         model: str | Path = "simulated,landscape",
         grace: float = GRACE,
     ) -> None:
-        """Make a farm of ``boards`` virtual boards, whose serials follow from ``seed``.
+        """Make a farm of ``boards`` virtual boards, whose serials derive from ``seed``.
 
-        ``kinds`` are classes of device kinds beside those that are installed.  The rest is as of ``icefarm-worker``
+        ``kinds`` are classes of device kinds beside the installed ones.  The others are those of ``icefarm-worker``
         (docs/virtual-boards.md): ``speed`` is ``instant``, ``real`` or a factor, ``model`` is what the FPGA does
         (by default it runs the bitstream, and has an invented frequency for one that can't be run); ``grace`` is in
         seconds.
@@ -92,12 +92,12 @@ class FarmInMemory:
         )
         self._client_process = MemoryProcess(self._router, self._engine.reactor)
         self._waiting: Deferred[None] | None = None
-        #: The worker was drained for good; fires when it is gone.
+        #: Fires when the worker has left.
         self._departure: Deferred[None] | None = None
         self._clients: list[blocking.Farm] = []
 
     def start(self) -> Self:
-        """Start it; all boards are available then.  Raises `MissingBoards` where they were not compiled."""
+        """Start it; then all boards are available.  Raises `MissingBoards` if they were not compiled."""
         try:
             self._engine.run(self._start)
         except BaseException:
@@ -128,7 +128,7 @@ class FarmInMemory:
 
     @property
     def client_class(self) -> type[blocking.Farm]:
-        """`icefarm.client.Farm`, but for this farm, whatever URL it is given."""
+        """`icefarm.client.Farm`, but for this farm, with any URL."""
         return type("Farm", (blocking.Farm,), {"_connect": staticmethod(self._client_process.connect)})
 
     @property
@@ -137,7 +137,7 @@ class FarmInMemory:
         return type("Farm", (aio.Farm,), {"_connect": staticmethod(self._client_process.connect)})
 
     def existing_client(self, cls: type) -> type:
-        """Return a class that existing scripts use, such as `PulseCountClient`, but for this farm."""
+        """Return a class of existing scripts, such as `PulseCountClient`, but for this farm."""
         return type(cls.__name__, (cls,), {"_open": self.client_class})
 
     def client(self, name: str = "test", **options: Any) -> blocking.Farm:
@@ -151,7 +151,7 @@ class FarmInMemory:
         self._engine.run(self._available)
 
     def fault(self, serial: str, name: str, on: bool = True, value: float | None = None) -> None:
-        """Switch a fault of a board on or off, as `icefarm.virtual.usb_bus.VirtualBus.fault` says."""
+        """Switch a fault of a board on or off; see `icefarm.virtual.usb_bus.VirtualBus.fault`."""
         self._engine.run(self._bus.fault, serial, name, on, value)
 
     def unplug(self, serial: str, after: int | None = None) -> None:

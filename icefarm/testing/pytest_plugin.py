@@ -1,6 +1,6 @@
-"""The pytest plug-in: a farm in memory as a fixture.  It is found by itself where icefarm is installed.
+"""The pytest plug-in: an in-memory farm as a fixture.  pytest finds it wherever icefarm is installed.
 
-Nothing else is imported before a test asks for a farm: whoever has a reactor of their own chooses it first.
+It imports nothing else before a test asks for a farm, so that applications can choose their own reactor first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Events of sessions, and control's reactions (see `liveness`)."""
+"""Pure: no I/O, no clock.  Events of sessions, and control's reactions (see `icefarm.control.sessions.liveness`)."""
 
 from __future__ import annotations
 

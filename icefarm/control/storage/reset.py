@@ -25,7 +25,7 @@ def made_by(known: Sequence[Step]) -> list[tuple[str, str]]:
 
 
 async def reset(database: Database) -> list[int]:
-    """Drop the farm's tables with all that is in them, make them anew, and return the numbers of the steps.
+    """Drop the farm's tables with all their rows, recreate them, and return the numbers of the steps.
 
     What else is in the database stays, unless it depends on a table of the farm's.  Raises `Busy` while anybody else is
     connected to it, and as `icefarm.control.storage.migrations.migrate` does.
@@ -39,6 +39,6 @@ async def _drop(made: Sequence[tuple[str, str]], transaction: Transaction) -> No
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     if others:
-        raise Busy(f"the database has {others} other connections; stop the farm and whoever else uses it first")
+        raise Busy(f"the database has {others} other connections; stop the farm and other users of it first")
     for kind, name in made:
         await transaction.rows(f"DROP {kind} IF EXISTS {name} CASCADE")

@@ -1,4 +1,4 @@
-"""Boards in memory, for tests of the worker without ptys: they speak the board protocol, on the test's own clock."""
+"""In-memory boards, for tests of the worker without ptys: they speak the board protocol on the test's own clock."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Port:
 
 @define(eq=False)
 class MemoryBoard:
-    """A board: what it runs, what it was asked, and what is wrong with it.
+    """A board: its firmware, the requests it received, and its faults.
 
     ``faults``: ``silent`` (never answers), ``garbled`` (damages its answers), ``cdone`` (loading fails), ``parameters``
     (refuses those of evaluations), ``stuck`` (the watchdog ends evaluations), ``fails_to_boot`` (does not come back
@@ -72,11 +72,11 @@ class MemoryBoard:
     runs: str = "default 1.0"
     buffers: int = 2
     faults: set[str] = Factory(set)
-    #: Evaluations are answered when the test says so, by `finish`.
+    #: Evaluations are answered when the test calls `finish`.
     patient: bool = False
     #: Seconds that an evaluation takes.
     takes: float = 0.0
-    #: The pulses of a circuit, as it is sent to the board; each further repeat gives one more.
+    #: The pulses of a circuit, as sent to the board; each further repeat gives one more.
     pulses: Callable[[bytes], int] = lambda _: 100
     #: How many of the next answers are damaged.
     garble: int = 0
@@ -115,14 +115,14 @@ class MemoryBoard:
             self.tell(TtyRemoved(self.serial, self.tty_path))
 
     def show(self) -> None:
-        """Tell somebody who has just begun to listen what it is plugged in as."""
+        """Report its present port or drive to a new listener."""
         if self.drive:
             self.tell(DriveAdded(self.serial, self.drive_path, "1-1"))
         elif self.plugged:
             self.plug()
 
     def let_go(self) -> None:
-        """Whoever had its port open is gone, as when the worker is killed."""
+        """The process that had its port open is gone, as when the worker is killed."""
         if self.port is not None:
             self.port.open = False
             self.port = None
@@ -136,7 +136,7 @@ class MemoryBoard:
                 self._answer(frame)
 
     def finish(self) -> None:
-        """Answer the evaluation that was asked first."""
+        """Answer the oldest evaluation."""
         self._result(self.evaluating.pop(0))
 
     def say(self, data: bytes) -> None:
@@ -164,7 +164,7 @@ class MemoryBoard:
             case FrameType.STATUS:
                 self._reply(FrameType.STATUS_REPLY, frame.id, struct.pack("<QhBBIIIII", 1, 2500, 2, 0, 1, 0, 0, 0, 0))
             case type_ if 0x40 <= type_ < 0x80:
-                # An application message: echoed, then once more of the board's own accord.
+                # An application message: echoed, then sent once more, unsolicited.
                 self._reply(type_ | 0x80, frame.id, frame.payload)
                 self._reply(type_ | 0x80, 0, frame.payload[::-1])
             case FrameType.EVALUATE if self.patient:
@@ -201,13 +201,13 @@ class MemoryBoard:
 
 @define(eq=False)
 class MemoryHardware:
-    """Ports and drives of boards in memory; what `icefarm.worker.board.hardware.Hardware` asks for."""
+    """Ports and drives of in-memory boards; implements `icefarm.worker.board.hardware.Hardware`."""
 
     boards: list[MemoryBoard] = Factory(list)
-    #: Drives whose writing does not end until the test fires the Deferred.
+    #: Drives whose write does not end until the test fires the Deferred.
     writing: dict[str, Deferred[None]] = Factory(dict)
     patient: bool = False
-    #: Whether hubs switch the power of single ports; where power was cycled, and what that cures.
+    #: Whether hubs switch the power of single ports; where power was cycled, and which faults that cures.
     switches_power: bool = False
     cycled: list[str] = Factory(list)
     cures: set[str] = Factory(set)

@@ -1,4 +1,4 @@
-"""The clock of a process that can be killed: from then on nothing of it happens any more."""
+"""The clock of a process that can be killed: then its calls no longer run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["MortalClock"]
 
 @define(eq=False)
 class MortalClock:
-    """Another clock, until `die`."""
+    """A clock that works until `die`."""
 
     clock: Clock
     alive: bool = True
@@ -26,5 +26,5 @@ class MortalClock:
         return self.clock.callLater(delay, lambda: callable(*args, **kw) if self.alive else None)
 
     def die(self) -> None:
-        """Call nothing any more, not even what was to be called later."""
+        """Stop all calls, including pending ones."""
         self.alive = False

@@ -1,4 +1,4 @@
-"""A control in memory, and a worker that records what control asks of it: for tests of control, and against it."""
+"""An in-memory control, and a worker that records control's calls: for tests of control, and against it."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ from icefarm.wamp.credentials import Credentials
 __all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
 
 PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["evaluate"])
-#: Seconds for each call that a test makes; of the test's own clock.
+#: Seconds for each call of a test, on the test's own clock.
 LIMIT = 1000.0
 
 
 @define(eq=False)
 class MemoryClient:
-    """A client's session: calls control, and records what it is told."""
+    """A client's session: calls control, and records its events."""
 
     bus: MemoryBus
-    #: What came on the client's own topic, and on the topics of events: (topic's last part, fields).
+    #: Events on the client's own topic, and on the public topics: (topic's last part, fields).
     told: list[dict[str, Any]] = Factory(list)
     events: list[tuple[str, dict[str, Any]]] = Factory(list)
 
     async def listen(self) -> None:
-        """Begin to record."""
+        """Start recording."""
         await self.bus.subscribe(client_topic(self.bus.authid), lambda _, __, fields: self.told.append(dict(fields)))
         await self.bus.subscribe(event_topic(""), self._heard, prefix=True)
 
@@ -68,30 +68,30 @@ class MemoryClient:
         return await self.bus.call(control_procedure(name), args, kwargs, timeout=LIMIT)
 
     def words(self) -> list[tuple[str, str]]:
-        """Return (event, serial) of all that it was told."""
+        """Return (event, serial) of all events on its own topic."""
         return [(told["event"], told["serial"]) for told in self.told]
 
 
 @define(eq=False)
 class RecordingWorker:
-    """A worker without boards: does at once what control asks, as far as a test lets it, and records it."""
+    """A worker without boards: carries out control's orders at once, as far as a test lets it, and records them."""
 
     name: str
     serials: list[str]
     instance: str = "instance"
     bus: MemoryBus | None = None
-    #: What control asked for: (method, serial or "", reservation or "").
+    #: Control's orders: (method, serial or "", reservation or "").
     orders: list[tuple[str, str, str]] = Factory(list)
-    #: What every board serves, and its status.
+    #: Each board's reservation, and its status.
     holds: dict[str, str | None] = Factory(dict)
     status: dict[str, DeviceStatus] = Factory(dict)
-    #: Boards that fail when they are prepared, and why; boards that take until the test lets them go on.
+    #: Boards whose preparation fails, and why; boards whose preparation waits for the test.
     failing: dict[str, IcefarmError] = Factory(dict)
     stuck: dict[str, Deferred[None]] = Factory(dict)
     draining: bool = False
     #: It was told to leave.
     left: bool = False
-    #: Boards whose last report did not get through; it is sent again when control shows itself.
+    #: Boards whose last report did not get through; it is resent when control is back.
     unsent: set[str] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
@@ -100,13 +100,13 @@ class RecordingWorker:
             self.status[serial] = DeviceStatus.AVAILABLE
 
     async def joined(self, bus: MemoryBus) -> None:
-        """Begin a session, as a real worker does."""
+        """Start a session, as a real worker does."""
         self.bus = bus
         await bus.register(worker_prefix(self.name), self._ordered, prefix=True, replace=True)
         await self.hello()
 
     async def hello(self) -> None:
-        """Say hello, and do what the answer says."""
+        """Say hello, and carry out the answer."""
         reports = [self.report_of(serial) for serial in self.serials]
         hello = WorkerHello(self.name, self.instance, "host", "1.0", [PULSECOUNT], reports)
         answer = await self.call("hello", hello=to_wire(hello))
@@ -122,7 +122,7 @@ class RecordingWorker:
         self._resend()
 
     async def heartbeat(self) -> bool:
-        """Send a heartbeat; say hello where control does not know this session."""
+        """Send a heartbeat; say hello if control does not know this session."""
         present = sum(status is not DeviceStatus.OFFLINE for status in self.status.values())
         answer = await self.call("heartbeat", instance=self.instance, present=present)
         if not answer["known"]:
@@ -151,7 +151,7 @@ class RecordingWorker:
             self.tell(serial)
 
     def report_of(self, serial: str) -> DeviceReport:
-        """Return what there is to say of a board."""
+        """Return the report of a board."""
         return DeviceReport(serial, self.status[serial], reservation=self.holds[serial])
 
     async def call(self, name: str, /, **kwargs: Any) -> Any:
@@ -160,7 +160,7 @@ class RecordingWorker:
         return await self.bus.call(control_worker_procedure(name), (), kwargs, timeout=LIMIT)
 
     def asked(self, method: str) -> list[str]:
-        """Return the boards for which control asked that, in order."""
+        """Return the boards for which control ordered that, in order."""
         return [serial for asked, serial, _ in self.orders if asked == method]
 
     async def _ordered(self, _: Caller, procedure: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
@@ -197,9 +197,9 @@ class RecordingWorker:
 
 @define(eq=False)
 class UnreliableStore:
-    """A store whose database can be away: then every call raises `Busy`, also one that has just done its work.
+    """A store whose database can be away: then every call raises `Busy`, even one that has just done its work.
 
-    ``latency`` is the seconds before and after each transaction, or gives them, anew each time; None: it takes none.
+    ``latency`` is the seconds before and after each transaction, or a function that returns them; None: none.
     """
 
     store: MemoryStore
@@ -260,7 +260,7 @@ class MemoryControl:
         self.start_control()
 
     def start_control(self) -> None:
-        """Start a control that knows nothing yet, on the same store and router."""
+        """Start a control without any state, on the same store and router."""
         self.life = MortalClock(self.clock)
         store: Any = self.database.connection(self.life)
         process = MemoryProcess(self.router, self.life)
@@ -269,17 +269,17 @@ class MemoryControl:
         self.link.startService()
 
     def kill_control(self) -> None:
-        """Let control be gone from one moment to the next, whatever it is doing."""
+        """Kill control, in the middle of whatever it is doing."""
         self.life.die()
         self.link.vanish()
 
     def stop_control(self) -> None:
-        """Let control end as its operator would have it."""
+        """Stop control in an orderly way."""
         self.control.stopService()
         self.link.stopService()
 
     async def client(self, name: str, role: Role = Role.CLIENT, instance: str = "i", ticket: str = "") -> MemoryClient:
-        """Sign a client in.  Raises what control answers."""
+        """Sign a client in.  Raises control's error."""
         client = MemoryClient(await self.router.sign_in(Credentials(name, role, instance, ticket)))
         await client.listen()
         return client
@@ -297,13 +297,13 @@ class MemoryControl:
         return MemoryClient(self.router.join(name, Role.OPERATOR, "op"))
 
     async def worker(self, name: str, *serials: str) -> RecordingWorker:
-        """Let a worker with these boards come."""
+        """Connect a worker with these boards."""
         worker = RecordingWorker(name, list(serials))
         await self.join(worker)
         return worker
 
     async def worker_of(self, account: str, *serials: str) -> RecordingWorker:
-        """Let a worker with these boards come, with a token of its own."""
+        """Connect a worker with these boards, with its own token."""
         token = new_token()
         await self.store.add_token(account, Role.WORKER, token_hash(token))
         worker = RecordingWorker(account, list(serials))
@@ -311,12 +311,12 @@ class MemoryControl:
         return worker
 
     async def join(self, worker: RecordingWorker, ticket: str = "") -> None:
-        """Let a worker begin a session."""
+        """Start a worker's session."""
         bus = await self.router.sign_in(Credentials(worker.name, Role.WORKER, worker.instance, ticket))
         await worker.joined(bus)
         self.clock.advance(0)
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
-        """Let time pass in small steps, so that what waits for time happens in its order."""
+        """Advance time in small steps, so that timers fire in order."""
         for _ in range(round(seconds / step)):
             self.clock.advance(step)

@@ -1,4 +1,4 @@
-"""Control as a worker sees it, for tests: answers hello and heartbeats, and records what it is told."""
+"""Control as a worker sees it, for tests: answers hello and heartbeats, and records reports."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["RecordingControl", "let_in"]
 
 @define(eq=False)
 class RecordingControl:
-    """Answers a worker's calls.  ``assignments`` is what it wants of devices, by serial."""
+    """Answers a worker's calls.  ``assignments`` are those of boards, by serial."""
 
     assignments: dict[str, Assignment] = Factory(dict)
-    #: Whether it knows the worker, as heartbeats ask.
+    #: Whether it knows the worker, for the answers to heartbeats.
     known: bool = True
     heartbeat_s: float = 5.0
     #: Raised instead of answering, by name of the procedure.
@@ -37,7 +37,7 @@ class RecordingControl:
     heartbeats: int = 0
     reports: list[dict[str, Any]] = Factory(list)
     words: list[tuple[str, dict[str, Any]]] = Factory(list)
-    #: The latest of each device, from hellos and reports.
+    #: The latest report of each board, from hellos and reports.
     devices: dict[str, dict[str, Any]] = Factory(dict)
     _waiting: list[tuple[Callable[[], bool], Deferred[None]]] = Factory(list)
     _bus: Bus | None = None
@@ -56,14 +56,14 @@ class RecordingControl:
             await bus.register(control_worker_procedure(name), self._handle)
 
     def until(self, condition: Callable[[], bool]) -> Deferred[None]:
-        """Wait until a condition on what was recorded holds."""
+        """Wait until a condition on the records holds."""
         waiter: Deferred[None] = Deferred()
         self._waiting.append((condition, waiter))
         self._check()
         return waiter
 
     def until_status(self, status: str, *serials: str) -> Deferred[None]:
-        """Wait until the devices (all that are known, by default) have a status."""
+        """Wait until the boards (default: all known ones) have a status."""
         return self.until(
             lambda: (
                 bool(self.devices)
@@ -77,7 +77,7 @@ class RecordingControl:
         return await self._bus.call(worker_procedure(worker, name), (), arguments, timeout=timeout)
 
     async def prepare(self, worker: str, serial: str, assignment: Assignment, timeout: float = 60.0) -> None:
-        """Have a device serve a reservation."""
+        """Make a board serve a reservation."""
         await self.order(worker, "prepare", timeout, serial=serial, assignment=to_wire(assignment))
 
     async def _handle(self, _: Any, procedure: str, __: Any, arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the farm was like, in memory: the twin of `icefarm.control.storage.postgres.history` for tests."""
+"""The farm's history in memory: the stand-in for `icefarm.control.storage.postgres.history` in tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MemoryHistory"]
 
 @define(eq=False)
 class MemoryHistory(History):
-    """Implements `History`; of reservations it knows none."""
+    """Implements `History`, without reservations."""
 
     kept: HistoryBatch = Factory(HistoryBatch)
 

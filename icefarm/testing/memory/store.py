@@ -1,4 +1,4 @@
-"""The in-memory twin of `icefarm.control.storage.postgres.store.PostgresStore`."""
+"""The in-memory stand-in for `icefarm.control.storage.postgres.store.PostgresStore`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _new_id() -> str:
 
 
 def _without_counters(report: DeviceReport) -> DeviceReport:
-    """What counts as a change of the board."""
+    """The fields whose change counts as a change of the board."""
     return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth(), kind=None, reservation=None)
 
 
@@ -66,7 +66,7 @@ class MemoryStore(Store):
     _reservations: dict[str, ReservationRecord] = Factory(dict)
     #: The active reservation of each board that has one.
     _holds: dict[str, str] = Factory(dict)
-    #: What each request got, and those that wait, with the moment at which they give up.
+    #: The boards allocated to each request, and waiting requests with the moment at which they give up.
     _got: dict[str, list[str]] = Factory(dict)
     _queue: dict[str, tuple[QueuedRequest, float | None]] = Factory(dict)
     _numbers: Iterator[int] = Factory(lambda: count(1))
@@ -276,7 +276,7 @@ class MemoryStore(Store):
         return [one for one in self._active(client=client) if one.id in self._got.get(request_id or "", ())]
 
     def _strike(self, client: str, request_id: str | None) -> None:
-        """A request that was served no longer waits; another client's of the same id is none of its business."""
+        """Remove a served request from the queue; another client's request of the same id is not affected."""
         queued, _ = self._queue.get(request_id or "", (None, None))
         if queued is not None and queued.client == client:
             del self._queue[queued.id]

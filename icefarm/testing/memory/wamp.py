@@ -1,11 +1,11 @@
-"""The router in memory: what `icefarm.wamp` does over Crossbar, for tests without a network.
+"""The in-memory router: what `icefarm.wamp` does over Crossbar, for tests without a network.
 
-It holds to what matters of the real one: permissions by role, values that pass through CBOR, one callee for a
+It follows the real one in what matters: permissions by role, values that pass through CBOR, one callee for a
 procedure, the longest prefix wins, a lost session fails its calls and cancels those it was making, the meta API.
 
-Each session has a way up to the router and one down from it.  Messages on one way keep their order, as they do on a
-connection; between ways nothing is promised, and with `MemoryRouter.latency` anything happens.  Either end learns of
-what the other one did no sooner than its message arrives, the end of a session included.
+Each session has one channel to the router and one from it.  Messages on one channel keep their order, as on a
+connection; between channels there is no order, and with `MemoryRouter.latency` any order happens.  Either end learns
+what the other did only when its message arrives, including the end of a session.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PERMISSIONS = permissions()
 
 
 def _travel(value: Any) -> Any:
-    """What is left of a value after the wire: a copy, tuples as lists, and an error where it cannot travel."""
+    """Return a value as after the wire: a copy, with tuples as lists; raises an error if it cannot travel."""
     return cbor2.loads(cbor2.dumps(value))
 
 
@@ -86,7 +86,7 @@ class _Entry:
 class MemoryRouter:
     """A router with its sessions.
 
-    ``latency`` is the seconds that a message takes on one way, or gives them, anew for each message; None delivers
+    ``latency`` is the seconds that a message takes on one channel, or a function that returns them; None delivers
     within the call.
     """
 
@@ -95,31 +95,31 @@ class MemoryRouter:
     procedures: list[_Entry] = Factory(list)
     subscriptions: list[_Entry] = Factory(list)
     sessions: dict[int, MemoryBus] = Factory(dict)
-    #: Nothing joins while it is false, as when the router is away.
+    #: While false, nothing can join, as when the router is away.
     accepting: bool = True
-    #: All connections, those that have not signed in yet included; calls that are under way.
+    #: All connections, including those that have not signed in; pending calls.
     _connections: set[MemoryBus] = Factory(set)
     _calls: set[_Call] = Factory(set)
-    #: What is on its way, and when the last of it arrives.
+    #: Messages on their way, and when the last of them arrives.
     _ways: dict[tuple[str, int], deque[Callable[[], object]]] = Factory(lambda: defaultdict(deque))
     _arrivals: dict[tuple[str, int], float] = Factory(dict)
     _numbers: Any = Factory(lambda: count(1))
     _log: Logger = Factory(Logger)
 
     def join(self, authid: str, role: Role, instance: str = "") -> MemoryBus:
-        """Let a session in without asking the authenticator."""
+        """Admit a session without asking the authenticator."""
         bus = self._connect(authid, role, instance)
         self._joined(bus)
         return bus
 
     def connect(self, credentials: Credentials) -> MemoryBus:
-        """Open a connection, which has to sign in (`MemoryBus.sign_in`).  Raises `LinkLost`."""
+        """Open a connection, which must sign in (`MemoryBus.sign_in`).  Raises `LinkLost`."""
         if not self.accepting:
             raise LinkLost("the router is away")
         return self._connect(credentials.authid, credentials.role, credentials.instance)
 
     async def sign_in(self, credentials: Credentials) -> MemoryBus:
-        """Let a session in as the real router would: control's authenticator decides.  Raises what it raises."""
+        """Admit a session as the real router would: control's authenticator decides.  Raises its error."""
         bus = self.connect(credentials)
         await bus.sign_in(credentials.ticket)
         return bus
@@ -144,7 +144,7 @@ class MemoryRouter:
         self._meta("wamp.session.on_join", [self._details(bus)])
 
     def _left(self, bus: MemoryBus, reason: str) -> None:
-        """A connection is over, as far as the router knows."""
+        """Note the end of a connection at the router."""
         if bus not in self._connections:
             return
         self._connections.remove(bus)
@@ -164,7 +164,7 @@ class MemoryRouter:
         bus._down(partial(bus._be_lost, reason))
 
     def _carry(self, way: tuple[str, int], action: Callable[[], object]) -> None:
-        """Let something happen at the end of a way, once it has come there."""
+        """Deliver a message at the end of its channel, when it arrives."""
         if self.latency is None:
             action()
             return
@@ -172,7 +172,7 @@ class MemoryRouter:
         takes = self.latency() if callable(self.latency) else self.latency
         self._arrivals[way] = arrival = max(now + takes, self._arrivals.get(way, now))
         self._ways[way].append(action)
-        # Whichever of the timers is first takes the first message.
+        # The first of the timers takes the first message.
         self.clock.callLater(arrival - now, lambda: self._ways[way].popleft()())
 
     def _callee(self, uri: str) -> _Entry | None:
@@ -232,7 +232,7 @@ class MemoryBus(Bus):
     token: int | None = None
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
-    #: Calls that this session makes, calls that it carries out for others, and what it asks of the router itself.
+    #: Calls that this session makes, calls that it carries out for others, and its requests to the router itself.
     _making: dict[_Call, None] = Factory(dict)
     _serving: dict[_Call, None] = Factory(dict)
     _asking: dict[Deferred[Any], None] = Factory(dict)
@@ -246,7 +246,7 @@ class MemoryBus(Bus):
         return self._session
 
     async def sign_in(self, ticket: str = "") -> None:
-        """Become a session: control's authenticator decides.  Raises what it raises, and `LinkLost`."""
+        """Sign in: control's authenticator decides.  Raises its error, and `LinkLost`."""
         await self._asked(partial(self._knock, ticket))
 
     async def call(
@@ -306,9 +306,9 @@ class MemoryBus(Bus):
             self._be_lost(reason)
 
     def vanish(self, *, silently: bool = False) -> None:
-        """Be gone as when the process is killed: nothing of it happens any more, and nobody here is told.
+        """Vanish as when the process is killed: it does nothing any more, and its own handlers are not called.
 
-        ``silently``: as when its machine has lost power, so that the router does not hear of it either.
+        ``silently``: as when its machine has lost power, so that the router does not learn of it either.
         """
         if self._lost is not None:
             return
@@ -338,16 +338,16 @@ class MemoryBus(Bus):
             handler(reason)
 
     def _up(self, action: Callable[[], object]) -> None:
-        """Send to the router; nothing of it happens where the router has ended the session meanwhile."""
+        """Send to the router; dropped if the router has ended the session meanwhile."""
         if self._lost is None:
             self.router._carry(("up", self.session), lambda: self in self.router._connections and action())
 
     def _down(self, action: Callable[[], object]) -> None:
-        """Send from the router; nothing of it happens where the session has been lost meanwhile."""
+        """Send from the router; dropped if the session has been lost meanwhile."""
         self.router._carry(("down", self.session), lambda: self._lost is None and action())
 
     async def _asked(self, action: Callable[[Callable[[Any], None]], object]) -> Any:
-        """Have the router do something that tells its result, which may be an `IcefarmError`, and wait for that."""
+        """Make the router do something, and wait for its result, which may be an `IcefarmError`."""
         if self._lost is not None:
             raise LinkLost(self._lost)
         answer: Deferred[Any] = Deferred(lambda answer: self._asking.pop(answer, None))
@@ -374,7 +374,7 @@ class MemoryBus(Bus):
         return result
 
     def _register(self, entry: _Entry, replace: bool | None, told: Callable[[Any], None]) -> None:
-        """At the router: take an entry; ``replace`` None lets it stand beside others, as subscriptions do."""
+        """At the router: add an entry; with ``replace`` None beside others, as for subscriptions."""
         for other in list(entry.entries) if replace is not None else ():
             if (other.uri, other.prefix) == (entry.uri, entry.prefix):
                 if not replace:
@@ -384,7 +384,7 @@ class MemoryBus(Bus):
         told(None)
 
     def _knock(self, ticket: str, told: Callable[[Any], None]) -> None:
-        """At the router: ask control whether this session may come in."""
+        """At the router: ask control whether to admit this session."""
         router = self.router
         if self.role is Role.CONTROL:
             router._joined(self)
@@ -423,7 +423,7 @@ _call_numbers = count(1)
 
 @define(eq=False, repr=False)
 class _Call:
-    """A call under way: what its caller, the router and its callee each know of it."""
+    """A pending call, as its caller, the router and its callee each know it."""
 
     router: MemoryRouter
     who: Caller
@@ -431,7 +431,7 @@ class _Call:
     args: list[Any]
     kwargs: dict[str, Any]
     progress: Progress | None = None
-    #: None where the router itself calls.
+    #: None if the router itself calls.
     caller: MemoryBus | None = None
     callee: MemoryBus | None = None
     answer: Deferred[Any] = field(init=False)
@@ -454,8 +454,8 @@ class _Call:
         self.fail(TimedOut(f"{self.procedure} did not answer within {timeout:g} s"))
 
     def fail(self, error: Exception) -> None:
-        """Give the call up, and have what carries it out cancelled."""
-        # First of all, so that what the callee makes of its cancellation does not become the answer.
+        """Cancel the call at its callee."""
+        # First of all, so that the callee's reaction to the cancellation does not become the answer.
         self._land(error)
         if self.caller is not None:
             self.caller._up(self.interrupt)
@@ -479,7 +479,7 @@ class _Call:
     # ------------------------------------------------------------------------------------------ at the router
 
     def route(self) -> None:
-        """Pass it on to whoever offers the procedure."""
+        """Pass it on to the callee of the procedure."""
         entry = self.router._callee(self.procedure)
         if entry is None:
             self._tell(partial(self._land, NoSuchProcedure(f"nobody offers {self.procedure}")))
@@ -489,7 +489,7 @@ class _Call:
         self.callee._down(partial(self._serve, entry.handler))
 
     def interrupt(self) -> None:
-        """Its caller wants no answer any more."""
+        """Its caller no longer wants an answer."""
         if self in self.router._calls:
             self.router._calls.remove(self)
             assert self.callee is not None
@@ -540,7 +540,7 @@ class _Call:
         self.callee._up(partial(self.answered, result))
 
     def _told_of(self, error: BaseException) -> IcefarmError:
-        """What of an error its caller gets."""
+        """Return the error as its caller gets it."""
         if isinstance(error, CancelledError):
             return LinkLost("the call was cancelled")
         if not isinstance(error, IcefarmError):
@@ -551,7 +551,7 @@ class _Call:
 
 @define(eq=False)
 class MemoryLink(Service):
-    """The twin of `icefarm.wamp.Link`: signs in at a `MemoryRouter`, and again whenever the session is lost."""
+    """The stand-in for `icefarm.wamp.Link`: signs in at a `MemoryRouter`, and again whenever the session is lost."""
 
     router: MemoryRouter
     credentials: Credentials

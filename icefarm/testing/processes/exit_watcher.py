@@ -1,4 +1,4 @@
-"""Child processes of a reactor that runs in a thread, and so hears nothing of SIGCHLD: pidfds tell of their ends."""
+"""Child processes of a reactor in a thread, which gets no SIGCHLD: pidfds report their ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _End(FileDescriptor):
         self.reap()
 
     def reap(self) -> None:
-        """Take the exit status where it is there; Twisted asks too, when the last pipe is closed."""
+        """Take the exit status if available; Twisted asks too, when the last pipe is closed."""
         if self._reaped:
             return
         pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -40,7 +40,7 @@ class _End(FileDescriptor):
 
 
 class ThreadedProcesses:
-    """A reactor, but for the ends of the processes that it spawns."""
+    """A reactor that detects the ends of the processes that it spawns by pidfds."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -52,7 +52,7 @@ class ThreadedProcesses:
         """Spawn a process (`twisted.internet.interfaces.IReactorProcess`)."""
         process = self._reactor.spawnProcess(*args, **kwargs)
         if process.pid is None:
-            # It has ended already, and Twisted has noticed.
+            # It has already ended, and Twisted has noticed.
             return process
         end = _End(self._reactor, process)
         # A SIGCHLD handler of another reactor would reap it in the wrong thread.

@@ -1,4 +1,4 @@
-"""Processes in tests: a farm as its user starts it, what belongs to it, and that nothing of it stays behind."""
+"""Processes in tests: a farm as its user starts it, its child processes, and a check that none stays behind."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ END_LIMIT = 30.0
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have, as of now."""
+    """Return the present descendants of a process."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                # The name in parentheses may hold anything; the parent is the second word behind it.
+                # The name in parentheses may contain anything; the parent is the second word after it.
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     found = [pid]
     for one in found:
@@ -37,14 +37,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return the command line of a process, empty where it has ended."""
+    """Return the command line of a process, empty if it has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 class Witness:
-    """Watches processes from now on, so that their end can be waited for though they are nobody's children here."""
+    """Watches processes, so that a test can wait for their end although they are not its children."""
 
     def __init__(self, pids: Iterable[int]) -> None:
         self._descriptors: dict[int, int] = {}
@@ -53,7 +53,7 @@ class Witness:
                 self._descriptors[os.pidfd_open(pid)] = pid
 
     def left(self, limit: float = END_LIMIT) -> list[str]:
-        """Wait until all have ended, or for so many seconds; return the command lines of those that have not."""
+        """Wait until all have ended, at most so many seconds; return the command lines of those that have not."""
         poll = select.poll()
         for descriptor in self._descriptors:
             poll.register(descriptor, select.POLLIN)
@@ -77,12 +77,12 @@ class Witness:
 
 @define(eq=False)
 class FarmProcess:
-    """``icefarm up`` as a process.  Use it in a ``with`` block: it is gone at its end, and all that it started."""
+    """``icefarm up`` as a process.  Use it in a ``with`` block: at its end it is gone, with all its children."""
 
     data_dir: Path
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = Factory(dict)
-    #: What it printed until it was ready; where it can be reached.
+    #: Its output until it was ready; its URL.
     lines: list[str] = Factory(list)
     url: str = ""
     _process: subprocess.Popen[str] = field(init=False)
@@ -93,7 +93,7 @@ class FarmProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A session of its own: what a test sends to the farm must not reach the tests.
+            # A session of its own: a test's signals to the farm must not reach the tests.
             start_new_session=True,
             env={**os.environ, **self.environment},
         )
@@ -115,7 +115,7 @@ class FarmProcess:
         return self._process.pid
 
     def wait_until_ready(self) -> None:
-        """Read what it prints until it says that it is ready.  Raises AssertionError where it ends instead."""
+        """Read its output until it reports ready.  Raises AssertionError if it ends instead."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
@@ -135,13 +135,13 @@ class FarmProcess:
         raise AssertionError(f"no line like {pattern!r}: {self.lines}")
 
     def processes(self, word: str = "") -> list[int]:
-        """Return its children and theirs, those with a word in their command line."""
+        """Return its descendants with a word in their command line."""
         return [pid for pid in descendants(self.pid) if word in command_of(pid)]
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def wait(self) -> tuple[int, list[str]]:
-        """Wait for its end; return its exit code and what it printed since it was ready."""
+        """Wait for its end; return its exit code and its output since it was ready."""
         rest, _ = self._process.communicate(timeout=START_LIMIT)
         return self._process.returncode, rest.splitlines()

@@ -19,7 +19,7 @@ __all__ = ["RealRouter", "free_port"]
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on just now."""
+    """Return a TCP port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 @frozen(eq=False)
 class RealRouter:
-    """A Crossbar.io node that runs."""
+    """A running Crossbar.io node."""
 
     #: Where clients and workers connect: over RawSocket, over WebSocket, over a Unix socket.
     url: str
@@ -38,7 +38,7 @@ class RealRouter:
     control_url: str
     ticket: str
     ticket_file: Path
-    #: The loopback port that HTTP requests are passed on to; nobody listens there unless a test does.
+    #: The loopback port to which HTTP requests are passed on; only tests listen there.
     http_port: int
     _node: ChildProcess
 
@@ -71,7 +71,7 @@ class RealRouter:
         )
 
     async def restart(self) -> None:
-        """Stop it and start it again at the same place."""
+        """Restart it at the same place."""
         await self._node.stop()
         await self._node.start()
 
