@@ -53,7 +53,7 @@ def page() -> str:
         *_events(),
         "## Records\n",
         *_records(),
-        "## Roles\n\nThe permissions of each role; `*` stands for any URI with that prefix. The router refuses everything else.\n",
+        "## Roles\n\nPermissions of each role; `*` stands for any URI with that prefix. The router refuses all else.\n",
         *_roles(),
         "## Errors\n\nOne positional argument, the message; fields as keyword arguments.\n",
         *_errors(),
