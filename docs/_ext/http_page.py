@@ -50,9 +50,11 @@ def _operation(title: str, operation: Mapping[str, Any], schemas: Mapping[str, A
         yield from _fields(body["properties"], body["required"])
     responses = operation["responses"]
     yield f"Returns {_type(_schema(responses['200']))}.\n"
+    if "202" in responses:
+        yield f"Status 202 with {_type(_schema(responses['202']))}: {responses['202']['description']}\n"
     yield "| refusal | `error` |\n|---|---|"
     for code, response in sorted(responses.items()):
-        if code != "200":
+        if not code.startswith("2"):
             names = _schema(response)["allOf"][1]["properties"]["error"]["enum"]
             yield f"| {code} | {', '.join(f'`{name}`' for name in names)} |"
     yield ""

@@ -15,7 +15,8 @@ from icefarm.contract import EVENT_TOPICS, PREFIX, READING_TOPIC, REALM, Permiss
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
-from icefarm.control.telemetry.publisher import OWN_EVENTS, Publisher
+from icefarm.control.telemetry import events
+from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.kinds.registry import Kind, load_kinds
 from icefarm.worker.control_link.rpc import ControlProcedures
 
@@ -26,6 +27,21 @@ _QUOTED = re.compile(r"(: |-> )'([^']*)'")
 #: A field of a class in its source, with the comment that is above it or behind it.
 _COMMENT = re.compile(r"((?:^    #: ?.*\n)+)    (\w+):", re.M)
 _BEHIND = re.compile(r"^    (\w+): .*?  # (.*)$", re.M)
+#: By topic: its fields, and the changes in the farm that are published there.
+_TOPICS: dict[str, tuple[Any, ...]] = {
+    "device": ("[DeviceRecord](#devicerecord)", events.BoardsChanged),
+    "reservation": (
+        "[ReservationRecord](#reservationrecord)",
+        events.ReservationsStarted,
+        events.ReservationsExtended,
+        events.ReservationsEnded,
+    ),
+    "worker": ("[WorkerRecord](#workerrecord)", events.WorkerChanged),
+    "queue": ("[QueueRecord](#queuerecord)", events.QueueChanged),
+    "available": ("`amount`, `serials`", events.BoardsAvailable),
+    "log": ("`time`, `worker`, `level`, `message`, `serial`", events.WorkerLogged),
+    "deleted": ("`serials`", events.BoardsDeleted),
+}
 _HEAD = f"""\
 # The WAMP interface
 
@@ -89,15 +105,13 @@ def _orders() -> Iterator[str]:
 def _events() -> Iterator[str]:
     yield "| topic | fields | |\n|---|---|---|"
     for name in EVENT_TOPICS:
-        function = getattr(Publisher, name)
-        said = list(inspect.signature(function).parameters.values())[1].annotation
-        record = f"[{said}](#{said.lower()})" if attrs.has(getattr(contract, said, type)) else "as said"
-        yield f"| `{event_topic(name)}` | {record} | {inspect.getdoc(function)} |"
+        fields, *changes = _TOPICS[name]
+        yield f"| `{event_topic(name)}` | {fields} | {' '.join(inspect.getdoc(each) or '' for each in changes)} |"
     readings = "`time`, and `boards`: by serial, `rate`, `load_ms`, `window_ms`, `temperature_c`, ..."
-    yield f"| `{READING_TOPIC}` | {readings} | {inspect.getdoc(Publisher.readings)} |"
+    yield f"| `{READING_TOPIC}` | {readings} | {inspect.getdoc(events.RatesChanged)} |"
     yield (
         f"| `{PREFIX}client.NAME` | `event`: {', '.join(f'`{name}`' for name in OWN_EVENTS)}, or one of a device kind "
-        f"| To the sessions of that client alone. {inspect.getdoc(Publisher.tell)} |"
+        "| Only to that client's sessions. |"
     )
     yield ""
 
