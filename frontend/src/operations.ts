@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 import type { Action } from "./actions.ts";
-import { farmError } from "./link.ts";
+import { farmError, type Timers } from "./link.ts";
 import type { Live } from "./live.ts";
 
 /** Milliseconds that a message of success stays; one of failure stays until it is closed. */
@@ -24,10 +24,12 @@ export class Operations {
   readonly messages = signal<readonly Message[]>([]);
 
   private readonly live: Live;
+  private readonly timers: Timers;
   private number = 0;
 
-  constructor(live: Live) {
+  constructor(live: Live, timers: Timers = window) {
     this.live = live;
+    this.timers = timers;
   }
 
   /** Ask the reader to confirm an action. */
@@ -62,6 +64,6 @@ export class Operations {
     this.number += 1;
     const { number } = this;
     this.messages.value = [...this.messages.value.slice(1 - SHOWN), { level, text, number }];
-    if (level === "done") setTimeout(() => this.close(number), MESSAGE_TIME);
+    if (level === "done") this.timers.setTimeout(() => this.close(number), MESSAGE_TIME);
   }
 }
