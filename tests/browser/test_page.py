@@ -313,6 +313,13 @@ def test_axe_finds_nothing(browser: Browser, crowd: StageProcess, scheme: Any) -
         found += violations(page, where)
     page.get_by_role("button", name="Sign in").click()
     found += violations(page, "sign-in")
+    page.keyboard.press("Escape")
+    sign_in(page, crowd.token)
+    open_page(page, crowd.url)
+    page.get_by_label("Select all that are shown").check()
+    found += violations(page, "operator")
+    page.set_viewport_size({"width": 360, "height": 740})
+    found += violations(page, "operator, narrow")
     context.close()
     assert found == []
 

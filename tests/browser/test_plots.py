@@ -55,6 +55,18 @@ def test_a_plot_shows_the_values_and_the_time_under_the_pointer(page: Page, crow
     expect(states.locator(".at")).to_have_text("")
 
 
+def test_the_keyboard_goes_from_sample_to_sample(page: Page, crowd: Crowd) -> None:
+    opened(page, crowd)
+    moment = page.get_by_label("Moment of Boards by state")
+    expect(moment).to_be_attached(timeout=30_000)
+    moment.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(plot(page, "Boards by state").locator(".at")).to_have_text(re.compile(r"\d\d:\d\d:\d\d$"))
+    expect(moment).to_have_attribute("aria-valuetext", re.compile(r"available \d"))
+    page.keyboard.press("Tab")
+    expect(plot(page, "Boards by state").locator(".at")).to_have_text("")
+
+
 def test_dragging_zooms_all_plots_and_the_address_keeps_it(page: Page, crowd: Crowd) -> None:
     opened(page, crowd)
     drag(page, plot(page, "Longest wait").locator(".u-over"), 0.3, 0.7)

@@ -90,7 +90,31 @@ export function Plot(props: PlotProps) {
         </span>
       </figcaption>
       <Drawing {...props} label={`${title}; now: ${now}`} canvas={canvas} />
+      {times.length > 1 && <Moments {...props} index={index} />}
     </figure>
+  );
+}
+
+/** For the keyboard: arrow keys go from sample to sample, and screen readers say its values. Seen while it has the focus. */
+function Moments({ title, unit, times, series, hovered, index }: PlotProps & { index: number | null }) {
+  const at = index ?? times.length - 1;
+  const words = series.map(({ label, values }) => `${label} ${valueAt(values, at)}`).join(", ");
+  return (
+    <input
+      type="range"
+      class="moments"
+      min={0}
+      max={times.length - 1}
+      value={at}
+      aria-label={`Moment of ${title}`}
+      aria-valuetext={`${dateAndTime(times[at] ?? 0)}: ${words} ${unit}`}
+      onInput={(event) => {
+        hovered.value = times[event.currentTarget.valueAsNumber] ?? null;
+      }}
+      onBlur={() => {
+        hovered.value = null;
+      }}
+    />
   );
 }
 
