@@ -8,7 +8,7 @@ from typing import Any, Unpack, overload
 
 from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
-from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
+from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
@@ -44,6 +44,10 @@ class Farm(OpenedAwaiting, Asyncio):
 
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Coroutine[Any, Any, Boards]: ...
+    @overload
+    def reserve(
+        self, amount: int | None = None, **call: Unpack[MultiPulseCountCall]
+    ) -> Coroutine[Any, Any, Boards]: ...
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Coroutine[Any, Any, Boards]: ...
     @overload

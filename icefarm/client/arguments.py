@@ -22,6 +22,7 @@ from icefarm.bitstream import Bitstream
 from icefarm.contract import MAX_SECONDS, Role, from_wire, valid_name
 from icefarm.durations import in_words
 from icefarm.errors import InvalidArgument
+from icefarm.kinds.multipulsecount import MultiPulseCount
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.variance import Variance
 
@@ -106,6 +107,7 @@ def checked(method: F) -> F:
 #: Options of evaluations of the kinds that come with this client.
 _EVALUATION_OPTIONS: Mapping[str, type] = {
     "pulsecount": PulseCount.EvaluationOptions,
+    "multipulsecount": MultiPulseCount.EvaluationOptions,
     "variance": Variance.EvaluationOptions,
 }
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError
 
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
-from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
+from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.reactor_thread import Engine, engine
@@ -51,6 +51,8 @@ class Farm(FarmFace, Blocking):
 
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Boards: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[MultiPulseCountCall]) -> Boards: ...
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Boards: ...
     @overload

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.client.api.adapters import OnReactor
 from icefarm.client.api.boards import BoardSet, ReservedBoards
-from icefarm.client.api.calls import AnyKindCall, PulseCountCall, VarianceCall, documented_as
+from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.evaluation.payload import Placing
@@ -40,6 +40,8 @@ class Farm(OpenedAwaiting, OnReactor):
 
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[PulseCountCall]) -> Deferred[Boards]: ...
+    @overload
+    def reserve(self, amount: int | None = None, **call: Unpack[MultiPulseCountCall]) -> Deferred[Boards]: ...
     @overload
     def reserve(self, amount: int | None = None, **call: Unpack[VarianceCall]) -> Deferred[Boards]: ...
     @overload

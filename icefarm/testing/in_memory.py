@@ -21,9 +21,8 @@ from icefarm.client.api.reactor_thread import engine
 from icefarm.contract import Role, event_topic
 from icefarm.control.service import ControlSettings
 from icefarm.errors import TimedOut
-from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
-from icefarm.kinds.variance import Variance
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
@@ -85,7 +84,7 @@ class FarmInMemory:
         self._worker = self._process.worker(
             WorkerIdentity("in-memory", "in-memory", "in-memory", __version__),
             SerialHardware(reactor, Loading(reactor)),
-            load_kinds([PulseCount, Variance, *kinds], Logger(namespace="icefarm.testing")),
+            load_kinds([*BUILTIN, *kinds], Logger(namespace="icefarm.testing")),
             self._source,
             failed=self._failed,
             left=self._left,

@@ -18,9 +18,8 @@ from icefarm import __version__
 from icefarm.command import find
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
-from icefarm.kinds.pulsecount import PulseCount
+from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
-from icefarm.kinds.variance import Variance
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
 from icefarm.twistd.parsers import certificates, directory, url
@@ -206,7 +205,7 @@ def makeService(options: Options) -> Worker:
         identity,
         reactor,
         SerialHardware(reactor, _loading(reactor), _hub_power(options, reactor)),
-        load_kinds([PulseCount, Variance], log),
+        load_kinds(BUILTIN, log),
         _sources(options, reactor),
         lambda joined, refused: Link(
             reactor, options["control"], credentials, joined, refused, ca_file=options["ca-file"]

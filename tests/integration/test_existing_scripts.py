@@ -17,6 +17,7 @@ pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).resolve().parent
 CIRCUITS = sorted((HERE.parents[1] / "examples" / "circuits").glob("*.bin"))
+FOUR_PINS = HERE.parents[1] / "examples" / "circuits" / "four_pins" / "four_pins.bin"
 BOARDS = 3
 #: Seconds for a script.
 LIMIT = 90.0
@@ -51,6 +52,20 @@ def test_an_evolution_runs_unchanged(url: str, tmp_path: Path) -> None:
 
 def test_a_script_that_measures_variance_runs_unchanged(url: str) -> None:
     run("variance.py", url, CIRCUITS[0])
+
+
+def test_a_script_that_counts_on_several_pins_runs_unchanged(url: str) -> None:
+    run("multi_pulses.py", url, FOUR_PINS)
+
+
+def test_the_command_line_shows_each_pin_with_its_count(url: str) -> None:
+    command = [sys.executable, "-m", "icefarm", "--url", url, "evaluate", "--kind", "multipulsecount"]
+    done = subprocess.run(
+        [*command, "--pins", "27,18,9", "--window", "0.5", str(FOUR_PINS)],
+        capture_output=True, text=True, timeout=LIMIT, check=True,
+    )  # fmt: skip
+    head, row = (line.split("\t") for line in done.stdout.splitlines())
+    assert row[head.index("VALUE")] == "27=4000,18=0,9=500"
 
 
 def test_a_script_with_event_handlers_runs_unchanged(url: str) -> None:

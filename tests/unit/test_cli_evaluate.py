@@ -12,6 +12,8 @@ import pytest
 from recording_farm import RecordingFarm
 
 from icefarm.bitstream import made_up_bitstream
+from icefarm.cli.ui.formatting import shown
+from icefarm.cli.ui.measurements import shape_of
 from icefarm.errors import DeviceFailed, TimedOut, Unavailable, UnknownKind
 
 
@@ -53,6 +55,21 @@ def test_options_reach_the_reservation_and_the_evaluations(files: list[str]) -> 
     options = {"overlap": False, "label": "x y", "window": 0.5}
     assert asked(farm) == (2, None, {"kind": "other", "options": options, "wait": True, "timeout": 9.0})
     assert ("stream", ["A", "B"], {"repeats": 3}, False) in farm.calls
+
+
+def test_pins_are_an_option_of_the_reservation(files: list[str]) -> None:
+    farm = RecordingFarm()
+    farm.run("evaluate", *files, "--kind", "multipulsecount", "--pins", "27,9", "--window", "2")
+    assert asked(farm)[2]["options"] == {"window": 2.0, "pins": [27, 9]}
+
+
+def test_the_value_of_several_pins_names_each() -> None:
+    value = next(column for column in shape_of([], []).columns if column.title == "VALUE")
+    record = {"kind": "multipulsecount", "options": {"pins": [27, 9]}, "value": [2000, 0]}
+    assert shown(value.cell(record)) == "27=2000,9=0"
+    assert shown(value.cell({**record, "value": [[2000, 0], [1999, 1]]})) == "27=[2000,1999],9=[0,1]"
+    assert shown(value.cell({**record, "value": None})) == "-"
+    assert shown(value.cell({**record, "kind": "pulsecount", "value": [1, 2]})) == "1,2"
 
 
 def test_named_boards_are_reserved_once_each(files: list[str]) -> None:
@@ -180,6 +197,7 @@ def test_a_file_name_that_is_no_text_comes_out_as_it_went_in(tmp_path: Path) -> 
         (["c.bin", "--wait", "--timeout", "-5"], "--timeout"),
         (["c.bin", "--option", "overlap"], "NAME=VALUE"),
         (["c.bin", "--option", "=1"], "NAME=VALUE"),
+        (["c.bin", "--pins", "27;9"], "such as 9,27"),
         (["c.bin", "--name", ""], "is not a valid name"),
         (["c.bin", "--name", "x" * 101], "is not a valid name"),
         (["c.bin", "-o", "pdf"], "'pdf' is not one of"),

@@ -14,7 +14,8 @@ import pytest
 #: Modules, and what scripts import from them.
 NAMES = {
     "icefarm.client": ["lib", "drivers"],
-    "icefarm.client.drivers": ["PulseCountClient", "VarMaxClient"],
+    "icefarm.client.drivers": ["MultiPulseCountClient", "PulseCountClient", "VarMaxClient"],
+    "icefarm.client.drivers.MultiPulseCountClient": ["MultiPulseCountClient"],
     "icefarm.client.drivers.PulseCountClient": ["PulseCountClient"],
     "icefarm.client.drivers.VarMaxClient": ["VarMaxClient"],
     "icefarm.client.lib": ["AbstractEventHandler", "register", "EventServer", "Event", "BaseAPI", "BaseClient"],
@@ -23,7 +24,8 @@ NAMES = {
     "icefarm.client.lib.BaseClient": ["BaseClient"],
     "icefarm.client.lib.BatchClient": ["BatchClient", "Evaluation", "EvaluationFailed", "Result"],
     "icefarm.client.lib.EventServer": ["EventServer", "Event"],
-    "icefarm.client.lib.drivers": ["PulseCountClient", "VarMaxClient"],
+    "icefarm.client.lib.drivers": ["MultiPulseCountClient", "PulseCountClient", "VarMaxClient"],
+    "icefarm.client.lib.multipulsecount": ["MultiPulseCountBaseClient", "PulseCountEvaluation"],
     "icefarm.client.lib.pulsecount": ["PulseCountBaseClient", "PulseCountEvaluation"],
     "icefarm.client.lib.varmax": ["VarMaxBaseClient", "VarMaxEvaluation"],
     "icefarm.client.lib.utils": [
@@ -44,6 +46,10 @@ PARAMETERS = {
     "icefarm.client.drivers:PulseCountClient.reserve": ["amount", *_WAIT, "kind", *_FLUSH],
     "icefarm.client.drivers:PulseCountClient.reserveSpecific": ["serials", "kind", *_FLUSH],
     "icefarm.client.drivers:PulseCountClient.evaluateBitstreams": ["bitstreams", "serials"],
+    "icefarm.client.drivers:MultiPulseCountClient": ["url", "client_name", "logger", "log_events"],
+    "icefarm.client.drivers:MultiPulseCountClient.reserve": ["amount", *_WAIT, "kind", *_FLUSH],
+    "icefarm.client.drivers:MultiPulseCountClient.reserveSpecific": ["serials", "kind", *_FLUSH],
+    "icefarm.client.drivers:MultiPulseCountClient.evaluateBitstreams": ["bitstreams", "serials"],
     "icefarm.client.drivers:VarMaxClient": ["url", "client_name", "logger", "log_events", "send_waveform"],
     "icefarm.client.drivers:VarMaxClient.reserve": ["amount", *_WAIT, "kind", "send_waveform", *_FLUSH],
     "icefarm.client.drivers:VarMaxClient.reserveSpecific": ["serials", "kind", "send_waveform", *_FLUSH],

@@ -17,7 +17,7 @@ from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import BOARDS, PLACEMENT, REPEATS, SECONDS, WAIT
+from icefarm.cli.ui.parameter_types import BOARDS, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.tables import Rows
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
@@ -46,6 +46,11 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     return options
 
 
+def _named(**options: Any) -> dict[str, Any]:
+    """Return those options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 @click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
@@ -60,6 +65,7 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
 @click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
 @click.option("--kind", default="pulsecount", show_default=True, help="The device kind to reserve the boards as.")
 @click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
+@click.option("--pins", type=PINS, metavar="PIN,...", help="Pins of the FPGA to count on, for --kind multipulsecount.")
 @click.option("--repeats", type=REPEATS, help="Windows for each evaluation; each gives a value.")
 @click.option(
     "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
@@ -83,6 +89,7 @@ def evaluate(
     devices: int | None,
     serials: tuple[str, ...],
     window: float | None,
+    pins: list[int] | None,
     repeats: int | None,
     options: dict[str, Any],
     out: str | None,
@@ -102,8 +109,8 @@ def evaluate(
         placement=_placement(placement or ("any" if any_ else "each"), seed),
         devices=None if serials else devices or 1,
         serials=tuple(dict.fromkeys(serials)) or None,
-        options=options if window is None else {**options, "window": window},
-        evaluation_options={} if repeats is None else {"repeats": repeats},
+        options=options | _named(window=window, pins=pins),
+        evaluation_options=_named(repeats=repeats),
         **request,
     )
     with opened_screen() as screen:

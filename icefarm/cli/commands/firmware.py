@@ -58,11 +58,10 @@ def _virtual_version() -> str | None:
 def _virtual(version: str) -> list[dict[str, Any]]:
     from twisted.logger import Logger
 
-    from icefarm.kinds.pulsecount import PulseCount
+    from icefarm.kinds.builtin import BUILTIN
     from icefarm.kinds.registry import load_kinds
-    from icefarm.kinds.variance import Variance
 
-    kinds = load_kinds([PulseCount, Variance], Logger(namespace="icefarm.cli"))
+    kinds = load_kinds(BUILTIN, Logger(namespace="icefarm.cli"))
     names = {DEFAULT, *(kind.firmware for kind in kinds.by_name.values())}
     return [
         {"name": name, "version": version, "boards": "virtual", "current": True, "bytes": None, "path": None}

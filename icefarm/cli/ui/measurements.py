@@ -45,6 +45,15 @@ def _error(record: Record) -> str | None:
     return None if record["error"] is None else f"{record['error']}: {record['message']}"
 
 
+def _value(record: Record) -> Any:
+    """Return the value; that of several pins by pin."""
+    value, options = record["value"], record["options"]
+    if record["kind"] != "multipulsecount" or not value:
+        return value
+    columns = zip(*value, strict=True) if isinstance(value[0], list) else value
+    return {str(pin): column for pin, column in zip(options["pins"], columns, strict=True)}
+
+
 def _prefix(record: Record) -> str | None:
     return None if record["sha256"] is None else record["sha256"][:PREFIX]
 
@@ -60,7 +69,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) ->
             _column("FILE", "file", max(4, file), elided=True),
             _column("SERIAL", "serial", max(6, serial)),
             _column("WORKER", "worker", max(6, worker)),
-            _column("VALUE", "value", 10, right=True),
+            Column("VALUE", _value, 10, True),
             _column("WINDOW_US", "window_us", 9, right=True),
             _column("LOAD_US", "load_us", 7, right=True),
             _column("TEMP_C", "temperature_c", 6, right=True),

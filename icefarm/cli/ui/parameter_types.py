@@ -19,6 +19,7 @@ __all__ = [
     "LENGTH",
     "NAME",
     "NUMBER",
+    "PINS",
     "PLACEMENT",
     "REPEATS",
     "SECONDS",
@@ -66,6 +67,13 @@ def _name(text: str) -> str:
     return name
 
 
+def _pins(text: str) -> list[int]:
+    try:
+        return [int(pin) for pin in text.split(",")]
+    except ValueError:
+        raise ValueError(f"must be numbers of pins, separated by commas, such as 9,27, not {text!r}") from None
+
+
 def _speed(text: str) -> str:
     try:
         if text not in ("real", "instant"):
@@ -100,6 +108,7 @@ NUMBER = Parsed("NUMBER", number)
 PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
 REPEATS = Parsed("K", partial(_by_rule, "repeats"))
 SECONDS = Parsed("SECONDS", seconds)
+PINS = Parsed("pins", _pins)
 SPEED = Parsed("real|instant|FACTOR", _speed)
 URL = Parsed("URL", _url)
 WAIT = Parsed("SECONDS", partial(_by_rule, "timeout"))

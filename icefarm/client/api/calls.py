@@ -11,7 +11,7 @@ from typing import Any, Literal, Required, TypedDict, TypeVar
 
 from icefarm.bus import Progress
 
-__all__ = ["AnyKindCall", "PulseCountCall", "ReserveCall", "VarianceCall", "documented_as"]
+__all__ = ["AnyKindCall", "MultiPulseCountCall", "PulseCountCall", "ReserveCall", "VarianceCall", "documented_as"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +33,16 @@ class PulseCountCall(ReserveCall, total=False):
     """The options of `icefarm.kinds.pulsecount`."""
 
     kind: Literal["pulsecount"]
+    window: float
+    overlap: bool
+    clock_mhz: int | str
+
+
+class MultiPulseCountCall(ReserveCall, total=False):
+    """The options of `icefarm.kinds.multipulsecount`."""
+
+    kind: Required[Literal["multipulsecount"]]
+    pins: Sequence[int]
     window: float
     overlap: bool
     clock_mhz: int | str

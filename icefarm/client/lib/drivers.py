@@ -2,10 +2,18 @@
 
 from icefarm.client.drivers import (
     EvaluationFailed,
+    MultiPulseCountClient,
     PulseCountClient,
     PulseCountEvaluation,
     VarMaxClient,
     VarMaxEvaluation,
 )
 
-__all__ = ["EvaluationFailed", "PulseCountClient", "PulseCountEvaluation", "VarMaxClient", "VarMaxEvaluation"]
+__all__ = [
+    "EvaluationFailed",
+    "MultiPulseCountClient",
+    "PulseCountClient",
+    "PulseCountEvaluation",
+    "VarMaxClient",
+    "VarMaxEvaluation",
+]
