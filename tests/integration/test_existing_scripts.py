@@ -59,7 +59,7 @@ def test_a_script_that_counts_on_several_pins_runs_unchanged(url: str) -> None:
 
 
 def test_the_command_line_shows_each_pin_with_its_count(url: str) -> None:
-    command = [sys.executable, "-m", "icefarm", "--url", url, "evaluate", "--kind", "multipulsecount"]
+    command = [sys.executable, "-m", "icefarm", "evaluate", "--url", url, "--kind", "multipulsecount"]
     done = subprocess.run(
         [*command, "--pins", "27,18,9", "--window", "0.5", str(FOUR_PINS)],
         capture_output=True, text=True, timeout=LIMIT, check=True,
