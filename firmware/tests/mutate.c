@@ -235,8 +235,8 @@ int main(int argc, char **argv)
             restart(bench, app + 1);
     }
     restart(bench, 0);
-    printf("ok %ld frames, of which %u were refused, %u + %u + %u + %u evaluations, %u ended by the watchdog\n", frames, refused,
-           evaluations[0], evaluations[1], evaluations[2], evaluations[3], watchdogs);
+    printf("ok %ld frames, of which %u were refused, %u + %u + %u + %u evaluations, %u ended by the watchdog\n", frames,
+           refused, evaluations[0], evaluations[1], evaluations[2], evaluations[3], watchdogs);
     for (size_t i = 0; i < APPS; i++)
         CHECK(evaluations[i] > 0);
     bench_free(bench);
