@@ -214,9 +214,19 @@ static void all_windows_together_have_a_limit(void)
     bench_free(bench);
 }
 
-static void the_default_application_evaluates_nothing(void)
+static void the_default_application_measures_nothing_with_parameters(void)
 {
     struct port *bench = bench_new(&app_default);
+    evaluate(bench, 1);
+    expect_failed(bench, 1, FAILED_BAD_PARAMETERS);
+    CHECK_EQUAL(bench->loads, 0);
+    bench_free(bench);
+}
+
+static void an_application_without_a_check_evaluates_nothing(void)
+{
+    static const struct app silent = {.name = "silent"};
+    struct port *bench = bench_new(&silent);
     evaluate(bench, 1);
     expect_failed(bench, 1, FAILED_NOT_SUPPORTED);
     CHECK_EQUAL(bench->loads, 0);
@@ -636,7 +646,8 @@ int main(void)
     RUN(requests_that_do_not_fit_together_fail_with_a_reason);
     RUN(a_load_is_as_much_slower_as_is_asked_for);
     RUN(all_windows_together_have_a_limit);
-    RUN(the_default_application_evaluates_nothing);
+    RUN(the_default_application_measures_nothing_with_parameters);
+    RUN(an_application_without_a_check_evaluates_nothing);
     RUN(a_self_test_passes_and_echoes);
     RUN(a_self_test_leaves_waiting_bitstreams_alone);
     RUN(unknown_requests_and_messages_are_answered);

@@ -245,6 +245,25 @@ async def test_an_evaluation_that_the_board_cannot_carry_out_fails_with_its_reas
 
 
 @ensureDeferred
+async def test_a_board_whose_fpga_takes_no_bitstream_is_not_returned_to_service_before_it_takes_one() -> None:
+    async with rig() as farm:
+        (serial,) = farm.serials
+        await farm.reserve(serial)
+        await farm.bus.fault(serial, "cdone")
+        while farm.control.devices[serial]["status"] != "broken":
+            with pytest.raises(DeviceFailed):
+                await farm.evaluate(serial)
+        await farm.control.order("w1", "release", serial=serial, reservation="r-" + serial, reason="done")
+        await farm.control.order("w1", "retest", serial=serial)
+        await farm.status("testing", serial)
+        await farm.status("broken", serial)
+        assert "takes no circuit" in farm.control.devices[serial]["reason"]
+        await farm.bus.fault(serial, "cdone", on=False)
+        await farm.control.order("w1", "retest", serial=serial)
+        await farm.status("available", serial)
+
+
+@ensureDeferred
 async def test_blank_boards_get_the_default_firmware() -> None:
     async with rig(boards=2, blank=True) as farm:
         assert {device["firmware"] for device in farm.control.devices.values()} == {"default"}

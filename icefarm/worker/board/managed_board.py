@@ -53,6 +53,8 @@ class ManagedBoard:
     _rebooting: list[Deferred[None]] = Factory(list)
     #: It was set aside, and not returned to service yet.
     _aside: bool = False
+    #: Whether its FPGA took no bitstream, and has taken none since.
+    _load_failed: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
     _runner: Runner = field(init=False)
@@ -269,6 +271,10 @@ class ManagedBoard:
     async def _test(self) -> e.Event:
         assert self._client is not None
         await self._client.test()
+        if self._load_failed:
+            # The rest of the test passes on a board whose FPGA takes no bitstream.
+            await self._client.load()
+            self._load_failed = False
         return e.TestsPassed()
 
     async def _start_kind(self) -> e.Event:
@@ -286,6 +292,7 @@ class ManagedBoard:
     def board_failed(self, client: BoardClient, why: str) -> None:
         """See `icefarm.worker.protocol.board_client.PortOwner`."""
         if client is self._client:
+            self._load_failed = self._load_failed or client.pipeline.load_failed
             self._runner.post(e.Failed(why), self.life.state)
 
     def port_lost(self, client: BoardClient, why: str) -> None:

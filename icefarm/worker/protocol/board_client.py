@@ -7,6 +7,7 @@ The protocol is in docs/protocol.md.  A board that stays silent counts as failed
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, define, field
@@ -15,11 +16,14 @@ from twisted.internet.protocol import Protocol as PortProtocol
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
+from icefarm.bitstream.image import body
+from icefarm.bitstream.up5k import BOOT_SETTINGS, BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT
 from icefarm.clock import Clock
+from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline
+from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline, Refused, Unsupported
 
 __all__ = ["BoardClient", "PortOwner"]
 
@@ -45,6 +49,14 @@ class PortOwner(Protocol):
 
     def board_said(self, level: LogLevel, text: str) -> None:
         """The board sent a line of its own log."""
+
+
+@cache
+def _idle_circuit() -> Circuit:
+    """Return the circuit whose configuration bits are all 0: no net is driven."""
+    cram = [bytes(CRAM_WIDTH * height // 8) for height in CRAM_HEIGHTS]
+    bram = [bytes(width * BRAM_HEIGHT // 8) for width in BRAM_WIDTHS]
+    return Admission().admit(EMPTY_COMMENT + body(BOOT_SETTINGS["enabled"], cram, bram))
 
 
 @define(eq=False)
@@ -88,6 +100,18 @@ class BoardClient(PortProtocol):
         if tested.echo != ECHO:
             raise BoardFailed("did not send back what it was sent")
         return await self._ask(messages.status, messages.Status)
+
+    async def load(self) -> None:
+        """Load a circuit that does nothing.  Raises `BoardFailed` if the FPGA does not take it.
+
+        Default firmware before 1.1 evaluates nothing; then nothing is known, and nothing is raised.
+        """
+        try:
+            await self.pipeline.evaluate(_idle_circuit(), b"", 0.0, overlap=False)
+        except Unsupported:
+            return
+        except Refused as refused:
+            raise BoardFailed(f"takes no circuit: {refused}") from None
 
     async def message(self, type_: int, payload: bytes) -> bytes:
         """Send the application a message (0x40 to 0x7F) and return its reply.

@@ -42,7 +42,16 @@ from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.health import Outcome, Tally
 
-__all__ = ["EVALUATION_MARGIN", "RESENDS", "STRIKES", "BoardFailed", "ParametersRefused", "Pipeline", "Refused"]
+__all__ = [
+    "EVALUATION_MARGIN",
+    "RESENDS",
+    "STRIKES",
+    "BoardFailed",
+    "ParametersRefused",
+    "Pipeline",
+    "Refused",
+    "Unsupported",
+]
 
 #: Seconds beyond its window after which the board counts as silent: its own watchdog allows 1 s for loading and 1 s
 #: beyond the window; the transfer takes 0.2 s at 0.5 MB/s; the rest is for slow hosts.
@@ -65,10 +74,20 @@ class ParametersRefused(Refused):
     """The board's firmware does not take the parameters."""
 
 
+class Unsupported(Refused):
+    """The board's firmware evaluates nothing."""
+
+
 class Transport(Protocol):
     """Where requests are written; Twisted's `ITransport`."""
 
     def write(self, data: bytes) -> None: ...
+
+
+_REFUSALS: dict[int, type[Refused]] = {
+    messages.Failure.BAD_PARAMETERS: ParametersRefused,
+    messages.Failure.NOT_SUPPORTED: Unsupported,
+}
 
 
 @define(eq=False)
@@ -109,6 +128,8 @@ class Pipeline:
     _deadline: float = 0.0
     _timer: Any = None
     _strikes: int = 0
+    #: Whether it gave up because the FPGA took no bitstream.
+    load_failed: bool = False
     _over: str | None = None
 
     def evaluate(self, circuit: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
@@ -227,13 +248,14 @@ class Pipeline:
         why = f"{failed.reason}: {failed.text}" if failed.text else failed.reason
         if failed.code not in (messages.Failure.CDONE, messages.Failure.WATCHDOG):
             self._pump()
-            refusal = ParametersRefused if failed.code == messages.Failure.BAD_PARAMETERS else Refused
+            refusal = _REFUSALS.get(failed.code, Refused)
             job.answer.errback(refusal(f"the board refused the evaluation ({why})"))
             return
         self._strikes += 1
         job.failures += 1
         if self._strikes >= STRIKES:
             self._queue.appendleft(job)
+            self.load_failed = failed.code == messages.Failure.CDONE
             self._give_up(f"fails one evaluation after the other ({why})")
         elif job.failures == 1:
             self._tally.went_wrong(Outcome.RETRY)
