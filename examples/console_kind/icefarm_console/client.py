@@ -1,4 +1,4 @@
-"""The client of a console: what a circuit says as text, and what one says to it."""
+"""The client of a console: a circuit's output as text, and input to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from icefarm.client.device import Device
 from icefarm.errors import DeviceFailed, TimedOut
 
-#: Seconds that the circuit may take for what is waited for.
+#: Seconds to wait for the circuit's output.
 PATIENCE = 5.0
 
 
@@ -25,7 +25,7 @@ class Console(Device, kind="console"):
         self._position, self._text = 0, b""
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the circuit, all of them.  Raises `DeviceFailed` where it takes no more."""
+        """Send bytes to the circuit, all of them.  Raises `DeviceFailed` if it accepts no more."""
         while data:
             taken = self.ask("write", data=data)
             if taken == 0:
@@ -33,7 +33,7 @@ class Console(Device, kind="console"):
             data = data[taken:]
 
     def read_until(self, end: bytes, timeout: float = PATIENCE) -> bytes:
-        """Return what the circuit has sent up to ``end``.  Raises `TimedOut`, `DeviceFailed`."""
+        """Return the circuit's output up to ``end``.  Raises `TimedOut`, `DeviceFailed`."""
         deadline = time.monotonic() + timeout
         while end not in self._text:
             try:
@@ -52,7 +52,7 @@ class Console(Device, kind="console"):
         if name == "closed":
             raise DeviceFailed(f"board {self.serial} was restarted: open the circuit again", serial=self.serial)
         if fields["position"] > self._position:
-            # Events are sent once. One was lost, with the connection perhaps; the worker has what was in it.
+            # Events are sent once. One was lost, perhaps with the connection; the worker still has its content.
             fields = self.ask("read", position=self._position)
         new = fields["data"][max(0, self._position - fields["position"]) :]
         self._text += new

@@ -18,7 +18,7 @@ from icefarm.kinds import DeviceHandle, Packed, register, reservable
 #: Types of the firmware's messages, and how many bytes one of them holds beside its position.
 WRITE, OUTPUT = 0x40, 0xC1
 CHUNK = 1020
-#: Bytes of output that are kept for those who have missed some.
+#: Bytes of output kept for clients that missed some.
 KEPT = 65_536
 
 _U32 = struct.Struct("<I")
@@ -37,19 +37,19 @@ class Console:
     def __init__(self, device: DeviceHandle, options: Options) -> None:
         self._device = device
         self._options = options
-        #: Counts the circuits that were opened; 0 while none is.
+        #: Number of the last opened circuit; 0 before the first.
         self._opened = 0
         self._open = False
-        #: Bytes that the circuit has taken; None where that has to be asked.
+        #: Bytes that the circuit has accepted; None if it must be asked.
         self._taken: int | None = 0
         self._writing = DeferredLock()
-        #: The last bytes that the circuit has sent, and how many it has sent in all.
+        #: The circuit's last output, and how many bytes it has sent in total.
         self._output = b""
         self._sent = 0
 
     @register("open")
     async def open(self, bitstream: Packed | bytes) -> int:
-        """Load a circuit and connect to its serial port; the answer is the number that its events have."""
+        """Load a circuit and connect to its serial port; return the number in its events."""
         circuit = self._device.admit(bitstream)
         self._open = False
         await self._device.measure(circuit, _U32.pack(self._options.baud), window=0.0, overlap=False)
@@ -59,7 +59,7 @@ class Console:
 
     @register("write")
     async def write(self, data: bytes) -> int:
-        """Send bytes to the circuit; the answer is how many of them it took."""
+        """Send bytes to the circuit; return how many it accepted."""
         if not self._open:
             raise InvalidArgument("no circuit is open; call open first")
         await self._writing.acquire()
@@ -70,12 +70,12 @@ class Console:
 
     @register("read")
     async def read(self, position: int) -> dict[str, Any]:
-        """Return what the circuit has sent from a position on, as far as it is kept: its position, and the bytes."""
+        """Return the circuit's output from a position on, as far as it is kept: position and bytes."""
         first = max(position, self._sent - len(self._output))
         return {"position": first, "data": self._output[len(self._output) - max(0, self._sent - first) :]}
 
     def message(self, type_: int, payload: bytes) -> None:
-        """The firmware sent something of its own accord."""
+        """Handle an unsolicited message of the firmware."""
         if type_ != OUTPUT or not self._open:
             return
         (position,) = _U32.unpack_from(payload)
@@ -95,7 +95,7 @@ class Console:
             self._device.emit("closed", circuit=self._opened)
 
     async def _write(self, data: bytes) -> int:
-        # A call that was given up may have arrived all the same; a message without bytes asks how far the circuit is.
+        # A cancelled call may still have arrived; a message without bytes asks for the circuit's position.
         taken = await self._send(0, b"") if self._taken is None else self._taken
         begin = taken
         for start in range(0, len(data), CHUNK):
