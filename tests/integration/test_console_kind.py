@@ -1,8 +1,9 @@
-"""A device kind of another package: docs/new-kind.md written out, installed, found by its entry point, and tested."""
+"""Device kinds of other packages: docs/new-kind.md written out and tested; the console installed, found and tested."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "console_kind"
+EXAMPLE = ROOT / "examples" / "frequency_kind"
+CONSOLE = ROOT / "examples" / "console_kind"
 
 
 def blocks() -> dict[str, str]:
@@ -24,18 +26,20 @@ def blocks() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as the page has it, written from nothing but the page."""
-    directory = tmp_path_factory.mktemp("console_kind")
+    directory = tmp_path_factory.mktemp("frequency_kind")
     for name, content in blocks().items():
         path = directory / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")
-    (directory / "icefarm_console" / "__init__.py").touch()
+    (directory / "icefarm_frequency" / "__init__.py").touch()
     return directory
 
 
 @pytest.fixture(scope="module")
-def installed(package: Path) -> Path:
-    """A directory that the package is installed into."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that the console's package is installed into."""
+    package = tmp_path_factory.mktemp("console_kind") / "package"
+    shutil.copytree(CONSOLE, package)
     target = package / "installed"
     install = ["install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
     run(sys.executable, "-m", "pip", *install, str(package))
@@ -56,22 +60,31 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
     return done.stdout
 
 
+def run_tests(package: Path) -> str:
+    """Run the tests of a package, and return what pytest said."""
+    return run(
+        sys.executable, "-m", "pytest", "-q", "-p", "icefarm.testing.pytest_plugin", "-p", "no:cacheprovider", "tests",
+        cwd=package,
+        PYTHONPATH=f"{package}:{ROOT}",
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+        CIRCUIT=str(ROOT / "examples" / "circuits" / "square_2khz.bin"),
+    )  # fmt: skip
+
+
 def test_the_page_shows_the_example_as_it_is() -> None:
-    assert set(blocks()) == {
-        "pyproject.toml", "icefarm_console/kind.py", "icefarm_console/client.py", "tests/test_console.py"
-    }  # fmt: skip
+    assert set(blocks()) == {"pyproject.toml", "icefarm_frequency/kind.py", "tests/test_frequency.py"}
     for name, content in blocks().items():
         assert content == (EXAMPLE / name).read_text(encoding="utf-8"), name
 
 
 def test_the_tests_of_the_page_pass(package: Path) -> None:
-    said = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "icefarm.testing.pytest_plugin", "-p", "no:cacheprovider", "tests",
-        cwd=package,
-        PYTHONPATH=f"{package}:{ROOT}",
-        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
-        CIRCUIT=str(ROOT / "examples" / "circuits" / "square_2khz.bin"),
-    )  # fmt: skip
+    said = run_tests(package)
+    assert re.search(r"\b4 passed\b", said), said
+
+
+def test_the_tests_of_the_console_pass() -> None:
+    said = run_tests(CONSOLE)
     assert re.search(r"\b8 passed\b", said), said
 
 

@@ -1,0 +1,1 @@
+"""A device kind for icefarm: the frequency of a circuit's output."""
