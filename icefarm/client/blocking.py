@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, Self, Unpack, overload
-
-from twisted.internet.defer import TimeoutError
 
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
@@ -24,8 +22,6 @@ from icefarm.client.evaluation.run import ResultBatch, Run
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
-from icefarm.durations import in_words
-from icefarm.errors import TimedOut
 
 __all__ = ["Boards", "Farm"]
 
@@ -79,6 +75,11 @@ class Farm(FarmFace, Blocking):
         return self._engine.submit(self._subject.ask, serial, method, limit=limit, **arguments)
 
     @checked
+    def rebooting(self, serials: Sequence[str]) -> Future[list[str]]:
+        """Start a `reboot`, and return at once."""
+        return self._engine.submit(self._subject.reboot, serials)
+
+    @checked
     def close(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
         if self._ending.pending:
@@ -99,13 +100,12 @@ class Farm(FarmFace, Blocking):
         items: Iterable[Item],
         *,
         deserted_raises: bool = True,
-        stall: float | None = None,
     ) -> Iterator[Result]:
         """Yield the results of a plan.
 
         ``items`` are pulled, and results yielded, in the caller's thread; only whole batches cross between the threads.
         If no board is left, raises `ReservationEnded`; without ``deserted_raises``, each remaining item is a result
-        with that error instead.  Raises `TimedOut` if no result arrives for ``stall`` seconds (None: no limit).
+        with that error instead.
         """
         engine = self._engine
 
@@ -126,7 +126,7 @@ class Farm(FarmFace, Blocking):
                     return
                 if deserted is not None:
                     raise deserted
-                batch = engine.run(_take, run, stall)
+                batch = engine.run(_take, run)
         finally:
             if engine.pid == os.getpid():
                 engine.post(run.stop)
@@ -172,8 +172,5 @@ class _Feeder:
             wanted -= size
 
 
-async def _take(run: Run, stall: float | None) -> ResultBatch:
-    try:
-        return await run.take(stall)
-    except TimeoutError:
-        raise TimedOut(f"no board gave a result for {in_words(stall or 0)}", boards=run.boards) from None
+async def _take(run: Run) -> ResultBatch:
+    return await run.take()

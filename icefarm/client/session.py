@@ -105,7 +105,7 @@ class ClientSession:
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
         self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience)
-        self._boards = BoardCalls(self._link)
+        self._boards = BoardCalls(self.clock, self._link)
         self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self._boards)
 
     @property

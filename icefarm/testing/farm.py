@@ -53,6 +53,8 @@ class MemoryFarm:
     #: While it is true, evaluations wait in ``held`` for `release`.
     holding: bool = False
     held: list[Deferred[None]] = Factory(list)
+    #: The worker is stopped: calls reach it, and it answers none.
+    stopped: bool = False
     #: The worker caches no bitstreams: each must be sent whole.
     forgetful: bool = False
     #: While it is false, control answers nothing.
@@ -159,6 +161,10 @@ class MemoryFarm:
         record = self.reservations.get(serial)
         if record is None or record.id != kwargs["reservation"] or record.client != caller.authid:
             raise ReservationEnded(serial=serial)
+        if self.stopped:
+            await Deferred()
+        if method_of(procedure)[1] == "ping":
+            return None
         self.asked.append(kwargs)
         if self.forgetful and isinstance(kwargs["bitstream"], Mapping) and len(kwargs["bitstream"]) == 1:
             raise UnknownBitstream

@@ -78,10 +78,10 @@ BAD: dict[str, list[Any]] = {
     "seconds": [0, *_NO_SECONDS],
     "grace": _NO_SECONDS,
     "limit": [0, *_NO_SECONDS],
-    "stall": [0, *_NO_SECONDS],
     "interval": [0, *_NO_SECONDS],
     "connect_timeout": _NO_SECONDS,
     "retry_for": _NO_SECONDS,
+    "wait_for_worker": _NO_SECONDS,
     "depth": [*_NO_COUNT, 10**6],
     "k": _NO_COUNT,
     "repeats": _NO_COUNT,
@@ -228,7 +228,7 @@ def test_the_asyncio_face_refuses_every_bad_value(faces: Faces) -> None:
 
 def test_the_deferred_face_refuses_every_bad_value_in_its_deferreds(faces: Faces) -> None:
     class InMemory(deferred.Farm):
-        _connect = staticmethod(faces.connect)
+        _connect = staticmethod(faces.process.connect)
 
     async def script() -> None:
         async with InMemory(faces.engine.reactor, name="exp") as farm, await farm.reserve(1) as boards:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_bytes, made_up_bitstream
+from icefarm.client.connection.link import Patience
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
@@ -66,8 +67,8 @@ class World:
         self.links = self.process.links
         self.client = self.session("exp")
 
-    def session(self, name: str) -> ClientSession:
-        return self.process.client(name, instance="i1")
+    def session(self, name: str, patience: Patience | None = None) -> ClientSession:
+        return self.process.client(name, instance="i1", patience=patience)
 
     def reserve(self, amount: int = 2, **arguments: Any) -> dict[str, Any]:
         records = await_now(self.client.reserve(amount, **arguments))
@@ -314,15 +315,64 @@ def test_a_worker_that_comes_back_finishes_the_run(world: World) -> None:
     assert [result.ok for result in results] == [True] * 10
 
 
-def test_a_worker_that_stays_away_fails_its_evaluations_when_patience_ends(world: World) -> None:
+def test_a_worker_that_is_away_is_waited_for_as_long_as_its_board_is_reserved(world: World) -> None:
     world.reserve(1)
     world.farm.stop_worker()
     outcome = world.evaluating([CIRCUIT])
-    world.settle(59)
+    world.settle(600)
     assert outcome.waits
-    world.settle(15)
+    await_now(world.farm.start_worker())
+    world.settle(10)
     (results,) = outcome.results
-    assert [result.error.name for result in results] == ["no_such_procedure"]
+    assert [result.ok for result in results] == [True]
+
+
+def test_a_board_whose_worker_stays_away_ends_with_its_reservation(world: World) -> None:
+    world.reserve(1)
+    world.farm.stop_worker()
+    outcome = world.evaluating([CIRCUIT])
+    world.settle(60)
+    world.farm.reservations.clear()
+    world.settle(20)
+    (results,) = outcome.results
+    assert [result.error.name for result in results] == ["reservation_ended"]
+
+
+def test_a_client_may_give_up_on_a_board_whose_worker_is_away(world: World) -> None:
+    world.client = world.session("impatient", Patience(5, 60, board=120))
+    await_now(world.client.start())
+    world.reserve(1)
+    world.farm.stop_worker()
+    outcome = world.evaluating([CIRCUIT])
+    world.settle(119)
+    assert outcome.waits
+    world.settle(5)
+    (results,) = outcome.results
+    assert [result.error.name for result in results] == ["link_lost"]
+    assert "has been away for 120 s" in str(results[0].error)
+
+
+def test_the_time_of_an_evaluation_counts_only_while_its_worker_is_there(world: World) -> None:
+    world.reserve(1)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT], RunPlan(["A"], limit=10.0))
+    # Stopped, not gone: the router takes calls for it, and nothing answers.
+    world.farm.stopped = True
+    world.settle(300)
+    assert outcome.waits
+    world.farm.stopped = world.farm.holding = False
+    world.settle(10)
+    (results,) = outcome.results
+    assert [result.ok for result in results] == [True]
+
+
+def test_an_evaluation_that_takes_too_long_on_a_worker_that_is_there_has_timed_out(world: World) -> None:
+    world.reserve(1)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT], RunPlan(["A"], limit=10.0))
+    world.settle(11)
+    (results,) = outcome.results
+    assert [result.error.name for result in results] == ["timed_out"]
 
 
 def test_a_failing_boards_items_go_to_another_one(world: World) -> None:

@@ -255,3 +255,37 @@ def test_an_item_waits_for_the_board_that_rests_where_no_other_may_try_it() -> N
     assert sent(dispatch) == []
     dispatch.wake("A")
     assert sent(dispatch) == [("x", "A")]
+
+
+def test_items_for_any_board_leave_a_board_that_is_away_and_those_for_it_wait() -> None:
+    dispatch = Dispatch(["A", "B"], depth=2)
+    dispatch.feed([Item("any 1", None), Item("for A", None, ("A",)), Item("any 2", None)], last=True)
+    assert {serial for _, serial in sent(dispatch)} == {"A", "B"}
+    moved = dispatch.board_away("A")
+    assert all(sending.task.pinned is None for sending in moved)
+    assert {sending.serial for sending in moved} <= {"A"}
+    assert {serial for _, serial in sent(dispatch)} == {"B"}
+    assert not dispatch.done
+
+
+def test_items_for_any_board_stay_where_every_board_is_away_until_one_is_back() -> None:
+    dispatch = Dispatch(["A", "B"], depth=1)
+    dispatch.feed([Item(1, None), Item(2, None)], last=True)
+    assert len(dispatch.sendable()) == 2
+    (moved,) = dispatch.board_away("A")
+    assert moved.serial == "A"
+    assert dispatch.sendable() == []
+    assert dispatch.board_away("B") == []
+    (freed,) = dispatch.board_back("A")
+    assert freed.serial == "B"
+    (sending,) = dispatch.sendable()
+    assert sending.serial == "A"
+
+
+def test_a_board_that_is_away_gets_nothing_new() -> None:
+    dispatch = Dispatch(["A"])
+    dispatch.board_away("A")
+    dispatch.feed([Item(1, None), Item(2, None, ("A",))], last=True)
+    assert dispatch.sendable() == []
+    dispatch.board_back("A")
+    assert len(dispatch.sendable()) == 2

@@ -191,11 +191,15 @@ def test_evaluating_without_boards_yields_nothing(client: Any) -> None:
     assert list(client.evaluateBitstreams([CIRCUIT])) == []
 
 
-def test_where_no_board_answers_in_time_the_caller_hears_it(faces: Faces, client: Any) -> None:
+def test_a_board_that_does_not_answer_in_time_is_rebooted_and_its_value_is_a_failure(faces: Faces, client: Any) -> None:
     client.reserve(2)
     faces.farm.holding = True
-    with pytest.raises(TimedOut, match="no board gave a result"):
-        list(client.evaluateEvaluations([PulseCountEvaluation({"A", "B"}, CIRCUIT)], result_timeout="0.2"))
+    evaluations = [PulseCountEvaluation({"A", "B"}, CIRCUIT)]
+    results = list(client.evaluateEvaluations(evaluations, result_timeout="0.2"))
+    assert {(result.serial, result.value) for result in results} == {("A", EvaluationFailed), ("B", EvaluationFailed)}
+    for reboot in client._reboots.values():
+        reboot.result(timeout=10)
+    assert sorted(kwargs["serials"] for name, kwargs in faces.farm.calls if name == "reboot") == [["A"], ["B"]]
     assert client.getSerials() == ["A", "B"]
 
 

@@ -38,6 +38,7 @@ class FarmFace(VerbAdapter):
         role: str = Role.CLIENT,
         connect_timeout: float = 5.0,
         retry_for: float = 120.0,
+        wait_for_worker: float | None = None,
         ca_file: str | None = None,
         on_event: Callable[[ClientEvent], None] | None = None,
         on_available: Callable[[int], None] | None = None,
@@ -47,10 +48,12 @@ class FarmFace(VerbAdapter):
         ``name`` is unique among connected clients (else ICEFARM_NAME, else made from the user's and the host's);
         ``token`` (else ICEFARM_TOKEN) is needed if the farm requires one, or for ``role="operator"``.
         ``connect_timeout`` and ``retry_for`` are the seconds to keep trying while the farm is out of reach, at first
-        and later.  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates to trust at an https:// URL,
-        instead of the system's.  ``on_event`` is called with each event for this client, and ``on_available`` with the
-        number of boards that have become available: with asyncio in the event loop, otherwise in the reactor's thread,
-        where they must return quickly; with the blocking API they must not call the farm.
+        and later; ``wait_for_worker`` is the seconds that an evaluation waits for a board whose worker is away (None:
+        as long as the board stays reserved).  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates
+        to trust at an https:// URL, instead of the system's.  ``on_event`` is called with each event for this client,
+        and ``on_available`` with the number of boards that have become available: with asyncio in the event loop,
+        otherwise in the reactor's thread, where they must return quickly; with the blocking API they must not call the
+        farm.
 
         Signing in raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`; this `InvalidArgument`.
         """
@@ -62,7 +65,7 @@ class FarmFace(VerbAdapter):
             settings.name,
             token=settings.token,
             role=settings.role,
-            patience=Patience(connect_timeout, retry_for),
+            patience=Patience(connect_timeout, retry_for, wait_for_worker),
             ca_file=settings.ca_file,
         )
         if on_event is not None:

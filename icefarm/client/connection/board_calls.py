@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Protocol
 
 import attrs
 from attrs import Factory, define
+from twisted.internet.task import deferLater
 
 from icefarm.bus import Bus
-from icefarm.client.connection.leases import Leases
+from icefarm.client.connection.absences import Absences
+from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink
 from icefarm.client.connection.worker_cache import Sent
+from icefarm.clock import Clock
 from icefarm.contract import Measurement, from_wire
-from icefarm.errors import IcefarmError, ReservationEnded, UnknownBitstream
+from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, ReservationEnded, TimedOut, UnknownBitstream
 
 __all__ = ["BoardCalls", "BoardUser"]
 
+#: The answer of an attempt that met nobody.
+_AWAY = object()
 _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
 
 
@@ -26,6 +32,12 @@ class BoardUser(Protocol):
     def lose_board(self, serial: str, error: IcefarmError) -> None:
         """The board is no longer reserved."""
 
+    def board_away(self, serial: str) -> None:
+        """Nobody serves the board now: its worker is away."""
+
+    def board_back(self, serial: str) -> None:
+        """The board is served again."""
+
     def stop(self) -> None:
         """No board is."""
 
@@ -34,10 +46,14 @@ class BoardUser(Protocol):
 class BoardCalls:
     """What runs of evaluations need of a client's connection and of its reservations."""
 
+    _clock: Clock
     _link: FarmLink
     leases: Leases = Factory(Leases)
     _sent: Sent = Factory(Sent)
     _users: list[BoardUser] = Factory(list)
+    _absences: Absences = Factory(
+        lambda self: Absences(self._clock, self._link, self.leases, self, self._link.patience.board), takes_self=True
+    )
 
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether that reservation still stands, as far as is known here."""
@@ -47,25 +63,43 @@ class BoardCalls:
     async def evaluate(self, serial: str, arguments: Mapping[str, Any], made: int, limit: float | None) -> Measurement:
         """Evaluate on a board, after ``made`` earlier attempts; each attempt may take ``limit`` seconds.
 
+        While the board's worker is away it waits, for as long as the board is reserved: that time does not count.
         Raises `ReservationEnded`, and what the board's kind and the connection raise.
         """
         lease = self.leases.by_serial.get(serial)
         if lease is None:
             raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
+        attempts = count(made + 1)
 
-        async def once(bus: Bus, number: int) -> Any:
-            if not self.holds(serial, lease.record.id):
-                raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
-            call = {**arguments, "reservation": lease.record.id, "attempt": made + number}
-            whole, worker = arguments["bitstream"], lease.record.worker
-            brief = self._sent.briefly(worker, whole) if number == 1 else whole
+        async def once(bus: Bus, _: int) -> Any:
             try:
-                return await bus.call(lease.prefix + "evaluate", (), {**call, "bitstream": brief}, timeout=limit)
-            except UnknownBitstream:
-                self._sent.missed(worker, whole)
-                return await bus.call(lease.prefix + "evaluate", (), call, timeout=limit)
+                return await self._attempt(bus, lease, {**arguments, "attempt": next(attempts)}, limit)
+            except TimedOut:
+                if await self._absences.is_served(lease):
+                    raise
+            except (LinkLost, NoSuchProcedure):
+                # Calls fail before the link hears that its own connection is lost.
+                await deferLater(self._clock, 0)  # type: ignore[arg-type]
+                if self._link.bus is not bus:
+                    raise
+            return _AWAY
 
-        return _measurement(await self._link.retried(once), serial)
+        while (answer := await self._link.retried(once)) is _AWAY:
+            await self._absences.wait(lease)
+        return _measurement(answer, serial)
+
+    async def _attempt(self, bus: Bus, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Any:
+        serial = lease.record.serial
+        if not self.holds(serial, lease.record.id):
+            raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
+        call = {**arguments, "reservation": lease.record.id}
+        whole, worker = arguments["bitstream"], lease.record.worker
+        brief = self._sent.briefly(worker, whole) if arguments["attempt"] == 1 else whole
+        try:
+            return await bus.call(lease.prefix + "evaluate", (), {**call, "bitstream": brief}, timeout=limit)
+        except UnknownBitstream:
+            self._sent.missed(worker, whole)
+            return await bus.call(lease.prefix + "evaluate", (), call, timeout=limit)
 
     async def ask(self, serial: str, method: str, arguments: Mapping[str, Any], limit: float | None) -> Any:
         """Call another method of a board's kind, once."""
@@ -79,8 +113,11 @@ class BoardCalls:
     # ------------------------------------------------------------------------------------------------- the users
 
     def follow(self, user: BoardUser) -> None:
-        """Tell ``user`` of the boards that are no longer reserved."""
+        """Tell ``user`` of the boards that are away, and of those that are no longer reserved."""
         self._users.append(user)
+        for serial in self.leases.by_serial:
+            if self._absences.is_away(serial):
+                user.board_away(serial)
 
     def unfollow(self, user: BoardUser) -> None:
         """Tell ``user`` nothing any more."""
@@ -91,8 +128,19 @@ class BoardCalls:
         for user in list(self._users):
             user.lose_board(serial, error)
 
+    def board_away(self, serial: str) -> None:
+        """Nobody serves the board now."""
+        for user in list(self._users):
+            user.board_away(serial)
+
+    def board_back(self, serial: str) -> None:
+        """The board is served again."""
+        for user in list(self._users):
+            user.board_back(serial)
+
     def stop(self) -> None:
         """The client gives up all boards."""
+        self._absences.stop()
         for user in list(self._users):
             user.stop()
 

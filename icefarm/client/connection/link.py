@@ -70,6 +70,8 @@ class Patience:
     connect: float = 5.0
     #: For a call whose link, worker or control is away; the running time of the call does not count.
     retry: float = 120.0
+    #: For an evaluation on a board whose worker is away; None: as long as the board is reserved.
+    board: float | None = None
 
 
 class LinkListener(Protocol):

@@ -89,14 +89,9 @@ class Run:
             self._answered(self._dispatch.feed(items, last=last))
             self._stir()
 
-    def take(self, limit: float | None = None) -> Deferred[ResultBatch]:
-        """Return the next batch, as soon as there is a result, or nothing to do without more items.
-
-        Fails with Twisted's `TimeoutError` after ``limit`` seconds.
-        """
+    def take(self) -> Deferred[ResultBatch]:
+        """Return the next batch, as soon as there is a result, or nothing to do without more items."""
         taker: Deferred[ResultBatch] = Deferred(self._forget)
-        if limit is not None:
-            taker.addTimeout(limit, self._clock)  # type: ignore[arg-type]
         if self._over:
             taker.errback(LinkLost("the run is over"))
             return taker
@@ -115,10 +110,21 @@ class Run:
         if not self._over:
             answers, abandoned = self._dispatch.lose_board(serial, error)
             self._answered(answers)
-            for sending in abandoned:
-                if sending in self._calls:
-                    self._calls.pop(sending).cancel()
-            self._stir()
+            self._move(abandoned)
+
+    def board_away(self, serial: str) -> None:
+        """Move what any board can do to boards that are there."""
+        self._move(self._dispatch.board_away(serial))
+
+    def board_back(self, serial: str) -> None:
+        """Use the board again."""
+        self._move(self._dispatch.board_back(serial))
+
+    def _move(self, moved: Iterable[Sending]) -> None:
+        for sending in moved:
+            if sending in self._calls:
+                self._calls.pop(sending).cancel()
+        self._stir()
 
     def stop(self) -> None:
         """Cancel what is in flight.  Harmless when the run is over."""

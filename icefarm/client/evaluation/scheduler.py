@@ -79,6 +79,8 @@ class Dispatch:
     _by_load: list[dict[str, None]] = field(init=False)
     #: Boards that may have something to send from their own queue.
     _stirred: dict[str, None] = field(init=False, factory=dict)
+    #: Boards whose worker is away.
+    _away: set[str] = field(init=False, factory=set)
     #: Tasks that wait for a named board.
     _queued: int = field(init=False, default=0)
     #: Boards that get no items for any board for a while.
@@ -138,7 +140,9 @@ class Dispatch:
         sendings: list[Sending] = []
         for serial in self._stirred:
             board = self._boards.get(serial)
-            while board is not None and board.queue and len(board.in_flight) < self.depth:
+            if board is None or serial in self._away:
+                continue
+            while board.queue and len(board.in_flight) < self.depth:
                 self._queued -= 1
                 sendings.append(self._send(board.queue.popleft(), serial, board))
         self._stirred.clear()
@@ -192,6 +196,22 @@ class Dispatch:
             self._boards[serial] = _BoardQueue()
             self._by_load[0][serial] = None
 
+    def board_away(self, serial: str) -> list[Sending]:
+        """Note that a board does not answer now.
+
+        Its items for any board move to boards that do, if there are any; those for this one wait.  Returns the sends
+        to cancel.
+        """
+        if serial in self._boards:
+            self._away.add(serial)
+        return self._reclaim()
+
+    def board_back(self, serial: str) -> list[Sending]:
+        """Note that a board answers again; returns sends to cancel, as `board_away`."""
+        self._away.discard(serial)
+        self._stirred[serial] = None
+        return self._reclaim()
+
     def lose_board(self, serial: str, error: IcefarmError) -> tuple[list[TaskOutcome], list[Sending]]:
         """Remove a board: its items for any board move to others, those for this one fail.
 
@@ -202,6 +222,7 @@ class Dispatch:
             return [], []
         self._resting.discard(serial)
         self._lost[serial] = error
+        self._away.discard(serial)
         del self._by_load[len(board.in_flight)][serial]
         self.in_flight -= len(board.in_flight)
         self._queued -= len(board.queue)
@@ -213,6 +234,17 @@ class Dispatch:
             else:
                 self._any.appendleft(task)
         return [*reversed(answers), *self._without_a_chance()], list(board.in_flight)
+
+    def _reclaim(self) -> list[Sending]:
+        """Take what any board can do from boards that are away, unless all are."""
+        if len(self._away) == len(self._boards):
+            return []
+        boards = (self._boards[serial] for serial in self._away)
+        moved = [sending for board in boards for sending in board.in_flight if sending.task.pinned is None]
+        for sending in reversed(moved):
+            self._landed(sending)
+            self._any.appendleft(sending.task)
+        return moved
 
     def _take(self, item: Item) -> Sequence[TaskOutcome]:
         if item.error is not None:
@@ -242,7 +274,7 @@ class Dispatch:
     def _least_loaded(self, without: Sequence[str] = ()) -> str | None:
         for serials in self._by_load[: self.depth]:
             for serial in serials:
-                if serial not in without and serial not in self._resting:
+                if serial not in without and serial not in self._resting and serial not in self._away:
                     return serial
         return None
 

@@ -36,6 +36,8 @@ class BaseClient(BaseAPI):
         super().__init__(url, client_name, logger)
         self.server.attach(self._farm, self._send)
         self.waiter = AvailabilityWaiter(self.server, self)
+        #: By serial: reboots of boards that did not answer in time.
+        self._reboots: dict[str, Future[list[str]]] = {}
 
     def _sign_in(self) -> Farm:
         return self._open(self.url, self.name, on_event=self._heard, on_available=self.server.heard_available)

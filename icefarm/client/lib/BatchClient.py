@@ -15,7 +15,7 @@ from icefarm.client.evaluation.tasks import Item
 from icefarm.client.lib.BaseClient import BaseClient
 from icefarm.client.lib.checks import given, listed, seconds
 from icefarm.client.session import RunPlan
-from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream
+from icefarm.errors import IcefarmError, InvalidArgument, InvalidBitstream, TimedOut
 
 __all__ = ["BatchClient", "Evaluation", "EvaluationFailed", "Result"]
 
@@ -117,10 +117,11 @@ class BatchClient(BaseClient):
         """Yield a result for each evaluation and board, as they arrive.
 
         A failure has the value `EvaluationFailed`, and is logged.  ``result_timeout`` is the seconds that a board may
-        take for one evaluation (default: by the window); if no board at all gives a result for that long, `TimedOut`
-        is raised.  ``batch_size`` and ``target_batches`` do nothing: boards stay busy without batches.
+        take for one evaluation (default: by the window); a board that takes longer is rebooted, and its evaluation
+        has failed.  Time in which the board's worker is away does not count.  ``batch_size`` and ``target_batches`` do
+        nothing: boards stay busy without batches.
         """
-        stall = seconds("result_timeout", result_timeout, "stall")
+        stall = seconds("result_timeout", result_timeout, "limit")
         return self._results(given("evaluations", evaluations, "bitstreams"), stall, lambda each: each)
 
     def _results(self, evaluations: Iterable[Evaluation], stall: float | None, naming: Any) -> Iterator[Result]:
@@ -128,10 +129,17 @@ class BatchClient(BaseClient):
         limit = None if stall is None else stall * (DEPTH + 1)
         plan = RunPlan(self.getSerials(), look_ahead=LOOK_AHEAD, limit=limit)
         items = map(_item, evaluations)
-        for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False, stall=stall):
+        for result in self._farm.stream(plan, self._reservations, items, deserted_raises=False):
             if result.error is not None:
                 self.logger.error("%s on %s failed: %s", result.source.filepath, result.serial, result.error)
+            if isinstance(result.error, TimedOut) and result.serial is not None:
+                self._reboot_in_background(result.serial)
             yield Result(result, result.source, naming(result.source), self._value)
+
+    def _reboot_in_background(self, serial: str) -> None:
+        """Reboot a board while results of the others go on."""
+        if serial not in self._reboots or self._reboots[serial].done():
+            self._reboots[serial] = self._farm.rebooting([serial])
 
 
 def _item(evaluation: Evaluation) -> Item:

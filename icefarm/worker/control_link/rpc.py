@@ -96,6 +96,10 @@ class ControlProcedures:
         self._departure.allow()
 
 
+#: A sign of life, which the client of a board asks for before it waits on.
+PING = "ping"
+
+
 @define(eq=False)
 class Settling:
     """Makes calls on boards wait until control has first said who holds them."""
@@ -145,7 +149,10 @@ class BoardProcedures:
         else:
             raise InvalidArgument("reservation is missing: a call to a board must name its reservation")
         reservation = self._admitted(caller, from_wire(name, str, "reservation"))
-        return await reservation.call(procedure.removeprefix(self.prefix), args, arguments)
+        method = procedure.removeprefix(self.prefix)
+        if method == PING:
+            return None
+        return await reservation.call(method, args, arguments)
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
         """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
