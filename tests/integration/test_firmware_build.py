@@ -67,6 +67,16 @@ def test_a_build_that_fails_shows_what_the_compiler_said(tmp_path: Path, monkeyp
         build(tmp_path, tmp_path / "work", tmp_path / "into")
 
 
+def test_the_percentages_of_the_build_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, reached = tmp_path / "work", []
+    script = f"""mkdir -p {work}; printf 'icefarm-firmware:variance:1.5\\000' > {work}/variance.bin
+echo '[  4%] Building'; echo 'a warning'; echo '[ 51%] Linking'; echo '[100%] Built target variance'
+"""
+    stand_in(tmp_path, monkeypatch, script)
+    build(tmp_path, work, tmp_path / "into", reached.append)
+    assert reached == [4, 51, 100] * 2  # cmake runs twice
+
+
 def test_an_image_that_does_not_say_what_it_is_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work"
     stand_in(tmp_path, monkeypatch, f"mkdir -p {work}; echo blink > {work}/blink.bin\n")
@@ -80,7 +90,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if lacks := missing(os.environ, shutil.which):
         pytest.skip(f"building firmware needs {'; '.join(lacks)}")
     directory = tmp_path_factory.mktemp("firmware")
-    build(source_directory(), directory / "work", directory)
+    source = source_directory()
+    assert source is not None
+    build(source, directory / "work", directory)
     return directory
 
 

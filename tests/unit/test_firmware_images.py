@@ -11,7 +11,7 @@ from twisted.python.usage import UsageError
 
 from icefarm import uf2
 from icefarm.cli import main
-from icefarm.cli.commands.firmware_build import missing
+from icefarm.cli.commands.firmware_build import Percentage, missing, source_directory
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import NoImage, firmware_in, images_directory, images_in, install, read_image
 from icefarm.worker.tap import Options
@@ -154,8 +154,35 @@ def test_what_is_no_image_is_refused_in_a_line(tmp_path: Path) -> None:
 
 def test_all_that_a_build_lacks_is_said_at_once() -> None:
     lacks = "\n".join(missing({}, lambda _: None))
-    for word in ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "apt-get install cmake", "PICO_SDK_PATH"):
+    for word in (
+        "gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "libstdc++-arm-none-eabi-newlib", "apt-get install cmake",
+        "PICO_SDK_PATH", "lib/tinyusb",
+    ):  # fmt: skip
         assert word in lacks
+
+
+def test_the_sources_are_those_of_the_checkout() -> None:
+    source = source_directory()
+    assert source is not None
+    assert (source / "cram.pio").is_file()
+    assert not any("sources" in line for line in missing({}, lambda _: None))
+
+
+def test_a_pico_sdk_that_is_too_old_is_named_with_its_version(tmp_path: Path) -> None:
+    (tmp_path / "pico_sdk_init.cmake").touch()
+    version = tmp_path / "pico_sdk_version.cmake"
+    for minor, too_old in ((1, True), (2, False)):
+        version.write_text(f"set(PICO_SDK_VERSION_MAJOR 2)\nset(PICO_SDK_VERSION_MINOR {minor})\n")
+        lacks = missing({"PICO_SDK_PATH": str(tmp_path)}, lambda _: None)
+        assert any(f"is version 2.{minor}" in line for line in lacks) is too_old
+
+
+def test_a_bar_of_the_build_never_goes_back() -> None:
+    steps: list[None] = []
+    percentage = Percentage(lambda: steps.append(None))
+    for reached, shown in ((4, 4), (3, 4), (51, 51), (51, 51), (100, 100)):
+        percentage.reached(reached)
+        assert len(steps) == shown
 
 
 def test_a_pico_sdk_that_is_none_is_named(tmp_path: Path) -> None:

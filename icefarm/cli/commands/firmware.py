@@ -133,14 +133,19 @@ def install(path: Path, images: Path) -> None:
 def build(into: Path, source: Path | None) -> None:
     """Build the images for real boards from their sources.
 
-    Needs the Arm compiler, CMake and the pico-sdk (in the environment: PICO_SDK_PATH), and says which of them is
-    missing. "icefarm firmware install" then puts the images where workers look.
+    Needs the Arm compiler, CMake and the pico-sdk (in the environment: PICO_SDK_PATH), and names everything that is
+    missing at once. "icefarm firmware install" then puts the images where workers look.
     """
+    from icefarm.cli.commands.firmware_build import Percentage, missing, source_directory
     from icefarm.cli.commands.firmware_build import build as build_images
-    from icefarm.cli.commands.firmware_build import missing, source_directory
 
-    lacks = missing(os.environ, shutil.which)
-    if lacks:
+    lacks = missing(os.environ, shutil.which, source)
+    directory = source or source_directory()
+    if lacks or directory is None:
         raise CannotStart("\n  ".join(["building the firmware needs what is missing here:", *lacks]))
-    for path in build_images(source or source_directory(), into / "work", into):
-        click.echo(path)
+    with opened_screen() as screen:
+        screen.say("building the images; the first time takes one to two minutes")
+        with screen.progress(100, "building") as advance:
+            paths = build_images(directory, into / "work", into, Percentage(advance).reached)
+        for path in paths:
+            screen.write(f"{path}\n")
