@@ -58,6 +58,14 @@ FAULTS = """(slack) => {
 }"""
 
 
+#: What lies over an element, None where it is seen.
+COVERED = """(element) => {
+  const { left, top, width, height } = element.getBoundingClientRect();
+  const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+  return element.contains(seen) ? null : seen?.outerHTML.slice(0, 200) ?? "nothing";
+}"""
+
+
 @pytest.fixture(scope="module", params=[4, 64, 300])
 def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
     with StageProcess() as stage:
@@ -106,6 +114,8 @@ def test_nothing_is_cut_or_overlaps_for_an_operator_with_boards_selected(
     page.get_by_label("Select all that are shown").check()
     expect(page.get_by_role("toolbar")).to_contain_text(f"{crowd.boards} boards selected")
     assert faults(page) == []
+    page.evaluate("window.scrollTo(0, 900)")
+    assert page.locator("thead th").last.evaluate(COVERED) is None
     for where in ("workers", "queue", f"board/{crowd.busy}"):
         open_page(page, crowd.url, where)
         assert faults(page) == [], where

@@ -85,7 +85,7 @@ function Facts({ board, reading }: { board: BoardRecord; reading: Reading | unde
       {facts
         .filter(([, value]) => value)
         .map(([label, value]) => (
-          <div key={label}>
+          <div key={label} class={label === "Reason" ? "long" : undefined}>
             <dt>{label}</dt>
             <dd>{value}</dd>
           </div>
@@ -160,7 +160,7 @@ function Past({ past, worker, serial }: { past: BoardHistory; worker: string; se
         </>
       )}
       <h2>What happened</h2>
-      <Stories stories={storiesOf(lines)} label="What happened to this board" />
+      <Stories stories={storiesOf(lines)} label="What happened to this board" without="boards" />
     </>
   );
 }

@@ -87,14 +87,16 @@ interface StoriesProps {
   stories: readonly Story[];
   label: string;
   empty?: string;
+  /** The column that would say the same in each row. */
+  without?: string;
 }
 
 /** Stories as a table, in pages. */
-export function Stories({ stories, label, empty = "Nothing has happened." }: StoriesProps) {
+export function Stories({ stories, label, empty = "Nothing has happened.", without = "" }: StoriesProps) {
   const { navigation } = usePage();
   const pages = Math.max(1, Math.ceil(stories.length / PER_PAGE));
   const page = Math.min(pages, Math.max(1, Number.parseInt(navigation.chosen("page"), 10) || 1));
-  const columns = useMemo(storyColumns, []);
+  const columns = useMemo(() => storyColumns().filter(({ id }) => id !== without), [without]);
   return (
     <>
       <Table

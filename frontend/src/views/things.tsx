@@ -56,7 +56,7 @@ export function WorkerPage({ name }: { name: string }) {
       <h2>Boards</h2>
       <BoardsOf boards={boards} without="worker" empty="It has no boards." />
       <h2>What happened</h2>
-      <StoriesOf about={(line) => line.worker === name} />
+      <StoriesOf about={(line) => line.worker === name} without="worker" />
     </section>
   );
 }
@@ -86,7 +86,7 @@ export function ClientPage({ name }: { name: string }) {
         </>
       )}
       <h2>What happened</h2>
-      <StoriesOf about={(line) => line.client === name} />
+      <StoriesOf about={(line) => line.client === name} without="client" />
     </section>
   );
 }
@@ -128,7 +128,7 @@ function BoardsOf({ boards, without, empty }: BoardsOfProps) {
   );
 }
 
-function StoriesOf({ about }: { about: (line: Line) => boolean }) {
+function StoriesOf({ about, without }: { about: (line: Line) => boolean; without: string }) {
   const { live } = usePage();
-  return <Stories stories={storiesOf(live.lines.value.filter(about))} label="What happened" />;
+  return <Stories stories={storiesOf(live.lines.value.filter(about))} label="What happened" without={without} />;
 }
