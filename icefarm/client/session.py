@@ -97,7 +97,7 @@ class ClientSession:
     patience: Patience = field(factory=Patience)
     random: Callable[[], float] = field(default=random_module.random)
     _link: FarmLink = field(init=False)
-    _boards: BoardCalls = field(init=False)
+    boards: BoardCalls = field(init=False)
     _reservations: ClientReservations = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,8 +105,8 @@ class ClientSession:
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
         self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience)
-        self._boards = BoardCalls(self.clock, self._link)
-        self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self._boards)
+        self.boards = BoardCalls(self.clock, self._link)
+        self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self.boards)
 
     @property
     def name(self) -> str:
@@ -119,12 +119,12 @@ class ClientSession:
     @property
     def serials(self) -> list[str]:
         """The boards that are reserved now."""
-        return list(self._boards.leases.by_serial)
+        return list(self.boards.leases.by_serial)
 
     @checked
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether a reservation is active, as far as this client knows."""
-        return self._boards.holds(serial, reservation)
+        return self.boards.holds(serial, reservation)
 
     async def start(self) -> None:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
@@ -278,17 +278,17 @@ class ClientSession:
     @checked
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
-        return await self._boards.ask(serial, method, arguments, limit)
+        return await self.boards.ask(serial, method, arguments, limit)
 
     async def _operate(self, verb: str, **arguments: Any) -> Any:
         return await self._link.call(control_procedure(verb), arguments)
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
-        present = [serial for serial in dict.fromkeys(plan.serials) if serial in self._boards.leases.by_serial]
+        present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         limit = _limit(plan, reservations)
         dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
-        return Run(self.clock, dispatch, self._boards, dict(plan.options), limit)
+        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit)
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

@@ -35,7 +35,7 @@ class BoardSet:
 
     @property
     def serials(self) -> list[str]:
-        return [serial for serial, record in self.records.items() if self.session.holds(serial, record.id)]
+        return [serial for serial, record in self.records.items() if self.session.boards.holds(serial, record.id)]
 
     @checked
     async def extend(self, seconds: float | None = None) -> list[str]:
