@@ -71,6 +71,7 @@ CIRCUITS = (
     Circuit("counter_24", "counters.v", "counters", {"WIDTH": 24}, window_us=1_000_000),
     Circuit("restarted_24", "counters.v", "counters", {"WIDTH": 24, "LIMIT": 9_999_999}, window_us=1_000_000),
     Circuit("endless", "endless.v", "endless"),
+    *(Circuit(f"busy_{cells}", "busy.v", "busy", {"CELLS": cells}, window_us=20) for cells in (50, 500, 5000)),
     Circuit("ring", "loops.v", "loops", {"KIND": 0}, window_us=0),
     Circuit("latch", "loops.v", "loops", {"KIND": 1}, window_us=0),
     Circuit("multiplier", "loops.v", "loops", {"KIND": 2}, window_us=0),

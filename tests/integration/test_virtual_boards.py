@@ -90,6 +90,11 @@ class Port(FileDescriptor):
         self._waiting.append(waiting)
         return await waiting.addTimeout(LIMIT, reactor)
 
+    @property
+    def arrived(self) -> int:
+        """How many replies wait to be read."""
+        return len(self._arrived)
+
     async def ask(self, request: bytes) -> messages.Reply:
         self.write(request)
         return await self.reply()
@@ -356,6 +361,36 @@ async def test_the_landscape_stands_in_where_that_is_allowed() -> None:
     result = await evaluated(RING, "simulated,landscape")
     assert isinstance(result, ResultReply)
     assert result.origin == "landscape"
+
+
+@ensureDeferred
+async def test_a_board_answers_while_another_one_is_being_simulated() -> None:
+    boards = await started(boards=2, blank=True, model="simulated")
+    try:
+        first, second = await counting(boards), await counting(boards)
+        for window_us in (10_000_000, 11_000_000):
+            first.write(evaluation(window_us, ENDLESS, pulse_counts.parameters(window_us)))
+        assert isinstance(await second.ask(messages.hello(2)), Hello)
+        # Each simulation takes a quarter of a second.
+        assert first.arrived < 2
+        assert [(await first.reply()).id for _ in range(2)] == [10_000_000, 11_000_000]  # type: ignore[union-attr]
+    finally:
+        await stopped(boards)
+
+
+@ensureDeferred
+async def test_an_evaluation_that_is_being_simulated_can_be_cancelled() -> None:
+    boards = await started(blank=True, model="simulated")
+    try:
+        port = await counting(boards)
+        port.write(evaluation(1, ENDLESS, pulse_counts.parameters(10_000_000)))
+        failed = await port.ask(messages.cancel(2))
+        assert isinstance(failed, FailureReply)
+        assert failed.code == Why.CANCELLED
+        assert await port.reply() == messages.Cancelled(2, 1)
+        assert isinstance(await port.ask(evaluation(3, SQUARE_2KHZ)), ResultReply)
+    finally:
+        await stopped(boards)
 
 
 @ensureDeferred

@@ -79,7 +79,7 @@ const char *ice40_reason(const struct ice40 *fpga)
 
 double ice40_period(const struct ice40 *fpga)
 {
-    return (double)fpga->run->period / (double)fpga->design->ticks_per_second;
+    return (double)fpga->run->period.ticks / (double)fpga->design->ticks_per_second;
 }
 
 const struct design *ice40_design(const struct ice40 *fpga)

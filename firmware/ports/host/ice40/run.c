@@ -8,7 +8,6 @@
 
 enum {
     ROUNDS_MAX = 4096,      /* at one instant; a circuit that needs more never comes to rest */
-    KEEP_FIRST = 64,        /* steps before a state is first kept for comparing */
     SKIP_AFTER = 1 << 15,   /* steps before it pays to look for quiet stretches */
 };
 
@@ -268,82 +267,21 @@ void run_settle_levels(struct run *run)
     run->n_triggers = 0;
 }
 
-/* ---- period */
-
-void run_keep(struct run *run)
-{
-    struct moment *kept = &run->kept;
-    kept->now = run->now;
-    kept->hash = run->hash;
-    memcpy(kept->flops, run->flops, run->design->flop_words * sizeof *run->flops);
-    memcpy(kept->phases, run->phases, sizeof run->phases);
-    memcpy(kept->pulses, run->pulses, sizeof run->pulses);
-}
-
-static bool same_phases(const struct run *run)
-{
-    for (uint32_t i = 0; i < run->design->netlist.n_sources; i++) {
-        const struct phase *now = &run->phases[i], *then = &run->kept.phases[i];
-        if (now->level != then->level || now->next - run->now != then->next - run->kept.now)
-            return false;
-    }
-    return true;
-}
-
-bool run_is_kept(const struct run *run)
-{
-    return run->hash == run->kept.hash && same_phases(run) &&
-           memcmp(run->flops, run->kept.flops, run->design->flop_words * sizeof *run->flops) == 0;
-}
-
-void run_found_period(struct run *run)
-{
-    run->period = run->now - run->kept.now;
-    for (uint32_t i = 0; i < run->design->netlist.n_pins; i++)
-        run->period_pulses[i] = run->pulses[i] - run->kept.pulses[i];
-}
-
-static void look_for_period(struct run *run)
-{
-    if (run->kept_steps > 0 && run_is_kept(run)) {
-        run_found_period(run);
-        return;
-    }
-    if (run->steps < run->kept_limit)
-        return;
-    run_keep(run);
-    run->kept_steps = run->steps;
-    run->kept_limit = 2 * run->steps + KEEP_FIRST;
-}
-
-/* Whole periods change nothing but the time and the counts. */
-static void pass_periods(struct run *run, uint64_t ticks)
-{
-    if (run->period == 0 || ticks <= run->now)
-        return;
-    uint64_t n = (ticks - run->now - 1) / run->period;
-    run->now += n * run->period;
-    for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
-        run->phases[i].next += n * run->period;
-    for (uint32_t i = 0; i < run->design->netlist.n_pins; i++)
-        run->pulses[i] += n * run->period_pulses[i];
-}
+/* ---- long stretches of time */
 
 enum run_state run_until(struct run *run, uint64_t ticks)
 {
-    pass_periods(run, ticks);
+    period_pass(run, ticks);
     while (run->state == RUN_GOOD && run_next(run) < ticks) {
-        if (run->steps == SKIP_AFTER && run->period == 0)
+        if (run->steps == SKIP_AFTER && run->period.ticks == 0)
             skip_begin(run);
         if (run->skip != NULL) {
             skip_on(run, ticks);
         } else {
             run_step(run);
-            if (run->period == 0)
-                look_for_period(run);
+            period_look(run);
         }
-        if (run->period != 0)
-            pass_periods(run, ticks);
+        period_pass(run, ticks);
         if (run->work > run->work_most && run->state == RUN_GOOD)
             run->state = RUN_SPENT;
     }
@@ -369,7 +307,7 @@ static bool make_room(struct run *run)
     const struct netlist *netlist = &design->netlist;
     run->values = calloc(netlist->n_nodes, sizeof *run->values);
     run->dirty = calloc(design->task_words, sizeof *run->dirty);
-    run->flops = calloc(4 * (size_t)design->flop_words, sizeof *run->flops);
+    run->flops = calloc((3 + PERIOD_KEPT) * (size_t)design->flop_words, sizeof *run->flops);
     run->toggles = calloc(netlist->n_flops + 1, sizeof *run->toggles);
     run->triggers = calloc(design->n_clocks + SOURCES_MAX + 1, sizeof *run->triggers);
     run->spare_triggers = calloc(design->n_clocks + SOURCES_MAX + 1, sizeof *run->triggers);
@@ -398,7 +336,8 @@ struct run *run_open(const struct design *design, uint64_t work_most)
     }
     run->pending = run->flops + design->flop_words;
     run->forced = run->pending + design->flop_words;
-    run->kept.flops = run->forced + design->flop_words;
+    for (unsigned i = 0; i < PERIOD_KEPT; i++)
+        run->period.kept[i].flops = run->forced + (i + 1) * (size_t)design->flop_words;
     run->values[1] = 1;
     for (uint32_t i = 0; i < design->netlist.n_sources; i++)
         run->phases[i].next = design->half_periods[i];

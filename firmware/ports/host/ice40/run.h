@@ -5,22 +5,9 @@
 #define ICE40_RUN_H
 
 #include "design.h"
+#include "period.h"
 
 struct skip;
-
-/* Where a clock is: its next edge, and its level. */
-struct phase {
-    uint64_t next;
-    bool level;
-};
-
-struct moment {
-    uint64_t now; /* of the last instant at which anything happened */
-    uint64_t hash;
-    uint64_t *flops;
-    struct phase phases[SOURCES_MAX];
-    uint64_t pulses[PINS_MAX];
-};
 
 enum run_state {
     RUN_GOOD,
@@ -52,12 +39,7 @@ struct run {
     uint32_t memory_writes;
     enum run_state state;
 
-    /* The period of the whole state: 0 until it is known (Brent's algorithm). */
-    uint64_t period;
-    uint64_t period_pulses[PINS_MAX];
-    struct moment kept;
-    uint64_t kept_steps, kept_limit;
-
+    struct period period;
     struct skip *skip;
 };
 
@@ -77,8 +59,5 @@ void run_step(struct run *run);
 void run_set(struct run *run, node_id node, uint16_t value);
 void run_flip(struct run *run, uint32_t flop);
 void run_settle_levels(struct run *run); /* after run_set and run_flip: no clock has an edge */
-void run_keep(struct run *run);
-bool run_is_kept(const struct run *run);
-void run_found_period(struct run *run);
 
 #endif

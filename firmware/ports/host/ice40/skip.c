@@ -34,7 +34,6 @@ struct skip {
     uint64_t *before;
     uint32_t n_entries;
     uint64_t stretches_run, hits, steps_begun;
-    uint64_t kept_limit, n_boundaries;
 };
 
 /* ---- what is left of the gates */
@@ -384,18 +383,6 @@ static bool walk(struct run *run, uint64_t ticks, struct state *end)
     return false;
 }
 
-static void look_for_period(struct run *run)
-{
-    struct skip *skip = run->skip;
-    skip->n_boundaries++;
-    if (skip->n_boundaries > 1 && run_is_kept(run)) {
-        run_found_period(run);
-    } else if (skip->n_boundaries >= skip->kept_limit) {
-        run_keep(run);
-        skip->kept_limit = 2 * skip->n_boundaries;
-    }
-}
-
 static bool pays(const struct run *run)
 {
     const struct skip *skip = run->skip;
@@ -406,8 +393,7 @@ static void give_up(struct run *run)
 {
     skip_close(run->skip);
     run->skip = NULL;
-    run->kept_steps = 0;
-    run->kept_limit = 0;
+    period_restart(run);
 }
 
 void skip_on(struct run *run, uint64_t ticks)
@@ -428,8 +414,7 @@ void skip_on(struct run *run, uint64_t ticks)
     } else {
         return;
     }
-    if (run->period == 0)
-        look_for_period(run);
+    period_look(run);
     if (!pays(run))
         give_up(run);
 }
@@ -468,6 +453,7 @@ void skip_begin(struct run *run)
         give_up(run);
     else
         begin_hashes(run);
+    period_restart(run); /* from now on it looks after stretches alone */
 }
 
 void skip_close(struct skip *skip)
