@@ -27,6 +27,8 @@ class Caller:
     role: str
     #: Sends the caller progress before the answer; None if the caller did not ask for it.
     progress: Progress | None = None
+    #: Where a caller without a session asks from; the router knows where sessions are.
+    address: str = ""
 
 
 #: A procedure: gets the caller, the URI that was called, positional and keyword arguments; its result goes back. An

@@ -19,6 +19,7 @@ from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 
 __all__ = [
     "AUTHENTICATOR",
+    "AUTHORIZER",
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
@@ -73,6 +74,9 @@ PREFIX = "icefarm.v1."
 EVENT_PREFIX = PREFIX + "event."
 #: Control's procedure that the router asks at each sign-in: (realm, authid, details) -> {"role": ..., "extra": ...}.
 AUTHENTICATOR = PREFIX + "control.authenticate"
+#: Control's procedure that the router asks before a worker registers or calls: (details, uri, action, options) ->
+#: {"allow": ...}.
+AUTHORIZER = PREFIX + "control.authorize"
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
 EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log", "deleted")
@@ -85,7 +89,7 @@ CONTROL_PROCEDURES = (
     *("history", "device_history", "journal"),
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
-OPERATOR_PROCEDURES = ("delete", "end_any", "drain", "resume", "retest", "dismiss")
+OPERATOR_PROCEDURES = ("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss")
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
 

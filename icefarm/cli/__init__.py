@@ -40,6 +40,7 @@ VERBS = {
     "delete": ("manage", "delete", "Forget boards that are offline or broken."),
     "drain": ("manage", "drain", "Stop giving out a worker's boards."),
     "resume": ("manage", "resume", "Resume giving out a worker's boards."),
+    "audit": ("listing", "audit", "List who did what (operators)."),
     "dismiss": ("manage", "dismiss", "Remove requests from the queue."),
     "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("database", "migrate", "Bring the schema of a database up to date."),

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import LinkLost, NotAuthorized, Untrusted, WrongProtocol
-from icefarm.farm.paths import DataDirectory, default_data_directory
+from icefarm.farm.paths import DataDirectory, RunningFarm, default_data_directory
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -134,6 +134,13 @@ _ACCESS_OPTIONS = (
         help="Show the traceback of an unexpected error, and the full log.",
     ),
     click.option(
+        "--insecure",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda _, __, on: os.environ.__setitem__("ICEFARM_INSECURE", "1") if on else None,
+        help="Send a token without TLS to another host, where others on the network can read it.",
+    ),
+    click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
         default=lambda: default_data_directory(os.environ),
@@ -161,12 +168,14 @@ def connect(access: Access) -> Farm:
 
     ca_file = None if access.ca_file is None else str(access.ca_file)
     where = parse_url(access.url, ca_file)
-    token = _token(access, where)
-    _reach(access.url, where)
+    own = None if access.token is not None else _own_farm(access, where)
+    url = access.url if own is None else f"unix:{own.socket}"
+    token = _token(access, own)
+    _reach(access.url, where if own is None else parse_url(url))
     log_quietly()
     try:
         return Farm(
-            access.url,
+            url,
             access.name,
             token=token or "",
             role=access.role,
@@ -187,12 +196,27 @@ def log_quietly() -> None:
     globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
 
 
-def _token(access: Access, where: RouterUrl) -> str | None:
-    """Return the token to send: the one given, else the operator's of a farm on this host."""
+def _own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
+    """Return the farm of the data directory, if it runs and is the one that the URL names.
+
+    It is reached through a socket in a directory that only its owner can write to, so that nothing else on this host
+    can pass for it.
+    """
+    from icefarm.wamp.url import is_loopback, parse_url
+
+    farm = None if access.data_dir is None else DataDirectory(access.data_dir).running_farm()
+    if farm is None or not (is_loopback(where.host) or where.host == socket.gethostname()):
+        return None
+    return farm if parse_url(farm.url).port == where.port else None
+
+
+def _token(access: Access, own: RunningFarm | None) -> str | None:
+    """Return the token to send: the one given, else the operator's if it goes to its own farm and is needed there."""
     if access.token is not None:
         return access.token
-    token, why = None, "the farm is on another host"
-    if access.data_dir is not None and (access.trusted or _on_this_host(where)):
+    needed = access.role is Role.OPERATOR or access.trusted or (own is not None and own.needs_tokens)
+    token, why = None, "no farm of the data directory runs there, and --data-dir does not name one"
+    if access.data_dir is not None and needed and (own is not None or access.trusted):
         path = DataDirectory(access.data_dir).operator_token
         try:
             token = path.read_text(encoding="ascii").strip() or None
@@ -201,11 +225,6 @@ def _token(access: Access, where: RouterUrl) -> str | None:
     if token is None and access.role is Role.OPERATOR:
         raise NotAuthorized(f"that takes an operator's token: set ICEFARM_TOKEN or give --token-file ({why})")
     return token
-
-
-def _on_this_host(where: RouterUrl) -> bool:
-    """Tell whether a URL stays on this host: a token that was not given explicitly goes nowhere else."""
-    return where.host in ("", "localhost", "::1", socket.gethostname()) or where.host.startswith("127.")
 
 
 def _reach(url: str, where: RouterUrl) -> None:

@@ -271,6 +271,17 @@ class ClientSession:
         return await self._operate("resume", worker=worker)
 
     @checked
+    async def delete_worker(self, name: str) -> list[str]:
+        """Forget a worker that is offline, and return the serials of its boards; for operators."""
+        return [str(serial) for serial in await self._operate("delete_worker", name=name)]
+
+    async def audit(
+        self, seconds: float = 86400.0, *, account: str | None = None, action: str | None = None, limit: int = 300
+    ) -> list[dict[str, Any]]:
+        """Return who did what over the last so many seconds, of one account or all; for operators."""
+        answer = await self._operate("audit", seconds=seconds, account=account, action=action, limit=limit)
+        return [dict(entry) for entry in answer]
+
     async def dismiss(self, ids: Sequence[str]) -> Any:
         """Remove requests from the queue, and return those that waited (operator)."""
         return await self._operate("dismiss", ids=ids)

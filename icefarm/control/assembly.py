@@ -13,6 +13,7 @@ from icefarm.clock import Clock
 from icefarm.contract import control_procedure, control_worker_procedure
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.absent_clients import AbsentClients
 from icefarm.control.reservations.calls import UnansweredCalls
@@ -25,6 +26,7 @@ from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.tracker import Sessions
@@ -74,6 +76,7 @@ class Parts:
 
     publisher: Publisher
     sessions: Sessions
+    audit: AuditLog
     dispatcher: RpcDispatcher
     worker_client: WorkerClient
     reservations: Reservations
@@ -83,6 +86,7 @@ class Parts:
     expiry: ExpiryTimer
     absent_clients: AbsentClients
     inventory: Inventory
+    owners: BoardOwners
     reconciler: Reconciler
     drain: DrainMonitor
     topics: RouterTopics
@@ -97,7 +101,7 @@ class Parts:
         self.dispatcher.close()
         for part in (
             *(self.recorder, self.expiry, self.queue, self.reconciler, self.drain),
-            *(self.inventory, self.absent_clients, self.termination, self.topics),
+            *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
         ):
             part.stop()
 
@@ -113,10 +117,12 @@ def assemble(clock: Clock, store: Store, history: History, settings: ControlSett
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
+    audit = AuditLog(store, clock, settings.audit_days)
     parts = Parts(
         publisher=publisher,
         sessions=sessions,
-        dispatcher=RpcDispatcher(sessions),
+        audit=audit,
+        dispatcher=RpcDispatcher(sessions, audit),
         worker_client=worker_client,
         reservations=Reservations(
             store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock
@@ -127,6 +133,7 @@ def assemble(clock: Clock, store: Store, history: History, settings: ControlSett
         expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
         inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
+        owners=BoardOwners(),
         reconciler=reconciler,
         drain=DrainMonitor(store, worker_client, clock),
         topics=RouterTopics(),
@@ -141,6 +148,7 @@ def assemble(clock: Clock, store: Store, history: History, settings: ControlSett
 def _subscribe(parts: Parts) -> None:
     """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
     hear = parts.publisher.subscribe
+    hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
     hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
     hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
@@ -171,8 +179,10 @@ def handlers(parts: Parts, store: Store, clock: Clock, settings: ControlSettings
         settings.reservation,
         settings.grace,
     )
-    for_workers = WorkerProcedures(store, parts.sessions, parts.inventory, parts.publisher, parts.rates, clock)
-    for_watchers = WatchProcedures(parts.recorder, clock)
+    for_workers = WorkerProcedures(
+        store, parts.sessions, parts.inventory, parts.publisher, parts.rates, parts.owners, clock
+    )
+    for_watchers = WatchProcedures(parts.recorder, parts.audit, clock)
     found = {}
     for name, (method, roles) in {**for_clients.table(), **for_watchers.table()}.items():
         found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)

@@ -73,12 +73,15 @@ class ControlProcess(Service):
         settings: ControlSettings,
         *,
         ca_file: str | None = None,
+        insecure: bool | None = None,
     ) -> None:
         """``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if the router's URL is invalid."""
         self.reactor = reactor
         self.database = Database(reactor, dsn)
         self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
-        self.link = Link(reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file)
+        self.link = Link(
+            reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file, insecure=insecure
+        )
         self.http = http
         self._port: Any = None
         self._linked = False

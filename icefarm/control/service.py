@@ -15,9 +15,10 @@ from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller
 from icefarm.clock import Clock
-from icefarm.contract import AUTHENTICATOR, DeviceRecord, WorkerRecord, control_procedure
+from icefarm.contract import AUTHENTICATOR, AUTHORIZER, DeviceRecord, WorkerRecord, control_procedure
 from icefarm.control.assembly import assemble, handlers
 from icefarm.control.sessions.authenticator import Authenticator
+from icefarm.control.sessions.authorizer import ROUTER_ROLE, RegistrationAuthorizer
 from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
 from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.settings import ControlSettings
@@ -47,7 +48,8 @@ class Control(Service):
         self._was_in = False
         self.parts = assemble(clock, store, history, settings)
         self.sessions = self.parts.sessions
-        self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock)
+        self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock, self.parts.audit)
+        self.authorizer = RegistrationAuthorizer(self.parts.owners, clock)
         self.revocation = RevocationWatch(store, self.sessions, clock)
         self._tasks = Tasks()
         self._procedures = handlers(self.parts, store, clock, settings)
@@ -68,12 +70,14 @@ class Control(Service):
         for registration in registered:
             if isinstance(registration, IcefarmError):
                 raise registration
+        await bus.register(AUTHORIZER, self.authorizer.authorize, replace=True)
         # Last: everything is in place before the first sign-in.
         await bus.register(AUTHENTICATOR, self._sign_in, replace=True)
         self._refusal = ""
         self.parts.publisher.publish(RouterJoined())
         self.parts.recorder.start()
         self.revocation.start()
+        self.parts.audit.start()
         self.log.info("control is at the router")
         self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
 
@@ -137,6 +141,8 @@ class Control(Service):
         """Authenticate a sign-in, and count it by the requested role."""
         role, outcome = "unknown", "accepted"
         try:
+            if caller.role != ROUTER_ROLE:
+                raise NotAuthorized("only the router asks that")
             answer = await self.authenticator.authenticate(caller, procedure, args, fields)
             role = answer["role"]
         except IcefarmError as error:
@@ -160,6 +166,7 @@ class Control(Service):
     async def _learn(self) -> None:
         """Take over from the previous control: absent clients and boards, expiry."""
         await self.ensure_token()
+        self.parts.owners.learn(await self.store.devices())
         await self.parts.inventory.look()
         await self.parts.queue.restore()
         await self.parts.absent_clients.look()

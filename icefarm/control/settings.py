@@ -24,3 +24,5 @@ class ControlSettings:
     data_directory: Path | None = field(default=None)
     #: Seconds that a worker may be away before the reservations of its boards end, as long as their client is there.
     worker_grace: float = 600.0
+    #: Days that the audit log is kept.
+    audit_days: float = 90.0

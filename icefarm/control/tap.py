@@ -28,6 +28,14 @@ from icefarm.wamp.credentials import Credentials
 __all__ = ["Options", "makeService"]
 
 
+def _days(text: str) -> float:
+    """Parse a number of days above 0."""
+    try:
+        return seconds(text)
+    except ValueError:
+        raise ValueError(f"must be a number of days above 0, not {text!r}") from None
+
+
 def _dsn(text: str) -> str:
     try:
         parse_dsn(text)
@@ -58,6 +66,10 @@ class Options(LayeredOptions):
             "600",
             seconds,
         ),
+        Setting("audit-days", "days that the audit log is kept", "DAYS", "90", _days),
+        Setting(
+            "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
+        ),
         Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
     )
 
@@ -84,6 +96,7 @@ def makeService(options: Options) -> ControlProcess:
         options["reservation"],
         options["data-dir"],
         options["worker-grace"],
+        options["audit-days"],
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(
@@ -94,4 +107,5 @@ def makeService(options: Options) -> ControlProcess:
         options["http"],
         settings,
         ca_file=options["ca-file"],
+        insecure=options["insecure"] or None,
     )

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from icefarm.control.sessions.operator_token import TOKEN_NAME, ensure_operator_token
+from icefarm.contract import Role, account_of
+from icefarm.control.sessions.operator_token import TOKEN_NAME, ensure_operator_token, ensure_token_file
 from icefarm.control.storage.migrations import SchemaMismatch, migrate
 from icefarm.control.storage.pool import Database, check_dsn
 from icefarm.control.storage.postgres.store import PostgresStore
@@ -16,6 +17,9 @@ from icefarm.farm.paths import DataDirectory, DirectoryLock
 from icefarm.farm.postgres.server import PrivatePostgres
 
 __all__ = ["farm_database", "open_database", "prepare_database"]
+
+#: How the name of a token ends that the farm made for its own worker.
+_OF_UP = "(icefarm up)"
 
 
 @asynccontextmanager
@@ -64,10 +68,13 @@ async def farm_database(reactor: Any, directory: DataDirectory, dsn: str | None)
         lock.release()
 
 
-async def prepare_database(reactor: Any, dsn: str, directory: DataDirectory, needs_tokens: bool) -> None:
-    """Bring the database up to date and ensure the operator's token, before control starts.
+async def prepare_database(
+    reactor: Any, dsn: str, directory: DataDirectory, *, worker: str | None, reachable: bool
+) -> None:
+    """Bring the database up to date and see to the farm's own tokens, before control starts.
 
-    Raises `CannotStart`, also if other hosts can reach the farm and there is no token.
+    ``worker`` is the name of a worker that needs a token; ``reachable`` tells whether other hosts reach the farm.
+    Raises `CannotStart`, also where they do and nobody has a token.
     """
     async with open_database(reactor, dsn) as database:
         try:
@@ -77,9 +84,14 @@ async def prepare_database(reactor: Any, dsn: str, directory: DataDirectory, nee
         store = PostgresStore(database)
         try:
             await ensure_operator_token(directory.path, store)
+            if worker is not None:
+                account = account_of(worker)
+                own = f"{worker} {_OF_UP}"
+                await ensure_token_file(directory.worker_token, store, own, Role.WORKER, account)
         except OSError as error:
-            raise CannotStart(f"cannot write {directory.operator_token}: {error.strerror}") from None
-        if needs_tokens and all(token.name == TOKEN_NAME for token in await store.list_tokens()):
+            raise CannotStart(f"cannot write a token into {directory.path}: {error.strerror}") from None
+        made = [token.name for token in await store.list_tokens()]
+        if reachable and all(name == TOKEN_NAME or name.endswith(_OF_UP) for name in made):
             raise CannotStart(
                 "other hosts can reach that address, and nobody has a token yet; make one first: "
                 "icefarm token add NAME --role client|worker|operator (with the same --data-dir or --database)"

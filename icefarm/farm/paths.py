@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import stat
@@ -16,10 +17,12 @@ from attrs import define, field, frozen
 from icefarm.farm.errors import CannotStart
 from icefarm.files import write_whole
 
-__all__ = ["DataDirectory", "DirectoryLock", "default_data_directory"]
+__all__ = ["DataDirectory", "DirectoryLock", "RunningFarm", "default_data_directory"]
 
 #: Bytes that the path of a Unix socket may have (unix(7), without the terminating zero).
 SOCKET_PATH_LIMIT = 107
+#: File in the run directory that says what farm runs.
+_RUNNING = "farm.json"
 #: The longest name of a socket in the run directory.
 _LONGEST_SOCKET_NAME = "control.sock"
 
@@ -30,6 +33,16 @@ def default_data_directory(environment: Mapping[str, str]) -> Path:
     # The specification says to ignore relative paths.
     base = Path(state) if state.startswith("/") else Path(environment.get("HOME") or "/", ".local", "state")
     return base / "icefarm"
+
+
+@frozen
+class RunningFarm:
+    """A farm that runs on this host, as the command line finds it."""
+
+    url: str
+    needs_tokens: bool
+    #: Where to reach it through the file system.
+    socket: Path
 
 
 @frozen
@@ -51,6 +64,11 @@ class DataDirectory:
         return self.path / "log"
 
     @property
+    def worker_token(self) -> Path:
+        """The token of the worker that ``icefarm up`` starts."""
+        return self.path / "worker.token"
+
+    @property
     def operator_token(self) -> Path:
         return self.path / "operator.token"
 
@@ -68,6 +86,28 @@ class DataDirectory:
 
     def _digest(self) -> str:
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+
+    @property
+    def local_socket(self) -> Path:
+        """Where this host's own worker and operator join the router."""
+        return self.run / "local.sock"
+
+    def note_running(self, url: str, needs_tokens: bool) -> None:
+        """Write down for the command line that a farm runs here."""
+        write_private(self.run / _RUNNING, json.dumps({"url": url, "needs_tokens": needs_tokens}) + "\n")
+
+    def note_stopped(self) -> None:
+        (self.run / _RUNNING).unlink(missing_ok=True)
+
+    def running_farm(self) -> RunningFarm | None:
+        """Return the farm that runs here with a router of its own; None if none does, or it is not this user's."""
+        try:
+            if self.run.stat().st_uid not in (os.getuid(), 0) or not self.local_socket.is_socket():
+                return None
+            noted = json.loads((self.run / _RUNNING).read_text())
+            return RunningFarm(str(noted["url"]), bool(noted["needs_tokens"]), self.local_socket)
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -126,6 +166,10 @@ class DirectoryLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
+
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
 
     def release(self) -> None:
         """Release it.  Harmless when it is not held."""

@@ -50,6 +50,8 @@ class FarmOptions:
     grace: float | None = None
     worker_grace: float | None = None
     reservation: float | None = None
+    #: Everybody needs a token, also where only this host reaches the farm.
+    require_tokens: bool = False
     certificate: Path | None = None
     key: Path | None = None
 

@@ -44,6 +44,8 @@ class LocalFarm:
     #: Where the farm can be reached, and whether that needs a token; known once it has started.
     url: str = ""
     needs_tokens: bool = False
+    #: Whether other hosts can reach it.
+    _reachable: bool = False
     #: A line about each board that has failed its test.
     complaints: list[str] = Factory(list)
     _directory: DataDirectory = field(init=False)
@@ -70,9 +72,13 @@ class LocalFarm:
             raise self._failure or error from None
         for part in self._parts.values():
             part.settle()
+        if self.options.router is None:
+            self._directory.note_running(self.url, self.needs_tokens)
 
     async def stop(self) -> None:
         """Stop everything, each part before what it needs.  Harmless when nothing runs."""
+        if self._lock.held:
+            self._directory.note_stopped()
         for name in _STOP_ORDER:
             part = self._parts.pop(name, None)
             if part is not None:
@@ -107,13 +113,14 @@ class LocalFarm:
             find_crossbar(options.crossbar)
             self.options = options = evolve(options, listen=listening_address(*options.listen))
             self.url = public_url(options.listen, options.certificate is not None)
-            self.needs_tokens = not is_loopback(options.listen[0])
+            self._reachable = not is_loopback(options.listen[0])
         else:
             if options.router_ticket_file is None:
                 raise CannotStart("--router needs the ticket that control joins it with: --router-ticket-file FILE")
             self.url = options.url or options.router
             host = urlsplit(self.url).hostname
-            self.needs_tokens = host is not None and not is_loopback(host)
+            self._reachable = host is not None and not is_loopback(host)
+        self.needs_tokens = self._reachable or options.require_tokens
         self._http = listening_address(*(options.http or self._http))
 
     async def _start_router(self) -> None:
@@ -127,7 +134,7 @@ class LocalFarm:
             listen=options.listen,
             http=self._http,
             control=str(self._directory.run / "control.sock"),
-            local=str(self._directory.run / "local.sock"),
+            local=str(self._directory.local_socket),
             ticket=self._directory.new_ticket(),
             certificate=options.certificate,
             key=options.key,
@@ -152,7 +159,8 @@ class LocalFarm:
         from icefarm.farm.database import prepare_database
 
         database = await self._start_database()
-        await prepare_database(self.reactor, database, self._directory, self.needs_tokens)
+        worker = self.options.name if self.needs_tokens and self.options.boards else None
+        await prepare_database(self.reactor, database, self._directory, worker=worker, reachable=self._reachable)
         await self._start_control(database)
         if self.options.boards:
             await self._start_worker()
@@ -188,7 +196,7 @@ class LocalFarm:
             self.options,
             twistd=_twistd(),
             url=self._local_url(),
-            token_file=self._directory.operator_token if self.needs_tokens else None,
+            token_file=self._directory.worker_token if self.needs_tokens else None,
             environment=self.environment,
         )
         await self._run(program)
@@ -208,7 +216,7 @@ class LocalFarm:
 
     def _local_url(self) -> str:
         """Return where this host's own worker joins, independent of the public port's TLS and address."""
-        return self.url if self.options.router is not None else f"unix:{self._directory.run / 'local.sock'}"
+        return self.url if self.options.router is not None else f"unix:{self._directory.local_socket}"
 
     def _ca_file(self) -> str | None:
         return None if self.options.ca_file is None else str(self.options.ca_file)

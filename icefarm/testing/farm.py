@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from icefarm.bus import Caller
 from icefarm.contract import (
     AUTHENTICATOR,
+    AUTHORIZER,
     Measurement,
     ReservationRecord,
     Role,
@@ -25,6 +26,7 @@ from icefarm.contract import (
     to_wire,
 )
 from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable, UnknownBitstream
+from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
 
 __all__ = ["MemoryFarm"]
@@ -66,6 +68,7 @@ class MemoryFarm:
     async def start(self) -> None:
         self.control = self.router.join("control", Role.CONTROL)
         await self.control.register(AUTHENTICATOR, self._authenticate)
+        await self.control.register(AUTHORIZER, allow_all)
         for name in ("reserve", "extend", "end", "available", "heartbeat", "reboot", "drain"):
             await self.control.register(control_procedure(name), self._serve)
         await self.start_worker()

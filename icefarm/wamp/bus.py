@@ -224,6 +224,8 @@ class WampBus(Bus):
         match error.error:
             case "wamp.error.no_such_procedure":
                 return NoSuchProcedure(f"nobody offers {what} now")
+            case "wamp.error.authorization_failed":
+                return NoSuchProcedure(f"{what}: control, which decides who may do that, is not connected just now")
             case "wamp.error.no_such_session":
                 # Of the router's own wamp.session.*: it ended between two questions.
                 return NoSuchProcedure(f"{what}: the router has no such session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
-from icefarm.errors import IcefarmError, InternalError, LinkLost
+from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.session import RouterSession
@@ -22,8 +23,10 @@ from icefarm.wamp.tls import FarmCertificate
 from icefarm.wamp.tls_probe import speaks_tls
 from icefarm.wamp.url import RouterUrl, parse_url
 
-__all__ = ["Link"]
+__all__ = ["INSECURE", "Link"]
 
+#: The environment variable that lets tokens go over the network without TLS.
+INSECURE = "ICEFARM_INSECURE"
 #: Seconds between attempts to connect: from the first to the longest, growing by the factor, with jitter.
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 5.0
@@ -130,12 +133,14 @@ class Link(Service):
         refused: Callable[[IcefarmError], bool],
         *,
         ca_file: str | None = None,
+        insecure: bool | None = None,
     ) -> None:
         """``ca_file`` as in `parse_url`.  Raises `InvalidArgument` if the URL is invalid."""
         self.reactor = reactor
         self.url = url
         self.credentials = credentials
         self._where = parse_url(url, ca_file)
+        _check_way(self._where, url, credentials, os.environ.get(INSECURE) if insecure is None else insecure)
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
@@ -225,3 +230,12 @@ class Link(Service):
     def _later(self) -> None:
         if self.running and self._retry is None and self._attempt is None:
             self._retry = self.reactor.callLater(self._backoff(self._failed_attempts), self._connect)
+
+
+def _check_way(where: RouterUrl, url: str, credentials: Credentials, insecure: object) -> None:
+    """Keep a token from a way on which others can read it.  Raises `InvalidArgument`."""
+    if credentials.ticket and not where.keeps_secrets and not insecure:
+        raise InvalidArgument(
+            f"a token is not sent to {url} without TLS, where others on the network can read it: use an https:// URL, "
+            f"or allow it with --insecure or {INSECURE}=1"
+        )

@@ -6,6 +6,7 @@ import icefarm.wamp._no_bjdata  # noqa: F401 isort: skip
 
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from icefarm.errors import InvalidArgument
 from icefarm.wamp.tls import FarmCertificate, TlsEndpoint, certificates_in
 
-__all__ = ["RouterUrl", "parse_url"]
+__all__ = ["RouterUrl", "is_loopback", "parse_url"]
 
 #: Seconds that a TCP connection may take, and the WebSocket handshake on it.
 CONNECT_LIMIT = 10.0
@@ -68,6 +69,11 @@ class RouterUrl:
     #: File with the certificates that are trusted; None: what the system trusts.
     ca_file: str | None = None
 
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether nobody on the way can read along: TLS, or a way that stays on this host."""
+        return self.tls or not self.host or is_loopback(self.host)
+
     def certificate(self) -> FarmCertificate | None:
         """Return what judges the certificate of one connection; None without TLS."""
         return FarmCertificate(self.host, self.ca_file) if self.tls else None
@@ -106,6 +112,16 @@ class RouterUrl:
             openHandshakeTimeout=CONNECT_LIMIT, autoPingInterval=PING_INTERVAL, autoPingTimeout=PING_LIMIT
         )
         return factory
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this one, by its address or as ``localhost``; other names are not looked up."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:

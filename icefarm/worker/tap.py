@@ -117,6 +117,7 @@ class Options(LayeredOptions):
             "",
             _serials,
         ),
+        Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
 
@@ -208,7 +209,13 @@ def makeService(options: Options) -> Worker:
         load_kinds(BUILTIN, log),
         _sources(options, reactor),
         lambda joined, refused: Link(
-            reactor, options["control"], credentials, joined, refused, ca_file=options["ca-file"]
+            reactor,
+            options["control"],
+            credentials,
+            joined,
+            refused,
+            ca_file=options["ca-file"],
+            insecure=options["insecure"] or None,
         ),
         failed,
         # twistd exits with 0 then, which tells its supervisor not to restart it.

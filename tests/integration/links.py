@@ -9,8 +9,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.bus import Bus, Caller
-from icefarm.contract import Role, control_procedure
+from icefarm.contract import AUTHENTICATOR, AUTHORIZER, Role
 from icefarm.errors import IcefarmError, NameInUse
+from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.processes.router import RealRouter
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
@@ -57,7 +58,8 @@ class Links:
                 raise NameInUse("somebody is called so")
             return {"role": details["authextra"]["role"], "extra": {}}
 
-        await bus.register(control_procedure("authenticate"), authenticate, replace=True)
+        await bus.register(AUTHORIZER, allow_all, replace=True)
+        await bus.register(AUTHENTICATOR, authenticate, replace=True)
         return bus
 
     async def close(self) -> None:

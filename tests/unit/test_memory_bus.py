@@ -10,8 +10,17 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from icefarm.contract import AUTHENTICATOR, Role, client_topic, control_procedure, device_prefix, device_procedure
+from icefarm.contract import (
+    AUTHENTICATOR,
+    AUTHORIZER,
+    Role,
+    client_topic,
+    control_procedure,
+    device_prefix,
+    device_procedure,
+)
 from icefarm.errors import InternalError, LinkLost, NameInUse, NoSuchProcedure, NotAuthorized, TimedOut, Unavailable
+from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.memory.wamp import MemoryBus, MemoryLink, MemoryRouter
 from icefarm.wamp.credentials import Credentials
 
@@ -25,7 +34,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def router(clock: Clock) -> MemoryRouter:
-    return MemoryRouter(clock)
+    router = MemoryRouter(clock)
+    defer.ensureDeferred(router.join("control", Role.CONTROL, "c").register(AUTHORIZER, allow_all))
+    return router
 
 
 @pytest.fixture
@@ -127,7 +138,7 @@ def test_giving_up_a_call_cancels_it_at_its_callee(router: MemoryRouter, client:
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_a_lost_session_fails_the_calls_it_has_part_in(who: str, router: MemoryRouter, client: MemoryBus) -> None:
     answer, ended = _pending(router, client)
-    (client if who == "caller" else router.procedures[0].owner).drop("cut")
+    (client if who == "caller" else router.procedures[-1].owner).drop("cut")
     failures: list[Any] = []
     answer.addErrback(failures.append)
     assert failures[0].check(LinkLost)

@@ -329,7 +329,7 @@ def test_an_order_during_the_hello_counts_more_than_its_answer() -> None:
     farm = Farm()
     farm.router.latency = 0.25
     farm.start()
-    farm.settle(2)
+    farm.settle(5)
     farm.lose_link()
     while len(farm.control.hellos) < 2:
         farm.settle(0.1)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
+import stat
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +20,7 @@ from twisted.python.failure import Failure
 from icefarm.cli.commands.farm import data_dir_option
 from icefarm.cli.ui.columns import TOKENS
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import NAME
+from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
 from icefarm.extras import require_control_packages
@@ -122,6 +128,11 @@ async def _with_schema(database: Any) -> Any:
     return PostgresStore(database)
 
 
+_expires_option = click.option(
+    "--expires", type=SPAN, show_default="never", help="How long the token is valid, such as 90d or 12h."
+)
+
+
 @token.command()
 @click.argument("name", type=NAME)
 @click.option(
@@ -130,19 +141,76 @@ async def _with_schema(database: Any) -> Any:
     required=True,
     help="The role that its holder may sign in with; an operator's token admits to all.",
 )
+@click.option(
+    "--account", type=ACCOUNT, show_default="NAME", help="Who signs in with it; an account may have several tokens."
+)
+@_expires_option
 @data_dir_option
 @_database_option
-def add(name: str, role: str, data_dir: Path, database: str | None) -> None:
-    """Create a token called NAME and print it; it cannot be shown again."""
+def add(name: str, role: str, account: str | None, expires: float | None, data_dir: Path, database: str | None) -> None:
+    """Create a token called NAME and print it; it cannot be shown again.
+
+    Its holder signs in as the account, or under a name inside the account: ACCOUNT/NAME. A worker's token is for the
+    worker of that name. If the output goes to a file, only its owner may read that.
+    """
+    from icefarm.control.sessions.tokens import new_token, token_hash
+
+    made, owner = new_token(), ACCOUNT.convert(account or name, None, None)
+
+    async def work(opened: Any) -> None:
+        store = await _with_schema(opened)
+        await store.add_token(name, Role(role), token_hash(made), account=owner, lasts=expires)
+        await store.keep_audit([await _entry(store, "token_add", name, f"{role} of account {owner}")])
+
+    _with_database(data_dir, database, work)
+    _print_secret(made)
+
+
+@token.command()
+@click.argument("name", type=NAME)
+@click.option(
+    "--overlap", type=SPAN, default="7d", show_default=True, help="How long the old token remains valid beside it."
+)
+@_expires_option
+@data_dir_option
+@_database_option
+def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, database: str | None) -> None:
+    """Create another token called NAME, for the same account and role, and print it.
+
+    Both are valid until the old one expires, so that scripts and workers can change over one by one.
+    """
     from icefarm.control.sessions.tokens import new_token, token_hash
 
     made = new_token()
 
     async def work(opened: Any) -> None:
-        await (await _with_schema(opened)).add_token(name, Role(role), token_hash(made))
+        store = await _with_schema(opened)
+        await store.rotate_token(name, token_hash(made), overlap=overlap, lasts=expires)
+        await store.keep_audit([await _entry(store, "token_rotate", name, None)])
 
     _with_database(data_dir, database, work)
-    click.echo(made)
+    _print_secret(made)
+
+
+def _print_secret(text: str) -> None:
+    """Print a token; a file that it goes into becomes its owner's alone first."""
+    with suppress(OSError, ValueError):
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+    click.echo(text)
+
+
+async def _entry(store: Any, action: str, token: str, detail: str | None) -> Any:
+    """Return an entry of the audit log about a change that was made on the farm's host."""
+    from icefarm.control.storage.interface import AuditEntry
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    here = f"{user}@{socket.gethostname()}"
+    return AuditEntry(await store.now(), here, here, "command line", None, None, action, token, "done", detail)
 
 
 @token.command("list")
@@ -150,21 +218,30 @@ def add(name: str, role: str, data_dir: Path, database: str | None) -> None:
 @data_dir_option
 @_database_option
 def list_(output: str, data_dir: Path, database: str | None) -> None:
-    """List the valid tokens: names and roles."""
+    """List the valid tokens: whose they are, until when, and when and from where each was used last."""
 
     async def work(opened: Any) -> Any:
         return await (await _with_schema(opened)).list_tokens()
 
     rows = [
-        {"name": found.name, "role": found.role.value, "created_at": _time(found.created_at)}
+        {
+            "name": found.name,
+            "account": found.account,
+            "role": found.role.value,
+            "created_at": _time(found.created_at),
+            "expires_at": _time(found.expires_at),
+            "last_used_at": _time(found.last_used_at),
+            "last_used_from": found.last_used_from,
+            "replaced": found.replaced,
+        }
         for found in _with_database(data_dir, database, work)
     ]
     with opened_screen() as screen:
         show(screen, rows, TOKENS, output)
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 @token.command()
@@ -172,10 +249,15 @@ def _time(seconds: float) -> str:
 @data_dir_option
 @_database_option
 def revoke(name: str, data_dir: Path, database: str | None) -> None:
-    """Revoke the token called NAME."""
+    """Revoke the token called NAME, and one that it replaced.
+
+    A farm that runs ends the sessions that signed in with it within 3 seconds.
+    """
 
     async def work(opened: Any) -> None:
-        await (await _with_schema(opened)).revoke_token(name)
+        store = await _with_schema(opened)
+        await store.revoke_token(name)
+        await store.keep_audit([await _entry(store, "token_revoke", name, None)])
 
     _with_database(data_dir, database, work)
     click.echo(f"revoked {name}")

@@ -78,6 +78,7 @@ def _host_name() -> str:
     type=SECONDS,
     help="How long clients keep boards of a worker that is away, as long as they are there themselves.",
 )
+@click.option("--require-tokens", is_flag=True, help="Let nobody in without a token, on this host either.")
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")

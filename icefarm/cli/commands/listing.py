@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.parameter_types import SPAN
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import DeviceStatus, to_wire
 
-__all__ = ["devices", "queue", "reservations", "workers"]
+__all__ = ["audit", "devices", "queue", "reservations", "workers"]
 
 
 @click.command()
@@ -27,14 +30,32 @@ def devices(access: Access, output: str, status: str | None) -> None:
         show(screen, records, columns.devices(found.time), output)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @output_option
 @with_access()
-def workers(access: Access, output: str) -> None:
+@click.pass_context
+def workers(context: click.Context, access: Access, output: str) -> None:
     """List the workers, which are the hosts that boards are plugged into."""
+    if context.invoked_subcommand is not None:
+        return
     with opened_screen() as screen, farm_of(access) as farm:
         found = farm.snapshot()
         show(screen, [to_wire(each) for each in found.workers], columns.workers(found.time), output)
+
+
+@workers.command("delete")
+@click.argument("name", metavar="NAME")
+@output_option
+@with_access()
+def delete_(access: Access, name: str, output: str) -> None:
+    """Forget a worker that is offline, and its boards (operators); prints the boards.
+
+    What they were reserved for in the past is kept. A worker that connects again is known again.
+    """
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        serials = farm.delete_worker(name)
+        show(screen, [{"serial": serial} for serial in serials], columns.SERIALS, output)
+        screen.say(f"forgot worker {name}")
 
 
 @click.command()
@@ -57,3 +78,22 @@ def queue(access: Access, output: str) -> None:
         found = farm.snapshot()
         records = [to_wire(each) for each in sorted(found.queue, key=lambda each: each.place)]
         show(screen, records, columns.queue(found.time), output)
+
+
+@click.command()
+@click.option("--last", type=SPAN, default="1d", show_default=True, help="How far to look back, such as 30m or 7d.")
+@click.option("--account", help="Only what this account did.")
+@click.option("--action", help="Only this action, such as sign_in, reserve or token_revoke.")
+@click.option("--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="At most so many entries.")
+@output_option
+@with_access()
+def audit(access: Access, last: float, account: str | None, action: str | None, limit: int, output: str) -> None:
+    """List who signed in, was refused, reserved, ended, rebooted, drained, deleted, or changed tokens (operators)."""
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        found = farm.audit(last, account=account, action=action, limit=limit)
+        records = [{**entry, "time": _moment(entry["time"])} for entry in found]
+        show(screen, records, columns.AUDIT, output)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -11,6 +11,7 @@ from icefarm.cli.ui.tables import Column, Record, Shape
 from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, WorkerRecord
 
 __all__ = [
+    "AUDIT",
     "FINDINGS",
     "IMAGES",
     "REQUESTS",
@@ -34,11 +35,29 @@ REQUESTS = Shape(("id",), (Column("ID", lambda record: record["id"]),))
 
 #: Tokens, which are known by their names.
 TOKENS = Shape(
-    ("name", "role", "created_at"),
+    ("name", "account", "role", "created_at", "expires_at", "last_used_at", "last_used_from", "replaced"),
     (
         Column("NAME", lambda record: record["name"]),
+        Column("ACCOUNT", lambda record: record["account"]),
         Column("ROLE", lambda record: record["role"]),
         Column("CREATED_AT", lambda record: record["created_at"]),
+        Column("EXPIRES_AT", lambda record: record["expires_at"]),
+        Column("LAST_USED_AT", lambda record: record["last_used_at"]),
+        Column("LAST_USED_FROM", lambda record: record["last_used_from"]),
+    ),
+)
+
+#: What somebody did, or was refused.
+AUDIT = Shape(
+    ("time", "account", "name", "role", "session", "address", "action", "subject", "outcome", "detail"),
+    (
+        Column("TIME", lambda record: record["time"]),
+        Column("ACCOUNT", lambda record: record["account"]),
+        Column("NAME", lambda record: record["name"]),
+        Column("ACTION", lambda record: record["action"]),
+        Column("SUBJECT", lambda record: record["subject"]),
+        Column("OUTCOME", lambda record: record["outcome"]),
+        Column("ADDRESS", lambda record: record["address"]),
     ),
 )
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from icefarm.contract import NAME_RULE, normal_name, valid_name
+from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
 from icefarm.twistd.options import host_and_port, number, seconds
 
 __all__ = [
+    "ACCOUNT",
     "ADDRESS",
     "BOARDS",
     "LENGTH",
@@ -23,6 +24,7 @@ __all__ = [
     "PLACEMENT",
     "REPEATS",
     "SECONDS",
+    "SPAN",
     "SPEED",
     "URL",
     "WAIT",
@@ -44,6 +46,26 @@ class Parsed(click.ParamType):
             return self._parse(value)
         except (ValueError, IcefarmError) as error:
             self.fail(str(error), parameter, context)
+
+
+#: Seconds in each unit of a time that is written as 90d or 12h.
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+def _span(text: str) -> float:
+    """Read a time such as 90d, 12h or 30m; a bare number counts seconds."""
+    count, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        return seconds(count) * _UNITS[unit]
+    except ValueError:
+        raise ValueError(f"must be a time above 0 such as 90d, 12h or 30m, not {text!r}") from None
+
+
+def _account(text: str) -> str:
+    name = normal_name(text)
+    if not valid_account(name):
+        raise ValueError(f"must be {NAME_RULE}, and without '/', not {text!r}")
+    return name
 
 
 def _by_rule(rule: str, text: str) -> Any:
@@ -102,6 +124,7 @@ def _placement(text: str) -> str:
 
 ADDRESS = Parsed("HOST:PORT", host_and_port)
 BOARDS = Parsed("N", partial(_by_rule, "amount"))
+ACCOUNT = Parsed("ACCOUNT", _account)
 LENGTH = Parsed("SECONDS", partial(_by_rule, "seconds"))
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)
@@ -109,6 +132,7 @@ PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
 REPEATS = Parsed("K", partial(_by_rule, "repeats"))
 SECONDS = Parsed("SECONDS", seconds)
 PINS = Parsed("pins", _pins)
+SPAN = Parsed("TIME", _span)
 SPEED = Parsed("real|instant|FACTOR", _speed)
 URL = Parsed("URL", _url)
 WAIT = Parsed("SECONDS", partial(_by_rule, "timeout"))

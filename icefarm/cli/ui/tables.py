@@ -73,6 +73,10 @@ def _json(record: Record, shape: Shape, **layout: Any) -> str:
     return json.dumps({name: record.get(name) for name in shape.fields}, default=str, **layout)
 
 
+#: With what a cell begins that spreadsheets take for a formula (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def _csv(values: Iterable[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow([_csv_value(value) for value in values])
@@ -80,8 +84,13 @@ def _csv(values: Iterable[object]) -> str:
 
 
 def _csv_value(value: object) -> object:
-    """Nothing for None, JSON for lists and mappings, `true` and `false`; other values unchanged."""
-    return json.dumps(value, default=str) if isinstance(value, bool | list | tuple | Mapping) else value
+    """Nothing for None, JSON for lists and mappings, `true` and `false`; other values unchanged.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe, which makes it text there.
+    """
+    if isinstance(value, bool | list | tuple | Mapping):
+        return json.dumps(value, default=str)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def rendered(records: Sequence[Record], shape: Shape, form: str) -> str:

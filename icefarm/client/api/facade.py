@@ -90,6 +90,8 @@ class FarmFace(VerbAdapter):
     drain = Verb(ClientSession.drain)
     resume = Verb(ClientSession.resume)
     dismiss = Verb(ClientSession.dismiss)
+    delete_worker = Verb(ClientSession.delete_worker)
+    audit = Verb(ClientSession.audit)
 
     @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:

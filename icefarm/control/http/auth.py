@@ -70,17 +70,17 @@ class HttpIdentity:
             if not valid_name(name) or account_of(name) in RESERVED_NAMES:
                 raise InvalidArgument(f"{name!a:.120} is not a valid name: {NAME_RULE}")
         if asker.token is not None:
-            return _with_token(await self._token(asker, asker.token), name)
+            return _with_token(await self._token(asker, asker.token), name, asker.peer)
         if operating or self.policy is SignInPolicy.TOKENS:
             raise NotAuthorized("this takes a token; send it as: Authorization: Bearer TOKEN", token="missing")
         self._check_nearness(asker)
         if reading:
-            return Caller(_ANYBODY, NO_SESSION, Role.CLIENT)
+            return Caller(_ANYBODY, NO_SESSION, Role.CLIENT, address=asker.peer)
         if name is None:
             raise InvalidArgument("name is missing; give the client's name")
         if self.sessions.state.client_is_here(name):
             raise NameInUse(f"a live session is signed in as {name!r}; only it can ask in that name, or a token")
-        return Caller(name, NO_SESSION, Role.CLIENT)
+        return Caller(name, NO_SESSION, Role.CLIENT, address=asker.peer)
 
     async def _token(self, asker: Asker, token: str) -> TokenRecord:
         known = await self.store.token_by_hash(token_hash(token), used_from=asker.peer)
@@ -97,7 +97,7 @@ class HttpIdentity:
             raise NotAuthorized("without a token, address this farm as localhost, and not from another site's page")
 
 
-def _with_token(token: TokenRecord, name: str | None) -> Caller:
+def _with_token(token: TokenRecord, name: str | None, address: str) -> Caller:
     if token.role not in (Role.CLIENT, Role.OPERATOR):
         raise NotAuthorized(f"that token is one for the role {token.role}", token="unfit")
-    return Caller(identity_of(token.account, name or token.account), NO_SESSION, token.role)
+    return Caller(identity_of(token.account, name or token.account), NO_SESSION, token.role, address=address)

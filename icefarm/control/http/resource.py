@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from icefarm.control.http.api import ApiRequest, HttpApi
 from icefarm.control.http.auth import Asker
 from icefarm.control.http.errors import ApiAnswer, refused
-from icefarm.control.http.site import HEADERS
+from icefarm.control.http.site import HEADERS, HOST
 from icefarm.errors import Busy, InternalError
 
 __all__ = ["ApiResource"]
@@ -34,6 +34,10 @@ class ApiResource(Resource):
 
     def render(self, request: Request) -> Any:
         """Begin to answer."""
+        if not _addressed_well(request):
+            answer = ApiAnswer(400, {"error": "bad_host", "message": "the header Host is not a host and port"})
+            _write(answer, request, Deferred())
+            return NOT_DONE_YET
         asked = _asked(request)
         if not self._api.knows(asked.path):
             return self._rest.render(request)
@@ -50,6 +54,13 @@ class ApiResource(Resource):
             return refused(Busy("control lost the router, or is shutting down; ask again"))
         self._log.failure("a request over HTTP failed", failure)
         return refused(InternalError())
+
+
+def _addressed_well(request: Request) -> bool:
+    """Tell whether the headers that say how the farm was addressed name a host, if they are there."""
+    headers = request.requestHeaders
+    given = [*headers.getRawHeaders(b"host", []), *headers.getRawHeaders(b"x-forwarded-host", [])]
+    return all(HOST.fullmatch(value.decode("latin-1")) for value in given)
 
 
 def _asked(request: Request) -> ApiRequest:

@@ -28,7 +28,7 @@ from icefarm.control.http.fallback_page import STYLE, closed_page, not_found_pag
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
-__all__ = ["HEADERS", "FarmView", "Front", "site"]
+__all__ = ["HEADERS", "HOST", "FarmView", "Front", "site"]
 
 #: Seconds after which an idle connection is closed.
 IDLE_LIMIT = 60.0
@@ -50,7 +50,8 @@ HEADERS = {
 _LASTING = {"Cache-Control": "public, max-age=31536000, immutable"}
 _HTML, _CSS, _TEXT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "plain"))
 _JSON = "application/json"
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+#: What the header ``Host`` holds (RFC 9110, section 7.2): a name or an address, and perhaps a port.
+HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 _CHUNKED = {"error": "length_required", "message": "send the body in one piece, with a Content-Length", "fields": {}}
 _LENGTH_REQUIRED = (
@@ -179,7 +180,7 @@ def _farm_url(request: Request) -> str:
     """Return the address under which the client reached the farm; the client sent the header, so it is checked."""
     host = request.getHeader("x-forwarded-host") or request.getHeader("host") or ""
     scheme = "https" if request.getHeader("x-forwarded-proto") == "https" else "http"
-    return f"{scheme}://{host if _HOST.fullmatch(host) else 'HOST:8080'}"
+    return f"{scheme}://{host if HOST.fullmatch(host) else 'HOST:8080'}"
 
 
 def _write(answer: PageResponse | None, request: Request) -> None:

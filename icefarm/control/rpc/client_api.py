@@ -76,7 +76,15 @@ class ClientProcedures:
         for_all = (
             self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat
         )  # fmt: skip
-        for_operators = (self.delete, self.end_any, self.drain, self.resume, self.retest, self.dismiss)
+        for_operators = (
+            self.delete,
+            self.delete_worker,
+            self.end_any,
+            self.drain,
+            self.resume,
+            self.retest,
+            self.dismiss,
+        )
         return {
             **{method.__name__: (method, everybody) for method in for_all},
             **{method.__name__: (method, operators) for method in for_operators},
@@ -175,6 +183,14 @@ class ClientProcedures:
         await outcomes(
             [partial(self.worker_client.delete, device.worker, device.serial) for device in devices], AT_ONCE
         )
+        return deleted
+
+    async def delete_worker(self, _: Caller, name: str) -> list[str]:
+        """Forget a worker that is offline, and its boards; answers with the serials of these."""
+        if self.sessions.state.worker_is_here(name):
+            raise InvalidArgument(f"worker {name!a:.120} is connected; only one that is offline can be forgotten")
+        deleted = await self.store.delete_worker(name)
+        self.publisher.publish(BoardsDeleted(deleted))
         return deleted
 
     async def end_any(self, caller: Caller, serials: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.contract import Role
+from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
 from icefarm.deferreds import shielded
@@ -34,11 +35,17 @@ def ends_with_its_call(method: Method) -> Method:
     return method
 
 
+def _detail(arguments: Mapping[str, Any]) -> str | None:
+    kind = arguments.get("kind")
+    return kind if isinstance(kind, str) else None
+
+
 @define(eq=False)
 class RpcDispatcher:
     """Makes bus handlers of methods that take the caller and then checked arguments."""
 
     sessions: Sessions
+    audit: AuditLog
     _running: dict[int, set[Deferred[Any]]] = Factory(dict)
     _log: Logger = Factory(Logger)
 
@@ -51,7 +58,15 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            carried_out = ensureDeferred(method(caller, **checked.bind(args, kwargs)))
+            arguments = checked.bind(args, kwargs)
+            carried_out = ensureDeferred(method(caller, **arguments))
+            if method.__name__ in ACTIONS:
+                carried_out.addCallbacks(
+                    self._done,
+                    self._refused,
+                    callbackArgs=(caller, method.__name__, arguments),
+                    errbackArgs=(caller, method.__name__, arguments),
+                )
             if not getattr(method, _GIVES_UP, False):
                 carried_out = self._to_its_end(carried_out, procedure)
             return await self._run(caller.session, carried_out)
@@ -62,6 +77,24 @@ class RpcDispatcher:
         """Cancel the pending calls of a session that has ended."""
         if isinstance(event, SessionEnded):
             self._give_up(event.number)
+
+    def _done(self, result: Any, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Any:
+        """Note in the audit log that a call was carried out."""
+        subject = subject_of(arguments, result)
+        self.audit.called(caller, self._address(caller), action, subject, "done", _detail(arguments))
+        return result
+
+    def _refused(self, failure: Failure, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Failure:
+        """Note in the audit log that a call failed."""
+        error = failure.value
+        outcome = error.name if isinstance(error, IcefarmError) else "cancelled"
+        why = str(error) if isinstance(error, IcefarmError) else None
+        self.audit.called(caller, self._address(caller), action, subject_of(arguments), outcome, why)
+        return failure
+
+    def _address(self, caller: Caller) -> str:
+        session = self.sessions.state.sessions.get(caller.session)
+        return caller.address or ("" if session is None else session.address)
 
     def _give_up(self, number: int) -> None:
         for running in list(self._running.get(number, ())):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import define
+from attrs import asdict, define
 
 from icefarm.bus import Caller
 from icefarm.clock import Clock
 from icefarm.contract import Role, to_wire
+from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.storage.history import columns
 from icefarm.control.telemetry.recorder import INTERVAL, KEPT, HistoryRecorder
 from icefarm.errors import InvalidArgument
@@ -20,6 +21,8 @@ __all__ = ["WatchProcedures"]
 POINTS = 720
 #: Maximum changes, reservations and log lines in the journal, each.
 LINES = 300
+#: Entries of the audit log in one answer at most.
+ENTRIES = 5000
 
 
 @define(eq=False)
@@ -27,12 +30,14 @@ class WatchProcedures:
     """The procedures for all who may watch the farm."""
 
     recorder: HistoryRecorder
+    audit_log: AuditLog
     clock: Clock
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
         methods = (self.history, self.device_history, self.journal)
-        return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+        for_all = {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+        return {**for_all, "audit": (self.audit, (Role.OPERATOR,))}
 
     async def history(self, _: Caller, seconds: float = 3600.0) -> dict[str, Any]:
         """Return the farm's figures over the last ``seconds``, at most a day, as a list for each figure."""
@@ -67,3 +72,21 @@ class WatchProcedures:
             "reservations": [to_wire(record) for record in journal.reservations],
             "log": [to_wire(line) for line in journal.log],
         }
+
+    async def audit(
+        self,
+        _: Caller,
+        seconds: float = 86400.0,
+        account: str | None = None,
+        action: str | None = None,
+        limit: int = LINES,
+    ) -> list[dict[str, Any]]:
+        """Return who did what over the last so many seconds, the last ``limit`` entries of it, the oldest first."""
+        if not 0 < seconds <= self.audit_log.days * 86400.0:
+            raise InvalidArgument(f"seconds must be above 0 and at most {self.audit_log.days:g} days, not {seconds:g}")
+        if not 0 < limit <= ENTRIES:
+            raise InvalidArgument(f"limit must be 1 to {ENTRIES}, not {limit}")
+        await self.audit_log.write()
+        since = self.clock.seconds() - seconds
+        entries = await self.audit_log.store.audit(since, account=account, action=action, limit=limit)
+        return [asdict(entry) for entry in entries]

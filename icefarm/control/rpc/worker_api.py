@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +22,9 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.inventory.agreement import Agreement
+from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report, clean
 from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.scheduling.placement import MAX_BOARDS
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.tracker import Sessions
@@ -33,13 +34,15 @@ from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, UnknownWorker
+from icefarm.rate_limit import RateLimit
 
 __all__ = ["WorkerProcedures"]
 
 #: Maximum characters of a worker's log line; the rest is cut off.
 MAX_LINE = 2000
+#: Lines that a worker, with its boards, may log in so many seconds; more are dropped.
+LINES, LINES_PERIOD = 100, 5.0
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _check_hello(hello: WorkerHello, name: str) -> None:
@@ -71,7 +74,10 @@ class WorkerProcedures:
     inventory: Inventory
     publisher: Publisher
     rates: Rates
+    owners: BoardOwners
     clock: Clock
+    #: Lines of each worker.
+    _lines: dict[str, RateLimit] = Factory(dict)
     _agreement: Agreement = Factory(Agreement)
     _log: Logger = Factory(Logger)
 
@@ -83,6 +89,13 @@ class WorkerProcedures:
     async def hello(self, caller: Caller, hello: WorkerHello) -> dict[str, Any]:
         """Register a worker; returns the reservations that its boards must serve: boards not named serve none."""
         _check_hello(hello, caller.authid)
+        hello = bounded_hello(hello)
+        new = [report.serial for report in hello.devices if self.owners.worker_of(report.serial) is None]
+        if new and len(self.owners) + len(new) > MOST_BOARDS:
+            raise InvalidArgument(
+                f"the farm knows {len(self.owners)} boards and has room for {MOST_BOARDS}; an operator can forget some "
+                "with `icefarm delete` and `icefarm workers delete`"
+            )
         self.sessions.heard(caller, hello.instance)
         self.sessions.greet(hello.name)
         try:
@@ -104,7 +117,7 @@ class WorkerProcedures:
         await self.sessions.until_greeted(caller.authid)
         if not self.sessions.is_welcome(caller):
             raise UnknownWorker("control does not know this session; say hello first")
-        await self.inventory.report(caller.authid, report)
+        await self.inventory.report(caller.authid, bounded_report(report))
 
     async def heartbeat(
         self,
@@ -120,18 +133,21 @@ class WorkerProcedures:
         self.sessions.heard(caller, instance)
         known = self.sessions.is_welcome(caller)
         if known:
-            self.rates.take(caller.authid, readings or [])
+            own = [each for each in readings or [] if self.owners.worker_of(each.serial) == caller.authid]
+            self.rates.take(caller.authid, own)
             known = self._agreement.beats(caller.authid, present, await self._note_seen(caller.authid))
         return {"known": known}
 
     async def log(self, caller: Caller, level: str, message: str, serial: str | None = None) -> None:
         """Show a line of the worker's log in control's log, and on displays."""
+        if not self._lines.setdefault(caller.authid, RateLimit(LINES, LINES_PERIOD)).passes(self.clock.seconds()):
+            return
         if level not in _LEVELS:
             raise InvalidArgument(f"level must be one of {', '.join(_LEVELS)}, not {level!a:.80}")
         if serial is not None:
             _check_serial(serial)
         # A line stays one line, whatever a worker sends.
-        line = _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", message[:MAX_LINE])
+        line = clean(message, MAX_LINE)
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
         self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, worker=caller.authid, serial=serial)
         self.publisher.publish(WorkerLogged(self.clock.seconds(), caller.authid, level, line, serial))

@@ -138,6 +138,14 @@ def cannot_delete(devices: Sequence[DeviceRecord]) -> InvalidArgument:
     return InvalidArgument(reasons, serials=[device.serial for device in devices])
 
 
+def undeletable_worker(worker: str, reserved: Sequence[str]) -> InvalidArgument:
+    if reserved:
+        return InvalidArgument(
+            f"worker {worker!r} has boards that are reserved: {', '.join(reserved)}; end these first"
+        )
+    return InvalidArgument(f"worker {worker!r} is online; only one that is offline can be forgotten")
+
+
 def token_exists(name: str) -> InvalidArgument:
     return InvalidArgument(f"there is a token named '{name}' already; revoke it first, or choose another name")
 

@@ -19,6 +19,7 @@ from icefarm.arguments import from_wire
 from icefarm.bus import Caller
 from icefarm.clock import Clock
 from icefarm.contract import NAME_RULE, REALM, Role, account_of, identity_of, valid_name
+from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.tokens import may_sign_in, token_hash
 from icefarm.control.sessions.tracker import Sessions, address_of
 from icefarm.control.storage.interface import Store, TokenRecord
@@ -102,6 +103,7 @@ class Authenticator:
     store: Store
     sessions: Sessions
     clock: Clock
+    audit: AuditLog
     _since: float = 0.0
     _refused: int = 0
     _log: Logger = Factory(Logger)
@@ -120,6 +122,7 @@ class Authenticator:
             self._note_refusal(args, error)
             raise
         role = candidate.role.value
+        self.audit.signed_in(identity, role, candidate.peer, "done", None if token is None else f"token {token.name}")
         extra: dict[str, Any] = {"role": role, "instance": candidate.instance}
         if token is not None:
             extra["token"] = token.id
@@ -149,7 +152,13 @@ class Authenticator:
         return token
 
     def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
-        """Log a refused sign-in and the reason, never the credentials; floods as one line a minute."""
+        """Note a refused sign-in and the reason, never the credentials; floods as one line a minute."""
+        name = args[1] if len(args) > 1 and isinstance(args[1], str) else ""
+        details = args[2] if len(args) > 2 and isinstance(args[2], Mapping) else {}
+        peer = address_of(details.get("transport"))
+        extra = details.get("authextra")
+        role = extra.get("role") if isinstance(extra, Mapping) else None
+        self.audit.signed_in(name, role if isinstance(role, str) else "", peer, error.name, str(error))
         now = self.clock.seconds()
         if self._refused == 0 or now - self._since >= LOG_PERIOD:
             if self._refused > LOG_LINES:
@@ -157,7 +166,4 @@ class Authenticator:
             self._since, self._refused = now, 0
         self._refused += 1
         if self._refused <= LOG_LINES:
-            name = args[1] if len(args) > 1 and isinstance(args[1], str) else None
-            details = args[2] if len(args) > 2 and isinstance(args[2], Mapping) else {}
-            peer = address_of(details.get("transport"))
             self._log.warn("refused {name!a:.120} from {peer!a:.120}: {error}", name=name, peer=peer, error=error)

@@ -12,7 +12,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.errors import InvalidArgument
 from icefarm.files import write_whole
 
-__all__ = ["FILE_NAME", "TOKEN_NAME", "ensure_operator_token"]
+__all__ = ["FILE_NAME", "TOKEN_NAME", "ensure_operator_token", "ensure_token_file"]
 
 FILE_NAME = "operator.token"
 #: The token's name in the list of tokens.
@@ -20,25 +20,34 @@ TOKEN_NAME = "operator"
 
 
 async def ensure_operator_token(directory: Path, store: Store, generate: Callable[[], str] = new_token) -> bool:
-    """Ensure that the file holds a valid operator token; return whether it is a new one.
+    """See to it that the directory holds a token that lets an operator in; tell whether it is a new one.
+
+    Raises OSError and what the store does.
+    """
+    return await ensure_token_file(directory / FILE_NAME, store, TOKEN_NAME, Role.OPERATOR, TOKEN_NAME, generate)
+
+
+async def ensure_token_file(
+    path: Path, store: Store, name: str, role: Role, account: str, generate: Callable[[], str] = new_token
+) -> bool:
+    """See to it that a file holds a token of an account; tell whether it is a new one.
 
     If the store does not know the file's token (a farm with a new database), it is added, unless it was revoked.  If
     the file is gone, the old token is revoked and a new one created.  Raises OSError and what the store does.
     """
-    path = directory / FILE_NAME
     token = _read(path)
     if token is not None:
         if await store.token_by_hash(token_hash(token)) is None:
             # Refused if the token was revoked, or another one has its name: then it stays invalid, as decided.
             with suppress(InvalidArgument):
-                await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
+                await store.add_token(name, role, token_hash(token), account=account)
         return False
     token = generate()
-    if any(known.name == TOKEN_NAME for known in await store.list_tokens()):
-        await store.revoke_token(TOKEN_NAME)
+    if any(known.name == name for known in await store.list_tokens()):
+        await store.revoke_token(name)
     # The file first: a token that is only in the store is useless.
     write_whole(path, token + "\n", mode=0o600)
-    await store.add_token(TOKEN_NAME, Role.OPERATOR, token_hash(token))
+    await store.add_token(name, role, token_hash(token), account=account)
     return True
 
 

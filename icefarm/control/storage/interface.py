@@ -124,6 +124,12 @@ class Store(Protocol):
         Raises `UnknownDevice`, and `InvalidArgument` for one that is reserved, or neither offline nor broken.
         """
 
+    async def delete_worker(self, worker: str) -> list[str]:
+        """Forget a worker and its boards; returns the serials of these.  Past reservations are kept.
+
+        Raises `UnknownWorker`, and `InvalidArgument` for one that is online or has a board that is reserved.
+        """
+
     # ---------------------------------------------------------------------------------------------- reservations
 
     async def available(self, kind: str | None = None) -> list[str]:

@@ -9,6 +9,7 @@ from attrs import Factory, define, evolve
 
 from icefarm.clock import Clock
 from icefarm.contract import BoardReading, WorkerHello
+from icefarm.control.inventory.bounds import plausible
 from icefarm.control.telemetry.counting import BoardRates, difference, rates
 from icefarm.control.telemetry.events import (
     BoardsDeleted,
@@ -52,12 +53,15 @@ class Rates:
                 self._forget(serials)
 
     def take(self, worker: str, readings: Sequence[BoardReading]) -> None:
-        """Record a heartbeat; boards missing in it did nothing."""
+        """Record a heartbeat; boards missing in it did nothing.
+
+        A reading that no board can have is ignored.
+        """
         now = self.clock.seconds()
         seconds = max(SHORTEST, now - self._beats.get(worker, now - self.heartbeat))
         self._beats[worker] = now
         known = self._boards.setdefault(worker, set())
-        changed = {reading.serial: self._take_one(reading, seconds) for reading in readings}
+        changed = {reading.serial: self._take_one(reading, seconds) for reading in plausible(readings, self._last)}
         changed |= self._rest(known - changed.keys())
         known.update(changed)
         self._rates.update(changed)

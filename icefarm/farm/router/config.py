@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.contract import REALM, Permission, Role, control_procedure, permissions
+from icefarm.contract import AUTHORIZER, REALM, Permission, Role, control_procedure, permissions
 from icefarm.farm.errors import CannotStart
 
 __all__ = ["Address", "CrossbarMissing", "RouterConfig", "configuration", "configuration_text", "find_crossbar"]
@@ -76,6 +76,9 @@ def configuration_text(config: RouterConfig) -> str:
 
 
 def _role(role: Role, grants: tuple[Permission, ...]) -> dict[str, Any]:
+    if role is Role.WORKER:
+        # What a worker may register depends on the boards that it has, which control knows.
+        return {"name": role.value, "authorizer": AUTHORIZER}
     return {"name": role.value, "permissions": [_grant(grant) for grant in grants]}
 
 

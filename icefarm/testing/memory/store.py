@@ -27,6 +27,7 @@ from icefarm.control.scheduling.explanations import (
     incomplete,
     not_yours,
     token_exists,
+    undeletable_worker,
     unknown_devices,
     unknown_token,
     unknown_worker,
@@ -113,6 +114,19 @@ class MemoryStore(Store):
             raise contested(report.serial, other)
         self._take(worker, report)
         return self._device(report.serial)
+
+    async def delete_worker(self, worker: str) -> list[str]:
+        if worker not in self._workers:
+            raise unknown_worker(worker)
+        boards = sorted(serial for serial, board in self._boards.items() if board.worker == worker)
+        reserved = [serial for serial in boards if serial in self._holds]
+        if self._workers[worker].status == "online" or reserved:
+            raise undeletable_worker(worker, reserved)
+        for serial in boards:
+            del self._boards[serial]
+        del self._workers[worker]
+        self._instances.pop(worker, None)
+        return boards
 
     async def worker_seen(self, worker: str) -> int:
         if worker not in self._workers:

@@ -26,6 +26,7 @@ from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Re
 from icefarm.clock import Clock
 from icefarm.contract import (
     AUTHENTICATOR,
+    AUTHORIZER,
     REALM,
     Role,
     permissions,
@@ -273,7 +274,10 @@ class MemoryBus(Bus):
     ) -> Registration:
         self._check("register", procedure)
         entry = _Entry(self, procedure, prefix, handler, self.router.procedures)
-        await self._asked(partial(self._register, entry, replace))
+        if self.role is Role.WORKER:
+            await self._asked(partial(self._ask_to_register, entry, replace))
+        else:
+            await self._asked(partial(self._register, entry, replace))
         return entry
 
     async def subscribe(self, topic: str, handler: EventHandler, *, prefix: bool = False) -> Registration:
@@ -382,6 +386,28 @@ class MemoryBus(Bus):
                 entry.entries.remove(other)
         entry.entries.append(entry)
         told(None)
+
+    def _ask_to_register(self, entry: _Entry, replace: bool, told: Callable[[Any], None]) -> None:
+        """At the router: ask control whether a worker may register."""
+        router = self.router
+        if router._callee(AUTHORIZER) is None:
+            raise NoSuchProcedure(f"{entry.uri}: control, which decides who may do that, is not connected just now")
+        details = {"session": self.session, "authid": self.authid, "authrole": str(self.role)}
+        options = {"match": "prefix"} if entry.prefix else {}
+        asked = [details, entry.uri, "register", {**options, "force_reregister": replace}]
+        asking = _Call(router, Caller("crossbar", 0, "trusted"), AUTHORIZER, _travel(asked), {})
+
+        def answered(answer: Mapping[str, Any]) -> None:
+            try:
+                if not answer["allow"]:
+                    raise NotAuthorized(f"{self.authid} may not register {entry.uri}")
+                if self in router._connections:
+                    self._register(entry, replace, told)
+            except IcefarmError as error:
+                told(error)
+
+        asking.answer.addCallbacks(answered, lambda failure: told(failure.value))
+        asking.route()
 
     def _knock(self, ticket: str, told: Callable[[Any], None]) -> None:
         """At the router: ask control whether to admit this session."""

@@ -11,14 +11,15 @@ from functools import partial
 from typing import Any
 
 from attrs import Factory, define, frozen
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.arguments import from_wire, passes_over_unknown, to_wire
-from icefarm.bus import Bus, Registration
+from icefarm.bus import Bus
 from icefarm.contract import (
     Assignment,
+    DeviceReport,
     DeviceStatus,
     WorkerHello,
     control_worker_procedure,
@@ -29,8 +30,9 @@ from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.kind_offer import KindOffer
+from icefarm.worker.control_link.registrations import BoardRegistrations
 from icefarm.worker.control_link.report_outbox import Reports
-from icefarm.worker.control_link.rpc import BoardProcedures, ControlProcedures, Settling
+from icefarm.worker.control_link.rpc import ControlProcedures, Settling
 from icefarm.worker.control_link.shutdown import Departure
 from icefarm.worker.reservation.counters import BoardCounters
 
@@ -75,13 +77,12 @@ class _ControlSession:
     """One session at the router."""
 
     bus: Bus
+    registrations: BoardRegistrations
     over: bool = False
     #: Control has answered a hello of this session.
     greeted: bool = False
     interval: float = HEARTBEAT
     beats: int = 0
-    #: The procedures of each board, by serial.
-    registrations: dict[str, Deferred[Registration]] = Factory(dict)
     timer: Any = None
 
 
@@ -112,13 +113,13 @@ class ControlLink(Observer):
 
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
-        session = self._session = _ControlSession(bus)
+        registrations = BoardRegistrations(bus, self._settling, self._board_changed)
+        session = self._session = _ControlSession(bus, registrations)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
         await bus.register(worker_prefix(bus.authid), self._control.handle, prefix=True, replace=True)
-        for board in self._boards:
-            self._register(session, board)
-        await gatherResults(list(session.registrations.values()), consumeErrors=True)
+        # Boards that control knows as this worker's are served at once; the others after the hello.
+        await registrations.offer(self._boards, known=False)
         self._log.info("connected to the router as worker {name}", name=bus.authid)
         await self._greet(session)
         self._beat_later(session)
@@ -147,7 +148,7 @@ class ControlLink(Observer):
     async def _greet(self, session: _ControlSession) -> None:
         """Say hello, and carry out control's answer; if that fails, retry with the next heartbeat."""
         self._control.hello_sent()
-        reports = [board.report() for board in self._boards]
+        reports = [session.registrations.shown(board.report()) for board in self._boards]
         self._reports.told(reports)
         self._readings.forget()
         me = self.identity
@@ -165,6 +166,7 @@ class ControlLink(Observer):
         self._control.draining = orders.draining
         self._control.converge(orders.assignments)
         self._settling.done()
+        await session.registrations.offer(self._boards, known=True)
         self._send_reports(session)
         self._log.info("known to control, with {count} boards", count=len(reports))
 
@@ -189,7 +191,9 @@ class ControlLink(Observer):
             self._readings.told(readings)
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
-            elif session.beats % COUNTER_BEATS == 0:
+            else:
+                await session.registrations.offer(self._boards, known=True)
+            if session.beats % COUNTER_BEATS == 0:
                 self._reports.find_counters(board.report() for board in self._boards)
             self._send_reports(session)
         self._beat_later(session)
@@ -197,22 +201,23 @@ class ControlLink(Observer):
     # ---------------------------------------------------------- what happens to boards (see `context.Observer`)
 
     def added(self, board: ManagedBoard) -> None:
-        if self._session is not None:
-            self._register(self._session, board)
+        # Its first report makes it known to control, and then it is offered (see `_report`).
+        self.changed(board)
 
     def removed(self, board: ManagedBoard) -> None:
         self._reports.forget(board.serial)
-        session = self._session
-        registering = None if session is None else session.registrations.pop(board.serial, None)
-        if registering is not None:
-            self._start(self._unregister, registering)
+        if self._session is not None:
+            self._start(self._session.registrations.withdraw, board.serial)
 
     def changed(self, board: ManagedBoard) -> None:
         if self._departure.allowed:
             self._departure.look()
-        self._reports.changed(board.serial)
+        self._board_changed(board.serial)
+
+    def _board_changed(self, serial: str) -> None:
+        self._reports.changed(serial)
         if self._session is not None and self._session.greeted:
-            self._start(self._reports.send, board.serial, partial(self._report, self._session))
+            self._start(self._reports.send, serial, partial(self._report, self._session))
 
     def noted(self, board: ManagedBoard, level: str, message: str) -> None:
         self._say("log", {"level": level, "message": message, "serial": board.serial})
@@ -221,23 +226,15 @@ class ControlLink(Observer):
         told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
         self._say("event", told)
 
-    def _register(self, session: _ControlSession, board: ManagedBoard) -> None:
-        procedures = BoardProcedures.of(board, self._settling)
-        register = session.bus.register(procedures.prefix, procedures.handle, prefix=True, replace=True)
-        registering = session.registrations[board.serial] = Deferred.fromCoroutine(register)
-        registering.addErrback(self._fault, IcefarmError)
-
-    async def _unregister(self, registering: Deferred[Registration]) -> None:
-        registration = await registering
-        if registration is not None:
-            await registration.end()
-
     def _send_reports(self, session: _ControlSession) -> None:
         for serial in self._reports.waiting():
             self._start(self._reports.send, serial, partial(self._report, session))
 
-    async def _report(self, session: _ControlSession, report: dict[str, Any]) -> None:
-        await self._call(session, "report", REPORT_LIMIT, report=report)
+    async def _report(self, session: _ControlSession, report: DeviceReport) -> None:
+        await self._call(session, "report", REPORT_LIMIT, report=to_wire(session.registrations.shown(report)))
+        board = self._boards.find(report.serial)
+        if board is not None:
+            self._start(partial(session.registrations.offer, [board], known=True))
 
     # -------------------------------------------------------------------------------------------- small things
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Factory, define
 
-from icefarm.contract import BoardHealth, DeviceReport, to_wire
+from icefarm.contract import BoardHealth, DeviceReport
 from icefarm.worker.board.registry import BoardRegistry
 
 __all__ = ["Reports"]
@@ -54,7 +54,7 @@ class Reports:
         """Return the boards with an unsent report and none in progress."""
         return sorted(self._unsent - self._sending)
 
-    async def send(self, serial: str, call: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+    async def send(self, serial: str, call: Callable[[DeviceReport], Awaitable[Any]]) -> None:
         """Report a board until control has its latest state.
 
         Each board has at most one report in progress: reports arrive in order, and changes meanwhile become one
@@ -69,7 +69,7 @@ class Reports:
         finally:
             self._sending.discard(serial)
 
-    async def _send_once(self, serial: str, call: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+    async def _send_once(self, serial: str, call: Callable[[DeviceReport], Awaitable[Any]]) -> None:
         self._unsent.discard(serial)
         board = self._boards.find(serial)
         if board is None:
@@ -77,7 +77,7 @@ class Reports:
         report = board.report()
         self._counted[serial] = _counters(report)
         try:
-            await call(to_wire(report))
+            await call(report)
         except BaseException:
             self._unsent.add(serial)
             raise

@@ -15,7 +15,13 @@ from psycopg2.errors import ForeignKeyViolation
 
 from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
 from icefarm.control.scheduling.availability import free, undeletable
-from icefarm.control.scheduling.explanations import cannot_delete, contested, unknown_devices, unknown_worker
+from icefarm.control.scheduling.explanations import (
+    cannot_delete,
+    contested,
+    undeletable_worker,
+    unknown_devices,
+    unknown_worker,
+)
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import State
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
@@ -186,6 +192,24 @@ class InventoryStatements(Statements):
             )
             raise contested(report.serial, row[0][0])
         return taken[0]
+
+    @in_transaction
+    async def delete_worker(self, transaction: Transaction, worker: str) -> list[str]:
+        found = await transaction.rows(
+            "SELECT status FROM worker WHERE name = %(worker)s FOR UPDATE", {"worker": worker}
+        )
+        if not found:
+            raise unknown_worker(worker)
+        boards = await transaction.rows(
+            "SELECT serial, reservation FROM device WHERE worker = %(worker)s ORDER BY serial FOR UPDATE",
+            {"worker": worker},
+        )
+        reserved = [serial for serial, reservation in boards if reservation is not None]
+        if found[0][0] == "online" or reserved:
+            raise undeletable_worker(worker, reserved)
+        await transaction.rows("DELETE FROM device WHERE worker = %(worker)s", {"worker": worker})
+        await transaction.rows("DELETE FROM worker WHERE name = %(worker)s", {"worker": worker})
+        return [serial for serial, _ in boards]
 
     @in_transaction
     async def worker_seen(self, transaction: Transaction, worker: str) -> int:

@@ -1,0 +1,118 @@
+"""Pure: no I/O, no clock.  What workers say, cut to what the farm keeps, and free of characters that control a screen.
+
+Everybody gets these records with every snapshot, so a worker must not be able to make them large.  Texts for people are
+cut; what names something is refused where it is too long.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from attrs import evolve, fields
+
+from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, WorkerHello, valid_name
+from icefarm.errors import InvalidArgument
+
+__all__ = ["MOST_BOARDS", "bounded_hello", "bounded_report", "clean", "plausible"]
+
+#: Boards of all workers together: as many as fit into a snapshot, which is one message.
+MOST_BOARDS = 8000
+#: Longest texts, in characters: for people, of places and versions, of a kind's summary.
+LONGEST_REASON, LONGEST_TEXT, LONGEST_SUMMARY = 400, 200, 300
+#: Kinds of a worker, and methods of a kind.
+MOST_KINDS, MOST_METHODS = 64, 64
+#: Largest counter, and the most that one grows between two heartbeats: evaluations take at least 0.1 ms.
+LARGEST, LARGEST_STEP = 2**53, 200_000
+#: Degrees Celsius that a board can have and still speak.
+COLDEST, HOTTEST = -100.0, 300.0
+
+
+def clean(text: str, longest: int) -> str:
+    """Return a text on one line, cut off, with a mark for each character that has no shape."""
+    if len(text) <= longest and text.isprintable():
+        return text
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" or each in "\u2028\u2029" else each
+        for each in text[:longest]
+    )
+
+
+def _maybe(text: str | None, longest: int) -> str | None:
+    return None if text is None else clean(text, longest)
+
+
+def _name(what: str, text: str) -> str:
+    if not valid_name(text):
+        raise InvalidArgument(f"{what} must be 1 to {LONGEST_NAME} printable characters, not {text!a:.100}")
+    return text
+
+
+def bounded_report(report: DeviceReport) -> DeviceReport:
+    """Return a report as the farm keeps it.  Raises `InvalidArgument`."""
+    counters = (report.evaluations, report.failures, report.retries)
+    if not all(0 <= counter <= LARGEST for counter in counters):
+        raise InvalidArgument(f"the counters of board {_name('serial', report.serial)} are not plausible")
+    return evolve(
+        report,
+        serial=_name("serial", report.serial),
+        reason=_maybe(report.reason, LONGEST_REASON),
+        reservation=_maybe(report.reservation, LONGEST_NAME),
+        kind=_maybe(report.kind, LONGEST_NAME),
+        firmware=_maybe(report.firmware, LONGEST_NAME),
+        firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
+        usb_path=_maybe(report.usb_path, LONGEST_TEXT),
+    )
+
+
+def bounded_hello(hello: WorkerHello) -> WorkerHello:
+    """Return a hello as the farm keeps it.  Raises `InvalidArgument`."""
+    if len(hello.kinds) > MOST_KINDS:
+        raise InvalidArgument(f"a worker offers at most {MOST_KINDS} kinds, not {len(hello.kinds)}")
+    if len(hello.instance) > LONGEST_TEXT:
+        raise InvalidArgument(f"instance must have at most {LONGEST_TEXT} characters, not {len(hello.instance)}")
+    return evolve(
+        hello,
+        host=clean(hello.host, LONGEST_TEXT),
+        version=clean(hello.version, LONGEST_NAME),
+        kinds=[_bounded_kind(kind) for kind in hello.kinds],
+        devices=[bounded_report(report) for report in hello.devices],
+    )
+
+
+def _bounded_kind(kind: KindRecord) -> KindRecord:
+    if len(kind.methods) > MOST_METHODS:
+        raise InvalidArgument(f"a kind has at most {MOST_METHODS} methods, not {len(kind.methods)}")
+    return evolve(
+        kind,
+        name=_name("the name of a kind", kind.name),
+        summary=clean(kind.summary, LONGEST_SUMMARY),
+        firmware=clean(kind.firmware, LONGEST_NAME),
+        firmware_version=clean(kind.firmware_version, LONGEST_NAME),
+        methods=[clean(method, LONGEST_NAME) for method in kind.methods],
+        version=clean(kind.version, LONGEST_NAME),
+    )
+
+
+def plausible(readings: Sequence[BoardReading], last: dict[str, BoardReading]) -> list[BoardReading]:
+    """Return those readings that a board can have: finite, not negative, and no further on than it can be."""
+    return [reading for reading in readings if _is_plausible(reading, last.get(reading.serial))]
+
+
+def _is_plausible(reading: BoardReading, before: BoardReading | None) -> bool:
+    kind = reading.kind
+    if kind is not None and not valid_name(kind):
+        return False
+    temperature = reading.temperature_c
+    if temperature is not None and not (isfinite(temperature) and COLDEST <= temperature <= HOTTEST):
+        return False
+    for each in fields(BoardReading):
+        if each.name in ("serial", "kind", "temperature_c"):
+            continue
+        value: Any = getattr(reading, each.name)
+        earlier: Any = 0 if before is None else getattr(before, each.name)
+        if not (isfinite(value) and 0 <= value <= LARGEST) or (before is not None and value - earlier > LARGEST_STEP):
+            return False
+    return True

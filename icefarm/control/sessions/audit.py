@@ -1,0 +1,170 @@
+"""Who did what, and who was refused: gathered, and written to the store every second.
+
+Entries wait while the database is away, up to a limit.  Nobody can fill the log: of one account, or of one address that
+does not get in, so many entries are kept in a period, and then how many there were beyond.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define
+from twisted.logger import Logger
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import account_of
+from icefarm.control.storage.interface import AuditEntry, Store
+from icefarm.deferreds import Tasks
+from icefarm.errors import Busy, IcefarmError
+from icefarm.rate_limit import RateLimit
+
+__all__ = ["ACTIONS", "AuditLog", "subject_of"]
+
+#: Procedures whose calls are kept.
+ACTIONS = frozenset(
+    (
+        *("reserve", "extend", "end", "reboot"),
+        *("delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
+    )
+)
+#: Seconds between writes, and between looks for what is too old.
+INTERVAL = 1.0
+CLEANING = 3600.0
+#: Entries that wait to be written while the database is away; more are dropped, the oldest first.
+WAITING = 10_000
+#: Entries of one account, or of one address that is refused, in so many seconds.
+AMOUNT, PERIOD = 60, 10.0
+#: Accounts and addresses that are counted at a time.
+COUNTED = 1000
+#: Longest text in an entry, in characters.
+LONGEST = 400
+
+
+def _clean(text: str) -> str:
+    """Return text that fits on a line: names and reasons come from outside."""
+    if text.isprintable() and len(text) <= LONGEST:
+        return text
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" else each for each in text[:LONGEST]
+    )
+
+
+def subject_of(arguments: Mapping[str, Any], result: Any = None) -> str | None:
+    """Return what a call was about: the boards that it concerned, or those, the worker or the requests it names."""
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
+        return ", ".join(serials) or None
+    for name in ("serials", "worker", "ids", "name", "amount"):
+        named = arguments.get(name)
+        if named is not None:
+            return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
+    return None
+
+
+@define(eq=False)
+class AuditLog:
+    """Keeps entries, for so many days."""
+
+    store: Store
+    clock: Clock
+    days: float
+    _entries: list[AuditEntry] = Factory(list)
+    _limits: dict[str, RateLimit] = Factory(dict)
+    _cleaned: float = float("-inf")
+    _timer: Any = None
+    _stopped: bool = False
+    _tasks: Tasks = Factory(Tasks)
+    _log: Logger = Factory(Logger)
+
+    def start(self) -> None:
+        """Begin to write."""
+        if self._timer is None and not self._stopped:
+            self._timer = self.clock.callLater(INTERVAL, self._tick)
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._tasks.stop()
+
+    def called(
+        self, caller: Caller, address: str, action: str, subject: str | None, outcome: str, detail: str | None = None
+    ) -> None:
+        """Keep what a caller did."""
+        session = caller.session or None
+        self._keep(caller.authid, caller.role, session, address, action, subject, outcome, detail)
+
+    def signed_in(self, name: str, role: str, address: str, outcome: str, detail: str | None) -> None:
+        """Keep that somebody signed in as ``name``, or was refused and why."""
+        self._keep(name, role, None, address, "sign_in", None, outcome, detail)
+
+    async def write(self) -> None:
+        """Write what was gathered.  Raises `Busy`; it is then kept for the next time."""
+        for key, limit in self._limits.items():
+            suppressed = limit.take_suppressed()
+            if suppressed:
+                now = self.clock.seconds()
+                more = f"{suppressed} more in the last {PERIOD:g} s"
+                self._entries.append(AuditEntry(now, key, key, "", None, None, "suppressed", None, "done", more))
+        entries, self._entries = self._entries, []
+        if not entries:
+            return
+        try:
+            await self.store.keep_audit(entries)
+        except Busy:
+            self._entries = (entries + self._entries)[-WAITING:]
+            raise
+
+    def _keep(
+        self,
+        identity: str,
+        role: str,
+        session: int | None,
+        address: str,
+        action: str,
+        subject: str | None,
+        outcome: str,
+        detail: str | None,
+    ) -> None:
+        account = account_of(identity)
+        refused = action == "sign_in" and outcome != "done"
+        # Who is refused may say any name, but not from any address; its last part is the port.
+        if not self._limit(address.rpartition(":")[0] if refused else account).passes(self.clock.seconds()):
+            return
+        entry = AuditEntry(
+            self.clock.seconds(),
+            _clean(account),
+            _clean(identity),
+            _clean(role),
+            session,
+            _clean(address) or None,
+            action,
+            None if subject is None else _clean(subject),
+            outcome,
+            None if detail is None else _clean(detail),
+        )
+        self._entries.append(entry)
+        del self._entries[:-WAITING]
+
+    def _limit(self, key: str) -> RateLimit:
+        if key not in self._limits and len(self._limits) >= COUNTED:
+            self._limits.clear()
+        return self._limits.setdefault(key, RateLimit(AMOUNT, PERIOD))
+
+    def _tick(self) -> None:
+        self._timer = self.clock.callLater(INTERVAL, self._tick)
+        self._tasks.start("the audit log is written", self._write_and_clean)
+
+    async def _write_and_clean(self) -> None:
+        try:
+            await self.write()
+            now = self.clock.seconds()
+            if now - self._cleaned >= CLEANING:
+                self._cleaned = now
+                await self.store.forget_audit(now - self.days * 86400.0)
+        except IcefarmError as error:
+            self._log.debug("the audit log cannot be written just now: {error}", error=error)
