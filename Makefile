@@ -14,6 +14,7 @@ help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
 	@echo "make test    install what it needs and run every test"
 	@echo "make check   the quick part: ruff, mypy, layers, spelling, the page, firmware under sanitizers, fast tests"
+	@echo "make attacks what nobody may do, tried by every role on farms with and without tokens (part of make test)"
 	@echo "make faults  every test of docs/reliability.md, including long ones"
 	@echo "make soak MINUTES=30  random faults for that long, with an account of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
@@ -70,6 +71,9 @@ firmware-test:
 
 frontend-test: venv
 	$(BIN)/python build_backend/frontend_tools.py test
+
+attacks: venv
+	$(BIN)/python -m pytest -m attacks
 
 faults: venv
 	$(BIN)/python -m pytest -m faults

@@ -275,6 +275,7 @@ class ClientSession:
         """Forget a worker that is offline, and return the serials of its boards; for operators."""
         return [str(serial) for serial in await self._operate("delete_worker", name=name)]
 
+    @checked
     async def audit(
         self, seconds: float = 86400.0, *, account: str | None = None, action: str | None = None, limit: int = 300
     ) -> list[dict[str, Any]]:
@@ -282,6 +283,7 @@ class ClientSession:
         answer = await self._operate("audit", seconds=seconds, account=account, action=action, limit=limit)
         return [dict(entry) for entry in answer]
 
+    @checked
     async def dismiss(self, ids: Sequence[str]) -> Any:
         """Remove requests from the queue, and return those that waited (operator)."""
         return await self._operate("dismiss", ids=ids)

@@ -116,6 +116,14 @@ class RecordingFarm:
     def drain(self, name: str, *, leave: bool) -> dict[str, Any]:
         return self._called("drain", to_wire(worker(name, draining=True, leaving=leave)), name, leave)
 
+    def delete_worker(self, name: str) -> list[str]:
+        return self._called("delete_worker", ["A"], name)
+
+    def audit(self, seconds: float, **asked: Any) -> list[dict[str, Any]]:
+        entry = {"time": 1.7e9, "account": "ada", "name": "ada/run", "role": "client", "session": 7, "address": "unix"}
+        rest = {"action": "reserve", "subject": "A", "outcome": "done", "detail": "pulsecount"}
+        return self._called("audit", [{**entry, **rest}], seconds, asked)
+
     def dismiss(self, ids: Sequence[str]) -> list[str]:
         return self._called("dismiss", list(ids), ids)
 

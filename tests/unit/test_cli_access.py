@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from icefarm.bus import Bus
 from icefarm.cli.connect import Access, connect
+from icefarm.cli.connect import _own_farm as own_farm
 from icefarm.cli.connect import _token as token_of
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized
+from icefarm.farm.paths import DataDirectory
+from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.link import INSECURE, Link
 from icefarm.wamp.url import parse_url
 
 
@@ -21,23 +28,63 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def token(url: str, **fields: object) -> str | None:
-    return token_of(Access(url, "me", **fields), parse_url(url))  # type: ignore[arg-type]
+    access = Access(url, "me", **fields)  # type: ignore[arg-type]
+    return token_of(access, own_farm(access, parse_url(url)))
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "ws://localhost:8080/ws", "http://[::1]:8080", "unix:/run/x"])
-def test_the_token_of_a_farm_on_this_host_is_found(url: str, data_dir: Path) -> None:
+@pytest.fixture
+def running(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bool], None]]:
+    """Pretends that a farm runs on the data directory, at a URL."""
+    monkeypatch.setattr(DataDirectory, "run", property(lambda directory: directory.path))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(data_dir / "local.sock"))
+        yield DataDirectory(data_dir).note_running
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "ws://localhost:8080/ws", "http://[::1]:8080"])
+def test_the_operators_token_goes_to_the_farm_that_runs_on_its_data_directory(
+    url: str, data_dir: Path, running: Callable[[str, bool], None]
+) -> None:
+    running("https://127.0.0.1:8080", False)
     assert token(url, data_dir=data_dir, role=Role.OPERATOR) == "of-this-host"
+    own = own_farm(Access(url, "me", data_dir=data_dir), parse_url(url))
+    assert own is not None
+    assert own.socket == data_dir / "local.sock"
+
+
+@pytest.mark.parametrize("needs_tokens", [False, True])
+def test_a_client_shows_it_where_the_farm_needs_one(
+    needs_tokens: bool, data_dir: Path, running: Callable[[str, bool], None]
+) -> None:
+    running("http://127.0.0.1:8080", needs_tokens)
+    assert token("http://127.0.0.1:8080", data_dir=data_dir) == ("of-this-host" if needs_tokens else None)
 
 
 def test_a_token_that_is_given_wins(data_dir: Path) -> None:
     assert token("http://127.0.0.1:8080", token="given", data_dir=data_dir) == "given"
 
 
-@pytest.mark.parametrize("url", ["http://farm.example:8080", "https://localhost.example", "http://128.0.0.1:8080"])
-def test_the_token_of_this_host_goes_to_no_other(url: str, data_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://farm.example:8080",
+        "https://localhost.example",
+        "http://128.0.0.1:8080",
+        "http://127.evil.example:8080",
+        "http://127.0.0.1:8081",
+        "http://127.0.0.2:9999",
+    ],
+)
+def test_it_goes_to_nothing_else_that_listens(url: str, data_dir: Path, running: Callable[[str, bool], None]) -> None:
+    running("http://127.0.0.1:8080", True)
     assert token(url, data_dir=data_dir) is None
-    with pytest.raises(NotAuthorized, match="the farm is on another host"):
+    with pytest.raises(NotAuthorized, match="no farm of the data directory runs there"):
         token(url, data_dir=data_dir, role=Role.OPERATOR)
+
+
+def test_while_no_farm_runs_it_goes_nowhere(data_dir: Path) -> None:
+    with pytest.raises(NotAuthorized):
+        token("http://127.0.0.1:8080", data_dir=data_dir, role=Role.OPERATOR)
 
 
 def test_a_data_directory_named_on_the_command_line_serves_any_host(data_dir: Path) -> None:
@@ -46,7 +93,7 @@ def test_a_data_directory_named_on_the_command_line_serves_any_host(data_dir: Pa
 
 def test_an_operator_without_a_token_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(NotAuthorized, match=r"operator\.token: No such file"):
-        token("http://127.0.0.1:8080", data_dir=tmp_path, role=Role.OPERATOR)
+        token("http://127.0.0.1:8080", data_dir=tmp_path, role=Role.OPERATOR, trusted=True)
 
 
 def test_a_client_does_without_a_token(tmp_path: Path) -> None:
@@ -74,3 +121,26 @@ def test_a_missing_socket_is_no_farm(tmp_path: Path) -> None:
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument):
         connect(Access(url, "me"))
+
+
+@pytest.mark.parametrize("url", ["http://farm.example:8080", "ws://192.0.2.7:8080/ws", "http://127.evil.example:8080"])
+def test_no_token_goes_to_another_host_without_tls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = Credentials("ada", Role.CLIENT, "i", "icefarm_secret")
+    with pytest.raises(InvalidArgument, match="without TLS"):
+        Link(None, url, credentials, _joined, lambda _: False)
+    Link(None, url, evolve(credentials, ticket=""), _joined, lambda _: False)
+    Link(None, url, credentials, _joined, lambda _: False, insecure=True)
+    monkeypatch.setenv(INSECURE, "1")
+    Link(None, url, credentials, _joined, lambda _: False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://farm.example", "wss://farm.example/ws", "http://127.0.0.1:8080", "http://[::1]:8080", "unix:/run/x"],
+)
+def test_a_token_goes_where_nobody_reads_along(url: str) -> None:
+    Link(None, url, Credentials("ada", Role.CLIENT, "i", "icefarm_secret"), _joined, lambda _: False)
+
+
+async def _joined(_: Bus) -> None:
+    raise AssertionError("nothing is connected here")

@@ -34,7 +34,11 @@ def every_verb() -> list[str]:
     names = []
     for name in VERBS:
         command = main.get_command(context, name)
-        names += [f"{name} {inner}" for inner in command.commands] if isinstance(command, click.Group) else [name]
+        inner = command.commands if isinstance(command, click.Group) else []
+        names += [f"{name} {each}" for each in inner]
+        # One that has verbs of its own may do something without them.
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            names.append(name)
     return sorted(names)
 
 

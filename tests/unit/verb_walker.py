@@ -23,12 +23,14 @@ from icefarm.cli.commands import database
 
 #: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py.
 VERBS: dict[str, list[str]] = {
-    "devices": [], "workers": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
+    "workers": [], "workers delete": ["w1"], "audit": [],
+    "devices": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
     "db reset": ["--yes"], "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"],
+    "token rotate": ["t1"],
     "udev print": [], "udev install": ["--directory", "."], "router config": ["--router-ticket-file", "ticket"],
     "firmware list": [], "firmware install": ["default-1.0.0.uf2"], "firmware build": [],
 }  # fmt: skip

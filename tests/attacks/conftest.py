@@ -1,0 +1,54 @@
+"""The farms that are attacked: they run for all tests of the matrix."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attacks.farms import VICTIM, WORKER, Target
+from certificates import issue
+from pytest_twisted import blockon
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.threads import deferToThread
+
+from icefarm.client import Farm
+from icefarm.testing.processes.farm_process import FarmProcess
+
+
+@pytest.fixture(scope="session", params=["open", "tokens", "tls"])
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """A farm with one board, which the victim holds."""
+    path = Path(tempfile.mkdtemp(prefix="icefarm-"))
+    arguments = ["--listen", "127.0.0.1:0", "--boards", "1", "--speed", "instant", "--name", WORKER]
+    ca_file = None
+    if request.param != "open":
+        arguments.append("--require-tokens")
+    if request.param == "tls":
+        made = issue(path, "localhost")
+        arguments += ["--tls-certificate", str(made.certificate_file), "--tls-key", str(made.key_file)]
+        ca_file = str(made.certificate_file)
+    try:
+        with FarmProcess(path / "farm", tuple(arguments)) as process:
+            process.wait_until_ready()
+            target = Target(process, request.param != "open", ca_file)
+            blockon(ensureDeferred(target.prepare(path / "farm")))
+            _hold(target)
+            blockon(ensureDeferred(target.join_as_worker("rogue")))
+            yield target
+            if target.victim is not None:
+                blockon(deferToThread(target.victim.close))
+            blockon(ensureDeferred(target.close()))
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _hold(target: Target) -> None:
+    farm = Farm(target.url, VICTIM, token=target.ticket_of(VICTIM), ca_file=target.ca_file)
+    target.victim = farm
+    boards = target.boards = blockon(deferToThread(farm.reserve, 1))
+    (target.serial,) = boards.serials
+    (record,) = boards.reservations
+    target.reservation = record.id
