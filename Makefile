@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile
 
-.PHONY: demo test check lint types firmware firmware-test frontend-test faults soak fuzz bench screenshots format clean venv help docs
+.PHONY: demo test check lint types firmware firmware-test frontend-test attacks faults soak fuzz bench screenshots format clean venv help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"

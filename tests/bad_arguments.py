@@ -65,7 +65,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((), {"limit": 0}),
         ((), {"limit": 10**9}),
     ],
-    "delete_worker": [((), {}), ((7,), {}), ((["w1"],), {}), ((), {"worker": "w1"})],
+    "delete_worker": [((), {}), ((7,), {}), ((["w1"],), {}), ((), {"name": "w1"})],
     "drain": [((), {}), ((7,), {}), ((["w1"],), {})],
     "resume": [((), {}), ((7,), {}), ((["w1"],), {})],
     "retest": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],

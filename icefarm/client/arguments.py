@@ -309,7 +309,6 @@ RULES: Mapping[str, Rule] = {
     "ids": Rule("a list of ids of requests", _texts),
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
-    "delete_worker.name": Rule("the name of a worker", _text),
     "account": Rule("the name of an account", _text),
     "action": Rule("the name of an action, such as reserve", _text),
     "audit.seconds": Rule("a number of seconds above 0", partial(_between, 1e-3, LONGEST_WAIT)),

@@ -271,9 +271,9 @@ class ClientSession:
         return await self._operate("resume", worker=worker)
 
     @checked
-    async def delete_worker(self, name: str) -> list[str]:
+    async def delete_worker(self, worker: str) -> list[str]:
         """Forget a worker that is offline, and return the serials of its boards; for operators."""
-        return [str(serial) for serial in await self._operate("delete_worker", name=name)]
+        return [str(serial) for serial in await self._operate("delete_worker", worker=worker)]
 
     @checked
     async def audit(

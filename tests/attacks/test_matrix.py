@@ -134,7 +134,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     # The operators' procedures.
     "end any reservation": (call(control_procedure("end_any"), serials=["none"]), OPERATOR),
     "delete a board": (call(control_procedure("delete"), serials=["none"]), OPERATOR),
-    "delete a worker": (call(control_procedure("delete_worker"), name="none"), OPERATOR),
+    "delete a worker": (call(control_procedure("delete_worker"), worker="none"), OPERATOR),
     "drain a worker": (call(control_procedure("drain"), worker="none"), OPERATOR),
     "resume a worker": (call(control_procedure("resume"), worker="none"), OPERATOR),
     "retest a board": (call(control_procedure("retest"), serials=["none"]), OPERATOR),
@@ -256,15 +256,16 @@ async def test_a_client_hears_nothing_that_is_for_another(target: Target) -> Non
 async def test_one_token_opens_so_many_sessions_and_no_more(target: Target) -> None:
     token = new_token()
     await target.store.add_token("crowd", Role.CLIENT, token_hash(token))
-    sessions = []
+    signing_in = [
+        defer.Deferred.fromCoroutine(target.sign_in(Role.CLIENT, f"run {number}", token))
+        for number in range(MOST_SESSIONS)
+    ]
+    sessions = await defer.gatherResults(signing_in)
     try:
-        for number in range(MOST_SESSIONS):
-            sessions.append(await target.sign_in(Role.CLIENT, f"run {number}", token))
         with pytest.raises(LimitReached):
             await target.sign_in(Role.CLIENT, "one more", token)
     finally:
-        for session in sessions:
-            await session.close()
+        await defer.gatherResults([defer.Deferred.fromCoroutine(session.close()) for session in sessions])
         await target.store.revoke_token("crowd")
 
 

@@ -44,18 +44,18 @@ def workers(context: click.Context, access: Access, output: str) -> None:
 
 
 @workers.command("delete")
-@click.argument("name", metavar="NAME")
+@click.argument("worker", metavar="NAME")
 @output_option
 @with_access()
-def delete_(access: Access, name: str, output: str) -> None:
+def delete_(access: Access, worker: str, output: str) -> None:
     """Forget a worker that is offline, and its boards (operators); prints the boards.
 
     What they were reserved for in the past is kept. A worker that connects again is known again.
     """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
-        serials = farm.delete_worker(name)
+        serials = farm.delete_worker(worker)
         show(screen, [{"serial": serial} for serial in serials], columns.SERIALS, output)
-        screen.say(f"forgot worker {name}")
+        screen.say(f"forgot worker {worker}")
 
 
 @click.command()

@@ -185,11 +185,11 @@ class ClientProcedures:
         )
         return deleted
 
-    async def delete_worker(self, _: Caller, name: str) -> list[str]:
+    async def delete_worker(self, _: Caller, worker: str) -> list[str]:
         """Forget a worker that is offline, and its boards; answers with the serials of these."""
-        if self.sessions.state.worker_is_here(name):
-            raise InvalidArgument(f"worker {name!a:.120} is connected; only one that is offline can be forgotten")
-        deleted = await self.store.delete_worker(name)
+        if self.sessions.state.worker_is_here(worker):
+            raise InvalidArgument(f"worker {worker!a:.120} is connected; only one that is offline can be forgotten")
+        deleted = await self.store.delete_worker(worker)
         self.publisher.publish(BoardsDeleted(deleted))
         return deleted
 
