@@ -108,6 +108,6 @@ setup(
     package_dir={"": "."},
     packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
     include_package_data=False,
-    # icefarm/schema is a link to schema/, which is at the top for people who look for it.
+    # icefarm/schema is a link to schema/, which is at the top, where users look for it.
     package_data={"icefarm": ["py.typed", "schema/V*.sql"], "icefarm.dashboard": ["static/**"]},
 )

@@ -43,7 +43,7 @@ _REGION = 0.1
 
 
 def forms(mix: Mix) -> Iterator[Form]:
-    """Yield the form of one circuit after the other, for ever, evenly spread."""
+    """Yield the form of one circuit after the other, endlessly, evenly spread."""
     shares = SHARES if mix is Mix.MIXED else {Form(mix.value): 1}
     order = _spread(shares)
     while True:

@@ -1,4 +1,4 @@
-"""The figures as text for people, and as a value for JSON."""
+"""The figures as text for users, and as a value for JSON."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class KindRecord:
     """A device kind that a worker offers."""
 
     name: str
-    #: One line for people.
+    #: One line for users.
     summary: str
     #: The firmware it runs on, and that firmware's version.
     firmware: str

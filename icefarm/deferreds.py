@@ -167,9 +167,9 @@ class Tasks:
 
 @define(eq=False)
 class Coalesced:
-    """An operation that runs once more, however often it was asked for while it ran.
+    """An operation that runs once more if it was requested, however often, while it ran.
 
-    So whoever asks knows that a run begins after that moment, and that no two run at the same time.
+    So a run starts after each request, and no two run at the same time.
     """
 
     #: Says in the log what failed.

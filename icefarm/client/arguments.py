@@ -30,7 +30,7 @@ __all__ = ["RULES", "Rule", "check_evaluation_options", "checked", "is_checked",
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Longest wait that a timer takes, in seconds: 100 years, which means for ever.
+#: Longest wait that a timer takes, in seconds: 100 years, which means forever.
 LONGEST_WAIT = 100 * 365 * 86400.0
 #: Most evaluations on their way to one board; a worker takes far fewer at once.
 DEEPEST = 1000

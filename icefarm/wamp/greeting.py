@@ -8,7 +8,7 @@ from icefarm.errors import LinkLost, WrongProtocol
 
 __all__ = ["http_refusal", "tls_expected", "unexpected_greeting"]
 
-#: How a TLS record with an alert begins (RFC 8446, 5.1 and 6), which a TLS port sends to whoever speaks no TLS.
+#: How a TLS record with an alert begins (RFC 8446, 5.1 and 6), which a TLS port sends to a client without TLS.
 _TLS_ALERT = b"\x15\x03"
 _HTTP = b"HTTP/"
 #: How Autobahn words the status of a refused WebSocket handshake.

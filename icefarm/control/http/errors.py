@@ -53,7 +53,7 @@ class Refusal(Exception):
 
 
 def status_of(error: type[IcefarmError]) -> int:
-    """Return the status for an error that comes of what was asked; 401 is told apart by `refused`."""
+    """Return the status for an error of a request; `refused` distinguishes 401."""
     return next((_STATUS[cls] for cls in error.__mro__ if cls in _STATUS), 500)
 
 

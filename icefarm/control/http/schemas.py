@@ -173,7 +173,7 @@ class Waiting:
     id: str = field(metadata={"description": "To poll and to cancel it by."})
     state: str = field(metadata={"description": "waiting; or ready, and the next poll gets the boards."})
     place: int | None = field(metadata={"description": "Its place in the queue, from 1; null while unknown."})
-    reason: str = field(metadata={"description": "Why it waits, for a person."})
+    reason: str = field(metadata={"description": "Why it waits, for users."})
 
 
 Body = (

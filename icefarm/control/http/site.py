@@ -98,7 +98,7 @@ class Front:
     _log: Logger = Factory(Logger)
 
     async def answer(self, method: str, path: str, url: str) -> PageResponse:
-        """Return the answer to a request; ``url`` is where the farm is for whoever asks."""
+        """Return the answer to a request; ``url`` is the farm's address as the client knows it."""
         pages: dict[str, Callable[[str], Awaitable[PageResponse]]] = {
             "/health": self._health,
             "/metrics": self._metrics,

@@ -202,7 +202,7 @@ class WaitingRequests:
         return [to_wire(record) for record in extended if record is not None]
 
     def _watch(self, request: _Request) -> None:
-        """Forget the request if nobody has asked for it of late, else look again."""
+        """Forget the request if nobody has asked for it recently, else check again later."""
         if self._requests.get(request.id) is not request:
             return
         if not request.polls and self.clock.seconds() - request.asked_at >= FORGOTTEN:

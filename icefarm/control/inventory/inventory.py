@@ -75,7 +75,7 @@ class Inventory:
     _tasks: Tasks = Factory(Tasks)
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel pending work."""
         self._tasks.stop()
 
     def heard(self, event: Event) -> None:

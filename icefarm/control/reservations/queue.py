@@ -97,7 +97,7 @@ class WaitingQueue:
         return sorted({waiter.queued.client for waiter in self.line if waiter.kept})
 
     async def take(self, call: ReserveCall) -> Allocation:
-        """Reserve what is asked for; with ``wait``, as soon as it can be had, in at most ``timeout`` seconds.
+        """Reserve the requested boards; with ``wait``, as soon as they are available, within ``timeout`` seconds.
 
         Raises what `Store.reserve` does, and `TimedOut`. Giving up leaves nothing behind; a caller whose session ended
         keeps its place for a while.

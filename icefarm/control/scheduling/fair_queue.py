@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Which of the requests that wait gets which boards, and what the others are told.
+"""Pure: no I/O, no clock.  Which waiting request gets which boards, and the reason for the others.
 
 Theory of operation
 -------------------
@@ -25,7 +25,7 @@ Invariants:
 
 - No board is in two verdicts of one walk.
 - A request is never held up by one behind it, nor by one that has no board in common with it.
-- A request that may wait for ever (for a board that is broken, offline or drained, or that its own client has) keeps
+- A request that may wait forever (for a board that is broken, offline or drained, or that its own client has) keeps
   no boards from others.
 - Whether a request that does not wait is worth a moment's patience is said by ``soon``: only boards that are being
   flashed or tested are missing.

@@ -55,7 +55,7 @@ class RecordingControl:
     _bus: Bus | None = None
 
     async def serve(self, router: MemoryRouter) -> MemoryBus:
-        """Be control at a router, and let in whoever comes, in the role that it asks for."""
+        """Be control at a router, and admit every sign-in, in the role that it asks for."""
         bus = router.join("control", Role.CONTROL)
         await bus.register(AUTHENTICATOR, let_in)
         await self.join(bus)

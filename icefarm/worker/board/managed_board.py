@@ -153,7 +153,7 @@ class ManagedBoard:
         )
 
     def _shown(self) -> dict[str, Any]:
-        """Return what of its report is told at once when it changes: everything but the counters."""
+        """Return the parts of its report whose change is reported at once: everything except the counters."""
         life = self.life
         status, reason = s.status_of(life)
         return {

@@ -29,8 +29,8 @@ What always holds:
 - Failures are counted in `Life.tries`.  A passed test or an evaluation with a result resets the count, so a board that
   never works is `Broken` after three failures, and after a fourth where its power was cycled.
 - A `Broken` board is tested again after a time limit that doubles.  No state but `Gone`, `Ready` and `Reserved` lasts
-  for ever (`icefarm.worker.board.states.time_limit`).
-- A command changes what is wanted at once; a state on its way looks at `Life.goal` when it arrives.
+  forever (`icefarm.worker.board.states.time_limit`).
+- A command changes the goal at once; a transient state checks `Life.goal` when it finishes.
 - The end of a procedure or of a time limit, in a state that has none, raises `Impossible`.  Every other event may come
   in every state.
 

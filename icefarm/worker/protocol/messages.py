@@ -68,7 +68,7 @@ class Failure(IntEnum):
     NOT_MEASURED = 9
 
 
-#: How a result came to be, by the number that RESULT has for it; a later version's number is told as it is.
+#: The origin of a result, by its number in RESULT; a later version's number is passed on unchanged.
 _ORIGINS = ("measured", "simulated", "extrapolated", "landscape")
 
 

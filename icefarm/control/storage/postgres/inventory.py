@@ -53,7 +53,7 @@ _UPSERT_WORKER = """
            kind_versions = excluded.kind_versions, instance = excluded.instance, last_seen = now()
 """
 
-# Of a worker that was to leave, another process begins anew once nobody has its boards any more.
+# A new process of a worker that had to leave starts over once none of its boards is reserved.
 _BEGIN_ANEW = """
     UPDATE worker SET draining = false, leaving = false
      WHERE name = %(name)s AND leaving AND instance <> %(instance)s

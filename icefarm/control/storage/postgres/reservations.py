@@ -24,7 +24,7 @@ __all__ = ["ReservationStatements"]
 
 #: Key of the advisory lock: "reserve" in ASCII.
 _LOCK = 0x72657365_727665
-#: How often boards are chosen anew because a worker's report came in between.
+#: How often to choose boards again because a worker's report came in between.
 _CHOICES = 5
 
 _RESERVATION = """
