@@ -30,6 +30,7 @@ WITH_A_FARM: tuple[Section, ...] = (
     ("README.md", "Use it from Python"),
     ("docs/cli.md", "Output"),
     ("docs/client.md", "The client"),
+    ("docs/client.md", "Reserving"),
     ("docs/client.md", "asyncio"),
     ("docs/client.md", "Existing scripts"),
     ("docs/database.md", "Looking at it"),
@@ -40,6 +41,7 @@ WITH_A_FARM: tuple[Section, ...] = (
     ("docs/http.md", "The HTTP API"),
     ("docs/metrics.md", "Metrics"),
     ("docs/migrating.md", "The next step"),
+    ("docs/security.md", "Audit log"),
     ("docs/virtual-boards.md", "Events and commands"),
 )
 #: Sections, read one after the other, whose readers start all that they need.
@@ -47,6 +49,7 @@ FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
     (("README.md", "Start a farm"),),
     (("docs/getting-started.md", "A farm of virtual boards"),),
     (("CONTRIBUTING.md", "Run"),),
+    (("docs/security.md", "Tokens"),),
     (("docs/operations.md", "Tokens"), ("docs/operations.md", "TLS"), ("docs/operations.md", "Several hosts")),
 )
 #: Sections that other tests carry out, and where.
@@ -78,6 +81,7 @@ NOT_RUN: dict[Section, str] = {
         "Building and installing",
     ): "it needs the pico-sdk, as test_firmware_build.py does",
     ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
+    ("docs/http.md", "Waiting"): "the second request takes the id that the first answers; test_http_api.py polls",
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
     ("docs/operations.md", "Checking a farm"): "tests/acceptance is run by itself, as a part of all tests",
@@ -160,6 +164,7 @@ def reader(home: Path, farm: FarmProcess, tmp_path: Path) -> Iterator[Reader]:
     )
     (reader.directory / "circuits").symlink_to(ROOT / "examples" / "circuits")
     shutil.copy(ROOT / "examples" / "circuits" / "bursts.asc", reader.directory / "best.asc")
+    shutil.copy(ROOT / "examples" / "circuits" / "four_pins" / "four_pins.bin", reader.directory)
     yield reader
     reader.close()
 

@@ -1,4 +1,4 @@
-"""``icefarm simulate``, with the program that runs virtual boards."""
+"""``icefarm simulate`` (docs/cli.md), with the program that runs virtual boards."""
 
 from __future__ import annotations
 
