@@ -81,7 +81,7 @@ class Farm(FarmFace, Blocking):
 
     @checked
     def close(self, *, end: bool = True) -> None:
-        """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
+        """End the reservations (unless ``end`` is false) and sign out.  Takes less than 5 s."""
         if self._ending.pending:
             self._ending.done()
             self._bound(self._subject.stop)(end=end)

@@ -134,7 +134,15 @@ class ClientSession:
     async def stop(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
         await self._reservations.close(end=end)
-        await self._link.stop()
+        await self._link.stop(hurried=self._reservations.hurried)
+
+    @checked
+    async def leave(self, serials: Sequence[str]) -> list[str]:
+        """End reservations at the end of their block.  Takes a bounded time, and raises nothing.
+
+        Returns the serials of the boards that the farm took back in that time.
+        """
+        return await self._reservations.leave(serials)
 
     @checked
     def on_event(self, listener: Callable[[ClientEvent], None]) -> None:

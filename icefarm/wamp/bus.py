@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["WampBus"]
 
 #: Seconds that a goodbye may take.
-CLOSE_LIMIT = 2.0
+CLOSE_LIMIT = 1.0
 #: The keyword under which Autobahn passes the caller; none of our arguments has a name like it.
 _DETAILS = "wamp_call_details"
 

@@ -163,7 +163,7 @@ class Boards:
     farm: RecordingFarm
     reservations: list[ReservationRecord]
 
-    def end(self) -> list[str]:
+    def leave(self) -> list[str]:
         return self.farm.end([record.serial for record in self.reservations])
 
     def __enter__(self) -> Boards:

@@ -6,11 +6,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_bytes, made_up_bitstream
 from icefarm.client.connection.link import Patience
+from icefarm.client.connection.reservations import LEAVE_LIMIT
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
@@ -477,3 +478,33 @@ def test_stopping_a_run_cancels_what_is_in_flight(world: World) -> None:
     await_now(world.client.stop())
     assert outcome.failures
     assert not world.clock.getDelayedCalls()
+
+
+def test_boards_are_left_in_a_bounded_time_and_returned_when_the_farm_answers_again(world: World) -> None:
+    world.reserve(2)
+    world.farm.answering = False
+    leaving = ensureDeferred(world.client.leave(["A", "B"]))
+    world.settle(LEAVE_LIMIT + 0.5)
+    assert await_now(leaving) == []
+    assert sorted(world.farm.reservations) == ["A", "B"]
+    world.farm.answering = True
+    world.settle(60)
+    assert world.farm.reservations == {}
+
+
+def test_a_farm_that_does_not_take_boards_back_is_not_asked_again_on_the_way_out(world: World) -> None:
+    world.reserve(1)
+    world.farm.answering = False
+    leaving = ensureDeferred(world.client.leave(["A"]))
+    world.settle(LEAVE_LIMIT + 0.5)
+    await_now(leaving)
+    assert ensureDeferred(world.client.stop()).called
+
+
+def test_who_does_not_wait_for_a_farm_on_the_way_out_leaves_at_once(world: World) -> None:
+    world.reserve(1)
+    world.farm.answering = False
+    leaving = ensureDeferred(world.client.leave(["A"]))
+    leaving.cancel()
+    leaving.addErrback(lambda failure: failure.trap(CancelledError))
+    assert ensureDeferred(world.client.stop()).called

@@ -180,7 +180,7 @@ def _carry_out(
         try:
             missing = _print_results(farm, boards, asked, left, screen, form, saved)
         except KeyboardInterrupt:
-            ended = boards.end()
+            ended = boards.leave()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
             return Exit.INTERRUPTED
     if missing:

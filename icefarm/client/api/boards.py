@@ -15,7 +15,6 @@ from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError
 
 __all__ = ["BoardSet", "ReservedBoards"]
 
@@ -47,13 +46,12 @@ class BoardSet:
         serials = self.serials
         return await self.session.end(serials) if serials else []
 
-    async def leave(self) -> None:
-        """End them; if that fails, log a line and raise nothing."""
-        try:
-            await self.end()
-        except IcefarmError as error:
-            # An error here must not hide one in the block; closing the farm, or the grace period, ends them too.
-            _log.warn("could not end the reservations: {error}", error=error)
+    async def leave(self) -> list[str]:
+        """End them in a bounded time; if that fails, log a line, for an error must not hide one in the block.
+
+        Returns the serials of the boards that the farm took back in that time.
+        """
+        return await self.session.leave(self.serials)
 
 
 class ReservedBoards(VerbAdapter, Generic[Source, Results]):
@@ -63,6 +61,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
 
     extend = Verb(BoardSet.extend)
     end = Verb(BoardSet.end)
+    leave = Verb(BoardSet.leave)
 
     @property
     def reservations(self) -> list[ReservationRecord]:

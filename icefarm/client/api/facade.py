@@ -150,7 +150,7 @@ class OpenedAwaiting(FarmFace):
 
     @checked
     async def close(self, *, end: bool = True) -> None:
-        """End the reservations (unless ``end`` is false) and sign out.  Takes a few seconds at most."""
+        """End the reservations (unless ``end`` is false) and sign out.  Takes less than 5 s."""
         if not self.closed:
             self._closed = True
             self._ended()

@@ -96,6 +96,13 @@ class Leases:
                 length = lease.length if seconds is None else seconds
                 self.by_serial[serial] = evolve(lease, expires=max(lease.expires, now + length), renewed=now)
 
+    def keep_no_longer(self, serials: Iterable[str]) -> None:
+        """Extend these no more."""
+        for serial in serials:
+            lease = self.by_serial.get(serial)
+            if lease is not None:
+                self.by_serial[serial] = evolve(lease, keep=False)
+
     def missing(self, standing: Iterable[str], asked_at: float) -> list[str]:
         """Return the serials that control no longer counted as the client's when asked at ``asked_at``."""
         there = set(standing)

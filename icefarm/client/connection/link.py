@@ -124,9 +124,11 @@ class FarmLink:
             await self.stop()
             raise
 
-    async def stop(self) -> None:
-        """Leave the farm; pending calls fail with `LinkLost`."""
+    async def stop(self, *, hurried: bool = False) -> None:
+        """Leave the farm, ``hurried`` without a goodbye; pending calls fail with `LinkLost`."""
         self._end(LinkLost("the client has been closed"))
+        if hurried and self.bus is not None:
+            self.bus.drop("the client is leaving at once")
         link, self._link = self._link, None
         self._stop_beating()
         if link is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Progress
@@ -15,14 +16,17 @@ from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.clock import Clock
 from icefarm.contract import ReservationRecord, control_procedure, from_wire
+from icefarm.deferreds import Tasks, started
+from icefarm.durations import in_words
 from icefarm.errors import IcefarmError, ReservationEnded
 
 __all__ = ["ClientEvent", "ClientReservations"]
 
 #: Seconds for the answer to a request for boards, beyond the wait for them: they may have to be flashed.
 RESERVE_LIMIT = 180.0
-#: Seconds for ending the reservations when the session ends; past that, control's grace period does it.
-END_LIMIT = 5.0
+#: Seconds for returning boards on the way out of a block, of the farm or of the script; past that, the farm does it
+#: by itself.  With the goodbye to the router (1 s) every way out takes less than 5 s.
+LEAVE_LIMIT = 2.5
 
 
 @frozen
@@ -48,6 +52,11 @@ class ClientReservations:
     #: Boards whose automatic extension is in progress.
     _extending: set[str] = field(init=False, factory=set)
     _may_hold: bool = field(init=False, default=False)
+    #: The farm did not take boards back in time: the next way out does not ask again.
+    _refused: bool = field(init=False, default=False)
+    #: The caller did not even wait that long.
+    hurried: bool = field(init=False, default=False)
+    _tasks: Tasks = field(init=False, factory=Tasks)
     _log: Logger = field(init=False, factory=lambda: client_log("reservations"))
 
     @property
@@ -103,18 +112,64 @@ class ClientReservations:
             self._gone(serial, None, "you ended the reservation")
         return done
 
+    async def leave(self, serials: Sequence[str]) -> list[str]:
+        """Return boards at the end of their block, in at most `LEAVE_LIMIT` seconds.  Raises nothing.
+
+        Returns the serials of those that the farm took back in time.  Where it is out of reach, the others follow in
+        the background when it answers again.
+        """
+        held = [serial for serial in serials if serial in self.leases.by_serial]
+        if self._refused or not held:
+            return []
+        if await self._return(held):
+            return held
+        self.leases.keep_no_longer(held)
+        self._tasks.start("boards that were left", partial(self.end, held))
+        return []
+
     async def close(self, *, end: bool) -> None:
-        """End all reservations, in a bounded time, and stop the runs.  Raises nothing."""
+        """End all reservations, in at most `LEAVE_LIMIT` seconds, and stop the runs.  Raises nothing."""
         self._boards.stop()
+        self._tasks.stop()
         if self._extension is not None and self._extension.active():
             self._extension.cancel()
-        bus = self._link.bus
-        if end and bus is not None and self._may_hold:
-            try:
-                await bus.call(control_procedure("end"), timeout=END_LIMIT)
-            except IcefarmError as error:
-                self._log.warn("could not end the reservations; the farm will: {error}", error=error)
+        if end and self._may_hold and not self._refused and self._link.bus is not None:
+            await self._return(None)
         self.leases.by_serial.clear()
+
+    async def _return(self, serials: list[str] | None) -> bool:
+        """End reservations, all by default, and tell whether the farm said so in time."""
+        ending = started(partial(self._end_once, serials))
+        ending.addTimeout(LEAVE_LIMIT, self._clock)  # type: ignore[arg-type]
+        try:
+            await ending
+        except (IcefarmError, TimeoutError) as error:
+            self._refused = True
+            self._say_what_stays(serials, error)
+            return False
+        except CancelledError:
+            self._refused = self.hurried = True
+            raise
+        return True
+
+    async def _end_once(self, serials: list[str] | None) -> None:
+        bus = self._link.bus or await self._link.session(LEAVE_LIMIT)
+        answer = await bus.call(control_procedure("end"), (), {"serials": serials}, timeout=LEAVE_LIMIT)
+        for serial in {*answer, *(serials or ())}:
+            self._gone(str(serial), None, "you ended the reservation")
+
+    def _say_what_stays(self, serials: list[str] | None, error: Exception) -> None:
+        left = [lease for serial, lease in self.leases.by_serial.items() if serials is None or serial in serials]
+        if not left:
+            return
+        seconds = max(lease.expires for lease in left) - self._clock.seconds()
+        self._log.warn(
+            "the farm did not take back {serials} in time ({error}); it does when this client has been gone for its "
+            "grace period, and in {seconds} at the latest",
+            serials=", ".join(lease.record.serial for lease in left),
+            error=str(error) or type(error).__name__,
+            seconds=in_words(max(1.0, round(seconds))),
+        )
 
     def heard(self, _: str, __: Sequence[Any], fields: Mapping[str, Any]) -> None:
         """Handle an event for this client."""
@@ -135,6 +190,7 @@ class ClientReservations:
 
     def on_heartbeat_reply(self, answer: Mapping[str, Any], asked_at: float) -> None:
         """Handle control's answer to a heartbeat, which lists the active reservations."""
+        self._refused = False
         for serial in self.leases.missing(answer["reservations"], asked_at):
             self._gone(serial, None, "it ended while the connection was lost")
 
