@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -21,8 +21,9 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "outcomes", "shielded", "started", "within"]
+__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "failures", "outcomes", "shielded", "started", "within"]
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 #: Seconds until what could not be done, because the database is away or a worker does not answer, is tried again.
@@ -51,6 +52,14 @@ async def outcomes(operations: Iterable[Callable[[], Coroutine[Any, Any, T]]], a
         else:
             results.append(result)
     return results
+
+
+async def failures(
+    operations: Mapping[K, Callable[[], Coroutine[Any, Any, object]]], at_once: int
+) -> dict[K, IcefarmError]:
+    """Run all of them as `outcomes` does, and return the errors of those that failed, by their keys."""
+    results = await outcomes(operations.values(), at_once)
+    return {key: result for key, result in zip(operations, results, strict=True) if isinstance(result, IcefarmError)}
 
 
 def shielded(running: Deferred[T]) -> Deferred[T]:

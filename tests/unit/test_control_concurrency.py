@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 
-from icefarm.deferreds import AGAIN, Coalesced, InOrder, Tasks, outcomes, shielded
+from icefarm.deferreds import AGAIN, Coalesced, InOrder, Tasks, failures, outcomes, shielded
 from icefarm.errors import Busy
 
 
@@ -24,6 +24,15 @@ async def test_outcomes_are_results_and_errors_in_their_order() -> None:
 
     results = await outcomes([partial(value, succeed("a")), fail, partial(value, succeed("b"))], 2)
     assert [str(result) for result in results] == ["a", "no", "b"]
+
+
+@ensureDeferred
+async def test_failures_are_the_errors_alone_by_their_keys() -> None:
+    async def fail() -> str:
+        raise Busy("no")
+
+    failed = await failures({"a": partial(value, succeed("a")), "b": fail}, 2)
+    assert {key: str(error) for key, error in failed.items()} == {"b": "no"}
 
 
 @ensureDeferred

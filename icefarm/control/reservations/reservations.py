@@ -32,7 +32,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardReady, ReservationsExtended, ReservationsStarted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
-from icefarm.deferreds import outcomes, shielded, started
+from icefarm.deferreds import failures, shielded, started
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -252,12 +252,7 @@ class Reservations:
 
     async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
         """Prepare boards concurrently; return the errors of those that failed, by reservation."""
-        results = await outcomes([partial(self._prepare_one, record) for record in records], AT_ONCE)
-        failed = {
-            record.id: result
-            for record, result in zip(records, results, strict=True)
-            if isinstance(result, IcefarmError)
-        }
+        failed = await failures({record.id: partial(self._prepare_one, record) for record in records}, AT_ONCE)
         for error in failed.values():
             if isinstance(error, _FAULTS_OF_THE_REQUEST):
                 raise error

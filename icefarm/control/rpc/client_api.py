@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from icefarm.control.telemetry.events import BoardsDeleted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import outcomes, within
+from icefarm.deferreds import failures, outcomes, within
 from icefarm.durations import in_words
 from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, TransportError, UnknownWorker
 
@@ -228,20 +228,16 @@ class ClientProcedures:
         return to_wire(record)
 
     async def _for_each(
-        self, devices: Sequence[DeviceRecord], order: Callable[[str, str], Any], verb: str
+        self, devices: Sequence[DeviceRecord], order: Callable[[str, str], Coroutine[Any, Any, None]], verb: str
     ) -> list[str]:
         """Order the workers of these boards to do something.  Raises `UnknownWorker`, or `DeviceFailed` naming all."""
         for device in devices:
             if device.status is DeviceStatus.OFFLINE and not self.sessions.state.worker_is_here(device.worker):
                 raise UnknownWorker(f"worker {device.worker!r} of board {device.serial} is not connected")
-        results = await outcomes([partial(order, device.worker, device.serial) for device in devices], AT_ONCE)
-        failed = {
-            device.serial: _words(result)
-            for device, result in zip(devices, results, strict=True)
-            if isinstance(result, IcefarmError)
-        }
+        orders = {device.serial: partial(order, device.worker, device.serial) for device in devices}
+        failed = await failures(orders, AT_ONCE)
         if failed:
-            words = "; ".join(f"board {serial}: {why}" for serial, why in failed.items())
+            words = "; ".join(f"board {serial}: {_words(error)}" for serial, error in failed.items())
             raise DeviceFailed(f"could not {verb} {words}", serials=list(failed))
         return [device.serial for device in devices]
 
