@@ -15,7 +15,7 @@ enum {
 /* Places in app_run.words; the pins are bytes, from there on. */
 enum { WINDOW, REPEATS_LEFT, PINS_COUNT, PINS };
 
-_Static_assert(sizeof ((struct app_run *)0)->words >= PINS * 4 + COUNTED_MAX, "all pins fit behind the other words");
+_Static_assert(sizeof((struct app_run *)0)->words >= PINS * 4 + COUNTED_MAX, "all pins fit behind the other words");
 
 /* Of the FPGA, that lead to the RP2350 on the pico2-ice; all but the configuration port and pin 35. */
 static const uint8_t known[] = {9, 11, 18, 19, 20, 21, 23, 25, 26, 27};

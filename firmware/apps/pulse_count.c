@@ -11,7 +11,7 @@ enum {
     COUNT_SIZE = 8,
 };
 
-_Static_assert(REPEATS_MAX * COUNT_SIZE <= APP_RESULT_MAX, "all counts fit into one RESULT");
+_Static_assert(REPEATS_MAX *COUNT_SIZE <= APP_RESULT_MAX, "all counts fit into one RESULT");
 
 /* Places in app_run.words. */
 enum { WINDOW, REPEATS_LEFT };

@@ -161,7 +161,8 @@ bool evaluate_poll(struct core *core)
         give_up(core, FAILED_CDONE, "CDONE did not rise: the FPGA did not take the bitstream");
         return true;
     case LOAD_STUCK:
-        give_up(core, FAILED_CDONE, "CDONE is high while the FPGA is cleared: CRESET does not reach it, or CDONE is not connected");
+        give_up(core, FAILED_CDONE,
+                "CDONE is high while the FPGA is cleared: CRESET does not reach it, or CDONE is not connected");
         return true;
     case LOAD_BUSY:
         break;

@@ -83,8 +83,7 @@ static void test(struct core *core, const struct frame_header *header, const uin
 static void application(struct core *core, const struct frame_header *header, const uint8_t *payload)
 {
     bool in_range = header->type >= MSG_APPLICATION_FIRST && header->type <= MSG_APPLICATION_LAST;
-    if (!in_range || core->app->message == NULL ||
-        !core->app->message(core, header->type, header->id, payload, header->length))
+    if (!in_range || core->app->message == NULL || !core->app->message(core, header->type, header->id, payload, header->length))
         outbox_fail(core, header->id, FAILED_NOT_SUPPORTED, "this application does not know this request");
 }
 

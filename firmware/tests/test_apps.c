@@ -76,9 +76,12 @@ static void pins_that_cannot_be_counted_are_refused(void)
         uint16_t repeats, n;
         uint8_t pins[10];
     } bad[] = {
-        {1000, 1, 0, {0}}, {1000, 1, 1, {35}}, {1000, 1, 1, {15}}, {1000, 1, 2, {27, 27}}, {1000, 0, 1, {27}},
-        {0, 1, 1, {27}}, {60000001, 1, 1, {27}}, {60000000, 11, 1, {27}}, {1000, 507, 1, {27}},
-        {1000, 1, 9, {9, 11, 18, 19, 20, 21, 23, 25, 26}}, {1000, 1, 3, {27, 0, 9}},
+        {1000, 1, 0, {0}},        {1000, 1, 1, {35}},
+        {1000, 1, 1, {15}},       {1000, 1, 2, {27, 27}},
+        {1000, 0, 1, {27}},       {0, 1, 1, {27}},
+        {60000001, 1, 1, {27}},   {60000000, 11, 1, {27}},
+        {1000, 507, 1, {27}},     {1000, 1, 9, {9, 11, 18, 19, 20, 21, 23, 25, 26}},
+        {1000, 1, 3, {27, 0, 9}},
     };
     struct port *bench = bench_new(&app_multi_pulse_count);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -92,8 +95,8 @@ static void pins_that_cannot_be_counted_are_refused(void)
 
 /* ------------------------------------------------------------------------------------------------------- variance */
 
-static void sample_often(
-    struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags, uint16_t repeats)
+static void sample_often(struct port *bench, uint32_t id, uint32_t delay_us, uint32_t rate_hz, uint16_t samples, uint16_t flags,
+                         uint16_t repeats)
 {
     uint8_t parameters[14];
     le_put32(parameters, delay_us);
@@ -272,8 +275,9 @@ static void sampling_that_cannot_be_done_is_refused(void)
         uint32_t delay_us, rate_hz;
         uint16_t samples, flags, repeats;
     } bad[] = {
-        {10000001, 10000, 500, 0, 1}, {0, 99, 500, 0, 1}, {0, 100001, 500, 0, 1}, {0, 10000, 1, 0, 1}, {0, 10000, 2001, 0, 1},
-        {0, 10000, 500, 2, 1}, {0, 10000, 500, 0, 0}, {0, 10000, 500, 0, 257}, {0, 10000, 2000, 0, 8}, {0, 10000, 2000, 1, 2},
+        {10000001, 10000, 500, 0, 1}, {0, 99, 500, 0, 1},     {0, 100001, 500, 0, 1}, {0, 10000, 1, 0, 1},
+        {0, 10000, 2001, 0, 1},       {0, 10000, 500, 2, 1},  {0, 10000, 500, 0, 0},  {0, 10000, 500, 0, 257},
+        {0, 10000, 2000, 0, 8},       {0, 10000, 2000, 1, 2},
     };
     struct port *bench = bench_new(&app_variance);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

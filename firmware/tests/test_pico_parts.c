@@ -329,8 +329,14 @@ static void eight_pins_are_counted_in_one_window(void)
     static const struct {
         unsigned machine, gpio, flag;
     } expected[] = {
-        {PIO_1, 28, 4},      {PIO_1 + 1, 29, 4},        {PIO_1 + 2, 27, 4},        {PIO_2, 23, 0x08 | 4},
-        {PIO_2 + 1, 22, 0x08 | 4}, {PIO_2 + 2, 26, 0x08 | 4}, {PIO_2 + 3, 25, 0x08 | 4}, {MACHINE_COUNTER, 30, 0x10 | 4},
+        {PIO_1, 28, 4},
+        {PIO_1 + 1, 29, 4},
+        {PIO_1 + 2, 27, 4},
+        {PIO_2, 23, 0x08 | 4},
+        {PIO_2 + 1, 22, 0x08 | 4},
+        {PIO_2 + 2, 26, 0x08 | 4},
+        {PIO_2 + 3, 25, 0x08 | 4},
+        {MACHINE_COUNTER, 30, 0x10 | 4},
     };
     struct counter *counter = new_counter();
     uint32_t pulses[8], window_us;

@@ -64,7 +64,8 @@ void board_unplug(board *b)
 
 const struct app *board_app(const char *name)
 {
-    static const struct app *const apps[] = {&app_default, &app_pulse_count, &app_multi_pulse_count, &app_variance, &app_console};
+    static const struct app *const apps[] = {&app_default, &app_pulse_count, &app_multi_pulse_count, &app_variance,
+                                             &app_console};
     for (size_t i = 0; i < sizeof apps / sizeof *apps; i++)
         if (strcmp(apps[i]->name, name) == 0)
             return apps[i];

@@ -133,7 +133,8 @@ void model_samples(const struct model *model, double hz, const struct fpga_windo
         samples[i] = with_noise(model, FULL_SCALE * triangle(step * i), seed + i);
 }
 
-void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples, uint32_t n)
+void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples,
+                  uint32_t n)
 {
     uint64_t seed = hash_mix(hash_text(0, window->serial) ^ (uint64_t)window->sequence << 32);
     for (uint32_t i = 0; i < n; i++)

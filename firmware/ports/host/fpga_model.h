@@ -68,6 +68,7 @@ void model_samples(const struct model *model, double hz, const struct fpga_windo
 double landscape_frequency(const uint8_t *bitstream, size_t length, uint32_t pin);
 
 /* The same for a pin that is simulated: `levels` are 0 or 1. */
-void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples, uint32_t n);
+void model_levels(const struct model *model, const struct fpga_window *window, const uint8_t *levels, uint16_t *samples,
+                  uint32_t n);
 
 #endif

@@ -154,7 +154,8 @@ static void loop(struct run *run)
 static int write_image(const char *app, const char *version)
 {
     if (board_app(app) == NULL) {
-        fprintf(stderr, "icefarm-boards: there is no application %s; there are default, pulse_count, variance and console\n", app);
+        fprintf(stderr, "icefarm-boards: there is no application %s; there are default, pulse_count, variance and console\n",
+                app);
         return 2;
     }
     uint8_t image[IMAGE_SIZE], block[UF2_BLOCK];

@@ -167,8 +167,8 @@ static void put_pins(const struct design *design, const struct simulate_options 
     for (uint32_t i = 0; i < options->n_pins; i++) {
         describe(&design->netlist, design->netlist.pins[i], text);
         double pulses = rint(ice40_pulses(fpga, i));
-        printf("%s{\"pin\": %u, \"driver\": \"%s\", \"pulses\": %.0f, \"hz\": %.10g}", i > 0 ? ", " : "", options->pins[i], text,
-               pulses, pulses / options->window_s);
+        printf("%s{\"pin\": %u, \"driver\": \"%s\", \"pulses\": %.0f, \"hz\": %.10g}", i > 0 ? ", " : "", options->pins[i],
+               text, pulses, pulses / options->window_s);
     }
     printf("]");
 }
@@ -214,8 +214,8 @@ static void put_cells(const struct netlist *netlist)
     for (uint32_t i = 0; i < netlist->n_memories; i++)
         if (seen >> i & 1)
             *(netlist->memories[i].is_spram ? &sprams : &rams) += 1;
-    printf(", \"cells\": {\"look_up_tables\": %u, \"carries\": %u, \"flip_flops\": %u, \"block_rams\": %u, \"sprams\": %u}", luts,
-           carries, netlist->n_flops, rams, sprams);
+    printf(", \"cells\": {\"look_up_tables\": %u, \"carries\": %u, \"flip_flops\": %u, \"block_rams\": %u, \"sprams\": %u}",
+           luts, carries, netlist->n_flops, rams, sprams);
 }
 
 static int answer(struct ice40 *fpga, const struct simulate_options *options)

@@ -314,7 +314,8 @@ struct simulation *simulation_open(int *wake)
         simulation->chip = chip_open();
         simulation->wake = *wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
-    if (simulation == NULL || simulation->cache == NULL || simulation->chip == NULL || *wake < 0 || !start_threads(simulation)) {
+    if (simulation == NULL || simulation->cache == NULL || simulation->chip == NULL || *wake < 0 ||
+        !start_threads(simulation)) {
         fprintf(stderr, "icefarm-boards: simulations can't be computed: %s\n", strerror(errno));
         return NULL;
     }

@@ -49,8 +49,7 @@ void counter_init(struct counter *counter)
 {
     for (unsigned i = 0; i < COUNTED_MAX; i++) {
         bool as_before = i > 0 && places[i].pio == places[i - 1].pio;
-        counter->offsets[i] =
-            as_before ? counter->offsets[i - 1] : (unsigned)pio_add_program(places[i].pio, &counter_program);
+        counter->offsets[i] = as_before ? counter->offsets[i - 1] : (unsigned)pio_add_program(places[i].pio, &counter_program);
     }
     counter->window_offset = (unsigned)pio_add_program(WINDOW_PIO, &window_program);
     let_go_of_all();

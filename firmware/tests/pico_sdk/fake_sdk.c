@@ -224,10 +224,14 @@ int pio_sm_init(PIO pio, uint sm, uint offset, const pio_sm_config *config)
 {
     (void)offset;
     CHECK(!machine(pio, sm)->enabled);
-    *machine(pio, sm) = (struct fake_machine){.divider = config->divider, .in_pin = config->in_pin, .out_pin = config->out_pin,
-                                         .side_pin = config->side_pin, .set_pin = config->set_pin, .bits = config->bits,
-                                         .flag = config->flag,
-                                         .name = config->name};
+    *machine(pio, sm) = (struct fake_machine){.divider = config->divider,
+                                              .in_pin = config->in_pin,
+                                              .out_pin = config->out_pin,
+                                              .side_pin = config->side_pin,
+                                              .set_pin = config->set_pin,
+                                              .bits = config->bits,
+                                              .flag = config->flag,
+                                              .name = config->name};
     return 0;
 }
 
@@ -388,8 +392,8 @@ void dma_channel_configure(uint channel, const dma_channel_config *config, volat
     CHECK((int)channel < fake.n_channels && start && config->enabled && !fake.channels[channel].busy);
     for (uint sm = 0; sm < FAKE_MACHINES; sm++)
         CHECK(from != &fake_pio.rxf[sm] || fake.machines[sm].n_rx == 0); /* it would take what is old */
-    fake.channels[channel] = (struct fake_channel){true, from, to, n, config->size, config->dreq, config->from_moves,
-                                                   config->to_moves, config->enabled};
+    fake.channels[channel] = (struct fake_channel){
+        true, from, to, n, config->size, config->dreq, config->from_moves, config->to_moves, config->enabled};
     if (to == &fake_adc.cs)
         fake.adc_converting = 5;
     note("dma %u of %u", channel, n);

@@ -10,7 +10,16 @@
 typedef unsigned int uint;
 
 /* What tests see and set. */
-enum { FAKE_LOG = 4096, FAKE_LINE = 64, FAKE_PINS = 48, FAKE_QUEUE = 8, FAKE_PIOS = 3, FAKE_MACHINES = 4, FAKE_CHANNELS = 16, FAKE_BYTES = 1 << 18 };
+enum {
+    FAKE_LOG = 4096,
+    FAKE_LINE = 64,
+    FAKE_PINS = 48,
+    FAKE_QUEUE = 8,
+    FAKE_PIOS = 3,
+    FAKE_MACHINES = 4,
+    FAKE_CHANNELS = 16,
+    FAKE_BYTES = 1 << 18
+};
 
 struct fake_pin {
     bool level, out, input, pull_up, pull_down;
@@ -79,7 +88,13 @@ void gpio_pull_up(uint pin);
 void gpio_pull_down(uint pin);
 void gpio_set_input_enabled(uint pin, bool enabled);
 void gpio_disable_pulls(uint pin);
-enum { GPIO_SLEW_RATE_SLOW, GPIO_SLEW_RATE_FAST, GPIO_DRIVE_STRENGTH_2MA = 0, GPIO_DRIVE_STRENGTH_4MA, GPIO_DRIVE_STRENGTH_8MA };
+enum {
+    GPIO_SLEW_RATE_SLOW,
+    GPIO_SLEW_RATE_FAST,
+    GPIO_DRIVE_STRENGTH_2MA = 0,
+    GPIO_DRIVE_STRENGTH_4MA,
+    GPIO_DRIVE_STRENGTH_8MA
+};
 void gpio_set_drive_strength(uint pin, int drive);
 void gpio_set_slew_rate(uint pin, int slew);
 void gpio_set_function(uint pin, int function);
@@ -118,12 +133,12 @@ extern pio_hw_t fake_pios[FAKE_PIOS];
 #define pio0 (&fake_pios[0])
 #define pio1 (&fake_pios[1])
 #define pio2 (&fake_pios[2])
-#define FAKE_PROGRAM(program)                                                      \
+#define FAKE_PROGRAM(program)                                                          \
     static const pio_program_t program##_program __attribute__((unused)) = {#program}; \
-    static inline pio_sm_config program##_program_get_default_config(uint offset)  \
-    {                                                                              \
-        (void)offset;                                                              \
-        return (pio_sm_config){.divider = 1, .name = #program};                                      \
+    static inline pio_sm_config program##_program_get_default_config(uint offset)      \
+    {                                                                                  \
+        (void)offset;                                                                  \
+        return (pio_sm_config){.divider = 1, .name = #program};                        \
     }
 int pio_add_program(PIO pio, const pio_program_t *program);
 void sm_config_set_out_pins(pio_sm_config *config, uint pin, uint n);
