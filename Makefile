@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile
 
-.PHONY: demo test check lint types firmware firmware-test frontend-test attacks faults soak fuzz bench screenshots format clean venv help docs
+.PHONY: demo test check lint types firmware firmware-test frontend-test attacks faults soak fuzz nightly bench screenshots format clean venv help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -18,6 +18,7 @@ help:
 	@echo "make faults  every test of docs/reliability.md, including long ones"
 	@echo "make soak MINUTES=30  random faults for that long, with an account of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
+	@echo "make nightly SECONDS=600  200 made-up circuits and a fuzzer for the virtual FPGA"
 	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
@@ -47,7 +48,7 @@ test: check
 	$(MAKE) fuzz SECONDS=60
 
 check: lint types firmware-test frontend-test
-	$(BIN)/python -m pytest -m 'not integration and not browser and not faults'
+	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly'
 
 # .clang-format-ignore names those that are left out.
 C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* ports/host/ice40 tests tests/*)))
@@ -90,6 +91,11 @@ fuzz: venv firmware-test
 docs: venv
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# Made-up circuits against an independent simulation, and changed ones against crashes; needs yosys, nextpnr-ice40, iverilog, clang.
+nightly: venv
+	$(BIN)/python -m pytest -m nightly
+	$(MAKE) -C firmware fuzz_ice40 FUZZING=-max_total_time=$(SECONDS)
 
 bench: venv
 	$(BIN)/python -m bench
