@@ -38,7 +38,7 @@ static void load(const char *directory, const char *name)
 static struct ice40 *open_fpga(const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz)
 {
     char reason[ICE40_TEXT] = "";
-    struct ice40_setup setup = {.pins = pins, .n_pins = n_pins, .clock_hz = clock_hz};
+    struct ice40_setup setup = {.pins = pins, .n_pins = n_pins, .clock_hz = clock_hz, .work = 10 * ICE40_WORK};
     struct ice40 *fpga = ice40_open(chip, bitstream, length, &setup, reason);
     if (fpga == NULL)
         fprintf(stderr, "not simulated: %s\n", reason);

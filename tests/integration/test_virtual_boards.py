@@ -371,7 +371,7 @@ async def test_a_board_answers_while_another_one_is_being_simulated() -> None:
         for window_us in (10_000_000, 11_000_000):
             first.write(evaluation(window_us, ENDLESS, pulse_counts.parameters(window_us)))
         assert isinstance(await second.ask(messages.hello(2)), Hello)
-        # Each simulation takes a quarter of a second.
+        # Each simulation takes a tenth of a second.
         assert first.arrived < 2
         assert [(await first.reply()).id for _ in range(2)] == [10_000_000, 11_000_000]  # type: ignore[union-attr]
     finally:
