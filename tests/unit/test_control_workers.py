@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
-from icefarm.contract import DeviceStatus
+from icefarm.contract import DeviceRecord, DeviceStatus
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.liveness import HEARTBEAT, SILENCE
+from icefarm.deferreds import shielded
 from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
@@ -120,6 +123,29 @@ async def test_a_worker_that_comes_back_without_a_board_gives_it_the_time_of_an_
     await farm.worker("w1", "B")
     await _pass_with_heartbeats(farm, client, GRACE + HEARTBEAT)
     assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_what_is_read_of_a_board_before_its_next_report_is_not_shown_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    read, slow = farm.store.devices, Deferred[None]()
+
+    async def devices(serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+        boards = await read(serials)
+        await shielded(slow)
+        return boards
+
+    monkeypatch.setattr(farm.store, "devices", devices)
+    await client.call("reserve", 1, kind="pulsecount")
+    monkeypatch.undo()
+    await worker.report("A", DeviceStatus.BROKEN, "it fails")
+    slow.callback(None)
+    farm.clock.advance(0)
+    shown = [fields["status"] for topic, fields in client.events if topic == "device"]
+    assert shown[-1] != "reserved", shown
 
 
 @ensureDeferred

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -70,6 +71,8 @@ class Inventory:
     _free: set[str] = Factory(set)
     #: Boards that went offline while reserved, and are not yet usable again; and whether together with their worker.
     _missed: dict[str, bool] = Factory(dict)
+    #: How often each board was published from a report or its worker's loss.
+    _published: Counter[str] = Factory(Counter)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
@@ -174,6 +177,7 @@ class Inventory:
         """Publish changed boards, and act on the changes."""
         freed = []
         if devices:
+            self._published.update(device.serial for device in devices)
             self.publisher.publish(BoardsChanged(devices))
         for device in devices:
             self._note_absence(device, with_worker)
@@ -194,10 +198,14 @@ class Inventory:
             self.publisher.publish(BoardsAvailable(freed))
 
     async def _show_boards(self, records: Sequence[ReservationRecord]) -> None:
-        serials = {record.serial for record in records}
-        self.publisher.publish(
-            BoardsChanged([board for board in await self.store.devices() if board.serial in serials])
-        )
+        """Publish boards whose reservation began or ended, unless a report does it that is newer than what is read."""
+        for worker in {record.worker for record in records}:
+            await self._order.quiet(_boards_of(worker))
+        before = {record.serial: self._published[record.serial] for record in records}
+        boards = [board for board in await self.store.devices() if board.serial in before]
+        current = [board for board in boards if self._published[board.serial] == before[board.serial]]
+        if current:
+            self.publisher.publish(BoardsChanged(current))
 
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
         """Give a reserved board that goes offline its time to come back; notify its holder of both, once."""
