@@ -25,6 +25,7 @@ from icefarm.testing.in_memory import URL, FarmInMemory
 pytestmark = pytest.mark.integration
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
+MADE_FOR_TESTS = Path(__file__).parents[1] / "circuits"
 SLOW, FAST = CIRCUITS / "square_2khz.bin", CIRCUITS / "square_32khz.bin"
 
 
@@ -222,3 +223,30 @@ def test_the_plug_in_is_announced_to_pytest() -> None:
 
     project = tomllib.loads((CIRCUITS.parents[1] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"icefarm": "icefarm.testing.pytest_plugin"}
+
+
+@pytest.fixture
+def simulating() -> Iterator[FarmInMemory]:
+    with FarmInMemory(boards=1, model="simulated") as farm:
+        yield farm
+
+
+def test_several_pins_of_a_circuit_count_what_a_simulation_of_its_source_does(simulating: FarmInMemory) -> None:
+    with simulating.client().reserve(1, kind="multipulsecount", window=0.003, pins=[27, 25, 26, 23]) as boards:
+        (result,) = boards.evaluate([MADE_FOR_TESTS / "edges.bin"])
+    assert result.value == [1125, 27_000, 1125, 36_000]  # tests/circuits/counts.txt
+    assert result.measurement.origin == "simulated"
+
+
+def test_a_circuit_that_cannot_be_simulated_fails_alone_and_says_why(simulating: FarmInMemory) -> None:
+    with simulating.client().reserve(1, window=0.5) as boards:
+        ring, square = boards.evaluate([MADE_FOR_TESTS / "ring.bin", SLOW])
+    assert isinstance(ring.error, DeviceFailed)
+    assert "a loop of 3 gates without a flip-flop" in str(ring.error)
+    assert square.value == 1000
+
+
+def test_the_clock_at_pin_35_is_the_reservations(simulating: FarmInMemory) -> None:
+    with simulating.client().reserve(1, window=0.299, clock_mhz=12) as boards:
+        (result,) = boards.evaluate([MADE_FOR_TESTS / "divider_pin.bin"])
+    assert result.value == 6000
