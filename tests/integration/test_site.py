@@ -63,7 +63,8 @@ def test_the_page_on_the_command_line_names_every_verb() -> None:
 def test_the_page_on_the_command_line_speaks_of_options_that_there_are() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     spoken = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page))
-    assert [option for option in sorted(spoken) if not re.search(rf"(?<![\w-]){option}\b", options_text())] == []
+    options = options_text()
+    assert [option for option in sorted(spoken) if not re.search(rf"(?<![\w-]){option}\b", options)] == []
 
 
 def options_text() -> str:
