@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 
-if os.environ.get("CI"):
-    # Not above: a lab that runs tests/acceptance need not have it.
+try:
     from hypothesis import settings
-
-    # Continuous integration asks whether this change is right, with the same examples each time and on machines that
-    # may be slow; finding new examples is for those who can look at them, wherever tests run by hand.
+except ImportError:
+    pass  # A lab that runs tests/acceptance need not have it.
+else:
+    # No example has a time limit: on a busy machine any of them may take long.  Each test has one.
+    settings.register_profile("by hand", deadline=None)
+    # Continuous integration asks whether a change is right, with the same examples each time.  Runs by hand find new
+    # examples, where a person can look at them.
     settings.register_profile("ci", derandomize=True, deadline=None)
-    settings.load_profile("ci")
+    settings.load_profile("ci" if os.environ.get("CI") else "by hand")
 
 # A shell that starts a test run in the background has it ignore Ctrl-C, and every process that a test starts inherits
 # that: those that a test interrupts would never notice.
