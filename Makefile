@@ -8,7 +8,14 @@ STAMP  := $(VENV)/.installed
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile
 
-.PHONY: demo test check lint types firmware firmware-test frontend-test attacks faults soak fuzz nightly bench screenshots format clean venv help docs
+# What `make check` runs, and what `make test` runs after it; every test is in one of them.
+QUICK := lint types firmware-test frontend-test unit
+LONG  := integration browser faults-quick fuzz-quick
+# All of them run, whichever fails; the last line says which did.
+each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots format clean venv help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -41,14 +48,26 @@ $(STAMP): pyproject.toml setup.py $(BUILT_FROM)
 demo: venv
 	$(BIN)/python examples/demo.py
 
-test: check
-	$(BIN)/python -m pytest -m integration $(PARALLEL)
-	$(BIN)/python -m pytest -m browser
-	$(BIN)/python -m pytest -m 'faults and not slow'
-	$(MAKE) fuzz SECONDS=60
+test: venv
+	$(call each,$(QUICK) $(LONG))
 
-check: lint types firmware-test frontend-test
+check: venv
+	$(call each,$(QUICK))
+
+unit: venv
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly'
+
+integration: venv
+	$(BIN)/python -m pytest -m integration $(PARALLEL)
+
+browser: venv
+	$(BIN)/python -m pytest -m browser
+
+faults-quick: venv
+	$(BIN)/python -m pytest -m 'faults and not slow'
+
+fuzz-quick:
+	$(MAKE) fuzz SECONDS=60
 
 # .clang-format-ignore names those that are left out.
 C_SOURCES := $(wildcard $(addsuffix /*.[ch],$(addprefix firmware/,apps core ports/* ports/host/ice40 tests tests/*)))
@@ -85,7 +104,8 @@ soak: venv
 	PYTHONPATH=tests $(BIN)/python -m faults.soak --minutes $(MINUTES) $(SOAK)
 
 SECONDS ?= 600
-fuzz: venv firmware-test
+fuzz: venv
+	$(MAKE) -C firmware sanitizer build/mutate
 	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS)
 
 docs: venv
