@@ -19,7 +19,7 @@ _PASSING = range(500, 600)
 
 def tls_expected(url: str) -> WrongProtocol:
     """Return the error for a port with TLS, and a URL without."""
-    return WrongProtocol(f"what listens at {url} speaks TLS: write the URL with https:// (or wss://)", url=url)
+    return WrongProtocol(f"what listens at {url} speaks TLS; write the URL with https:// (or wss://)", url=url)
 
 
 def unexpected_greeting(url: str, host: str, tls: bool, answer: bytes) -> WrongProtocol | None:
@@ -29,7 +29,7 @@ def unexpected_greeting(url: str, host: str, tls: bool, answer: bytes) -> WrongP
     if answer.startswith(_HTTP):
         scheme = "wss" if tls else "ws"
         return WrongProtocol(
-            f"what listens at {url} answers in HTTP, as a proxy does: write the URL as {scheme}://{host}/ws, "
+            f"what listens at {url} answers in HTTP, as a proxy does; write the URL as {scheme}://{host}/ws, "
             "with the proxy's path in front of /ws if it has one",
             url=url,
         )

@@ -135,7 +135,7 @@ class FarmCertificate:
         return LinkLost(f"what listens at {url} closed the connection; is it a farm?")
 
     def _no_tls(self, url: str) -> WrongProtocol:
-        return WrongProtocol(f"what listens at {url} speaks no TLS: write the URL with http:// (or ws://)", url=url)
+        return WrongProtocol(f"what listens at {url} speaks no TLS; write the URL with http:// (or ws://)", url=url)
 
 
 def _untrusted(url: str, refusal: _Refusal) -> Untrusted:

@@ -178,7 +178,7 @@ async def test_a_port_that_waits_for_tls_is_called_so(router: RealRouter) -> Non
 @pytest.mark.parametrize(
     ("scheme", "status", "words"),
     [
-        ("http", "400 Bad Request", "answers in HTTP, as a proxy does: write the URL as ws://localhost:"),
+        ("http", "400 Bad Request", "answers in HTTP, as a proxy does; write the URL as ws://localhost:"),
         ("ws", "404 Not Found", "404 Not Found; a farm's own path is /ws"),
     ],
 )

@@ -32,15 +32,17 @@ INSERT INTO reservation (id, serial, worker, client, kind, options, expires_at)
      VALUES ('r1', 'A', 'w1', 'ada', 'pulsecount', '{"window": 1.0}', now() + interval '1 hour');
 INSERT INTO reservation (serial, worker, client, kind, expires_at, ended_at, end_reason)
      VALUES ('B', 'w1', 'bob', 'pulsecount', now() + interval '1 hour', now(), 'ended by the client');
-INSERT INTO token (name, role, hash) VALUES ('ada', 'client', %(hash)s);
 """
+TOKEN_UNTIL_V7 = "INSERT INTO token (name, role, hash) VALUES ('ada', 'client', %(hash)s)"
+TOKEN_SINCE_V8 = "INSERT INTO token (name, role, hash, account) VALUES ('ada', 'client', %(hash)s, 'ada')"
 VERSIONS = [step.version for step in steps()]
 
 
 async def _live(database: Database, version: int) -> None:
     """Make the schema of that version, and live in it."""
     await migrate(database, [step for step in steps() if step.version <= version])
-    await database.transaction(lambda transaction: transaction.rows(LIFE, {"hash": token_hash(TOKEN)}))
+    life = LIFE + (TOKEN_UNTIL_V7 if version < 8 else TOKEN_SINCE_V8)
+    await database.transaction(lambda transaction: transaction.rows(life, {"hash": token_hash(TOKEN)}))
 
 
 @pytest.mark.parametrize("version", VERSIONS[:-1])
