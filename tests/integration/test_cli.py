@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_ends_it_and_gives_the_boards_back(shell: Shell)
         process.stdout.close()
         assert process.stderr is not None
         messages = process.stderr.read()
-        assert process.wait(LIMIT) == 1
+        assert process.wait(LIMIT) == 141
     assert "Traceback" not in messages
     assert shell.holders() == set()
 
