@@ -53,7 +53,7 @@ def normal_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert installed.returncode == 0, installed.stderr
     (site,) = (place / "venv" / "lib").glob("python*/site-packages")
     # A path that is added so is not searched for .pth files: what is editable here stays here.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (site / "dependencies.pth").write_text("".join(f"{path}\n" for path in sys.path if path.endswith("-packages")))
     return python
 
 
