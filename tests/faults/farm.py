@@ -239,7 +239,7 @@ class FaultyFarm:
         self.dsn = private.dsn
         self.postgres = of_postgres(private)
         await self.postgres.start()
-        await prepare_database(self.reactor, self.dsn, self._layout, False)
+        await prepare_database(self.reactor, self.dsn, self._layout, worker=None, reachable=False)
 
     async def _sign_in(self) -> None:
         """Sign the watcher in, as soon as control lets somebody."""
