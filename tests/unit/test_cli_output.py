@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -79,14 +80,14 @@ def test_messages_that_cannot_be_written_change_nothing_else(walk: Walk, redirec
 
 def test_an_error_keeps_its_exit_code_where_it_cannot_be_said() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m icefarm evaluate missing.bin 2>&- >&-", shell=True, check=False, timeout=60
+        f"{shlex.quote(sys.executable)} -m icefarm evaluate missing.bin 2>&- >&-", shell=True, check=False, timeout=60
     )
     assert done.returncode == Exit.USAGE
 
 
 def test_a_process_whose_output_is_closed_says_so_and_opens_no_file_in_its_place() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m icefarm --version >&-",
+        f"{shlex.quote(sys.executable)} -m icefarm --version >&-",
         shell=True,
         check=False,
         capture_output=True,
