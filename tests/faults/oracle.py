@@ -18,6 +18,9 @@ _FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 _SOURCES = ("ports/host/fpga_model.c", "ports/host/fpga_landscape.c")
 #: Boards differ by so much, that a result of another board's is seen.
 OFFSET_PPM = 20_000.0
+#: The pin of the FPGA that is counted, MODEL_PIN of fpga_model.h, and the clock at pin 35, which the landscape ignores.
+PIN = 27
+CLOCK_MHZ = 48
 
 
 class _Options(ctypes.Structure):
@@ -41,6 +44,8 @@ class _Window(ctypes.Structure):
         ("serial", ctypes.c_char_p),
         ("window_us", ctypes.c_uint32),
         ("sequence", ctypes.c_uint32),
+        ("clock_mhz", ctypes.c_uint32),
+        ("pin", ctypes.c_uint32),
     )
 
 
@@ -63,7 +68,7 @@ def _model(directory: Path) -> Any:
     library.model_open.restype = ctypes.c_void_p
     library.model_open.argtypes = (ctypes.POINTER(_Options),)
     library.model_frequency.restype = ctypes.c_double
-    library.model_frequency.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+    library.model_frequency.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32)
     library.model_pulses.restype = ctypes.c_uint32
     library.model_pulses.argtypes = (ctypes.c_void_p, ctypes.c_double, ctypes.POINTER(_Window))
     return library
@@ -89,7 +94,7 @@ class Oracle:
         key = (circuit, serial, window_us)
         if key not in self._known:
             data = self._circuits[circuit].data
-            hertz = self._library.model_frequency(self._handle, data, len(data))
-            window = _Window(data, len(data), serial.encode(), window_us, 1)
+            hertz = self._library.model_frequency(self._handle, data, len(data), PIN)
+            window = _Window(data, len(data), serial.encode(), window_us, 1, CLOCK_MHZ, PIN)
             self._known[key] = self._library.model_pulses(self._handle, hertz, window)
         return self._known[key]
