@@ -188,7 +188,7 @@ async def test_a_program_that_hangs_is_ended_and_the_port_switched_on(
 
 @ensureDeferred
 async def test_a_cycle_that_nobody_waits_for_any_more_goes_on_to_its_end(hub: Hub, monkeypatch: Any) -> None:
-    monkeypatch.setattr(hub_power, "OFF_TIME", 0.3)
+    monkeypatch.setattr(hub_power, "OFF_TIME", 2.0)
     cycling = Deferred.fromCoroutine(hub.power.cycle(PLACE, SERIAL))
     await hub.until_called(1)
     while hub.ports["3"]:
