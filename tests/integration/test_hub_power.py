@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.integration
 SERIAL = "E463A8574B151439"
 PLACE = "1-2.3"
 
-STAND_IN = """#!{python} -SE
+STAND_IN = """
 import getopt, json, os, sys, time
 
 here = {here!r}
@@ -99,7 +100,11 @@ class Hub:
         self._directory = directory
         self.fails("")
         program = directory / "uhubctl"
-        program.write_text(STAND_IN.format(python=sys.executable, here=str(directory)))
+        script = directory / "uhubctl.py"
+        script.write_text(STAND_IN.format(here=str(directory)))
+        # Not Python's path in the first line: that cannot hold a space.
+        words = shlex.join([sys.executable, "-SE", str(script)])
+        program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         program.chmod(0o755)
         self.sysfs = directory / "sys"
         self.plug("1-2.3", SERIAL)
