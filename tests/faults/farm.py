@@ -112,6 +112,7 @@ class FaultyFarm:
             model="landscape",
             offset_ppm=OFFSET_PPM,
             grace=self.grace,
+            worker_grace=self.grace,
         )
 
     @property
@@ -188,7 +189,7 @@ class FaultyFarm:
         """Start control anew with another grace period."""
         if seconds != self.grace:
             self.grace = seconds
-            self._options = evolve(self._options, grace=seconds)
+            self._options = evolve(self._options, grace=seconds, worker_grace=seconds)
             await self.control.stop()
             self.control = of_process(self._control())
             await self.control.start()
