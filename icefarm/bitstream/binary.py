@@ -113,9 +113,14 @@ def for_loading(data: bytes) -> bytes:
     if frame is None or not frame.bram:
         return data
     cram = [memoryview(body)[content] for content in frame.cram]
-    if uses_block_ram(cram) or any(any(body[content]) for content in frame.bram):
+    if uses_block_ram(cram) or not all(_is_zero(body, content) for content in frame.bram):
         return data
     return EMPTY_COMMENT + written(frame.boot, cram, None)
+
+
+def _is_zero(body: bytes, content: slice) -> bool:
+    part = body[content]
+    return part.count(0) == len(part)
 
 
 def _arranged_body(body: bytes) -> bytes:
