@@ -14,7 +14,7 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-__all__ = ["CommandFailed", "find", "run"]
+__all__ = ["CommandFailed", "find", "how_it_ended", "run"]
 
 #: Where distributions put programs for administrators, which not every PATH includes.
 _MORE_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -33,6 +33,22 @@ class CommandFailed(Exception):
         super().__init__(last)
         self.said = said
         self.late = late
+
+
+def how_it_ended(reason: Failure) -> str:
+    """Return what follows a process's name in a sentence; ``reason`` is what `ProcessProtocol.processEnded` gets."""
+    number = getattr(reason.value, "signal", None)
+    if number is None:
+        return f"exited with code {getattr(reason.value, 'exitCode', None) or 0}"
+    return f"was killed by signal {number} ({signal_name(number)})"
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; real-time signals, other than the first and the last, have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 class _Run(ProcessProtocol):
@@ -58,7 +74,7 @@ class _Run(ProcessProtocol):
         if reason.check(ProcessDone):
             self.ended.callback(text)
         else:
-            last = text.splitlines()[-1] if text else str(reason.value)
+            last = text.splitlines()[-1] if text else f"it {how_it_ended(reason)}"
             self.ended.errback(CommandFailed(last, text))
 
     def give_up(self, pid: int) -> None:

@@ -22,6 +22,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.command import how_it_ended
 from icefarm.errors import InvalidArgument
 from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, program
@@ -208,9 +209,9 @@ class VirtualBus:
             ready.callback(None) if outcome is None else ready.errback(outcome)
 
     def _ended(self, reason: Failure) -> None:
-        why = reason.getErrorMessage()
+        why = f"their process {how_it_ended(reason)}"
         if reason.check(ProcessDone) is None:
-            self._log.error("the virtual boards ended: {why}", why=why)
+            self._log.warn("the virtual boards ended: {why}", why=why)
         self._process = None
         shutil.rmtree(self._directory, ignore_errors=True)
         for event in list(self._present.values()):

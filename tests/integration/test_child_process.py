@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.processes.process import ChildProcess, Program
+from icefarm.farm.processes.process import ChildProcess, Program, without_reprs
 from icefarm.farm.processes.supervisor import Ended
 
 pytestmark = pytest.mark.integration
@@ -106,7 +106,7 @@ async def test_a_program_that_ends_before_it_is_ready_is_quoted(child: MakeChild
 
 @ensureDeferred
 async def test_a_program_without_words_is_reported_by_its_code(child: MakeChild) -> None:
-    with pytest.raises(CannotStart, match="part: it ended with code 3"):
+    with pytest.raises(CannotStart, match="part exited with code 3"):
         await child("import sys; sys.exit(3)").start()
 
 
@@ -135,15 +135,52 @@ async def test_an_unexpected_end_is_told(child: MakeChild) -> None:
     part.on_exit(told.callback)
     await part.start()
     os.kill(int(part.program.log.read_text().split()[1]), signal.SIGKILL)
-    assert await told.addTimeout(20, reactor) == Ended("it was ended by SIGKILL")
+    assert await told.addTimeout(20, reactor) == Ended("was killed by signal 9 (SIGKILL)")
+
+
+@ensureDeferred
+async def test_a_program_that_complained_and_was_killed_later_is_said_to_be_killed(child: MakeChild) -> None:
+    heard: Deferred[str] = Deferred()
+    code = "import signal; print('ready', flush=True); print('Oh no: smoke', flush=True); signal.pause()"
+    part = child(code, complain=heard.callback)
+    told: Deferred[Ended] = Deferred()
+    part.on_exit(told.callback)
+    await part.start()
+    await heard.addTimeout(20, reactor)
+    assert part.pid is not None
+    os.kill(part.pid, signal.SIGSEGV)
+    assert await told.addTimeout(20, reactor) == Ended("was killed by signal 11 (SIGSEGV)")
+
+
+@ensureDeferred
+async def test_a_program_that_complained_and_failed_is_said_to_have_failed_for_that(child: MakeChild) -> None:
+    part = child("print('ready', flush=True); print('Oh no: smoke', flush=True); raise SystemExit(3)")
+    told: Deferred[Ended] = Deferred()
+    part.on_exit(told.callback)
+    await part.start()
+    ended = await told.addTimeout(20, reactor)
+    assert ended == Ended(f"exited with code 3: smoke; its log is {part.program.log}")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("<crossbar.router.session.RouterSession object at 0x7f8a3c2d1e90>", ""),
+        ("session <a.b.Session object at 0x7f01> is not attached", "session is not attached"),
+        ("(<function f at 0x7fff>)", ""),
+        ("port 80 is <free>", "port 80 is <free>"),
+    ],
+)
+def test_complaints_are_told_without_the_objects_that_libraries_print(line: str, words: str) -> None:
+    assert without_reprs(line) == words
 
 
 @ensureDeferred
 async def test_a_program_that_may_leave_has_left_when_it_ends_with_code_0(child: MakeChild) -> None:
     for leaves, code, ended in [
         ("it was drained", 0, Ended("it was drained", left=True)),
-        ("it was drained", 1, Ended("it ended with code 1")),
-        (None, 0, Ended("it ended")),
+        ("it was drained", 1, Ended("exited with code 1")),
+        (None, 0, Ended("exited with code 0")),
     ]:
         part = child(f"print('ready', flush=True); raise SystemExit({code})")
         part.program = evolve(part.program, leaves=leaves)

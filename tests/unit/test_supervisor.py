@@ -56,20 +56,29 @@ async def settled(supervised: Supervised) -> None:
 @ensureDeferred
 async def test_a_part_that_ends_while_the_farm_starts_fails_the_start(supervised: Supervised) -> None:
     await supervised.supervisor.start()
-    supervised.part.end(Ended("it ended with code 1"))
-    assert [str(error) for error in supervised.failures] == ["part: it ended with code 1"]
+    supervised.part.end(Ended("exited with code 1"))
+    assert [str(error) for error in supervised.failures] == ["part exited with code 1"]
     supervised.clock.advance(LONGEST_DELAY)
     assert supervised.part.starts == 1
 
 
 @ensureDeferred
-async def test_a_part_that_ends_later_is_started_again(supervised: Supervised) -> None:
+async def test_a_part_that_ends_later_is_started_again_at_once_and_then_after_a_pause(supervised: Supervised) -> None:
     await settled(supervised)
-    supervised.part.end(Ended("killed"))
-    assert supervised.part.starts == 1
-    supervised.clock.advance(FIRST_DELAY)
+    supervised.part.end(Ended("was killed"))
+    supervised.clock.advance(0)
     assert supervised.part.starts == 2
-    assert supervised.lines == ["part ended (killed); starting it again in 0.5 s", "part runs again"]
+    supervised.part.end(Ended("exited with code 1"))
+    supervised.clock.advance(0)
+    assert supervised.part.starts == 2
+    supervised.clock.advance(FIRST_DELAY)
+    assert supervised.part.starts == 3
+    assert supervised.lines == [
+        "part was killed; starting it again",
+        "part runs again",
+        "part exited with code 1; starting it again in 0.5 s",
+        "part runs again",
+    ]
 
 
 @ensureDeferred
@@ -90,7 +99,7 @@ async def test_a_part_that_keeps_ending_is_started_later_and_later(supervised: S
         (call,) = supervised.clock.getDelayedCalls()
         delays.append(call.getTime() - supervised.clock.seconds())
         supervised.clock.advance(delays[-1])
-    assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert delays == [0, 0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
 @ensureDeferred
@@ -101,7 +110,7 @@ async def test_a_part_that_ran_for_long_is_started_again_at_once(supervised: Sup
         supervised.clock.advance(LONGEST_DELAY)
     supervised.clock.advance(LASTING + 1)
     supervised.part.end(Ended("killed"))
-    supervised.clock.advance(FIRST_DELAY)
+    supervised.clock.advance(0)
     assert supervised.part.starts == 6
 
 
@@ -115,7 +124,7 @@ async def test_a_failed_attempt_is_followed_by_another_one(supervised: Supervise
     supervised.part.outcome = None
     supervised.clock.advance(FIRST_DELAY * 2)
     assert supervised.part.starts == 3
-    assert "part ended (no memory); starting it again in 1 s" in supervised.lines
+    assert "part could not be started (no memory); starting it again in 0.5 s" in supervised.lines
 
 
 @ensureDeferred

@@ -12,17 +12,18 @@ from typing import Any
 
 from attrs import Factory, asdict, define, frozen
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.error import ConnectionDone, ProcessDone
+from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 
+from icefarm.command import how_it_ended
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.processes.child import child_command
 from icefarm.farm.processes.privileges import UnprivilegedUser
 from icefarm.farm.processes.supervisor import Ended
 
-__all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program"]
+__all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program", "without_reprs"]
 
 #: Seconds that a program may take until it is ready; a router on a slow machine takes half of it.
 START_LIMIT = 60.0
@@ -32,6 +33,9 @@ STOP_LIMIT = 10.0
 LOG_BYTES, LOG_FILES = 10_000_000, 3
 #: Bytes kept of a line without end.
 LINE_LIMIT = 65_536
+#: An object as Python's default repr prints it, and what may be left around it.
+_REPR = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+[^<>]*>")
+_AROUND = " \t:,;.=-()[]'\""
 
 
 @frozen
@@ -167,9 +171,14 @@ class _Follower(ProcessProtocol):
             self.ready.callback(None)
         complaint = self.program.complaint.search(line) if self.program.complaint else None
         if complaint is not None:
-            self._last_complaint = complaint["text"].strip()
+            self._note_complaint(complaint["text"])
+
+    def _note_complaint(self, text: str) -> None:
+        words = without_reprs(text)
+        if words:
+            self._last_complaint = words
             if self.was_ready:
-                self._complain(f"{self.program.name}: {self._last_complaint}")
+                self._complain(f"{self.program.name}: {words}")
 
     def processExited(self, _reason: Failure) -> None:
         self.running = False
@@ -181,13 +190,17 @@ class _Follower(ProcessProtocol):
             if unfinished:
                 self._line(unfinished.decode(errors="replace").rstrip())
         self._log.close()
-        why = _how_it_ended(reason)
+        how = how_it_ended(reason)
+        # A signal explains the end by itself; what the program complained of earlier does not.
+        killed = getattr(reason.value, "signal", None) is not None
         if not self.ready.called:
-            words = self._last_complaint or self._last_line or why
-            self.ready.errback(CannotStart(f"{self.program.name}: {words} (its log: {self.program.log})"))
-        said = f"{self._last_complaint}; its log is {self.program.log}" if self._last_complaint else why
+            words = "" if killed else self._last_complaint or self._last_line
+            said = f": {words}" if words else f" {how}"
+            self.ready.errback(CannotStart(f"{self.program.name}{said} (its log: {self.program.log})"))
+        if self._last_complaint and not killed:
+            how = f"{how}: {self._last_complaint}; its log is {self.program.log}"
         left = reason.check(ProcessDone) is not None and self.program.leaves is not None
-        self._exited(self, Ended(self.program.leaves or "", left=True) if left else Ended(said))
+        self._exited(self, Ended(self.program.leaves or "", left=True) if left else Ended(how))
         for waiting in (self.ended, self.gone):
             if not waiting.called:
                 waiting.callback(None)
@@ -205,10 +218,9 @@ class _Follower(ProcessProtocol):
             self.signal(signal.SIGKILL)
 
 
-def _how_it_ended(reason: Failure) -> str:
-    if reason.check(ProcessDone, ConnectionDone):
-        return "it ended"
-    number = getattr(reason.value, "signal", None)
-    if number is not None:
-        return f"it was ended by {signal.Signals(number).name}"
-    return f"it ended with code {getattr(reason.value, 'exitCode', None)}"
+def without_reprs(text: str) -> str:
+    """Return what is left to read of a line of a program's log; empty if that is nothing.
+
+    Objects that a library prints, such as ``<package.module.Class object at 0x7f...>``, tell a user nothing.
+    """
+    return re.sub(r" {2,}", " ", _REPR.sub("", text)).strip(_AROUND)

@@ -13,7 +13,8 @@ from icefarm.farm.errors import CannotStart
 
 __all__ = ["Ended", "Part", "Supervisor"]
 
-#: Seconds until a part is restarted: at first, at most; doubled each time that it does not last.
+#: Seconds until a part is restarted that has not lasted: at first, at most; doubled each time.  Before, it is restarted
+#: at once.
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 #: Seconds after which a running part counts as stable.
 LASTING = 60.0
@@ -23,6 +24,7 @@ LASTING = 60.0
 class Ended:
     """How a part ended by itself."""
 
+    #: What follows its name in a sentence: ``was killed by signal 9 (SIGKILL)``, ``exited with code 1``.
     reason: str
     #: Intended: it has left, and is not restarted.
     left: bool = False
@@ -53,7 +55,7 @@ class Supervisor:
     #: While True, the farm is still starting: an end of the part goes to ``failed`` and it stays down.
     starting: bool = True
     failed: Callable[[CannotStart], None] | None = None
-    _delay: float = FIRST_DELAY
+    _delay: float = 0.0
     _started_at: float = 0.0
     _stopping: bool = False
     _timer: Any = None
@@ -85,19 +87,20 @@ class Supervisor:
             return
         if self.starting:
             if self.failed is not None:
-                self.failed(CannotStart(f"{self.name}: {ended.reason}"))
+                self.failed(CannotStart(f"{self.name} {ended.reason}"))
             return
         if ended.left:
             self.tell(f"{self.name} has left: {ended.reason}")
             return
         if self.clock.seconds() - self._started_at > LASTING:
-            self._delay = FIRST_DELAY
+            self._delay = 0.0
         self._again(ended.reason)
 
     def _again(self, reason: str) -> None:
-        self.tell(f"{self.name} ended ({reason}); starting it again in {self._delay:g} s")
+        when = f" in {self._delay:g} s" if self._delay else ""
+        self.tell(f"{self.name} {reason}; starting it again{when}")
         self._timer = self.clock.callLater(self._delay, self._restart)
-        self._delay = min(self._delay * 2, LONGEST_DELAY)
+        self._delay = min(max(self._delay * 2, FIRST_DELAY), LONGEST_DELAY)
 
     def _restart(self) -> None:
         self._timer = None
@@ -115,4 +118,4 @@ class Supervisor:
         if self._stopping and failure.check(CancelledError):
             return
         if not self._stopping:
-            self._again(failure.getErrorMessage())
+            self._again(f"could not be started ({failure.getErrorMessage()})")
