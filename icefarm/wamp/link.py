@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import Factory, define
-from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -16,6 +15,7 @@ from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
 from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
+from icefarm.retry import retry_pause
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.session import RouterSession
@@ -27,11 +27,9 @@ __all__ = ["INSECURE", "Link"]
 
 #: The environment variable that lets tokens go over the network without TLS.
 INSECURE = "ICEFARM_INSECURE"
-#: Seconds between attempts to connect: from the first to the longest, growing by the factor, with jitter.
-RETRY_FIRST = 0.2
+#: Seconds of the longest pause between attempts to connect.
 RETRY_LONGEST = 5.0
-RETRY_FACTOR = 2.0
-#: The longest pause at a Unix socket.
+#: The same at a Unix socket: few wait there.
 RETRY_LONGEST_LOCAL = 0.5
 #: Seconds for TLS and the router's greeting.
 GREETING_LIMIT = 4.0
@@ -144,16 +142,18 @@ class Link(Service):
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
-        # No thundering herd on a Unix socket: retry fast, with little jitter.
-        longest, jitter = (RETRY_LONGEST, 1.0) if self._where.host else (RETRY_LONGEST_LOCAL, 0.1)
-        self._backoff = backoffPolicy(RETRY_FIRST, longest, RETRY_FACTOR, jitter=lambda: jitter * random.random())
-        self._failed_attempts = 0
+        #: Whether the present session has begun: one that ends before does not count.
+        self._is_in = False
+        self._longest_pause = RETRY_LONGEST if self._where.host else RETRY_LONGEST_LOCAL
+        #: Since when there has been no session.
+        self._away_since = 0.0
         #: The attempt in progress, from the first packet to the end of the sign-in.
         self._attempt: Deferred[Any] | None = None
         self._retry: Any = None
 
     def startService(self) -> None:
         Service.startService(self)
+        self._away_since = self.reactor.seconds()
         self._connect()
 
     def stopService(self) -> Deferred[None]:
@@ -194,7 +194,6 @@ class Link(Service):
 
     def _signed_in(self, bus: Bus) -> None:
         self._attempt = None
-        self._failed_attempts = 0
         self._bus = bus
         bus.on_lost(lambda _: self._lost())
         ensureDeferred(self._begin(bus)).addErrback(self._begin_failed, bus)
@@ -207,13 +206,13 @@ class Link(Service):
         if not isinstance(error, IcefarmError):
             self._log.failure("an attempt to sign in failed", failure)
             error = InternalError()
-        self._failed_attempts += 1
         if self._refused(error):
             self._later()
 
     async def _begin(self, bus: Bus) -> None:
         try:
             await self._joined(bus)
+            self._is_in = True
         except IcefarmError as error:
             self._log.info("the session could not begin: {error}", error=error)
             bus.drop(f"the session could not begin: {error}")
@@ -225,11 +224,15 @@ class Link(Service):
 
     def _lost(self) -> None:
         self._bus = None
+        if self._is_in:
+            self._is_in, self._away_since = False, self.reactor.seconds()
         self._later()
 
     def _later(self) -> None:
         if self.running and self._retry is None and self._attempt is None:
-            self._retry = self.reactor.callLater(self._backoff(self._failed_attempts), self._connect)
+            away = self.reactor.seconds() - self._away_since
+            pause = retry_pause(away, random.random(), self._longest_pause)
+            self._retry = self.reactor.callLater(pause, self._connect)
 
 
 def _check_way(where: RouterUrl, url: str, credentials: Credentials, insecure: object) -> None:

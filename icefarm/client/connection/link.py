@@ -26,6 +26,7 @@ from icefarm.errors import (
     Untrusted,
     WrongProtocol,
 )
+from icefarm.retry import retry_pause
 
 if TYPE_CHECKING:
     from icefarm.wamp.credentials import Credentials
@@ -39,8 +40,7 @@ HEARTBEAT_INTERVAL = 5.0
 HEARTBEAT_LIMIT = 10.0
 #: Seconds for the answer of a procedure that asks or changes a record.
 CALL_LIMIT = 30.0
-#: Seconds before a call is retried: from the first to the longest, doubling, with jitter.
-RETRY_FIRST = 0.1
+#: Seconds before a call is retried, at most.
 RETRY_LONGEST = 5.0
 #: Refusals that a later attempt would meet again.
 _FINAL = (NameInUse, NotAuthorized, InvalidArgument, LimitReached)
@@ -162,13 +162,9 @@ class FarmLink:
             except _PASSING as error:
                 if self._over is not None or away >= self.patience.retry:
                     raise self._over or error from None
-                pause = min(self._pause(number), self.patience.retry - away)
+                pause = min(retry_pause(away, self.random(), RETRY_LONGEST), self.patience.retry - away)
                 away += pause
             await deferLater(self.clock, pause)  # type: ignore[arg-type]
-
-    def _pause(self, number: int) -> float:
-        longest = min(RETRY_LONGEST, RETRY_FIRST * 2 ** min(number - 1, 10))
-        return longest * (0.5 + 0.5 * self.random())
 
     async def session(self, limit: float) -> Bus:
         """Wait for a session.  Raises `LinkLost`, saying why there is none, or the refusal."""

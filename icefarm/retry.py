@@ -1,0 +1,21 @@
+"""Pure: no I/O, no clock.  How soon to try again what is away: soon at first, and later in proportion."""
+
+from __future__ import annotations
+
+__all__ = ["retry_pause"]
+
+#: Of the time that it has been away, the part that a pause takes: what comes back is found that much later, at most.
+PART = 0.1
+#: Seconds of the shortest pause, before the random part.  Most outages are restarts, which take seconds.
+SHORTEST = 0.5
+#: A pause is at least this part of its longest; the rest is random, so that many who wait do not come at once.
+LEAST = 0.4
+
+
+def retry_pause(away: float, chance: float, longest: float) -> float:
+    """Return the seconds until the next attempt.
+
+    It has been away for ``away`` seconds; ``chance`` is a random number from 0 to 1.  The pause is 0.2 to 0.5 s during
+    the first 5 s, then grows, and is never more than ``longest``.
+    """
+    return min(longest, max(SHORTEST, PART * away)) * (LEAST + (1.0 - LEAST) * chance)
