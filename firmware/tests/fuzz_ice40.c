@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "chipdb.h"
+#include "design.h"
 #include "ice40.h"
 
 enum { SEEDS_MAX = 64, FILE_MAX = 200000 };
 
 static struct chip *chip;
+static struct decoder *decoder;
 static size_t n_seeds, lengths[SEEDS_MAX];
 static uint8_t seeds[SEEDS_MAX][FILE_MAX], changed[FILE_MAX];
 
@@ -37,6 +39,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     }
     globfree(&found);
     chip = chip_open();
+    decoder = decoder_open(chip);
     return 0;
 }
 
@@ -55,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     char reason[ICE40_TEXT];
     struct ice40_setup setup = {.pins = pins, .n_pins = sizeof pins, .clock_hz = 48000000, .work = 50000};
-    struct ice40 *fpga = ice40_open(chip, changed, length, &setup, reason);
+    struct ice40 *fpga = ice40_open(decoder, changed, length, &setup, reason);
     if (fpga != NULL)
         ice40_advance(fpga, 0.01);
     ice40_close(fpga);

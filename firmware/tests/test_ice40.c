@@ -5,6 +5,7 @@
 #include "check.h"
 #include "chipdb.h"
 #include "hash.h"
+#include "design.h"
 #include "ice40.h"
 #include "run.h"
 
@@ -12,6 +13,7 @@ enum { FILE_MAX = 200000 };
 
 static const char *circuits, *examples;
 static struct chip *chip;
+static struct decoder *decoder;
 static uint8_t bitstream[FILE_MAX], mutant[FILE_MAX];
 static size_t length;
 static uint64_t draws;
@@ -39,7 +41,7 @@ static struct ice40 *open_fpga(const uint8_t *pins, uint32_t n_pins, uint32_t cl
 {
     char reason[ICE40_TEXT] = "";
     struct ice40_setup setup = {.pins = pins, .n_pins = n_pins, .clock_hz = clock_hz, .work = 10 * ICE40_WORK};
-    struct ice40 *fpga = ice40_open(chip, bitstream, length, &setup, reason);
+    struct ice40 *fpga = ice40_open(decoder, bitstream, length, &setup, reason);
     if (fpga == NULL)
         fprintf(stderr, "not simulated: %s\n", reason);
     CHECK(fpga != NULL);
@@ -127,7 +129,7 @@ static void do_nothing(void *context, const struct run *run)
 static void compare_with_steps(const struct line *line)
 {
     char text[NETLIST_TEXT];
-    struct design *design = design_open(chip, bitstream, length, line->pins, line->n_pins, 48000000, text);
+    struct design *design = design_open(decoder, bitstream, length, line->pins, line->n_pins, 48000000, text);
     CHECK(design != NULL);
     struct run *passing = run_open(design, UINT64_MAX), *stepping = run_open(design, UINT64_MAX);
     for (int part = 1; part <= 3; part++) {
@@ -196,7 +198,7 @@ static void check_reason(const char *name, const char *reason)
     char found[ICE40_TEXT] = "";
     struct ice40_setup setup = {.pins = &pin, .n_pins = 1, .clock_hz = 48000000};
     load(circuits, name);
-    CHECK(ice40_open(chip, bitstream, length, &setup, found) == NULL);
+    CHECK(ice40_open(decoder, bitstream, length, &setup, found) == NULL);
     if (strncmp(found, reason, strlen(reason)) != 0)
         fprintf(stderr, "%s: %s\n", name, found);
     CHECK(strncmp(found, reason, strlen(reason)) == 0);
@@ -215,7 +217,7 @@ static void work_without_end_is_extrapolated(void)
     char reason[ICE40_TEXT];
     struct ice40_setup setup = {.pins = &pin, .n_pins = 1, .clock_hz = 48000000, .work = 500000};
     load(circuits, "lfsr");
-    struct ice40 *fpga = ice40_open(chip, bitstream, length, &setup, reason);
+    struct ice40 *fpga = ice40_open(decoder, bitstream, length, &setup, reason);
     CHECK(fpga != NULL);
     CHECK_EQUAL(ice40_advance(fpga, 0.5), ICE40_EXTRAPOLATED);
     CHECK(ice40_pulses(fpga, 0) > 2900000 && ice40_pulses(fpga, 0) < 3100000); /* a quarter of 24 MHz, half a second */
@@ -266,7 +268,7 @@ static void run_mutant(size_t n)
     static const uint8_t pins[] = {27, 25, 26, 23, 2, 3, 35, 39};
     char reason[ICE40_TEXT] = "";
     struct ice40_setup setup = {.pins = pins, .n_pins = sizeof pins, .clock_hz = 48000000, .work = 100000};
-    struct ice40 *fpga = ice40_open(chip, mutant, n, &setup, reason);
+    struct ice40 *fpga = ice40_open(decoder, mutant, n, &setup, reason);
     if (fpga == NULL) {
         CHECK(reason[0] != '\0');
         return;
@@ -336,6 +338,8 @@ int main(int argc, char **argv)
     examples = argv[2];
     chip = chip_open();
     CHECK(chip != NULL);
+    decoder = decoder_open(chip);
+    CHECK(decoder != NULL);
     RUN(circuits_count_what_a_simulation_of_their_sources_counts);
     RUN(what_is_passed_over_counts_as_if_it_were_stepped_through);
     RUN(example_circuits_have_their_frequencies);
@@ -347,6 +351,7 @@ int main(int argc, char **argv)
     RUN(mutants_do_no_harm);
     RUN(random_bits_do_no_harm);
     RUN(commands_that_are_wrong_are_refused);
+    decoder_close(decoder);
     chip_close(chip);
     return 0;
 }

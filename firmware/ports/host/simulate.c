@@ -246,18 +246,20 @@ int simulate(const struct simulate_options *options)
     size_t n;
     uint8_t *bitstream = read_all(options->file, &n);
     struct chip *chip = chip_open();
+    struct decoder *decoder = chip != NULL ? decoder_open(chip) : NULL;
     char reason[ICE40_TEXT] = "there is no memory left";
     if (bitstream == NULL)
         return 1;
     struct ice40_setup setup = {.pins = options->pins, .n_pins = options->n_pins, .work = WORK_MOST};
     setup.clock_hz = options->clock_mhz * 1000000;
-    struct ice40 *fpga = chip != NULL ? ice40_open(chip, bitstream, n, &setup, reason) : NULL;
+    struct ice40 *fpga = decoder != NULL ? ice40_open(decoder, bitstream, n, &setup, reason) : NULL;
     int code = 0;
     if (fpga == NULL)
         printf("{\"reason\": \"%s\"}\n", reason);
     else
         code = answer(fpga, options);
     ice40_close(fpga);
+    decoder_close(decoder);
     chip_close(chip);
     free(bitstream);
     return code != 0 || fflush(stdout) != 0;

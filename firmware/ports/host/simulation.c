@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "chipdb.h"
+#include "design.h"
 #include "hash.h"
 
 enum {
@@ -40,8 +40,10 @@ struct remembered {
     struct outcome outcome;
 };
 
-/* What a thread has simulated last, so that a window that follows goes on where the one before ended. */
+/* A thread's, with what it has simulated last, so that a window that follows goes on where the one before ended. */
 struct bench_fpga {
+    struct simulation *simulation;
+    struct decoder *decoder;
     struct ice40 *fpga;
     struct key circuit;
     double reached;
@@ -129,7 +131,7 @@ static bool recall(struct simulation *simulation, struct ticket *ticket)
 
 /* ---- in the pool's threads */
 
-static void take_circuit(struct simulation *simulation, struct bench_fpga *bench, const struct ticket *ticket)
+static void take_circuit(struct bench_fpga *bench, const struct ticket *ticket)
 {
     const struct simulation_request *request = &ticket->request;
     if (same_key(bench->circuit, ticket->circuit) && bench->reached <= request->start)
@@ -137,7 +139,7 @@ static void take_circuit(struct simulation *simulation, struct bench_fpga *bench
     ice40_close(bench->fpga);
     struct ice40_setup setup = {.pins = request->pins, .n_pins = request->n_pins, .clock_hz = request->clock_hz};
     bench->reason[0] = '\0';
-    bench->fpga = ice40_open(simulation->chip, ticket->bytes, request->length, &setup, bench->reason);
+    bench->fpga = ice40_open(bench->decoder, ticket->bytes, request->length, &setup, bench->reason);
     bench->circuit = ticket->circuit;
     bench->reached = 0;
 }
@@ -159,11 +161,11 @@ static void sample(struct ice40 *fpga, struct ticket *ticket)
     ticket->outcome.levels = levels;
 }
 
-static void compute(struct simulation *simulation, struct bench_fpga *bench, struct ticket *ticket)
+static void compute(struct bench_fpga *bench, struct ticket *ticket)
 {
     const struct simulation_request *request = &ticket->request;
     struct outcome *outcome = &ticket->outcome;
-    take_circuit(simulation, bench, ticket);
+    take_circuit(bench, ticket);
     outcome->origin = ICE40_FAILED;
     snprintf(outcome->reason, sizeof outcome->reason, "%s", bench->reason);
     if (bench->fpga == NULL)
@@ -215,8 +217,8 @@ static void finish(struct simulation *simulation, struct ticket *ticket)
 
 static void *work(void *argument)
 {
-    struct simulation *simulation = argument;
-    struct bench_fpga bench = {0};
+    struct bench_fpga *bench = argument;
+    struct simulation *simulation = bench->simulation;
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICER);
     pthread_mutex_lock(&simulation->lock);
     for (;;) {
@@ -226,7 +228,7 @@ static void *work(void *argument)
             continue;
         }
         pthread_mutex_unlock(&simulation->lock);
-        compute(simulation, &bench, ticket);
+        compute(bench, ticket);
         pthread_mutex_lock(&simulation->lock);
         finish(simulation, ticket);
     }
@@ -286,6 +288,22 @@ void simulation_drop(struct ticket *ticket)
     pthread_mutex_unlock(lock);
 }
 
+static bool start_thread(struct simulation *simulation)
+{
+    struct bench_fpga *bench = calloc(1, sizeof *bench);
+    pthread_t thread;
+    if (bench == NULL)
+        return false;
+    *bench = (struct bench_fpga){.simulation = simulation, .decoder = decoder_open(simulation->chip)};
+    if (bench->decoder == NULL || pthread_create(&thread, NULL, work, bench) != 0) {
+        decoder_close(bench->decoder);
+        free(bench);
+        return false;
+    }
+    pthread_detach(thread);
+    return true;
+}
+
 static bool start_threads(struct simulation *simulation)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN), started = 0;
@@ -293,13 +311,8 @@ static bool start_threads(struct simulation *simulation)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the boards' thread's, which they wake */
     n = n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n;
-    for (long i = 0; i < n; i++) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, work, simulation) != 0)
-            break;
-        pthread_detach(thread);
+    while (started < n && start_thread(simulation))
         started++;
-    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started > 0;
 }

@@ -3,17 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct driver {
-    uint16_t tile;
-    uint32_t pattern; /* offset into chip_words */
-};
-
 struct chip {
     uint32_t n_nets;
     uint32_t *nets; /* by tile and name */
     struct chip_output *outputs;
-    uint32_t *first_driver; /* by net, and one more */
-    struct driver *drivers;
+    uint32_t *first_switch; /* by net, and one more */
+    struct chip_switch *switches;
 };
 
 /* Offset number `i` of the list of lists at `list`. */
@@ -96,31 +91,34 @@ static void each_switch(struct chip *chip, void (*visit)(struct chip *, uint32_t
     }
 }
 
-static void count_driver(struct chip *chip, uint32_t net, unsigned tile, uint32_t pattern)
+static void count_switch(struct chip *chip, uint32_t net, unsigned tile, uint32_t pattern)
 {
     (void)tile;
     (void)pattern;
-    chip->first_driver[net]++;
+    chip->first_switch[net]++;
 }
 
-/* Goes backwards through each net's share, so that first_driver ends at its first. */
-static void place_driver(struct chip *chip, uint32_t net, unsigned tile, uint32_t pattern)
+/* Goes backwards through each net's share, so that first_switch ends at its first. A pattern is a name, then the numbers of bits and of
+ * choices, then these. */
+static void place_switch(struct chip *chip, uint32_t net, unsigned tile, uint32_t pattern)
 {
-    chip->drivers[--chip->first_driver[net]] = (struct driver){(uint16_t)tile, pattern};
+    uint16_t amounts = chip_words[pattern + 1];
+    chip->switches[--chip->first_switch[net]] =
+        (struct chip_switch){pattern + 2, (uint16_t)tile, (uint8_t)(amounts >> 8), (uint8_t)(amounts & 0xff)};
 }
 
-static bool note_drivers(struct chip *chip)
+static bool note_switches(struct chip *chip)
 {
-    chip->first_driver = calloc(chip->n_nets + 2, sizeof *chip->first_driver);
-    if (chip->first_driver == NULL)
+    chip->first_switch = calloc(chip->n_nets + 2, sizeof *chip->first_switch);
+    if (chip->first_switch == NULL)
         return false;
-    each_switch(chip, count_driver);
+    each_switch(chip, count_switch);
     for (uint32_t net = 1; net <= chip->n_nets + 1; net++)
-        chip->first_driver[net] += chip->first_driver[net - 1];
-    chip->drivers = malloc((chip->first_driver[chip->n_nets + 1] + 1) * sizeof *chip->drivers);
-    if (chip->drivers == NULL)
+        chip->first_switch[net] += chip->first_switch[net - 1];
+    chip->switches = malloc((chip->first_switch[chip->n_nets + 1] + 1) * sizeof *chip->switches);
+    if (chip->switches == NULL)
         return false;
-    each_switch(chip, place_driver);
+    each_switch(chip, place_switch);
     return true;
 }
 
@@ -133,7 +131,7 @@ struct chip *chip_open(void)
     if (chip->nets != NULL)
         number_nets(chip);
     chip->outputs = calloc(chip->n_nets + 1, sizeof *chip->outputs);
-    if (chip->nets == NULL || chip->outputs == NULL || !note_drivers(chip)) {
+    if (chip->nets == NULL || chip->outputs == NULL || !note_switches(chip)) {
         chip_close(chip);
         return NULL;
     }
@@ -147,8 +145,8 @@ void chip_close(struct chip *chip)
         return;
     free(chip->nets);
     free(chip->outputs);
-    free(chip->first_driver);
-    free(chip->drivers);
+    free(chip->first_switch);
+    free(chip->switches);
     free(chip);
 }
 
@@ -168,22 +166,8 @@ bool chip_output(const struct chip *chip, uint32_t net, struct chip_output *outp
     return output->name != 0; /* name 0 is an input of a LUT */
 }
 
-unsigned chip_n_switches(const struct chip *chip, uint32_t net)
+const struct chip_switch *chip_switches(const struct chip *chip, uint32_t net, const struct chip_switch **end)
 {
-    return chip->first_driver[net + 1] - chip->first_driver[net];
-}
-
-struct chip_switch chip_switch(const struct chip *chip, uint32_t net, unsigned number)
-{
-    const struct driver *driver = &chip->drivers[chip->first_driver[net] + number];
-    const uint16_t *pattern = &chip_words[driver->pattern];
-    unsigned n_bits = pattern[1] >> 8;
-    return (struct chip_switch){
-        .x = driver->tile % CHIP_WIDTH,
-        .y = driver->tile / CHIP_WIDTH,
-        .n_bits = n_bits,
-        .n_choices = pattern[1] & 0xff,
-        .bits = &pattern[2],
-        .choices = &pattern[2 + n_bits],
-    };
+    *end = chip->switches + chip->first_switch[net + 1];
+    return chip->switches + chip->first_switch[net];
 }

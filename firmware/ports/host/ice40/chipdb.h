@@ -68,14 +68,14 @@ struct chip_output {
 };
 bool chip_output(const struct chip *chip, uint32_t net, struct chip_output *output);
 
-/* A switch that may drive a net. */
+/* A switch that may drive a net. Where all its bits are 0 it connects nothing. */
 struct chip_switch {
-    unsigned x, y;
-    unsigned n_bits, n_choices;
-    const uint16_t *bits;    /* 64 * row + column in the tile */
-    const uint16_t *choices; /* value << 10 | name in the tile; the first bit is the highest of the value */
+    uint32_t words; /* where its bits begin in chip_words (64 * row + column in the tile), and then its choices */
+    uint16_t tile;
+    uint8_t n_bits, n_choices; /* a choice is value << 10 | name in the tile; the first bit is the highest of the value */
 };
-unsigned chip_n_switches(const struct chip *chip, uint32_t net);
-struct chip_switch chip_switch(const struct chip *chip, uint32_t net, unsigned number);
+
+/* The switches of a net, and behind the last. */
+const struct chip_switch *chip_switches(const struct chip *chip, uint32_t net, const struct chip_switch **end);
 
 #endif

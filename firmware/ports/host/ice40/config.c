@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "chipdb.h"
-
 /* Commands: opcode in the upper four bits, number of payload bytes in the lower four. */
 enum {
     COMMAND_DO = 0x0,
@@ -77,7 +75,9 @@ static const uint8_t *find_preamble(const uint8_t *bytes, size_t n)
 
 const char *config_read(struct config *config, const uint8_t *bitstream, size_t n)
 {
-    memset(config, 0, sizeof *config);
+    memset(config->cram, 0, sizeof config->cram);
+    memset(config->ram, 0, sizeof config->ram);
+    memset(config->known, 0, sizeof config->known);
     const uint8_t *start = find_preamble(bitstream, n);
     if (start == NULL)
         return "it has no preamble";
@@ -104,7 +104,7 @@ bool config_bank_bit(const struct config *config, unsigned bank, unsigned x, uns
     return config->cram[bank][bit / 8] >> (7 - bit % 8) & 1;
 }
 
-enum { HALF = CHIP_WIDTH / 2, UPPER_FROM = 21, RAM_COLUMN = 6, TILE_ROWS = 16 };
+enum { HALF = CHIP_WIDTH / 2, UPPER_FROM = 21, RAM_COLUMN = 6 };
 
 /* Columns of tiles count from the left or right edge inwards; that of the block RAMs is narrower. */
 static unsigned column_width(unsigned column)
@@ -117,28 +117,56 @@ static unsigned column_start(unsigned column)
     return column <= RAM_COLUMN ? 54 * column : 54 * column - 12;
 }
 
-/* Tiles at the bottom and the top: their bits stand in an order of their own. */
-static void place_io_bit(unsigned *row, unsigned *column)
+static uint64_t mirrored(uint64_t bits)
 {
-    static const uint8_t rows[TILE_ROWS] = {0, 1, 3, 2, 4, 5, 7, 6, 8, 9, 11, 10, 12, 13, 15, 14};
-    static const uint8_t columns[18] = {23, 25, 26, 27, 16, 17, 18, 19, 20, 14, 32, 33, 34, 35, 36, 37, 4, 5};
-    *row = 15u - rows[*row];
-    *column = columns[*column];
+    bits = (bits >> 1 & 0x5555555555555555u) | (bits & 0x5555555555555555u) << 1;
+    bits = (bits >> 2 & 0x3333333333333333u) | (bits & 0x3333333333333333u) << 2;
+    bits = (bits >> 4 & 0x0f0f0f0f0f0f0f0fu) | (bits & 0x0f0f0f0f0f0f0f0fu) << 4;
+    bits = (bits >> 8 & 0x00ff00ff00ff00ffu) | (bits & 0x00ff00ff00ff00ffu) << 8;
+    bits = (bits >> 16 & 0x0000ffff0000ffffu) | (bits & 0x0000ffff0000ffffu) << 16;
+    return bits >> 32 | bits << 32;
 }
 
-bool config_bit(const struct config *config, unsigned x, unsigned y, unsigned bit)
+/* A row of a tile as its bank has it. In the right half columns go the other way. */
+static uint64_t take_row(const struct config *config, unsigned x, unsigned bank, unsigned row)
 {
-    unsigned row = bit / 64, column = bit % 64;
-    bool right = x >= HALF, upper = y >= UPPER_FROM;
-    unsigned tile_column = right ? CHIP_WIDTH - 1 - x : x;
-    unsigned first_row = TILE_ROWS * (upper ? CHIP_HEIGHT - 1 - y : y);
-    if (y == 0 || y == CHIP_HEIGHT - 1)
-        place_io_bit(&row, &column);
-    else if (upper)
-        row = TILE_ROWS - 1 - row;
-    if (right)
-        column = column_width(tile_column) - 1 - column;
-    return config_bank_bit(config, 2u * right + upper, column_start(tile_column) + column, first_row + row);
+    bool right = x >= HALF;
+    unsigned column = right ? CHIP_WIDTH - 1 - x : x, width = column_width(column);
+    unsigned first = row * CONFIG_CRAM_WIDTH + column_start(column);
+    const uint8_t *bytes = &config->cram[bank][first / 8];
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < 8; i++)
+        bits = bits << 8 | bytes[i];
+    bits = bits << first % 8 & UINT64_MAX << (64 - width);
+    return right ? bits >> (64 - width) : mirrored(bits);
+}
+
+/* Tiles at the bottom and the top: their bits stand in an order of their own. */
+static void take_io_tile(const struct config *config, unsigned x, unsigned bank, unsigned first_row, uint64_t *rows)
+{
+    static const uint8_t places[CONFIG_TILE_ROWS] = {0, 1, 3, 2, 4, 5, 7, 6, 8, 9, 11, 10, 12, 13, 15, 14};
+    static const uint8_t columns[18] = {23, 25, 26, 27, 16, 17, 18, 19, 20, 14, 32, 33, 34, 35, 36, 37, 4, 5};
+    for (unsigned row = 0; row < CONFIG_TILE_ROWS; row++) {
+        uint64_t bits = take_row(config, x, bank, first_row + CONFIG_TILE_ROWS - 1 - places[row]);
+        for (unsigned column = 0; column < 18; column++)
+            rows[row] |= (bits >> columns[column] & 1) << column;
+    }
+}
+
+void config_take_tile(struct config *config, unsigned tile)
+{
+    unsigned x = tile % CHIP_WIDTH, y = tile / CHIP_WIDTH;
+    bool upper = y >= UPPER_FROM;
+    unsigned bank = 2u * (x >= HALF) + upper, first_row = CONFIG_TILE_ROWS * (upper ? CHIP_HEIGHT - 1 - y : y);
+    uint64_t *rows = config->tiles[tile];
+    memset(rows, 0, sizeof config->tiles[tile]);
+    config->known[tile] = true;
+    if (y == 0 || y == CHIP_HEIGHT - 1) {
+        take_io_tile(config, x, bank, first_row, rows);
+        return;
+    }
+    for (unsigned row = 0; row < CONFIG_TILE_ROWS; row++)
+        rows[row] = take_row(config, x, bank, first_row + (upper ? CONFIG_TILE_ROWS - 1 - row : row));
 }
 
 uint16_t config_ram_word(const struct config *config, unsigned x, unsigned y, unsigned word)

@@ -211,28 +211,60 @@ static const char *compile(struct design *design)
     return NULL;
 }
 
-static const char *decode(struct design *design, const struct chip *chip, struct config *config, const uint8_t *bitstream,
-                          size_t n, const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz, char text[NETLIST_TEXT])
+/* ---- decoding */
+
+struct decoder {
+    const struct chip *chip;
+    struct config config;
+    struct trace_room room;
+};
+
+struct decoder *decoder_open(const struct chip *chip)
 {
-    const char *wrong = config_read(config, bitstream, n);
-    if (wrong == NULL)
-        wrong = netlist_trace(&design->netlist, chip, config, pins, n_pins, clock_hz);
-    if (wrong == NULL)
-        wrong = netlist_reduce(&design->netlist, text);
-    return wrong == NULL ? compile(design) : wrong;
+    struct decoder *decoder = calloc(1, sizeof *decoder);
+    if (decoder != NULL)
+        decoder->chip = chip;
+    return decoder;
 }
 
-struct design *design_open(const struct chip *chip, const uint8_t *bitstream, size_t n, const uint8_t *pins, uint32_t n_pins,
+void decoder_close(struct decoder *decoder)
+{
+    free(decoder);
+}
+
+/* What the netlist has still is the decoder's, but for the memories. */
+static void give_back(struct netlist *netlist)
+{
+    netlist->nodes = NULL;
+    netlist->flops = NULL;
+    netlist->addresses = NULL;
+}
+
+static const char *decode(struct design *design, struct decoder *decoder, const uint8_t *bitstream, size_t n,
+                          const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz, char text[NETLIST_TEXT])
+{
+    struct netlist *netlist = &design->netlist;
+    const char *wrong = config_read(&decoder->config, bitstream, n);
+    if (wrong != NULL)
+        return wrong;
+    wrong = netlist_trace(netlist, decoder->chip, &decoder->config, &decoder->room, pins, n_pins, clock_hz);
+    if (wrong == NULL)
+        wrong = netlist_reduce(netlist, text);
+    if (wrong == NULL)
+        return compile(design);
+    give_back(netlist);
+    return wrong;
+}
+
+struct design *design_open(struct decoder *decoder, const uint8_t *bitstream, size_t n, const uint8_t *pins, uint32_t n_pins,
                            uint32_t clock_hz, char text[NETLIST_TEXT])
 {
     struct design *design = calloc(1, sizeof *design);
-    struct config *config = malloc(sizeof *config);
     const char *wrong = "there is no memory left";
     if (n_pins > PINS_MAX)
         wrong = "too many pins";
-    else if (design != NULL && config != NULL)
-        wrong = decode(design, chip, config, bitstream, n, pins, n_pins, clock_hz, text);
-    free(config);
+    else if (design != NULL)
+        wrong = decode(design, decoder, bitstream, n, pins, n_pins, clock_hz, text);
     if (wrong == NULL)
         return design;
     if (wrong != text)

@@ -27,8 +27,13 @@ struct design {
     bool sole_d[FLOPS_MAX];             /* the gate at a flip-flop's D goes nowhere else */
 };
 
+/* What reads bitstreams, one after the other; each thread has its own. The chip's tables (chip_open) stay until decoder_close.
+ * NULL if there is no memory. */
+struct decoder *decoder_open(const struct chip *chip);
+void decoder_close(struct decoder *decoder);
+
 /* Decode a bitstream as far as `pins` depend on it. Returns NULL, with a reason in `text`, if it cannot be simulated. */
-struct design *design_open(const struct chip *chip, const uint8_t *bitstream, size_t n, const uint8_t *pins, uint32_t n_pins,
+struct design *design_open(struct decoder *decoder, const uint8_t *bitstream, size_t n, const uint8_t *pins, uint32_t n_pins,
                            uint32_t clock_hz, char text[NETLIST_TEXT]);
 void design_close(struct design *design);
 

@@ -14,7 +14,7 @@ struct ice40 {
     double seconds;
 };
 
-struct ice40 *ice40_open(const struct chip *chip, const uint8_t *bitstream, size_t n, const struct ice40_setup *setup,
+struct ice40 *ice40_open(struct decoder *decoder, const uint8_t *bitstream, size_t n, const struct ice40_setup *setup,
                          char reason[ICE40_TEXT])
 {
     struct ice40 *fpga = calloc(1, sizeof *fpga);
@@ -22,7 +22,7 @@ struct ice40 *ice40_open(const struct chip *chip, const uint8_t *bitstream, size
         snprintf(reason, ICE40_TEXT, "there is no memory left");
         return NULL;
     }
-    fpga->design = design_open(chip, bitstream, n, setup->pins, setup->n_pins, setup->clock_hz, reason);
+    fpga->design = design_open(decoder, bitstream, n, setup->pins, setup->n_pins, setup->clock_hz, reason);
     if (fpga->design == NULL) {
         free(fpga);
         return NULL;

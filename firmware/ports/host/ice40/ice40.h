@@ -8,7 +8,7 @@
 
 enum { ICE40_TEXT = 120, ICE40_PINS_MAX = 16 };
 
-struct chip;
+struct decoder;
 struct ice40;
 
 struct ice40_setup {
@@ -28,8 +28,8 @@ enum ice40_origin {
     ICE40_FAILED        /* it does not come to rest: see ice40_reason */
 };
 
-/* NULL if it cannot be simulated; then `reason` says why. The chip's tables (chip_open) stay as they are until ice40_close. */
-struct ice40 *ice40_open(const struct chip *chip, const uint8_t *bitstream, size_t n, const struct ice40_setup *setup,
+/* NULL if it cannot be simulated; then `reason` says why. The decoder (design.h) can take others then. */
+struct ice40 *ice40_open(struct decoder *decoder, const uint8_t *bitstream, size_t n, const struct ice40_setup *setup,
                          char reason[ICE40_TEXT]);
 void ice40_close(struct ice40 *fpga);
 

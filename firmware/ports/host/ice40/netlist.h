@@ -87,12 +87,22 @@ struct netlist {
     node_id first_flop, first_gate;
 };
 
-/* Pins are those of the package (27: ICE_27). `clock_hz` is what pin 35 is driven with; 0: nothing. Returns NULL, or what is wrong. */
-const char *netlist_trace(struct netlist *netlist, const struct chip *chip, const struct config *config, const uint8_t *pins,
-                          uint32_t n_pins, uint32_t clock_hz);
+/* Room for any circuit, which tracing uses again and again. */
+struct trace_room {
+    struct node nodes[NODES_MAX];
+    struct flop flops[FLOPS_MAX];
+    struct address addresses[2 * MEMORIES_MAX];
+    node_id cells[CHIP_TILES * MADE_NAMES]; /* nodes by tile and name of the output; 0: not yet met. All 0 between circuits */
+};
+
+/* Pins are those of the package (27: ICE_27). `clock_hz` is what pin 35 is driven with; 0: nothing. Returns NULL, or what is wrong.
+ * What the netlist has stays in the room until it is reduced. */
+const char *netlist_trace(struct netlist *netlist, const struct chip *chip, struct config *config, struct trace_room *room,
+                          const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz);
 
 /* Put constants through, leave out what is without effect, and sort: each node comes after those it depends on, but for flip-flops.
- * Returns NULL, or why it cannot be simulated: a loop, or something that is not modelled; then the text is in `text`. */
+ * Returns NULL, and what the netlist has is its own; or why it cannot be simulated: a loop, or something that is not modelled. The
+ * text is in `text` then. */
 const char *netlist_reduce(struct netlist *netlist, char text[NETLIST_TEXT]);
 
 void netlist_free(struct netlist *netlist);

@@ -372,8 +372,9 @@ static bool renumber(struct walk *walk)
     uint32_t n_nodes = 2 + walk->n_sources + walk->n_flops + walk->n_gates;
     struct node *sorted = calloc(n_nodes, sizeof *sorted);
     struct flop *flops = calloc(walk->n_flops + 1, sizeof *flops);
+    struct address *addresses = calloc(netlist->n_addresses + 1, sizeof *addresses);
     node_id *number = calloc(netlist->n_nodes, sizeof *number);
-    bool good = sorted != NULL && flops != NULL && number != NULL;
+    bool good = sorted != NULL && flops != NULL && addresses != NULL && number != NULL;
     if (good) {
         netlist->first_flop = 2 + walk->n_sources;
         netlist->first_gate = netlist->first_flop + walk->n_flops;
@@ -392,15 +393,16 @@ static bool renumber(struct walk *walk)
         renumber_sources(netlist, sorted, walk->n_sources);
         for (uint32_t i = 0; i < netlist->n_pins; i++)
             netlist->pins[i] = number[netlist->pins[i]];
-        free(netlist->nodes);
-        free(netlist->flops);
+        memcpy(addresses, netlist->addresses, netlist->n_addresses * sizeof *addresses);
         netlist->nodes = sorted;
         netlist->flops = flops;
+        netlist->addresses = addresses;
         netlist->n_nodes = n_nodes;
         netlist->n_flops = walk->n_flops;
     } else {
         free(sorted);
         free(flops);
+        free(addresses);
     }
     free(number);
     return good;

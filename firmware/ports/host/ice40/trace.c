@@ -26,7 +26,7 @@ static node_id add_node(struct trace *trace, struct node node)
 
 node_id trace_cell(struct trace *trace, unsigned tile, unsigned name)
 {
-    node_id *known = &trace->cells[key(tile, name)];
+    node_id *known = &trace->room->cells[key(tile, name)];
     if (*known == 0)
         *known = add_node(trace, (struct node){.kind = NODE_PENDING, .name = (uint8_t)name, .tile = (uint16_t)tile});
     return *known;
@@ -67,24 +67,20 @@ node_id trace_source(struct trace *trace, struct source source)
 
 bool trace_bit(const struct trace *trace, unsigned tile, unsigned bit)
 {
-    return config_bit(trace->config, tile % CHIP_WIDTH, tile / CHIP_WIDTH, bit);
-}
-
-static unsigned switch_value(const struct trace *trace, const struct chip_switch *way)
-{
-    unsigned value = 0;
-    for (unsigned i = 0; i < way->n_bits; i++)
-        value = value << 1 | config_bit(trace->config, way->x, way->y, way->bits[i]);
-    return value;
+    return config_bit(config_tile(trace->config, tile), bit);
 }
 
 /* The wire that a switch connects as it is set, as a name in its tile; false where it connects none. */
 static bool switch_source(const struct trace *trace, const struct chip_switch *way, unsigned *name)
 {
-    unsigned value = switch_value(trace, way);
-    for (unsigned i = 0; i < way->n_choices; i++) {
-        *name = way->choices[i] & 0x3ff;
-        if (way->choices[i] >> 10 == value)
+    const uint64_t *rows = config_tile(trace->config, way->tile);
+    const uint16_t *bits = &chip_words[way->words], *choices = bits + way->n_bits;
+    unsigned value = 0;
+    for (unsigned i = 0; i < way->n_bits; i++)
+        value = value << 1 | config_bit(rows, bits[i]);
+    for (unsigned i = 0; i < way->n_choices && value != 0; i++) {
+        *name = choices[i] & 0x3ff;
+        if (choices[i] >> 10 == value)
             return true;
     }
     return false;
@@ -100,16 +96,15 @@ struct hop {
 static struct hop hop_back(const struct trace *trace, uint32_t net)
 {
     struct hop hop = {0};
-    unsigned n_switches = chip_n_switches(trace->chip, net);
-    for (unsigned i = 0; i < n_switches; i++) {
-        struct chip_switch way = chip_switch(trace->chip, net, i);
+    const struct chip_switch *end, *way = chip_switches(trace->chip, net, &end);
+    for (; way < end; way++) {
         unsigned name;
-        if (!switch_source(trace, &way, &name))
+        if (!switch_source(trace, way, &name))
             continue;
-        uint32_t source = chip_net(trace->chip, way.x, way.y, name);
+        uint32_t source = chip_net(trace->chip, way->tile % CHIP_WIDTH, way->tile / CHIP_WIDTH, name);
         if (hop.n > 0 && source == hop.net)
             continue;
-        hop = (struct hop){source, chip_tile_at(way.x, way.y), hop.n + 1, name == NAME_CARRY_IN_MUX};
+        hop = (struct hop){source, way->tile, hop.n + 1, name == NAME_CARRY_IN_MUX};
     }
     return hop;
 }
@@ -342,25 +337,22 @@ static bool find_pin(unsigned pin, struct chip_pin *place)
     return false;
 }
 
-static bool make_room(struct trace *trace)
+/* Nodes keep their place and name, so they say which entries were made. */
+static void forget_cells(struct trace_room *room, uint32_t n_nodes)
 {
-    struct netlist *netlist = trace->netlist;
-    netlist->nodes = calloc(NODES_MAX, sizeof *netlist->nodes);
-    netlist->flops = calloc(FLOPS_MAX, sizeof *netlist->flops);
-    netlist->addresses = calloc(2 * MEMORIES_MAX, sizeof *netlist->addresses);
-    trace->cells = calloc((size_t)CHIP_TILES * MADE_NAMES, sizeof *trace->cells);
-    return netlist->nodes != NULL && netlist->flops != NULL && netlist->addresses != NULL && trace->cells != NULL;
+    for (node_id id = 2; id < n_nodes; id++)
+        if (room->nodes[id].name < MADE_NAMES)
+            room->cells[key(room->nodes[id].tile, room->nodes[id].name)] = 0;
 }
 
-const char *netlist_trace(struct netlist *netlist, const struct chip *chip, const struct config *config, const uint8_t *pins,
-                          uint32_t n_pins, uint32_t clock_hz)
+const char *netlist_trace(struct netlist *netlist, const struct chip *chip, struct config *config, struct trace_room *room,
+                          const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz)
 {
-    memset(netlist, 0, sizeof *netlist);
-    struct trace trace = {.netlist = netlist, .chip = chip, .config = config, .clock_hz = clock_hz};
-    if (!make_room(&trace))
-        trace.wrong = "there is no memory left";
+    *netlist = (struct netlist){.nodes = room->nodes, .flops = room->flops, .addresses = room->addresses};
+    struct trace trace = {.netlist = netlist, .chip = chip, .config = config, .clock_hz = clock_hz, .room = room};
     netlist->n_nodes = 2; /* the constants */
-    netlist->nodes[1].table = 0xffff;
+    netlist->nodes[0] = (struct node){.kind = NODE_CONSTANT};
+    netlist->nodes[1] = (struct node){.kind = NODE_CONSTANT, .table = 0xffff};
     for (uint32_t i = 0; i < n_pins && trace.wrong == NULL; i++) {
         struct chip_pin place;
         if (!find_pin(pins[i], &place))
@@ -370,7 +362,7 @@ const char *netlist_trace(struct netlist *netlist, const struct chip *chip, cons
     }
     for (node_id id = 2; id < netlist->n_nodes && trace.wrong == NULL; id++)
         trace_finish(&trace, id);
-    free(trace.cells);
+    forget_cells(room, netlist->n_nodes);
     return trace.wrong;
 }
 

@@ -7,10 +7,10 @@
 struct trace {
     struct netlist *netlist;
     const struct chip *chip;
-    const struct config *config;
+    struct config *config;
     uint32_t clock_hz;
     const char *wrong; /* the first thing that stops the tracing, or NULL */
-    node_id *cells;    /* nodes by tile and name of the output; 0: not yet met */
+    struct trace_room *room;
     node_id source_nodes[SOURCES_MAX];
     bool in_reference; /* the PLL's clock is being looked for */
     uint8_t ram_of_tile[CHIP_TILES];   /* 1 + index of a block RAM's memory, by its lower tile */
