@@ -7,8 +7,7 @@
 #include "skip.h"
 
 enum {
-    ROUNDS_MAX = 4096,      /* at one instant; a circuit that needs more never comes to rest */
-    SKIP_AFTER = 1 << 15,   /* steps before it pays to look for quiet stretches */
+    ROUNDS_MAX = 4096, /* at one instant; a circuit that needs more never comes to rest */
 };
 
 static void mark_task(struct run *run, uint32_t task)
@@ -273,7 +272,7 @@ enum run_state run_until(struct run *run, uint64_t ticks)
 {
     period_pass(run, ticks);
     while (run->state == RUN_GOOD && run_next(run) < ticks) {
-        if (run->steps == SKIP_AFTER && run->period.ticks == 0)
+        if (run->steps >= run->skip_at && run->period.ticks == 0)
             skip_begin(run);
         if (run->skip != NULL) {
             skip_on(run, ticks);
@@ -307,7 +306,7 @@ static bool make_room(struct run *run)
     const struct netlist *netlist = &design->netlist;
     run->values = calloc(netlist->n_nodes, sizeof *run->values);
     run->dirty = calloc(design->task_words, sizeof *run->dirty);
-    run->flops = calloc((3 + PERIOD_KEPT) * (size_t)design->flop_words, sizeof *run->flops);
+    run->flops = calloc((4 + PERIOD_KEPT) * (size_t)design->flop_words, sizeof *run->flops);
     run->toggles = calloc(netlist->n_flops + 1, sizeof *run->toggles);
     run->triggers = calloc(design->n_clocks + SOURCES_MAX + 1, sizeof *run->triggers);
     run->spare_triggers = calloc(design->n_clocks + SOURCES_MAX + 1, sizeof *run->triggers);
@@ -330,14 +329,16 @@ struct run *run_open(const struct design *design, uint64_t work_most)
         return NULL;
     run->design = design;
     run->work_most = work_most;
+    run->skip_at = SKIP_FIRST;
     if (!make_room(run)) {
         run_close(run);
         return NULL;
     }
     run->pending = run->flops + design->flop_words;
     run->forced = run->pending + design->flop_words;
+    run->never_slow = run->forced + design->flop_words;
     for (unsigned i = 0; i < PERIOD_KEPT; i++)
-        run->period.kept[i].flops = run->forced + (i + 1) * (size_t)design->flop_words;
+        run->period.kept[i].flops = run->never_slow + (i + 1) * (size_t)design->flop_words;
     run->values[1] = 1;
     for (uint32_t i = 0; i < design->netlist.n_sources; i++)
         run->phases[i].next = design->half_periods[i];

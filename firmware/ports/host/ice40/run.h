@@ -21,6 +21,7 @@ struct run {
     uint64_t *dirty; /* tasks to do */
     uint32_t dirty_from, dirty_to;
     uint64_t *flops, *pending, *forced; /* by flip-flop: level; will change at its clock; changes without one */
+    uint64_t *never_slow; /* by flip-flop: was fast once, see skip.c */
     bool any_forced;
     struct trigger {
         uint32_t clock;
@@ -35,7 +36,8 @@ struct run {
     uint64_t pulses[PINS_MAX];
     bool levels[PINS_MAX];
     uint32_t *toggles; /* by flip-flop */
-    uint64_t steps, work, work_most;
+    uint64_t steps, skip_at; /* taken or passed over; when quiet stretches are looked for (again) */
+    uint64_t work, work_most;
     uint32_t memory_writes;
     enum run_state state;
 

@@ -8,7 +8,10 @@
 #include "trace.h"
 
 enum {
-    SELDOM = 4096,          /* slow: changes at most once in so many steps */
+    SKIP_AGAIN = 1 << 15,   /* the second time, if the first found none or did not pay */
+    SKIP_LONGER = 1 << 17,  /* the second time, if it did: now longer stretches pay */
+    SELDOM_FIRST = 128,     /* slow: changes at most once in so many steps */
+    SELDOM_LAST = 4096,
     STRETCH_LEAST = 64,     /* steps; shorter ones are not worth their hash */
     TABLE_LOG = 12,
     ENTRIES_MAX = 1 << TABLE_LOG,
@@ -18,6 +21,7 @@ enum {
 struct stretch {
     uint64_t key;
     uint64_t ticks; /* 0: no entry */
+    uint64_t steps;
     struct phase phases[SOURCES_MAX]; /* relative to its end */
     uint64_t pulses[PINS_MAX];
 };
@@ -310,6 +314,7 @@ static void apply(struct run *run, const struct stretch *stretch)
             run_flip(run, word * 64 + (uint32_t)__builtin_ctzll(changes));
     }
     run->now += stretch->ticks;
+    run->steps += stretch->steps;
     for (uint32_t i = 0; i < netlist->n_sources; i++) {
         run->phases[i] = (struct phase){run->now + stretch->phases[i].next, stretch->phases[i].level};
         if (run->design->both_edges[i])
@@ -329,14 +334,14 @@ static void forget_all(struct skip *skip)
 }
 
 struct state {
-    uint64_t now;
+    uint64_t now, steps;
     struct phase phases[SOURCES_MAX];
     uint64_t pulses[PINS_MAX];
 };
 
 static struct state state_of(const struct run *run)
 {
-    struct state state = {.now = run->now};
+    struct state state = {.now = run->now, .steps = run->steps};
     memcpy(state.phases, run->phases, sizeof state.phases);
     memcpy(state.pulses, run->pulses, sizeof state.pulses);
     return state;
@@ -351,7 +356,7 @@ static void remember(struct run *run, uint64_t key, const struct state *start, c
         forget_all(skip);
     struct stretch *stretch = find(skip, key);
     skip->n_entries += stretch->key == 0;
-    *stretch = (struct stretch){.key = key, .ticks = end->now - start->now};
+    *stretch = (struct stretch){.key = key, .ticks = end->now - start->now, .steps = end->steps - start->steps};
     for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
         stretch->phases[i] = (struct phase){end->phases[i].next - end->now, end->phases[i].level};
     for (uint32_t i = 0; i < run->design->netlist.n_pins; i++)
@@ -393,6 +398,8 @@ static void give_up(struct run *run)
 {
     skip_close(run->skip);
     run->skip = NULL;
+    if (run->skip_at == SKIP_LONGER)
+        run->skip_at = SKIP_AGAIN;
     period_restart(run);
 }
 
@@ -421,24 +428,41 @@ void skip_on(struct run *run, uint64_t ticks)
 
 /* ---- which part is slow */
 
+/* Marks the slow flip-flops, and returns how many there are. What is passed over counts no changes of fast ones, so one that was fast
+ * is never slow. */
+static uint32_t find_slow(struct run *run, uint64_t seldom, uint64_t *slow, uint64_t *changes)
+{
+    uint32_t n_slow = 0;
+    for (uint32_t i = 0; i < run->design->netlist.n_flops; i++) {
+        uint64_t bit = (uint64_t)1 << i % 64;
+        if (run->toggles[i] > run->steps / seldom)
+            run->never_slow[i / 64] |= bit;
+        if (run->never_slow[i / 64] & bit)
+            continue;
+        slow[i / 64] |= bit;
+        *changes += run->toggles[i];
+        n_slow++;
+    }
+    return n_slow;
+}
+
+/* A first time with short stretches, which soon pay for circuits with short periods, and later a second with long ones. */
 void skip_begin(struct run *run)
 {
     const struct design *design = run->design;
+    bool first = run->skip_at == SKIP_FIRST;
     uint64_t *slow = calloc(design->flop_words, sizeof *slow), changes = 0;
-    uint32_t n_slow = 0;
-    for (uint32_t i = 0; i < design->netlist.n_flops && slow != NULL; i++) {
-        if (run->toggles[i] > run->steps / SELDOM)
-            continue;
-        slow[i / 64] |= (uint64_t)1 << i % 64;
-        changes += run->toggles[i];
-        n_slow++;
-    }
+    uint32_t n_slow = slow != NULL ? find_slow(run, first ? SELDOM_FIRST : SELDOM_LAST, slow, &changes) : 0;
+    run->skip_at = first ? SKIP_AGAIN : UINT64_MAX;
     struct skip *skip = calloc(1, sizeof *skip);
     if (n_slow == 0 || (changes + run->memory_writes) * STRETCH_LEAST > run->steps || skip == NULL) {
         free(slow);
         free(skip);
         return;
     }
+    if (first)
+        run->skip_at = SKIP_LONGER;
+    skip_close(run->skip);
     run->skip = skip;
     skip->slow = slow;
     skip->hashes = calloc(design->netlist.n_nodes, sizeof *skip->hashes);

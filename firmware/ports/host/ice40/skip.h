@@ -13,7 +13,10 @@
 struct run;
 struct skip;
 
-/* Take what seldom changed so far as the slow part. Leaves run->skip NULL where that promises nothing. */
+enum { SKIP_FIRST = 1 << 11 }; /* steps before it pays to look for quiet stretches */
+
+/* Take what seldom changed so far as the slow part, and say in run->skip_at when to do so again. Leaves run->skip as it is where that
+ * promises nothing. */
 void skip_begin(struct run *run);
 
 /* Go on by one stretch, not beyond `ticks`. */
