@@ -21,6 +21,7 @@ import attrs
 from cattrs import AttributeValidationNote, ClassValidationError, Converter
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
+from cbor2 import CBORTag
 
 from icefarm.errors import InvalidArgument
 
@@ -30,6 +31,11 @@ T = TypeVar("T")
 
 #: Longest excerpt of a wrong value that an error message repeats.
 _EXCERPT = 80
+#: Tags with which CBOR says that bytes are an array of numbers of 8 bits (RFC 8746, "Types of Numbers"): JavaScript's
+#: Uint8Array and Uint8ClampedArray.
+_BYTE_ARRAYS = (64, 68)
+#: All typed arrays of numbers.
+_TYPED_ARRAYS = range(64, 88)
 
 
 class _Wrong(ValueError):
@@ -37,6 +43,8 @@ class _Wrong(ValueError):
 
 
 def _excerpt(value: object) -> str:
+    if isinstance(value, CBORTag):
+        return f"a typed array (CBOR tag {value.tag})" if value.tag in _TYPED_ARRAYS else f"CBOR tag {value.tag}"
     # A bitstream that is tried as one form after the other arrives here.
     text = repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
@@ -78,9 +86,19 @@ def _strict_str(value: object, _: type) -> str:
 
 
 def _strict_bytes(value: object, _: type) -> bytes:
-    if not isinstance(value, bytes):
-        raise _Wrong(f"must be bytes, not {_excerpt(value)}")
-    return value
+    if isinstance(value, CBORTag) and value.tag in _BYTE_ARRAYS:
+        value = value.value
+    if isinstance(value, bytes):
+        return value
+    raise _Wrong(f"must be bytes{_how_to_send_bytes(value)}, not {_excerpt(value)}")
+
+
+def _how_to_send_bytes(value: object) -> str:
+    """Say how a client sends bytes that sent something else in their place."""
+    if isinstance(value, CBORTag):
+        return " (a byte string or a Uint8Array)"
+    # A Uint8Array becomes a mapping of its indices in JSON.
+    return ' (in JSON: text of "\\0" and then base64)' if isinstance(value, str | list | Mapping) else ""
 
 
 _PRIMITIVES: dict[type, Callable[[Any, Any], Any]] = {

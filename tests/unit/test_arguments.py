@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import Factory, frozen
+from cbor2 import CBORTag
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +73,12 @@ def test_what_is_left_out_is_left_to_the_function() -> None:
         ((), {"options": [1]}, "options: must be a mapping"),
         ((), {"options": {1: 2}}, "options: must have text for keys, not 1"),
         ((), {"wait": 1}, "wait: must be true or false, not 1"),
-        ((), {"payload": "text"}, "payload: must be bytes, not 'text', or must be a mapping"),
+        ((), {"payload": "text"}, r"payload: must be bytes \(in JSON: .*base64\), not 'text', or must be a mapping"),
+        ((), {"payload": {"0": 1}}, r"must be bytes \(in JSON: .*base64\), not {'0': 1}"),
+        ((), {"payload": CBORTag(69, b"ab")}, r"must be bytes \(.*Uint8Array\), not a typed array \(CBOR tag 69\)"),
+        ((), {"payload": CBORTag(64, "ab")}, "must be bytes.*, not 'ab'"),
+        ((), {"payload": CBORTag(1000, b"ab")}, r"must be bytes.*, not CBOR tag 1000"),
+        ((), {"serials": CBORTag(64, b"ab")}, r"serials: must be a list, not a typed array \(CBOR tag 64\)"),
         ((), {"nonsense": 1}, "unexpected keyword argument 'nonsense'.*it takes .amount, serials"),
         ((1, [], {}, 1, True, b"", 7), {}, "too many positional arguments"),
     ],
@@ -80,6 +86,11 @@ def test_what_is_left_out_is_left_to_the_function() -> None:
 def test_a_wrong_argument_is_refused_with_its_name(args: Any, kwargs: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         RESERVE.bind(args, kwargs)
+
+
+@pytest.mark.parametrize("tag", [64, 68])
+def test_an_array_of_bytes_that_cbor_tags_is_bytes(tag: int) -> None:
+    assert RESERVE.bind((), {"payload": CBORTag(tag, b"\x00\xff")}) == {"payload": b"\x00\xff"}
 
 
 def test_a_huge_wrong_value_is_not_repeated_whole() -> None:
@@ -131,7 +142,13 @@ def test_a_record_comes_back_from_the_wire_as_it_was(box: Box) -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.builds(CBORTag, st.integers(0, 100), st.binary()),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
 )
 
