@@ -40,6 +40,8 @@ __all__ = ["NO_SESSION", "Sessions", "address_of"]
 #: Stands for the session of an HTTP caller, who has none; the router never uses this number.
 NO_SESSION = 0
 
+#: The reason that a session hears when it is ended (WAMP specification, "Session Meta API").
+KILLED = "wamp.close.killed"
 #: Seconds for an answer of the router itself.
 ROUTER_LIMIT = 5.0
 #: Maximum characters of a peer's address: above any that a router writes.
@@ -97,7 +99,7 @@ class Sessions:
         for effect in effects:
             if isinstance(effect, Kill):
                 self._log.warn("{reason}: its session {number} is ended", number=effect.number, reason=effect.reason)
-                self._tasks.start("a silent session is ended", partial(self._kill, effect.number))
+                self._tasks.start("a silent session is ended", partial(self._kill, effect.number, effect.reason))
             else:
                 self.publisher.publish(effect)
         self._set_timer(due)
@@ -122,7 +124,7 @@ class Sessions:
         past = predecessors(self.state, role, name, instance)
         self.tell(Admitted(role, name, instance))
         for number in past:
-            await self._kill(number)
+            await self._kill(number, "a newer session of the same instance takes its place")
 
     def heard(self, caller: Caller, instance: str = "", *, watch: bool = False) -> None:
         """Note that a session called; with ``watch``, it must send heartbeats from now on.
@@ -169,12 +171,12 @@ class Sessions:
         if greeting is not None:
             greeting.callback(None)
 
-    async def _kill(self, number: int) -> None:
+    async def _kill(self, number: int, why: str) -> None:
         bus = self._bus
         if bus is None:
             return
         try:
-            await bus.call("wamp.session.kill", [number], timeout=ROUTER_LIMIT)
+            await bus.call("wamp.session.kill", [number, KILLED, why], timeout=ROUTER_LIMIT)
         except NoSuchProcedure:
             # The router reports that there is no such session: we missed its end.
             self.tell(Left(number))
