@@ -20,7 +20,7 @@ __all__ = ["PAGES", "ROOT", "Block", "Reader", "blocks", "free_port", "sections"
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 #: Pages that are made from the code (docs/_ext), and are there only after the site was built.
-MADE = ("docs/wamp.md", "docs/http-api.md", "docs/options.md")
+MADE = ("docs/http-api.md", "docs/options.md")
 
 #: Seconds for one command, and for what runs on to end when it is told to.
 COMMAND_LIMIT = 90

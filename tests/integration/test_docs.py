@@ -66,6 +66,12 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",
+    ("docs/wamp.md", "Signing in"): "tests/integration/test_foreign_clients.py",
+    ("docs/wamp.md", "Reserving"): "tests/integration/test_foreign_clients.py",
+    ("docs/wamp.md", "A reservation"): "tests/integration/test_foreign_clients.py",
+    ("docs/wamp.md", "A measurement"): "tests/integration/test_foreign_clients.py",
+    ("docs/wamp.md", "Heartbeats"): "tests/integration/test_foreign_clients.py",
+    ("docs/wamp.md", "A snapshot"): "tests/integration/test_foreign_clients.py",
     ("docs/virtual-boards.md", "A model of your own"): "test_the_model_in_the_page_on_virtual_boards_counts",
 }
 #: Sections that no test carries out, and why.

@@ -67,9 +67,18 @@ def test_the_page_on_the_command_line_speaks_of_options_that_there_are() -> None
     assert [option for option in sorted(spoken) if not re.search(rf"(?<![\w-]){option}\b", options)] == []
 
 
+def test_the_page_on_wamp_is_as_the_code_and_the_examples_make_it() -> None:
+    committed = (ROOT / "docs" / "wamp.md").read_text(encoding="utf-8")
+    assert committed == made_page("wamp_page"), "run: .venv/bin/python docs/_ext/wamp_page.py"
+
+
 def options_text() -> str:
+    return made_page("options_page")
+
+
+def made_page(module: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", "import options_page; print(options_page.page())"],
+        [sys.executable, "-c", f"import sys, {module}; sys.stdout.write({module}.page())"],
         env={"PYTHONPATH": str(ROOT / "docs" / "_ext"), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
