@@ -23,10 +23,10 @@ bitstream = Path(sys.argv[1]).read_bytes()
 failures: list[str] = []
 
 
+# [sign-in]
 class Counter(ApplicationSession):
     """Signs in, counts, and leaves."""
 
-    # [sign-in]
     def onConnect(self) -> None:
         self.instance = str(uuid.uuid4())
         extra = {"role": "client", "instance": self.instance}
