@@ -13,17 +13,18 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
-from cattrs import AttributeValidationNote, ClassValidationError, Converter
-from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
 from cbor2 import CBORTag
 
 from icefarm.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    # Imported with the first value that is checked, not by every process that knows the contract.
+    from cattrs import Converter
 
 __all__ = ["CheckedFunction", "from_wire", "passes_over_unknown", "to_wire"]
 
@@ -167,7 +168,7 @@ def _union_hook(converter: Converter, annotation: Any) -> Callable[[Any, Any], A
                 continue
             try:
                 return converter.structure(value, member)
-            except (_Wrong, ClassValidationError) as wrong:
+            except (_Wrong, ExceptionGroup) as wrong:
                 wrongs.append(_sentence(wrong))
         raise _Wrong(", or ".join(wrongs))
 
@@ -185,6 +186,8 @@ def passes_over_unknown(cls: type[T]) -> type[T]:
 
 
 def _class_hook(converter: Converter, cls: Any) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn
+
     strict = cls not in _RECORDS
     inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=strict, _cattrs_detailed_validation=True)
 
@@ -204,7 +207,10 @@ def _is_union(annotation: object) -> bool:
     return get_origin(annotation) in (Union, UnionType)
 
 
-def _make_converter() -> Converter:
+@cache
+def _converter() -> Converter:
+    from cattrs import Converter
+
     converter = Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(StrEnum, lambda member: member.value)
     for primitive, check in _PRIMITIVES.items():
@@ -219,6 +225,8 @@ def _make_converter() -> Converter:
 
 def _sentence(error: BaseException) -> str:
     """Describe what the converter found wrong, beginning with the name of the field."""
+    from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
     if isinstance(error, ClassValidationError):
         return "; ".join(_out_of_range(error.cl, inner) or _field_sentence(inner) for inner in error.exceptions)
     if isinstance(error, ForbiddenExtraKeysError):
@@ -251,13 +259,12 @@ def _range(validator: Any) -> str:
 
 
 def _field_sentence(error: BaseException) -> str:
+    from cattrs import AttributeValidationNote
+
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, AttributeValidationNote):
             return f"{note.name} {_sentence(error)}"
     return _sentence(error)
-
-
-_CONVERTER = _make_converter()
 
 
 def from_wire(value: object, cls: type[T], what: str | None = None) -> T:
@@ -266,14 +273,14 @@ def from_wire(value: object, cls: type[T], what: str | None = None) -> T:
     ``what`` names the value in the message, such as "the hello of worker 'w1'".  Raises `InvalidArgument`.
     """
     try:
-        return _CONVERTER.structure(value, cls)
-    except (_Wrong, ClassValidationError, ValueError, TypeError) as error:
+        return _converter().structure(value, cls)
+    except (_Wrong, ExceptionGroup, ValueError, TypeError) as error:
         raise InvalidArgument(f"{what or cls.__name__}: {_sentence(error)}") from None
 
 
 def to_wire(record: Any) -> dict[str, Any]:
     """Return an attrs value as a plain mapping for the wire; enumerations become their text."""
-    result: dict[str, Any] = _CONVERTER.unstructure(record)
+    result: dict[str, Any] = _converter().unstructure(record)
     return result
 
 

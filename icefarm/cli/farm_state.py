@@ -9,7 +9,7 @@ from attrs import Factory, define
 
 from icefarm.cli.ui.columns import firmware
 from icefarm.cli.ui.tables import Column, Record, Shape
-from icefarm.client.connection.watch import Change
+from icefarm.client.connection.events import Change
 from icefarm.client.session import Snapshot
 from icefarm.contract import to_wire
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from icefarm.client.blocking import Boards, Farm
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.results import Result
 from icefarm.client.session import Snapshot
 from icefarm.contract import Measurement

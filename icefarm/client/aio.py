@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
@@ -12,12 +12,15 @@ from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCoun
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
-from icefarm.client.api.reactor_thread import engine
+from icefarm.client.api.process_engine import engine
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
-from icefarm.client.evaluation.run import ResultBatch, Run
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+
+if TYPE_CHECKING:
+    # Twisted is imported when a farm is made.
+    from icefarm.client.evaluation.run import ResultBatch, Run
 
 __all__ = ["Boards", "Device", "Devices", "Farm"]
 

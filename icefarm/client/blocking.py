@@ -6,22 +6,26 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
-from typing import Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.facade import FarmFace
-from icefarm.client.api.reactor_thread import Engine, engine
+from icefarm.client.api.process_engine import engine
 from icefarm.client.arguments import checked
-from icefarm.client.connection.watch import Change, changes
+from icefarm.client.connection.events import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
-from icefarm.client.evaluation.run import ResultBatch, Run
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+
+if TYPE_CHECKING:
+    # Twisted is imported when a farm is made.
+    from icefarm.client.api.reactor_thread import Engine
+    from icefarm.client.evaluation.run import ResultBatch, Run
 
 __all__ = ["Boards", "Farm"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import attrs
@@ -16,11 +16,8 @@ from attrs import define, field, frozen
 
 from icefarm.bus import Progress
 from icefarm.client.arguments import checked
-from icefarm.client.connection.board_calls import BoardCalls
-from icefarm.client.connection.link import FarmLink, MakeLink, Patience
-from icefarm.client.connection.reservations import ClientEvent, ClientReservations
-from icefarm.client.connection.watch import Watch
-from icefarm.client.evaluation.run import Run
+from icefarm.client.connection.events import ClientEvent
+from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
 from icefarm.clock import Clock
 from icefarm.contract import (
@@ -37,8 +34,15 @@ from icefarm.contract import (
 )
 from icefarm.errors import InvalidArgument
 from icefarm.wamp.credentials import Credentials
-from icefarm.wamp.link import Link
 from icefarm.wamp.url import parse_url
+
+if TYPE_CHECKING:
+    # They import Twisted, which takes half a second: a session imports them, and `import icefarm.client` does not.
+    from icefarm.client.connection.board_calls import BoardCalls
+    from icefarm.client.connection.link import FarmLink, MakeLink
+    from icefarm.client.connection.reservations import ClientReservations
+    from icefarm.client.connection.watch import Watch
+    from icefarm.client.evaluation.run import Run
 
 __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
 
@@ -101,6 +105,10 @@ class ClientSession:
     _reservations: ClientReservations = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        from icefarm.client.connection.board_calls import BoardCalls
+        from icefarm.client.connection.link import FarmLink
+        from icefarm.client.connection.reservations import ClientReservations
+
         who = self.credentials
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
@@ -233,6 +241,8 @@ class ClientSession:
 
     def watch(self) -> Watch:
         """Start following the farm's changes."""
+        from icefarm.client.connection.watch import Watch
+
         watch = Watch(self.clock, self._link, self.snapshot)
         watch.start()
         return watch
@@ -306,6 +316,8 @@ class ClientSession:
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
+        from icefarm.client.evaluation.run import Run
+
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         limit = _limit(plan, reservations)
         dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
@@ -337,6 +349,8 @@ def connect(
     ``ca_file``: a PEM file with the certificates to trust; None: those that the system trusts.
     Raises `InvalidArgument` if the URL or the name is not valid.
     """
+    from icefarm.wamp.link import Link
+
     parse_url(url, ca_file)
     credentials = Credentials(name, role, uuid4().hex, token)
     return ClientSession(

@@ -27,7 +27,7 @@ def sign_in(url: str, token: str, ca_file: str | None) -> dict[str, str]:
 
     Raises `IcefarmError`.
     """
-    from icefarm.client.api.reactor_thread import engine
+    from icefarm.client.api.process_engine import engine
 
     name = f"doctor-{socket.gethostname()[:60]}-{os.getpid()}"
     running = engine()

@@ -145,10 +145,13 @@ class LocalFarm:
 
     async def _check_router(self, url: str) -> None:
         """Check that something listens there: control would retry forever, which is right only later."""
+        from icefarm.wamp.transport import endpoint_of
         from icefarm.wamp.url import parse_url
 
         try:
-            connected = await parse_url(url).endpoint(self.reactor, None).connect(ProtocolFactory.forProtocol(Protocol))
+            connected = await endpoint_of(parse_url(url), self.reactor, None).connect(
+                ProtocolFactory.forProtocol(Protocol)
+            )
         except (ConnectError, DNSLookupError) as error:
             raise CannotStart(f"no router answers at {url}: {error}; see --router") from None
         connected.transport.loseConnection()

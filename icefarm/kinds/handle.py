@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
-from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.kinds.circuit import Circuit, Packed
+
+if TYPE_CHECKING:
+    # Clients know kinds without Twisted.
+    from twisted.logger import Logger
 
 __all__ = ["Answer", "DeviceHandle", "Evaluator", "Parameters"]
 

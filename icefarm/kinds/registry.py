@@ -32,16 +32,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from attrs import evolve, frozen
-from twisted.logger import Logger
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.errors import InvalidArgument, UnknownKind
 from icefarm.kinds.handle import Evaluator
+
+if TYPE_CHECKING:
+    # Clients know kinds without Twisted.
+    from importlib.metadata import EntryPoint
+
+    from twisted.logger import Logger
 
 __all__ = ["Kind", "Kinds", "load_kinds", "register", "reservable"]
 
@@ -205,6 +209,9 @@ def load_kinds(builtin: Iterable[type], log: Logger, found: Iterable[EntryPoint]
 
     A kind that can't be loaded is logged and skipped; a built-in one can't be replaced.
     """
+    # Imported on demand: it imports the modules of e-mail.
+    from importlib.metadata import entry_points
+
     kinds = dict(Kinds.of(*builtin).by_name)
     for entry in entry_points(group=ENTRY_POINTS) if found is None else found:
         if entry.name in kinds:

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from icefarm import __version__
 from icefarm.client import aio, blocking
-from icefarm.client.api.reactor_thread import engine
+from icefarm.client.api.process_engine import engine
 from icefarm.contract import Role, event_topic
 from icefarm.control.service import ControlSettings
 from icefarm.errors import TimedOut

@@ -14,7 +14,6 @@ Values are then found under the setting's name, parsed: ``options["http"] == ("1
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from twisted.python import usage
 
 from icefarm.errors import IcefarmError
 from icefarm.legacy_names import SERVICE_NAMES, translate_legacy_env
+from icefarm.twistd.parsers import choice, existing_file, host_and_port, number, seconds, whole_number
 
 __all__ = [
     "LayeredOptions",
@@ -247,63 +247,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return "is not text (UTF-8)" if isinstance(error, UnicodeDecodeError) else f"is not TOML: {error}"
-
-
-# ---------------------------------------------------------------------------------------------------- parsers
-
-
-def number(text: str) -> float:
-    """Parse a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"must be a number, not {text!r}")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Parse a duration: a number of seconds above 0."""
-    try:
-        value = number(text)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise ValueError(f"must be a number of seconds above 0, not {text!r}")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """Parse a whole number that is not negative."""
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"must be a whole number, 0 or more, not {text!r}")
-    return int(text)
-
-
-def choice(*words: str) -> Callable[[str], str]:
-    """Return a parser that takes one of ``words``."""
-
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be {' or '.join(words)}, not {text!r}")
-        return text
-
-    return parse
-
-
-def existing_file(text: str) -> str:
-    """Parse the path of an existing file."""
-    if not Path(text).is_file():
-        raise ValueError(f"there is no file {text!r}")
-    return text
-
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """Parse ``HOST:PORT``, an IPv6 address in brackets, into (host, port); port 0 lets the system choose one."""
-    host, colon, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    bare = ":" in host and not text.startswith("[")
-    if not colon or not host or bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"must be HOST:PORT, not {text!r}")
-    return host, int(port)

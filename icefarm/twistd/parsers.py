@@ -1,13 +1,24 @@
-"""Parsers of settings that several services have; each raises ValueError or an `IcefarmError`."""
+"""Parsers of settings of services and of options of the command line; each raises ValueError or an `IcefarmError`."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
-from icefarm.wamp.tls import certificates_in
 from icefarm.wamp.url import parse_url
 
-__all__ = ["certificates", "directory", "url"]
+__all__ = [
+    "certificates",
+    "choice",
+    "directory",
+    "existing_file",
+    "host_and_port",
+    "number",
+    "seconds",
+    "url",
+    "whole_number",
+]
 
 
 def url(text: str) -> str:
@@ -18,7 +29,10 @@ def url(text: str) -> str:
 
 def certificates(text: str) -> str:
     """Return the path of a PEM file."""
-    certificates_in(text)
+    # Imported on demand: it imports OpenSSL.
+    from icefarm.wamp.ca_file import check_certificates
+
+    check_certificates(text)
     return text
 
 
@@ -27,3 +41,60 @@ def directory(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError(f"there is no directory {text!r}")
     return Path(text)
+
+
+def number(text: str) -> float:
+    """Parse a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"must be a number, not {text!r}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Parse a duration: a number of seconds above 0."""
+    try:
+        value = number(text)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise ValueError(f"must be a number of seconds above 0, not {text!r}")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """Parse a whole number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"must be a whole number, 0 or more, not {text!r}")
+    return int(text)
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a parser that takes one of ``words``."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}, not {text!r}")
+        return text
+
+    return parse
+
+
+def existing_file(text: str) -> str:
+    """Parse the path of an existing file."""
+    if not Path(text).is_file():
+        raise ValueError(f"there is no file {text!r}")
+    return text
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Parse ``HOST:PORT``, an IPv6 address in brackets, into (host, port); port 0 lets the system choose one."""
+    host, colon, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    bare = ":" in host and not text.startswith("[")
+    if not colon or not host or bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"must be HOST:PORT, not {text!r}")
+    return host, int(port)

@@ -21,6 +21,7 @@ from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greetin
 from icefarm.wamp.session import RouterSession
 from icefarm.wamp.tls import FarmCertificate
 from icefarm.wamp.tls_probe import speaks_tls
+from icefarm.wamp.transport import certificate_of, endpoint_of, factory_of
 from icefarm.wamp.url import RouterUrl, parse_url
 
 __all__ = ["INSECURE", "Link"]
@@ -95,7 +96,7 @@ class _Attempt:
         self._question.addErrback(lambda failure: failure.trap(CancelledError))
 
     async def _look_for_tls(self) -> None:
-        endpoint = self._where.endpoint(self._clock, None)
+        endpoint = endpoint_of(self._where, self._clock, None)
         if await speaks_tls(self._clock, self._where.host, endpoint):
             self._fail(tls_expected(self._url))
 
@@ -175,12 +176,12 @@ class Link(Service):
         self._attempt.addCallbacks(self._signed_in, self._not_signed_in)
 
     async def _sign_in(self) -> Bus:
-        certificate = self._where.certificate()
+        certificate = certificate_of(self._where)
         attempt = _Attempt(self.reactor, self.url, self._where, certificate, self.credentials)
-        factory = self._where.factory(attempt.make_session, attempt, self.reactor)
+        factory = factory_of(self._where, attempt.make_session, attempt, self.reactor)
         protocol = None
         try:
-            protocol = await self._where.endpoint(self.reactor, certificate).connect(factory)
+            protocol = await endpoint_of(self._where, self.reactor, certificate).connect(factory)
             attempt.connected(protocol)
             return await attempt.signed_in
         except CancelledError:

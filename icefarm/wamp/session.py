@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import icefarm.wamp._no_bjdata  # noqa: F401 isort: skip
+import icefarm.wamp._lean_autobahn  # noqa: F401 isort: skip
 
 from typing import Any
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Any
 
 from attrs import frozen
@@ -18,11 +17,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from icefarm.errors import InvalidArgument, LinkLost, Untrusted, WrongProtocol
+from icefarm.wamp.ca_file import pem_certificates
 
 __all__ = ["FarmCertificate", "TlsEndpoint", "certificates_in"]
 
-#: One certificate in a file in PEM form (RFC 7468).
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 #: Why OpenSSL refuses a certificate: numbers of openssl/x509_vfy.h, X509_V_ERR_*.
 _REASONS = {
     9: "is not valid yet; see the clocks of both hosts",
@@ -48,15 +46,9 @@ class _Refusal:
 def certificates_in(path: str) -> list[Certificate]:
     """Read the certificates of a file in PEM form.  Raises `InvalidArgument` if it can't be read or has none."""
     try:
-        with open(path, "rb") as file:
-            found = [Certificate.loadPEM(text) for text in _CERTIFICATE.findall(file.read())]
-    except OSError as error:
-        raise InvalidArgument(f"cannot read the trusted certificates in {path}: {error.strerror}") from None
+        return [Certificate.loadPEM(text) for text in pem_certificates(path)]
     except (crypto.Error, ValueError):
         raise InvalidArgument(f"{path} holds a damaged certificate") from None
-    if not found:
-        raise InvalidArgument(f"{path} holds no certificate in PEM form (BEGIN CERTIFICATE)")
-    return found
 
 
 def _is_address(host: str) -> bool:

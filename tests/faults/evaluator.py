@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from icefarm.client import Boards, Farm
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.results import Result
 from icefarm.errors import IcefarmError, ReservationEnded
 

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from faults.evaluations import Start, all_answered, evaluating
 from faults.farm import FaultyFarm
 from faults.parts import until
-from icefarm.client.connection.link import Patience
+from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
 from icefarm.errors import Busy
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from icefarm.client import aio, blocking
-from icefarm.client.api.reactor_thread import engine
+from icefarm.client.api.process_engine import engine
 from icefarm.client.lib.drivers import PulseCountClient
 from icefarm.testing.farm import MemoryFarm
 from icefarm.testing.memory.process import MemoryProcess

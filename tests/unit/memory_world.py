@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.client.connection.link import Patience
+from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of

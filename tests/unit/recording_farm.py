@@ -12,7 +12,7 @@ from icefarm.cli import main
 from icefarm.cli.connect import Access
 from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
-from icefarm.client.connection.watch import Change
+from icefarm.client.connection.events import Change
 from icefarm.contract import DeviceRecord, DeviceStatus, Measurement, ReservationRecord, WorkerRecord, to_wire
 from icefarm.errors import IcefarmError
 

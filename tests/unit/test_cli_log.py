@@ -9,7 +9,7 @@ from recording_farm import RecordingFarm
 from recording_farm import snapshot as plain_snapshot
 
 from icefarm.client import Snapshot
-from icefarm.client.connection.watch import Change
+from icefarm.client.connection.events import Change
 
 
 class Logging(RecordingFarm):

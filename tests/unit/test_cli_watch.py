@@ -14,7 +14,7 @@ from rich.console import Console
 
 from icefarm.cli.commands.watch import Picture
 from icefarm.cli.farm_state import View
-from icefarm.client.connection.watch import Change
+from icefarm.client.connection.events import Change
 from icefarm.contract import QueueRecord, to_wire
 
 FIRST = Change("snapshot", snapshot(devices=[device("A")]))

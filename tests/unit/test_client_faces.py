@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import aio, blocking, deferred
-from icefarm.client.api.reactor_thread import engine
+from icefarm.client.api.process_engine import engine
 from icefarm.client.device import Device
 from icefarm.client.placement import EachBoard
 from icefarm.client.session import ClientSession

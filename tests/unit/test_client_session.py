@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bitstream import from_bytes, made_up_bitstream
-from icefarm.client.connection.link import Patience
+from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.reservations import LEAVE_LIMIT
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result

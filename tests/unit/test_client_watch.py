@@ -10,7 +10,8 @@ from test_client_session import World, await_now
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from icefarm.client.connection import watch as module
-from icefarm.client.connection.watch import Change, Watch
+from icefarm.client.connection.events import Change
+from icefarm.client.connection.watch import Watch
 from icefarm.contract import Role, control_procedure, event_topic, to_wire
 from icefarm.errors import Busy, NotAuthorized
 

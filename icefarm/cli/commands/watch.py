@@ -22,7 +22,7 @@ from icefarm.cli.verb import farm_of, opened_screen
 if TYPE_CHECKING:
     from icefarm.cli.farm_state import View
     from icefarm.client import Farm
-    from icefarm.client.connection.watch import Change
+    from icefarm.client.connection.events import Change
 
 __all__ = ["Picture", "follow", "watch"]
 

@@ -11,7 +11,7 @@ import click
 
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
-from icefarm.twistd.options import host_and_port, number, seconds
+from icefarm.twistd.parsers import host_and_port, number, seconds, url
 
 __all__ = [
     "ACCOUNT",
@@ -105,14 +105,6 @@ def _speed(text: str) -> str:
     return text
 
 
-def _url(text: str) -> str:
-    # Imported on demand: it imports all of Autobahn.
-    from icefarm.wamp.url import parse_url
-
-    parse_url(text)
-    return text
-
-
 _PLACEMENT = re.compile(r"any|each|same|spread|distinct:[1-9][0-9]{0,4}")
 
 
@@ -134,5 +126,5 @@ SECONDS = Parsed("SECONDS", seconds)
 PINS = Parsed("pins", _pins)
 SPAN = Parsed("TIME", _span)
 SPEED = Parsed("real|instant|FACTOR", _speed)
-URL = Parsed("URL", _url)
+URL = Parsed("URL", url)
 WAIT = Parsed("SECONDS", partial(_by_rule, "timeout"))

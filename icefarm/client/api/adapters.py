@@ -6,15 +6,18 @@ calling a verb waits, returns an awaitable, or returns a Deferred.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from twisted.internet.defer import Deferred
+if TYPE_CHECKING:
+    # Twisted is imported when a farm is made, asyncio when a verb is awaited.
+    import asyncio
 
-from icefarm.client.api.reactor_thread import Engine
+    from twisted.internet.defer import Deferred
+
+    from icefarm.client.api.reactor_thread import Engine
 
 __all__ = ["Asyncio", "Blocking", "OnReactor", "Verb", "VerbAdapter"]
 
@@ -72,6 +75,8 @@ class Asyncio(_FromAnotherThread):
     _loop: asyncio.AbstractEventLoop | None = None
 
     def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        import asyncio
+
         @wraps(method)
         async def verb(*args: P.args, **kwargs: P.kwargs) -> T:
             self._loop = asyncio.get_running_loop()
@@ -95,6 +100,8 @@ class OnReactor(VerbAdapter):
     """Calls in the reactor's thread itself, and gets a Deferred."""
 
     def _bound(self, method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Deferred[T]]:
+        from twisted.internet.defer import Deferred
+
         @wraps(method)
         def verb(*args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
             return Deferred.fromCoroutine(method(*args, **kwargs))

@@ -9,7 +9,6 @@ from attrs import frozen
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.arguments import check_evaluation_options, checked
-from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
@@ -21,8 +20,6 @@ __all__ = ["BoardSet", "ReservedBoards"]
 #: Where an API takes bitstreams from, and the type of its results.
 Source = TypeVar("Source")
 Results = TypeVar("Results")
-
-_log = client_log("boards")
 
 
 @frozen(eq=False)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import DeferredQueue, TimeoutError
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.arguments import checked
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.session import ASK_LIMIT, ClientSession
 from icefarm.contract import ReservationRecord
 from icefarm.durations import in_words
 from icefarm.errors import TimedOut
 
+if TYPE_CHECKING:
+    # Twisted is imported when a farm is made.
+    from twisted.internet.defer import DeferredQueue
+
 __all__ = ["AwaitedDevice", "AwaitedDevices", "DeviceFace", "DevicesFace", "ReservedDevice"]
 
 D = TypeVar("D")
+
+
+def _new_queue() -> DeferredQueue[ClientEvent]:
+    from twisted.internet.defer import DeferredQueue
+
+    return DeferredQueue()
 
 
 @define(eq=False)
@@ -28,7 +37,7 @@ class ReservedDevice:
 
     session: ClientSession
     record: ReservationRecord
-    _events: DeferredQueue[ClientEvent] = field(init=False, factory=DeferredQueue)
+    _events: DeferredQueue[ClientEvent] = field(init=False, factory=_new_queue)
 
     def listen(self) -> None:
         """Start recording the events of this reservation."""
@@ -42,6 +51,8 @@ class ReservedDevice:
     @checked
     async def next_event(self, timeout: float | None = None) -> ClientEvent:
         """Return the next event of this board's reservation.  Raises `TimedOut` after ``timeout`` seconds."""
+        from twisted.internet.defer import TimeoutError
+
         event = self._events.get()
         if timeout is not None:
             event.addTimeout(timeout, self.session.clock)  # type: ignore[arg-type]

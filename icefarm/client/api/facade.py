@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.api.boards import BoardSet
 from icefarm.client.arguments import checked
-from icefarm.client.connection.link import Patience
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
+from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings
 from icefarm.client.session import ClientSession, connect
 from icefarm.contract import ReservationRecord, Role

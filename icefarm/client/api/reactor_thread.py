@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from functools import partial
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError as DeferredCancelled
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import LinkLost, WrongThread
 
-__all__ = ["Engine", "engine"]
+__all__ = ["Engine"]
 
 T = TypeVar("T")
 
@@ -99,24 +99,3 @@ def _fail(future: Future[T], failure: Failure) -> None:
     error = failure.value
     if future.set_running_or_notify_cancel():
         future.set_exception(CancelledError() if isinstance(error, DeferredCancelled) else error)
-
-
-_lock = Lock()
-_engine: Engine | None = None
-
-
-def engine() -> Engine:
-    """Return this process's engine, created at first use."""
-    global _engine
-    with _lock:
-        if _engine is None or _engine.pid != os.getpid():
-            _engine = Engine()
-        return _engine
-
-
-def _forget_after_fork() -> None:
-    global _engine, _lock
-    _engine, _lock = None, Lock()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)

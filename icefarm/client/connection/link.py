@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, STDLibLogObserver
 
 from icefarm.bus import Bus, EventHandler, Progress
+from icefarm.client.connection.patience import Patience
 from icefarm.clock import Clock
 from icefarm.contract import client_topic, control_procedure
 from icefarm.errors import (
@@ -60,18 +61,6 @@ class RunningLink(Protocol):
     def startService(self) -> None: ...
 
     def stopService(self) -> Any: ...
-
-
-@frozen
-class Patience:
-    """How long to keep trying when the farm is out of reach, in seconds."""
-
-    #: For the first sign-in.
-    connect: float = 5.0
-    #: For a call whose link, worker or control is away; the running time of the call does not count.
-    retry: float = 120.0
-    #: For an evaluation on a board whose worker is away; None: as long as the board is reserved.
-    board: float | None = None
 
 
 class LinkListener(Protocol):

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Progress
 from icefarm.client.connection.board_calls import BoardCalls
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.clock import Clock
@@ -20,24 +21,13 @@ from icefarm.deferreds import Tasks, started
 from icefarm.durations import in_words
 from icefarm.errors import IcefarmError, ReservationEnded
 
-__all__ = ["ClientEvent", "ClientReservations"]
+__all__ = ["ClientReservations"]
 
 #: Seconds for the answer to a request for boards, beyond the wait for them: they may have to be flashed.
 RESERVE_LIMIT = 180.0
 #: Seconds for returning boards on the way out of a block, of the farm or of the script; past that, the farm does it
 #: by itself.  With the goodbye to the router (1 s) every way out takes less than 5 s.
 LEAVE_LIMIT = 2.5
-
-
-@frozen
-class ClientEvent:
-    """An event for this client: initialised, ending_soon, ended, failure, or an event of a device kind."""
-
-    name: str
-    serial: str | None
-    reservation: str | None
-    reason: str | None
-    fields: Mapping[str, Any]
 
 
 @define(eq=False)

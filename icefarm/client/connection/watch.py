@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
-from icefarm.client.api.reactor_thread import Engine
+from icefarm.client.connection.events import Change
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.clock import Clock
 from icefarm.contract import EVENT_PREFIX
@@ -22,7 +21,7 @@ from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NameInUs
 if TYPE_CHECKING:
     from icefarm.client.session import Snapshot
 
-__all__ = ["Change", "Watch", "changes"]
+__all__ = ["Watch"]
 
 #: Changes that wait for a slow consumer; beyond that, a new snapshot replaces all of them.
 MOST_PENDING = 20_000
@@ -30,18 +29,6 @@ MOST_PENDING = 20_000
 AGAIN = 1.0
 #: Errors that a later attempt would meet again.
 _FINAL = (NotAuthorized, NameInUse, InvalidArgument, LimitReached)
-
-
-@frozen
-class Change:
-    """A change in the farm.
-
-    ``event`` is ``snapshot`` (with a `Snapshot` that replaces everything known before), ``stale`` (with a text: why
-    the connection is lost), or the name of a topic of `icefarm.contract.EVENT_TOPICS` (with a record as on the wire).
-    """
-
-    event: str
-    of: Snapshot | str | Mapping[str, Any]
 
 
 @define(eq=False)
@@ -155,22 +142,3 @@ class Watch:
         taker, self._taker = self._taker, None
         if taker is not None:
             taker.errback(failure)
-
-
-def changes(engine: Engine, begin: Callable[[], Watch], interval: float | None) -> Iterator[list[Change]]:
-    """Yield changes in the caller's thread; an empty list after ``interval`` seconds without any."""
-
-    async def started() -> Watch:
-        return begin()
-
-    watch = engine.run(started)
-
-    async def take() -> list[Change]:
-        return await watch.take(interval)
-
-    try:
-        while True:
-            yield engine.run(take)
-    finally:
-        with suppress(RuntimeError):  # A forked child has nothing to stop.
-            engine.post(watch.stop)

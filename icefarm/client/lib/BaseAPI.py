@@ -8,7 +8,7 @@ from logging import Logger, LoggerAdapter
 from typing import Any, ClassVar, TypeVar
 
 from icefarm.client.blocking import Farm
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.lib.checks import count, given, listed, seconds
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError, InvalidArgument

@@ -10,7 +10,7 @@ from logging import Logger, LoggerAdapter
 from typing import Any, Self
 
 from icefarm.client.blocking import Farm
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler
 from icefarm.client.lib.BaseAPI import BaseAPI

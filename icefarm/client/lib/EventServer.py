@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import define
 
 from icefarm.client.blocking import Farm
-from icefarm.client.connection.reservations import ClientEvent
+from icefarm.client.connection.events import ClientEvent
 from icefarm.errors import IcefarmError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import Factory, define
 from twisted.python.failure import Failure
 
-from icefarm.client.connection.link import Patience
+from icefarm.client.connection.patience import Patience
 from icefarm.client.session import ClientSession
 from icefarm.clock import Clock
 from icefarm.contract import Role

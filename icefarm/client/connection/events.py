@@ -1,0 +1,58 @@
+"""What a client hears: events for itself, and changes of the farm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from icefarm.client.api.reactor_thread import Engine
+    from icefarm.client.connection.watch import Watch
+    from icefarm.client.session import Snapshot
+
+__all__ = ["Change", "ClientEvent", "changes"]
+
+
+@frozen
+class ClientEvent:
+    """An event for this client: initialised, ending_soon, ended, failure, or an event of a device kind."""
+
+    name: str
+    serial: str | None
+    reservation: str | None
+    reason: str | None
+    fields: Mapping[str, Any]
+
+
+@frozen
+class Change:
+    """A change in the farm.
+
+    ``event`` is ``snapshot`` (with a `Snapshot` that replaces everything known before), ``stale`` (with a text: why
+    the connection is lost), or the name of a topic of `icefarm.contract.EVENT_TOPICS` (with a record as on the wire).
+    """
+
+    event: str
+    of: Snapshot | str | Mapping[str, Any]
+
+
+def changes(engine: Engine, begin: Callable[[], Watch], interval: float | None) -> Iterator[list[Change]]:
+    """Yield changes in the caller's thread; an empty list after ``interval`` seconds without any."""
+
+    async def started() -> Watch:
+        return begin()
+
+    watch = engine.run(started)
+
+    async def take() -> list[Change]:
+        return await watch.take(interval)
+
+    try:
+        while True:
+            yield engine.run(take)
+    finally:
+        with suppress(RuntimeError):  # A forked child has nothing to stop.
+            engine.post(watch.stop)

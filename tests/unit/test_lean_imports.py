@@ -1,0 +1,51 @@
+"""What a process does not import: nothing costs as much before the first answer as imports that nobody uses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+#: Packages that take long to import.
+TWISTED = ("twisted", "autobahn", "OpenSSL")
+HEAVY = (*TWISTED, "numpy", "asyncio", "rich", "importlib.metadata", "cattrs")
+
+
+def _imported(program: str, packages: tuple[str, ...]) -> list[str]:
+    """Return which of these packages a program has imported when it ends."""
+    ending = f"""
+import atexit, sys
+atexit.register(lambda: print(*(name for name in {packages!r} if sys.modules.get(name)), file=sys.stderr))
+"""
+    done = subprocess.run([sys.executable, "-c", ending + program], capture_output=True, text=True, check=True)
+    return done.stderr.split()
+
+
+def _command(*arguments: str) -> str:
+    return f"sys.argv[:] = ['icefarm', *{arguments!r}]\nfrom icefarm.cli import main\nmain()"
+
+
+def test_the_check_sees_what_is_imported() -> None:
+    assert _imported("import asyncio", HEAVY) == ["asyncio"]
+
+
+def test_the_list_of_verbs_imports_nothing_that_takes_long() -> None:
+    assert _imported(_command("--help"), HEAVY) == []
+
+
+@pytest.mark.parametrize("verb", ["devices", "evaluate", "watch", "end", "simulate"])
+def test_the_help_of_a_verb_imports_nothing_that_takes_long(verb: str) -> None:
+    assert _imported(_command(verb, "--help"), HEAVY) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from icefarm.client import Farm", "from icefarm.client.aio import Farm", "from icefarm.client import Result"],
+)
+def test_a_script_imports_twisted_only_when_it_makes_a_farm(statement: str) -> None:
+    assert _imported(statement, HEAVY) == []
+
+
+def test_a_farm_imports_no_numpy() -> None:
+    assert _imported("import icefarm.wamp.link, icefarm.client.api.reactor_thread", ("numpy", "bjdata")) == []
