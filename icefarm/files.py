@@ -15,7 +15,9 @@ from pathlib import Path
 
 from attrs import define, field
 
-__all__ = ["CannotWrite", "FileLock", "Locked", "NobodyReads", "write_all", "write_whole"]
+from icefarm.writing import write_all
+
+__all__ = ["FileLock", "Locked", "write_whole"]
 
 #: What flock(2) answers on a file system that has no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -23,23 +25,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _HOLDER_LIMIT = 1024
 
 
-class CannotWrite(Exception):
-    """What a person asked for can't be written; the text is one line that says where to, and why."""
-
-
-class NobodyReads(CannotWrite):
-    """The pipe that it goes to has no reader any more, who has seen enough."""
-
-
 class Locked(Exception):
     """Another process writes to a file; the text says which one, and since when."""
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all bytes, however many the kernel takes at once."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes, *, mode: int | None = None) -> None:

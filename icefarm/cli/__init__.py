@@ -18,8 +18,8 @@ from icefarm.cli.ui.streams import guard_streams
 from icefarm.errors import IcefarmError
 from icefarm.extras import MissingPackages
 from icefarm.farm.errors import CannotStart
-from icefarm.files import CannotWrite, NobodyReads
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
+from icefarm.writing import CannotWrite, NobodyReads
 
 __all__ = ["main"]
 

@@ -28,7 +28,9 @@ __all__ = [
     "ca_file_option",
     "connect",
     "log_quietly",
+    "own_farm",
     "token_file_option",
+    "token_for",
     "token_from",
     "with_access",
 ]
@@ -168,9 +170,9 @@ def connect(access: Access) -> Farm:
 
     ca_file = None if access.ca_file is None else str(access.ca_file)
     where = parse_url(access.url, ca_file)
-    own = None if access.token is not None else _own_farm(access, where)
+    own = None if access.token is not None else own_farm(access, where)
     url = access.url if own is None else f"unix:{own.socket}"
-    token = _token(access, own)
+    token = token_for(access, own)
     _reach(access.url, where if own is None else parse_url(url))
     log_quietly()
     try:
@@ -196,7 +198,7 @@ def log_quietly() -> None:
     globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
 
 
-def _own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
+def own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
     """Return the farm of the data directory, if it runs and is the one that the URL names.
 
     It is reached through a socket in a directory that only its owner can write to, so that nothing else on this host
@@ -210,7 +212,7 @@ def _own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
     return farm if parse_url(farm.url).port == where.port else None
 
 
-def _token(access: Access, own: RunningFarm | None) -> str | None:
+def token_for(access: Access, own: RunningFarm | None) -> str | None:
     """Return the token to send: the one given, else the operator's if it goes to its own farm and is needed there."""
     if access.token is not None:
         return access.token

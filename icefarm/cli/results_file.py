@@ -16,7 +16,8 @@ from attrs import define, field
 
 from icefarm.cli.ui.formatting import clean
 from icefarm.cli.ui.measurements import FIELDS
-from icefarm.files import CannotWrite, FileLock, Locked, write_all, write_whole
+from icefarm.files import FileLock, Locked, write_whole
+from icefarm.writing import CannotWrite, write_all
 
 __all__ = ["ResultsFile", "open_results"]
 

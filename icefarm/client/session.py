@@ -239,6 +239,15 @@ class ClientSession:
         known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
         return from_wire(known, Snapshot, "the answer to snapshot")
 
+    @checked
+    async def board_history(self, serial: str) -> dict[str, Any]:
+        """Return a board's last day: its states, measurements by the minute, and lines of its worker's log."""
+        return dict(await self._link.call(control_procedure("device_history"), {"serial": serial}))
+
+    async def journal(self) -> dict[str, Any]:
+        """Return recent changes of boards and reservations, and lines of workers' logs."""
+        return dict(await self._link.call(control_procedure("journal")))
+
     def watch(self) -> Watch:
         """Start following the farm's changes."""
         from icefarm.client.connection.watch import Watch

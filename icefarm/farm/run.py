@@ -18,7 +18,7 @@ from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
 from icefarm.farm.up import LocalFarm
-from icefarm.files import CannotWrite
+from icefarm.writing import CannotWrite
 
 __all__ = ["run"]
 

@@ -22,12 +22,10 @@ from icefarm.wamp.session import RouterSession
 from icefarm.wamp.tls import FarmCertificate
 from icefarm.wamp.tls_probe import speaks_tls
 from icefarm.wamp.transport import certificate_of, endpoint_of, factory_of
-from icefarm.wamp.url import RouterUrl, parse_url
+from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
 __all__ = ["INSECURE", "Link"]
 
-#: The environment variable that lets tokens go over the network without TLS.
-INSECURE = "ICEFARM_INSECURE"
 #: Seconds of the longest pause between attempts to connect.
 RETRY_LONGEST = 5.0
 #: The same at a Unix socket: few wait there.

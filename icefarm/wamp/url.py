@@ -13,8 +13,10 @@ from attrs import evolve, frozen
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["RouterUrl", "is_loopback", "parse_url"]
+__all__ = ["INSECURE", "RouterUrl", "is_loopback", "parse_url"]
 
+#: The environment variable that lets tokens go over the network without TLS.
+INSECURE = "ICEFARM_INSECURE"
 #: Seconds for a router's port to accept a connection, when that is all we ask.
 REACH_LIMIT = 5.0
 

@@ -10,9 +10,8 @@ import pytest
 from attrs import evolve
 
 from icefarm.bus import Bus
-from icefarm.cli.connect import Access, connect
-from icefarm.cli.connect import _own_farm as own_farm
-from icefarm.cli.connect import _token as token_of
+from icefarm.cli.connect import Access, connect, own_farm
+from icefarm.cli.connect import token_for as token_of
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized
 from icefarm.farm.paths import DataDirectory

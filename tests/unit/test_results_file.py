@@ -18,7 +18,7 @@ from icefarm.cli.results_file import COLUMNS, open_results
 from icefarm.cli.ui.measurements import record_of
 from icefarm.client import Result
 from icefarm.errors import DeviceFailed
-from icefarm.files import CannotWrite
+from icefarm.writing import CannotWrite
 
 SHA = "ab" * 32
 ASKED = '{"kind": "pulsecount", "window": 0.5}'

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import itemgetter
 
 import click
 
 from icefarm.cli.connect import Access, with_access
+from icefarm.cli.reading import Reader
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
 from icefarm.cli.verb import farm_of, opened_screen, show
-from icefarm.contract import DeviceStatus, to_wire
+from icefarm.contract import DeviceStatus
 
 __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 
@@ -24,10 +26,10 @@ __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 @with_access()
 def devices(access: Access, output: str, status: str | None) -> None:
     """List the boards, with their state and its reason."""
-    with opened_screen() as screen, farm_of(access) as farm:
-        found = farm.snapshot()
-        records = [to_wire(each) for each in found.devices if status in (None, each.status)]
-        show(screen, records, columns.devices(found.time), output)
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        records = [each for each in found["devices"] if status in (None, each["status"])]
+        show(screen, records, columns.devices(found["time"]), output)
 
 
 @click.group(invoke_without_command=True)
@@ -38,9 +40,9 @@ def workers(context: click.Context, access: Access, output: str) -> None:
     """List the workers, which are the hosts that boards are plugged into."""
     if context.invoked_subcommand is not None:
         return
-    with opened_screen() as screen, farm_of(access) as farm:
-        found = farm.snapshot()
-        show(screen, [to_wire(each) for each in found.workers], columns.workers(found.time), output)
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        show(screen, found["workers"], columns.workers(found["time"]), output)
 
 
 @workers.command("delete")
@@ -63,10 +65,10 @@ def delete_(access: Access, worker: str, output: str) -> None:
 @with_access()
 def reservations(access: Access, output: str) -> None:
     """List the active reservations of all clients."""
-    with opened_screen() as screen, farm_of(access) as farm:
-        found = farm.snapshot()
-        records = [to_wire(each) for each in found.reservations if each.ended_at is None]
-        show(screen, records, columns.reservations(found.time), output)
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        records = [each for each in found["reservations"] if each["ended_at"] is None]
+        show(screen, records, columns.reservations(found["time"]), output)
 
 
 @click.command()
@@ -74,10 +76,10 @@ def reservations(access: Access, output: str) -> None:
 @with_access()
 def queue(access: Access, output: str) -> None:
     """List the requests that wait for boards, the next one first, and why each of them waits."""
-    with opened_screen() as screen, farm_of(access) as farm:
-        found = farm.snapshot()
-        records = [to_wire(each) for each in sorted(found.queue, key=lambda each: each.place)]
-        show(screen, records, columns.queue(found.time), output)
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        records = sorted(found["queue"], key=itemgetter("place"))
+        show(screen, records, columns.queue(found["time"]), output)
 
 
 @click.command()

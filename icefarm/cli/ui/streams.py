@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from icefarm.files import CannotWrite, NobodyReads, write_all
+from icefarm.writing import CannotWrite, NobodyReads, write_all
 
 __all__ = ["guard_streams"]
 

@@ -80,6 +80,8 @@ class FarmFace(VerbAdapter):
     ask = Verb(ClientSession.ask)
     available = Verb(ClientSession.available)
     snapshot = Verb(ClientSession.snapshot)
+    board_history = Verb(ClientSession.board_history)
+    journal = Verb(ClientSession.journal)
     devices = Verb(ClientSession.devices)
     workers = Verb(ClientSession.workers)
     reservations = Verb(ClientSession.reservations)

@@ -21,6 +21,8 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "serials": {"type": "array", "items": {"type": "string"}},
     "reservations": {"type": "array", "items": {"$ref": "#/components/schemas/Reservation"}},
+    # The records of the WAMP interface, which docs/wamp.md describes.
+    "object": {"type": "object"},
     "available": {"$ref": "#/components/schemas/Available"},
 }
 _WAITING = {"$ref": "#/components/schemas/Waiting"}

@@ -9,12 +9,14 @@ from attrs import frozen
 
 from icefarm.control.http.schemas import (
     MAX_WAIT,
+    BoardQuery,
     BoardsWanted,
     Body,
     KindQuery,
     Named,
     NamedFor,
     NamedSerials,
+    NoQuery,
     Poll,
     RequestId,
     Reserve,
@@ -69,7 +71,7 @@ class Endpoint:
     arguments: Callable[[Any], dict[str, Any]]
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
-    #: "serials", "reservations" or "available".
+    #: "serials", "reservations", "available" or "object".
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -94,6 +96,14 @@ def _same(answer: Any) -> Any:
 
 def _kind(asked: KindQuery) -> dict[str, Any]:
     return {"kind": asked.kind}
+
+
+def _nothing(_: NoQuery) -> dict[str, Any]:
+    return {}
+
+
+def _board(asked: BoardQuery) -> dict[str, Any]:
+    return {"serial": asked.serial}
 
 
 def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
@@ -152,6 +162,18 @@ _ENDPOINTS = (
         _kind,
         _serials_of,
         "serials",
+    ),
+    Endpoint(
+        "/snapshot", "GET", "List the farm's workers, boards, reservations and requests that wait.",
+        NoQuery, "snapshot", _nothing, _same, "object",
+    ),
+    Endpoint(
+        "/history", "GET", "List a board's last day: states, measurements by the minute, lines of its worker's log.",
+        BoardQuery, "device_history", _board, _same, "object",
+    ),
+    Endpoint(
+        "/journal", "GET", "List recent changes of boards, reservations, and lines of workers' logs.",
+        NoQuery, "journal", _nothing, _same, "object",
     ),
     Endpoint(
         "/reserve", "POST", "Reserve a number of boards, all or none; returns when they are ready.",

@@ -14,12 +14,14 @@ from icefarm.errors import InvalidArgument
 __all__ = [
     "MAX_BODY",
     "MAX_WAIT",
+    "BoardQuery",
     "BoardsWanted",
     "Body",
     "KindQuery",
     "Named",
     "NamedFor",
     "NamedSerials",
+    "NoQuery",
     "Poll",
     "RequestId",
     "Reserve",
@@ -70,6 +72,18 @@ class KindQuery:
     """The query of a read."""
 
     kind: str | None = field(default=None, metadata={"description": "Only boards that can be of this kind."})
+
+
+@frozen
+class NoQuery:
+    """The query of a read that takes none."""
+
+
+@frozen
+class BoardQuery:
+    """The query of a read about one board."""
+
+    serial: str = field(metadata={"description": "The board's serial."})
 
 
 @frozen
@@ -178,6 +192,8 @@ class Waiting:
 
 Body = (
     KindQuery
+    | NoQuery
+    | BoardQuery
     | Reserve
     | ReserveSerials
     | BoardsWanted

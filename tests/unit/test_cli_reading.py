@@ -1,0 +1,119 @@
+"""Verbs that only read ask over HTTP, without Twisted; where that does not work they sign in as a client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from test_lean_imports import HEAVY
+
+from icefarm.cli.reading import _may_go as may_go
+from icefarm.wamp.url import INSECURE, parse_url
+
+SNAPSHOT = {"workers": [], "devices": [], "reservations": [], "queue": [], "time": 5.0, "farm": {}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server: Any = self.server
+        server.asked.append((self.path, self.headers.get("Authorization")))
+        if self.path.endswith("/api/snapshot"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(SNAPSHOT).encode())
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Server:
+    """A farm's HTTP API on a port of this host, and what it was asked."""
+
+    def __init__(self) -> None:
+        self._http: Any = HTTPServer(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str | None]] = []
+        self._http.asked = self.asked
+        self.address = f"127.0.0.1:{self._http.server_port}"
+        self._thread = Thread(target=self._http.serve_forever)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+def icefarm(verb: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb; its last line of errors is what it has imported."""
+    program = f"""
+import atexit, sys
+atexit.register(lambda: print("imported:", *(name for name in {HEAVY!r} if sys.modules.get(name)), file=sys.stderr))
+sys.argv[:] = ["icefarm", {verb!r}, "--url", {url!r}, "-o", "json"]
+from icefarm.cli import main
+main()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": "/nonexistent", **environment},
+    )
+
+
+@pytest.mark.parametrize("verb", ["devices", "workers", "reservations", "queue"])
+def test_a_list_is_read_without_twisted(verb: str, server: Server) -> None:
+    done = icefarm(verb, f"http://{server.address}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "imported:\n")
+    assert server.asked == [("/api/snapshot", None)]
+
+
+def test_the_token_goes_along(server: Server) -> None:
+    icefarm("devices", f"http://{server.address}", ICEFARM_TOKEN="of-mine")
+    assert server.asked == [("/api/snapshot", "Bearer of-mine")]
+
+
+def test_the_path_that_a_proxy_puts_in_front_is_kept(server: Server) -> None:
+    assert icefarm("devices", f"ws://{server.address}/lab/ws").returncode == 0
+    assert server.asked == [("/lab/api/snapshot", None)]
+
+
+def test_where_http_is_no_way_the_client_says_what_is_wrong(server: Server) -> None:
+    server._http.RequestHandlerClass = BaseHTTPRequestHandler
+    done = icefarm("devices", f"http://{server.address}")
+    assert done.returncode == 4
+    assert "no farm answers" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("https://farm.example", True),
+        ("http://farm.example:8080", False),
+        ("ws://farm.example/ws", False),
+    ],
+)
+def test_a_token_goes_nowhere_where_others_read_along(url: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(INSECURE, raising=False)
+    assert may_go(parse_url(url), "secret", through_socket=False) == allowed
+    assert may_go(parse_url(url), None, through_socket=False)
+
+
+def test_the_operators_token_goes_through_the_socket_only() -> None:
+    assert not may_go(parse_url("http://127.0.0.1:8080"), "secret", through_socket=True)
