@@ -25,6 +25,7 @@ from icefarm.control.storage.postgres.history import PostgresHistory
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.dashboard.page import page_files
 from icefarm.errors import Busy, IcefarmError
+from icefarm.oidc.http import HttpClient
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
@@ -44,12 +45,13 @@ def farm_view(control: Control) -> FarmView:
         control.metrics_page,
         page_files(),
         public=control.settings.sign_in is SignInPolicy.OPEN,
+        issued=control.issued,
     )
 
 
 def http_api(control: Control) -> HttpApi:
     """Return the HTTP API over control's procedures."""
-    identity = HttpIdentity(control.settings.sign_in, control.store, control.sessions)
+    identity = HttpIdentity(control.settings.sign_in, control.credentials, control.sessions)
     return HttpApi(identity, control.perform, WaitingRequests(control.perform, control.store, control.clock))
 
 
@@ -78,7 +80,8 @@ class ControlProcess(Service):
         """``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if the router's URL is invalid."""
         self.reactor = reactor
         self.database = Database(reactor, dsn)
-        self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings)
+        web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
+        self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web)
         self.link = Link(
             reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file, insecure=insecure
         )

@@ -19,6 +19,8 @@ from icefarm.contract import AUTHENTICATOR, AUTHORIZER, DeviceRecord, WorkerReco
 from icefarm.control.assembly import assemble, handlers
 from icefarm.control.sessions.authenticator import Authenticator
 from icefarm.control.sessions.authorizer import ROUTER_ROLE, RegistrationAuthorizer
+from icefarm.control.sessions.credentials_check import CredentialsCheck, IssuerTokens
+from icefarm.control.sessions.issuer_keys import IssuerKeys
 from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
 from icefarm.control.sessions.revocation import RevocationWatch
 from icefarm.control.settings import ControlSettings
@@ -28,6 +30,7 @@ from icefarm.control.telemetry.events import RouterJoined, SignInAnswered
 from icefarm.control.telemetry.metrics import FarmSnapshot
 from icefarm.deferreds import Tasks, outcomes
 from icefarm.errors import IcefarmError, NotAuthorized
+from icefarm.oidc.web_client import WebClient
 
 __all__ = ["Control", "ControlSettings"]
 
@@ -40,7 +43,10 @@ class Control(Service):
 
     log = Logger()
 
-    def __init__(self, clock: Clock, store: Store, history: History, settings: ControlSettings) -> None:
+    def __init__(
+        self, clock: Clock, store: Store, history: History, settings: ControlSettings, web: WebClient | None = None
+    ) -> None:
+        """``web`` asks the issuer, if the settings name one."""
         self.clock, self.store, self.settings = clock, store, settings
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
@@ -48,7 +54,9 @@ class Control(Service):
         self._was_in = False
         self.parts = assemble(clock, store, history, settings)
         self.sessions = self.parts.sessions
-        self.authenticator = Authenticator(settings.sign_in, store, self.sessions, clock, self.parts.audit)
+        self.issued = _issued(settings, store, clock, web)
+        self.credentials = CredentialsCheck(store, self.issued)
+        self.authenticator = Authenticator(settings.sign_in, self.credentials, self.sessions, clock, self.parts.audit)
         self.authorizer = RegistrationAuthorizer(self.parts.owners, clock)
         self.revocation = RevocationWatch(store, self.sessions, clock)
         self._tasks = Tasks()
@@ -77,6 +85,8 @@ class Control(Service):
         self.parts.publisher.publish(RouterJoined())
         self.parts.recorder.start()
         self.revocation.start()
+        if self.issued is not None:
+            self.issued.keys.start()
         self.parts.audit.start()
         self.log.info("control is at the router")
         self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
@@ -98,6 +108,8 @@ class Control(Service):
         Service.stopService(self)
         self.parts.stop()
         self.revocation.stop()
+        if self.issued is not None:
+            self.issued.keys.stop()
         self._tasks.stop()
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
@@ -171,3 +183,9 @@ class Control(Service):
         await self.parts.queue.restore()
         await self.parts.absent_clients.look()
         self.parts.expiry.poke()
+
+
+def _issued(settings: ControlSettings, store: Store, clock: Clock, web: WebClient | None) -> IssuerTokens | None:
+    if settings.oidc is None or web is None:
+        return None
+    return IssuerTokens(settings.oidc, IssuerKeys(settings.oidc.issuer, web, clock), store)

@@ -7,6 +7,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.oidc_settings import OidcSettings
 
 __all__ = ["ControlSettings"]
 
@@ -26,3 +27,5 @@ class ControlSettings:
     worker_grace: float = 600.0
     #: Days that the audit log is kept.
     audit_days: float = 90.0
+    #: The lab's own sign-in, if it has one.
+    oidc: OidcSettings | None = None

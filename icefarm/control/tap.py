@@ -21,11 +21,18 @@ from icefarm.contract import Role
 from icefarm.control.server import ControlProcess
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
+from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
 from icefarm.twistd.parsers import certificates, directory, url
 from icefarm.wamp.credentials import Credentials
 
 __all__ = ["Options", "makeService"]
+
+#: Options that only an issuer makes sense of.
+_FOR_AN_ISSUER = tuple(
+    f"oidc-{name}" for name in ("client", "audience", "group", "operator-group", "accounts", "ca-file")
+)
 
 
 def _days(text: str) -> float:
@@ -34,6 +41,10 @@ def _days(text: str) -> float:
         return seconds(text)
     except ValueError:
         raise ValueError(f"must be a number of days above 0, not {text!r}") from None
+
+
+def _issuer(text: str) -> str:
+    return checked_url(text, "the issuer")
 
 
 def _dsn(text: str) -> str:
@@ -48,6 +59,8 @@ class Options(LayeredOptions):
     """Options of control."""
 
     section = "control"
+    #: How people sign in at the lab's issuer, once the options are parsed; None without one.
+    oidc: OidcSettings | None = None
     settings = (
         Setting("router", "the farm's router, at its endpoint for control", "URL", parse=url),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=certificates),
@@ -70,6 +83,22 @@ class Options(LayeredOptions):
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
         ),
+        Setting("oidc-issuer", "let people sign in at this OpenID Connect issuer", "URL", parse=_issuer),
+        Setting("oidc-client", "the farm's id at the issuer: a public client", "ID"),
+        Setting("oidc-audience", "whom tokens must be for (aud); default: the client", "AUDIENCE"),
+        Setting("oidc-scope", "the scopes that people ask the issuer for", "SCOPES", "openid profile email"),
+        Setting("oidc-account-claim", "the claim that names the account", "CLAIM", "preferred_username"),
+        Setting("oidc-group-claim", "the claim that lists the groups of a person", "CLAIM", "groups"),
+        Setting("oidc-group", "let members of this group in only", "GROUP"),
+        Setting("oidc-operator-group", "members of this group are operators", "GROUP"),
+        Setting(
+            "oidc-accounts",
+            "accounts of people whose claim does not name theirs, or names one that has tokens of the farm",
+            "CLAIM=ACCOUNT,...",
+            "",
+            account_pairs,
+        ),
+        Setting("oidc-ca-file", "trust the certificates in this PEM file at the issuer", "FILE", parse=certificates),
         Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
     )
 
@@ -83,6 +112,22 @@ class Options(LayeredOptions):
         missing = [text for name, text in needed.items() if self[name] is None]
         if missing:
             raise usage.UsageError(f"control needs {'; and '.join(missing)}")
+        self.oidc = _oidc(self)
+
+
+def _oidc(options: Options) -> OidcSettings | None:
+    """Return how people sign in at the lab's issuer, if it has one.  Raises `usage.UsageError`."""
+    given = {setting.name: options[setting.name] for setting in options.settings if setting.name.startswith("oidc-")}
+    if given["oidc-issuer"] is None:
+        useless = [name for name in _FOR_AN_ISSUER if given[name]]
+        if useless:
+            raise usage.UsageError(f"--{useless[0]} is of no use without --oidc-issuer URL")
+        return None
+    if not given["oidc-client"]:
+        raise usage.UsageError("--oidc-issuer needs --oidc-client ID: the farm's id at the issuer")
+    if "openid" not in given["oidc-scope"].split():
+        raise usage.UsageError("--oidc-scope must have the scope openid")
+    return OidcSettings(**{name.removeprefix("oidc-").replace("-", "_"): value for name, value in given.items()})
 
 
 def makeService(options: Options) -> ControlProcess:
@@ -97,6 +142,7 @@ def makeService(options: Options) -> ControlProcess:
         options["data-dir"],
         options["worker-grace"],
         options["audit-days"],
+        options.oidc,
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(

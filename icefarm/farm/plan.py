@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.processes.process import Program
@@ -54,6 +54,8 @@ class FarmOptions:
     require_tokens: bool = False
     certificate: Path | None = None
     key: Path | None = None
+    #: Control's options for the lab's own sign-in, by their names.
+    oidc: Mapping[str, object] = Factory(dict)
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -84,6 +86,7 @@ def control_program(
         "grace": options.grace,
         "worker-grace": options.worker_grace,
         "reservation": options.reservation,
+        **options.oidc,
     }
     program = _service(
         "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}

@@ -120,7 +120,7 @@ class LocalFarm:
             self.url = options.url or options.router
             host = urlsplit(self.url).hostname
             self._reachable = host is not None and not is_loopback(host)
-        self.needs_tokens = self._reachable or options.require_tokens
+        self.needs_tokens = self._reachable or options.require_tokens or bool(options.oidc)
         self._http = listening_address(*(options.http or self._http))
 
     async def _start_router(self) -> None:

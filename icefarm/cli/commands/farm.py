@@ -82,16 +82,30 @@ def _host_name() -> str:
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")
+@click.option("--oidc-client", metavar="ID", help="The farm's id there: a public client.")
+@click.option("--oidc-audience", metavar="AUDIENCE", help="Whom tokens must be for, if not the client.")
+@click.option("--oidc-scope", metavar="SCOPES", help="The scopes that people ask for.")
+@click.option("--oidc-account-claim", metavar="CLAIM", help="The claim that names the account.")
+@click.option("--oidc-group-claim", metavar="CLAIM", help="The claim that lists groups.")
+@click.option("--oidc-group", metavar="GROUP", help="Let members of this group in only.")
+@click.option("--oidc-operator-group", metavar="GROUP", help="Members of this group are operators.")
+@click.option("--oidc-accounts", metavar="CLAIM=ACCOUNT,...", help="Accounts that their claims do not name.")
+@click.option("--oidc-ca-file", type=_FILE, help="Trust the certificates in this PEM file at the issuer.")
 def up(**options: Any) -> None:
     """Start a farm on this machine and keep it running until Ctrl-C or SIGTERM.
 
     It is a real farm: PostgreSQL, a router, control, and a worker with virtual boards. It keeps its state in the data
     directory; the next start continues from there.
     """
+    oidc = {name: options.pop(name) for name in [*options] if name.startswith("oidc_")}
+    given = {name.replace("_", "-"): value for name, value in oidc.items() if value is not None}
+    if given and not {"oidc-issuer", "oidc-client"} <= given.keys():
+        raise click.UsageError("the lab's own sign-in takes both --oidc-issuer URL and --oidc-client ID")
     require_control_packages("a farm on this machine")
     from icefarm.farm.run import run
 
-    sys.exit(run(FarmOptions(**options), click.echo))
+    sys.exit(run(FarmOptions(**options, oidc=given), click.echo))
 
 
 @click.group()

@@ -15,9 +15,10 @@ from icefarm.contract import to_wire
 from icefarm.control.http.auth import Asker, HttpIdentity
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
-from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint
 from icefarm.control.http.schemas import MAX_BODY, Body, Waiting, read
 from icefarm.control.http.waiting import Perform, WaitingRequests
+from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.errors import IcefarmError
 
 __all__ = ["ApiRequest", "HttpApi"]
@@ -54,6 +55,9 @@ class HttpApi:
             if request.path == BASE + DESCRIPTION:
                 _check_method(request, "GET")
                 return ApiAnswer(200, self._description)
+            if request.path == BASE + SIGN_IN:
+                _check_method(request, "GET")
+                return ApiAnswer(200, _sign_in(self.identity))
             endpoint = ENDPOINTS.get(request.path.removeprefix(BASE))
             if endpoint is None:
                 raise Refusal(404, "not_found", f"there is no {request.path}; {BASE + DESCRIPTION} says what there is")
@@ -82,6 +86,22 @@ class HttpApi:
             case "reserve" if arguments.get("wait"):
                 return await self.requests.block(caller, arguments, arguments["timeout"])
         return await self.perform(caller, procedure, arguments)
+
+
+def _sign_in(identity: HttpIdentity) -> dict[str, Any]:
+    """Return how to sign in at this farm: nothing that is secret, so everybody may ask."""
+    tokens, issued = identity.policy is SignInPolicy.TOKENS, identity.credentials.issued
+    if issued is None:
+        return {"tokens": tokens, "oidc": None}
+    settings, found = issued.settings, issued.issuer
+    offer = {
+        "issuer": settings.issuer,
+        "client": settings.client,
+        "scope": settings.scope,
+        "authorization_endpoint": None if found is None else found.authorization,
+        "token_endpoint": None if found is None else found.token,
+    }
+    return {"tokens": tokens, "oidc": offer}
 
 
 def _check_method(request: ApiRequest, method: str) -> None:

@@ -16,9 +16,8 @@ from attrs import define, field, frozen
 from icefarm.bus import Caller
 from icefarm.contract import NAME_RULE, Role, account_of, identity_of, normal_name, valid_name
 from icefarm.control.sessions.authenticator import RESERVED_NAMES, SignInPolicy
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.credentials_check import CredentialsCheck, Holder
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
-from icefarm.control.storage.interface import Store, TokenRecord
 from icefarm.errors import InvalidArgument, NameInUse, NotAuthorized
 
 __all__ = ["Asker", "HttpIdentity", "local_address"]
@@ -56,7 +55,7 @@ class HttpIdentity:
     """Decides the name and role of a request."""
 
     policy: SignInPolicy
-    store: Store
+    credentials: CredentialsCheck
     sessions: Sessions
 
     async def caller(self, asker: Asker, name: str | None, *, reading: bool, operating: bool) -> Caller:
@@ -82,8 +81,11 @@ class HttpIdentity:
             raise NameInUse(f"a live session is signed in as {name!r}; only it can ask in that name, or a token")
         return Caller(name, NO_SESSION, Role.CLIENT, address=asker.peer)
 
-    async def _token(self, asker: Asker, token: str) -> TokenRecord:
-        known = await self.store.token_by_hash(token_hash(token), used_from=asker.peer)
+    async def _token(self, asker: Asker, token: str) -> Holder:
+        try:
+            known = await self.credentials.holder(token, asker.peer)
+        except NotAuthorized as error:
+            raise NotAuthorized(error.message, token="unfit") from None
         if known is None:
             raise NotAuthorized("the farm does not know that token, or it has expired or been revoked", token="unknown")
         return known
@@ -97,7 +99,7 @@ class HttpIdentity:
             raise NotAuthorized("without a token, address this farm as localhost, and not from another site's page")
 
 
-def _with_token(token: TokenRecord, name: str | None, address: str) -> Caller:
+def _with_token(token: Holder, name: str | None, address: str) -> Caller:
     if token.role not in (Role.CLIENT, Role.OPERATOR):
         raise NotAuthorized(f"that token is one for the role {token.role}", token="unfit")
     return Caller(identity_of(token.account, name or token.account), NO_SESSION, token.role, address=address)

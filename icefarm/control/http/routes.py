@@ -44,12 +44,14 @@ from icefarm.errors import (
 )
 from icefarm.legacy_names import kind_options
 
-__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "UNATTENDED_GRACE", "Endpoint"]
+__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "SIGN_IN", "UNATTENDED_GRACE", "Endpoint"]
 
 #: Where the API is; each endpoint but the description is at its path without this as well, as it was in icefarm 0.1.x.
 BASE = "/api"
 #: The path of the description, under `BASE`.
 DESCRIPTION = "/openapi.json"
+#: The path that says how to sign in, under `BASE`.
+SIGN_IN = "/sign-in"
 
 #: Seconds that a reservation waits for a client that never had a session: as long as the longest reservation.
 UNATTENDED_GRACE = 30 * 86400.0

@@ -13,6 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import Factory, define, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -25,6 +26,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from icefarm import __version__
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.http.fallback_page import STYLE, closed_page, not_found_page, page, unavailable_page
+from icefarm.control.sessions.credentials_check import IssuerTokens
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
@@ -74,6 +76,8 @@ class FarmView:
     files: Mapping[str, PageFile] = Factory(dict)
     #: Whether everybody may see the boards: not on a farm that requires tokens.
     public: bool = True
+    #: The lab's issuer, whose token endpoint the page asks; None on a farm without one.
+    issued: IssuerTokens | None = None
 
 
 @frozen
@@ -116,7 +120,17 @@ class Front:
 
     async def _file(self, path: str, _: str) -> PageResponse:
         file = self.farm.files[path]
-        return PageResponse(200, file.kind, file.content, _LASTING if file.lasting else {})
+        return PageResponse(200, file.kind, file.content, _LASTING if file.lasting else self._page_policy())
+
+    def _page_policy(self) -> dict[str, str]:
+        """Return the header that lets the page ask the lab's issuer, if there is one."""
+        issuer = None if self.farm.issued is None else self.farm.issued.issuer
+        if issuer is None:
+            return {}
+        parts = urlsplit(issuer.token)
+        name = "Content-Security-Policy"
+        allowed = f"connect-src 'self' {parts.scheme}://{parts.netloc}"
+        return {name: HEADERS[name].replace("connect-src 'self'", allowed)}
 
     async def _metrics(self, _: str) -> PageResponse:
         text, kind = await self.farm.metrics()

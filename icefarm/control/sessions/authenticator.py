@@ -20,17 +20,18 @@ from icefarm.bus import Caller
 from icefarm.clock import Clock
 from icefarm.contract import NAME_RULE, REALM, Role, account_of, identity_of, valid_name
 from icefarm.control.sessions.audit import AuditLog
-from icefarm.control.sessions.tokens import may_sign_in, token_hash
+from icefarm.control.sessions.credentials_check import CredentialsCheck, Holder
+from icefarm.control.sessions.tokens import may_sign_in
 from icefarm.control.sessions.tracker import Sessions, address_of
-from icefarm.control.storage.interface import Store, TokenRecord
 from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized
+from icefarm.oidc.jwt_text import LONGEST_JWT, looks_like_jwt
 
 __all__ = ["RESERVED_NAMES", "Authenticator", "SignInPolicy", "loopback"]
 
 #: Refused sign-ins that are logged one by one within `LOG_PERIOD` seconds; the rest is counted.
 LOG_LINES = 10
 LOG_PERIOD = 60.0
-#: Longest text that a client may show at sign-in: far above any token or instance.
+#: Longest text that a client may show at sign-in: far above any instance, and any token that the farm made.
 MAX_TEXT = 512
 
 _ROLES = {role.value: role for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)}
@@ -84,15 +85,10 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
         "ticket": from_wire(details.get("ticket") or "", str, "token"),
     }
     for what, text in texts.items():
-        if len(text) > MAX_TEXT:
+        if len(text) > (LONGEST_JWT if looks_like_jwt(text) else MAX_TEXT):
             raise InvalidArgument(f"that {what} is too long")
     peer = address_of(details.get("transport"))
     return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], peer)
-
-
-def _how_to_get_one(candidate: Candidate) -> str:
-    role = candidate.role.value
-    return f"make one where the farm runs with 'icefarm token add NAME --role {role}', and set ICEFARM_TOKEN to it"
 
 
 @define(eq=False)
@@ -100,7 +96,7 @@ class Authenticator:
     """Decides each sign-in for the router."""
 
     policy: SignInPolicy
-    store: Store
+    credentials: CredentialsCheck
     sessions: Sessions
     clock: Clock
     audit: AuditLog
@@ -115,41 +111,52 @@ class Authenticator:
         """
         try:
             candidate = read_candidate(args)
-            token = await self._token_of(candidate)
-            identity = candidate.name if token is None else identity_of(token.account, candidate.name)
+            holder = await self._holder_of(candidate)
+            identity = candidate.name if holder is None else identity_of(holder.account, candidate.name)
             await self.sessions.admit(candidate.role, identity, candidate.instance)
         except IcefarmError as error:
             self._note_refusal(args, error)
             raise
         role = candidate.role.value
-        self.audit.signed_in(identity, role, candidate.peer, "done", None if token is None else f"token {token.name}")
+        self.audit.signed_in(identity, role, candidate.peer, "done", None if holder is None else holder.label)
         extra: dict[str, Any] = {"role": role, "instance": candidate.instance}
-        if token is not None:
-            extra["token"] = token.id
+        if holder is not None and holder.token is not None:
+            extra["token"] = holder.token
+        if holder is not None and holder.expires_at is not None:
+            extra["expires_at"] = holder.expires_at
         # The router keeps the extra with the session, so that a restarted control knows instances and tokens.
         return {"role": role, "authid": identity, "extra": extra}
 
-    async def _token_of(self, candidate: Candidate) -> TokenRecord | None:
-        """Return the token of an admissible sign-in; None if it needs none."""
+    async def _holder_of(self, candidate: Candidate) -> Holder | None:
+        """Return the holder of the token of an admissible sign-in; None if it needs none."""
         is_open = self.policy is SignInPolicy.OPEN and candidate.role is not Role.OPERATOR
         if candidate.ticket:
-            return await self._checked_token(candidate, is_open)
+            return await self._checked_holder(candidate, is_open)
         if not is_open:
-            raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {_how_to_get_one(candidate)}")
+            raise NotAuthorized(f"to sign in as {candidate.role} takes a token; {self._how_to_get_one(candidate)}")
         if not loopback(candidate.peer):
             raise NotAuthorized("without a token, this farm admits only its own host; start it with --sign-in tokens")
         return None
 
-    async def _checked_token(self, candidate: Candidate, is_open: bool) -> TokenRecord:
-        token = await self.store.token_by_hash(token_hash(candidate.ticket), used_from=candidate.peer)
-        if token is None:
-            hint = "on this farm it can be left out" if is_open else _how_to_get_one(candidate)
+    async def _checked_holder(self, candidate: Candidate, is_open: bool) -> Holder:
+        holder = await self.credentials.holder(candidate.ticket, candidate.peer)
+        if holder is None:
+            hint = "on this farm it can be left out" if is_open else self._how_to_get_one(candidate)
             raise NotAuthorized(f"the farm does not know that token, or it has expired or been revoked; {hint}")
-        if not may_sign_in(token.role, candidate.role):
+        # The issuer's people are no workers, the operators among them neither.
+        from_issuer = holder.token is None
+        if not may_sign_in(holder.role, candidate.role) or (from_issuer and candidate.role is Role.WORKER):
             raise NotAuthorized(
-                f"that token is one for the role {token.role}, not {candidate.role}; {_how_to_get_one(candidate)}"
+                f"that token is one for the role {holder.role}, not {candidate.role}; {self._how_to_get_one(candidate)}"
             )
-        return token
+        return holder
+
+    def _how_to_get_one(self, candidate: Candidate) -> str:
+        role = candidate.role.value
+        made = f"make one where the farm runs with 'icefarm token add NAME --role {role}', and set ICEFARM_TOKEN to it"
+        if self.credentials.issued is None or candidate.role is Role.WORKER:
+            return made
+        return f"sign in with 'icefarm login URL', or {made}"
 
     def _note_refusal(self, args: Sequence[Any], error: IcefarmError) -> None:
         """Note a refused sign-in and the reason, never the credentials; floods as one line a minute."""

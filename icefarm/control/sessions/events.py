@@ -18,6 +18,7 @@ __all__ = [
     "DeviceMissing",
     "Effect",
     "Event",
+    "Expired",
     "Granted",
     "Heard",
     "Joined",
@@ -50,6 +51,8 @@ class Session:
     welcomed: bool = False
     #: The token that it signed in with, if any.
     token: int | None = None
+    #: When the issuer's token that it signed in with is no longer valid, in seconds since the epoch, if it has one.
+    expires_at: float | None = None
     #: Where it connects from, as the router reports; empty if unknown.
     address: str = ""
 
@@ -115,6 +118,13 @@ class Revoked:
 
 
 @frozen
+class Expired:
+    """The issuer's tokens of these sessions, by number, are no longer valid."""
+
+    sessions: frozenset[int]
+
+
+@frozen
 class ClientMissing:
     """A client holds reservations: watch it, or if it is absent, wait for it."""
 
@@ -160,7 +170,7 @@ class Ticked:
 
 
 #: What the router or a call says of sessions.
-SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked
+SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | Expired
 #: What the rest of control says of clients and boards that are away, or may be so.
 AbsenceEvent = ClientMissing | Granted | StillMissing | DeviceMissing | DeviceFound
 Event = SessionEvent | AbsenceEvent | Ticked

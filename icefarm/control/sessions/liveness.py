@@ -19,7 +19,8 @@ reservation on; watched sessions must call every `HEARTBEAT` seconds:
     CONTESTED ──────────────── SILENCE s without Heard ──────────> Kill: ENDED, until the router says Left
 
 An unwatched session is contested when somebody else is refused its name: its connection may have died unnoticed.  From
-each state, Left (the router says that it ended) and Revoked (its token is not valid any more) lead out as well.
+each state, Left (the router says that it ended), and Revoked and Expired (its token is not valid any more) lead out as
+well.
 
 When a name has neither a session nor an admission left, a worker is lost at once (WorkerLost), and a client is absent.
 
@@ -66,6 +67,7 @@ from icefarm.control.sessions.events import (
     DeviceMissing,
     Effect,
     Event,
+    Expired,
     Granted,
     Heard,
     Joined,
@@ -147,6 +149,9 @@ def _of_session(state: Presence, event: SessionEvent, now: float) -> tuple[Prese
         case Revoked(tokens):
             with_them = [session for session in state.sessions.values() if session.token in tokens]
             return _end(state, with_them, "has a token that is no longer valid", now)
+        case Expired(numbers):
+            over = [session for number, session in state.sessions.items() if number in numbers]
+            return _end(state, over, "has a token that has expired", now)
 
 
 def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
@@ -208,6 +213,7 @@ def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Pres
         known,
         instance=known.instance or session.instance or (admission.instance if admission is not None else ""),
         token=session.token if known.token is None else known.token,
+        expires_at=session.expires_at if known.expires_at is None else known.expires_at,
         address=known.address or session.address,
         due=now + SILENCE if watched else None,
         contested=None,

@@ -12,7 +12,7 @@ from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
-from icefarm.control.sessions.events import Revoked
+from icefarm.control.sessions.events import Expired, Revoked
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.deferreds import Tasks
@@ -52,7 +52,15 @@ class RevocationWatch:
         self._timer = None
         self._tasks.start("the sessions of revoked tokens end", self._end_revoked)
 
+    def _end_expired(self) -> None:
+        """End the sessions whose token of the issuer is no longer valid: no database is needed for that."""
+        now, sessions = self.clock.seconds(), self.sessions.state.sessions
+        over = {number for number, each in sessions.items() if each.expires_at is not None and each.expires_at <= now}
+        if over:
+            self.sessions.tell(Expired(frozenset(over)))
+
     async def _end_revoked(self) -> None:
+        self._end_expired()
         try:
             sessions = self.sessions.state.sessions.values()
             used = {session.token for session in sessions if session.token is not None}

@@ -218,13 +218,14 @@ def _session(details: Mapping[str, Any]) -> Session | None:
         return None
     extra = details.get("authextra")
     extra = extra if isinstance(extra, Mapping) else {}
-    instance, token = extra.get("instance", ""), extra.get("token")
+    instance, token, expires = extra.get("instance", ""), extra.get("token"), extra.get("expires_at")
     return Session(
         number,
         role,
         name,
         instance if isinstance(instance, str) else "",
         token=token if isinstance(token, int) else None,
+        expires_at=float(expires) if isinstance(expires, int | float) else None,
         address=address_of(details.get("transport")),
     )
 

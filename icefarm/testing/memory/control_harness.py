@@ -32,6 +32,7 @@ from icefarm.contract import (
 from icefarm.control.service import Control, ControlSettings
 from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
+from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
@@ -244,6 +245,8 @@ class MemoryControl:
     settings: ControlSettings = Factory(ControlSettings)
     clock: TestClock = Factory(TestClock)
     history: MemoryHistory = Factory(MemoryHistory)
+    #: Reaches the lab's issuer.
+    web: WebClient | None = None
     router: MemoryRouter = field(init=False)
     store: MemoryStore = field(init=False)
     database: UnreliableStore = field(init=False)
@@ -264,7 +267,7 @@ class MemoryControl:
         self.life = MortalClock(self.clock)
         store: Any = self.database.connection(self.life)
         process = MemoryProcess(self.router, self.life)
-        self.control = process.control(store, self.history, self.settings)
+        self.control = process.control(store, self.history, self.settings, self.web)
         self.link = process.link
         self.link.startService()
 

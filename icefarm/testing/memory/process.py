@@ -21,6 +21,7 @@ from icefarm.control.service import Control, ControlSettings
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
 from icefarm.kinds.registry import Kinds
+from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
 from icefarm.wamp.credentials import Credentials
 from icefarm.worker.board.hardware import Hardware
@@ -50,9 +51,11 @@ class MemoryProcess:
         self.links.append(MemoryLink(self.router, credentials, joined, refused, clock=self.clock))
         return self.link
 
-    def control(self, store: Store, history: History, settings: ControlSettings) -> Control:
+    def control(
+        self, store: Store, history: History, settings: ControlSettings, web: WebClient | None = None
+    ) -> Control:
         """Make a control, and its link."""
-        control = Control(self.clock, store, history, settings)
+        control = Control(self.clock, store, history, settings, web)
         self.make_link(Credentials("control", Role.CONTROL, "c"), control.joined, control.refused)
         return control
 

@@ -185,7 +185,7 @@ class MemoryRouter:
             "session": bus.session,
             "authid": bus.authid,
             "authrole": str(bus.role),
-            "authextra": {"role": str(bus.role), "instance": bus.instance, "token": bus.token},
+            "authextra": {"role": str(bus.role), "instance": bus.instance, **bus.extra},
             "transport": {"peer": "memory"},
         }
 
@@ -229,8 +229,8 @@ class MemoryBus(Bus):
     role: Role
     _session: int
     instance: str
-    #: The id of the token that it signed in with.
-    token: int | None = None
+    #: What the authenticator wants the router to keep with the session.
+    extra: Mapping[str, Any] = Factory(dict)
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
     #: Calls that this session makes, calls that it carries out for others, and its requests to the router itself.
@@ -433,7 +433,7 @@ class MemoryBus(Bus):
         if self in self.router._connections:
             self.role = Role(answer["role"])
             self._authid = answer.get("authid", self._authid)
-            self.token = answer.get("extra", {}).get("token")
+            self.extra = answer.get("extra", {})
             self.router._joined(self)
             told(None)
 

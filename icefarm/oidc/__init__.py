@@ -1,0 +1,1 @@
+"""Signing in at a lab's own issuer (OpenID Connect): what control and clients share."""
