@@ -85,7 +85,7 @@ READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
-    *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat"),
+    *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
     *("history", "device_history", "journal"),
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.

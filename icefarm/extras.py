@@ -7,7 +7,7 @@ from importlib.util import find_spec
 __all__ = ["CONTROL_PACKAGES", "MissingPackages", "require_control_packages"]
 
 #: What control needs beyond client and worker, by the names that are imported (pyproject.toml has the extras).
-CONTROL_PACKAGES = ("psycopg2", "txpostgres", "prometheus_client")
+CONTROL_PACKAGES = ("psycopg2", "txpostgres", "prometheus_client", "jwt")
 
 
 class MissingPackages(Exception):

@@ -50,6 +50,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "end": [*((args, {}) for args in _SERIALS), ((), {"client": "bob"})],
     "snapshot": [((1,), {}), ((), {"x": 1})],
     "reboot": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
+    "renew": [((), {}), ((7,), {}), ((None,), {}), (("a", "b"), {})],
     "heartbeat": [((), {}), ((7,), {}), (("i", "j"), {})],
     "dismiss": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS[1:6])],
     "history": [((0,), {}), ((-1,), {}), ((_NAN,), {}), (("1",), {}), ((1e9,), {}), ((), {"x": 1})],

@@ -42,6 +42,8 @@ VERBS = {
     "resume": ("manage", "resume", "Resume giving out a worker's boards."),
     "audit": ("listing", "audit", "List who did what (operators)."),
     "dismiss": ("manage", "dismiss", "Remove requests from the queue."),
+    "login": ("login", "login", "Sign in at the lab's own issuer."),
+    "logout": ("login", "logout", "Forget that sign-in."),
     "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
     "db": ("database", "db", "Empty a farm's database: db reset."),

@@ -171,15 +171,17 @@ def connect(access: Access) -> Farm:
     ca_file = None if access.ca_file is None else str(access.ca_file)
     where = parse_url(access.url, ca_file)
     own = None if access.token is not None else own_farm(access, where)
+    signed_in = has_login(access, own)
+    own = None if signed_in else own
     url = access.url if own is None else f"unix:{own.socket}"
-    token = token_for(access, own)
+    token = None if signed_in else token_for(access, own) or ""
     _reach(access.url, where if own is None else parse_url(url))
     log_quietly()
     try:
         return Farm(
             url,
             access.name,
-            token=token or "",
+            token=token,
             role=access.role,
             connect_timeout=SIGN_IN_LIMIT,
             ca_file=ca_file,
@@ -188,6 +190,18 @@ def connect(access: Access) -> Farm:
         raise
     except LinkLost as error:
         raise _nobody(access.url, error.fields.get("reason")) from None
+
+
+def has_login(access: Access, own: RunningFarm | None) -> bool:
+    """Tell whether a sign-in by ``icefarm login`` is to be used.
+
+    A token that was given wins, and for an operator's verbs that of the own farm.
+    """
+    from icefarm.oidc.stored_login import stored_login
+
+    if access.token is not None or access.trusted or (access.role is Role.OPERATOR and own is not None):
+        return False
+    return stored_login(access.url, os.environ) is not None
 
 
 def log_quietly() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -17,9 +18,10 @@ from urllib.parse import urlencode
 import click
 from attrs import frozen
 
-from icefarm.cli.connect import Access, own_farm, token_for
+from icefarm.cli.connect import Access, has_login, own_farm, token_for
 from icefarm.cli.verb import farm_of
 from icefarm.contract import to_wire
+from icefarm.errors import NotAuthorized
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
 if TYPE_CHECKING:
@@ -69,7 +71,12 @@ def _quickly(access: Access, path: str, query: dict[str, str]) -> Answer | None:
     ca_file = None if access.ca_file is None else str(access.ca_file)
     where = parse_url(access.url, ca_file)
     own = None if access.token is not None else own_farm(access, where)
-    token = token_for(access, own)
+    if has_login(access, own):
+        own, token = None, _fresh_token(access.url)
+        if token is None:
+            return None
+    else:
+        token = token_for(access, own)
     if not _may_go(where, token, through_socket=own is not None):
         return None
     headers = {"Accept": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
@@ -85,6 +92,17 @@ def _quickly(access: Access, path: str, query: dict[str, str]) -> Answer | None:
     finally:
         connection.close()
     return answer if isinstance(answer, dict) else None
+
+
+def _fresh_token(url: str) -> str | None:
+    """Return the token of the sign-in at a farm's issuer; None if a client has to refresh it, or to say what is wrong."""
+    from icefarm.oidc.stored_login import StoredLogin, login_path
+
+    try:
+        login = StoredLogin.read(login_path(url, os.environ))
+    except NotAuthorized:
+        return None
+    return None if login.is_due(time.time()) else login.id_token
 
 
 def _may_go(where: RouterUrl, token: str | None, *, through_socket: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.errors import InvalidArgument
-from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.url import parse_url
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class ClientSession:
     make_link: MakeLink
     patience: Patience = field(factory=Patience)
     random: Callable[[], float] = field(default=random_module.random)
+    #: Has fresh tokens, where those of the sign-in expire.
+    tickets: Tickets | None = None
     _link: FarmLink = field(init=False)
     boards: BoardCalls = field(init=False)
     _reservations: ClientReservations = field(init=False)
@@ -112,7 +115,7 @@ class ClientSession:
         who = self.credentials
         if not valid_name(who.authid):
             raise InvalidArgument(f"{who.authid!r} is not a valid name: {NAME_RULE}")
-        self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience)
+        self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience, self.tickets)
         self.boards = BoardCalls(self.clock, self._link)
         self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self.boards)
 
@@ -352,20 +355,31 @@ def connect(
     role: Role = Role.CLIENT,
     patience: Patience | None = None,
     ca_file: str | None = None,
+    login: Path | None = None,
 ) -> ClientSession:
     """Make a session with the farm at ``url`` on a Twisted reactor; `ClientSession.start` signs it in.
 
     ``ca_file``: a PEM file with the certificates to trust; None: those that the system trusts.
+    ``login``: the file of a sign-in at the lab's issuer, whose tokens are used and refreshed.
     Raises `InvalidArgument` if the URL or the name is not valid.
     """
     from icefarm.wamp.link import Link
 
     parse_url(url, ca_file)
     credentials = Credentials(name, role, uuid4().hex, token)
+    tickets = None if login is None else _tickets(reactor, login, ca_file)
     return ClientSession(
         reactor,
         url,
         credentials,
-        lambda who, joined, refused: Link(reactor, url, who, joined, refused, ca_file=ca_file),
+        lambda who, joined, refused: Link(reactor, url, who, joined, refused, ca_file=ca_file, tickets=tickets),
         patience or Patience(),
+        tickets=tickets,
     )
+
+
+def _tickets(reactor: Any, login: Path, ca_file: str | None) -> Tickets:
+    from icefarm.oidc.http import HttpClient
+    from icefarm.oidc.stored_tickets import StoredTickets
+
+    return StoredTickets(login, HttpClient(reactor, ca_file), reactor)

@@ -27,6 +27,7 @@ from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.sessions.audit import AuditLog
+from icefarm.control.sessions.credentials_check import CredentialsCheck
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.tracker import Sessions
@@ -163,7 +164,9 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.dispatcher, SessionEnded)
 
 
-def handlers(parts: Parts, store: Store, clock: Clock, settings: ControlSettings) -> dict[str, Handler]:
+def handlers(
+    parts: Parts, store: Store, clock: Clock, settings: ControlSettings, credentials: CredentialsCheck
+) -> dict[str, Handler]:
     """Return the handler of every procedure by its URI."""
     for_clients = ClientProcedures(
         store,
@@ -176,6 +179,7 @@ def handlers(parts: Parts, store: Store, clock: Clock, settings: ControlSettings
         parts.rates,
         parts.publisher,
         clock,
+        credentials,
         settings.reservation,
         settings.grace,
     )

@@ -60,7 +60,7 @@ class Control(Service):
         self.authorizer = RegistrationAuthorizer(self.parts.owners, clock)
         self.revocation = RevocationWatch(store, self.sessions, clock)
         self._tasks = Tasks()
-        self._procedures = handlers(self.parts, store, clock, settings)
+        self._procedures = handlers(self.parts, store, clock, settings, self.credentials)
 
     async def joined(self, bus: Bus) -> None:
         """Start working in a new session at the router.  Raises if that fails; the link then tries another session."""

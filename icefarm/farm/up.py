@@ -163,7 +163,9 @@ class LocalFarm:
 
         database = await self._start_database()
         worker = self.options.name if self.needs_tokens and self.options.boards else None
-        await prepare_database(self.reactor, database, self._directory, worker=worker, reachable=self._reachable)
+        # Where people sign in at an issuer, no token need be made for them.
+        by_token_only = self._reachable and not self.options.oidc
+        await prepare_database(self.reactor, database, self._directory, worker=worker, reachable=by_token_only)
         await self._start_control(database)
         if self.options.boards:
             await self._start_worker()

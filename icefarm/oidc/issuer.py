@@ -35,6 +35,7 @@ class Issuer:
     token: str
     authorization: str | None = None
     device_authorization: str | None = None
+    revocation: str | None = None
     scopes: tuple[str, ...] = ()
 
 
@@ -84,6 +85,7 @@ def read_discovery(issuer: str, document: Mapping[str, Any]) -> Issuer:
         checked_url(document.get("token_endpoint"), "the issuer's token_endpoint"),
         address("authorization_endpoint"),
         address("device_authorization_endpoint"),
+        address("revocation_endpoint"),
         tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else (),
     )
 

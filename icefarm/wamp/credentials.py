@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import field, frozen, validators
 
 from icefarm.contract import Role
 
-__all__ = ["Credentials"]
+__all__ = ["Credentials", "Tickets"]
 
 
 @frozen
@@ -21,3 +23,16 @@ class Credentials:
     role: Role
     instance: str
     ticket: str = field(default="", repr=False, validator=validators.instance_of(str))
+
+
+class Tickets(Protocol):
+    """Has a fresh ticket for each sign-in, where tickets last for minutes and sessions for days."""
+
+    def is_due(self) -> bool:
+        """Tell whether the ticket that was given last is about to expire."""
+
+    async def ticket(self) -> str:
+        """Return a valid ticket.
+
+        Raises `NotAuthorized` if only a person can get another one, `LinkLost` while it cannot be had.
+        """

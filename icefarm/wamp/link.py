@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from icefarm.bus import Bus
 from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
 from icefarm.retry import retry_pause
-from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.session import RouterSession
 from icefarm.wamp.tls import FarmCertificate
@@ -24,7 +24,7 @@ from icefarm.wamp.tls_probe import speaks_tls
 from icefarm.wamp.transport import certificate_of, endpoint_of, factory_of
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
-__all__ = ["INSECURE", "Link"]
+__all__ = ["INSECURE", "Link", "check_way"]
 
 #: Seconds of the longest pause between attempts to connect.
 RETRY_LONGEST = 5.0
@@ -131,13 +131,18 @@ class Link(Service):
         *,
         ca_file: str | None = None,
         insecure: bool | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
-        """``ca_file`` as in `parse_url`.  Raises `InvalidArgument` if the URL is invalid."""
+        """``ca_file`` as in `parse_url`; ``tickets`` replace the one of the credentials.
+
+        Raises `InvalidArgument` if the URL is invalid."""
         self.reactor = reactor
         self.url = url
         self.credentials = credentials
         self._where = parse_url(url, ca_file)
-        _check_way(self._where, url, credentials, os.environ.get(INSECURE) if insecure is None else insecure)
+        self._tickets = tickets
+        if credentials.ticket or tickets is not None:
+            check_way(self._where, url, os.environ.get(INSECURE) if insecure is None else insecure)
         self._joined = joined
         self._refused = refused
         self._bus: Bus | None = None
@@ -174,8 +179,11 @@ class Link(Service):
         self._attempt.addCallbacks(self._signed_in, self._not_signed_in)
 
     async def _sign_in(self) -> Bus:
+        credentials = self.credentials
+        if self._tickets is not None:
+            credentials = evolve(credentials, ticket=await self._tickets.ticket())
         certificate = certificate_of(self._where)
-        attempt = _Attempt(self.reactor, self.url, self._where, certificate, self.credentials)
+        attempt = _Attempt(self.reactor, self.url, self._where, certificate, credentials)
         factory = factory_of(self._where, attempt.make_session, attempt, self.reactor)
         protocol = None
         try:
@@ -234,9 +242,9 @@ class Link(Service):
             self._retry = self.reactor.callLater(pause, self._connect)
 
 
-def _check_way(where: RouterUrl, url: str, credentials: Credentials, insecure: object) -> None:
+def check_way(where: RouterUrl, url: str, insecure: object) -> None:
     """Keep a token from a way on which others can read it.  Raises `InvalidArgument`."""
-    if credentials.ticket and not where.keeps_secrets and not insecure:
+    if not where.keeps_secrets and not insecure:
         raise InvalidArgument(
             f"a token is not sent to {url} without TLS, where others on the network can read it: use an https:// URL, "
             f"or allow it with --insecure or {INSECURE}=1"

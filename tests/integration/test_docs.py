@@ -64,6 +64,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/new-kind.md", "3. The test"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "4. Run it"): "tests/integration/test_console_kind.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
+    ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/wamp.md", "Signing in"): "tests/integration/test_foreign_clients.py",
@@ -89,6 +90,10 @@ NOT_RUN: dict[Section, str] = {
     ): "it needs the pico-sdk, as test_firmware_build.py does",
     ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
     ("docs/http.md", "Waiting"): "the second request takes the id that the first answers; test_http_api.py polls",
+    (
+        "docs/sign-in.md",
+        "Setting it up",
+    ): "it needs an issuer and a certificate; tests/integration/test_oidc.py has an issuer",
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
     ("docs/operations.md", "Checking a farm"): "tests/acceptance is run by itself, as a part of all tests",

@@ -40,7 +40,7 @@ const configuration = {
   // As Keycloak does: claims are in ID tokens, and every client that may refresh gets a token for that.
   conformIdTokenClaims: false,
   issueRefreshToken: async (_, client) => client.grantTypeAllowed("refresh_token"),
-  features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true } },
+  features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true }, revocation: { enabled: true } },
   findAccount: (_, name) => account(name),
   clientBasedCORS: () => true,
   ttl: { IdToken: lifetime, AccessToken: lifetime },

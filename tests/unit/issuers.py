@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
 from typing import Any
 
 import jwt
 from attrs import Factory, define, field
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from twisted.internet.task import Clock
 
 from icefarm.errors import LinkLost
 from icefarm.oidc.web_client import JsonAnswer
@@ -32,6 +34,10 @@ class MemoryIssuer:
     #: What the token endpoint answers next, and the forms that it got.
     answers: list[JsonAnswer] = Factory(list)
     forms: list[Mapping[str, str]] = Factory(list)
+    #: Seconds since the epoch.
+    now: Callable[[], float] = time.time
+    #: Answer each refresh with a token that lasts for so many seconds.
+    refreshes: int | None = None
     _made: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
@@ -45,7 +51,7 @@ class MemoryIssuer:
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """Return a token's claims, valid for 5 minutes; None removes one."""
-        now = int(time.time())
+        now = int(self.now())
         person = {"sub": "0815", "preferred_username": "ada", "groups": ["lab"]}
         claims = {"iss": ISSUER, "aud": CLIENT, "iat": now, "exp": now + 300, **person, **changed}
         return {name: value for name, value in claims.items() if value is not None}
@@ -70,6 +76,9 @@ class MemoryIssuer:
         if self.away:
             raise LinkLost("nobody answers")
         self.forms.append(fields)
+        if self.refreshes is not None and not self.answers:
+            token = self.token(exp=int(self.now()) + self.refreshes)
+            return JsonAnswer(200, {"id_token": token, "refresh_token": f"refresh {len(self.forms)}"})
         return self.answers.pop(0)
 
     def _discovery(self) -> dict[str, Any]:
@@ -87,6 +96,17 @@ class MemoryIssuer:
     def _public(id: str, key: RSAPrivateKey) -> dict[str, Any]:
         public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         return {**public, "kid": id, "use": "sig", "alg": "RS256"}
+
+
+def library_time(clock: Clock) -> type[datetime]:
+    """Return what stands for ``datetime`` in PyJWT, by a test's clock."""
+
+    class LibraryTime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> LibraryTime:
+            return cls.fromtimestamp(clock.seconds(), tz)
+
+    return LibraryTime
 
 
 def forged(header: Mapping[str, Any], claims: Mapping[str, Any], signature: str = "") -> str:

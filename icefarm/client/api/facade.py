@@ -46,7 +46,8 @@ class FarmFace(VerbAdapter):
         """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or on entering the block.
 
         ``name`` is unique among connected clients (else ICEFARM_NAME, else made from the user's and the host's);
-        ``token`` (else ICEFARM_TOKEN) is needed if the farm requires one, or for ``role="operator"``.
+        ``token`` (else ICEFARM_TOKEN, else that of ``icefarm login``) is needed if the farm requires one, or for
+        ``role="operator"``.
         ``connect_timeout`` and ``retry_for`` are the seconds to keep trying while the farm is out of reach, at first
         and later; ``wait_for_worker`` is the seconds that an evaluation waits for a board whose worker is away (None:
         as long as the board stays reserved).  ``ca_file`` (else ICEFARM_CA_FILE) is a PEM file with the certificates
@@ -67,6 +68,7 @@ class FarmFace(VerbAdapter):
             role=settings.role,
             patience=Patience(connect_timeout, retry_for, wait_for_worker),
             ca_file=settings.ca_file,
+            login=settings.login,
         )
         if on_event is not None:
             self._subject.on_event(self._heard_by(on_event))

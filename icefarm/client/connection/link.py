@@ -30,7 +30,7 @@ from icefarm.errors import (
 from icefarm.retry import retry_pause
 
 if TYPE_CHECKING:
-    from icefarm.wamp.credentials import Credentials
+    from icefarm.wamp.credentials import Credentials, Tickets
 
 __all__ = ["FarmLink", "LinkListener", "MakeLink", "Patience", "RunningLink", "client_log"]
 
@@ -87,6 +87,8 @@ class FarmLink:
     make_link: MakeLink
     random: Callable[[], float]
     patience: Patience = Factory(Patience)
+    #: Has fresh tokens, where those of the sign-in expire.
+    tickets: Tickets | None = None
     listener: LinkListener = field(init=False)
     #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
@@ -245,6 +247,7 @@ class FarmLink:
             )
             interval = float(answer["heartbeat_s"])
             self.listener.on_heartbeat_reply(answer, sent)
+            await self._renew(bus)
         except TimedOut:
             self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
@@ -252,6 +255,17 @@ class FarmLink:
             self._log.debug("no heartbeat: {error}", error=error)
         if self.bus is bus:
             self._schedule_beat(bus, interval)
+
+    async def _renew(self, bus: Bus) -> None:
+        """Show control a fresh token before the session's expires, so that the session goes on."""
+        if self.tickets is None or not self.tickets.is_due():
+            return
+        try:
+            token = await self.tickets.ticket()
+            await bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
+        except IcefarmError as error:
+            # The session ends when its token does; the next sign-in says what is wrong.
+            self._log.warn("the sign-in at {url} could not be renewed: {error}", url=self.url, error=error)
 
     def _stop_beating(self) -> None:
         if self._beat_timer is not None and self._beat_timer.active():

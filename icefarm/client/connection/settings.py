@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from uuid import uuid4
 
 from attrs import field, frozen
@@ -15,6 +16,7 @@ from attrs import field, frozen
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
+from icefarm.oidc.stored_login import stored_login
 from icefarm.wamp.url import parse_url
 
 __all__ = ["DEFAULT_URL", "ClientSettings"]
@@ -47,6 +49,8 @@ class ClientSettings:
     token: str = field(repr=False)
     #: PEM file with the certificates to trust; None: those that the system trusts.
     ca_file: str | None = None
+    #: The file of a sign-in at the lab's issuer (``icefarm login``), if there is no other token.
+    login: Path | None = None
 
     @classmethod
     def of(
@@ -59,6 +63,8 @@ class ClientSettings:
         environment: Mapping[str, str] | None = None,
     ) -> ClientSettings:
         """Fill in what is None from ICEFARM_URL, ICEFARM_NAME, ICEFARM_TOKEN and ICEFARM_CA_FILE, and check it all.
+
+        Without a token, a sign-in at that farm by ``icefarm login`` is used.
 
         Raises `InvalidArgument`.
         """
@@ -74,4 +80,6 @@ class ClientSettings:
             raise InvalidArgument(f"{name!r} is not a valid name: {NAME_RULE}")
         if role not in (Role.CLIENT, Role.OPERATOR):
             raise InvalidArgument(f"role must be client or operator, not {role!r}")
-        return cls(url, name, Role(role), there.get("ICEFARM_TOKEN", "") if token is None else token, ca_file)
+        token = there.get("ICEFARM_TOKEN") or None if token is None else token
+        login = None if token is not None else stored_login(url, os.environ if environment is None else environment)
+        return cls(url, name, Role(role), token or "", ca_file, login)

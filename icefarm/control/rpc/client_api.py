@@ -11,14 +11,17 @@ from attrs import define
 from icefarm import __version__
 from icefarm.bus import Caller
 from icefarm.clock import Clock
-from icefarm.contract import MAX_SECONDS, DeviceRecord, DeviceStatus, Role, to_wire, valid_name
+from icefarm.contract import MAX_SECONDS, DeviceRecord, DeviceStatus, Role, account_of, to_wire, valid_name
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.sessions.credentials_check import CredentialsCheck
+from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.tokens import may_sign_in
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardsDeleted
@@ -27,7 +30,15 @@ from icefarm.control.telemetry.rates import Rates
 from icefarm.control.worker_client import WorkerClient
 from icefarm.deferreds import failures, outcomes, within
 from icefarm.durations import in_words
-from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, TransportError, UnknownWorker
+from icefarm.errors import (
+    DeviceFailed,
+    IcefarmError,
+    InvalidArgument,
+    NotAuthorized,
+    NotYours,
+    TransportError,
+    UnknownWorker,
+)
 
 __all__ = ["ClientProcedures"]
 
@@ -66,6 +77,7 @@ class ClientProcedures:
     rates: Rates
     publisher: Publisher
     clock: Clock
+    credentials: CredentialsCheck
     #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
@@ -74,7 +86,8 @@ class ClientProcedures:
         """Return each procedure with the roles that may call it."""
         everybody, operators = (Role.CLIENT, Role.OPERATOR), (Role.OPERATOR,)
         for_all = (
-            self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat
+            self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat,
+            self.renew,
         )  # fmt: skip
         for_operators = (
             self.delete,
@@ -89,6 +102,15 @@ class ClientProcedures:
             **{method.__name__: (method, everybody) for method in for_all},
             **{method.__name__: (method, operators) for method in for_operators},
         }
+
+    async def renew(self, caller: Caller, token: str) -> None:
+        """Let a session go on under a fresh token of the lab's issuer, of the same account."""
+        holder = await self.credentials.holder(token, caller.address)
+        if holder is None or holder.expires_at is None:
+            raise NotAuthorized("a session goes on under a token of the lab's issuer only")
+        if holder.account != account_of(caller.authid) or not may_sign_in(holder.role, Role(caller.role)):
+            raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
+        self.sessions.tell(Renewed(caller.session, holder.expires_at))
 
     async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
         """List the boards that can be reserved now."""

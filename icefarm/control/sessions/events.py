@@ -25,6 +25,7 @@ __all__ = [
     "Kill",
     "Left",
     "Listed",
+    "Renewed",
     "Revoked",
     "Session",
     "SessionEvent",
@@ -125,6 +126,14 @@ class Expired:
 
 
 @frozen
+class Renewed:
+    """A session has shown a fresh token of the issuer, which is valid until that moment."""
+
+    number: int
+    expires_at: float
+
+
+@frozen
 class ClientMissing:
     """A client holds reservations: watch it, or if it is absent, wait for it."""
 
@@ -170,7 +179,7 @@ class Ticked:
 
 
 #: What the router or a call says of sessions.
-SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | Expired
+SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | Expired | Renewed
 #: What the rest of control says of clients and boards that are away, or may be so.
 AbsenceEvent = ClientMissing | Granted | StillMissing | DeviceMissing | DeviceFound
 Event = SessionEvent | AbsenceEvent | Ticked

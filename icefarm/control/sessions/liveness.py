@@ -74,6 +74,7 @@ from icefarm.control.sessions.events import (
     Kill,
     Left,
     Listed,
+    Renewed,
     Revoked,
     Session,
     SessionEvent,
@@ -146,12 +147,10 @@ def _of_session(state: Presence, event: SessionEvent, now: float) -> tuple[Prese
             return _welcome(state, number), []
         case Listed(sessions):
             return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
-        case Revoked(tokens):
-            with_them = [session for session in state.sessions.values() if session.token in tokens]
-            return _end(state, with_them, "has a token that is no longer valid", now)
-        case Expired(numbers):
-            over = [session for number, session in state.sessions.items() if number in numbers]
-            return _end(state, over, "has a token that has expired", now)
+        case Revoked() | Expired():
+            return _end(state, _without_token(state, event), "has a token that is no longer valid", now)
+        case Renewed(number, expires_at):
+            return _renew(state, number, expires_at), []
 
 
 def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
@@ -245,6 +244,21 @@ def _miss(state: Presence, role: Role, name: str, now: float) -> tuple[Presence,
     if state.client_is_here(name):
         return state, []
     return _absent(state, Absentee.CLIENT, name, now), []
+
+
+def _without_token(state: Presence, event: Revoked | Expired) -> list[Session]:
+    match event:
+        case Revoked(tokens):
+            return [session for session in state.sessions.values() if session.token in tokens]
+        case Expired(numbers):
+            return [session for number, session in state.sessions.items() if number in numbers]
+
+
+def _renew(state: Presence, number: int, expires_at: float) -> Presence:
+    session = state.sessions.get(number)
+    if session is None or session.expires_at is None:
+        return state
+    return evolve(state, sessions={**state.sessions, number: evolve(session, expires_at=expires_at)})
 
 
 def _welcome(state: Presence, number: int) -> Presence:

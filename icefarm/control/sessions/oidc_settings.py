@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from icefarm.contract import NAME_RULE, Role, account_of, normal_name, valid_name
+from icefarm.contract import NAME_RULE, Role, normal_name, valid_account
 from icefarm.errors import NotAuthorized
 
 __all__ = ["OidcSettings", "account_in", "account_pairs", "role_in"]
@@ -41,14 +41,10 @@ def account_pairs(text: str) -> dict[str, str]:
     for pair in filter(None, (part.strip() for part in text.split(","))):
         claim, equals, account = pair.rpartition("=")
         account = normal_name(account.strip())
-        if not equals or not claim.strip() or not _is_account(account):
+        if not equals or not claim.strip() or not valid_account(account):
             raise ValueError(f"must be CLAIM=ACCOUNT,CLAIM=ACCOUNT, not {pair!r}")
         pairs[claim.strip()] = account
     return pairs
-
-
-def _is_account(name: str) -> bool:
-    return valid_name(name) and account_of(name) == name
 
 
 def account_in(claims: Mapping[str, Any], settings: OidcSettings) -> tuple[str, bool]:
@@ -65,7 +61,7 @@ def account_in(claims: Mapping[str, Any], settings: OidcSettings) -> tuple[str, 
     if value in settings.accounts:
         return settings.accounts[value], True
     account = normal_name(value)
-    if not _is_account(account):
+    if not valid_account(account):
         raise NotAuthorized(
             f"{value!a:.100} can't be an account's name, which has {NAME_RULE}, and no /; an operator can map it with "
             "--oidc-accounts"

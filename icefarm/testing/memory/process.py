@@ -23,7 +23,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.kinds.registry import Kinds
 from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
-from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.service import Worker
@@ -87,10 +87,17 @@ class MemoryProcess:
         patience: Patience | None = None,
         url: str = "memory:",
         random: Callable[[], float] = lambda: 0.5,
+        tickets: Tickets | None = None,
     ) -> ClientSession:
         """Make a client's session, which makes its link when it starts."""
         credentials = Credentials(name, role, instance or f"i{next(self._instances)}", token)
-        return ClientSession(self.clock, url, credentials, self.make_link, patience or Patience(5, 60), random)
+
+        def make_link(*args: Any) -> MemoryLink:
+            link = self.make_link(*args)
+            link.tickets = tickets
+            return link
+
+        return ClientSession(self.clock, url, credentials, make_link, patience or Patience(5, 60), random, tickets)
 
     def connect(
         self, _: Clock, url: str, name: str, *, token: str, role: Role, patience: Patience, **__: Any

@@ -40,7 +40,7 @@ from icefarm.errors import (
     NotAuthorized,
     TimedOut,
 )
-from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.credentials import Credentials, Tickets
 
 __all__ = ["MemoryBus", "MemoryLink", "MemoryRouter"]
 
@@ -588,6 +588,7 @@ class MemoryLink(Service):
     bus: MemoryBus | None = None
     #: Its process's own; None: the router's.
     clock: Clock | None = None
+    tickets: Tickets | None = None
     #: The connection that is signing in.
     _knocking: MemoryBus | None = None
     _retry: Any = None
@@ -624,8 +625,9 @@ class MemoryLink(Service):
 
     async def _join(self) -> None:
         try:
+            ticket = self.credentials.ticket if self.tickets is None else await self.tickets.ticket()
             bus = self._knocking = self.router.connect(self.credentials)
-            await bus.sign_in(self.credentials.ticket)
+            await bus.sign_in(ticket)
         except IcefarmError as error:
             if self._knocking is not None:
                 self._knocking.drop("refused")

@@ -1,0 +1,110 @@
+"""The verbs ``login`` and ``logout``: a person's sign-in at the lab's own issuer."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from icefarm.cli.connect import DEFAULT_URL, ca_file_option, log_quietly
+from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, NotAuthorized
+
+if TYPE_CHECKING:
+    from icefarm.oidc.stored_login import StoredLogin
+
+__all__ = ["login", "logout"]
+
+_url_argument = click.argument("url", envvar="ICEFARM_URL", default=DEFAULT_URL)
+
+
+@click.command()
+@_url_argument
+@ca_file_option
+def login(url: str, ca_file: Path | None) -> None:
+    """Sign in at the lab's own issuer, for the farm at URL.
+
+    It shows a link to open on any device. The sign-in is kept in ~/.config/icefarm, readable by you only; commands and
+    scripts use it from then on, and refresh it.
+    """
+    from icefarm.client.api.reactor_thread import engine
+    from icefarm.oidc.stored_login import login_path
+
+    log_quietly()
+    path, trusted = login_path(url, os.environ), None if ca_file is None else str(ca_file)
+    _sign_in(url, trusted).write(path)
+    try:
+        account = engine().run(_account_at, engine().reactor, url, trusted, path)
+    except IcefarmError:
+        path.unlink(missing_ok=True)
+        raise
+    click.echo(f"signed in at {url} as {account}; kept in {path}")
+
+
+@click.command()
+@_url_argument
+@ca_file_option
+def logout(url: str, ca_file: Path | None) -> None:
+    """Forget the sign-in for the farm at URL, and tell the issuer that it is over."""
+    from icefarm.client.api.reactor_thread import engine
+    from icefarm.oidc.device_flow import revoke
+    from icefarm.oidc.http import HttpClient
+    from icefarm.oidc.stored_login import StoredLogin, login_path
+
+    log_quietly()
+    path = login_path(url, os.environ)
+    if not path.is_file():
+        click.echo(f"you are not signed in at {url}")
+        return
+    kept = None
+    with suppress(NotAuthorized):  # A damaged file is removed all the same.
+        kept = StoredLogin.read(path)
+    path.unlink()
+    known = False
+    if kept is not None:
+        web = HttpClient(engine().reactor, None if ca_file is None else str(ca_file))
+        with suppress(LinkLost):
+            known = engine().run(revoke, web, kept)
+    click.echo(f"signed out at {url}" + ("" if known else "; the issuer was not told: end the session there, too"))
+
+
+def _sign_in(url: str, ca_file: str | None) -> StoredLogin:
+    from icefarm.client.api.reactor_thread import engine
+    from icefarm.oidc.device_flow import begin_sign_in, end_sign_in, offer_of
+    from icefarm.oidc.http import HttpClient
+    from icefarm.wamp.link import INSECURE, check_way
+    from icefarm.wamp.url import parse_url
+
+    check_way(parse_url(url), url, os.environ.get(INSECURE))
+    running = engine()
+    web = HttpClient(running.reactor, ca_file)
+    offer = running.run(offer_of, web, _http_address(url))
+    begun = running.run(begin_sign_in, web, offer)
+    click.echo(f"Open {begun.link} and confirm the code {begun.code}")
+    return running.run(end_sign_in, web, running.reactor, begun, url)
+
+
+def _http_address(url: str) -> str:
+    """Return where a farm's HTTP is.  Raises `InvalidArgument` for a Unix socket, which has none."""
+    from icefarm.wamp.url import parse_url
+
+    where = parse_url(url)
+    if not where.host:
+        raise InvalidArgument(f"{url} has no HTTP; name the farm as http://HOST:PORT or https://HOST")
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    return f"{'https' if where.tls else 'http'}://{host}:{where.port}"
+
+
+async def _account_at(reactor: Any, url: str, ca_file: str | None, path: Path) -> str:
+    """Sign in at the farm, and return the account there.  Raises what the farm says."""
+    from icefarm.client.session import connect
+    from icefarm.contract import account_of
+
+    session = connect(reactor, url, f"login-{secrets.token_hex(6)}", ca_file=ca_file, login=path)
+    await session.start()
+    account = account_of(session.name)
+    await session.stop()
+    return account
