@@ -62,8 +62,8 @@ def test_control_as_a_service_says_what_to_install() -> None:
     done = plain("import icefarm.control.tap")
     assert done.returncode == 1
     assert done.stderr == (
-        "icefarm-control: control needs packages that are not installed (psycopg2, txpostgres, prometheus_client, jwt): "
-        "pip install 'icefarm[farm]'\n"
+        "icefarm-control: control needs packages that are not installed (psycopg2, txpostgres, prometheus_client, "
+        "jwt): pip install 'icefarm[farm]'\n"
     )
 
 
