@@ -95,7 +95,7 @@ def _quickly(access: Access, path: str, query: dict[str, str]) -> Answer | None:
 
 
 def _fresh_token(url: str) -> str | None:
-    """Return the token of the sign-in at a farm's issuer; None if a client has to refresh it, or to say what is wrong."""
+    """Return the token of a sign-in at an issuer; None if a client has to refresh it, or say what is wrong."""
     from icefarm.oidc.stored_login import StoredLogin, login_path
 
     try:

@@ -30,7 +30,7 @@ def login(url: str, ca_file: Path | None) -> None:
     It shows a link to open on any device. The sign-in is kept in ~/.config/icefarm, readable by you only; commands and
     scripts use it from then on, and refresh it.
     """
-    from icefarm.client.api.reactor_thread import engine
+    from icefarm.client.api.process_engine import engine
     from icefarm.oidc.stored_login import login_path
 
     log_quietly()
@@ -49,7 +49,7 @@ def login(url: str, ca_file: Path | None) -> None:
 @ca_file_option
 def logout(url: str, ca_file: Path | None) -> None:
     """Forget the sign-in for the farm at URL, and tell the issuer that it is over."""
-    from icefarm.client.api.reactor_thread import engine
+    from icefarm.client.api.process_engine import engine
     from icefarm.oidc.device_flow import revoke
     from icefarm.oidc.http import HttpClient
     from icefarm.oidc.stored_login import StoredLogin, login_path
@@ -72,7 +72,7 @@ def logout(url: str, ca_file: Path | None) -> None:
 
 
 def _sign_in(url: str, ca_file: str | None) -> StoredLogin:
-    from icefarm.client.api.reactor_thread import engine
+    from icefarm.client.api.process_engine import engine
     from icefarm.oidc.device_flow import begin_sign_in, end_sign_in, offer_of
     from icefarm.oidc.http import HttpClient
     from icefarm.wamp.link import INSECURE, check_way
