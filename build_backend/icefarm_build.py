@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-from frontend_tools import FRONTEND, NODE_PACKAGE, Failed, install, machine_builds, node_for_build, run
+from frontend_tools import FRONTEND, NODE_PACKAGE, Failed, fetch_node, install, machine_builds, node_for_build, run
 from setuptools import build_meta
 from setuptools.build_meta import get_requires_for_build_editable as _requires_editable
 from setuptools.build_meta import get_requires_for_build_sdist as _requires_sdist
@@ -119,3 +119,12 @@ def _fingerprint() -> str:
 def _node_requirement() -> list[str]:
     needed = not _skipped() and _needed() and not machine_builds()
     return [NODE_PACKAGE] if needed else []
+
+
+if __name__ == "__main__":
+    if not _skipped():
+        try:
+            fetch_node()
+        except Failed as error:
+            sys.exit(f"icefarm: {error}")
+    build_dashboard()

@@ -125,6 +125,16 @@ def test_without_any_crossbar_the_error_says_what_to_install(tmp_path: Path, mon
         find_crossbar(None, str(tmp_path))
 
 
+def test_the_router_s_own_environment_comes_first(tmp_path: Path) -> None:
+    for name in ("environment/bin", "environment/router/bin"):
+        program = tmp_path / name / "crossbar"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    scripts = str(tmp_path / "environment" / "bin")
+    assert find_crossbar(None, scripts) == str(tmp_path / "environment" / "router" / "bin" / "crossbar")
+
+
 def test_the_crossbar_of_this_environment_comes_before_that_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,21 @@ def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_image_has_nothing_but_what_the_lock_files_name() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert "PIP_NO_DEPS=1" in text
+    installs = re.findall(r"pip(?: --python \S+)? install (.*?)(?: \\)?$", text, re.M)
+    of_locks = [
+        each
+        for each in installs
+        if re.fullmatch(r"--no-build-isolation --require-hashes -r requirements/\w+.txt", each)
+    ]
+    assert len(of_locks) == 4
+    assert set(installs) - set(of_locks) == {"--no-build-isolation ."}
+    for file in re.findall(r"requirements/(\w+.txt)", text):
+        assert (ROOT / "requirements" / file).is_file()
+
+
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_compose_files_fit_the_compose_specification(path: Path) -> None:
     ComposeSpecification.model_validate(yaml.safe_load(path.read_text()))
@@ -127,7 +142,8 @@ def test_systemd_has_nothing_to_say_about_the_units(tmp_path: Path) -> None:
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
     for unit in UNITS:
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/icefarm/bin", str(programs)))
+        text = re.sub("/opt/icefarm/(?:router/)?bin", str(programs), unit.read_text())
+        (tmp_path / unit.name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in UNITS)],
         capture_output=True,

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,21 @@ def up(**options: Any) -> None:
 @click.group()
 def router() -> None:
     """Work with a router that runs apart from control."""
+
+
+@router.command()
+def install() -> None:
+    """Install Crossbar.io in an environment of its own, inside this one.
+
+    It pins old versions of packages (idna, h2) that others need newer, so it is best kept apart. What is installed is
+    tested with this version of icefarm, and checked by hashes. "icefarm up" finds it there, before any other.
+    """
+    from icefarm.farm.router.environment import LOCKED, install_router, router_directory, router_program_in
+
+    directory = router_directory(sysconfig.get_path("scripts"))
+    click.echo(f"installing the router into {directory}; this takes a minute or two")
+    install_router(directory, LOCKED)
+    click.echo(f"installed: {router_program_in(directory)}")
 
 
 @router.command()

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from icefarm.contract import AUTHORIZER, REALM, Permission, Role, control_procedure, permissions
 from icefarm.farm.errors import CannotStart
+from icefarm.farm.router.environment import router_directory, router_program_in
 
 __all__ = ["Address", "CrossbarMissing", "RouterConfig", "configuration", "configuration_text", "find_crossbar"]
 
@@ -187,21 +188,22 @@ def _endpoint(where: str | Address, tls: Mapping[str, str] | None = None) -> dic
 
 
 def find_crossbar(chosen: str | None, scripts: str | None = None) -> str:
-    """Return the path of the Crossbar.io program: the chosen one, else that of this environment, else that on PATH.
+    """Return the path of the Crossbar.io program: the chosen one, else that of the router's own environment, else that
+    of this environment, else that on PATH.
 
-    It is a separate process and may be in a separate virtual environment.  ``scripts`` is the directory of this
-    environment's programs, for tests.  Raises `CrossbarMissing`.
+    ``scripts`` is the directory of this environment's programs, for tests.  Raises `CrossbarMissing`.
     """
     if chosen is not None:
         path = shutil.which(chosen)
         if path is None:
             raise CrossbarMissing(f"--crossbar {chosen}: there is no such program")
         return path
-    beside = str(Path(scripts or sysconfig.get_path("scripts"), "crossbar"))
-    found = shutil.which(beside) or shutil.which("crossbar")
+    scripts = scripts or sysconfig.get_path("scripts")
+    apart, beside = router_program_in(router_directory(scripts)), Path(scripts, "crossbar")
+    found = shutil.which(str(apart)) or shutil.which(str(beside)) or shutil.which("crossbar")
     if found is None:
         raise CrossbarMissing(
-            "Crossbar.io, the router, is not installed: pip install 'icefarm[farm]', "
+            "Crossbar.io, the router, is not installed: run icefarm router install, or pip install 'icefarm[farm]', "
             "or name it with --crossbar PROGRAM, or use an existing router with --router URL"
         )
     return found

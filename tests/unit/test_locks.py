@@ -1,0 +1,105 @@
+"""The lock files of requirements/ name everything that pyproject.toml asks for, with hashes, and say nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements"
+NAMES = ("build", "farm", "router", "test", "node", "release")
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"build_backend_{name}", ROOT / "build_backend" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+lock = _load("lock")
+
+
+def _locked(name: str) -> dict[str, list[Requirement]]:
+    """Return what a lock file pins, by project."""
+    found = lock.entries((REQUIREMENTS / f"{name}.txt").read_text())
+    return {
+        project: [Requirement(entry.partition("\\\n")[0].strip()) for entry in entries]
+        for project, entries in found.items()
+    }
+
+
+def _uncovered(wanted: Requirement, locked: dict[str, list[Requirement]]) -> bool:
+    """Tell whether no pin, or a pin of a version that is not allowed, is there for a requirement."""
+    pins = locked.get(lock.project_name(wanted.name), [])
+    versions = [next(iter(pin.specifier)).version for pin in pins]
+    return not versions or not all(version in wanted.specifier for version in versions)
+
+
+def test_there_is_a_file_for_each_lock_and_no_other() -> None:
+    assert sorted(path.stem for path in REQUIREMENTS.iterdir()) == sorted(NAMES)
+    assert [each.name for each in lock.LOCKS] == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lock_covers_all_that_pyproject_asks_for(name: str) -> None:
+    (of_name,) = (each for each in lock.LOCKS if each.name == name)
+    wanted = [Requirement(each) for each in lock.wanted(of_name)]
+    assert wanted
+    locked = _locked(name)
+    assert [str(each) for each in wanted if _uncovered(each, locked)] == [], "run `make lock`"
+
+
+def test_a_requirement_that_no_lock_has_is_found() -> None:
+    locked = _locked("farm")
+    assert _uncovered(Requirement("crossbar"), locked)
+    assert _uncovered(Requirement("twisted>=9999"), locked)
+    assert not _uncovered(Requirement("Twisted[tls]>=20"), locked)
+
+
+def test_every_requirement_of_pyproject_is_in_a_lock() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    asked = {lock.project_name(each) for each in (*project["dependencies"], *extras)} - {"icefarm"}
+    assert asked - {name for each in NAMES for name in _locked(each)} == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_entry_is_one_version_with_hashes(name: str) -> None:
+    for project, entries in lock.entries((REQUIREMENTS / f"{name}.txt").read_text()).items():
+        for entry in entries:
+            first, *hashes = entry.split(" \\\n")
+            assert re.fullmatch(r"[a-z0-9.-]+==[^ ]+( ; .+)?", first), project
+            assert hashes, project
+            assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", each) for each in hashes), project
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lock_names_no_registry_and_no_path(name: str) -> None:
+    text = (REQUIREMENTS / f"{name}.txt").read_text()
+    assert not re.search(r"://|--(?:extra-)?index|--find-links|\bfile:| @ ", text)
+
+
+def test_what_tests_install_beside_the_farm_has_the_farm_s_versions() -> None:
+    test = _locked("test")
+    assert {name: list(map(str, pins)) for name, pins in _locked("farm").items()} == {
+        name: list(map(str, test[name])) for name in _locked("farm")
+    }
+
+
+def test_the_router_s_old_packages_are_in_no_other_environment() -> None:
+    assert {"idna", "h2", "web3"} <= _locked("router").keys()
+    for name in ("farm", "test"):
+        locked = _locked(name)
+        assert not {"crossbar", "h2", "web3"} & locked.keys()
+        assert [str(pin) for pin in locked["idna"]] != [str(pin) for pin in _locked("router")["idna"]]
