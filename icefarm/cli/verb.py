@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from icefarm.cli.connect import Access, Connect, connect
 from icefarm.cli.ui.console import Screen
-from icefarm.cli.ui.tables import Record, Shape, drawn, rendered
+from icefarm.cli.ui.tables import Output, Record, Shape, drawn, rendered
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -65,9 +65,10 @@ def farm_of(access: Access) -> Farm:
     return way(access)
 
 
-def show(screen: Screen, records: list[dict[str, Any]] | list[Record], shape: Shape, form: str) -> None:
-    """Print records, as a table on a terminal."""
-    if form == "table" and screen.out_is_terminal:
-        screen.draw(drawn(records, shape))
+def show(screen: Screen, records: Sequence[Record], shape: Shape, output: Output) -> None:
+    """Print records; on a terminal as a table of the columns that fit it."""
+    chosen = shape.chosen(output)
+    if output.is_table and screen.out_is_terminal:
+        screen.draw(drawn(records, chosen, screen.width if output.fits else None), cut=output.fits)
     else:
-        screen.write(rendered(records, shape, form))
+        screen.write(rendered(records, chosen, output.form))

@@ -94,7 +94,7 @@ def test_the_bar_tells_rate_and_remaining_time() -> None:
 
 def test_rows_on_a_terminal_stand_under_their_titles() -> None:
     files = ["a.bin", "much/longer.bin", "far/too/long/" * 10 + "a.bin"]
-    rows = Rows(shape_of(files, [reservation("SERIAL-1")]), "table", aligned=True)
+    rows = Rows(shape_of(files, [reservation("SERIAL-1")]), "table", room=200)
     lines = [rows.head()] + [
         rows.row(record_of(Result(name, "SERIAL-1", measurement("SERIAL-1")), {})) for name in files
     ]

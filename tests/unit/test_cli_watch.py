@@ -14,6 +14,7 @@ from rich.console import Console
 
 from icefarm.cli.commands.watch import Picture
 from icefarm.cli.farm_state import View
+from icefarm.cli.ui.keys import names_of
 from icefarm.client.connection.events import Change
 from icefarm.contract import QueueRecord, to_wire
 
@@ -151,7 +152,7 @@ def test_csv_has_a_header_and_a_row_for_each_change() -> None:
 
 def drawn(picture: Picture, now: float = NOW, height: int = 40) -> str:
     console = Console(file=io.StringIO(), width=140, height=height)
-    console.print(picture.drawn(now, height))
+    console.print(picture.drawn(now, 140, height))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
@@ -189,7 +190,42 @@ def test_the_picture_fits_the_terminal() -> None:
     picture.take(Change("snapshot", snapshot(devices=[device(f"S{number:03}") for number in range(100)])), NOW)
     text = drawn(picture, height=24)
     assert len(text.splitlines()) <= 24
-    assert "and 82 more" in text
+    assert "boards 1 to 18 of 100" in text
+
+
+def test_keys_scroll_the_boards_and_stop_at_their_ends() -> None:
+    picture = Picture(View(), "")
+    picture.take(Change("snapshot", snapshot(devices=[device(f"S{number:03}") for number in range(100)])), NOW)
+    firsts = []
+    for key in ("down", "page down", "up", "end", "down", "home", "up", "unknown"):
+        picture.scroll(key, 24)
+        firsts.append(picture.first)
+    assert firsts == [1, 19, 18, 82, 82, 0, 0, 0]
+    picture.scroll("end", 24)
+    assert "S099" in drawn(picture, height=24)
+
+
+def test_the_queue_comes_before_the_boards_and_takes_a_few_lines_only() -> None:
+    picture = Picture(View(), "")
+    waiting = [QueueRecord(f"q{n}", f"c{n}", "pulsecount", 2, [], NOW, n, "all reserved") for n in range(1, 9)]
+    picture.take(Change("snapshot", snapshot(queue=waiting)), NOW)
+    lines = drawn(picture, height=24).splitlines()
+    assert lines[1].startswith("waiting: c1 for 2, place 1")
+    assert lines[6].startswith("waiting: 3 more")
+    assert lines[7].startswith("SERIAL")
+
+
+@pytest.mark.parametrize(
+    ("sent", "names"),
+    [
+        (b"\x1b[A\x1b[B", ["up", "down"]),
+        (b"jjq", ["down", "down", "quit"]),
+        (b"x\x1b[6~", ["page down"]),
+        (b"\x1b", []),
+    ],
+)
+def test_keys_are_known_by_what_terminals_send(sent: bytes, names: list[str]) -> None:
+    assert names_of(sent) == names
 
 
 def test_what_others_wrote_is_no_markup_and_no_command_to_the_terminal() -> None:

@@ -21,6 +21,7 @@ from icefarm.cli.commands.farm import data_dir_option
 from icefarm.cli.ui.columns import TOKENS
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
+from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
 from icefarm.extras import require_control_packages
@@ -217,7 +218,7 @@ async def _entry(store: Any, action: str, token: str, detail: str | None) -> Any
 @output_option
 @data_dir_option
 @_database_option
-def list_(output: str, data_dir: Path, database: str | None) -> None:
+def list_(output: Output, data_dir: Path, database: str | None) -> None:
     """List the valid tokens: whose they are, until when, and when and from where each was used last."""
 
     async def work(opened: Any) -> Any:

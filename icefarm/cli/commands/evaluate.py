@@ -18,7 +18,7 @@ from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import BOARDS, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
-from icefarm.cli.ui.tables import Rows
+from icefarm.cli.ui.tables import Output, Rows
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
 
@@ -82,7 +82,7 @@ def _named(**options: Any) -> dict[str, Any]:
 @with_access(named=True)
 def evaluate(
     access: Access,
-    output: str,
+    output: Output,
     any_: bool,
     placement: str | None,
     seed: int,
@@ -171,14 +171,14 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
 
 
 def _carry_out(
-    farm: Farm, asked: Request, screen: Screen, form: str, digests: Mapping[str, str], saved: ResultsFile | None
+    farm: Farm, asked: Request, screen: Screen, output: Output, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
     with _reserve(farm, asked, screen) as boards:
         left = everything(asked, [record.serial for record in boards.reservations])
         if saved is not None:
             left = remaining(left, digests, saved, asked.wording)
         try:
-            missing = _print_results(farm, boards, asked, left, screen, form, saved)
+            missing = _print_results(farm, boards, asked, left, screen, output, saved)
         except KeyboardInterrupt:
             ended = boards.leave()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
@@ -228,14 +228,27 @@ def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
     return progress
 
 
+def _room(screen: Screen, output: Output) -> int | None:
+    """Return the columns that a table has to fit; None if it is not drawn on a terminal."""
+    if not screen.out_is_terminal:
+        return None
+    return screen.width if output.fits else sys.maxsize
+
+
 def _print_results(
-    farm: Farm, boards: Boards, asked: Request, left: Remaining, screen: Screen, form: str, saved: ResultsFile | None
+    farm: Farm,
+    boards: Boards,
+    asked: Request,
+    left: Remaining,
+    screen: Screen,
+    output: Output,
+    saved: ResultsFile | None,
 ) -> int:
     """Return how many evaluations have no result."""
     records = boards.reservations
     workers = {record.serial: record.worker for record in records}
-    aligned = screen.out_is_terminal
-    rows = Rows(shape_of(asked.files, records), form, aligned)
+    shape = shape_of(asked.files, records, asked.evaluation_options.get("repeats", 1)).chosen(output)
+    rows = Rows(shape, output.form, _room(screen, output))
     missing = 0
     screen.write(rows.head())
     with screen.progress(left.evaluations, "evaluating") as advance:

@@ -12,6 +12,7 @@ import click
 
 from icefarm.cli.ui.columns import IMAGES
 from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.farm.errors import CannotStart
 from icefarm.worker.flash.images import DEFAULT, NoImage, images_directory, images_in
@@ -90,7 +91,7 @@ def _real(directory: Path, version: str | None) -> list[dict[str, Any]]:
 @firmware.command("list")
 @output_option
 @images_option
-def list_(output: str, images: Path) -> None:
+def list_(output: Output, images: Path) -> None:
     """List the images in the directory, and those of virtual boards.
 
     CURRENT says whether an image has the version that this icefarm comes with. BYTES is its size in flash.

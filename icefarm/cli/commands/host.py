@@ -15,6 +15,7 @@ from icefarm.cli.connect import ca_file_option, log_quietly, token_file_option, 
 from icefarm.cli.ui.columns import FINDINGS
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.doctor.machine import Machine, this_machine
 from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
@@ -120,7 +121,7 @@ def doctor(
     data_dir: Path,
     images: Path,
     group: str,
-    output: str,
+    output: Output,
 ) -> None:
     """Check this host for what boards and a farm need and for what interferes, and say what to do about it.
 
@@ -133,7 +134,7 @@ def doctor(
     farm = FarmUnderCheck(url, token, None if ca_file is None else str(ca_file), database, data_dir, images)
     with opened_screen(without_connection=True) as screen:
         found = examine(_machine(), group, farm)
-        if output == "table":
+        if output.is_table:
             for _, finding in found:
                 screen.write(f"{finding.mark:4} {finding.text}\n")
                 if finding.cure:

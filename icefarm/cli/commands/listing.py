@@ -12,6 +12,7 @@ from icefarm.cli.reading import Reader
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
+from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import DeviceStatus
 
@@ -24,7 +25,7 @@ __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 )
 @output_option
 @with_access()
-def devices(access: Access, output: str, status: str | None) -> None:
+def devices(access: Access, output: Output, status: str | None) -> None:
     """List the boards, with their state and its reason."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -36,7 +37,7 @@ def devices(access: Access, output: str, status: str | None) -> None:
 @output_option
 @with_access()
 @click.pass_context
-def workers(context: click.Context, access: Access, output: str) -> None:
+def workers(context: click.Context, access: Access, output: Output) -> None:
     """List the workers, which are the hosts that boards are plugged into."""
     if context.invoked_subcommand is not None:
         return
@@ -49,7 +50,7 @@ def workers(context: click.Context, access: Access, output: str) -> None:
 @click.argument("worker", metavar="NAME")
 @output_option
 @with_access()
-def delete_(access: Access, worker: str, output: str) -> None:
+def delete_(access: Access, worker: str, output: Output) -> None:
     """Forget a worker that is offline, and its boards (operators); prints the boards.
 
     What they were reserved for in the past is kept. A worker that connects again is known again.
@@ -63,7 +64,7 @@ def delete_(access: Access, worker: str, output: str) -> None:
 @click.command()
 @output_option
 @with_access()
-def reservations(access: Access, output: str) -> None:
+def reservations(access: Access, output: Output) -> None:
     """List the active reservations of all clients."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -74,7 +75,7 @@ def reservations(access: Access, output: str) -> None:
 @click.command()
 @output_option
 @with_access()
-def queue(access: Access, output: str) -> None:
+def queue(access: Access, output: Output) -> None:
     """List the requests that wait for boards, the next one first, and why each of them waits."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -89,7 +90,7 @@ def queue(access: Access, output: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="At most so many entries.")
 @output_option
 @with_access()
-def audit(access: Access, last: float, account: str | None, action: str | None, limit: int, output: str) -> None:
+def audit(access: Access, last: float, account: str | None, action: str | None, limit: int, output: Output) -> None:
     """List who signed in, was refused, reserved, ended, rebooted, drained, deleted, or changed tokens (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         found = farm.audit(last, account=account, action=action, limit=limit)

@@ -14,6 +14,7 @@ from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.formatting import duration
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import LENGTH
+from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def _with_name(access: Access) -> Access:
     return access
 
 
-def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
+def _change(access: Access, output: Output, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
     """Do something to boards and list those affected."""
     with opened_screen() as screen, farm_of(access) as farm:
         done = change(farm)
-        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, form)
+        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
         if not done:
             screen.say(nothing)
 
@@ -47,7 +48,7 @@ def _change(access: Access, form: str, change: Callable[[Farm], Sequence[str]], 
 @click.option("--any-client", is_flag=True, help="End reservations of any client (operators).")
 @output_option
 @with_access(named=True)
-def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str) -> None:
+def end(access: Access, serials: tuple[str, ...], any_client: bool, output: Output) -> None:
     """End reservations of a client that is gone, all of them if no boards are named.
 
     While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
@@ -66,7 +67,7 @@ def end(access: Access, serials: tuple[str, ...], any_client: bool, output: str)
 @click.option("--seconds", type=LENGTH, help="How long they last from now; by default as long as a new reservation.")
 @output_option
 @with_access(named=True)
-def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: str) -> None:
+def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: Output) -> None:
     """Extend reservations of a client that is gone, all of them if no boards are named; never shortens one.
 
     The farm still ends them if their client does not come back within its grace period.
@@ -87,7 +88,7 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
 @click.option("--own", is_flag=True, help="As the client --name that has reserved them, not as operator.")
 @output_option
 @with_access(named=True)
-def reboot(access: Access, serials: tuple[str, ...], own: bool, output: str) -> None:
+def reboot(access: Access, serials: tuple[str, ...], own: bool, output: Output) -> None:
     """Restart and reflash boards; reservations and waiting evaluations stay (operators)."""
     chosen = _with_name(access) if own else access.as_operator
     _change(chosen, output, lambda farm: farm.reboot(serials), "there was nothing to reboot")
@@ -97,7 +98,7 @@ def reboot(access: Access, serials: tuple[str, ...], own: bool, output: str) -> 
 @_needed
 @output_option
 @with_access()
-def delete(access: Access, serials: tuple[str, ...], output: str) -> None:
+def delete(access: Access, serials: tuple[str, ...], output: Output) -> None:
     """Forget boards that are offline or broken (operators)."""
     _change(access.as_operator, output, lambda farm: farm.delete(serials), "there was nothing to delete")
 
@@ -106,7 +107,7 @@ def delete(access: Access, serials: tuple[str, ...], output: str) -> None:
 @_needed
 @output_option
 @with_access()
-def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
+def retest(access: Access, serials: tuple[str, ...], output: Output) -> None:
     """Test broken boards again, and take back those that pass (operators)."""
     _change(access.as_operator, output, lambda farm: farm.retest(serials), "there was nothing to test")
 
@@ -115,7 +116,7 @@ def retest(access: Access, serials: tuple[str, ...], output: str) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="IDS...")
 @output_option
 @with_access()
-def dismiss(access: Access, ids: tuple[str, ...], output: str) -> None:
+def dismiss(access: Access, ids: tuple[str, ...], output: Output) -> None:
     """Remove requests from the queue ("icefarm queue" lists them); their clients are told so (operators).
 
     Exits with 1 if one of them no longer waits; the others are still removed.
@@ -129,10 +130,10 @@ def dismiss(access: Access, ids: tuple[str, ...], output: str) -> None:
             click.get_current_context().exit(Exit.FAILED)
 
 
-def _set_draining(access: Access, form: str, change: Callable[[Farm], Any]) -> None:
+def _set_draining(access: Access, output: Output, change: Callable[[Farm], Any]) -> None:
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         record = change(farm)
-        show(screen, [record], columns.workers(record["last_seen"]), form)
+        show(screen, [record], columns.workers(record["last_seen"]), output)
         if record["draining"]:
             screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))
 
@@ -154,7 +155,7 @@ def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
 @click.option("--leave", is_flag=True, help="The worker exits, with code 0, when none of its boards is reserved.")
 @output_option
 @with_access()
-def drain(access: Access, worker: str, leave: bool, output: str) -> None:
+def drain(access: Access, worker: str, leave: bool, output: Output) -> None:
     """Stop giving out a worker's boards; present reservations go on (operators)."""
     _set_draining(access, output, lambda farm: farm.drain(worker, leave=leave))
 
@@ -163,6 +164,6 @@ def drain(access: Access, worker: str, leave: bool, output: str) -> None:
 @_one_worker
 @output_option
 @with_access()
-def resume(access: Access, worker: str, output: str) -> None:
+def resume(access: Access, worker: str, output: Output) -> None:
     """Resume giving out the boards of a drained worker (operators)."""
     _set_draining(access, output, lambda farm: farm.resume(worker))

@@ -15,8 +15,9 @@ from icefarm.cli.connect import Access, with_access
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.formatting import clean, duration
+from icefarm.cli.ui.keys import keys_pressed
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.tables import Rows, drawn
+from icefarm.cli.ui.tables import Output, Rows, drawn
 from icefarm.cli.verb import farm_of, opened_screen
 
 if TYPE_CHECKING:
@@ -28,31 +29,35 @@ __all__ = ["Picture", "follow", "watch"]
 
 #: Seconds between two drawings while nothing changes: remaining times count down.
 REDRAW = 1.0
-#: Lines of recent events, below the boards.
+#: Seconds until a pressed key shows.
+KEY = 0.1
+#: Lines of recent events below the boards, and of requests that wait above them.
 LAST_LINES = 8
+QUEUE_LINES = 5
 
 
 @click.command()
 @output_option
 @with_access()
-def watch(access: Access, output: str) -> None:
+def watch(access: Access, output: Output) -> None:
     """Show what happens in the farm until Ctrl-C.
 
-    On a terminal it draws the boards and keeps the picture up to date; otherwise, and with "-o json" (JSON Lines) or
+    On a terminal it draws the queue, the boards and recent events, and keeps the picture up to date; arrow keys, PgUp
+    and PgDn scroll, and q quits. Otherwise, and with "-o json" (JSON Lines) or
     "-o csv", it prints the present records and then one line for each change.
     """
     with opened_screen(without_connection=True) as screen, suppress(KeyboardInterrupt), farm_of(access) as farm:
-        if output == "table" and screen.out_is_terminal:
-            _draw(farm, screen)
+        if output.is_table and screen.out_is_terminal:
+            _draw(farm, screen, access.url)
         else:
             follow(farm, screen, output, time.time)
 
 
-def follow(farm: Farm, screen: Screen, form: str, now: Callable[[], float]) -> None:
+def follow(farm: Farm, screen: Screen, output: Output, now: Callable[[], float]) -> None:
     """Print a line for each change, for as long as the farm reports any."""
     from icefarm.cli.farm_state import LINES, View
 
-    view, rows = View(), Rows(LINES, form, aligned=False)
+    view, rows = View(), Rows(LINES.chosen(output), output.form)
     screen.write(rows.head())
     for changes in farm.watch():
         for change in changes:
@@ -65,12 +70,12 @@ def follow(farm: Farm, screen: Screen, form: str, now: Callable[[], float]) -> N
                 screen.say("connected again; what changed meanwhile is above")
 
 
-def _draw(farm: Farm, screen: Screen) -> None:
+def _draw(farm: Farm, screen: Screen, url: str) -> None:
     from rich.live import Live
 
     from icefarm.cli.farm_state import View
 
-    picture = Picture(View(), farm.url)
+    picture = Picture(View(), url)
     live = Live(
         console=screen.console(screen.out),
         auto_refresh=False,
@@ -79,24 +84,41 @@ def _draw(farm: Farm, screen: Screen) -> None:
         redirect_stderr=False,
         vertical_overflow="crop",
     )
-    with screen.live(live):
-        for changes in farm.watch(REDRAW):
+    with screen.live(live), keys_pressed() as keys:
+        drawn_at = 0.0
+        for changes in farm.watch(KEY):
+            now = time.time()
             for change in changes:
-                picture.take(change, time.time())
-            live.update(picture.drawn(time.time(), live.console.height), refresh=True)
+                picture.take(change, now)
+            pressed = keys.pressed()
+            for key in pressed:
+                picture.scroll(key, live.console.height)
+            if "quit" in pressed:
+                return
+            if changes or pressed or now - drawn_at >= REDRAW:
+                live.update(picture.drawn(now, live.console.width, live.console.height), refresh=True)
+                drawn_at = now
 
 
 def _clock_time(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
+def _line(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+
 @define
 class Picture:
-    """The picture: a line about the farm, its boards, the queue, and recent events."""
+    """The picture: a line about the farm, the queue, its boards, and recent events."""
 
     view: View
     url: str
     stale_since: float | None = None
+    #: The first board that is shown.
+    first: int = 0
     last: deque[str] = Factory(lambda: deque(maxlen=LAST_LINES))
 
     def take(self, change: Change, now: float) -> None:
@@ -113,23 +135,50 @@ class Picture:
                 for line in lines
             ]
 
-    def drawn(self, now: float, height: int) -> Any:
-        """Return the picture for `rich`; it fits ``height`` lines, and leaves out boards if there are too many."""
-        from rich.console import Group
-        from rich.text import Text
+    def scroll(self, key: str, height: int) -> None:
+        """Show other boards, by the name of a key (`icefarm.cli.ui.keys`)."""
+        page = self._room(height)
+        steps = {
+            "up": -1,
+            "down": 1,
+            "page up": -page,
+            "page down": page,
+            "home": -self.first,
+            "end": len(self.view.devices),
+        }
+        self.first = self._within(self.first + steps.get(key, 0), page)
 
-        waiting = [
-            f"waiting: {clean(str(each.get('client')))} for {each.get('amount')}, place {each.get('place')}"
-            for each in self.view.queue.values()
-        ]
-        below = [*waiting, *self.last]
-        # Two lines of state, three for the table's frame, one that says how many boards are not shown.
-        room = max(1, height - len(below) - 6)
+    def drawn(self, now: float, width: int, height: int) -> Any:
+        """Return the picture for `rich`: as many boards as fit the terminal, from the first one scrolled to."""
+        from rich.console import Group
+
         boards = sorted(self.view.devices.values(), key=lambda record: str(record.get("serial")))
-        parts: list[Any] = [self._state(now), drawn(boards[:room], columns.devices(now + self.view.ahead))]
-        if len(boards) > room:
-            parts.append(Text(f"and {len(boards) - room} more", style="dim"))
-        return Group(*parts, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in below))
+        room = self._room(height)
+        first = self.first = self._within(self.first, room)
+        shown = boards[first : first + room]
+        parts = [self._state(now), *map(_line, self._waiting())]
+        parts.append(drawn(shown, columns.devices(now + self.view.ahead), width))
+        if len(boards) > len(shown):
+            parts.append(
+                _line(f"boards {first + 1} to {first + len(shown)} of {len(boards)}; arrow keys scroll, q quits")
+            )
+        return Group(*parts, *map(_line, self.last))
+
+    def _room(self, height: int) -> int:
+        """Return how many boards fit: beside two lines of state, the table's head, and two lines below it."""
+        return max(1, height - len(self._waiting()) - len(self.last) - 6)
+
+    def _within(self, first: int, room: int) -> int:
+        return max(0, min(first, len(self.view.devices) - room))
+
+    def _waiting(self) -> list[str]:
+        requests = list(self.view.queue.values())
+        lines = [
+            f"waiting: {clean(str(each.get('client')))} for {each.get('amount')}, place {each.get('place')}"
+            for each in requests[:QUEUE_LINES]
+        ]
+        more = len(requests) - len(lines)
+        return [*lines, f"waiting: {more} more"] if more else lines
 
     def _state(self, now: float) -> Any:
         from rich.text import Text

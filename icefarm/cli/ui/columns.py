@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -33,17 +34,26 @@ FINDINGS = Shape(("check", "mark", "text", "cure"), ())
 #: A list of requests for boards, by the ids that their clients chose.
 REQUESTS = Shape(("id",), (Column("ID", lambda record: record["id"]),))
 
+
+def _fields(record: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in attrs.fields(record))
+
+
+def _column(title: str, name: str, priority: int = 5, *, right: bool = False, least: int = 0) -> Column:
+    return Column(title, itemgetter(name), right=right, priority=priority, least=least)
+
+
 #: Tokens, which are known by their names.
 TOKENS = Shape(
     ("name", "account", "role", "created_at", "expires_at", "last_used_at", "last_used_from", "replaced"),
     (
-        Column("NAME", lambda record: record["name"]),
-        Column("ACCOUNT", lambda record: record["account"]),
-        Column("ROLE", lambda record: record["role"]),
-        Column("CREATED_AT", lambda record: record["created_at"]),
-        Column("EXPIRES_AT", lambda record: record["expires_at"]),
-        Column("LAST_USED_AT", lambda record: record["last_used_at"]),
-        Column("LAST_USED_FROM", lambda record: record["last_used_from"]),
+        _column("NAME", "name", 0),
+        _column("ACCOUNT", "account", 1, least=10),
+        _column("ROLE", "role", 1),
+        _column("CREATED_AT", "created_at", 4),
+        _column("EXPIRES_AT", "expires_at", 2),
+        _column("LAST_USED_AT", "last_used_at", 3),
+        _column("LAST_USED_FROM", "last_used_from", 5),
     ),
 )
 
@@ -51,23 +61,15 @@ TOKENS = Shape(
 AUDIT = Shape(
     ("time", "account", "name", "role", "session", "address", "action", "subject", "outcome", "detail"),
     (
-        Column("TIME", lambda record: record["time"]),
-        Column("ACCOUNT", lambda record: record["account"]),
-        Column("NAME", lambda record: record["name"]),
-        Column("ACTION", lambda record: record["action"]),
-        Column("SUBJECT", lambda record: record["subject"]),
-        Column("OUTCOME", lambda record: record["outcome"]),
-        Column("ADDRESS", lambda record: record["address"]),
+        _column("TIME", "time", 0),
+        _column("ACCOUNT", "account", 1, least=10),
+        _column("NAME", "name", 3, least=12),
+        _column("ACTION", "action", 1),
+        _column("SUBJECT", "subject", 2, least=10),
+        _column("OUTCOME", "outcome", 2, least=10),
+        _column("ADDRESS", "address", 4),
     ),
 )
-
-
-def _fields(record: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in attrs.fields(record))
-
-
-def _column(title: str, name: str, *, right: bool = False) -> Column:
-    return Column(title, lambda record: record[name], right=right)
 
 
 def firmware(record: Record) -> str | None:
@@ -89,9 +91,9 @@ def health(record: Record) -> str | None:
 IMAGES = Shape(
     ("name", "version", "boards", "current", "bytes", "path"),
     (
-        _column("NAME", "name"),
-        _column("VERSION", "version"),
-        _column("BOARDS", "boards"),
+        _column("NAME", "name", 0),
+        _column("VERSION", "version", 1),
+        _column("BOARDS", "boards", 2, least=12),
         Column("CURRENT", lambda record: "yes" if record["current"] else "no"),
         _column("BYTES", "bytes", right=True),
         _column("PATH", "path"),
@@ -99,12 +101,12 @@ IMAGES = Shape(
 )
 
 
-def _left(now: float) -> Column:
+def _left(now: float, priority: int) -> Column:
     def left(record: Record) -> str | None:
         end = record["expires_at"]
         return None if end is None else duration(end - now)
 
-    return Column("ENDS_IN", left, right=True)
+    return Column("ENDS_IN", left, right=True, priority=priority)
 
 
 def devices(now: float) -> Shape:
@@ -112,17 +114,17 @@ def devices(now: float) -> Shape:
     return Shape(
         _fields(DeviceRecord),
         (
-            _column("SERIAL", "serial"),
-            _column("STATUS", "status"),
-            _column("WORKER", "worker"),
-            _column("CLIENT", "client"),
-            _column("KIND", "kind"),
-            Column("FIRMWARE", firmware),
-            _column("EVALUATIONS", "evaluations", right=True),
-            _column("FAILURES", "failures", right=True),
-            Column("HEALTH", health),
-            _left(now),
-            _column("REASON", "reason"),
+            _column("SERIAL", "serial", 0),
+            _column("STATUS", "status", 0),
+            _column("WORKER", "worker", 4, least=8),
+            _column("CLIENT", "client", 1, least=10),
+            _column("KIND", "kind", 3, least=10),
+            Column("FIRMWARE", firmware, priority=6),
+            _column("EVALUATIONS", "evaluations", 7, right=True),
+            _column("FAILURES", "failures", 7, right=True),
+            Column("HEALTH", health, priority=5, least=14),
+            _left(now, 2),
+            _column("REASON", "reason", 1, least=14),
         ),
     )
 
@@ -143,13 +145,13 @@ def workers(now: float) -> Shape:
     return Shape(
         _fields(WorkerRecord),
         (
-            _column("NAME", "name"),
-            Column("STATUS", status),
-            _column("BOARDS", "devices", right=True),
-            _column("HOST", "host"),
-            _column("VERSION", "version"),
-            Column("KINDS", _kinds),
-            Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True),
+            _column("NAME", "name", 0),
+            Column("STATUS", status, priority=0),
+            _column("BOARDS", "devices", 1, right=True),
+            _column("HOST", "host", 3, least=10),
+            _column("VERSION", "version", 4),
+            Column("KINDS", _kinds, priority=5, least=16),
+            Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True, priority=2),
         ),
     )
 
@@ -159,13 +161,13 @@ def queue(now: float) -> Shape:
     return Shape(
         _fields(QueueRecord),
         (
-            _column("PLACE", "place", right=True),
-            _column("CLIENT", "client"),
-            _column("KIND", "kind"),
-            Column("WANTS", lambda record: record["serials"] or record["amount"], right=True),
-            Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True),
-            _column("REASON", "reason"),
-            _column("ID", "id"),
+            _column("PLACE", "place", 0, right=True),
+            _column("CLIENT", "client", 0, least=10),
+            _column("KIND", "kind", 3, least=10),
+            Column("WANTS", lambda record: record["serials"] or record["amount"], right=True, priority=1, least=8),
+            Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True, priority=1),
+            _column("REASON", "reason", 2, least=14),
+            _column("ID", "id", 4),
         ),
     )
 
@@ -175,12 +177,12 @@ def reservations(now: float) -> Shape:
     return Shape(
         _fields(ReservationRecord),
         (
-            _column("SERIAL", "serial"),
-            _column("CLIENT", "client"),
-            _column("KIND", "kind"),
-            _left(now),
-            _column("WORKER", "worker"),
-            _column("OPTIONS", "options"),
-            _column("ID", "id"),
+            _column("SERIAL", "serial", 0),
+            _column("CLIENT", "client", 1, least=10),
+            _column("KIND", "kind", 2, least=10),
+            _left(now, 1),
+            _column("WORKER", "worker", 3, least=8),
+            _column("OPTIONS", "options", 4, least=16),
+            _column("ID", "id", 5),
         ),
     )

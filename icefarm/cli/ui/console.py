@@ -13,6 +13,9 @@ from icefarm.cli.ui.formatting import clean
 
 __all__ = ["Screen"]
 
+#: Columns of what may be wider than the terminal, which wraps its lines.
+WIDEST = 10_000
+
 
 def _write_bytes(stream: TextIO, text: str) -> None:
     """Write text at once.  Bytes of file names that are not text come out unchanged."""
@@ -61,17 +64,22 @@ class Screen:
         else:
             _write_bytes(self.err, f"icefarm: {text}\n")
 
-    def draw(self, renderable: Any) -> None:
-        """Print a renderable of `rich` as data."""
-        self.console(self.out).print(renderable)
+    @property
+    def width(self) -> int:
+        """The columns of the terminal that data goes to."""
+        return int(self.console(self.out).width)
+
+    def draw(self, renderable: Any, *, cut: bool = True) -> None:
+        """Print a renderable of `rich` as data; without ``cut`` it may be wider than the terminal."""
+        self.console(self.out, None if cut else WIDEST).print(renderable)
 
     def _print_above(self, text: str) -> None:
         self._live.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def console(self, stream: TextIO) -> Any:
+    def console(self, stream: TextIO, width: int | None = None) -> Any:
         from rich.console import Console
 
-        return Console(file=stream, highlight=False)
+        return Console(file=stream, highlight=False, width=width)
 
     @contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:

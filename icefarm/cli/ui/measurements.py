@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,6 +22,10 @@ __all__ = ["record_of", "shape_of"]
 PREFIX = 12
 #: Maximum width of the column of file names on a terminal.
 WIDEST = 48
+#: Width of the column of values: of each number, with the pin's name, and at most.
+NUMBER, VALUES = 10, 40
+#: Width of the column of errors, which has what the others leave.
+ERROR = 60
 
 _MEASURED = tuple(each.name for each in attrs.fields(Measurement))
 #: The measurement in the contract's names; ``error`` is the error's name (exit codes and names: docs/cli.md).
@@ -58,29 +63,65 @@ def _prefix(record: Record) -> str | None:
     return None if record["sha256"] is None else record["sha256"][:PREFIX]
 
 
-def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord]) -> Shape:
-    """Return how results are shown; names known beforehand set the widths of their columns."""
+def _numbers(record: Record) -> list[float]:
+    """Return the values of the windows of one evaluation, if each is a number."""
+    value = record["value"]
+    plain = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+    return list(value) if plain else []
+
+
+def _mean(record: Record) -> float | None:
+    numbers = _numbers(record)
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _deviation(record: Record) -> float | None:
+    """Return the standard deviation of the sample, for which it takes two."""
+    # Imported on demand: it imports decimal numbers and fractions.
+    import statistics
+
+    numbers = _numbers(record)
+    return statistics.stdev(numbers) if len(numbers) > 1 else None
+
+
+def _values(repeats: int, pins: int) -> tuple[Column, ...]:
+    width = min(VALUES, max(1, pins) * max(1, repeats) * NUMBER)
+    value = Column("VALUE", _value, width, True, priority=0 if repeats == 1 else 4, least=10)
+    if repeats == 1:
+        return (value,)
+    mean = Column("MEAN", _mean, 10, True, priority=0)
+    return (mean, Column("SD", _deviation, 10, True, priority=0), value)
+
+
+def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord], repeats: int = 1) -> Shape:
+    """Return how results are shown; names known beforehand set the widths of their columns.
+
+    With ``repeats``, the mean and the standard deviation come before the list of values.
+    """
     file = min(WIDEST, max((len(shown(name)) for name in files), default=0))
     serial = max((len(shown(record.serial)) for record in reservations), default=0)
+    pins = max((len(record.options.get("pins") or ()) for record in reservations), default=1)
     worker = max((len(shown(record.worker)) for record in reservations), default=0)
     return Shape(
         FIELDS,
         (
-            _column("FILE", "file", max(4, file), elided=True),
-            _column("SERIAL", "serial", max(6, serial)),
-            _column("WORKER", "worker", max(6, worker)),
-            Column("VALUE", _value, 10, True),
-            _column("WINDOW_US", "window_us", 9, right=True),
-            _column("LOAD_US", "load_us", 7, right=True),
-            _column("TEMP_C", "temperature_c", 6, right=True),
-            Column("FIRMWARE", firmware, 18),
-            _column("ATTEMPT", "attempt", 7, right=True),
-            Column("SHA256", _prefix, PREFIX),
-            _column("ORIGIN", "origin", 12),
-            Column("ERROR", _error),
+            _column("FILE", "file", max(4, file), 0, elided=True, least=12),
+            _column("SERIAL", "serial", max(6, serial), 0),
+            _column("WORKER", "worker", max(6, worker), 5),
+            *_values(repeats, pins),
+            _column("WINDOW_US", "window_us", 9, 4, right=True),
+            _column("LOAD_US", "load_us", 7, 5, right=True),
+            _column("TEMP_C", "temperature_c", 6, 3, right=True),
+            Column("FIRMWARE", firmware, 18, priority=6),
+            _column("ATTEMPT", "attempt", 7, 6, right=True),
+            Column("SHA256", _prefix, PREFIX, priority=7),
+            _column("ORIGIN", "origin", 12, 2),
+            Column("ERROR", _error, ERROR, priority=1, least=14),
         ),
     )
 
 
-def _column(title: str, name: str, width: int, *, right: bool = False, elided: bool = False) -> Column:
-    return Column(title, lambda record: record[name], width, right, elided)
+def _column(
+    title: str, name: str, width: int, priority: int, *, right: bool = False, elided: bool = False, least: int = 0
+) -> Column:
+    return Column(title, itemgetter(name), width, right, elided, priority, least)

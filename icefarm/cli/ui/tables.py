@@ -10,15 +10,20 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from icefarm.cli.ui.formatting import shown
+from icefarm.cli.ui.layout import GAP, Extent, fitted
+from icefarm.cli.ui.suggestions import did_you_mean
+from icefarm.errors import InvalidArgument
 
-__all__ = ["Column", "Record", "Rows", "Shape", "drawn", "rendered"]
+__all__ = ["Column", "Output", "Record", "Rows", "Shape", "drawn", "rendered"]
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
 
 #: Styles of words for a state; others have none.
 STYLES = {
@@ -37,8 +42,9 @@ STYLES = {
 class Column:
     """A column of a table.
 
-    One-by-one output on a terminal reserves ``width`` for it.  A longer value loses its beginning if ``elided``
-    (ends tell paths apart), and otherwise overflows its column.
+    ``least``: a terminal that is too narrow may cut longer cells down to so many characters; 0: they stay whole.
+    ``priority``: which columns a narrow terminal shows first; 0: always.  Rows that are printed one by one reserve
+    ``width``; with ``elided`` a longer cell loses its beginning there (ends tell paths apart), not its end.
     """
 
     title: str
@@ -46,11 +52,38 @@ class Column:
     width: int = 0
     right: bool = False
     elided: bool = False
+    priority: int = 5
+    least: int = 0
 
-    def fitted(self, cell: str) -> str:
-        if self.elided and len(cell) > self.width:
-            cell = "…" + cell[len(cell) - self.width + 1 :]
-        return cell.rjust(self.width) if self.right else cell.ljust(self.width)
+    def extent(self, natural: int) -> Extent:
+        """Return the room that it takes where its widest cell is so wide."""
+        widest = max(natural, len(self.title))
+        return Extent(widest, max(self.least, len(self.title)) if self.least else widest, self.priority)
+
+    def padded(self, cell: str, width: int) -> str:
+        """Return a cell in ``width`` characters; it stays whole if it may not be cut."""
+        if len(cell) > width and self.elided:
+            cell = "…" + cell[len(cell) - width + 1 :]
+        elif len(cell) > width and self.least:
+            cell = cell[: width - 1] + "…"
+        return cell.rjust(width) if self.right else cell.ljust(width)
+
+
+@frozen
+class Output:
+    """The form of a verb's output: table, wide, json or csv; and which columns, by their names, empty for all."""
+
+    form: str = "table"
+    columns: tuple[str, ...] = ()
+
+    @property
+    def is_table(self) -> bool:
+        return self.form in ("table", "wide")
+
+    @property
+    def fits(self) -> bool:
+        """Whether a terminal shows only what fits it."""
+        return self.form == "table" and not self.columns
 
 
 @frozen
@@ -66,6 +99,24 @@ class Shape:
 
     def cells(self, record: Record) -> list[str]:
         return [shown(column.cell(record)) for column in self.columns]
+
+    def chosen(self, output: Output) -> Shape:
+        """Return it with the columns that were asked for, in their order.  Raises `InvalidArgument`."""
+        if not output.columns:
+            return self
+        if not output.is_table:
+            known = {name.lower(): name for name in self.fields}
+            return evolve(self, fields=[_named(name, known) for name in output.columns])
+        titles = {column.title.lower(): column for column in self.columns}
+        fields = {name.lower(): Column(name.upper(), itemgetter(name)) for name in self.fields}
+        return evolve(self, columns=[_named(name, {**fields, **titles}) for name in output.columns])
+
+
+def _named(name: str, known: Mapping[str, T]) -> T:
+    found = known.get(name.strip().lower().replace("-", "_"))
+    if found is None:
+        raise InvalidArgument(f"--columns: there is no column {name!r}{did_you_mean(name, known)}")
+    return found
 
 
 def _json(record: Record, shape: Shape, **layout: Any) -> str:
@@ -94,35 +145,48 @@ def _csv_value(value: object) -> object:
 
 
 def rendered(records: Sequence[Record], shape: Shape, form: str) -> str:
-    """Return all records as text: ``table`` (with tabs), ``json`` (one list) or ``csv``."""
+    """Return all records as text: ``table`` or ``wide`` (with tabs), ``json`` (one list) or ``csv``."""
     if form == "json":
         return "[" + ",".join("\n  " + _json(record, shape) for record in records) + ("\n]\n" if records else "]\n")
-    rows = Rows(shape, form, aligned=False)
+    rows = Rows(shape, form)
     return rows.head() + "".join(rows.row(record) for record in records)
 
 
-def drawn(records: Sequence[Record], shape: Shape) -> Any:
-    """Return all records as a table for `rich`."""
-    from rich import box
+def drawn(records: Sequence[Record], shape: Shape, room: int | None = None) -> Any:
+    """Return all records as a table for `rich`: of the columns that fit ``room`` characters, or of all."""
+    from rich.cells import cell_len
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in shape.columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    for record in records:
+    rows = [shape.cells(record) for record in records]
+    naturals = [max((cell_len(row[index]) for row in rows), default=0) for index in range(len(shape.columns))]
+    extents = [column.extent(natural) for column, natural in zip(shape.columns, naturals, strict=True)]
+    widths = fitted(extents, sum(each.natural + GAP for each in extents) if room is None else room)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for index, width in widths.items():
+        column = shape.columns[index]
+        table.add_column(
+            column.title, justify="right" if column.right else "left", width=width, no_wrap=True, overflow="ellipsis"
+        )
+    for row in rows:
         # Text: content from outside must not count as markup.
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in shape.cells(record)))
-    return table
+        table.add_row(*(Text(row[index], style=STYLES.get(row[index], "")) for index in widths))
+    dropped = [column.title for index, column in enumerate(shape.columns) if index not in widths]
+    if not dropped:
+        return table
+    return Group(
+        table, Text(f"not shown: {', '.join(dropped)} (-o wide)", style="dim", no_wrap=True, overflow="ellipsis")
+    )
 
 
 @frozen
 class Rows:
-    """Records one by one: JSON Lines, CSV, or a table, ``aligned`` for a terminal or else with tabs."""
+    """Records one by one: JSON Lines, CSV, or a table, aligned to fit ``room`` characters or else with tabs."""
 
     shape: Shape
     form: str
-    aligned: bool
+    room: int | None = None
 
     def head(self) -> str:
         """Return the header, if there is one."""
@@ -139,7 +203,8 @@ class Rows:
         return self._line(self.shape.cells(record))
 
     def _line(self, cells: Sequence[str]) -> str:
-        if not self.aligned:
+        if self.room is None:
             return "\t".join(cells) + "\n"
-        parts = (column.fitted(cell) for cell, column in zip(cells, self.shape.columns, strict=True))
-        return "  ".join(parts).rstrip() + "\n"
+        widths = fitted([column.extent(column.width) for column in self.shape.columns], self.room)
+        parts = (self.shape.columns[index].padded(cells[index], width) for index, width in widths.items())
+        return (" " * GAP).join(parts).rstrip() + "\n"
