@@ -60,6 +60,16 @@ class DataDirectory:
         return self.path / "router"
 
     @property
+    def second_router(self) -> Path:
+        """Of the node that stands by while the first serves, or the other way round."""
+        return self.path / "router-2"
+
+    @property
+    def router_turn(self) -> Path:
+        """The file whose lock the node has that serves."""
+        return self.run / "router.lock"
+
+    @property
     def logs(self) -> Path:
         return self.path / "log"
 
@@ -114,7 +124,7 @@ class DataDirectory:
 
     def create(self) -> None:
         """Create missing directories, readable only by their owner.  Raises `CannotStart` if that fails."""
-        for directory in (self.path, self.router, self.logs, self.run):
+        for directory in (self.path, self.router, self.second_router, self.logs, self.run):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

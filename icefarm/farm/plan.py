@@ -42,6 +42,8 @@ class FarmOptions:
     #: PEM file with the certificates that are trusted at that router; None: those that the system trusts.
     ca_file: Path | None = None
     crossbar: str | None = None
+    #: A second router stands by, where the router is the farm's own.
+    standby: bool = True
     name: str = "worker"
     speed: str = "real"
     model: str | None = None

@@ -23,8 +23,9 @@ from icefarm.farm.plan import FarmOptions, control_program, own_environment, wor
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess, Program
 from icefarm.farm.processes.supervisor import Part, Supervisor
-from icefarm.farm.router.config import Address, RouterConfig, find_crossbar
+from icefarm.farm.router.config import Address, RouterConfig, find_crossbar, shares_environment
 from icefarm.farm.router.node import router_program
+from icefarm.farm.router.pair import RouterPair
 
 __all__ = ["LocalFarm"]
 
@@ -140,8 +141,20 @@ class LocalFarm:
             key=options.key,
             any_origin=self.needs_tokens,
         )
-        crossbar = find_crossbar(options.crossbar)
-        await self._run(router_program(crossbar, config, self._directory, own_environment(self.environment)))
+        await self._supervise("router", self._router(find_crossbar(options.crossbar), config))
+
+    def _router(self, crossbar: str, config: RouterConfig) -> Part:
+        """Return the farm's router: two nodes if one can stand by, else one."""
+        directory, environment = self._directory, own_environment(self.environment)
+        if not (self.options.standby and shares_environment(crossbar)):
+            program = router_program(crossbar, config, directory, environment)
+            return ChildProcess(self.reactor, program, self.tell)
+        config = evolve(config, turn=str(directory.router_turn))
+        first, second = (
+            router_program(crossbar, config, directory, environment, node=node)
+            for node in (directory.router, directory.second_router)
+        )
+        return RouterPair(self.reactor, (first, second), self.tell)
 
     async def _check_router(self, url: str) -> None:
         """Check that something listens there: control would retry forever, which is right only later."""

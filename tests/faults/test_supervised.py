@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
 from icefarm.client import Farm
+from icefarm.farm.router.turn import STANDS_BY
 from icefarm.testing.processes.farm_process import FarmProcess, command_of
 
 pytestmark = pytest.mark.faults
@@ -19,6 +21,8 @@ CIRCUITS = sorted((Path(__file__).parents[2] / "examples" / "circuits").glob("*.
 PARTS = ("icefarm-boards", "icefarm-control", "icefarm-worker", "postgres -D", "crossbar-controller")
 #: Results between two killings, and after the last one.
 BETWEEN = 40
+#: Seconds until the second router stands by, on a busy machine.
+STANDBY_LIMIT = 120.0
 
 
 def first_process(farm: FarmProcess, word: str) -> int:
@@ -45,3 +49,37 @@ def test_each_part_of_a_farm_is_started_again_and_no_evaluation_is_lost(tmp_path
     assert left == []
     assert answers == Counter(items)
     assert all(len(each) == 1 for each in values.values()), "boards without an offset measure the same"
+
+
+def wait_for_standby(log: Path) -> None:
+    """Wait until the router whose log this is stands by."""
+    deadline = time.monotonic() + STANDBY_LIMIT
+    while not (log.exists() and STANDS_BY in log.read_text()):
+        assert time.monotonic() < deadline, f"no router stands by; its log is {log}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("word", ["crossbar-controller", "crossbar-worker"])
+def test_a_router_that_is_killed_is_replaced_by_the_one_that_stands_by_and_nothing_is_lost(
+    tmp_path: Path, word: str
+) -> None:
+    arguments = ("--boards", "2", "--speed", "20", "--listen", "127.0.0.1:0", "--standby")
+    answers = Counter[Path]()
+    with FarmProcess(tmp_path / "farm", arguments) as process:
+        process.wait_until_ready()
+        wait_for_standby(tmp_path / "farm" / "log" / "router-2.log")
+        with Farm(process.url, name="patient") as farm, farm.reserve(2, window=0.5) as boards:
+            reserved = {record.serial: record.id for record in boards.reservations}
+            items = [CIRCUITS[number % len(CIRCUITS)] for number in range(2 * BETWEEN)]
+            for number, result in enumerate(boards.evaluate(items), start=1):
+                answers[result.source] += 1
+                if number == BETWEEN:
+                    os.kill(first_process(process, word), signal.SIGKILL)
+            assert {record.serial: record.id for record in boards.reservations} == reserved
+            found = {record.serial: record.id for record in farm.snapshot().reservations if record.ended_at is None}
+            assert found == reserved
+        line = process.next_line("^router ")
+        left = process.processes()
+    assert answers == Counter(items)
+    assert line.endswith("; the one that stood by takes over\n")
+    assert [pid for pid in left if command_of(pid)] == []

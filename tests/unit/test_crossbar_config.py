@@ -10,7 +10,14 @@ import pytest
 from attrs import evolve
 
 from icefarm.contract import AUTHORIZER, Role, permissions
-from icefarm.farm.router.config import CrossbarMissing, RouterConfig, configuration, configuration_text, find_crossbar
+from icefarm.farm.router.config import (
+    CrossbarMissing,
+    RouterConfig,
+    configuration,
+    configuration_text,
+    find_crossbar,
+    shares_environment,
+)
 
 CONFIG = RouterConfig(("127.0.0.1", 8080), ("127.0.0.1", 8081), "/run/control.sock", "s3cret")
 
@@ -99,6 +106,17 @@ def test_with_a_certificate_the_public_port_speaks_tls() -> None:
 def test_names_of_certificates_do_not_depend_on_the_directory_of_the_node() -> None:
     config = evolve(CONFIG, certificate=Path("farm.crt"), key=Path("farm.key"))
     assert transport("public", config)["endpoint"]["tls"]["key"] == str(Path("farm.key").absolute())
+
+
+def test_a_node_that_may_have_to_wait_for_its_turn_does_so_at_the_first_of_its_endpoints() -> None:
+    transports = worker(evolve(CONFIG, local="/run/local.sock", turn="/run/a:b.lock"))["transports"]
+    assert [item["endpoint"]["type"] for item in transports] == ["twisted", "unix", "tcp"]
+    assert transports[0]["endpoint"]["server_string"] == r"icefarm-turn:/run/a\:b.lock:/run/control.sock"
+
+
+def test_a_crossbar_of_another_environment_does_not_have_our_endpoint() -> None:
+    assert shares_environment("/opt/icefarm/bin/crossbar", "/opt/icefarm/bin")
+    assert not shares_environment("/usr/bin/crossbar", "/opt/icefarm/bin")
 
 
 def test_an_address_of_ipv6_is_bound_as_such() -> None:

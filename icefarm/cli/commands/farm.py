@@ -62,6 +62,12 @@ def _host_name() -> str:
     help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
 )
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
+@click.option(
+    "--standby/--no-standby",
+    default=True,
+    show_default=True,
+    help="Keep a second router ready, which takes over when the first ends.",
+)
 @click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="The worker's name.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
 @click.option(

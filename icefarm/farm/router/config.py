@@ -19,6 +19,7 @@ from attrs import frozen
 from icefarm.contract import AUTHORIZER, REALM, Permission, Role, control_procedure, permissions
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.router.environment import router_directory, router_program_in
+from icefarm.farm.router.turn import turn_description
 
 __all__ = ["Address", "CrossbarMissing", "RouterConfig", "configuration", "configuration_text", "find_crossbar"]
 
@@ -50,6 +51,9 @@ class RouterConfig:
     control: str | Address
     #: The ticket with which control joins.
     ticket: str
+    #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.  Takes
+    #: a Unix socket for control, and a Crossbar.io that runs in an environment with icefarm.
+    turn: str | None = None
     #: A Unix socket where this host's own worker joins as at the public port, without TLS; or None.
     local: str | None = None
     #: Files in PEM form; both or none.
@@ -99,10 +103,16 @@ def _control_transport(config: RouterConfig) -> dict[str, Any]:
     return {
         "type": "rawsocket",
         "id": "control",
-        "endpoint": _endpoint(config.control),
+        "endpoint": _control_endpoint(config),
         "serializers": ["cbor", "msgpack"],
         "auth": {"ticket": {"type": "static", "principals": {Role.CONTROL.value: principal}}},
     }
+
+
+def _control_endpoint(config: RouterConfig) -> dict[str, Any]:
+    if config.turn is None or not isinstance(config.control, str):
+        return _endpoint(config.control)
+    return {"type": "twisted", "server_string": turn_description(config.turn, config.control)}
 
 
 def _local_transport(config: RouterConfig) -> list[dict[str, Any]]:

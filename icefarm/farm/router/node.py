@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 
 from icefarm.farm.paths import DataDirectory, write_private
 from icefarm.farm.processes.process import Program
 from icefarm.farm.router.config import RouterConfig, configuration_text
+from icefarm.farm.router.turn import STANDS_BY
 
-__all__ = ["router_program"]
+__all__ = ["STANDS_BY_OR_SERVES", "router_program"]
 
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
+#: The same, or that it has started and waits for its turn to listen.
+STANDS_BY_OR_SERVES = re.compile(f"{_READY.pattern}|{re.escape(STANDS_BY)}")
 #: The line of a traceback in its log that says what is wrong; the other lines do not help the user.
 _COMPLAINT = re.compile(
     # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they work without it.
@@ -24,23 +28,29 @@ _REQUESTS = re.compile(r"forwarding (?:incoming )?HTTP request|proxy\.ProxyClien
 
 
 def router_program(
-    crossbar: str, config: RouterConfig, directory: DataDirectory, environment: Mapping[str, str]
+    crossbar: str,
+    config: RouterConfig,
+    directory: DataDirectory,
+    environment: Mapping[str, str],
+    *,
+    node: Path | None = None,
 ) -> Program:
     """Write the node's configuration and return how to run the node.
 
     ``crossbar`` is the program (`icefarm.farm.router.config.find_crossbar`).  The node keeps its key beside the
-    configuration; only its user can read the files.
+    configuration, in the directory ``node`` (the router's own by default); only its user can read the files.
     """
-    file = directory.router / "config.json"
+    home = node or directory.router
+    file = home / "config.json"
     write_private(file, configuration_text(config))
     return Program(
         name="router",
         command=(
-            crossbar, "start", "--cbdir", str(directory.router), "--config", str(file),
+            crossbar, "start", "--cbdir", str(home), "--config", str(file),
             "--color", "false", "--logformat", "syslogd", "--loglevel", "info",
         ),
-        directory=directory.router,
-        log=directory.log("router"),
+        directory=home,
+        log=directory.log(home.name),
         environment=environment,
         ready=_READY,
         complaint=_COMPLAINT,

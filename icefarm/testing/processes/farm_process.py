@@ -77,7 +77,10 @@ class Witness:
 
 @define(eq=False)
 class FarmProcess:
-    """``icefarm up`` as a process.  Use it in a ``with`` block: at its end it is gone, with all its children."""
+    """``icefarm up`` as a process.  Use it in a ``with`` block: at its end it is gone, with all its children.
+
+    No second router stands by unless ``arguments`` has ``--standby``: few tests need it.
+    """
 
     data_dir: Path
     arguments: tuple[str, ...] = ()
@@ -89,7 +92,7 @@ class FarmProcess:
 
     def __enter__(self) -> FarmProcess:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "icefarm", "up", "--data-dir", str(self.data_dir), *self.arguments],
+            [sys.executable, "-m", "icefarm", "up", "--data-dir", str(self.data_dir), "--no-standby", *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
