@@ -51,9 +51,6 @@ class RouterConfig:
     control: str | Address
     #: The ticket with which control joins.
     ticket: str
-    #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.  Takes
-    #: a Unix socket for control, and a Crossbar.io that runs in an environment with icefarm.
-    turn: str | None = None
     #: A Unix socket where this host's own worker joins as at the public port, without TLS; or None.
     local: str | None = None
     #: Files in PEM form; both or none.
@@ -61,6 +58,9 @@ class RouterConfig:
     key: Path | None = None
     #: Whether pages of other hosts may connect; right if every sign-in needs a token.
     any_origin: bool = False
+    #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.  Takes
+    #: a Unix socket for control, and a Crossbar.io that runs in an environment with icefarm.
+    turn: str | None = None
 
 
 def configuration(config: RouterConfig) -> dict[str, Any]:

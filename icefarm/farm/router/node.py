@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Mapping
@@ -20,8 +21,7 @@ _READY = re.compile(r"NODE_BOOT_COMPLETE")
 STANDS_BY_OR_SERVES = re.compile(f"{_READY.pattern}|{re.escape(STANDS_BY)}")
 #: The line of a traceback in its log that says what is wrong; the other lines do not help the user.
 _COMPLAINT = re.compile(
-    # Its dependencies cannot import bjdata beside a newer numpy, and say so in each process; they work without it.
-    r"\b(?:CannotListenError|InvalidConfigException|\w*Error\b(?<!ApplicationError)): (?P<text>(?!_ARRAY_API).+)$"
+    r"\b(?:CannotListenError|InvalidConfigException|\w*Error\b(?<!ApplicationError)): (?P<text>.+)$"
 )
 #: It logs each HTTP request that it passes on with all headers, including tokens.
 _REQUESTS = re.compile(r"forwarding (?:incoming )?HTTP request|proxy\.ProxyClientFactory")
@@ -43,6 +43,7 @@ def router_program(
     home = node or directory.router
     file = home / "config.json"
     write_private(file, configuration_text(config))
+    hidden = _hide_bjdata(home)
     return Program(
         name="router",
         command=(
@@ -51,9 +52,25 @@ def router_program(
         ),
         directory=home,
         log=directory.log(home.name),
-        environment=environment,
+        environment={**environment, "PYTHONPATH": _path(hidden, environment.get("PYTHONPATH"))},
         ready=_READY,
         complaint=_COMPLAINT,
         omit=_REQUESTS,
         stop_signal=signal.SIGTERM,
     )  # fmt: skip
+
+
+def _hide_bjdata(home: Path) -> Path:
+    """Return a directory for PYTHONPATH where the node finds that there is no bjdata.
+
+    It is one of Autobahn's optional serializers (UBJSON), which no farm speaks.  The one that Crossbar.io brings along is
+    compiled for an older numpy: importing it prints a traceback of 20 lines in each process.
+    """
+    directory = home / "hidden"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    write_private(directory / "bjdata.py", 'raise ImportError("hidden: see icefarm.farm.router.node")\n')
+    return directory
+
+
+def _path(first: Path, others: str | None) -> str:
+    return os.pathsep.join([str(first), *([others] if others else [])])
