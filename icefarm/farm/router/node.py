@@ -63,8 +63,8 @@ def router_program(
 def _hide_bjdata(home: Path) -> Path:
     """Return a directory for PYTHONPATH where the node finds that there is no bjdata.
 
-    It is one of Autobahn's optional serializers (UBJSON), which no farm speaks.  The one that Crossbar.io brings along is
-    compiled for an older numpy: importing it prints a traceback of 20 lines in each process.
+    It is one of Autobahn's optional serializers (UBJSON), which no farm speaks.  Crossbar.io brings one that is compiled
+    for an older numpy: importing it prints a traceback of 20 lines in each process.
     """
     directory = home / "hidden"
     directory.mkdir(mode=0o700, exist_ok=True)

@@ -29,7 +29,7 @@ AGAIN_AFTER = 60.0
 
 @define(eq=False)
 class RouterPair:
-    """A part for a `icefarm.farm.processes.supervisor.Supervisor`: it ends when a node ends that nobody stands by for."""
+    """A part for a `icefarm.farm.processes.supervisor.Supervisor`: it ends when no node is left."""
 
     reactor: Any
     programs: tuple[Program, Program]
