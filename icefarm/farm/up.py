@@ -23,7 +23,7 @@ from icefarm.farm.plan import FarmOptions, control_program, own_environment, wor
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess, Program
 from icefarm.farm.processes.supervisor import Part, Supervisor
-from icefarm.farm.router.config import Address, RouterConfig, find_crossbar, shares_environment
+from icefarm.farm.router.config import Address, RouterConfig, find_crossbar
 from icefarm.farm.router.node import router_program
 from icefarm.farm.router.pair import RouterPair
 
@@ -146,7 +146,7 @@ class LocalFarm:
     def _router(self, crossbar: str, config: RouterConfig) -> Part:
         """Return the farm's router: two nodes if one can stand by, else one."""
         directory, environment = self._directory, own_environment(self.environment)
-        if not (self.options.standby and shares_environment(crossbar)):
+        if not self.options.standby:
             program = router_program(crossbar, config, directory, environment)
             return ChildProcess(self.reactor, program, self.tell)
         config = evolve(config, turn=str(directory.router_turn))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.endpoints import UNIXClientEndpoint, serverFromString
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
-from icefarm.farm.router.turn import STANDS_BY, TurnEndpoint, turn_description
+from icefarm.farm.router.turn import STANDS_BY, TurnEndpoint, TurnEndpointParser
 
 
 def take(lock: Path) -> int:
@@ -27,8 +27,7 @@ async def test_it_listens_once_the_lock_is_free_where_the_other_one_left_its_soc
     said: list[str] = []
     holder = take(lock)
     path.touch()
-    endpoint = serverFromString(reactor, turn_description(str(lock), str(path)))
-    assert endpoint == TurnEndpoint(reactor, str(lock), str(path))
+    endpoint = TurnEndpointParser().parseStreamServer(reactor, str(lock), str(path))
 
     def note(event: dict[str, object]) -> None:
         said.append(str(event.get("log_format")))

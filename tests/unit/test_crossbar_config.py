@@ -16,7 +16,6 @@ from icefarm.farm.router.config import (
     configuration,
     configuration_text,
     find_crossbar,
-    shares_environment,
 )
 
 CONFIG = RouterConfig(("127.0.0.1", 8080), ("127.0.0.1", 8081), "/run/control.sock", "s3cret")
@@ -112,11 +111,6 @@ def test_a_node_that_may_have_to_wait_for_its_turn_does_so_at_the_first_of_its_e
     transports = worker(evolve(CONFIG, local="/run/local.sock", turn="/run/a:b.lock"))["transports"]
     assert [item["endpoint"]["type"] for item in transports] == ["twisted", "unix", "tcp"]
     assert transports[0]["endpoint"]["server_string"] == r"icefarm-turn:/run/a\:b.lock:/run/control.sock"
-
-
-def test_a_crossbar_of_another_environment_does_not_have_our_endpoint() -> None:
-    assert shares_environment("/opt/icefarm/bin/crossbar", "/opt/icefarm/bin")
-    assert not shares_environment("/usr/bin/crossbar", "/opt/icefarm/bin")
 
 
 def test_an_address_of_ipv6_is_bound_as_such() -> None:

@@ -58,8 +58,8 @@ class RouterConfig:
     key: Path | None = None
     #: Whether pages of other hosts may connect; right if every sign-in needs a token.
     any_origin: bool = False
-    #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.  Takes
-    #: a Unix socket for control, and a Crossbar.io that runs in an environment with icefarm.
+    #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.
+    #: Takes a Unix socket for control, and `icefarm.farm.router.turn` as a plugin of the node's Twisted.
     turn: str | None = None
 
 

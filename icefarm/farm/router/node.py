@@ -10,6 +10,7 @@ from pathlib import Path
 
 from icefarm.farm.paths import DataDirectory, write_private
 from icefarm.farm.processes.process import Program
+from icefarm.farm.router import turn
 from icefarm.farm.router.config import RouterConfig, configuration_text
 from icefarm.farm.router.turn import STANDS_BY
 
@@ -43,7 +44,7 @@ def router_program(
     home = node or directory.router
     file = home / "config.json"
     write_private(file, configuration_text(config))
-    hidden = _hide_bjdata(home)
+    additions = _additions(home)
     return Program(
         name="router",
         command=(
@@ -52,7 +53,7 @@ def router_program(
         ),
         directory=home,
         log=directory.log(home.name),
-        environment={**environment, "PYTHONPATH": _path(hidden, environment.get("PYTHONPATH"))},
+        environment={**environment, "PYTHONPATH": _path(additions, environment.get("PYTHONPATH"))},
         ready=_READY,
         complaint=_COMPLAINT,
         omit=_REQUESTS,
@@ -60,15 +61,18 @@ def router_program(
     )  # fmt: skip
 
 
-def _hide_bjdata(home: Path) -> Path:
-    """Return a directory for PYTHONPATH where the node finds that there is no bjdata.
+def _additions(home: Path) -> Path:
+    """Return a directory for PYTHONPATH with what the node, which may have an environment of its own, is to find.
 
-    It is one of Autobahn's optional serializers (UBJSON), which no farm speaks.  Crossbar.io brings one that is compiled
-    for an older numpy: importing it prints a traceback of 20 lines in each process.
+    - That there is no bjdata, an optional serializer of Autobahn (UBJSON), which no farm speaks.  Crossbar.io brings
+      one that is compiled for an older numpy: importing it prints a traceback of 20 lines in each process.
+    - The endpoint at which it waits for its turn to listen, as a plugin of its Twisted.
     """
-    directory = home / "hidden"
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory = home / "python"
+    plugins = directory / "twisted" / "plugins"
+    plugins.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(directory / "bjdata.py", 'raise ImportError("hidden: see icefarm.farm.router.node")\n')
+    write_private(plugins / "icefarm_turn.py", Path(turn.__file__).read_text())
     return directory
 
 

@@ -3,6 +3,9 @@
 Crossbar.io starts its transports in order, each when the one before listens.  Where the first one waits for its turn, a
 whole router stands by: started, configured, and deaf.  The kernel releases the lock when the process that has it ends,
 in whatever way.
+
+The node may run in an environment without icefarm, so this file is also a plugin that `icefarm.farm.router.node` gives
+it (twisted.plugin): it imports nothing of icefarm.
 """
 
 from __future__ import annotations
@@ -63,6 +66,10 @@ class TurnEndpointParser:
     def parseStreamServer(self, reactor: Any, *arguments: str) -> TurnEndpoint:
         lock, path = arguments
         return TurnEndpoint(reactor, lock, path)
+
+
+#: The plugin.
+turn_endpoint = TurnEndpointParser()
 
 
 def _turn(reactor: Any, lock: str) -> Deferred[None]:
