@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -12,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.bus import Bus
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
 from icefarm.control.http.resource import ApiResource
@@ -19,6 +21,7 @@ from icefarm.control.http.site import FarmView, site
 from icefarm.control.http.waiting import WaitingRequests
 from icefarm.control.service import Control, ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.storage.leader import Leadership
 from icefarm.control.storage.migrations import SchemaMismatch, migrate
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.history import PostgresHistory
@@ -37,8 +40,8 @@ RETRY_FIRST = 1.0
 RETRY_LONGEST = 10.0
 
 
-def farm_view(control: Control) -> FarmView:
-    """Return what the pages need from control."""
+def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
+    """Return what the pages need from control.  ``leader``: which control leads the farm, where this one stands by."""
     return FarmView(
         control.is_connected,
         control.overview,
@@ -46,6 +49,7 @@ def farm_view(control: Control) -> FarmView:
         page_files(),
         public=control.settings.sign_in is SignInPolicy.OPEN,
         issued=control.issued,
+        leader=leader,
     )
 
 
@@ -58,9 +62,10 @@ def http_api(control: Control) -> HttpApi:
 class ControlProcess(Service):
     """Starts control's parts in order, and stops them in reverse order.
 
-    The database comes first: once control is at the router, the farm knows its boards.  If the database or the router
-    is away, control keeps trying; if the database does not fit this version, the HTTP port is taken, or the router
-    refuses control, the process exits.
+    Where another control leads the farm, this one stands by until that is gone.  The database comes first: once control
+    is at the router, the farm knows its boards.  If the database or the router is away, control keeps trying; if the
+    database does not fit this version, the HTTP port is taken, the router refuses control, or another control takes
+    over, the process exits.
     """
 
     log = Logger(namespace="icefarm.control")
@@ -79,12 +84,11 @@ class ControlProcess(Service):
     ) -> None:
         """``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if the router's URL is invalid."""
         self.reactor = reactor
-        self.database = Database(reactor, dsn)
+        self.leadership = Leadership(reactor, dsn, self._out)
+        self.database = Database(reactor, dsn, fence=self.leadership.fence)
         web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
         self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web)
-        self.link = Link(
-            reactor, router, credentials, self.control.joined, self._refused, ca_file=ca_file, insecure=insecure
-        )
+        self.link = Link(reactor, router, credentials, self._joined, self._refused, ca_file=ca_file, insecure=insecure)
         self.http = http
         self._port: Any = None
         self._linked = False
@@ -103,7 +107,9 @@ class ControlProcess(Service):
 
     async def _start(self) -> None:
         await self._listen()
+        await self.leadership.acquire()
         await self._reach_database()
+        await self.leadership.claim()
         await self.control.ensure_token()
         self.control.startService()
         self._linked = True
@@ -112,7 +118,7 @@ class ControlProcess(Service):
     async def _listen(self) -> None:
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
-        pages = site(farm_view(self.control))
+        pages = site(farm_view(self.control, self._leader))
         pages.resource = ApiResource(http_api(self.control), pages.resource)
         self._port = await endpoint.listen(pages)
 
@@ -132,6 +138,10 @@ class ControlProcess(Service):
             else:
                 return
 
+    async def _joined(self, bus: Bus) -> None:
+        """Begin a session.  In doubt whether it leads, this control takes no procedures from another one."""
+        await self.control.joined(bus, replace=await self.leadership.confirm())
+
     def _refused(self, error: IcefarmError) -> bool:
         tries_on = self.control.refused(error)
         if not tries_on:
@@ -144,6 +154,16 @@ class ControlProcess(Service):
             )
             stop_as_failed(self.reactor)
         return tries_on
+
+    def _leader(self) -> str:
+        return self.leadership.leader if self.leadership.stands_by else ""
+
+    def _out(self, why: str) -> None:
+        """End the process, and with it whatever it does in the farm's name; its supervisor starts it as a standby."""
+        self.log.critical("{why}", why=why)
+        if self.control.bus is not None:
+            self.control.bus.drop("another control has taken over")
+        stop_as_failed(self.reactor)
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -163,3 +183,4 @@ class ControlProcess(Service):
         if self._port is not None:
             await self._port.stopListening()
         await self.database.stop()
+        await self.leadership.stop()

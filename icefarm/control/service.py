@@ -62,15 +62,18 @@ class Control(Service):
         self._tasks = Tasks()
         self._procedures = handlers(self.parts, store, clock, settings, self.credentials)
 
-    async def joined(self, bus: Bus) -> None:
-        """Start working in a new session at the router.  Raises if that fails; the link then tries another session."""
+    async def joined(self, bus: Bus, replace: bool = True) -> None:
+        """Start working in a new session at the router.  Raises if that fails; the link then tries another session.
+
+        ``replace``: take the procedures over from an earlier session, this control's own or a dead leader's.
+        """
         bus.on_lost(partial(self._lost, bus))
         self._was_in = True
         self._use(bus)
         await self.sessions.attach(bus)
         registered = await outcomes(
             [
-                partial(bus.register, procedure, handler, replace=True)
+                partial(bus.register, procedure, handler, replace=replace)
                 for procedure, handler in self._procedures.items()
             ],
             AT_ONCE,
@@ -78,9 +81,9 @@ class Control(Service):
         for registration in registered:
             if isinstance(registration, IcefarmError):
                 raise registration
-        await bus.register(AUTHORIZER, self.authorizer.authorize, replace=True)
+        await bus.register(AUTHORIZER, self.authorizer.authorize, replace=replace)
         # Last: everything is in place before the first sign-in.
-        await bus.register(AUTHENTICATOR, self._sign_in, replace=True)
+        await bus.register(AUTHENTICATOR, self._sign_in, replace=replace)
         self._refusal = ""
         self.parts.publisher.publish(RouterJoined())
         self.parts.recorder.start()

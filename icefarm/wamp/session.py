@@ -8,14 +8,14 @@ from typing import Any
 
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError, TransportLost
-from autobahn.wamp.message import Call, Error, Event, Invocation, Result
+from autobahn.wamp.message import Call, Error, Event, Invocation, Result, Unregistered
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
-from icefarm.contract import REALM
+from icefarm.contract import REALM, Role
 from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, error_from_wire, error_uri
 from icefarm.rate_limit import RateLimit
 from icefarm.wamp.bus import WampBus
@@ -77,6 +77,13 @@ class RouterSession(ApplicationSession):
             self._refuse_forged(msg)
             return
         super().onMessage(msg)
+        if isinstance(msg, Unregistered) and msg.request == 0 and self._credentials.role is Role.CONTROL:
+            self._taken_over()
+
+    def _taken_over(self) -> None:
+        """End the session of a control whose procedures another one has registered: calls no longer reach it."""
+        if self._bus is not None:
+            self._bus.drop("another control has taken its procedures over")
 
     def _refuse_forged(self, msg: Any) -> None:
         """Refuse a message whose sender chose the identity that the router discloses with it."""

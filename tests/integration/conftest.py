@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 import pytest_twisted
+from control_rig import Rig, Twistd
 from links import Links
 from psycopg2.extensions import make_dsn
 from pytest_twisted import blockon
@@ -82,3 +84,30 @@ def database(postgres: str) -> Iterator[Database]:
     blockon(ensureDeferred(migrate(running)))
     yield running
     blockon(ensureDeferred(running.stop()))
+
+
+@pytest_twisted.async_yield_fixture
+async def rig(router: RealRouter, postgres: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(router, postgres, tmp_path)
+    try:
+        yield rig
+    finally:
+        for link in rig.links:
+            await link.stopService()
+        await rig.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def run_control() -> AsyncIterator[Callable[..., Twistd]]:
+    """Start control as a process; what still runs at the end of the test is killed."""
+    started: list[Twistd] = []
+
+    def start(script: str, *flags: str) -> Twistd:
+        started.append(Twistd.start(script, *flags))
+        return started[-1]
+
+    yield start
+    for control in started:
+        if not control.ended.called:
+            control.transport.signalProcess(signal.SIGKILL)
+            await control.ended

@@ -78,6 +78,8 @@ class FarmView:
     public: bool = True
     #: The lab's issuer, whose token endpoint the page asks; None on a farm without one.
     issued: IssuerTokens | None = None
+    #: Returns which control leads the farm, where that is another one: this one stands by.
+    leader: Callable[[], str] = str
 
 
 @frozen
@@ -149,6 +151,9 @@ class Front:
         return PageResponse(200, _CSS, STYLE)
 
     async def _health(self, _: str) -> PageResponse:
+        leader = self.farm.leader()
+        if leader:
+            return _as_json(503, {"status": "standby", "leader": leader, "version": __version__})
         state: dict[str, Any] = {"router": self.farm.connected(), "database": True, "version": __version__}
         try:
             workers, devices = await self.farm.overview()

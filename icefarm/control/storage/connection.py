@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg2
-from attrs import define
+from attrs import define, field
 from psycopg2.errors import DataError, InterfaceError, OperationalError
 from psycopg2.extensions import TransactionRollbackError
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,7 +17,7 @@ from txpostgres import txpostgres
 
 from icefarm.errors import InvalidArgument
 
-__all__ = ["ConnectionFailed", "DatabaseConnection", "Transaction"]
+__all__ = ["ConnectionFailed", "DatabaseConnection", "Fence", "Transaction"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,29 @@ class ConnectionFailed(Exception):
     def __init__(self, message: str, *, again: bool = False) -> None:
         super().__init__(message)
         self.again = again
+
+
+@define(eq=False)
+class Fence:
+    """Keeps a control that no longer leads away from the database (`icefarm.control.storage.leader`).
+
+    Its connections have a name, so that the next leader can end them, and are refused outside its own term.
+    """
+
+    PREFIX: ClassVar[str] = "icefarm-control/"
+
+    name: str = field(factory=lambda: Fence.PREFIX + secrets.token_hex(8))
+    #: The term in which this control leads; None before it does.
+    term: int | None = None
+
+    async def check(self, cursor: Any) -> None:
+        """Name a new connection, and refuse it outside the term.  Raises `ConnectionFailed`."""
+        # In this order: a leader that claims its term in between sees the name.
+        await cursor.execute("SELECT set_config('application_name', %(name)s, false)", {"name": self.name})
+        if self.term is not None:
+            await cursor.execute("SELECT term FROM control_leader")
+            if cursor.fetchall() != [(self.term,)]:
+                raise ConnectionFailed("another control leads the farm")
 
 
 class _Cursor(txpostgres.Cursor):
@@ -93,13 +117,21 @@ class DatabaseConnection(txpostgres.Connection):
         self.reason: str | None = None
         self._committing = False
 
-    async def open(self, dsn: str, limit: float) -> None:
+    async def open(self, dsn: str, limit: float, fence: Fence | None = None) -> None:
         """Connect, within ``limit`` seconds.  Must not be cancelled; `drop` ends it.  Raises `ConnectionFailed`."""
-        await self._limited(self._open(dsn), limit)
+        await self._limited(self._open(dsn, fence), limit)
 
-    async def _open(self, dsn: str) -> None:
+    async def _open(self, dsn: str, fence: Fence | None) -> None:
         await self.connect(dsn)
-        await self.cursor().execute(_SESSION)
+        cursor = self.cursor()
+        await cursor.execute(_SESSION)
+        if fence is None:
+            return
+        try:
+            await fence.check(cursor)
+        except ConnectionFailed as error:
+            self.drop(str(error))
+            raise
 
     async def transaction(
         self, function: Callable[[Transaction], Awaitable[T]], may_commit: Callable[[], bool], limit: float

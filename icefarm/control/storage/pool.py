@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensur
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from icefarm.control.storage.connection import ConnectionFailed, DatabaseConnection, Transaction
+from icefarm.control.storage.connection import ConnectionFailed, DatabaseConnection, Fence, Transaction
 from icefarm.errors import Busy, InvalidArgument
 
 __all__ = ["Database", "check_dsn", "describe_dsn"]
@@ -69,6 +69,8 @@ class Database:
     reactor: Any
     dsn: str
     size: int = CONNECTIONS
+    #: Of a control that leads.
+    fence: Fence | None = None
     #: Called with the reason when the last connection is lost, and with None when there is one again.
     on_change: Callable[[str | None], None] | None = None
     #: Why there is no connection; None while there is one.
@@ -107,7 +109,7 @@ class Database:
             delay.cancel()
         while self._waiting:
             self._waiting.popleft().errback(Busy("the farm is stopping"))
-        if not self._first.called:
+        if self._keepers and not self._first.called:
             self._first.errback(Busy("the farm is stopping"))
         for keeper in self._keepers:
             await keeper
@@ -154,7 +156,7 @@ class Database:
 
     async def _take_free(self, limit: float) -> DatabaseConnection:
         if not self._running:
-            raise Busy("the farm is stopping")
+            raise Busy("the farm is stopping") if self._keepers else self._absence()
         if self._free:
             return self._free.popleft()
         if self._away_since is not None and self.reactor.seconds() - self._away_since > FREE_LIMIT:
@@ -185,7 +187,7 @@ class Database:
             connection = DatabaseConnection(self.reactor)
             self._connections.add(connection)
             try:
-                await connection.open(self.dsn, CONNECT_LIMIT)
+                await connection.open(self.dsn, CONNECT_LIMIT, self.fence)
                 delay = FIRST_DELAY
                 await self._serve(connection)
             except ConnectionFailed as error:

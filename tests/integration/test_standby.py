@@ -1,0 +1,137 @@
+"""Two controls of one farm, with a real router and PostgreSQL: one leads, the other takes over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from control_rig import Rig, Twistd, flags_for, http, reactor, until
+from pytest_twisted import ensureDeferred
+
+from icefarm.control.storage.pool import Database
+from icefarm.testing.processes.router import RealRouter
+
+pytestmark = pytest.mark.integration
+
+#: Seconds until another control has taken over, on a busy machine.
+LIMIT = 30.0
+
+Controls = Callable[[], Twistd]
+
+
+@pytest_twisted.async_yield_fixture
+async def controls(router: RealRouter, postgres: str, tmp_path: Path) -> AsyncIterator[Controls]:
+    """Start controls of one farm as processes; at the end of the test they are killed."""
+    started: list[Twistd] = []
+
+    def start() -> Twistd:
+        started.append(Twistd.start("twistd", *flags_for(router, postgres), f"--data-dir={tmp_path}"))
+        return started[-1]
+
+    yield start
+    for control in started:
+        if not control.ended.called:
+            control.transport.signalProcess(signal.SIGKILL)
+            await control.ended
+
+
+def leads(control: Twistd) -> bool:
+    return control.says("control is at the router")
+
+
+async def leader_and_standby(controls: Controls) -> tuple[Twistd, Twistd]:
+    first = controls()
+    await until(lambda: leads(first), "the first control leads", LIMIT)
+    second = controls()
+    await until(lambda: second.says("standing by: control"), "the second control stands by", LIMIT)
+    return first, second
+
+
+@ensureDeferred
+async def test_a_standby_says_so_and_touches_nothing(rig: Rig, controls: Controls) -> None:
+    process = await rig.start()
+    client = await rig.client("ada")
+    second = controls()
+    await until(lambda: second.says("standing by: control"), "the second control stands by", LIMIT)
+    assert second.says(f"control {os.getpid()} on ")
+    assert (await client.call("available"))["amount"] == 0
+    assert process.control.bus is not None
+    assert not leads(second)
+
+
+@ensureDeferred
+async def test_the_health_page_of_a_standby_names_the_leader(
+    router: RealRouter, postgres: str, rig: Rig, tmp_path: Path
+) -> None:
+    await rig.start()
+    other = Rig(router, postgres, tmp_path / "other")
+    waiting = other.unstarted(http_port=0)
+    waiting.startService()
+    try:
+        await until(lambda: bool(waiting.leadership.leader), "it has asked the database", LIMIT)
+        port = waiting._port.getHost().port
+        status, _, body = await http(port, "GET /health HTTP/1.1\nHost: x\nConnection: close\n\n")
+        assert " 503 " in status
+        said = json.loads(body)
+        assert said["status"] == "standby"
+        assert said["leader"].startswith(f"control {os.getpid()} on ")
+    finally:
+        await waiting.stopService()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+@ensureDeferred
+async def test_a_standby_takes_over_from_a_leader_that_is_gone(
+    sent: signal.Signals, controls: Controls, rig: Rig
+) -> None:
+    first, second = await leader_and_standby(controls)
+    _, worker = await rig.worker("w1", "A", "B")
+    client = await rig.client("ada")
+    held = await client.call("reserve", 1, kind="pulsecount")
+    first.transport.signalProcess(sent)
+    await until(lambda: leads(second), "the standby leads", LIMIT)
+    # The client's session at the router is the same; so are its boards.
+    records = await client.call("reserve", 1, kind="pulsecount")
+    assert {held[0]["serial"], records[0]["serial"]} == {"A", "B"}
+    assert worker.holds[held[0]["serial"]] == held[0]["id"]
+
+
+@ensureDeferred
+async def test_a_leader_that_was_stopped_meanwhile_ends_and_changes_nothing(controls: Controls, rig: Rig) -> None:
+    first, second = await leader_and_standby(controls)
+    await rig.worker("w1", "A")
+    client = await rig.client("ada")
+    first.transport.signalProcess(signal.SIGSTOP)
+    await until(lambda: leads(second), "the standby leads", LIMIT)
+    await client.call("reserve", 1, kind="pulsecount")
+    first.transport.signalProcess(signal.SIGCONT)
+    assert await first.ended.addTimeout(LIMIT, reactor) == 1
+    assert first.says("has taken over from this control"), first.output.decode()
+    assert b"Traceback" not in first.output, first.output.decode()
+    assert (await client.call("available"))["amount"] == 0
+
+
+@ensureDeferred
+async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, postgres: str) -> None:
+    process = await rig.start()
+    term = process.leadership.fence.term
+    database = Database(reactor, postgres, size=1)
+    await database.start()
+    try:
+        await database.transaction(
+            lambda transaction: transaction.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND datname = current_database()"
+            )
+        )
+    finally:
+        await database.stop()
+    client = await rig.client("ada")
+    await until(lambda: process.database.problem is None, "control is back at the database", LIMIT)
+    assert (await client.call("available"))["amount"] == 0
+    assert process.leadership.fence.term == term
