@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from control_rig import Rig, Twistd, flags_for, http, reactor, until
+from control_rig import LOOK, Rig, Twistd, flags_for, http, reactor, until
 from pytest_twisted import ensureDeferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import deferLater
 
 from icefarm.control.storage.pool import Database
-from icefarm.testing.processes.router import RealRouter
+from icefarm.testing.processes.router import RealRouter, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -135,3 +140,53 @@ async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, po
     await until(lambda: process.database.problem is None, "control is back at the database", LIMIT)
     assert (await client.call("available"))["amount"] == 0
     assert process.leadership.fence.term == term
+
+
+@ensureDeferred
+async def test_the_proxy_of_the_guide_finds_the_control_that_leads(
+    router: RealRouter, postgres: str, rig: Rig, tmp_path: Path
+) -> None:
+    program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip("needs haproxy")
+    leader, standby = await rig.start(), Rig(router, postgres, tmp_path / "other").unstarted(http_port=0)
+    standby.startService()
+    proxy = None
+    try:
+        await until(lambda: bool(standby.leadership.leader), "the standby has asked the database", LIMIT)
+        front = free_port()
+        text = (Path(__file__).parents[2] / "deploy" / "haproxy-controls.cfg").read_text()
+        for written, here in (
+            ("bind 127.0.0.1:8081", f"bind 127.0.0.1:{front}"),
+            ("192.0.2.11:8081", f"127.0.0.1:{standby._port.getHost().port}"),
+            ("192.0.2.12:8081", f"127.0.0.1:{leader._port.getHost().port}"),
+        ):
+            assert written in text
+            text = text.replace(written, here)
+        (tmp_path / "haproxy.cfg").write_text(text)
+        proxy = started(program, "-db", "-f", str(tmp_path / "haproxy.cfg"))
+        assert await health_through(front) == "ok"
+        await rig.stop()
+        assert await health_through(front) == "ok"
+        assert standby.control.bus is not None
+    finally:
+        if proxy is not None:
+            proxy.kill()
+            proxy.wait()
+        await standby.stopService()
+
+
+def started(*command: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+async def health_through(port: int) -> str:
+    """Return the farm's status as the proxy passes it on, once that is not its own answer, nor a standby's."""
+    end = reactor.seconds() + LIMIT
+    while reactor.seconds() < end:
+        with suppress(ConnectionRefusedError):
+            status, _, body = await http(port, "GET /health HTTP/1.1\nHost: x\nConnection: close\n\n")
+            if " 200 " in status:
+                return str(json.loads(body)["status"])
+        await deferLater(reactor, LOOK)
+    raise AssertionError("the proxy finds no control that leads")
