@@ -131,6 +131,11 @@ export class Link {
     this.begin();
   }
 
+  /** Sign in with these from the next connection on. */
+  renew(credentials: Credentials): void {
+    this.credentials = credentials;
+  }
+
   /** End for good. */
   close(): void {
     this.drop("closed");

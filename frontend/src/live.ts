@@ -111,6 +111,17 @@ export class Live {
     }
   }
 
+  /** Go on with a fresh token of the same account: in this session, and in those that follow. */
+  async renew(ticket: string): Promise<void> {
+    const credentials = { ...this.credentials.value, ticket };
+    keepToken(sessionStorage, credentials.role, ticket);
+    this.credentials.value = credentials;
+    this.session.renew(credentials);
+    // Without a session, the next one begins with the fresh token.
+    if (this.connected.value) await this.call("renew", { token: ticket }).catch(() => {});
+    else this.session.open(credentials);
+  }
+
   /** Forget the token and watch as a client without one. */
   signOut(): void {
     forgetToken(sessionStorage);

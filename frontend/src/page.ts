@@ -3,6 +3,8 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 
+import { IssuerSignIn } from "./issuer.ts";
+import { farmError } from "./link.ts";
 import { Live } from "./live.ts";
 import { Navigation } from "./navigation.ts";
 import { Operations } from "./operations.ts";
@@ -11,16 +13,27 @@ export class Page {
   readonly live: Live;
   readonly navigation: Navigation;
   readonly operations: Operations;
+  readonly issuer: IssuerSignIn;
 
   constructor() {
     this.live = new Live();
     this.navigation = new Navigation();
     this.operations = new Operations(this.live);
+    this.issuer = new IssuerSignIn(this.live);
   }
 
   start(): void {
     this.navigation.start();
     this.live.start();
+    this.issuer.start().catch((failure) => {
+      this.operations.say("failed", `Signing in: ${farmError(failure).message}`);
+    });
+  }
+
+  /** Forget the reader's token, and those of the issuer. */
+  signOut(): void {
+    this.issuer.forget();
+    this.live.signOut();
   }
 }
 

@@ -5,7 +5,8 @@ import { duration } from "../wording.ts";
 
 /** The top of each page: its parts, and who the reader is. */
 export function Header() {
-  const { live, navigation, operations } = usePage();
+  const page = usePage();
+  const { live, navigation, operations } = page;
   const section = sectionOf(navigation.address.value);
   const waiting = live.queue.value.size;
   return (
@@ -14,10 +15,10 @@ export function Header() {
         <img src="./icon.svg" alt="" width="24" height="24" /> icefarm
       </a>
       <nav aria-label="Pages">
-        {PAGES.map(({ page, label }) => (
-          <a key={page} href={addressOf(page)} aria-current={section === page ? "page" : undefined}>
+        {PAGES.map(({ page: name, label }) => (
+          <a key={name} href={addressOf(name)} aria-current={section === name ? "page" : undefined}>
             {label}
-            {page === "queue" && waiting > 0 && <span class="badge">{waiting}</span>}
+            {name === "queue" && waiting > 0 && <span class="badge">{waiting}</span>}
           </a>
         ))}
       </nav>
@@ -33,7 +34,7 @@ export function Header() {
             Sign in
           </button>
         ) : (
-          <button type="button" onClick={() => live.signOut()}>
+          <button type="button" onClick={() => page.signOut()}>
             Sign out
           </button>
         )}

@@ -11,6 +11,7 @@ export function SignInPage({ reason }: { reason: string }) {
     <section class="empty">
       <h1 tabIndex={-1}>Sign in</h1>
       <p>This farm asks for a token: {reason}</p>
+      <IssuerButton />
       <button
         type="button"
         class="primary"
@@ -21,6 +22,26 @@ export function SignInPage({ reason }: { reason: string }) {
         Sign in with a token
       </button>
     </section>
+  );
+}
+
+/** Leads to the lab's own sign-in, if the farm has one. */
+function IssuerButton() {
+  const { issuer } = usePage();
+  const [problem, setProblem] = useState<string | null>(null);
+  const offer = issuer.offer.value;
+  if (offer === null) return null;
+  const go = () => issuer.go().catch((failure) => setProblem(farmError(failure).message));
+  return (
+    <p>
+      <button type="button" class="primary" disabled={!issuer.possible} onClick={go}>
+        Sign in at {new URL(offer.issuer).host}
+      </button>
+      {!issuer.possible && <span> This takes an https:// page, and an issuer that the farm can reach.</span>}
+      <span class="problem" role="alert">
+        {problem}
+      </span>
+    </p>
   );
 }
 
@@ -47,6 +68,7 @@ export function SignInDialog() {
   };
   return (
     <Dialog title="Sign in with a token" close={close}>
+      <IssuerButton />
       <form onSubmit={submit}>
         <p>
           An operator's token lets you end reservations, reboot boards and drain workers. The farm's own token is in the
