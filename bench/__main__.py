@@ -17,11 +17,13 @@ from bench.circuits import Mix
 from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
 from bench.real import measure_real
-from bench.report import Figures, comparison_lines, instant_lines, real_lines
+from bench.report import Figures, comparison_lines, instant_lines, real_lines, simulated_lines
+from bench.simulated import VARIANTS, measure_simulated, write_variants
 from icefarm.farm.router.config import find_crossbar
 
 BOARDS = (1, 4, 64, 200)
 WINDOWS = (0.1, 1.0)
+SIMULATING = 64
 
 
 def main() -> int:
@@ -51,10 +53,21 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
             effort = Effort(options.seconds, options.repeats)
             figures.instant.append(measure_instant(boards, circuits, effort, _say))
             print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
+    if options.part in ("simulated", "all"):
+        _measure_simulated(figures, options)
     if options.part in ("real", "all"):
         for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
             print(*real_lines(each), sep="\n", flush=True)
+
+
+def _measure_simulated(figures: Figures, options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
+        paths = write_variants(Path(directory), options.variants)
+        for boards in options.boards or (SIMULATING,):
+            effort = Effort(options.seconds, options.repeats)
+            figures.simulated.append(measure_simulated(boards, paths, effort, _say))
+            print(*simulated_lines(figures.simulated[-1]), sep="\n", flush=True)
 
 
 def _say(line: str) -> None:
@@ -83,7 +96,9 @@ def _crossbar_version() -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
-    parser.add_argument("--part", choices=("all", "instant", "real"), default="all", help="what to measure")
+    parser.add_argument(
+        "--part", choices=("all", "instant", "simulated", "real"), default="all", help="what to measure"
+    )
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
@@ -93,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--files", type=int, default=COUNT, help=f"different circuits; few of them are remembered ({COUNT})"
     )
+    parser.add_argument("--variants", type=int, default=VARIANTS, help=f"small circuits to simulate ({VARIANTS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     return parser
 

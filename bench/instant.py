@@ -15,7 +15,7 @@ from bench.files import CircuitFiles
 from bench.wire import traffic_to
 from icefarm.client import Boards, Farm, Result
 
-__all__ = ["Effort", "InstantFigures", "Stretch", "measure_instant"]
+__all__ = ["Effort", "InstantFigures", "Stretch", "measure_instant", "run_stretch"]
 
 #: Seconds of evaluations before each stretch that counts: connections, caches and buffers are warm then.
 WARM_UP = 1.0
@@ -109,7 +109,7 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
         _wait_for(farm, boards)
         with farm.reserve(boards) as all_boards:
             stretches = [
-                _stretch(all_boards, paths, effort.seconds, lambda: accounts_of(members), process.url)
+                run_stretch(all_boards, paths, effort.seconds, lambda: accounts_of(members), process.url)
                 for _ in range(effort.repeats)
             ]
         return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of, known)
@@ -155,7 +155,10 @@ def _bytes_when_known(board: Boards, paths: Sequence[str], url: str) -> float:
     return (now.sent + now.received - before.sent - before.received) / len(paths)
 
 
-def _stretch(boards: Boards, paths: Iterator[str], seconds: float, look: Callable[[], Accounts], url: str) -> Stretch:
+def run_stretch(
+    boards: Boards, paths: Iterator[str], seconds: float, look: Callable[[], Accounts], url: str
+) -> Stretch:
+    """Evaluate for so long, after the warm-up, or until all paths are taken."""
     speed = pace()
     results = boards.evaluate(paths)
     _take(results, WARM_UP)

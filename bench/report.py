@@ -9,10 +9,11 @@ import attrs
 from attrs import Factory, define
 
 from bench.goals import Comparison, compare
-from bench.instant import InstantFigures
+from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
+from bench.simulated import SimulatedFigures
 
-__all__ = ["Figures", "comparison_lines", "instant_lines", "real_lines"]
+__all__ = ["Figures", "comparison_lines", "instant_lines", "real_lines", "simulated_lines"]
 
 #: The parties whose cost somebody pays for, in the way of an evaluation; ``boards`` is the simulation.
 _PARTIES = ("client", "router", "control", "worker", "PostgreSQL", "supervisor", "boards")
@@ -27,6 +28,7 @@ class Figures:
     conditions: dict[str, Any]
     instant: list[InstantFigures] = Factory(list)
     real: list[RealFigures] = Factory(list)
+    simulated: list[SimulatedFigures] = Factory(list)
 
     def compared(self) -> list[Comparison]:
         """Return the figures that there are goals for."""
@@ -35,6 +37,9 @@ class Figures:
             found.update(_of_instant(figures))
         for each in self.real:
             found[f"beyond a window of {each.window:g} s, {each.boards} real boards"] = each.beyond
+        for figures_of in self.simulated:
+            found[f"new small circuits simulated a second, {figures_of.boards} boards"] = figures_of.new_rate
+            found[f"known small circuits simulated a second, {figures_of.boards} boards"] = figures_of.known_rate
         return compare(found)
 
     def as_json(self) -> dict[str, Any]:
@@ -43,6 +48,7 @@ class Figures:
             "conditions": self.conditions,
             "instant": [_instant_json(each) for each in self.instant],
             "real": [attrs.asdict(each) for each in self.real],
+            "simulated": [_simulated_json(each) for each in self.simulated],
             "goals": [
                 {**attrs.asdict(each.goal), "measured": each.measured, "met": each.met, "ratio": each.ratio}
                 for each in self.compared()
@@ -65,16 +71,25 @@ def _of_instant(figures: InstantFigures) -> dict[str, float]:
 
 
 def _instant_json(figures: InstantFigures) -> dict[str, Any]:
-    stretches = [
-        {**attrs.asdict(each), "rate": each.rate, "cpu_without_boards": each.cpu_without_boards}
-        for each in figures.stretches
-    ]
+    stretches = [_stretch_json(each) for each in figures.stretches]
     return {
         "boards": figures.boards,
         "ready_s": list(figures.ready),
         "latency_ms": {"p50": figures.latency_at(0.5), "p99": figures.latency_at(0.99)},
         "stretches": stretches,
         "accounts": {party: attrs.asdict(account) for party, account in figures.accounts.items()},
+    }
+
+
+def _stretch_json(stretch: Stretch) -> dict[str, Any]:
+    return {**attrs.asdict(stretch), "rate": stretch.rate, "cpu_without_boards": stretch.cpu_without_boards}
+
+
+def _simulated_json(figures: SimulatedFigures) -> dict[str, Any]:
+    return {
+        "boards": figures.boards,
+        "new": [_stretch_json(each) for each in figures.new],
+        "known": [_stretch_json(each) for each in figures.known],
     }
 
 
@@ -110,6 +125,19 @@ def real_lines(figures: RealFigures) -> Iterator[str]:
         f"loading the FPGA is {figures.load:.1f} of it)"
     )
     yield f"  boards measure                         {figures.utilisation * _PERCENT:.1f} % of the time"
+
+
+def simulated_lines(figures: SimulatedFigures) -> Iterator[str]:
+    """Tell of a farm whose boards simulate."""
+    yield f"{figures.boards} instant boards that simulate different small circuits"
+    for name, stretches in (("new", figures.new), ("known", figures.known)):
+        for each in stretches:
+            cpu = each.cpu_ms
+            yield (
+                f"  {name:<6} {each.rate:5.0f} evaluations/s of {each.evaluations}; CPU ms per evaluation: boards "
+                f"{cpu.get('boards', 0):.2f}, all else {each.cpu_without_boards:.2f}; "
+                f"{each.others:.1f} cores busy with other things, pace {each.pace:.1f}"
+            )
 
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
