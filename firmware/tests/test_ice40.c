@@ -211,6 +211,22 @@ static void what_cannot_be_simulated_is_named(void)
     check_reason("multiplier", "the DSP block");
 }
 
+/* A maximal sequence of 20 bits rises 2^18 times in 2^20 - 1 cycles, here of 24 MHz. */
+static void a_sequence_of_a_million_steps_is_exact_within_the_work_of_a_board(void)
+{
+    static const uint8_t pin = 25;
+    enum { CYCLES = (1 << 20) - 1, RISES = 1 << 18 };
+    char reason[ICE40_TEXT];
+    struct ice40_setup setup = {.pins = &pin, .n_pins = 1};
+    load(circuits, "lfsr");
+    struct ice40 *fpga = ice40_open(decoder, bitstream, length, &setup, reason);
+    CHECK(fpga != NULL);
+    CHECK_EQUAL(ice40_advance(fpga, 10.0 * CYCLES / 24e6), ICE40_SIMULATED);
+    CHECK_EQUAL(ice40_pulses(fpga, 0), 10 * RISES);
+    CHECK(ice40_period(fpga) * 24e6 > CYCLES - 0.5 && ice40_period(fpga) * 24e6 < CYCLES + 0.5);
+    ice40_close(fpga);
+}
+
 static void work_without_end_is_extrapolated(void)
 {
     static const uint8_t pin = 25;
@@ -346,6 +362,7 @@ int main(int argc, char **argv)
     RUN(a_clock_of_another_frequency_at_pin_35_counts_in_proportion);
     RUN(windows_that_follow_one_another_count_as_one);
     RUN(what_cannot_be_simulated_is_named);
+    RUN(a_sequence_of_a_million_steps_is_exact_within_the_work_of_a_board);
     RUN(work_without_end_is_extrapolated);
     RUN(a_block_ram_without_content_holds_zeros);
     RUN(mutants_do_no_harm);

@@ -18,7 +18,7 @@ struct ice40_setup {
     uint64_t work;     /* how many gates may be evaluated; 0: ICE40_WORK */
 };
 
-/* About a tenth of a second of computing. 64 boards whose circuits all need that much wait 3 s on two processors, and a worker
+/* About a tenth of a second of computing, and as much again for the last part of a window once the period is found. 64 boards whose circuits all need that much wait 3 s on two processors, and a worker
  * takes a board for silent 4 s after the end of its window. */
 #define ICE40_WORK ((uint64_t)8000000)
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flat.h"
 #include "mix.h"
 #include "skip.h"
 
@@ -238,7 +239,7 @@ static void clock_edge(struct run *run, uint32_t source)
     run->triggers[run->n_triggers++] = (struct trigger){design->clock_of[2 + source] - 1u, true};
 }
 
-static void watch_pins(struct run *run)
+void run_watch_pins(struct run *run)
 {
     const struct netlist *netlist = &run->design->netlist;
     for (uint32_t i = 0; i < netlist->n_pins; i++) {
@@ -257,7 +258,7 @@ void run_step(struct run *run)
     run->steps++;
     run->work++;
     come_to_rest(run);
-    watch_pins(run);
+    run_watch_pins(run);
 }
 
 void run_settle_levels(struct run *run)
@@ -268,20 +269,45 @@ void run_settle_levels(struct run *run)
 
 /* ---- long stretches of time */
 
+void run_hash_flops(struct run *run)
+{
+    run->hash = 0;
+    for (uint32_t word = 0; word < run->design->flop_words; word++)
+        for (uint64_t set = run->flops[word]; set != 0; set &= set - 1)
+            run->hash ^= flop_hash(word * 64 + (uint32_t)__builtin_ctzll(set));
+}
+
+void run_resume(struct run *run)
+{
+    run_hash_flops(run);
+    for (uint32_t i = 0; i < run->design->netlist.n_flops; i++)
+        mark_task(run, run->design->n_gates + i);
+    run_settle_levels(run);
+}
+
+/* By what changed so far: pass over quiet stretches, or evaluate all gates at each edge, or only those that must be. */
+static void choose_way(struct run *run)
+{
+    skip_begin(run);
+    run->flat = run->skip == NULL && (run->flat || flat_pays(run));
+}
+
 enum run_state run_until(struct run *run, uint64_t ticks)
 {
     period_pass(run, ticks);
     while (run->state == RUN_GOOD && run_next(run) < ticks) {
         if (run->steps >= run->skip_at && run->period.ticks == 0)
-            skip_begin(run);
+            choose_way(run);
         if (run->skip != NULL) {
             skip_on(run, ticks);
+        } else if (run->flat) {
+            flat_on(run, ticks);
         } else {
             run_step(run);
             period_look(run);
         }
         period_pass(run, ticks);
-        if (run->work > run->work_most && run->state == RUN_GOOD)
+        if (run_is_spent(run) && run->state == RUN_GOOD)
             run->state = RUN_SPENT;
     }
     return run->state;

@@ -43,6 +43,7 @@ struct run {
 
     struct period period;
     struct skip *skip;
+    bool flat; /* flat.h */
 };
 
 /* `work_most` limits gates evaluated. NULL if there is no memory. */
@@ -55,11 +56,22 @@ enum run_state run_until(struct run *run, uint64_t ticks);
 /* The same without looking for periods or passing over anything: each instant calls `each`. */
 enum run_state run_each(struct run *run, uint64_t ticks, void (*each)(void *context, const struct run *run), void *context);
 
-/* For run.c and skip.c. */
+/* Whether the work that was allowed is done. With the period found, the rest of a window may take as much once more. */
+static inline bool run_is_spent(const struct run *run)
+{
+    return run->work >> (run->period.ticks > 0) > run->work_most;
+}
+
+/* For skip.c. */
 uint64_t run_next(const struct run *run); /* the next instant, or UINT64_MAX */
 void run_step(struct run *run);
 void run_set(struct run *run, node_id node, uint16_t value);
 void run_flip(struct run *run, uint32_t flop);
 void run_settle_levels(struct run *run); /* after run_set and run_flip: no clock has an edge */
+
+/* For flat.c. */
+void run_watch_pins(struct run *run);
+void run_hash_flops(struct run *run); /* run->hash of a circuit without memories */
+void run_resume(struct run *run); /* after steps that left no account of what is pending, nor a hash */
 
 #endif

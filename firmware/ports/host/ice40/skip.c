@@ -377,7 +377,7 @@ static bool slow_changed(const struct run *run, uint32_t writes)
 /* Step by step to the next change of the slow part; returns whether that was reached. */
 static bool walk(struct run *run, uint64_t ticks, struct state *end)
 {
-    while (run->state == RUN_GOOD && run_next(run) < ticks && run->work <= run->work_most) {
+    while (run->state == RUN_GOOD && run_next(run) < ticks && !run_is_spent(run)) {
         *end = state_of(run);
         memcpy(run->skip->before, run->flops, run->design->flop_words * sizeof *run->flops);
         uint32_t writes = run->memory_writes;
