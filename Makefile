@@ -14,7 +14,7 @@ LONG  := integration browser faults-quick fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots format clean farm venv lock help docs
+.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -28,6 +28,7 @@ help:
 	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
+	@echo "make pictures  draw the circuits of docs/images again"
 	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
 	@echo "make venv    the virtualenv alone, in $(VENV); make farm: without what only tests take"
 	@echo "make lock    add to requirements/ what pyproject.toml has gained; UPGRADE=--upgrade takes the newest versions"
@@ -128,6 +129,9 @@ bench: venv
 
 screenshots: venv
 	PYTHONPATH=tests $(BIN)/python tests/browser/screenshots.py docs/images
+
+pictures: venv
+	$(BIN)/icefarm simulate examples/circuits/bursts.bin --svg docs/images/bursts.svg
 
 format: venv
 	$(BIN)/ruff check --fix .

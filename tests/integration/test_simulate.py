@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "circuits"
 CIRCUITS = Path(__file__).parents[1] / "circuits"
+DRAWN = Path(__file__).parents[2] / "docs" / "images" / "bursts.svg"
 
 
 def simulate(*words: str | Path) -> Result:
@@ -60,6 +61,20 @@ def test_a_waveform_has_each_change(tmp_path: Path) -> None:
     (identifier,) = [line.split()[3] for line in lines if line.endswith(" ICE_27 $end")]
     assert lines.count(f"1{identifier}") == 32
     assert lines.count(f"0{identifier}") == 33  # one of them is how it starts
+
+
+def test_the_picture_in_the_documentation_is_what_the_command_draws(tmp_path: Path) -> None:
+    svg = tmp_path / "bursts.svg"
+    result = simulate(EXAMPLES / "bursts.bin", "--svg", svg)
+    assert result.exit_code == 0
+    assert f"picture: {svg}" in result.stdout
+    assert svg.read_text() == DRAWN.read_text(), "make pictures draws it again"
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--svg", tmp_path / "nowhere" / "plan.svg")
+    assert result.exit_code == 1
+    assert "plan.svg can't be written: No such file or directory" in result.stderr
 
 
 def test_what_cannot_be_simulated_is_named() -> None:

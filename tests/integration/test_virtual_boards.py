@@ -38,6 +38,8 @@ pytestmark = pytest.mark.integration
 LIMIT = 20.0
 CIRCUITS = Path(__file__).parents[1] / "circuits"
 RING, ENDLESS = ((CIRCUITS / f"{name}.bin").read_bytes() for name in ("ring", "endless"))
+#: So many frames of one board are answered while others simulate: and at most a quarter as many simulations end.
+FRAMES_MEANWHILE = 16
 SQUARE_2KHZ = (Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin").read_bytes()
 BITSTREAM = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(range(256)) * 406 + bytes(146)
 SECOND = pulse_counts.parameters(1_000_000)
@@ -374,6 +376,24 @@ async def test_a_board_answers_while_another_one_is_being_simulated() -> None:
         # Each simulation takes a tenth of a second.
         assert first.arrived < 2
         assert [(await first.reply()).id for _ in range(2)] == [10_000_000, 11_000_000]  # type: ignore[union-attr]
+    finally:
+        await stopped(boards)
+
+
+@ensureDeferred
+async def test_simulations_delay_no_frame_of_another_board() -> None:
+    """Counted in frames, so that a busy machine changes nothing: were a simulation in their way, one would end for each."""
+    boards = await started(boards=4, blank=True, model="simulated")
+    try:
+        *busy, other = [await counting(boards) for _ in range(4)]
+        for number, board in enumerate(busy):
+            for window_us in (10_000_000 + number, 11_000_000 + number):
+                board.write(evaluation(window_us, ENDLESS, pulse_counts.parameters(window_us)))
+        for frame in range(FRAMES_MEANWHILE):
+            assert isinstance(await other.ask(messages.hello(2 + frame)), Hello)
+        assert sum(board.arrived for board in busy) < FRAMES_MEANWHILE / 4
+        for board in busy:
+            assert all(isinstance(await board.reply(), ResultReply) for _ in range(2))
     finally:
         await stopped(boards)
 

@@ -15,11 +15,15 @@ from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
-from bench.report import Figures, comparison_lines, instant_lines
-from icefarm.bitstream import check, compress
+from bench.report import Figures, comparison_lines, instant_lines, simulated_lines
+from bench.simulated import SimulatedFigures
+from bench.variants import banks_of, variant
+from icefarm.bitstream import check, compress, from_file
 from icefarm.client.connection.worker_cache import ASSUMED_CACHE_BYTES
 from icefarm.client.evaluation.payload import CACHED_FILES
 from icefarm.testing.processes.farm_process import command_of
+
+KNOWN = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 
 
 def stretch(rate: float, worker: float = 0.5) -> Stretch:
@@ -128,6 +132,7 @@ def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
 
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
     whole = Figures({}, [figures(boards, 1000) for boards in (1, 4, 64, 200)])
+    whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
     assert [each.goal for each in whole.compared()] == list(GOALS.values())
 
@@ -140,3 +145,23 @@ def test_a_goal_that_is_missed_is_pointed_out() -> None:
 def test_the_text_names_every_party_and_its_cost() -> None:
     text = "\n".join(instant_lines(figures(64, 1000)))
     assert all(word in text for word in ("worker", "PostgreSQL", "0.50", "0.75", "p99 100.0 ms"))
+
+
+def test_a_variant_of_a_circuit_differs_from_it_in_a_few_look_up_tables() -> None:
+    known = from_file(KNOWN)
+    changed = variant(known, 1)
+    check(changed.data)
+    before, after = (b"".join(banks_of(each.data)) for each in (known, changed))
+    assert 0 < (int.from_bytes(before) ^ int.from_bytes(after)).bit_count() <= 3
+
+
+def test_variants_of_a_circuit_are_many_and_the_same_every_time() -> None:
+    known = from_file(KNOWN)
+    assert variant(known, 1) == variant(known, 1)
+    assert len({variant(known, seed).sha256 for seed in range(50)}) == 50
+
+
+def test_new_and_known_circuits_have_goals_of_their_own() -> None:
+    whole = Figures({}, simulated=[SimulatedFigures(64, [stretch(400)], [stretch(600)])])
+    assert [each.met for each in whole.compared()] == [False, True]
+    assert "new      400 evaluations/s" in "\n".join(simulated_lines(whole.simulated[0]))

@@ -24,6 +24,7 @@ static const char usage[] =
     "    --pins N,...       pins of the FPGA that are counted (up to 16; default 27)\n"
     "    --clock-mhz N      the clock at pin 35 (0 to 200; default 48; 0: none)\n"
     "    --vcd FILE         write a waveform\n"
+    "    --plan             say where the cells are, and the ways between them\n"
     "  --image APP          write that application's UF2 image to stdout, and end\n"
     "  --image-version TEXT the version that this image states (default: the firmware's)\n"
     "  --version            write the firmware's version, and end\n"
@@ -96,6 +97,7 @@ static void take(struct options *options, int option, const char *value)
     case 'P': take_pins(&options->simulate, value); break;
     case 'C': options->simulate.clock_mhz = (uint32_t)number("--clock-mhz", value, 0, 200); break;
     case 'V': options->simulate.vcd = value; break;
+    case 'L': options->simulate.plan = true; break;
     case 'i': options->image = value; break;
     case 'w': options->version = value; break;
     case 'v': puts(FIRMWARE_VERSION); exit(0);
@@ -114,7 +116,7 @@ struct options options_parse(int argc, char **argv)
         {"model", required_argument, NULL, 'm'},
         {"simulate", required_argument, NULL, 'S'},   {"window", required_argument, NULL, 'W'},
         {"pins", required_argument, NULL, 'P'},       {"clock-mhz", required_argument, NULL, 'C'},
-        {"vcd", required_argument, NULL, 'V'},
+        {"vcd", required_argument, NULL, 'V'},        {"plan", no_argument, NULL, 'L'},
         {"image", required_argument, NULL, 'i'},      {"image-version", required_argument, NULL, 'w'},
         {"version", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},

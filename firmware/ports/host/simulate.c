@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chipdb.h"
+#include "routes.h"
 #include "run.h"
 
 enum { FILE_MAX = 4 << 20, DESCRIPTION = 80, WAVES_MAX = 256, CHANGES_MAX = 1000000 };
@@ -218,7 +219,69 @@ static void put_cells(const struct netlist *netlist)
            luts, carries, netlist->n_flops, rams, sprams);
 }
 
-static int answer(struct ice40 *fpga, const struct simulate_options *options)
+/* ---- where it is on the chip */
+
+static bool within(unsigned name, unsigned first)
+{
+    return name >= first && name < first + 8;
+}
+
+static const char *kind_of(const struct node *node)
+{
+    if (node->kind == NODE_FLOP)
+        return within(node->name, NAME_LUT_OUT) ? "flip_flop" : "register";
+    if (node->kind == NODE_MEMORY_BIT)
+        return "memory";
+    if (node->kind == NODE_GATE && within(node->name, NAME_LUT_LOUT))
+        return "look_up_table";
+    return node->kind == NODE_GATE && within(node->name, NAME_LUT_COUT) ? "carry" : NULL;
+}
+
+/* One of the eight logic cells of a tile; 0 for all else. */
+static unsigned cell_of(const struct node *node)
+{
+    bool logic = node->name >= NAME_LUT_OUT && node->name < NAME_LUT_LOUT + 8;
+    return logic ? (node->name - NAME_LUT_OUT) % 8u : 0;
+}
+
+static void put_cells_of_plan(const struct design *design)
+{
+    const struct netlist *netlist = &design->netlist;
+    const char *comma = "";
+    for (node_id id = netlist->first_flop; id < netlist->n_nodes; id++) {
+        const struct node *node = &netlist->nodes[id];
+        const char *kind = kind_of(node);
+        if (kind == NULL)
+            continue;
+        int clock = node->kind == NODE_FLOP ? (int)design->clock_of[netlist->flops[node->index].clock] - 1 : -1;
+        printf("%s[\"%s\", %u, %u, %u, %d]", comma, kind, node->tile % CHIP_WIDTH, node->tile / CHIP_WIDTH, cell_of(node),
+               clock);
+        comma = ", ";
+    }
+}
+
+static void put_plan(const struct design *design, const struct simulate_options *options, const struct routes *routes)
+{
+    printf(", \"plan\": {\"cells\": [");
+    put_cells_of_plan(design);
+    printf("], \"legs\": [");
+    for (uint32_t i = 0; i < routes->n; i++) {
+        struct leg leg = routes->legs[i];
+        printf("%s[%u, %u, %u, %u]", i > 0 ? ", " : "", leg.from % CHIP_WIDTH, leg.from / CHIP_WIDTH, leg.to % CHIP_WIDTH,
+               leg.to / CHIP_WIDTH);
+    }
+    printf("], \"pads\": [");
+    const char *comma = "";
+    for (uint32_t k = 0; k < options->n_pins; k++)
+        for (unsigned i = 0; i < chip_n_pins; i++)
+            if (chip_pins[i].pin == options->pins[k]) {
+                printf("%s[%u, %u, %u]", comma, chip_pins[i].pin, chip_pins[i].x, chip_pins[i].y);
+                comma = ", ";
+            }
+    printf("]}");
+}
+
+static int answer(struct ice40 *fpga, const struct routes *routes, const struct simulate_options *options)
 {
     const struct design *design = ice40_design(fpga);
     enum ice40_origin origin = ice40_advance(fpga, options->window_s);
@@ -236,6 +299,8 @@ static int answer(struct ice40 *fpga, const struct simulate_options *options)
     put_pins(design, options, fpga);
     put_clocks(design);
     put_cells(&design->netlist);
+    if (options->plan)
+        put_plan(design, options, routes);
     printf(", \"waveform_s\": ");
     printf(options->vcd != NULL ? "%.10g}\n" : "null}\n", waveform);
     return 0;
@@ -247,18 +312,22 @@ int simulate(const struct simulate_options *options)
     uint8_t *bitstream = read_all(options->file, &n);
     struct chip *chip = chip_open();
     struct decoder *decoder = chip != NULL ? decoder_open(chip) : NULL;
+    struct routes *routes = calloc(1, sizeof *routes);
     char reason[ICE40_TEXT] = "there is no memory left";
     if (bitstream == NULL)
         return 1;
+    if (decoder != NULL && options->plan)
+        decoder_note_routes(decoder, routes);
     struct ice40_setup setup = {.pins = options->pins, .n_pins = options->n_pins, .work = WORK_MOST};
     setup.clock_hz = options->clock_mhz * 1000000;
-    struct ice40 *fpga = decoder != NULL ? ice40_open(decoder, bitstream, n, &setup, reason) : NULL;
+    struct ice40 *fpga = decoder != NULL && routes != NULL ? ice40_open(decoder, bitstream, n, &setup, reason) : NULL;
     int code = 0;
     if (fpga == NULL)
         printf("{\"reason\": \"%s\"}\n", reason);
     else
-        code = answer(fpga, options);
+        code = answer(fpga, routes, options);
     ice40_close(fpga);
+    free(routes);
     decoder_close(decoder);
     chip_close(chip);
     free(bitstream);

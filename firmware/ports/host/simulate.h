@@ -9,6 +9,7 @@
 struct simulate_options {
     const char *file; /* a bitstream; "-": standard input */
     const char *vcd;  /* where a waveform goes, or NULL */
+    bool plan; /* say where its cells are, and the ways between them */
     double window_s;
     uint32_t clock_mhz;
     uint32_t n_pins;

@@ -12,6 +12,7 @@ import click
 
 from icefarm.bitstream import from_file
 from icefarm.cli.ui.exit_codes import Exit
+from icefarm.cli.ui.floor_plan import floor_plan_svg
 from icefarm.cli.ui.parameter_types import Parsed
 from icefarm.farm.errors import CannotStart
 from icefarm.kinds.clock import DEFAULT_MHZ
@@ -52,7 +53,7 @@ def _clock(clock: Mapping[str, Any]) -> str:
     return f"{clock['clock']}{frequency}: flip-flops, {' and '.join(edges) or 'none'}"
 
 
-def lines_of(found: Mapping[str, Any], vcd: Path | None) -> Iterator[str]:
+def lines_of(found: Mapping[str, Any], vcd: Path | None, svg: Path | None = None) -> Iterator[str]:
     """Yield what the program found, for people."""
     for pin in found["pins"]:
         yield f"pin {pin['pin']}: driven by {pin['driver']}"
@@ -64,6 +65,8 @@ def lines_of(found: Mapping[str, Any], vcd: Path | None) -> Iterator[str]:
         yield f"clocked by: {_clock(clock)}"
     if found["period_s"] is not None:
         yield f"repeats after: {_number(found['period_s'])} s"
+    if svg is not None:
+        yield f"picture: {svg}"
     if vcd is not None:
         yield f"waveform: {vcd}, the first {_number(found['waveform_s'])} s"
 
@@ -81,6 +84,14 @@ def _run(bitstream: bytes, arguments: Sequence[str]) -> dict[str, Any]:
         raise CannotStart(done.stderr.decode(errors="replace").strip() or f"the simulator ended with {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def _draw(found: dict[str, Any], title: str, path: Path) -> None:
+    try:
+        path.write_text(floor_plan_svg(found, title), "utf-8")
+    except OSError as error:
+        raise CannotStart(f"{path} can't be written: {error.strerror}") from None
+    del found["plan"]
 
 
 @click.command()
@@ -108,8 +119,11 @@ def _run(bitstream: bytes, arguments: Sequence[str]) -> dict[str, Any]:
     help="The clock that the board gives at pin 35; 0: none.",
 )
 @click.option("--vcd", type=click.Path(path_type=Path, dir_okay=False), help="Write a waveform, for GTKWave.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw where the circuit is on the chip.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def simulate(file: Path, window: float, pins: Sequence[int], clock_mhz: int, vcd: Path | None, output: str) -> None:
+def simulate(
+    file: Path, window: float, pins: Sequence[int], clock_mhz: int, vcd: Path | None, svg: Path | None, output: str
+) -> None:
     """Show what a circuit does, without a board or a farm: what drives a pin, its clocks, and its pulses.
 
     FILE is a .bin or an .asc for the iCE40UP5K. A virtual board counts the same.
@@ -117,12 +131,15 @@ def simulate(file: Path, window: float, pins: Sequence[int], clock_mhz: int, vcd
     arguments = [
         "--window", repr(window), "--pins", ",".join(map(str, pins)), "--clock-mhz", str(clock_mhz),
         *([] if vcd is None else ["--vcd", str(vcd)]),
+        *([] if svg is None else ["--plan"]),
     ]  # fmt: skip
     found = _run(from_file(file).data, arguments)
+    if svg is not None and found["reason"] is None:
+        _draw(found, file.name, svg)
     if output == "json":
         click.echo(json.dumps(found))
     elif found["reason"] is None:
-        for line in lines_of(found, vcd):
+        for line in lines_of(found, vcd, svg):
             click.echo(line)
     if found["reason"] is not None:
         click.echo(f"icefarm: {file} can't be simulated: {found['reason']}", err=True)

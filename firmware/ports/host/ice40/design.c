@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "routes.h"
+
 /* ---- fan-out */
 
 typedef void visit_function(struct design *design, node_id from, uint32_t task);
@@ -217,6 +219,7 @@ struct decoder {
     const struct chip *chip;
     struct config config;
     struct trace_room room;
+    struct routes *routes;
 };
 
 struct decoder *decoder_open(const struct chip *chip)
@@ -232,6 +235,11 @@ void decoder_close(struct decoder *decoder)
     free(decoder);
 }
 
+void decoder_note_routes(struct decoder *decoder, struct routes *routes)
+{
+    decoder->routes = routes;
+}
+
 /* What the netlist has still is the decoder's, but for the memories. */
 static void give_back(struct netlist *netlist)
 {
@@ -245,9 +253,11 @@ static const char *decode(struct design *design, struct decoder *decoder, const 
 {
     struct netlist *netlist = &design->netlist;
     const char *wrong = config_read(&decoder->config, bitstream, n);
+    if (decoder->routes != NULL)
+        decoder->routes->n = 0;
     if (wrong != NULL)
         return wrong;
-    wrong = netlist_trace(netlist, decoder->chip, &decoder->config, &decoder->room, pins, n_pins, clock_hz);
+    wrong = netlist_trace(netlist, decoder->chip, &decoder->config, &decoder->room, decoder->routes, pins, n_pins, clock_hz);
     if (wrong == NULL)
         wrong = netlist_reduce(netlist, text);
     if (wrong == NULL)

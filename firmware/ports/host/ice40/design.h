@@ -32,6 +32,10 @@ struct design {
 struct decoder *decoder_open(const struct chip *chip);
 void decoder_close(struct decoder *decoder);
 
+/* From now on note the ways of signals there (routes.h): those of the circuit that is decoded last. */
+struct routes;
+void decoder_note_routes(struct decoder *decoder, struct routes *routes);
+
 /* Decode a bitstream as far as `pins` depend on it. Returns NULL, with a reason in `text`, if it cannot be simulated. */
 struct design *design_open(struct decoder *decoder, const uint8_t *bitstream, size_t n, const uint8_t *pins, uint32_t n_pins,
                            uint32_t clock_hz, char text[NETLIST_TEXT]);

@@ -87,6 +87,8 @@ struct netlist {
     node_id first_flop, first_gate;
 };
 
+struct routes;
+
 /* Room for any circuit, which tracing uses again and again. */
 struct trace_room {
     struct node nodes[NODES_MAX];
@@ -96,9 +98,9 @@ struct trace_room {
 };
 
 /* Pins are those of the package (27: ICE_27). `clock_hz` is what pin 35 is driven with; 0: nothing. Returns NULL, or what is wrong.
- * What the netlist has stays in the room until it is reduced. */
+ * What the netlist has stays in the room until it is reduced. `routes` can be NULL. */
 const char *netlist_trace(struct netlist *netlist, const struct chip *chip, struct config *config, struct trace_room *room,
-                          const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz);
+                          struct routes *routes, const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz);
 
 /* Put constants through, leave out what is without effect, and sort: each node comes after those it depends on, but for flip-flops.
  * Returns NULL, and what the netlist has is its own; or why it cannot be simulated: a loop, or something that is not modelled. The

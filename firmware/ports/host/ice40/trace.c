@@ -9,6 +9,11 @@
 
 enum { HOPS_MAX = 4096 };
 
+static bool within(unsigned name, unsigned first, unsigned n)
+{
+    return name >= first && name < first + n;
+}
+
 static unsigned key(unsigned tile, unsigned name)
 {
     return tile * MADE_NAMES + name;
@@ -115,18 +120,30 @@ bool trace_is_driven(const struct trace *trace, unsigned tile, unsigned name)
     return net != 0 && hop_back(trace, net).n > 0;
 }
 
-/* Follow a net to the cell that drives it. An undriven one is 0, and so is a ring of switches that nothing drives. */
-static node_id trace_net(struct trace *trace, uint32_t net, node_id undriven)
+static void note_leg(struct routes *routes, unsigned *at, unsigned to)
+{
+    if (routes != NULL && *at != to && routes->n < ROUTES_MAX)
+        routes->legs[routes->n++] = (struct leg){(uint16_t)*at, (uint16_t)to};
+    *at = to;
+}
+
+/* Follow a net, which begins in a tile, to the cell that drives it. An undriven one is 0, and so is a ring of switches that nothing
+ * drives. */
+static node_id follow(struct trace *trace, uint32_t net, unsigned tile, node_id undriven)
 {
     for (unsigned hops = 0; net != 0 && hops < HOPS_MAX; hops++) {
         struct chip_output output;
-        if (chip_output(trace->chip, net, &output))
+        if (chip_output(trace->chip, net, &output)) {
+            if (!within(output.name, NAME_GLB, 8))
+                note_leg(trace->routes, &tile, output.tile);
             return trace_cell(trace, output.tile, output.name);
+        }
         struct hop hop = hop_back(trace, net);
         if (hop.n > 1)
             return trace_unmodelled(trace, "two drivers on one wire", hop.tile);
         if (hop.n == 0)
             return undriven;
+        note_leg(trace->routes, &tile, hop.tile);
         if (hop.carry)
             return trace_cell(trace, hop.tile, NAME_CARRY_IN_MUX);
         net = hop.net;
@@ -136,7 +153,11 @@ static node_id trace_net(struct trace *trace, uint32_t net, node_id undriven)
 
 node_id trace_wire(struct trace *trace, unsigned tile, unsigned name, node_id undriven)
 {
-    return trace_net(trace, chip_net(trace->chip, tile % CHIP_WIDTH, tile / CHIP_WIDTH, name), undriven);
+    uint32_t before = trace->routes != NULL ? trace->routes->n : 0;
+    node_id from = follow(trace, chip_net(trace->chip, tile % CHIP_WIDTH, tile / CHIP_WIDTH, name), tile, undriven);
+    if (trace->routes != NULL && from == undriven)
+        trace->routes->n = before;
+    return from;
 }
 
 /* ---- logic tiles */
@@ -243,11 +264,6 @@ static void finish_carry_in(struct trace *trace, node_id id, unsigned tile)
 
 /* ---- all cells */
 
-static bool within(unsigned name, unsigned first, unsigned n)
-{
-    return name >= first && name < first + n;
-}
-
 /* A cell at a fixed place that is not simulated. */
 static node_id unmodelled_cell(struct trace *trace, unsigned tile, unsigned name)
 {
@@ -346,10 +362,11 @@ static void forget_cells(struct trace_room *room, uint32_t n_nodes)
 }
 
 const char *netlist_trace(struct netlist *netlist, const struct chip *chip, struct config *config, struct trace_room *room,
-                          const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz)
+                          struct routes *routes, const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz)
 {
     *netlist = (struct netlist){.nodes = room->nodes, .flops = room->flops, .addresses = room->addresses};
-    struct trace trace = {.netlist = netlist, .chip = chip, .config = config, .clock_hz = clock_hz, .room = room};
+    struct trace trace = {
+        .netlist = netlist, .chip = chip, .config = config, .clock_hz = clock_hz, .room = room, .routes = routes};
     netlist->n_nodes = 2; /* the constants */
     netlist->nodes[0] = (struct node){.kind = NODE_CONSTANT};
     netlist->nodes[1] = (struct node){.kind = NODE_CONSTANT, .table = 0xffff};

@@ -3,6 +3,7 @@
 #define ICE40_TRACE_H
 
 #include "netlist.h"
+#include "routes.h"
 
 struct trace {
     struct netlist *netlist;
@@ -12,6 +13,7 @@ struct trace {
     const char *wrong; /* the first thing that stops the tracing, or NULL */
     struct trace_room *room;
     node_id source_nodes[SOURCES_MAX];
+    struct routes *routes; /* where ways are noted, or NULL */
     bool in_reference; /* the PLL's clock is being looked for */
     uint8_t ram_of_tile[CHIP_TILES];   /* 1 + index of a block RAM's memory, by its lower tile */
     uint8_t spram_of_cell[4];          /* the same for SPRAMs, by z - 1 */
