@@ -382,7 +382,7 @@ async def test_a_board_answers_while_another_one_is_being_simulated() -> None:
 
 @ensureDeferred
 async def test_simulations_delay_no_frame_of_another_board() -> None:
-    """Counted in frames, so that a busy machine changes nothing: were a simulation in their way, one would end for each."""
+    """Counted in frames, whatever the machine: with simulations in the way, all would end before the first frame."""
     boards = await started(boards=4, blank=True, model="simulated")
     try:
         *busy, other = [await counting(boards) for _ in range(4)]
