@@ -1,6 +1,7 @@
 """Made-up circuits count what an independent simulation of their Verilog counts.
 
-Not a part of `make test`: `make nightly` runs it. ICEFARM_CIRCUITS is how many (200), ICEFARM_CIRCUITS_SEED the first.
+`make test` takes the first 20 where the tools are installed, `make nightly` all. ICEFARM_CIRCUITS is how many (200),
+ICEFARM_CIRCUITS_SEED the first.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import pytest
 
 from icefarm.virtual.images import program
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 DIRECTORY = Path(__file__).parents[1] / "circuits"
 TOOLS = ("yosys", "nextpnr-ice40", "icepack", "iverilog")
 AMOUNT = int(os.environ.get("ICEFARM_CIRCUITS", "200"))
 FIRST = int(os.environ.get("ICEFARM_CIRCUITS_SEED", "1"))
+#: Of them, those that `make test` takes: half a minute.
+EACH_TIME = 20
 #: Microseconds: 48,000 edges, enough for stretches to be passed over.
 WINDOW_US = 1000
 
@@ -39,15 +42,20 @@ def module(name: str) -> ModuleType:
 
 
 @pytest.fixture(autouse=True)
-def nightly_alone(request: pytest.FixtureRequest) -> None:
-    if "nightly" not in request.config.getoption("-m"):
+def tools_and_time(request: pytest.FixtureRequest) -> None:
+    each_time = request.node.get_closest_marker("integration") is not None
+    if not each_time and "nightly" not in request.config.getoption("-m"):
         pytest.skip("minutes to hours: run by `make nightly`")
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + AMOUNT))
+def marks(number: int) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.nightly, *([pytest.mark.integration] if number < EACH_TIME else [])]
+
+
+@pytest.mark.parametrize("seed", [pytest.param(FIRST + number, marks=marks(number)) for number in range(AMOUNT)])
 def test_a_made_up_circuit_counts_what_its_source_does(seed: int, tmp_path: Path) -> None:
     circuits, made_up = module("circuits"), module("made_up")
     source, bitstream = tmp_path / "made_up.v", tmp_path / "made_up.bin"
