@@ -18,7 +18,6 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
-from cbor2 import CBORTag
 
 from icefarm.errors import InvalidArgument
 
@@ -43,9 +42,18 @@ class _Wrong(ValueError):
     """A value is wrong; the text is the end of a sentence that begins with the value's name."""
 
 
+def _tagged(value: object) -> tuple[int, object] | None:
+    """Return tag and content of a value with a tag that CBOR's decoder left as it is; None for any other value."""
+    # Imported on demand, for values that are wrong or tagged.
+    from cbor2 import CBORTag
+
+    return (value.tag, value.value) if isinstance(value, CBORTag) else None
+
+
 def _excerpt(value: object) -> str:
-    if isinstance(value, CBORTag):
-        return f"a typed array (CBOR tag {value.tag})" if value.tag in _TYPED_ARRAYS else f"CBOR tag {value.tag}"
+    tagged = _tagged(value)
+    if tagged is not None:
+        return f"a typed array (CBOR tag {tagged[0]})" if tagged[0] in _TYPED_ARRAYS else f"CBOR tag {tagged[0]}"
     # A bitstream that is tried as one form after the other arrives here.
     text = repr(value[:_EXCERPT] if isinstance(value, bytes | str) else value)
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
@@ -87,16 +95,17 @@ def _strict_str(value: object, _: type) -> str:
 
 
 def _strict_bytes(value: object, _: type) -> bytes:
-    if isinstance(value, CBORTag) and value.tag in _BYTE_ARRAYS:
-        value = value.value
     if isinstance(value, bytes):
         return value
+    tagged = _tagged(value)
+    if tagged is not None and tagged[0] in _BYTE_ARRAYS:
+        return _strict_bytes(tagged[1], bytes)
     raise _Wrong(f"must be bytes{_how_to_send_bytes(value)}, not {_excerpt(value)}")
 
 
 def _how_to_send_bytes(value: object) -> str:
     """Say how a client sends bytes that sent something else in their place."""
-    if isinstance(value, CBORTag):
+    if _tagged(value) is not None:
         return " (a byte string or a Uint8Array)"
     # A Uint8Array becomes a mapping of its indices in JSON.
     return ' (in JSON: text of "\\0" and then base64)' if isinstance(value, str | list | Mapping) else ""

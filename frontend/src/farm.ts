@@ -36,6 +36,8 @@ export interface Farm {
   readonly known: boolean;
   /** Seconds that the farm's clock is ahead of this one. */
   readonly ahead: number;
+  /** Where programs connect from outside, if the farm says; null: where the page is. */
+  readonly url: string | null;
 }
 
 export const UNKNOWN_FARM: Farm = {
@@ -47,6 +49,7 @@ export const UNKNOWN_FARM: Farm = {
   lines: [],
   known: false,
   ahead: 0,
+  url: null,
 };
 
 /** The farm after a whole snapshot that came at `now` (seconds). */
@@ -60,6 +63,7 @@ export function replaced(farm: Farm, snapshot: Snapshot, now: number): Farm {
     lines: farm.lines,
     known: true,
     ahead: snapshot.time - now,
+    url: snapshot.farm.url ?? null,
   };
 }
 

@@ -8,7 +8,7 @@ import { applied, type Farm, figures, replaced, UNKNOWN_FARM } from "./farm.ts";
 import { logLine, mergedLines, reservationLines, stateLine } from "./journal.ts";
 import { type Connect, FarmError, farmError, Link, type LinkState } from "./link.ts";
 import type { FarmEvent, Journal, Snapshot } from "./records.ts";
-import { socketUrl } from "./urls.ts";
+import { farmUrl, socketUrl } from "./urls.ts";
 
 /** Milliseconds between two drawings where much happens; in between, events are gathered. */
 export const BATCH = 250;
@@ -49,6 +49,8 @@ export class Live {
   readonly queue = computed(() => this.farm.value.queue);
   readonly readings = computed(() => this.farm.value.readings);
   readonly lines = computed(() => this.farm.value.lines);
+  /** Where a worker on another host connects. */
+  readonly url = computed(() => this.farm.value.url ?? farmUrl(document.baseURI));
   readonly figures = computed(() => figures(this.farm.value));
   /** The farm's time, in seconds since the epoch; changes each second, and so does what reads it. */
   readonly now: ReadonlySignal<number> = computed(() => this.clock.value + this.farm.value.ahead);

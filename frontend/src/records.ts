@@ -84,7 +84,7 @@ export interface Snapshot {
   readonly reservations: readonly ReservationRecord[];
   readonly queue: readonly QueueRecord[];
   readonly readings?: Readonly<Record<string, Reading>>;
-  readonly farm: Readonly<Record<string, unknown>>;
+  readonly farm: { readonly url?: string | null };
   readonly time: number;
 }
 

@@ -61,6 +61,12 @@ test("a change of counters alone is no line of the journal", () => {
   assert.equal(farm.lines.length, 0);
 });
 
+test("the URL for programs is the farm's own, if it says one", () => {
+  assert.equal(replaced(UNKNOWN_FARM, snapshot([]), 1000).url, null);
+  const url = "wss://lab.example/icefarm/ws";
+  assert.equal(replaced(UNKNOWN_FARM, snapshot([], { farm: { url } }), 1000).url, url);
+});
+
 test("lines of the farm's own changes have the farm's time", () => {
   const ahead = replaced(UNKNOWN_FARM, snapshot([], { time: 5000 }), 1000);
   const farm = applied(ahead, [{ topic: "worker", fields: worker("w1") }], 1001);

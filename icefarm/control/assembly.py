@@ -65,6 +65,7 @@ from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.recorder import HistoryRecorder
 from icefarm.control.telemetry.topics import RouterTopics
 from icefarm.control.worker_client import WorkerClient
+from icefarm.wamp.public_url import socket_url
 
 __all__ = ["Parts", "assemble", "handlers"]
 
@@ -182,6 +183,7 @@ def handlers(
         credentials,
         settings.reservation,
         settings.grace,
+        None if settings.public_url is None else socket_url(settings.public_url),
     )
     for_workers = WorkerProcedures(
         store, parts.sessions, parts.inventory, parts.publisher, parts.rates, parts.owners, clock

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from icefarm.bus import Bus
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
+from icefarm.control.http.openapi import description
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import FarmView, site
 from icefarm.control.http.waiting import WaitingRequests
@@ -32,6 +33,7 @@ from icefarm.oidc.http import HttpClient
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
+from icefarm.wamp.public_url import socket_url
 
 __all__ = ["ControlProcess", "farm_view", "http_api"]
 
@@ -50,13 +52,15 @@ def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
         public=control.settings.sign_in is SignInPolicy.OPEN,
         issued=control.issued,
         leader=leader,
+        url=None if control.settings.public_url is None else socket_url(control.settings.public_url),
     )
 
 
 def http_api(control: Control) -> HttpApi:
     """Return the HTTP API over control's procedures."""
     identity = HttpIdentity(control.settings.sign_in, control.credentials, control.sessions)
-    return HttpApi(identity, control.perform, WaitingRequests(control.perform, control.store, control.clock))
+    requests = WaitingRequests(control.perform, control.store, control.clock)
+    return HttpApi(identity, control.perform, requests, description(control.settings.public_url))
 
 
 class ControlProcess(Service):

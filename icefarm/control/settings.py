@@ -29,3 +29,5 @@ class ControlSettings:
     audit_days: float = 90.0
     #: The lab's own sign-in, if it has one.
     oidc: OidcSettings | None = None
+    #: The farm's URL from outside, without a slash at its end; None: that under which each request comes.
+    public_url: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.python import usage
 
@@ -24,8 +25,9 @@ from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
 from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
-from icefarm.twistd.parsers import certificates, directory, url
+from icefarm.twistd.parsers import certificates, directory, public_url, url
 from icefarm.wamp.credentials import Credentials
+from icefarm.wamp.url import is_loopback
 
 __all__ = ["Options", "makeService"]
 
@@ -67,6 +69,12 @@ class Options(LayeredOptions):
         Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
         Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),
         Setting("http", "where to serve HTTP to the router", "HOST:PORT", "127.0.0.1:8081", host_and_port),
+        Setting(
+            "public-url",
+            "the farm's URL from outside, if a proxy is in front: https://HOST/PATH",
+            "URL",
+            parse=public_url,
+        ),
         Setting("data-dir", "keep the operator's token here", "DIR", parse=directory),
         Setting(
             "sign-in", "who needs a token: open (operators) or tokens (all)", "POLICY", "open", choice(*SignInPolicy)
@@ -112,6 +120,10 @@ class Options(LayeredOptions):
         missing = [text for name, text in needed.items() if self[name] is None]
         if missing:
             raise usage.UsageError(f"control needs {'; and '.join(missing)}")
+        public = self["public-url"]
+        if public is not None and self["sign-in"] == SignInPolicy.OPEN and not is_loopback(urlsplit(public).hostname):
+            # To control, all who come through the proxy are on the proxy's host.
+            raise usage.UsageError(f"a farm that others reach at {public} needs --sign-in tokens")
         self.oidc = _oidc(self)
 
 
@@ -143,6 +155,7 @@ def makeService(options: Options) -> ControlProcess:
         options["worker-grace"],
         options["audit-days"],
         options.oidc,
+        options["public-url"],
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(

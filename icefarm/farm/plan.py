@@ -41,6 +41,8 @@ class FarmOptions:
     url: str | None = None
     #: PEM file with the certificates that are trusted at that router; None: those that the system trusts.
     ca_file: Path | None = None
+    #: The farm's URL from outside, if a proxy is in front of it.
+    public_url: str | None = None
     crossbar: str | None = None
     #: A second router stands by, where the router is the farm's own.
     standby: bool = True
@@ -82,6 +84,7 @@ def control_program(
         "ca-file": options.ca_file,
         "router-ticket-file": ticket_file,
         "http": f"{http[0]}:{http[1]}",
+        "public-url": options.public_url,
         # A relative path would name another file where control runs.
         "data-dir": DataDirectory(options.data_dir).path,
         "sign-in": sign_in,

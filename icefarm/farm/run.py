@@ -118,7 +118,10 @@ class _FarmRun:
     def _announce(self, seconds: float) -> None:
         for line in self._farm.complaints:
             self._tell(line)
-        self._tell(f"ready in {seconds:.1f} s: {self._farm.url}")
+        public = self._farm.options.public_url
+        self._tell(f"ready in {seconds:.1f} s: {public or self._farm.url}")
+        if public is not None:
+            self._tell(f"for the proxy and for programs on this host: {self._farm.url}")
         self._tell("stop it with Ctrl-C")
 
     def _log_to_file(self) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from icefarm.wamp.public_url import checked_public_url
 from icefarm.wamp.url import parse_url
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "existing_file",
     "host_and_port",
     "number",
+    "public_url",
     "seconds",
     "url",
     "whole_number",
@@ -25,6 +27,11 @@ def url(text: str) -> str:
     """Return the URL of a farm."""
     parse_url(text)
     return text
+
+
+def public_url(text: str) -> str:
+    """Return the URL under which a farm is reached from outside."""
+    return checked_public_url(text)
 
 
 def certificates(text: str) -> str:

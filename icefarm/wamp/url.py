@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from icefarm.errors import InvalidArgument
+from icefarm.wamp.public_url import SOCKET_PATH, socket_url
 
 __all__ = ["INSECURE", "RouterUrl", "is_loopback", "parse_url"]
 
@@ -77,8 +78,9 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
     """Read the URL of a farm or router.
 
     ``http://host:8080`` and ``rs://`` are RawSocket on that port, ``https://`` and ``rss://`` the same with TLS,
-    ``ws://host:8080/ws`` and ``wss://`` WebSocket, ``unix:/path`` a Unix socket.  ``ca_file`` is a PEM file with the
-    certificates to trust there; None: those that the system trusts.  Raises `InvalidArgument`.
+    ``ws://host:8080/ws`` and ``wss://`` WebSocket, ``unix:/path`` a Unix socket.  RawSocket has no paths, so
+    ``https://host/path`` is a proxy's, with WebSocket at ``/path/ws``; its port is that of web pages.  ``ca_file`` is a
+    PEM file with the certificates to trust there; None: those that the system trusts.  Raises `InvalidArgument`.
     """
     if ca_file is not None:
         # Imported on demand: it imports OpenSSL.
@@ -102,5 +104,8 @@ def parse_url(text: str, ca_file: str | None = None) -> RouterUrl:
         return RouterUrl(transport, tls, "", 0, parts.path)
     if not parts.hostname:
         raise InvalidArgument(f"{text!r} names no host; write it as http://HOST:8080")
-    path = parts.path if parts.path not in ("", "/") else "/ws"
-    return RouterUrl(transport, tls, parts.hostname, port or default_port, path)
+    path = parts.path.rstrip("/")
+    if path and parts.scheme in ("http", "https"):
+        where = urlsplit(socket_url(f"{parts.scheme}://{parts.netloc}{path.removesuffix(SOCKET_PATH)}"))
+        return RouterUrl("websocket", tls, parts.hostname, where.port or default_port, where.path)
+    return RouterUrl(transport, tls, parts.hostname, port or default_port, parts.path if path else SOCKET_PATH)

@@ -63,6 +63,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/new-kind.md", "2. The kind"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "3. The test"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "4. Run it"): "tests/integration/test_console_kind.py",
+    ("docs/operations.md", "Behind a reverse proxy"): "tests/nginx.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
@@ -97,7 +98,6 @@ NOT_RUN: dict[Section, str] = {
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
     ("docs/operations.md", "Checking a farm"): "tests/acceptance is run by itself, as a part of all tests",
-    ("docs/operations.md", "Behind a reverse proxy"): "it needs nginx; tried by hand",
 }
 #: Commands within sections that are carried out.
 NOT_RUN_COMMANDS = {

@@ -6,7 +6,6 @@ import { FIELDS, parseFilter } from "../filter.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
 import { type Order, orderText, parseOrder, type Row, visibleRows } from "../rows.ts";
-import { farmUrl } from "../urls.ts";
 import { clockTime, count, firmware, number } from "../wording.ts";
 import { Actions, BoardLink, ClientLink, Command, KindLink, Left, State, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
@@ -18,11 +17,12 @@ export function BoardsPage() {
 }
 
 function EmptyFarm() {
+  const { live } = usePage();
   return (
     <section class="empty">
       <h1 tabIndex={-1}>There is no board yet</h1>
       <p>Boards come with a worker. On the host that has them, run:</p>
-      <Command text={`pip install icefarm\ntwistd -n icefarm-worker --control ${farmUrl(document.baseURI)}`} />
+      <Command text={`pip install icefarm\ntwistd -n icefarm-worker --control ${live.url.value}`} />
       <p>
         For virtual boards, add <code>--virtual-boards 4</code>. They appear here by themselves.
       </p>

@@ -3,7 +3,6 @@ import { useMemo } from "preact/hooks";
 import { workerActions } from "../actions.ts";
 import { usePage } from "../page.ts";
 import type { BoardRecord, WorkerRecord } from "../records.ts";
-import { farmUrl } from "../urls.ts";
 import { clockTime } from "../wording.ts";
 import { Actions, Command, Elapsed, KindLink, Moment, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
@@ -34,9 +33,7 @@ export function WorkersPage() {
       />
       <h2>Add a worker</h2>
       <p>On the host that has the boards:</p>
-      <Command
-        text={`pip install icefarm\ntwistd -n icefarm-worker --control ${farmUrl(document.baseURI)} --name NAME`}
-      />
+      <Command text={`pip install icefarm\ntwistd -n icefarm-worker --control ${live.url.value} --name NAME`} />
     </section>
   );
 }

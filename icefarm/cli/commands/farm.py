@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, SECONDS, SPEED, URL
+from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL
 from icefarm.contract import valid_name
 from icefarm.extras import require_control_packages
 from icefarm.farm.paths import default_data_directory, write_private
@@ -60,6 +60,11 @@ def _host_name() -> str:
     type=_FILE,
     envvar="ICEFARM_CA_FILE",
     help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
+)
+@click.option(
+    "--public-url",
+    type=PUBLIC_URL,
+    help="The farm's URL from outside, if a proxy is in front: https://HOST/PATH. It then takes tokens.",
 )
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
 @click.option(

@@ -11,7 +11,7 @@ import click
 
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
-from icefarm.twistd.parsers import host_and_port, number, seconds, url
+from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, url
 
 __all__ = [
     "ACCOUNT",
@@ -22,6 +22,7 @@ __all__ = [
     "NUMBER",
     "PINS",
     "PLACEMENT",
+    "PUBLIC_URL",
     "REPEATS",
     "SECONDS",
     "SPAN",
@@ -124,6 +125,7 @@ PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
 REPEATS = Parsed("K", partial(_by_rule, "repeats"))
 SECONDS = Parsed("SECONDS", seconds)
 PINS = Parsed("pins", _pins)
+PUBLIC_URL = Parsed("URL", public_url)
 SPAN = Parsed("TIME", _span)
 SPEED = Parsed("real|instant|FACTOR", _speed)
 URL = Parsed("URL", url)

@@ -43,7 +43,7 @@ class HttpApi:
     identity: HttpIdentity
     perform: Perform
     requests: WaitingRequests
-    _description: dict[str, Any] = field(init=False, factory=description)
+    _description: dict[str, Any] = field(factory=description)
 
     def knows(self, path: str) -> bool:
         """Tell whether a path is the API's: all under ``/api``, and those of icefarm 0.1.x."""

@@ -45,8 +45,13 @@ _FORM = {405: "method_not_allowed"}
 _FORM_OF_BODY = {413: "too_large", 415: "unsupported_media_type"}
 
 
-def description() -> dict[str, Any]:
-    """Return the description as a value for JSON."""
+#: Relative to the description's own address, whatever path a proxy puts before it.
+_HERE = {BASE: f"..{BASE}", "": "../"}
+
+
+def description(public_url: str | None = None) -> dict[str, Any]:
+    """Return the description as a value for JSON; ``public_url`` is the farm's URL from outside."""
+    urls = _HERE if public_url is None else {path: public_url + path for path in _HERE}
     paths = {endpoint.path: {endpoint.method.lower(): _operation(endpoint)} for endpoint in ENDPOINTS.values()}
     return {
         "openapi": "3.1.0",
@@ -55,9 +60,9 @@ def description() -> dict[str, Any]:
             "version": __version__,
             "description": "Reserve boards from curl and other languages. Requests that change something are POST.",
         },
-        "servers": [{"url": BASE}, {"url": "/", "description": "The paths of icefarm 0.1.x."}],
+        "servers": [{"url": urls[BASE]}, {"url": urls[""], "description": "The paths of icefarm 0.1.x."}],
         "security": [{}, {"token": []}],
-        "paths": {**paths, DESCRIPTION: {"servers": [{"url": BASE}], "get": _own_operation()}},
+        "paths": {**paths, DESCRIPTION: {"servers": [{"url": urls[BASE]}], "get": _own_operation()}},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {

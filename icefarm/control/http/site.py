@@ -80,6 +80,8 @@ class FarmView:
     issued: IssuerTokens | None = None
     #: Returns which control leads the farm, where that is another one: this one stands by.
     leader: Callable[[], str] = str
+    #: Where workers and clients connect; None: where the browser is.
+    url: str | None = None
 
 
 @frozen
@@ -180,7 +182,8 @@ class _Root(Resource):
 
     def render(self, request: Request) -> int:
         path, method = request.path.decode("ascii", "replace"), request.method.decode("ascii", "replace")
-        answering = ensureDeferred(self._front.answer(method, path, _farm_url(request)))
+        url = self._front.farm.url or _farm_url(request)
+        answering = ensureDeferred(self._front.answer(method, path, url))
         # A browser that disconnects must not be answered.
         gone: Deferred[Any] = request.notifyFinish()
         gone.addErrback(lambda _: answering.cancel())

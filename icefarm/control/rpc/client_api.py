@@ -81,6 +81,8 @@ class ClientProcedures:
     #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
+    #: Where programs connect from outside; None: where each of them does.
+    url: str | None = None
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
@@ -175,7 +177,12 @@ class ClientProcedures:
             "queue": [to_wire(record) for record in self.queue.records()],
             "readings": self.rates.shown(),
             "time": await self.store.now(),
-            "farm": {"version": __version__, "reservation_s": self.reservation_s, "grace_s": self.grace_s},
+            "farm": {
+                "version": __version__,
+                "reservation_s": self.reservation_s,
+                "grace_s": self.grace_s,
+                "url": self.url,
+            },
         }
 
     async def reboot(self, caller: Caller, serials: list[str]) -> list[str]:
