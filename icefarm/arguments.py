@@ -99,7 +99,9 @@ def _strict_bytes(value: object, _: type) -> bytes:
         return value
     tagged = _tagged(value)
     if tagged is not None and tagged[0] in _BYTE_ARRAYS:
-        return _strict_bytes(tagged[1], bytes)
+        if isinstance(tagged[1], bytes):
+            return tagged[1]
+        value = tagged[1]
     raise _Wrong(f"must be bytes{_how_to_send_bytes(value)}, not {_excerpt(value)}")
 
 
