@@ -76,6 +76,7 @@ _RETURNS = {
     "snapshot": "a mapping, see [snapshot](#a-snapshot)",
     "reboot": "serials",
     "heartbeat": "a mapping, see [heartbeats](#heartbeats)",
+    "renew": "nothing",
     "history": "`step`, `until`, and a list for each figure: `time`, `rate`, `failures`, `waiting`, `longest_wait`; "
     "`states` is such a mapping, too",
     "device_history": "`since`, `time`, `states` and `log` (lists of mappings), `samples` (a list for each figure)",

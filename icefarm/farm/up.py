@@ -121,11 +121,10 @@ class LocalFarm:
             self.url = options.url or options.router
             host = urlsplit(self.url).hostname
             self._reachable = host is not None and not is_loopback(host)
-        self.needs_tokens = self._reachable or options.require_tokens or bool(options.oidc)
         if options.public_url is not None:
             # To the router, all who come through the proxy are on the proxy's host.
             self._reachable = self._reachable or not is_loopback(urlsplit(options.public_url).hostname or "")
-        self.needs_tokens = self._reachable or options.require_tokens
+        self.needs_tokens = self._reachable or options.require_tokens or bool(options.oidc)
         self._http = listening_address(*(options.http or self._http))
 
     async def _start_router(self) -> None:
