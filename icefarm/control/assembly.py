@@ -65,7 +65,7 @@ from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.recorder import HistoryRecorder
 from icefarm.control.telemetry.topics import RouterTopics
 from icefarm.control.worker_client import WorkerClient
-from icefarm.wamp.public_url import socket_url
+from icefarm.public_url import socket_url
 
 __all__ = ["Parts", "assemble", "handlers"]
 

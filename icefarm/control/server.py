@@ -30,10 +30,10 @@ from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.dashboard.page import page_files
 from icefarm.errors import Busy, IcefarmError
 from icefarm.oidc.http import HttpClient
+from icefarm.public_url import socket_url
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
-from icefarm.wamp.public_url import socket_url
 
 __all__ = ["ControlProcess", "farm_view", "http_api"]
 
