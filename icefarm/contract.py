@@ -18,12 +18,17 @@ from attrs import Factory, frozen
 from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 
 __all__ = [
+    "ARCHIVE_FIELDS",
     "AUTHENTICATOR",
     "AUTHORIZER",
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
+    "EXPERIMENT_PROCEDURES",
     "LONGEST_NAME",
+    "MAX_CIRCUIT_NAME",
+    "MAX_FIGURES",
+    "MAX_LABELS",
     "MAX_SECONDS",
     "NAME_RULE",
     "OPERATOR_PROCEDURES",
@@ -31,6 +36,7 @@ __all__ = [
     "PROTOCOL_VERSION",
     "READING_TOPIC",
     "REALM",
+    "RESULT_FIELDS",
     "WORKER_PROCEDURES",
     "Assignment",
     "BoardHealth",
@@ -38,6 +44,9 @@ __all__ = [
     "DeviceRecord",
     "DeviceReport",
     "DeviceStatus",
+    "ExperimentBoard",
+    "ExperimentFigures",
+    "ExperimentRecord",
     "KindRecord",
     "Measurement",
     "Permission",
@@ -83,15 +92,39 @@ EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log", 
 #: The boards' figures, every few seconds: {"time": ..., "boards": {serial: {...}}}; for displays.
 READING_TOPIC = PREFIX + "reading"
 
+#: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
+EXPERIMENT_PROCEDURES = (
+    *("experiments", "experiment", "experiment_results", "experiment_figures"),
+    *("experiment_log", "experiment_announce"),
+)
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
     *("history", "device_history", "journal"),
+    *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
 OPERATOR_PROCEDURES = ("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss")
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
-WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event")
+WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
+
+#: The longest name that a client gives a circuit, in characters; and labels of an evaluation, and figures of one
+#: report of an experiment.
+MAX_CIRCUIT_NAME, MAX_LABELS, MAX_FIGURES = 200, 20, 50
+
+#: The row of an evaluation, as workers send it to the archive: a JSON array of these.  ``circuit``, ``experiment`` and
+#: ``labels`` are the client's; what a failure has no value for is null.
+ARCHIVE_FIELDS = (
+    *("evaluation_id", "reservation", "serial", "kind", "options", "value", "error", "message", "sha256"),
+    *("circuit", "experiment", "labels", "firmware", "firmware_version", "origin", "window_us", "load_us"),
+    *("temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+)
+#: The row of a result, as readers of the archive get it.
+RESULT_FIELDS = (
+    *("seq", "evaluation_id", "client", "reservation", "serial", "worker", "kind", "options", "value", "number"),
+    *("error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin", "window_us"),
+    *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+)
 
 #: Longest name of a client, worker, board or account, in characters.
 LONGEST_NAME = 100
@@ -415,6 +448,50 @@ class Measurement:
     #: How it came to be. "measured" by a real board; by a virtual one "simulated", "extrapolated" from the time that
     #: was simulated, or "landscape" (an invented frequency). None from a worker that does not say.
     origin: str | None = None
+
+
+@passes_over_unknown
+@frozen
+class ExperimentRecord:
+    """An experiment: a name within an account, under which the archive keeps measurements.  Key: account and name."""
+
+    account: str
+    name: str
+    #: Evaluations with a value, failed ones, and how many its client expects; None if it did not say.
+    done: int
+    failed: int
+    total: int | None
+    #: Boards that measured.
+    boards: int
+    first_at: float | None
+    last_at: float | None
+    #: Evaluations a second over the last minute.
+    rate: float
+    #: Whether other accounts may read it.
+    shared: bool
+    created_at: float
+
+
+@passes_over_unknown
+@frozen
+class ExperimentBoard:
+    """One board's part in an experiment."""
+
+    serial: str
+    done: int
+    failed: int
+    first_at: float
+    last_at: float
+
+
+@passes_over_unknown
+@frozen
+class ExperimentFigures:
+    """Figures that a client reported of its experiment."""
+
+    id: int
+    time: float
+    figures: dict[str, float]
 
 
 # ------------------------------------------------------------------------------------------------ permissions

@@ -90,6 +90,12 @@ class UnknownWorker(IcefarmError):
     name = "unknown_worker"
 
 
+class UnknownExperiment(IcefarmError):
+    """The archive has no experiment with that name that you may read."""
+
+    name = "unknown_experiment"
+
+
 class NotYours(IcefarmError):
     """That board is not reserved by you."""
 

@@ -56,6 +56,46 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "history": [((0,), {}), ((-1,), {}), ((_NAN,), {}), (("1",), {}), ((1e9,), {}), ((), {"x": 1})],
     "device_history": [((), {}), ((7,), {}), ((["A"],), {})],
     "journal": [((1,), {}), ((), {"x": 1})],
+    "experiments": [
+        ((7,), {}),
+        ((), {"limit": 0}),
+        ((), {"limit": 10**6}),
+        ((), {"after": "x"}),
+        ((), {"after": "-1"}),
+        ((), {"since": _NAN}),
+        ((), {"x": 1}),
+    ],
+    "experiment": [((), {}), ((7,), {}), (("ga", 7), {}), (("ga",), {"x": 1})],
+    "experiment_results": [
+        ((), {}),
+        ((7,), {}),
+        *((("ga",), {"serials": serials}) for serials in ([1], "A", ["A"] * 10_001)),
+        *((("ga",), {"after": after}) for after in ("x", "", "9" * 40, 7)),
+        *((("ga",), {"limit": limit}) for limit in (0, -1, 10**6, "9")),
+        (("ga",), {"since": "now"}),
+        (("ga",), {"failed": "no"}),
+        (("ga",), {"kind": 7}),
+        (("ga",), {"sha256": "ab"}),
+    ],
+    "experiment_figures": [((), {}), (("ga",), {"after": "x"}), (("ga",), {"limit": 0}), (("ga",), {"limit": 10**6})],
+    "experiment_log": [
+        ((), {}),
+        (("ga",), {}),
+        (("ga", {}), {}),
+        (("ga", {"a": "1"}), {}),
+        (("ga", {"a": _NAN}), {}),
+        (("ga", {"": 1.0}), {}),
+        ((" ga", {"a": 1.0}), {}),
+        (("ga", {str(n): 1.0 for n in range(51)}), {}),
+    ],
+    "experiment_announce": [
+        ((), {}),
+        (("ga",), {"total": 0}),
+        (("ga",), {"total": _HUGE}),
+        (("ga",), {"total": 1.5}),
+        (("ga",), {"shared": 1}),
+        (("g\na",), {}),
+    ],
     "delete": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "end_any": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "audit": [
@@ -75,6 +115,16 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
 _REPORT = {"serial": "A", "status": "available"}
 _HELLO = {"name": "w1", "instance": "i", "host": "h", "version": "1", "kinds": [], "devices": []}
 WORKER_CASES: dict[str, list[dict[str, Any]]] = {
+    "archive": [
+        {},
+        {"rows": None},
+        {"rows": "[]"},
+        {"rows": [b"[]"]},
+        {"rows": b"x" * (2 << 20)},
+        {"rows": b"[]", "waiting": "1"},
+        {"rows": b"[]", "lost": _NAN},
+        {"rows": b"[]", "x": 1},
+    ],
     "hello": [
         {},
         {"hello": None},

@@ -11,6 +11,7 @@ from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.process_engine import engine
 from icefarm.client.evaluation.payload import Placing
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
     from icefarm.client.evaluation.run import ResultBatch, Run
 
-__all__ = ["Boards", "Device", "Devices", "Farm"]
+__all__ = ["Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
 Devices = AwaitedDevices
 
@@ -70,6 +71,9 @@ class Farm(OpenedAwaiting, Asyncio):
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)
+
+    def _experiment(self, name: str, account: str | None) -> Experiment:
+        return Experiment(self, name, account)
 
     async def stream(
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
@@ -122,6 +126,17 @@ class Boards(ReservedBoards[Bitstreams, AsyncIterator[Result]], LeftAwaiting, As
 
 class Device(AwaitedDevice, Asyncio):
     """A reserved board with the methods of its kind, like `icefarm.client.device.Device`, but `ask` is awaited."""
+
+
+class Results(AwaitedResults, Asyncio):
+    """Results of an experiment: iterate with ``async for``, or await a table."""
+
+
+class Experiment(ExperimentFace, Asyncio):
+    """An experiment in the farm's archive, like that of the blocking API, but awaited."""
+
+    def _results(self, stream: ResultStream) -> Results:
+        return Results(self, stream)
 
 
 _END = object()

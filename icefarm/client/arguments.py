@@ -19,7 +19,7 @@ import attrs
 from attrs import frozen
 
 from icefarm.bitstream import Bitstream
-from icefarm.contract import MAX_SECONDS, Role, from_wire, valid_name
+from icefarm.contract import MAX_LABELS, MAX_SECONDS, Role, from_wire, valid_name
 from icefarm.durations import in_words
 from icefarm.errors import InvalidArgument
 from icefarm.kinds.multipulsecount import MultiPulseCount
@@ -32,6 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Longest wait that a timer takes, in seconds: 100 years, which means forever.
 LONGEST_WAIT = 100 * 365 * 86400.0
+#: The latest moment that a query may name, in seconds since the epoch: a number that was milliseconds is beyond it.
+LONGEST_TIME = 1e11
 #: Most evaluations on their way to one board; a worker takes far fewer at once.
 DEEPEST = 1000
 #: Longest excerpt of a wrong value, in characters.
@@ -256,6 +258,13 @@ def _options(value: Any) -> dict[str, Any]:
     return plain
 
 
+def _labels(value: Any) -> dict[str, Any]:
+    labels = _options(value)
+    if len(labels) > MAX_LABELS or not all(isinstance(each, str | int | float | None) for each in labels.values()):
+        raise ValueError(value)
+    return labels
+
+
 def _keywords(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: RULES_OF_KEYWORDS.apply(name, each) for name, each in value.items()}
 
@@ -310,6 +319,18 @@ RULES: Mapping[str, Rule] = {
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
     "account": Rule("the name of an account", _text),
+    "experiment": _NAME,
+    "labels": Rule(f"a dictionary of at most {MAX_LABELS} names, with text or numbers as values", _labels),
+    "total": Rule("a whole number of evaluations, at least 1", partial(_count, 10**12)),
+    "archive": _BOOLEAN,
+    "shared": _BOOLEAN,
+    "since": Rule("a time in seconds since the epoch", partial(_between, 0, LONGEST_TIME)),
+    "until": Rule("a time in seconds since the epoch", partial(_between, 0, LONGEST_TIME)),
+    "failed": _BOOLEAN,
+    "follow": _BOOLEAN,
+    "sha256": Rule("a list of SHA-256, in hexadecimal", _texts),
+    "after": Rule("the cursor of earlier results", _text),
+    "figures": Rule("a finite number", _number),
     "action": Rule("the name of an action, such as reserve", _text),
     "audit.seconds": Rule("a number of seconds above 0", partial(_between, 1e-3, LONGEST_WAIT)),
     "audit.limit": Rule("a whole number of entries from 1 to 5,000", partial(_count, 5000)),

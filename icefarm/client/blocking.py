@@ -12,6 +12,7 @@ from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.experiments import BlockingExperiment
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.process_engine import engine
 from icefarm.client.arguments import checked
@@ -137,6 +138,9 @@ class Farm(FarmFace, Blocking):
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)
+
+    def _experiment(self, name: str, account: str | None) -> BlockingExperiment:
+        return BlockingExperiment(self, name, account)
 
 
 class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):

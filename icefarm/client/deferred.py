@@ -14,13 +14,14 @@ from icefarm.client.api.adapters import OnReactor
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
+from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
 
-__all__ = ["Boards", "Device", "Devices", "Farm"]
+__all__ = ["Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
 Devices = AwaitedDevices
 
@@ -65,6 +66,9 @@ class Farm(OpenedAwaiting, OnReactor):
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(boards)
 
+    def _experiment(self, name: str, account: str | None) -> Experiment:
+        return Experiment(self, name, account)
+
 
 class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting, OnReactor):
     """Reserved boards; made by `Farm.reserve`.  Leaving the ``async with`` block ends their reservations."""
@@ -81,3 +85,14 @@ class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting,
 
 class Device(AwaitedDevice, OnReactor):
     """A reserved board with the methods of its kind, like `icefarm.client.device.Device`; `ask` returns a Deferred."""
+
+
+class Results(AwaitedResults, OnReactor):
+    """Results of an experiment: iterate with ``async for``; tables are Deferreds."""
+
+
+class Experiment(ExperimentFace, OnReactor):
+    """An experiment in the farm's archive, like that of the blocking API; its verbs return Deferreds."""
+
+    def _results(self, stream: ResultStream) -> Results:
+        return Results(self, stream)

@@ -7,7 +7,7 @@ methods are their verbs (`icefarm.client.api.facade`), with these names, argumen
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -24,6 +24,7 @@ from icefarm.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
     DeviceRecord,
+    ExperimentRecord,
     QueueRecord,
     ReservationRecord,
     Role,
@@ -33,7 +34,7 @@ from icefarm.contract import (
     from_wire,
     valid_name,
 )
-from icefarm.errors import InvalidArgument
+from icefarm.errors import IcefarmError, InvalidArgument
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.url import parse_url
 
@@ -86,6 +87,10 @@ class RunPlan:
     look_ahead: int = LOOK_AHEAD
     #: Seconds for each attempt of an evaluation; None leaves it to the window.
     limit: float | None = None
+    #: For the archive: the experiment (None: the session's), labels, and whether measurements are kept at all.
+    experiment: str | None = None
+    labels: Mapping[str, Any] = attrs.Factory(dict)
+    archive: bool = True
 
 
 @define(eq=False)
@@ -103,6 +108,8 @@ class ClientSession:
     random: Callable[[], float] = field(default=random_module.random)
     #: Has fresh tokens, where those of the sign-in expire.
     tickets: Tickets | None = None
+    #: The experiment that its evaluations belong to; None: the farm names it after the client and the day.
+    experiment: str | None = None
     _link: FarmLink = field(init=False)
     boards: BoardCalls = field(init=False)
     _reservations: ClientReservations = field(init=False)
@@ -259,6 +266,25 @@ class ClientSession:
         watch.start()
         return watch
 
+    def call(self, verb: str, **arguments: Any) -> Coroutine[Any, Any, Any]:
+        """Call one of control's procedures, which may be carried out twice."""
+        return self._link.call(control_procedure(verb), arguments)
+
+    @checked
+    async def experiments(self, *, account: str | None = None, since: float | None = None) -> list[ExperimentRecord]:
+        """Return the experiments that this client may read, the last active one first.
+
+        They are those of one ``account``, or of all; and active ``since`` then, in seconds since the epoch.
+        """
+        found: list[ExperimentRecord] = []
+        after = None
+        while True:
+            answer = await self.call("experiments", account=account, since=since, after=after, limit=1000)
+            found += [from_wire(each, ExperimentRecord) for each in answer["experiments"]]
+            after = answer["next"]
+            if after is None:
+                return found
+
     async def devices(self) -> list[DeviceRecord]:
         """Return all boards that the farm knows."""
         return (await self.snapshot()).devices
@@ -333,7 +359,22 @@ class ClientSession:
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         limit = _limit(plan, reservations)
         dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
-        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit)
+        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit, self._note(plan))
+
+    def announce_total(self, name: str, total: int) -> None:
+        """Tell the farm in the background how many evaluations to expect of an experiment."""
+        from twisted.internet.defer import CancelledError, ensureDeferred
+
+        telling = ensureDeferred(self.call("experiment_announce", name=name, total=total))
+        telling.addErrback(lambda failure: failure.trap(IcefarmError, CancelledError))
+
+    def _note(self, plan: RunPlan) -> dict[str, Any]:
+        """Return what the archive is to note of each evaluation of a plan."""
+        if not plan.archive:
+            return {"archive": False}
+        experiment = plan.experiment or self.experiment
+        named = {} if experiment is None else {"experiment": experiment}
+        return {**named, "labels": dict(plan.labels)} if plan.labels else named
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

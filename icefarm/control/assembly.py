@@ -11,6 +11,10 @@ from attrs import frozen
 from icefarm.bus import Handler
 from icefarm.clock import Clock
 from icefarm.contract import control_procedure, control_worker_procedure
+from icefarm.control.archive.activity import Activity
+from icefarm.control.archive.intake import Intake
+from icefarm.control.archive.interface import Archive
+from icefarm.control.archive.retention import Retention
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.inventory.owners import BoardOwners
@@ -22,6 +26,7 @@ from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures
@@ -46,6 +51,7 @@ from icefarm.control.telemetry.events import (
     ClientGone,
     EndingSoon,
     KindEvent,
+    MeasurementsArchived,
     QueueChanged,
     RatesChanged,
     ReservationsEnded,
@@ -73,6 +79,22 @@ _RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsEnded)
 
 
 @frozen
+class ArchiveParts:
+    """What the archive is made of."""
+
+    archive: Archive
+    intake: Intake
+    activity: Activity
+    retention: Retention
+
+    @classmethod
+    def of(cls, archive: Archive, publisher: Publisher, clock: Clock, settings: ControlSettings) -> ArchiveParts:
+        days = settings.archive_days
+        retention = Retention(archive, clock, days, settings.archive_bytes, settings.archive_export)
+        return cls(archive, Intake(archive, publisher, clock, days), Activity(clock), retention)
+
+
+@frozen
 class Parts:
     """Control's parts, except the store and the sign-in of sessions."""
 
@@ -95,6 +117,8 @@ class Parts:
     rates: Rates
     metrics: Metrics
     recorder: HistoryRecorder
+    #: None where nothing is archived.
+    archive: ArchiveParts | None
 
     def stop(self) -> None:
         """Cancel pending work."""
@@ -106,9 +130,13 @@ class Parts:
             *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
         ):
             part.stop()
+        if self.archive is not None:
+            self.archive.retention.stop()
 
 
-def assemble(clock: Clock, store: Store, history: History, settings: ControlSettings) -> Parts:
+def assemble(
+    clock: Clock, store: Store, history: History, settings: ControlSettings, archive: Archive | None = None
+) -> Parts:
     """Make control's parts, from those without dependencies to those that are called from outside."""
     publisher = Publisher()
     sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace))
@@ -142,6 +170,7 @@ def assemble(clock: Clock, store: Store, history: History, settings: ControlSett
         rates=rates,
         metrics=Metrics(clock),
         recorder=HistoryRecorder(history, store, rates, clock),
+        archive=None if archive is None else ArchiveParts.of(archive, publisher, clock, settings),
     )
     _subscribe(parts)
     return parts
@@ -156,6 +185,9 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
     hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
     hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)
+    hear(parts.metrics, MeasurementsArchived)
+    if parts.archive is not None:
+        hear(parts.archive.activity, MeasurementsArchived)
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
     hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
     hear(parts.expiry, *_RESERVATIONS)
@@ -186,12 +218,24 @@ def handlers(
         None if settings.public_url is None else socket_url(settings.public_url),
     )
     for_workers = WorkerProcedures(
-        store, parts.sessions, parts.inventory, parts.publisher, parts.rates, parts.owners, clock
+        store,
+        parts.sessions,
+        parts.inventory,
+        parts.publisher,
+        parts.rates,
+        parts.owners,
+        clock,
+        None if parts.archive is None else parts.archive.intake,
     )
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock)
+    of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings).table()
     found = {}
-    for name, (method, roles) in {**for_clients.table(), **for_watchers.table()}.items():
+    for name, (method, roles) in {**for_clients.table(), **for_watchers.table(), **of_archive}.items():
         found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
     for name, (method, roles) in for_workers.table().items():
         found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)
     return found
+
+
+def _archive_procedures(parts: ArchiveParts, clock: Clock, settings: ControlSettings) -> ArchiveProcedures:
+    return ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
 from icefarm.control.http.openapi import description
@@ -91,7 +92,10 @@ class ControlProcess(Service):
         self.leadership = Leadership(reactor, dsn, self._out)
         self.database = Database(reactor, dsn, fence=self.leadership.fence)
         web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
-        self.control = Control(reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web)
+        self.archive = PostgresArchive(self.database)
+        self.control = Control(
+            reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web, self.archive
+        )
         self.link = Link(reactor, router, credentials, self._joined, self._refused, ca_file=ca_file, insecure=insecure)
         self.http = http
         self._port: Any = None
@@ -186,5 +190,6 @@ class ControlProcess(Service):
             await self.link.stopService()
         if self._port is not None:
             await self._port.stopListening()
+        self.archive.stop()
         await self.database.stop()
         await self.leadership.stop()

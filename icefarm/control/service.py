@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from icefarm.bus import Bus, Caller
 from icefarm.clock import Clock
 from icefarm.contract import AUTHENTICATOR, AUTHORIZER, DeviceRecord, WorkerRecord, control_procedure
+from icefarm.control.archive.interface import Archive
 from icefarm.control.assembly import assemble, handlers
 from icefarm.control.sessions.authenticator import Authenticator
 from icefarm.control.sessions.authorizer import ROUTER_ROLE, RegistrationAuthorizer
@@ -44,15 +45,21 @@ class Control(Service):
     log = Logger()
 
     def __init__(
-        self, clock: Clock, store: Store, history: History, settings: ControlSettings, web: WebClient | None = None
+        self,
+        clock: Clock,
+        store: Store,
+        history: History,
+        settings: ControlSettings,
+        web: WebClient | None = None,
+        archive: Archive | None = None,
     ) -> None:
-        """``web`` asks the issuer, if the settings name one."""
+        """``web`` asks the issuer, if the settings name one; ``archive`` keeps measurements, if anything does."""
         self.clock, self.store, self.settings = clock, store, settings
         #: The session at the router; None while there is none.
         self.bus: Bus | None = None
         self._refusal = ""
         self._was_in = False
-        self.parts = assemble(clock, store, history, settings)
+        self.parts = assemble(clock, store, history, settings, archive if settings.archive else None)
         self.sessions = self.parts.sessions
         self.issued = _issued(settings, store, clock, web)
         self.credentials = CredentialsCheck(store, self.issued)
@@ -91,6 +98,8 @@ class Control(Service):
         if self.issued is not None:
             self.issued.keys.start()
         self.parts.audit.start()
+        if self.parts.archive is not None:
+            self.parts.archive.retention.start()
         self.log.info("control is at the router")
         self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
 

@@ -31,3 +31,11 @@ class ControlSettings:
     oidc: OidcSettings | None = None
     #: The farm's URL from outside, without a slash at its end; None: that under which each request comes.
     public_url: str | None = None
+    #: Whether measurements are archived; for how many days, and up to how many bytes.
+    archive: bool = True
+    archive_days: float = 90.0
+    archive_bytes: float = 20e9
+    #: Where days are exported to before they are dropped; None: nowhere.
+    archive_export: Path | None = None
+    #: Experiments are seen by their own account and operators only.
+    private: bool = False

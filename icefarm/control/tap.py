@@ -49,6 +49,14 @@ def _issuer(text: str) -> str:
     return checked_url(text, "the issuer")
 
 
+def _size(text: str) -> float:
+    """Parse a number of gigabytes above 0."""
+    try:
+        return seconds(text)
+    except ValueError:
+        raise ValueError(f"must be a number of gigabytes above 0, not {text!r}") from None
+
+
 def _dsn(text: str) -> str:
     try:
         parse_dsn(text)
@@ -88,6 +96,10 @@ class Options(LayeredOptions):
             seconds,
         ),
         Setting("audit-days", "days that the audit log is kept", "DAYS", "90", _days),
+        Setting("archive", "keep every measurement, with its provenance", "on|off", "on", choice("on", "off")),
+        Setting("archive-days", "days that measurements are kept", "DAYS", "90", _days),
+        Setting("archive-size", "gigabytes of measurements that are kept; the oldest days go first", "GB", "20", _size),
+        Setting("archive-export", "write each day of measurements here before it is dropped", "DIR", parse=directory),
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
         ),
@@ -156,6 +168,10 @@ def makeService(options: Options) -> ControlProcess:
         options["audit-days"],
         options.oidc,
         options["public-url"],
+        options["archive"] == "on",
+        options["archive-days"],
+        options["archive-size"] * 1e9,
+        options["archive-export"],
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(

@@ -119,6 +119,10 @@ class DataDirectory:
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
+    def spool(self, worker: str) -> Path:
+        """Where a worker's measurements wait for the archive."""
+        return self.path / "spool" / hashlib.sha256(worker.encode()).hexdigest()[:12]
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 

@@ -56,6 +56,11 @@ class FarmOptions:
     reservation: float | None = None
     #: Everybody needs a token, also where only this host reaches the farm.
     require_tokens: bool = False
+    #: "on" or "off"; days and gigabytes of measurements that are kept, and where days go before they are dropped.
+    archive: str | None = None
+    archive_days: float | None = None
+    archive_size: float | None = None
+    archive_export: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     #: Control's options for the lab's own sign-in, by their names.
@@ -92,6 +97,10 @@ def control_program(
         "worker-grace": options.worker_grace,
         "reservation": options.reservation,
         **options.oidc,
+        "archive": options.archive,
+        "archive-days": options.archive_days,
+        "archive-size": options.archive_size,
+        "archive-export": options.archive_export,
     }
     program = _service(
         "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}
@@ -115,6 +124,7 @@ def worker_program(
         "model": options.model,
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
+        "spool": DataDirectory(options.data_dir).spool(options.name),
         # Trying out a farm must not take the boards on this host's USB; a worker started for them does.
         "no-usb": True,
     }

@@ -23,6 +23,7 @@ from icefarm.control.service import ControlSettings
 from icefarm.errors import TimedOut
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
+from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.store import MemoryStore
@@ -80,7 +81,9 @@ class FarmInMemory:
         self._router = MemoryRouter(reactor)
         self._process = MemoryProcess(self._router, reactor)
         self._store = MemoryStore(reactor)
-        self._control = self._process.control(self._store, MemoryHistory(), ControlSettings(grace=grace))
+        self._control = self._process.control(
+            self._store, MemoryHistory(), ControlSettings(grace=grace), archive=MemoryArchive(reactor, self._store)
+        )
         self._worker = self._process.worker(
             WorkerIdentity("in-memory", "in-memory", "in-memory", __version__),
             SerialHardware(reactor, Loading(reactor)),

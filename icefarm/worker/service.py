@@ -16,6 +16,8 @@ from icefarm.bus import Bus
 from icefarm.errors import IcefarmError
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
+from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.spool import MemorySpool, Spool
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.board.registry import BoardRegistry
@@ -46,6 +48,8 @@ class Worker(Service):
     _left: Callable[[], None]
     #: Serials of the boards whose FPGA is loaded at half speed.
     _slow_load: Collection[str] = ()
+    #: Where measurements wait for the archive.
+    _spool: Spool = Factory(MemorySpool)
     boards: BoardRegistry = field(init=False)
     _control: ControlLink = field(init=False)
     _context: WorkerContext = field(init=False)
@@ -56,13 +60,19 @@ class Worker(Service):
 
     def __attrs_post_init__(self) -> None:
         self._context = WorkerContext(
-            self.identity.name, self._reactor, self._hardware, self._kinds, Admission(), slow_load=self._slow_load
+            self.identity.name,
+            self._reactor,
+            self._hardware,
+            self._kinds,
+            Admission(),
+            slow_load=self._slow_load,
+            archive=Recorder(self._reactor, self._spool),
         )
         self.boards = BoardRegistry(self._context)
         self._offer = KindOffer(self._kinds)
         departure = Departure(self._reactor, self.boards, self._left)
         self._control = self._context.observer = ControlLink(
-            self.identity, self._reactor, self.boards, self._offer, departure, self._failed
+            self.identity, self._reactor, self.boards, self._offer, departure, self._failed, self._context.archive
         )
 
     def startService(self) -> None:
@@ -99,6 +109,7 @@ class Worker(Service):
         if self._link is not None:
             await _finished(self._link.stopService())
         self.boards.stop()
+        self._context.archive.stop()
         await self._hardware.settled()
         for source in self._sources:
             await source.stop()

@@ -18,6 +18,7 @@ from icefarm import __version__
 from icefarm.command import find
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
+from icefarm.files import Locked
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.twistd.exit import stop_as_failed
@@ -28,6 +29,7 @@ from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
+from icefarm.worker.archive.spool import FileSpool, MemorySpool, Spool
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.flasher import Loading
@@ -60,6 +62,13 @@ def _serials(text: str) -> frozenset[str]:
         if re.fullmatch(r"[0-9A-F]{16}", serial, re.ASCII) is None:
             raise ValueError(f"must be serials of 16 hexadecimal digits (upper case), not {serial!r}")
     return frozenset(serials)
+
+
+def _megabytes(text: str) -> float:
+    size = number(text)
+    if size < 1:
+        raise ValueError(f"must be a number of megabytes, at least 1, not {text!r}")
+    return size
 
 
 def _model(text: str) -> str:
@@ -117,6 +126,18 @@ class Options(LayeredOptions):
             "",
             _serials,
         ),
+        Setting(
+            "spool",
+            "keep measurements here until control has archived them; without it, in memory",
+            "DIR",
+        ),
+        Setting(
+            "spool-size",
+            "megabytes of measurements that may wait there; then the oldest are dropped",
+            "MB",
+            "1000",
+            _megabytes,
+        ),
         Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
@@ -170,6 +191,22 @@ def _hub_power(options: Options, reactor: Any) -> HubPower | None:
     return None if program is None else HubPower(reactor, program)
 
 
+def _spool(options: Options, log: Logger) -> Spool:
+    """Open the spool; where that is impossible, the worker goes on with one in memory."""
+    directory = options["spool"]
+    if directory is None:
+        return MemorySpool()
+    try:
+        return FileSpool.open(Path(directory), int(options["spool-size"] * 1e6))
+    except (OSError, Locked) as error:
+        log.warn(
+            "measurements wait for the archive in memory, and are lost if the worker is killed: the spool {directory} "
+            "cannot be used ({error})",
+            directory=directory, error=error,
+        )  # fmt: skip
+        return MemorySpool()
+
+
 def _raise_descriptor_limit() -> None:
     """Many systems start services with a soft limit of 1024 descriptors, which 200 boards exceed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -221,4 +258,5 @@ def makeService(options: Options) -> Worker:
         # twistd exits with 0 then, which tells its supervisor not to restart it.
         reactor.stop,
         options["slow-load"],
+        _spool(options, log),
     )

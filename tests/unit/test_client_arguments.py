@@ -17,6 +17,7 @@ from memory_faces import Faces
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm, aio, blocking, deferred, device, placement
+from icefarm.client.api.experiments import BlockingExperiment
 from icefarm.client.arguments import RULES, checked, is_checked
 from icefarm.client.lib import BaseAPI
 from icefarm.client.lib.pulsecount import PulseCountEvaluation
@@ -100,6 +101,18 @@ BAD: dict[str, list[Any]] = {
     "token": [5, b"t"],
     "role": ["admin", "", 5, None],
     "ca_file": [5, [1]],
+    "experiment": ["", " a", "a\nb", "a" * 101, 5, b"x"],
+    "labels": [[1], "a=1", {1: 2}, {"a": nan}, {"a": [1]}, {str(number): 1 for number in range(21)}],
+    "total": [each for each in _NO_COUNT if each is not None] + [10**13],
+    "archive": _NO_BOOLEAN,
+    "shared": [each for each in _NO_BOOLEAN if each is not None],
+    "follow": _NO_BOOLEAN,
+    "failed": [each for each in _NO_BOOLEAN if each is not None],
+    "since": [*_NO_NUMBER, -1, 1.8e12],
+    "until": [*_NO_NUMBER, -1, 1.8e12],
+    "sha256": _NO_TEXTS,
+    "after": [each for each in _NO_TEXT if each is not None],
+    "figures": _NO_NUMBER,
 }
 #: Rules that refuse nothing: the argument is another part's own.
 ANYTHING = {"bitstream", "reactor", "farm", "plan", "reservations", "items", "placing"}
@@ -107,15 +120,18 @@ ANYTHING = {"bitstream", "reactor", "farm", "plan", "reservations", "items", "pl
 #: Classes with methods that users call.
 CLASSES: list[type] = [
     ClientSession, blocking.Farm, aio.Farm, deferred.Farm, blocking.Boards, aio.Boards, deferred.Boards,
-    device.Device, aio.Device, deferred.Device,
+    device.Device, aio.Device, deferred.Device, BlockingExperiment, aio.Experiment, deferred.Experiment,
 ]  # fmt: skip
 #: Public methods whose arguments no rule checks, and why.
 UNCHECKED = {
     "reserve": "checked where it goes to: ClientSession.reserve",
     "adopt": "checked where it goes to: ClientSession.adopt",
+    "log": "each figure is checked by the rule for figures",
     "packed": "payload_of says what is wrong with a bitstream",
     "stream": "of the asyncio face: between its own parts",
     "run": "between the client's own parts",
+    "call": "between the client's own parts",
+    "announce_total": "between the client's own parts",
 }
 
 

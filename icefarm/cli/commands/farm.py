@@ -92,6 +92,14 @@ def _host_name() -> str:
 )
 @click.option("--require-tokens", is_flag=True, help="Let nobody in without a token, on this host either.")
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
+@click.option("--archive", type=click.Choice(("on", "off")), help="Keep every measurement; on by default.")
+@click.option("--archive-days", type=click.FloatRange(0, min_open=True), help="Days that they are kept; 90 by default.")
+@click.option("--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes that are kept; 20 by default.")
+@click.option(
+    "--archive-export",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Write each day of measurements here before it is dropped.",
+)
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
 @click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")

@@ -14,6 +14,7 @@ from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+from icefarm.errors import InvalidArgument
 
 __all__ = ["BoardSet", "ReservedBoards"]
 
@@ -88,6 +89,10 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         options: Mapping[str, Any] | None = None,
         depth: int = DEPTH,
         limit: float | None = None,
+        experiment: str | None = None,
+        labels: Mapping[str, Any] | None = None,
+        total: int | None = None,
+        archive: bool = True,
     ) -> Results:
         """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
 
@@ -98,6 +103,10 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         their way to each board, so that it never waits.  ``limit`` is in seconds for each attempt; by default the
         window decides.
 
+        The farm keeps the measurements under the name of the ``experiment`` (default: that of the farm), with
+        ``labels`` such as ``{"generation": 3}``; ``total`` tells it how many to expect in all.  Without ``archive`` it
+        keeps nothing.
+
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
         """
@@ -105,7 +114,22 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             check_evaluation_options(kind, options or {})
         serials = self.serials
         placing = Placing(placement or AnyBoard(), serials)
-        plan = RunPlan(serials, options or {}, depth, fan_out=placing.fan_out, limit=limit)
+        plan = RunPlan(
+            serials,
+            options or {},
+            depth,
+            fan_out=placing.fan_out,
+            limit=limit,
+            experiment=experiment,
+            labels=labels or {},
+            archive=archive,
+        )
+        if total is not None:
+            session = self._subject.session
+            name = experiment or session.experiment
+            if name is None:
+                raise InvalidArgument("total needs the name of the experiment: experiment=..., here or to Farm")
+            self._post(session.announce_total, name, total)
         return self._stream(plan, bitstreams, placing)
 
     @checked
@@ -117,10 +141,24 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         options: Mapping[str, Any] | None = None,
         depth: int = DEPTH,
         limit: float | None = None,
+        experiment: str | None = None,
+        labels: Mapping[str, Any] | None = None,
+        total: int | None = None,
+        archive: bool = True,
     ) -> Results:
         """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
         placement = EachBoard() if serials is None else Given(serials)
-        return self.evaluate(bitstreams, placement=placement, options=options, depth=depth, limit=limit)
+        return self.evaluate(
+            bitstreams,
+            placement=placement,
+            options=options,
+            depth=depth,
+            limit=limit,
+            experiment=experiment,
+            labels=labels,
+            total=total,
+            archive=archive,
+        )
 
     def _stream(self, plan: RunPlan, bitstreams: Source, placing: Placing) -> Results:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings
 from icefarm.client.session import ClientSession, connect
 from icefarm.contract import ReservationRecord, Role
+from icefarm.errors import InvalidArgument
 
 __all__ = ["FarmFace", "LeftAwaiting", "OpenedAwaiting"]
 
@@ -42,6 +43,7 @@ class FarmFace(VerbAdapter):
         ca_file: str | None = None,
         on_event: Callable[[ClientEvent], None] | None = None,
         on_available: Callable[[int], None] | None = None,
+        experiment: str | None = None,
     ) -> None:
         """Sign in at ``url`` (else ICEFARM_URL, else http://127.0.0.1:8080): here, or on entering the block.
 
@@ -54,11 +56,12 @@ class FarmFace(VerbAdapter):
         to trust at an https:// URL, instead of the system's.  ``on_event`` is called with each event for this client,
         and ``on_available`` with the number of boards that have become available: with asyncio in the event loop,
         otherwise in the reactor's thread, where they must return quickly; with the blocking API they must not call the
-        farm.
+        farm.  ``experiment`` (else ICEFARM_EXPERIMENT) is the name under which the farm keeps the measurements; by
+        default the farm makes one of the client's name and the day.
 
         Signing in raises `LinkLost` if no farm answers, `NotAuthorized`, `NameInUse`; this `InvalidArgument`.
         """
-        settings = ClientSettings.of(url, name, token, role, ca_file)
+        settings = ClientSettings.of(url, name, token, role, ca_file, experiment=experiment)
         self._set_up()
         self._subject = self._connect(
             self._reactor,
@@ -70,6 +73,7 @@ class FarmFace(VerbAdapter):
             ca_file=settings.ca_file,
             login=settings.login,
         )
+        self._subject.experiment = settings.experiment
         if on_event is not None:
             self._subject.on_event(self._heard_by(on_event))
         if on_available is not None:
@@ -96,6 +100,7 @@ class FarmFace(VerbAdapter):
     dismiss = Verb(ClientSession.dismiss)
     delete_worker = Verb(ClientSession.delete_worker)
     audit = Verb(ClientSession.audit)
+    experiments = Verb(ClientSession.experiments)
 
     @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:
@@ -115,6 +120,21 @@ class FarmFace(VerbAdapter):
     def holds(self, serial: str, reservation: str) -> bool:
         """Tell whether a reservation is active, as far as this client knows."""
         return self._subject.holds(serial, reservation)
+
+    @checked
+    def experiment(self, name: str | None = None, account: str | None = None) -> Any:
+        """Return an experiment of the farm's archive, to read, and, if it is this account's, to report figures of.
+
+        Without a name it is the one that this farm was opened with.  Without an account it is the client's own
+        experiment of that name, else the only one that it may read.
+        """
+        chosen = name if name is not None else self._subject.experiment
+        if chosen is None:
+            raise InvalidArgument("give the name of an experiment, here or to Farm(experiment=...)")
+        return self._experiment(chosen, account)
+
+    def _experiment(self, name: str, account: str | None) -> Any:
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<Farm {self.url} as {self.name!r}>"

@@ -51,6 +51,8 @@ class ClientSettings:
     ca_file: str | None = None
     #: The file of a sign-in at the lab's issuer (``icefarm login``), if there is no other token.
     login: Path | None = None
+    #: Under which the farm keeps the measurements; None: it makes a name.
+    experiment: str | None = None
 
     @classmethod
     def of(
@@ -61,10 +63,12 @@ class ClientSettings:
         role: str = Role.CLIENT,
         ca_file: str | None = None,
         environment: Mapping[str, str] | None = None,
+        experiment: str | None = None,
     ) -> ClientSettings:
-        """Fill in what is None from ICEFARM_URL, ICEFARM_NAME, ICEFARM_TOKEN and ICEFARM_CA_FILE, and check it all.
+        """Fill in what is None from the environment, and check it all.
 
-        Without a token, a sign-in at that farm by ``icefarm login`` is used.
+        The variables are ICEFARM_URL, ICEFARM_NAME, ICEFARM_TOKEN, ICEFARM_CA_FILE and ICEFARM_EXPERIMENT.  Without a
+        token, a sign-in at that farm by ``icefarm login`` is used.
 
         Raises `InvalidArgument`.
         """
@@ -82,4 +86,7 @@ class ClientSettings:
             raise InvalidArgument(f"role must be client or operator, not {role!r}")
         token = there.get("ICEFARM_TOKEN") or None if token is None else token
         login = None if token is not None else stored_login(url, os.environ if environment is None else environment)
-        return cls(url, name, Role(role), token or "", ca_file, login)
+        experiment = experiment or there.get("ICEFARM_EXPERIMENT") or None
+        if experiment is not None and not valid_name(experiment := normal_name(experiment)):
+            raise InvalidArgument(f"experiment {experiment!r} is not a valid name: {NAME_RULE}")
+        return cls(url, name, Role(role), token or "", ca_file, login, experiment)

@@ -14,6 +14,7 @@ from attrs import evolve
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.placement import Placement
+from icefarm.contract import MAX_CIRCUIT_NAME
 from icefarm.errors import IcefarmError, InvalidArgument
 
 __all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
@@ -49,10 +50,23 @@ def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any 
 
     ``bitstream`` is what to send if ``source`` is something else that the caller wants back.
     """
+    sent = source if bitstream is None else bitstream
     try:
-        return Item(source, payload_of(source if bitstream is None else bitstream), serials)
+        return Item(source, payload_of(sent), serials, name=_name_of(sent))
     except IcefarmError as error:
         return Item(source, None, serials, error)
+
+
+def _name_of(source: Any) -> str | None:
+    """Return what the caller calls a circuit: its path, as it was given."""
+    match source:
+        case Bitstream():
+            return source.name
+        case str():
+            return source[-MAX_CIRCUIT_NAME:]
+        case os.PathLike():
+            return os.fsdecode(os.fspath(source))[-MAX_CIRCUIT_NAME:]
+    return None
 
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:

@@ -60,6 +60,8 @@ class Run:
     _options: Mapping[str, Any]
     #: Seconds for each attempt of one.
     _limit: float
+    #: What the archive notes of each evaluation, beside the circuit's name.
+    _note: Mapping[str, Any] = field(factory=dict)
     _results: list[Result] = field(init=False, factory=list)
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
@@ -183,7 +185,12 @@ class Run:
         if task.evaluation_id is None:
             task.evaluation_id = uuid4().hex
         try:
-            call = {"evaluation_id": task.evaluation_id, "bitstream": task.item.payload, "options": self._options}
+            call = {
+                "evaluation_id": task.evaluation_id,
+                "bitstream": task.item.payload,
+                "options": self._options,
+                "note": {**self._note, "circuit": task.item.name},
+            }
             measured = await self._boards.evaluate(sending.serial, call, len(task.tried), self._limit)
         except IcefarmError as error:
             self._landed(sending, error=error)

@@ -59,6 +59,8 @@ class Item:
     error: IcefarmError | None = None
     #: How its boards were chosen.
     placement: Mapping[str, Any] | None = None
+    #: The caller's name for the circuit, for the archive.
+    name: str | None = None
 
 
 @define(eq=False)

@@ -13,10 +13,11 @@ from attrs import Factory, define, field, frozen
 from icefarm.bus import Caller
 from icefarm.contract import to_wire
 from icefarm.control.http.auth import Asker, HttpIdentity
+from icefarm.control.http.downloads import PAGE, Download, download
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
-from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint
-from icefarm.control.http.schemas import MAX_BODY, Body, Waiting, read
+from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint, find_endpoint
+from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, Waiting, read
 from icefarm.control.http.waiting import Perform, WaitingRequests
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.errors import IcefarmError
@@ -47,7 +48,8 @@ class HttpApi:
 
     def knows(self, path: str) -> bool:
         """Tell whether a path is the API's: all under ``/api``, and those of icefarm 0.1.x."""
-        return path == BASE or path.startswith(f"{BASE}/") or path in ENDPOINTS
+        old = ENDPOINTS.get(path)
+        return path == BASE or path.startswith(f"{BASE}/") or (old is not None and old.old)
 
     async def answer(self, request: ApiRequest) -> ApiAnswer:
         """Answer a request.  Errors are answers too."""
@@ -58,22 +60,37 @@ class HttpApi:
             if request.path == BASE + SIGN_IN:
                 _check_method(request, "GET")
                 return ApiAnswer(200, _sign_in(self.identity))
-            endpoint = ENDPOINTS.get(request.path.removeprefix(BASE))
-            if endpoint is None:
+            found = find_endpoint(request.path.removeprefix(BASE))
+            if found is None:
                 raise Refusal(404, "not_found", f"there is no {request.path}; {BASE + DESCRIPTION} says what there is")
+            endpoint, chosen = found
             _check_method(request, endpoint.method)
-            answer = await self._serve(endpoint, request)
+            answer = await self._serve(endpoint, request, chosen)
+            if isinstance(answer, Download):
+                return ApiAnswer(200, None, {"Content-Type": answer.media_type}, answer.chunks)
             return ApiAnswer(202, to_wire(answer)) if isinstance(answer, Waiting) else ApiAnswer(200, answer)
         except Refusal as refusal:
             return refusal.answer
         except IcefarmError as error:
             return refused(error)
 
-    async def _serve(self, endpoint: Endpoint, request: ApiRequest) -> Any:
-        asked: Body = read(_content(endpoint, request), endpoint.body)
+    async def _serve(self, endpoint: Endpoint, request: ApiRequest, chosen: Mapping[str, str]) -> Any:
+        asked: Body = read(_content(endpoint, request, chosen), endpoint.body)
         name = getattr(asked, "name", None)
         caller = await self.identity.caller(request.asker, name, reading=endpoint.reading, operating=endpoint.operating)
+        if isinstance(asked, ResultsQuery):
+            return await self._download(caller, endpoint, asked)
         return endpoint.answer(await self._carry_out(caller, endpoint.procedure, endpoint.arguments(asked)))
+
+    async def _download(self, caller: Caller, endpoint: Endpoint, asked: ResultsQuery) -> Download:
+        arguments = {**endpoint.arguments(asked), "limit": PAGE}
+
+        async def ask(after: str | None) -> Mapping[str, Any]:
+            chosen = arguments if after is None else {**arguments, "after": after}
+            answer: Mapping[str, Any] = await self.perform(caller, endpoint.procedure, chosen)
+            return answer
+
+        return await download(asked.format, ask)
 
     async def _carry_out(self, caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
         match procedure:
@@ -111,9 +128,9 @@ def _check_method(request: ApiRequest, method: str) -> None:
         raise Refusal(405, "method_not_allowed", words, {"Allow": ", ".join(allowed)})
 
 
-def _content(endpoint: Endpoint, request: ApiRequest) -> bytes | Mapping[str, str]:
+def _content(endpoint: Endpoint, request: ApiRequest, chosen: Mapping[str, str]) -> bytes | Mapping[str, str]:
     if endpoint.reading:
-        return request.query
+        return {**request.query, **chosen}
     if len(request.body) > MAX_BODY:
         raise Refusal(413, "too_large", f"the body has {len(request.body)} bytes; at most {MAX_BODY}")
     # Any web page can send other types without a preflight (Fetch standard, "CORS-safelisted request-header").

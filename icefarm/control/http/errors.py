@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from attrs import Factory, frozen
@@ -21,6 +21,7 @@ _STATUS: Mapping[type[IcefarmError], int] = {
     errors.NotAuthorized: 403,
     errors.NotYours: 403,
     errors.UnknownDevice: 404,
+    errors.UnknownExperiment: 404,
     errors.UnknownKind: 404,
     errors.UnknownWorker: 404,
     errors.NameInUse: 409,
@@ -42,6 +43,8 @@ class ApiAnswer:
     code: int
     value: Any
     headers: Mapping[str, str] = Factory(dict)
+    #: A file, part by part, instead of the value.
+    chunks: AsyncIterator[bytes] | None = None
 
 
 class Refusal(Exception):

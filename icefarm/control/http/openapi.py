@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -9,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 
 from icefarm import __version__
-from icefarm.contract import ReservationRecord
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentRecord, ReservationRecord
+from icefarm.control.http.downloads import FORMATS
 from icefarm.control.http.errors import status_of
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
 from icefarm.control.http.schemas import Waiting
@@ -24,6 +26,33 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     # The records of the WAMP interface, which docs/wamp.md describes.
     "object": {"type": "object"},
     "available": {"$ref": "#/components/schemas/Available"},
+    "experiments": {
+        "type": "object",
+        "required": ["experiments", "next"],
+        "properties": {
+            "experiments": {"type": "array", "items": {"$ref": "#/components/schemas/Experiment"}},
+            "next": {"type": ["string", "null"], "description": "For after in the next request; null: no more."},
+        },
+    },
+    "experiment": {
+        "type": "object",
+        "required": ["experiment", "boards", "failures", "time"],
+        "properties": {
+            "experiment": {"$ref": "#/components/schemas/Experiment"},
+            "boards": {"type": "array", "items": {"$ref": "#/components/schemas/ExperimentBoard"}},
+            "failures": {"type": "object", "description": "How many evaluations failed, by the name of the error."},
+            "time": {"type": "number", "description": "By the farm's clock, seconds since 1970."},
+        },
+    },
+    "figures": {
+        "type": "object",
+        "required": ["figures", "next", "more"],
+        "properties": {
+            "figures": {"type": "array", "items": {"$ref": "#/components/schemas/ExperimentFigures"}},
+            "next": {"type": "string", "description": "For after in the next request."},
+            "more": {"type": "boolean", "description": "Whether there are more already."},
+        },
+    },
 }
 _WAITING = {"$ref": "#/components/schemas/Waiting"}
 _WORDS = {
@@ -68,6 +97,9 @@ def description(public_url: str | None = None) -> dict[str, Any]:
             "schemas": {
                 "Error": _error_schema(),
                 "Available": _available_schema(),
+                "Experiment": _schema(ExperimentRecord),
+                "ExperimentBoard": _schema(ExperimentBoard),
+                "ExperimentFigures": _schema(ExperimentFigures),
                 "Reservation": _schema(ReservationRecord),
                 "Waiting": _schema(Waiting),
                 **{endpoint.body.__name__: _schema(endpoint.body, closed=True) for endpoint in _with_bodies()},
@@ -82,10 +114,10 @@ def _with_bodies() -> Iterable[Endpoint]:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": endpoint.path.strip("/").replace("/", "_"),
+        "operationId": re.sub(r"[{}]", "", endpoint.path.strip("/")).replace("/", "_"),
         "summary": endpoint.summary,
         "responses": {
-            "200": _response("As asked.", _ANSWERS[endpoint.answers]),
+            "200": _file() if endpoint.answers == "results" else _response("As asked.", _ANSWERS[endpoint.answers]),
             **({"202": _response("It waits; poll it.", _WAITING)} if endpoint.may_wait else {}),
             **_refusals(endpoint),
         },
@@ -94,11 +126,23 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["security"] = [{"token": []}]
     if endpoint.reading:
         properties = _schema(endpoint.body)["properties"]
-        operation["parameters"] = [{"name": name, "in": "query", "schema": each} for name, each in properties.items()]
+        operation["parameters"] = [_parameter(endpoint, name, each) for name, each in properties.items()]
     else:
         body = {"schema": {"$ref": f"#/components/schemas/{endpoint.body.__name__}"}}
         operation["requestBody"] = {"required": True, "content": {"application/json": body}}
     return operation
+
+
+def _parameter(endpoint: Endpoint, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    if name in endpoint.parameters:
+        return {"name": name, "in": "path", "required": True, "schema": schema}
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _file() -> dict[str, Any]:
+    columns = "A row for each evaluation; a connection that is cut before the end shows that it is not whole."
+    binary = {"schema": {"type": "string"}}
+    return {"description": columns, "content": {media.partition(";")[0]: binary for media in FORMATS.values()}}
 
 
 def _own_operation() -> dict[str, Any]:

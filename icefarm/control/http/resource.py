@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from icefarm.control.http.api import ApiRequest, HttpApi
 from icefarm.control.http.auth import Asker
@@ -19,6 +23,8 @@ from icefarm.control.http.site import HEADERS, HOST
 from icefarm.errors import Busy, InternalError
 
 __all__ = ["ApiResource"]
+
+_log = Logger()
 
 
 class ApiResource(Resource):
@@ -84,6 +90,9 @@ def _asked(request: Request) -> ApiRequest:
 def _write(answer: ApiAnswer, request: Request, gone: Deferred[Any]) -> None:
     if gone.called:
         return
+    if answer.chunks is not None:
+        _send_file(answer, answer.chunks, request, gone)
+        return
     body = (json.dumps(answer.value) + "\n").encode()
     own = {"Content-Type": "application/json", "Content-Length": str(len(body)), **answer.headers}
     request.setResponseCode(answer.code)
@@ -91,3 +100,64 @@ def _write(answer: ApiAnswer, request: Request, gone: Deferred[Any]) -> None:
         request.setHeader(name, value)
     request.write(body)
     request.finish()
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class _Sending:
+    """Writes a file as fast as its reader takes it, and no faster."""
+
+    _request: Request
+    _chunks: AsyncIterator[bytes]
+    _gone: Deferred[Any]
+    #: While the reader is behind: fires when it has caught up.
+    _behind: Deferred[None] | None = None
+
+    async def run(self) -> None:
+        """Write all of it."""
+        self._request.registerProducer(self, True)
+        try:
+            async for chunk in self._chunks:
+                if self._gone.called:
+                    return
+                if chunk:
+                    self._request.write(chunk)
+                if self._behind is not None:
+                    await self._behind
+        finally:
+            if not self._gone.called:
+                self._request.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        if self._behind is None:
+            self._behind = Deferred()
+
+    def resumeProducing(self) -> None:
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            behind.callback(None)
+
+    def stopProducing(self) -> None:
+        """The reader is gone."""
+        self.resumeProducing()
+
+
+def _send_file(answer: ApiAnswer, chunks: AsyncIterator[bytes], request: Request, gone: Deferred[Any]) -> None:
+    request.setResponseCode(answer.code)
+    for name, value in {**HEADERS, **answer.headers}.items():
+        request.setHeader(name, value)
+    if request.method == b"HEAD":
+        request.finish()
+        return
+
+    def ended(result: Any) -> None:
+        if gone.called:
+            return
+        if isinstance(result, Failure):
+            _log.failure("a download ended before its end", result)
+            # Without the last chunk, its reader sees that it is not whole.
+            request.loseConnection()
+        else:
+            request.finish()
+
+    ensureDeferred(_Sending(request, chunks, gone).run()).addBoth(ended)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import frozen
 
@@ -12,6 +14,9 @@ from icefarm.control.http.schemas import (
     BoardQuery,
     BoardsWanted,
     Body,
+    ExperimentQuery,
+    ExperimentsQuery,
+    FiguresQuery,
     KindQuery,
     Named,
     NamedFor,
@@ -21,6 +26,7 @@ from icefarm.control.http.schemas import (
     RequestId,
     Reserve,
     ReserveSerials,
+    ResultsQuery,
     Serials,
     SerialsFor,
 )
@@ -39,12 +45,13 @@ from icefarm.errors import (
     TransportError,
     Unavailable,
     UnknownDevice,
+    UnknownExperiment,
     UnknownKind,
     UnknownWorker,
 )
 from icefarm.legacy_names import kind_options
 
-__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "SIGN_IN", "UNATTENDED_GRACE", "Endpoint"]
+__all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "SIGN_IN", "UNATTENDED_GRACE", "Endpoint", "find_endpoint"]
 
 #: Where the API is; each endpoint but the description is at its path without this as well, as it was in icefarm 0.1.x.
 BASE = "/api"
@@ -73,13 +80,26 @@ class Endpoint:
     arguments: Callable[[Any], dict[str, Any]]
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
-    #: "serials", "reservations", "available" or "object".
+    #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures"; "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
     may_wait: bool = False
     #: Only an operator may ask.
     operating: bool = False
+    #: It was there, at its path without `BASE`, in icefarm 0.1.x.
+    old: bool = True
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parts of the path that the caller chooses."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the chosen parts of a path; None if it is not this endpoint's."""
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
+        found = re.fullmatch(pattern, path)
+        return None if found is None else {name: unquote(text) for name, text in found.groupdict().items()}
 
     @property
     def reading(self) -> bool:
@@ -148,6 +168,26 @@ def _all(_: Named) -> dict[str, Any]:
 
 def _serials_of(answer: Mapping[str, Any]) -> Any:
     return answer["serials"]
+
+
+def _experiments(asked: ExperimentsQuery) -> dict[str, Any]:
+    return {"account": asked.account, "since": asked.since, "after": asked.after, "limit": asked.limit}
+
+
+def _experiment(asked: ExperimentQuery) -> dict[str, Any]:
+    return {"name": asked.experiment, "account": asked.account}
+
+
+def _figures(asked: FiguresQuery) -> dict[str, Any]:
+    return {"name": asked.experiment, "account": asked.account, "after": asked.after, "limit": asked.limit}
+
+
+def _results(asked: ResultsQuery) -> dict[str, Any]:
+    serials = None if asked.serial is None else [asked.serial]
+    return {
+        "name": asked.experiment, "account": asked.account, "serials": serials, "since": asked.since,
+        "until": asked.until, "failed": asked.failed, "kind": asked.kind, "after": asked.after,
+    }  # fmt: skip
 
 
 _ENDPOINTS = (
@@ -226,6 +266,35 @@ _ENDPOINTS = (
         "/delete", "POST", "Forget boards that are offline or broken (operator).",
         Serials, "delete", _some, _same, "serials", (UnknownDevice,), operating=True,
     ),
+    Endpoint(
+        "/experiments", "GET", "List the experiments that you may read, the last active one first.",
+        ExperimentsQuery, "experiments", _experiments, _same, "experiments", old=False,
+    ),
+    Endpoint(
+        "/experiments/{experiment}", "GET", "Tell of an experiment: counts, rate, boards, failures.",
+        ExperimentQuery, "experiment", _experiment, _same, "experiment", (UnknownExperiment,), old=False,
+    ),
+    Endpoint(
+        "/experiments/{experiment}/figures", "GET", "List the figures that the owner reported of an experiment.",
+        FiguresQuery, "experiment_figures", _figures, _same, "figures", (UnknownExperiment,), old=False,
+    ),
+    Endpoint(
+        "/experiments/{experiment}/results", "GET", "Download an experiment's results, in the order of their arrival.",
+        ResultsQuery, "experiment_results", _results, _same, "results", (UnknownExperiment,), old=False,
+    ),
 )  # fmt: skip
 #: By path under `BASE`.
 ENDPOINTS: Mapping[str, Endpoint] = {endpoint.path: endpoint for endpoint in _ENDPOINTS}
+_WITH_PARTS = [endpoint for endpoint in _ENDPOINTS if endpoint.parameters]
+
+
+def find_endpoint(path: str) -> tuple[Endpoint, dict[str, str]] | None:
+    """Return the endpoint of a path under `BASE`, and the parts of it that the caller chose."""
+    fixed = ENDPOINTS.get(path)
+    if fixed is not None and not fixed.parameters:
+        return fixed, {}
+    for endpoint in _WITH_PARTS:
+        chosen = endpoint.match(path)
+        if chosen is not None:
+            return endpoint, chosen
+    return None

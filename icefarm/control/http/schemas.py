@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 from attrs import Factory, field, frozen
 
@@ -17,6 +17,9 @@ __all__ = [
     "BoardQuery",
     "BoardsWanted",
     "Body",
+    "ExperimentQuery",
+    "ExperimentsQuery",
+    "FiguresQuery",
     "KindQuery",
     "Named",
     "NamedFor",
@@ -26,6 +29,7 @@ __all__ = [
     "RequestId",
     "Reserve",
     "ReserveSerials",
+    "ResultsQuery",
     "Serials",
     "SerialsFor",
     "Waiting",
@@ -190,10 +194,66 @@ class Waiting:
     reason: str = field(metadata={"description": "Why it waits, for users."})
 
 
+_EXPERIMENT = {"description": "The name of the experiment.", "minLength": 1, "maxLength": 100}
+_ACCOUNT = {"description": "Of this account; needed if several that you may read have an experiment of that name."}
+_AFTER = {"description": "Continue after an earlier answer, which gave this as next."}
+
+
+@frozen
+class ExperimentsQuery:
+    """The query for a list of experiments."""
+
+    account: str | None = field(default=None, metadata={"description": "Only those of this account."})
+    since: float | None = field(
+        default=None, metadata={"description": "Only those active since then; seconds since 1970."}
+    )
+    after: str | None = field(default=None, metadata=_AFTER)
+    limit: int = field(default=100, metadata={"description": "How many at most.", "minimum": 1, "maximum": 1000})
+
+
+@frozen
+class ExperimentQuery:
+    """The query about one experiment."""
+
+    experiment: str = field(metadata=_EXPERIMENT)
+    account: str | None = field(default=None, metadata=_ACCOUNT)
+
+
+@frozen
+class FiguresQuery:
+    """The query for an experiment's figures."""
+
+    experiment: str = field(metadata=_EXPERIMENT)
+    account: str | None = field(default=None, metadata=_ACCOUNT)
+    after: str | None = field(default=None, metadata=_AFTER)
+    limit: int = field(default=1000, metadata={"description": "How many at most.", "minimum": 1, "maximum": 5000})
+
+
+@frozen
+class ResultsQuery:
+    """The query for an experiment's results."""
+
+    experiment: str = field(metadata=_EXPERIMENT)
+    account: str | None = field(default=None, metadata=_ACCOUNT)
+    format: str = field(
+        default="csv", metadata={"description": "The form of the file.", "enum": ["csv", "jsonl", "parquet"]}
+    )
+    serial: str | None = field(default=None, metadata={"description": "Only of this board."})
+    since: float | None = field(default=None, metadata={"description": "Ended then or later; seconds since 1970."})
+    until: float | None = field(default=None, metadata={"description": "Ended before then; seconds since 1970."})
+    failed: bool | None = field(default=None, metadata={"description": "Only failures (true), or only values (false)."})
+    kind: str | None = field(default=None, metadata={"description": "Only of this device kind."})
+    after: str | None = field(default=None, metadata={"description": "Only what arrived after this seq."})
+
+
 Body = (
     KindQuery
     | NoQuery
     | BoardQuery
+    | ExperimentsQuery
+    | ExperimentQuery
+    | FiguresQuery
+    | ResultsQuery
     | Reserve
     | ReserveSerials
     | BoardsWanted
@@ -209,12 +269,30 @@ Body = (
 
 def read(content: bytes | Mapping[str, str], cls: type[T]) -> T:
     """Parse a body (JSON) or a query as a ``cls``.  Raises `InvalidArgument`."""
-    value = _parsed(content) if isinstance(content, bytes) else dict(content)
+    value = _parsed(content) if isinstance(content, bytes) else _typed(content, cls)
     body = from_wire(value, cls, "the request")
     serials = getattr(body, "serials", None)
     if serials is not None and not serials:
         raise InvalidArgument("serials names no board")
     return body
+
+
+def _typed(query: Mapping[str, str], cls: type[Any]) -> dict[str, Any]:
+    """Return a query, which is all text, with the numbers and truth values that the class wants."""
+    hints = get_type_hints(cls)
+    return {name: _value(text, str(hints.get(name))) for name, text in query.items()}
+
+
+def _value(text: str, hint: str) -> Any:
+    """Return text as what the hint names; as it is where it is no such thing, which the check then says."""
+    try:
+        if "bool" in hint:
+            return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+        if "float" in hint:
+            return float(text)
+        return int(text) if "int" in hint else text
+    except ValueError:
+        return text
 
 
 def _parsed(content: bytes) -> Any:

@@ -21,6 +21,7 @@ from icefarm.contract import (
     to_wire,
     valid_name,
 )
+from icefarm.control.archive.intake import Intake
 from icefarm.control.inventory.agreement import Agreement
 from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report, clean
 from icefarm.control.inventory.inventory import Inventory
@@ -33,7 +34,7 @@ from icefarm.control.telemetry.events import KindEvent, WorkerIntroduced, Worker
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
-from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, UnknownWorker
+from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
 from icefarm.rate_limit import RateLimit
 
 __all__ = ["WorkerProcedures"]
@@ -76,6 +77,8 @@ class WorkerProcedures:
     rates: Rates
     owners: BoardOwners
     clock: Clock
+    #: None where nothing is archived.
+    intake: Intake | None = None
     #: Lines of each worker.
     _lines: dict[str, RateLimit] = Factory(dict)
     _agreement: Agreement = Factory(Agreement)
@@ -83,7 +86,7 @@ class WorkerProcedures:
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
-        methods = (self.hello, self.report, self.heartbeat, self.log, self.event)
+        methods = (self.hello, self.report, self.heartbeat, self.log, self.event, self.archive)
         return {method.__name__: (method, (Role.WORKER,)) for method in methods}
 
     async def hello(self, caller: Caller, hello: WorkerHello) -> dict[str, Any]:
@@ -109,6 +112,7 @@ class WorkerProcedures:
             "assignments": {serial: to_wire(assignment) for serial, assignment in assignments.items()},
             "heartbeat_s": HEARTBEAT,
             "draining": draining,
+            "archive": self.intake is not None,
         }
 
     async def report(self, caller: Caller, report: DeviceReport) -> None:
@@ -161,6 +165,15 @@ class WorkerProcedures:
             raise NotYours(f"reservation {reservation!a:.80} is none of board {serial!a:.80} of {caller.authid}")
         own = {"event": name, "serial": serial, "reservation": reservation}
         self.publisher.publish(KindEvent(record.client, {**fields, **own}))
+
+    async def archive(self, caller: Caller, rows: bytes, waiting: int = 0, lost: int = 0) -> dict[str, Any]:
+        """Store rows of measurements, one on each line; once this returns, the worker forgets them.
+
+        ``waiting`` is how many bytes its spool has, these rows included, and ``lost`` how many rows it has lost.
+        """
+        if self.intake is None:
+            raise Unavailable("this farm keeps no archive")
+        return {"new": await self.intake.take(caller.authid, rows, max(0, waiting), max(0, lost))}
 
     async def _active_reservation(self, id: str) -> ReservationRecord:
         record = await self.store.reservation(id)

@@ -26,6 +26,7 @@ __all__ = [
     "EndingSoon",
     "Event",
     "KindEvent",
+    "MeasurementsArchived",
     "QueueChanged",
     "RatesChanged",
     "ReservationsEnded",
@@ -170,6 +171,22 @@ class RatesChanged:
     boards: Mapping[str, BoardRates]
 
 
+@frozen
+class MeasurementsArchived:
+    """A worker's batch is in the archive: new rows by account and experiment, and those that were there already.
+
+    ``refused`` rows were wrong, or of reservations that are not the worker's.  ``waiting`` is the bytes in the worker's
+    spool, and ``lost`` the rows that it has lost since it started.
+    """
+
+    worker: str
+    new: Mapping[tuple[str, str], int]
+    known: int
+    refused: int
+    waiting: int
+    lost: int
+
+
 # ---------------------------------------------------------------------------------------------------------- sessions
 
 
@@ -225,6 +242,6 @@ class BoardLost:
 Event = (
     BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
     | ReservationsStarted | ReservationsExtended | ReservationsEnded | BoardReady | BoardFailed | EndingSoon
-    | KindEvent | QueueChanged | BoardWorked | RatesChanged
+    | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
     | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

@@ -17,6 +17,7 @@ from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueReco
 from icefarm.control.telemetry.events import (
     BoardWorked,
     Event,
+    MeasurementsArchived,
     QueueChanged,
     ReservationsEnded,
     ReservationsStarted,
@@ -65,6 +66,10 @@ class Metrics:
     _reservations: Counter[str] = Factory(Counter)
     _sign_ins: Counter[tuple[str, str]] = Factory(Counter)
     _hellos: Counter[str] = Factory(Counter)
+    #: Rows of the archive by what became of them; each worker's spool in bytes, and the rows that it lost.
+    _archived: Counter[str] = Factory(Counter)
+    _spools: dict[str, int] = Factory(dict)
+    _lost: dict[str, int] = Factory(dict)
     _sessions: int = 0
     _flashes: _Sum = Factory(_Sum)
     _loads: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
@@ -100,6 +105,8 @@ class Metrics:
                 self._hellos[hello.name] += 1
             case SignInAnswered(role, outcome):
                 self._sign_ins[role, outcome] += 1
+            case MeasurementsArchived():
+                self._count_archived(event)
             case RouterJoined():
                 self._sessions += 1
 
@@ -121,6 +128,13 @@ class Metrics:
             if record.id not in self._active:
                 self._active.add(record.id)
                 self._reservations[record.kind] += 1
+
+    def _count_archived(self, event: MeasurementsArchived) -> None:
+        self._archived["new"] += sum(event.new.values())
+        self._archived["known"] += event.known
+        self._archived["refused"] += event.refused
+        self._spools[event.worker] = event.waiting
+        self._lost[event.worker] = event.lost
 
     def _time_wait(self, record: QueueRecord) -> None:
         if record.place > 0:
@@ -172,12 +186,23 @@ class Metrics:
         measurements = {(kind,): each for kind, each in self._measurements.items()}
         words = "A measurement, from sending the bitstream to the result."
         yield _summaries("icefarm_evaluation_seconds", words, ["kind"], measurements)
+        yield from self._of_archive()
         words = "Sessions of control at the router: 1 plus its reconnects."
         yield _counters("icefarm_router_sessions", words, [], {(): self._sessions})
         hellos = {(worker,): count for worker, count in self._hellos.items()}
         yield _counters("icefarm_worker_hellos", "Hellos of workers: 1 plus their reconnects.", ["worker"], hellos)
         words = "Sign-in attempts, by role and outcome, including reconnects of clients."
         yield _counters("icefarm_sign_ins", words, ["role", "outcome"], self._sign_ins)
+
+    def _of_archive(self) -> Iterator[Metric]:
+        rows = {(outcome,): count for outcome, count in self._archived.items()}
+        yield _counters("icefarm_archive_rows", "Rows that workers sent to the archive.", ["outcome"], rows)
+        spools = {(worker,): size for worker, size in self._spools.items()}
+        words = "Bytes in a worker's spool when it last sent rows."
+        yield _gauges("icefarm_archive_spool_bytes", words, ["worker"], spools)
+        lost = {(worker,): count for worker, count in self._lost.items()}
+        words = "Measurements that a worker has lost since it started: its spool was full, or could not be written."
+        yield _gauges("icefarm_archive_lost", words, ["worker"], lost)
 
 
 @define(eq=False)

@@ -33,6 +33,7 @@ from icefarm.control.service import Control, ControlSettings
 from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.oidc.web_client import WebClient
+from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.process import MemoryProcess
@@ -249,6 +250,7 @@ class MemoryControl:
     web: WebClient | None = None
     router: MemoryRouter = field(init=False)
     store: MemoryStore = field(init=False)
+    archive: MemoryArchive = field(init=False)
     database: UnreliableStore = field(init=False)
     control: Control = field(init=False)
     link: MemoryLink = field(init=False)
@@ -259,6 +261,7 @@ class MemoryControl:
         self.clock.advance(1_000_000)
         self.router = MemoryRouter(self.clock)
         self.store = MemoryStore(self.clock)
+        self.archive = MemoryArchive(self.clock, self.store)
         self.database = UnreliableStore(self.store)
         self.start_control()
 
@@ -267,7 +270,7 @@ class MemoryControl:
         self.life = MortalClock(self.clock)
         store: Any = self.database.connection(self.life)
         process = MemoryProcess(self.router, self.life)
-        self.control = process.control(store, self.history, self.settings, self.web)
+        self.control = process.control(store, self.history, self.settings, self.web, self.archive)
         self.link = process.link
         self.link.startService()
 

@@ -17,6 +17,7 @@ from icefarm.client.connection.patience import Patience
 from icefarm.client.session import ClientSession
 from icefarm.clock import Clock
 from icefarm.contract import Role
+from icefarm.control.archive.interface import Archive
 from icefarm.control.service import Control, ControlSettings
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
@@ -52,10 +53,15 @@ class MemoryProcess:
         return self.link
 
     def control(
-        self, store: Store, history: History, settings: ControlSettings, web: WebClient | None = None
+        self,
+        store: Store,
+        history: History,
+        settings: ControlSettings,
+        web: WebClient | None = None,
+        archive: Archive | None = None,
     ) -> Control:
         """Make a control, and its link."""
-        control = Control(self.clock, store, history, settings, web)
+        control = Control(self.clock, store, history, settings, web, archive)
         self.make_link(Credentials("control", Role.CONTROL, "c"), control.joined, control.refused)
         return control
 

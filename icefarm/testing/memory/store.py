@@ -74,6 +74,8 @@ class MemoryStore(Store):
     #: By hash.
     _tokens: dict[str, TokenRecord] = Factory(dict)
     _audit: list[AuditEntry] = Factory(list)
+    #: Workers that had the board of a reservation before, by its id.
+    past_workers: dict[str, set[str]] = Factory(dict)
 
     # ------------------------------------------------------------------------------------- workers and boards
 
@@ -186,6 +188,9 @@ class MemoryStore(Store):
         self._boards[report.serial] = _Board(worker, report, changed_at)
         if report.serial in self._holds:
             held = self._holds[report.serial]
+            earlier = self._reservations[held].worker
+            if earlier != worker:
+                self.past_workers.setdefault(held, set()).add(earlier)
             self._reservations[held] = evolve(self._reservations[held], worker=worker)
 
     def _set_offline(self, serials: Iterable[str], reason: str) -> list[str]:

@@ -10,6 +10,7 @@ from attrs import Factory, define
 from icefarm.clock import Clock
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
+from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.board.hardware import Hardware
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class WorkerContext:
     observer: Observer = Factory(Observer)
     #: Serials of the boards whose FPGA is loaded at half speed.
     slow_load: Collection[str] = ()
+    #: Where measurements go before they are answered.
+    archive: Recorder = Factory(lambda self: Recorder(self.clock), takes_self=True)
 
     def slower(self, serial: str) -> int:
         """Return what a board divides its configuration clock by."""

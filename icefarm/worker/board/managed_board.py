@@ -88,7 +88,9 @@ class ManagedBoard:
             firmware = self.images.get(kind.firmware).firmware
         except NoImage as error:
             raise DeviceFailed(str(error), serial=self.serial) from None
-        context = ReservationContext(self._context.worker, self._context.clock, self._context.admission, self)
+        context = ReservationContext(
+            self._context.worker, self._context.clock, self._context.admission, self, self._context.archive
+        )
         new = BoardReservation.of(assignment, kind, firmware, context)
         if before is not None:
             self._end(before, "another one took its place")

@@ -26,6 +26,8 @@ from icefarm.contract import (
     worker_prefix,
 )
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
+from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.spool import Batch, Spool
 from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
@@ -44,6 +46,8 @@ HEARTBEAT_LIMIT = 10.0
 #: Seconds for the answers to hello and to a report; control asks its database.
 HELLO_LIMIT = 15.0
 REPORT_LIMIT = 15.0
+#: Seconds for control to store a batch of measurements.
+ARCHIVE_LIMIT = 60.0
 #: Seconds for a log line or an event.
 WORD_LIMIT = 10.0
 #: Pending log lines and events; more are dropped.
@@ -70,6 +74,8 @@ class HelloReply:
     assignments: dict[str, Assignment]
     heartbeat_s: float
     draining: bool = False
+    #: Control keeps measurements in the archive.
+    archive: bool = False
 
 
 @define(eq=False)
@@ -86,6 +92,18 @@ class _ControlSession:
     timer: Any = None
 
 
+@frozen
+class _RowsToControl:
+    """Gives control rows for the archive, in one session."""
+
+    _session: _ControlSession
+
+    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
+        told = {"rows": batch.rows, "waiting": spool.waiting, "lost": lost + spool.dropped}
+        procedure = control_worker_procedure("archive")
+        await self._session.bus.call(procedure, (), told, timeout=ARCHIVE_LIMIT)
+
+
 @define(eq=False)
 class ControlLink(Observer):
     """Keeps control informed, and assigns boards as control wants."""
@@ -97,6 +115,7 @@ class ControlLink(Observer):
     _departure: Departure
     #: Called with the reason if the farm refuses this worker.
     _failed: Callable[[Failure], None]
+    _archive: Recorder
     _control: ControlProcedures = Factory(
         lambda self: ControlProcedures(self._boards, self._departure), takes_self=True
     )
@@ -143,6 +162,7 @@ class ControlLink(Observer):
             session.timer.cancel()
         if self._session is session:
             self._session = None
+            self._archive.sender.detach()
             self._log.warn("the connection to the router ended: {reason}", reason=reason)
 
     async def _greet(self, session: _ControlSession) -> None:
@@ -164,6 +184,11 @@ class ControlLink(Observer):
         session.greeted = True
         session.interval = orders.heartbeat_s
         self._control.draining = orders.draining
+        self._archive.on = orders.archive
+        if orders.archive:
+            self._archive.sender.attach(_RowsToControl(session))
+        else:
+            self._archive.sender.detach()
         self._control.converge(orders.assignments)
         self._settling.done()
         await session.registrations.offer(self._boards, known=True)

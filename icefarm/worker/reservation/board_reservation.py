@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
@@ -16,6 +17,8 @@ from icefarm.errors import DeviceFailed, ReservationEnded
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer
 from icefarm.kinds.registry import EVALUATE, Kind
+from icefarm.worker.archive.recorder import Recorder, ReservationRows
+from icefarm.worker.archive.rows import Note, note_from_wire
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Outcome, Tally
@@ -26,6 +29,11 @@ __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
 
 #: How often an evaluation that a failing board interrupted is repeated.
 RERUNS = 2
+#: The argument of an evaluation that is for the archive, not for the kind.
+NOTE = "note"
+
+#: What the client noted of the evaluation that the present call is about.
+_noted: ContextVar[Note | None] = ContextVar("noted", default=None)
 
 
 class BoardHolder(Protocol):
@@ -49,6 +57,7 @@ class ReservationContext:
     clock: Clock
     admission: Admission
     board: BoardHolder
+    archive: Recorder = Factory(lambda self: Recorder(self.clock), takes_self=True)
 
 
 @frozen
@@ -94,7 +103,15 @@ class BoardReservation:
     ) -> BoardReservation:
         """Begin a reservation.  Raises `InvalidArgument` for options that the kind refuses, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
-        evaluations = Evaluations(context.board.tally.evaluated)
+        stamp = {
+            "serial": context.board.serial,
+            "worker": context.worker,
+            "kind": kind.name,
+            "firmware": firmware.name,
+            "firmware_version": firmware.version,
+        }
+        rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": to_wire(options)})
+        evaluations = Evaluations(context.board.tally.evaluated, rows)
         reservation = cls(assignment, kind, firmware, context, options, evaluations)
         try:
             reservation._instance = kind.make(reservation, options)
@@ -105,13 +122,7 @@ class BoardReservation:
         reservation._plain_options = to_wire(options)
         if kind.evaluation_options is not None:
             reservation._usual = _Chosen.of(kind.evaluation_options())
-        reservation._stamp = {
-            "serial": context.board.serial,
-            "worker": context.worker,
-            "kind": kind.name,
-            "firmware": firmware.name,
-            "firmware_version": firmware.version,
-        }
+        reservation._stamp = stamp
         return reservation
 
     # ------------------------------------------------------------------------------------------- the board's side
@@ -173,13 +184,24 @@ class BoardReservation:
         function = self.kind.methods.get(method)
         if function is None:
             raise self.kind.no_method(method)
+        note = None
+        if method == EVALUATE and NOTE not in function.types:
+            own = dict(kwargs)
+            note = note_from_wire(own.pop(NOTE, None), own.get("bitstream"), own.get("attempt", 1))
+            kwargs = own
         arguments = function.bind(args, kwargs)
         if method == EVALUATE and self._usual is not None:
-            return await self.evaluate(**arguments)
+            return await self.evaluate(**arguments, note=note)
+        _noted.set(note)
         return await function.function(self._instance, **arguments)
 
     def evaluate(
-        self, evaluation_id: str, bitstream: Packed | bytes, options: Any = None, attempt: int = 1
+        self,
+        evaluation_id: str,
+        bitstream: Packed | bytes,
+        options: Any = None,
+        attempt: int = 1,
+        note: Note | None = None,
     ) -> Deferred[dict[str, Any]]:
         """Evaluate as the kind declares: join, admit, measure, record.  See `icefarm.kinds.handle.Evaluator`."""
         usual = self._usual
@@ -195,14 +217,18 @@ class BoardReservation:
             value = self._instance.decode(answer.content, chosen.options)
             return self._record(answer, circuit, value, evaluation_id, attempt, chosen.recorded)
 
-        return self._joined(evaluation_id, (bitstream, chosen.text), evaluated)
+        return self._joined(evaluation_id, (bitstream, chosen.text), evaluated, note)
 
     def _joined(
-        self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Coroutine[Deferred[Any], Any, Any]]
+        self,
+        evaluation_id: str,
+        content: Hashable,
+        evaluate: Callable[[], Coroutine[Deferred[Any], Any, Any]],
+        note: Note | None,
     ) -> Deferred[Any]:
         if self._ended is not None:
             raise self._ended
-        return self._evaluations.once(evaluation_id, content, evaluate)
+        return self._evaluations.once(evaluation_id, content, evaluate, note)
 
     def _failure(self, why: str) -> DeviceFailed:
         return DeviceFailed(f"board {self.serial} failed: {why}", serial=self.serial, reason=why)
@@ -252,7 +278,7 @@ class BoardReservation:
         async def evaluated() -> Any:
             return await evaluate()
 
-        return self._joined(evaluation_id, content, evaluated)
+        return self._joined(evaluation_id, content, evaluated, _noted.get())
 
     async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
         why, tally = "", self._context.board.tally

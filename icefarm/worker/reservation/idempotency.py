@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import Busy, IcefarmError, InvalidArgument
 
-__all__ = ["Evaluations"]
+__all__ = ["Evaluations", "Outcomes"]
 
 #: Carries an evaluation out.
 Evaluate = Callable[[], Coroutine[Deferred[Any], Any, Any]]
@@ -26,11 +26,20 @@ RUNNING = 128
 LONGEST_ID = 64
 
 
+class Outcomes(Protocol):
+    """Hears what evaluations gave; `icefarm.worker.archive.recorder.ReservationRows` archives it."""
+
+    def keep(self, evaluation_id: str, note: Any, result: Any) -> None:
+        """An evaluation gave a result, or a Failure; the calls that wait for it are not answered yet."""
+
+
 @define(eq=False)
 class _Running:
     """An evaluation in progress and the calls that wait for it."""
 
     content: int
+    #: What the client noted of it.
+    note: Any
     task: Deferred[Any] | None = None
     waiting: list[Deferred[Any]] = Factory(list)
 
@@ -52,10 +61,11 @@ class Evaluations:
 
     #: Called at each evaluation's end: with None, or its error.
     _ended: Callable[[BaseException | None], None]
+    _outcomes: Outcomes | None = None
     _running: dict[str, _Running] = Factory(dict)
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
 
-    def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate) -> Deferred[Any]:
+    def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate, note: Any = None) -> Deferred[Any]:
         """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
         if not 0 < len(evaluation_id) <= LONGEST_ID:
             raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
@@ -70,7 +80,7 @@ class Evaluations:
         if running is not None:
             _check_same(running.content, fingerprint, evaluation_id)
             return running.join()
-        return self._start(evaluation_id, fingerprint, evaluate)
+        return self._start(evaluation_id, fingerprint, evaluate, note)
 
     def end(self, error: IcefarmError) -> None:
         """End running evaluations: waiting calls get ``error``."""
@@ -80,10 +90,10 @@ class Evaluations:
             if evaluation.task is not None:
                 evaluation.task.cancel()
 
-    def _start(self, evaluation_id: str, fingerprint: int, evaluate: Evaluate) -> Deferred[Any]:
+    def _start(self, evaluation_id: str, fingerprint: int, evaluate: Evaluate, note: Any) -> Deferred[Any]:
         if len(self._running) >= RUNNING:
             raise Busy(f"{RUNNING} evaluations wait for this board already; send more as results arrive")
-        running = self._running[evaluation_id] = _Running(fingerprint)
+        running = self._running[evaluation_id] = _Running(fingerprint, note)
         waiter = running.join()
         running.task = ensureDeferred(evaluate())
         running.task.addBoth(self._finished, evaluation_id, running)
@@ -95,12 +105,19 @@ class Evaluations:
         if isinstance(result, Failure):
             if result.check(CancelledError) is None:
                 self._ended(result.value)
+                self._archive(evaluation_id, running, result)
         else:
             self._ended(None)
+            # Only then is it answered.
+            self._archive(evaluation_id, running, result)
             self._kept[evaluation_id] = (running.content, result)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         running.finish(result)
+
+    def _archive(self, evaluation_id: str, running: _Running, result: Any) -> None:
+        if self._outcomes is not None and running.note is not None:
+            self._outcomes.keep(evaluation_id, running.note, result)
 
 
 def _check_same(content: int, other: int, evaluation_id: str) -> None:

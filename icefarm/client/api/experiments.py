@@ -1,0 +1,209 @@
+"""Experiments in the farm's archive: what the client's three APIs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define
+
+from icefarm.client.api.adapters import Blocking, Verb, VerbAdapter
+from icefarm.client.api.tables import arrow_table, pandas_frame, polars_frame
+from icefarm.client.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of
+from icefarm.client.arguments import RULES, checked
+from icefarm.client.session import ClientSession
+from icefarm.contract import ExperimentFigures, from_wire
+
+__all__ = ["AwaitedResults", "BlockingExperiment", "BlockingResults", "ExperimentFace", "ExperimentHandle"]
+
+#: Results of one call.
+PAGE = 2000
+#: Seconds between questions for new results.
+POLL = 1.0
+
+
+@define(eq=False)
+class ExperimentHandle:
+    """An experiment, in a session."""
+
+    session: ClientSession
+    name: str
+    account: str | None = None
+
+    async def info(self) -> ExperimentInfo:
+        """Return what the farm has of it: counts, rate, boards, failures.  Raises `UnknownExperiment`."""
+        answer = await self._ask("experiment")
+        known = {name: answer.get(name) for name in ("experiment", "boards", "failures", "time")}
+        return from_wire(known, ExperimentInfo, "the answer about an experiment")
+
+    async def log(self, **figures: float) -> None:
+        """Report figures, such as ``generation=3, best_fitness=0.8``: the farm keeps them with the time."""
+        numbers = {name: RULES["figures"].apply(name, value) for name, value in figures.items()}
+        await self.session.call("experiment_log", name=self.name, figures=numbers)
+
+    @checked
+    async def announce(self, *, total: int | None = None, shared: bool | None = None) -> None:
+        """Say how many evaluations to expect in all, and whether other accounts may read it."""
+        await self.session.call("experiment_announce", name=self.name, total=total, shared=shared)
+
+    async def figures(self) -> list[ExperimentFigures]:
+        """Return all figures that were reported, in order."""
+        found: list[ExperimentFigures] = []
+        after, more = None, True
+        while more:
+            answer = await self._ask("experiment_figures", after=after, limit=5000)
+            found += [from_wire(each, ExperimentFigures) for each in answer["figures"]]
+            after, more = answer["next"], answer["more"]
+        return found
+
+    async def page(self, query: Mapping[str, Any], after: str | None, limit: int) -> ResultPage:
+        """Return results after a cursor."""
+        return page_of(await self._ask("experiment_results", **query, after=after, limit=limit))
+
+    async def wait(self) -> None:
+        """Wait until it is worth asking for more."""
+        from twisted.internet.task import deferLater
+
+        await deferLater(self.session.clock, POLL)  # type: ignore[arg-type]
+
+    async def _ask(self, verb: str, **arguments: Any) -> Any:
+        return await self.session.call(verb, name=self.name, account=self.account, **arguments)
+
+
+@define(eq=False)
+class ResultStream:
+    """Results of an experiment, as a query says, one page after the other."""
+
+    handle: ExperimentHandle
+    query: Mapping[str, Any]
+    follow: bool
+    #: Where the next page begins.
+    cursor: str | None
+
+    async def next_page(self) -> Sequence[ArchivedResult] | None:
+        """Return the next results; None at the end."""
+        while True:
+            page = await self.handle.page(self.query, self.cursor, PAGE)
+            self.cursor = page.next
+            if page.results:
+                return page.results
+            if not self.follow:
+                return None
+            await self.handle.wait()
+
+    async def all(self) -> list[ArchivedResult]:
+        """Return everything that is there now."""
+        found: list[ArchivedResult] = []
+        more = True
+        while more:
+            page = await self.handle.page(self.query, self.cursor, PAGE)
+            self.cursor, more = page.next, page.more
+            found += page.results
+        return found
+
+    async def to_arrow(self) -> Any:
+        """Return them as a ``pyarrow.Table`` (needs icefarm[parquet])."""
+        return arrow_table(await self.all())
+
+    async def to_pandas(self) -> Any:
+        """Return them as a ``pandas.DataFrame`` (needs icefarm[pandas])."""
+        return pandas_frame(await self.all())
+
+    async def to_polars(self) -> Any:
+        """Return them as a ``polars.DataFrame`` (needs icefarm[polars])."""
+        return polars_frame(await self.all())
+
+
+class _Results(VerbAdapter):
+    """Results of an experiment: iterate over them, in constant memory, or have them as a table.
+
+    ``cursor`` says how far it got; given as ``after``, it continues there.
+    """
+
+    _subject: ResultStream
+
+    to_arrow = Verb(ResultStream.to_arrow)
+    to_pandas = Verb(ResultStream.to_pandas)
+    to_polars = Verb(ResultStream.to_polars)
+
+    def __init__(self, experiment: VerbAdapter, subject: ResultStream) -> None:
+        self._call_as(experiment)
+        self._subject = subject
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next results begin."""
+        return self._subject.cursor
+
+
+class BlockingResults(_Results, Blocking):
+    __doc__ = _Results.__doc__
+
+    def __iter__(self) -> Iterator[ArchivedResult]:
+        while (page := self._bound(self._subject.next_page)()) is not None:
+            yield from page
+
+
+class AwaitedResults(_Results):
+    __doc__ = _Results.__doc__
+
+    async def __aiter__(self) -> AsyncIterator[ArchivedResult]:
+        while (page := await self._bound(self._subject.next_page)()) is not None:
+            for result in page:
+                yield result
+
+
+class ExperimentFace(VerbAdapter):
+    """An experiment in the farm's archive."""
+
+    _subject: ExperimentHandle
+
+    info = Verb(ExperimentHandle.info)
+    log = Verb(ExperimentHandle.log)
+    announce = Verb(ExperimentHandle.announce)
+    figures = Verb(ExperimentHandle.figures)
+
+    def __init__(self, farm: VerbAdapter, name: str, account: str | None) -> None:
+        self._call_as(farm)
+        self._subject = ExperimentHandle(farm._subject, name, account)
+
+    @property
+    def name(self) -> str:
+        return self._subject.name
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name!r}>"
+
+    @checked
+    def results(
+        self,
+        *,
+        serials: Sequence[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        failed: bool | None = None,
+        kind: str | None = None,
+        sha256: Sequence[str] | None = None,
+        after: str | None = None,
+        follow: bool = False,
+    ) -> Any:
+        """Return its results in the order in which they arrived, as something to iterate over.
+
+        They are of the boards in ``serials``, ended ``since`` and before ``until`` (seconds since the epoch), only
+        failures or only values as ``failed`` says, of a ``kind``, of circuits with these ``sha256``.  ``after`` is the
+        ``cursor`` of earlier results.  With ``follow`` the iteration goes on with what arrives, without end.
+        """
+        query = {
+            "serials": serials, "since": since, "until": until, "failed": failed, "kind": kind, "sha256": sha256
+        }  # fmt: skip
+        return self._results(ResultStream(self._subject, query, follow, after))
+
+    def _results(self, stream: ResultStream) -> Any:
+        raise NotImplementedError
+
+
+class BlockingExperiment(ExperimentFace, Blocking):
+    __doc__ = ExperimentFace.__doc__
+
+    def _results(self, stream: ResultStream) -> BlockingResults:
+        return BlockingResults(self, stream)

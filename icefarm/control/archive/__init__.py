@@ -1,0 +1,19 @@
+"""The archive: every measurement with its provenance, experiments as names over it.
+
+Theory of operation
+===================
+::
+
+    worker --archive(rows)--> Intake --> Archive.store --> PostgreSQL, one partition a day
+                                 |
+                                 +--> MeasurementsArchived --> metrics, rates of experiments
+
+    Retention (hourly): partitions ahead; the oldest are exported, if asked, and dropped
+
+A row is keyed by the reservation and the evaluation id within it; so rows that a worker sends again are stored once.
+An evaluation that several boards were asked for, because a worker was lost, has one value: that of the highest attempt,
+which is the one that its client was answered.  Failures of earlier attempts stay.
+
+Account and client come from the reservation, not from the worker; a worker adds rows to reservations that it serves, or
+served.  An experiment is made by its first row, and forgotten with its last.
+"""

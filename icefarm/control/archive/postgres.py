@@ -1,0 +1,379 @@
+"""The archive in PostgreSQL; `icefarm.control.archive.interface.Archive` documents the calls."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define, field
+
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures
+from icefarm.control.archive.interface import (
+    Archive,
+    Experiment,
+    ExperimentKey,
+    ExperimentQuery,
+    Partition,
+    ResultQuery,
+    Stored,
+)
+from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.thread import ThreadConnection
+from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.postgres.statements import Statements, in_transaction
+from icefarm.errors import InvalidArgument
+
+__all__ = ["PostgresArchive"]
+
+#: Seconds for a batch, and for the export of a day.
+STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
+#: Level of gzip: a day in a few seconds.
+COMPRESSION = 4
+
+_COLUMNS = (
+    *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
+    *("number", "error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin"),
+    *("window_us", "load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+)
+_LIST = ", ".join(_COLUMNS)
+
+_PREPARE = f"""
+    CREATE TEMP TABLE arriving ON COMMIT DELETE ROWS AS SELECT {_LIST} FROM measurement WITH NO DATA
+"""
+
+_COPY = f"COPY arriving ({_LIST}) FROM STDIN (FORMAT csv)"
+
+_RESERVATIONS = """
+    SELECT id, serial, client FROM reservation
+     WHERE id = ANY (%(ids)s) AND (worker = %(worker)s OR %(worker)s = ANY (past_workers))
+"""
+
+_FIND_EXPERIMENTS = """
+    UPDATE experiment e SET active_at = now()
+      FROM unnest(%(accounts)s::text[], %(names)s::text[]) AS k (account, name)
+     WHERE e.account = k.account AND e.name = k.name
+    RETURNING e.id, e.account, e.name
+"""
+
+_MAKE_EXPERIMENT = """
+    INSERT INTO experiment (account, name) VALUES (%(account)s, %(name)s)
+        ON CONFLICT (account, name) DO UPDATE SET active_at = now()
+    RETURNING id
+"""
+
+# Of an evaluation that another attempt has succeeded: what that one replaces.
+_SUPERSEDE = """
+    WITH gone AS (
+        DELETE FROM measurement m USING arriving a
+         WHERE a.attempt > 1 AND m.evaluation_id = a.evaluation_id AND m.experiment = a.experiment
+           AND m.attempt < a.attempt
+           AND (m.reservation = a.reservation OR (m.error IS NULL AND a.error IS NULL))
+        RETURNING m.experiment, m.day, m.serial, m.error),
+    fewer AS (
+        SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL) AS done,
+               count(*) FILTER (WHERE error IS NOT NULL) AS failed
+          FROM gone GROUP BY experiment, day, serial)
+    UPDATE experiment_board b SET done = b.done - f.done, failed = b.failed - f.failed
+      FROM fewer f WHERE b.experiment = f.experiment AND b.day = f.day AND b.serial = f.serial
+"""
+
+_NOTE_RETRIES = """
+    INSERT INTO measurement_retry AS r (experiment, evaluation_id, attempt, day)
+    SELECT experiment, evaluation_id, max(attempt), max(day) FROM arriving
+     WHERE attempt > 1 AND error IS NULL GROUP BY experiment, evaluation_id
+        ON CONFLICT (evaluation_id, experiment) DO UPDATE
+            SET attempt = greatest(r.attempt, excluded.attempt), day = greatest(r.day, excluded.day)
+"""
+
+_KEEP = f"""
+    WITH new AS (
+        INSERT INTO measurement ({_LIST})
+        SELECT {_LIST} FROM arriving a
+         WHERE a.error IS NOT NULL OR NOT EXISTS (
+               SELECT FROM measurement_retry r
+                WHERE r.evaluation_id = a.evaluation_id AND r.experiment = a.experiment AND r.attempt > a.attempt)
+         ORDER BY a.ended_at
+            ON CONFLICT DO NOTHING
+        RETURNING experiment, day, serial, error, ended_at),
+    counted AS (
+        INSERT INTO experiment_board AS b (experiment, day, serial, done, failed, first_at, last_at)
+        SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL),
+               count(*) FILTER (WHERE error IS NOT NULL), min(ended_at), max(ended_at)
+          FROM new GROUP BY experiment, day, serial ORDER BY experiment, day, serial
+            ON CONFLICT (experiment, day, serial) DO UPDATE
+                SET done = b.done + excluded.done, failed = b.failed + excluded.failed,
+                    first_at = least(b.first_at, excluded.first_at), last_at = greatest(b.last_at, excluded.last_at))
+    SELECT experiment, count(*) FROM new GROUP BY experiment
+"""
+
+_EXPERIMENTS = """
+    SELECT e.id, e.account, e.name, e.total, e.shared, extract(epoch FROM e.created_at)::float8,
+           extract(epoch FROM e.active_at)::float8, coalesce(b.done, 0)::bigint, coalesce(b.failed, 0)::bigint,
+           b.boards, extract(epoch FROM b.first_at)::float8, extract(epoch FROM b.last_at)::float8
+      FROM (SELECT * FROM experiment
+             WHERE (%(account)s::text IS NULL OR account = %(account)s)
+               AND (%(name)s::text IS NULL OR name = %(name)s)
+               AND (%(reader)s::text IS NULL OR account = %(reader)s OR (shared AND NOT %(private)s))
+               AND (%(before)s::float8 IS NULL OR active_at < to_timestamp(%(before)s))
+               AND (%(since)s::float8 IS NULL OR active_at >= to_timestamp(%(since)s))
+             ORDER BY active_at DESC, id DESC LIMIT %(limit)s) e,
+           LATERAL (SELECT sum(done) AS done, sum(failed) AS failed, count(DISTINCT serial) AS boards,
+                           min(first_at) AS first_at, max(last_at) AS last_at
+                      FROM experiment_board WHERE experiment = e.id) b
+     ORDER BY e.active_at DESC, e.id DESC
+"""
+
+_BOARDS = """
+    SELECT serial, sum(done)::bigint, sum(failed)::bigint, extract(epoch FROM min(first_at))::float8,
+           extract(epoch FROM max(last_at))::float8
+      FROM experiment_board WHERE experiment = %(id)s GROUP BY serial ORDER BY serial
+"""
+
+_FAILURES = """
+    SELECT error, count(*) FROM measurement
+     WHERE experiment = %(id)s AND error IS NOT NULL GROUP BY error ORDER BY count(*) DESC, error
+"""
+
+_TIMES = ("started_at", "ended_at")
+_RESULT = ", ".join(f"extract(epoch FROM {name})::float8" if name in _TIMES else name for name in RESULT_FIELDS)
+_RESULTS = f"""
+    SELECT {_RESULT} FROM measurement
+     WHERE experiment = %(id)s AND seq > %(after)s
+       AND (%(serials)s::text[] IS NULL OR serial = ANY (%(serials)s))
+       AND (%(since)s::float8 IS NULL OR ended_at >= to_timestamp(%(since)s))
+       AND (%(until)s::float8 IS NULL OR ended_at < to_timestamp(%(until)s))
+       AND (%(failed)s::boolean IS NULL OR (error IS NOT NULL) = %(failed)s)
+       AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+       AND (%(sha256)s::text[] IS NULL OR sha256 = ANY (%(sha256)s))
+     ORDER BY seq LIMIT %(limit)s
+"""
+
+_FIGURES = """
+    SELECT id, extract(epoch FROM at)::float8, figures FROM experiment_figure
+     WHERE experiment = %(id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+"""
+
+_LOG = """
+    INSERT INTO experiment_figure (experiment, at, figures)
+    VALUES (%(id)s, to_timestamp(%(time)s), %(figures)s::json)
+"""
+
+_ANNOUNCE = """
+    UPDATE experiment SET total = coalesce(%(total)s::bigint, total), shared = coalesce(%(shared)s::boolean, shared)
+     WHERE id = %(id)s
+"""
+
+_PARTITIONS = """
+    SELECT substr(c.relname, 13), pg_total_relation_size(c.oid)
+      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'measurement'::regclass AND c.relname ~ '^measurement_[0-9]{8}$' ORDER BY c.relname
+"""
+
+_FORGET_DAY = """
+    DELETE FROM experiment_board WHERE day = %(day)s;
+    DELETE FROM measurement_retry WHERE day = %(day)s;
+    DELETE FROM experiment e
+     WHERE active_at < now() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM experiment_board b WHERE b.experiment = e.id)
+       AND NOT EXISTS (SELECT FROM experiment_figure f WHERE f.experiment = e.id);
+"""
+
+_EXPORT = f"""
+    COPY (SELECT e.account, e.name AS experiment_name, m.seq, {", ".join(f"m.{column}" for column in _COLUMNS)}
+            FROM {{partition}} m LEFT JOIN experiment e ON e.id = m.experiment ORDER BY m.seq)
+      TO STDOUT (FORMAT csv, HEADER)
+"""
+
+
+def _partition(day: date) -> str:
+    return f"measurement_{day:%Y%m%d}"
+
+
+def _time(seconds: float | None) -> str | None:
+    # PostgreSQL takes the ISO form, to the microsecond.
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+@define
+class PostgresArchive(Statements, Archive):
+    """Implements `Archive` over a `Database` with the current schema, and connections of its own for COPY."""
+
+    _writer: ThreadConnection = field(init=False)
+    _keeper: ThreadConnection = field(init=False)
+    #: Days that have a partition for certain.
+    _days: set[date] = Factory(set)
+
+    @_writer.default
+    def _make_writer(self) -> ThreadConnection:
+        return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive", _PREPARE)
+
+    @_keeper.default
+    def _make_keeper(self) -> ThreadConnection:
+        return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive-retention")
+
+    def stop(self) -> None:
+        """Break the connections for COPY."""
+        self._writer.stop()
+        self._keeper.stop()
+
+    # ---------------------------------------------------------------------------------------------------- writing
+
+    async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
+        return await self._writer.run(partial(self._store, worker, rows), STORE_LIMIT)
+
+    def _store(self, worker: str, rows: Sequence[ArchiveRow], cursor: Any) -> Stored:
+        cursor.execute(_RESERVATIONS, {"ids": list({row.reservation for row in rows}), "worker": worker})
+        own = owned(rows, {id: (serial, client) for id, serial, client in cursor.fetchall()})
+        if not own:
+            return Stored(foreign=len(rows))
+        ids = _experiment_ids(cursor, {each.key for each in own})
+        self._make_partitions(cursor, {each.row.day for each in own})
+        cursor.copy_expert(_COPY, _as_csv(worker, own, ids))
+        if any(each.row.attempt > 1 for each in own):
+            cursor.execute(_SUPERSEDE)
+            cursor.execute(_NOTE_RETRIES)
+        cursor.execute(_KEEP)
+        keys = {id: key for key, id in ids.items()}
+        new = {keys[id]: count for id, count in cursor.fetchall()}
+        served = {each.row.reservation for each in own}
+        foreign = sum(row.reservation not in served for row in rows)
+        return Stored(new, len(rows) - foreign - sum(new.values()), foreign)
+
+    def _make_partitions(self, cursor: Any, days: set[date]) -> None:
+        for day in sorted(days - self._days):
+            cursor.execute(
+                f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF measurement FOR VALUES FROM (%s) TO (%s)",
+                (day, day + timedelta(days=1)),
+            )
+
+    async def prepare(self, days: Sequence[date]) -> None:
+        await self._writer.run(lambda cursor: self._make_partitions(cursor, set(days)), STORE_LIMIT)
+        self._days.update(days)
+
+    async def log(self, key: ExperimentKey, figures: Mapping[str, float], time: float) -> None:
+        await self._log(key, json.dumps(dict(figures)), time)
+
+    @in_transaction
+    async def _log(self, transaction: Transaction, key: ExperimentKey, figures: str, time: float) -> None:
+        id = await _made(transaction, key)
+        await transaction.rows(_LOG, {"id": id, "time": time, "figures": figures})
+
+    @in_transaction
+    async def announce(
+        self, transaction: Transaction, key: ExperimentKey, total: int | None, shared: bool | None
+    ) -> None:
+        id = await _made(transaction, key)
+        await transaction.rows(_ANNOUNCE, {"id": id, "total": total, "shared": shared})
+
+    # ---------------------------------------------------------------------------------------------------- reading
+
+    @in_transaction
+    async def experiments(self, transaction: Transaction, query: ExperimentQuery) -> list[Experiment]:
+        fields = {
+            "account": query.account, "name": query.name, "reader": query.reader, "private": query.private,
+            "before": query.before, "since": query.since, "limit": query.limit,
+        }  # fmt: skip
+        return [Experiment(*row) for row in await transaction.rows(_EXPERIMENTS, fields)]
+
+    @in_transaction
+    async def boards(self, transaction: Transaction, id: int) -> list[ExperimentBoard]:
+        return [ExperimentBoard(*row) for row in await transaction.rows(_BOARDS, {"id": id})]
+
+    @in_transaction
+    async def failures(self, transaction: Transaction, id: int) -> dict[str, int]:
+        return dict(await transaction.rows(_FAILURES, {"id": id}))
+
+    @in_transaction
+    async def results(self, transaction: Transaction, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
+        fields = {
+            "id": id, "after": query.after, "limit": query.limit, "since": query.since, "until": query.until,
+            "serials": None if query.serials is None else list(query.serials), "failed": query.failed,
+            "kind": query.kind, "sha256": None if query.sha256 is None else list(query.sha256),
+        }  # fmt: skip
+        return await transaction.rows(_RESULTS, fields)
+
+    @in_transaction
+    async def figures(self, transaction: Transaction, id: int, after: int, limit: int) -> list[ExperimentFigures]:
+        rows = await transaction.rows(_FIGURES, {"id": id, "after": after, "limit": limit})
+        return [ExperimentFigures(*row) for row in rows]
+
+    # -------------------------------------------------------------------------------------------------- retention
+
+    @in_transaction
+    async def partitions(self, transaction: Transaction) -> list[Partition]:
+        rows = await transaction.rows(_PARTITIONS)
+        return [Partition(datetime.strptime(day, "%Y%m%d").date(), size) for day, size in rows]
+
+    async def export(self, day: date, directory: str) -> str:
+        path = Path(directory, f"measurements-{day}.csv.gz")
+        try:
+            await self._keeper.run(partial(_export, day, path), EXPORT_LIMIT)
+        except OSError as error:
+            raise InvalidArgument(f"{day} cannot be exported to {path}: {error.strerror or error}") from None
+        return str(path)
+
+    async def drop(self, day: date) -> None:
+        self._days.discard(day)
+        await self._writer.run(partial(_drop, day), STORE_LIMIT)
+
+    @in_transaction
+    async def forget_figures(self, transaction: Transaction, before: float) -> None:
+        await transaction.rows("DELETE FROM experiment_figure WHERE at < to_timestamp(%(at)s)", {"at": before})
+
+
+async def _made(transaction: Transaction, key: ExperimentKey) -> int:
+    rows = await transaction.rows(_MAKE_EXPERIMENT, {"account": key[0], "name": key[1]})
+    return int(rows[0][0])
+
+
+def _experiment_ids(cursor: Any, keys: set[ExperimentKey]) -> dict[ExperimentKey, int]:
+    """Return the ids of experiments, which are made if they are new."""
+    ordered = sorted(keys)
+    cursor.execute(_FIND_EXPERIMENTS, {"accounts": [key[0] for key in ordered], "names": [key[1] for key in ordered]})
+    ids = {(account, name): id for id, account, name in cursor.fetchall()}
+    for key in ordered:
+        if key not in ids:
+            cursor.execute(_MAKE_EXPERIMENT, {"account": key[0], "name": key[1]})
+            ids[key] = cursor.fetchone()[0]
+    return ids
+
+
+def _as_csv(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> io.StringIO:
+    """Return rows for COPY.  None and an empty text are both null there."""
+    file = io.StringIO()
+    csv.writer(file).writerows(
+        (
+            row.day, row.evaluation_id, ids[each.key], each.client, row.reservation, row.serial, worker, row.kind,
+            row.options, row.value, row.number, row.error, row.message, row.sha256, row.circuit, row.labels,
+            row.firmware, row.firmware_version, row.origin, row.window_us, row.load_us, row.temperature_c,
+            row.sequence, row.attempt, _time(row.started_at), _time(row.ended_at),
+        )
+        for each in rows
+        for row in (each.row,)
+    )  # fmt: skip
+    file.seek(0)
+    return file
+
+
+def _export(day: date, path: Path, cursor: Any) -> None:
+    """Write a day to a file, which appears when it is whole."""
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0) as packed:
+            cursor.copy_expert(_EXPORT.format(partition=_partition(day)), packed)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _drop(day: date, cursor: Any) -> None:
+    cursor.execute(f"DROP TABLE IF EXISTS {_partition(day)}")
+    cursor.execute(_FORGET_DAY, {"day": day})

@@ -1,0 +1,243 @@
+"""Pure: no I/O, no clock.  Rows for the archive as workers send them, checked.
+
+A row that is wrong is left out and counted: it must not keep the others from being stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from math import isfinite
+from typing import Any, NoReturn
+
+from attrs import define, frozen
+
+from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, valid_name
+from icefarm.control.inventory.bounds import clean
+
+__all__ = ["ArchiveRow", "OwnedRow", "Parsed", "day_of", "newest_attempts", "owned", "parse_rows"]
+
+#: Seconds of a day, and how far a worker's clock may be ahead of control's.
+DAY = 86400
+AHEAD = 86400.0
+#: Longest ids and messages, in characters; largest whole number.
+LONGEST_ID, LONGEST_MESSAGE, LARGEST = 64, 400, 2**53
+
+_NUMBER, _COUNT, _TEXT = (int, float), (int,), (str,)
+_MAYBE_TEXT, _MAYBE_COUNT, _MAYBE_NUMBER = (str, type(None)), (int, type(None)), (int, float, type(None))
+#: The type of each field; None: any.
+_TYPES: Mapping[str, tuple[type, ...] | None] = {
+    **dict.fromkeys(("evaluation_id", "reservation", "serial", "kind"), _TEXT),
+    "options": (dict,),
+    "value": None,
+    **dict.fromkeys(("error", "message", "sha256", "circuit", "experiment", "origin"), _MAYBE_TEXT),
+    **dict.fromkeys(("firmware", "firmware_version"), _MAYBE_TEXT),
+    "labels": (dict, type(None)),
+    **dict.fromkeys(("window_us", "load_us", "sequence"), _MAYBE_COUNT),
+    "temperature_c": _MAYBE_NUMBER,
+    "attempt": _COUNT,
+    "started_at": _MAYBE_NUMBER,
+    "ended_at": _NUMBER,
+}
+_CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@define
+class ArchiveRow:
+    """One evaluation, for the archive."""
+
+    evaluation_id: str
+    reservation: str
+    serial: str
+    kind: str
+    #: JSON.
+    options: str
+    value: str | None
+    number: float | None
+    error: str | None
+    message: str | None
+    sha256: str | None
+    circuit: str | None
+    experiment: str | None
+    labels: str | None
+    firmware: str | None
+    firmware_version: str | None
+    origin: str | None
+    window_us: int | None
+    load_us: int | None
+    temperature_c: float | None
+    sequence: int | None
+    attempt: int
+    started_at: float | None
+    ended_at: float
+    day: date
+
+
+@frozen
+class OwnedRow:
+    """A row with what its reservation says: whose it is."""
+
+    row: ArchiveRow
+    client: str
+    #: The experiment's account and name.
+    key: tuple[str, str]
+
+
+@frozen
+class Parsed:
+    """A batch, and how many of its rows were wrong."""
+
+    rows: Sequence[ArchiveRow]
+    wrong: int
+
+
+def parse_rows(batch: bytes, now: float, days: float) -> Parsed:
+    """Parse a batch, one row on each line.  A row older than ``days``, or of the future, belongs to today."""
+    rows, wrong = [], 0
+    for line in batch.split(b"\n"):
+        row = _parsed(line, now, days)
+        if row is None:
+            wrong += 1
+        else:
+            rows.append(row)
+    return Parsed(rows, wrong)
+
+
+def newest_attempts(rows: Sequence[ArchiveRow]) -> list[ArchiveRow]:
+    """Return the rows of a batch without those that another one of it succeeds or repeats."""
+    newest: dict[tuple[str, str], ArchiveRow] = {}
+    for row in rows:
+        before = newest.get((row.reservation, row.evaluation_id))
+        if before is None or row.attempt > before.attempt:
+            newest[row.reservation, row.evaluation_id] = row
+    return list(newest.values())
+
+
+def owned(rows: Sequence[ArchiveRow], reservations: Mapping[str, tuple[str, str]]) -> list[OwnedRow]:
+    """Return the rows of these reservations, whose board and client are known by their ids; no others."""
+    found = []
+    for row in newest_attempts(rows):
+        serial, client = reservations.get(row.reservation, ("", ""))
+        if serial == row.serial:
+            name = row.experiment or _default_experiment(client, row.day)
+            found.append(OwnedRow(row, client, (account_of(client), name)))
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _default_experiment(client: str, day: date) -> str:
+    """Return the experiment of evaluations that name none: their client, and the day."""
+    own = client.removeprefix(account_of(client) + "/") or client
+    return f"{own[: LONGEST_NAME - 11].rstrip()} {day}"
+
+
+@lru_cache(maxsize=1024)
+def day_of(number: int) -> date:
+    """Return the day that is so many days after 1970-01-01."""
+    return datetime.fromtimestamp(number * DAY, UTC).date()
+
+
+@lru_cache(maxsize=4096)
+def _is_name(name: str) -> bool:
+    return valid_name(name)
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is none of JSON's numbers")
+
+
+_DECODE = json.JSONDecoder(parse_constant=_refuse).decode
+
+
+def _parsed(line: bytes, now: float, days: float) -> ArchiveRow | None:
+    try:
+        fields = _DECODE(line.decode("ascii"))
+    except (ValueError, RecursionError):
+        return None
+    # A newer worker may know more fields.
+    if not isinstance(fields, list) or len(fields) < len(_CHECKS):
+        return None
+    fields = fields[: len(_CHECKS)]
+    if not all(map(isinstance, fields, _CHECKS)) or not _plausible(fields):
+        return None
+    (
+        evaluation_id, reservation, serial, kind, options, value, error, message, sha256, circuit, experiment, labels,
+        firmware, firmware_version, origin, window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at,
+    ) = fields  # fmt: skip
+    today = int(now // DAY)
+    own = int(ended_at // DAY)
+    return ArchiveRow(
+        evaluation_id,
+        reservation,
+        serial,
+        kind,
+        _json(options),
+        None if error is not None else _json(value),
+        None if error is not None else _number_of(value),
+        _short(error, LONGEST_NAME),
+        _short(message, LONGEST_MESSAGE),
+        _short(sha256, LONGEST_NAME),
+        _short(circuit, MAX_CIRCUIT_NAME),
+        experiment,
+        _json(labels) if labels else None,
+        _short(firmware, LONGEST_NAME),
+        _short(firmware_version, LONGEST_NAME),
+        _short(origin, LONGEST_NAME),
+        window_us,
+        load_us,
+        temperature_c,
+        sequence,
+        attempt,
+        started_at,
+        ended_at,
+        day_of(own if now - days * DAY < ended_at < now + AHEAD else today),
+    )
+
+
+def _plausible(fields: list[Any]) -> bool:
+    evaluation_id, reservation, serial, kind = fields[:4]
+    experiment = fields[10]
+    if not 0 < len(evaluation_id) <= LONGEST_ID or not evaluation_id.isprintable():
+        return False
+    if not all(_is_name(name) for name in (reservation, serial, kind)):
+        return False
+    if experiment is not None and not _is_name(experiment):
+        return False
+    return all(
+        value is None or (not isinstance(value, bool) and isfinite(value) and abs(value) <= LARGEST)
+        for value in fields[15:]
+    )
+
+
+def _json(value: Any) -> str:
+    # As json.dumps writes it: ASCII, and so free of what PostgreSQL refuses.
+    return _ENCODE(value)
+
+
+def _short(text: str | None, longest: int) -> str | None:
+    return None if text is None else clean(text, longest)
+
+
+def _number_of(value: Any) -> float | None:
+    """Return a value as one number: the mean of several; what a kind measured, where its samples follow it."""
+    numbers = list(_numbers(value))
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    match value:
+        case bool():
+            return
+        case int() | float():
+            yield value
+        case [int() | float() as first, list()]:
+            yield first
+        case [*values]:
+            for each in values:
+                if isinstance(each, list) and each and isinstance(each[0], int | float):
+                    yield each[0]
+                elif isinstance(each, int | float):
+                    yield each

@@ -1,0 +1,213 @@
+"""The procedures ``icefarm.v1.control.experiment*``: the archive for its readers, and for owners of experiments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import define
+
+from icefarm.bus import Caller
+from icefarm.clock import Clock
+from icefarm.contract import (
+    MAX_FIGURES,
+    NAME_RULE,
+    RESULT_FIELDS,
+    ExperimentRecord,
+    Role,
+    account_of,
+    to_wire,
+    valid_name,
+)
+from icefarm.control.archive.activity import Activity
+from icefarm.control.archive.interface import Archive, Experiment, ExperimentQuery, ResultQuery
+from icefarm.errors import InvalidArgument, NotAuthorized, UnknownExperiment
+
+__all__ = ["ArchiveProcedures"]
+
+#: Rows of one answer at most.
+MOST_RESULTS, MOST_EXPERIMENTS, MOST_FIGURES = 5000, 1000, 5000
+#: Most evaluations that a client can expect, and serials or circuits that a query names.
+MOST_TOTAL, MOST_NAMED = 10**12, 10_000
+#: Experiments of one name that are told apart.
+SAME_NAME = 50
+_CURSOR = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def _cursor(text: str | None) -> int:
+    if text is None:
+        return 0
+    if _CURSOR.fullmatch(text) is None:
+        raise InvalidArgument(f"after must be what an earlier answer gave as next, not {text!a:.80}")
+    return int(text)
+
+
+def _limit(limit: int, most: int) -> int:
+    if not 0 < limit <= most:
+        raise InvalidArgument(f"limit must be 1 to {most:,}, not {limit}")
+    return limit
+
+
+def _checked_name(name: str) -> str:
+    if not valid_name(name):
+        raise InvalidArgument(f"an experiment's name must be {NAME_RULE}, not {name!a:.120}")
+    return name
+
+
+def _few(what: str, named: Sequence[str] | None) -> Sequence[str] | None:
+    if named is not None and len(named) > MOST_NAMED:
+        raise InvalidArgument(f"{what} names {len(named)}; at most {MOST_NAMED:,} at once")
+    return named
+
+
+@define(eq=False)
+class ArchiveProcedures:
+    """The procedures for clients and operators.
+
+    A client reads the experiments of its own account, and those that are shared, unless the farm is private; an
+    operator reads all.
+    """
+
+    archive: Archive
+    activity: Activity
+    clock: Clock
+    private: bool
+
+    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+        """Return each procedure with the roles that may call it."""
+        methods = (
+            self.experiments, self.experiment, self.experiment_results, self.experiment_figures, self.experiment_log,
+            self.experiment_announce,
+        )  # fmt: skip
+        return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+
+    async def experiments(
+        self,
+        caller: Caller,
+        account: str | None = None,
+        name: str | None = None,
+        since: float | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> dict[str, Any]:
+        """Return the experiments that the caller may read, the last active one first.
+
+        ``next`` in the answer goes into ``after`` of the next call; None says that there are no more.
+        """
+        before = None if after is None else _cursor(after) / 1e6
+        query = ExperimentQuery(
+            account, name, self._reader(caller), self.private, before, since, _limit(limit, MOST_EXPERIMENTS)
+        )
+        found = await self.archive.experiments(query)
+        more = len(found) == limit
+        return {
+            "experiments": [to_wire(self._record(each)) for each in found],
+            "next": str(int(found[-1].active_at * 1e6)) if more else None,
+        }
+
+    async def experiment(self, caller: Caller, name: str, account: str | None = None) -> dict[str, Any]:
+        """Return an experiment, what each board did for it, and its failures by the name of their error."""
+        found = await self.find(caller, name, account)
+        boards = await self.archive.boards(found.id)
+        return {
+            "experiment": to_wire(self._record(found)),
+            "boards": [to_wire(board) for board in boards],
+            "failures": await self.archive.failures(found.id),
+            "time": self.clock.seconds(),
+        }
+
+    async def experiment_results(
+        self,
+        caller: Caller,
+        name: str,
+        account: str | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+        serials: list[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        failed: bool | None = None,
+        kind: str | None = None,
+        sha256: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return results in the order in which they arrived, each a list of values for the names in ``fields``.
+
+        ``next`` goes into ``after`` of the next call, also at the end, where later calls get what arrived since;
+        ``more`` says whether there are more already.
+        """
+        query = ResultQuery(
+            _cursor(after), _limit(limit, MOST_RESULTS), _few("serials", serials), since, until, failed, kind,
+            _few("sha256", sha256),
+        )  # fmt: skip
+        found = await self.find(caller, name, account)
+        rows = await self.archive.results(found.id, query)
+        return {
+            "fields": list(RESULT_FIELDS),
+            "results": [list(row) for row in rows],
+            "next": str(rows[-1][0] if rows else query.after),
+            "more": len(rows) == limit,
+        }
+
+    async def experiment_figures(
+        self, caller: Caller, name: str, account: str | None = None, after: str | None = None, limit: int = 1000
+    ) -> dict[str, Any]:
+        """Return what the owner reported of an experiment; ``next`` and ``more`` as for results."""
+        begin, most = _cursor(after), _limit(limit, MOST_FIGURES)
+        found = await self.find(caller, name, account)
+        figures = await self.archive.figures(found.id, begin, most)
+        return {
+            "figures": [to_wire(each) for each in figures],
+            "next": str(figures[-1].id if figures else begin),
+            "more": len(figures) == limit,
+        }
+
+    async def experiment_log(self, caller: Caller, name: str, figures: dict[str, float]) -> None:
+        """Keep figures of an experiment of the caller's account, such as the generation and its best fitness."""
+        if not 0 < len(figures) <= MAX_FIGURES:
+            raise InvalidArgument(f"figures must be 1 to {MAX_FIGURES} numbers by name, not {len(figures)}")
+        for figure in figures:
+            if not valid_name(figure):
+                raise InvalidArgument(f"the name of a figure must be {NAME_RULE}, not {figure!a:.120}")
+        await self.archive.log((_account(caller), _checked_name(name)), figures, self.clock.seconds())
+
+    async def experiment_announce(
+        self, caller: Caller, name: str, total: int | None = None, shared: bool | None = None
+    ) -> None:
+        """Note how many evaluations the caller expects of its experiment, and whether other accounts may read it."""
+        if total is not None and not 0 < total <= MOST_TOTAL:
+            raise InvalidArgument(f"total must be a whole number of evaluations above 0, not {total}")
+        await self.archive.announce((_account(caller), _checked_name(name)), total, shared)
+
+    async def find(self, caller: Caller, name: str, account: str | None) -> Experiment:
+        """Return the experiment that a caller means: of an account, else its own, else the only one of that name.
+
+        Raises `UnknownExperiment`, also for one that the caller may not read, and `InvalidArgument` where there are
+        several.
+        """
+        query = ExperimentQuery(account, name, self._reader(caller), self.private, limit=SAME_NAME)
+        found = await self.archive.experiments(query)
+        own = [each for each in found if each.account == account_of(caller.authid)]
+        if len(found) > 1 and not own:
+            accounts = ", ".join(each.account for each in found)
+            raise InvalidArgument(f"several accounts have an experiment {name!r}; give one as account: {accounts}")
+        if not found:
+            whose = "" if account is None else f" of account {account!a:.120}"
+            raise UnknownExperiment(f"there is no experiment {name!a:.120}{whose} that you may read")
+        return (own or found)[0]
+
+    def _reader(self, caller: Caller) -> str | None:
+        return None if caller.role == Role.OPERATOR else account_of(caller.authid)
+
+    def _record(self, found: Experiment) -> ExperimentRecord:
+        return ExperimentRecord(
+            found.account, found.name, found.done, found.failed, found.total, found.boards, found.first_at,
+            found.last_at, self.activity.rate(found.key), found.shared, found.created_at,
+        )  # fmt: skip
+
+
+def _account(caller: Caller) -> str:
+    account = account_of(caller.authid)
+    if not account:
+        raise NotAuthorized("an experiment belongs to an account; sign in", token="missing")
+    return account

@@ -1,0 +1,199 @@
+"""The archive in memory: the stand-in for `icefarm.control.archive.postgres` in tests."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import count
+from typing import Any
+
+from attrs import Factory, define, evolve, fields
+
+from icefarm.clock import Clock
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures
+from icefarm.control.archive.interface import (
+    Archive,
+    Experiment,
+    ExperimentKey,
+    ExperimentQuery,
+    Partition,
+    ResultQuery,
+    Stored,
+)
+from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.testing.memory.store import MemoryStore
+
+__all__ = ["MemoryArchive"]
+
+_FIELDS = [attribute.name for attribute in fields(ArchiveRow)]
+
+
+@define
+class _Kept:
+    """A stored row."""
+
+    seq: int
+    experiment: int
+    worker: str
+    owned: OwnedRow
+
+    @property
+    def row(self) -> ArchiveRow:
+        return self.owned.row
+
+    def result(self) -> tuple[Any, ...]:
+        """Return it with `RESULT_FIELDS`."""
+        values: dict[str, Any] = {name: getattr(self.row, name) for name in _FIELDS}
+        values |= {"seq": self.seq, "client": self.owned.client, "worker": self.worker}
+        for name in ("options", "value", "labels"):
+            values[name] = None if values[name] is None else json.loads(values[name])
+        return tuple(values[name] for name in RESULT_FIELDS)
+
+
+@define(eq=False)
+class MemoryArchive(Archive):
+    """Implements `Archive` beside a `MemoryStore`."""
+
+    clock: Clock
+    store_: MemoryStore
+    exported: list[tuple[date, str]] = Factory(list)
+    _rows: list[_Kept] = Factory(list)
+    _experiments: dict[ExperimentKey, Experiment] = Factory(dict)
+    _figures: list[tuple[int, ExperimentFigures]] = Factory(list)
+    _days: set[date] = Factory(set)
+    _numbers: Any = Factory(lambda: count(1))
+
+    async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
+        served = {}
+        for id in {row.reservation for row in rows}:
+            record = await self.store_.reservation(id)
+            if record is not None and worker in (record.worker, *self.store_.past_workers.get(id, ())):
+                served[id] = (record.serial, record.client)
+        own = owned(rows, served)
+        taken = {each.row.reservation for each in own}
+        foreign = sum(row.reservation not in taken for row in rows)
+        new: Counter[ExperimentKey] = Counter()
+        for each in sorted(own, key=lambda each: each.row.ended_at):
+            if self._keep(worker, each):
+                new[each.key] += 1
+        return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign)
+
+    def _keep(self, worker: str, each: OwnedRow) -> bool:
+        id = self._made(each.key)
+        row = each.row
+        same = [k for k in self._rows if k.experiment == id and k.row.evaluation_id == row.evaluation_id]
+        values = [kept for kept in same if kept.row.error is None]
+        mine = [kept for kept in same if kept.row.reservation == row.reservation]
+        replaced = mine if row.error is not None else [*mine, *values]
+        if any(kept.row.attempt >= row.attempt for kept in mine):
+            return False
+        if row.error is None and any(kept.row.attempt > row.attempt for kept in values):
+            return False
+        gone = {kept.seq for kept in replaced if kept.row.attempt < row.attempt}
+        self._rows = [kept for kept in self._rows if kept.seq not in gone]
+        self._days.add(row.day)
+        self._rows.append(_Kept(next(self._numbers), id, worker, each))
+        return True
+
+    async def experiments(self, query: ExperimentQuery) -> list[Experiment]:
+        found = [self._counted(each) for each in self._experiments.values() if _fits(each, query)]
+        return sorted(found, key=lambda each: (each.active_at, each.id), reverse=True)[: query.limit]
+
+    async def boards(self, id: int) -> list[ExperimentBoard]:
+        rows = [kept.row for kept in self._rows if kept.experiment == id]
+        found = []
+        for serial in sorted({row.serial for row in rows}):
+            mine = [row for row in rows if row.serial == serial]
+            failed = sum(row.error is not None for row in mine)
+            times = [row.ended_at for row in mine]
+            found.append(ExperimentBoard(serial, len(mine) - failed, failed, min(times), max(times)))
+        return found
+
+    async def failures(self, id: int) -> dict[str, int]:
+        return dict(Counter(k.row.error for k in self._rows if k.experiment == id and k.row.error is not None))
+
+    async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
+        found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, query)]
+        return [kept.result() for kept in found[: query.limit]]
+
+    async def figures(self, id: int, after: int, limit: int) -> list[ExperimentFigures]:
+        return [each for experiment, each in self._figures if experiment == id and each.id > after][:limit]
+
+    async def log(self, key: ExperimentKey, figures: Mapping[str, float], time: float) -> None:
+        self._figures.append((self._made(key), ExperimentFigures(next(self._numbers), time, dict(figures))))
+
+    async def announce(self, key: ExperimentKey, total: int | None, shared: bool | None) -> None:
+        self._made(key)
+        known = self._experiments[key]
+        self._experiments[key] = evolve(
+            known,
+            total=known.total if total is None else total,
+            shared=known.shared if shared is None else shared,
+        )
+
+    async def partitions(self) -> list[Partition]:
+        return [Partition(day, 1000 * sum(kept.row.day == day for kept in self._rows)) for day in sorted(self._days)]
+
+    async def prepare(self, days: Sequence[date]) -> None:
+        self._days.update(days)
+
+    async def export(self, day: date, directory: str) -> str:
+        self.exported.append((day, directory))
+        return f"{directory}/measurements-{day}.csv.gz"
+
+    async def drop(self, day: date) -> None:
+        self._days.discard(day)
+        self._rows = [kept for kept in self._rows if kept.row.day != day]
+        used = {kept.experiment for kept in self._rows} | {experiment for experiment, _ in self._figures}
+        old = self.clock.seconds() - 86400.0
+        self._experiments = {
+            key: each for key, each in self._experiments.items() if each.id in used or each.active_at >= old
+        }
+
+    async def forget_figures(self, before: float) -> None:
+        self._figures = [(id, each) for id, each in self._figures if each.time >= before]
+
+    def _made(self, key: ExperimentKey) -> int:
+        now = self.clock.seconds()
+        known = self._experiments.get(key) or Experiment(next(self._numbers), *key, None, True, now, now)
+        self._experiments[key] = evolve(known, active_at=now)
+        return known.id
+
+    def _counted(self, each: Experiment) -> Experiment:
+        rows = [kept.row for kept in self._rows if kept.experiment == each.id]
+        failed = sum(row.error is not None for row in rows)
+        times = [row.ended_at for row in rows]
+        return evolve(
+            each,
+            done=len(rows) - failed,
+            failed=failed,
+            boards=len({row.serial for row in rows}),
+            first_at=min(times, default=None),
+            last_at=max(times, default=None),
+        )
+
+
+def _fits(each: Experiment, query: ExperimentQuery) -> bool:
+    readable = query.reader in (None, each.account) or (each.shared and not query.private)
+    return (
+        readable
+        and query.account in (None, each.account)
+        and query.name in (None, each.name)
+        and (query.before is None or each.active_at < query.before)
+        and (query.since is None or each.active_at >= query.since)
+    )
+
+
+def _asked(kept: _Kept, query: ResultQuery) -> bool:
+    row = kept.row
+    return (
+        kept.seq > query.after
+        and (query.serials is None or row.serial in query.serials)
+        and (query.since is None or row.ended_at >= query.since)
+        and (query.until is None or row.ended_at < query.until)
+        and (query.failed is None or (row.error is not None) == query.failed)
+        and (query.kind is None or row.kind == query.kind)
+        and (query.sha256 is None or row.sha256 in query.sha256)
+    )

@@ -1,0 +1,23 @@
+"""Measurements on their way to the archive: written to a spool before they are answered, then sent to control.
+
+Theory of operation
+===================
+::
+
+    evaluation ends --> Recorder.keep --> Spool.append --> the client is answered
+                                             |
+                          Sender: Spool.batch --> control's `archive` --> Spool.acknowledge
+
+A row is in the kernel (or, without a directory, in memory) before its client has the answer.  Control acknowledges a
+batch when PostgreSQL has committed it.  A batch without an acknowledgement is sent again; control stores each row once.
+
+What always holds:
+
+- A row stays in the spool until it is acknowledged, or until the spool is full and the row is among the oldest: then it
+  is dropped, counted, and reported.
+- At most one batch is on its way.
+- No error of the spool reaches an evaluation.
+
+The spool's file is not synced for each row: what write(2) has taken outlives any crash of a process.  Only a crash of
+the host can lose rows, those of its last seconds that control has not acknowledged yet.
+"""

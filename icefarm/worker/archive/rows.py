@@ -1,0 +1,122 @@
+"""Pure: no I/O, no clock.  Rows of the archive, and what a client notes of an evaluation.
+
+A row is a JSON array with the fields of `icefarm.contract.ARCHIVE_FIELDS`.  This is code of each evaluation, so it is
+written for speed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+
+from icefarm.contract import MAX_CIRCUIT_NAME, MAX_LABELS, NAME_RULE, valid_name
+from icefarm.errors import IcefarmError, InvalidArgument
+
+__all__ = ["MAX_ROW", "Note", "failure_row", "measurement_row", "note_from_wire"]
+
+#: Bytes of a row.  Boards' answers are shorter; a kind of another author may answer with anything.
+MAX_ROW = 256 * 1024
+#: Longest message of an error, in characters.
+MAX_MESSAGE = 400
+
+
+@frozen
+class Note:
+    """What a client says of an evaluation, beside what to evaluate."""
+
+    experiment: str | None = None
+    #: The client's name for the circuit.
+    circuit: str | None = None
+    labels: Mapping[str, Any] | None = None
+    #: Whether the farm keeps the measurement.
+    archive: bool = True
+    #: SHA-256 that the client stated, for failures; and which attempt the call is.
+    sha256: str | None = None
+    attempt: int = 1
+
+
+@lru_cache(maxsize=1024)
+def _is_experiment(name: str) -> bool:
+    return valid_name(name)
+
+
+def note_from_wire(value: Any, bitstream: Any = None, attempt: Any = 1) -> Note:
+    """Check a note that arrived.  Raises `InvalidArgument`."""
+    sha256 = bitstream.get("sha256") if isinstance(bitstream, Mapping) else None
+    number = attempt if isinstance(attempt, int) else 1
+    if value is None:
+        return Note(sha256=sha256, attempt=number)
+    if not isinstance(value, Mapping):
+        raise InvalidArgument("note must be a mapping with experiment, circuit, labels and archive")
+    experiment, labels = value.get("experiment"), value.get("labels")
+    if experiment is not None and not (isinstance(experiment, str) and _is_experiment(experiment)):
+        raise InvalidArgument(f"note: experiment must be {NAME_RULE}, not {experiment!a:.120}")
+    circuit = value.get("circuit")
+    if circuit is not None and not isinstance(circuit, str):
+        raise InvalidArgument("note: circuit must be text")
+    if labels is not None:
+        _check_labels(labels)
+    return Note(
+        experiment,
+        None if circuit is None else circuit[-MAX_CIRCUIT_NAME:],
+        labels or None,
+        value.get("archive") is not False,
+        sha256 if isinstance(sha256, str) else None,
+        number,
+    )
+
+
+def _check_labels(labels: Any) -> None:
+    if not isinstance(labels, Mapping) or len(labels) > MAX_LABELS:
+        raise InvalidArgument(f"note: labels must be a mapping of at most {MAX_LABELS} names")
+    for name, value in labels.items():
+        if not isinstance(name, str) or not isinstance(value, str | int | float | None):
+            raise InvalidArgument("note: labels must have text for names, and text or numbers as values")
+
+
+def measurement_row(reservation: str, note: Note, measured: Mapping[str, Any]) -> bytes:
+    """Return the row of a measurement (the fields of `icefarm.contract.Measurement`)."""
+    get = measured.get
+    return _encoded(
+        [
+            get("evaluation_id"), reservation, get("serial"), get("kind"), get("options"), get("value"), None, None,
+            get("sha256"), note.circuit, note.experiment, note.labels, get("firmware"), get("firmware_version"),
+            get("origin"), get("window_us"), get("load_us"), get("temperature_c"), get("sequence"), get("attempt"),
+            get("started_at"), get("ended_at"),
+        ]
+    )  # fmt: skip
+
+
+def failure_row(
+    reservation: str, note: Note, evaluation_id: str, stamp: Mapping[str, Any], error: IcefarmError, now: float
+) -> bytes:
+    """Return the row of an evaluation that failed; ``stamp`` has the fields that are the same for the reservation."""
+    get = stamp.get
+    return _encoded(
+        [
+            evaluation_id, reservation, get("serial"), get("kind"), get("options"), None, error.name,
+            error.message[:MAX_MESSAGE], note.sha256, note.circuit, note.experiment, note.labels, get("firmware"),
+            get("firmware_version"), None, None, None, None, None, note.attempt, None, now,
+        ]
+    )  # fmt: skip
+
+
+_VALUE, _MESSAGE = 5, 7
+_encode = json.JSONEncoder(allow_nan=False, default=repr, separators=(",", ":"), check_circular=False).encode
+
+
+def _encoded(fields: list[Any]) -> bytes:
+    try:
+        row = _encode(fields).encode("ascii")
+    except (ValueError, RecursionError):
+        # A kind of another author may answer with what JSON has no form for.
+        fields[_VALUE] = repr(fields[_VALUE])[:MAX_MESSAGE]
+        row = json.dumps(fields, default=repr).encode("ascii")
+    if len(row) > MAX_ROW:
+        fields[_VALUE], fields[_MESSAGE] = None, f"the value is left out: the row would have {len(row):,} bytes"
+        row = json.dumps(fields, default=repr).encode("ascii")
+    return row

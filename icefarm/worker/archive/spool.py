@@ -1,0 +1,277 @@
+"""The spool: rows that control has not acknowledged yet, in files, or in memory without a directory.
+
+A directory has files ``NUMBER.spool``, the oldest first.  A file is a sequence of records: length and CRC-32 of the row
+(four bytes each, little-endian), and the row.  A worker that is killed while it writes leaves a torn record at the end
+of the last file; it is cut off at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+
+from icefarm.files import FileLock, write_all
+from icefarm.worker.archive.rows import MAX_ROW
+
+__all__ = ["Batch", "FileSpool", "MemorySpool", "Spool"]
+
+#: Bytes of a file; the oldest file is dropped when the spool is full.
+SEGMENT = 8 << 20
+#: Bytes and rows of a batch.
+BATCH_BYTES, BATCH_ROWS = 512 * 1024, 2000
+#: Bytes of a spool in memory.
+MEMORY = 16 << 20
+
+_HEAD = struct.Struct("<II")
+
+
+@frozen
+class Batch:
+    """The oldest rows."""
+
+    #: One row on each line.
+    rows: bytes
+    count: int
+    #: Where the spool goes on after them.
+    end: tuple[int, int]
+
+
+class Spool(Protocol):
+    """Rows in the order of `append`, until they are acknowledged."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not acknowledged."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were dropped because it was full, since it was opened."""
+
+    def append(self, row: bytes) -> None:
+        """Add a row.  Raises OSError if that is impossible."""
+
+    def batch(self) -> Batch | None:
+        """Return the oldest rows; None if there are none."""
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Forget the rows of a batch."""
+
+    def close(self) -> None:
+        """Close it; a directory keeps its rows."""
+
+
+def records(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield each whole record's row, and where the record ends.  It stops at one that is torn or damaged."""
+    place = 0
+    while place + _HEAD.size <= len(data):
+        length, check = _HEAD.unpack_from(data, place)
+        row = data[place + _HEAD.size : place + _HEAD.size + length]
+        place += _HEAD.size + length
+        if place > len(data) or zlib.crc32(row) != check:
+            return
+        yield row, place
+
+
+@define
+class _Segment:
+    """A file of the spool."""
+
+    number: int
+    path: Path
+    #: Bytes of whole records.
+    size: int
+
+
+@define(eq=False)
+class FileSpool:
+    """A spool in a directory, of at most ``limit`` bytes; one process has it at a time."""
+
+    directory: Path
+    limit: int
+    segment_size: int = SEGMENT
+    dropped: int = 0
+    _lock: FileLock = field(init=False)
+    _segments: deque[_Segment] = Factory(deque)
+    #: Of the last segment, for writing.
+    _descriptor: int = -1
+    #: Bytes of the first segment that are acknowledged.
+    _begun: int = 0
+    _bytes: int = 0
+
+    @classmethod
+    def open(cls, directory: Path, limit: int, segment_size: int = SEGMENT) -> FileSpool:
+        """Open a spool, with the rows that are left there.  Raises OSError, and `Locked` if another process has it."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool = cls(directory, limit, min(segment_size, max(1, limit // 2)))
+        spool._lock = FileLock(directory / "spool")
+        spool._lock.acquire()
+        try:
+            spool._find()
+        except BaseException:
+            spool._lock.release()
+            raise
+        return spool
+
+    @property
+    def waiting(self) -> int:
+        return self._bytes - self._begun
+
+    def append(self, row: bytes) -> None:
+        record = _HEAD.pack(len(row), zlib.crc32(row)) + row
+        last = self._segments[-1]
+        if last.size and last.size + len(record) > self.segment_size:
+            self._roll()
+            last = self._segments[-1]
+        while self._bytes + len(record) > self.limit and len(self._segments) > 1:
+            self._drop_oldest()
+        try:
+            write_all(self._descriptor, record)
+        except OSError:
+            os.ftruncate(self._descriptor, last.size)
+            raise
+        last.size += len(record)
+        self._bytes += len(record)
+
+    def batch(self) -> Batch | None:
+        while True:
+            first = self._segments[0]
+            batch = self._read(first)
+            if batch is not None:
+                return batch
+            if self._begun < first.size:
+                # What follows is damaged; how many rows that were is unknown.
+                self.dropped += 1
+            if len(self._segments) == 1:
+                self._empty()
+                return None
+            self._remove_oldest()
+
+    def acknowledge(self, batch: Batch) -> None:
+        number, place = batch.end
+        if number != self._segments[0].number:
+            # The file was dropped meanwhile.
+            return
+        self._begun = place
+        if place < self._segments[0].size:
+            return
+        if len(self._segments) > 1:
+            self._remove_oldest()
+        else:
+            self._empty()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._lock.release()
+
+    def _find(self) -> None:
+        for path in sorted(self.directory.glob("*.spool")):
+            if path.stem.isdigit():
+                self._segments.append(_Segment(int(path.stem), path, path.stat().st_size))
+        if self._segments:
+            self._open_last(self._segments[-1])
+        else:
+            self._roll()
+        self._bytes = sum(segment.size for segment in self._segments)
+
+    def _open_last(self, last: _Segment) -> None:
+        """Open the last file where its last whole record ends."""
+        ends = [end for _, end in records(last.path.read_bytes())]
+        last.size = ends[-1] if ends else 0
+        self._descriptor = _open(last.path)
+        os.ftruncate(self._descriptor, last.size)
+
+    def _roll(self) -> None:
+        """Begin another file."""
+        number = self._segments[-1].number + 1 if self._segments else 1
+        path = self.directory / f"{number:012}.spool"
+        descriptor = _open(path)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._segments.append(_Segment(number, path, 0))
+
+    def _read(self, segment: _Segment) -> Batch | None:
+        """Return a batch of a file's rows; None if there are no more."""
+        with segment.path.open("rb") as file:
+            file.seek(self._begun)
+            data = file.read(min(max(BATCH_BYTES, MAX_ROW + _HEAD.size), segment.size - self._begun))
+        rows: list[bytes] = []
+        end = size = 0
+        for row, place in records(data):
+            if rows and (size + len(row) > BATCH_BYTES or len(rows) == BATCH_ROWS):
+                break
+            rows.append(row)
+            end, size = place, size + len(row)
+        if not rows:
+            return None
+        return Batch(b"\n".join(rows), len(rows), (segment.number, self._begun + end))
+
+    def _empty(self) -> None:
+        """Empty the only file."""
+        os.ftruncate(self._descriptor, 0)
+        self._segments[0].size = self._begun = self._bytes = 0
+
+    def _drop_oldest(self) -> None:
+        with self._segments[0].path.open("rb") as file:
+            file.seek(self._begun)
+            self.dropped += sum(1 for _ in records(file.read()))
+        self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        oldest = self._segments.popleft()
+        self._bytes -= oldest.size
+        self._begun = 0
+        oldest.path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+@define(eq=False)
+class MemorySpool:
+    """A spool that ends with its process."""
+
+    limit: int = MEMORY
+    waiting: int = 0
+    dropped: int = 0
+    _rows: deque[bytes] = Factory(deque)
+    #: Of the first row.
+    _number: int = 0
+
+    def append(self, row: bytes) -> None:
+        self._rows.append(row)
+        self.waiting += len(row)
+        while self.waiting > self.limit:
+            self._forget()
+            self.dropped += 1
+
+    def batch(self) -> Batch | None:
+        rows: list[bytes] = []
+        size = 0
+        for row in self._rows:
+            if rows and (size + len(row) > BATCH_BYTES or len(rows) == BATCH_ROWS):
+                break
+            rows.append(row)
+            size += len(row)
+        return Batch(b"\n".join(rows), len(rows), (0, self._number + len(rows))) if rows else None
+
+    def acknowledge(self, batch: Batch) -> None:
+        while self._rows and self._number < batch.end[1]:
+            self._forget()
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def _forget(self) -> None:
+        self.waiting -= len(self._rows.popleft())
+        self._number += 1

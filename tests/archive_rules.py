@@ -1,0 +1,291 @@
+"""What any archive must hold to: the same tests for PostgreSQL and for its stand-in in memory.
+
+Each rule is a coroutine function of a `World`; `RULES` has them by name.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import define
+from store_rules import hello_of
+
+from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
+from icefarm.control.archive.interface import Archive, ExperimentQuery, ResultQuery, Stored
+from icefarm.control.archive.rows import parse_rows
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.interface import Store
+
+__all__ = ["RULES", "World", "row"]
+
+NOW = time.time()
+
+Rule = Callable[["World"], Awaitable[None]]
+RULES: dict[str, Rule] = {}
+
+
+def rule(function: Rule) -> Rule:
+    RULES[function.__name__] = function
+    return function
+
+
+def row(reservation: ReservationRecord, evaluation_id: str = "e1", **fields: Any) -> dict[str, Any]:
+    """Return a row of a measurement by the names of its fields."""
+    usual = {
+        "evaluation_id": evaluation_id, "reservation": reservation.id, "serial": reservation.serial,
+        "kind": "counter", "options": {"window": 1.0}, "value": 7, "sha256": "ab" * 32, "circuit": "a.bin",
+        "experiment": "ga-7", "firmware": "pulse_count", "firmware_version": "1.0", "origin": "measured",
+        "window_us": 1_000_000, "load_us": 50_000, "temperature_c": 31.5, "sequence": 3, "attempt": 1,
+        "started_at": NOW - 2, "ended_at": NOW - 1,
+    }  # fmt: skip
+    return {**usual, **fields}
+
+
+def failure(reservation: ReservationRecord, evaluation_id: str = "e1", **fields: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("value", "origin", "window_us", "load_us", "temperature_c", "sequence", "started_at"))
+    told = {"error": "device_failed", "message": "the board was silent"}
+    return row(reservation, evaluation_id, **{**nothing, **told, **fields})
+
+
+def encoded(*rows: dict[str, Any]) -> bytes:
+    return b"\n".join(json.dumps([each.get(name) for name in ARCHIVE_FIELDS]).encode() for each in rows)
+
+
+@define
+class World:
+    """An archive, and the store that its reservations are in; workers w1 (A, B, C) and w2 (D)."""
+
+    archive: Archive
+    store: Store
+    #: Lets a moment pass.
+    tick: Callable[[], None] = lambda: None
+
+    async def begin(self) -> World:
+        await self.hello("w1", "A", "B", "C")
+        await self.hello("w2", "D")
+        return self
+
+    async def hello(self, worker: str, *serials: str) -> None:
+        reports = [DeviceReport(serial, DeviceStatus.AVAILABLE) for serial in serials]
+        await self.store.hello(hello_of(worker, reports))
+
+    async def reserve(self, client: str, *serials: str) -> list[ReservationRecord]:
+        wanted = ReservationRequest(kind="counter", serials=list(serials), options={})
+        found = await self.store.reserve(client, wanted, 1000.0)
+        return sorted(found, key=lambda record: record.serial)
+
+    async def keep(self, worker: str, *rows: dict[str, Any]) -> Stored:
+        parsed = parse_rows(encoded(*rows), NOW, 90)
+        assert parsed.wrong == 0
+        self.tick()
+        return await self.archive.store(worker, parsed.rows)
+
+    async def experiment(self, name: str = "ga-7") -> Any:
+        (found,) = await self.archive.experiments(ExperimentQuery(name=name))
+        return found
+
+    async def results(self, name: str = "ga-7", **query: Any) -> list[dict[str, Any]]:
+        found = await self.experiment(name)
+        rows = await self.archive.results(found.id, ResultQuery(**query))
+        return [dict(zip(RESULT_FIELDS, each, strict=True)) for each in rows]
+
+
+@rule
+async def a_row_comes_back_as_it_was_sent_with_what_its_reservation_says(world: World) -> None:
+    (a,) = await world.reserve("ada/laptop", "A")
+    sent = row(a, value=[1, 2, 6], labels={"generation": 3, "who": "é\t\\N\n"}, options={"repeats": 3})
+    assert (await world.keep("w1", sent)).new == {("ada", "ga-7"): 1}
+    (found,) = await world.results()
+    told = {name: sent.get(name) for name in RESULT_FIELDS if name in sent and not name.endswith("_at")}
+    assert {name: found[name] for name in told} == told
+    assert (found["client"], found["worker"], found["number"]) == ("ada/laptop", "w1", 3.0)
+    assert abs(found["ended_at"] - sent["ended_at"]) < 1e-5
+
+
+@rule
+async def a_batch_that_is_sent_again_adds_nothing(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    batch = [row(a, "e1"), row(a, "e2"), failure(a, "e3")]
+    await world.keep("w1", *batch)
+    again = await world.keep("w1", *batch)
+    assert (again.new, again.known, again.foreign) == ({}, 3, 0)
+    assert [each["evaluation_id"] for each in await world.results()] == ["e1", "e2", "e3"]
+    found = await world.experiment()
+    assert (found.done, found.failed, found.boards) == (2, 1, 1)
+
+
+@rule
+async def an_evaluation_twice_in_a_batch_is_one_row_that_of_the_later_attempt(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", row(a, value=1), row(a, value=2, attempt=2))
+    assert [each["value"] for each in await world.results()] == [2]
+
+
+@rule
+async def of_an_evaluation_that_was_carried_out_twice_the_later_attempt_stays(world: World) -> None:
+    a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
+    await world.keep("w1", row(a, value=1))
+    await world.keep("w2", row(d, value=2, attempt=2))
+    assert [each["value"] for each in await world.results()] == [2]
+    found = await world.experiment()
+    assert (found.done, found.failed) == (1, 0)
+
+
+@rule
+async def an_earlier_attempt_that_arrives_later_is_left_out_also_on_another_day(world: World) -> None:
+    a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
+    await world.keep("w2", row(d, value=2, attempt=2))
+    stored = await world.keep("w1", row(a, value=1, ended_at=NOW - 2 * 86400))
+    assert (stored.new, stored.known) == ({}, 1)
+    assert [each["value"] for each in await world.results()] == [2]
+
+
+@rule
+async def the_failure_of_an_earlier_attempt_on_another_board_stays(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    await world.keep("w1", failure(a), row(b, value=5, attempt=2))
+    found = {each["serial"]: (each["value"], each["error"]) for each in await world.results()}
+    assert found == {"A": (None, "device_failed"), "B": (5, None)}
+    assert await world.archive.failures((await world.experiment()).id) == {"device_failed": 1}
+
+
+@rule
+async def a_worker_adds_nothing_to_reservations_that_it_does_not_serve(world: World) -> None:
+    a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
+    stored = await world.keep("w2", row(a, "e1"), row(d, "e2"))
+    assert (stored.foreign, sum(stored.new.values())) == (1, 1)
+    forged = await world.keep("w2", {**row(d, "e3"), "serial": "A"}, {**row(d, "e4"), "reservation": "none"})
+    assert (forged.foreign, forged.new) == (2, {})
+
+
+@rule
+async def a_worker_still_delivers_what_it_measured_before_the_board_moved(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.store.worker_lost("w1", "it is gone")
+    await world.hello("w2", "D", "A")
+    assert (await world.store.reservation(a.id)).worker == "w2"  # type: ignore[union-attr]
+    assert (await world.keep("w1", row(a, "e1"))).new == {("ada", "ga-7"): 1}
+    assert (await world.keep("w2", row(a, "e2"))).new == {("ada", "ga-7"): 1}
+
+
+@rule
+async def the_same_id_of_another_client_is_another_evaluation(world: World) -> None:
+    a, b = [(await world.reserve(client, serial))[0] for client, serial in (("ada", "A"), ("bob", "B"))]
+    await world.keep("w1", row(a, value=1), row(b, value=2, attempt=9))
+    found = await world.archive.experiments(ExperimentQuery(name="ga-7"))
+    assert sorted((each.account, each.done) for each in found) == [("ada", 1), ("bob", 1)]
+
+
+@rule
+async def without_an_experiment_it_is_the_clients_name_and_the_day(world: World) -> None:
+    (a,) = await world.reserve("ada/laptop", "A")
+    stored = await world.keep("w1", row(a, experiment=None))
+    day = datetime.fromtimestamp(NOW - 1, UTC).date()
+    assert stored.new == {("ada", f"laptop {day}"): 1}
+
+
+@rule
+async def results_are_chosen_by_board_time_kind_failure_and_circuit(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    await world.keep(
+        "w1", row(a, "e1", ended_at=NOW - 30), row(b, "e2", ended_at=NOW - 20, kind="variance", sha256="cd" * 32)
+    )
+    await world.keep("w1", failure(b, "e3", ended_at=NOW - 10))
+
+    async def ids(**query: Any) -> list[str]:
+        return [each["evaluation_id"] for each in await world.results(**query)]
+
+    assert await ids() == ["e1", "e2", "e3"]
+    assert await ids(serials=["B"]) == ["e2", "e3"]
+    assert await ids(since=NOW - 20, until=NOW - 10) == ["e2"]
+    assert (await ids(failed=True), await ids(failed=False)) == (["e3"], ["e1", "e2"])
+    assert (await ids(kind="variance"), await ids(sha256=["cd" * 32])) == (["e2"], ["e2"])
+
+
+@rule
+async def pages_have_every_result_once_in_the_order_of_arrival(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    for start in range(0, 30, 10):
+        await world.keep("w1", *(row(a, f"e{n}", ended_at=NOW - n) for n in range(start, start + 10)))
+    seen: list[str] = []
+    after = 0
+    while page := await world.results(after=after, limit=7):
+        seen += [each["evaluation_id"] for each in page]
+        after = page[-1]["seq"]
+    assert len(seen) == 30
+    assert set(seen) == {f"e{n}" for n in range(30)}
+
+
+@rule
+async def boards_are_counted_with_their_first_and_last_time(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    await world.keep("w1", row(a, "e1", ended_at=NOW - 100), row(a, "e2", ended_at=NOW - 1), failure(b, "e3"))
+    first, second = await world.archive.boards((await world.experiment()).id)
+    assert (first.serial, first.done, first.failed) == ("A", 2, 0)
+    assert abs(first.first_at - (NOW - 100)) < 1e-3
+    assert abs(first.last_at - (NOW - 1)) < 1e-3
+    assert (second.serial, second.done, second.failed) == ("B", 0, 1)
+
+
+@rule
+async def experiments_are_listed_the_last_active_first_and_in_pages(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    for name in ("one", "two", "three"):
+        await world.keep("w1", row(a, f"e-{name}", experiment=name))
+    await world.keep("w1", row(a, "e-again", experiment="one"))
+    found = await world.archive.experiments(ExperimentQuery(limit=2))
+    assert [each.name for each in found] == ["one", "three"]
+    rest = await world.archive.experiments(ExperimentQuery(before=found[-1].active_at))
+    assert [each.name for each in rest] == ["two"]
+
+
+@rule
+async def others_see_what_is_shared_and_nothing_on_a_private_farm(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", row(a, "e1", experiment="open"), row(a, "e2", experiment="own"))
+    await world.archive.announce(("ada", "own"), None, False)
+
+    async def seen(reader: str | None, private: bool = False) -> set[str]:
+        found = await world.archive.experiments(ExperimentQuery(reader=reader, private=private))
+        return {each.name for each in found}
+
+    assert await seen("ada") == await seen(None) == await seen("ada", True) == {"open", "own"}
+    assert (await seen("bob"), await seen("bob", True)) == ({"open"}, set())
+
+
+@rule
+async def what_a_client_announces_and_logs_is_kept(world: World) -> None:
+    await world.archive.announce(("ada", "ga-7"), 500, None)
+    await world.archive.announce(("ada", "ga-7"), None, False)
+    for generation in range(3):
+        await world.archive.log(("ada", "ga-7"), {"generation": generation, "best": 0.5}, NOW + generation)
+    found = await world.experiment()
+    assert (found.total, found.shared, found.done, found.first_at) == (500, False, 0, None)
+    first, *rest = await world.archive.figures(found.id, 0, 10)
+    assert (first.figures, abs(first.time - NOW) < 1e-3, len(rest)) == ({"generation": 0, "best": 0.5}, True, 2)
+    assert await world.archive.figures(found.id, first.id, 10) == rest
+
+
+@rule
+async def a_day_is_dropped_with_its_counts(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    old = NOW - 3 * 86400
+    await world.keep("w1", row(a, "e1", ended_at=old), row(a, "e2"))
+    day = datetime.fromtimestamp(old, UTC).date()
+    assert day in [each.day for each in await world.archive.partitions()]
+    await world.archive.drop(day)
+    assert day not in [each.day for each in await world.archive.partitions()]
+    assert [each["evaluation_id"] for each in await world.results()] == ["e2"]
+    assert (await world.experiment()).done == 1
+
+
+@rule
+async def a_day_can_be_made_ahead_and_again(world: World) -> None:
+    days = [datetime.fromtimestamp(NOW, UTC).date() + timedelta(days=ahead) for ahead in range(3)]
+    await world.archive.prepare(days)
+    await world.archive.prepare(days)
+    assert [each.day for each in await world.archive.partitions()][-3:] == days
