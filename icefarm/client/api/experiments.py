@@ -106,11 +106,11 @@ class ResultStream:
         return arrow_table(await self.all())
 
     async def to_pandas(self) -> Any:
-        """Return them as a ``pandas.DataFrame`` (needs icefarm[pandas])."""
+        """Return them as a ``pandas.DataFrame`` (needs pandas)."""
         return pandas_frame(await self.all())
 
     async def to_polars(self) -> Any:
-        """Return them as a ``polars.DataFrame`` (needs icefarm[polars])."""
+        """Return them as a ``polars.DataFrame`` (needs polars)."""
         return polars_frame(await self.all())
 
 

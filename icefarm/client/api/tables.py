@@ -19,12 +19,12 @@ def _package(name: str, extra: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise InvalidArgument(f"{name} is not installed: pip install 'icefarm[{extra}]'") from None
+        raise InvalidArgument(f"{name} is not installed: pip install {extra}") from None
 
 
 def arrow_schema() -> Any:
     """Return the schema of results in Arrow.  Raises `InvalidArgument` if pyarrow is not installed."""
-    arrow = _package("pyarrow", "parquet")
+    arrow = _package("pyarrow", "'icefarm[parquet]'")
     types = {name: arrow.int64() for name in _INTEGERS} | {name: arrow.float64() for name in _NUMBERS}
     return arrow.schema([(name, types.get(name, arrow.string())) for name in table_columns(())])
 
