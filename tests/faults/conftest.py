@@ -40,6 +40,7 @@ async def farm(_running_farm: FaultyFarm) -> AsyncIterator[FaultyFarm]:
     await _running_farm.all_available()
     yield _running_farm
     await check_nothing_is_held(_running_farm)
+    _running_farm.logs.check()
 
 
 @pytest_twisted.async_yield_fixture

@@ -20,6 +20,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from faults.logs import LogCheck
 from faults.oracle import OFFSET_PPM, Oracle, write_circuits
 from faults.parts import Victim, of_postgres, of_process, until
 from faults.relay import Relay
@@ -98,9 +99,11 @@ class FaultyFarm:
     _environment: dict[str, str] = field(init=False)
     #: Workers of boards, as they are after the start.
     homes: dict[str, str] = Factory(dict)
+    logs: LogCheck = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._layout = DataDirectory(self.directory / "farm")
+        self.logs = LogCheck(self._layout.logs)
         for name in ("tmp", "circuits", "relays"):
             (self.directory / name).mkdir()
         self._environment = {**own_environment(os.environ), "TMPDIR": str(self.directory / "tmp")}
@@ -122,18 +125,18 @@ class FaultyFarm:
 
     @property
     def parts(self) -> list[Victim]:
-        """All of them, each before what it needs."""
-        return [*self.workers.values(), self.control, self.router, self.postgres]
+        """All of them that there are by now, each before what it needs."""
+        return [
+            *self.workers.values(),
+            *(getattr(self, name) for name in ("control", "router", "postgres") if hasattr(self, name)),
+        ]
 
     @property
     def links(self) -> dict[str, Relay]:
-        """The relays, by whose connections they pass on."""
-        return {
-            "clients": self.clients_link,
-            "workers": self.workers_link,
-            "control": self.control_link,
-            "PostgreSQL": self.database_link,
-        }
+        """The relays that there are by now, by whose connections they pass on."""
+        names = {"clients": "clients", "workers": "workers", "control": "control", "PostgreSQL": "database"}
+        links = {whose: f"{name}_link" for whose, name in names.items()}
+        return {whose: getattr(self, link) for whose, link in links.items() if hasattr(self, link)}
 
     @property
     def operator_token(self) -> str:
@@ -172,15 +175,18 @@ class FaultyFarm:
     async def stop(self, *, keep: bool = False) -> list[str]:
         """Stop everything; returns what stayed behind though it should not: processes and files.
 
-        With ``keep`` the directory stays, for its logs.
+        With ``keep`` the directory stays, for its logs.  A farm whose start has failed can be stopped as well.
         """
         witness = Witness([pid for part in self.parts if part.runs for pid in (part.pid, *descendants(part.pid))])
-        await self.watcher.stop()
+        if hasattr(self, "watcher"):
+            await self.watcher.stop()
         for part in self.parts:
             await part.stop()
         for link in self.links.values():
             await link.stop()
         left = [*witness.left(), *(str(path) for path in (self.directory / "tmp").iterdir())]
+        # A stop is a thing that happens to a farm, too.
+        left.extend(self.logs.found())
         if not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
         return left

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.logs import LogCheck
 from icefarm.client import Farm
 from icefarm.farm.router.turn import STANDS_BY
 from icefarm.testing.processes.farm_process import FarmProcess, command_of
@@ -46,6 +47,7 @@ def test_each_part_of_a_farm_is_started_again_and_no_evaluation_is_lost(tmp_path
                 if number % BETWEEN == 0 and left:
                     os.kill(first_process(process, left.pop(0)), signal.SIGKILL)
             assert len(boards) == 2
+    LogCheck(tmp_path / "farm" / "log").check()
     assert left == []
     assert answers == Counter(items)
     assert all(len(each) == 1 for each in values.values()), "boards without an offset measure the same"
@@ -80,6 +82,7 @@ def test_a_router_that_is_killed_is_replaced_by_the_one_that_stands_by_and_nothi
             assert found == reserved
         line = process.next_line("^router ")
         left = process.processes()
+    LogCheck(tmp_path / "farm" / "log").check()
     assert answers == Counter(items)
     assert line.endswith("; the one that stood by takes over\n")
     assert [pid for pid in left if command_of(pid)] == []

@@ -53,7 +53,7 @@ def pulses_of(serial: str, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(serial.encode())) % 1_000_000
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BoardsInMemory:
     """Boards as a worker's source; they outlive it."""
 
@@ -72,7 +72,7 @@ class BoardsInMemory:
             board.tell = lambda _: None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class WorkerProcess:
     """A worker, and the boards that are plugged in there."""
 
@@ -120,7 +120,7 @@ class WorkerProcess:
         }
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientProcess:
     """An experimenter's program: carries out experiments, and keeps account of what it was answered."""
 
@@ -244,7 +244,7 @@ class ClientProcess:
             self.faults.append(f"{self.name} got what it had not asked for: {measured}")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryWorld:
     """Everybody."""
 

@@ -168,3 +168,11 @@ def test_after_any_history_all_is_answered_once_and_everybody_agrees(
     world.pass_time(30.0)
     check_whole(world)
     assert newcomer.values == 9
+
+
+def test_a_world_is_shown_in_a_line_when_a_history_fails() -> None:
+    world = MemoryWorld(BOARDS, CLIENTS, cycle([0.0]).__next__)
+    world.clients[0].experiment(2, 10)
+    world.pass_time(20.0)
+    shown = [world, world.farm, world.farm.store, world.router, *world.workers, *world.clients, *world.all_boards]
+    assert max(len(repr(each)) for each in shown) < 1000

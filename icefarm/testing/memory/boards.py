@@ -33,7 +33,7 @@ def memory_images(*names: str, version: str = "1.0") -> Images:
     return Images("boards in memory", made)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Port:
     """The transport that the worker's protocol gets."""
 
@@ -55,7 +55,7 @@ class _Port:
             self.protocol.connectionLost(reason)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryBoard:
     """A board: its firmware, the requests it received, and its faults.
 
@@ -199,7 +199,7 @@ class MemoryBoard:
         self.say(bytes(data))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryHardware:
     """Ports and drives of in-memory boards; implements `icefarm.worker.board.hardware.Hardware`."""
 

@@ -48,7 +48,7 @@ PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["e
 LIMIT = 1000.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryClient:
     """A client's session: calls control, and records its events."""
 
@@ -74,7 +74,7 @@ class MemoryClient:
         return [(told["event"], told["serial"]) for told in self.told]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RecordingWorker:
     """A worker without boards: carries out control's orders at once, as far as a test lets it, and records them."""
 
@@ -197,7 +197,7 @@ class RecordingWorker:
         self.status[serial] = DeviceStatus.AVAILABLE if reservation is None else DeviceStatus.RESERVED
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class UnreliableStore:
     """A store whose database can be away: then every call raises `Busy`, even one that has just done its work.
 
@@ -213,7 +213,7 @@ class UnreliableStore:
         return StoreConnection(self, clock)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StoreConnection:
     """An `icefarm.control.storage.interface.Store`; every method is that of the `MemoryStore` behind it."""
 
@@ -239,7 +239,7 @@ class StoreConnection:
             raise Busy("the database is away")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryControl:
     """A router, a store and control, all in memory; time is the clock's."""
 

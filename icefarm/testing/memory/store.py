@@ -55,7 +55,7 @@ def _without_counters(report: DeviceReport) -> DeviceReport:
     return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth(), kind=None, reservation=None)
 
 
-@define
+@define(repr=False)
 class MemoryStore(Store):
     """Implements `Store` on ``clock``, such as a `twisted.internet.task.Clock`."""
 

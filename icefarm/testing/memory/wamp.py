@@ -83,7 +83,7 @@ class _Entry:
             self.entries.remove(self)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryRouter:
     """A router with its sessions.
 
@@ -220,7 +220,7 @@ class MemoryRouter:
         raise NoSuchProcedure(f"{procedure}: no such session or procedure")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryBus(Bus):
     """One session at a `MemoryRouter`."""
 
@@ -575,7 +575,7 @@ class _Call:
         return type(error)(error.message, **_travel(error.fields))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MemoryLink(Service):
     """The stand-in for `icefarm.wamp.Link`: signs in at a `MemoryRouter`, and again whenever the session is lost."""
 

@@ -1,0 +1,44 @@
+"""The harness of these tests: it ends what has begun, and sees what logs must not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+
+from faults.farm import FaultyFarm
+from faults.logs import LogCheck
+from icefarm.farm.errors import CannotStart
+from icefarm.farm.postgres.server import PrivatePostgres
+
+pytestmark = pytest.mark.faults
+
+
+@ensureDeferred
+async def test_a_farm_whose_start_failed_halfway_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: PrivatePostgres) -> None:
+        raise CannotStart("no disk")
+
+    monkeypatch.setattr(PrivatePostgres, "start", fail)
+    farm = FaultyFarm(reactor, {"w1": 1})
+    with pytest.raises(CannotStart, match="no disk"):
+        await farm.start()
+    assert await farm.stop() == []
+    assert not farm.directory.exists()
+
+
+def test_a_blunder_is_seen_once_with_what_follows_it(tmp_path: Path) -> None:
+    log = tmp_path / "control.log"
+    log.write_text("ready\n")
+    logs = LogCheck(tmp_path)
+    logs.check()
+    with log.open("a") as file:
+        file.write("fine\n[-] Unhandled error in Deferred:\nTraceback (most recent call last):\nKeyError: 7\n")
+    with pytest.raises(AssertionError, match=r"control.log:\n\[-\] Unhandled error in Deferred:(?s:.*)KeyError: 7"):
+        logs.check()
+    logs.check()
+    log.write_text("Traceback\n")
+    with pytest.raises(AssertionError, match="Traceback"):
+        logs.check()
