@@ -18,6 +18,7 @@ from icefarm.cli.ui.streams import guard_streams
 from icefarm.errors import IcefarmError
 from icefarm.extras import MissingPackages
 from icefarm.farm.errors import CannotStart
+from icefarm.haste import end_in_haste
 from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
 from icefarm.writing import CannotWrite, NobodyReads
 
@@ -128,6 +129,7 @@ class Verbs(click.Group):
             sys.exit(exit_of(error))
         except KeyboardInterrupt:
             click.echo("icefarm: interrupted", err=True)
+            end_in_haste(Exit.INTERRUPTED)
             sys.exit(Exit.INTERRUPTED)
         except OSError as error:
             where = "" if error.filename is None else f"{clean(os.fsdecode(error.filename))}: "

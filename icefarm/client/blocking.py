@@ -22,6 +22,7 @@ from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
+from icefarm.haste import leaving
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
@@ -89,7 +90,8 @@ class Farm(FarmFace, Blocking):
         """End the reservations (unless ``end`` is false) and sign out.  Takes less than 5 s."""
         if self._ending.pending:
             self._ending.done()
-            self._bound(self._subject.stop)(end=end)
+            with leaving():
+                self._bound(self._subject.stop)(end=end)
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +161,8 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
 
     def __exit__(self, *_: object) -> None:
         if not self._farm.closed:
-            self._bound(self._subject.leave)()
+            with leaving():
+                self._bound(self._subject.leave)()
 
 
 class _Feeder:

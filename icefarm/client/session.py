@@ -152,7 +152,7 @@ class ClientSession:
     async def stop(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
         await self._reservations.close(end=end)
-        await self._link.stop(hurried=self._reservations.hurried)
+        await self._link.stop(hurried=self._reservations.hurried or self._reservations.refused)
 
     @checked
     async def leave(self, serials: Sequence[str]) -> list[str]:

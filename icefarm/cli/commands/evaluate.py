@@ -21,6 +21,7 @@ from icefarm.cli.ui.parameter_types import BOARDS, PINS, PLACEMENT, REPEATS, SEC
 from icefarm.cli.ui.tables import Output, Rows
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
+from icefarm.haste import leaving
 
 if TYPE_CHECKING:
     from icefarm.client import Boards, Farm, Result
@@ -180,7 +181,8 @@ def _carry_out(
         try:
             missing = _print_results(farm, boards, asked, left, screen, output, saved)
         except KeyboardInterrupt:
-            ended = boards.leave()
+            with leaving():
+                ended = boards.leave()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
             return Exit.INTERRUPTED
     if missing:

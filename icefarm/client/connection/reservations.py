@@ -26,7 +26,7 @@ __all__ = ["ClientReservations"]
 #: Seconds for the answer to a request for boards, beyond the wait for them: they may have to be flashed.
 RESERVE_LIMIT = 180.0
 #: Seconds for returning boards on the way out of a block, of the farm or of the script; past that, the farm does it
-#: by itself.  With the goodbye to the router (1 s) every way out takes less than 5 s.
+#: by itself.  With the end of the interpreter every way out takes less than 5 s.
 LEAVE_LIMIT = 2.5
 
 
@@ -42,8 +42,8 @@ class ClientReservations:
     #: Boards whose automatic extension is in progress.
     _extending: set[str] = field(init=False, factory=set)
     _may_hold: bool = field(init=False, default=False)
-    #: The farm did not take boards back in time: the next way out does not ask again.
-    _refused: bool = field(init=False, default=False)
+    #: The farm did not take boards back in time: the next way out does not ask again, and waits for no goodbye.
+    refused: bool = field(init=False, default=False)
     #: The caller did not even wait that long.
     hurried: bool = field(init=False, default=False)
     _tasks: Tasks = field(init=False, factory=Tasks)
@@ -109,7 +109,7 @@ class ClientReservations:
         the background when it answers again.
         """
         held = [serial for serial in serials if serial in self.leases.by_serial]
-        if self._refused or not held:
+        if self.refused or not held:
             return []
         if await self._return(held):
             return held
@@ -123,7 +123,7 @@ class ClientReservations:
         self._tasks.stop()
         if self._extension is not None and self._extension.active():
             self._extension.cancel()
-        if end and self._may_hold and not self._refused and self._link.bus is not None:
+        if end and self._may_hold and not self.refused and self._link.bus is not None:
             await self._return(None)
         self.leases.by_serial.clear()
 
@@ -134,11 +134,11 @@ class ClientReservations:
         try:
             await ending
         except (IcefarmError, TimeoutError) as error:
-            self._refused = True
+            self.refused = True
             self._say_what_stays(serials, error)
             return False
         except CancelledError:
-            self._refused = self.hurried = True
+            self.refused = self.hurried = True
             raise
         return True
 
@@ -180,7 +180,7 @@ class ClientReservations:
 
     def on_heartbeat_reply(self, answer: Mapping[str, Any], asked_at: float) -> None:
         """Handle control's answer to a heartbeat, which lists the active reservations."""
-        self._refused = False
+        self.refused = False
         for serial in self.leases.missing(answer["reservations"], asked_at):
             self._gone(serial, None, "it ended while the connection was lost")
 
