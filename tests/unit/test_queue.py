@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_policy import NOW, board, reserved, some, these, worker
 
 from icefarm.contract import DeviceRecord, DeviceStatus
-from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, arranged, decide
+from icefarm.control.scheduling.fair_queue import LAST, QueuedRequest, Verdict, arranged, decide
 from icefarm.errors import Unavailable
 
 HERE = [worker("w1", kinds=["counter"])]
@@ -24,6 +24,12 @@ def served(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str,
 
 def test_who_came_first_is_first() -> None:
     assert served([asks("bob", 2), asks("ada", 1)], [board("A")]) == {"ada1": ["A"]}
+
+
+def test_a_newcomer_without_boards_goes_before_one_with_boards_that_waits() -> None:
+    newcomer = QueuedRequest("bob", "bob", some(1))
+    assert newcomer.number == LAST
+    assert served([asks("ada", 1), newcomer], [board("A"), reserved("B", client="ada")]) == {"bob": ["A"]}
 
 
 def test_who_has_boards_goes_behind_who_has_none() -> None:
