@@ -14,7 +14,7 @@ LONG  := integration browser faults-quick fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock help docs
+.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -31,6 +31,7 @@ help:
 	@echo "make pictures  draw the circuits of docs/images again"
 	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
 	@echo "make venv    the virtualenv alone, in $(VENV); make farm: without what only tests take"
+	@echo "make dist    source, wheels and SBOMs of a release into dist/, made twice and checked; make sbom: the SBOMs alone"
 	@echo "make lock    add to requirements/ what pyproject.toml has gained; UPGRADE=--upgrade takes the newest versions"
 
 # From the lock files of requirements/, by build_backend/install.py; what is there already is left alone.
@@ -41,7 +42,7 @@ venv:
 	@$(PYTHON) build_backend/install.py $(VENV) tests
 
 demo: farm
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/icefarm demo
 
 # The tools of a release, apart from what they make.
 RELEASE := build/release
@@ -54,6 +55,12 @@ $(RELEASE)/.installed: requirements/release.txt
 
 lock: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/lock.py $(UPGRADE)
+
+dist: $(RELEASE)/.installed
+	$(RELEASE)/bin/python build_backend/release.py
+
+sbom: $(RELEASE)/.installed
+	$(RELEASE)/bin/python build_backend/release.py sbom
 
 test: venv
 	$(call each,$(QUICK) $(LONG))
@@ -121,6 +128,7 @@ docs: venv
 
 # Made-up circuits against an independent simulation, and changed ones against crashes; needs yosys, nextpnr-ice40, iverilog, clang.
 nightly: venv
+	$(MAKE) dist
 	$(BIN)/python -m pytest -m nightly
 	$(MAKE) -C firmware fuzz_ice40 FUZZING=-max_total_time=$(SECONDS)
 

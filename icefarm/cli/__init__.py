@@ -45,6 +45,7 @@ VERBS = {
     "dismiss": ("manage", "dismiss", "Remove requests from the queue."),
     "login": ("login", "login", "Sign in at the lab's own issuer."),
     "logout": ("login", "logout", "Forget that sign-in."),
+    "demo": ("demo", "demo", "Try a farm of virtual boards: evaluate example circuits, and stop."),
     "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
     "db": ("database", "db", "Empty a farm's database: db reset."),
@@ -55,7 +56,7 @@ VERBS = {
     ),
     "udev": ("host", "udev", "Let users without root access the boards of this host."),
     "doctor": ("host", "doctor", "Check this host for what boards need and what interferes."),
-    "router": ("farm", "router", "Print the configuration for a router that runs elsewhere."),
+    "router": ("farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
     "firmware": ("firmware", "firmware", "List, build and install the firmware of real boards."),
     "completion": (
         "completion",

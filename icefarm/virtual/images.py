@@ -17,7 +17,8 @@ PROGRAM_LIMIT = 10.0
 
 
 class MissingBoards(Exception):
-    """The virtual boards were not built: install a C compiler (apt-get install gcc), and install icefarm again."""
+    """The virtual boards were not built: install a C compiler (apt-get install gcc), and icefarm again from its source
+    (pip install --force-reinstall --no-deps --no-binary icefarm icefarm, or the same with the folder that it is in)."""
 
     def __init__(self) -> None:
         super().__init__((type(self).__doc__ or "").strip())

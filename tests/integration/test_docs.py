@@ -78,7 +78,7 @@ ELSEWHERE: dict[Section, str] = {
 }
 #: Sections that no test carries out, and why.
 NOT_RUN: dict[Section, str] = {
-    ("README.md", "icefarm"): "make demo and make test are what runs this",
+    ("README.md", "icefarm"): "make test is what runs this, and test_demo.py the demo",
     ("CONTRIBUTING.md", "Set up"): "the clone that these tests are in was set up so",
     ("docs/client.md", "Twisted"): "it is part of an application with a reactor; test_client_faces.py has one",
     (
