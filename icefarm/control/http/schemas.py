@@ -41,7 +41,7 @@ T = TypeVar("T")
 #: Maximum seconds that a request waits for boards; and the default, less than the minute for which most proxies let a
 #: connection be silent.
 MAX_WAIT = 600.0
-DEFAULT_WAIT = 50.0
+DEFAULT_WAIT = 25.0
 #: Bytes of the longest body: the serials of every board of a large farm.
 MAX_BODY = 1024 * 1024
 
@@ -62,7 +62,7 @@ _AMOUNT = {"description": "How many boards, all or none.", "minimum": 1, "maximu
 _ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
 _WAIT = {"description": "Wait in the farm's queue if too few boards are free."}
 _TIMEOUT = {
-    "description": "Longest wait, in seconds. A request that waits longer than 50 s answers 202 then, and is polled.",
+    "description": "Longest wait, in seconds. A request that waits longer than 25 s answers 202 then, and is polled.",
     "exclusiveMinimum": 0,
     "maximum": MAX_WAIT,
 }

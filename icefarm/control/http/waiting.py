@@ -29,7 +29,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.deferreds import Tasks
 from icefarm.errors import IcefarmError, ReservationEnded, TimedOut, Unavailable
 
-__all__ = ["BLOCKED", "FORGOTTEN", "HANDOVER", "LONGEST_POLL", "WaitingRequests"]
+__all__ = ["BLOCKED", "FORGOTTEN", "HANDOVER", "LONGEST_POLL", "UNREAD", "WaitingRequests"]
 
 #: Seconds after the last poll at which a request is forgotten.
 FORGOTTEN = 30.0
@@ -38,9 +38,12 @@ LOOK = 1.0
 #: Seconds that a poll waits at the most, less than the minute for which proxies let a connection be silent.
 LONGEST_POLL = 25.0
 #: Seconds that a request without polls waits before it becomes one with polls.
-BLOCKED = 50.0
-#: Seconds that boards are reserved for until a call proves that the caller is there.
+BLOCKED = 25.0
+#: Seconds that boards are reserved for until a poll proves that the caller is there; one without polls is forgotten
+#: before.
 HANDOVER = 60.0
+#: The same where the answer itself brought the boards: until a call proves that the caller has read it.
+UNREAD = 30.0
 
 #: Carries out a procedure of control by its name, for a caller.
 Perform = Callable[[Caller, str, Mapping[str, Any]], Awaitable[Any]]
@@ -91,12 +94,14 @@ class WaitingRequests:
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
-    async def open(self, caller: Caller, arguments: Mapping[str, Any]) -> list[dict[str, Any]] | Waiting:
+    async def open(
+        self, caller: Caller, arguments: Mapping[str, Any], probation: float = HANDOVER
+    ) -> list[dict[str, Any]] | Waiting:
         """Reserve boards at once where that can be, else begin to wait.  Raises what control's ``reserve`` raises."""
         try:
             records: list[dict[str, Any]] = await self.perform(caller, "reserve", _at_once(arguments))
         except Unavailable:
-            return self._begin(caller, arguments).view()
+            return self._begin(caller, arguments, probation).view()
         return records
 
     async def poll(self, caller: Caller, id: str, seconds: float) -> list[dict[str, Any]] | Waiting:
@@ -125,10 +130,10 @@ class WaitingRequests:
     ) -> list[dict[str, Any]] | Waiting:
         """Reserve boards, and wait for them with the connection open; after `BLOCKED` seconds, polls must follow.
 
-        Boards that were waited for are reserved for `HANDOVER` seconds: extending them, or taking them over in a
+        Boards that were waited for are reserved for `UNREAD` seconds: extending them, or taking them over in a
         session, proves that the caller has read the answer.  Raises `TimedOut`, and what control's ``reserve`` raises.
         """
-        opened = await self.open(caller, arguments)
+        opened = await self.open(caller, arguments, UNREAD)
         if not isinstance(opened, Waiting):
             return opened
         request = self._requests[opened.id]
@@ -152,10 +157,10 @@ class WaitingRequests:
             self._forget(request)
         self._tasks.stop()
 
-    def _begin(self, caller: Caller, arguments: Mapping[str, Any]) -> _Request:
+    def _begin(self, caller: Caller, arguments: Mapping[str, Any], probation: float) -> _Request:
         request = _Request(uuid4().hex, caller, arguments.get("seconds"), self.clock.seconds())
         self._requests[request.id] = request
-        probation = HANDOVER if request.seconds is None else min(HANDOVER, request.seconds)
+        probation = probation if request.seconds is None else min(probation, request.seconds)
         waiting = {**_at_once(arguments), "wait": True, "seconds": probation, "request": request.id}
         asking = evolve(caller, progress=request.note)
         request.running = ensureDeferred(self._wait(request, asking, waiting))
