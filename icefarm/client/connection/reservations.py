@@ -27,7 +27,7 @@ __all__ = ["ClientReservations"]
 RESERVE_LIMIT = 180.0
 #: Seconds for returning boards on the way out of a block, of the farm or of the script; past that, the farm does it
 #: by itself.  With the end of the interpreter every way out takes less than 5 s.
-LEAVE_LIMIT = 2.5
+LEAVE_LIMIT = 2.0
 
 
 @define(eq=False)

@@ -67,21 +67,56 @@ class Fence:
                 raise ConnectionFailed("another control leads the farm")
 
 
-class _Cursor(txpostgres.Cursor):
+class _WithoutTracebacks(txpostgres._PollingMixin):
+    """Reports the end of a connection to those who wait for it, and logs nothing.
+
+    Before psycopg2 notes that a connection has ended, libpq may have closed its socket.  The reactor then refuses the
+    descriptor -1 by a ValueError.
+    """
+
+    _pollingD: Any = None  # noqa: N815
+
+    def continuePolling(self, swallowErrors: bool = False) -> None:
+        try:
+            super().continuePolling(swallowErrors)
+        except ValueError:
+            if not _socket_is_closed(self):
+                raise
+            waiting, self._pollingD = self._pollingD, None
+            if waiting is not None:
+                self.reactor.callLater(0, waiting.errback, Failure(_closed()))
+            elif not swallowErrors:
+                raise _closed() from None
+
     def doRead(self) -> Exception | None:
-        return _reading(super().doRead)
+        return self._quietly(super().doRead)
 
     def doWrite(self) -> Exception | None:
-        return _reading(super().doWrite)
+        return self._quietly(super().doWrite)
+
+    def _quietly(self, work: Callable[[], None]) -> Exception | None:
+        """Return the error of an ended connection to the reactor; raising it would log a traceback each time."""
+        try:
+            work()
+        except psycopg2.Error as error:
+            return error
+        except ValueError:
+            if not _socket_is_closed(self):
+                raise
+            return _closed()
+        return None
 
 
-def _reading(read: Callable[[], None]) -> Exception | None:
-    """Return the error of a dropped connection to the reactor; raising it would log a traceback each time."""
-    try:
-        read()
-    except psycopg2.Error as error:
-        return error
-    return None
+def _socket_is_closed(polling: Any) -> bool:
+    return bool(polling.fileno() < 0)
+
+
+def _closed() -> OperationalError:
+    return OperationalError("the server closed the connection")
+
+
+class _Cursor(_WithoutTracebacks, txpostgres.Cursor):
+    """A cursor of a `DatabaseConnection`."""
 
 
 @define
@@ -106,7 +141,7 @@ class Transaction:
         return [] if self._cursor.description is None else self._cursor.fetchall()
 
 
-class DatabaseConnection(txpostgres.Connection):
+class DatabaseConnection(_WithoutTracebacks, txpostgres.Connection):
     """A connection.  ``lost`` fires once when it is gone; ``reason`` then says why."""
 
     cursorFactory = _Cursor  # noqa: N815
@@ -190,12 +225,6 @@ class DatabaseConnection(txpostgres.Connection):
         super().connectionLost(reason)
         if self._is_closed() and self.reason is None:
             self.drop(_first_line(reason.value or reason))
-
-    def doRead(self) -> Exception | None:
-        return _reading(super().doRead)
-
-    def doWrite(self) -> Exception | None:
-        return _reading(super().doWrite)
 
     def _is_closed(self) -> bool:
         return self.pollable() is None or bool(self.pollable().closed)
