@@ -13,7 +13,8 @@ __all__ = ["LogCheck"]
 _BLUNDER = re.compile(r"Unhandled|Traceback")
 #: Crossbar.io's own line for a call that it could not ask control about, which is away; it logs each of its errors so.
 _ALLOWED = re.compile(
-    r"^.*Authorization of .* failed\nTraceback .*\nFailure: autobahn\.wamp\.exception\.(?:ApplicationError|TransportLost).*$",
+    r"^.*Authorization of .* failed\nTraceback .*\n"
+    r"Failure: autobahn\.wamp\.exception\.(?:ApplicationError|TransportLost).*$",
     re.MULTILINE,
 )
 #: Characters of the log that the message shows, from the line before it.
