@@ -27,6 +27,7 @@ from icefarm.contract import (
     permissions,
 )
 from icefarm.control.rpc import client_api
+from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
@@ -67,7 +68,7 @@ _TOPICS: dict[str, tuple[Any, ...]] = {
     "log": ("`time`, `worker`, `level`, `message`, `serial`", events.WorkerLogged),
     "deleted": ("`serials`", events.BoardsDeleted),
 }
-#: What procedures return; those that are not here return nothing, or a list of serials.
+#: What procedures return, where their docstrings do not say it.
 _RETURNS = {
     "available": "`amount` and `serials`",
     "reserve": "list of [ReservationRecord](#reservationrecord)",
@@ -124,7 +125,7 @@ def _excerpt(path: Path, name: str) -> str:
 
 
 def _control() -> Iterator[str]:
-    yield from _procedures(contract.CONTROL_PROCEDURES, ClientProcedures, WatchProcedures)
+    yield from _procedures(contract.CONTROL_PROCEDURES, ClientProcedures, WatchProcedures, ArchiveProcedures)
 
 
 def _operators() -> Iterator[str]:
@@ -146,7 +147,12 @@ def _procedures(names: Iterable[str], *classes: type, under: str = "") -> Iterat
     for name in names:
         (function,) = (getattr(cls, name) for cls in classes if hasattr(cls, name))
         # Without self and the caller, whom the router names.
-        yield _entry(f"{PREFIX}control.{under}{name}", function, 2, "" if under else f"Returns {_RETURNS[name]}.")
+        yield _entry(
+            f"{PREFIX}control.{under}{name}",
+            function,
+            2,
+            f"Returns {_RETURNS[name]}." if name in _RETURNS and not under else "",
+        )
 
 
 def _entry(uri: str, function: Callable[..., Any], skip: int, returns: str = "") -> str:
