@@ -40,7 +40,7 @@ def _pins(text: str) -> Sequence[int]:
 
 
 def _amount(n: int, one: str, several: str) -> str:
-    return f"{n} {one if n == 1 else several}"
+    return f"{n:,} {one if n == 1 else several}"
 
 
 def _number(value: float) -> str:
@@ -57,7 +57,7 @@ def lines_of(found: Mapping[str, Any], vcd: Path | None, svg: Path | None = None
     """Yield what the program found, for people."""
     for pin in found["pins"]:
         yield f"pin {pin['pin']}: driven by {pin['driver']}"
-        pulses = f"{pin['pulses']:,} pulses in {_number(found['window_s'])} s"
+        pulses = f"{_amount(pin['pulses'], 'pulse', 'pulses')} in {_number(found['window_s'])} s"
         yield f"  {pulses}: {_number(pin['hz'])} Hz ({found['origin']})"
     cells = ", ".join(_amount(n, *_CELLS[name]) for name, n in found["cells"].items() if n > 0)
     yield f"depends on: {cells or 'no cells'}"

@@ -1,4 +1,4 @@
-/* Steps of circuits in which much changes at each clock edge: all gates are evaluated in order, which costs a quarter of finding out
+/* Steps of circuits in which much changes at each clock edge: all gates are evaluated in order, which costs a sixth of finding out
  * which must be. For circuits with one clock, whose rising edge alone counts, and without memories. */
 #ifndef ICE40_FLAT_H
 #define ICE40_FLAT_H
