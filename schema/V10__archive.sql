@@ -100,6 +100,8 @@ CREATE TABLE measurement (
     PRIMARY KEY (evaluation_id, reservation, day)
 ) PARTITION BY RANGE (day);
 
+ALTER SEQUENCE measurement_seq OWNED BY measurement.seq;
+
 CREATE INDEX measurement_by_experiment ON measurement (experiment, seq);
 CREATE INDEX measurement_failed ON measurement (experiment, error) WHERE error IS NOT NULL;
 

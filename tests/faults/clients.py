@@ -33,6 +33,8 @@ class Tally:
 
     answers: Counter[int] = Factory(Counter)
     values: int = 0
+    #: The board and the value of each evaluation, by its id: what the archive must have.
+    by_id: dict[str, tuple[str, int]] = Factory(dict)
     #: Answers that are errors, by name; with the last message of each.
     failures: Counter[str] = Factory(Counter)
     messages: dict[str, str] = Factory(dict)
@@ -50,6 +52,7 @@ class Tally:
             case "answer":
                 self.answers[line["item"]] += 1
                 self.values += 1
+                self.by_id[line["evaluation_id"]] = (line["serial"], line["value"])
                 self.repeated += line["attempt"] > 1
                 if line["value"] != oracle.pulses(line["circuit"], line["serial"], line["window_us"]):
                     self.wrong.append(line)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from faults.clients import Client
 from faults.farm import FaultyFarm
-from faults.invariants import check_agreement
+from faults.invariants import check_agreement, check_archived
 from faults.parts import until
 
 __all__ = ["ITEMS", "Start", "all_answered", "evaluating"]
@@ -28,11 +28,16 @@ async def evaluating(farm: FaultyFarm, start: Start, name: str, items: int = ITE
     return client
 
 
-async def all_answered(farm: FaultyFarm, client: Client, items: int = ITEMS) -> None:
-    """Wait for a client's answers; all of them must be values, and all parts must agree on who has what."""
+async def all_answered(farm: FaultyFarm, client: Client, items: int = ITEMS, *, archived: bool = True) -> None:
+    """Wait for a client's answers; all of them must be values, and all parts must agree on who has what.
+
+    All must be in the archive too, unless a worker is still away.
+    """
     await until(farm.reactor, lambda: client.holding or not client.running, f"{items} answers", ANSWER_LIMIT)
     if client.running:
         await check_agreement(farm, [client])
     tally = await client.finish()
     tally.check()
     assert (tally.values, tally.failures) == (items, {})
+    if archived:
+        await check_archived(farm, [tally])

@@ -110,6 +110,7 @@ class Evaluator:
         tell(
             "answer",
             item=number,
+            evaluation_id=measured.evaluation_id,
             circuit=int(Path(result.source).stem),
             serial=measured.serial,
             value=measured.value,

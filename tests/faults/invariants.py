@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from twisted.internet.task import deferLater
 
-from faults.clients import Client
+from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
 
-__all__ = ["check_agreement", "check_nothing_is_held", "check_single_holders"]
+__all__ = ["check_agreement", "check_archived", "check_nothing_is_held", "check_single_holders"]
 
+#: Seconds until what was answered is in the archive, after all parts are back.
+ARCHIVE_LIMIT = 45.0
 #: Seconds until all parts agree, the last flashing included.
 AGREEMENT_LIMIT = 30.0
 
@@ -64,3 +66,21 @@ def check_single_holders(farm: FaultyFarm) -> None:
         " AND other.created_at < coalesce(one.ended_at, 'infinity')"
     )
     assert overlapping == []
+
+
+async def check_archived(farm: FaultyFarm, tallies: Iterable[Tally], limit: float = ARCHIVE_LIMIT) -> None:
+    """What clients were answered is in the archive once, with that value, soon.  Raises AssertionError."""
+    answered = {id: value for tally in tallies for id, value in tally.by_id.items()}
+    deadline = farm.reactor.seconds() + limit
+    while True:
+        rows = farm.query("SELECT evaluation_id, serial, number::bigint FROM measurement WHERE error IS NULL")
+        mine = [(id, (serial, value)) for id, serial, value in rows if id in answered]
+        assert len(mine) == len(dict(mine)), "an evaluation has two values in the archive"
+        missing = [id for id in answered if id not in dict(mine)]
+        if not missing:
+            assert dict(mine) == answered
+            counted = farm.query("SELECT coalesce(sum(done), 0)::bigint FROM experiment_board")
+            assert counted == [(len(rows),)], "the counts of experiments are those of their rows"
+            return
+        assert farm.reactor.seconds() < deadline, f"{len(missing)} of {len(answered)} answers are not in the archive"
+        await deferLater(farm.reactor, 0.5)

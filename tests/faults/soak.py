@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater
 
 from faults.clients import Client, Tally
 from faults.farm import FaultyFarm
-from faults.invariants import check_nothing_is_held, check_single_holders
+from faults.invariants import check_archived, check_nothing_is_held, check_single_holders
 from faults.kinds import FAULTS, Fault, Scene, choose
 from faults.parts import until
 
@@ -150,6 +150,8 @@ class Soak:
             assert client.tally.doubled == 0
         await check_nothing_is_held(self.farm, RECOVERY_LIMIT)
         check_single_holders(self.farm)
+        everybody = [*self.evaluators, *self.contenders, *self.past]
+        await check_archived(self.farm, [client.tally for client in everybody], RECOVERY_LIMIT)
 
 
 async def _struck(fault: Fault, scene: Scene) -> None:

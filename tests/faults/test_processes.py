@@ -8,8 +8,9 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import deferLater
 
-from faults.evaluations import Start, all_answered, evaluating
+from faults.evaluations import ITEMS, Start, all_answered, evaluating
 from faults.farm import FaultyFarm
+from faults.invariants import check_archived
 from faults.parts import until
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import connect
@@ -104,9 +105,27 @@ async def test_a_worker_that_never_comes_back_is_told_and_evaluations_move(farm:
             "the client is told",
             30.0,
         )
-        await all_answered(farm, client)
+        await all_answered(farm, client, archived=False)
     finally:
         await farm.workers["w1"].start()
+    await check_archived(farm, [client.tally])
+
+
+@ensureDeferred
+async def test_what_is_answered_while_worker_control_and_database_die_is_in_the_archive_once(
+    farm: FaultyFarm, start: Start
+) -> None:
+    client = await evaluating(farm, start, "archived", items=2 * ITEMS)
+    await farm.postgres.stop()
+    await until(farm.reactor, lambda: client.tally.values >= ITEMS // 2, "answers without a database", 60.0)
+    await farm.workers["w1"].kill()
+    await farm.workers["w1"].start()
+    await farm.postgres.start()
+    await farm.control.kill()
+    await farm.control.start()
+    await farm.workers["w2"].kill()
+    await farm.workers["w2"].start()
+    await all_answered(farm, client, 2 * ITEMS)
 
 
 @ensureDeferred

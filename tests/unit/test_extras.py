@@ -44,6 +44,7 @@ def icefarm(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("migrate",),
         ("migrate", "--database", "postgresql://nowhere/db"),
         ("db", "reset", "--yes"),
+        ("db", "size"),
         ("token", "add", "lab", "--role", "client"),
         ("token", "list"),
         ("token", "revoke", "lab"),

@@ -29,8 +29,8 @@ VERBS: dict[str, list[str]] = {
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
-    "db reset": ["--yes"], "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"],
-    "token rotate": ["t1"],
+    "db reset": ["--yes"], "db size": [],
+    "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"], "token rotate": ["t1"],
     "udev print": [], "udev install": ["--directory", "."], "router config": ["--router-ticket-file", "ticket"],
     "firmware list": [], "firmware install": ["default-1.0.0.uf2"], "firmware build": [],
 }  # fmt: skip

@@ -112,6 +112,20 @@ def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
     click.echo(f"recreated, up to version {max(applied)}")
 
 
+@db.command()
+@data_dir_option
+@_database_option
+def size(data_dir: Path, database: str | None) -> None:
+    """Say how much the farm's database takes, and the archive of measurements in it, day by day."""
+    require_control_packages("the farm's database")
+    from icefarm.control.archive.sizes import size_lines, sizes
+
+    found = _with_database(data_dir, database, sizes)
+    with opened_screen() as screen:
+        for line in size_lines(found):
+            screen.write(line + "\n")
+
+
 @click.group()
 def token() -> None:
     """Work with the tokens with which clients, workers and operators sign in.

@@ -1,0 +1,246 @@
+"""The worker's spool: what was appended comes out once, in order, whatever tears, fills or restarts it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from icefarm.errors import Busy
+from icefarm.files import Locked
+from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
+
+LIMIT = 1 << 20
+
+
+def rows_of(batch: Batch | None) -> list[bytes]:
+    return [] if batch is None else batch.rows.split(b"\n")
+
+
+def drained(spool: Spool) -> list[bytes]:
+    found: list[bytes] = []
+    while (batch := spool.batch()) is not None:
+        found += rows_of(batch)
+        spool.acknowledge(batch)
+    return found
+
+
+@pytest.fixture(params=["file", "memory"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool:
+    return FileSpool.open(tmp_path / "spool", LIMIT) if request.param == "file" else MemorySpool(LIMIT)
+
+
+def test_rows_come_out_in_order_and_once(spool: Spool) -> None:
+    rows = [f"row {number}".encode() for number in range(BATCH_ROWS + 10)]
+    for row in rows:
+        spool.append(row)
+    assert spool.waiting > 0
+    assert drained(spool) == rows
+    assert (spool.batch(), spool.waiting, spool.dropped) == (None, 0, 0)
+
+
+def test_a_batch_that_is_not_acknowledged_comes_again_with_what_came_after_it(spool: Spool) -> None:
+    spool.append(b"one")
+    assert rows_of(spool.batch()) == [b"one"]
+    spool.append(b"two")
+    assert rows_of(spool.batch()) == [b"one", b"two"]
+
+
+def test_rows_that_came_after_the_batch_stay_when_it_is_acknowledged(spool: Spool) -> None:
+    spool.append(b"one")
+    batch = spool.batch()
+    assert batch is not None
+    spool.append(b"two")
+    spool.acknowledge(batch)
+    assert drained(spool) == [b"two"]
+
+
+def test_a_full_spool_drops_the_oldest_rows_and_counts_them(tmp_path: Path) -> None:
+    for spool in (FileSpool.open(tmp_path, 10_000, 1000), MemorySpool(10_000)):
+        rows = [f"{number:0100}".encode() for number in range(300)]
+        for row in rows:
+            spool.append(row)
+        assert spool.waiting <= 10_000
+        dropped = spool.dropped
+        assert drained(spool) == rows[dropped:]
+        assert 0 < dropped < 300
+
+
+def test_a_file_that_is_dropped_while_its_batch_is_on_its_way_is_not_acknowledged_again(tmp_path: Path) -> None:
+    spool = FileSpool.open(tmp_path, 4000, 1000)
+    spool.append(b"first")
+    batch = spool.batch()
+    assert batch is not None
+    rows = [f"{number:0100}".encode() for number in range(60)]
+    for row in rows:
+        spool.append(row)
+    spool.acknowledge(batch)
+    left = drained(spool)
+    assert left == rows[-len(left) :]
+    assert len(left) + spool.dropped == 61
+
+
+def test_what_a_killed_worker_left_is_there_at_the_next_start(tmp_path: Path) -> None:
+    spool = FileSpool.open(tmp_path, LIMIT, 1000)
+    rows = [f"{number:0100}".encode() for number in range(50)]
+    for row in rows:
+        spool.append(row)
+    spool._lock.release()  # What the kernel does for a process that is gone.
+    assert drained(FileSpool.open(tmp_path, LIMIT, 1000)) == rows
+
+
+def test_a_file_that_is_torn_at_any_byte_gives_all_whole_rows_before_it(tmp_path: Path) -> None:
+    rows = [b"first", b"the second", b"3", b"x" * 40]
+    spool = FileSpool.open(tmp_path / "whole", LIMIT)
+    for row in rows:
+        spool.append(row)
+    spool.close()
+    (file,) = (tmp_path / "whole").glob("*.spool")
+    data = file.read_bytes()
+    ends = [sum(8 + len(row) for row in rows[:count]) for count in range(len(rows) + 1)]
+    for length in range(len(data) + 1):
+        torn = tmp_path / f"torn-{length}"
+        torn.mkdir()
+        (torn / file.name).write_bytes(data[:length])
+        opened = FileSpool.open(torn, LIMIT)
+        whole = sum(end <= length for end in ends[1:])
+        opened.append(b"after")
+        assert drained(opened) == [*rows[:whole], b"after"]
+        opened.close()
+
+
+def test_damage_in_the_middle_loses_what_follows_in_that_file_and_no_more(tmp_path: Path) -> None:
+    spool = FileSpool.open(tmp_path, LIMIT, 100)
+    rows = [f"{number:020}".encode() for number in range(12)]
+    for row in rows:
+        spool.append(row)
+    first = min(tmp_path.glob("*.spool"))
+    data = bytearray(first.read_bytes())
+    data[30] ^= 0xFF
+    first.write_bytes(data)
+    left = drained(spool)
+    assert left[0] == rows[0]
+    assert left[1:] == rows[3:]
+    assert spool.dropped > 0
+
+
+def test_two_workers_cannot_have_one_spool(tmp_path: Path) -> None:
+    spool = FileSpool.open(tmp_path, LIMIT)
+    with pytest.raises(Locked):
+        FileSpool.open(tmp_path, LIMIT)
+    spool.close()
+    FileSpool.open(tmp_path, LIMIT).close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["append", "send", "acknowledge", "restart"]), max_size=60))
+def test_nothing_is_lost_whatever_the_order_of_rows_acknowledgements_and_restarts(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    directory = tmp_path_factory.mktemp("spool")
+    spool = FileSpool.open(directory, LIMIT, 60)
+    number, delivered, sent = 0, set[bytes](), None
+    for step in steps:
+        match step:
+            case "append":
+                spool.append(str(number).encode())
+                number += 1
+            case "send":
+                sent = spool.batch()
+                delivered.update(rows_of(sent))
+            case "acknowledge" if sent is not None:
+                spool.acknowledge(sent)
+                sent = None
+            case "restart":
+                spool._lock.release()
+                spool, sent = FileSpool.open(directory, LIMIT, 60), None
+    delivered.update(drained(spool))
+    spool.close()
+    assert delivered == {str(each).encode() for each in range(number)}
+
+
+# -------------------------------------------------------------------------------------------------- the sender
+
+
+class Control:
+    """Takes batches, or is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.got: list[bytes] = []
+        self.told: list[tuple[int, int]] = []
+
+    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
+        self.told.append((spool.waiting, lost))
+        if self.away:
+            raise Busy("the database is away")
+        self.got += batch.rows.split(b"\n")
+
+
+def test_rows_gather_and_are_sent_together() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    for number in range(3):
+        recorder.write(str(number).encode())
+    assert control.got == []
+    clock.advance(1)
+    assert (control.got, len(control.told)) == ([b"0", b"1", b"2"], 1)
+
+
+def test_while_control_cannot_store_them_rows_wait_and_are_sent_again() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    control.away = True
+    recorder.write(b"row")
+    clock.pump([0.5] * 600)
+    assert 10 < len(control.told) < 40, "less and less often"
+    control.away = False
+    recorder.write(b"another")
+    clock.pump([0.5] * 40)
+    assert control.got == [b"row", b"another"]
+    assert recorder.spool.waiting == 0
+
+
+def test_rows_of_a_lost_session_go_to_the_next_one() -> None:
+    clock, first, second = Clock(), Control(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(first)
+    recorder.write(b"row")
+    recorder.sender.detach()
+    clock.advance(5)
+    assert first.got == []
+    recorder.sender.attach(second)
+    clock.advance(1)
+    assert second.got == [b"row"]
+
+
+def test_a_full_disk_costs_rows_and_is_told_but_disturbs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock, FileSpool.open(tmp_path, LIMIT))
+    recorder.sender.attach(control)
+    recorder.write(b"before")
+    half = iter([5, None])
+
+    def full(descriptor: int, data: bytes, write: object = os.write) -> int:
+        part = next(half, None)
+        if part is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, bytes(data)[:part])  # type: ignore[operator, no-any-return]
+
+    monkeypatch.setattr(os, "write", full)
+    recorder.write(b"lost, and written in part")
+    monkeypatch.undo()
+    recorder.write(b"after")
+    clock.advance(1)
+    assert control.got == [b"before", b"after"]
+    assert control.told[-1][1] == 1
