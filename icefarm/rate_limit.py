@@ -27,6 +27,10 @@ class RateLimit:
         self._passed += 1
         return True
 
+    def admit(self, now: float) -> int | None:
+        """Return how many did not pass before this one; None if this one may not pass either."""
+        return self.take_suppressed() if self.passes(now) else None
+
     def take_suppressed(self) -> int:
         """Return how many did not pass since this was last asked."""
         suppressed, self._suppressed = self._suppressed, 0

@@ -24,6 +24,7 @@ from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
 from icefarm.oidc.issuer import checked_url
+from icefarm.twistd.json_log import LOG_FORMAT, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
 from icefarm.twistd.parsers import certificates, directory, public_url, url
 from icefarm.wamp.credentials import Credentials
@@ -119,6 +120,7 @@ class Options(LayeredOptions):
             account_pairs,
         ),
         Setting("oidc-ca-file", "trust the certificates in this PEM file at the issuer", "FILE", parse=certificates),
+        LOG_FORMAT,
         Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
     )
 
@@ -154,8 +156,12 @@ def _oidc(options: Options) -> OidcSettings | None:
     return OidcSettings(**{name.removeprefix("oidc-").replace("-", "_"): value for name, value in given.items()})
 
 
-def makeService(options: Options) -> ControlProcess:
+def makeService(options: Options) -> Any:
     """Return control as a service (for twistd and twist)."""
+    return logged(_service(options), options)
+
+
+def _service(options: Options) -> ControlProcess:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor

@@ -18,6 +18,11 @@ __all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"
 #: A line of Twisted's log at a level that users should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
 _COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:error|critical)\] (?P<text>.*)$")
 
+#: The same as an object (`icefarm.log_format`).
+_COMPLAINT_IN_JSON = re.compile(
+    r'^\{"time": "[^"]*", "level": "(?:error|critical)", "logger": "[^"]*", "message": "(?P<text>(?:[^"\\]|\\.)*)"'
+)
+
 #: Control's log line when the router has admitted it.
 _JOINED = re.compile(r"control is at the router")
 
@@ -63,6 +68,8 @@ class FarmOptions:
     archive_export: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    #: "json": each line of the logs is an object; None: text.
+    log_format: str | None = None
     #: Control's options for the lab's own sign-in, by their names.
     oidc: Mapping[str, object] = Factory(dict)
 
@@ -96,6 +103,7 @@ def control_program(
         "grace": options.grace,
         "worker-grace": options.worker_grace,
         "reservation": options.reservation,
+        "log-format": options.log_format,
         **options.oidc,
         "archive": options.archive,
         "archive-days": options.archive_days,
@@ -125,6 +133,7 @@ def worker_program(
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
         "spool": DataDirectory(options.data_dir).spool(options.name),
+        "log-format": options.log_format,
         # Trying out a farm must not take the boards on this host's USB; a worker started for them does.
         "no-usb": True,
     }
@@ -146,6 +155,6 @@ def _service(
         directory=directory.path,
         log=directory.log(name),
         environment=environment,
-        complaint=_COMPLAINT,
+        complaint=_COMPLAINT_IN_JSON if options.log_format == "json" else _COMPLAINT,
         stop_signal=signal.SIGTERM,
     )

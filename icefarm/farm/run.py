@@ -18,6 +18,7 @@ from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
 from icefarm.farm.up import LocalFarm
+from icefarm.twistd.json_log import json_observer
 from icefarm.writing import CannotWrite
 
 __all__ = ["run"]
@@ -132,5 +133,6 @@ class _FarmRun:
             maxRotatedFiles=LOG_FILES,
             defaultMode=0o600,
         )
-        observer: Any = textFileLogObserver(file)
+        as_json = self._farm.options.log_format == "json"
+        observer: Any = json_observer(file) if as_json else textFileLogObserver(file)
         globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

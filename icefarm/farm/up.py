@@ -149,12 +149,13 @@ class LocalFarm:
     def _router(self, crossbar: str, config: RouterConfig) -> Part:
         """Return the farm's router: two nodes if one can stand by, else one."""
         directory, environment = self._directory, own_environment(self.environment)
+        as_json = self.options.log_format == "json"
         if not self.options.standby:
-            program = router_program(crossbar, config, directory, environment)
+            program = router_program(crossbar, config, directory, environment, as_json=as_json)
             return ChildProcess(self.reactor, program, self.tell)
         config = evolve(config, turn=str(directory.router_turn))
         first, second = (
-            router_program(crossbar, config, directory, environment, node=node)
+            router_program(crossbar, config, directory, environment, node=node, as_json=as_json)
             for node in (directory.router, directory.second_router)
         )
         return RouterPair(self.reactor, (first, second), self.tell)

@@ -22,6 +22,7 @@ from icefarm.files import Locked
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.twistd.exit import stop_as_failed
+from icefarm.twistd.json_log import LOG_FORMAT, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
 from icefarm.twistd.parsers import certificates, directory, url
 from icefarm.virtual.images import BoardsFailed, MissingBoards, program
@@ -139,6 +140,7 @@ class Options(LayeredOptions):
             _megabytes,
         ),
         Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
+        LOG_FORMAT,
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
 
@@ -217,8 +219,12 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def makeService(options: Options) -> Worker:
+def makeService(options: Options) -> Any:
     """Return the worker as a service (for twistd and twist)."""
+    return logged(_service(options), options)
+
+
+def _service(options: Options) -> Worker:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor

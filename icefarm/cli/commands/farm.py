@@ -102,6 +102,9 @@ def _host_name() -> str:
 )
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="What logs are written as; json: one object a line."
+)
 @click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")
 @click.option("--oidc-client", metavar="ID", help="The farm's id there: a public client.")
 @click.option("--oidc-audience", metavar="AUDIENCE", help="Whom tokens must be for, if not the client.")

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from icefarm.bus import Bus
 from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
-from icefarm.client.connection.link import FarmLink
+from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.client.connection.worker_cache import Sent
 from icefarm.clock import Clock
 from icefarm.contract import Measurement, from_wire
@@ -21,6 +21,7 @@ from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, ReservationE
 
 __all__ = ["BoardCalls", "BoardUser"]
 
+_log = client_log("boards")
 #: The answer of an attempt that met nobody.
 _AWAY = object()
 _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
@@ -108,7 +109,12 @@ class BoardCalls:
         if lease is None:
             raise ReservationEnded(f"board {serial} is not reserved by you", serial=serial)
         call = {**arguments, "reservation": lease.record.id}
-        return await bus.call(lease.prefix + method, (), call, timeout=limit)
+        try:
+            return await bus.call(lease.prefix + method, (), call, timeout=limit)
+        except IcefarmError as error:
+            about = {"board": serial, "reservation": lease.record.id, "evaluation": arguments.get("evaluation_id")}
+            _log.debug("{method} on board {board} failed: {error}", method=method, error=error, **about)
+            raise
 
     # ------------------------------------------------------------------------------------------------- the users
 

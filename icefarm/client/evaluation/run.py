@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -23,6 +24,8 @@ from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnd
 __all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
 
 _log = client_log("run")
+#: Where that goes.
+_records = logging.getLogger("icefarm.client.run")
 
 
 #: Failures in a row after which a board rests, and for how many seconds: the first time, and the longest, doubling.  A
@@ -193,9 +196,17 @@ class Run:
             }
             measured = await self._boards.evaluate(sending.serial, call, len(task.tried), self._limit)
         except IcefarmError as error:
+            self._log_end(sending, f"failed: {error.name}: {error}")
             self._landed(sending, error=error)
         else:
+            self._log_end(sending, "done")
             self._landed(sending, measured)
+
+    def _log_end(self, sending: Sending, text: str) -> None:
+        """Log an evaluation's end: at level debug, since a run may have millions, and its results say the same."""
+        if _records.isEnabledFor(logging.DEBUG):
+            about = {"board": sending.serial, "evaluation": sending.task.evaluation_id}
+            _log.debug("evaluation {evaluation} on board {board} {text}", text=text, **about)
 
     def _broke(self, failure: Failure, sending: Sending) -> None:
         """Answer an item whose call was cancelled, or failed through a bug."""

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
-from icefarm.contract import Role
+from icefarm.contract import Role, account_of
 from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
@@ -81,6 +81,7 @@ class RpcDispatcher:
     def _done(self, result: Any, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Any:
         """Note in the audit log that a call was carried out."""
         subject = subject_of(arguments, result)
+        self._log_call(caller, action, subject, "done", result)
         self.audit.called(caller, self._address(caller), action, subject, "done", _detail(arguments))
         return result
 
@@ -89,8 +90,20 @@ class RpcDispatcher:
         error = failure.value
         outcome = error.name if isinstance(error, IcefarmError) else "cancelled"
         why = str(error) if isinstance(error, IcefarmError) else None
+        self._log_call(caller, action, subject_of(arguments), outcome)
         self.audit.called(caller, self._address(caller), action, subject_of(arguments), outcome, why)
         return failure
+
+    def _log_call(self, caller: Caller, action: str, subject: str | None, outcome: str, result: Any = None) -> None:
+        """Log what a caller did, one line for each reservation that it got, so that its id can be followed."""
+        about = {"account": account_of(caller.authid), "session": caller.session or None, "name": caller.authid}
+        records = result if action == "reserve" and isinstance(result, list) else []
+        for record in records:
+            of = {"board": record["serial"], "reservation": record["id"], **about}
+            self._log.info("{name} reserved board {board}: {reservation}", **of)
+        if not records:
+            text = "" if subject is None else f" {subject}"
+            self._log.debug("{name}: {action}{text}: {outcome}", action=action, text=text, outcome=outcome, **about)
 
     def _address(self, caller: Caller) -> str:
         session = self.sessions.state.sessions.get(caller.session)

@@ -41,6 +41,8 @@ __all__ = ["WorkerProcedures"]
 
 #: Maximum characters of a worker's log line; the rest is cut off.
 MAX_LINE = 2000
+#: The same of an id.
+LONGEST_ID = 100
 #: Lines that a worker, with its boards, may log in so many seconds; more are dropped.
 LINES, LINES_PERIOD = 100, 5.0
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
@@ -142,10 +144,21 @@ class WorkerProcedures:
             known = self._agreement.beats(caller.authid, present, await self._note_seen(caller.authid))
         return {"known": known}
 
-    async def log(self, caller: Caller, level: str, message: str, serial: str | None = None) -> None:
-        """Show a line of the worker's log in control's log, and on displays."""
-        if not self._lines.setdefault(caller.authid, RateLimit(LINES, LINES_PERIOD)).passes(self.clock.seconds()):
+    async def log(
+        self,
+        caller: Caller,
+        level: str,
+        message: str,
+        serial: str | None = None,
+        reservation: str | None = None,
+        evaluation: str | None = None,
+    ) -> None:
+        """Show a line of the worker's log in control's log, and on displays if it is not about one evaluation."""
+        left_out = self._lines.setdefault(caller.authid, RateLimit(LINES, LINES_PERIOD)).admit(self.clock.seconds())
+        if left_out is None:
             return
+        if left_out:
+            self._log.warn("{worker}: {amount} lines left out", worker=caller.authid, amount=left_out)
         if level not in _LEVELS:
             raise InvalidArgument(f"level must be one of {', '.join(_LEVELS)}, not {level!a:.80}")
         if serial is not None:
@@ -153,7 +166,12 @@ class WorkerProcedures:
         # A line stays one line, whatever a worker sends.
         line = clean(message, MAX_LINE)
         about = f"{caller.authid}, board {serial}" if serial is not None else caller.authid
-        self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, worker=caller.authid, serial=serial)
+        ids = {"reservation": reservation, "evaluation": evaluation}
+        bounded = {name: None if id is None else clean(id, LONGEST_ID) for name, id in ids.items()}
+        of = {"worker": caller.authid, "serial": serial, "session": caller.session, **bounded}
+        self._log.emit(_LEVELS[level], "{about}: {line}", about=about, line=line, **of)
+        if evaluation is not None:
+            return
         self.publisher.publish(WorkerLogged(self.clock.seconds(), caller.authid, level, line, serial))
 
     async def event(self, caller: Caller, serial: str, reservation: str, name: str, fields: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from icefarm.farm.errors import CannotStart
 from icefarm.farm.processes.child import child_command
 from icefarm.farm.processes.privileges import UnprivilegedUser
 from icefarm.farm.processes.supervisor import Ended
+from icefarm.log_format import json_line
 
 __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program", "without_reprs"]
 
@@ -56,6 +58,8 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     #: Why it may exit with code 0 by itself: it has left then, and stays away; None: it never does so.
     leaves: str | None = None
+    #: Each line of its log is written as an object (`icefarm.log_format`), since it can't do that itself.
+    as_json: bool = False
     #: The user that it runs as; None: the farm's.
     identity: UnprivilegedUser | None = None
 
@@ -164,7 +168,8 @@ class _Follower(ProcessProtocol):
     def _line(self, line: str) -> None:
         if self.program.omit is not None and self.program.omit.search(line):
             return
-        self._log.write(f"{line}\n".encode())
+        said = json_line(time.time(), "info", self.program.name, line, {}) if self.program.as_json else line
+        self._log.write(f"{said}\n".encode())
         if line.strip():
             self._last_line = line.strip()
         if self.program.ready is not None and not self.ready.called and self.program.ready.search(line):

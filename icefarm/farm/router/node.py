@@ -35,6 +35,7 @@ def router_program(
     environment: Mapping[str, str],
     *,
     node: Path | None = None,
+    as_json: bool = False,
 ) -> Program:
     """Write the node's configuration and return how to run the node.
 
@@ -57,6 +58,7 @@ def router_program(
         ready=_READY,
         complaint=_COMPLAINT,
         omit=_REQUESTS,
+        as_json=as_json,
         stop_signal=signal.SIGTERM,
     )  # fmt: skip
 

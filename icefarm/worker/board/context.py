@@ -37,6 +37,9 @@ class Observer:
     def noted(self, board: ManagedBoard, level: str, message: str) -> None:
         """A notice for operators: "warn" or "info", and a sentence."""
 
+    def evaluation_failed(self, board: ManagedBoard, reservation: str, evaluation: str, message: str) -> None:
+        """An evaluation failed, and why."""
+
     def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         """The board's kind sends its client an event."""
 

@@ -15,7 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
-from icefarm.errors import DeviceFailed
+from icefarm.errors import DeviceFailed, IcefarmError
+from icefarm.log_format import printable
+from icefarm.rate_limit import RateLimit
 from icefarm.usb_events import UsbEvent
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
@@ -29,6 +31,10 @@ from icefarm.worker.reservation.board_reservation import BoardReservation, Reser
 
 __all__ = ["ManagedBoard"]
 
+#: Lines about a board in so many seconds: those that it says, and those about its evaluations.
+LINES, LINES_PERIOD = 50, 5.0
+#: Longest id and reason in such a line, in characters.
+LONGEST_ID, LONGEST_REASON = 100, 400
 #: Ended reservations that a board remembers, to explain late calls.
 REMEMBERED = 16
 
@@ -56,6 +62,8 @@ class ManagedBoard:
     #: Whether its FPGA took no bitstream, and has taken none since.
     _load_failed: bool = False
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
+    #: Bounds the lines that the board, and clients with its evaluations, cause.
+    _lines: RateLimit = Factory(lambda: RateLimit(LINES, LINES_PERIOD))
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
     _runner: Runner = field(init=False)
 
@@ -304,9 +312,26 @@ class ManagedBoard:
 
     def board_said(self, level: LogLevel, text: str) -> None:
         """Pass on the board's log lines, except debug ones."""
+        if not self._may_log():
+            return
         self._log.emit(level, "{serial} says: {text}", serial=self.serial, text=text)
         if level is not LogLevel.debug:
             self._context.observer.noted(self, level.name, f"board {self.serial} says: {text}")
+
+    def evaluation_failed(self, reservation: str, evaluation: str, error: IcefarmError) -> None:
+        """Log why an evaluation failed, here and at control, so that it can be followed by its id."""
+        if self._may_log():
+            evaluation = printable(evaluation, LONGEST_ID)
+            text = f"evaluation {evaluation} failed: {error.name}: {printable(str(error), LONGEST_REASON)}"
+            about = {"serial": self.serial, "reservation": reservation, "evaluation": evaluation}
+            self._log.info("{serial}: {text}", text=text, worker=self._context.worker, **about)
+            self._context.observer.evaluation_failed(self, reservation, evaluation, text)
+
+    def _may_log(self) -> bool:
+        left_out = self._lines.admit(self._context.clock.seconds())
+        if left_out:
+            self._log.warn("{serial}: {amount} lines left out", serial=self.serial, amount=left_out)
+        return left_out is not None
 
     # ------------------------------------------------------------------------- what reservation and tally tell
 

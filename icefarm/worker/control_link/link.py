@@ -247,6 +247,10 @@ class ControlLink(Observer):
     def noted(self, board: ManagedBoard, level: str, message: str) -> None:
         self._say("log", {"level": level, "message": message, "serial": board.serial})
 
+    def evaluation_failed(self, board: ManagedBoard, reservation: str, evaluation: str, message: str) -> None:
+        about = {"serial": board.serial, "reservation": reservation, "evaluation": evaluation}
+        self._say("log", {"level": "info", "message": message, **about})
+
     def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
         self._say("event", told)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, Role, device_prefix, method_of
-from icefarm.errors import InvalidArgument, NotAuthorized, NotYours, ReservationEnded, TimedOut
+from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, NotYours, ReservationEnded, TimedOut
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.shutdown import Departure
@@ -152,7 +152,13 @@ class BoardProcedures:
         method = procedure.removeprefix(self.prefix)
         if method == PING:
             return None
-        return await reservation.call(method, args, arguments)
+        try:
+            return await reservation.call(method, args, arguments)
+        except IcefarmError as error:
+            evaluation = arguments.get("evaluation_id")
+            if isinstance(evaluation, str):
+                self._board.evaluation_failed(name, evaluation, error)
+            raise
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
         """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
