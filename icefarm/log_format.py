@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["CONTEXT", "JsonFormatter", "context_of", "json_line", "levels_of", "printable"]
+__all__ = ["CONTEXT", "LOG_FORMAT", "JsonFormatter", "context_of", "json_line", "levels_of", "printable"]
 
+#: The environment variable that says so to the command line, as to the services.
+LOG_FORMAT = "ICEFARM_LOG_FORMAT"
 #: What a line is about: its field, and the names that the code has for it.
 CONTEXT: Mapping[str, tuple[str, ...]] = {
     "account": ("account",),

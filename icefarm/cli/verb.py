@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import click
 from icefarm.cli.connect import Access, Connect, connect
 from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.tables import Output, Record, Shape, drawn, rendered
+from icefarm.log_format import LOG_FORMAT, JsonFormatter
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -26,11 +28,16 @@ class _Words(logging.Handler):
         super().__init__(logging.DEBUG if debug else logging.WARNING)
         self._screen = screen
         self._debug = debug
+        self._json = os.environ.get(LOG_FORMAT) == "json"
+        if self._json:
+            self.setFormatter(JsonFormatter())
         #: The verb itself reports what the connection logs from this level on.
         self._otherwise = logging.WARNING if without_connection else logging.ERROR
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._debug:
+        if self._json:
+            self._screen.log(self.format(record))
+        elif self._debug:
             for line in self.format(record).splitlines():
                 self._screen.say(line)
         elif not (record.name == "icefarm.client.connection.link" and record.levelno >= self._otherwise):

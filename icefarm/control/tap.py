@@ -24,7 +24,7 @@ from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
 from icefarm.oidc.issuer import checked_url
-from icefarm.twistd.json_log import LOG_FORMAT, logged
+from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
 from icefarm.twistd.parsers import certificates, directory, public_url, url
 from icefarm.wamp.credentials import Credentials
@@ -121,6 +121,7 @@ class Options(LayeredOptions):
         ),
         Setting("oidc-ca-file", "trust the certificates in this PEM file at the issuer", "FILE", parse=certificates),
         LOG_FORMAT,
+        LOG_LEVEL,
         Setting("reservation", "seconds that a reservation lasts unless extended", "S", "3600", seconds),
     )
 

@@ -70,6 +70,8 @@ class FarmOptions:
     key: Path | None = None
     #: "json": each line of the logs is an object; None: text.
     log_format: str | None = None
+    #: Of logs in JSON: "debug" or "info".
+    log_level: str | None = None
     #: Control's options for the lab's own sign-in, by their names.
     oidc: Mapping[str, object] = Factory(dict)
 
@@ -104,6 +106,7 @@ def control_program(
         "worker-grace": options.worker_grace,
         "reservation": options.reservation,
         "log-format": options.log_format,
+        "log-level": options.log_level,
         **options.oidc,
         "archive": options.archive,
         "archive-days": options.archive_days,
@@ -134,6 +137,7 @@ def worker_program(
         "noise": options.noise,
         "spool": DataDirectory(options.data_dir).spool(options.name),
         "log-format": options.log_format,
+        "log-level": options.log_level,
         # Trying out a farm must not take the boards on this host's USB; a worker started for them does.
         "no-usb": True,
     }

@@ -7,7 +7,15 @@ import time
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.logger import FileLogObserver, ILogObserver, LogEvent, LogLevel, formatEvent
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
@@ -15,7 +23,7 @@ from twisted.python.logfile import LogFile
 from icefarm.log_format import context_of, json_line
 from icefarm.twistd.options import Setting, choice
 
-__all__ = ["LOG_FORMAT", "event_line", "json_observer", "logged"]
+__all__ = ["LOG_FORMAT", "LOG_LEVEL", "event_line", "follows_evaluations", "json_observer", "logged"]
 
 LOG_FORMAT = Setting(
     "log-format",
@@ -23,6 +31,13 @@ LOG_FORMAT = Setting(
     "FORMAT",
     "text",
     choice("text", "json"),
+)
+LOG_LEVEL = Setting(
+    "log-level",
+    "of a log in JSON: debug also says each evaluation of a worker's boards",
+    "LEVEL",
+    "info",
+    choice("debug", "info"),
 )
 #: Where a daemon of twistd's logs to, unless told otherwise.
 _DAEMON_LOG = "twistd.log"
@@ -40,10 +55,17 @@ def event_line(event: LogEvent) -> str:
     return json_line(moment, str(getattr(level, "name", level)), name, message, context_of(event), trace) + "\n"
 
 
-def json_observer(file: Any) -> ILogObserver:
-    """Return an observer that writes such lines to a file."""
-    observer: Any = FileLogObserver(file, event_line)
+def json_observer(file: Any, least: LogLevel = LogLevel.debug) -> ILogObserver:
+    """Return an observer that writes such lines to a file, from a level on."""
+    writer: Any = FileLogObserver(file, event_line)
+    predicate: Any = LogLevelFilterPredicate(defaultLogLevel=least)
+    observer: Any = FilteringLogObserver(writer, [predicate])
     return observer
+
+
+def follows_evaluations(options: Any) -> bool:
+    """Tell whether each evaluation is to be logged: text logs, which people read, leave out those without trouble."""
+    return options[LOG_FORMAT.name] == "json" and options[LOG_LEVEL.name] == "debug"
 
 
 class _Logged(MultiService):
@@ -63,7 +85,7 @@ def logged(service: Any, options: Any) -> Any:
     """Return a service that logs as its option ``log-format`` says."""
     if options[LOG_FORMAT.name] != "json":
         return service
-    outer = _Logged(json_observer(_log_file(options.parent or {})))
+    outer = _Logged(json_observer(_log_file(options.parent or {}), LogLevel.lookupByName(options[LOG_LEVEL.name])))
     service.setServiceParent(outer)
     return outer
 

@@ -50,6 +50,7 @@ class Worker(Service):
     _slow_load: Collection[str] = ()
     #: Where measurements wait for the archive.
     _spool: Spool = Factory(MemorySpool)
+    _follows_evaluations: bool = False
     boards: BoardRegistry = field(init=False)
     _control: ControlLink = field(init=False)
     _context: WorkerContext = field(init=False)
@@ -67,6 +68,7 @@ class Worker(Service):
             Admission(),
             slow_load=self._slow_load,
             archive=Recorder(self._reactor, self._spool),
+            follows_evaluations=self._follows_evaluations,
         )
         self.boards = BoardRegistry(self._context)
         self._offer = KindOffer(self._kinds)

@@ -22,7 +22,7 @@ from icefarm.files import Locked
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.twistd.exit import stop_as_failed
-from icefarm.twistd.json_log import LOG_FORMAT, logged
+from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, follows_evaluations, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
 from icefarm.twistd.parsers import certificates, directory, url
 from icefarm.virtual.images import BoardsFailed, MissingBoards, program
@@ -141,6 +141,7 @@ class Options(LayeredOptions):
         ),
         Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
         LOG_FORMAT,
+        LOG_LEVEL,
         Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
     )
 
@@ -265,4 +266,5 @@ def _service(options: Options) -> Worker:
         reactor.stop,
         options["slow-load"],
         _spool(options, log),
+        follows_evaluations(options),
     )

@@ -65,6 +65,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/new-kind.md", "4. Run it"): "tests/integration/test_console_kind.py",
     ("docs/operations.md", "Behind a reverse proxy"): "tests/nginx.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
+    ("docs/operations.md", "Logs as JSON"): "tests/integration/test_log_format.py",
     ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",

@@ -105,6 +105,11 @@ def _host_name() -> str:
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), help="What logs are written as; json: one object a line."
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info"]),
+    help="Of logs in JSON; debug also says each evaluation of the boards.",
+)
 @click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")
 @click.option("--oidc-client", metavar="ID", help="The farm's id there: a public client.")
 @click.option("--oidc-audience", metavar="AUDIENCE", help="Whom tokens must be for, if not the client.")

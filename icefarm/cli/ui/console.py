@@ -58,11 +58,14 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Write a message for the user, one line."""
-        text = clean(text)
+        self.log(f"icefarm: {clean(text)}")
+
+    def log(self, line: str) -> None:
+        """Write a line as it is, where messages go."""
         if self._live is not None:
-            self._print_above(f"icefarm: {text}")
+            self._print_above(line)
         else:
-            _write_bytes(self.err, f"icefarm: {text}\n")
+            _write_bytes(self.err, f"{line}\n")
 
     @property
     def width(self) -> int:

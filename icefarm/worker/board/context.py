@@ -58,6 +58,8 @@ class WorkerContext:
     slow_load: Collection[str] = ()
     #: Where measurements go before they are answered.
     archive: Recorder = Factory(lambda self: Recorder(self.clock), takes_self=True)
+    #: Whether each evaluation is logged, not only those that fail.
+    follows_evaluations: bool = False
 
     def slower(self, serial: str) -> int:
         """Return what a board divides its configuration clock by."""

@@ -327,6 +327,12 @@ class ManagedBoard:
             self._log.info("{serial}: {text}", text=text, worker=self._context.worker, **about)
             self._context.observer.evaluation_failed(self, reservation, evaluation, text)
 
+    def evaluation_done(self, reservation: str, evaluation: str) -> None:
+        """Log that an evaluation has its answer, where each is to be logged."""
+        if self._context.follows_evaluations and self._may_log():
+            about = {"serial": self.serial, "reservation": reservation, "evaluation": printable(evaluation, LONGEST_ID)}
+            self._log.debug("{serial}: evaluation {evaluation} done", worker=self._context.worker, **about)
+
     def _may_log(self) -> bool:
         left_out = self._lines.admit(self._context.clock.seconds())
         if left_out:

@@ -152,13 +152,16 @@ class BoardProcedures:
         method = procedure.removeprefix(self.prefix)
         if method == PING:
             return None
-        try:
+        evaluation = arguments.get("evaluation_id")
+        if not isinstance(evaluation, str):
             return await reservation.call(method, args, arguments)
+        try:
+            answer = await reservation.call(method, args, arguments)
         except IcefarmError as error:
-            evaluation = arguments.get("evaluation_id")
-            if isinstance(evaluation, str):
-                self._board.evaluation_failed(name, evaluation, error)
+            self._board.evaluation_failed(name, evaluation, error)
             raise
+        self._board.evaluation_done(name, evaluation)
+        return answer
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
         """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
