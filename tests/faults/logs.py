@@ -11,10 +11,13 @@ __all__ = ["LogCheck"]
 
 #: Errors that nobody handled, and those that were logged with their traceback.
 _BLUNDER = re.compile(r"Unhandled|Traceback")
-#: Crossbar.io's own line for a call that it could not ask control about, which is away; it logs each of its errors so.
+#: Errors of Crossbar.io itself.  It logs a traceback for each question to its authorizer, which is control, while that
+#: is away; and its dealer fails (``on_register``) if a session ends while control is asked what it may register.
 _ALLOWED = re.compile(
     r"^.*Authorization of .* failed\nTraceback .*\n"
-    r"Failure: autobahn\.wamp\.exception\.(?:ApplicationError|TransportLost).*$",
+    r"Failure: autobahn\.wamp\.exception\.(?:ApplicationError|TransportLost).*$"
+    r"|^.*(?:Unhandled.*\n(?:.*\n)??)?.*Traceback(?:(?!Traceback)[\s\S])*?"
+    r"KeyError: <crossbar\.router\.session\.RouterSession.*$",
     re.MULTILINE,
 )
 #: Characters of the log that the message shows, from the line before it.

@@ -42,3 +42,17 @@ def test_a_blunder_is_seen_once_with_what_follows_it(tmp_path: Path) -> None:
     log.write_text("Traceback\n")
     with pytest.raises(AssertionError, match="Traceback"):
         logs.check()
+
+
+def test_the_router_s_own_errors_are_allowed_and_no_others(tmp_path: Path) -> None:
+    log = tmp_path / "router.log"
+    logs = LogCheck(tmp_path)
+    error = "autobahn.wamp.exception.ApplicationError: ApplicationError(error=<wamp.error.no_such_procedure>)"
+    away = f"[Router 7] Authorization of 'call' for 'x' failed\nTraceback (most recent call last):\nFailure: {error}\n"
+    frame = 'Traceback (most recent call last):\n  File "dealer.py", line 526, in on_authorize_success\n'
+    gone = f"Unhandled error in Deferred:\n\n{frame}KeyError: <crossbar.router.session.RouterSession object at 0x7f>\n"
+    log.write_text(away + gone + away)
+    logs.check()
+    log.write_text(away + gone + away + frame + "KeyError: 'boards'\n" + away)
+    with pytest.raises(AssertionError, match="KeyError: 'boards'"):
+        logs.check()
