@@ -17,7 +17,9 @@ _ALLOWED = re.compile(
     r"^.*Authorization of .* failed\nTraceback .*\n"
     r"Failure: autobahn\.wamp\.exception\.(?:ApplicationError|TransportLost).*$"
     r"|^.*(?:Unhandled.*\n(?:.*\n)??)?.*Traceback(?:(?!Traceback)[\s\S])*?"
-    r"KeyError: <crossbar\.router\.session\.RouterSession.*$",
+    r"KeyError: <crossbar\.router\.session\.RouterSession.*$"
+    # Its controller's line for a killed worker: a traceback without frames.
+    r"|^.*Node worker \S+ ended with error \(\[Failure instance: Traceback \(failure with no frames\).*$",
     re.MULTILINE,
 )
 #: Characters of the log that the message shows, from the line before it.

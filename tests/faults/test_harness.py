@@ -51,7 +51,10 @@ def test_the_router_s_own_errors_are_allowed_and_no_others(tmp_path: Path) -> No
     away = f"[Router 7] Authorization of 'call' for 'x' failed\nTraceback (most recent call last):\nFailure: {error}\n"
     frame = 'Traceback (most recent call last):\n  File "dealer.py", line 526, in on_authorize_success\n'
     gone = f"Unhandled error in Deferred:\n\n{frame}KeyError: <crossbar.router.session.RouterSession object at 0x7f>\n"
-    log.write_text(away + gone + away)
+    killed = (
+        "Node worker icefarm_router ended with error ([Failure instance: Traceback (failure with no frames): x\n])\n"
+    )
+    log.write_text(away + gone + away + killed)
     logs.check()
     log.write_text(away + gone + away + frame + "KeyError: 'boards'\n" + away)
     with pytest.raises(AssertionError, match="KeyError: 'boards'"):
