@@ -57,5 +57,6 @@ def test_the_router_s_own_errors_are_allowed_and_no_others(tmp_path: Path) -> No
     log.write_text(away + gone + away + killed)
     logs.check()
     log.write_text(away + gone + away + frame + "KeyError: 'boards'\n" + away)
+    logs = LogCheck(tmp_path)
     with pytest.raises(AssertionError, match="KeyError: 'boards'"):
         logs.check()
