@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from attrs import frozen
 from twisted.application.service import MultiService
 from twisted.logger import (
     FileLogObserver,
@@ -13,7 +14,7 @@ from twisted.logger import (
     ILogObserver,
     LogEvent,
     LogLevel,
-    LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
 )
 from twisted.python.components import Componentized
@@ -55,10 +56,21 @@ def event_line(event: LogEvent) -> str:
     return json_line(moment, str(getattr(level, "name", level)), name, message, context_of(event), trace) + "\n"
 
 
+@frozen
+class _FromLevel:
+    """Drops events below a level; Twisted's own predicate drops also those that name no part."""
+
+    least: LogLevel
+
+    def __call__(self, event: LogEvent) -> Any:
+        level = event.get("log_level") or LogLevel.info
+        return PredicateResult.no if level < self.least else PredicateResult.maybe
+
+
 def json_observer(file: Any, least: LogLevel = LogLevel.debug) -> ILogObserver:
     """Return an observer that writes such lines to a file, from a level on."""
     writer: Any = FileLogObserver(file, event_line)
-    predicate: Any = LogLevelFilterPredicate(defaultLogLevel=least)
+    predicate: Any = _FromLevel(least)
     observer: Any = FilteringLogObserver(writer, [predicate])
     return observer
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from issuers import CLIENT, ISSUER, MemoryIssuer
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, LogPublisher, STDLibLogObserver, globalLogPublisher
@@ -19,6 +20,7 @@ from twisted.python.failure import Failure
 from icefarm.contract import Role
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.oidc_settings import OidcSettings
 from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.errors import IcefarmError
 from icefarm.log_format import JsonFormatter
@@ -183,6 +185,25 @@ async def test_no_token_is_ever_logged_whether_it_lets_in_or_not(role: Role, kno
         globalLogPublisher.removeObserver(everything)
     assert any(errors)
     assert token not in "".join([*everything.text, *map(repr, errors)])
+
+
+@pytest.mark.parametrize("changed", [{}, {"aud": "mail"}, {"preferred_username": None}, {"exp": 1}])
+@ensureDeferred
+async def test_no_token_of_an_issuer_is_ever_logged(changed: dict[str, Any]) -> None:
+    everything, issuer = Everything(), MemoryIssuer()
+    globalLogPublisher.addObserver(everything)
+    try:
+        oidc = OidcSettings(ISSUER, CLIENT)
+        farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS, oidc=oidc), web=issuer)
+        token = issuer.token(**changed)
+        error = await error_of(farm.client("ada", ticket=token))
+        farm.pass_time(5)
+    finally:
+        globalLogPublisher.removeObserver(everything)
+    assert (error is None) is (changed == {})
+    # Nor a part of it: the claims alone name a person.
+    for part in token.split(".")[1:]:
+        assert part not in "".join([*everything.text, repr(error)])
 
 
 def test_a_failure_without_words_has_its_own() -> None:
