@@ -106,8 +106,8 @@ def code_for(url: str, token: str) -> int:
         return error.code
 
 
-def test_a_person_signs_in_on_another_device_and_out_again(site: Site) -> None:
-    before = site.run("devices", "-o", "json")
+def test_a_person_signs_in_on_another_device(site: Site) -> None:
+    before = site.run("devices")
     assert (before.returncode, "icefarm login" in before.stderr) == (5, True)
     assert f"signed in at {site.farm.url} as ada" in site.sign_in("ada")
     assert stat.S_IMODE(site.login.stat().st_mode) == 0o600
@@ -118,11 +118,16 @@ def test_a_person_signs_in_on_another_device_and_out_again(site: Site) -> None:
     login = StoredLogin.read(site.login)
     assert code_for(site.farm.url, login.id_token) == 200
     assert code_for(site.farm.url, login.id_token[:-3] + "AAA") == 401
+
+
+def test_who_has_signed_out_is_signed_out_at_the_issuer_too(site: Site) -> None:
+    site.sign_in("ada")
+    login = StoredLogin.read(site.login)
     out = site.run("logout")
     assert out.stdout == f"signed out at {site.farm.url}\n"
     assert not site.login.exists()
     assert site.run("devices").returncode == 5
-    # The issuer takes the refresh token no more.
+    # Whoever has a copy can't refresh it.
     login.write(site.login)
     late = time.monotonic() + LIFETIME
     while time.monotonic() < late and site.run("devices").returncode == 0:
