@@ -153,5 +153,6 @@ setup(
             "circuits/frequencies.txt",
         ],
         "icefarm.dashboard": ["static/**"],
+        "icefarm.farm.router.inside": ["twisted/plugins/*.py"],
     },
 )

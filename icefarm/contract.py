@@ -7,6 +7,7 @@ field that it knows and ignores those of a newer version.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
@@ -62,6 +63,7 @@ __all__ = [
     "device_prefix",
     "device_procedure",
     "event_topic",
+    "forwarding_path",
     "from_wire",
     "identity_of",
     "method_of",
@@ -100,7 +102,7 @@ EXPERIMENT_PROCEDURES = (
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
-    *("history", "device_history", "journal"),
+    *("history", "device_history", "journal", "limits"),
     *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
@@ -150,6 +152,11 @@ class DeviceStatus(StrEnum):
     TESTING = "testing"
     BROKEN = "broken"
     OFFLINE = "offline"
+
+
+def forwarding_path(ticket: str) -> str:
+    """Return the path under which the router passes HTTP on to control; who has no ticket does not know it."""
+    return "/" + hashlib.sha256(f"icefarm forwards {ticket}".encode()).hexdigest()
 
 
 def valid_name(name: str) -> bool:

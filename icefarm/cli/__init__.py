@@ -49,6 +49,11 @@ VERBS = {
     "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
     "db": ("database", "db", "Empty a farm's database: db reset."),
+    "account": (
+        "database",
+        "account",
+        "Show and set how much an account may have.",
+    ),
     "token": (
         "database",
         "token",

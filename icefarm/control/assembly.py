@@ -30,9 +30,11 @@ from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.pacing import Pacing
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.credentials_check import CredentialsCheck
+from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.tracker import Sessions
@@ -99,6 +101,7 @@ class Parts:
     """Control's parts, except the store and the sign-in of sessions."""
 
     publisher: Publisher
+    limits: Limits
     sessions: Sessions
     audit: AuditLog
     dispatcher: RpcDispatcher
@@ -139,20 +142,22 @@ def assemble(
 ) -> Parts:
     """Make control's parts, from those without dependencies to those that are called from outside."""
     publisher = Publisher()
-    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace))
+    limits = Limits(settings.limits)
+    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits)
     worker_client = WorkerClient(sessions)
     termination = Termination(store, worker_client, publisher, clock)
     unanswered = UnansweredCalls(termination, sessions, clock)
-    line = Line(store, unanswered, publisher, clock)
+    line = Line(store, unanswered, publisher, clock, limits)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
     parts = Parts(
         publisher=publisher,
+        limits=limits,
         sessions=sessions,
         audit=audit,
-        dispatcher=RpcDispatcher(sessions, audit),
+        dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
         worker_client=worker_client,
         reservations=Reservations(
             store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.contract import forwarding_path
 from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
@@ -126,7 +127,8 @@ class ControlProcess(Service):
     async def _listen(self) -> None:
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
-        pages = site(farm_view(self.control, self._leader))
+        forwarding = forwarding_path(self.link.credentials.ticket)
+        pages = site(farm_view(self.control, self._leader), forwarding)
         pages.resource = ApiResource(http_api(self.control), pages.resource)
         self._port = await endpoint.listen(pages)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.oidc_settings import OidcSettings
 
 __all__ = ["ControlSettings"]
@@ -39,3 +40,5 @@ class ControlSettings:
     archive_export: Path | None = None
     #: Experiments are seen by their own account and operators only.
     private: bool = False
+    #: What each account may have and ask for, unless an operator set something else for it.
+    limits: AccountLimits = Factory(AccountLimits)

@@ -22,6 +22,7 @@ from icefarm.contract import Role
 from icefarm.control.server import ControlProcess
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.limits import AccountLimits, parse_limits
 from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
 from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
@@ -101,6 +102,7 @@ class Options(LayeredOptions):
         Setting("archive-days", "days that measurements are kept", "DAYS", "90", _days),
         Setting("archive-size", "gigabytes of measurements that are kept; the oldest days go first", "GB", "20", _size),
         Setting("archive-export", "write each day of measurements here before it is dropped", "DIR", parse=directory),
+        Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
         ),
@@ -179,6 +181,7 @@ def _service(options: Options) -> ControlProcess:
         options["archive-days"],
         options["archive-size"] * 1e9,
         options["archive-export"],
+        limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])
     return ControlProcess(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import Factory, evolve, frozen
 
+from icefarm.farm.limits import FarmLimits
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.processes.process import Program
 from icefarm.farm.router.config import Address
@@ -66,6 +67,8 @@ class FarmOptions:
     archive_days: float | None = None
     archive_size: float | None = None
     archive_export: Path | None = None
+    #: What each account and each connection may cost, where that differs from the defaults.
+    limits: FarmLimits = Factory(FarmLimits)
     certificate: Path | None = None
     key: Path | None = None
     #: "json": each line of the logs is an object; None: text.
@@ -112,6 +115,7 @@ def control_program(
         "archive-days": options.archive_days,
         "archive-size": options.archive_size,
         "archive-export": options.archive_export,
+        "limit": ",".join(f"{name}={value:g}" for name, value in options.limits.account.items()) or None,
     }
     program = _service(
         "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}

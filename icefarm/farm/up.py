@@ -143,6 +143,7 @@ class LocalFarm:
             certificate=options.certificate,
             key=options.key,
             any_origin=self.needs_tokens,
+            guard=options.limits.guard,
         )
         await self._supervise("router", self._router(find_crossbar(options.crossbar), config))
 

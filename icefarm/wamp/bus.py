@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
 from icefarm.durations import in_words
+from icefarm.echo import without_echo
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -200,13 +201,18 @@ class WampBus(Bus):
         try:
             return function(*args, **kwargs)
         except PayloadExceededError:
-            raise InvalidArgument("the message is too large; the limit is 16 MiB") from None
+            raise InvalidArgument(f"the message is too large; the limit is {self._largest_message()} bytes") from None
         except InvalidUriError:
             raise InvalidArgument(f"{args[0]!a:.200} is not a valid name of a procedure or topic") from None
         except (SerializationError, CBOREncodeError) as error:
             raise InvalidArgument(f"the arguments cannot be put on the wire: {error}") from None
         except TransportLost:
             raise LinkLost() from None
+
+    def _largest_message(self) -> str:
+        """Return what the router says that it takes; RawSocket's own limit otherwise."""
+        transport = getattr(self._wamp, "_transport", None)
+        return f"{getattr(transport, '_max_len_send', None) or 2**24:,}"
 
     async def _asked(self, function: Callable[..., Deferred[Any]], *args: Any, **kwargs: Any) -> Any:
         try:
@@ -256,6 +262,7 @@ class WampBus(Bus):
             return None
         if isinstance(answer, CancelledError):
             raise answer
+        answer = without_echo(answer, (procedure, args, kwargs))
         raise ApplicationError(error_uri(answer), answer.message, **answer.fields)
 
     def _hear(self, handler: EventHandler, subscribed: str, *args: Any, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -91,7 +92,7 @@ class _Attempt:
 
     def _ask_for_tls(self) -> None:
         self._question = ensureDeferred(self._look_for_tls())
-        self._question.addErrback(lambda failure: failure.trap(CancelledError))
+        self._question.addErrback(lambda failure: failure.trap(CancelledError, ConnectingCancelledError))
 
     async def _look_for_tls(self) -> None:
         endpoint = endpoint_of(self._where, self._clock, None)

@@ -36,9 +36,9 @@ from icefarm.contract import (
     worker_prefix,
     worker_procedure,
 )
+from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.revocation import INTERVAL
 from icefarm.control.sessions.tokens import new_token, token_hash
-from icefarm.control.sessions.tracker import MOST_SESSIONS
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, LinkLost, NameInUse, NotAuthorized
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]
@@ -258,7 +258,7 @@ async def test_one_token_opens_so_many_sessions_and_no_more(target: Target) -> N
     await target.store.add_token("crowd", Role.CLIENT, token_hash(token))
     signing_in = [
         defer.Deferred.fromCoroutine(target.sign_in(Role.CLIENT, f"run {number}", token))
-        for number in range(MOST_SESSIONS)
+        for number in range(round(AccountLimits().sessions))
     ]
     sessions = await defer.gatherResults(signing_in)
     try:

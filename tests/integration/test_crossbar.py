@@ -25,6 +25,7 @@ from icefarm.contract import (
     device_prefix,
     device_procedure,
     event_topic,
+    forwarding_path,
 )
 from icefarm.errors import NameInUse, NotAuthorized, error_uri
 from icefarm.testing.processes.router import RealRouter
@@ -156,7 +157,8 @@ async def test_http_is_passed_on_to_control(router: RealRouter) -> None:
         response = await Agent(reactor).request(b"GET", router.url.encode() + b"/health?x=1")
         assert response.code == 200
         assert response.headers.getRawHeaders("content-security-policy") == ["default-src 'self'"]
-        assert await readBody(response) == b"/health?x=1 by http"
+        path = forwarding_path(router.ticket) + "/health?x=1"
+        assert await readBody(response) == f"{path} by http".encode()
     finally:
         await port.stopListening()
 

@@ -8,8 +8,8 @@ from pytest_twisted import ensureDeferred
 from icefarm.contract import Role
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.tokens import token_hash
-from icefarm.control.sessions.tracker import MOST_SESSIONS
 from icefarm.errors import LimitReached, LinkLost, NameInUse, NotAuthorized, NotYours
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.wamp.credentials import Credentials
@@ -72,9 +72,9 @@ async def test_a_name_belongs_to_one_live_session_of_its_account() -> None:
 async def test_an_account_has_so_many_sessions_and_no_more() -> None:
     farm = MemoryControl(TOKENS)
     await farm.store.add_token("ada", Role.CLIENT, token_hash("secret"))
-    for number in range(MOST_SESSIONS):
+    for number in range(round(AccountLimits().sessions)):
         await farm.client(f"run {number}", instance="one", ticket="secret")
-    with pytest.raises(LimitReached, match=f"{MOST_SESSIONS} sessions"):
+    with pytest.raises(LimitReached, match="has 64 of at most 64 sessions"):
         await farm.client("one more", ticket="secret")
     await farm.client("run 7", instance="one", ticket="secret")
     await farm.client_of("bob")

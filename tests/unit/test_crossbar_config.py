@@ -97,24 +97,40 @@ def test_pages_of_other_hosts_may_connect_only_where_they_need_a_token() -> None
 def test_with_a_certificate_the_public_port_speaks_tls() -> None:
     config = evolve(CONFIG, certificate=Path("/etc/farm.crt"), key=Path("/etc/farm.key"))
     public = transport("public", config)
-    assert public["endpoint"]["tls"] == {"certificate": "/etc/farm.crt", "key": "/etc/farm.key"}
+    assert "certificate=/etc/farm.crt:key=/etc/farm.key" in public["endpoint"]["server_string"]
     assert public["web"]["paths"]["/"]["forwarded_proto"] == "https"
     assert "tls" not in transport("control", config)["endpoint"]
 
 
 def test_names_of_certificates_do_not_depend_on_the_directory_of_the_node() -> None:
     config = evolve(CONFIG, certificate=Path("farm.crt"), key=Path("farm.key"))
-    assert transport("public", config)["endpoint"]["tls"]["key"] == str(Path("farm.key").absolute())
+    assert f"key={Path('farm.key').absolute()}" in transport("public", config)["endpoint"]["server_string"]
 
 
 def test_a_node_that_may_have_to_wait_for_its_turn_does_so_at_the_first_of_its_endpoints() -> None:
     transports = worker(evolve(CONFIG, local="/run/local.sock", turn="/run/a:b.lock"))["transports"]
-    assert [item["endpoint"]["type"] for item in transports] == ["twisted", "unix", "tcp"]
+    assert [item["endpoint"]["type"] for item in transports] == ["twisted", "unix", "twisted"]
     assert transports[0]["endpoint"]["server_string"] == r"icefarm-turn:/run/a\:b.lock:/run/control.sock"
 
 
 def test_an_address_of_ipv6_is_bound_as_such() -> None:
-    assert transport("public", evolve(CONFIG, listen=("::", 1)))["endpoint"]["version"] == 6
+    assert transport("public", evolve(CONFIG, listen=("::", 1)))["endpoint"]["server_string"] == (
+        "icefarm:1:interface=\\:\\:"
+    )
+
+
+def test_the_guard_of_the_public_port_gets_the_limits_that_differ() -> None:
+    config = evolve(CONFIG, guard={"pending": 8, "sign_in": 2.5})
+    endpoint = transport("public", config)["endpoint"]
+    assert endpoint == {"type": "twisted", "server_string": "icefarm:8080:interface=127.0.0.1:pending=8:sign_in=2.5"}
+    assert (Path(worker(config)["options"]["pythonpath"][0]) / "icefarm_guard.py").exists()
+
+
+@pytest.mark.parametrize("name", ["rawsocket", "websocket"])
+def test_a_message_at_the_public_port_has_at_most_a_mebibyte(name: str) -> None:
+    part = transport("public")[name]
+    options = part["ws"]["options"] if name == "websocket" else part["options"]
+    assert options["max_message_size"] == 1024 * 1024
 
 
 def test_control_may_join_an_external_router_over_tcp() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from certificates import issue
 from compose_spec import ComposeSpecification
 
 from icefarm.cli.commands.database import add
@@ -223,3 +224,39 @@ def test_the_devcontainer_sets_itself_up_by_a_target_that_there_is() -> None:
     assert container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"].endswith(
         ".venv/bin/python"
     )
+
+
+def _with_certificate(path: Path, directory: Path) -> Path:
+    """Return a copy of a proxy's configuration that names files which exist, and ports that need no root."""
+    made = issue(directory, "localhost")
+    pem = directory / "farm.pem"
+    pem.write_text(made.certificate_file.read_text() + made.key_file.read_text())
+    text = path.read_text().replace("/etc/icefarm/farm.pem", str(pem))
+    text = text.replace("/etc/icefarm/farm.crt", str(made.certificate_file))
+    text = text.replace("/etc/icefarm/farm.key", str(made.key_file))
+    copy = directory / path.name
+    copy.write_text(text)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "arguments"), [("haproxy", "haproxy.cfg", ["-c", "-f"]), ("nginx", "nginx.conf", ["-t", "-c"])]
+)
+def test_proxies_take_their_configuration(tmp_path: Path, program: str, name: str, arguments: list[str]) -> None:
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    command = [found, *arguments, str(_with_certificate(DEPLOY / name, tmp_path))]
+    if program == "nginx":
+        if not list(Path("/usr").glob("*/nginx/modules/ngx_stream_module.so")):
+            pytest.skip("nginx's stream module is not installed")
+        command += ["-p", str(tmp_path), "-g", f"pid {tmp_path / 'pid'}; error_log stderr;"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_units_bound_memory_and_files(path: Path) -> None:
+    text = path.read_text()
+    assert re.search(r"^MemoryMax=[12]G$", text, re.MULTILINE)
+    assert "LimitNOFILE=65536" in text

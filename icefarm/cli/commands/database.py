@@ -7,7 +7,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.commands.farm import data_dir_option
-from icefarm.cli.ui.columns import TOKENS
+from icefarm.cli.ui.columns import LIMITS_OF_ACCOUNT, TOKENS
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
 from icefarm.cli.ui.tables import Output
@@ -28,7 +28,7 @@ from icefarm.extras import require_control_packages
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.paths import DataDirectory
 
-__all__ = ["db", "migrate", "token"]
+__all__ = ["account", "db", "migrate", "token"]
 
 T = TypeVar("T")
 
@@ -276,3 +276,55 @@ def revoke(name: str, data_dir: Path, database: str | None) -> None:
 
     _with_database(data_dir, database, work)
     click.echo(f"revoked {name}")
+
+
+@click.group()
+def account() -> None:
+    """Work with accounts."""
+
+
+def _changes(given: Sequence[str]) -> dict[str, float | None]:
+    """Read NAME=N, and NAME=default.  Raises `InvalidArgument`."""
+    from icefarm.control.sessions.limits import checked_limits, parse_limits
+
+    changes: dict[str, float | None] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if value == "default":
+            checked_limits({name: 1})
+            changes[name] = None
+        else:
+            changes |= parse_limits(text)
+    return changes
+
+
+@account.command()
+@click.argument("name", type=ACCOUNT)
+@click.argument("limits", nargs=-1, metavar="[LIMIT=N]...")
+@data_dir_option
+@_database_option
+@output_option
+def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | None, output: Output) -> None:
+    """Show what the account called NAME may have, and set it: boards=4 queue=10; boards=default is the farm's again.
+
+    A farm that runs keeps to it within 3 seconds. What the account has already stays.
+    """
+    from icefarm.control.sessions.limits import LIMITS
+
+    changes = _changes(limits)
+
+    async def work(opened: Any) -> dict[str, float]:
+        store = await _with_schema(opened)
+        if changes:
+            await store.set_account_limits(name, changes)
+            detail = ", ".join(
+                f"{each}={'default' if value is None else f'{value:g}'}" for each, value in changes.items()
+            )
+            await store.keep_audit([await _entry(store, "account_limits", name, detail)])
+        found: dict[str, float] = (await store.account_limits()).get(name, {})
+        return found
+
+    own = _with_database(data_dir, database, work)
+    rows = [{"limit": each, "value": own.get(each), "bounds": what} for each, what in LIMITS.items()]
+    with opened_screen() as screen:
+        show(screen, rows, LIMITS_OF_ACCOUNT, output)

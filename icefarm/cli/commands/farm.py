@@ -14,7 +14,9 @@ import click
 
 from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL
 from icefarm.contract import valid_name
+from icefarm.errors import InvalidArgument
 from icefarm.extras import require_control_packages
+from icefarm.farm.limits import FarmLimits, farm_limits
 from icefarm.farm.paths import default_data_directory, write_private
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.router.config import Address, RouterConfig, configuration_text
@@ -32,6 +34,30 @@ data_dir_option = click.option(
     envvar="ICEFARM_DATA_DIR",
     show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
     help="Where the farm keeps its state.",
+)
+
+
+def _read_limits(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> FarmLimits:
+    parsed = []
+    for text in given:
+        name, _equals, value = text.partition("=")
+        try:
+            parsed.append((name, float(value)))
+        except ValueError:
+            raise click.BadParameter(f"must be NAME=NUMBER, not {text!a:.100}") from None
+    try:
+        return farm_limits(parsed)
+    except InvalidArgument as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_limit_option = click.option(
+    "--limit",
+    "limits",
+    metavar="NAME=N",
+    multiple=True,
+    callback=_read_limits,
+    help="What an account or a connection may cost, such as boards=8; repeatable.",
 )
 
 
@@ -120,6 +146,7 @@ def _host_name() -> str:
 @click.option("--oidc-operator-group", metavar="GROUP", help="Members of this group are operators.")
 @click.option("--oidc-accounts", metavar="CLAIM=ACCOUNT,...", help="Accounts that their claims do not name.")
 @click.option("--oidc-ca-file", type=_FILE, help="Trust the certificates in this PEM file at the issuer.")
+@_limit_option
 def up(**options: Any) -> None:
     """Start a farm on this machine and keep it running until Ctrl-C or SIGTERM.
 
@@ -174,6 +201,7 @@ def install() -> None:
 )
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@_limit_option
 def config(
     listen: Address,
     control_listen: str,
@@ -181,6 +209,7 @@ def config(
     router_ticket_file: Path,
     certificate: Path | None,
     key: Path | None,
+    limits: FarmLimits,
 ) -> None:
     """Print the configuration of a Crossbar.io node that is the farm's router.
 
@@ -194,7 +223,5 @@ def config(
         write_private(router_ticket_file, secrets.token_urlsafe(32) + "\n")
     control = control_listen if ":" not in control_listen else ADDRESS.convert(control_listen, None, None)
     ticket = router_ticket_file.read_text().strip()
-    click.echo(
-        configuration_text(RouterConfig(listen, http, control, ticket, None, certificate, key, any_origin=True)),
-        nl=False,
-    )
+    made = RouterConfig(listen, http, control, ticket, None, certificate, key, any_origin=True, guard=limits.guard)
+    click.echo(configuration_text(made), nl=False)

@@ -15,6 +15,7 @@ __all__ = [
     "AUDIT",
     "FINDINGS",
     "IMAGES",
+    "LIMITS_OF_ACCOUNT",
     "REQUESTS",
     "SERIALS",
     "TOKENS",
@@ -54,6 +55,16 @@ TOKENS = Shape(
         _column("EXPIRES_AT", "expires_at", 2),
         _column("LAST_USED_AT", "last_used_at", 3),
         _column("LAST_USED_FROM", "last_used_from", 5),
+    ),
+)
+
+#: What an account may have.
+LIMITS_OF_ACCOUNT = Shape(
+    ("limit", "value", "bounds"),
+    (
+        Column("LIMIT", lambda record: record["limit"]),
+        Column("VALUE", lambda record: "the farm's" if record["value"] is None else f"{record['value']:g}"),
+        Column("BOUNDS", lambda record: record["bounds"]),
     ),
 )
 

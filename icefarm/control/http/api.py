@@ -5,6 +5,7 @@ Requests that change something are POST only; a GET never changes anything.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, E
 from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, Waiting, read
 from icefarm.control.http.waiting import Perform, WaitingRequests
 from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.echo import without_echo
 from icefarm.errors import IcefarmError
 
 __all__ = ["ApiRequest", "HttpApi"]
@@ -62,7 +64,9 @@ class HttpApi:
                 return ApiAnswer(200, _sign_in(self.identity))
             found = find_endpoint(request.path.removeprefix(BASE))
             if found is None:
-                raise Refusal(404, "not_found", f"there is no {request.path}; {BASE + DESCRIPTION} says what there is")
+                raise Refusal(
+                    404, "not_found", f"there is no {request.path:.100}; {BASE + DESCRIPTION} says what there is"
+                )
             endpoint, chosen = found
             _check_method(request, endpoint.method)
             answer = await self._serve(endpoint, request, chosen)
@@ -72,7 +76,7 @@ class HttpApi:
         except Refusal as refusal:
             return refusal.answer
         except IcefarmError as error:
-            return refused(error)
+            return refused(without_echo(error, (request.path, dict(request.query), _texts_of(request.body))))
 
     async def _serve(self, endpoint: Endpoint, request: ApiRequest, chosen: Mapping[str, str]) -> Any:
         asked: Body = read(_content(endpoint, request, chosen), endpoint.body)
@@ -119,6 +123,15 @@ def _sign_in(identity: HttpIdentity) -> dict[str, Any]:
         "token_endpoint": None if found is None else found.token,
     }
     return {"tokens": tokens, "oidc": offer}
+
+
+def _texts_of(body: bytes) -> Any:
+    """Return what a body holds, for the error about it; its text where it is no JSON."""
+    text = body[: 2 * MAX_BODY].decode(errors="replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _check_method(request: ApiRequest, method: str) -> None:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import Request as ServerRequest
 
 from icefarm import __version__
 from icefarm.contract import DeviceRecord, WorkerRecord
@@ -30,7 +31,7 @@ from icefarm.control.sessions.credentials_check import IssuerTokens
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
-__all__ = ["HEADERS", "HOST", "FarmView", "Front", "site"]
+__all__ = ["HEADERS", "HOST", "FarmRequest", "FarmView", "Front", "site"]
 
 #: Seconds after which an idle connection is closed.
 IDLE_LIMIT = 60.0
@@ -54,6 +55,9 @@ _HTML, _CSS, _TEXT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", 
 _JSON = "application/json"
 #: What the header ``Host`` holds (RFC 9110, section 7.2): a name or an address, and perhaps a port.
 HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+
+#: The sender of a request that says of itself who sent it: no address of any host.
+UNKNOWN = b"unknown"
 
 _CHUNKED = {"error": "length_required", "message": "send the body in one piece, with a Content-Length", "fields": {}}
 _LENGTH_REQUIRED = (
@@ -219,6 +223,28 @@ def _write(answer: PageResponse | None, request: Request) -> None:
     request.finish()
 
 
+class FarmRequest(ServerRequest):
+    """A request that says truly who sends it.
+
+    The router passes requests on under a path that only it knows, and sets the headers about their senders. Nobody else
+    may set these headers: what comes by another way with them is taken to come from an unknown host.
+    """
+
+    def process(self) -> None:
+        channel: Any = self.channel
+        prefix = channel.site.forwarding
+        if prefix and self.uri.startswith(prefix + b"/"):
+            self.uri, self.path = self.uri[len(prefix) :], self.path[len(prefix) :]
+        else:
+            headers = self.requestHeaders
+            named = [name for name, _ in headers.getAllRawHeaders() if name.lower().startswith(b"x-forwarded-")]
+            for name in named:
+                headers.removeHeader(name)
+            if named:
+                headers.setRawHeaders(b"x-forwarded-for", [UNKNOWN])
+        super().process()
+
+
 class _Channel(HTTPChannel):
     """A connection that takes bodies with a length only.
 
@@ -242,10 +268,15 @@ class _Site(Site):
     noisy = False
     displayTracebacks = False  # noqa: N815 - Twisted's name
 
+    #: The path under which the router passes requests on.
+    forwarding = b""
+
     def log(self, request: Request) -> None:
         """Log nothing."""
 
 
-def site(farm: FarmView) -> Site:
-    """Return the site to listen with."""
-    return _Site(_Root(Front(farm)), timeout=int(IDLE_LIMIT))
+def site(farm: FarmView, forwarding: str = "") -> Site:
+    """Return the site to listen with; requests under ``forwarding`` come from the router."""
+    made = _Site(_Root(Front(farm)), requestFactory=FarmRequest, timeout=int(IDLE_LIMIT))
+    made.forwarding = forwarding.encode()
+    return made

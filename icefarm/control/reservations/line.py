@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from attrs import Factory, define, evolve
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
-from icefarm.contract import QueueRecord, ReservationRecord
+from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
 from icefarm.control.reservations.waiter import Waiter
 from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.sessions.limits import Limits
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import QueueChanged
 from icefarm.control.telemetry.publisher import Publisher
@@ -32,6 +33,8 @@ class Line:
     unanswered: UnansweredCalls
     publisher: Publisher
     clock: Clock
+    limits: Limits = Factory(Limits)
+    _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
     _settled: set[str] = Factory(set)
@@ -50,6 +53,10 @@ class Line:
     def records(self) -> list[QueueRecord]:
         """Return the waiting requests, the next one first."""
         return [waiter.record() for waiter in sorted(self._waiters, key=lambda waiter: waiter.place) if waiter.place]
+
+    def count(self, account: str) -> int:
+        """Return how many requests of an account are kept in the queue."""
+        return sum(waiter.kept and account_of(waiter.queued.client) == account for waiter in self._waiters)
 
     def find(self, id: str) -> Waiter | None:
         """Return the waiter with that request."""
@@ -115,14 +122,33 @@ class Line:
 
         A caller that gives up meanwhile leaves nothing behind, since the transaction runs to its end.
         """
-        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id, grace=call.grace)
-        reserving = started(reserve)
+        reserving = started(partial(self._reserve_within_limit, call, request))
         reserving.addCallback(self._reserved, call)
         try:
             return await shielded(reserving)
         except CancelledError:
             reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
             raise
+
+    async def _reserve_within_limit(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve boards, as many as the account may hold; calls of one account take turns."""
+        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id, grace=call.grace)
+        account = account_of(call.client)
+        if self.limits.of(account).boards >= MAX_BOARDS:
+            return await reserve()
+        lock = self._locks.setdefault(account, DeferredLock())
+        await lock.acquire()
+        try:
+            active = await self.store.active()
+            # A repeated call gets the boards that it has already.
+            got = {record.id for record in await self.store.answered(call.client, call.id)}
+            others = [each for each in active if account_of(each.client) == account and each.id not in got]
+            self.limits.check(account, "boards", len(others), request.amount or len(request.serials or ()))
+            return await reserve()
+        finally:
+            lock.release()
+            if not lock.locked:
+                self._locks.pop(account, None)
 
     async def serve(self) -> bool:
         """Serve the requests whose turn it is, and send the others their places.

@@ -40,6 +40,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from functools import partial
 
@@ -47,7 +48,7 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError
 
 from icefarm.clock import Clock
-from icefarm.contract import QueueRecord
+from icefarm.contract import QueueRecord, account_of
 from icefarm.control.reservations.calls import GIVEN_UP, RETURN, Allocation, ReserveCall
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.waiter import Waiter
@@ -78,6 +79,8 @@ class WaitingQueue:
     line: Line
     sessions: Sessions
     clock: Clock
+    #: Requests of each account that are being stored.
+    _arriving: Counter[str] = Factory(Counter)
     _tasks: Tasks = Factory(Tasks)
     _walks: Coalesced = field(init=False)
 
@@ -168,7 +171,7 @@ class WaitingQueue:
         if waiter is not None and waiter.queued.client != call.client:
             raise foreign_request(call.id)
         if waiter is None and call.wait:
-            queued = await self.line.enqueue(call)
+            queued = await self._enqueue(call)
             waiter = self.line.find(call.id) or self._add(queued)
         elif waiter is None:
             queued = QueuedRequest(call.id, call.client, call.request)
@@ -176,6 +179,18 @@ class WaitingQueue:
             waiter.timers.append(self.clock.callLater(SETTLE, self.poke))
         waiter.take(call)
         return waiter
+
+    async def _enqueue(self, call: ReserveCall) -> QueuedRequest:
+        """Store a request that is to wait.  Raises `LimitReached` if its account has too many."""
+        account = account_of(call.client)
+        self.line.limits.check(account, "queue", self.line.count(account) + self._arriving[account])
+        self._arriving[account] += 1
+        try:
+            return await self.line.enqueue(call)
+        finally:
+            self._arriving[account] -= 1
+            if not self._arriving[account]:
+                del self._arriving[account]
 
     def _add(self, queued: QueuedRequest) -> Waiter:
         waiter = self.line.add(Waiter(queued, kept=True))

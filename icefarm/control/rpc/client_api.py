@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define
+from attrs import asdict, define
 
 from icefarm import __version__
 from icefarm.bus import Caller
@@ -21,8 +21,9 @@ from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.credentials_check import CredentialsCheck
 from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.presence import count_of
 from icefarm.control.sessions.tokens import may_sign_in
-from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.sessions.tracker import NO_SESSION, Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardsDeleted
 from icefarm.control.telemetry.publisher import Publisher
@@ -90,6 +91,7 @@ class ClientProcedures:
         for_all = (
             self.available, self.reserve, self.extend, self.end, self.snapshot, self.reboot, self.heartbeat,
             self.renew,
+            self.limits,
         )  # fmt: skip
         for_operators = (
             self.delete,
@@ -141,11 +143,16 @@ class ClientProcedures:
             raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
         if timeout is not None:
             _bounded("timeout", timeout)
-        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        duration = self._default_for(caller) if seconds is None else _bounded("seconds", seconds)
         if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
             raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
             raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
+        if grace is not None and caller.session == NO_SESSION:
+            # Who has no session does not choose it.
+            grace = min(grace, self.sessions.limits.of(caller.authid).grace)
+        self._check_limits(caller, duration, grace)
+        self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
@@ -156,7 +163,8 @@ class ClientProcedures:
 
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend the caller's reservations to that long from now; never shortens one."""
-        duration = self.reservation_s if seconds is None else _bounded("seconds", seconds)
+        duration = self._default_for(caller) if seconds is None else _bounded("seconds", seconds)
+        self._check_limits(caller, duration, None)
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
 
@@ -167,6 +175,29 @@ class ClientProcedures:
         """
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.end(caller.authid, chosen, "ended by its client")]
+
+    async def limits(self, caller: Caller, account: str | None = None) -> dict[str, Any]:
+        """Return the limits of the caller's account, and what it has of them; an operator may name another account."""
+        own = account_of(caller.authid)
+        asked = own if account is None else account
+        if asked != own and caller.role != Role.OPERATOR:
+            raise NotAuthorized("only an operator sees the limits of other accounts")
+        held = [record for record in await self.store.active() if account_of(record.client) == asked]
+        has = {
+            "boards": len(held),
+            "queue": self.queue.line.count(asked),
+            "sessions": count_of(self.sessions.state, asked, None, ""),
+        }
+        return {"account": asked, "limits": asdict(self.sessions.limits.of(asked)), "has": has}
+
+    def _default_for(self, caller: Caller) -> float:
+        return min(self.reservation_s, self.sessions.limits.of(caller.authid).seconds)
+
+    def _check_limits(self, caller: Caller, seconds: float, grace: float | None) -> None:
+        limits = self.sessions.limits
+        limits.check_seconds(caller.authid, "seconds", seconds)
+        if grace is not None:
+            limits.check_seconds(caller.authid, "grace", grace)
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""

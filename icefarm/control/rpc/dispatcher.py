@@ -6,7 +6,8 @@ cancelled safely (`ends_with_its_call`) is cancelled when its call or its caller
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from attrs import Factory, define
@@ -17,11 +18,12 @@ from twisted.python.failure import Failure
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.contract import Role, account_of
+from icefarm.control.rpc.pacing import FREE, Pacing, weight_of
 from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
 from icefarm.deferreds import shielded
-from icefarm.errors import IcefarmError, NotAuthorized
+from icefarm.errors import IcefarmError, LimitReached, NotAuthorized
 
 __all__ = ["RpcDispatcher", "ends_with_its_call"]
 
@@ -46,6 +48,7 @@ class RpcDispatcher:
 
     sessions: Sessions
     audit: AuditLog
+    pacing: Pacing
     _running: dict[int, set[Deferred[Any]]] = Factory(dict)
     _log: Logger = Factory(Logger)
 
@@ -58,7 +61,13 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            arguments = checked.bind(args, kwargs)
+            if Role.WORKER in roles:
+                return await carry_out(caller, procedure, checked.bind(args, kwargs))
+            with self._counted(caller):
+                await self._turn(caller, method.__name__, args, kwargs)
+                return await carry_out(caller, procedure, checked.bind(args, kwargs))
+
+        async def carry_out(caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
             carried_out = ensureDeferred(method(caller, **arguments))
             if method.__name__ in ACTIONS:
                 carried_out.addCallbacks(
@@ -72,6 +81,26 @@ class RpcDispatcher:
             return await self._run(caller.session, carried_out)
 
         return handle
+
+    @contextmanager
+    def _counted(self, caller: Caller) -> Iterator[None]:
+        """Count a call while it is not answered; a session that goes on in spite of refusals is ended."""
+        try:
+            counting = self.pacing.pending(caller)
+            with counting:
+                yield
+        except LimitReached as error:
+            if error.fields.get("limit") == "calls" and self.pacing.is_too_much(caller):
+                self.sessions.end(caller, "it makes more calls than its account may")
+            raise
+
+    async def _turn(self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Wait until it is the turn of a call."""
+        if name in FREE:
+            return
+        turn = self.pacing.turn(caller, weight_of(name, {**kwargs, **dict(zip("0123456789", args, strict=False))}))
+        if turn is not None:
+            await self._run(caller.session, turn)
 
     def heard(self, event: Event) -> None:
         """Cancel the pending calls of a session that has ended."""

@@ -116,7 +116,7 @@ def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[
     ]
 
 
-def count_of(state: Presence, account: str, role: Role, name: str) -> int:
+def count_of(state: Presence, account: str, role: Role | None, name: str) -> int:
     """Return how many sessions an account has, or is about to have, beside those of that role and name."""
     names = {(session.role, session.name) for session in state.sessions.values()} | set(state.admissions)
     return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)

@@ -1,6 +1,7 @@
 """Ends the sessions of tokens that were revoked or have expired.
 
-``icefarm token revoke`` works on the database, whether the farm runs or not, so control checks there the tokens of its
+It learns the limits of single accounts, too.  ``icefarm token revoke`` works on the database, whether the farm runs or
+not, so control checks there the tokens of its
 sessions.  While the database is away, sessions go on.
 """
 
@@ -62,6 +63,7 @@ class RevocationWatch:
     async def _end_revoked(self) -> None:
         self._end_expired()
         try:
+            self.sessions.limits.own = await self.store.account_limits()
             sessions = self.sessions.state.sessions.values()
             used = {session.token for session in sessions if session.token is not None}
             ended = await self.store.ended_tokens(used) if used else set()

@@ -26,14 +26,12 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
+from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.liveness import SILENCE, advance
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.deferreds import Tasks, outcomes, shielded
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
-
-#: Sessions that an account may have at a time.
-MOST_SESSIONS = 64
 
 __all__ = ["NO_SESSION", "Sessions", "address_of"]
 
@@ -48,6 +46,10 @@ ROUTER_LIMIT = 5.0
 LONGEST_ADDRESS = 100
 #: Concurrent queries about sessions.
 AT_ONCE = 64
+#: Seconds for which an account may not sign in after one of its sessions was ended for asking too much, and accounts
+#: that are remembered.
+BARRED = 10.0
+MOST_BARRED = 1000
 
 _ROLES = {str(role): role for role in Role}
 
@@ -59,14 +61,15 @@ class Sessions:
     clock: Clock
     publisher: Publisher
     state: Presence
-    #: Of one account, at a time.
-    most_sessions: int = MOST_SESSIONS
+    limits: Limits = Factory(Limits)
     _bus: Bus | None = None
     _timer: Any = None
     #: Events that arrive while the sessions are being listed.
     _meanwhile: list[Event] | None = None
     #: Workers whose hello is being answered.
     _greeting: dict[str, Deferred[None]] = Factory(dict)
+    #: Accounts that may not sign in until then.
+    _barred: dict[str, float] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
@@ -107,14 +110,15 @@ class Sessions:
     async def admit(self, role: Role, name: str, instance: str) -> None:
         """Make room for a session that is about to begin.
 
-        Raises `NameInUse` if another instance has the name, `LimitReached` if the account has too many sessions.
+        Raises `NameInUse` if another instance has the name, `LimitReached` if the account has too many sessions, or
+        one was just ended.
         """
-        account = account_of(name)
-        if count_of(self.state, account, role, name) >= self.most_sessions:
+        if self._barred.get(account_of(name), 0.0) > self.clock.seconds():
             raise LimitReached(
-                f"account {account!r} has {self.most_sessions} sessions already, the most that an account may have on "
-                "this farm; end one of them first"
+                f"a session of account {account_of(name)!a:.100} was ended because it made more calls than an account "
+                f"may; sign in again in {BARRED:g} s"
             )
+        self.limits.check(name, "sessions", count_of(self.state, account_of(name), role, name))
         if rival(self.state, role, name, instance):
             self.tell(Contested(role, name))
             raise NameInUse(
@@ -138,6 +142,15 @@ class Sessions:
         role = _ROLES.get(caller.role)
         if role is not None:
             self.tell(Heard(Session(caller.session, role, caller.authid, instance), watch))
+
+    def end(self, caller: Caller, reason: str) -> None:
+        """End the session of a caller, if it has one, and let its account wait before it signs in again."""
+        if caller.session in self.state.sessions:
+            if len(self._barred) >= MOST_BARRED:
+                self._barred.clear()
+            self._barred[account_of(caller.authid)] = self.clock.seconds() + BARRED
+            self._log.warn("the session of {name!a:.120} is ended: {reason}", name=caller.authid, reason=reason)
+            self._tasks.start("a session is ended", partial(self._kill, caller.session, reason))
 
     def is_here(self, caller: Caller) -> bool:
         """Tell whether the caller's session is alive, according to the router."""

@@ -13,7 +13,7 @@ that it can't store (such as text with a NUL character).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -246,6 +246,14 @@ class Store(Protocol):
 
     async def revoke_token(self, name: str) -> None:
         """Revoke the tokens of that name.  Raises `InvalidArgument` if there is none."""
+
+    # --------------------------------------------------------------------------------------------------- limits
+
+    async def account_limits(self) -> dict[str, dict[str, float]]:
+        """Return the limits that were set for single accounts, by account and name."""
+
+    async def set_account_limits(self, account: str, limits: Mapping[str, float | None]) -> None:
+        """Set limits of an account; None: the farm's holds again."""
 
     # ------------------------------------------------------------------------------------------------ audit log
 

@@ -14,9 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
+from twisted.internet.endpoints import quoteStringArgument
 
-from icefarm.contract import AUTHORIZER, REALM, Permission, Role, control_procedure, permissions
+from icefarm.contract import (
+    AUTHORIZER,
+    REALM,
+    Permission,
+    Role,
+    control_procedure,
+    forwarding_path,
+    permissions,
+)
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.router.environment import router_directory, router_program_in
 from icefarm.farm.router.turn import turn_description
@@ -27,8 +36,12 @@ Address = tuple[str, int]
 
 #: Milliseconds between WebSocket pings, and for their answer.
 PING_INTERVAL, PING_LIMIT = 10_000, 10_000
-#: Bytes of the largest message: RawSocket's limit (WAMP specification, "RawSocket transport").
-MESSAGE_LIMIT = 16 * 1024 * 1024
+#: Bytes of the largest message at the public port: ten bitstreams.
+MESSAGE_LIMIT = 1024 * 1024
+#: Milliseconds for the handshakes of a WebSocket.
+HANDSHAKE_LIMIT = 10_000
+#: Where the endpoint is that guards the public port; the router's process imports it from there.
+INSIDE = Path(__file__).parent / "inside"
 
 #: Web pages that may open a WebSocket if sign-in needs no token: those of this host, also through a tunnel that ends at
 #: another port. Programs send no Origin and are not affected.
@@ -61,6 +74,8 @@ class RouterConfig:
     #: A file whose lock a node must have before it listens anywhere, so that a second node may stand by; or None.
     #: Takes a Unix socket for control, and `icefarm.farm.router.turn` as a plugin of the node's Twisted.
     turn: str | None = None
+    #: Limits of the guard at the public port, by name, that differ from its defaults.
+    guard: Mapping[str, float] = Factory(dict)
 
 
 def configuration(config: RouterConfig) -> dict[str, Any]:
@@ -68,6 +83,7 @@ def configuration(config: RouterConfig) -> dict[str, Any]:
     router = {
         "type": "router",
         "id": "icefarm_router",
+        "options": {"pythonpath": [str(INSIDE)]},
         "realms": [{"name": REALM, "roles": [_role(role, grants) for role, grants in permissions().items()]}],
         # Crossbar starts them in this order: when the public port is open, the whole router is ready.
         "transports": [_control_transport(config), *_local_transport(config), _public_transport(config)],
@@ -146,8 +162,12 @@ def _public_transport(config: RouterConfig) -> dict[str, Any]:
     return {
         "type": "universal",
         "id": "public",
-        "endpoint": _endpoint(config.listen, _tls(config)),
-        "rawsocket": {"serializers": ["cbor", "msgpack"], "auth": _sign_in()},
+        "endpoint": {"type": "twisted", "server_string": _guarded(config)},
+        "rawsocket": {
+            "serializers": ["cbor", "msgpack"],
+            "auth": _sign_in(),
+            "options": {"max_message_size": MESSAGE_LIMIT},
+        },
         "websocket": {"ws": _websocket(config)},
         "web": {"paths": {"/": _proxy(config)}},
     }
@@ -163,6 +183,9 @@ def _websocket(config: RouterConfig) -> dict[str, Any]:
             "allow_null_origin": config.any_origin,
             "auto_ping_interval": PING_INTERVAL,
             "auto_ping_timeout": PING_LIMIT,
+            "open_handshake_timeout": HANDSHAKE_LIMIT,
+            "close_handshake_timeout": HANDSHAKE_LIMIT,
+            "max_frame_size": MESSAGE_LIMIT,
             "max_message_size": MESSAGE_LIMIT,
             "enable_webstatus": False,
             "show_server_version": False,
@@ -176,25 +199,30 @@ def _proxy(config: RouterConfig) -> dict[str, Any]:
         "type": "reverseproxy",
         "host": host,
         "port": port,
-        "path": "",
+        # Control trusts what the router says of a caller only at this path.
+        "path": forwarding_path(config.ticket),
         "forwarded_port": config.listen[1],
         "forwarded_proto": "https" if config.certificate else "http",
     }
 
 
-def _tls(config: RouterConfig) -> dict[str, str] | None:
-    if config.certificate is None or config.key is None:
-        return None
-    # Crossbar reads relative names from its node directory.
-    return {"certificate": str(config.certificate.absolute()), "key": str(config.key.absolute())}
+def _guarded(config: RouterConfig) -> str:
+    """Return the public endpoint in Twisted's form; `INSIDE` has the code of it."""
+    host, port = config.listen
+    arguments: dict[str, object] = {"interface": host}
+    if config.certificate is not None and config.key is not None:
+        # Crossbar reads relative names from its node directory.
+        arguments |= {"certificate": config.certificate.absolute(), "key": config.key.absolute()}
+    arguments |= config.guard
+    quoted = (f"{name}={quoteStringArgument(str(value))}" for name, value in arguments.items())
+    return ":".join(("icefarm", str(port), *quoted))
 
 
-def _endpoint(where: str | Address, tls: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _endpoint(where: str | Address) -> dict[str, Any]:
     if isinstance(where, str):
         return {"type": "unix", "path": where}
     host, port = where
-    endpoint: dict[str, Any] = {"type": "tcp", "port": port, "interface": host, "version": 6 if ":" in host else 4}
-    return endpoint if tls is None else {**endpoint, "tls": dict(tls)}
+    return {"type": "tcp", "port": port, "interface": host, "version": 6 if ":" in host else 4}
 
 
 def find_crossbar(chosen: str | None, scripts: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from uuid import uuid4
 
@@ -76,6 +76,7 @@ class MemoryStore(Store):
     _audit: list[AuditEntry] = Factory(list)
     #: Workers that had the board of a reservation before, by its id.
     past_workers: dict[str, set[str]] = Factory(dict)
+    _limits: dict[str, dict[str, float]] = Factory(dict)
 
     # ------------------------------------------------------------------------------------- workers and boards
 
@@ -441,6 +442,18 @@ class MemoryStore(Store):
             raise unknown_token(name)
         for hash in revoked:
             del self._tokens[hash]
+
+    # --------------------------------------------------------------------------------------------------- limits
+
+    async def account_limits(self) -> dict[str, dict[str, float]]:
+        return {account: dict(limits) for account, limits in self._limits.items() if limits}
+
+    async def set_account_limits(self, account: str, limits: Mapping[str, float | None]) -> None:
+        own = self._limits.setdefault(account, {})
+        for name, value in limits.items():
+            own.pop(name, None)
+            if value is not None:
+                own[name] = value
 
     # ------------------------------------------------------------------------------------------------ audit log
 

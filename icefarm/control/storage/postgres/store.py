@@ -9,6 +9,7 @@ from attrs import define
 from icefarm.control.storage.interface import Store
 from icefarm.control.storage.postgres.audit import AuditStatements
 from icefarm.control.storage.postgres.inventory import InventoryStatements
+from icefarm.control.storage.postgres.limits import LimitStatements
 from icefarm.control.storage.postgres.queue import QueueStatements
 from icefarm.control.storage.postgres.reservations import ReservationStatements
 from icefarm.control.storage.postgres.tokens import TokenStatements
@@ -18,7 +19,13 @@ __all__ = ["PostgresStore"]
 
 @define
 class PostgresStore(
-    InventoryStatements, ReservationStatements, QueueStatements, TokenStatements, AuditStatements, Store
+    InventoryStatements,
+    ReservationStatements,
+    QueueStatements,
+    TokenStatements,
+    AuditStatements,
+    LimitStatements,
+    Store,
 ):
     """Implements `Store` over a `Database` with the current schema.
 

@@ -1,0 +1,63 @@
+"""Pure: no I/O, no clock.  The option ``--limit NAME=VALUE``: which limits are control's, and which the router's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, frozen
+
+from icefarm.control.sessions.limits import LIMITS, checked_limits
+from icefarm.errors import InvalidArgument
+
+__all__ = ["GUARD_LIMITS", "FarmLimits", "farm_limits"]
+
+#: The limits that the guard at the router's public port holds, by name: what they bound, and the least value of each.
+#: `icefarm_guard.Limits` has the defaults.
+GUARD_LIMITS: Mapping[str, tuple[str, float]] = {
+    "sign_in": ("seconds to sign in, or to send a request", 0.5),
+    "connections": ("connections of an address", 1),
+    "pending": ("connections of an address that are not signed in", 1),
+    "unsigned": ("bytes before sign-in", 4096),
+    "request": ("bytes of a request over HTTP", 4096),
+    "unanswered": ("calls of a session that are not answered yet", 1),
+    "unread": ("bytes of answers that wait at a client", 65536),
+    "stalled": ("seconds in which a client must read some of them", 1),
+    "share": ("part of the router's time for one account, or one address before sign-in", 0.01),
+}
+#: Limits in whole numbers.
+_WHOLE = frozenset(("connections", "pending", "unsigned", "request", "unanswered", "unread"))
+
+
+@frozen
+class FarmLimits:
+    """What an operator has set for the farm."""
+
+    #: Of each account.
+    account: Mapping[str, float] = Factory(dict)
+    #: Of connections at the router.
+    guard: Mapping[str, float] = Factory(dict)
+
+
+def farm_limits(given: Sequence[tuple[str, float]]) -> FarmLimits:
+    """Sort limits by who holds them.  Raises `InvalidArgument`."""
+    account: dict[str, float] = {}
+    guard: dict[str, float] = {}
+    for name, value in given:
+        if name in LIMITS:
+            account |= checked_limits({name: value})
+        elif name in GUARD_LIMITS:
+            guard[name] = _guard_limit(name, value)
+        else:
+            known = ", ".join((*LIMITS, *GUARD_LIMITS))
+            raise InvalidArgument(f"there is no limit {name!a:.100}; there are {known}")
+    return FarmLimits(account, guard)
+
+
+def _guard_limit(name: str, value: float) -> float:
+    _, least = GUARD_LIMITS[name]
+    if value < least or (name == "share" and value > 1):
+        most = " and at most 1" if name == "share" else ""
+        raise InvalidArgument(f"the limit {name} must be at least {least:g}{most}, not {value:g}")
+    if name in _WHOLE and value != int(value):
+        raise InvalidArgument(f"the limit {name} must be a whole number, not {value:g}")
+    return int(value) if name in _WHOLE else value

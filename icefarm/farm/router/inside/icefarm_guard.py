@@ -1,0 +1,490 @@
+"""Guards the router's public port: it bounds what a connection may cost before and after its sign-in.
+
+Crossbar.io listens with any endpoint that Twisted can name (a transport's endpoint of type ``twisted``).  This one
+accepts connections as usual, and looks at each chunk that arrives before the router does:
+
+- A connection that is neither signed in nor waits for the answer to a request for `Limits.sign_in` seconds is closed.
+  Until it is signed in, it may send `Limits.unsigned` bytes, or one HTTP request of `Limits.request` bytes.
+- An address has at most `Limits.connections` connections, `Limits.pending` of them not signed in: a further one ends
+  the oldest of these.
+- An account has a share of the router's time, and so has an address before sign-in.  While it is used up, the router
+  does not read from these connections.
+- A client with `Limits.unanswered` calls is not read from until one is answered.
+- A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
+- What the router remembers of permissions, by URI, is forgotten when it grows.
+- TLS offers HTTP/1.1 alone (ALPN): the router's HTTP/2 lets bytes through that no header may have.
+
+It adds no hop: it runs in the router's process, and answers go to the socket without it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Factory, define, fields, frozen
+from OpenSSL.crypto import FILETYPE_PEM
+from twisted.internet import ssl
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.interfaces import (
+    IProtocolNegotiationFactory,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
+
+__all__ = ["Bucket", "GuardEndpoint", "GuardFactory", "GuardParser", "Limits"]
+
+#: Seconds between two looks at all connections.
+SWEEP = 0.5
+#: Seconds between two connections of one account that are read from again.
+TURN = 0.005
+#: Seconds of its share that an account, or an address, may save up.
+SAVED = 0.1
+#: Seconds that it may owe: after a flood, others of its address or account wait no longer than that.
+OWED = 0.5
+#: Seconds of the farm's time that a connection costs apart from its bytes, a request over HTTP, and a connection that
+#: ends without having signed in: control, the database and the audit log had to do with it.
+PER_CONNECTION = 0.003
+PER_REQUEST = 0.006
+PER_FAILURE = 0.03
+#: Bytes of answers that wait at a client before the router reads no more from it.
+FULL = 256 * 1024
+#: A worker gets bitstreams, many at once, and may be busy: it has so many times the limits of a client.
+WORKER_FACTOR = 64
+#: Seconds between two lines in the log about closed connections.
+LOG_INTERVAL = 10.0
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+#: Characters of URIs in the router's cache of permissions, which has no bound of its own: 2,000 boards and more.
+CACHED = 256 * 1024
+#: Addresses and accounts that are remembered.
+REMEMBERED = 10_000
+
+
+@frozen
+class Limits:
+    """What the operator may set, with defaults."""
+
+    #: Seconds to sign in, or to send a request.
+    sign_in: float = 10.0
+    #: Connections of an address, and those of them that are not signed in.
+    connections: int = 1024
+    pending: int = 256
+    #: Bytes before sign-in.
+    unsigned: int = 64 * 1024
+    #: Bytes of a request over HTTP, with its headers.
+    request: int = 1024 * 1024 + 64 * 1024
+    #: Calls of a session that are not answered yet: three for each board of a large farm.
+    unanswered: int = 1024
+    #: Bytes of answers that may wait at a client.
+    unread: int = 4 * 1024 * 1024
+    #: Seconds in which a client must read something of them.
+    stalled: float = 30.0
+    #: Part of the router's time that an account may use, or an address before sign-in.
+    share: float = 0.25
+
+
+@define
+class Bucket:
+    """Seconds of the router's time that are left to an account or address; below 0 it waits."""
+
+    share: float
+    left: float = SAVED
+    _at: float = 0.0
+
+    def refill(self, now: float) -> float:
+        """Return what is left now."""
+        self.left = min(SAVED, self.left + (now - self._at) * self.share)
+        self._at = now
+        return self.left
+
+
+@define(eq=False)
+class Turns:
+    """The connections of one account or address, and whose turn it is to be read from."""
+
+    bucket: Bucket
+    clock: Any
+    waiting: deque[GuardedConnection] = Factory(deque)
+    _timer: Any = None
+
+    def spend(self, seconds: float) -> bool:
+        """Note a cost; tells whether there is time left."""
+        left = self.bucket.refill(self.clock.seconds())
+        self.bucket.left = max(-OWED, self.bucket.left - seconds)
+        return left > seconds
+
+    def wait(self, connection: GuardedConnection) -> None:
+        """Read from a connection again when it is its turn."""
+        self.waiting.append(connection)
+        if self._timer is None:
+            self._timer = self.clock.callLater(TURN, self._next)
+
+    def _next(self) -> None:
+        self._timer = None
+        left = self.bucket.refill(self.clock.seconds())
+        if left > 0 and self.waiting:
+            self.waiting.popleft().read_on()
+        if self.waiting:
+            later = TURN if left > 0 else TURN - left / self.bucket.share
+            self._timer = self.clock.callLater(later, self._next)
+
+
+def unread(transport: Any) -> int:
+    """Return the bytes that a transport has not handed to the kernel yet."""
+    while (inner := getattr(transport, "transport", None)) is not None:
+        transport = inner
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
+def trim(permissions: dict[tuple[str, str, str, str], Any]) -> None:
+    """Forget what the router remembers of permissions, if callers have asked for too many URIs."""
+    if sum(len(uri) for _, _, uri, _ in permissions) > CACHED:
+        permissions.clear()
+
+
+class GuardedConnection(ProtocolWrapper):
+    """A connection at the public port.  The router's protocol has the transport itself."""
+
+    factory: GuardFactory
+    transport: Any
+
+    def __init__(self, factory: Any, wrapped: Any, address: str) -> None:
+        super().__init__(factory, wrapped)
+        self.address = address
+        self.account: str | None = None
+        self.turns = factory.turns_of("address", address)
+        self.received = 0
+        self.paused = False
+        self.closed = False
+        self._unread = 0
+        self._worker = False
+        self._session: Any = None
+        self.idle_since = self.progress_at = factory.clock.seconds()
+
+    def makeConnection(self, transport: Any) -> None:
+        wrapped: Any = self.wrappedProtocol
+        Protocol.makeConnection(self, transport)
+        self.factory.registerProtocol(self)
+        wrapped.makeConnection(transport)
+        if not self.turns.spend(PER_CONNECTION):
+            self._read_later()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._is_busy():
+            self.abort("did not wait for an answer")
+            return
+        wrapped: Any = self.wrappedProtocol
+        began = time.thread_time()
+        wrapped.dataReceived(data)
+        cost = time.thread_time() - began
+        if self.closed:
+            return
+        self.received += len(data)
+        if self.account is None:
+            cost += self._before_sign_in()
+        if not self.turns.spend(cost) or self._is_full():
+            self._read_later()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed = True
+        self._notice_sign_in()
+        # One that waited for its turn in vain is not to blame.
+        if self.account is None and self.received and self._channel() is None:
+            self.turns.spend(PER_FAILURE)
+        ProtocolWrapper.connectionLost(self, reason)
+
+    def read_on(self) -> None:
+        """It is its turn again, if it reads its answers."""
+        if self.closed:
+            return
+        if self._is_full():
+            self.turns.wait(self)
+            return
+        self.paused = False
+        if self.account is not None:
+            self.turns = self.factory.turns_of("account", self.account)
+        self.transport.resumeProducing()
+
+    def abort(self, reason: str) -> None:
+        """Close it at once."""
+        if not self.closed:
+            self.closed = True
+            self.factory.note(reason)
+            self.transport.abortConnection()
+
+    def look(self, now: float) -> None:
+        """Close it if it is silent, or does not read."""
+        if self._look_at_unread(now) or self.account is not None:
+            return
+        self._notice_sign_in()
+        if self.account is not None:
+            return
+        if self._is_busy() or (self.paused and self.turns.bucket.left <= 0):
+            self.idle_since = now
+        elif now - self.idle_since > self.factory.limits.sign_in:
+            self.abort("did not sign in or ask in time")
+
+    # ---------------------------------------------------------------------------------------------- what it costs
+
+    def _before_sign_in(self) -> float:
+        """Bound its bytes; returns the cost of a request that it has just made."""
+        self._notice_sign_in()
+        if self.account is not None:
+            return 0.0
+        limits = self.factory.limits
+        if self._channel() is None:
+            if self.received > limits.unsigned:
+                self.abort("sent too much before sign-in")
+            return 0.0
+        if not self._is_busy():
+            if self.received > limits.request:
+                self.abort("sent a request that is too large")
+            return 0.0
+        self.received = 0
+        if any(self._channel()._dataBuffer):
+            self.abort("did not wait for an answer")
+        return PER_REQUEST
+
+    def _read_later(self) -> None:
+        if self.closed:
+            return
+        # The HTTP channel may have begun to read again by itself.
+        self.transport.pauseProducing()
+        if not self.paused:
+            self.paused = True
+            self.turns.wait(self)
+
+    def _is_full(self) -> bool:
+        waiting = 0 if self.closed else unread(self.transport)
+        factor = WORKER_FACTOR if self._worker else 1
+        if waiting > self.factory.limits.unread * factor:
+            self.abort("does not read its answers")
+        if self._channel() is not None:
+            return False
+        return waiting > FULL * factor or self._unanswered() >= self.factory.limits.unanswered
+
+    def _look_at_unread(self, now: float) -> bool:
+        """Tell whether answers wait."""
+        waiting = unread(self.transport)
+        if waiting == 0 or waiting < self._unread:
+            self.progress_at = now
+        self._unread = waiting
+        if now - self.progress_at > self.factory.limits.stalled:
+            self.abort("does not read its answers")
+        self._is_full()
+        return waiting > 0
+
+    # ----------------------------------------------------------------------- what the router's protocol knows of it
+
+    def _notice_sign_in(self) -> None:
+        """Look whether the router has let the connection's session in."""
+        session = getattr(self._spoken(), "_session", None)
+        authid = getattr(session, "_authid", None)
+        number = getattr(session, "_session_id", None) or getattr(session, "_previous_session_id", None)
+        if number is None or self.account is not None or not isinstance(authid, str):
+            return
+        self.account = authid.partition("/")[0]
+        self._session = session
+        self._worker = getattr(session, "_authrole", None) == "worker"
+        if not self.paused:
+            self.turns = self.factory.turns_of("account", self.account)
+        self.factory.signed_in(self)
+        router = getattr(session, "_router", None)
+        if router is not None:
+            self.factory.routers.add(router)
+
+    def _unanswered(self) -> int:
+        """Return how many calls of a client's session wait for their answers."""
+        router = getattr(self._session, "_router", None)
+        if router is None or self._worker:
+            return 0
+        return len(router._dealer._caller_to_invocations.get(self._session, ()))
+
+    def _spoken(self) -> Any:
+        """Return the protocol that the connection speaks, None before its first bytes."""
+        protocol: Any = self.wrappedProtocol
+        # Crossbar.io counts connections with a wrapper of its own.
+        while (inner := protocol.__dict__.get("wrappedProtocol")) is not None:
+            protocol = inner
+        return getattr(protocol, "_proto", None)
+
+    def _channel(self) -> Any:
+        """Return the HTTP channel, None where it speaks WAMP."""
+        return getattr(self._spoken(), "_channel", None)
+
+    def _is_busy(self) -> bool:
+        """Tell whether a request over HTTP is being answered."""
+        return bool(getattr(self._channel(), "_handlingRequest", False))
+
+
+class _Refused(Protocol):
+    """A connection that is one too many."""
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+@implementer(IProtocolNegotiationFactory)
+class GuardFactory(WrappingFactory):
+    """Guards the connections of a port."""
+
+    noisy = False
+    log = Logger(namespace="icefarm.guard")
+
+    def __init__(self, wrapped: Any, limits: Limits, clock: Any) -> None:
+        super().__init__(wrapped)
+        self.limits, self.clock = limits, clock
+        #: By address: its connections, and those not signed in, the oldest first.
+        self._counts: dict[str, int] = {}
+        self._pending: dict[str, OrderedDict[GuardedConnection, None]] = {}
+        self._turns: OrderedDict[tuple[str, str], Turns] = OrderedDict()
+        #: The router of each realm that sessions have joined.
+        self.routers: set[Any] = set()
+        self._closed: dict[str, int] = {}
+        self._logged = float("-inf")
+        self._timer: Any = None
+
+    def logPrefix(self) -> str:
+        return "guard"
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def doStart(self) -> None:
+        super().doStart()
+        self._sweep()
+
+    def doStop(self) -> None:
+        super().doStop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def buildProtocol(self, addr: Any) -> Any:
+        address = str(getattr(addr, "host", "unix"))
+        if self._counts.get(address, 0) >= self.limits.connections:
+            self.note("were too many from one address")
+            return _Refused()
+        return GuardedConnection(self, self.wrappedFactory.buildProtocol(addr), address)
+
+    def registerProtocol(self, p: Any) -> None:
+        super().registerProtocol(p)
+        self._counts[p.address] = self._counts.get(p.address, 0) + 1
+        pending = self._pending.setdefault(p.address, OrderedDict())
+        pending[p] = None
+        if len(pending) > self.limits.pending:
+            oldest, _ = pending.popitem(last=False)
+            oldest.abort("made room for others of their address that sign in")
+
+    def unregisterProtocol(self, p: Any) -> None:
+        super().unregisterProtocol(p)
+        self._counts[p.address] -= 1
+        if not self._counts[p.address]:
+            del self._counts[p.address]
+        self.signed_in(p)
+
+    def signed_in(self, connection: GuardedConnection) -> None:
+        """A connection is pending no more."""
+        pending = self._pending.get(connection.address)
+        if pending is not None:
+            pending.pop(connection, None)
+            if not pending:
+                del self._pending[connection.address]
+
+    def turns_of(self, kind: str, name: str) -> Turns:
+        """Return the turns of an account or address."""
+        key = (kind, name)
+        if key not in self._turns:
+            while len(self._turns) >= REMEMBERED:
+                self._turns.popitem(last=False)
+            self._turns[key] = Turns(Bucket(self.limits.share), self.clock)
+        self._turns.move_to_end(key)
+        return self._turns[key]
+
+    def note(self, reason: str) -> None:
+        """Count a closed connection for the log."""
+        self._closed[reason] = self._closed.get(reason, 0) + 1
+
+    def _sweep(self) -> None:
+        now = self.clock.seconds()
+        for connection in list(self.protocols):
+            if not connection.closed:
+                connection.look(now)
+        for router in self.routers:
+            trim(router._authorization_cache)
+        if self._closed and now - self._logged >= LOG_INTERVAL:
+            closed, self._closed, self._logged = self._closed, {}, now
+            for reason, number in closed.items():
+                self.log.warn("closed {number} connections that {reason}", number=number, reason=reason)
+        self._timer = self.clock.callLater(SWEEP, self._sweep)
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class GuardEndpoint:
+    """Listens at a TCP port, with TLS if there is a context for it."""
+
+    clock: Any
+    endpoint: Any
+    limits: Limits
+    tls: Any = None
+
+    def listen(self, protocolFactory: Any) -> Any:
+        """Listen."""
+        factory: Any = GuardFactory(protocolFactory, self.limits, self.clock)
+        if self.tls is not None:
+            factory = TLSMemoryBIOFactory(self.tls, False, factory)
+        return self.endpoint.listen(factory)
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class GuardParser:
+    """Parses ``icefarm:PORT:interface=HOST:certificate=FILE:key=FILE:LIMIT=VALUE...``."""
+
+    prefix = "icefarm"
+
+    def parseStreamServer(
+        self,
+        reactor: Any,
+        port: str,
+        interface: str = "",
+        certificate: str | None = None,
+        key: str | None = None,
+        **limits: str,
+    ) -> GuardEndpoint:
+        """Return the endpoint."""
+        makers: dict[str, Callable[[str], Any]] = {
+            each.name: int if isinstance(each.default, int) else float for each in fields(Limits)
+        }
+        chosen = Limits(**{name: makers[name](value) for name, value in limits.items()})
+        make = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+        endpoint = make(reactor, int(port), backlog=128, interface=interface)
+        context = None if certificate is None or key is None else _context(certificate, key)
+        return GuardEndpoint(reactor, endpoint, chosen, context)
+
+
+def _context(certificate: str, key: str) -> ssl.CertificateOptions:
+    """Return what Crossbar.io itself makes for TLS: version 1.3 alone, without sessions to resume."""
+    with open(certificate, "rb") as file:
+        own, *chain = (ssl.Certificate.loadPEM(each) for each in _PEM.findall(file.read()))
+    with open(key, "rb") as file:
+        private = ssl.KeyPair.load(file.read(), FILETYPE_PEM)
+    return ssl.CertificateOptions(
+        privateKey=private.original,
+        certificate=own.original,
+        extraCertChain=[each.original for each in chain],
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_3,
+        enableSessions=False,
+        enableSessionTickets=False,
+        fixBrokenPeers=False,
+    )

@@ -1,0 +1,170 @@
+"""What a peer without a token can do at the farm's port: raw sockets, with and without TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import cbor2
+import pytest
+from attacks.farms import Target
+from pytest_twisted import ensureDeferred
+from twisted.internet.threads import deferToThread
+
+from icefarm.farm.router.config import MESSAGE_LIMIT
+from icefarm.farm.router.inside.icefarm_guard import Limits
+
+pytestmark = [pytest.mark.integration, pytest.mark.attacks]
+
+LIMITS = Limits()
+#: Seconds beyond a limit that a busy machine may take.
+SLACK = 10.0
+#: RawSocket with CBOR, messages of at most 16 MiB.
+RAW = b"\x7f\xf3\x00\x00"
+
+
+@contextmanager
+def connected(target: Target, protocols: list[str] | None = None) -> Iterator[socket.socket]:
+    where = urlsplit(target.url)
+    plain = socket.create_connection((where.hostname, where.port), timeout=LIMITS.sign_in + SLACK)
+    if target.ca_file is None:
+        with plain:
+            yield plain
+        return
+    context = ssl.create_default_context(cafile=target.ca_file)
+    if protocols is not None:
+        context.set_alpn_protocols(protocols)
+    with plain, context.wrap_socket(plain, server_hostname=where.hostname) as secured:
+        yield secured
+
+
+def read_to_the_end(connection: socket.socket) -> bytes:
+    """Return what still comes; raises TimeoutError if the connection stays open."""
+    found = b""
+    with suppress(ConnectionError, ssl.SSLError):
+        while chunk := connection.recv(65536):
+            found += chunk
+    return found
+
+
+HELLO = cbor2.dumps([1, "icefarm", {"roles": {"caller": {}}, "authmethods": ["ticket"], "authid": "x"}])
+SILENT = {
+    "nothing": b"",
+    "half a greeting": RAW[:2],
+    "a greeting": RAW,
+    "half a frame": RAW + struct.pack("!I", MESSAGE_LIMIT - 1) + b"x" * 1000,
+    "a sign-in without its token": RAW + struct.pack("!I", len(HELLO)) + HELLO,
+    "half a request": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-",
+    "half a body": b"POST /api/reserve HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
+    "half a WebSocket": b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n",
+    "an answered request": b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@ensureDeferred
+async def test_silent_and_unfinished_connections_end(target: Target) -> None:
+    def attack() -> dict[str, float]:
+        with ExitStack() as stack:
+            began = time.monotonic()
+            open_ones = {name: stack.enter_context(connected(target)) for name in SILENT}
+            for name, connection in open_ones.items():
+                connection.sendall(SILENT[name])
+            ended = {}
+            for name, connection in open_ones.items():
+                read_to_the_end(connection)
+                ended[name] = time.monotonic() - began
+            return ended
+
+    ended = await deferToThread(attack)
+    assert set(ended) == set(SILENT)
+    assert max(ended.values()) < LIMITS.sign_in + SLACK
+
+
+@ensureDeferred
+async def test_one_byte_a_second_does_not_keep_a_connection(target: Target) -> None:
+    def attack() -> float:
+        with connected(target) as connection:
+            began = time.monotonic()
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+            with suppress(ConnectionError, ssl.SSLError):
+                while time.monotonic() - began < LIMITS.sign_in + SLACK:
+                    connection.sendall(b"x")
+                    time.sleep(0.5)
+            return time.monotonic() - began
+
+    assert await deferToThread(attack) < LIMITS.sign_in + SLACK
+
+
+TOO_MUCH: dict[str, Callable[[], bytes]] = {
+    "a frame that is too large": lambda: RAW + struct.pack("!I", MESSAGE_LIMIT + 1),
+    "a large frame before sign-in": lambda: RAW + struct.pack("!I", MESSAGE_LIMIT - 1) + bytes(128 * 1024),
+    "a large body": lambda: (
+        b"POST /api/reserve HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16000000\r\n\r\n" + bytes(2 * LIMITS.request)
+    ),
+    "many headers": lambda: b"GET / HTTP/1.1\r\n" + b"X-Header: x\r\n" * 100_000,
+    "many requests at once": lambda: b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000,
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+@ensureDeferred
+async def test_too_many_bytes_end_the_connection_at_once(target: Target, what: str) -> None:
+    def attack() -> tuple[float, bytes]:
+        with connected(target) as connection:
+            began, answer = time.monotonic(), b""
+            with suppress(ConnectionError, ssl.SSLError):
+                connection.sendall(TOO_MUCH[what]())
+                answer = read_to_the_end(connection)
+            return time.monotonic() - began, answer
+
+    seconds, answer = await deferToThread(attack)
+    assert seconds < LIMITS.sign_in - 2
+    assert answer.count(b"200 OK") <= 1
+
+
+@ensureDeferred
+async def test_many_silent_connections_leave_room_for_a_sign_in(target: Target) -> None:
+    def attack() -> int:
+        with ExitStack() as stack:
+            for _ in range(LIMITS.pending + 20):
+                stack.enter_context(connected(target))
+            with connected(target) as connection:
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return int(connection.recv(4096).split(b" ")[1])
+
+    assert await deferToThread(attack) == 200
+
+
+@ensureDeferred
+async def test_http_2_is_not_spoken(target: Target) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+    def attack() -> tuple[str | None, bytes]:
+        with connected(target, ["h2", "http/1.1"]) as connection:
+            chosen = connection.selected_alpn_protocol() if isinstance(connection, ssl.SSLSocket) else None
+            connection.sendall(preface)
+            return chosen, read_to_the_end(connection)
+
+    chosen, answer = await deferToThread(attack)
+    assert chosen == (None if target.ca_file is None else "http/1.1")
+    # A frame of settings would be HTTP/2's answer.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4") or b"400" in answer[:20]
+
+
+@ensureDeferred
+async def test_who_offers_http_2_alone_gets_no_connection_or_http_1(target: Target) -> None:
+    if target.ca_file is None:
+        pytest.skip("there is nothing to negotiate without TLS")
+
+    def attack() -> str | None:
+        with connected(target, ["h2"]) as connection:
+            assert isinstance(connection, ssl.SSLSocket)
+            return connection.selected_alpn_protocol()
+
+    with suppress(ssl.SSLError):
+        assert await deferToThread(attack) != "h2"

@@ -1,0 +1,200 @@
+"""What an account may have and ask for: told in the error, set for the farm and for single accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+
+from icefarm.contract import Role
+from icefarm.control.rpc.pacing import REFUSED, SAVED
+from icefarm.control.service import ControlSettings
+from icefarm.control.sessions.authenticator import SignInPolicy
+from icefarm.control.sessions.limits import AccountLimits, parse_limits
+from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.tracker import BARRED
+from icefarm.errors import InvalidArgument, LimitReached, LinkLost, NotAuthorized
+from icefarm.farm.limits import FarmLimits, farm_limits
+from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.wamp.credentials import Credentials
+
+
+def farm_with(**limits: float) -> MemoryControl:
+    return MemoryControl(ControlSettings(SignInPolicy.TOKENS, limits=AccountLimits(**limits)))
+
+
+@ensureDeferred
+async def test_an_account_holds_so_many_boards_under_whatever_names() -> None:
+    farm = farm_with(boards=2)
+    await farm.worker_of("w1", "A", "B", "C")
+    one = await farm.client_of("ada", "one")
+    two = await farm.client_of("ada", "two", instance="another")
+    await one.call("reserve", 1, kind="pulsecount")
+    await two.call("reserve", 1, kind="pulsecount")
+    with pytest.raises(LimitReached, match="account 'ada' has 2 of at most 2 boards held") as caught:
+        await two.call("reserve", 1, kind="pulsecount")
+    assert caught.value.fields == {"account": "ada", "limit": "boards", "most": 2}
+    bob = await farm.client_of("bob", "one", instance="third")
+    assert len(await bob.call("reserve", 1, kind="pulsecount")) == 1
+    await one.call("end")
+    assert len(await two.call("reserve", 1, kind="pulsecount")) == 1
+
+
+@ensureDeferred
+async def test_calls_at_the_same_time_do_not_get_more_boards_together() -> None:
+    farm = farm_with(boards=2)
+    await farm.worker_of("w1", "A", "B", "C", "D")
+    ada = await farm.client_of("ada", "one")
+    asking = [Deferred.fromCoroutine(ada.call("reserve", 1, kind="pulsecount")) for _ in range(4)]
+    outcomes = []
+    for each in asking:
+        try:
+            outcomes.append(len(await each))
+        except LimitReached:
+            outcomes.append(0)
+    assert sorted(outcomes) == [0, 0, 1, 1]
+
+
+@ensureDeferred
+async def test_a_repeated_call_gets_the_boards_that_it_has_at_the_limit_too() -> None:
+    farm = farm_with(boards=1)
+    await farm.worker_of("w1", "A", "B")
+    ada = await farm.client_of("ada", "one")
+    first = await ada.call("reserve", 1, kind="pulsecount", request="mine")
+    again = await ada.call("reserve", 1, kind="pulsecount", request="mine")
+    assert [each["serial"] for each in first] == [each["serial"] for each in again]
+
+
+@ensureDeferred
+async def test_more_boards_than_an_account_may_ever_hold_are_refused_at_once() -> None:
+    farm = farm_with(boards=2)
+    ada = await farm.client_of("ada", "one")
+    with pytest.raises(LimitReached, match="asks for 3 more"):
+        await ada.call("reserve", 3, kind="pulsecount", wait=True)
+
+
+@ensureDeferred
+async def test_an_account_has_so_many_requests_in_the_queue() -> None:
+    farm = farm_with(queue=3)
+    await farm.worker_of("w1", "A")
+    bob = await farm.client_of("bob", "one", instance="other")
+    await bob.call("reserve", 1, kind="pulsecount")
+    ada = await farm.client_of("ada", "one")
+    waiting = [
+        Deferred.fromCoroutine(ada.call("reserve", 1, kind="pulsecount", wait=True, request=f"r{number}"))
+        for number in range(5)
+    ]
+    farm.pass_time(1)
+    failed = [each for each in waiting if each.called]
+    assert len(failed) == 2
+    for each in failed:
+        with pytest.raises(LimitReached, match="has 3 of at most 3 requests in the queue"):
+            await each
+    assert (await ada.call("limits"))["has"]["queue"] == 3
+
+
+@pytest.mark.parametrize("procedure", ["reserve", "extend"])
+@ensureDeferred
+async def test_a_reservation_has_so_many_seconds(procedure: str) -> None:
+    farm = farm_with(seconds=60)
+    await farm.worker_of("w1", "A")
+    ada = await farm.client_of("ada", "one")
+    wanted: dict[str, Any] = {"amount": 1, "kind": "pulsecount"} if procedure == "reserve" else {}
+    with pytest.raises(LimitReached, match="at most 60 seconds of a reservation"):
+        await ada.call(procedure, **wanted, seconds=61)
+
+
+@ensureDeferred
+async def test_a_default_that_is_longer_than_the_limit_is_cut_to_it() -> None:
+    farm = farm_with(seconds=60)
+    await farm.worker_of("w1", "A")
+    ada = await farm.client_of("ada", "one")
+    (record,) = await ada.call("reserve", 1, kind="pulsecount")
+    assert record["expires_at"] - record["created_at"] <= 61
+
+
+@ensureDeferred
+async def test_an_account_with_its_own_limits_has_them_within_seconds() -> None:
+    farm = farm_with(boards=1)
+    await farm.worker_of("w1", "A", "B", "C")
+    ada = await farm.client_of("ada", "one")
+    await farm.store.set_account_limits("ada", {"boards": 2})
+    farm.pass_time(3)
+    assert len(await ada.call("reserve", 2, kind="pulsecount")) == 2
+    await farm.store.set_account_limits("ada", {"boards": None})
+    farm.pass_time(3)
+    with pytest.raises(LimitReached, match="at most 1 boards"):
+        await ada.call("reserve", 1, kind="pulsecount")
+
+
+@ensureDeferred
+async def test_everybody_sees_the_limits_of_their_own_account_and_operators_those_of_all() -> None:
+    farm = farm_with(boards=4)
+    await farm.worker_of("w1", "A")
+    ada = await farm.client_of("ada", "one")
+    await ada.call("reserve", 1, kind="pulsecount")
+    told = await ada.call("limits")
+    assert (told["account"], told["limits"]["boards"], told["has"]) == (
+        "ada", 4, {"boards": 1, "queue": 0, "sessions": 1}
+    )  # fmt: skip
+    with pytest.raises(NotAuthorized):
+        await ada.call("limits", account="bob")
+
+
+@ensureDeferred
+async def test_calls_beyond_the_rate_wait_and_those_of_another_account_do_not() -> None:
+    farm = farm_with(rate=10)
+    ada = await farm.client_of("ada", "one")
+    bob = await farm.client_of("bob", "one", instance="other")
+    asking = [Deferred.fromCoroutine(ada.call("available")) for _ in range(50)]
+    farm.pass_time(0)
+    answered = sum(each.called for each in asking)
+    assert answered <= 10 * SAVED
+    other = Deferred.fromCoroutine(bob.call("available"))
+    farm.pass_time(0)
+    assert other.called
+    farm.pass_time(10)
+    assert all(each.called for each in asking)
+
+
+@ensureDeferred
+async def test_a_session_that_calls_on_in_spite_of_refusals_is_ended_and_its_account_waits() -> None:
+    farm = farm_with(calls=5, rate=1)
+    ada = await farm.client_of("ada", "one")
+    asking = [Deferred.fromCoroutine(ada.call("available")) for _ in range(REFUSED + 20)]
+    farm.pass_time(1)
+    refused = 0
+    for each in asking:
+        try:
+            await each
+        except LimitReached:
+            refused += 1
+        except LinkLost:
+            pass
+    assert refused >= REFUSED - 10
+    await farm.store.add_token("later", Role.CLIENT, token_hash("secret"), account="ada")
+    later = Credentials("two", Role.CLIENT, "third", "secret")
+    with pytest.raises(LimitReached, match="more calls"):
+        await farm.router.sign_in(later)
+    farm.pass_time(BARRED)
+    await farm.router.sign_in(later)
+
+
+@pytest.mark.parametrize("text", ["boards", "boards=x", "boats=1", "boards=0", "boards=1e9", "boards=nan", "=1"])
+def test_a_limit_that_is_none_is_refused_with_what_there_is(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        parse_limits(text)
+
+
+def test_limits_of_accounts_are_controls_and_those_of_connections_the_routers() -> None:
+    assert farm_limits([("boards", 8), ("pending", 16), ("sign_in", 2.5)]) == FarmLimits(
+        {"boards": 8}, {"pending": 16, "sign_in": 2.5}
+    )
+
+
+@pytest.mark.parametrize("given", [("boats", 1), ("pending", 0.5), ("pending", 1.5), ("share", 2), ("boards", -1)])
+def test_a_limit_of_the_farm_that_makes_no_sense_is_refused(given: tuple[str, float]) -> None:
+    with pytest.raises(InvalidArgument):
+        farm_limits([given])

@@ -1,0 +1,306 @@
+"""The guard of the router's public port: what it lets in, reads from and closes, on a test's clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from icefarm.farm.router.inside.icefarm_guard import (
+    CACHED,
+    FULL,
+    PER_REQUEST,
+    SWEEP,
+    GuardedConnection,
+    GuardFactory,
+    GuardParser,
+    Limits,
+    trim,
+)
+
+
+class Transport(StringTransport):
+    """A transport with the kernel's side that a guard looks at."""
+
+    dataBuffer = b""  # noqa: N815 - Twisted's names
+    offset = 0
+    _tempDataLen = 0  # noqa: N815
+
+    def abortConnection(self) -> None:
+        self.aborting = True
+        self.disconnecting = True
+
+
+@define
+class Spoken:
+    """What the router's protocol shows of a connection."""
+
+    _session: Any = None
+    _channel: Any = None
+
+
+@define(eq=False)
+class Session:
+    _authid: str | None = None
+    _session_id: int | None = None
+    _authrole: str = "client"
+    _router: Any = None
+
+
+@define
+class Channel:
+    _handlingRequest: bool = False  # noqa: N815 - Twisted's name
+    _dataBuffer: list[bytes] = field(factory=list)  # noqa: N815
+
+
+@define
+class Dealer:
+    _caller_to_invocations: dict[Any, list[int]]
+
+
+@define(eq=False)
+class Router:
+    _dealer: Dealer
+
+
+class RouterProtocol(Protocol):
+    """Stands for the router's protocol."""
+
+    def __init__(self) -> None:
+        self._proto = Spoken()
+        self.received = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+
+class Port:
+    """A guarded port."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.factory = GuardFactory(Factory.forProtocol(RouterProtocol), Limits(**limits), self.clock)
+        self.factory.doStart()
+
+    def connect(self, host: str = "10.0.0.1") -> tuple[Any, Transport]:
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 4711))
+        transport = Transport()
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def wait(self, seconds: float) -> None:
+        self.clock.pump([SWEEP] * round(seconds / SWEEP))
+
+
+def sign_in(connection: GuardedConnection, authid: str = "ada", role: str = "client") -> None:
+    inner: Any = connection.wrappedProtocol
+    inner._proto = Spoken(Session(authid, 4711, role))
+    connection.dataReceived(b"hello")
+
+
+def speak_http(connection: GuardedConnection) -> Channel:
+    inner: Any = connection.wrappedProtocol
+    channel = Channel()
+    inner._proto = Spoken(None, channel)
+    return channel
+
+
+def test_a_silent_connection_is_closed_after_the_time_to_sign_in() -> None:
+    port = Port()
+    _, transport = port.connect()
+    port.wait(9.5)
+    assert not transport.disconnecting
+    port.wait(2)
+    assert transport.disconnecting
+
+
+def test_one_that_sends_a_little_now_and_then_is_closed_as_well() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    speak_http(connection)
+    for _ in range(12):
+        connection.dataReceived(b"X-Header: x\r\n")
+        port.wait(1)
+    assert transport.disconnecting
+
+
+def test_a_session_stays_for_as_long_as_it_likes() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    sign_in(connection)
+    port.wait(600)
+    assert not transport.disconnecting
+
+
+def test_a_request_may_wait_for_its_answer_and_the_connection_not_for_the_next_one() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    channel = speak_http(connection)
+    connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+    channel._handlingRequest = True
+    port.wait(600)
+    assert not transport.disconnecting
+    channel._handlingRequest = False
+    port.wait(12)
+    assert transport.disconnecting
+
+
+def test_requests_that_do_not_wait_for_an_answer_end_the_connection() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    channel = speak_http(connection)
+    channel._handlingRequest = True
+    connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+    assert transport.disconnecting
+
+
+@pytest.mark.parametrize(("http", "most"), [(False, 64 * 1024), (True, 1088 * 1024)])
+def test_before_sign_in_so_many_bytes_are_taken_and_no_more(http: bool, most: int) -> None:
+    port = Port()
+    connection, transport = port.connect()
+    if http:
+        speak_http(connection)
+    connection.dataReceived(bytes(most))
+    assert not transport.disconnecting
+    connection.dataReceived(b"x")
+    assert transport.disconnecting
+
+
+def test_an_address_that_opens_more_loses_its_oldest_connection_that_is_not_signed_in() -> None:
+    port = Port(pending=2)
+    first, kept = port.connect()
+    sign_in(first)
+    _, oldest = port.connect()
+    _, other = port.connect("10.0.0.2")
+    port.connect()
+    assert not oldest.disconnecting
+    port.connect()
+    assert oldest.disconnecting
+    assert not kept.disconnecting
+    assert not other.disconnecting
+
+
+def test_an_address_has_so_many_connections_and_another_address_its_own() -> None:
+    port = Port(connections=2)
+    for _ in range(2):
+        connection, _ = port.connect()
+        sign_in(connection)
+    _, refused = port.connect()
+    assert refused.disconnecting
+    _, other = port.connect("10.0.0.2")
+    assert not other.disconnecting
+
+
+def test_connections_that_have_ended_make_room() -> None:
+    port = Port(connections=1)
+    for _ in range(5):
+        connection, transport = port.connect()
+        assert not transport.disconnecting
+        connection.connectionLost()
+
+
+def test_what_an_address_asks_for_beyond_its_share_is_read_later_and_in_order() -> None:
+    port = Port()
+    paused = []
+    for number in range(60):
+        connection, transport = port.connect()
+        channel = speak_http(connection)
+        channel._handlingRequest = False
+
+        def ask(connection: Any = connection, channel: Any = channel) -> None:
+            inner = connection.wrappedProtocol
+            inner.dataReceived = lambda _: setattr(channel, "_handlingRequest", True)
+            connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+
+        ask()
+        if transport.producerState == "paused":
+            paused.append((number, transport))
+    assert len(paused) > 30
+    port.clock.advance(60 * PER_REQUEST / 0.25 + 1)
+    port.clock.pump([0.01] * 500)
+    assert all(transport.producerState == "producing" for _, transport in paused)
+
+
+def test_a_client_that_does_not_read_is_not_read_from_until_it_does() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    sign_in(connection)
+    transport.dataBuffer = bytes(FULL + 1)
+    connection.dataReceived(b"call")
+    assert transport.producerState == "paused"
+    port.wait(2)
+    assert transport.producerState == "paused"
+    transport.dataBuffer = b""
+    port.wait(1)
+    assert transport.producerState == "producing"
+
+
+def test_a_client_with_too_many_answers_unread_is_cut_off() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    sign_in(connection)
+    transport.dataBuffer = bytes(4 * 1024 * 1024 + 1)
+    port.wait(1)
+    assert transport.disconnecting
+
+
+def test_a_client_with_many_calls_unanswered_is_not_read_from_until_one_is() -> None:
+    port = Port(unanswered=2)
+    connection, transport = port.connect()
+    sign_in(connection)
+    session = connection._session
+    calls: dict[Any, list[int]] = {session: [1, 2]}
+    session._router = Router(Dealer(calls))
+    connection.dataReceived(b"call")
+    port.wait(1)
+    assert transport.producerState == "paused"
+    calls[session].pop()
+    port.wait(1)
+    assert transport.producerState == "producing"
+
+
+def test_a_worker_may_have_more_on_its_way_to_it() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    sign_in(connection, "shelf", "worker")
+    transport.dataBuffer = bytes(8 * 1024 * 1024)
+    connection.dataReceived(b"answer")
+    port.wait(1)
+    assert transport.producerState == "producing"
+    assert not transport.disconnecting
+
+
+def test_a_client_that_reads_nothing_for_long_is_cut_off_and_a_slow_one_is_not() -> None:
+    port = Port()
+    stuck, slow = port.connect(), port.connect()
+    for connection, transport in (stuck, slow):
+        sign_in(connection)
+        transport.dataBuffer = bytes(100_000)
+    for _ in range(40):
+        slow[1].dataBuffer = slow[1].dataBuffer[100:]
+        port.wait(1)
+    assert stuck[1].disconnecting
+    assert not slow[1].disconnecting
+
+
+def test_what_the_router_remembers_of_permissions_has_a_bound() -> None:
+    few: dict[Any, Any] = {("icefarm", "client", f"icefarm.v1.device.{number}.x", "call"): {} for number in range(100)}
+    trim(few)
+    assert len(few) == 100
+    many: dict[Any, Any] = {("icefarm", "client", "x" * CACHED + str(number), "call"): {} for number in range(2)}
+    trim(many)
+    assert many == {}
+
+
+def test_http_1_1_is_all_that_tls_offers() -> None:
+    assert Port().factory.acceptableProtocols() == [b"http/1.1"]
+
+
+def test_limits_are_read_from_the_name_of_the_endpoint() -> None:
+    endpoint = GuardParser().parseStreamServer(Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5")
+    assert endpoint.limits == Limits(pending=8, sign_in=2.5)
