@@ -127,10 +127,10 @@ def test_the_guard_of_the_public_port_gets_the_limits_that_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["rawsocket", "websocket"])
-def test_a_message_at_the_public_port_has_at_most_a_mebibyte(name: str) -> None:
+def test_a_message_at_the_public_port_has_at_most_two_mebibytes(name: str) -> None:
     part = transport("public")[name]
     options = part["ws"]["options"] if name == "websocket" else part["options"]
-    assert options["max_message_size"] == 1024 * 1024
+    assert options["max_message_size"] == 2 * 1024 * 1024
 
 
 def test_control_may_join_an_external_router_over_tcp() -> None:

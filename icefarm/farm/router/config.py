@@ -36,8 +36,8 @@ Address = tuple[str, int]
 
 #: Milliseconds between WebSocket pings, and for their answer.
 PING_INTERVAL, PING_LIMIT = 10_000, 10_000
-#: Bytes of the largest message at the public port: ten bitstreams.
-MESSAGE_LIMIT = 1024 * 1024
+#: Bytes of the largest message at the public port: a batch for the archive has half of that, a bitstream a twentieth.
+MESSAGE_LIMIT = 2 * 1024 * 1024
 #: Milliseconds for the handshakes of a WebSocket.
 HANDSHAKE_LIMIT = 10_000
 #: Where the endpoint is that guards the public port; the router's process imports it from there.
