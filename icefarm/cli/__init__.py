@@ -13,8 +13,10 @@ from click.shell_completion import CompletionItem
 from icefarm._version import __version__
 from icefarm.cli.ui.exit_codes import Exit, exit_of
 from icefarm.cli.ui.formatting import clean
+from icefarm.cli.ui.leading import split_leading
 from icefarm.cli.ui.sigint import interrupts_kept
 from icefarm.cli.ui.streams import guard_streams
+from icefarm.cli.ui.suggestions import did_you_mean
 from icefarm.errors import IcefarmError
 from icefarm.extras import MissingPackages
 from icefarm.farm.errors import CannotStart
@@ -27,12 +29,18 @@ __all__ = ["main"]
 #: verb: (module of icefarm.cli.commands, the click command in it, what it does in a line).  The line is here so that
 #: ``icefarm --help`` need not import everything.
 VERBS = {
+    "status": ("overview", "status", "Show the farm on one screen."),
     "devices": ("listing", "devices", "List the boards, their state, and its reason."),
+    "board": ("overview", "board", "Show all of one board, and its last events."),
     "workers": ("listing", "workers", "List the workers."),
     "reservations": ("listing", "reservations", "List who holds which boards, and for how long."),
     "queue": ("listing", "queue", "List the requests that wait for boards, in order, and why."),
     "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
+    "reserve": ("hold", "reserve", "Hold boards while a command runs."),
+    "shell": ("hold", "shell", "Hold boards while you work in a shell."),
     "simulate": ("simulate", "simulate", "Show what a circuit does, without a board or a farm."),
+    "logs": ("overview", "logs", "Show lines of the workers' logs."),
+    "open": ("overview", "open_", "Open the farm's page in a browser."),
     "watch": ("watch", "watch", "Show events of the farm as they happen."),
     "end": ("manage", "end", "End reservations."),
     "extend": ("manage", "extend", "Extend reservations."),
@@ -63,6 +71,8 @@ VERBS = {
     "doctor": ("host", "doctor", "Check this host for what boards need and what interferes."),
     "router": ("farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
     "firmware": ("firmware", "firmware", "List, build and install the firmware of real boards."),
+    "version": ("about", "version", "Print the version."),
+    "help": ("about", "help_", "Show the help of a verb."),
     "completion": (
         "completion",
         "completion",
@@ -73,8 +83,8 @@ VERBS = {
 _EXITS = (
     (Exit.OK, "done"),
     (Exit.FAILED, "failed, for any reason not listed below"),
-    (Exit.USAGE, "wrong usage: an unknown option, a bad argument, a file that is not a bitstream"),
-    (Exit.UNAVAILABLE, "the boards are not available"),
+    (Exit.USAGE, "wrong usage: an unknown option, board or worker, a bad argument, a file that is not a bitstream"),
+    (Exit.UNAVAILABLE, "the boards are not available, or no worker offers the kind"),
     (Exit.UNREACHABLE, "no farm answers, or it did not answer in time"),
     (Exit.NOT_AUTHORIZED, "access denied: a token is missing or wrong, or the name is in use"),
     (Exit.INCOMPLETE, "evaluate: not every evaluation has a result"),
@@ -95,6 +105,30 @@ class Verbs(click.Group):
         module, attribute, _line = VERBS[name]
         command: click.Command = getattr(import_module(f"{__name__}.commands.{module}"), attribute)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            context.fail(f"there is no verb {args[0]!r}{did_you_mean(args[0], VERBS)}")
+        return super().resolve_command(context, args)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(context, self._verb_first(context, args))
+
+    def _verb_first(self, context: click.Context, args: list[str]) -> list[str]:
+        """Put options for every verb, such as ``--url``, behind the verb that they precede."""
+        before, rest = split_leading(args)
+        if not before or not rest:
+            return args
+        words = 1
+        command = self.get_command(context, rest[0])
+        while isinstance(command, click.Group) and len(rest) > words:
+            inner = command.get_command(context, rest[words])
+            if inner is None:
+                break
+            command, words = inner, words + 1
+        return [*rest[:words], *before, *rest[words:]]
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -165,7 +199,7 @@ class Verbs(click.Group):
 def main(context: click.Context, debug: bool) -> None:
     """A farm of FPGA boards: reserve boards, stream bitstreams through them, get every measurement back.
 
-    "icefarm VERB --help" says more about each verb.
+    "icefarm help VERB" says more about each verb. Options of all verbs, such as --url, may come before the verb too.
     """
     if debug:
         context.meta["icefarm.debug"] = True

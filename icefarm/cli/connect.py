@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Connect",
+    "access_of",
     "ca_file_option",
     "connect",
     "log_quietly",
@@ -100,20 +101,31 @@ def with_access(*, named: bool = False) -> Callable[[Callable[..., Any]], Callab
             name: str | None = None,
             **rest: Any,
         ) -> Any:
-            token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
             name = None if name is None else normal_name(name)
             if name is not None and not valid_name(name):
                 raise click.UsageError(f"{name!r} is not a valid name: {NAME_RULE}")
-            source = click.get_current_context().get_parameter_source("data_dir")
-            trusted = source is ParameterSource.COMMANDLINE
-            access = Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
-            return function(access=access, **rest)
+            chosen = access_of(click.get_current_context(), url, data_dir, ca_file, token_file, name)
+            return function(access=chosen, **rest)
 
         for option in (*_ACCESS_OPTIONS, *([_NAME_OPTION] if named else [])):
             verb = option(verb)
         return verb
 
     return decorate
+
+
+def access_of(
+    context: click.Context,
+    url: str,
+    data_dir: Path,
+    ca_file: Path | None,
+    token_file: Path | None,
+    name: str | None = None,
+) -> Access:
+    """Return how to sign in by these options and the environment.  Raises `click.UsageError` for a bad token file."""
+    token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
+    trusted = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+    return Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
 
 
 ca_file_option = click.option(

@@ -95,6 +95,14 @@ class RecordingFarm:
         self._answer("snapshot", None)
         return self.state
 
+    def board_history(self, serial: str) -> dict[str, Any]:
+        state = {"serial": serial, "time": NOW, "worker": "w1", "status": "available", "reason": None, "client": None}
+        return {"states": [state], "log": [], "samples": {}}
+
+    def journal(self) -> dict[str, Any]:
+        line = {"time": NOW, "worker": "w1", "serial": "A", "level": "warn", "message": "the board does not answer"}
+        return {"states": [], "reservations": [], "log": [line]}
+
     def end(self, serials: Sequence[str] | None) -> list[str]:
         return self._called("end", list(serials or ()), serials)
 

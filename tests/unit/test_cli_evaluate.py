@@ -159,7 +159,16 @@ def test_the_place_in_the_queue_is_said_when_it_changes(files: list[str]) -> Non
 
 def test_an_unknown_kind_fails(files: list[str]) -> None:
     result = RecordingFarm(answers={"reserve": UnknownKind("no worker offers kind 'x'")}).run("evaluate", *files)
-    assert (result.exit_code, result.stderr) == (1, "icefarm: no worker offers kind 'x'\n")
+    assert (result.exit_code, result.stderr) == (3, "icefarm: no worker offers kind 'x'\n")
+
+
+def test_a_mistyped_kind_is_answered_with_one_that_is_alike(files: list[str]) -> None:
+    farm = RecordingFarm(answers={"reserve": UnknownKind("no worker offers kind 'pulscount'")})
+    result = farm.run("evaluate", *files, "--kind", "pulscount")
+    assert (result.exit_code, result.stderr) == (
+        3,
+        "icefarm: no worker offers kind 'pulscount'; did you mean pulsecount?\n",
+    )
 
 
 def test_the_name_can_be_chosen(files: list[str]) -> None:

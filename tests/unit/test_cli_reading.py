@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_lean_imports import HEAVY
 
-from icefarm.cli.reading import _may_go as may_go
+from icefarm.cli.http_way import may_go
 from icefarm.wamp.url import INSECURE, parse_url
 
 SNAPSHOT = {"workers": [], "devices": [], "reservations": [], "queue": [], "time": 5.0, "farm": {}}

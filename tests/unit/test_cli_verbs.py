@@ -235,7 +235,7 @@ def test_a_token_is_not_in_what_is_printed_about_an_access() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (UnknownDevice("no board A"), 1),
+        (UnknownDevice("no board A"), 2),
         (NotYours("not yours"), 1),
         (DeviceFailed("it failed"), 1),
         (InvalidArgument("too many"), 2),
@@ -279,7 +279,7 @@ def test_ctrl_c_ends_a_verb_with_130() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "No such command"),
+        (["nonsense"], "there is no verb 'nonsense'"),
         (["devices", "extra"], "unexpected extra argument"),
         (["devices", "-o", "yaml"], "'yaml' is not one of"),
         (["devices", "--status", "sleepy"], "'sleepy' is not one of"),
@@ -347,4 +347,4 @@ def test_the_completion_script_is_for_icefarm(shell: str) -> None:
 def test_a_shell_completes_verbs() -> None:
     environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": "icefarm re", "COMP_CWORD": "1"}
     found = {line.partition(",")[2] for line in RecordingFarm().run(**environment).stdout.splitlines()}
-    assert found == {"reservations", "reboot", "retest", "resume"}
+    assert found == {"reservations", "reserve", "reboot", "retest", "resume"}

@@ -21,8 +21,10 @@ from icefarm.bitstream import made_up_bitstream
 from icefarm.cli import main
 from icefarm.cli.commands import database
 
-#: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py.
+#: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py; ``reserve``,
+#: ``shell`` and ``open`` run other programs, which print.
 VERBS: dict[str, list[str]] = {
+    "status": [], "board": ["A"], "logs": [], "version": [], "help": [],
     "workers": [], "workers delete": ["w1"], "audit": [],
     "devices": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from icefarm.cli.completing import complete_kinds, complete_serials
 from icefarm.cli.connect import Access, with_access
+from icefarm.cli.reserving import SERIALS, Wanted, held_boards, reserved
 from icefarm.cli.results_file import ResultsFile, open_results
 from icefarm.cli.resume import Remaining, Request, everything, remaining, resumed
 from icefarm.cli.ui.console import Screen
@@ -20,14 +23,15 @@ from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import BOARDS, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.tables import Output, Rows
 from icefarm.cli.verb import farm_of, opened_screen
-from icefarm.errors import InvalidBitstream, TimedOut, Unavailable
+from icefarm.errors import InvalidBitstream
 from icefarm.haste import leaving
 
 if TYPE_CHECKING:
-    from icefarm.client import Boards, Farm, Result
+    from icefarm.client import Farm, Result
     from icefarm.client.placement import Placement
+    from icefarm.contract import ReservationRecord
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "kind_option", "option_option", "serial_option"]
 
 #: Bad files that are named one by one.
 MOST_NAMED = 100
@@ -52,6 +56,26 @@ def _named(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+serial_option = click.option(
+    "--serial",
+    "serials",
+    multiple=True,
+    metavar="SERIAL",
+    shell_complete=complete_serials,
+    help="Reserve this board; may be repeated.",
+)
+kind_option = click.option(
+    "--kind",
+    default="pulsecount",
+    show_default=True,
+    shell_complete=complete_kinds,
+    help="The device kind to reserve the boards as.",
+)
+option_option = click.option(
+    "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
+)
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 @click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
@@ -63,14 +87,12 @@ def _named(**options: Any) -> dict[str, Any]:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes random choices repeatable.")
 @click.option("--devices", type=BOARDS, help="Reserve N boards.  [default: 1]")
-@click.option("--serial", "serials", multiple=True, metavar="SERIAL", help="Reserve this board; may be repeated.")
-@click.option("--kind", default="pulsecount", show_default=True, help="The device kind to reserve the boards as.")
+@serial_option
+@kind_option
 @click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
 @click.option("--pins", type=PINS, metavar="PIN,...", help="Pins of the FPGA to count on, for --kind multipulsecount.")
 @click.option("--repeats", type=REPEATS, help="Windows for each evaluation; each gives a value.")
-@click.option(
-    "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
-)
+@option_option
 @click.option(
     "--out",
     type=click.Path(),
@@ -106,10 +128,14 @@ def evaluate(
         raise click.UsageError("--devices and --serial are mutually exclusive")
     if request["timeout"] is not None and not request["wait"]:
         raise click.UsageError("--timeout needs --wait")
+    # In a shell that holds boards: all of those.
+    chosen = (
+        tuple(dict.fromkeys(serials)) or (tuple(os.environ.get(SERIALS, "").split()) if devices is None else ()) or None
+    )
     asked = Request(
         placement=_placement(placement or ("any" if any_ else "each"), seed),
-        devices=None if serials else devices or 1,
-        serials=tuple(dict.fromkeys(serials)) or None,
+        devices=None if chosen else devices or 1,
+        serials=chosen,
         options=options | _named(window=window, pins=pins),
         evaluation_options=_named(repeats=repeats),
         **request,
@@ -174,60 +200,41 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
 def _carry_out(
     farm: Farm, asked: Request, screen: Screen, output: Output, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
-    with _reserve(farm, asked, screen) as boards:
-        left = everything(asked, [record.serial for record in boards.reservations])
-        if saved is not None:
-            left = remaining(left, digests, saved, asked.wording)
+    wanted = Wanted(asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout)
+    held = held_boards(farm, wanted)
+    if held is not None:
+        missing = _evaluated(farm, held, asked, screen, output, digests, saved)
+        # They stay reserved for the command around this one.
+        farm.close(end=False)
+        return Exit.INCOMPLETE if missing else Exit.OK
+    with reserved(farm, wanted, screen) as boards:
         try:
-            missing = _print_results(farm, boards, asked, left, screen, output, saved)
+            missing = _evaluated(farm, boards.reservations, asked, screen, output, digests, saved)
         except KeyboardInterrupt:
             with leaving():
                 ended = boards.leave()
             screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
             return Exit.INTERRUPTED
-    if missing:
-        screen.say(f"{missing} of {left.evaluations} evaluations have no result")
     return Exit.INCOMPLETE if missing else Exit.OK
 
 
-def _reserve(farm: Farm, asked: Request, screen: Screen) -> Boards:
-    try:
-        return farm.reserve(
-            asked.devices,
-            serials=asked.serials,
-            kind=asked.kind,
-            options=asked.options,
-            wait=asked.wait,
-            timeout=asked.timeout,
-            progress=_waiting(screen.say),
-        )
-    except Unavailable as error:
-        hint = "; --wait waits for them" if _worth_waiting(error, asked) else ""
-        raise Unavailable(error.message + hint, **error.fields) from None
-    except TimedOut as error:
-        # It is the boards that did not come in time, not an answer.
-        raise Unavailable(error.message, **error.fields) from None
-
-
-def _worth_waiting(error: Unavailable, asked: Request) -> bool:
-    if asked.wait or asked.devices is None:
-        return not asked.wait
-    suitable = error.fields.get("suitable")
-    return isinstance(suitable, int) and suitable >= asked.devices
-
-
-def _waiting(say: Callable[[str], None]) -> Callable[[Mapping[str, Any]], None]:
-    """Return a function that prints the place in the queue whenever it changes."""
-    last = ""
-
-    def progress(word: Mapping[str, Any]) -> None:
-        nonlocal last
-        text = f"waiting, place {word.get('place')}: {word.get('reason')}"
-        if text != last:
-            last = text
-            say(text)
-
-    return progress
+def _evaluated(
+    farm: Farm,
+    boards: Sequence[ReservationRecord],
+    asked: Request,
+    screen: Screen,
+    output: Output,
+    digests: Mapping[str, str],
+    saved: ResultsFile | None,
+) -> int:
+    """Evaluate what is left to do, and return how many evaluations have no result."""
+    left = everything(asked, [record.serial for record in boards])
+    if saved is not None:
+        left = remaining(left, digests, saved, asked.wording)
+    missing = _print_results(farm, boards, asked, left, screen, output, saved)
+    if missing:
+        screen.say(f"{missing} of {left.evaluations} evaluations have no result")
+    return missing
 
 
 def _room(screen: Screen, output: Output) -> int | None:
@@ -239,7 +246,7 @@ def _room(screen: Screen, output: Output) -> int | None:
 
 def _print_results(
     farm: Farm,
-    boards: Boards,
+    records: Sequence[ReservationRecord],
     asked: Request,
     left: Remaining,
     screen: Screen,
@@ -247,14 +254,13 @@ def _print_results(
     saved: ResultsFile | None,
 ) -> int:
     """Return how many evaluations have no result."""
-    records = boards.reservations
     workers = {record.serial: record.worker for record in records}
     shape = shape_of(asked.files, records, asked.evaluation_options.get("repeats", 1)).chosen(output)
     rows = Rows(shape, output.form, _room(screen, output))
     missing = 0
     screen.write(rows.head())
     with screen.progress(left.evaluations, "evaluating") as advance:
-        for result in _results(farm, boards, asked, left):
+        for result in _results(farm, records, asked, left):
             missing += result.error is not None
             record = record_of(result, workers)
             if saved is not None:
@@ -264,12 +270,14 @@ def _print_results(
     return missing
 
 
-def _results(farm: Farm, boards: Boards, asked: Request, left: Remaining) -> Iterator[Result]:
+def _results(
+    farm: Farm, reservations: Sequence[ReservationRecord], asked: Request, left: Remaining
+) -> Iterator[Result]:
     """Yield the result of every evaluation, also of those that have no board left."""
     from icefarm.client.evaluation.payload import placed_item
     from icefarm.client.session import RunPlan
 
-    records = {record.serial: record for record in boards.reservations}
+    records = {record.serial: record for record in reservations}
     how = asked.placement.record()
     items: Iterable[Any] = (placed_item(name, serials, how, number) for number, name, serials in left.files)
     plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=asked.placement.fan_out(sorted(records)))

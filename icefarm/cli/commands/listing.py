@@ -7,7 +7,9 @@ from operator import itemgetter
 
 import click
 
+from icefarm.cli.completing import complete_accounts, complete_workers
 from icefarm.cli.connect import Access, with_access
+from icefarm.cli.names import for_worker
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.options import output_option
@@ -47,7 +49,7 @@ def workers(context: click.Context, access: Access, output: Output) -> None:
 
 
 @workers.command("delete")
-@click.argument("worker", metavar="NAME")
+@click.argument("worker", metavar="NAME", shell_complete=complete_workers)
 @output_option
 @with_access()
 def delete_(access: Access, worker: str, output: Output) -> None:
@@ -56,7 +58,7 @@ def delete_(access: Access, worker: str, output: Output) -> None:
     What they were reserved for in the past is kept. A worker that connects again is known again.
     """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
-        serials = farm.delete_worker(worker)
+        serials = for_worker(farm, worker, farm.delete_worker)
         show(screen, [{"serial": serial} for serial in serials], columns.SERIALS, output)
         screen.say(f"forgot worker {worker}")
 
@@ -85,7 +87,7 @@ def queue(access: Access, output: Output) -> None:
 
 @click.command()
 @click.option("--last", type=SPAN, default="1d", show_default=True, help="How far to look back, such as 30m or 7d.")
-@click.option("--account", help="Only what this account did.")
+@click.option("--account", help="Only what this account did.", shell_complete=complete_accounts)
 @click.option("--action", help="Only this action, such as sign_in, reserve or token_revoke.")
 @click.option("--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="At most so many entries.")
 @output_option

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from icefarm.cli.completing import complete_serials, complete_workers
 from icefarm.cli.connect import Access, with_access
+from icefarm.cli.names import for_boards, for_worker
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.formatting import duration
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["delete", "dismiss", "drain", "end", "extend", "reboot", "resume", "retest"]
 
-_some = click.argument("serials", nargs=-1, metavar="[SERIALS]...")
-_needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...")
-_one_worker = click.argument("worker", metavar="WORKER")
+_some = click.argument("serials", nargs=-1, metavar="[SERIALS]...", shell_complete=complete_serials)
+_needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...", shell_complete=complete_serials)
+_one_worker = click.argument("worker", metavar="WORKER", shell_complete=complete_workers)
 
 
 def _with_name(access: Access) -> Access:
@@ -57,9 +59,14 @@ def end(access: Access, serials: tuple[str, ...], any_client: bool, output: Outp
     if any_client:
         if not serials:
             raise click.UsageError("--any-client needs the serials of the boards")
-        _change(access.as_operator, output, lambda farm: farm.end_any(serials), nothing)
+        _change(access.as_operator, output, lambda farm: for_boards(farm, serials, farm.end_any), nothing)
     else:
-        _change(_with_name(access), output, lambda farm: farm.end(serials or None), nothing)
+        _change(
+            _with_name(access),
+            output,
+            lambda farm: for_boards(farm, serials, lambda names: farm.end(names or None)),
+            nothing,
+        )
 
 
 @click.command()
@@ -73,7 +80,7 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
     The farm still ends them if their client does not come back within its grace period.
     """
     with opened_screen() as screen, farm_of(_with_name(access)) as farm:
-        done = farm.extend(serials or None, seconds)
+        done = for_boards(farm, serials, lambda names: farm.extend(names or None, seconds))
         show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
         if not done:
             screen.say("there was nothing to extend")
@@ -91,7 +98,7 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
 def reboot(access: Access, serials: tuple[str, ...], own: bool, output: Output) -> None:
     """Restart and reflash boards; reservations and waiting evaluations stay (operators)."""
     chosen = _with_name(access) if own else access.as_operator
-    _change(chosen, output, lambda farm: farm.reboot(serials), "there was nothing to reboot")
+    _change(chosen, output, lambda farm: for_boards(farm, serials, farm.reboot), "there was nothing to reboot")
 
 
 @click.command()
@@ -100,7 +107,9 @@ def reboot(access: Access, serials: tuple[str, ...], own: bool, output: Output) 
 @with_access()
 def delete(access: Access, serials: tuple[str, ...], output: Output) -> None:
     """Forget boards that are offline or broken (operators)."""
-    _change(access.as_operator, output, lambda farm: farm.delete(serials), "there was nothing to delete")
+    _change(
+        access.as_operator, output, lambda farm: for_boards(farm, serials, farm.delete), "there was nothing to delete"
+    )
 
 
 @click.command()
@@ -109,7 +118,14 @@ def delete(access: Access, serials: tuple[str, ...], output: Output) -> None:
 @with_access()
 def retest(access: Access, serials: tuple[str, ...], output: Output) -> None:
     """Test broken boards again, and take back those that pass (operators)."""
-    _change(access.as_operator, output, lambda farm: farm.retest(serials), "there was nothing to test")
+    with opened_screen() as screen, farm_of(access.as_operator) as farm:
+        done = for_boards(farm, serials, farm.retest)
+        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
+        if not done:
+            screen.say("there was nothing to test")
+        else:
+            boards = "1 board is" if len(done) == 1 else f"{len(done)} boards are"
+            screen.say(f'{boards} being tested: those that pass become available; "icefarm devices" shows it')
 
 
 @click.command()
@@ -157,7 +173,7 @@ def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
 @with_access()
 def drain(access: Access, worker: str, leave: bool, output: Output) -> None:
     """Stop giving out a worker's boards; present reservations go on (operators)."""
-    _set_draining(access, output, lambda farm: farm.drain(worker, leave=leave))
+    _set_draining(access, output, lambda farm: for_worker(farm, worker, lambda name: farm.drain(name, leave=leave)))
 
 
 @click.command()
@@ -166,4 +182,4 @@ def drain(access: Access, worker: str, leave: bool, output: Output) -> None:
 @with_access()
 def resume(access: Access, worker: str, output: Output) -> None:
     """Resume giving out the boards of a drained worker (operators)."""
-    _set_draining(access, output, lambda farm: farm.resume(worker))
+    _set_draining(access, output, lambda farm: for_worker(farm, worker, farm.resume))

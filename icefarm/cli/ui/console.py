@@ -101,6 +101,18 @@ class Screen:
             yield lambda: bar.advance(task)
 
     @contextmanager
+    def waiting(self) -> Iterator[Callable[[str], None]]:
+        """Yield a function that says why a verb waits: on a terminal in one line, else in a line for each reason."""
+        if not self.err_is_terminal:
+            yield _Changes(self).tell
+            return
+        from rich.text import Text
+
+        status = self.console(self.err).status("")
+        with self._around(status):
+            yield lambda text: status.update(Text(clean(text)))
+
+    @contextmanager
     def live(self, live: Any) -> Iterator[None]:
         """Show a live view of `rich`; messages go above it."""
         with self._around(live):
@@ -114,3 +126,16 @@ class Screen:
                 yield
             finally:
                 self._live = None
+
+
+@define
+class _Changes:
+    """Says what differs from what was said last."""
+
+    screen: Screen
+    _last: str = ""
+
+    def tell(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            self.screen.say(text)

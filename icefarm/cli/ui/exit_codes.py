@@ -15,6 +15,9 @@ from icefarm.errors import (
     TimedOut,
     TransportError,
     Unavailable,
+    UnknownDevice,
+    UnknownKind,
+    UnknownWorker,
 )
 
 __all__ = ["Exit", "exit_of"]
@@ -36,8 +39,8 @@ class Exit(IntEnum):
 
 
 _EXITS: tuple[tuple[tuple[type[IcefarmError], ...], Exit], ...] = (
-    ((InvalidArgument, InvalidBitstream), Exit.USAGE),
-    ((Unavailable, Busy), Exit.UNAVAILABLE),
+    ((InvalidArgument, InvalidBitstream, UnknownDevice, UnknownWorker), Exit.USAGE),
+    ((Unavailable, UnknownKind, Busy), Exit.UNAVAILABLE),
     ((TransportError, TimedOut), Exit.UNREACHABLE),
     ((NotAuthorized, NameInUse, LimitReached), Exit.NOT_AUTHORIZED),
 )

@@ -1,0 +1,78 @@
+"""What a shell completes: names that the farm knows, as far as it answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from icefarm.errors import IcefarmError
+
+__all__ = [
+    "complete_accounts",
+    "complete_kinds",
+    "complete_names",
+    "complete_serials",
+    "complete_workers",
+]
+
+#: What a name is, and a word about it.
+Known = Iterable[tuple[str, str]]
+
+
+def _serials(found: Mapping[str, Any]) -> Known:
+    return [(each["serial"], each["status"]) for each in found["devices"]]
+
+
+def _workers(found: Mapping[str, Any]) -> Known:
+    return [(each["name"], each["status"]) for each in found["workers"]]
+
+
+def _both(found: Mapping[str, Any]) -> Known:
+    return [*_serials(found), *_workers(found)]
+
+
+def _kinds(found: Mapping[str, Any]) -> Known:
+    return [(kind, "kind") for kind in sorted({kind for each in found["workers"] for kind in each["kinds"]})]
+
+
+def _accounts(found: Mapping[str, Any]) -> Known:
+    from icefarm.contract import account_of
+
+    clients = {each["client"] for name in ("reservations", "queue") for each in found[name]}
+    return [(account, "account") for account in sorted({account_of(client) for client in clients})]
+
+
+def _completing(
+    names_in: Callable[[Mapping[str, Any]], Known],
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            names = names_in(_snapshot(context))
+        except (IcefarmError, click.UsageError, LookupError, TypeError):
+            return []
+        start = incomplete.lower()
+        return [CompletionItem(name, help=word) for name, word in names if name.lower().startswith(start)]
+
+    return complete
+
+
+def _snapshot(context: click.Context) -> Mapping[str, Any]:
+    """Return the records of the farm that a command line names so far; none where it does not answer over HTTP."""
+    from icefarm.cli.connect import access_of
+    from icefarm.cli.http_way import HttpWay
+
+    options = context.params
+    access = access_of(context, options["url"], options["data_dir"], options.get("ca_file"), options.get("token_file"))
+    way = HttpWay.of(access)
+    answer = None if way is None else way.get("/snapshot", {})
+    return answer.value if answer is not None and answer.status == 200 else {}
+
+
+complete_serials = _completing(_serials)
+complete_workers = _completing(_workers)
+complete_names = _completing(_both)
+complete_kinds = _completing(_kinds)
+complete_accounts = _completing(_accounts)

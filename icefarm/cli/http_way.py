@@ -1,0 +1,98 @@
+"""The HTTP API of a farm, asked with the standard library, where no error needs explaining.
+
+It answers, or None: then a verb signs in as a client, whose errors say what is wrong.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from icefarm.cli.connect import Access, own_farm, token_for
+from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
+
+__all__ = ["HttpAnswer", "HttpWay"]
+
+#: Seconds for the connection, and for each part of the answer.
+LIMIT = 10.0
+#: Bytes of the longest answer: a farm of 10,000 boards.
+LONGEST = 64 * 1024 * 1024
+#: The path of the WebSocket, which a proxy may have put another one in front of.
+_WEBSOCKET = "/ws"
+
+
+@frozen
+class HttpAnswer:
+    """A status, and the value that came as JSON."""
+
+    status: int
+    value: Any
+
+
+@frozen
+class HttpWay:
+    """Where a farm's HTTP API is, and what is shown there."""
+
+    where: RouterUrl
+    token: str | None
+
+    @classmethod
+    def of(cls, access: Access) -> HttpWay | None:
+        """Return the way to a farm; None if there is none that a token may take."""
+        where = parse_url(access.url, None if access.ca_file is None else str(access.ca_file))
+        own = None if access.token is not None else own_farm(access, where)
+        token = token_for(access, own)
+        return cls(where, token) if may_go(where, token, through_socket=own is not None) else None
+
+    def get(self, path: str, query: Mapping[str, str]) -> HttpAnswer | None:
+        """Read something.  None: there was no answer, or not of a farm."""
+        return self._ask("GET", path + (f"?{urlencode(query)}" if query else ""), None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> HttpAnswer | None:
+        """Change something.  None: there was no answer, or not of a farm."""
+        return self._ask("POST", path, json.dumps(body))
+
+    def _ask(self, method: str, path: str, body: str | None) -> HttpAnswer | None:
+        headers = {"Accept": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection = self._connection()
+        try:
+            connection.request(method, f"{self._in_front}/api{path}", body, headers)
+            response = connection.getresponse()
+            return HttpAnswer(response.status, json.loads(response.read(LONGEST)))
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+
+    @property
+    def _in_front(self) -> str:
+        """The path that a proxy has put in front of the farm's own."""
+        return self.where.path.removesuffix(_WEBSOCKET) if self.where.transport == "websocket" else ""
+
+    def _connection(self) -> http.client.HTTPConnection:
+        where = self.where
+        if not where.tls:
+            return http.client.HTTPConnection(where.host, where.port, timeout=LIMIT)
+        import ssl
+
+        from icefarm.wamp.ca_file import check_certificates
+
+        trusted = ssl.create_default_context() if where.ca_file is None else check_certificates(where.ca_file)
+        return http.client.HTTPSConnection(where.host, where.port, timeout=LIMIT, context=trusted)
+
+
+def may_go(where: RouterUrl, token: str | None, *, through_socket: bool) -> bool:
+    """Tell whether a token may go there over HTTP: nobody reads along, and nothing else can pass for the farm."""
+    if not where.host:
+        return False
+    return token is None or (not through_socket and (where.keeps_secrets or bool(os.environ.get(INSECURE))))
