@@ -44,7 +44,7 @@ def every_verb() -> list[str]:
 
 
 def test_every_verb_is_walked() -> None:
-    assert sorted([*verb_walker.VERBS, "up", "reserve", "shell", "open", "login", "logout"]) == every_verb()
+    assert sorted([*verb_walker.VERBS, "up", "reserve", "shell", "open", "demo", "login", "logout"]) == every_verb()
 
 
 def test_every_verb_prints_something_where_it_can(walk: Walk) -> None:
