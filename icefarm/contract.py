@@ -47,6 +47,7 @@ __all__ = [
     "DeviceStatus",
     "ExperimentBoard",
     "ExperimentFigures",
+    "ExperimentPart",
     "ExperimentRecord",
     "KindRecord",
     "Measurement",
@@ -96,8 +97,8 @@ READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
-    *("experiments", "experiment", "experiment_results", "experiment_figures"),
-    *("experiment_log", "experiment_announce"),
+    *("experiments", "experiment", "experiment_results", "experiment_figures", "experiment_series"),
+    *("board_experiments", "experiment_log", "experiment_announce"),
 )
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
@@ -485,6 +486,19 @@ class ExperimentBoard:
     """One board's part in an experiment."""
 
     serial: str
+    done: int
+    failed: int
+    first_at: float
+    last_at: float
+
+
+@passes_over_unknown
+@frozen
+class ExperimentPart:
+    """What one board did for an experiment of an account."""
+
+    account: str
+    name: str
     done: int
     failed: int
     first_at: float

@@ -15,7 +15,7 @@ from attrs import define
 from store_rules import hello_of
 
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
-from icefarm.control.archive.interface import Archive, ExperimentQuery, ResultQuery, Stored
+from icefarm.control.archive.interface import Archive, ExperimentQuery, ResultQuery, SeriesQuery, Stored
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
@@ -255,6 +255,57 @@ async def others_see_what_is_shared_and_nothing_on_a_private_farm(world: World) 
 
     assert await seen("ada") == await seen(None) == await seen("ada", True) == {"open", "own"}
     assert (await seen("bob"), await seen("bob", True)) == ({"open"}, set())
+
+
+@rule
+async def results_are_summed_up_over_time_together_and_by_board(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    begin = NOW // 64 * 64 - 128
+    batch = [row(a, "e1", value=4, ended_at=begin), row(a, "e2", value=[1, 3], ended_at=begin + 1.5)]
+    batch += [row(b, "e3", value=10, ended_at=begin + 2), row(b, "e4", value="no number", ended_at=begin + 62)]
+    await world.keep("w1", *batch, failure(b, "e5", ended_at=begin + 63))
+    found = await world.experiment()
+
+    async def series(**query: Any) -> list[tuple[Any, ...]]:
+        points = (await world.archive.series(found.id, SeriesQuery(2.0, 64.0, **query))).points
+        return [(p.serial, p.time - begin, p.done, p.failed, p.numbers, p.sum, p.least, p.most) for p in points]
+
+    together = [(None, 0, 2, 0, 2, 6, 2, 4), (None, 2, 1, 0, 1, 10, 10, 10), (None, 62, 1, 1, 0, None, None, None)]
+    of_a, of_b = ("A", 0, 2, 0, 2, 6, 2, 4), ("B", 0, 2, 1, 1, 10, 10, 10)
+    assert await series() == [*together, of_a, of_b]
+    assert await series(serials=["A"]) == [together[0], of_a]
+    assert await series(since=begin + 1, until=begin + 2) == [(None, 0, 1, 0, 1, 2, 2, 2), ("A", 0, 1, 0, 1, 2, 2, 2)]
+
+
+@rule
+async def a_series_goes_on_with_what_arrived_since(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", row(a, "e1"), row(a, "e2"))
+    found = await world.experiment()
+    first = await world.archive.series(found.id, SeriesQuery(64.0, 64.0))
+    await world.keep("w1", row(a, "e3"))
+    more = await world.archive.series(found.id, SeriesQuery(64.0, 64.0, after=first.last))
+    assert [(point.serial, point.done) for point in more.points] == [(None, 1), ("A", 1)]
+    assert more.last > first.last
+    nothing = await world.archive.series(found.id, SeriesQuery(64.0, 64.0, after=more.last))
+    assert (nothing.last, nothing.points) == (more.last, [])
+
+
+@rule
+async def a_boards_experiments_are_those_that_the_reader_may_read_the_last_one_first(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    await world.keep("w1", row(a, "e1", experiment="old", ended_at=NOW - 60), row(b, "e2", experiment="other board"))
+    await world.keep("w1", row(a, "e3"), failure(a, "e4"), row(b, "e5"), row(a, "e6", experiment="own"))
+    await world.archive.announce(("ada", "own"), None, False)
+
+    async def seen(**query: Any) -> set[tuple[str, int, int]]:
+        parts = await world.archive.of_board("A", ExperimentQuery(**query))
+        return {(part.name, part.done, part.failed) for part in parts}
+
+    assert await seen() == await seen(reader="ada") == {("old", 1, 0), ("ga-7", 1, 1), ("own", 1, 0)}
+    assert await seen(reader="bob") == {("old", 1, 0), ("ga-7", 1, 1)}
+    assert await seen(reader="bob", private=True) == set()
+    assert [part.name for part in await world.archive.of_board("A", ExperimentQuery())][-1] == "old"
 
 
 @rule

@@ -78,6 +78,15 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (("ga",), {"sha256": "ab"}),
     ],
     "experiment_figures": [((), {}), (("ga",), {"after": "x"}), (("ga",), {"limit": 0}), (("ga",), {"limit": 10**6})],
+    "experiment_series": [
+        ((), {}),
+        ((7,), {}),
+        *((("ga",), {"serials": serials}) for serials in ([1], "A", ["A"] * 10_001)),
+        *((("ga",), {"points": points}) for points in (0, -1, 10**6, "9")),
+        *((("ga",), {name: value}) for name in ("since", "until") for value in (_NAN, "now")),
+        (("ga",), {"after": "x"}),
+    ],
+    "board_experiments": [((), {}), ((7,), {}), (("A",), {"limit": 0}), (("A",), {"limit": "9"}), (("A",), {"x": 1})],
     "experiment_log": [
         ((), {}),
         (("ga",), {}),

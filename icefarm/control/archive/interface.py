@@ -12,10 +12,21 @@ from typing import Any, Protocol
 
 from attrs import Factory, frozen
 
-from icefarm.contract import ExperimentBoard, ExperimentFigures
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.rows import ArchiveRow
 
-__all__ = ["Archive", "Experiment", "ExperimentKey", "ExperimentQuery", "Partition", "ResultQuery", "Stored"]
+__all__ = [
+    "Archive",
+    "Experiment",
+    "ExperimentKey",
+    "ExperimentQuery",
+    "Partition",
+    "ResultQuery",
+    "Series",
+    "SeriesPoint",
+    "SeriesQuery",
+    "Stored",
+]
 
 #: An account, and the name of an experiment in it.
 ExperimentKey = tuple[str, str]
@@ -89,6 +100,50 @@ class ResultQuery:
 
 
 @frozen
+class SeriesQuery:
+    """Which results of an experiment are summed up over time; None: all."""
+
+    #: Seconds of a step: of all boards together, and of each board, which is a multiple of the first.
+    step: float
+    board_step: float
+    #: Results that arrived after this one (`seq`).
+    after: int = 0
+    serials: Sequence[str] | None = None
+    #: By the time when they ended: from the first, before the second.
+    since: float | None = None
+    until: float | None = None
+
+
+@frozen
+class SeriesPoint:
+    """The results that ended within a step.  Steps begin at multiples of their length since the epoch."""
+
+    #: None: of all boards.
+    serial: str | None
+    #: When the step begins.
+    time: float
+    done: int
+    failed: int
+    #: Values that are numbers: how many, their sum, the least and the largest; None without any.
+    numbers: int
+    sum: float | None
+    least: float | None
+    most: float | None
+
+
+@frozen
+class Series:
+    """Results over time."""
+
+    #: The last result that it knows (`seq`).
+    last: int
+    #: All boards first, then board by board; in the order of time.
+    points: Sequence[SeriesPoint]
+    #: It sums up some of the results, taken evenly: there are too many.
+    sampled: bool = False
+
+
+@frozen
 class Partition:
     """One day of the archive."""
 
@@ -113,6 +168,12 @@ class Archive(Protocol):
 
     async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
         """Return results in the order of their arrival, with the fields of `icefarm.contract.RESULT_FIELDS`."""
+
+    async def series(self, id: int, query: SeriesQuery) -> Series:
+        """Return the results of an experiment summed up over time."""
+
+    async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+        """Return what a board did for the experiments that `query.reader` may read, the last one first."""
 
     async def figures(self, id: int, after: int, limit: int) -> list[ExperimentFigures]:
         """Return reported figures in order, after that id."""

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field, frozen
 
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -23,6 +23,9 @@ from icefarm.control.archive.interface import (
     ExperimentQuery,
     Partition,
     ResultQuery,
+    Series,
+    SeriesPoint,
+    SeriesQuery,
     Stored,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
@@ -37,6 +40,11 @@ __all__ = ["PostgresArchive"]
 STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
 #: Level of gzip: a day in a few seconds.
 COMPRESSION = 4
+#: Results that are summed up one by one; of more, a sample is: so many blocks, and so many rows of each.  Of some
+#: boards only, so many rows are looked at.
+EXACT, SAMPLED, TAKEN, LOOKED = 30_000, 1000, 4, 64
+#: Blocks in which a time is looked up; seconds by which workers deliver results out of order.
+LOCATED, LATE = 256, 30.0
 
 _COLUMNS = (
     *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
@@ -154,6 +162,72 @@ _RESULTS = f"""
        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
        AND (%(sha256)s::text[] IS NULL OR sha256 = ANY (%(sha256)s))
      ORDER BY seq LIMIT %(limit)s
+"""
+
+# Where each day's results of an experiment are, and how many.
+_EXTENT = """
+    SELECT d.day, d.amount, first.seq, last.seq
+      FROM (SELECT day, sum(done + failed)::bigint AS amount FROM experiment_board
+             WHERE experiment = %(id)s
+               AND (%(since)s::float8 IS NULL OR day >= (to_timestamp(%(since)s) AT TIME ZONE 'UTC')::date)
+               AND (%(until)s::float8 IS NULL OR day <= (to_timestamp(%(until)s) AT TIME ZONE 'UTC')::date)
+             GROUP BY day) d,
+           LATERAL (SELECT seq FROM measurement
+                     WHERE experiment = %(id)s AND day = d.day ORDER BY seq LIMIT 1) first,
+           LATERAL (SELECT seq FROM measurement
+                     WHERE experiment = %(id)s AND day = d.day ORDER BY seq DESC LIMIT 1) last
+     ORDER BY d.day
+"""
+
+_OF_ALL = """
+        SELECT serial, ended_at, error, number, seq FROM measurement
+         WHERE experiment = %(id)s AND day = ANY (%(days)s::date[]) AND seq BETWEEN %(first)s AND %(last)s
+"""
+
+# Days are cut into blocks of the order of arrival, and the first rows of each are taken: with
+# the index, this takes the same time however many rows there are.
+_OF_SAMPLE = """
+        SELECT m.*
+          FROM unnest(%(days)s::date[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS d (day, first, last),
+               generate_series(d.first, d.last, greatest(1, (d.last - d.first) / %(blocks)s)) AS b (first),
+               LATERAL (SELECT *
+                          FROM (SELECT serial, ended_at, error, number, seq FROM measurement
+                                 WHERE experiment = %(id)s AND day = d.day AND seq >= b.first AND seq <= d.last
+                                   AND seq < b.first + greatest(1, (d.last - d.first) / %(blocks)s)
+                                 ORDER BY seq LIMIT %(looked)s) near
+                         WHERE %(serials)s::text[] IS NULL OR serial = ANY (%(serials)s) LIMIT %(taken)s) m
+"""
+
+_SERIES = """
+    WITH taken AS ({taken}),
+    fine AS (
+        SELECT serial, date_bin(make_interval(secs => %(step)s), ended_at, to_timestamp(0)) AS at,
+               count(*) AS amount, count(error) AS failed, count(number) AS numbers, sum(number) AS sum,
+               min(number) AS least, max(number) AS most
+          FROM taken
+         WHERE (%(serials)s::text[] IS NULL OR serial = ANY (%(serials)s))
+           AND (%(since)s::float8 IS NULL OR ended_at >= to_timestamp(%(since)s))
+           AND (%(until)s::float8 IS NULL OR ended_at < to_timestamp(%(until)s))
+         GROUP BY 1, 2),
+    binned AS (
+        SELECT NULL AS serial, at, fine.amount, fine.failed, numbers, sum, least, most FROM fine
+         UNION ALL
+        SELECT serial, date_bin(make_interval(secs => %(board_step)s), at, to_timestamp(0)), amount, failed, numbers,
+               sum, least, most FROM fine)
+    SELECT serial, extract(epoch FROM at)::float8, (sum(amount) - sum(failed))::bigint, sum(failed)::bigint,
+           sum(numbers)::bigint, sum(sum), min(least), max(most)
+      FROM binned GROUP BY serial, at ORDER BY serial NULLS FIRST, at
+"""
+
+_WHEN = f"SELECT seq, extract(epoch FROM ended_at)::float8 FROM ({_OF_SAMPLE}) t ORDER BY seq"
+
+_OF_BOARD = """
+    SELECT e.account, e.name, sum(b.done)::bigint, sum(b.failed)::bigint,
+           extract(epoch FROM min(b.first_at))::float8, extract(epoch FROM max(b.last_at))::float8
+      FROM experiment_board b JOIN experiment e ON e.id = b.experiment
+     WHERE b.serial = %(serial)s
+       AND (%(reader)s::text IS NULL OR e.account = %(reader)s OR (e.shared AND NOT %(private)s))
+     GROUP BY e.id ORDER BY max(b.last_at) DESC, e.id DESC LIMIT %(limit)s
 """
 
 _FIGURES = """
@@ -301,6 +375,28 @@ class PostgresArchive(Statements, Archive):
         return await transaction.rows(_RESULTS, fields)
 
     @in_transaction
+    async def series(self, transaction: Transaction, id: int, query: SeriesQuery) -> Series:
+        wanted: dict[str, Any] = {
+            "id": id, "since": query.since, "until": query.until, "step": query.step, "board_step": query.board_step,
+            "serials": None if query.serials is None else list(query.serials),
+        }  # fmt: skip
+        days = [_Day(*row) for row in await transaction.rows(_EXTENT, wanted)]
+        last = max((day.last for day in days), default=query.after)
+        days = _cut(days, query.after + 1, last)
+        whole = _amount(days) <= EXACT
+        if not whole and (query.since is not None or query.until is not None):
+            days = _cut(days, *await _between(transaction, days, query, wanted))
+            whole = _amount(days) <= EXACT
+        fields = {**wanted, **_fields(days, SAMPLED, query.serials)}
+        rows = await transaction.rows(_SERIES.format(taken=_OF_ALL if whole else _OF_SAMPLE), fields)
+        return Series(max(last, query.after), [SeriesPoint(*row) for row in rows], not whole)
+
+    @in_transaction
+    async def of_board(self, transaction: Transaction, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+        fields = {"serial": serial, "reader": query.reader, "private": query.private, "limit": query.limit}
+        return [ExperimentPart(*row) for row in await transaction.rows(_OF_BOARD, fields)]
+
+    @in_transaction
     async def figures(self, transaction: Transaction, id: int, after: int, limit: int) -> list[ExperimentFigures]:
         rows = await transaction.rows(_FIGURES, {"id": id, "after": after, "limit": limit})
         return [ExperimentFigures(*row) for row in rows]
@@ -327,6 +423,48 @@ class PostgresArchive(Statements, Archive):
     @in_transaction
     async def forget_figures(self, transaction: Transaction, before: float) -> None:
         await transaction.rows("DELETE FROM experiment_figure WHERE at < to_timestamp(%(at)s)", {"at": before})
+
+
+@frozen
+class _Day:
+    """The results of an experiment on a day: how many at most, the first and the last (`seq`)."""
+
+    day: date
+    amount: int
+    first: int
+    last: int
+
+
+def _cut(days: Sequence[_Day], first: int, last: int) -> list[_Day]:
+    """Return what of the days is from the first to the last result."""
+    cut = [evolve(day, first=max(day.first, first), last=min(day.last, last)) for day in days]
+    return [day for day in cut if day.first <= day.last]
+
+
+def _amount(days: Sequence[_Day]) -> int:
+    return sum(min(day.amount, day.last - day.first + 1) for day in days)
+
+
+def _fields(days: Sequence[_Day], blocks: int, serials: Sequence[str] | None) -> dict[str, Any]:
+    return {
+        "days": [day.day for day in days], "firsts": [day.first for day in days], "lasts": [day.last for day in days],
+        "first": min((day.first for day in days), default=0), "last": max((day.last for day in days), default=0),
+        "blocks": max(1, blocks // max(1, len(days))), "taken": TAKEN, "looked": TAKEN if serials is None else LOOKED,
+    }  # fmt: skip
+
+
+async def _between(
+    transaction: Transaction, days: Sequence[_Day], query: SeriesQuery, wanted: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Return about the first and the last result of a time, from when a few ended."""
+    first, last = days[0].first, max(day.last for day in days)
+    fields = {**wanted, **_fields(days, LOCATED, None), "serials": None, "taken": 1, "looked": 1}
+    known = await transaction.rows(_WHEN, fields)
+    if query.since is not None:
+        first = max([first, *(seq for seq, time in known if time < query.since - LATE)])
+    if query.until is not None:
+        last = min([last, *(seq for seq, time in known if time > query.until + LATE and seq > first)])
+    return first, last
 
 
 async def _made(transaction: Transaction, key: ExperimentKey) -> int:

@@ -21,13 +21,26 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.activity import Activity
-from icefarm.control.archive.interface import Archive, Experiment, ExperimentQuery, ResultQuery
+from icefarm.control.archive.interface import (
+    Archive,
+    Experiment,
+    ExperimentQuery,
+    ResultQuery,
+    SeriesPoint,
+    SeriesQuery,
+)
 from icefarm.errors import InvalidArgument, NotAuthorized, UnknownExperiment
 
 __all__ = ["ArchiveProcedures"]
 
 #: Rows of one answer at most.
 MOST_RESULTS, MOST_EXPERIMENTS, MOST_FIGURES = 5000, 1000, 5000
+#: Points of a series at most: of all boards together, and of its boards in all.
+MOST_POINTS, MOST_BOARD_POINTS = 1000, 3000
+#: Seconds of the shortest step of a series; all others are this one doubled.
+SHORTEST_STEP = 0.25
+#: The figures of a point, besides its time.
+_POINT = ("done", "failed", "numbers", "sum", "least", "most")
 #: Most evaluations that a client can expect, and serials or circuits that a query names.
 MOST_TOTAL, MOST_NAMED = 10**12, 10_000
 #: Experiments of one name that are told apart.
@@ -77,8 +90,8 @@ class ArchiveProcedures:
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
         methods = (
-            self.experiments, self.experiment, self.experiment_results, self.experiment_figures, self.experiment_log,
-            self.experiment_announce,
+            self.experiments, self.experiment, self.experiment_results, self.experiment_figures,
+            self.experiment_series, self.board_experiments, self.experiment_log, self.experiment_announce,
         )  # fmt: skip
         return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
 
@@ -162,6 +175,54 @@ class ArchiveProcedures:
             "more": len(figures) == limit,
         }
 
+    async def experiment_series(
+        self,
+        caller: Caller,
+        name: str,
+        account: str | None = None,
+        after: str | None = None,
+        serials: list[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        points: int = 400,
+    ) -> dict[str, Any]:
+        """Return an experiment's results over time: of all boards together in at most ``points`` steps, and of each.
+
+        A step has the number of values and failures; of the values that are numbers, how many there are, their sum,
+        the least and the largest.  Where there are too many results, those of a sample count, and
+        ``sampled`` says so.  Steps begin at multiples of their length, which is 0.25 s doubled any number of
+        times: steps can be added up to longer ones.  ``next`` goes into ``after`` of a later call, which returns what
+        arrived since; it is added to what is known.
+        """
+        begin, most = _cursor(after), _limit(points, MOST_POINTS)
+        _few("serials", serials)
+        found = await self.find(caller, name, account)
+        first, last = found.first_at or found.created_at, found.last_at or found.created_at
+        span = min(last, until or last) - max(first, since or first)
+        boards = len(serials) if serials else max(1, found.boards)
+        step = _step(span, most)
+        board_step = max(step, _step(span, max(1, min(most, MOST_BOARD_POINTS // boards))))
+        series = await self.archive.series(found.id, SeriesQuery(step, board_step, begin, serials, since, until))
+        by_board: dict[str | None, list[SeriesPoint]] = {None: []}
+        for point in series.points:
+            by_board.setdefault(point.serial, []).append(point)
+        together = by_board.pop(None)
+        return {
+            "sampled": series.sampled,
+            "step": step,
+            "board_step": board_step,
+            "together": _columns(together),
+            "boards": {serial: _columns(by_board[serial]) for serial in by_board},
+            "next": str(series.last),
+        }
+
+    async def board_experiments(self, caller: Caller, serial: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Return what a board did for the experiments that the caller may read, the last one first."""
+        query = ExperimentQuery(
+            reader=self._reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS)
+        )
+        return [to_wire(part) for part in await self.archive.of_board(serial, query)]
+
     async def experiment_log(self, caller: Caller, name: str, figures: dict[str, float]) -> None:
         """Keep figures of an experiment of the caller's account, such as the generation and its best fitness."""
         if not 0 < len(figures) <= MAX_FIGURES:
@@ -204,6 +265,19 @@ class ArchiveProcedures:
             found.account, found.name, found.done, found.failed, found.total, found.boards, found.first_at,
             found.last_at, self.activity.rate(found.key), found.shared, found.created_at,
         )  # fmt: skip
+
+
+def _step(span: float, points: int) -> float:
+    """Return the length of a step with which a span has at most so many points, or one more at its ends."""
+    step = SHORTEST_STEP
+    while step * points < span:
+        step *= 2
+    return step
+
+
+def _columns(points: Sequence[SeriesPoint]) -> dict[str, list[Any]]:
+    figures = {name: [getattr(point, name) for point in points] for name in _POINT}
+    return {"time": [point.time for point in points], **figures}
 
 
 def _account(caller: Caller) -> str:

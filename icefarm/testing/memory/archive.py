@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define, evolve, fields
 
 from icefarm.clock import Clock
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -20,6 +20,9 @@ from icefarm.control.archive.interface import (
     ExperimentQuery,
     Partition,
     ResultQuery,
+    Series,
+    SeriesPoint,
+    SeriesQuery,
     Stored,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
@@ -118,6 +121,25 @@ class MemoryArchive(Archive):
         found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, query)]
         return [kept.result() for kept in found[: query.limit]]
 
+    async def series(self, id: int, query: SeriesQuery) -> Series:
+        asked = ResultQuery(query.after, serials=query.serials, since=query.since, until=query.until)
+        found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, asked)]
+        binned: dict[tuple[str, float], list[ArchiveRow]] = {}
+        for row in (kept.row for kept in found):
+            for serial, step in (("", query.step), (row.serial, query.board_step)):
+                binned.setdefault((serial, row.ended_at // step * step), []).append(row)
+        points = [_point(serial or None, time, binned[serial, time]) for serial, time in sorted(binned)]
+        return Series(max((kept.seq for kept in found), default=query.after), points)
+
+    async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+        parts = []
+        for each in self._experiments.values():
+            mine = [board for board in await self.boards(each.id) if board.serial == serial]
+            if mine and _fits(each, query):
+                (b,) = mine
+                parts.append(ExperimentPart(each.account, each.name, b.done, b.failed, b.first_at, b.last_at))
+        return sorted(parts, key=lambda part: part.last_at, reverse=True)[: query.limit]
+
     async def figures(self, id: int, after: int, limit: int) -> list[ExperimentFigures]:
         return [each for experiment, each in self._figures if experiment == id and each.id > after][:limit]
 
@@ -173,6 +195,16 @@ class MemoryArchive(Archive):
             first_at=min(times, default=None),
             last_at=max(times, default=None),
         )
+
+
+def _point(serial: str | None, time: float, rows: Sequence[ArchiveRow]) -> SeriesPoint:
+    failed = sum(row.error is not None for row in rows)
+    numbers = [row.number for row in rows if row.number is not None]
+    total = sum(numbers) if numbers else None
+    return SeriesPoint(
+        serial, time, len(rows) - failed, failed, len(numbers), total, min(numbers, default=None),
+        max(numbers, default=None),
+    )  # fmt: skip
 
 
 def _fits(each: Experiment, query: ExperimentQuery) -> bool:

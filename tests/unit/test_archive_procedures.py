@@ -1,0 +1,93 @@
+"""The procedures over the archive that displays ask: series, and what boards did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from archive_rules import NOW, World, row
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+
+from icefarm.bus import Caller
+from icefarm.contract import Role
+from icefarm.control.archive.activity import Activity
+from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.errors import UnknownExperiment
+from icefarm.testing.memory.archive import MemoryArchive
+from icefarm.testing.memory.store import MemoryStore
+
+ADA, BOB = (Caller(name, 1, Role.CLIENT) for name in ("ada", "bob"))
+#: A multiple of any step.
+BEGIN = NOW // 65536 * 65536 - 65536
+
+
+def made(amount: int, every: float) -> tuple[ArchiveProcedures, World]:
+    """Return the procedures over an experiment with so many rows of ada's on boards A and B, one after another."""
+    clock = Clock()
+    clock.advance(NOW)
+    store = MemoryStore(clock)
+    archive = MemoryArchive(clock, store)
+    world = World(archive, store, lambda: clock.advance(0.1))
+
+    async def fill() -> None:
+        await world.begin()
+        boards = await world.reserve("ada", "A", "B")
+        rows = [row(boards[n % 2], f"e{n}", value=n, ended_at=BEGIN + n * every) for n in range(amount)]
+        for start in range(0, amount, 100):
+            await world.keep("w1", *rows[start : start + 100])
+
+    finished(fill())
+    return ArchiveProcedures(archive, Activity(clock), clock, False), world
+
+
+def finished(asked: Any) -> Any:
+    answers: list[Any] = []
+    ensureDeferred(asked).addBoth(answers.append)
+    (answer,) = answers
+    if hasattr(answer, "raiseException"):
+        answer.raiseException()
+    return answer
+
+
+def test_a_series_has_at_most_the_points_that_were_asked_for_and_every_result() -> None:
+    procedures, _ = made(200, 10.0)
+    for points in (1, 10, 100, 1000):
+        answer = finished(procedures.experiment_series(ADA, "ga-7", points=points))
+        assert len(answer["together"]["time"]) <= points + 1
+        assert sum(answer["together"]["done"]) == 200
+        assert {serial: sum(each["done"]) for serial, each in answer["boards"].items()} == {"A": 100, "B": 100}
+        assert answer["step"] in [0.25 * 2**n for n in range(20)]
+        assert all(time % answer["step"] == 0 for time in answer["together"]["time"])
+
+
+def test_a_part_of_the_time_has_shorter_steps() -> None:
+    procedures, _ = made(200, 10.0)
+    whole = finished(procedures.experiment_series(ADA, "ga-7", points=50))
+    part = finished(procedures.experiment_series(ADA, "ga-7", points=50, since=BEGIN + 100, until=BEGIN + 200))
+    assert part["step"] < whole["step"]
+    assert part["together"]["most"] == [float(n) for n in range(10, 20)]
+
+
+def test_what_arrived_since_is_added_by_the_answers_next() -> None:
+    procedures, _ = made(200, 10.0)
+    whole = finished(procedures.experiment_series(ADA, "ga-7"))
+    more = finished(procedures.experiment_series(ADA, "ga-7", after=whole["next"]))
+    assert (more["together"]["time"], more["boards"], more["next"]) == ([], {}, whole["next"])
+
+
+def test_an_experiment_without_results_has_an_empty_series() -> None:
+    procedures, _ = made(0, 1.0)
+    finished(procedures.experiment_announce(ADA, "new", total=5))
+    answer = finished(procedures.experiment_series(ADA, "new"))
+    assert (answer["together"]["time"], answer["boards"], answer["next"]) == ([], {}, "0")
+
+
+def test_others_get_no_series_of_what_is_not_shared() -> None:
+    procedures, _ = made(2, 1.0)
+    finished(procedures.experiment_announce(ADA, "ga-7", shared=False))
+    with pytest.raises(UnknownExperiment):
+        finished(procedures.experiment_series(BOB, "ga-7"))
+    assert finished(procedures.board_experiments(BOB, "A")) == []
+    (part,) = finished(procedures.board_experiments(ADA, "A"))
+    assert (part["account"], part["name"], part["done"]) == ("ada", "ga-7", 1)
