@@ -13,11 +13,12 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
+from bench.archiving import measure_archive
 from bench.circuits import Mix
 from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
 from bench.real import measure_real
-from bench.report import Figures, comparison_lines, instant_lines, real_lines, simulated_lines
+from bench.report import Figures, archive_lines, comparison_lines, instant_lines, real_lines, simulated_lines
 from bench.simulated import VARIANTS, measure_simulated, write_variants
 from icefarm.farm.router.config import find_crossbar
 
@@ -55,6 +56,9 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
             print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
     if options.part in ("simulated", "all"):
         _measure_simulated(figures, options)
+    if options.part in ("archive", "all"):
+        figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
+        print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
     if options.part in ("real", "all"):
         for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
@@ -97,11 +101,13 @@ def _crossbar_version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "--part", choices=("all", "instant", "simulated", "real"), default="all", help="what to measure"
+        "--part", choices=("all", "instant", "simulated", "archive", "real"), default="all", help="what to measure"
     )
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
+    parser.add_argument("--pairs", type=int, default=5, help="of turns with the archive and without it (5)")
+    parser.add_argument("--turn", type=int, default=2000, help="evaluations of such a turn (2000)")
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")

@@ -8,12 +8,13 @@ from typing import Any
 import attrs
 from attrs import Factory, define
 
+from bench.archiving import ArchiveFigures
 from bench.goals import Comparison, compare
 from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
 from bench.simulated import SimulatedFigures
 
-__all__ = ["Figures", "comparison_lines", "instant_lines", "real_lines", "simulated_lines"]
+__all__ = ["Figures", "archive_lines", "comparison_lines", "instant_lines", "real_lines", "simulated_lines"]
 
 #: The parties whose cost somebody pays for, in the way of an evaluation; ``boards`` is the simulation.
 _PARTIES = ("client", "router", "control", "worker", "PostgreSQL", "supervisor", "boards")
@@ -29,6 +30,7 @@ class Figures:
     instant: list[InstantFigures] = Factory(list)
     real: list[RealFigures] = Factory(list)
     simulated: list[SimulatedFigures] = Factory(list)
+    archive: list[ArchiveFigures] = Factory(list)
 
     def compared(self) -> list[Comparison]:
         """Return the figures that there are goals for."""
@@ -40,6 +42,8 @@ class Figures:
         for figures_of in self.simulated:
             found[f"new small circuits simulated a second, {figures_of.boards} boards"] = figures_of.new_rate
             found[f"known small circuits simulated a second, {figures_of.boards} boards"] = figures_of.known_rate
+        for cost in self.archive:
+            found["CPU per evaluation of the archive"] = cost.cost
         return compare(found)
 
     def as_json(self) -> dict[str, Any]:
@@ -49,6 +53,7 @@ class Figures:
             "instant": [_instant_json(each) for each in self.instant],
             "real": [attrs.asdict(each) for each in self.real],
             "simulated": [_simulated_json(each) for each in self.simulated],
+            "archive": [{**attrs.asdict(each), "cost": each.cost} for each in self.archive],
             "goals": [
                 {**attrs.asdict(each.goal), "measured": each.measured, "met": each.met, "ratio": each.ratio}
                 for each in self.compared()
@@ -138,6 +143,15 @@ def simulated_lines(figures: SimulatedFigures) -> Iterator[str]:
                 f"{cpu.get('boards', 0):.2f}, all else {each.cpu_without_boards:.2f}; "
                 f"{each.others:.1f} cores busy with other things, pace {each.pace:.1f}"
             )
+
+
+def archive_lines(figures: ArchiveFigures) -> Iterator[str]:
+    """Tell what the archive costs."""
+    yield f"{figures.boards} instant boards, with the archive and without it, in {len(figures.archived)} pairs of turns"
+    for name, turns in (("archived", figures.archived), ("not", figures.plain)):
+        yield f"  CPU ms per evaluation, {name:<9} " + ", ".join(f"{each.cpu:.2f}" for each in turns)
+    parts = ", ".join(f"{party} {figures.cost_of(party):+.3f}" for party in _PARTIES if party != "boards")
+    yield f"  cost of the archive, ms          {figures.cost:.3f} (each party's median: {parts})"
 
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:

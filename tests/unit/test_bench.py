@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from bench.accounts import Account, Accounts, accounts_of, parties
+from bench.archiving import ArchiveFigures, Turn
 from bench.circuits import SHARES, Form, Mix, circuit, forms
 from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
-from bench.report import Figures, comparison_lines, instant_lines, simulated_lines
+from bench.report import Figures, archive_lines, comparison_lines, instant_lines, simulated_lines
 from bench.simulated import SimulatedFigures
 from bench.variants import banks_of, variant
 from icefarm.bitstream import check, compress, from_file
@@ -133,6 +134,7 @@ def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
     whole = Figures({}, [figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
+    whole.archive = [ArchiveFigures(4, [Turn(100, {"control": 0.1})], [Turn(100, {})])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
     assert [each.goal for each in whole.compared()] == list(GOALS.values())
 
@@ -140,6 +142,15 @@ def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table()
 def test_a_goal_that_is_missed_is_pointed_out() -> None:
     (_, line) = comparison_lines(compare({"evaluations a second, 64 boards": 999}))
     assert "NOT" in line
+
+
+def test_the_cost_of_the_archive_is_the_median_difference_of_neighbouring_turns() -> None:
+    archived = [Turn(100, {"worker": 0.5 + extra, "control": 0.1, "boards": 9.0}) for extra in (0.02, 0.9, 0.03)]
+    plain = [Turn(100, {"worker": 0.5, "control": 0.05, "boards": 3.0}) for _ in range(3)]
+    found = ArchiveFigures(4, archived, plain)
+    assert found.cost == pytest.approx(0.08)
+    assert found.cost_of("worker") == pytest.approx(0.03)
+    assert "0.080" in "\n".join(archive_lines(found))
 
 
 def test_the_text_names_every_party_and_its_cost() -> None:
