@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import count
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -61,8 +60,10 @@ class BoardCalls:
         lease = self.leases.by_serial.get(serial)
         return lease is not None and lease.record.id == reservation
 
-    async def evaluate(self, serial: str, arguments: Mapping[str, Any], made: int, limit: float | None) -> Measurement:
-        """Evaluate on a board, after ``made`` earlier attempts; each attempt may take ``limit`` seconds.
+    async def evaluate(
+        self, serial: str, arguments: Mapping[str, Any], attempts: Iterator[int], limit: float | None
+    ) -> Measurement:
+        """Evaluate on a board; ``attempts`` numbers the calls, each of which may take ``limit`` seconds.
 
         While the board's worker is away it waits, for as long as the board is reserved: that time does not count.
         Raises `ReservationEnded`, and what the board's kind and the connection raise.
@@ -70,7 +71,6 @@ class BoardCalls:
         lease = self.leases.by_serial.get(serial)
         if lease is None:
             raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
-        attempts = count(made + 1)
 
         async def once(bus: Bus, _: int) -> Any:
             try:

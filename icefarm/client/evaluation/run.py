@@ -194,7 +194,7 @@ class Run:
                 "options": self._options,
                 "note": {**self._note, "circuit": task.item.name},
             }
-            measured = await self._boards.evaluate(sending.serial, call, len(task.tried), self._limit)
+            measured = await self._boards.evaluate(sending.serial, call, task.attempts, self._limit)
         except IcefarmError as error:
             self._log_end(sending, f"failed: {error.name}: {error}")
             self._landed(sending, error=error)

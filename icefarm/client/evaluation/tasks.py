@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
+from itertools import count
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -73,6 +74,8 @@ class Task:
     #: The boards that failed it, in order.
     tried: list[str] = Factory(list)
     error: IcefarmError | None = None
+    #: Numbers its calls, on whichever board: the last one is that which is answered.
+    attempts: Iterator[int] = Factory(lambda: count(1))
     #: The id under which boards know it; the sender chooses it.
     evaluation_id: str | None = None
 

@@ -81,7 +81,11 @@ _HERE = {BASE: f"..{BASE}", "": "../"}
 def description(public_url: str | None = None) -> dict[str, Any]:
     """Return the description as a value for JSON; ``public_url`` is the farm's URL from outside."""
     urls = _HERE if public_url is None else {path: public_url + path for path in _HERE}
-    paths = {endpoint.path: {endpoint.method.lower(): _operation(endpoint)} for endpoint in ENDPOINTS.values()}
+    here = {"servers": [{"url": urls[BASE]}]}
+    paths = {
+        endpoint.path: {**({} if endpoint.old else here), endpoint.method.lower(): _operation(endpoint)}
+        for endpoint in ENDPOINTS.values()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -91,7 +95,7 @@ def description(public_url: str | None = None) -> dict[str, Any]:
         },
         "servers": [{"url": urls[BASE]}, {"url": urls[""], "description": "The paths of icefarm 0.1.x."}],
         "security": [{}, {"token": []}],
-        "paths": {**paths, DESCRIPTION: {"servers": [{"url": urls[BASE]}], "get": _own_operation()}},
+        "paths": {**paths, DESCRIPTION: {**here, "get": _own_operation()}},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {
