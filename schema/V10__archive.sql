@@ -124,7 +124,7 @@ COMMENT ON COLUMN measurement.window_us     IS 'As the board measured it, micros
 COMMENT ON COLUMN measurement.load_us       IS 'To load the configuration into the FPGA, microseconds.';
 COMMENT ON COLUMN measurement.temperature_c IS 'Of the board, degrees Celsius.';
 COMMENT ON COLUMN measurement.sequence      IS 'Counts the board''s evaluations since it started.';
-COMMENT ON COLUMN measurement.attempt       IS 'Which call of the evaluation was carried out.';
+COMMENT ON COLUMN measurement.attempt       IS 'The latest call of the evaluation that this row answers.';
 
 -- Attempts after the first are rare. An earlier attempt that arrives later, on another day, finds its successor here.
 CREATE TABLE measurement_retry (

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from icefarm.errors import Busy, DeviceFailed, InvalidArgument, ReservationEnded
+from icefarm.worker.archive.rows import Note
 from icefarm.worker.reservation.idempotency import KEPT, RUNNING, Evaluations
 
 
@@ -55,6 +56,41 @@ def test_a_caller_that_goes_away_does_not_end_the_evaluation(work: Work) -> None
     work.asked.cancel()
     work.started[0].callback(7)
     assert work.ask() == [7]
+
+
+class Kept:
+    """Keeps what would be archived."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, Any]] = []
+
+    def keep(self, evaluation_id: str, note: Any, result: Any) -> None:
+        self.rows.append((evaluation_id, note.attempt, result))
+
+
+def test_a_kept_result_that_answers_a_later_call_is_archived_under_that_call() -> None:
+    kept = Kept()
+    evaluations = Evaluations(lambda _: None, kept)
+
+    async def work() -> int:
+        return 7
+
+    for attempt in (1, 3, 3, 2):
+        evaluations.once("a", "c", work, Note(attempt=attempt))
+    assert kept.rows == [("a", 1, 7), ("a", 3, 7)]
+
+
+def test_a_running_evaluation_is_archived_under_the_latest_call_that_joined_it() -> None:
+    kept, done = Kept(), Deferred[Any]()
+    evaluations = Evaluations(lambda _: None, kept)
+
+    async def work() -> Any:
+        return await done
+
+    for attempt in (1, 2):
+        evaluations.once("a", "c", work, Note(attempt=attempt))
+    done.callback(7)
+    assert kept.rows == [("a", 2, 7)]
 
 
 def test_a_failure_is_not_kept(work: Work) -> None:

@@ -79,14 +79,17 @@ def _check_labels(labels: Any) -> None:
 
 
 def measurement_row(reservation: str, note: Note, measured: Mapping[str, Any]) -> bytes:
-    """Return the row of a measurement (the fields of `icefarm.contract.Measurement`)."""
+    """Return the row of a measurement (the fields of `icefarm.contract.Measurement`).
+
+    Its attempt is the latest call that it answers, by which the archive tells it from what other boards measured.
+    """
     get = measured.get
     return _encoded(
         [
             get("evaluation_id"), reservation, get("serial"), get("kind"), get("options"), get("value"), None, None,
             get("sha256"), note.circuit, note.experiment, note.labels, get("firmware"), get("firmware_version"),
-            get("origin"), get("window_us"), get("load_us"), get("temperature_c"), get("sequence"), get("attempt"),
-            get("started_at"), get("ended_at"),
+            get("origin"), get("window_us"), get("load_us"), get("temperature_c"), get("sequence"),
+            max(get("attempt") or 1, note.attempt), get("started_at"), get("ended_at"),
         ]
     )  # fmt: skip
 

@@ -64,6 +64,8 @@ class Evaluations:
     _outcomes: Outcomes | None = None
     _running: dict[str, _Running] = Factory(dict)
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
+    #: The latest call that a kept result answered, where it was not the first.
+    _calls: dict[str, int] = Factory(dict)
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate, note: Any = None) -> Deferred[Any]:
         """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
@@ -73,12 +75,15 @@ class Evaluations:
         known = self._kept.get(evaluation_id)
         if known is not None:
             _check_same(known[0], fingerprint, evaluation_id)
+            self._answered_again(evaluation_id, note, known[1])
             answer: Deferred[Any] = Deferred()
             answer.callback(known[1])
             return answer
         running = self._running.get(evaluation_id)
         if running is not None:
             _check_same(running.content, fingerprint, evaluation_id)
+            if note is not None and running.note is not None and note.attempt > running.note.attempt:
+                running.note = note
             return running.join()
         return self._start(evaluation_id, fingerprint, evaluate, note)
 
@@ -112,8 +117,15 @@ class Evaluations:
             self._archive(evaluation_id, running, result)
             self._kept[evaluation_id] = (running.content, result)
             if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+                forgotten, _ = self._kept.popitem(last=False)
+                self._calls.pop(forgotten, None)
         running.finish(result)
+
+    def _answered_again(self, evaluation_id: str, note: Any, result: Any) -> None:
+        """Archive a kept result under the later call that it answers: another board may have been called meanwhile."""
+        if self._outcomes is not None and note is not None and note.attempt > self._calls.get(evaluation_id, 1):
+            self._calls[evaluation_id] = note.attempt
+            self._outcomes.keep(evaluation_id, note, result)
 
     def _archive(self, evaluation_id: str, running: _Running, result: Any) -> None:
         if self._outcomes is not None and running.note is not None:
