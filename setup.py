@@ -25,6 +25,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "build_backend"))
+from man_page import write_man_page  # noqa: E402
+
 #: Portable C of the firmware, and its port to this machine; everything a virtual board is made of.
 FIRMWARE_SOURCES = ("core", "apps", "ports/host", "ports/host/ice40")
 BOARDS_PROGRAM = Path("icefarm", "virtual", "bin", "icefarm-boards")
@@ -140,6 +143,8 @@ setup(
     package_dir={"": "."},
     packages=[*find_packages(include=["icefarm", "icefarm.*"]), "twisted.plugins"],
     include_package_data=False,
+    # `man icefarm`: man-db looks in share/man beside the directory of the programs.
+    data_files=[("share/man/man1", [write_man_page()])],
     # icefarm/schema is a link to schema/, which is at the top, where users look for it.
     # icefarm/requirements is one to requirements/, of which `icefarm router install` takes two files; icefarm/circuits
     # is one to the example circuits, which `icefarm demo` evaluates.

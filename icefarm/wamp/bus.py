@@ -241,7 +241,7 @@ class WampBus(Bus):
                 return InvalidArgument(f"{what}: {error}")
             case "wamp.error.canceled":
                 return LinkLost("the session that carried out the call is gone")
-        if self._lost is not None or error.error.startswith("wamp.close."):
+        if self._lost is not None or error.error.startswith("wamp.close.") or _of_a_router_that_stops(error):
             return LinkLost(f"the session ended: {error.error}")
         self._log.error("{what} failed: {error}", what=what, error=error)
         return InternalError()
@@ -272,6 +272,11 @@ class WampBus(Bus):
             handler(topic, args, kwargs)
         except Exception:
             self._log.failure("the handler of {topic} failed", topic=topic)
+
+
+def _of_a_router_that_stops(error: ApplicationError) -> bool:
+    """Tell whether Crossbar could not pass a call on, because it stops or what it called does; ours always say more."""
+    return error.error == "wamp.error.runtime_error" and not error.args
 
 
 def _told(progress: Progress, word: Mapping[str, Any]) -> None:
