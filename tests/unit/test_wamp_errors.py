@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from autobahn.wamp.exception import ApplicationError
+from twisted.internet.task import Clock
 
 from icefarm.errors import IcefarmError, InternalError, LinkLost, NoSuchProcedure
 from icefarm.wamp.bus import WampBus
@@ -22,6 +23,5 @@ from icefarm.wamp.bus import WampBus
 def test_a_farm_that_stops_is_a_lost_link_and_a_fault_is_an_internal_error(
     error: ApplicationError, expected: type[IcefarmError]
 ) -> None:
-    bus = WampBus.__new__(WampBus)
-    bus._lost = None
+    bus = WampBus(Clock(), None, "ada", 1)  # type: ignore[arg-type]
     assert type(bus._explained(error, "icefarm.v1.control.snapshot")) is expected
