@@ -38,6 +38,7 @@ VERBS = {
     "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
     "reserve": ("hold", "reserve", "Hold boards while a command runs."),
     "shell": ("hold", "shell", "Hold boards while you work in a shell."),
+    "console": ("console", "console", "Connect the serial port of the circuit on a board to the terminal."),
     "simulate": ("simulate", "simulate", "Show what a circuit does, without a board or a farm."),
     "logs": ("overview", "logs", "Show lines of the workers' logs."),
     "open": ("overview", "open_", "Open the farm's page in a browser."),

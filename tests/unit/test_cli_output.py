@@ -46,6 +46,7 @@ def every_verb() -> list[str]:
 #: Verbs that run other programs, or that need a farm, an issuer or a database; they have tests of their own.
 WALKED_ELSEWHERE = [
     "account limits",
+    "console",
     "demo",
     "login",
     "logout",
