@@ -12,6 +12,7 @@ from icefarm.errors import IcefarmError
 
 __all__ = [
     "complete_accounts",
+    "complete_experiments",
     "complete_kinds",
     "complete_names",
     "complete_serials",
@@ -45,12 +46,16 @@ def _accounts(found: Mapping[str, Any]) -> Known:
     return [(account, "account") for account in sorted({account_of(client) for client in clients})]
 
 
+def _experiments(found: Mapping[str, Any]) -> Known:
+    return dict.fromkeys((each["name"], each["account"]) for each in found["experiments"])
+
+
 def _completing(
-    names_in: Callable[[Mapping[str, Any]], Known],
+    names_in: Callable[[Mapping[str, Any]], Known], path: str = "/snapshot"
 ) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            names = names_in(_snapshot(context))
+            names = names_in(_asked(context, path))
         except (IcefarmError, click.UsageError, LookupError, TypeError):
             return []
         start = incomplete.lower()
@@ -59,15 +64,15 @@ def _completing(
     return complete
 
 
-def _snapshot(context: click.Context) -> Mapping[str, Any]:
-    """Return the records of the farm that a command line names so far; none where it does not answer over HTTP."""
+def _asked(context: click.Context, path: str) -> Mapping[str, Any]:
+    """Return what is at a path of the farm that a command line names so far; nothing where it does not answer."""
     from icefarm.cli.connect import access_of
     from icefarm.cli.http_way import HttpWay
 
     options = context.params
     access = access_of(context, options["url"], options["data_dir"], options.get("ca_file"), options.get("token_file"))
     way = HttpWay.of(access)
-    answer = None if way is None else way.get("/snapshot", {})
+    answer = None if way is None else way.get(path, {})
     return answer.value if answer is not None and answer.status == 200 else {}
 
 
@@ -76,3 +81,4 @@ complete_workers = _completing(_workers)
 complete_names = _completing(_both)
 complete_kinds = _completing(_kinds)
 complete_accounts = _completing(_accounts)
+complete_experiments = _completing(_experiments, "/experiments")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,14 +17,20 @@ from attrs import frozen
 from icefarm.cli.connect import Access, own_farm, token_for
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
-__all__ = ["HttpAnswer", "HttpWay"]
+__all__ = ["HttpAnswer", "HttpWay", "NotWhole"]
 
 #: Seconds for the connection, and for each part of the answer.
 LIMIT = 10.0
 #: Bytes of the longest answer: a farm of 10,000 boards.
 LONGEST = 64 * 1024 * 1024
+#: Bytes of a file that are read at once.
+BLOCK = 256 * 1024
 #: The path of the WebSocket, which a proxy may have put another one in front of.
 _WEBSOCKET = "/ws"
+
+
+class NotWhole(Exception):
+    """A file ended before its end, or could not be had at all."""
 
 
 @frozen
@@ -58,10 +64,32 @@ class HttpWay:
         """Change something.  None: there was no answer, or not of a farm."""
         return self._ask("POST", path, json.dumps(body))
 
+    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[Any]:
+        """Yield the values of a file of JSON lines, in constant memory.  Raises `NotWhole`."""
+        connection, rest = self._connection(), b""
+        try:
+            connection.request("GET", f"{self._in_front}/api{path}?{urlencode(query)}", headers=self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise NotWhole
+            while block := response.read(BLOCK):
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+        except (OSError, http.client.HTTPException, ValueError):
+            raise NotWhole from None
+        finally:
+            connection.close()
+        if rest:
+            raise NotWhole
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        authorized = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return {"Accept": "application/json", **authorized}
+
     def _ask(self, method: str, path: str, body: str | None) -> HttpAnswer | None:
-        headers = {"Accept": "application/json"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
+        headers = self._headers
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection = self._connection()

@@ -7,14 +7,15 @@ say what is wrong.  So every error is the same for all verbs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
-from attrs import frozen
+from attrs import asdict, frozen
 
 from icefarm.cli.connect import Access
-from icefarm.cli.http_way import HttpWay
+from icefarm.cli.http_way import HttpWay, NotWhole
 from icefarm.cli.verb import farm_of
 from icefarm.contract import to_wire
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from icefarm.client import Farm
 
 __all__ = ["Reader"]
+
+#: Experiments, and figures of one, in one answer: as many as the farm gives at once.
+MOST_EXPERIMENTS, MOST_FIGURES = 1000, 5000
 
 Answer = dict[str, Any]
 
@@ -44,11 +48,82 @@ class Reader:
         """Return the farm's last events."""
         return self._read("/journal", {}, lambda farm: farm.journal())
 
-    def _read(self, path: str, query: dict[str, str], ask: Callable[[Farm], Answer]) -> Answer:
+    def experiments(self, account: str | None, since: float | None) -> list[Answer]:
+        """Return the experiments that may be read, the last active one first."""
+        answer = self._quickly("/experiments", _given(account=account, since=since, limit=MOST_EXPERIMENTS))
+        if answer is None or answer["next"] is not None:
+            with farm_of(self.access) as farm:
+                return [to_wire(each) for each in farm.experiments(account=account, since=since)]
+        return list(answer["experiments"])
+
+    def experiment(self, name: str, account: str | None) -> Answer:
+        """Return an experiment: counts, rate, boards, failures."""
+        return self._read(
+            f"/experiments/{_part(name)}",
+            _given(account=account),
+            lambda farm: to_wire(farm.experiment(name, account).info()),
+        )
+
+    def figures(self, name: str, account: str | None) -> list[Answer]:
+        """Return what the owner of an experiment reported."""
+        answer = self._quickly(f"/experiments/{_part(name)}/figures", _given(account=account, limit=MOST_FIGURES))
+        if answer is None or answer["more"]:
+            with farm_of(self.access) as farm:
+                return [to_wire(each) for each in farm.experiment(name, account).figures()]
+        return list(answer["figures"])
+
+    def results(
+        self, name: str, account: str | None, *, serials: list[str] | None = None, follow: bool = False, **query: Any
+    ) -> Iterator[Answer]:
+        """Yield an experiment's results in the order of their arrival, in constant memory; with ``follow`` for ever."""
+        last: int | None = None
+        # HTTP takes one board at most.
+        way = None if follow or (serials is not None and len(serials) > 1) else self._way
+        if way is not None:
+            asked = _given(account=account, serial=None if serials is None else serials[0], format="jsonl", **query)
+            try:
+                for row in way.lines(f"/experiments/{_part(name)}/results", asked):
+                    last = row["seq"]
+                    yield row
+                return
+            except NotWhole:
+                # What is missing comes by the other way, or the error of that.
+                pass
+        with farm_of(self.access) as farm:
+            after = None if last is None else str(last)
+            for result in farm.experiment(name, account).results(serials=serials, follow=follow, after=after, **query):
+                yield asdict(result, recurse=False)
+
+    @property
+    def _way(self) -> HttpWay | None:
         # Tests sign in by a way of their own.
-        way = HttpWay.of(self.access) if click.get_current_context().obj is None else None
+        return HttpWay.of(self.access) if click.get_current_context().obj is None else None
+
+    def _quickly(self, path: str, query: Mapping[str, str]) -> Answer | None:
+        way = self._way
         answer = None if way is None else way.get(path, query)
         if answer is not None and answer.status == 200 and isinstance(answer.value, dict):
             return answer.value
+        return None
+
+    def _read(self, path: str, query: Mapping[str, str], ask: Callable[[Farm], Answer]) -> Answer:
+        answer = self._quickly(path, query)
+        if answer is not None:
+            return answer
         with farm_of(self.access) as farm:
             return ask(farm)
+
+
+def _given(**query: Any) -> dict[str, str]:
+    """Return a query of what is not None."""
+    texts = {True: "true", False: "false"}
+    return {
+        name: texts[value] if isinstance(value, bool) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
+
+
+def _part(name: str) -> str:
+    """Return a name as a part of a path."""
+    return quote(name, safe="")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 
 from icefarm.cli.results_file import ResultsFile
 
@@ -30,6 +30,10 @@ class Request:
     evaluation_options: Mapping[str, Any]
     wait: bool
     timeout: float | None = None
+    #: For the archive: the experiment, labels of its evaluations, and how many to expect in all.
+    experiment: str | None = None
+    labels: Mapping[str, Any] = Factory(dict)
+    total: int | None = None
 
     @property
     def anywhere(self) -> bool:

@@ -95,11 +95,11 @@ def page_of(answer: Mapping[str, Any]) -> ResultPage:
     return ResultPage([ArchivedResult(*row) for row in rows], str(answer["next"]), bool(answer["more"]))
 
 
-def table_columns(results: Iterable[ArchivedResult]) -> dict[str, list[Any]]:
+def table_columns(results: Iterable[ArchivedResult | Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return results as one list for each column; options, value and labels are JSON text."""
     columns: dict[str, list[Any]] = {name: [] for name in _NAMES}
     for result in results:
         for name, column in columns.items():
-            value = getattr(result, name)
+            value = result[name] if isinstance(result, Mapping) else getattr(result, name)
             column.append(json.dumps(value) if name in _AS_JSON and value is not None else value)
     return columns

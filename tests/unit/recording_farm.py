@@ -12,8 +12,19 @@ from icefarm.cli import main
 from icefarm.cli.connect import Access
 from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
+from icefarm.client.archived import ArchivedResult, ExperimentInfo
 from icefarm.client.connection.events import Change
-from icefarm.contract import DeviceRecord, DeviceStatus, Measurement, ReservationRecord, WorkerRecord, to_wire
+from icefarm.contract import (
+    DeviceRecord,
+    DeviceStatus,
+    ExperimentBoard,
+    ExperimentFigures,
+    ExperimentRecord,
+    Measurement,
+    ReservationRecord,
+    WorkerRecord,
+    to_wire,
+)
 from icefarm.errors import IcefarmError
 
 NOW = 1_000_000.0
@@ -47,6 +58,38 @@ def measurement(serial: str, **fields: Any) -> Measurement:
         NOW, NOW + 1,
     )  # fmt: skip
     return evolve(record, **fields)
+
+
+def experiment(name: str = "ga-7", **fields: Any) -> ExperimentRecord:
+    return evolve(ExperimentRecord("ada", name, 1, 0, 4, 1, NOW, NOW + 1, 0.5, True, NOW), **fields)
+
+
+def archived(seq: int = 1, **fields: Any) -> ArchivedResult:
+    record = ArchivedResult(
+        seq, "e1", "ada/run", "r-A", "A", "w1", "pulsecount", {"window": 1.0}, 1234, 1234.0, None, None, "ab" * 32,
+        "a.bin", {"generation": 3}, "pulse_count", "1.0", "measured", 1_000_001, 34_000, 25.5, 1, 1, NOW, NOW + 1,
+    )  # fmt: skip
+    return evolve(record, **fields)
+
+
+@define(eq=False)
+class RecordedExperiment:
+    """Quacks like an experiment of `icefarm.client.Farm`."""
+
+    farm: RecordingFarm
+    name: str
+
+    def info(self) -> ExperimentInfo:
+        return ExperimentInfo(experiment(self.name), [ExperimentBoard("A", 1, 0, NOW, NOW + 1)], {}, NOW + 5)
+
+    def results(self, **query: Any) -> Iterator[ArchivedResult]:
+        return iter(self.farm._called("results", [archived()], self.name, query))
+
+    def figures(self) -> list[ExperimentFigures]:
+        return [ExperimentFigures(1, NOW, {"best_fitness": 0.5})]
+
+    def announce(self, *, total: int) -> None:
+        self.farm._called("announce", None, self.name, total)
 
 
 @define(eq=False)
@@ -131,6 +174,12 @@ class RecordingFarm:
         entry = {"time": 1.7e9, "account": "ada", "name": "ada/run", "role": "client", "session": 7, "address": "unix"}
         rest = {"action": "reserve", "subject": "A", "outcome": "done", "detail": "pulsecount"}
         return self._called("audit", [{**entry, **rest}], seconds, asked)
+
+    def experiments(self, *, account: str | None, since: float | None) -> list[ExperimentRecord]:
+        return self._called("experiments", [experiment()], account, since)
+
+    def experiment(self, name: str, _: str | None = None) -> RecordedExperiment:
+        return RecordedExperiment(self, name)
 
     def dismiss(self, ids: Sequence[str]) -> list[str]:
         return self._called("dismiss", list(ids), ids)

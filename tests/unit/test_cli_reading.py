@@ -19,14 +19,25 @@ from icefarm.wamp.url import INSECURE, parse_url
 SNAPSHOT = {"workers": [], "devices": [], "reservations": [], "queue": [], "time": 5.0, "farm": {}}
 
 
+EXPERIMENTS = {"experiments": [{"name": "ga-7", "account": "ada"}, {"name": "other", "account": "bob"}], "next": None}
+ROWS = b"".join(json.dumps({"seq": number, "serial": "A"}).encode() + b"\n" for number in range(3))
+ANSWERS = {
+    "/api/snapshot": json.dumps(SNAPSHOT).encode(),
+    "/api/experiments": json.dumps(EXPERIMENTS).encode(),
+    "/api/experiments/ga-7/results": ROWS,
+    "/api/experiments/cut/results": ROWS[:-2],
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server: Any = self.server
         server.asked.append((self.path, self.headers.get("Authorization")))
-        if self.path.endswith("/api/snapshot"):
+        found = [body for path, body in ANSWERS.items() if self.path.partition("?")[0].endswith(path)]
+        if found:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps(SNAPSHOT).encode())
+            self.wfile.write(found[0])
         else:
             self.send_error(404)
 
@@ -58,12 +69,12 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
-def icefarm(verb: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def icefarm(verb: str, url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a verb; its last line of errors is what it has imported."""
     program = f"""
 import atexit, sys
 atexit.register(lambda: print("imported:", *(name for name in {HEAVY!r} if sys.modules.get(name)), file=sys.stderr))
-sys.argv[:] = ["icefarm", {verb!r}, "--url", {url!r}, "-o", "json"]
+sys.argv[:] = ["icefarm", {verb!r}, "--url", {url!r}, "-o", "json", *{arguments!r}]
 from icefarm.cli import main
 main()
 """
@@ -117,3 +128,37 @@ def test_a_token_goes_nowhere_where_others_read_along(url: str, allowed: bool, m
 
 def test_the_operators_token_goes_through_the_socket_only() -> None:
     assert not may_go(parse_url("http://127.0.0.1:8080"), "secret", through_socket=True)
+
+
+def test_results_are_streamed_without_twisted(server: Server) -> None:
+    done = icefarm("results", f"http://{server.address}", "ga-7", "--board", "A", "--ok", "--columns", "seq,serial")
+    assert (done.returncode, done.stderr) == (0, "imported:\n")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"seq": number, "serial": "A"} for number in range(3)
+    ]
+    assert server.asked == [("/api/experiments/ga-7/results?serial=A&format=jsonl&failed=false", None)]
+
+
+def test_a_file_that_was_cut_off_goes_on_as_a_client(server: Server) -> None:
+    done = icefarm("results", f"http://{server.address}", "cut", "--columns", "seq")
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == [0, 1]
+    # Here nothing takes clients.
+    assert done.returncode != 0
+
+
+def test_a_shell_completes_the_names_of_experiments(server: Server) -> None:
+    words = {"COMP_WORDS": f"icefarm results --url http://{server.address} ga", "COMP_CWORD": "4"}
+    environment = {"HOME": "/nonexistent", "_ICEFARM_COMPLETE": "bash_complete", **words}
+    program = "from icefarm.cli import main\nmain(prog_name='icefarm')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["plain,ga-7"]
+
+
+def test_a_shell_completes_nothing_where_no_farm_answers() -> None:
+    environment = {"HOME": "/nonexistent", "_ICEFARM_COMPLETE": "bash_complete"}
+    words = {"COMP_WORDS": "icefarm results --url http://127.0.0.1:9 ", "COMP_CWORD": "4"}
+    program = "from icefarm.cli import main\nmain(prog_name='icefarm')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env={**environment, **words}
+    )
+    assert (done.stdout.strip(), done.stderr) == ("", "")

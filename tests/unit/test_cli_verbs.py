@@ -347,4 +347,4 @@ def test_the_completion_script_is_for_icefarm(shell: str) -> None:
 def test_a_shell_completes_verbs() -> None:
     environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": "icefarm re", "COMP_CWORD": "1"}
     found = {line.partition(",")[2] for line in RecordingFarm().run(**environment).stdout.splitlines()}
-    assert found == {"reservations", "reserve", "reboot", "retest", "resume"}
+    assert found == {"reservations", "reserve", "reboot", "results", "retest", "resume"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icefarm.cli.completing import complete_kinds, complete_serials
+from icefarm.cli.completing import complete_experiments, complete_kinds, complete_serials
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.reserving import SERIALS, Wanted, held_boards, reserved
 from icefarm.cli.results_file import ResultsFile, open_results
@@ -20,7 +20,7 @@ from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import BOARDS, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
+from icefarm.cli.ui.parameter_types import BOARDS, NAME, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.tables import Output, Rows
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import InvalidBitstream
@@ -99,6 +99,23 @@ option_option = click.option(
     metavar="FILE",
     help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
 )
+@click.option(
+    "--experiment",
+    type=NAME,
+    envvar="ICEFARM_EXPERIMENT",
+    shell_complete=complete_experiments,
+    show_default="the client's name and the day",
+    help="Keep the measurements under this name (ICEFARM_EXPERIMENT).",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    callback=_option,
+    metavar="NAME=VALUE",
+    help="Note this with each measurement; may be repeated.",
+)
+@click.option("--total", type=click.IntRange(1), help="How many evaluations to expect of the experiment in all.")
 @click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
 @click.option("--timeout", type=WAIT, help="Wait at most this long.")
 @output_option
@@ -126,6 +143,8 @@ def evaluate(
     """
     if devices is not None and serials:
         raise click.UsageError("--devices and --serial are mutually exclusive")
+    if request["total"] is not None and request["experiment"] is None:
+        raise click.UsageError("--total needs --experiment")
     if request["timeout"] is not None and not request["wait"]:
         raise click.UsageError("--timeout needs --wait")
     # In a shell that holds boards: all of those.
@@ -173,6 +192,7 @@ def _check_options(asked: Request) -> None:
     from icefarm.client.arguments import RULES, check_evaluation_options
 
     RULES["options"].apply("--option", asked.options)
+    RULES["labels"].apply("--label", asked.labels)
     check_evaluation_options(asked.kind, asked.evaluation_options)
 
 
@@ -228,6 +248,8 @@ def _evaluated(
     saved: ResultsFile | None,
 ) -> int:
     """Evaluate what is left to do, and return how many evaluations have no result."""
+    if asked.total is not None:
+        farm.experiment(asked.experiment).announce(total=asked.total)
     left = everything(asked, [record.serial for record in boards])
     if saved is not None:
         left = remaining(left, digests, saved, asked.wording)
@@ -280,5 +302,11 @@ def _results(
     records = {record.serial: record for record in reservations}
     how = asked.placement.record()
     items: Iterable[Any] = (placed_item(name, serials, how, number) for number, name, serials in left.files)
-    plan = RunPlan(tuple(records), asked.evaluation_options, fan_out=asked.placement.fan_out(sorted(records)))
+    plan = RunPlan(
+        tuple(records),
+        asked.evaluation_options,
+        fan_out=asked.placement.fan_out(sorted(records)),
+        experiment=asked.experiment,
+        labels=asked.labels,
+    )
     return farm.stream(plan, records, items, deserted_raises=False)

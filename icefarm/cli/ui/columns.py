@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -9,7 +10,15 @@ import attrs
 
 from icefarm.cli.ui.formatting import duration
 from icefarm.cli.ui.tables import Column, Record, Shape
-from icefarm.contract import DeviceRecord, QueueRecord, ReservationRecord, WorkerRecord
+from icefarm.contract import (
+    RESULT_FIELDS,
+    DeviceRecord,
+    ExperimentBoard,
+    ExperimentRecord,
+    QueueRecord,
+    ReservationRecord,
+    WorkerRecord,
+)
 
 __all__ = [
     "AUDIT",
@@ -17,12 +26,17 @@ __all__ = [
     "IMAGES",
     "LIMITS_OF_ACCOUNT",
     "REQUESTS",
+    "RESULTS",
     "SERIALS",
     "TOKENS",
     "devices",
+    "experiment_boards",
+    "experiments",
     "firmware",
+    "progress",
     "queue",
     "reservations",
+    "seconds_left",
     "workers",
 ]
 
@@ -197,3 +211,84 @@ def reservations(now: float) -> Shape:
             _column("ID", "id", 5),
         ),
     )
+
+
+def seconds_left(record: Record) -> float | None:
+    """Return the seconds until an experiment has what its client expects, at its rate; None if that is unknown."""
+    total, rate = record["total"], record["rate"]
+    if total is None or not rate:
+        return None
+    missing = total - record["done"] - record["failed"]
+    return missing / rate if missing > 0 else None
+
+
+def progress(record: Record) -> str | None:
+    """Return how much an experiment has of what its client expects; None if it did not say."""
+    total = record["total"]
+    return None if not total else f"{100 * (record['done'] + record['failed']) / total:.0f}%"
+
+
+def _time_left(record: Record) -> str | None:
+    left = seconds_left(record)
+    return None if left is None else duration(left)
+
+
+def experiments(now: float) -> Shape:
+    """Experiments; ``now`` is the time here."""
+
+    def ago(record: Record) -> str | None:
+        return None if record["last_at"] is None else duration(now - record["last_at"])
+
+    return Shape(
+        _fields(ExperimentRecord),
+        (
+            _column("NAME", "name", 0, least=16),
+            _column("ACCOUNT", "account", 1, least=10),
+            _column("DONE", "done", 0, right=True),
+            _column("FAILED", "failed", 1, right=True),
+            _column("TOTAL", "total", 3, right=True),
+            Column("PROGRESS", progress, right=True, priority=2),
+            Column("RATE", lambda record: round(record["rate"], 2), right=True, priority=2),
+            Column("TIME_LEFT", _time_left, right=True, priority=2),
+            _column("BOARDS", "boards", 4, right=True),
+            Column("ACTIVE_AGO", ago, right=True, priority=3),
+            _column("SHARED", "shared", 6),
+        ),
+    )
+
+
+def experiment_boards(now: float) -> Shape:
+    """What each board did for an experiment; ``now`` is the farm's time."""
+    return Shape(
+        _fields(ExperimentBoard),
+        (
+            _column("SERIAL", "serial", 0),
+            _column("DONE", "done", 0, right=True),
+            _column("FAILED", "failed", 0, right=True),
+            Column("ACTIVE_AGO", lambda record: duration(now - record["last_at"]), right=True, priority=1),
+        ),
+    )
+
+
+def _error(record: Record) -> str | None:
+    return None if record["error"] is None else f"{record['error']}: {record['message']}"
+
+
+def _moment(record: Record) -> str:
+    return datetime.fromtimestamp(record["ended_at"], UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+
+
+#: Results of an experiment, one by one.
+RESULTS = Shape(
+    RESULT_FIELDS,
+    (
+        Column("ENDED_AT", _moment, 20, priority=2),
+        Column("SERIAL", itemgetter("serial"), 16, priority=0),
+        Column("CIRCUIT", itemgetter("circuit"), 24, elided=True, priority=0, least=12),
+        Column("VALUE", itemgetter("value"), 12, right=True, priority=0, least=10),
+        Column("LABELS", itemgetter("labels"), 24, priority=3, least=12),
+        Column("KIND", itemgetter("kind"), 12, priority=5),
+        Column("ORIGIN", itemgetter("origin"), 12, priority=4),
+        Column("ERROR", _error, 40, priority=1, least=14),
+    ),
+)

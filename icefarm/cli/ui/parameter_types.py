@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from icefarm.cli.conditions import condition
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
 from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, url
@@ -17,6 +18,7 @@ __all__ = [
     "ACCOUNT",
     "ADDRESS",
     "BOARDS",
+    "CONDITION",
     "LENGTH",
     "NAME",
     "NUMBER",
@@ -118,6 +120,7 @@ def _placement(text: str) -> str:
 ADDRESS = Parsed("HOST:PORT", host_and_port)
 BOARDS = Parsed("N", partial(_by_rule, "amount"))
 ACCOUNT = Parsed("ACCOUNT", _account)
+CONDITION = Parsed("CONDITION", condition)
 LENGTH = Parsed("SECONDS", partial(_by_rule, "seconds"))
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from icefarm.client.archived import ArchivedResult, table_columns
 from icefarm.errors import InvalidArgument
 
-__all__ = ["arrow_schema", "arrow_table", "pandas_frame", "polars_frame"]
+__all__ = ["ArrowWriter", "arrow_schema", "arrow_table", "needed_package", "pandas_frame", "polars_frame"]
 
 _INTEGERS = ("seq", "window_us", "load_us", "sequence", "attempt")
 _NUMBERS = ("number", "temperature_c", "started_at", "ended_at")
 
 
-def _package(name: str, extra: str) -> Any:
+def needed_package(name: str, extra: str, shown: str | None = None) -> Any:
+    """Import a package that a plain installation does not have.  Raises `InvalidArgument`, with what to install."""
     try:
         return import_module(name)
     except ImportError:
-        raise InvalidArgument(f"{name} is not installed: pip install {extra}") from None
+        raise InvalidArgument(f"{shown or name} is not installed: pip install {extra}") from None
 
 
 def arrow_schema() -> Any:
     """Return the schema of results in Arrow.  Raises `InvalidArgument` if pyarrow is not installed."""
-    arrow = _package("pyarrow", "'icefarm[parquet]'")
+    arrow = needed_package("pyarrow", "'icefarm[parquet]'")
     types = {name: arrow.int64() for name in _INTEGERS} | {name: arrow.float64() for name in _NUMBERS}
     return arrow.schema([(name, types.get(name, arrow.string())) for name in table_columns(())])
 
@@ -35,9 +36,24 @@ def arrow_table(results: Sequence[ArchivedResult]) -> Any:
     return import_module("pyarrow").table(table_columns(results), schema=schema)
 
 
+class ArrowWriter:
+    """Writes results, as mappings, into a Parquet file: a row group for each block."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._schema = arrow_schema()
+        self._arrow = import_module("pyarrow")
+        self._writer = import_module("pyarrow.parquet").ParquetWriter(file, self._schema, compression="zstd")
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._writer.write_table(self._arrow.table(table_columns(rows), schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
 def pandas_frame(results: Sequence[ArchivedResult]) -> Any:
     """Return results as a ``pandas.DataFrame``."""
-    pandas = _package("pandas", "pandas")
+    pandas = needed_package("pandas", "pandas")
     frame = pandas.DataFrame(table_columns(results))
     integers = dict.fromkeys(_INTEGERS, "Int64")
     numbers = dict.fromkeys(_NUMBERS, "float64")
@@ -46,7 +62,7 @@ def pandas_frame(results: Sequence[ArchivedResult]) -> Any:
 
 def polars_frame(results: Sequence[ArchivedResult]) -> Any:
     """Return results as a ``polars.DataFrame``."""
-    polars = _package("polars", "polars")
+    polars = needed_package("polars", "polars")
     types = dict.fromkeys(_INTEGERS, polars.Int64) | dict.fromkeys(_NUMBERS, polars.Float64)
     columns = table_columns(results)
     return polars.DataFrame(columns, schema={name: types.get(name, polars.String) for name in columns})

@@ -63,10 +63,15 @@ def _name_of(source: Any) -> str | None:
         case Bitstream():
             return source.name
         case str():
-            return source[-MAX_CIRCUIT_NAME:]
+            return _as_text(source)[-MAX_CIRCUIT_NAME:]
         case os.PathLike():
-            return os.fsdecode(os.fspath(source))[-MAX_CIRCUIT_NAME:]
+            return _as_text(os.fsdecode(os.fspath(source)))[-MAX_CIRCUIT_NAME:]
     return None
+
+
+def _as_text(path: str) -> str:
+    """Return a path that a message can hold: bytes in it that are no UTF-8 become the replacement character."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
