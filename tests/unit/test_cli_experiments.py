@@ -192,7 +192,7 @@ def test_a_condition_holds_or_not(text: str, holds: bool) -> None:
     assert fits(ROW, [condition(text)]) == holds
 
 
-@pytest.mark.parametrize("text", ["", "number", "=7", "numbr>7", "generation=3"])
+@pytest.mark.parametrize("text", ["", "number", "=7", "volue>7", "generation=3"])
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be such as|names no column"):
         condition(text)
