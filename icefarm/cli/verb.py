@@ -1,4 +1,7 @@
-"""What every verb that talks to a farm begins with: a console, the client's log on it, and the connection."""
+"""What every verb that talks to a farm begins with: a console, the client's log on it, and the connection.
+
+Logging has no handler that keeps clear of a progress bar and says warnings in a line each, so there is one here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import click
 
 from icefarm.cli.connect import Access, Connect, connect
 from icefarm.cli.ui.console import Screen
-from icefarm.cli.ui.tables import Output, Record, Shape, drawn, rendered
+from icefarm.cli.ui.tables import Output, Record, Shape, rendered, table_lines
 from icefarm.log_format import LOG_FORMAT, JsonFormatter
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ def show(screen: Screen, records: Sequence[Record], shape: Shape, output: Output
     """Print records; on a terminal as a table of the columns that fit it."""
     chosen = shape.chosen(output)
     if output.is_table and screen.out_is_terminal:
-        screen.draw(drawn(records, chosen, screen.width if output.fits else None), cut=output.fits)
+        room = screen.width if output.fits else None
+        screen.write("".join(f"{line}\n" for line in table_lines(records, chosen, room, styled=screen.coloured)))
     else:
         screen.write(rendered(records, chosen, output.form))

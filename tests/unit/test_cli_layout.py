@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from recording_farm import NOW, device
-from rich.console import Console
 
 from icefarm.cli.ui import columns
 from icefarm.cli.ui.layout import Extent, fitted
 from icefarm.cli.ui.suggestions import did_you_mean
-from icefarm.cli.ui.tables import Output, drawn
+from icefarm.cli.ui.tables import Output, table_lines
 from icefarm.contract import to_wire
 from icefarm.errors import InvalidArgument
 
@@ -23,9 +20,7 @@ BOARDS = [
 
 
 def table(width: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(drawn([to_wire(board) for board in BOARDS], columns.devices(NOW), width))
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return list(table_lines([to_wire(board) for board in BOARDS], columns.devices(NOW), width))
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

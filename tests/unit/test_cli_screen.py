@@ -12,7 +12,7 @@ from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.formatting import clean, duration, shown
 from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.progress import progress_bar
-from icefarm.cli.ui.tables import Column, Rows, Shape, drawn
+from icefarm.cli.ui.tables import Column, Rows, Shape, table_lines
 from icefarm.client import Result
 
 
@@ -105,9 +105,15 @@ def test_rows_on_a_terminal_stand_under_their_titles() -> None:
 
 
 def test_a_drawn_table_takes_nothing_for_markup() -> None:
-    console = Console(file=io.StringIO(), width=80)
-    console.print(drawn([{"x": "[red]hot[/red]"}], Shape(("x",), (Column("X", lambda record: record["x"]),))))
-    assert "[red]hot[/red]" in console.file.getvalue()  # type: ignore[attr-defined]
+    shape = Shape(("x",), (Column("X", lambda record: record["x"]),))
+    assert list(table_lines([{"x": "[red]hot[/red]"}], shape, 80)) == ["X", "[red]hot[/red]"]
+
+
+def test_states_have_colours_and_wide_letters_their_width() -> None:
+    shape = Shape(("x", "y"), (Column("X", lambda record: record["x"]), Column("Y", lambda record: record["y"])))
+    lines = list(table_lines([{"x": "日本", "y": "broken"}], shape, 80, styled=True))
+    assert lines[1] == "日本  \x1b[31m\x1b[1mbroken\x1b[0m"
+    assert lines[0].startswith("\x1b[1mX\x1b[0m     \x1b[1mY")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.formatting import clean, duration
 from icefarm.cli.ui.keys import keys_pressed
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.tables import Output, Rows, drawn
+from icefarm.cli.ui.tables import Output, Rows, table_lines
 from icefarm.cli.verb import farm_of, opened_screen
 
 if TYPE_CHECKING:
@@ -151,13 +151,15 @@ class Picture:
     def drawn(self, now: float, width: int, height: int) -> Any:
         """Return the picture for `rich`: as many boards as fit the terminal, from the first one scrolled to."""
         from rich.console import Group
+        from rich.text import Text
 
         boards = sorted(self.view.devices.values(), key=lambda record: str(record.get("serial")))
         room = self._room(height)
         first = self.first = self._within(self.first, room)
         shown = boards[first : first + room]
         parts = [self._state(now), *map(_line, self._waiting())]
-        parts.append(drawn(shown, columns.devices(now + self.view.ahead), width))
+        lines = table_lines(shown, columns.devices(now + self.view.ahead), width, styled=True)
+        parts.append(Text.from_ansi("\n".join(lines), no_wrap=True, overflow="ellipsis"))
         if len(boards) > len(shown):
             parts.append(
                 _line(f"boards {first + 1} to {first + len(shown)} of {len(boards)}; arrow keys scroll, q quits")

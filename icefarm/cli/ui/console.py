@@ -1,10 +1,15 @@
-"""Where output goes: data to standard output, everything else to standard error."""
+"""Where output goes: data to standard output, everything else to standard error.
+
+`rich` draws bars and live views; ours is that data passes them by into a pipe or a file, with the bytes of file names
+that are no text, and that `rich` is not even imported where nothing moves.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from attrs import define, field
@@ -13,8 +18,8 @@ from icefarm.cli.ui.formatting import clean
 
 __all__ = ["Screen"]
 
-#: Columns of what may be wider than the terminal, which wraps its lines.
-WIDEST = 10_000
+#: Columns of a terminal that does not say.
+WIDTH = 80
 
 
 def _write_bytes(stream: TextIO, text: str) -> None:
@@ -70,19 +75,26 @@ class Screen:
     @property
     def width(self) -> int:
         """The columns of the terminal that data goes to."""
-        return int(self.console(self.out).width)
+        given = os.environ.get("COLUMNS", "")
+        if given.isascii() and given.isdigit() and int(given) > 0:
+            return int(given)
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns or WIDTH
+        except (OSError, ValueError):
+            return WIDTH
 
-    def draw(self, renderable: Any, *, cut: bool = True) -> None:
-        """Print a renderable of `rich` as data; without ``cut`` it may be wider than the terminal."""
-        self.console(self.out, None if cut else WIDEST).print(renderable)
+    @property
+    def coloured(self) -> bool:
+        """Whether data may have colours (https://no-color.org)."""
+        return self.out_is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def _print_above(self, text: str) -> None:
         self._live.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def console(self, stream: TextIO, width: int | None = None) -> Any:
+    def console(self, stream: TextIO) -> Any:
         from rich.console import Console
 
-        return Console(file=stream, highlight=False, width=width)
+        return Console(file=stream, highlight=False)
 
     @contextmanager
     def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
@@ -106,11 +118,8 @@ class Screen:
         if not self.err_is_terminal:
             yield _Changes(self).tell
             return
-        from rich.text import Text
-
-        status = self.console(self.err).status("")
-        with self._around(status):
-            yield lambda text: status.update(Text(clean(text)))
+        with ExitStack() as stack:
+            yield _StatusLine(self, stack).tell
 
     @contextmanager
     def live(self, live: Any) -> Iterator[None]:
@@ -126,6 +135,23 @@ class Screen:
                 yield
             finally:
                 self._live = None
+
+
+@define
+class _StatusLine:
+    """A line of `rich` that is rewritten, from the first thing to say on."""
+
+    screen: Screen
+    _stack: ExitStack
+    _status: Any = None
+
+    def tell(self, text: str) -> None:
+        from rich.text import Text
+
+        if self._status is None:
+            self._status = self.screen.console(self.screen.err).status("")
+            self._stack.enter_context(self.screen.live(self._status))
+        self._status.update(Text(clean(text)))
 
 
 @define

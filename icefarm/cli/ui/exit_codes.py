@@ -1,4 +1,7 @@
-"""Pure: no I/O, no clock.  The exit codes of ``icefarm``; scripts rely on them, so their meaning never changes."""
+"""Pure: no I/O, no clock.  The exit codes of ``icefarm``; scripts rely on them, so their meaning never changes.
+
+click has 1 for its own errors and 2 for wrong usage; what a farm answers needs more.
+"""
 
 from __future__ import annotations
 

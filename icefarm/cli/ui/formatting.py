@@ -1,4 +1,7 @@
-"""Pure: no I/O, no clock.  How values read in a table."""
+"""Pure: no I/O, no clock.  How values read in a table.
+
+humanize and `rich` write for reading, with blanks; here a value is one word, as ``cut`` and ``awk`` expect.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Pure: no I/O, no clock.  Which columns of a table fit a terminal, and how wide each is.
 
-`rich` draws tables and shortens cells; it never leaves a column out, but folds serials over several lines.  So what is
-ours is the choice: columns stay by priority, as many as fit, and flexible ones share what is left.
+Neither `rich` nor click chooses: columns stay by priority, as many as fit, and flexible ones share what is left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The options of every verb that prints records: their form, and which columns."""
+"""The options of every verb that prints records: their form, and which columns; click knows no output."""
 
 from __future__ import annotations
 

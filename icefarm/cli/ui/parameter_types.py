@@ -1,4 +1,4 @@
-"""Types of options of the command line, beyond click's own."""
+"""Types of options of the command line, beyond click's own: parsers that services and the client have already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The progress bar: steps done, rate, remaining time."""
+"""The progress bar of `rich`, with a rate and a remaining time of our own.
+
+Those of `rich` come from the steps of the last seconds; results of several boards arrive in bursts, and theirs jump.
+"""
 
 from __future__ import annotations
 

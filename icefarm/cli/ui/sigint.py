@@ -1,4 +1,7 @@
-"""Ctrl-C that takes effect whenever it arrives."""
+"""Ctrl-C that takes effect whenever it arrives.
+
+click turns KeyboardInterrupt into `Abort` where it reaches click; this is about one that Python itself swallows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pure: no I/O, no clock.  What a person meant who mistyped a name."""
+"""Pure: no I/O, no clock.  What a person meant who mistyped a name.
+
+click suggests its own options; names of verbs that are imported late, and of boards, it does not know.
+"""
 
 from __future__ import annotations
 
