@@ -3,11 +3,13 @@ import { BoardPage } from "./views/board.tsx";
 import { BoardsPage } from "./views/boards.tsx";
 import { ConfirmDialog } from "./views/confirm.tsx";
 import { EventsPage } from "./views/events.tsx";
+import { ExperimentPage } from "./views/experiment.tsx";
+import { ExperimentsPage } from "./views/experiments.tsx";
 import { Banner, Header, Messages } from "./views/frame.tsx";
 import { PlotsPage } from "./views/plots.tsx";
 import { QueuePage } from "./views/queue.tsx";
 import { SignInDialog, SignInPage } from "./views/signin.tsx";
-import { ClientPage, WorkerPage } from "./views/things.tsx";
+import { AccountPage, ClientPage, WorkerPage } from "./views/things.tsx";
 import { Tiles } from "./views/tiles.tsx";
 import { UnknownPage } from "./views/unknown.tsx";
 import { WorkersPage } from "./views/workers.tsx";
@@ -74,6 +76,12 @@ function Content() {
       return <WorkerPage key={name} name={name ?? ""} />;
     case "client":
       return <ClientPage key={name} name={name ?? ""} />;
+    case "account":
+      return <AccountPage key={name} name={name ?? ""} />;
+    case "experiments":
+      return <ExperimentsPage />;
+    case "experiment":
+      return <ExperimentPage key={name} whole={name ?? ""} />;
     case "queue":
       return <QueuePage />;
     case "events":

@@ -5,6 +5,7 @@ import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { connector } from "./connection.ts";
 import { type Credentials, forgetToken, keepToken, keptCredentials, type Role } from "./credentials.ts";
 import { applied, type Farm, figures, replaced, UNKNOWN_FARM } from "./farm.ts";
+import { accountOf } from "./identity.ts";
 import { logLine, mergedLines, reservationLines, stateLine } from "./journal.ts";
 import { type Connect, FarmError, farmError, Link, type LinkState } from "./link.ts";
 import type { FarmEvent, Journal, Snapshot } from "./records.ts";
@@ -19,11 +20,6 @@ const NETWORK_EVENTS = ["offline", "online"];
 const OWNER_KEY = "icefarm.owner";
 
 const clockSeconds = () => Date.now() / 1000;
-
-/** The account of an identity: what is before the first `/`. */
-export function accountOf(identity: string | null): string {
-  return identity?.split("/")[0] ?? "";
-}
 
 export class Live {
   readonly farm = signal<Farm>(UNKNOWN_FARM);

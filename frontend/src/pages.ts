@@ -3,14 +3,21 @@
 
 export const PAGES = [
   { page: "boards", label: "Boards" },
+  { page: "experiments", label: "Experiments" },
   { page: "workers", label: "Workers" },
   { page: "queue", label: "Queue" },
   { page: "events", label: "Events" },
   { page: "plots", label: "Plots" },
 ] as const;
 
-/** Pages of one thing, which its name follows. */
-const THINGS = { board: "boards", worker: "workers", client: "boards" } as const;
+/** Pages of one thing, which its name follows. An experiment's name is within an account: ACCOUNT/NAME. */
+const THINGS = {
+  board: "boards",
+  worker: "workers",
+  client: "boards",
+  account: "boards",
+  experiment: "experiments",
+} as const;
 
 export type PageName = (typeof PAGES)[number]["page"];
 export type ThingName = keyof typeof THINGS;
@@ -28,22 +35,29 @@ export function parseAddress(hash: string): Address {
   const [, path = "", rest = ""] = /^#?\/?([^?]*)\??(.*)$/s.exec(hash) ?? [];
   const query = Object.fromEntries(new URLSearchParams(rest));
   const unknown = { page: "unknown", name: path, query } as const;
-  const [page = "", raw, ...more] = path.replace(/\/$/, "").split("/");
+  const [page = "", ...parts] = path.replace(/\/$/, "").split("/");
   if (page === "") return { page: "boards", name: null, query };
-  if (more.length > 0) return unknown;
   if (isThing(page)) {
-    const name = decoded(raw ?? "");
-    return name === null || name === "" ? unknown : { page, name, query };
+    const names = parts.map(decoded);
+    const whole = names.length === (page === "experiment" ? 2 : 1) && names.every((name) => name);
+    return whole ? { page, name: names.join("/"), query } : unknown;
   }
   const found = PAGES.find((each) => each.page === page);
-  return found === undefined || raw !== undefined ? unknown : { page: found.page, name: null, query };
+  return found === undefined || parts.length > 0 ? unknown : { page: found.page, name: null, query };
 }
 
 /** Write an address; what is empty is left out. */
 export function addressOf(page: PageName | ThingName, name: string | null = null, query: Query = {}): string {
   const chosen = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
-  const path = name === null ? `#/${page}` : `#/${page}/${encodeURIComponent(name)}`;
+  const names = name === null ? [] : page === "experiment" ? keyOf(name) : [name];
+  const path = ["#", page, ...names.map(encodeURIComponent)].join("/");
   return chosen.size === 0 ? path : `${path}?${chosen}`;
+}
+
+/** The account and the name that the whole name of an experiment is made of; an account has no `/` in it. */
+export function keyOf(whole: string): readonly [account: string, name: string] {
+  const slash = whole.indexOf("/");
+  return [whole.slice(0, slash), whole.slice(slash + 1)];
 }
 
 /** The entry of the navigation that a page belongs to. */

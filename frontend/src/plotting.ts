@@ -13,6 +13,7 @@ export type Span = readonly [from: number, to: number];
 
 /** Seconds that a plot shows at least. */
 export const SHORTEST_SPAN = 60;
+const DAY = 86400;
 
 /** The span to show: the last `seconds`, but nothing from before the first sample. */
 export function spanOf(times: readonly number[], until: number, seconds: number): Span {
@@ -76,9 +77,13 @@ export function valueMarks(values: readonly number[], distance: number): string[
   );
 }
 
-/** Marks of an axis of times: with seconds where they are closer than a minute. */
+/** Marks of an axis of times: with seconds where they are closer than a minute, the day where one begins. */
 export function timeMarks(times: readonly number[], distance: number): string[] {
-  return times.map((time) => clockTime(time).slice(0, distance < 60 ? 8 : 5));
+  return times.map((time) => {
+    const clock = clockTime(time);
+    if (distance >= DAY || (distance >= 3600 && clock === "00:00:00")) return dateAndTime(time).slice(5, 10);
+    return clock.slice(0, distance < 60 ? 8 : 5);
+  });
 }
 
 /** The index of the sample that is closest to a time; -1 where there is none. */
@@ -93,6 +98,12 @@ export function nearest(times: readonly number[], time: number): number {
 /** The value that a legend shows: at the sample with that index, or the last one. */
 export function valueAt(values: readonly (number | null)[], index: number | null): string {
   return number(index === null ? values.at(-1) : values[index]);
+}
+
+/** The index of the last sample with a value; where there is none, that of the last one. */
+export function lastKnown(values: readonly (number | null)[]): number {
+  const found = values.findLastIndex((value) => value !== null);
+  return found === -1 ? values.length - 1 : found;
 }
 
 /** A plot as a table, in the form that spreadsheets read. */

@@ -137,3 +137,97 @@ export interface BoardHistory {
   readonly samples: { readonly time: readonly number[] } & Readonly<Record<BoardFigure, readonly (number | null)[]>>;
   readonly log: readonly LogRecord[];
 }
+
+/** An experiment of an account, as the archive counts it. */
+export interface ExperimentRecord {
+  readonly account: string;
+  readonly name: string;
+  /** Evaluations with a value; those that failed; how many its client expects. */
+  readonly done: number;
+  readonly failed: number;
+  readonly total: number | null;
+  readonly boards: number;
+  readonly first_at: number | null;
+  readonly last_at: number | null;
+  /** Evaluations per second over the last minute. */
+  readonly rate: number;
+  readonly shared: boolean;
+  readonly created_at: number;
+}
+
+/** What `experiments` returns. */
+export interface ExperimentList {
+  readonly experiments: readonly ExperimentRecord[];
+  readonly next: string | null;
+}
+
+/** What one board did for an experiment. */
+export interface ExperimentBoard {
+  readonly serial: string;
+  readonly done: number;
+  readonly failed: number;
+  readonly first_at: number;
+  readonly last_at: number;
+}
+
+/** What `experiment` returns. */
+export interface ExperimentDetails {
+  readonly experiment: ExperimentRecord;
+  readonly boards: readonly ExperimentBoard[];
+  /** By the name of the error. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly time: number;
+}
+
+/** A board's part in an experiment, as `board_experiments` returns it. */
+export interface ExperimentPart {
+  readonly account: string;
+  readonly name: string;
+  readonly done: number;
+  readonly failed: number;
+  readonly first_at: number;
+  readonly last_at: number;
+}
+
+/** Results summed up over time; one list for each figure, a value for each step. */
+export interface Steps {
+  /** When each step begins. */
+  readonly time: readonly number[];
+  readonly done: readonly number[];
+  readonly failed: readonly number[];
+  /** Of the values that are numbers: how many, their sum, the least and the largest. */
+  readonly numbers: readonly number[];
+  readonly sum: readonly (number | null)[];
+  readonly least: readonly (number | null)[];
+  readonly most: readonly (number | null)[];
+}
+
+/** What `experiment_series` returns. */
+export interface ExperimentSeries {
+  /** Some of the results count, taken evenly: there are too many. */
+  readonly sampled: boolean;
+  /** Seconds of a step: of all boards together, and of each. */
+  readonly step: number;
+  readonly board_step: number;
+  readonly together: Steps;
+  readonly boards: Readonly<Record<string, Steps>>;
+  readonly next: string;
+}
+
+/** What `experiment_figures` returns: what the owner reported. */
+export interface ReportedFigures {
+  readonly figures: readonly {
+    readonly id: number;
+    readonly time: number;
+    readonly figures: Readonly<Record<string, number>>;
+  }[];
+  readonly next: string;
+  readonly more: boolean;
+}
+
+/** What `limits` returns: what an account may have at a time, and what it has of that. */
+export interface AccountLimits {
+  readonly account: string;
+  readonly limits: Readonly<Record<string, number>>;
+  readonly has: Readonly<Record<string, number>>;
+}

@@ -11,7 +11,7 @@ export interface Row {
   readonly rate: number;
 }
 
-type Sortable = string | number | null;
+export type Sortable = string | number | null;
 
 export interface Order {
   readonly column: string;
@@ -105,7 +105,7 @@ export function isOf(owner: string, { client }: BoardRecord): boolean {
 }
 
 /** Nothing comes last, numbers by size, texts with numbers in them as people count. */
-function compare(one: Sortable, other: Sortable): number {
+export function compare(one: Sortable, other: Sortable): number {
   if (none(one) || none(other)) return Number(none(one)) - Number(none(other));
   if (typeof one === "number" && typeof other === "number") return one - other;
   if (typeof one === "number" || typeof other === "number") return 0;

@@ -9,6 +9,13 @@ export function socketUrl(base: string): string {
   return url.href;
 }
 
+/** Where an experiment's results are as a file, for a page at `base`. */
+export function resultsUrl(base: string, account: string, name: string, format: string): string {
+  const url = new URL(`api/experiments/${encodeURIComponent(name)}/results`, base);
+  url.search = new URLSearchParams({ account, format }).toString();
+  return url.href;
+}
+
 /** The farm's address as programs use it, for a page at `base`. */
 export function farmUrl(base: string): string {
   const { origin, pathname } = new URL(".", base);

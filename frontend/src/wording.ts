@@ -56,6 +56,11 @@ export function number(value: number | null | undefined, digits = 3): string {
   return decimals === 0 ? Math.round(value).toLocaleString("en-GB") : String(Number(value.toFixed(decimals)));
 }
 
+/** A whole number with all its digits. */
+export function whole(value: number): string {
+  return value.toLocaleString("en-GB");
+}
+
 /** "1 board", "2 boards". */
 export function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? "" : "s"}`;

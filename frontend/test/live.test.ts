@@ -5,8 +5,9 @@ import { effect } from "@preact/signals";
 
 import type { Action } from "../src/actions.ts";
 import type { Credentials } from "../src/credentials.ts";
+import { accountOf } from "../src/identity.ts";
 import type { Connect } from "../src/link.ts";
-import { accountOf, BATCH, Live } from "../src/live.ts";
+import { BATCH, Live } from "../src/live.ts";
 import { Operations } from "../src/operations.ts";
 import { openWindow } from "./browser.ts";
 import { board, reading, reserved, snapshot } from "./made.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addressOf, parseAddress, sectionOf, titleOf } from "../src/pages.ts";
+import { addressOf, keyOf, parseAddress, sectionOf, titleOf } from "../src/pages.ts";
 
 test("an address without a page is that of the boards", () => {
   for (const hash of ["", "#", "#/", "#/boards"]) assert.equal(parseAddress(hash).page, "boards");
@@ -11,6 +11,24 @@ test("what is written is read again, whatever the name", () => {
   for (const name of ["A1", "a/b", "ä ö", "100%", "?x=1#y", "<b>", "a&b=c"]) {
     const query = { filter: `client:"${name}"`, sort: "-rate" };
     assert.deepEqual(parseAddress(addressOf("board", name, query)), { page: "board", name, query });
+  }
+});
+
+test("an experiment's address has its account and its name", () => {
+  for (const name of ["ga-7", "a/b", "100%", "ä ö"]) {
+    const address = addressOf("experiment", `ada/${name}`, { best: "lowest" });
+    assert.deepEqual(parseAddress(address), { page: "experiment", name: `ada/${name}`, query: { best: "lowest" } });
+    assert.deepEqual(keyOf(`ada/${name}`), ["ada", name]);
+  }
+  assert.equal(addressOf("experiment", "ada/a/b"), "#/experiment/ada/a%2Fb");
+  for (const hash of [
+    "#/experiment",
+    "#/experiment/ada",
+    "#/experiment/ada/",
+    "#/experiment/a/b/c",
+    "#/experiment//x",
+  ]) {
+    assert.equal(parseAddress(hash).page, "unknown", hash);
   }
 });
 
@@ -47,6 +65,7 @@ test("a page of one thing belongs to a part of the navigation", () => {
 
 test("titles name the view", () => {
   assert.equal(titleOf(parseAddress("#/board/A1")), "Board A1 · icefarm");
+  assert.equal(titleOf(parseAddress("#/experiment/ada/ga-7")), "Experiment ada/ga-7 · icefarm");
   assert.equal(titleOf(parseAddress("#/events?q=x")), "Events · icefarm");
   assert.equal(titleOf(parseAddress("#/nothing")), "Not found · icefarm");
 });

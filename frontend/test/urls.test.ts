@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { farmUrl, socketUrl } from "../src/urls.ts";
+import { farmUrl, resultsUrl, socketUrl } from "../src/urls.ts";
 
 test("the WebSocket is beside the page, whatever path is before it", () => {
   assert.equal(socketUrl("http://farm:8080/"), "ws://farm:8080/ws");
@@ -13,4 +13,11 @@ test("the farm's address has no slash at its end", () => {
   assert.equal(farmUrl("http://farm:8080/#/workers"), "http://farm:8080");
   assert.equal(farmUrl("https://lab.example/icefarm/"), "https://lab.example/icefarm");
   assert.equal(farmUrl("https://lab.example/icefarm/index.html"), "https://lab.example/icefarm");
+});
+
+test("an experiment's results are a file beneath the page", () => {
+  assert.equal(
+    resultsUrl("https://lab.example/icefarm/", "ada", "a/b ü", "csv"),
+    "https://lab.example/icefarm/api/experiments/a%2Fb%20%C3%BC/results?account=ada&format=csv",
+  );
 });

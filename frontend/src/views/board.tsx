@@ -10,6 +10,7 @@ import type { BoardFigure, BoardHistory, BoardRecord, Reading, StateChange } fro
 import { storiesOf } from "../stories.ts";
 import { stretches, totals } from "../timeline.ts";
 import { clockTime, count, dateAndTime, duration, firmware, health, number, STATE_ORDER, STATES } from "../wording.ts";
+import { BoardValues } from "./boardvalues.tsx";
 import { Stories } from "./events.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
@@ -42,6 +43,7 @@ export function BoardPage({ serial }: { serial: string }) {
         </>
       )}
       {problem !== null && board !== undefined && <p class="problem">{problem}</p>}
+      {board !== undefined && <BoardValues serial={serial} />}
       {past !== null && past.states.length > 0 && <Past past={past} worker={board?.worker ?? ""} serial={serial} />}
     </section>
   );

@@ -2,6 +2,7 @@ import type { Live } from "../live.ts";
 import { usePage } from "../page.ts";
 import { addressOf, PAGES, sectionOf } from "../pages.ts";
 import { duration } from "../wording.ts";
+import { AccountLink } from "./small.tsx";
 
 /** The top of each page: its parts, and who the reader is. */
 export function Header() {
@@ -23,7 +24,9 @@ export function Header() {
         ))}
       </nav>
       <div class="who">
-        <span class="role">{roleOf(live)}</span>
+        <span class="role">
+          {live.account.value !== "" && !live.operator.value ? <AccountLink name={live.account.value} /> : roleOf(live)}
+        </span>
         {live.credentials.value.ticket === "" ? (
           <button
             type="button"
@@ -44,9 +47,8 @@ export function Header() {
 }
 
 /** An operator, an account that has signed in, or a reader without a token. */
-function roleOf({ operator, account }: Live): string {
-  if (operator.value) return "operator";
-  return account.value || "watching";
+function roleOf({ operator }: Live): string {
+  return operator.value ? "operator" : "watching";
 }
 
 /** Says that what is shown is old; empty while the link stands, so that screen readers announce each change. */

@@ -1,30 +1,53 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { farmError } from "../link.ts";
+import type { Live } from "../live.ts";
 import { usePage } from "../page.ts";
+
+const NOTHING = { past: null, problem: null };
 
 /** Milliseconds after which what the farm keeps is fetched again while the reader looks at it. */
 const REFRESH = 10000;
 
-interface PastState<Past> {
+export interface PastState<Past> {
   past: Past | null;
   problem: string | null;
 }
 
 /** What a procedure of the farm returns, fetched again from time to time. */
-export function usePast<Past>(procedure: string, fields: Record<string, unknown>): PastState<Past> {
+export function usePast<Past>(
+  procedure: string,
+  fields: Record<string, unknown>,
+  refresh: number = REFRESH,
+): PastState<Past> {
+  return useRepeated<Past>(refresh, JSON.stringify([procedure, fields]), (live, _, key) =>
+    live.call<Past>(...(JSON.parse(key) as [string, Record<string, unknown>])),
+  );
+}
+
+/** Asks the farm, once more with what is known; `key` is what is asked for. */
+export type Ask<Past> = (live: Live, known: Past | null, key: string) => Promise<Past>;
+
+/** What the farm answers, asked for again from time to time. Another key begins from nothing; null asks for nothing. */
+export function useRepeated<Past>(refresh: number, key: string | null, ask: Ask<Past>): PastState<Past> {
   const { live } = usePage();
-  const [state, setState] = useState<PastState<Past>>({ past: null, problem: null });
-  const key = JSON.stringify(fields);
+  const [state, setState] = useState<PastState<Past>>(NOTHING);
+  const known = useRef<{ key: string | null; past: Past | null }>({ key: null, past: null });
+  const asking = useRef(ask);
+  asking.current = ask;
   const connected = live.connected.value;
   useEffect(() => {
-    if (!connected) return undefined;
+    if (key === null) setState(NOTHING);
+    if (!connected || key === null) return undefined;
+    if (known.current.key !== key) known.current = { key, past: null };
     let timer: number | undefined;
     let over = false;
     const fetchOnce = async () => {
       try {
-        const past = await live.call<Past>(procedure, JSON.parse(key));
-        if (!over) setState({ past, problem: null });
+        const past = await asking.current(live, known.current.past, key);
+        if (over) return;
+        known.current = { key, past };
+        setState({ past, problem: null });
       } catch (failure) {
         const { name, message } = farmError(failure);
         if (!over) setState((before) => ({ ...before, problem: `${name}: ${message}` }));
@@ -32,13 +55,13 @@ export function usePast<Past>(procedure: string, fields: Record<string, unknown>
     };
     const fetchAgain = async () => {
       if (document.visibilityState === "visible") await fetchOnce();
-      if (!over) timer = window.setTimeout(fetchAgain, REFRESH);
+      if (!over) timer = window.setTimeout(fetchAgain, refresh);
     };
     fetchAgain();
     return () => {
       over = true;
       clearTimeout(timer);
     };
-  }, [live, connected, procedure, key]);
+  }, [live, connected, refresh, key]);
   return state;
 }

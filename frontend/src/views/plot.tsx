@@ -2,10 +2,12 @@ import { type Signal, useSignal } from "@preact/signals";
 import { Component, createRef } from "preact";
 import uPlot from "uplot";
 
+import { save } from "../download.ts";
 import {
   csvOf,
   extremes,
   fileName,
+  lastKnown,
   nearest,
   type Series,
   type Span,
@@ -42,6 +44,8 @@ export interface PlotProps {
   /** The scale begins at 0. */
   readonly fromZero?: boolean;
   readonly leastRange?: number;
+  /** Its series have times of their own: a line goes on where it has no value. */
+  readonly joined?: boolean;
   /** The moment under the pointer, in seconds; all plots of a page share it. */
   readonly hovered: Signal<number | null>;
   readonly zoom: (span: Span) => void;
@@ -54,7 +58,9 @@ export function Plot(props: PlotProps) {
   const at = hovered.value;
   const index = at === null || times.length === 0 ? null : nearest(times, at);
   const time = index === null ? undefined : times[index];
-  const words = series.map(({ label, values }) => `${label} ${valueAt(values, null)}`).join(", ");
+  const shown = (values: Series["values"], place: number | null) =>
+    valueAt(values, place === null && props.joined ? lastKnown(values) : place);
+  const words = series.map(({ label, values }) => `${label} ${shown(values, null)}`).join(", ");
   const now = times.length === 0 ? "nothing was recorded yet" : `${words}${unit === "" ? "" : ` ${unit}`}`;
   return (
     <figure class="plot">
@@ -84,7 +90,7 @@ export function Plot(props: PlotProps) {
         <span class="legend">
           {series.map(({ label, values, color }) => (
             <span key={label}>
-              <span class={`swatch ${color}`} aria-hidden="true" /> {label} <b>{valueAt(values, index)}</b>
+              <span class={`swatch ${color}`} aria-hidden="true" /> {label} <b>{shown(values, index)}</b>
             </span>
           ))}
         </span>
@@ -139,11 +145,12 @@ class Drawing extends Component<DrawingProps> {
 
   override shouldComponentUpdate(next: DrawingProps): boolean {
     const { times, span } = this.props;
-    return next.times !== times || next.span[0] !== span[0] || next.span[1] !== span[1];
+    const moved = next.times !== times || next.span[0] !== span[0] || next.span[1] !== span[1];
+    return moved || valuesDiffer(next.series, this.props.series);
   }
 
   override componentDidUpdate(before: DrawingProps): void {
-    if (before.times.length < 3) this.build();
+    if (before.times.length < 3 || labelsOf(before.series) !== labelsOf(this.props.series)) this.build();
     else this.plot?.setData(this.data() as uPlot.AlignedData);
   }
 
@@ -177,7 +184,7 @@ class Drawing extends Component<DrawingProps> {
     if (this.place.current === null) return;
     const style = getComputedStyle(document.documentElement);
     const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
-    const { series, isStacked = false, whole = false, times } = this.props;
+    const { series, isStacked = false, whole = false, joined = false, times } = this.props;
     const drawn = isStacked ? [...series].reverse() : series;
     const axis = {
       stroke: color("quiet"),
@@ -205,6 +212,7 @@ class Drawing extends Component<DrawingProps> {
         ...drawn.map((each) => ({
           stroke: color(each.color),
           width: isStacked ? 1 : 2,
+          spanGaps: joined,
           ...(isStacked ? { fill: color(each.color) } : {}),
           points: { show: times.length < 3 },
         })),
@@ -231,6 +239,14 @@ class Drawing extends Component<DrawingProps> {
   override render({ label }: DrawingProps) {
     return <div ref={this.place} role="img" aria-label={label} />;
   }
+}
+
+function valuesDiffer(some: readonly Series[], others: readonly Series[]): boolean {
+  return some.length !== others.length || some.some((one, index) => one.values !== others[index]?.values);
+}
+
+function labelsOf(series: readonly Series[]): string {
+  return JSON.stringify(series.map(({ label, color }) => [label, color]));
 }
 
 /** The plot as an image with its title and legend, in the colours that it is seen in. */
@@ -264,12 +280,4 @@ function savePicture(plot: HTMLCanvasElement | null, { title, unit, series, span
   picture.toBlob((blob) => {
     if (blob !== null) save(blob, fileName(title, span[1], "png"));
   });
-}
-
-function save(content: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

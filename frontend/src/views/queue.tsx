@@ -17,13 +17,13 @@ export function QueuePage() {
   );
 }
 
-/** The requests that wait, of one client or of all. */
-export function QueueTable({ client = null }: { client?: string | null }) {
+/** The requests that wait, of some clients or of all. */
+export function QueueTable({ of = () => true }: { of?: (client: string) => boolean }) {
   const { live } = usePage();
   const operator = live.operator.value;
   const columns = useMemo(() => queueColumns(operator), [operator]);
   const rows = [...live.queue.value.values()]
-    .filter((each) => client === null || each.client === client)
+    .filter(({ client }) => of(client))
     .sort((one, other) => one.place - other.place);
   return <Table label="Queue" columns={columns} rows={rows} keyOf={({ id }) => id} empty="Nobody waits for boards." />;
 }

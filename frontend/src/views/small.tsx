@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 
 import type { Action } from "../actions.ts";
+import { wholeName } from "../experiments.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
 import type { Status } from "../records.ts";
@@ -51,6 +52,15 @@ export function WorkerLink({ name }: { name: string }) {
 
 export function ClientLink({ name }: { name: string }) {
   return <a href={addressOf("client", name)}>{name}</a>;
+}
+
+export function AccountLink({ name }: { name: string }) {
+  return <a href={addressOf("account", name)}>{name}</a>;
+}
+
+/** An experiment by its name alone; its account is said beside it. */
+export function ExperimentLink({ of }: { of: { account: string; name: string } }) {
+  return <a href={addressOf("experiment", wholeName(of))}>{of.name}</a>;
 }
 
 /** A kind leads to the boards that serve as it. */

@@ -49,6 +49,8 @@ export interface TableProps<Row> {
   readonly rowClass?: (row: Row) => string;
   readonly order?: Order;
   readonly sort?: (order: Order) => void;
+  /** What an order is called that is none of a column. */
+  readonly usual?: string;
   /** All rows are of one height, and only those in sight are drawn. */
   readonly even?: boolean;
   /** Keys of the rows that the reader has selected; rows have checkboxes then. */
@@ -58,7 +60,7 @@ export interface TableProps<Row> {
 
 /** A table that fits the width it has: columns that do not fit are left out, or each row becomes a card. */
 export function Table<Row>(props: TableProps<Row>) {
-  const { label, columns, rows, keyOf, rowClass, order, sort, even = false, selected } = props;
+  const { label, columns, rows, keyOf, rowClass, order, sort, usual, even = false, selected } = props;
   const box = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLTableSectionElement>(null);
   const fit = useFit(box, columns, rows, selected !== undefined);
@@ -89,7 +91,7 @@ export function Table<Row>(props: TableProps<Row>) {
             )}
             {fit.cards ? (
               <th scope="col">
-                <CardHead columns={columns} order={order} sort={sort} label={label} />
+                <CardHead columns={columns} order={order} sort={sort} usual={usual} label={label} />
               </th>
             ) : (
               shown.map((column) => <Head key={column.id} column={column} order={order} sort={sort} />)
@@ -199,11 +201,12 @@ interface CardHeadProps<Row> {
   columns: readonly Column<Row>[];
   order?: Order;
   sort?: (order: Order) => void;
+  usual: string | undefined;
   label: string;
 }
 
 /** Cards have no heads to sort by: a list of the columns stands for them. */
-function CardHead<Row>({ columns, order, sort, label }: CardHeadProps<Row>) {
+function CardHead<Row>({ columns, order, sort, usual = "What needs you", label }: CardHeadProps<Row>) {
   if (order === undefined || sort === undefined) return <>{label}</>;
   const known = columns.some(({ id }) => id === order.column);
   return (
@@ -214,7 +217,7 @@ function CardHead<Row>({ columns, order, sort, label }: CardHeadProps<Row>) {
           value={order.column}
           onChange={(event) => sort({ column: event.currentTarget.value, down: order.down })}
         >
-          {!known && <option value={order.column}>What needs you</option>}
+          {!known && <option value={order.column}>{usual}</option>}
           {columns
             .filter(({ sortable }) => sortable)
             .map(({ id, label: name }) => (

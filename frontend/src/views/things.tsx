@@ -3,17 +3,20 @@ import { useMemo } from "preact/hooks";
 
 import { workerActions } from "../actions.ts";
 import type { Farm } from "../farm.ts";
+import { accountOf, isOfAccount } from "../identity.ts";
 import type { Line } from "../journal.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
-import type { BoardRecord } from "../records.ts";
+import type { AccountLimits, BoardRecord } from "../records.ts";
 import { BY_NEED, visibleRows } from "../rows.ts";
 import { storiesOf } from "../stories.ts";
-import { count } from "../wording.ts";
+import { count, number } from "../wording.ts";
 import { boardColumns, classOf, serialOf } from "./boards.tsx";
 import { Stories } from "./events.tsx";
+import { ExperimentsOf } from "./experiments.tsx";
+import { usePast } from "./past.ts";
 import { QueueTable } from "./queue.tsx";
-import { Actions, Copy } from "./small.tsx";
+import { AccountLink, Actions, Copy } from "./small.tsx";
 import { Table } from "./table.tsx";
 import { Kinds, LastSeen, WorkerState } from "./workers.tsx";
 
@@ -75,19 +78,76 @@ export function ClientPage({ name }: { name: string }) {
         Client {name} <Copy text={name} what={`the name ${name}`} />
       </h1>
       <p>
-        It has {count(boards.length, "board")}; {count(waiting.length, "request")} of it{" "}
-        {waiting.length === 1 ? "waits" : "wait"}.
+        Of account <AccountLink name={accountOf(name)} />. It has {count(boards.length, "board")};{" "}
+        {count(waiting.length, "request")} of it {waiting.length === 1 ? "waits" : "wait"}.
       </p>
       <BoardsOf boards={boards} without="client" empty="It has no boards just now." />
       {waiting.length > 0 && (
         <>
           <h2>Queue</h2>
-          <QueueTable client={name} />
+          <QueueTable of={(client) => client === name} />
         </>
       )}
       <h2>What happened</h2>
       <StoriesOf about={(line) => line.client === name} without="client" />
     </section>
+  );
+}
+
+/** One account: the boards that it has, its experiments, what it waits for, and what it may have. */
+export function AccountPage({ name }: { name: string }) {
+  const { live } = usePage();
+  const isOf = (client: string | null) => isOfAccount(name, client);
+  const boards = [...live.boards.value.values()].filter(({ client }) => isOf(client));
+  const waiting = [...live.queue.value.values()].filter(({ client }) => isOf(client));
+  const readable = live.operator.value || live.account.value === name;
+  return (
+    <section>
+      <p class="back">
+        <a href={addressOf("boards")}>All boards</a>
+      </p>
+      <h1 tabIndex={-1}>
+        Account {name} <Copy text={name} what={`the name ${name}`} />
+      </h1>
+      {readable && <Quotas account={name} />}
+      <h2>Experiments</h2>
+      <ExperimentsOf account={name} />
+      <h2>Boards</h2>
+      <BoardsOf boards={boards} without="" empty="It has no boards just now." />
+      <h2>Queue</h2>
+      {waiting.length === 0 ? <p class="quiet">It waits for no boards.</p> : <QueueTable of={isOf} />}
+      <h2>What happened</h2>
+      <StoriesOf about={({ client }) => isOf(client)} without="" />
+    </section>
+  );
+}
+
+/** What the limits of an account are called, in their order. */
+const QUOTAS: readonly (readonly [name: string, label: string])[] = [
+  ["boards", "Boards"],
+  ["queue", "Requests that wait"],
+  ["sessions", "Sessions"],
+  ["rate", "Calls/s"],
+  ["calls", "Calls not answered yet"],
+];
+
+/** What an account may have at a time: its owner and operators see it. */
+function Quotas({ account }: { account: string }) {
+  const { past, problem } = usePast<AccountLimits>("limits", { account });
+  if (past === null) return problem === null ? null : <p class="quiet">Its limits are not known.</p>;
+  return (
+    <dl class="facts">
+      {QUOTAS.flatMap(([name, label]) => {
+        const most = past.limits[name];
+        if (most === undefined) return [];
+        const has = past.has[name];
+        return [
+          <Fact key={name} label={label}>
+            {has === undefined ? `at most ${number(most, 9)}` : `${number(has, 9)} of at most ${number(most, 9)}`}
+          </Fact>,
+        ];
+      })}
+    </dl>
   );
 }
 
