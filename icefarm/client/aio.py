@@ -14,6 +14,7 @@ from icefarm.client.api.exit_hooks import Ending
 from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.process_engine import engine
+from icefarm.client.api.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.session import ClientSession, RunPlan
@@ -122,6 +123,9 @@ class Boards(ReservedBoards[Bitstreams, AsyncIterator[Result]], LeftAwaiting, As
 
     def _stream(self, plan: RunPlan, bitstreams: Bitstreams, placing: Placing) -> AsyncIterator[Result]:
         return self._farm.stream(plan, self._subject.records, bitstreams, placing)
+
+    def _counted(self, results: AsyncIterator[Result], make_bar: MakeBar) -> AsyncIterator[Result]:
+        return counted_awaiting(results, make_bar)
 
 
 class Device(AwaitedDevice, Asyncio):

@@ -8,13 +8,14 @@ from typing import Any
 
 from attrs import fields, frozen
 
+from icefarm.client.shown import circuit_name, html_table, short_repr
 from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentRecord
 from icefarm.errors import InvalidArgument
 
-__all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "table_columns"]
+__all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "results_html", "table_columns"]
 
 
-@frozen
+@frozen(repr=False)
 class ArchivedResult:
     """One evaluation of an experiment, as the farm's archive has it: a measurement, or an error."""
 
@@ -55,6 +56,13 @@ class ArchivedResult:
         """Whether there is a value."""
         return self.error is None
 
+    def __repr__(self) -> str:
+        outcome = f"value={short_repr(self.value)}" if self.ok else f"error={self.error!r}"
+        return f"ArchivedResult(seq={self.seq}, {circuit_name(self.circuit)}, serial={self.serial!r}, {outcome})"
+
+    def _repr_html_(self) -> str:
+        return results_html([self])
+
 
 @frozen
 class ExperimentInfo:
@@ -93,6 +101,13 @@ def page_of(answer: Mapping[str, Any]) -> ResultPage:
         places = [list(names).index(name) for name in _NAMES]
         rows = ([row[place] for place in places] for row in rows)
     return ResultPage([ArchivedResult(*row) for row in rows], str(answer["next"]), bool(answer["more"]))
+
+
+def results_html(results: Sequence[ArchivedResult], caption: str | None = None) -> str:
+    """Return results as a small table of HTML."""
+    heads = ("circuit", "board", "value", "labels", "error")
+    rows = [(circuit_name(each.circuit), each.serial, each.value, each.labels or None, each.error) for each in results]
+    return html_table(heads, rows, caption)
 
 
 def table_columns(results: Iterable[ArchivedResult | Mapping[str, Any]]) -> dict[str, list[Any]]:

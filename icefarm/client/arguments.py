@@ -19,6 +19,7 @@ import attrs
 from attrs import frozen
 
 from icefarm.bitstream import Bitstream
+from icefarm.client.plots import BEST
 from icefarm.contract import MAX_LABELS, MAX_SECONDS, Role, from_wire, valid_name
 from icefarm.durations import in_words
 from icefarm.errors import InvalidArgument
@@ -213,6 +214,12 @@ def _path(value: Any) -> str:
     return os.fsdecode(name) if isinstance(name, bytes) else _any_text(name)
 
 
+def _best(value: Any) -> str:
+    if not isinstance(value, str) or value not in BEST:
+        raise TypeError
+    return value
+
+
 def _role(value: Any) -> Role:
     if value not in (Role.CLIENT, Role.OPERATOR):
         raise ValueError(value)
@@ -361,6 +368,9 @@ RULES: Mapping[str, Rule] = {
     "sources": Rule("a list, or another iterable, of paths or bytes", _bitstreams),
     "depth": Rule(f"a whole number from 1 to {DEEPEST:,}", partial(_count, DEEPEST)),
     "progress": _FUNCTION,
+    "evaluate.progress": _BOOLEAN,
+    "evaluate_each.progress": _BOOLEAN,
+    "best": Rule("max or min", _best),
     "listener": _FUNCTION,
     "on_event": _FUNCTION,
     "on_available": _FUNCTION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -12,16 +13,19 @@ from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
-from icefarm.client.api.experiments import BlockingExperiment
+from icefarm.client.api.experiments import BlockingExperiment, within
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.process_engine import engine
+from icefarm.client.api.progress_bar import MakeBar, counted
 from icefarm.client.arguments import checked
 from icefarm.client.connection.events import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.shown import html_table
 from icefarm.contract import ReservationRecord
+from icefarm.errors import IcefarmError
 from icefarm.haste import leaving
 
 if TYPE_CHECKING:
@@ -138,6 +142,21 @@ class Farm(FarmFace, Blocking):
             if engine.pid == os.getpid():
                 engine.post(run.stop)
 
+    def _repr_html_(self) -> str:
+        return html_table(("farm", "name", "experiment", "boards", "state"), [self._row()])
+
+    def _row(self) -> tuple[object, ...]:
+        """Return what is known of the farm here, and the states of its boards, if it answers at once."""
+        own = (self.url, self.name, self._subject.experiment, ", ".join(self._subject.serials) or None)
+        if self.closed:
+            return (*own, "closed")
+        try:
+            devices = within(self._engine, self._subject.devices)
+        except (IcefarmError, TimeoutError):
+            return (*own, "does not answer")
+        counts = Counter(str(device.status) for device in devices)
+        return (*own, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)
 
@@ -155,6 +174,9 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
 
     def _stream(self, plan: RunPlan, bitstreams: Iterable[Any], placing: Placing) -> Iterator[Result]:
         return self._farm.stream(plan, self._subject.records, map(placing.item, bitstreams))
+
+    def _counted(self, results: Iterator[Result], make_bar: MakeBar) -> Iterator[Result]:
+        return counted(results, make_bar)
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCoun
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
+from icefarm.client.api.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
@@ -81,6 +82,9 @@ class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting,
         results = results_of(run, map(placing.item, bitstreams))
         async for result in results:
             yield result
+
+    def _counted(self, results: AsyncIterator[Result], make_bar: MakeBar) -> AsyncIterator[Result]:
+        return counted_awaiting(results, make_bar)
 
 
 class Device(AwaitedDevice, OnReactor):

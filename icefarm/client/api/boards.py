@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.api.progress_bar import MakeBar, bar_of
 from icefarm.client.arguments import check_evaluation_options, checked
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
+from icefarm.client.shown import html_table
 from icefarm.contract import ReservationRecord
 from icefarm.errors import InvalidArgument
 
@@ -80,6 +82,14 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
     def __repr__(self) -> str:
         return f"<Boards {', '.join(self.serials) or 'none'}>"
 
+    def _repr_html_(self) -> str:
+        held = self.serials
+        rows = [
+            (each.serial, each.kind, each.worker, each.options or None, "reserved" if each.serial in held else "ended")
+            for each in self.reservations
+        ]
+        return html_table(("board", "kind", "worker", "options", "state"), rows, f"{len(held)} boards")
+
     @checked
     def evaluate(
         self,
@@ -93,6 +103,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         labels: Mapping[str, Any] | None = None,
         total: int | None = None,
         archive: bool = True,
+        progress: bool = False,
     ) -> Results:
         """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
 
@@ -105,7 +116,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
 
         The farm keeps the measurements under the name of the ``experiment`` (default: that of the farm), with
         ``labels`` such as ``{"generation": 3}``; ``total`` tells it how many to expect in all.  Without ``archive`` it
-        keeps nothing.
+        keeps nothing.  ``progress`` shows a bar (needs tqdm: ``pip install 'icefarm[notebook]'``).
 
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
@@ -124,13 +135,16 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels or {},
             archive=archive,
         )
+        expected = len(bitstreams) * placing.fan_out if isinstance(bitstreams, Sized) else None
+        make_bar = bar_of(expected) if progress else None
         if total is not None:
             session = self._subject.session
             name = experiment or session.experiment
             if name is None:
                 raise InvalidArgument("total needs the name of the experiment: experiment=..., here or to Farm")
             self._post(session.announce_total, name, total)
-        return self._stream(plan, bitstreams, placing)
+        results = self._stream(plan, bitstreams, placing)
+        return results if make_bar is None else self._counted(results, make_bar)
 
     @checked
     def evaluate_each(
@@ -145,6 +159,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         labels: Mapping[str, Any] | None = None,
         total: int | None = None,
         archive: bool = True,
+        progress: bool = False,
     ) -> Results:
         """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
         placement = EachBoard() if serials is None else Given(serials)
@@ -158,7 +173,12 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels,
             total=total,
             archive=archive,
+            progress=progress,
         )
 
     def _stream(self, plan: RunPlan, bitstreams: Source, placing: Placing) -> Results:
+        raise NotImplementedError
+
+    def _counted(self, results: Results, make_bar: MakeBar) -> Results:
+        """Yield results, and count them on a bar."""
         raise NotImplementedError

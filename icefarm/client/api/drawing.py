@@ -7,7 +7,7 @@ from typing import Any
 from icefarm.client.api.tables import needed_package
 from icefarm.client.plots import Line, Picture
 
-__all__ = ["check_plot_file", "drawn_figure"]
+__all__ = ["check_matplotlib", "check_plot_file", "drawn_figure"]
 
 #: Boards in the legend, and figures that have a plot of their own.
 MOST_NAMED, MOST_FIGURES = 12, 6
@@ -19,6 +19,11 @@ WIDTH, VALUES_HEIGHT, FIGURE_HEIGHT = 9.0, 4.5, 1.8
 
 def _matplotlib() -> Any:
     return needed_package("matplotlib.figure", "'icefarm[plot]'", "matplotlib")
+
+
+def check_matplotlib() -> None:
+    """Raises `InvalidArgument` where matplotlib is not installed."""
+    _matplotlib()
 
 
 def check_plot_file(suffix: str) -> None:

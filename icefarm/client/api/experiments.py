@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define
 
 from icefarm.client.api.adapters import Blocking, Verb, VerbAdapter
 from icefarm.client.api.tables import arrow_table, pandas_frame, polars_frame
-from icefarm.client.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of
+from icefarm.client.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of, results_html
 from icefarm.client.arguments import RULES, checked
+from icefarm.client.plots import picture_of
 from icefarm.client.session import ClientSession
+from icefarm.client.shown import html_table, sparkline
 from icefarm.contract import ExperimentFigures, from_wire
+from icefarm.errors import IcefarmError
 
-__all__ = ["AwaitedResults", "BlockingExperiment", "BlockingResults", "ExperimentFace", "ExperimentHandle"]
+if TYPE_CHECKING:
+    # It imports Twisted.
+    from icefarm.client.api.reactor_thread import Engine
+
+__all__ = ["AwaitedResults", "BlockingExperiment", "BlockingResults", "ExperimentFace", "ExperimentHandle", "within"]
+
+T = TypeVar("T")
 
 #: Results of one call.
 PAGE = 2000
+#: Results that a notebook shows of a stream, steps of an experiment's sparkline, and seconds that it waits for them.
+SHOWN, SKETCHED = 10, 60
+LOOK = 3.0
 #: Seconds between questions for new results.
 POLL = 1.0
+
+
+def within(engine: Engine, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+    """Ask the farm for what a notebook shows by itself: for a moment at most.  Raises TimeoutError."""
+    future = engine.submit(function, *args)
+    try:
+        return future.result(LOOK)
+    except BaseException:
+        future.cancel()
+        raise
 
 
 @define(eq=False)
@@ -55,6 +77,28 @@ class ExperimentHandle:
             found += [from_wire(each, ExperimentFigures) for each in answer["figures"]]
             after, more = answer["next"], answer["more"]
         return found
+
+    @checked
+    async def plot(self, *, serials: Sequence[str] | None = None, since: float | None = None, best: str = "max") -> Any:
+        """Return a ``matplotlib.figure.Figure``: values over time by board, the best so far, the reported figures.
+
+        Which value is the ``best``: the ``max`` or the ``min``.  Raises `InvalidArgument` without matplotlib.
+        """
+        from icefarm.client.api.drawing import check_matplotlib, drawn_figure
+
+        check_matplotlib()
+        query = {"serials": serials, "since": since, "failed": False}
+        found = await ResultStream(self, query, False, None).all()
+        results = [{"ended_at": each.ended_at, "serial": each.serial, "number": each.number} for each in found]
+        figures = [{"time": each.time, "figures": each.figures} for each in await self.figures()]
+        return drawn_figure(picture_of(self.name, results, figures, best))
+
+    async def sketch(self) -> tuple[ExperimentInfo, list[float]]:
+        """Return what the farm has of it, and the means of its values over time, a few dozen."""
+        info = await self.info()
+        series = (await self._ask("experiment_series", points=SKETCHED))["together"]
+        means = [total / count for total, count in zip(series["sum"], series["numbers"], strict=True) if count]
+        return info, means
 
     async def page(self, query: Mapping[str, Any], after: str | None, limit: int) -> ResultPage:
         """Return results after a cursor."""
@@ -139,6 +183,16 @@ class _Results(VerbAdapter):
 class BlockingResults(_Results, Blocking):
     __doc__ = _Results.__doc__
 
+    def _repr_html_(self) -> str:
+        subject = self._subject
+        try:
+            page = within(self._engine, subject.handle.page, subject.query, subject.cursor, SHOWN)
+        except (IcefarmError, TimeoutError) as error:
+            return html_table(
+                ("experiment", "state"), [(subject.handle.name, str(error) or "the farm does not answer")]
+            )
+        return results_html(page.results, f"the next results of {subject.handle.name}{', …' if page.more else ''}")
+
     def __iter__(self) -> Iterator[ArchivedResult]:
         while (page := self._bound(self._subject.next_page)()) is not None:
             yield from page
@@ -162,6 +216,7 @@ class ExperimentFace(VerbAdapter):
     log = Verb(ExperimentHandle.log)
     announce = Verb(ExperimentHandle.announce)
     figures = Verb(ExperimentHandle.figures)
+    plot = Verb(ExperimentHandle.plot)
 
     def __init__(self, farm: VerbAdapter, name: str, account: str | None) -> None:
         self._call_as(farm)
@@ -204,6 +259,20 @@ class ExperimentFace(VerbAdapter):
 
 class BlockingExperiment(ExperimentFace, Blocking):
     __doc__ = ExperimentFace.__doc__
+
+    def _repr_html_(self) -> str:
+        try:
+            info, means = within(self._engine, self._subject.sketch)
+        except (IcefarmError, TimeoutError) as error:
+            return html_table(("experiment", "state"), [(self.name, str(error) or "the farm does not answer")])
+        record = info.experiment
+        failures = ", ".join(f"{count} {error}" for error, count in info.failures.items())
+        heads = ("experiment", "account", "done", "total", "failed", "boards", "rate", "values over time")
+        row = (
+            record.name, record.account, record.done, record.total, failures or record.failed, record.boards,
+            f"{record.rate:.3g}/s", sparkline(means),
+        )  # fmt: skip
+        return html_table(heads, [row])
 
     def _results(self, stream: ResultStream) -> BlockingResults:
         return BlockingResults(self, stream)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
 
 from icefarm.client.archived import ArchivedResult, table_columns
+from icefarm.client.evaluation.results import Result
+from icefarm.client.shown import circuit_name
 from icefarm.errors import InvalidArgument
 
-__all__ = ["ArrowWriter", "arrow_schema", "arrow_table", "needed_package", "pandas_frame", "polars_frame"]
+__all__ = [
+    "ArrowWriter",
+    "arrow_schema",
+    "arrow_table",
+    "needed_package",
+    "pandas_frame",
+    "polars_frame",
+    "results_table",
+]
 
 _INTEGERS = ("seq", "window_us", "load_us", "sequence", "attempt")
 _NUMBERS = ("number", "temperature_c", "started_at", "ended_at")
@@ -34,6 +44,34 @@ def arrow_table(results: Sequence[ArchivedResult]) -> Any:
     """Return results as a ``pyarrow.Table``."""
     schema = arrow_schema()
     return import_module("pyarrow").table(table_columns(results), schema=schema)
+
+
+#: What `results_table` shows of a measurement.
+_MEASURED = (
+    *("kind", "options", "window_us", "load_us", "temperature_c", "origin", "attempt", "started_at", "ended_at"),
+    *("worker", "firmware", "firmware_version", "sha256", "evaluation_id"),
+)
+
+
+def results_table(results: Iterable[Result]) -> Any:
+    """Collect results of ``boards.evaluate(...)`` into a ``pandas.DataFrame``, a row for each, as they arrive.
+
+    A failed one has its error in ``error`` and ``message``, and nothing in the columns of the measurement.  Raises
+    `InvalidArgument` where pandas is not installed.
+    """
+    pandas = needed_package("pandas", "'icefarm[notebook]'")
+    frame = pandas.DataFrame(
+        [_row(result) for result in results], columns=["circuit", "serial", "value", "error", "message", *_MEASURED]
+    )
+    return frame.astype({"window_us": "Int64", "load_us": "Int64", "attempt": "Int64"})
+
+
+def _row(result: Result) -> dict[str, Any]:
+    row = {"circuit": circuit_name(result.source), "serial": result.serial}
+    if result.error is not None:
+        return {**row, "error": result.error.name, "message": str(result.error)}
+    measured = result.measurement
+    return {**row, "value": measured.value, **{name: getattr(measured, name) for name in _MEASURED}}
 
 
 class ArrowWriter:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 
+from icefarm.client.shown import circuit_name, html_table, short_repr
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError
 
@@ -16,7 +17,7 @@ __all__ = ["Result"]
 T = TypeVar("T")
 
 
-@frozen
+@frozen(repr=False)
 class Result:
     """The outcome of one item on one board: a measurement or an error.
 
@@ -32,6 +33,15 @@ class Result:
     error: IcefarmError | None = None
     #: How the board was chosen: ``placement`` by name, ``seed``, ..., and ``index``, the item's position in the run.
     placement: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        outcome = f"error={self.error!r:.200}" if self.error is not None else f"value={short_repr(self.value)}"
+        return f"Result({circuit_name(self.source)}, serial={self.serial!r}, {outcome})"
+
+    def _repr_html_(self) -> str:
+        outcome = self.value if self.error is None else f"{self.error.name}: {self.error}"
+        head = "value" if self.error is None else "error"
+        return html_table(("circuit", "board", head), [(circuit_name(self.source), self.serial, outcome)])
 
     @property
     def ok(self) -> bool:
