@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -28,9 +27,10 @@ def short_repr(value: object) -> str:
 
 def circuit_name(source: object) -> str:
     """Return what a person calls a circuit: the end of its path, or its own name; of bytes, how many they are."""
-    named = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    if isinstance(named, str | os.PathLike):
-        text = os.fsdecode(named).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    path = source.__fspath__() if hasattr(source, "__fspath__") else source
+    named = path if isinstance(path, str) else getattr(path, "name", None)
+    if isinstance(named, str):
+        text = named.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
     return short_repr(source) if isinstance(source, bytes | bytearray | memoryview) else f"<{type(source).__name__}>"
 
