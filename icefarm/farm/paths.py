@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,7 +91,12 @@ class DataDirectory:
         inside = self.path / "run"
         # Crossbar.io would expand a dollar sign as a variable of the environment.
         short = len(os.fsencode(inside / _LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LIMIT and "$" not in str(inside)
-        return inside if short else Path(tempfile.gettempdir(), f"icefarm-{os.getuid()}-{self._digest()}")
+        if short:
+            return inside
+        # Imported on demand, as every verb of the command line looks here.
+        import tempfile
+
+        return Path(tempfile.gettempdir(), f"icefarm-{os.getuid()}-{self._digest()}")
 
     def _digest(self) -> str:
         return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
