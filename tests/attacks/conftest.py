@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks.farms import VICTIM, WORKER, Target
+from attacks.farms import EXPERIMENT, VICTIM, WORKER, Target
 from certificates import issue
 from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
@@ -52,3 +52,4 @@ def _hold(target: Target) -> None:
     (target.serial,) = boards.serials
     (record,) = boards.reservations
     target.reservation = record.id
+    blockon(deferToThread(lambda: farm.experiment(EXPERIMENT).announce(shared=False)))

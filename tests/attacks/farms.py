@@ -23,10 +23,12 @@ from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["ATTACKERS", "VICTIM", "WORKER", "Target", "raw"]
+__all__ = ["ATTACKERS", "EXPERIMENT", "VICTIM", "WORKER", "Target", "raw"]
 
 #: Whose board is attacked, and the worker that has it.
 VICTIM, WORKER = "ada", "shelf"
+#: An experiment of the victim's that is not shared.
+EXPERIMENT = "secret"
 #: Who attacks, and with the token of which role.
 ATTACKERS = {"mallory": Role.CLIENT, "rogue": Role.WORKER, "boss": Role.OPERATOR}
 #: Seconds for a sign-in and for a call.

@@ -7,10 +7,10 @@ import ssl
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
-from attacks.farms import ATTACKERS, VICTIM, Target
+from attacks.farms import ATTACKERS, EXPERIMENT, VICTIM, Target
 from pytest_twisted import ensureDeferred
 from twisted.internet.threads import deferToThread
 
@@ -25,6 +25,9 @@ CLIENT, OPERATOR = Role.CLIENT, Role.OPERATOR
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "/available": {},
     "/devices": {},
+    "/snapshot": {},
+    "/history": {"serial": "SERIAL"},
+    "/journal": {},
     "/reserve": {"amount": 1, "kind": "pulsecount"},
     "/reserveserials": {"serials": ["SERIAL"], "kind": "pulsecount"},
     "/requests": {"serials": ["SERIAL"], "kind": "pulsecount"},
@@ -37,6 +40,10 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/reboot": {"serials": ["none"]},
     "/endany": {"serials": ["none"]},
     "/delete": {"serials": ["none"]},
+    "/experiments": {"account": VICTIM},
+    "/experiments/{experiment}": {"account": VICTIM},
+    "/experiments/{experiment}/figures": {"account": VICTIM},
+    "/experiments/{experiment}/results": {"account": VICTIM},
 }
 
 
@@ -64,6 +71,10 @@ def ask(
         connection.close()
 
 
+def _named(path: str) -> str:
+    return path.replace("{experiment}", EXPERIMENT)
+
+
 def test_every_path_is_in_the_matrix() -> None:
     assert set(BODIES) == set(ENDPOINTS)
 
@@ -74,13 +85,16 @@ def test_every_path_is_in_the_matrix() -> None:
 @ensureDeferred
 async def test_a_role_gets_what_it_may_and_nothing_else(target: Target, base: str, attacker: str, path: str) -> None:
     endpoint = ENDPOINTS[path]
+    if not base and not endpoint.old:
+        return
     body = json.loads(json.dumps(BODIES[path]).replace("SERIAL", target.serial))
     if not endpoint.reading and not endpoint.operating and "/requests/" not in path:
         body["name"] = f"http {attacker}"
     token = target.tokens.get(attacker)
-    status, _, value = await deferToThread(
-        ask, target, endpoint.method, base + path, None if endpoint.reading else body, token
-    )
+    asked = base + _named(path)
+    if endpoint.reading:
+        asked, body = f"{asked}?{urlencode(body)}", None
+    status, _, value = await deferToThread(ask, target, endpoint.method, asked, body, token)
     role = ATTACKERS.get(attacker)
     may_sign_in = role in (CLIENT, OPERATOR) or (role is None and not target.needs_tokens and not endpoint.operating)
     if not may_sign_in:
@@ -91,6 +105,10 @@ async def test_a_role_gets_what_it_may_and_nothing_else(target: Target, base: st
         assert status not in (401, 500), value
         # Nobody but the victim has its board to extend, end, or reserve.
         assert endpoint.reading or value == [] or status == 202 or status >= 400, value
+        if path.startswith("/experiments"):
+            # Those that are not shared are their owner's and operators'.
+            shown = status == 200 and (endpoint.parameters != [] or EXPERIMENT in str(value))
+            assert shown == (role is OPERATOR), value
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -100,7 +118,7 @@ async def test_no_other_method_does_anything(target: Target, path: str, method: 
     endpoint = ENDPOINTS[path]
     if method == endpoint.method or (method == "HEAD" and endpoint.reading):
         return
-    status, headers, _ = await deferToThread(ask, target, method, BASE + path, None, target.tokens["boss"])
+    status, headers, _ = await deferToThread(ask, target, method, BASE + _named(path), None, target.tokens["boss"])
     assert status == 405
     assert endpoint.method in headers["Allow"]
 

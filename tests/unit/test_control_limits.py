@@ -198,3 +198,24 @@ def test_limits_of_accounts_are_controls_and_those_of_connections_the_routers() 
 def test_a_limit_of_the_farm_that_makes_no_sense_is_refused(given: tuple[str, float]) -> None:
     with pytest.raises(InvalidArgument):
         farm_limits([given])
+
+
+@ensureDeferred
+async def test_by_default_nobody_takes_boards_for_a_month_or_leaves_them_behind_for_a_week() -> None:
+    farm = farm_with()
+    await farm.worker_of("w1", "A")
+    ada = await farm.client_of("ada", "one")
+    day = 86400.0
+    with pytest.raises(LimitReached, match="at most 604800 seconds of a reservation"):
+        await ada.call("reserve", 1, kind="pulsecount", seconds=30 * day, grace=30 * day)
+    with pytest.raises(LimitReached, match="at most 86400 seconds for which a reservation waits for its client"):
+        await ada.call("reserve", 1, kind="pulsecount", seconds=7 * day, grace=7 * day)
+    assert len(await ada.call("reserve", 1, kind="pulsecount", seconds=7 * day, grace=day)) == 1
+
+
+@ensureDeferred
+async def test_grace_beyond_the_end_of_a_reservation_is_no_more_than_its_length() -> None:
+    farm = farm_with(grace=600.0)
+    await farm.worker_of("w1", "A")
+    ada = await farm.client_of("ada", "one")
+    assert len(await ada.call("reserve", 1, kind="pulsecount", seconds=300.0, grace=30 * 86400.0)) == 1

@@ -148,12 +148,11 @@ class ClientProcedures:
             raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
             raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
-        if grace is not None and caller.session == NO_SESSION:
-            # Who has no session does not choose it.
-            grace = min(grace, self.sessions.limits.of(caller.authid).grace)
-        self._check_limits(caller, duration, grace)
-        self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
+        # A caller without a session is never away.  Grace beyond the reservation's end means nothing.
+        waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
+        self._check_limits(caller, duration, waits)
         wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
+        self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
         records = await self.reservations.reserve(

@@ -32,7 +32,7 @@ class AccountLimits:
     queue: float = _limit(100, 10_000, "requests in the queue")
     boards: float = _limit(10_000, 10_000, "boards held")
     seconds: float = _limit(7 * 86400, MAX_SECONDS, "seconds of a reservation or an extension")
-    grace: float = _limit(MAX_SECONDS, MAX_SECONDS, "seconds for which a reservation waits for its client")
+    grace: float = _limit(86400, MAX_SECONDS, "seconds for which a reservation waits for its client")
 
 
 #: What each limit bounds, by name.
