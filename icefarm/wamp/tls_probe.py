@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -43,7 +43,7 @@ async def speaks_tls(reactor: Any, host: str, endpoint: Any) -> bool:
     certificate = FarmCertificate(host, None)
     try:
         probe = await TlsEndpoint(reactor, certificate, endpoint).connect(Factory.forProtocol(_Probe))
-    except ConnectError:
+    except (ConnectError, DNSLookupError):
         return False
     probe.ended.addTimeout(PROBE_LIMIT, reactor)
     try:
