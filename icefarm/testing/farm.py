@@ -74,9 +74,14 @@ class MemoryFarm:
         await self.start_worker()
 
     async def start_worker(self) -> None:
-        self.worker = self.router.join("w1", Role.WORKER)
-        for serial in self.serials:
-            await self.worker.register(device_prefix(serial), self._evaluate, prefix=True)
+        self.worker = await self.another_worker("w1", *self.serials)
+
+    async def another_worker(self, name: str, *serials: str) -> MemoryBus:
+        """Have another process serve some boards, until its session is dropped."""
+        worker = self.router.join(name, Role.WORKER)
+        for serial in serials:
+            await worker.register(device_prefix(serial), self._evaluate, prefix=True)
+        return worker
 
     def stop_worker(self) -> None:
         if self.worker is not None:

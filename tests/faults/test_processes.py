@@ -111,10 +111,6 @@ async def test_a_worker_that_never_comes_back_is_told_and_evaluations_move(farm:
     await check_archived(farm, [client.tally])
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="known gap: with both workers killed, one answer of 160 was archived once, but with another attempt's value",
-)
 @ensureDeferred
 async def test_what_is_answered_while_worker_control_and_database_die_is_in_the_archive_once(
     farm: FaultyFarm, start: Start

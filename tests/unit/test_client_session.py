@@ -316,6 +316,30 @@ def test_a_worker_that_comes_back_finishes_the_run(world: World) -> None:
     assert [result.ok for result in results] == [True] * 10
 
 
+def test_an_evaluation_that_moved_is_not_asked_of_its_first_board_again(world: World) -> None:
+    world.farm.stop_worker()
+    of_a, of_b = [await_now(world.farm.another_worker(name, serial)) for name, serial in (("w1", "A"), ("w2", "B"))]
+    world.reserve(2)
+    world.farm.holding = True
+    outcome = world.evaluating([CIRCUIT] * 4)
+    of_a.drop("the worker was killed")
+    world.settle(1)
+    await_now(world.farm.another_worker("w1", "A"))
+    world.farm.holding = False
+    world.farm.release()
+    world.settle(10)
+    (results,) = outcome.results
+    answered = {result.measurement.evaluation_id: result.measurement.attempt for result in results}
+    last: dict[str, int] = {}
+    for call in world.farm.asked:
+        last[call["evaluation_id"]] = max(call["attempt"], last.get(call["evaluation_id"], 0))
+    assert len(answered) == 4
+    assert max(answered.values()) > 1
+    # The archive keeps the value of the last call.
+    assert last == answered
+    of_b.drop("the test is over")
+
+
 def test_a_worker_that_is_away_is_waited_for_as_long_as_its_board_is_reserved(world: World) -> None:
     world.reserve(1)
     world.farm.stop_worker()

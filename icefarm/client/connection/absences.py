@@ -88,12 +88,15 @@ class Absences:
     def _begin(self, lease: Lease) -> None:
         serial = lease.record.serial
         self._away[serial] = Deferred()
-        self._observer.board_away(serial)
         self._tasks.start(f"board {serial} is asked for", lambda: self._ask(lease))
 
     async def _ask(self, lease: Lease) -> None:
         serial, since, pause = lease.record.serial, self._clock.seconds(), ASK_FIRST
         said = False
+        # The evaluation that noticed it must wait by then: what still runs cannot be cancelled, and would call the
+        # board again later although it has moved to another one.
+        await deferLater(self._clock, 0)  # type: ignore[arg-type]
+        self._observer.board_away(serial)
         while self._still_reserved(lease) and not await self.is_served(lease):
             if not said and self._clock.seconds() - since >= WORTH_SAYING:
                 said = True
