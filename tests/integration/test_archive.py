@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
-from archive_rules import NOW, RULES, World, row
-from pytest_twisted import ensureDeferred
+import csv
+import gzip
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
 
-from icefarm.control.archive.interface import SeriesQuery
+import pytest
+from archive_rules import NOW, RULES, World, encoded, row
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from icefarm.control.archive.interface import SeriesQuery, Stored
 from icefarm.control.archive.postgres import EXACT, PostgresArchive
+from icefarm.control.archive.retention import Retention
+from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.sizes import size_lines, sizes
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
+from icefarm.errors import InvalidArgument
 
 pytestmark = pytest.mark.integration
 
@@ -23,6 +36,123 @@ async def test_the_archive_in_postgresql(database: Database, name: str) -> None:
         await RULES[name](await world.begin())
     finally:
         archive.stop()
+
+
+@ensureDeferred
+async def test_a_batch_that_a_killed_control_still_commits_does_not_make_an_evaluation_two_values(
+    database: Database,
+) -> None:
+    killed, successor = PostgresArchive(database), PostgresArchive(database)
+    go_on = Event()
+
+    def stored_slowly(cursor: Any) -> Stored:
+        stored = killed._store("w1", parse_rows(encoded(row(a, value=1)), NOW, 90).rows, cursor)
+        go_on.wait(20)
+        return stored
+
+    try:
+        world = await World(successor, PostgresStore(database)).begin()
+        a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
+        await world.keep("w1", row(a, "e0"))
+        first = Deferred.fromCoroutine(killed._writer.run(stored_slowly, 30.0))
+        await _until_one_is(database, "idle in transaction")
+        second = Deferred.fromCoroutine(world.keep("w2", row(d, value=2, attempt=2)))
+        await _until_one_is(database, "active")
+        go_on.set()
+        await first
+        await second
+        assert [each["value"] for each in await world.results()] == [7, 2]
+        assert (await world.experiment()).done == 2
+    finally:
+        go_on.set()
+        killed.stop()
+        successor.stop()
+
+
+async def _until_one_is(database: Database, state: str) -> None:
+    """Wait until a connection that stores batches is in a state, as PostgreSQL tells."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'icefarm-archive' AND state = %(state)s"
+    deadline = database.reactor.seconds() + 20
+    while (await database.transaction(lambda each: each.rows(query, {"state": state})))[0][0] != 1:
+        assert database.reactor.seconds() < deadline, f"no connection was ever {state}"
+        await deferLater(database.reactor, 0.05)
+
+
+@ensureDeferred
+async def test_days_are_exported_and_dropped_when_they_are_too_old_or_too_many(
+    database: Database, tmp_path: Path
+) -> None:
+    archive = PostgresArchive(database)
+    clock = Clock()
+    clock.advance(NOW)
+    try:
+        world = await World(archive, PostgresStore(database)).begin()
+        (a,) = await world.reserve("ada", "A")
+        ages = (0, 1, 2, 40)
+        await world.keep("w1", *[row(a, f"e{age}", value=age, ended_at=NOW - 86400 * age) for age in ages])
+        await archive.log(("ada", "ga-7"), {"best": 1.0}, NOW - 86400 * 40)
+        old, before, yesterday, today = (str(_day(age)) for age in (40, 2, 1, 0))
+        assert [what for what, _ in (await sizes(database))[1:5]] == [old, before, yesterday, today]
+
+        await Retention(archive, clock, 30, 20e9, tmp_path).pass_once()
+        assert [each["value"] for each in await world.results()] == [2, 1, 0]
+        (line,) = _exported(tmp_path / f"measurements-{old}.csv.gz")
+        told = [line[name] for name in ("account", "experiment_name", "evaluation_id", "value")]
+        assert told == ["ada", "ga-7", "e40", "40"]
+        assert await archive.figures((await world.experiment()).id, 0, 10) == []
+
+        rest = sum(each.bytes for each in await archive.partitions())
+        await Retention(archive, clock, 30, rest - 1, None).pass_once()
+        assert [each["value"] for each in await world.results()] == [1, 0]
+        await Retention(archive, clock, 30, 0, None).pass_once()
+        assert [each["value"] for each in await world.results()] == [0]
+        assert (await world.experiment()).done == 1
+    finally:
+        archive.stop()
+
+
+@ensureDeferred
+async def test_a_day_that_cannot_be_exported_stays(database: Database, tmp_path: Path) -> None:
+    archive = PostgresArchive(database)
+    clock = Clock()
+    clock.advance(NOW)
+    try:
+        world = await World(archive, PostgresStore(database)).begin()
+        (a,) = await world.reserve("ada", "A")
+        await world.keep("w1", row(a, ended_at=NOW - 86400 * 40))
+        retention = Retention(archive, clock, 30, 20e9, tmp_path / "none")
+        with pytest.raises(InvalidArgument, match=f"{_day(40)} cannot be exported to .*: No such file"):
+            await retention.pass_once()
+        assert len(await world.results()) == 1
+        (tmp_path / "none").mkdir()
+        await retention.pass_once()
+        assert await world.results() == []
+    finally:
+        archive.stop()
+
+
+@ensureDeferred
+async def test_the_sizes_of_the_archive_are_told_day_by_day(database: Database) -> None:
+    archive = PostgresArchive(database)
+    try:
+        world = await World(archive, PostgresStore(database)).begin()
+        (a,) = await world.reserve("ada", "A")
+        await world.keep("w1", row(a, "e1"), row(a, "e2", ended_at=NOW - 86400))
+        lines = list(size_lines(await sizes(database)))
+        assert [line.split()[0] for line in lines] == ["database", "archive", str(_day(1)), str(_day(0))]
+        assert lines[1].endswith("MB, 2 days")
+        assert all(float(line.split()[1]) > 0 for line in lines)
+    finally:
+        archive.stop()
+
+
+def _exported(path: Path) -> list[dict[str, str]]:
+    with gzip.open(path, "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _day(age: int) -> date:
+    return datetime.fromtimestamp(NOW - 86400 * age, UTC).date()
 
 
 #: A row every 0.1 s, on four boards in turn.

@@ -64,6 +64,8 @@ _RESERVATIONS = """
      WHERE id = ANY (%(ids)s) AND (worker = %(worker)s OR %(worker)s = ANY (past_workers))
 """
 
+# This locks them until the batch is committed: a batch of a control that was killed and one of the next control, or of
+# two workers, then see each other's attempts of an evaluation.
 _FIND_EXPERIMENTS = """
     UPDATE experiment e SET active_at = now()
       FROM unnest(%(accounts)s::text[], %(names)s::text[]) AS k (account, name)
