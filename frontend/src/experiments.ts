@@ -44,7 +44,7 @@ const STATES: readonly ExperimentState[] = ["running", "idle", "complete"];
 
 const SORT_KEYS: Readonly<Record<string, (record: ExperimentRecord) => Sortable>> = {
   active: (record) => Number(stateOf(record) !== "running"),
-  name: ({ name }) => name,
+  experiment: ({ name }) => name,
   account: ({ account }) => account,
   state: (record) => STATES.indexOf(stateOf(record)),
   done: ({ done }) => done,

@@ -70,7 +70,7 @@ test("own experiments come first, then those that run, then the last active one"
 
 test("experiments are filtered by name, account and state", () => {
   const records = [experiment("ga-7", { rate: 1 }), experiment("ga-8", { account: "eve" }), experiment("noise")];
-  const shown = (filter: string) => names(visibleExperiments(records, filter, parseExperimentOrder("name")));
+  const shown = (filter: string) => names(visibleExperiments(records, filter, parseExperimentOrder("experiment")));
   assert.deepEqual(shown("ga"), ["ga-7", "ga-8"]);
   assert.deepEqual(shown("account:ada -state:running"), ["noise"]);
 });

@@ -7,12 +7,14 @@ import random
 from attrs import frozen
 from browser.conftest import StageProcess
 
-__all__ = ["CLIENTS", "Crowd", "gather"]
+__all__ = ["CLIENTS", "EXPERIMENT", "Crowd", "gather"]
 
 #: Boards of a worker at most.
 PER_WORKER = 16
 #: A client with a short name, and one with a long name.
 CLIENTS = ("exp-42", "ada-lovelace-night-run")
+#: An experiment of each of them, with a long name.
+EXPERIMENT = "counters at 8 kHz over all boards, second night, with the new firmware"
 REASON = (
     "CDONE stayed low after 3 attempts to configure the FPGA; the board's power or its cable may be at fault, "
     "see docs/troubleshooting.md"
@@ -45,6 +47,12 @@ def gather(stage: StageProcess, boards: int) -> Crowd:
         held += half
         stage.do("client", name=client)
         stage.do("call", client=client, procedure="reserve", fields={"serials": half, "kind": "pulsecount"})
+        announced = {"name": EXPERIMENT, "total": 1_000_000}
+        stage.do("call", client=client, procedure="experiment_announce", fields=announced)
+        results = [(serial, None if n % 5 == 4 else 10_000 + 100 * n) for n in range(5) for serial in half]
+        stage.do("measure", worker=f"lab-{CLIENTS.index(client) + 1}", experiment=EXPERIMENT, results=results)
+        figures = {"name": EXPERIMENT, "figures": {"best_fitness": 0.75}}
+        stage.do("call", client=client, procedure="experiment_log", fields=figures)
     last = workers[-1][-1]
     stage.do("report", worker=f"lab-{len(workers)}", serial=last, status="broken", reason=REASON)
     stage.do("report", worker="lab-1", serial=workers[0][-1], status="offline", reason="not connected")

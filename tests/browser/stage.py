@@ -10,6 +10,7 @@ import json
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,24 @@ from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineReceiver
 
 from icefarm.bus import Bus
-from icefarm.contract import BoardReading, DeviceReport, DeviceStatus, Role, control_procedure, to_wire
+from icefarm.contract import (
+    ARCHIVE_FIELDS,
+    BoardReading,
+    DeviceReport,
+    DeviceStatus,
+    Role,
+    control_procedure,
+    forwarding_path,
+    to_wire,
+)
+from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import site
-from icefarm.control.server import farm_view
+from icefarm.control.server import farm_view, http_api
 from icefarm.control.service import Control, ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.errors import IcefarmError
+from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.control_harness import RecordingWorker
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.store import MemoryStore
@@ -109,6 +121,19 @@ class Stage:
         beats = [to_wire(BoardReading(**reading)) for reading in readings]
         await self.workers[worker].call("heartbeat", instance="instance", readings=beats)
 
+    async def measure(self, worker: str, experiment: str, results: list[tuple[str, int | None]]) -> None:
+        """Let a worker deliver results of boards that it has reserved, a second apart; None failed."""
+        one, rows = self.workers[worker], []
+        for place, (serial, value) in enumerate(results):
+            ended = time.time() - len(results) + place
+            row = {
+                "evaluation_id": secrets.token_hex(8), "reservation": one.holds[serial], "serial": serial,
+                "kind": "pulsecount", "options": {}, "value": value, "experiment": experiment, "attempt": 1,
+                "error": "device_failed" if value is None else None, "ended_at": ended,
+            }  # fmt: skip
+            rows.append(json.dumps([row.get(name) for name in ARCHIVE_FIELDS]).encode())
+        await one.call("archive", rows=b"\n".join(rows))
+
     async def log(self, worker: str, level: str, message: str, serial: str | None = None) -> None:
         """Let a worker log a line."""
         await self.workers[worker].call("log", level=level, message=message, serial=serial)
@@ -174,10 +199,13 @@ class Commands(LineReceiver):
 async def play(directory: Path, policy: SignInPolicy) -> None:
     router = await RealRouter.start(reactor, directory / "router", lambda line: print(line, file=sys.stderr))
     settings = ControlSettings(policy, data_directory=directory)
-    control = Control(reactor, MemoryStore(reactor), MemoryHistory(), settings)
+    store = MemoryStore(reactor)
+    control = Control(reactor, store, MemoryHistory(), settings, archive=MemoryArchive(reactor, store))
     credentials = Credentials("control", Role.CONTROL, "stage", router.ticket)
     link = Link(reactor, router.control_url, credentials, control.joined, control.refused)
-    port = await TCP4ServerEndpoint(reactor, router.http_port, interface="127.0.0.1").listen(site(farm_view(control)))
+    pages = site(farm_view(control), forwarding_path(router.ticket))
+    pages.resource = ApiResource(http_api(control), pages.resource)
+    port = await TCP4ServerEndpoint(reactor, router.http_port, interface="127.0.0.1").listen(pages)
     await control.ensure_token()
     control.startService()
     link.startService()

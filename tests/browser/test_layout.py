@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from browser.conftest import StageProcess
-from browser.crowds import CLIENTS, Crowd, gather
+from browser.crowds import CLIENTS, EXPERIMENT, Crowd, gather
 from browser.looking import open_page, sign_in
 from playwright.sync_api import Browser, Page, expect
 
@@ -19,7 +20,7 @@ SLACK = 1.5
 #: What is wrong with the tables of the page, as sentences.
 FAULTS = """(slack) => {
   const faults = [];
-  const shrinks = ["health", "client", "kind", "worker", "firmware"];
+  const shrinks = ["health", "client", "kind", "worker", "firmware", "experiment", "account"];
   const box = (element) => element.getBoundingClientRect();
   for (const table of document.querySelectorAll("table")) {
     const heads = [...table.querySelectorAll("thead th")];
@@ -93,7 +94,11 @@ def faults(page: Page) -> list[str]:
 def places(crowd: Crowd) -> list[str]:
     clients = [f"client/{name}" for name in CLIENTS]
     boards = [f"board/{crowd.busy}", f"board/{crowd.broken}"]
-    return ["boards", *boards, "workers", "worker/lab-1", "queue", "events", "plots", *clients, "nothing"]
+    experiment = f"experiment/{CLIENTS[1]}/{quote(EXPERIMENT)}"
+    experiments = ["experiments", experiment, f"{experiment}?compare={CLIENTS[0]}/{quote(EXPERIMENT)}"]
+    accounts = [f"account/{name}" for name in CLIENTS]
+    others = ["workers", "worker/lab-1", "queue", "events", "plots", "nothing"]
+    return ["boards", *boards, *others, *clients, *experiments, *accounts]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -19,11 +19,18 @@ export interface Part {
 /** An experiment's results over time; after the first answer, only what arrived since is asked for. */
 export function useSeries(experiment: string | null, part: Part = {}): PastState<ExperimentSeries> {
   const key = experiment === null ? null : JSON.stringify({ ...fieldsOf(experiment), ...part, points: STEPS });
-  return useRepeated<ExperimentSeries>(REFRESH, key, async (live, known, text) => {
+  const state = useRepeated<ExperimentSeries>(REFRESH, key, async (live, known, text) => {
     const after = known === null ? {} : { after: known.next };
     const more = await live.call<ExperimentSeries>("experiment_series", { ...JSON.parse(text), ...after });
     return known === null ? more : grown(known, more);
   });
+  // While another part of it is fetched, the one before is shown; never another experiment.
+  return state.key !== null && experiment !== null && isOf(experiment, state.key) ? state : { ...state, past: null };
+}
+
+function isOf(experiment: string, key: string): boolean {
+  const { account, name } = JSON.parse(key) as { account: string; name: string };
+  return experiment === `${account}/${name}`;
 }
 
 /** What the owner of an experiment reported. */

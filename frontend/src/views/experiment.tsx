@@ -48,7 +48,14 @@ const LONGEST = 10 * 365 * 86400;
 
 /** One experiment: how far it is, its values over time and by board, what its client reported. */
 export function ExperimentPage({ whole }: { whole: string }) {
+  const { navigation } = usePage();
   const { past: details, problem } = usePast<ExperimentDetails>("experiment", fieldsOf(whole), REFRESH);
+  const { zoomed, zoom, unzoom } = useSpan(LONGEST);
+  // All is asked for at once.
+  const series = useSeries(whole, zoomed === null ? {} : { since: zoomed[0], until: zoomed[1] });
+  const compared = navigation.chosen("compare");
+  const other = useSeries(compared.includes("/") ? compared : null);
+  const { past: reports } = useReports(whole);
   const [account, name] = keyOf(whole);
   return (
     <section>
@@ -63,7 +70,25 @@ export function ExperimentPage({ whole }: { whole: string }) {
         <>
           <Facts record={details.experiment} time={details.time} />
           <Downloads account={account} name={name} />
-          <Results details={details} whole={whole} />
+          <Problem text={series.problem ?? other.problem} />
+          {series.past !== null && (
+            <Values
+              whole={whole}
+              details={details}
+              series={series.past}
+              other={other.past}
+              reports={reports}
+              zoomed={zoomed}
+              zoom={zoom}
+              unzoom={unzoom}
+            />
+          )}
+          {details.experiment.failed > 0 && (
+            <>
+              <h2>Failures</h2>
+              <Failures failures={details.failures} />
+            </>
+          )}
         </>
       )}
     </section>
@@ -151,59 +176,54 @@ function Downloads({ account, name }: { account: string; name: string }) {
   );
 }
 
-function Results({ details, whole }: { details: ExperimentDetails; whole: string }) {
+interface ValuesProps {
+  whole: string;
+  details: ExperimentDetails;
+  series: ExperimentSeries;
+  /** The one that it is compared with. */
+  other: ExperimentSeries | null;
+  reports: Reports | null;
+  zoomed: Span | null;
+  zoom: (span: Span) => void;
+  unzoom: () => void;
+}
+
+function Values({ whole, details, series, other, reports, zoomed, zoom, unzoom }: ValuesProps) {
   const { navigation } = usePage();
-  const { zoomed, zoom, unzoom } = useSpan(LONGEST);
-  const part = zoomed === null ? {} : { since: zoomed[0], until: zoomed[1] };
-  const { past: series, problem } = useSeries(whole, part);
   const compared = navigation.chosen("compare");
-  const other = useSeries(compared === "" || !compared.includes("/") ? null : compared);
-  const { past: reports } = useReports(whole);
   const boards = navigation.chosen("boards");
   const chosen = useMemo(() => (boards === "" ? [] : boards.split(",")), [boards]);
-  const usual = useMemo(() => (series === null ? [] : farthest(series, LINE_COLORS.length)), [series]);
+  const usual = useMemo(() => farthest(series, LINE_COLORS.length), [series]);
   return (
     <>
-      <Problem text={problem} />
-      {series !== null && (
-        <>
-          <h2>Values</h2>
-          <div class="controls">
-            <Best />
-            <Compare whole={whole} compared={compared} />
-            <ZoomHint zoomed={zoomed} unzoom={unzoom} />
-          </div>
-          <Problem text={other.problem} />
-          {series.sampled && (
-            <p class="quiet">
-              The plots and means are of a sample, taken evenly from all results: zoom in for all of them. Counts are of
-              all.
-            </p>
-          )}
-          <Plots
-            drawn={chosen.length > 0 ? chosen : usual}
-            record={details.experiment}
-            series={series}
-            other={other.past}
-            label={compared}
-            reports={reports}
-            zoomed={zoomed}
-            zoom={zoom}
-          />
-          <h2>Boards</h2>
-          <p class="quiet">
-            Select boards to draw their values
-            {chosen.length === 0 && "; until then, those farthest from the mean are drawn"}.
-          </p>
-          <Boards boards={details.boards} series={series} chosen={chosen} />
-        </>
+      <h2>Values</h2>
+      <div class="controls">
+        <Best />
+        <Compare whole={whole} compared={compared} />
+        <ZoomHint zoomed={zoomed} unzoom={unzoom} />
+      </div>
+      {series.sampled && (
+        <p class="quiet">
+          The plots and means are of a sample, taken evenly from all results: zoom in for all of them. Counts are of
+          all.
+        </p>
       )}
-      {details.experiment.failed > 0 && (
-        <>
-          <h2>Failures</h2>
-          <Failures failures={details.failures} />
-        </>
-      )}
+      <Plots
+        drawn={chosen.length > 0 ? chosen : usual}
+        record={details.experiment}
+        series={series}
+        other={other}
+        label={compared}
+        reports={reports}
+        zoomed={zoomed}
+        zoom={zoom}
+      />
+      <h2>Boards</h2>
+      <p class="quiet">
+        Select boards to draw their values
+        {chosen.length === 0 && "; until then, those farthest from the mean are drawn"}.
+      </p>
+      <Boards boards={details.boards} series={series} chosen={chosen} />
     </>
   );
 }

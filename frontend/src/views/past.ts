@@ -4,7 +4,7 @@ import { farmError } from "../link.ts";
 import type { Live } from "../live.ts";
 import { usePage } from "../page.ts";
 
-const NOTHING = { past: null, problem: null };
+const NOTHING = { past: null, problem: null, key: null };
 
 /** Milliseconds after which what the farm keeps is fetched again while the reader looks at it. */
 const REFRESH = 10000;
@@ -12,6 +12,8 @@ const REFRESH = 10000;
 export interface PastState<Past> {
   past: Past | null;
   problem: string | null;
+  /** What it was asked for, which may be what was wanted a moment ago. */
+  key: string | null;
 }
 
 /** What a procedure of the farm returns, fetched again from time to time. */
@@ -47,7 +49,7 @@ export function useRepeated<Past>(refresh: number, key: string | null, ask: Ask<
         const past = await asking.current(live, known.current.past, key);
         if (over) return;
         known.current = { key, past };
-        setState({ past, problem: null });
+        setState({ past, problem: null, key });
       } catch (failure) {
         const { name, message } = farmError(failure);
         if (!over) setState((before) => ({ ...before, problem: `${name}: ${message}` }));
