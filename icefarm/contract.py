@@ -55,6 +55,7 @@ __all__ = [
     "QueueRecord",
     "ReservationRecord",
     "Role",
+    "UsageRecord",
     "WorkerHello",
     "WorkerRecord",
     "account_of",
@@ -98,7 +99,7 @@ READING_TOPIC = PREFIX + "reading"
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
     *("experiments", "experiment", "experiment_results", "experiment_figures", "experiment_series"),
-    *("board_experiments", "experiment_log", "experiment_announce"),
+    *("board_experiments", "usage", "experiment_log", "experiment_announce"),
 )
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
@@ -513,6 +514,28 @@ class ExperimentFigures:
     id: int
     time: float
     figures: dict[str, float]
+
+
+@passes_over_unknown
+@frozen
+class UsageRecord:
+    """How much an account, a board or an experiment used, in a time.  Key: account, serial, experiment."""
+
+    #: None where accounts, boards or experiments are not told apart.
+    account: str | None
+    serial: str | None
+    experiment: str | None
+    #: How many boards, and reservations; by experiment, 0 reservations.
+    boards: int
+    reservations: int
+    #: For which boards were reserved; by experiment, from the first result of each day to the last, for each board.
+    seconds: float
+    #: With a value, and failed ones.
+    evaluations: int
+    failed: int
+    #: None without such a time.
+    first_at: float | None
+    last_at: float | None
 
 
 # ------------------------------------------------------------------------------------------------ permissions

@@ -17,6 +17,7 @@ from store_rules import hello_of
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
 from icefarm.control.archive.interface import Archive, ExperimentQuery, ResultQuery, SeriesQuery, Stored
 from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 
@@ -319,6 +320,41 @@ async def what_a_client_announces_and_logs_is_kept(world: World) -> None:
     first, *rest = await world.archive.figures(found.id, 0, 10)
     assert (first.figures, abs(first.time - NOW) < 1e-3, len(rest)) == ({"generation": 0, "best": 0.5}, True, 2)
     assert await world.archive.figures(found.id, first.id, 10) == rest
+
+
+@rule
+async def usage_has_the_time_of_reservations_and_what_was_measured(world: World) -> None:
+    a, b = await world.reserve("ada/laptop", "A", "B")
+    (d,) = await world.reserve("bob", "D")
+    await world.keep("w1", row(a, "e1", ended_at=NOW - 1), row(a, "e2", ended_at=NOW - 0.5), failure(b, "e3"))
+    await world.keep("w2", row(d, "e4", experiment="other"))
+    held, measured = await world.archive.usage(UsageQuery(NOW - 5, NOW + 1000))
+    spans = {(each.account, each.serial): each for each in held}
+    assert set(spans) == {("ada", "A"), ("ada", "B"), ("bob", "D")}
+    for each in held:
+        # They have not ended: the time counts to the end of what was asked for.
+        assert each.reservations == 1
+        assert 900 < each.seconds <= 1005
+        assert abs(each.last_at - (NOW + 1000)) < 1e-3
+    found = {(each.account, each.experiment, each.serial): each for each in measured}
+    assert set(found) == {("ada", "ga-7", "A"), ("ada", "ga-7", "B"), ("bob", "other", "D")}
+    assert (found["ada", "ga-7", "A"].evaluations, found["ada", "ga-7", "B"].failed) == (2, 1)
+    assert abs(found["ada", "ga-7", "A"].seconds - 0.5) < 1e-3
+
+
+@rule
+async def usage_is_of_one_account_and_of_the_time_that_was_asked_for(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    (d,) = await world.reserve("bob", "D")
+    await world.keep("w1", row(a))
+    await world.keep("w2", row(d))
+    held, measured = await world.archive.usage(UsageQuery(NOW - 5, NOW + 1000, "ada"))
+    assert {each.account for each in (*held, *measured)} == {"ada"}
+    await world.store.end(client="ada", serials=None, reason="done")
+    held, _ = await world.archive.usage(UsageQuery(NOW - 5, NOW + 1000, "ada"))
+    assert held[0].seconds < 900
+    assert await world.archive.usage(UsageQuery(NOW + 500, NOW + 1000, "ada")) == ([], [])
+    assert await world.archive.usage(UsageQuery(NOW - 500, NOW - 100)) == ([], [])
 
 
 @rule

@@ -86,6 +86,17 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         *((("ga",), {name: value}) for name in ("since", "until") for value in (_NAN, "now")),
         (("ga",), {"after": "x"}),
     ],
+    "usage": [
+        ((7,), {}),
+        (("place",), {}),
+        (("",), {}),
+        (("account,account",), {}),
+        ((), {"since": "x"}),
+        ((), {"since": -1}),
+        ((), {"since": 5, "until": 5}),
+        ((), {"account": 7}),
+        ((), {"x": 1}),
+    ],
     "board_experiments": [((), {}), ((7,), {}), (("A",), {"limit": 0}), (("A",), {"limit": "9"}), (("A",), {"x": 1})],
     "experiment_log": [
         ((), {}),

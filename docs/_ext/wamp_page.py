@@ -33,8 +33,8 @@ from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.placement import MAX_BOARDS, MAX_OPTIONS
 from icefarm.control.sessions.authenticator import MAX_TEXT
+from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.liveness import SILENCE
-from icefarm.control.sessions.tracker import MOST_SESSIONS
 from icefarm.control.telemetry import events
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.farm.router.config import MESSAGE_LIMIT
@@ -82,6 +82,16 @@ _RETURNS = {
     "`states` is such a mapping, too",
     "device_history": "`since`, `time`, `states` and `log` (lists of mappings), `samples` (a list for each figure)",
     "journal": "`states`, `reservations`, `log`: lists of mappings",
+    "experiments": "`experiments` (list of [ExperimentRecord](#experimentrecord)), and `next`",
+    "experiment": "`experiment` (an [ExperimentRecord](#experimentrecord)), `boards` (list of "
+    "[ExperimentBoard](#experimentboard)), `failures` (a number by the name of an error), `time` (by the farm's clock)",
+    "experiment_results": "`fields` (names), `results` (a list of values for each), `next`, `more`",
+    "experiment_figures": "`figures` (list of [ExperimentFigures](#experimentfigures)), `next`, `more`",
+    "experiment_series": "`step`, `board_step` (seconds), `sampled`, `together` and, by serial, `boards` (a list for "
+    "each figure: `time`, `done`, `failed`, `numbers`, `sum`, `least`, `most`), `next`",
+    "usage": "`since`, `until`, and `usage`: list of [UsageRecord](#usagerecord), the longest time first",
+    "experiment_log": "nothing",
+    "experiment_announce": "nothing",
     "audit": "list of mappings",
     "delete": "serials",
     "delete_worker": "serials of its boards",
@@ -266,7 +276,7 @@ def _limits() -> Iterator[str]:
     yield f"| a name | {contract.LONGEST_NAME} characters |"
     yield f"| an id of a request; of an evaluation | {client_api.LONGEST_ID} characters; {idempotency.LONGEST_ID} |"
     yield f"| `authextra.instance` | {MAX_TEXT} characters |"
-    yield f"| sessions of an account | {MOST_SESSIONS} |"
+    yield f"| sessions of an account | {AccountLimits().sessions:g}, unless an operator sets another limit |"
     yield f"| boards in one call | {MAX_BOARDS:,} |"
     yield f"| options of a reservation | {MAX_OPTIONS:,} characters as JSON |"
     yield f"| `seconds`, `timeout`, `grace` | {contract.MAX_SECONDS / 86400:g} days |"

@@ -42,6 +42,7 @@ VERBS = {
     "experiments": ("experiments", "experiments", "List the experiments in the farm's archive."),
     "experiment": ("experiments", "experiment", "Show an experiment: progress, rate, failures, boards."),
     "results": ("experiments", "results", "Print or save the results of an experiment."),
+    "usage": ("usage", "usage", "List who used which boards, for how long and for what."),
     "plot": ("plot", "plot", "Draw the values of an experiment over time."),
     "simulate": ("simulate", "simulate", "Show what a circuit does, without a board or a farm."),
     "logs": ("overview", "logs", "Show lines of the workers' logs."),

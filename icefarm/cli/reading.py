@@ -64,6 +64,15 @@ class Reader:
             lambda farm: to_wire(farm.experiment(name, account).info()),
         )
 
+    def usage(self, by: str, since: float, account: str | None) -> list[Answer]:
+        """Return how much was used, the longest time first."""
+        answer = self._read(
+            "/usage",
+            _given(by=by, since=since, account=account),
+            lambda farm: {"usage": [to_wire(each) for each in farm.usage(by, since=since, account=account)]},
+        )
+        return list(answer["usage"])
+
     def figures(self, name: str, account: str | None) -> list[Answer]:
         """Return what the owner of an experiment reported."""
         answer = self._quickly(f"/experiments/{_part(name)}/figures", _given(account=account, limit=MOST_FIGURES))

@@ -370,6 +370,7 @@ RULES: Mapping[str, Rule] = {
     "progress": _FUNCTION,
     "evaluate.progress": _BOOLEAN,
     "evaluate_each.progress": _BOOLEAN,
+    "by": Rule("account, board or experiment; several with commas", _text),
     "best": Rule("max or min", _best),
     "listener": _FUNCTION,
     "on_event": _FUNCTION,

@@ -28,6 +28,7 @@ from icefarm.contract import (
     QueueRecord,
     ReservationRecord,
     Role,
+    UsageRecord,
     WorkerRecord,
     control_procedure,
     event_topic,
@@ -284,6 +285,18 @@ class ClientSession:
             after = answer["next"]
             if after is None:
                 return found
+
+    @checked
+    async def usage(
+        self, by: str = "account", *, since: float | None = None, until: float | None = None, account: str | None = None
+    ) -> list[UsageRecord]:
+        """Return how much was used, the longest time first: ``by`` account, board or experiment; several with commas.
+
+        It is that of the last seven days, or between ``since`` and ``until`` (seconds since the epoch): of the client's
+        own account; for an operator of all, or of one ``account``.
+        """
+        answer = await self.call("usage", by=by, since=since, until=until, account=account)
+        return [from_wire(each, UsageRecord) for each in answer["usage"]]
 
     async def devices(self) -> list[DeviceRecord]:
         """Return all boards that the farm knows."""

@@ -307,6 +307,16 @@ def test_an_experiment_is_read_as_json_and_its_results_as_a_file(api: Api) -> No
     assert [json.loads(value) for value in table["value"].to_pylist()] == values
 
 
+def test_usage_is_ones_own_and_an_operators_is_everybodys(api: Api) -> None:
+    with Farm(api.url, name="ada") as farm, farm.reserve(1, window=0.01):
+        code, answer = api.ask("GET", "/api/usage?by=account,board", token=True)
+        assert code == 200
+        assert "ada" in [each["account"] for each in answer["usage"]]
+        assert [each for each in api.ask("GET", "/api/usage")[1]["usage"] if each["account"] == "ada"] == []
+    assert api.ask("GET", "/api/usage?by=place")[0] == 400
+    assert api.ask("GET", "/api/usage?account=ada")[0] in (401, 403)
+
+
 def test_tokens_are_in_no_log(api: Api) -> None:
     assert api.ask("GET", "/api/available", token=True)[0] == 200
     for log in api.data_dir.rglob("*.log*"):

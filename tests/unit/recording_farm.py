@@ -22,6 +22,7 @@ from icefarm.contract import (
     ExperimentRecord,
     Measurement,
     ReservationRecord,
+    UsageRecord,
     WorkerRecord,
     to_wire,
 )
@@ -180,6 +181,10 @@ class RecordingFarm:
 
     def experiment(self, name: str, _: str | None = None) -> RecordedExperiment:
         return RecordedExperiment(self, name)
+
+    def usage(self, by: str, *, since: float, account: str | None) -> list[UsageRecord]:
+        record = UsageRecord("ada", None, None, 2, 3, 7200.0, 5, 1, NOW, NOW + 1)
+        return self._called("usage", [record], by, since, account)
 
     def dismiss(self, ids: Sequence[str]) -> list[str]:
         return self._called("dismiss", list(ids), ids)

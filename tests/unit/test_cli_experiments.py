@@ -36,8 +36,8 @@ def farm() -> Iterator[FarmInMemory]:
         yield farm
 
 
-def icefarm(farm: FarmInMemory, *arguments: str) -> Result:
-    """Run a verb against the farm."""
+def icefarm(farm: FarmInMemory, *arguments: str, name: str | None = None) -> Result:
+    """Run a verb against the farm, as somebody new or under a name."""
     mine = {
         "ICEFARM_URL": "",
         "ICEFARM_NAME": "",
@@ -47,7 +47,7 @@ def icefarm(farm: FarmInMemory, *arguments: str) -> Result:
     }
 
     def sign_in(_: object) -> Any:
-        return farm.client(name=f"reader-{next(_names)}")
+        return farm.client(name=name or f"reader-{next(_names)}")
 
     return CliRunner().invoke(main, list(arguments), obj=sign_in, env=mine, prog_name="icefarm")
 
@@ -118,6 +118,18 @@ def test_a_file_of_another_sort_is_refused(farm: FarmInMemory, tmp_path: Path) -
     done = icefarm(farm, "results", "ga-7", "--out", str(tmp_path / "all.xls"))
     assert (done.exit_code, list(tmp_path.iterdir())) == (2, [])
     assert "--out writes .csv, .jsonl or .parquet" in done.stderr
+
+
+def test_usage_is_listed_by_account_board_and_experiment(farm: FarmInMemory) -> None:
+    rows = json.loads(icefarm(farm, "usage", "--by", "experiment", "-o", "json", name="ada").stdout)
+    (found,) = [each for each in rows if each["experiment"] == "ga-7"]
+    assert (found["evaluations"], found["boards"], found["reservations"]) == (3, 2, 0)
+    shown = icefarm(farm, "usage", "--by", "account", "--by", "board", name="ada").stdout.splitlines()
+    assert shown[0].split("\t")[:3] == ["ACCOUNT", "SERIAL", "HOURS"]
+    assert len([line for line in shown if line.startswith("ada\t")]) == 2
+    # A reader that has used nothing.
+    assert json.loads(icefarm(farm, "usage", "-o", "json").stdout) == []
+    assert "only an operator" in icefarm(farm, "usage", "--account", "ada").stderr
 
 
 def test_a_plot_has_boards_the_best_and_the_clients_figures(farm: FarmInMemory, tmp_path: Path) -> None:

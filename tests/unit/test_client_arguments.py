@@ -95,6 +95,7 @@ BAD: dict[str, list[Any]] = {
     "progress": _NO_FUNCTION,
     "evaluate.progress": _NO_BOOLEAN,
     "evaluate_each.progress": _NO_BOOLEAN,
+    "by": _NO_TEXT,
     "best": ["most", "", 5, None],
     "listener": [*_NO_FUNCTION, None],
     "on_event": _NO_FUNCTION,

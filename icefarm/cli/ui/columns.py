@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -17,6 +18,7 @@ from icefarm.contract import (
     ExperimentRecord,
     QueueRecord,
     ReservationRecord,
+    UsageRecord,
     WorkerRecord,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "queue",
     "reservations",
     "seconds_left",
+    "usage",
     "workers",
 ]
 
@@ -276,6 +279,27 @@ def _error(record: Record) -> str | None:
 
 def _moment(record: Record) -> str:
     return datetime.fromtimestamp(record["ended_at"], UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+
+
+def usage(by: Sequence[str]) -> Shape:
+    """Usage, by accounts, boards, experiments."""
+    keys = {
+        "account": ("ACCOUNT", "account"),
+        "board": ("SERIAL", "serial"),
+        "experiment": ("EXPERIMENT", "experiment"),
+    }
+    reserved = () if "experiment" in by else (_column("RESERVATIONS", "reservations", 3, right=True),)
+    return Shape(
+        _fields(UsageRecord),
+        (
+            *(_column(*keys[name], 0) for name in by),
+            Column("HOURS", lambda record: round(record["seconds"] / 3600, 2), right=True, priority=0),
+            _column("BOARDS", "boards", 2, right=True),
+            *reserved,
+            _column("EVALUATIONS", "evaluations", 1, right=True),
+            _column("FAILED", "failed", 2, right=True),
+        ),
+    )
 
 
 #: Results of an experiment, one by one.

@@ -101,6 +101,7 @@ class FarmFace(VerbAdapter):
     delete_worker = Verb(ClientSession.delete_worker)
     audit = Verb(ClientSession.audit)
     experiments = Verb(ClientSession.experiments)
+    usage = Verb(ClientSession.usage)
 
     @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:

@@ -14,6 +14,7 @@ from attrs import Factory, frozen
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.rows import ArchiveRow
+from icefarm.control.archive.usage import Held, Measured, UsageQuery
 
 __all__ = [
     "Archive",
@@ -174,6 +175,12 @@ class Archive(Protocol):
 
     async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
         """Return what a board did for the experiments that `query.reader` may read, the last one first."""
+
+    async def usage(self, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+        """Return what was reserved, by account and board, and what was measured, by experiment and board.
+
+        Measurements count by whole days (UTC) that have a result in the time.
+        """
 
     async def figures(self, id: int, after: int, limit: int) -> list[ExperimentFigures]:
         """Return reported figures in order, after that id."""

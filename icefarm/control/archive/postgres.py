@@ -30,6 +30,7 @@ from icefarm.control.archive.interface import (
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
 from icefarm.control.archive.thread import ThreadConnection
+from icefarm.control.archive.usage import Held, Measured, UsageQuery
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import Statements, in_transaction
 from icefarm.errors import InvalidArgument
@@ -232,6 +233,31 @@ _OF_BOARD = """
      GROUP BY e.id ORDER BY max(b.last_at) DESC, e.id DESC LIMIT %(limit)s
 """
 
+_HELD = """
+    SELECT account, serial, count(*), sum(extract(epoch FROM end_ - begin_))::float8,
+           extract(epoch FROM min(begin_))::float8, extract(epoch FROM max(end_))::float8
+      FROM (SELECT split_part(client, '/', 1) AS account, serial,
+                   greatest(created_at, to_timestamp(%(since)s)) AS begin_,
+                   least(coalesce(ended_at, 'infinity'), to_timestamp(%(until)s)) AS end_
+              FROM reservation
+             WHERE created_at < to_timestamp(%(until)s)
+               AND (ended_at IS NULL OR ended_at > to_timestamp(%(since)s))) r
+     WHERE (%(account)s::text IS NULL OR account = %(account)s)
+     GROUP BY account, serial
+"""
+
+_MEASURED = """
+    SELECT e.account, e.name, b.serial, sum(b.done)::bigint, sum(b.failed)::bigint,
+           sum(extract(epoch FROM least(b.last_at, to_timestamp(%(until)s))
+                                  - greatest(b.first_at, to_timestamp(%(since)s))))::float8,
+           extract(epoch FROM min(b.first_at))::float8, extract(epoch FROM max(b.last_at))::float8
+      FROM experiment_board b JOIN experiment e ON e.id = b.experiment
+     WHERE b.day >= (to_timestamp(%(since)s) AT TIME ZONE 'UTC')::date - 1
+       AND b.last_at >= to_timestamp(%(since)s) AND b.first_at < to_timestamp(%(until)s)
+       AND (%(account)s::text IS NULL OR e.account = %(account)s)
+     GROUP BY e.account, e.name, b.serial
+"""
+
 _FIGURES = """
     SELECT id, extract(epoch FROM at)::float8, figures FROM experiment_figure
      WHERE experiment = %(id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
@@ -397,6 +423,12 @@ class PostgresArchive(Statements, Archive):
     async def of_board(self, transaction: Transaction, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
         fields = {"serial": serial, "reader": query.reader, "private": query.private, "limit": query.limit}
         return [ExperimentPart(*row) for row in await transaction.rows(_OF_BOARD, fields)]
+
+    @in_transaction
+    async def usage(self, transaction: Transaction, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+        fields = {"since": query.since, "until": query.until, "account": query.account}
+        held = [Held(*row) for row in await transaction.rows(_HELD, fields)]
+        return held, [Measured(*row) for row in await transaction.rows(_MEASURED, fields)]
 
     @in_transaction
     async def figures(self, transaction: Transaction, id: int, after: int, limit: int) -> list[ExperimentFigures]:

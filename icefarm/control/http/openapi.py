@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 
 from icefarm import __version__
-from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentRecord, ReservationRecord
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentRecord, ReservationRecord, UsageRecord
 from icefarm.control.http.downloads import FORMATS
 from icefarm.control.http.errors import status_of
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
@@ -51,6 +51,15 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
             "figures": {"type": "array", "items": {"$ref": "#/components/schemas/ExperimentFigures"}},
             "next": {"type": "string", "description": "For after in the next request."},
             "more": {"type": "boolean", "description": "Whether there are more already."},
+        },
+    },
+    "usage": {
+        "type": "object",
+        "required": ["since", "until", "usage"],
+        "properties": {
+            "since": {"type": "number"},
+            "until": {"type": "number"},
+            "usage": {"type": "array", "items": {"$ref": "#/components/schemas/UsageRecord"}},
         },
     },
 }
@@ -105,6 +114,7 @@ def description(public_url: str | None = None) -> dict[str, Any]:
                 "ExperimentBoard": _schema(ExperimentBoard),
                 "ExperimentFigures": _schema(ExperimentFigures),
                 "Reservation": _schema(ReservationRecord),
+                "UsageRecord": _schema(UsageRecord),
                 "Waiting": _schema(Waiting),
                 **{endpoint.body.__name__: _schema(endpoint.body, closed=True) for endpoint in _with_bodies()},
             },

@@ -29,6 +29,7 @@ from icefarm.control.http.schemas import (
     ResultsQuery,
     Serials,
     SerialsFor,
+    UsageOf,
 )
 from icefarm.durations import in_words
 from icefarm.errors import (
@@ -182,6 +183,10 @@ def _figures(asked: FiguresQuery) -> dict[str, Any]:
     return {"name": asked.experiment, "account": asked.account, "after": asked.after, "limit": asked.limit}
 
 
+def _usage(asked: UsageOf) -> dict[str, Any]:
+    return {"by": asked.by, "since": asked.since, "until": asked.until, "account": asked.account}
+
+
 def _results(asked: ResultsQuery) -> dict[str, Any]:
     serials = None if asked.serial is None else [asked.serial]
     return {
@@ -281,6 +286,10 @@ _ENDPOINTS = (
     Endpoint(
         "/experiments/{experiment}/results", "GET", "Download an experiment's results, in the order of their arrival.",
         ResultsQuery, "experiment_results", _results, _same, "results", (UnknownExperiment,), old=False,
+    ),
+    Endpoint(
+        "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",
+        UsageOf, "usage", _usage, _same, "usage", old=False,
     ),
 )  # fmt: skip
 #: By path under `BASE`.

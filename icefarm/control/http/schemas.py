@@ -32,6 +32,7 @@ __all__ = [
     "ResultsQuery",
     "Serials",
     "SerialsFor",
+    "UsageOf",
     "Waiting",
     "read",
 ]
@@ -230,6 +231,16 @@ class FiguresQuery:
 
 
 @frozen
+class UsageOf:
+    """The query for usage."""
+
+    by: str = field(default="account", metadata={"description": "account, board or experiment; several with commas."})
+    since: float | None = field(default=None, metadata={"description": "Seconds since 1970; default: 7 days ago."})
+    until: float | None = field(default=None, metadata={"description": "Seconds since 1970; default: now."})
+    account: str | None = field(default=None, metadata={"description": "Only of this account (operator)."})
+
+
+@frozen
 class ResultsQuery:
     """The query for an experiment's results."""
 
@@ -254,6 +265,7 @@ Body = (
     | ExperimentQuery
     | FiguresQuery
     | ResultsQuery
+    | UsageOf
     | Reserve
     | ReserveSerials
     | BoardsWanted

@@ -29,6 +29,7 @@ from icefarm.control.archive.interface import (
     SeriesPoint,
     SeriesQuery,
 )
+from icefarm.control.archive.usage import UsageQuery, dimensions, used
 from icefarm.errors import InvalidArgument, NotAuthorized, UnknownExperiment
 
 __all__ = ["ArchiveProcedures"]
@@ -41,6 +42,8 @@ MOST_POINTS, MOST_BOARD_POINTS = 1000, 3000
 SHORTEST_STEP = 0.25
 #: The figures of a point, besides its time.
 _POINT = ("done", "failed", "numbers", "sum", "least", "most")
+#: Seconds of usage that are told of by default.
+USUAL = 7 * 86400.0
 #: Most evaluations that a client can expect, and serials or circuits that a query names.
 MOST_TOTAL, MOST_NAMED = 10**12, 10_000
 #: Experiments of one name that are told apart.
@@ -91,7 +94,7 @@ class ArchiveProcedures:
         """Return each procedure with the roles that may call it."""
         methods = (
             self.experiments, self.experiment, self.experiment_results, self.experiment_figures,
-            self.experiment_series, self.board_experiments, self.experiment_log, self.experiment_announce,
+            self.experiment_series, self.board_experiments, self.usage, self.experiment_log, self.experiment_announce,
         )  # fmt: skip
         return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
 
@@ -222,6 +225,31 @@ class ArchiveProcedures:
             reader=self._reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS)
         )
         return [to_wire(part) for part in await self.archive.of_board(serial, query)]
+
+    async def usage(
+        self,
+        caller: Caller,
+        by: str = "account",
+        since: float | None = None,
+        until: float | None = None,
+        account: str | None = None,
+    ) -> dict[str, Any]:
+        """Return how much was used in a time, by default the last seven days: by account, board or experiment.
+
+        ``by`` may have several, such as ``account,board``.  A client is told of its own account, an operator of all, or
+        of the one that it names.  The time is that of reservations; by experiment, where a reservation may serve
+        several, it is that from the first result of each day to the last.  Evaluations are those of whole days (UTC).
+        """
+        names = dimensions(by)
+        end = self.clock.seconds() if until is None else min(until, self.clock.seconds())
+        begin = end - USUAL if since is None else since
+        if not 0 <= begin < end:
+            raise InvalidArgument("since must be a time before until, in seconds since 1970")
+        reader = self._reader(caller)
+        if reader is not None and account not in (None, reader):
+            raise NotAuthorized("only an operator is told what other accounts used")
+        held, measured = await self.archive.usage(UsageQuery(begin, end, account if reader is None else reader))
+        return {"since": begin, "until": end, "usage": [to_wire(each) for each in used(names, held, measured)]}
 
     async def experiment_log(self, caller: Caller, name: str, figures: dict[str, float]) -> None:
         """Keep figures of an experiment of the caller's account, such as the generation and its best fitness."""

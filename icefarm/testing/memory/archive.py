@@ -12,7 +12,7 @@ from typing import Any
 from attrs import Factory, define, evolve, fields
 
 from icefarm.clock import Clock
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart, account_of
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -26,6 +26,7 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.usage import Held, Measured, UsageQuery
 from icefarm.testing.memory.store import MemoryStore
 
 __all__ = ["MemoryArchive"]
@@ -139,6 +140,47 @@ class MemoryArchive(Archive):
                 (b,) = mine
                 parts.append(ExperimentPart(each.account, each.name, b.done, b.failed, b.first_at, b.last_at))
         return sorted(parts, key=lambda part: part.last_at, reverse=True)[: query.limit]
+
+    async def usage(self, query: UsageQuery) -> tuple[list[Held], list[Measured]]:
+        return self._held(query), self._measured(query)
+
+    def _held(self, query: UsageQuery) -> list[Held]:
+        spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for each in self.store_.all_reservations():
+            begin = max(each.created_at, query.since)
+            end = query.until if each.ended_at is None else min(each.ended_at, query.until)
+            account = account_of(each.client)
+            if begin < query.until and end > query.since and query.account in (None, account):
+                spans.setdefault((account, each.serial), []).append((begin, end))
+        return [
+            Held(*key, len(own), sum(end - begin for begin, end in own), min(own)[0], max(end for _, end in own))
+            for key, own in spans.items()
+        ]
+
+    def _measured(self, query: UsageQuery) -> list[Measured]:
+        days: dict[tuple[int, str, date], list[ArchiveRow]] = {}
+        for kept in self._rows:
+            days.setdefault((kept.experiment, kept.row.serial, kept.row.day), []).append(kept.row)
+        names = {each.id: each for each in self._experiments.values()}
+        found: dict[tuple[str, str, str], Measured] = {}
+        for (id, serial, _), rows in days.items():
+            first, last = min(row.ended_at for row in rows), max(row.ended_at for row in rows)
+            each = names[id]
+            if last < query.since or first >= query.until or query.account not in (None, each.account):
+                continue
+            key = (each.account, each.name, serial)
+            failed = sum(row.error is not None for row in rows)
+            seconds = min(last, query.until) - max(first, query.since)
+            before = found.get(key) or Measured(*key, 0, 0, 0.0, first, last)
+            found[key] = Measured(
+                *key,
+                before.evaluations + len(rows) - failed,
+                before.failed + failed,
+                before.seconds + seconds,
+                min(before.first_at, first),
+                max(before.last_at, last),
+            )
+        return list(found.values())
 
     async def figures(self, id: int, after: int, limit: int) -> list[ExperimentFigures]:
         return [each for experiment, each in self._figures if experiment == id and each.id > after][:limit]

@@ -341,6 +341,10 @@ class MemoryStore(Store):
     async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
         return self._active(client=client, worker=worker)
 
+    def all_reservations(self) -> list[ReservationRecord]:
+        """Return the reservations that there are and were."""
+        return list(self._reservations.values())
+
     async def reservation(self, id: str) -> ReservationRecord | None:
         return self._reservations.get(id)
 
