@@ -41,15 +41,17 @@ def page() -> str:
 
 def _operation(title: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
     yield f"## `{title}`\n\n{operation['summary']}\n"
-    if "parameters" in operation:
-        yield "Query:\n"
-        yield from _fields({each["name"]: each["schema"] for each in operation["parameters"]}, ())
+    for place, title in (("path", "In the path:"), ("query", "Query:")):
+        found = {each["name"]: each["schema"] for each in operation.get("parameters", ()) if each["in"] == place}
+        if found:
+            yield f"{title}\n"
+            yield from _fields(found, ())
     if "requestBody" in operation:
         body = schemas[_name(_schema(operation["requestBody"]))]
         yield "Body, a JSON object:\n"
         yield from _fields(body["properties"], body["required"])
     responses = operation["responses"]
-    yield f"Returns {_type(_schema(responses['200']))}.\n"
+    yield f"Returns {_returned(responses['200'])}.\n"
     if "202" in responses:
         yield f"Status 202 with {_type(_schema(responses['202']))}: {responses['202']['description']}\n"
     yield "| refusal | `error` |\n|---|---|"
@@ -93,6 +95,16 @@ def _limits(schema: Mapping[str, Any]) -> str:
 def _schema(message: Mapping[str, Any]) -> Mapping[str, Any]:
     schema: Mapping[str, Any] = message["content"]["application/json"]["schema"]
     return schema
+
+
+def _returned(message: Mapping[str, Any]) -> str:
+    """Return what an answer is: a file, a value, or the fields of an object."""
+    if "application/json" not in message["content"]:
+        forms = ", ".join(f"`{form}`" for form in message["content"])
+        return f"a file, {forms}: {message['description'].removesuffix('.')}"
+    schema = _schema(message)
+    fields = [f"`{name}` ({_type(each)})" for name, each in schema.get("properties", {}).items()]
+    return f"an object with {', '.join(fields)}" if fields else _type(schema)
 
 
 def _name(schema: Mapping[str, Any]) -> str:

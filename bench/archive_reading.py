@@ -1,0 +1,115 @@
+"""``python -m bench.archive_reading``: how fast an experiment of a million results is read, on a farm of its own.
+
+The results are inserted into PostgreSQL directly: measuring so many would take a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+import psycopg2
+from twisted.internet import reactor
+
+from bench.farm import running_farm
+from icefarm.client import Farm
+from icefarm.farm.paths import DataDirectory
+from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.testing.processes.farm_process import FarmProcess
+
+ROWS, BOARDS, TIMES = 1_000_000, 64, 5
+NAME = "bench"
+
+_EXPERIMENT = "INSERT INTO experiment (account, name) VALUES ('ada', %s) RETURNING id"
+_PARTITION = """
+    SELECT format('CREATE TABLE IF NOT EXISTS measurement_%%s PARTITION OF measurement FOR VALUES FROM (%%L) TO (%%L)',
+                  to_char(day, 'YYYYMMDD'), day, day + 1)
+      FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS day) d
+"""
+_ROWS = """
+    INSERT INTO measurement (day, evaluation_id, experiment, client, reservation, serial, worker, kind, options, value,
+                             number, error, message, sha256, circuit, labels, firmware, firmware_version, origin,
+                             window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at)
+    SELECT (now() AT TIME ZONE 'UTC')::date, md5(n::text), %(id)s, 'ada/run', 'r' || n %% %(boards)s,
+           'BOARD' || n %% %(boards)s, 'w1', 'pulsecount', '{"window": 1.0}',
+           CASE WHEN n %% 1000 > 0 THEN to_json(n %% 5000) END, CASE WHEN n %% 1000 > 0 THEN n %% 5000 END,
+           CASE WHEN n %% 1000 = 0 THEN 'timed_out' END, CASE WHEN n %% 1000 = 0 THEN 'it took too long' END,
+           md5(n::text) || md5(n::text), 'circuits/' || n || '.bin', '{"generation": 3}', 'pulse_count', '1.1.0',
+           'measured', 1000000, 34000, 31.5, n, 1, now() - interval '2 s', now()
+      FROM generate_series(1, %(rows)s) n
+"""
+_COUNTS = """
+    INSERT INTO experiment_board
+    SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL),
+           min(ended_at), max(ended_at)
+      FROM measurement WHERE experiment = %(id)s GROUP BY experiment, day, serial
+"""
+
+
+def fill(process: FarmProcess, rows: int) -> None:
+    """Insert an experiment of so many results."""
+    directory = DataDirectory(process.data_dir)
+    server = PrivatePostgres(reactor, directory.postgres, directory.log("postgres"))
+    connection = psycopg2.connect(server.dsn)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_PARTITION, ())
+        cursor.execute(cursor.fetchone()[0])  # type: ignore[index]
+        cursor.execute(_EXPERIMENT, (NAME,))
+        id = cursor.fetchone()[0]  # type: ignore[index]
+        cursor.execute(_ROWS, {"id": id, "boards": BOARDS, "rows": rows})
+        cursor.execute(_COUNTS, {"id": id})
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        # As autovacuum does it a while later.
+        cursor.execute("ANALYZE measurement")
+    connection.close()
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    """Return the median time of some calls."""
+    taken = []
+    for _ in range(TIMES):
+        begin = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - begin)
+    return median(taken)
+
+
+def export(url: str, form: str) -> tuple[int, float]:
+    """Download all results; return bytes and seconds."""
+    begin, size = time.perf_counter(), 0
+    with urllib.request.urlopen(f"{url}/api/experiments/{NAME}/results?format={form}", timeout=600) as answer:
+        while block := answer.read(1 << 20):
+            size += len(block)
+    return size, time.perf_counter() - begin
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--forms", default="csv,jsonl,parquet", help="what is exported; default: %(default)s")
+    options = parser.parse_args(arguments)
+    rows = options.rows
+    with running_farm(1, "instant", print) as process:
+        begin = time.perf_counter()
+        fill(process, rows)
+        print(f"{rows:,} results of {BOARDS} boards, inserted in {time.perf_counter() - begin:.0f} s")
+        with Farm(process.url, name="reader") as farm:
+            experiment = farm.experiment(NAME)
+            assert sum(board.done + board.failed for board in experiment.info().boards) == rows
+            print(f"counts, boards and failures   {seconds_of(experiment.info):7.3f} s")
+            print(f"the list of experiments       {seconds_of(farm.experiments):7.3f} s")
+            print(f"a notebook's table of it      {seconds_of(experiment._repr_html_):7.3f} s")
+            print(f"usage by account and board    {seconds_of(lambda: farm.usage('account,board')):7.3f} s")
+        for form in filter(None, options.forms.split(",")):
+            size, seconds = export(process.url, form)
+            print(f"export as {form:<8}            {seconds:7.1f} s, {rows / seconds:,.0f} rows/s, {size >> 20} MiB")
+
+
+if __name__ == "__main__":
+    main()
