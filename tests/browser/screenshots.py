@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from attrs import frozen
@@ -31,6 +32,8 @@ WIDE, HIGH, NARROW = (1280, 720), (1280, 1000), (360, 740)
 WORKERS = {"lab-1": 24, "lab-2": 24, "lab-3": 16}
 #: Name, number of boards and window of each client that works.
 CLIENTS = (("exp-42", 12, 0.5), ("ada", 6, 1.0), ("evolve-7", 8, 0.7))
+#: What they call their experiment, and how many evaluations they expect.
+EXPERIMENT, TOTAL = "ga-7", 20_000
 #: Seconds of work before the pictures: boards are sampled every minute.
 WORK = 190.0
 #: Seconds for a client to get its boards, and for a board to be found broken.
@@ -58,6 +61,7 @@ def shots(busy: str) -> tuple[Shot, ...]:
         Shot("dashboard-narrow", "boards", "dark", NARROW, table),
         Shot("dashboard-board", f"board/{busy}", "light", HIGH, drawn),
         Shot("dashboard-events", "events", "light", WIDE, table),
+        Shot("dashboard-experiment", f"experiment/{CLIENTS[0][0]}/{EXPERIMENT}", "light", HIGH, drawn),
         Shot("dashboard-plots", "plots?span=900", "dark", WIDE, drawn),
     )
 
@@ -96,14 +100,15 @@ def until_there(farm: Farm, boards: int) -> None:
 
 
 def work(url: str, name: str, boards: int, window: float, begun: threading.Event, over: threading.Event) -> None:
-    """Evaluate as a client until it is over."""
+    """Evaluate as a client until it is over, a generation after another."""
     paths = [CIRCUITS / "square_8khz.bin", CIRCUITS / "square_2khz.bin"]
-    with Farm(url, name=name) as farm, farm.reserve(boards, window=window) as reserved:
+    with Farm(url, name=name, experiment=EXPERIMENT) as farm, farm.reserve(boards, window=window) as reserved:
         begun.set()
-        while not over.is_set():
-            for _ in reserved.evaluate(paths * 4 * boards):
+        for generation in count(1):
+            for _ in reserved.evaluate(paths * 4 * boards, total=TOTAL):
                 if over.is_set():
                     return
+            farm.experiment().log(generation=generation, best_fitness=1 - 0.9**generation)
 
 
 def wait(url: str, name: str, boards: int, limit: float) -> None:
