@@ -29,6 +29,12 @@ Section = tuple[str, str]
 #: Sections whose readers have a farm, with eight boards.
 WITH_A_FARM: tuple[Section, ...] = (
     ("README.md", "Use it from Python"),
+    ("docs/api.md", "Farm and Boards"),
+    ("docs/api.md", "Placements"),
+    ("docs/api.md", "Errors"),
+    ("docs/api.md", "asyncio"),
+    ("docs/api.md", "Twisted"),
+    ("docs/api.md", "Testing"),
     ("docs/cli.md", "Output"),
     ("docs/client.md", "The client"),
     ("docs/client.md", "Reserving"),
@@ -39,9 +45,12 @@ WITH_A_FARM: tuple[Section, ...] = (
     ("docs/database.md", "A PostgreSQL of your own"),
     ("docs/database.md", "Schema changes"),
     ("docs/database.md", "The private PostgreSQL"),
+    ("docs/evolution.md", "Who asks for the next circuit?"),
     ("docs/http.md", "The HTTP API"),
     ("docs/metrics.md", "Metrics"),
+    ("docs/index.md", "icefarm"),
     ("docs/migrating.md", "The next step"),
+    ("docs/runbook.md", "Look here first"),
     ("docs/security.md", "Audit log"),
     ("docs/virtual-boards.md", "Events and commands"),
 )
@@ -55,9 +64,29 @@ FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
 )
 #: Sections that other tests carry out, and where.
 ELSEWHERE: dict[Section, str] = {
+    ("docs/archive.md", "The archive"): "test_the_page_on_the_archive_is_as_it_answers",
+    ("docs/archive.md", "Reading"): "test_the_page_on_the_archive_is_as_it_answers",
+    ("docs/archive.md", "Asking for it"): "test_the_page_on_the_archive_is_as_it_answers",
+    ("docs/bitstreams.md", "From Verilog to a bitstream"): "test_the_tutorial_goes_from_verilog_to_plots",
+    ("docs/cli.md", "Holding boards"): "test_commands_that_hold_boards_find_them",
+    ("docs/evolution.md", "Write your own evolution loop"): "tests/integration/test_own_loop.py",
     ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
     ("docs/cli.md", "Evaluating"): "test_results_of_the_page_on_the_command_line_are_in_their_files",
     ("docs/cli.md", "Simulating"): "tests/integration/test_simulate.py",
+    ("docs/notebooks.md", "One cell, one reservation"): "test_cells_of_the_page_on_notebooks_run_one_after_the_other",
+    ("docs/notebooks.md", "Boards for several cells"): "test_cells_of_the_page_on_notebooks_run_one_after_the_other",
+    ("docs/notebooks.md", "Interrupting a cell"): "test_cells_of_the_page_on_notebooks_run_one_after_the_other",
+    ("docs/notebooks.md", "Tables and plots"): "test_cells_of_the_page_on_notebooks_run_one_after_the_other",
+    ("docs/notebooks.md", "With `await`"): "test_cells_of_the_page_on_notebooks_run_one_after_the_other",
+    ("docs/teaching.md", "Before the class"): "test_a_class_is_held_as_its_page_says",
+    ("docs/teaching.md", "In the class"): "test_a_class_is_held_as_its_page_says",
+    ("docs/teaching.md", "When one takes everything"): "test_a_class_is_held_as_its_page_says",
+    ("docs/teaching.md", "At the end of a class, and of the term"): "test_a_class_is_held_as_its_page_says",
+    ("docs/tutorial.md", "A circuit"): "test_the_tutorial_goes_from_verilog_to_plots",
+    ("docs/tutorial.md", "Without a board"): "test_the_tutorial_goes_from_verilog_to_plots",
+    ("docs/tutorial.md", "On a virtual farm"): "test_the_tutorial_goes_from_verilog_to_plots",
+    ("docs/tutorial.md", "A sweep"): "test_the_tutorial_goes_from_verilog_to_plots",
+    ("docs/tutorial.md", "A plot"): "test_the_tutorial_goes_from_verilog_to_plots",
     ("docs/worker.md", "Device kinds"): "test_the_kind_in_the_page_on_workers_is_one",
     ("docs/new-kind.md", "1. A package"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "2. The kind"): "tests/integration/test_console_kind.py",
@@ -91,6 +120,7 @@ NOT_RUN: dict[Section, str] = {
         "Building and installing",
     ): "it needs the pico-sdk, as test_firmware_build.py does",
     ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
+    ("docs/tutorial.md", "On a real farm"): "it needs a farm of others; the commands are those of docs/operations.md, which run",
     ("docs/http.md", "Waiting"): "the second request takes the id that the first answers; test_http_api.py polls",
     (
         "docs/sign-in.md",
@@ -102,6 +132,7 @@ NOT_RUN: dict[Section, str] = {
 }
 #: Commands within sections that are carried out.
 NOT_RUN_COMMANDS = {
+    "icefarm results ga-7 --board E66 --follow": "it goes on until Ctrl-C",
     "python3 -m venv": "the environment of these tests is one",
     ". venv/bin/activate": "it is active",
     "pip install": "the environment of these tests has it installed",
@@ -225,6 +256,31 @@ def test_results_of_the_page_on_the_command_line_are_in_their_files(reader: Read
     assert (reader.directory / "results.parquet").stat().st_size > 0
 
 
+def test_the_page_on_the_archive_is_as_it_answers(reader: Reader) -> None:
+    for heading in ("The archive", "Reading", "Asking for it"):
+        for block in sections()["docs/archive.md", heading]:
+            carry_out(block, reader)
+    assert (reader.directory / "ga-7.csv").read_text().splitlines()
+    assert (reader.directory / "ga-7.parquet").stat().st_size > 0
+    assert (reader.directory / "fitness.svg").stat().st_size > 0
+
+
+def test_commands_that_hold_boards_find_them(reader: Reader) -> None:
+    shell, python = sections()["docs/cli.md", "Holding boards"]
+    shutil.copy(ROOT / PATHS[0], reader.directory / "circuit.bin")
+    (reader.directory / "script.sh").write_text("#!/bin/sh\nicefarm evaluate circuit.bin --each | tail -n +2\n")
+    (reader.directory / "script.sh").chmod(0o755)
+    (reader.directory / "evolve.py").write_text(python.text)
+    said = [reader.run(command) for command in shell.commands]
+    assert [len(text.splitlines()) for text in said] == [2, 4, 0]
+
+
+def test_cells_of_the_page_on_notebooks_run_one_after_the_other(reader: Reader) -> None:
+    cells = [block.text for block in blocks("docs/notebooks.md") if block.language == "python"]
+    said = reader.script("\n".join([GIVEN, *cells, "assert len(results) == 15 and len(counts) == 2"]))
+    assert said.count("square_8khz.bin") == 3
+
+
 def test_alarms_are_about_metrics_that_are_served(farm: FarmProcess) -> None:
     scrape, alarms = (yaml.safe_load(block.text) for block in sections()["docs/metrics.md", "Metrics"])
     assert scrape["scrape_configs"][0]["job_name"] == "icefarm"
@@ -270,6 +326,66 @@ def test_what_was_backed_up_is_there_again(postgres: str, short_directory: Path,
         assert {token["name"] for token in tokens} == {"operator", "before"}
         reader.run(own)
         assert reader.run("icefarm devices | cut -f1") == serials
+    finally:
+        reader.close()
+
+
+needs_tools = pytest.mark.skipif(
+    any(shutil.which(program) is None for program in ("yosys", "nextpnr-ice40", "icepack")),
+    reason="needs yosys, nextpnr-ice40 and fpga-icestorm",
+)
+
+
+@needs_tools
+def test_the_tutorial_goes_from_verilog_to_plots(short_directory: Path, tmp_path: Path) -> None:
+    reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
+    for block in blocks("docs/tutorial.md"):
+        if block.file is not None:
+            (reader.directory / block.file).write_text(block.text)
+    try:
+        for block in sections()["docs/bitstreams.md", "From Verilog to a bitstream"]:
+            carry_out(block, reader)
+        simulate, waveform = sections()["docs/tutorial.md", "Without a board"][0].commands
+        assert "2,000 pulses in 1 s" in reader.run(simulate)
+        reader.run(waveform)
+        up, evaluate = sections()["docs/tutorial.md", "On a virtual farm"][0].commands
+        reader.run(up)
+        assert reader.run(evaluate).count("2000") == 4
+        (run_sweep,) = sections()["docs/tutorial.md", "A sweep"][-1].commands
+        lines = reader.run(run_sweep).splitlines()
+        assert len(lines) == 6 * 4
+        assert "6400, 6400, 6400] expected 6400" in next(line for line in lines if line.startswith("375 "))
+        show, by_period = sections()["docs/tutorial.md", "A plot"]
+        carry_out(show, reader)
+        assert len((reader.directory / "sweep.csv").read_text().splitlines()) == 1 + 6 * 4
+        carry_out(by_period, reader)
+        assert (reader.directory / "periods.png").stat().st_size > 0
+    finally:
+        reader.close()
+
+
+def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path) -> None:
+    without_tls = {" --tls-certificate certificate.pem --tls-key key.pem": "", "--boards 60": "--boards 4 --speed instant"}
+    reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port(), without_tls)
+    (reader.directory / "names.txt").write_text("ada\nbob\n")
+    of_ada = "ICEFARM_TOKEN=$(cat tokens/ada)"
+    try:
+        for block in sections()["docs/teaching.md", "Before the class"]:
+            carry_out(block, reader)
+        (script,) = sections()["docs/teaching.md", "In the class"]
+        (reader.directory / "first.py").write_text(script.text)
+        assert reader.run(f"{of_ada} python first.py").count(" 800\n") == 2
+        reader.run(f"! {of_ada} icefarm evaluate {PATHS[0]} --devices 3")
+        token = (reader.directory / "tokens" / "ada").read_text().strip()
+        with Farm(f"http://127.0.0.1:{reader.port}", token=token) as hog, hog.reserve(2, wait=True) as boards:
+            reader.replaced["E66"] = boards.serials[0]
+            for block in sections()["docs/teaching.md", "When one takes everything"]:
+                carry_out(block, reader)
+            for _ in boards.evaluate([ROOT / PATHS[0]]):
+                pass
+            assert len(boards.serials) == 1
+        for block in sections()["docs/teaching.md", "At the end of a class, and of the term"]:
+            carry_out(block, reader)
     finally:
         reader.close()
 
