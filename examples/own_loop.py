@@ -1,7 +1,7 @@
 """An evolution loop of your own, in 60 lines; docs/evolution.md goes through it.
 
-    icefarm up --model landscape --speed instant &
-    python examples/own_loop.py
+icefarm up --model landscape --speed instant &
+python examples/own_loop.py
 """
 
 from __future__ import annotations

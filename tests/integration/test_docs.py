@@ -120,7 +120,7 @@ NOT_RUN: dict[Section, str] = {
         "Building and installing",
     ): "it needs the pico-sdk, as test_firmware_build.py does",
     ("docs/hardware.md", "Bringing up a first board"): "it needs a board on a desk, and somebody who looks",
-    ("docs/tutorial.md", "On a real farm"): "it needs a farm of others; the commands are those of docs/operations.md, which run",
+    ("docs/tutorial.md", "On a real farm"): "it needs a farm of others; the commands are those of docs/operations.md",
     ("docs/http.md", "Waiting"): "the second request takes the id that the first answers; test_http_api.py polls",
     (
         "docs/sign-in.md",
@@ -365,7 +365,10 @@ def test_the_tutorial_goes_from_verilog_to_plots(short_directory: Path, tmp_path
 
 
 def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path) -> None:
-    without_tls = {" --tls-certificate certificate.pem --tls-key key.pem": "", "--boards 60": "--boards 4 --speed instant"}
+    without_tls = {
+        " --tls-certificate certificate.pem --tls-key key.pem": "",
+        "--boards 60": "--boards 4 --speed instant",
+    }
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port(), without_tls)
     (reader.directory / "names.txt").write_text("ada\nbob\n")
     of_ada = "ICEFARM_TOKEN=$(cat tokens/ada)"

@@ -64,5 +64,7 @@ def test_the_runbook_has_a_section_for_each_alert_and_no_other() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, of Prometheus")
 def test_prometheus_accepts_the_rules() -> None:
-    done = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["promtool", "check", "rules", RULES], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
