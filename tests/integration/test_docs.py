@@ -69,6 +69,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/archive.md", "Asking for it"): "test_the_page_on_the_archive_is_as_it_answers",
     ("docs/bitstreams.md", "From Verilog to a bitstream"): "test_the_tutorial_goes_from_verilog_to_plots",
     ("docs/cli.md", "Holding boards"): "test_commands_that_hold_boards_find_them",
+    ("docs/client.md", "In a notebook"): "tests/integration/test_notebook.py",
     ("docs/evolution.md", "Write your own evolution loop"): "tests/integration/test_own_loop.py",
     ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
     ("docs/cli.md", "Evaluating"): "test_results_of_the_page_on_the_command_line_are_in_their_files",
@@ -370,10 +371,12 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         "--boards 60": "--boards 4 --speed instant",
     }
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port(), without_tls)
-    (reader.directory / "names.txt").write_text("ada\nbob\n")
+    (reader.directory / "names.txt").write_text("ada\n")
     of_ada = "ICEFARM_TOKEN=$(cat tokens/ada)"
     try:
-        for block in sections()["docs/teaching.md", "Before the class"]:
+        *before, up = sections()["docs/teaching.md", "Before the class"]
+        # Each command starts the farm's database where no farm runs.
+        for block in (up, *before):
             carry_out(block, reader)
         (script,) = sections()["docs/teaching.md", "In the class"]
         (reader.directory / "first.py").write_text(script.text)

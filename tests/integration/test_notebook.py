@@ -1,4 +1,7 @@
-"""The example notebook runs against a farm, and an interrupt in a cell leaves the boards to the next one."""
+"""The example notebook runs against a farm, and an interrupt in a cell leaves the boards to the next one.
+
+docs/client.md sums the notebook up.
+"""
 
 from __future__ import annotations
 
