@@ -25,6 +25,8 @@ from icefarm.farm.router.config import find_crossbar
 BOARDS = (1, 4, 64, 200)
 WINDOWS = (0.1, 1.0)
 SIMULATING = 64
+#: Different circuits for the archive alone, to which it makes no difference.
+FEW = 100
 
 
 def main() -> int:
@@ -32,7 +34,8 @@ def main() -> int:
     # What stops on Ctrl-C stops on SIGTERM too: the farm must not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
-        circuits = write_circuits(Path(directory), options.circuits, options.files)
+        files = options.files or (FEW if options.part == "archive" else COUNT)
+        circuits = write_circuits(Path(directory), options.circuits, files)
         figures = Figures(_conditions(circuits))
         for name, value in figures.conditions.items():
             _say(f"{name}: {value}")
@@ -106,13 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
-    parser.add_argument("--pairs", type=int, default=5, help="of turns with the archive and without it (5)")
-    parser.add_argument("--turn", type=int, default=2000, help="evaluations of such a turn (2000)")
+    parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")
+    parser.add_argument("--turn", type=int, default=1000, help="evaluations of such a turn (1000)")
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")
     parser.add_argument(
-        "--files", type=int, default=COUNT, help=f"different circuits; few of them are remembered ({COUNT})"
+        "--files", type=int, help=f"different circuits; few of them are remembered ({COUNT}; {FEW} of part archive)"
     )
     parser.add_argument("--variants", type=int, default=VARIANTS, help=f"small circuits to simulate ({VARIANTS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")

@@ -20,7 +20,7 @@ __all__ = ["ArchiveFigures", "Turn", "measure_archive"]
 BOARDS = 4
 WARM_UP = 400
 #: Seconds after a turn for what was measured to arrive in the archive; their CPU counts.
-ARRIVAL = 1.5
+ARRIVAL = 3.0
 
 
 @frozen

@@ -170,11 +170,22 @@ def test_the_router_writes_no_headers_of_requests_to_the_journal() -> None:
     assert start.endswith(" --loglevel warn")
 
 
-def test_the_worker_s_example_names_a_directory_that_its_unit_makes() -> None:
+@pytest.mark.parametrize("setting", ["images", "spool"])
+def test_the_worker_s_example_names_directories_that_its_unit_makes(setting: str) -> None:
     unit = (DEPLOY / "systemd" / "icefarm-worker.service").read_text()
     (made,) = re.findall(r"^StateDirectory=(.*)$", unit, re.M)
-    images = tomllib.loads((DEPLOY / "worker.toml").read_text())["worker"]["images"]
-    assert images.removeprefix("/var/lib/") in made.split()
+    directory = tomllib.loads((DEPLOY / "worker.toml").read_text())["worker"][setting]
+    assert directory.removeprefix("/var/lib/") in made.split()
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.virtual.yaml"])
+def test_a_worker_in_a_container_has_its_spool_on_a_volume_that_it_may_write(name: str) -> None:
+    file = yaml.safe_load((DEPLOY / name).read_text())
+    worker = file["services"]["worker"]
+    (spool,) = [word.partition("=")[2] for word in worker["command"] if word.startswith("--spool=")]
+    volumes = dict(reversed(volume.split(":", 1)) for volume in worker["volumes"])
+    assert volumes[spool] in file["volumes"]
+    assert f" {spool}\n" in (DEPLOY / "Dockerfile").read_text()
 
 
 def _json(path: Path) -> Any:

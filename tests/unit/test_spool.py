@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from icefarm.errors import Busy
 from icefarm.files import Locked
 from icefarm.worker.archive.recorder import Recorder
+from icefarm.worker.archive.sender import GATHER
 from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
 
 LIMIT = 1 << 20
@@ -190,7 +191,7 @@ def test_rows_gather_and_are_sent_together() -> None:
     for number in range(3):
         recorder.write(str(number).encode())
     assert control.got == []
-    clock.advance(1)
+    clock.advance(GATHER)
     assert (control.got, len(control.told)) == ([b"0", b"1", b"2"], 1)
 
 
@@ -218,7 +219,7 @@ def test_rows_of_a_lost_session_go_to_the_next_one() -> None:
     clock.advance(5)
     assert first.got == []
     recorder.sender.attach(second)
-    clock.advance(1)
+    clock.advance(GATHER)
     assert second.got == [b"row"]
 
 
@@ -241,6 +242,6 @@ def test_a_full_disk_costs_rows_and_is_told_but_disturbs_nothing(
     recorder.write(b"lost, and written in part")
     monkeypatch.undo()
     recorder.write(b"after")
-    clock.advance(1)
+    clock.advance(GATHER)
     assert control.got == [b"before", b"after"]
     assert control.told[-1][1] == 1
