@@ -15,7 +15,7 @@ from icefarm.worker.archive.spool import Batch, Spool
 
 __all__ = ["ArchiveLink", "Sender"]
 
-#: Seconds for which rows gather, so that a batch has many: it costs control and PostgreSQL as much as a hundred rows do.
+#: Seconds for which rows gather: a batch costs control and PostgreSQL as much by itself as a hundred rows do.
 GATHER = 2.0
 #: Seconds until a batch that control could not store is sent again: the first time, and the longest; doubled each time.
 AGAIN_FIRST, AGAIN_LONGEST = 1.0, 15.0
