@@ -65,6 +65,14 @@ export function leastRangeOf(series: readonly Series[]): number {
   return most / 100;
 }
 
+/** Steps that are so long that there are at most so many: lines beside one another can be told apart. */
+export function inFewSteps(steps: Steps, length: number, most: number): Steps {
+  const span = (steps.time.at(-1) ?? 0) - (steps.time[0] ?? 0);
+  let longer = length;
+  while (span / longer >= most) longer *= 2;
+  return inSteps(steps, longer);
+}
+
 /** What two answers say together, in steps of a length. */
 function added(one: Steps, other: Steps, length: number): Steps {
   const both = Object.fromEntries(

@@ -7,6 +7,7 @@ import {
   farthest,
   figureLines,
   grown,
+  inFewSteps,
   inSteps,
   MOST_REPORTS,
   MOST_STEPS,
@@ -57,6 +58,14 @@ test("steps are added up to longer ones", () => {
     most: [4, 9],
   });
   assert.deepEqual(inSteps(FOUR, 1), FOUR);
+});
+
+test("a line beside others has few steps", () => {
+  const many = steps(Array.from({ length: 100 }, (_, at) => [at, at]));
+  const few = inFewSteps(many, 1, 30);
+  assert.equal(few.time.length, 25);
+  assert.equal(summary(few).mean, summary(many).mean);
+  assert.deepEqual(inFewSteps(FOUR, 1, 30), FOUR);
 });
 
 test("what arrives later is added to the steps that are known", () => {

@@ -20,6 +20,7 @@ import {
   type Direction,
   farthest,
   figureLines,
+  inFewSteps,
   inSteps,
   LINE_COLORS,
   type Line,
@@ -44,6 +45,8 @@ import { type Column, Table } from "./table.tsx";
 
 /** Experiments that another one can be compared with. */
 const COMPARED = 200;
+/** Steps of a board's line at most. */
+const BOARD_STEPS = 60;
 const LONGEST = 10 * 365 * 86400;
 
 /** One experiment: how far it is, its values over time and by board, what its client reported. */
@@ -358,7 +361,9 @@ function boardLines(series: ExperimentSeries, serials: readonly string[]) {
   return onOneAxis(
     serials.flatMap((serial) => {
       const steps = series.boards[serial];
-      return steps === undefined ? [] : [line(serial, steps, means(steps))];
+      if (steps === undefined) return [];
+      const few = inFewSteps(steps, series.board_step, BOARD_STEPS);
+      return [line(serial, few, means(few))];
     }),
   );
 }
