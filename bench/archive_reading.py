@@ -6,6 +6,8 @@ The results are inserted into PostgreSQL directly: measuring so many would take 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -95,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--forms", default="csv,jsonl,parquet", help="what is exported; default: %(default)s")
     options = parser.parse_args(arguments)
     rows = options.rows
+    # What stops on Ctrl-C stops on SIGTERM too: the farm must not stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with running_farm(1, "instant", print) as process:
         begin = time.perf_counter()
         fill(process, rows)
