@@ -13,8 +13,9 @@ from twisted.internet.testing import StringTransport
 
 from icefarm.farm.router.inside.icefarm_guard import (
     CACHED,
+    CONTROL,
     FULL,
-    PER_REQUEST,
+    PER_CALL,
     SWEEP,
     GuardedConnection,
     GuardFactory,
@@ -44,12 +45,26 @@ class Spoken:
     _channel: Any = None
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Session:
     _authid: str | None = None
     _session_id: int | None = None
     _authrole: str = "client"
     _router: Any = None
+    _goodbye_sent: bool = False
+    heard: list[Any] = field(factory=list)
+
+    def onMessage(self, message: Any) -> None:
+        self.heard.append(message)
+
+
+@define
+class Call:
+    procedure: str
+
+
+class Goodbye:
+    """A farewell, as the router knows it by its class."""
 
 
 @define
@@ -206,24 +221,104 @@ def test_connections_that_have_ended_make_room() -> None:
 
 def test_what_an_address_asks_for_beyond_its_share_is_read_later_and_in_order() -> None:
     port = Port()
-    paused = []
-    for number in range(60):
+    asked: list[Transport] = []
+    reading: list[Transport] = []
+    for _ in range(60):
         connection, transport = port.connect()
         channel = speak_http(connection)
-        channel._handlingRequest = False
 
-        def ask(connection: Any = connection, channel: Any = channel) -> None:
-            inner = connection.wrappedProtocol
-            inner.dataReceived = lambda _: setattr(channel, "_handlingRequest", True)
-            connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        def answer(_: bytes, channel: Channel = channel, transport: Transport = transport) -> None:
+            asked.append(transport)
+            channel._handlingRequest = True
+            port.clock.callLater(0, answered, channel, transport)
 
-        ask()
-        if transport.producerState == "paused":
-            paused.append((number, transport))
-    assert len(paused) > 30
-    port.clock.advance(60 * PER_REQUEST / 0.25 + 1)
+        def answered(channel: Channel, transport: Transport) -> None:
+            channel._handlingRequest = False
+            transport.resumeProducing()
+
+        connection.wrappedProtocol.dataReceived = answer
+        connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        reading.append(transport)
+    early = len(asked)
+    assert early < 30
+    port.clock.pump([0.01] * 100)
+    assert early < len(asked) < 60
     port.clock.pump([0.01] * 500)
-    assert all(transport.producerState == "producing" for _, transport in paused)
+    assert asked == reading
+
+
+def test_what_a_channel_reads_out_of_turn_waits_for_its_turn() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    speak_http(connection)
+    connection.turns.spend(1.0)
+    connection.dataReceived(b"GET / HTTP/1.1\r\n")
+    inner: Any = connection.wrappedProtocol
+    transport.resumeProducing()
+    connection.dataReceived(b"Host: x\r\n\r\n")
+    assert inner.received == b"GET / HTTP/1.1\r\n"
+    assert transport.producerState == "paused"
+    port.clock.pump([0.05] * 60)
+    assert inner.received == b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert transport.producerState == "producing"
+
+
+def test_an_account_alone_uses_all_of_the_router_and_with_another_its_share() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    sign_in(connection)
+    connection.turns.spend(1.0)
+    connection.dataReceived(b"evaluate")
+    assert transport.producerState == "producing"
+    other, _ = port.connect()
+    sign_in(other, "bob")
+    other.turns.spend(0.1)
+    connection.dataReceived(b"evaluate")
+    assert transport.producerState == "paused"
+    port.clock.pump([0.05] * 60)
+    assert transport.producerState == "producing"
+
+
+def test_a_worker_is_read_from_whatever_it_costs() -> None:
+    port = Port()
+    worker, transport = port.connect()
+    sign_in(worker, "shelf", "worker")
+    client, _ = port.connect()
+    sign_in(client)
+    client.turns.spend(0.1)
+    for _ in range(20):
+        worker.turns.spend(0.05)
+        port.clock.advance(0.05)
+        worker.dataReceived(b"result")
+    assert transport.producerState == "producing"
+
+
+def test_calls_of_control_cost_more_than_the_router_spends() -> None:
+    port = Port()
+    client, _ = port.connect()
+    sign_in(client)
+    session = client._session
+    client.wrappedProtocol.dataReceived = lambda _: [session.onMessage(Call(CONTROL + "snapshot")) for _ in range(50)]
+    left = client.turns.bucket.refill(port.clock.seconds())
+    client.dataReceived(b"calls")
+    assert client.turns.bucket.left < left - 50 * PER_CALL
+    assert len(session.heard) == 50
+
+
+def test_a_session_that_was_ended_is_not_listened_to_and_closed_if_it_stays() -> None:
+    port = Port()
+    client, transport = port.connect()
+    sign_in(client)
+    session = client._session
+    session._goodbye_sent = True
+    session.onMessage(Call("icefarm.v1.device.A.evaluate"))
+    assert session.heard == []
+    session.onMessage(Goodbye())
+    assert len(session.heard) == 1
+    port.wait(1)
+    assert not transport.disconnecting
+    port.wait(3)
+    assert transport.disconnecting
 
 
 def test_a_client_that_does_not_read_is_not_read_from_until_it_does() -> None:

@@ -7,8 +7,9 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
   Until it is signed in, it may send `Limits.unsigned` bytes, or one HTTP request of `Limits.request` bytes.
 - An address has at most `Limits.connections` connections, `Limits.pending` of them not signed in: a further one ends
   the oldest of these.
-- An account has a share of the router's time, and so has an address before sign-in.  While it is used up, the router
-  does not read from these connections.
+- An account has a share of the router's time, and so has an address before sign-in.  While it is used up, and others
+  want some too, the router does not read from these connections.  A worker takes what it needs.
+- A session that has been ended is not listened to, and its connection is closed if it stays.
 - A client with `Limits.unanswered` calls is not read from until one is answered.
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
 - What the router remembers of permissions, by URI, is forgotten when it grows.
@@ -56,6 +57,14 @@ OWED = 0.5
 PER_CONNECTION = 0.003
 PER_REQUEST = 0.006
 PER_FAILURE = 0.03
+#: And a call of one of control's procedures, which does more than the router does.
+PER_CALL = 0.0015
+CONTROL = "icefarm.v1.control."
+#: Part of the router's time that an account, or an address, must use to be among those who want some, and the seconds
+#: for which it is.
+BUSY, BUSY_FOR = 0.02, 1.0
+#: Seconds that a connection may stay after its session was ended.
+LEAVING = 2.0
 #: Bytes of answers that wait at a client before the router reads no more from it.
 FULL = 256 * 1024
 #: A worker gets bitstreams, many at once, and may be busy: it has so many times the limits of a client.
@@ -88,7 +97,7 @@ class Limits:
     unread: int = 4 * 1024 * 1024
     #: Seconds in which a client must read something of them.
     stalled: float = 30.0
-    #: Part of the router's time that an account may use, or an address before sign-in.
+    #: Part of the router's time that an account may use while others want some, and an address before sign-in at most.
     share: float = 0.25
 
 
@@ -108,19 +117,52 @@ class Bucket:
 
 
 @define(eq=False)
+class Demand:
+    """Which accounts have used more than a little of the router's time lately."""
+
+    _used: dict[Turns, float] = Factory(dict)
+    _since: float = 0.0
+    #: Until when each of them counts.
+    _busy: dict[Turns, float] = Factory(dict)
+
+    def note(self, turns: Turns, seconds: float, now: float) -> None:
+        """Note what one of them has used."""
+        if now - self._since > BUSY_FOR:
+            self._used.clear()
+            self._since = now
+            self._busy = {each: until for each, until in self._busy.items() if until > now}
+        used = self._used.get(turns, 0.0) + seconds
+        self._used[turns] = used
+        if used > BUSY * BUSY_FOR:
+            self._busy[turns] = now + BUSY_FOR
+
+    def others_than(self, turns: Turns, now: float) -> bool:
+        """Tell whether somebody else wants some."""
+        return any(until > now for each, until in self._busy.items() if each is not turns)
+
+
+@define(eq=False)
 class Turns:
     """The connections of one account or address, and whose turn it is to be read from."""
 
     bucket: Bucket
     clock: Any
+    #: Who else wants some of the router's time; None: these wait even if nobody does.
+    others: Demand | None = None
     waiting: deque[GuardedConnection] = Factory(deque)
     _timer: Any = None
 
     def spend(self, seconds: float) -> bool:
         """Note a cost; tells whether there is time left."""
-        left = self.bucket.refill(self.clock.seconds())
+        now = self.clock.seconds()
+        left = self.bucket.refill(now)
         self.bucket.left = max(-OWED, self.bucket.left - seconds)
-        return left > seconds
+        if self.others is not None:
+            self.others.note(self, seconds, now)
+        return left > seconds or self._is_alone(now)
+
+    def _is_alone(self, now: float) -> bool:
+        return self.others is not None and not self.others.others_than(self, now)
 
     def wait(self, connection: GuardedConnection) -> None:
         """Read from a connection again when it is its turn."""
@@ -130,11 +172,14 @@ class Turns:
 
     def _next(self) -> None:
         self._timer = None
-        left = self.bucket.refill(self.clock.seconds())
+        now = self.clock.seconds()
+        left = self.bucket.refill(now)
+        if self._is_alone(now):
+            left = self.bucket.left = max(left, 0.0) + TURN * self.bucket.share
         if left > 0 and self.waiting:
             self.waiting.popleft().read_on()
         if self.waiting:
-            later = TURN if left > 0 else TURN - left / self.bucket.share
+            later = TURN if left > 0 else min(TURN - left / self.bucket.share, BUSY_FOR)
             self._timer = self.clock.callLater(later, self._next)
 
 
@@ -168,6 +213,10 @@ class GuardedConnection(ProtocolWrapper):
         self._unread = 0
         self._worker = False
         self._session: Any = None
+        self._calls = 0
+        #: What arrived while it waits for its turn: an HTTP channel begins to read again by itself.
+        self._held = b""
+        self._ended_at: float | None = None
         self.idle_since = self.progress_at = factory.clock.seconds()
 
     def makeConnection(self, transport: Any) -> None:
@@ -182,6 +231,9 @@ class GuardedConnection(ProtocolWrapper):
         if self._is_busy():
             self.abort("did not wait for an answer")
             return
+        if self.paused:
+            self._hold(data)
+            return
         wrapped: Any = self.wrappedProtocol
         began = time.thread_time()
         wrapped.dataReceived(data)
@@ -191,6 +243,8 @@ class GuardedConnection(ProtocolWrapper):
         self.received += len(data)
         if self.account is None:
             cost += self._before_sign_in()
+        cost += self._calls * PER_CALL
+        self._calls = 0
         if not self.turns.spend(cost) or self._is_full():
             self._read_later()
 
@@ -210,9 +264,13 @@ class GuardedConnection(ProtocolWrapper):
             self.turns.wait(self)
             return
         self.paused = False
-        if self.account is not None:
-            self.turns = self.factory.turns_of("account", self.account)
-        self.transport.resumeProducing()
+        self._take_turns()
+        if self._held:
+            held, self._held = self._held, b""
+            self.dataReceived(held)
+        # An HTTP channel reads on by itself when it has answered.
+        if not (self.paused or self.closed or self._is_busy()):
+            self.transport.resumeProducing()
 
     def abort(self, reason: str) -> None:
         """Close it at once."""
@@ -223,6 +281,7 @@ class GuardedConnection(ProtocolWrapper):
 
     def look(self, now: float) -> None:
         """Close it if it is silent, or does not read."""
+        self._look_at_leaving(now)
         if self._look_at_unread(now) or self.account is not None:
             return
         self._notice_sign_in()
@@ -263,6 +322,14 @@ class GuardedConnection(ProtocolWrapper):
             self.paused = True
             self.turns.wait(self)
 
+    def _hold(self, data: bytes) -> None:
+        """Keep what arrived out of turn."""
+        self._held += data
+        if len(self._held) > self.factory.limits.request:
+            self.abort("sent too much out of turn")
+        else:
+            self.transport.pauseProducing()
+
     def _is_full(self) -> bool:
         waiting = 0 if self.closed else unread(self.transport)
         factor = WORKER_FACTOR if self._worker else 1
@@ -271,6 +338,15 @@ class GuardedConnection(ProtocolWrapper):
         if self._channel() is not None:
             return False
         return waiting > FULL * factor or self._unanswered() >= self.factory.limits.unanswered
+
+    def _look_at_leaving(self, now: float) -> None:
+        """Close it if its session was ended and it stays."""
+        if not getattr(self._session, "_goodbye_sent", False):
+            self._ended_at = None
+        elif self._ended_at is None:
+            self._ended_at = now
+        elif now - self._ended_at > LEAVING:
+            self.abort("stayed after their session was ended")
 
     def _look_at_unread(self, now: float) -> bool:
         """Tell whether answers wait."""
@@ -295,12 +371,29 @@ class GuardedConnection(ProtocolWrapper):
         self.account = authid.partition("/")[0]
         self._session = session
         self._worker = getattr(session, "_authrole", None) == "worker"
+        self._listen(session)
         if not self.paused:
-            self.turns = self.factory.turns_of("account", self.account)
+            self._take_turns()
         self.factory.signed_in(self)
         router = getattr(session, "_router", None)
         if router is not None:
             self.factory.routers.add(router)
+
+    def _take_turns(self) -> None:
+        if self.account is not None:
+            self.turns = self.factory.turns_of("worker" if self._worker else "account", self.account)
+
+    def _listen(self, session: Any) -> None:
+        """Count a session's calls of control, and take nothing but its farewell once it has been ended."""
+        on_message = session.onMessage
+
+        def on_counted_message(message: Any) -> None:
+            if (getattr(message, "procedure", None) or "").startswith(CONTROL):
+                self._calls += 1
+            if not session._goodbye_sent or type(message).__name__ == "Goodbye":
+                on_message(message)
+
+        session.onMessage = on_counted_message
 
     def _unanswered(self) -> int:
         """Return how many calls of a client's session wait for their answers."""
@@ -348,6 +441,7 @@ class GuardFactory(WrappingFactory):
         self._counts: dict[str, int] = {}
         self._pending: dict[str, OrderedDict[GuardedConnection, None]] = {}
         self._turns: OrderedDict[tuple[str, str], Turns] = OrderedDict()
+        self._demand = Demand()
         #: The router of each realm that sessions have joined.
         self.routers: set[Any] = set()
         self._closed: dict[str, int] = {}
@@ -407,9 +501,14 @@ class GuardFactory(WrappingFactory):
         if key not in self._turns:
             while len(self._turns) >= REMEMBERED:
                 self._turns.popitem(last=False)
-            self._turns[key] = Turns(Bucket(self.limits.share), self.clock)
+            self._turns[key] = self._new_turns(kind)
         self._turns.move_to_end(key)
         return self._turns[key]
+
+    def _new_turns(self, kind: str) -> Turns:
+        if kind == "worker":
+            return Turns(Bucket(1.0), self.clock)
+        return Turns(Bucket(self.limits.share), self.clock, self._demand if kind == "account" else None)
 
     def note(self, reason: str) -> None:
         """Count a closed connection for the log."""
