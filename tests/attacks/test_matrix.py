@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from attacks.farms import ATTACKERS, VICTIM, WORKER, Target, raw
+from autobahn.wamp.message import Goodbye
 from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
 from pytest_twisted import ensureDeferred
 from twisted.internet import defer, reactor
@@ -284,6 +285,22 @@ async def test_a_revoked_token_ends_its_sessions_within_seconds(target: Target) 
     assert reactor.seconds() - began < INTERVAL + 8  # type: ignore[attr-defined]
     with pytest.raises((NotAuthorized, LinkLost)):
         await session.call(control_procedure("snapshot"), timeout=10)
+
+
+@ensureDeferred
+async def test_a_revoked_session_that_ignores_its_farewell_is_cut_off(target: Target) -> None:
+    token = new_token()
+    await target.store.add_token("deaf", Role.CLIENT, token_hash(token))
+    session: Any = await target.sign_in(Role.CLIENT, "deaf", token)
+    ended: defer.Deferred[str] = defer.Deferred()
+    session.on_lost(ended.callback)
+    ended.addTimeout(30, reactor)  # type: ignore[arg-type]
+    hear = session._wamp.onMessage
+    session._wamp.onMessage = lambda message: None if isinstance(message, Goodbye) else hear(message)
+    await target.store.revoke_token("deaf")
+    began = reactor.seconds()  # type: ignore[attr-defined]
+    await ended
+    assert reactor.seconds() - began < INTERVAL + 12  # type: ignore[attr-defined]
 
 
 @ensureDeferred

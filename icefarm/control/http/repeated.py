@@ -1,0 +1,36 @@
+"""Answers that many ask for: beyond a few a second, they get the last one again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+from icefarm.clock import Clock
+from icefarm.rate_limit import RateLimit
+
+__all__ = ["FRESH", "Repeated"]
+
+Answer = TypeVar("Answer")
+#: Answers that are made each second.
+FRESH = 5
+
+
+@define(eq=False)
+class Repeated(Generic[Answer]):
+    """Makes an answer, or gives the last one, at most a second old, where too many ask."""
+
+    make: Callable[[], Awaitable[Answer]]
+    clock: Clock
+    _limit: RateLimit = field(factory=lambda: RateLimit(FRESH, 1.0))
+    _last: tuple[float, Answer] | None = None
+
+    async def __call__(self) -> Answer:
+        now = self.clock.seconds()
+        passes = self._limit.passes(now)
+        if not passes and self._last is not None and now - self._last[0] <= 1.0:
+            return self._last[1]
+        answer = await self.make()
+        self._last = (now, answer)
+        return answer
