@@ -113,6 +113,10 @@ def _open_page(flood: Flood, path: str) -> None:
     connecting.addErrback(lambda _: reactor.callLater(AGAIN, _open_page, flood, path))
 
 
+def nothing(_: Flood) -> None:
+    """Nobody asks for anything: what a busy machine does to the figures."""
+
+
 def pages(flood: Flood) -> None:
     """50 connections that ask for /health and /metrics."""
     for number in range(50):
@@ -203,6 +207,7 @@ def unread(flood: Flood) -> None:
 
 
 FLOODS: dict[str, Callable[[Flood], None]] = {
+    "nothing": nothing,
     "pages": pages,
     "sign-ins": sign_ins,
     "large calls": large,

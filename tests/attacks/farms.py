@@ -9,10 +9,12 @@ from attrs import define, field
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import LoopingCall
 
 from icefarm.bus import Bus
 from icefarm.client import Farm
 from icefarm.contract import DeviceReport, DeviceStatus, Role, WorkerHello, control_worker_procedure, to_wire
+from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.tokens import new_token, token_hash
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
@@ -53,6 +55,7 @@ class Target:
     tokens: dict[str, str] = field(factory=dict)
     sessions: dict[str, Bus] = field(factory=dict)
     links: list[Link] = field(factory=list)
+    beating: LoopingCall | None = None
     database: Database | None = None
     victim: Farm | None = None
     #: What the victim reserved.
@@ -88,6 +91,13 @@ class Target:
         hello = WorkerHello(name, "attacker", "host", "1", [], [board])
         session = self.sessions[name]
         await session.call(control_worker_procedure("hello"), (), {"hello": to_wire(hello)}, timeout=LIMIT)
+        # Control ends the session of a worker that is silent.
+        self.beating = LoopingCall(self._beat, session)
+        self.beating.start(HEARTBEAT, now=False).addErrback(lambda _: None)
+
+    def _beat(self, session: Bus) -> Deferred[Any]:
+        fields = {"instance": "attacker"}
+        return ensureDeferred(session.call(control_worker_procedure("heartbeat"), (), fields, timeout=LIMIT))
 
     def ticket_of(self, name: str) -> str:
         """Return what somebody shows at sign-in: on an open farm, operators alone need a token."""
@@ -116,6 +126,8 @@ class Target:
         return await joined
 
     async def close(self) -> None:
+        if self.beating is not None and self.beating.running:
+            self.beating.stop()
         for link in reversed(self.links):
             await ensureDeferred(_stopped(link))
         if self.database is not None:

@@ -25,6 +25,7 @@ from icefarm.errors import (
     TimedOut,
     TransportError,
 )
+from icefarm.farm.router.config import MESSAGE_LIMIT
 from icefarm.testing.processes.router import RealRouter
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
@@ -174,7 +175,7 @@ async def test_what_nobody_offers_is_no_such_procedure(links: Links) -> None:
 async def test_a_message_over_the_routers_limit_is_refused_and_the_session_lives(links: Links) -> None:
     await _worker(links)
     client = await links.join(Role.CLIENT, "alice")
-    with pytest.raises(InvalidArgument, match="16 MiB"):
+    with pytest.raises(InvalidArgument, match=f"the limit is {MESSAGE_LIMIT:,} bytes"):
         await client.call(device_procedure("A1", "evaluate"), (bytes(17 * 2**20),), timeout=LIMIT)
     with pytest.raises(InvalidArgument, match="cannot be put on the wire"):
         await client.call(device_procedure("A1", "evaluate"), (object(),), timeout=LIMIT)

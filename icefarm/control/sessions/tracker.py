@@ -70,6 +70,8 @@ class Sessions:
     _greeting: dict[str, Deferred[None]] = Factory(dict)
     #: Accounts that may not sign in until then.
     _barred: dict[str, float] = Factory(dict)
+    #: Sessions that are being ended.
+    _ending: set[int] = Factory(set)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
@@ -145,12 +147,13 @@ class Sessions:
 
     def end(self, caller: Caller, reason: str) -> None:
         """End the session of a caller, if it has one, and let its account wait before it signs in again."""
-        if caller.session in self.state.sessions:
+        if caller.session in self.state.sessions and caller.session not in self._ending:
             if len(self._barred) >= MOST_BARRED:
                 self._barred.clear()
             self._barred[account_of(caller.authid)] = self.clock.seconds() + BARRED
             self._log.warn("the session of {name!a:.120} is ended: {reason}", name=caller.authid, reason=reason)
-            self._tasks.start("a session is ended", partial(self._kill, caller.session, reason))
+            self._ending.add(caller.session)
+            self._tasks.start("a session is ended", partial(self._kill_once, caller.session, reason))
 
     def is_here(self, caller: Caller) -> bool:
         """Tell whether the caller's session is alive, according to the router."""
@@ -183,6 +186,13 @@ class Sessions:
         greeting = self._greeting.pop(worker, None)
         if greeting is not None:
             greeting.callback(None)
+
+    async def _kill_once(self, number: int, why: str) -> None:
+        """Kill a session that goes on asking; each refusal would do it again."""
+        try:
+            await self._kill(number, why)
+        finally:
+            self._ending.discard(number)
 
     async def _kill(self, number: int, why: str) -> None:
         bus = self._bus
