@@ -50,6 +50,12 @@ def test_the_site_builds_without_warnings_and_names_all_that_is_on_the_wire_and_
     assert [name for name in records if f'id="{name.lower()}"' not in wamp] == []
     http = (tmp_path / "http-api.html").read_text()
     assert [path for path in ENDPOINTS if path not in http] == []
+    api = (tmp_path / "api.html").read_text()
+    assert [name for name in errors.__all__ if name[0].isupper() and f'id="icefarm.errors.{name}"' not in api] == []
+    assert {f'id="icefarm.client.{name}.reserve"' in api for name in ("Farm", "aio.Farm", "deferred.Farm")} == {True}
+    # Links to edit a page need a repository; copied commands have no prompt.
+    assert "Edit this page" not in api
+    assert "formatCopyText(text, '$ '" in (tmp_path / "_static" / "copybutton.js").read_text()
     options = (tmp_path / "options.html").read_text()
     assert [verb for verb in VERBS if f"icefarm {verb}" not in options] == []
 
