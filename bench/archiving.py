@@ -18,7 +18,7 @@ __all__ = ["ArchiveFigures", "Turn", "measure_archive"]
 
 #: Boards of the farm, and how many evaluations come before those that count.
 BOARDS = 4
-WARM_UP = 400
+WARM_UP = 1000
 #: Seconds after a turn for what was measured to arrive in the archive; their CPU counts.
 ARRIVAL = 3.0
 
@@ -64,8 +64,12 @@ def measure_archive(circuits: CircuitFiles, pairs: int, evaluations: int, say: C
             # Control opens its connection for the archive with the first batch.
             _evaluate(boards, paths, WARM_UP, archive=True)
             time.sleep(ARRIVAL)
-            turns = [_turn(process.pid, boards, paths, evaluations, archive=each % 2 == 0) for each in range(2 * pairs)]
-        return ArchiveFigures(BOARDS, turns[::2], turns[1::2])
+            turns: dict[bool, list[Turn]] = {True: [], False: []}
+            for each in range(2 * pairs):
+                # Each pair in the other order: what becomes faster or slower meanwhile cancels out.
+                archive = each % 4 in (0, 3)
+                turns[archive].append(_turn(process.pid, boards, paths, evaluations, archive=archive))
+        return ArchiveFigures(BOARDS, turns[True], turns[False])
 
 
 def _turn(farm: int, boards: Boards, paths: Iterator[str], evaluations: int, *, archive: bool) -> Turn:
