@@ -118,6 +118,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "delete": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "end_any": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
+    "limits": [((7,), {}), ((["a"],), {}), ((), {"name": "a"}), (("a", "b"), {})],
     "audit": [
         ((0,), {}),
         ((_NAN,), {}),
