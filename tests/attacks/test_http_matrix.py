@@ -40,6 +40,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/reboot": {"serials": ["none"]},
     "/endany": {"serials": ["none"]},
     "/delete": {"serials": ["none"]},
+    "/usage": {"account": VICTIM},
     "/experiments": {"account": VICTIM},
     "/experiments/{experiment}": {"account": VICTIM},
     "/experiments/{experiment}/figures": {"account": VICTIM},
@@ -109,6 +110,8 @@ async def test_a_role_gets_what_it_may_and_nothing_else(target: Target, base: st
             # Those that are not shared are their owner's and operators'.
             shown = status == 200 and (endpoint.parameters != [] or EXPERIMENT in str(value))
             assert shown == (role is OPERATOR), value
+        if path == "/usage":
+            assert (status == 200) == (role is OPERATOR), value
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -247,6 +247,19 @@ def test_what_an_address_asks_for_beyond_its_share_is_read_later_and_in_order() 
     assert asked == reading
 
 
+def test_after_a_flood_of_silent_connections_a_newcomer_of_the_same_address_is_read_from_within_three_seconds() -> None:
+    port = Port()
+    silent = [port.connect() for _ in range(2500)]
+    for connection, transport in silent:
+        if transport.disconnecting:
+            connection.connectionLost()
+    newcomer, transport = port.connect()
+    assert newcomer.paused
+    port.clock.pump([0.01] * 300)
+    assert not newcomer.paused
+    assert transport.producerState == "producing"
+
+
 def test_what_a_channel_reads_out_of_turn_waits_for_its_turn() -> None:
     port = Port()
     connection, transport = port.connect()

@@ -48,6 +48,8 @@ __all__ = ["Bucket", "GuardEndpoint", "GuardFactory", "GuardParser", "Limits"]
 SWEEP = 0.5
 #: Seconds between two connections of one account that are read from again.
 TURN = 0.005
+#: Connections without a byte so far that are read from in one turn.
+SILENT_AT_ONCE = 16
 #: Seconds of its share that an account, or an address, may save up.
 SAVED = 0.1
 #: Seconds that it may owe: after a flood, others of its address or account wait no longer than that.
@@ -176,11 +178,27 @@ class Turns:
         left = self.bucket.refill(now)
         if self._is_alone(now):
             left = self.bucket.left = max(left, 0.0) + TURN * self.bucket.share
-        if left > 0 and self.waiting:
-            self.waiting.popleft().read_on()
+        if left > 0:
+            self._read_some()
         if self.waiting:
             later = TURN if left > 0 else min(TURN - left / self.bucket.share, BUSY_FOR)
             self._timer = self.clock.callLater(later, self._next)
+
+    def _read_some(self) -> None:
+        """Read from the next one that has something to say, and from some silent ones before it.
+
+        After a flood of connections that say nothing, those that come to sign in are not far behind.
+        """
+        silent = 0
+        while self.waiting and silent < SILENT_AT_ONCE:
+            connection = self.waiting.popleft()
+            if connection.closed:
+                continue
+            silent += 1
+            spoke = connection.has_spoken
+            connection.read_on()
+            if spoke:
+                return
 
 
 def unread(transport: Any) -> int:
@@ -218,6 +236,11 @@ class GuardedConnection(ProtocolWrapper):
         self._held = b""
         self._ended_at: float | None = None
         self.idle_since = self.progress_at = factory.clock.seconds()
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether anything has arrived."""
+        return self.received > 0 or bool(self._held)
 
     def makeConnection(self, transport: Any) -> None:
         wrapped: Any = self.wrappedProtocol
