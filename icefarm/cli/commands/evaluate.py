@@ -233,9 +233,15 @@ def _carry_out(
         except KeyboardInterrupt:
             with leaving():
                 ended = boards.leave()
-            screen.say(f"interrupted; ended the reservations of {', '.join(ended) or 'no boards'}")
+            screen.say(f"interrupted; {_what_ended(ended)}")
             return Exit.INTERRUPTED
     return Exit.INCOMPLETE if missing else Exit.OK
+
+
+def _what_ended(serials: Sequence[str]) -> str:
+    if not serials:
+        return "no reservation was ended now; the farm ends them later"
+    return f"ended the reservations of {', '.join(serials)}"
 
 
 def _evaluated(
