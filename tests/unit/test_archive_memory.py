@@ -20,7 +20,7 @@ def test_the_archive_in_memory(name: str) -> None:
     store = MemoryStore(clock)
 
     async def check() -> None:
-        world = World(MemoryArchive(clock, store), store, partial(clock.advance, 0.1))
+        world = World(MemoryArchive(clock, store), store, partial(clock.advance, 0.1), clock.seconds)
         await RULES[name](await world.begin())
 
     checked: list[object] = []

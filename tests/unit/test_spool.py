@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from icefarm.errors import Busy
 from icefarm.files import Locked
 from icefarm.worker.archive.recorder import Recorder
-from icefarm.worker.archive.sender import GATHER
+from icefarm.worker.archive.sender import GATHER, SOON
 from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
 
 LIMIT = 1 << 20
@@ -193,6 +193,30 @@ def test_rows_gather_and_are_sent_together() -> None:
     assert control.got == []
     clock.advance(GATHER)
     assert (control.got, len(control.told)) == ([b"0", b"1", b"2"], 1)
+
+
+def test_once_nothing_is_in_progress_rows_are_sent_soon() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    recorder.write(b"row")
+    recorder.sender.hurry()
+    clock.advance(SOON)
+    assert control.got == [b"row"]
+
+
+def test_a_control_that_stores_nothing_is_not_hurried() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    control.away = True
+    recorder.write(b"row")
+    clock.pump([0.5] * 100)
+    asked = len(control.told)
+    for _ in range(5):
+        recorder.sender.hurry()
+        clock.advance(SOON)
+    assert len(control.told) <= asked + 1
 
 
 def test_while_control_cannot_store_them_rows_wait_and_are_sent_again() -> None:

@@ -86,6 +86,10 @@ class ReservationRows:
         except Exception:
             self._log.failure("a measurement could not be archived")
 
+    def lull(self) -> None:
+        """Nothing is in progress: send what there is soon."""
+        self._recorder.sender.hurry()
+
     def _row(self, evaluation_id: str, note: Note, result: Any) -> bytes | None:
         if isinstance(result, Failure):
             error = result.value

@@ -13,10 +13,12 @@ from twisted.python.failure import Failure
 from icefarm.errors import IcefarmError
 from icefarm.worker.archive.spool import Batch, Spool
 
-__all__ = ["ArchiveLink", "Sender"]
+__all__ = ["GATHER", "SOON", "ArchiveLink", "Sender"]
 
 #: Seconds for which rows gather: a batch costs control and PostgreSQL as much by itself as a hundred rows do.
 GATHER = 2.0
+#: Seconds once a reservation has nothing in progress: who measured asks for it next.
+SOON = 0.1
 #: Seconds until a batch that control could not store is sent again: the first time, and the longest; doubled each time.
 AGAIN_FIRST, AGAIN_LONGEST = 1.0, 15.0
 
@@ -59,6 +61,11 @@ class Sender:
         """There are rows: send them soon."""
         if self._link is not None and self._timer is None and self._sending is None:
             self._timer = self._clock.callLater(GATHER, self._begin)
+
+    def hurry(self) -> None:
+        """Nothing more is about to come: do not wait for it."""
+        if self._timer is not None and self._timer.getTime() - self._clock.seconds() > SOON and self._trouble is None:
+            self._timer.reset(SOON)
 
     def stop(self) -> None:
         """Send no more; what is not acknowledged stays in the spool."""

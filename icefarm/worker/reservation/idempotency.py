@@ -32,6 +32,9 @@ class Outcomes(Protocol):
     def keep(self, evaluation_id: str, note: Any, result: Any) -> None:
         """An evaluation gave a result, or a Failure; the calls that wait for it are not answered yet."""
 
+    def lull(self) -> None:
+        """Nothing is in progress now."""
+
 
 @define(eq=False)
 class _Running:
@@ -120,6 +123,8 @@ class Evaluations:
                 forgotten, _ = self._kept.popitem(last=False)
                 self._calls.pop(forgotten, None)
         running.finish(result)
+        if self._outcomes is not None and not self._running:
+            self._outcomes.lull()
 
     def _answered_again(self, evaluation_id: str, note: Any, result: Any) -> None:
         """Archive a kept result under the later call that it answers: another board may have been called meanwhile."""
