@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.integration
 
 #: Seconds in which a terminal must show something; far above what it needs.
 LIMIT = 60.0
-ICEFARM = str(Path(sys.executable).with_name("icefarm"))
+#: As a shell takes them.
+ICEFARM = shlex.quote(str(Path(sys.executable).with_name("icefarm")))
+CIRCUIT = shlex.quote(str(SQUARE))
 BOARDS = 6
 
 
@@ -67,6 +70,8 @@ def terminal(shell: Shell, short_directory: Path) -> Iterator[Callable[..., Term
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")
     opened: list[Terminal] = []
+    # The terminal's size counts, not that of the one where the tests run.
+    environment = {name: value for name, value in shell.environment.items() if name not in ("COLUMNS", "LINES")}
 
     def open_one(command: str, width: int, height: int = 24) -> Terminal:
         terminal = Terminal(short_directory / f"tmux-{uuid4().hex[:8]}")
@@ -75,7 +80,7 @@ def terminal(shell: Shell, short_directory: Path) -> Iterator[Callable[..., Term
             ["tmux", "-S", str(terminal.socket), "-f", os.devnull, "new-session", "-d", *size, "sh"],
             check=True,
             timeout=LIMIT,
-            env={**shell.environment, "PS1": "$ ", "TERM": "xterm-256color", "PYTHON": sys.executable},
+            env={**environment, "PS1": "$ ", "TERM": "xterm-256color", "PYTHON": sys.executable},
         )
         opened.append(terminal)
         terminal.keys(f"{command}; echo ended=$?", "Enter")
@@ -125,7 +130,7 @@ def test_the_picture_of_watch_scrolls_by_keys_and_leaves_the_terminal_as_it_was(
 
 
 def test_waiting_for_boards_takes_one_line_of_the_terminal(terminal: Callable[..., Terminal]) -> None:
-    wanted = f"{ICEFARM} evaluate {SQUARE} --devices {BOARDS} --wait --timeout 3"
+    wanted = f"{ICEFARM} evaluate {CIRCUIT} --devices {BOARDS} --wait --timeout 3"
     opened = terminal(f"clear; {ICEFARM} reserve {BOARDS} -- {wanted} --name other", 120)
     lines = opened.wait(lambda text: "waiting, place 1" in text)
     assert sum("waiting, place" in line for line in lines) == 1
@@ -137,7 +142,8 @@ def test_waiting_for_boards_takes_one_line_of_the_terminal(terminal: Callable[..
 
 
 def test_a_command_has_boards_while_it_runs_and_its_exit_code_is_passed_on(shell: Shell) -> None:
-    script = f"echo $ICEFARM_SERIALS; {ICEFARM} reservations -o json; {ICEFARM} evaluate {SQUARE} --each -o csv; exit 7"
+    evaluated = f"{ICEFARM} evaluate {CIRCUIT} --each -o csv"
+    script = f"echo $ICEFARM_SERIALS; {ICEFARM} reservations -o json; {evaluated}; exit 7"
     done = shell.run("reserve", "--window", "0.1", "2", "--", "sh", "-c", script)
     assert done.returncode == 7, done.stderr
     serials, rest = done.stdout.split("\n", 1)
