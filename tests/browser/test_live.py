@@ -53,7 +53,7 @@ def test_evaluations_show_as_a_rate_and_on_the_boards_page(page: Page, farm: Far
         expect(facts).to_contain_text("busy")
         expect(facts).to_contain_text("Load")
         expect(page.locator(".timeline rect").first).to_be_attached()
-        expect(page.get_by_role("table")).to_contain_text("busy has reserved 1 board as pulsecount")
+        expect(page.get_by_role("main")).to_contain_text("busy has reserved 1 board as pulsecount")
 
 
 def test_an_operator_ends_a_reservation(page: Page, farm: FarmProcess) -> None:

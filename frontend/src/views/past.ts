@@ -8,6 +8,8 @@ const NOTHING = { past: null, problem: null, key: null };
 
 /** Milliseconds after which what the farm keeps is fetched again while the reader looks at it. */
 const REFRESH = 10000;
+/** Milliseconds until a question that failed is asked again. */
+const RETRY = 2000;
 
 export interface PastState<Past> {
   past: Past | null;
@@ -44,20 +46,23 @@ export function useRepeated<Past>(refresh: number, key: string | null, ask: Ask<
     if (known.current.key !== key) known.current = { key, past: null };
     let timer: number | undefined;
     let over = false;
-    const fetchOnce = async () => {
+    const fetchOnce = async (): Promise<boolean> => {
       try {
         const past = await asking.current(live, known.current.past, key);
-        if (over) return;
+        if (over) return true;
         known.current = { key, past };
         setState({ past, problem: null, key });
+        return true;
       } catch (failure) {
         const { name, message } = farmError(failure);
         if (!over) setState((before) => ({ ...before, problem: `${name}: ${message}` }));
+        return false;
       }
     };
     const fetchAgain = async () => {
-      if (document.visibilityState === "visible") await fetchOnce();
-      if (!over) timer = window.setTimeout(fetchAgain, refresh);
+      const answered = document.visibilityState !== "visible" || (await fetchOnce());
+      // A sign-in may just have changed what this session may ask.
+      if (!over) timer = window.setTimeout(fetchAgain, answered ? refresh : Math.min(refresh, RETRY));
     };
     fetchAgain();
     return () => {
