@@ -281,7 +281,8 @@ def test_commands_that_hold_boards_find_them(reader: Reader) -> None:
 def test_cells_of_the_page_on_notebooks_run_one_after_the_other(reader: Reader) -> None:
     cells = [block.text for block in blocks("docs/notebooks.md") if block.language == "python"]
     said = reader.script("\n".join([GIVEN, *cells, "assert len(results) == 15 and len(counts) == 2"]))
-    assert [line.split()[1] for line in said.splitlines()] == ["200", "800", "3200"]
+    # As they arrive, from several boards.
+    assert sorted(line.split()[1] for line in said.splitlines()) == ["200", "3200", "800"]
 
 
 def test_alarms_are_about_metrics_that_are_served(farm: FarmProcess) -> None:
