@@ -7,12 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
-import pytest_twisted
 from control_rig import LOOK, Rig, Twistd, flags_for, http, reactor, until
 from pytest_twisted import ensureDeferred
 from twisted.internet.error import ConnectionRefusedError
@@ -29,20 +29,10 @@ LIMIT = 30.0
 Controls = Callable[[], Twistd]
 
 
-@pytest_twisted.async_yield_fixture
-async def controls(router: RealRouter, postgres: str, tmp_path: Path) -> AsyncIterator[Controls]:
-    """Start controls of one farm as processes; at the end of the test they are killed."""
-    started: list[Twistd] = []
-
-    def start() -> Twistd:
-        started.append(Twistd.start("twistd", *flags_for(router, postgres), f"--data-dir={tmp_path}"))
-        return started[-1]
-
-    yield start
-    for control in started:
-        if not control.ended.called:
-            control.transport.signalProcess(signal.SIGKILL)
-            await control.ended
+@pytest.fixture
+def controls(router: RealRouter, postgres: str, tmp_path: Path, run_control: Callable[..., Twistd]) -> Controls:
+    """Starts controls of one farm as processes."""
+    return partial(run_control, "twistd", *flags_for(router, postgres), f"--data-dir={tmp_path}")
 
 
 def leads(control: Twistd) -> bool:
