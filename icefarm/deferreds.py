@@ -21,7 +21,18 @@ from twisted.python.failure import Failure
 from icefarm.clock import Clock
 from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["AGAIN", "Coalesced", "InOrder", "Tasks", "failures", "outcomes", "shielded", "started", "within"]
+__all__ = [
+    "AGAIN",
+    "Coalesced",
+    "InOrder",
+    "Repeated",
+    "Tasks",
+    "failures",
+    "outcomes",
+    "shielded",
+    "started",
+    "within",
+]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -172,6 +183,41 @@ class Tasks:
             self.log.warn("{what}: {error}", what=what, error=failure.value)
         else:
             self.log.failure("{what} failed", failure, what=what)
+
+
+@define(eq=False)
+class Repeated:
+    """An operation that is started every so many seconds, from `start` to `stop`; there is no start after a stop."""
+
+    _clock: Clock
+    _seconds: float
+    #: What it is, for the log.
+    _what: str
+    _operation: Callable[[], Coroutine[Any, Any, Any]]
+    _timer: Any = None
+    _stopped: bool = False
+    _tasks: Tasks = Factory(Tasks)
+
+    def start(self, first: float | None = None) -> None:
+        """Start it after ``first`` seconds, or after the usual time, and then again and again.  Harmless if started."""
+        if self._timer is None and not self._stopped:
+            self._timer = self._clock.callLater(self._seconds if first is None else first, self._tick)
+
+    def stop(self) -> None:
+        """Start it no more, and cancel what runs."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._tasks.stop()
+
+    def next_in(self, seconds: float) -> None:
+        """Start it the next time after so many seconds."""
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(seconds)
+
+    def _tick(self) -> None:
+        self._timer = self._clock.callLater(self._seconds, self._tick)
+        self._tasks.start(self._what, self._operation)
 
 
 @define(eq=False)

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.clock import Clock
 from icefarm.control.archive.interface import Archive, Partition
-from icefarm.deferreds import AGAIN, Tasks
+from icefarm.deferreds import AGAIN, Repeated
 from icefarm.errors import IcefarmError
 
 __all__ = ["Retention", "outdated"]
@@ -51,34 +50,27 @@ class Retention:
     days: float
     bytes: float
     export: Path | None
-    _timer: Any = None
-    _stopped: bool = False
-    _tasks: Tasks = Factory(Tasks)
     _log: Logger = Factory(Logger)
+    _repeated: Repeated = field(init=False)
+
+    @_repeated.default
+    def _make_repeated(self) -> Repeated:
+        return Repeated(self.clock, INTERVAL, "the archive is tidied", self._pass_or_again)
 
     def start(self) -> None:
         """Start: the first pass is at once."""
-        if self._timer is None and not self._stopped:
-            self._timer = self.clock.callLater(0.0, self._tick)
+        self._repeated.start(first=0.0)
 
     def stop(self) -> None:
         """Stop."""
-        self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._tasks.stop()
-
-    def _tick(self) -> None:
-        self._timer = self.clock.callLater(INTERVAL, self._tick)
-        self._tasks.start("the archive is tidied", self._pass_or_again)
+        self._repeated.stop()
 
     async def _pass_or_again(self) -> None:
         try:
             await self.pass_once()
         except IcefarmError as error:
             self._log.warn("the archive cannot be tidied just now: {error}", error=error)
-            if self._timer is not None and self._timer.active():
-                self._timer.reset(AGAIN * 12)
+            self._repeated.next_in(AGAIN * 12)
 
     async def pass_once(self) -> None:
         """Make partitions ahead, and drop what is outdated.  Raises `Busy`, `InvalidArgument`."""

@@ -10,14 +10,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.bus import Caller
 from icefarm.clock import Clock
 from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store
-from icefarm.deferreds import Tasks
+from icefarm.deferreds import Repeated
 from icefarm.errors import Busy, IcefarmError
 from icefarm.rate_limit import RateLimit
 
@@ -74,22 +74,20 @@ class AuditLog:
     _entries: list[AuditEntry] = Factory(list)
     _limits: dict[str, RateLimit] = Factory(dict)
     _cleaned: float = float("-inf")
-    _timer: Any = None
-    _stopped: bool = False
-    _tasks: Tasks = Factory(Tasks)
     _log: Logger = Factory(Logger)
+    _repeated: Repeated = field(init=False)
+
+    @_repeated.default
+    def _make_repeated(self) -> Repeated:
+        return Repeated(self.clock, INTERVAL, "the audit log is written", self._write_and_clean)
 
     def start(self) -> None:
         """Begin to write."""
-        if self._timer is None and not self._stopped:
-            self._timer = self.clock.callLater(INTERVAL, self._tick)
+        self._repeated.start()
 
     def stop(self) -> None:
         """Write no more."""
-        self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._tasks.stop()
+        self._repeated.stop()
 
     def called(
         self, caller: Caller, address: str, action: str, subject: str | None, outcome: str, detail: str | None = None
@@ -154,10 +152,6 @@ class AuditLog:
         if key not in self._limits and len(self._limits) >= COUNTED:
             self._limits.clear()
         return self._limits.setdefault(key, RateLimit(AMOUNT, PERIOD))
-
-    def _tick(self) -> None:
-        self._timer = self.clock.callLater(INTERVAL, self._tick)
-        self._tasks.start("the audit log is written", self._write_and_clean)
 
     async def _write_and_clean(self) -> None:
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from attrs import Factory, define, field
 from twisted.logger import Logger
@@ -27,7 +26,7 @@ from icefarm.control.telemetry.events import (
     WorkerLogged,
 )
 from icefarm.control.telemetry.rates import Rates
-from icefarm.deferreds import Tasks
+from icefarm.deferreds import Repeated
 from icefarm.errors import Busy, IcefarmError
 
 __all__ = ["KEPT", "HistoryRecorder", "farm_sample"]
@@ -76,25 +75,23 @@ class HistoryRecorder:
     _minute: dict[str, list[BoardReading]] = Factory(dict)
     _minute_began: float = field(init=False)
     _cleaned: float = float("-inf")
-    _timer: Any = None
-    _stopped: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = Factory(Tasks)
+    _repeated: Repeated = field(init=False)
+
+    @_repeated.default
+    def _make_repeated(self) -> Repeated:
+        return Repeated(self.clock, INTERVAL, "the history", self._sample)
 
     def __attrs_post_init__(self) -> None:
         self._minute_began = self.clock.seconds()
 
     def start(self) -> None:
         """Start taking samples."""
-        if self._timer is None and not self._stopped:
-            self._timer = self.clock.callLater(INTERVAL, self._tick)
+        self._repeated.start()
 
     def stop(self) -> None:
         """Stop taking samples."""
-        self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._tasks.stop()
+        self._repeated.stop()
 
     def heard(self, event: Event) -> None:
         """Gather an event."""
@@ -142,10 +139,6 @@ class HistoryRecorder:
             self._queue[record.id] = record
         else:
             self._queue.pop(record.id, None)
-
-    def _tick(self) -> None:
-        self._timer = self.clock.callLater(INTERVAL, self._tick)
-        self._tasks.start("the history", self._sample)
 
     async def _sample(self) -> None:
         now = self.clock.seconds()
