@@ -122,6 +122,22 @@ async def a_batch_that_is_sent_again_adds_nothing(world: World) -> None:
 
 
 @rule
+async def a_row_that_cannot_be_stored_does_not_keep_the_others_from_it(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    numbers = (2**31, -(2**53), 2**60, 10**400)
+    wrong = [row(a, f"attempt {number}", attempt=number) for number in numbers]
+    wrong += [
+        row(a, f"{name} {time}", **{name: time}) for name in ("started_at", "ended_at") for time in (1e15, 10**400)
+    ]
+    values = [2**31, 10**400, [10**400, 0.5], [1e308, 1e308]]
+    stored = [row(a, f"value {number}", value=value) for number, value in enumerate(values)]
+    parsed = parse_rows(encoded(*wrong, *stored, row(a, attempt=2**31 - 1)), world.now(), 90)
+    assert parsed.wrong == len(wrong)
+    assert (await world.archive.store("w1", parsed.rows)).new == {("ada", "ga-7"): 5}
+    assert [each["number"] for each in await world.results()] == [2.0**31, None, None, None, 7.0]
+
+
+@rule
 async def an_evaluation_twice_in_a_batch_is_one_row_that_of_the_later_attempt(world: World) -> None:
     (a,) = await world.reserve("ada", "A")
     await world.keep("w1", row(a, value=1), row(a, value=2, attempt=2))

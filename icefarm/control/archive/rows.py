@@ -22,8 +22,10 @@ __all__ = ["ArchiveRow", "OwnedRow", "Parsed", "day_of", "newest_attempts", "own
 #: Seconds of a day, and how far a worker's clock may be ahead of control's.
 DAY = 86400
 AHEAD = 86400.0
-#: Longest ids and messages, in characters; largest whole number.
-LONGEST_ID, LONGEST_MESSAGE, LARGEST = 64, 400, 2**53
+#: Longest ids and messages, in characters.
+LONGEST_ID, LONGEST_MESSAGE = 64, 400
+#: Largest whole number; attempts are of the database's type integer; the latest time is in the year 3058.
+LARGEST, MOST_ATTEMPTS, LATEST = 2**53, 2**31 - 1, 2**35
 
 _NUMBER, _COUNT, _TEXT = (int, float), (int,), (str,)
 _MAYBE_TEXT, _MAYBE_COUNT, _MAYBE_NUMBER = (str, type(None)), (int, type(None)), (int, float, type(None))
@@ -41,6 +43,8 @@ _TYPES: Mapping[str, tuple[type, ...] | None] = {
     "started_at": _MAYBE_NUMBER,
     "ended_at": _NUMBER,
 }
+#: The largest number in each field from ``window_us`` on.
+_MOST = (LARGEST, LARGEST, LARGEST, LARGEST, MOST_ATTEMPTS, LATEST, LATEST)
 _CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -206,9 +210,10 @@ def _plausible(fields: list[Any]) -> bool:
         return False
     if experiment is not None and not _is_name(experiment):
         return False
+    # NaN is not below anything.
     return all(
-        value is None or (not isinstance(value, bool) and isfinite(value) and abs(value) <= LARGEST)
-        for value in fields[15:]
+        value is None or (not isinstance(value, bool) and abs(value) <= most)
+        for value, most in zip(fields[15:], _MOST, strict=True)
     )
 
 
@@ -222,9 +227,16 @@ def _short(text: str | None, longest: int) -> str | None:
 
 
 def _number_of(value: Any) -> float | None:
-    """Return a value as one number: the mean of several; what a kind measured, where its samples follow it."""
+    """Return a value as one number: the mean of several; what a kind measured, where its samples follow it.
+
+    None without any, and for numbers that are too large for a float.
+    """
     numbers = list(_numbers(value))
-    return sum(numbers) / len(numbers) if numbers else None
+    try:
+        mean = sum(numbers) / len(numbers) if numbers else None
+    except OverflowError:
+        return None
+    return mean if mean is not None and isfinite(mean) else None
 
 
 def _numbers(value: Any) -> Iterator[float]:
