@@ -258,8 +258,20 @@ async def experiments_are_listed_the_last_active_first_and_in_pages(world: World
     await world.keep("w1", row(a, "e-again", experiment="one"))
     found = await world.archive.experiments(ExperimentQuery(limit=2))
     assert [each.name for each in found] == ["one", "three"]
-    rest = await world.archive.experiments(ExperimentQuery(before=found[-1].active_at))
+    rest = await world.archive.experiments(ExperimentQuery(before=(found[-1].active_at, found[-1].id)))
     assert [each.name for each in rest] == ["two"]
+
+
+@rule
+async def pages_have_every_experiment_of_a_batch_once(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", *(row(a, f"e{n}", experiment=f"x{n}") for n in range(5)))
+    seen: list[str] = []
+    before = None
+    while page := await world.archive.experiments(ExperimentQuery(before=before, limit=2)):
+        seen += [each.name for each in page]
+        before = page[-1].active_at, page[-1].id
+    assert sorted(seen) == [f"x{n}" for n in range(5)]
 
 
 @rule

@@ -62,6 +62,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((), {"limit": 10**6}),
         ((), {"after": "x"}),
         ((), {"after": "-1"}),
+        *(((), {"after": after}) for after in ("1-x", "1-2-3", f"1-{'9' * 40}")),
         ((), {"since": _NAN}),
         ((), {"x": 1}),
     ],

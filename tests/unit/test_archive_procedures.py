@@ -91,3 +91,18 @@ def test_others_get_no_series_of_what_is_not_shared() -> None:
     assert finished(procedures.board_experiments(BOB, "A")) == []
     (part,) = finished(procedures.board_experiments(ADA, "A"))
     assert (part["account"], part["name"], part["done"]) == ("ada", "ga-7", 1)
+
+
+def test_pages_have_every_experiment_once_also_those_that_were_active_at_the_same_time() -> None:
+    procedures, _ = made(0, 1.0)
+    names = [f"x{n}" for n in range(5)]
+    for name in names:
+        finished(procedures.experiment_announce(ADA, name, total=5))
+    seen, after = [], None
+    while True:
+        page = finished(procedures.experiments(ADA, after=after, limit=2))
+        seen += [each["name"] for each in page["experiments"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert sorted(seen) == names

@@ -77,8 +77,9 @@ class ExperimentQuery:
     reader: str | None = None
     #: Only those of the reader.
     private: bool = False
-    #: Active before this time, for the next page; since that time.
-    before: float | None = None
+    #: After one with this time of its last activity, and this id, for the next page; several may have the same time.
+    before: tuple[float, int] | None = None
+    #: Active since that time.
     since: float | None = None
     limit: int = 1000
 

@@ -133,7 +133,7 @@ _EXPERIMENTS = """
              WHERE (%(account)s::text IS NULL OR account = %(account)s)
                AND (%(name)s::text IS NULL OR name = %(name)s)
                AND (%(reader)s::text IS NULL OR account = %(reader)s OR (shared AND NOT %(private)s))
-               AND (%(before)s::float8 IS NULL OR active_at < to_timestamp(%(before)s))
+               AND (%(before)s::float8 IS NULL OR (active_at, id) < (to_timestamp(%(before)s), %(before_id)s))
                AND (%(since)s::float8 IS NULL OR active_at >= to_timestamp(%(since)s))
              ORDER BY active_at DESC, id DESC LIMIT %(limit)s) e,
            LATERAL (SELECT sum(done) AS done, sum(failed) AS failed, count(DISTINCT serial) AS boards,
@@ -379,9 +379,10 @@ class PostgresArchive(Statements, Archive):
 
     @in_transaction
     async def experiments(self, transaction: Transaction, query: ExperimentQuery) -> list[Experiment]:
+        before, before_id = query.before or (None, None)
         fields = {
             "account": query.account, "name": query.name, "reader": query.reader, "private": query.private,
-            "before": query.before, "since": query.since, "limit": query.limit,
+            "before": before, "before_id": before_id, "since": query.since, "limit": query.limit,
         }  # fmt: skip
         return [Experiment(*row) for row in await transaction.rows(_EXPERIMENTS, fields)]
 

@@ -49,14 +49,24 @@ MOST_TOTAL, MOST_NAMED = 10**12, 10_000
 #: Experiments of one name that are told apart.
 SAME_NAME = 50
 _CURSOR = re.compile(r"[0-9]{1,18}", re.ASCII)
+#: Microseconds, and an id.
+_EXPERIMENTS_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 
 
 def _cursor(text: str | None) -> int:
-    if text is None:
-        return 0
-    if _CURSOR.fullmatch(text) is None:
+    return 0 if text is None else int(_read(_CURSOR, text)[0])
+
+
+def _before(text: str) -> tuple[float, int]:
+    time, id = _read(_EXPERIMENTS_CURSOR, text).groups()
+    return int(time) / 1e6, int(id)
+
+
+def _read(cursor: re.Pattern[str], text: str) -> re.Match[str]:
+    found = cursor.fullmatch(text)
+    if found is None:
         raise InvalidArgument(f"after must be what an earlier answer gave as next, not {text!a:.80}")
-    return int(text)
+    return found
 
 
 def _limit(limit: int, most: int) -> int:
@@ -111,7 +121,7 @@ class ArchiveProcedures:
 
         ``next`` in the answer goes into ``after`` of the next call; None says that there are no more.
         """
-        before = None if after is None else _cursor(after) / 1e6
+        before = None if after is None else _before(after)
         query = ExperimentQuery(
             account, name, self._reader(caller), self.private, before, since, _limit(limit, MOST_EXPERIMENTS)
         )
@@ -119,7 +129,7 @@ class ArchiveProcedures:
         more = len(found) == limit
         return {
             "experiments": [to_wire(self._record(each)) for each in found],
-            "next": str(int(found[-1].active_at * 1e6)) if more else None,
+            "next": f"{round(found[-1].active_at * 1e6)}-{found[-1].id}" if more else None,
         }
 
     async def experiment(self, caller: Caller, name: str, account: str | None = None) -> dict[str, Any]:

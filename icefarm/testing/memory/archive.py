@@ -220,7 +220,8 @@ class MemoryArchive(Archive):
         self._figures = [(id, each) for id, each in self._figures if each.time >= before]
 
     def _made(self, key: ExperimentKey) -> int:
-        now = self.clock.seconds()
+        # To the microsecond, as the database keeps it.
+        now = round(self.clock.seconds(), 6)
         known = self._experiments.get(key) or Experiment(next(self._numbers), *key, None, True, now, now)
         self._experiments[key] = evolve(known, active_at=now)
         return known.id
@@ -255,7 +256,7 @@ def _fits(each: Experiment, query: ExperimentQuery) -> bool:
         readable
         and query.account in (None, each.account)
         and query.name in (None, each.name)
-        and (query.before is None or each.active_at < query.before)
+        and (query.before is None or (each.active_at, each.id) < query.before)
         and (query.since is None or each.active_at >= query.since)
     )
 
