@@ -13,7 +13,7 @@ from icefarm.bus import Caller
 from icefarm.contract import Role
 from icefarm.control.archive.activity import Activity
 from icefarm.control.rpc.archive_api import ArchiveProcedures
-from icefarm.errors import UnknownExperiment
+from icefarm.errors import InvalidArgument, UnknownExperiment
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.store import MemoryStore
 
@@ -106,3 +106,11 @@ def test_pages_have_every_experiment_once_also_those_that_were_active_at_the_sam
         if after is None:
             break
     assert sorted(seen) == names
+
+
+def test_the_error_says_which_number_is_wrong() -> None:
+    procedures, _ = made(2, 1.0)
+    with pytest.raises(InvalidArgument, match="points must be 1 to 1,000, not 1001"):
+        finished(procedures.experiment_series(ADA, "ga-7", points=1001))
+    with pytest.raises(InvalidArgument, match="total must be 1 to 1,000,000,000,000, not 0"):
+        finished(procedures.experiment_announce(ADA, "ga-7", total=0))

@@ -46,7 +46,7 @@ _POINT = ("done", "failed", "numbers", "sum", "least", "most")
 USUAL = 7 * 86400.0
 #: Most evaluations that a client can expect, and serials or circuits that a query names.
 MOST_TOTAL, MOST_NAMED = 10**12, 10_000
-#: Experiments of one name that are told apart.
+#: Accounts with an experiment of one name that an error names.
 SAME_NAME = 50
 _CURSOR = re.compile(r"[0-9]{1,18}", re.ASCII)
 #: Microseconds, and an id.
@@ -69,9 +69,9 @@ def _read(cursor: re.Pattern[str], text: str) -> re.Match[str]:
     return found
 
 
-def _limit(limit: int, most: int) -> int:
+def _limit(limit: int, most: int, name: str = "limit") -> int:
     if not 0 < limit <= most:
-        raise InvalidArgument(f"limit must be 1 to {most:,}, not {limit}")
+        raise InvalidArgument(f"{name} must be 1 to {most:,}, not {limit}")
     return limit
 
 
@@ -207,7 +207,7 @@ class ArchiveProcedures:
         times: steps can be added up to longer ones.  ``next`` goes into ``after`` of a later call, which returns what
         arrived since; it is added to what is known.
         """
-        begin, most = _cursor(after), _limit(points, MOST_POINTS)
+        begin, most = _cursor(after), _limit(points, MOST_POINTS, "points")
         _few("serials", serials)
         found = await self.find(caller, name, account)
         first, last = found.first_at or found.created_at, found.last_at or found.created_at
@@ -274,8 +274,8 @@ class ArchiveProcedures:
         self, caller: Caller, name: str, total: int | None = None, shared: bool | None = None
     ) -> None:
         """Note how many evaluations the caller expects of its experiment, and whether other accounts may read it."""
-        if total is not None and not 0 < total <= MOST_TOTAL:
-            raise InvalidArgument(f"total must be a whole number of evaluations above 0, not {total}")
+        if total is not None:
+            _limit(total, MOST_TOTAL, "total")
         await self.archive.announce((_account(caller), _checked_name(name)), total, shared)
 
     async def find(self, caller: Caller, name: str, account: str | None) -> Experiment:
