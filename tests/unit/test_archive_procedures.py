@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from icefarm.bus import Caller
 from icefarm.contract import Role
 from icefarm.control.archive.activity import Activity
-from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.archive_api import SAME_NAME, ArchiveProcedures
 from icefarm.errors import InvalidArgument, UnknownExperiment
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.store import MemoryStore
@@ -106,6 +106,17 @@ def test_pages_have_every_experiment_once_also_those_that_were_active_at_the_sam
         if after is None:
             break
     assert sorted(seen) == names
+
+
+def test_a_name_means_ones_own_experiment_however_many_others_have_one_of_that_name() -> None:
+    procedures, world = made(2, 1.0)
+    for number in range(2 * SAME_NAME):
+        world.tick()
+        finished(procedures.experiment_announce(Caller(f"u{number}", 1, Role.CLIENT), "ga-7"))
+    assert finished(procedures.experiment(ADA, "ga-7"))["experiment"]["account"] == "ada"
+    with pytest.raises(InvalidArgument, match="several accounts have an experiment 'ga-7'"):
+        finished(procedures.experiment(BOB, "ga-7"))
+    assert finished(procedures.experiment(BOB, "ga-7", account="u7"))["experiment"]["account"] == "u7"
 
 
 def test_the_error_says_which_number_is_wrong() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from icefarm.bus import Caller
 from icefarm.clock import Clock
@@ -285,15 +285,17 @@ class ArchiveProcedures:
         several.
         """
         query = ExperimentQuery(account, name, self._reader(caller), self.private, limit=SAME_NAME)
-        found = await self.archive.experiments(query)
-        own = [each for each in found if each.account == account_of(caller.authid)]
-        if len(found) > 1 and not own:
+        first = evolve(query, account=account_of(caller.authid)) if account is None else query
+        found = await self.archive.experiments(first)
+        if not found and account is None:
+            found = await self.archive.experiments(query)
+        if len(found) > 1:
             accounts = ", ".join(each.account for each in found)
             raise InvalidArgument(f"several accounts have an experiment {name!r}; give one as account: {accounts}")
         if not found:
             whose = "" if account is None else f" of account {account!a:.120}"
             raise UnknownExperiment(f"there is no experiment {name!a:.120}{whose} that you may read")
-        return (own or found)[0]
+        return found[0]
 
     def _reader(self, caller: Caller) -> str | None:
         return None if caller.role == Role.OPERATOR else account_of(caller.authid)
