@@ -33,8 +33,8 @@ class Activity:
 
     def rate(self, key: tuple[str, str]) -> float:
         """Return evaluations a second of an experiment over the last minute."""
-        self._forget(self.clock.seconds())
-        return sum(count for _, count in self._added.get(key, ())) / PERIOD
+        since = self.clock.seconds() - PERIOD
+        return sum(count for time, count in self._added.get(key, ()) if time > since) / PERIOD
 
     def _forget(self, now: float) -> None:
         for key, added in list(self._added.items()):
