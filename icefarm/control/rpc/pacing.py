@@ -92,10 +92,12 @@ class Pacing:
 
     def _account(self, identity: str) -> _Account:
         name = account_of(identity)
-        if name not in self._accounts and len(self._accounts) >= REMEMBERED:
-            self._accounts = {name: each for name, each in self._accounts.items() if each.pending}
-        rate = self.limits.of(identity).rate
-        return self._accounts.setdefault(name, _Account(rate * SAVED, self.clock.seconds()))
+        known = self._accounts.get(name)
+        if known is None:
+            if len(self._accounts) >= REMEMBERED:
+                self._accounts = {name: each for name, each in self._accounts.items() if each.pending}
+            known = self._accounts[name] = _Account(self.limits.of(identity).rate * SAVED, self.clock.seconds())
+        return known
 
     def _refill(self, identity: str, account: _Account) -> None:
         rate, now = self.limits.of(identity).rate, self.clock.seconds()
