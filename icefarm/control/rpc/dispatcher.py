@@ -86,8 +86,7 @@ class RpcDispatcher:
     def _counted(self, caller: Caller) -> Iterator[None]:
         """Count a call while it is not answered; a session that goes on in spite of refusals is ended."""
         try:
-            counting = self.pacing.pending(caller)
-            with counting:
+            with self.pacing.pending(caller):
                 yield
         except LimitReached as error:
             if error.fields.get("limit") == "calls" and self.pacing.is_too_much(caller):
@@ -98,7 +97,7 @@ class RpcDispatcher:
         """Wait until it is the turn of a call."""
         if name in FREE:
             return
-        turn = self.pacing.turn(caller, weight_of(name, {**kwargs, **dict(zip("0123456789", args, strict=False))}))
+        turn = self.pacing.turn(caller, weight_of(name, args, kwargs))
         if turn is not None:
             await self._run(caller.session, turn)
 

@@ -8,7 +8,7 @@ goes on is ended: refusals cost time too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,9 +37,9 @@ REFUSED, PERIOD = 200, 10.0
 REMEMBERED = 1000
 
 
-def weight_of(name: str, arguments: Mapping[str, Any]) -> float:
+def weight_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
     """Return the units that a call costs."""
-    size = sum(len(value) for value in arguments.values() if isinstance(value, str | bytes | list | dict))
+    size = sum(len(value) for value in (*args, *kwargs.values()) if isinstance(value, str | bytes | list | dict))
     return WEIGHTS.get(name, 1) + size / BYTES
 
 
