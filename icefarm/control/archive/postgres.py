@@ -360,13 +360,12 @@ class PostgresArchive(Statements, Archive):
         await self._writer.run(lambda cursor: self._make_partitions(cursor, set(days)), STORE_LIMIT)
         self._days.update(days)
 
-    async def log(self, key: ExperimentKey, figures: Mapping[str, float], time: float) -> None:
-        await self._log(key, json.dumps(dict(figures)), time)
-
     @in_transaction
-    async def _log(self, transaction: Transaction, key: ExperimentKey, figures: str, time: float) -> None:
+    async def log(
+        self, transaction: Transaction, key: ExperimentKey, figures: Mapping[str, float], time: float
+    ) -> None:
         id = await _made(transaction, key)
-        await transaction.rows(_LOG, {"id": id, "time": time, "figures": figures})
+        await transaction.rows(_LOG, {"id": id, "time": time, "figures": json.dumps(dict(figures))})
 
     @in_transaction
     async def announce(
