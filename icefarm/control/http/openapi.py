@@ -20,48 +20,45 @@ from icefarm.errors import IcefarmError, NotAuthorized
 __all__ = ["description"]
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def _whole(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object that always has all of its properties."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _list_of(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
+
+
 _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "serials": {"type": "array", "items": {"type": "string"}},
-    "reservations": {"type": "array", "items": {"$ref": "#/components/schemas/Reservation"}},
+    "reservations": _list_of("Reservation"),
     # The records of the WAMP interface, which docs/wamp.md describes.
     "object": {"type": "object"},
     "available": {"$ref": "#/components/schemas/Available"},
-    "experiments": {
-        "type": "object",
-        "required": ["experiments", "next"],
-        "properties": {
-            "experiments": {"type": "array", "items": {"$ref": "#/components/schemas/Experiment"}},
+    "experiments": _whole(
+        {
+            "experiments": _list_of("Experiment"),
             "next": {"type": ["string", "null"], "description": "For after in the next request; null: no more."},
-        },
-    },
-    "experiment": {
-        "type": "object",
-        "required": ["experiment", "boards", "failures", "time"],
-        "properties": {
+        }
+    ),
+    "experiment": _whole(
+        {
             "experiment": {"$ref": "#/components/schemas/Experiment"},
-            "boards": {"type": "array", "items": {"$ref": "#/components/schemas/ExperimentBoard"}},
+            "boards": _list_of("ExperimentBoard"),
             "failures": {"type": "object", "description": "How many evaluations failed, by the name of the error."},
             "time": {"type": "number", "description": "By the farm's clock, seconds since 1970."},
-        },
-    },
-    "figures": {
-        "type": "object",
-        "required": ["figures", "next", "more"],
-        "properties": {
-            "figures": {"type": "array", "items": {"$ref": "#/components/schemas/ExperimentFigures"}},
+        }
+    ),
+    "figures": _whole(
+        {
+            "figures": _list_of("ExperimentFigures"),
             "next": {"type": "string", "description": "For after in the next request."},
             "more": {"type": "boolean", "description": "Whether there are more already."},
-        },
-    },
-    "usage": {
-        "type": "object",
-        "required": ["since", "until", "usage"],
-        "properties": {
-            "since": {"type": "number"},
-            "until": {"type": "number"},
-            "usage": {"type": "array", "items": {"$ref": "#/components/schemas/UsageRecord"}},
-        },
-    },
+        }
+    ),
+    "usage": _whole({"since": {"type": "number"}, "until": {"type": "number"}, "usage": _list_of("UsageRecord")}),
 }
 _WAITING = {"$ref": "#/components/schemas/Waiting"}
 _WORDS = {
@@ -190,21 +187,16 @@ def _error(code: int, names: list[str]) -> dict[str, Any]:
 
 
 def _error_schema() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["error", "message", "fields"],
-        "properties": {
-            "error": {"type": "string", "description": "The error's name, the same everywhere in icefarm."},
-            "message": {"type": "string", "description": "What is wrong and what to do, for users."},
-            "fields": {"type": "object", "description": "Details, for programs."},
-        },
-        "additionalProperties": False,
+    properties = {
+        "error": {"type": "string", "description": "The error's name, the same everywhere in icefarm."},
+        "message": {"type": "string", "description": "What is wrong and what to do, for users."},
+        "fields": {"type": "object", "description": "Details, for programs."},
     }
+    return {**_whole(properties), "additionalProperties": False}
 
 
 def _available_schema() -> dict[str, Any]:
-    properties = {"amount": {"type": "integer", "minimum": 0}, "serials": _ANSWERS["serials"]}
-    return {"type": "object", "required": ["amount", "serials"], "properties": properties}
+    return _whole({"amount": {"type": "integer", "minimum": 0}, "serials": _ANSWERS["serials"]})
 
 
 def _schema(cls: type[Any], *, closed: bool = False) -> dict[str, Any]:
