@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from attrs import frozen
 
-from icefarm.contract import MAX_CIRCUIT_NAME, MAX_LABELS, NAME_RULE, valid_name
+from icefarm.contract import ARCHIVE_FIELDS, MAX_CIRCUIT_NAME, MAX_LABELS, NAME_RULE, valid_name
 from icefarm.errors import IcefarmError, InvalidArgument
 
 __all__ = ["MAX_ROW", "Note", "failure_row", "measurement_row", "note_from_wire"]
 
-#: Bytes of a row.  Boards' answers are shorter; a kind of another author may answer with anything.
+#: Bytes of a row.  Boards' answers are shorter; a kind of another author may answer with anything, and a client may
+#: note long labels.  The spool reads no longer ones back, and loses what comes after them.
 MAX_ROW = 256 * 1024
-#: Longest message of an error, in characters.
-MAX_MESSAGE = 400
+#: Longest message of an error, and SHA-256 in hexadecimal, in characters.
+MAX_MESSAGE, MAX_SHA256 = 400, 64
 
 
 @frozen
@@ -46,7 +48,8 @@ def _is_experiment(name: str) -> bool:
 
 def note_from_wire(value: Any, bitstream: Any = None, attempt: Any = 1) -> Note:
     """Check a note that arrived.  Raises `InvalidArgument`."""
-    sha256 = bitstream.get("sha256") if isinstance(bitstream, Mapping) else None
+    digest = bitstream.get("sha256") if isinstance(bitstream, Mapping) else None
+    sha256 = digest[:MAX_SHA256] if isinstance(digest, str) else None
     number = attempt if isinstance(attempt, int) else 1
     if value is None:
         return Note(sha256=sha256, attempt=number)
@@ -65,17 +68,21 @@ def note_from_wire(value: Any, bitstream: Any = None, attempt: Any = 1) -> Note:
         None if circuit is None else circuit[-MAX_CIRCUIT_NAME:],
         labels or None,
         value.get("archive") is not False,
-        sha256 if isinstance(sha256, str) else None,
+        sha256,
         number,
     )
+
+
+#: Types of a label's value; made once, since each evaluation has labels.
+_LABEL = (str, int, float, type(None))
 
 
 def _check_labels(labels: Any) -> None:
     if not isinstance(labels, Mapping) or len(labels) > MAX_LABELS:
         raise InvalidArgument(f"note: labels must be a mapping of at most {MAX_LABELS} names")
     for name, value in labels.items():
-        if not isinstance(name, str) or not isinstance(value, str | int | float | None):
-            raise InvalidArgument("note: labels must have text for names, and text or numbers as values")
+        if not isinstance(name, str) or not isinstance(value, _LABEL) or (type(value) is float and not isfinite(value)):
+            raise InvalidArgument("note: labels must have text for names, and text or finite numbers as values")
 
 
 def measurement_row(reservation: str, note: Note, measured: Mapping[str, Any]) -> bytes:
@@ -108,7 +115,9 @@ def failure_row(
     )  # fmt: skip
 
 
-_VALUE, _MESSAGE = 5, 7
+_VALUE, _ERROR, _MESSAGE = (ARCHIVE_FIELDS.index(name) for name in ("value", "error", "message"))
+#: What may be long, and what stands in its place if it is left out.
+_MAY_BE_LONG: Mapping[str, Any] = {"value": None, "labels": None, "options": {}}
 _encode = json.JSONEncoder(allow_nan=False, default=repr, separators=(",", ":"), check_circular=False).encode
 
 
@@ -118,8 +127,24 @@ def _encoded(fields: list[Any]) -> bytes:
     except (ValueError, RecursionError):
         # A kind of another author may answer with what JSON has no form for.
         fields[_VALUE] = repr(fields[_VALUE])[:MAX_MESSAGE]
-        row = json.dumps(fields, default=repr).encode("ascii")
-    if len(row) > MAX_ROW:
-        fields[_VALUE], fields[_MESSAGE] = None, f"the value is left out: the row would have {len(row):,} bytes"
-        row = json.dumps(fields, default=repr).encode("ascii")
+        row = _plainly(fields)
+    return row if len(row) <= MAX_ROW else _shortened(fields, len(row))
+
+
+def _plainly(fields: Any) -> bytes:
+    return json.dumps(fields, default=repr).encode("ascii")
+
+
+def _shortened(fields: list[Any], size: int) -> bytes:
+    """Leave out the longest field of a row, and the next one, until the row is short enough."""
+    places = {name: ARCHIVE_FIELDS.index(name) for name in _MAY_BE_LONG}
+    left_out: list[str] = []
+    for name in sorted(places, key=lambda name: len(_plainly(fields[places[name]])), reverse=True):
+        left_out.append(name)
+        fields[places[name]] = _MAY_BE_LONG[name]
+        if fields[_ERROR] is None:
+            fields[_MESSAGE] = f"left out, since the row would have {size:,} bytes: {', '.join(left_out)}"
+        row = _plainly(fields)
+        if len(row) <= MAX_ROW:
+            break
     return row
