@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, define, field
-from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -93,7 +92,7 @@ class ReservationRows:
     def _row(self, evaluation_id: str, note: Note, result: Any) -> bytes | None:
         if isinstance(result, Failure):
             error = result.value
-            if isinstance(error, CancelledError | UnknownBitstream) or not isinstance(error, IcefarmError):
+            if isinstance(error, UnknownBitstream) or not isinstance(error, IcefarmError):
                 return None
             now = self._recorder.clock.seconds()
             return failure_row(self._reservation, note, evaluation_id, self._stamp, error, now)
