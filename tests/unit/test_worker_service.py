@@ -30,6 +30,7 @@ from icefarm.errors import (
     NotYours,
     ReservationEnded,
     TimedOut,
+    UnknownBitstream,
     UnknownDevice,
     UnknownKind,
 )
@@ -411,6 +412,16 @@ def test_a_board_set_aside_is_told_as_a_log_line(farm: Farm) -> None:
     farm.settle(30)
     ((name, words),) = farm.control.words
     assert (name, words["level"], words["serial"]) == ("log", "warn", SERIAL)
+
+
+def test_an_evaluation_that_failed_is_told_as_a_log_line_but_not_one_whose_bitstream_is_to_be_sent(farm: Farm) -> None:
+    farm.prepare()
+    (answer,) = farm.evaluate(bitstream={"sha256": "a" * 64})
+    assert isinstance(answer, UnknownBitstream)
+    farm.evaluate(bitstream=b"junk")
+    ((name, words),) = farm.control.words
+    assert (name, words["level"], words["evaluation"]) == ("log", "info", "e1")
+    assert words["message"].startswith("evaluation e1 failed: invalid_bitstream: ")
 
 
 def test_a_worker_that_may_leave_does_so_at_once_where_nobody_has_its_boards(farm: Farm) -> None:

@@ -12,7 +12,15 @@ from twisted.python.failure import Failure
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, Role, device_prefix, method_of
-from icefarm.errors import IcefarmError, InvalidArgument, NotAuthorized, NotYours, ReservationEnded, TimedOut
+from icefarm.errors import (
+    IcefarmError,
+    InvalidArgument,
+    NotAuthorized,
+    NotYours,
+    ReservationEnded,
+    TimedOut,
+    UnknownBitstream,
+)
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.shutdown import Departure
@@ -157,6 +165,9 @@ class BoardProcedures:
             return await reservation.call(method, args, arguments)
         try:
             answer = await reservation.call(method, args, arguments)
+        except UnknownBitstream:
+            # It has not begun: the client sends the whole bitstream next.
+            raise
         except IcefarmError as error:
             self._board.evaluation_failed(name, evaluation, error)
             raise
