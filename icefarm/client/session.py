@@ -253,11 +253,11 @@ class ClientSession:
     @checked
     async def board_history(self, serial: str) -> dict[str, Any]:
         """Return a board's last day: its states, measurements by the minute, and lines of its worker's log."""
-        return dict(await self._link.call(control_procedure("device_history"), {"serial": serial}))
+        return dict(await self.call("device_history", serial=serial))
 
     async def journal(self) -> dict[str, Any]:
         """Return recent changes of boards and reservations, and lines of workers' logs."""
-        return dict(await self._link.call(control_procedure("journal")))
+        return dict(await self.call("journal"))
 
     def watch(self) -> Watch:
         """Start following the farm's changes."""
@@ -317,53 +317,50 @@ class ClientSession:
     @checked
     async def delete(self, serials: Sequence[str]) -> Any:
         """Forget boards that are offline or broken (operator)."""
-        return await self._operate("delete", serials=serials)
+        return await self.call("delete", serials=serials)
 
     @checked
     async def end_any(self, serials: Sequence[str]) -> Any:
         """End anybody's reservations (operator)."""
-        return await self._operate("end_any", serials=serials)
+        return await self.call("end_any", serials=serials)
 
     @checked
     async def retest(self, serials: Sequence[str]) -> Any:
         """Test broken boards again, and return those that pass to service (operator)."""
-        return await self._operate("retest", serials=serials)
+        return await self.call("retest", serials=serials)
 
     @checked
     async def drain(self, worker: str, *, leave: bool = False) -> Any:
         """Stop giving out a worker's boards; with ``leave``, it exits when none of them is reserved (operator)."""
-        return await self._operate("drain", worker=worker, leave=leave)
+        return await self.call("drain", worker=worker, leave=leave)
 
     @checked
     async def resume(self, worker: str) -> Any:
         """Resume giving out a worker's boards (operator)."""
-        return await self._operate("resume", worker=worker)
+        return await self.call("resume", worker=worker)
 
     @checked
     async def delete_worker(self, worker: str) -> list[str]:
         """Forget a worker that is offline, and return the serials of its boards; for operators."""
-        return [str(serial) for serial in await self._operate("delete_worker", worker=worker)]
+        return [str(serial) for serial in await self.call("delete_worker", worker=worker)]
 
     @checked
     async def audit(
         self, seconds: float = 86400.0, *, account: str | None = None, action: str | None = None, limit: int = 300
     ) -> list[dict[str, Any]]:
         """Return who did what over the last so many seconds, of one account or all; for operators."""
-        answer = await self._operate("audit", seconds=seconds, account=account, action=action, limit=limit)
+        answer = await self.call("audit", seconds=seconds, account=account, action=action, limit=limit)
         return [dict(entry) for entry in answer]
 
     @checked
     async def dismiss(self, ids: Sequence[str]) -> Any:
         """Remove requests from the queue, and return those that waited (operator)."""
-        return await self._operate("dismiss", ids=ids)
+        return await self.call("dismiss", ids=ids)
 
     @checked
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self.boards.ask(serial, method, arguments, limit)
-
-    async def _operate(self, verb: str, **arguments: Any) -> Any:
-        return await self._link.call(control_procedure(verb), arguments)
 
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
