@@ -72,7 +72,7 @@ class BoardCalls:
         if lease is None:
             raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
 
-        async def once(bus: Bus, _: int) -> Any:
+        async def once(bus: Bus) -> Any:
             try:
                 return await self._attempt(bus, lease, {**arguments, "attempt": next(attempts)}, limit)
             except TimedOut:

@@ -135,21 +135,20 @@ class FarmLink:
     ) -> Any:
         """Call an idempotent procedure, and retry until it answers or patience ends."""
 
-        async def once(bus: Bus, _: int) -> Any:
+        async def once(bus: Bus) -> Any:
             return await bus.call(procedure, (), kwargs, timeout=timeout, progress=progress)
 
         return await self.retried(once)
 
-    async def retried(self, attempt: Callable[[Bus, int], Awaitable[T]]) -> T:
-        """Await ``attempt(bus, number)``, from number 1, and retry while the error is one that passes by itself."""
-        away, number = 0.0, 0
+    async def retried(self, attempt: Callable[[Bus], Awaitable[T]]) -> T:
+        """Await ``attempt(bus)``, and retry while the error is one that passes by itself."""
+        away = 0.0
         while True:
             began = self.clock.seconds()
             bus = self.bus or await self.session(self.patience.retry - away)
             away += self.clock.seconds() - began
-            number += 1
             try:
-                return await attempt(bus, number)
+                return await attempt(bus)
             except _PASSING as error:
                 if self._over is not None or away >= self.patience.retry:
                     raise self._over or error from None

@@ -63,7 +63,7 @@ class ClientReservations:
         # Positional arguments: one is named ``options``, which Autobahn would take for its own together with progress.
         timeout = None if limit is None else limit + RESERVE_LIMIT
 
-        async def once(bus: Bus, _: int) -> Any:
+        async def once(bus: Bus) -> Any:
             return await bus.call(control_procedure("reserve"), asked, timeout=timeout, progress=progress)
 
         self._may_hold = True
