@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["circuit_name", "html_table", "short_repr", "sparkline"]
+__all__ = ["circuit_name", "html_table", "path_text", "short_repr", "sparkline"]
 
 #: Characters of a name, and of a value, that are shown.
 LONGEST = 80
@@ -25,12 +25,17 @@ def short_repr(value: object) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+def path_text(path: str) -> str:
+    """Return a path that a message can hold: bytes in it that are no UTF-8 become the replacement character."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def circuit_name(source: object) -> str:
     """Return what a person calls a circuit: the end of its path, or its own name; of bytes, how many they are."""
     path = source.__fspath__() if hasattr(source, "__fspath__") else source
     named = path if isinstance(path, str) else getattr(path, "name", None)
     if isinstance(named, str):
-        text = named.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        text = path_text(named)
         return text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
     return short_repr(source) if isinstance(source, bytes | bytearray | memoryview) else f"<{type(source).__name__}>"
 

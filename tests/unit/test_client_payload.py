@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from icefarm.bitstream import decompress, made_up_bitstream
+from icefarm.bitstream import decompress, from_bytes, from_file, made_up_bitstream
 from icefarm.client.evaluation.payload import item_of, payload_of
+from icefarm.contract import MAX_CIRCUIT_NAME
 from icefarm.errors import InvalidArgument, InvalidBitstream
 
 CIRCUIT = made_up_bitstream(1)
@@ -36,6 +38,20 @@ def test_a_path_of_any_form_is_read(form: type, tmp_path: Path) -> None:
     payload = payload_of(form(written(tmp_path / "a.bin", CIRCUIT.data)))
     assert isinstance(payload, dict)
     assert payload["sha256"] == CIRCUIT.sha256
+
+
+@pytest.mark.parametrize("read", [os.fspath, Path, from_file])
+def test_a_path_that_is_no_utf8_names_its_circuit_as_a_message_can_hold_it(
+    read: Callable[[str], object], tmp_path: Path
+) -> None:
+    path = written(tmp_path / "caf\udce9.bin", CIRCUIT.data)
+    name = item_of(read(os.fspath(path))).name
+    assert name is not None
+    assert name.endswith("/caf\N{REPLACEMENT CHARACTER}.bin")
+
+
+def test_a_name_is_noted_up_to_the_longest_that_the_archive_has() -> None:
+    assert item_of(from_bytes(CIRCUIT.data, "x" * 500 + ".bin")).name == "x" * (MAX_CIRCUIT_NAME - 4) + ".bin"
 
 
 def test_what_does_not_shrink_is_sent_as_it_is() -> None:

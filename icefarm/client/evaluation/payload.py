@@ -14,6 +14,7 @@ from attrs import evolve
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.placement import Placement
+from icefarm.client.shown import path_text
 from icefarm.contract import MAX_CIRCUIT_NAME
 from icefarm.errors import IcefarmError, InvalidArgument
 
@@ -61,17 +62,12 @@ def _name_of(source: Any) -> str | None:
     """Return what the caller calls a circuit: its path, as it was given."""
     match source:
         case Bitstream():
-            return source.name
-        case str():
-            return _as_text(source)[-MAX_CIRCUIT_NAME:]
-        case os.PathLike():
-            return _as_text(os.fsdecode(os.fspath(source)))[-MAX_CIRCUIT_NAME:]
-    return None
-
-
-def _as_text(path: str) -> str:
-    """Return a path that a message can hold: bytes in it that are no UTF-8 become the replacement character."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            name = source.name
+        case str() | os.PathLike():
+            name = os.fsdecode(source)
+        case _:
+            name = None
+    return None if name is None else path_text(name)[-MAX_CIRCUIT_NAME:]
 
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
