@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import fields, frozen
@@ -114,7 +115,8 @@ def table_columns(results: Iterable[ArchivedResult | Mapping[str, Any]]) -> dict
     """Return results as one list for each column; options, value and labels are JSON text."""
     columns: dict[str, list[Any]] = {name: [] for name in _NAMES}
     for result in results:
+        field = result.__getitem__ if isinstance(result, Mapping) else partial(getattr, result)
         for name, column in columns.items():
-            value = result[name] if isinstance(result, Mapping) else getattr(result, name)
+            value = field(name)
             column.append(json.dumps(value) if name in _AS_JSON and value is not None else value)
     return columns
