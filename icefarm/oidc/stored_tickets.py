@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, evolve
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from icefarm.deferreds import shielded
 from icefarm.errors import IcefarmError, LinkLost, NotAuthorized
@@ -54,7 +55,7 @@ class StoredTickets:
             login = await shielded(refreshing)
         except CancelledError:
             # It goes on to its end: the issuer may have taken the old refresh token.
-            refreshing.addErrback(lambda failure: failure.trap(IcefarmError))
+            refreshing.addErrback(_passed_over)
             raise
         if login is None:
             raise LinkLost("the sign-in could not be refreshed; another attempt has failed just now")
@@ -101,6 +102,11 @@ class StoredTickets:
         now = self.now()
         answer = await self.web.post(login.token_endpoint, form)
         return _with_answer(login, answer, now)
+
+
+def _passed_over(failure: Failure) -> None:
+    """Take an error that nobody waits for any more; who asks meanwhile finds no sign-in."""
+    failure.trap(IcefarmError)
 
 
 def _with_answer(login: StoredLogin, answer: JsonAnswer, now: float) -> StoredLogin:

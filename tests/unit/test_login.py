@@ -116,6 +116,33 @@ async def test_a_client_of_days_renews_its_session_and_reconnects_with_fresh_tok
 
 
 @ensureDeferred
+async def test_a_session_goes_on_while_another_process_refreshes_the_sign_in_for_long(
+    path: Path, present: Clock
+) -> None:
+    issuer = MemoryIssuer(now=present.seconds)
+    farm = farm_of(issuer, present)
+    login_of(issuer, present.seconds()).write(path)
+    process = MemoryProcess(farm.router, present)
+    session = process.client("run", tickets=StoredTickets(path, issuer, present, now=present.seconds))
+    starting = started(session.start)
+    farm.pass_time(1)
+    await starting
+    bus = process.link.bus
+    issuer.refreshes = 300
+    other = FileLock(path)
+    other.acquire()
+    # The token is near its end after 180 s.
+    farm.pass_time(230)
+    assert (process.link.bus, issuer.forms) == (bus, [])
+    other.release()
+    farm.pass_time(200)
+    assert process.link.bus is bus
+    assert [form["refresh_token"] for form in issuer.forms][:1] == ["first"]
+    await session.stop()
+    assert not [call for call in present.getDelayedCalls() if "ticket" in repr(call)]
+
+
+@ensureDeferred
 async def test_a_session_whose_token_was_not_renewed_ends_and_says_what_to_do(path: Path, present: Clock) -> None:
     issuer = MemoryIssuer(now=present.seconds)
     farm = farm_of(issuer, present)

@@ -103,6 +103,7 @@ class FarmLink:
     _waiting: list[Deferred[Bus]] = field(init=False, factory=list)
     _beat_timer: Any = field(init=False, default=None)
     _beat: Deferred[None] | None = field(init=False, default=None)
+    _renewal: Deferred[None] | None = field(init=False, default=None)
     _log: Logger = field(init=False, factory=lambda: client_log("connection"))
 
     async def start(self) -> None:
@@ -246,7 +247,7 @@ class FarmLink:
             )
             interval = float(answer["heartbeat_s"])
             self.listener.on_heartbeat_reply(answer, sent)
-            await self._renew(bus)
+            self._begin_renewal(bus)
         except TimedOut:
             self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
@@ -255,12 +256,25 @@ class FarmLink:
         if self.bus is bus:
             self._schedule_beat(bus, interval)
 
-    async def _renew(self, bus: Bus) -> None:
-        """Show control a fresh token before the session's expires, so that the session goes on."""
-        if self.tickets is None or not self.tickets.is_due():
-            return
+    def _begin_renewal(self, bus: Bus) -> None:
+        """Show control a fresh token before the session's expires, so that the session goes on.
+
+        Heartbeats do not wait for that: an issuer, or another process that refreshes the sign-in, may be slow.
+        """
+        if self.tickets is not None and self._renewal is None and self.tickets.is_due():
+            self._renewal = renewal = ensureDeferred(self._renew(bus, self.tickets))
+            renewal.addErrback(self._renewal_failed).addBoth(self._renewed)
+
+    def _renewed(self, _: object) -> None:
+        self._renewal = None
+
+    def _renewal_failed(self, failure: Any) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("renewing the sign-in failed", failure)
+
+    async def _renew(self, bus: Bus, tickets: Tickets) -> None:
         try:
-            token = await self.tickets.ticket()
+            token = await tickets.ticket()
             await bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
         except IcefarmError as error:
             # The session ends when its token does; the next sign-in says what is wrong.
@@ -272,3 +286,5 @@ class FarmLink:
         beat, self._beat = self._beat, None
         if beat is not None:
             beat.cancel()
+        if self._renewal is not None:
+            self._renewal.cancel()
