@@ -28,6 +28,7 @@ __all__ = [
     "access_of",
     "ca_file_option",
     "connect",
+    "has_login",
     "log_quietly",
     "own_farm",
     "token_file_option",

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from icefarm.cli.connect import Access, own_farm, token_for
+from icefarm.cli.connect import Access, has_login, own_farm, token_for
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
 __all__ = ["HttpAnswer", "HttpWay", "NotWhole"]
@@ -50,9 +50,11 @@ class HttpWay:
 
     @classmethod
     def of(cls, access: Access) -> HttpWay | None:
-        """Return the way to a farm; None if there is none that a token may take."""
+        """Return the way to a farm; None if no token may take it, or a kept sign-in is to be used."""
         where = parse_url(access.url, None if access.ca_file is None else str(access.ca_file))
         own = None if access.token is not None else own_farm(access, where)
+        if has_login(access, own):
+            return None
         token = token_for(access, own)
         return cls(where, token) if may_go(where, token, through_socket=own is not None) else None
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 from test_lean_imports import HEAVY
 
-from icefarm.cli.http_way import may_go
+from icefarm.cli.connect import Access
+from icefarm.cli.http_way import HttpWay, may_go
+from icefarm.oidc.stored_login import login_path
 from icefarm.wamp.url import INSECURE, parse_url
 
 SNAPSHOT = {"workers": [], "devices": [], "reservations": [], "queue": [], "time": 5.0, "farm": {}}
@@ -128,6 +132,19 @@ def test_a_token_goes_nowhere_where_others_read_along(url: str, allowed: bool, m
 
 def test_the_operators_token_goes_through_the_socket_only() -> None:
     assert not may_go(parse_url("http://127.0.0.1:8080"), "secret", through_socket=True)
+
+
+def test_who_has_signed_in_at_the_labs_issuer_is_asked_for_as_a_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    url = "https://farm.example"
+    assert HttpWay.of(Access(url, "me")) is not None
+    login = login_path(url, os.environ)
+    login.parent.mkdir(parents=True)
+    login.write_text("{}")
+    assert HttpWay.of(Access(url, "me")) is None
+    assert HttpWay.of(Access(url, "me", token="given")) is not None
 
 
 def test_results_are_streamed_without_twisted(server: Server) -> None:
