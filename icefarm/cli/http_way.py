@@ -1,4 +1,4 @@
-"""The HTTP API of a farm, asked with the standard library, where no error needs explaining.
+"""The HTTP API of a farm, asked with the standard library, where no error needs explaining; and its address.
 
 It answers, or None: then a verb signs in as a client, whose errors say what is wrong.
 """
@@ -15,9 +15,10 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from icefarm.cli.connect import Access, has_login, own_farm, token_for
+from icefarm.public_url import SOCKET_PATH
 from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
 
-__all__ = ["HttpAnswer", "HttpWay", "NotWhole"]
+__all__ = ["HttpAnswer", "HttpWay", "NotWhole", "web_address"]
 
 #: Seconds for the connection, and for each part of the answer.
 LIMIT = 10.0
@@ -25,8 +26,6 @@ LIMIT = 10.0
 LONGEST = 64 * 1024 * 1024
 #: Bytes of a file that are read at once.
 BLOCK = 256 * 1024
-#: The path of the WebSocket, which a proxy may have put another one in front of.
-_WEBSOCKET = "/ws"
 
 
 class NotWhole(Exception):
@@ -70,7 +69,7 @@ class HttpWay:
         """Yield the values of a file of JSON lines, in constant memory.  Raises `NotWhole`."""
         connection, rest = self._connection(), b""
         try:
-            connection.request("GET", f"{self._in_front}/api{path}?{urlencode(query)}", headers=self._headers)
+            connection.request("GET", self._path(f"{path}?{urlencode(query)}"), headers=self._headers)
             response = connection.getresponse()
             if response.status != 200:
                 raise NotWhole
@@ -85,6 +84,9 @@ class HttpWay:
         if rest:
             raise NotWhole
 
+    def _path(self, path: str) -> str:
+        return f"{_path_in_front(self.where)}/api{path}"
+
     @property
     def _headers(self) -> dict[str, str]:
         authorized = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
@@ -96,18 +98,13 @@ class HttpWay:
             headers["Content-Type"] = "application/json"
         connection = self._connection()
         try:
-            connection.request(method, f"{self._in_front}/api{path}", body, headers)
+            connection.request(method, self._path(path), body, headers)
             response = connection.getresponse()
             return HttpAnswer(response.status, json.loads(response.read(LONGEST)))
         except (OSError, http.client.HTTPException, ValueError):
             return None
         finally:
             connection.close()
-
-    @property
-    def _in_front(self) -> str:
-        """The path that a proxy has put in front of the farm's own."""
-        return self.where.path.removesuffix(_WEBSOCKET) if self.where.transport == "websocket" else ""
 
     def _connection(self) -> http.client.HTTPConnection:
         where = self.where
@@ -119,6 +116,19 @@ class HttpWay:
 
         trusted = ssl.create_default_context() if where.ca_file is None else check_certificates(where.ca_file)
         return http.client.HTTPSConnection(where.host, where.port, timeout=LIMIT, context=trusted)
+
+
+def _path_in_front(where: RouterUrl) -> str:
+    """Return the path that a proxy has put in front of the farm's own."""
+    return where.path.removesuffix(SOCKET_PATH) if where.transport == "websocket" else ""
+
+
+def web_address(where: RouterUrl) -> str | None:
+    """Return where a farm's page and HTTP API are, without a slash at the end; None for a Unix socket."""
+    if not where.host:
+        return None
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    return f"{'https' if where.tls else 'http'}://{host}:{where.port}{_path_in_front(where)}"
 
 
 def may_go(where: RouterUrl, token: str | None, *, through_socket: bool) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from test_lean_imports import HEAVY
 
 from icefarm.cli.connect import Access
-from icefarm.cli.http_way import HttpWay, may_go
+from icefarm.cli.http_way import HttpWay, may_go, web_address
 from icefarm.oidc.stored_login import login_path
 from icefarm.wamp.url import INSECURE, parse_url
 
@@ -145,6 +145,26 @@ def test_who_has_signed_in_at_the_labs_issuer_is_asked_for_as_a_client(
     login.write_text("{}")
     assert HttpWay.of(Access(url, "me")) is None
     assert HttpWay.of(Access(url, "me", token="given")) is not None
+
+
+def test_a_sign_in_asks_behind_the_path_of_a_proxy_too(server: Server) -> None:
+    command = [sys.executable, "-m", "icefarm", "login", f"http://{server.address}/lab"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"HOME": "/nonexistent"})
+    assert (done.returncode, server.asked) == (2, [("/lab/api/sign-in", None)])
+    assert f"the farm at http://{server.address}/lab has no issuer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("https://farm.example/lab/", "https://farm.example:443/lab"),
+        ("ws://[::1]:9/lab/ws", "http://[::1]:9/lab"),
+        ("unix:/run/x", None),
+    ],
+)
+def test_the_page_and_the_api_of_a_farm_have_one_address(url: str, address: str | None) -> None:
+    assert web_address(parse_url(url)) == address
 
 
 def test_results_are_streamed_without_twisted(server: Server) -> None:

@@ -89,13 +89,13 @@ def _sign_in(url: str, ca_file: str | None) -> StoredLogin:
 
 def _http_address(url: str) -> str:
     """Return where a farm's HTTP is.  Raises `InvalidArgument` for a Unix socket, which has none."""
+    from icefarm.cli.http_way import web_address
     from icefarm.wamp.url import parse_url
 
-    where = parse_url(url)
-    if not where.host:
+    address = web_address(parse_url(url))
+    if address is None:
         raise InvalidArgument(f"{url} has no HTTP; name the farm as http://HOST:PORT or https://HOST")
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    return f"{'https' if where.tls else 'http'}://{host}:{where.port}"
+    return address
 
 
 async def _account_at(reactor: Any, url: str, ca_file: str | None, path: Path) -> str:

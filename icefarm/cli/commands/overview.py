@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
-from urllib.parse import urlunsplit
 
 import click
 
 from icefarm.cli.completing import complete_names, complete_serials
 from icefarm.cli.connect import Access, with_access
+from icefarm.cli.http_way import web_address
 from icefarm.cli.names import board_named
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.console import Screen
@@ -207,12 +207,10 @@ def _follow(access: Access, only: str | None, rows: Rows, screen: Screen) -> Non
 
 def page_of(url: str) -> str:
     """Return the address of the farm's page.  Raises `InvalidArgument` if it has none."""
-    where = parse_url(url)
-    if not where.host:
+    address = web_address(parse_url(url))
+    if address is None:
         raise InvalidArgument(f"a Unix socket has no page: name the farm by http:// with --url, not {url}")
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    path = where.path.removesuffix("/ws") if where.transport == "websocket" else ""
-    return urlunsplit(("https" if where.tls else "http", f"{host}:{where.port}", f"{path}/", "", ""))
+    return f"{address}/"
 
 
 @click.command("open")
