@@ -12,7 +12,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ __all__ = ["Bridge", "console", "raw_terminal"]
 
 #: Ctrl-], as of telnet(1): what ends the console.
 ESCAPE = b"\x1d"
-#: Seconds between two attempts to write to a circuit that takes no more just now, and how often.
+#: Seconds between two attempts to write to a circuit that takes no more just now, and how many in vain end it.
 AGAIN, ATTEMPTS = 0.1, 100
 #: Seconds of silence after the end of an input that is no terminal, until the console ends.
 SILENCE = 1.0
@@ -47,7 +47,7 @@ class Bridge:
     source: int
     target: int
     _events: SimpleQueue[ClientEvent] = field(init=False, factory=SimpleQueue)
-    #: A byte for each event wakes `run`, which waits for the keyboard.
+    #: A byte in it wakes `run`, which waits for the keyboard.
     _woken: tuple[int, int] = field(init=False, factory=os.pipe)
     _circuit: int = field(init=False, default=0)
     _position: int = field(init=False, default=0)
@@ -57,6 +57,7 @@ class Bridge:
 
     def open(self, bitstream: dict[str, Any]) -> None:
         """Load a circuit, and connect to it."""
+        os.set_blocking(self._woken[1], False)
         self.farm.listen(self._heard)
         self._circuit = self.farm.ask(self.serial, "open", bitstream=bitstream)
 
@@ -81,20 +82,23 @@ class Bridge:
         """Send what was typed, and tell whether there may be more."""
         data, escape, _ = data.partition(ESCAPE)
         self._escaped = bool(escape)
-        more = bool(data)
-        for _ in range(ATTEMPTS):
-            if not data:
-                return more and not self._escaped
+        more, in_vain = bool(data), 0
+        while data:
             taken = self.farm.ask(self.serial, "write", data=data)
             data = data[taken:]
-            if taken == 0:
+            in_vain = in_vain + 1 if taken == 0 else 0
+            if in_vain == ATTEMPTS:
+                raise DeviceFailed(f"the circuit on {self.serial} takes no more", serial=self.serial)
+            if in_vain:
                 select.select([], [], [], AGAIN)
-        raise DeviceFailed(f"the circuit on {self.serial} takes no more", serial=self.serial)
+        return more and not self._escaped
 
     def _heard(self, event: ClientEvent) -> None:
         if event.serial == self.serial:
             self._events.put(event)
-            os.write(self._woken[1], b".")
+            # A full pipe wakes it as well, and the connection must not wait for a terminal that takes nothing.
+            with suppress(BlockingIOError):
+                os.write(self._woken[1], b".")
 
     def _show_events(self) -> None:
         while True:
