@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from icefarm.client.placement import Placement
     from icefarm.contract import ReservationRecord
 
-__all__ = ["evaluate", "kind_option", "option_option", "serial_option"]
+__all__ = [
+    "check_timeout",
+    "evaluate",
+    "kind_option",
+    "option_option",
+    "serial_option",
+    "timeout_option",
+    "wait_option",
+    "window_option",
+]
 
 #: Bad files that are named one by one.
 MOST_NAMED = 100
@@ -74,6 +83,17 @@ kind_option = click.option(
 option_option = click.option(
     "--option", "options", multiple=True, callback=_option, metavar="NAME=VALUE", help="Another option of the kind."
 )
+window_option = click.option(
+    "--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]"
+)
+wait_option = click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
+timeout_option = click.option("--timeout", type=WAIT, help="Wait at most this long.")
+
+
+def check_timeout(asked: Mapping[str, Any]) -> None:
+    """Raise `click.UsageError` for a timeout of what does not wait."""
+    if asked["timeout"] is not None and not asked["wait"]:
+        raise click.UsageError("--timeout needs --wait")
 
 
 @click.command()
@@ -89,7 +109,7 @@ option_option = click.option(
 @click.option("--devices", type=BOARDS, help="Reserve N boards.  [default: 1]")
 @serial_option
 @kind_option
-@click.option("--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]")
+@window_option
 @click.option("--pins", type=PINS, metavar="PIN,...", help="Pins of the FPGA to count on, for --kind multipulsecount.")
 @click.option("--repeats", type=REPEATS, help="Windows for each evaluation; each gives a value.")
 @option_option
@@ -116,8 +136,8 @@ option_option = click.option(
     help="Note this with each measurement; may be repeated.",
 )
 @click.option("--total", type=click.IntRange(1), help="How many evaluations to expect of the experiment in all.")
-@click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
-@click.option("--timeout", type=WAIT, help="Wait at most this long.")
+@wait_option
+@timeout_option
 @output_option
 @with_access(named=True)
 def evaluate(
@@ -145,8 +165,7 @@ def evaluate(
         raise click.UsageError("--devices and --serial are mutually exclusive")
     if request["total"] is not None and request["experiment"] is None:
         raise click.UsageError("--total needs --experiment")
-    if request["timeout"] is not None and not request["wait"]:
-        raise click.UsageError("--timeout needs --wait")
+    check_timeout(request)
     # In a shell that holds boards: all of those.
     chosen = (
         tuple(dict.fromkeys(serials)) or (tuple(os.environ.get(SERIALS, "").split()) if devices is None else ()) or None

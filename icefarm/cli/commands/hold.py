@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from types import FrameType
@@ -21,12 +21,20 @@ from typing import Any
 import click
 from attrs import Factory, define
 
-from icefarm.cli.commands.evaluate import kind_option, option_option, serial_option
+from icefarm.cli.commands.evaluate import (
+    check_timeout,
+    kind_option,
+    option_option,
+    serial_option,
+    timeout_option,
+    wait_option,
+    window_option,
+)
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.http_way import HttpAnswer, HttpWay
 from icefarm.cli.reserving import HELD, SERIALS, Wanted, reserved
 from icefarm.cli.ui.console import Screen
-from icefarm.cli.ui.parameter_types import BOARDS, SECONDS, WAIT
+from icefarm.cli.ui.parameter_types import BOARDS
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, error_from_wire, error_uri
@@ -181,40 +189,46 @@ def _hold(access: Access, wanted: Wanted, command: Sequence[str]) -> int:
                 hold.end()
 
 
-def _split(words: tuple[str, ...], serials: Sequence[str]) -> tuple[int | None, Sequence[str]]:
-    """Return how many boards are wanted, and the command."""
-    amount = None if serials else 1
+def _split(words: tuple[str, ...]) -> tuple[int | None, Sequence[str]]:
+    """Return the number of boards, if it is there, and the command."""
+    amount = None
     if words and words[0].isascii() and words[0].isdigit():
-        if serials:
-            raise click.UsageError("a number of boards and --serial are mutually exclusive")
         amount, words = int(BOARDS.convert(words[0], None, click.get_current_context())), words[1:]
     return amount, words[1:] if words[:1] == ("--",) else words
 
 
 def _wanted(amount: int | None, asked: Mapping[str, Any]) -> Wanted:
-    if asked["timeout"] is not None and not asked["wait"]:
-        raise click.UsageError("--timeout needs --wait")
+    """Return which boards are wanted; one by default.  Raises `click.UsageError`."""
+    if amount is not None and asked["serials"]:
+        raise click.UsageError("a number of boards and --serial are mutually exclusive")
+    check_timeout(asked)
     options = asked["options"] | ({} if asked["window"] is None else {"window": asked["window"]})
     serials = tuple(dict.fromkeys(asked["serials"])) or None
-    return Wanted(amount, serials, asked["kind"], options, asked["wait"], asked["timeout"])
+    return Wanted(None if serials else amount or 1, serials, asked["kind"], options, asked["wait"], asked["timeout"])
 
 
-_window_option = click.option(
-    "--window", type=SECONDS, help="Seconds to count pulses for.  [default: the kind's own, 1]"
+#: In the order of the help.
+_OPTIONS = (
+    serial_option,
+    kind_option,
+    window_option,
+    option_option,
+    wait_option,
+    timeout_option,
+    with_access(named=True),
 )
-_wait_option = click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
-_timeout_option = click.option("--timeout", type=WAIT, help="Wait at most this long.")
+
+
+def _board_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose the boards, and the farm."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("words", nargs=-1, required=True, metavar="[N] -- COMMAND [ARGUMENTS]...")
-@serial_option
-@kind_option
-@_window_option
-@option_option
-@_wait_option
-@_timeout_option
-@with_access(named=True)
+@_board_options
 def reserve(access: Access, words: tuple[str, ...], **asked: Any) -> None:
     """Hold N boards (1 by default) while COMMAND runs, and exit as it does.
 
@@ -223,7 +237,7 @@ def reserve(access: Access, words: tuple[str, ...], **asked: Any) -> None:
     which ends with farm.close(end=False). Signals are passed on. If this command is killed, the farm takes the boards
     back within 5 minutes.
     """
-    amount, command = _split(words, asked["serials"])
+    amount, command = _split(words)
     if not command:
         raise click.UsageError(
             "which command? Write it after the number of boards, as in: icefarm reserve 2 -- ./script.sh"
@@ -233,19 +247,10 @@ def reserve(access: Access, words: tuple[str, ...], **asked: Any) -> None:
 
 @click.command()
 @click.argument("amount", type=BOARDS, required=False, metavar="[N]")
-@serial_option
-@kind_option
-@_window_option
-@option_option
-@_wait_option
-@_timeout_option
-@with_access(named=True)
+@_board_options
 def shell(access: Access, amount: int | None, **asked: Any) -> None:
     """Hold N boards (1 by default) while you work in a shell ($SHELL); "exit" returns them.
 
     As "icefarm reserve" with your shell for its command.
     """
-    if amount is not None and asked["serials"]:
-        raise click.UsageError("a number of boards and --serial are mutually exclusive")
-    wanted = _wanted(None if asked["serials"] else amount or 1, asked)
-    sys.exit(_hold(access, wanted, [os.environ.get("SHELL") or "/bin/sh"]))
+    sys.exit(_hold(access, _wanted(amount, asked), [os.environ.get("SHELL") or "/bin/sh"]))
