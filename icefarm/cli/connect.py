@@ -60,6 +60,14 @@ class Access:
     ca_file: Path | None = None
 
     @property
+    def where(self) -> RouterUrl:
+        """Where the farm is.  Raises `InvalidArgument` for a URL that is none."""
+        # Imported on demand: help needs none of it.
+        from icefarm.wamp.url import parse_url
+
+        return parse_url(self.url, None if self.ca_file is None else str(self.ca_file))
+
+    @property
     def as_operator(self) -> Access:
         return evolve(self, role=Role.OPERATOR)
 
@@ -181,9 +189,8 @@ def connect(access: Access) -> Farm:
     from icefarm.client import Farm
     from icefarm.wamp.url import parse_url
 
-    ca_file = None if access.ca_file is None else str(access.ca_file)
-    where = parse_url(access.url, ca_file)
-    own = None if access.token is not None else own_farm(access, where)
+    where = access.where
+    own = own_farm(access, where)
     signed_in = has_login(access, own)
     own = None if signed_in else own
     url = access.url if own is None else f"unix:{own.socket}"
@@ -197,7 +204,7 @@ def connect(access: Access) -> Farm:
             token=token,
             role=access.role,
             connect_timeout=SIGN_IN_LIMIT,
-            ca_file=ca_file,
+            ca_file=where.ca_file,
         )
     except (Untrusted, WrongProtocol):
         raise
@@ -226,14 +233,16 @@ def log_quietly() -> None:
 
 
 def own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
-    """Return the farm of the data directory, if it runs and is the one that the URL names.
+    """Return the farm of the data directory, if it runs and is the one that the URL names, and no token was given.
 
     It is reached through a socket in a directory that only its owner can write to, so that nothing else on this host
     can pass for it.
     """
     from icefarm.wamp.url import is_loopback, parse_url
 
-    farm = None if access.data_dir is None else DataDirectory(access.data_dir).running_farm()
+    if access.data_dir is None or access.token is not None:
+        return None
+    farm = DataDirectory(access.data_dir).running_farm()
     if farm is None or not (is_loopback(where.host) or where.host == socket.gethostname()):
         return None
     return farm if parse_url(farm.url).port == where.port else None

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from icefarm.cli.connect import Access, has_login, own_farm, token_for
 from icefarm.public_url import SOCKET_PATH
-from icefarm.wamp.url import INSECURE, RouterUrl, parse_url
+from icefarm.wamp.url import INSECURE, RouterUrl
 
 __all__ = ["HttpAnswer", "HttpWay", "NotWhole", "web_address"]
 
@@ -50,8 +50,8 @@ class HttpWay:
     @classmethod
     def of(cls, access: Access) -> HttpWay | None:
         """Return the way to a farm; None if no token may take it, or a kept sign-in is to be used."""
-        where = parse_url(access.url, None if access.ca_file is None else str(access.ca_file))
-        own = None if access.token is not None else own_farm(access, where)
+        where = access.where
+        own = own_farm(access, where)
         if has_login(access, own):
             return None
         token = token_for(access, own)

@@ -13,7 +13,6 @@ from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
 from icefarm.cli.ui.tables import Output
 from icefarm.cli.verb import opened_screen, show
-from icefarm.wamp.url import parse_url
 
 __all__ = ["usage"]
 
@@ -41,14 +40,8 @@ def usage(access: Access, output: Output, by: tuple[str, ...], since: float, acc
     """
     names = list(dict.fromkeys(by))
     with opened_screen() as screen:
-        reader = Reader(access.as_operator if all_ or _owns(access) else access)
+        # The operator's token of a farm on this host can be read here.
+        sees_all = all_ or own_farm(access, access.where) is not None
+        reader = Reader(access.as_operator if sees_all else access)
         found = reader.usage(",".join(names), time.time() - since, account)
         show(screen, found, columns.usage(names), output)
-
-
-def _owns(access: Access) -> bool:
-    """Tell whether the farm is one of this host, whose operator's token can be read here."""
-    if access.token is not None:
-        return False
-    ca_file = None if access.ca_file is None else str(access.ca_file)
-    return own_farm(access, parse_url(access.url, ca_file)) is not None
