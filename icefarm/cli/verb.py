@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from icefarm.log_format import LOG_FORMAT, JsonFormatter
 if TYPE_CHECKING:
     from icefarm.client import Farm
 
-__all__ = ["farm_of", "opened_screen", "show"]
+__all__ = ["farm_of", "opened_screen", "room_of", "show"]
 
 
 class _Words(logging.Handler):
@@ -73,6 +74,13 @@ def farm_of(access: Access) -> Farm:
     """Sign in; tests put another function for that into click's object."""
     way: Connect = click.get_current_context().obj or connect
     return way(access)
+
+
+def room_of(screen: Screen, output: Output) -> int | None:
+    """Return the columns that rows which are printed one by one have to fit; None if they go to no terminal."""
+    if not screen.out_is_terminal:
+        return None
+    return screen.width if output.fits else sys.maxsize
 
 
 def show(screen: Screen, records: Sequence[Record], shape: Shape, output: Output) -> None:

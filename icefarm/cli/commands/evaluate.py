@@ -22,7 +22,7 @@ from icefarm.cli.ui.measurements import record_of, shape_of
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import BOARDS, NAME, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.tables import Output, Rows
-from icefarm.cli.verb import farm_of, opened_screen
+from icefarm.cli.verb import farm_of, opened_screen, room_of
 from icefarm.errors import InvalidBitstream
 from icefarm.haste import leaving
 
@@ -284,13 +284,6 @@ def _evaluated(
     return missing
 
 
-def _room(screen: Screen, output: Output) -> int | None:
-    """Return the columns that a table has to fit; None if it is not drawn on a terminal."""
-    if not screen.out_is_terminal:
-        return None
-    return screen.width if output.fits else sys.maxsize
-
-
 def _print_results(
     farm: Farm,
     records: Sequence[ReservationRecord],
@@ -303,7 +296,7 @@ def _print_results(
     """Return how many evaluations have no result."""
     workers = {record.serial: record.worker for record in records}
     shape = shape_of(asked.files, records, asked.evaluation_options.get("repeats", 1)).chosen(output)
-    rows = Rows(shape, output.form, _room(screen, output))
+    rows = Rows(shape, output.form, room_of(screen, output))
     missing = 0
     screen.write(rows.head())
     with screen.progress(left.evaluations, "evaluating") as advance:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -22,7 +21,7 @@ from icefarm.cli.ui.formatting import duration, shown
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import CONDITION, SPAN
 from icefarm.cli.ui.tables import Output, Rows
-from icefarm.cli.verb import opened_screen, show
+from icefarm.cli.verb import opened_screen, room_of, show
 
 __all__ = ["account_option", "experiment", "experiment_argument", "experiments", "results", "since_option"]
 
@@ -148,8 +147,7 @@ TOGETHER = 200
 def _print(screen: Screen, found: Iterator[Answer], output: Output, *, one_by_one: bool) -> None:
     # Before anything is printed: an error then comes alone.
     first = next(found, None)
-    room = None if not screen.out_is_terminal else screen.width if output.fits else sys.maxsize
-    rows = Rows(columns.RESULTS.chosen(output), output.form, room)
+    rows = Rows(columns.RESULTS.chosen(output), output.form, room_of(screen, output))
     waiting = [rows.head()]
     try:
         for row in () if first is None else chain([first], found):
