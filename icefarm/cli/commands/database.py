@@ -1,4 +1,4 @@
-"""The verbs ``migrate``, ``db`` and ``token``, which work on a farm's database whether the farm runs or not."""
+"""The verbs ``migrate``, ``db``, ``account`` and ``token``: a farm's database, whether the farm runs or not."""
 
 from __future__ import annotations
 

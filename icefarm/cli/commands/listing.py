@@ -1,4 +1,4 @@
-"""The verbs ``devices``, ``workers``, ``reservations`` and ``queue``, which list what the farm has."""
+"""The verbs ``devices``, ``workers``, ``reservations``, ``queue`` and ``audit``, which list what the farm has."""
 
 from __future__ import annotations
 

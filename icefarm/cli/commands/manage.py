@@ -12,6 +12,7 @@ from icefarm.cli.completing import complete_serials, complete_workers
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards, for_worker
 from icefarm.cli.ui import columns
+from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.formatting import duration
 from icefarm.cli.ui.options import output_option
@@ -39,10 +40,14 @@ def _with_name(access: Access) -> Access:
 def _change(access: Access, output: Output, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
     """Do something to boards and list those affected."""
     with opened_screen() as screen, farm_of(access) as farm:
-        done = change(farm)
-        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
-        if not done:
-            screen.say(nothing)
+        _list(screen, output, change(farm), nothing)
+
+
+def _list(screen: Screen, output: Output, done: Sequence[str], nothing: str) -> None:
+    """List boards, or say that there are none."""
+    show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
+    if not done:
+        screen.say(nothing)
 
 
 @click.command()
@@ -81,10 +86,8 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
     """
     with opened_screen() as screen, farm_of(_with_name(access)) as farm:
         done = for_boards(farm, serials, lambda names: farm.extend(names or None, seconds))
-        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
-        if not done:
-            screen.say("there was nothing to extend")
-        else:
+        _list(screen, output, done, "there was nothing to extend")
+        if done:
             grace = farm.snapshot().farm.get("grace_s")
             within = f" within {duration(grace)}" if isinstance(grace, int | float) else ""
             screen.say(f"they still end unless {access.name!r} signs in again{within}")
@@ -120,10 +123,8 @@ def retest(access: Access, serials: tuple[str, ...], output: Output) -> None:
     """Test broken boards again, and take back those that pass (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         done = for_boards(farm, serials, farm.retest)
-        show(screen, [{"serial": serial} for serial in done], columns.SERIALS, output)
-        if not done:
-            screen.say("there was nothing to test")
-        else:
+        _list(screen, output, done, "there was nothing to test")
+        if done:
             boards = "1 board is" if len(done) == 1 else f"{len(done)} boards are"
             screen.say(f'{boards} being tested: those that pass become available; "icefarm devices" shows it')
 
@@ -155,7 +156,7 @@ def _set_draining(access: Access, output: Output, change: Callable[[Farm], Any])
 
 
 def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
-    """Print the reservations that must end before a drained worker can be stopped, or leaves."""
+    """Say which reservations must end before a drained worker can be stopped, or leaves."""
     found = farm.snapshot()
     held = [record for record in found.reservations if record.worker == worker and record.ended_at is None]
     if not held:
