@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.commands.farm import data_dir_option
-from icefarm.cli.ui.columns import LIMITS_OF_ACCOUNT, TOKENS
+from icefarm.cli.ui.columns import LIMITS_OF_ACCOUNT, TOKENS, moment
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
 from icefarm.cli.ui.tables import Output
@@ -256,7 +255,7 @@ def list_(output: Output, data_dir: Path, database: str | None) -> None:
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return None if seconds is None else moment(seconds)
 
 
 @token.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from operator import itemgetter
 
 import click
@@ -96,9 +95,5 @@ def audit(access: Access, last: float, account: str | None, action: str | None, 
     """List who signed in, was refused, reserved, ended, rebooted, drained, deleted, or changed tokens (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         found = farm.audit(last, account=account, action=action, limit=limit)
-        records = [{**entry, "time": _moment(entry["time"])} for entry in found]
+        records = [{**entry, "time": columns.moment(entry["time"])} for entry in found]
         show(screen, records, columns.AUDIT, output)
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

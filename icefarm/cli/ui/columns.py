@@ -32,9 +32,11 @@ __all__ = [
     "SERIALS",
     "TOKENS",
     "devices",
+    "error",
     "experiment_boards",
     "experiments",
     "firmware",
+    "moment",
     "progress",
     "queue",
     "reservations",
@@ -273,12 +275,18 @@ def experiment_boards(now: float) -> Shape:
     )
 
 
-def _error(record: Record) -> str | None:
+def error(record: Record) -> str | None:
+    """Return the error of an evaluation in words; None if it has a result."""
     return None if record["error"] is None else f"{record['error']}: {record['message']}"
 
 
-def _moment(record: Record) -> str:
-    return datetime.fromtimestamp(record["ended_at"], UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+def moment(seconds: float) -> str:
+    """Return a time as text, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _ended_at(record: Record) -> str:
+    return moment(record["ended_at"]).removesuffix("+00:00") + "Z"
 
 
 def usage(by: Sequence[str]) -> Shape:
@@ -306,13 +314,13 @@ def usage(by: Sequence[str]) -> Shape:
 RESULTS = Shape(
     RESULT_FIELDS,
     (
-        Column("ENDED_AT", _moment, 20, priority=2),
+        Column("ENDED_AT", _ended_at, 20, priority=2),
         Column("SERIAL", itemgetter("serial"), 16, priority=0),
         Column("CIRCUIT", itemgetter("circuit"), 24, elided=True, priority=0, least=12),
         Column("VALUE", itemgetter("value"), 12, right=True, priority=0, least=10),
         Column("LABELS", itemgetter("labels"), 24, priority=3, least=12),
         Column("KIND", itemgetter("kind"), 12, priority=5),
         Column("ORIGIN", itemgetter("origin"), 12, priority=4),
-        Column("ERROR", _error, 40, priority=1, least=14),
+        Column("ERROR", error, 40, priority=1, least=14),
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from icefarm.cli.ui.columns import firmware
+from icefarm.cli.ui.columns import error, firmware
 from icefarm.cli.ui.formatting import shown
 from icefarm.cli.ui.tables import Column, Record, Shape
 from icefarm.contract import Measurement, ReservationRecord, to_wire
@@ -44,10 +44,6 @@ def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
     record["file"] = result.source
     record["placement"] = result.placement
     return record
-
-
-def _error(record: Record) -> str | None:
-    return None if record["error"] is None else f"{record['error']}: {record['message']}"
 
 
 def _value(record: Record) -> Any:
@@ -116,7 +112,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord], re
             _column("ATTEMPT", "attempt", 7, 6, right=True),
             Column("SHA256", _prefix, PREFIX, priority=7),
             _column("ORIGIN", "origin", 12, 2),
-            Column("ERROR", _error, ERROR, priority=1, least=14),
+            Column("ERROR", error, ERROR, priority=1, least=14),
         ),
     )
 
