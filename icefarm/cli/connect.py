@@ -34,6 +34,7 @@ __all__ = [
     "token_file_option",
     "token_for",
     "token_from",
+    "user_here",
     "with_access",
 ]
 
@@ -75,13 +76,18 @@ class Access:
 Connect = Callable[[Access], "Farm"]
 
 
-def _own_name() -> str:
-    """Return a name that identifies the user's shell, and that no other process has."""
+def user_here() -> str:
+    """Return USER@HOST; the user's number where it has no name."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    name = f"cli-{user}@{socket.gethostname()}-{os.getpid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _own_name() -> str:
+    """Return a name that identifies the user's shell, and that no other process has."""
+    name = f"cli-{user_here()}-{os.getpid()}"
     return name if valid_name(name) else f"cli-{os.getpid()}"
 
 

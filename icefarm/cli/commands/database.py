@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +15,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.commands.farm import data_dir_option
+from icefarm.cli.connect import user_here
 from icefarm.cli.ui.columns import LIMITS_OF_ACCOUNT, TOKENS, moment
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
@@ -219,11 +218,7 @@ async def _entry(store: Any, action: str, token: str, detail: str | None) -> Any
     """Return an entry of the audit log about a change that was made on the farm's host."""
     from icefarm.control.storage.interface import AuditEntry
 
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    here = f"{user}@{socket.gethostname()}"
+    here = user_here()
     return AuditEntry(await store.now(), here, here, "command line", None, None, action, token, "done", detail)
 
 
