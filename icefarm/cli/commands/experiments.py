@@ -23,11 +23,27 @@ from icefarm.cli.ui.parameter_types import CONDITION, SPAN
 from icefarm.cli.ui.tables import Output, Rows
 from icefarm.cli.verb import opened_screen, room_of, show
 
-__all__ = ["account_option", "experiment", "experiment_argument", "experiments", "results", "since_option"]
+__all__ = [
+    "account_option",
+    "board_option",
+    "experiment",
+    "experiment_argument",
+    "experiments",
+    "results",
+    "since_option",
+]
 
 experiment_argument = click.argument("experiment_name", metavar="NAME", shell_complete=complete_experiments)
 account_option = click.option(
     "--account", show_default="your own, else the only one", help="The account that it belongs to."
+)
+board_option = click.option(
+    "--board",
+    "serials",
+    multiple=True,
+    metavar="SERIAL",
+    shell_complete=complete_serials,
+    help="Only of this board; may be repeated.",
 )
 since_option = click.option("--since", type=SPAN, help="Only what ended in the last such time, as in 30m or 7d.")
 
@@ -89,14 +105,7 @@ def _summary(found: Answer) -> Iterator[str]:
 @click.command()
 @experiment_argument
 @account_option
-@click.option(
-    "--board",
-    "serials",
-    multiple=True,
-    metavar="SERIAL",
-    shell_complete=complete_serials,
-    help="Only of this board; may be repeated.",
-)
+@board_option
 @since_option
 @click.option(
     "--where",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from icefarm.cli.commands.experiments import account_option, experiment_argument, since_option
+from icefarm.cli.commands.experiments import account_option, board_option, experiment_argument, since_option
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.formatting import clean
@@ -22,7 +22,7 @@ __all__ = ["plot"]
 @click.command()
 @experiment_argument
 @account_option
-@click.option("--board", "serials", multiple=True, metavar="SERIAL", help="Only of this board; may be repeated.")
+@board_option
 @since_option
 @click.option(
     "--best", type=click.Choice(list(BEST)), default="max", show_default=True, help="Whether more or less is better."
