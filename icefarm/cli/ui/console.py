@@ -109,7 +109,7 @@ class Screen:
 
         bar = progress_bar(self.console(self.err))
         task = bar.add_task(what, total=total)
-        with self._around(bar):
+        with self.live(bar):
             yield lambda: bar.advance(task)
 
     @contextmanager
@@ -124,11 +124,6 @@ class Screen:
     @contextmanager
     def live(self, live: Any) -> Iterator[None]:
         """Show a live view of `rich`; messages go above it."""
-        with self._around(live):
-            yield
-
-    @contextmanager
-    def _around(self, live: Any) -> Iterator[None]:
         with live:
             self._live = live.console
             try:

@@ -143,8 +143,7 @@ def _numbers(view: _View) -> Iterator[str]:
 
 
 def _used(view: _View, plan: Mapping[str, Any]) -> Iterator[str]:
-    cells = Counter((x, y) for _, x, y, _, _ in plan["cells"])
-    for x, y in sorted(cells):
+    for x, y in sorted({(x, y) for _, x, y, _, _ in plan["cells"]}):
         left, top = view.corner(x, y)
         yield _rect(left + 0.5, top + 0.5, view.tile - 1, view.tile - 1, "c0")
     for _, x, y in plan["pads"]:
