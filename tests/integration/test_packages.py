@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,10 +9,12 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from build_backend import release
 
 pytestmark = pytest.mark.integration
 
@@ -21,19 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 300
 BOARDS = "icefarm/virtual/bin/icefarm-boards"
 WHEN = 1_700_000_000
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"build_backend_{name}", ROOT / "build_backend" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-release = _load("release")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +96,7 @@ def test_two_builds_of_a_wheel_have_the_same_bytes(sources: Path, tmp_path: Path
     assert made[0] == made[1]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="the package ziglang is not installed")
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="the package ziglang is not installed")
 @pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not on this machine")
 @pytest.mark.skipif(not release.AARCH64_LIBRARIES.is_dir(), reason="libc6-arm64-cross is not on this machine")
 def test_boards_for_a_raspberry_pi_run_and_load_an_old_glibc(sources: Path, tmp_path: Path) -> None:
