@@ -251,7 +251,8 @@ class GuardedConnection(ProtocolWrapper):
             self._read_later()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._is_busy():
+        # Each chunk of each evaluation comes along here; a connection that is signed in does not speak HTTP.
+        if self.account is None and self._is_busy():
             self.abort("did not wait for an answer")
             return
         if self.paused:
@@ -358,7 +359,7 @@ class GuardedConnection(ProtocolWrapper):
         factor = WORKER_FACTOR if self._worker else 1
         if waiting > self.factory.limits.unread * factor:
             self.abort("does not read its answers")
-        if self._channel() is not None:
+        if self.account is None and self._channel() is not None:
             return False
         return waiting > FULL * factor or self._unanswered() >= self.factory.limits.unanswered
 
