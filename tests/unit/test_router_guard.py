@@ -200,6 +200,19 @@ def test_an_address_that_opens_more_loses_its_oldest_connection_that_is_not_sign
     assert not other.disconnecting
 
 
+def test_a_session_that_the_router_has_just_let_in_is_not_ended_to_make_room() -> None:
+    port = Port(pending=2)
+    first, kept = port.connect()
+    inner: Any = first.wrappedProtocol
+    inner._proto = Spoken(Session("ada", 4711))
+    _, oldest = port.connect()
+    port.connect()
+    assert not oldest.disconnecting
+    port.connect()
+    assert oldest.disconnecting
+    assert not kept.disconnecting
+
+
 def test_an_address_has_so_many_connections_and_another_address_its_own() -> None:
     port = Port(connections=2)
     for _ in range(2):

@@ -274,7 +274,7 @@ class GuardedConnection(ProtocolWrapper):
 
     def connectionLost(self, reason: Any = None) -> None:
         self.closed = True
-        self._notice_sign_in()
+        self.notice_sign_in()
         # One that waited for its turn in vain is not to blame.
         if self.account is None and self.received and self._channel() is None:
             self.turns.spend(PER_FAILURE)
@@ -308,7 +308,7 @@ class GuardedConnection(ProtocolWrapper):
         self._look_at_leaving(now)
         if self._look_at_unread(now) or self.account is not None:
             return
-        self._notice_sign_in()
+        self.notice_sign_in()
         if self.account is not None:
             return
         if self._is_busy() or (self.paused and self.turns.bucket.left <= 0):
@@ -320,7 +320,7 @@ class GuardedConnection(ProtocolWrapper):
 
     def _before_sign_in(self) -> float:
         """Bound its bytes; returns the cost of a request that it has just made."""
-        self._notice_sign_in()
+        self.notice_sign_in()
         if self.account is not None:
             return 0.0
         limits = self.factory.limits
@@ -385,7 +385,7 @@ class GuardedConnection(ProtocolWrapper):
 
     # ----------------------------------------------------------------------- what the router's protocol knows of it
 
-    def _notice_sign_in(self) -> None:
+    def notice_sign_in(self) -> None:
         """Look whether the router has let the connection's session in."""
         session = getattr(self._spoken(), "_session", None)
         authid = getattr(session, "_authid", None)
@@ -501,8 +501,12 @@ class GuardFactory(WrappingFactory):
         pending = self._pending.setdefault(p.address, OrderedDict())
         pending[p] = None
         if len(pending) > self.limits.pending:
-            oldest, _ = pending.popitem(last=False)
-            oldest.abort("made room for others of their address that sign in")
+            oldest = next(iter(pending))
+            # The router may have let it in since its last bytes.
+            oldest.notice_sign_in()
+            if oldest.account is None:
+                del pending[oldest]
+                oldest.abort("made room for others of their address that sign in")
 
     def unregisterProtocol(self, p: Any) -> None:
         super().unregisterProtocol(p)
