@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from attrs import Factory, frozen
@@ -55,9 +56,10 @@ def farm_limits(given: Sequence[tuple[str, float]]) -> FarmLimits:
 
 def _guard_limit(name: str, value: float) -> float:
     _, least = GUARD_LIMITS[name]
-    if value < least or (name == "share" and value > 1):
+    # No comparison with a NaN is true.
+    if not least <= value < math.inf or (name == "share" and value > 1):
         most = " and at most 1" if name == "share" else ""
-        raise InvalidArgument(f"the limit {name} must be at least {least:g}{most}, not {value:g}")
+        raise InvalidArgument(f"the limit {name} must be a number of at least {least:g}{most}, not {value:g}")
     if name in _WHOLE and value != int(value):
         raise InvalidArgument(f"the limit {name} must be a whole number, not {value:g}")
     return int(value) if name in _WHOLE else value

@@ -115,7 +115,7 @@ def control_program(
         "archive-days": options.archive_days,
         "archive-size": options.archive_size,
         "archive-export": options.archive_export,
-        "limit": ",".join(f"{name}={value:g}" for name, value in options.limits.account.items()) or None,
+        "limit": ",".join(f"{name}={value:.15g}" for name, value in options.limits.account.items()) or None,
     }
     program = _service(
         "control", twistd, flags, options, {**own_environment(environment), "ICEFARM_DATABASE": database}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -194,7 +195,13 @@ def test_limits_of_accounts_are_controls_and_those_of_connections_the_routers() 
     )
 
 
-@pytest.mark.parametrize("given", [("boats", 1), ("pending", 0.5), ("pending", 1.5), ("share", 2), ("boards", -1)])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *[("boats", 1), ("pending", 0.5), ("pending", 1.5), ("share", 2), ("boards", -1)],
+        *[("pending", math.inf), ("pending", math.nan), ("sign_in", math.nan), ("sign_in", math.inf)],
+    ],
+)
 def test_a_limit_of_the_farm_that_makes_no_sense_is_refused(given: tuple[str, float]) -> None:
     with pytest.raises(InvalidArgument):
         farm_limits([given])

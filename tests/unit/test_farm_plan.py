@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from icefarm.farm.limits import FarmLimits
 from icefarm.farm.plan import FarmOptions, control_program, worker_program
 from icefarm.farm.processes.process import Program
 
@@ -75,6 +76,11 @@ def test_the_worker_gets_its_boards_and_its_name() -> None:
 def test_a_value_of_zero_is_passed_on() -> None:
     options = FarmOptions(data_dir=Path("/data"), noise=0.0)
     assert "--noise=0.0" in worker(options).command
+
+
+def test_limits_are_passed_on_as_they_were_given() -> None:
+    options = evolve(OPTIONS, limits=FarmLimits({"seconds": 1234567.0, "rate": 0.5}))
+    assert "--limit=seconds=1234567,rate=0.5" in control(options).command
 
 
 def test_complaints_are_lines_of_errors() -> None:
