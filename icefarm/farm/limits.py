@@ -12,18 +12,18 @@ from icefarm.errors import InvalidArgument
 
 __all__ = ["GUARD_LIMITS", "FarmLimits", "farm_limits"]
 
-#: The limits that the guard at the router's public port holds, by name: what they bound, and the least value of each.
-#: `icefarm_guard.Limits` has the defaults.
-GUARD_LIMITS: Mapping[str, tuple[str, float]] = {
-    "sign_in": ("seconds to sign in, or to send a request", 0.5),
-    "connections": ("connections of an address", 1),
-    "pending": ("connections of an address that are not signed in", 1),
-    "unsigned": ("bytes before sign-in", 4096),
-    "request": ("bytes of a request over HTTP", 4096),
-    "unanswered": ("calls of a session that are not answered yet", 1),
-    "unread": ("bytes of answers that wait at a client", 65536),
-    "stalled": ("seconds in which a client must read some of them", 1),
-    "share": ("part of the router's time for one account, or one address before sign-in", 0.01),
+#: The limits that the guard at the router's public port holds, by name, and the least value of each.
+#: `icefarm_guard.Limits` says what they bound, and has the defaults.
+GUARD_LIMITS: Mapping[str, float] = {
+    "sign_in": 0.5,
+    "connections": 1,
+    "pending": 1,
+    "unsigned": 4096,
+    "request": 4096,
+    "unanswered": 1,
+    "unread": 65536,
+    "stalled": 1,
+    "share": 0.01,
 }
 #: Limits in whole numbers.
 _WHOLE = frozenset(("connections", "pending", "unsigned", "request", "unanswered", "unread"))
@@ -55,7 +55,7 @@ def farm_limits(given: Sequence[tuple[str, float]]) -> FarmLimits:
 
 
 def _guard_limit(name: str, value: float) -> float:
-    _, least = GUARD_LIMITS[name]
+    least = GUARD_LIMITS[name]
     # No comparison with a NaN is true.
     if not least <= value < math.inf or (name == "share" and value > 1):
         most = " and at most 1" if name == "share" else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import asdict, define, field
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from icefarm.errors import InvalidArgument
+from icefarm.farm.limits import GUARD_LIMITS, FarmLimits, farm_limits
 from icefarm.farm.router.inside.icefarm_guard import (
     CACHED,
     CONTROL,
@@ -425,3 +427,15 @@ def test_http_1_1_is_all_that_tls_offers() -> None:
 def test_limits_are_read_from_the_name_of_the_endpoint() -> None:
     endpoint = GuardParser().parseStreamServer(Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5")
     assert endpoint.limits == Limits(pending=8, sign_in=2.5)
+
+
+def test_the_farm_checks_each_limit_of_the_guard_and_knows_which_are_whole_numbers() -> None:
+    defaults = asdict(Limits())
+    assert set(GUARD_LIMITS) == set(defaults)
+    for name, default in defaults.items():
+        assert farm_limits([(name, default)]) == FarmLimits({}, {name: default})
+        if isinstance(default, int):
+            with pytest.raises(InvalidArgument, match="whole number"):
+                farm_limits([(name, default + 0.5)])
+        else:
+            assert farm_limits([(name, default / 2)]) == FarmLimits({}, {name: default / 2})
