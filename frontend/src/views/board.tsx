@@ -15,7 +15,7 @@ import { Stories } from "./events.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
-import { Actions, ClientLink, Copy, KindLink, Left, State, WorkerLink } from "./small.tsx";
+import { Actions, ClientLink, Copy, Facts, KindLink, Left, State, WorkerLink } from "./small.tsx";
 
 /** Seconds that the timeline shows at least. */
 const SHORTEST = 900;
@@ -38,7 +38,7 @@ export function BoardPage({ serial }: { serial: string }) {
         <p class="problem">The farm has no board {serial}.</p>
       ) : (
         <>
-          <Facts board={board} reading={live.readings.value.get(serial)} />
+          <BoardFacts board={board} reading={live.readings.value.get(serial)} />
           <Actions actions={boardActions(board)} />
         </>
       )}
@@ -49,7 +49,7 @@ export function BoardPage({ serial }: { serial: string }) {
   );
 }
 
-function Facts({ board, reading }: { board: BoardRecord; reading: Reading | undefined }) {
+function BoardFacts({ board, reading }: { board: BoardRecord; reading: Reading | undefined }) {
   const { level, word } = health(board, reading);
   const facts: readonly [string, ComponentChildren][] = [
     ["State", <State key="state" status={board.status} />],
@@ -82,18 +82,7 @@ function Facts({ board, reading }: { board: BoardRecord; reading: Reading | unde
     ["Window", withUnit(reading?.window_ms, "ms")],
     ["Temperature", withUnit(reading?.temperature_c, "°C")],
   ];
-  return (
-    <dl class="facts">
-      {facts
-        .filter(([, value]) => value)
-        .map(([label, value]) => (
-          <div key={label} class={label === "Reason" ? "long" : undefined}>
-            <dt>{label}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
-  );
+  return <Facts of={facts} long="Reason" />;
 }
 
 function withUnit(value: number | null | undefined, unit: string): string | null {

@@ -40,7 +40,7 @@ import { doneOf, ExperimentState, Problem, Progress } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
-import { AccountLink, BoardLink, Copy, Moment } from "./small.tsx";
+import { AccountLink, BoardLink, Copy, Facts, Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Experiments that another one can be compared with. */
@@ -71,7 +71,7 @@ export function ExperimentPage({ whole }: { whole: string }) {
       <Problem text={problem} />
       {details !== null && (
         <>
-          <Facts record={details.experiment} time={details.time} />
+          <ExperimentFacts record={details.experiment} time={details.time} />
           <Downloads account={account} name={name} />
           <Problem text={series.problem ?? other.problem} />
           {series.past !== null && (
@@ -98,7 +98,7 @@ export function ExperimentPage({ whole }: { whole: string }) {
   );
 }
 
-function Facts({ record, time }: { record: ExperimentRecord; time: number }) {
+function ExperimentFacts({ record, time }: { record: ExperimentRecord; time: number }) {
   const part = progressOf(record);
   const left = timeLeft(record);
   const facts: readonly [string, ComponentChildren][] = [
@@ -119,18 +119,7 @@ function Facts({ record, time }: { record: ExperimentRecord; time: number }) {
     ["Last activity", <Moment key="last" time={activeAt(record)} />],
     ["Readers", record.shared ? "everybody on the farm" : "its account and operators"],
   ];
-  return (
-    <dl class="facts">
-      {facts
-        .filter(([, value]) => value)
-        .map(([label, value]) => (
-          <div key={label}>
-            <dt>{label}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
-  );
+  return <Facts of={facts} />;
 }
 
 const FORMATS = [

@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 
 import type { Action } from "../actions.ts";
 import { wholeName } from "../experiments.ts";
@@ -70,6 +71,37 @@ export function KindLink({ name }: { name: string }) {
 
 function quoted(text: string): string {
   return /[\s,"]/.test(text) ? `"${text.replaceAll('"', "")}"` : text;
+}
+
+interface FactProps {
+  label: string;
+  /** It takes a whole line. */
+  long?: boolean;
+  children: ComponentChildren;
+}
+
+export function Fact({ label, long = false, children }: FactProps) {
+  return (
+    <div class={long ? "long" : undefined}>
+      <dt>{label}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/** What is known of a thing, each with its label; what is empty is left out. */
+export function Facts({ of, long }: { of: readonly (readonly [string, ComponentChildren])[]; long?: string }) {
+  return (
+    <dl class="facts">
+      {of
+        .filter(([, value]) => value)
+        .map(([label, value]) => (
+          <Fact key={label} label={label} long={label === long}>
+            {value}
+          </Fact>
+        ))}
+    </dl>
+  );
 }
 
 /** Puts a text on the clipboard, and says so. */

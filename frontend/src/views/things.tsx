@@ -1,4 +1,3 @@
-import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 
 import { workerActions } from "../actions.ts";
@@ -16,7 +15,7 @@ import { Stories } from "./events.tsx";
 import { ExperimentsOf } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { QueueTable } from "./queue.tsx";
-import { AccountLink, Actions, Copy } from "./small.tsx";
+import { AccountLink, Actions, Copy, Fact } from "./small.tsx";
 import { Table } from "./table.tsx";
 import { Kinds, LastSeen, WorkerState } from "./workers.tsx";
 
@@ -148,15 +147,6 @@ function Quotas({ account }: { account: string }) {
         ];
       })}
     </dl>
-  );
-}
-
-function Fact({ label, children }: { label: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{label}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
