@@ -4,7 +4,6 @@ import type { ComponentChildren } from "preact";
 import { boardActions } from "../actions.ts";
 import { logLine, mergedLines, stateLine } from "../journal.ts";
 import { usePage } from "../page.ts";
-import { addressOf } from "../pages.ts";
 import { type Span, spanOf } from "../plotting.ts";
 import type { BoardFigure, BoardHistory, BoardRecord, Reading, StateChange } from "../records.ts";
 import { storiesOf } from "../stories.ts";
@@ -15,7 +14,7 @@ import { Stories } from "./events.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
-import { Actions, ClientLink, Copy, Facts, KindLink, Left, State, WorkerLink } from "./small.tsx";
+import { Actions, ClientLink, Facts, KindLink, Left, State, ThingHead, WorkerLink } from "./small.tsx";
 
 /** Seconds that the timeline shows at least. */
 const SHORTEST = 900;
@@ -28,12 +27,7 @@ export function BoardPage({ serial }: { serial: string }) {
   const { past, problem } = usePast<BoardHistory>("device_history", { serial });
   return (
     <section>
-      <p class="back">
-        <a href={addressOf("boards")}>All boards</a>
-      </p>
-      <h1 tabIndex={-1}>
-        Board <span class="mono">{serial}</span> <Copy text={serial} what={`the serial ${serial}`} />
-      </h1>
+      <ThingHead all="boards" kind="Board" name={serial} noun="serial" mono />
       {board === undefined ? (
         <p class="problem">The farm has no board {serial}.</p>
       ) : (

@@ -5,7 +5,7 @@ import { useEffect, useMemo } from "preact/hooks";
 import { download } from "../download.ts";
 import { activeAt, progressOf, timeLeft, visibleExperiments, wholeName } from "../experiments.ts";
 import { usePage } from "../page.ts";
-import { addressOf, keyOf } from "../pages.ts";
+import { keyOf } from "../pages.ts";
 import type { Span } from "../plotting.ts";
 import type {
   ExperimentBoard,
@@ -40,7 +40,7 @@ import { doneOf, ExperimentState, Problem, Progress } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
-import { AccountLink, BoardLink, Copy, Facts, Moment } from "./small.tsx";
+import { AccountLink, BoardLink, Facts, Moment, ThingHead } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Experiments that another one can be compared with. */
@@ -62,12 +62,7 @@ export function ExperimentPage({ whole }: { whole: string }) {
   const [account, name] = keyOf(whole);
   return (
     <section>
-      <p class="back">
-        <a href={addressOf("experiments")}>All experiments</a>
-      </p>
-      <h1 tabIndex={-1}>
-        Experiment {name} <Copy text={name} what={`the name ${name}`} />
-      </h1>
+      <ThingHead all="experiments" kind="Experiment" name={name} />
       <Problem text={problem} />
       {details !== null && (
         <>

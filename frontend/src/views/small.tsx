@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import type { Action } from "../actions.ts";
 import { wholeName } from "../experiments.ts";
 import { usePage } from "../page.ts";
-import { addressOf } from "../pages.ts";
+import { addressOf, type PageName } from "../pages.ts";
 import type { Status } from "../records.ts";
 import { clockTime, duration, STATES } from "../wording.ts";
 
@@ -71,6 +71,30 @@ export function KindLink({ name }: { name: string }) {
 
 function quoted(text: string): string {
   return /[\s,"]/.test(text) ? `"${text.replaceAll('"', "")}"` : text;
+}
+
+interface ThingHeadProps {
+  /** The page of all that are like it. */
+  all: PageName;
+  kind: string;
+  name: string;
+  /** What the name is called. */
+  noun?: string;
+  mono?: boolean;
+}
+
+/** The head of the page of one thing: the way back to all of them, and its name to copy. */
+export function ThingHead({ all, kind, name, noun = "name", mono = false }: ThingHeadProps) {
+  return (
+    <>
+      <p class="back">
+        <a href={addressOf(all)}>All {all}</a>
+      </p>
+      <h1 tabIndex={-1}>
+        {kind} {mono ? <span class="mono">{name}</span> : name} <Copy text={name} what={`the ${noun} ${name}`} />
+      </h1>
+    </>
+  );
 }
 
 interface FactProps {

@@ -5,7 +5,6 @@ import type { Farm } from "../farm.ts";
 import { accountOf, isOfAccount } from "../identity.ts";
 import type { Line } from "../journal.ts";
 import { usePage } from "../page.ts";
-import { addressOf } from "../pages.ts";
 import type { AccountLimits, BoardRecord } from "../records.ts";
 import { BY_NEED, visibleRows } from "../rows.ts";
 import { storiesOf } from "../stories.ts";
@@ -15,7 +14,7 @@ import { Stories } from "./events.tsx";
 import { ExperimentsOf } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { QueueTable } from "./queue.tsx";
-import { AccountLink, Actions, Copy, Fact } from "./small.tsx";
+import { AccountLink, Actions, Fact, ThingHead } from "./small.tsx";
 import { Table } from "./table.tsx";
 import { Kinds, LastSeen, WorkerState } from "./workers.tsx";
 
@@ -26,12 +25,7 @@ export function WorkerPage({ name }: { name: string }) {
   const boards = [...live.boards.value.values()].filter((board) => board.worker === name);
   return (
     <section>
-      <p class="back">
-        <a href={addressOf("workers")}>All workers</a>
-      </p>
-      <h1 tabIndex={-1}>
-        Worker {name} <Copy text={name} what={`the name ${name}`} />
-      </h1>
+      <ThingHead all="workers" kind="Worker" name={name} />
       {worker === undefined ? (
         <p class="problem">The farm has no worker {name}.</p>
       ) : (
@@ -70,12 +64,7 @@ export function ClientPage({ name }: { name: string }) {
   const waiting = [...live.queue.value.values()].filter((each) => each.client === name);
   return (
     <section>
-      <p class="back">
-        <a href={addressOf("boards")}>All boards</a>
-      </p>
-      <h1 tabIndex={-1}>
-        Client {name} <Copy text={name} what={`the name ${name}`} />
-      </h1>
+      <ThingHead all="boards" kind="Client" name={name} />
       <p>
         Of account <AccountLink name={accountOf(name)} />. It has {count(boards.length, "board")};{" "}
         {count(waiting.length, "request")} of it {waiting.length === 1 ? "waits" : "wait"}.
@@ -102,12 +91,7 @@ export function AccountPage({ name }: { name: string }) {
   const readable = live.operator.value || live.account.value === name;
   return (
     <section>
-      <p class="back">
-        <a href={addressOf("boards")}>All boards</a>
-      </p>
-      <h1 tabIndex={-1}>
-        Account {name} <Copy text={name} what={`the name ${name}`} />
-      </h1>
+      <ThingHead all="boards" kind="Account" name={name} />
       {readable && <Quotas account={name} />}
       <h2>Experiments</h2>
       <ExperimentsOf account={name} />
