@@ -8,9 +8,10 @@ import type { ExperimentPart, ExperimentSeries } from "../records.ts";
 import { leastRangeOf, means, onOneAxis, spanOfAll } from "../series.ts";
 import { dateAndTime, whole } from "../wording.ts";
 import { useSeries } from "./archive.ts";
+import { nameColumns } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
-import { AccountLink, ExperimentLink, Moment } from "./small.tsx";
+import { Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Experiments of a board that are listed, the last ones. */
@@ -94,23 +95,7 @@ function ValuesPlot({ series }: { series: ExperimentSeries }) {
 }
 
 const COLUMNS: readonly Column<ExperimentPart>[] = [
-  {
-    id: "experiment",
-    label: "Experiment",
-    priority: 0,
-    shrinks: 140,
-    grows: true,
-    text: ({ name }) => name,
-    draw: (part) => <ExperimentLink of={part} />,
-  },
-  {
-    id: "account",
-    label: "Account",
-    priority: 1,
-    shrinks: 90,
-    text: ({ account }) => account,
-    draw: ({ account }) => <AccountLink name={account} />,
-  },
+  ...nameColumns(1),
   { id: "done", label: "Done", priority: 1, numeric: true, labelled: true, text: ({ done }) => whole(done) },
   {
     id: "failed",

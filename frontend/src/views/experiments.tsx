@@ -153,24 +153,31 @@ export function Progress({ record }: { record: ExperimentRecord }) {
   return part === null ? null : <progress value={part} max="1" aria-hidden="true" />;
 }
 
+/** The name of an experiment, and its account, which is left out with that priority. */
+export function nameColumns(priority: number): readonly Column<{ account: string; name: string }>[] {
+  return [
+    {
+      id: "experiment",
+      label: "Experiment",
+      priority: 0,
+      shrinks: 140,
+      grows: true,
+      text: ({ name }) => name,
+      draw: (named) => <ExperimentLink of={named} />,
+    },
+    {
+      id: "account",
+      label: "Account",
+      priority,
+      shrinks: 90,
+      text: ({ account }) => account,
+      draw: ({ account }) => <AccountLink name={account} />,
+    },
+  ];
+}
+
 const UNSORTED: readonly Column<ExperimentRecord>[] = [
-  {
-    id: "experiment",
-    label: "Experiment",
-    priority: 0,
-    shrinks: 140,
-    grows: true,
-    text: ({ name }) => name,
-    draw: (record) => <ExperimentLink of={record} />,
-  },
-  {
-    id: "account",
-    label: "Account",
-    priority: 2,
-    shrinks: 90,
-    text: ({ account }) => account,
-    draw: ({ account }) => <AccountLink name={account} />,
-  },
+  ...nameColumns(2),
   {
     id: "state",
     label: "State",
