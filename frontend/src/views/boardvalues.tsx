@@ -11,7 +11,7 @@ import { useSeries } from "./archive.ts";
 import { nameColumns } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
-import { Moment } from "./small.tsx";
+import { Moment, NameChoice } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Experiments of a board that are listed, the last ones. */
@@ -29,19 +29,7 @@ export function BoardValues({ serial }: { serial: string }) {
     <>
       <h2>What it measured</h2>
       <div class="controls">
-        <label class="compare">
-          Values for
-          <select
-            value={whole}
-            onChange={(event) => navigation.choose({ experiment: event.currentTarget.value }, "step")}
-          >
-            {names.map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
+        <NameChoice label="Values for" part="experiment" value={whole} names={names} />
       </div>
       <Values key={whole} whole={whole} serial={serial} />
       <h2>Its experiments</h2>

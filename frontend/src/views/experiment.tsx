@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
 import { download } from "../download.ts";
-import { activeAt, progressOf, timeLeft, visibleExperiments, wholeName } from "../experiments.ts";
+import { activeAt, BY_ACTIVITY, progressOf, timeLeft, visibleExperiments, wholeName } from "../experiments.ts";
 import { usePage } from "../page.ts";
 import { keyOf } from "../pages.ts";
 import type { Span } from "../plotting.ts";
@@ -40,7 +40,7 @@ import { doneOf, ExperimentState, Problem, Progress } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
-import { AccountLink, BoardLink, Facts, Moment, ThingHead } from "./small.tsx";
+import { AccountLink, BoardLink, Facts, Moment, NameChoice, ThingHead } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Experiments that another one can be compared with. */
@@ -240,29 +240,13 @@ function Best() {
 
 /** Another experiment, which is drawn as if it had begun with this one. */
 function Compare({ whole, compared }: { whole: string; compared: string }) {
-  const { live, navigation } = usePage();
+  const { live } = usePage();
   const { past } = usePast<ExperimentList>("experiments", { limit: COMPARED });
-  const names = visibleExperiments(past?.experiments ?? [], "", { column: "active", down: false }, live.owner.value)
+  const names = visibleExperiments(past?.experiments ?? [], "", BY_ACTIVITY, live.owner.value)
     .map(wholeName)
     .filter((name) => name !== whole);
   if (compared !== "" && !names.includes(compared)) names.unshift(compared);
-  return (
-    <label class="compare">
-      Compare with
-      <select
-        value={compared}
-        disabled={names.length === 0}
-        onChange={(event) => navigation.choose({ compare: event.currentTarget.value }, "step")}
-      >
-        <option value="">no other experiment</option>
-        {names.map((name) => (
-          <option key={name} value={name}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
+  return <NameChoice label="Compare with" part="compare" value={compared} names={names} none="no other experiment" />;
 }
 
 interface PlotsProps {

@@ -128,6 +128,38 @@ export function Facts({ of, long }: { of: readonly (readonly [string, ComponentC
   );
 }
 
+interface NameChoiceProps {
+  label: string;
+  /** The part of the address in which the choice stands. */
+  part: string;
+  value: string;
+  names: readonly string[];
+  /** What it is called to choose none; without it, one is always chosen. */
+  none?: string;
+}
+
+/** A list of names; the one that is chosen stands in the page's address. */
+export function NameChoice({ label, part, value, names, none }: NameChoiceProps) {
+  const { navigation } = usePage();
+  return (
+    <label class="compare">
+      {label}
+      <select
+        value={value}
+        disabled={names.length === 0}
+        onChange={(event) => navigation.choose({ [part]: event.currentTarget.value }, "step")}
+      >
+        {none !== undefined && <option value="">{none}</option>}
+        {names.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 /** Puts a text on the clipboard, and says so. */
 export function Copy({ text, what }: { text: string; what: string }) {
   const copied = useSignal(false);
