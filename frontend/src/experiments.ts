@@ -3,7 +3,7 @@
 import { matches, parseFilter, type Texts } from "./filter.ts";
 import { accountOf } from "./identity.ts";
 import type { ExperimentRecord } from "./records.ts";
-import { compare, type Order, type Sortable } from "./rows.ts";
+import { compare, type Order, orderText, parseOrder, type Sortable } from "./rows.ts";
 
 /** Fields of an experiment that can be asked for. */
 export const EXPERIMENT_FIELDS = ["name", "account", "state"] as const;
@@ -55,16 +55,14 @@ const SORT_KEYS: Readonly<Record<string, (record: ExperimentRecord) => Sortable>
   last: activeAt,
 };
 
-/** Read an order as it stands in an address: `column`, or `-column` for descending. */
+/** Read an order of experiments as it stands in an address. */
 export function parseExperimentOrder(text: string): Order {
-  const column = text.replace(/^-/, "");
-  return Object.hasOwn(SORT_KEYS, column) ? { column, down: text.startsWith("-") } : BY_ACTIVITY;
+  return parseOrder(text, SORT_KEYS, BY_ACTIVITY);
 }
 
-/** Write an order for an address; empty for the usual one. */
-export function experimentOrderText({ column, down }: Order): string {
-  if (column === BY_ACTIVITY.column && !down) return "";
-  return down ? `-${column}` : column;
+/** Write an order of experiments for an address. */
+export function experimentOrderText(order: Order): string {
+  return orderText(order, BY_ACTIVITY);
 }
 
 /** The experiments to show: those that pass the filter, sorted; in the usual order those of `owner`'s account first. */

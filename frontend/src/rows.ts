@@ -35,15 +35,15 @@ const SORT_KEYS: Readonly<Record<string, (row: Row) => Sortable>> = {
   rate: (row) => row.rate,
 };
 
-/** Read an order as it stands in an address: `column`, or `-column` for descending. */
-export function parseOrder(text: string): Order {
+/** Read an order as it stands in an address: `column`, or `-column` for descending; else it is the usual one. */
+export function parseOrder(text: string, keys: Readonly<Record<string, unknown>> = SORT_KEYS, usual = BY_NEED): Order {
   const column = text.replace(/^-/, "");
-  return column in SORT_KEYS ? { column, down: text.startsWith("-") } : BY_NEED;
+  return Object.hasOwn(keys, column) ? { column, down: text.startsWith("-") } : usual;
 }
 
 /** Write an order for an address; empty for the usual one. */
-export function orderText({ column, down }: Order): string {
-  if (column === BY_NEED.column && !down) return "";
+export function orderText({ column, down }: Order, usual = BY_NEED): string {
+  if (column === usual.column && !down) return "";
   return down ? `-${column}` : column;
 }
 
