@@ -2,6 +2,7 @@ import { useMemo } from "preact/hooks";
 
 import {
   activeAt,
+  BY_ACTIVITY,
   EXPERIMENT_FIELDS,
   experimentOrderText,
   parseExperimentOrder,
@@ -107,15 +108,16 @@ function Filter({ filter, shown, total, more }: FilterProps) {
 /** The experiments of an account, the last active ones. */
 export function ExperimentsOf({ account }: { account: string }) {
   const { past, problem } = usePast<ExperimentList>("experiments", { account, limit: LISTED });
-  const columns = useMemo(() => COLUMNS.filter(({ id }) => id !== "account"), []);
+  // The account's page is drawn again whenever a board changes.
+  const rows = useMemo(() => visibleExperiments(past?.experiments ?? [], "", BY_ACTIVITY), [past]);
   return (
     <>
       <Problem text={problem} />
       {past !== null && (
         <Table
           label="Experiments"
-          columns={columns}
-          rows={visibleExperiments(past.experiments, "", parseExperimentOrder(""))}
+          columns={COLUMNS_OF_ACCOUNT}
+          rows={rows}
           keyOf={wholeName}
           even
           empty="It has no experiment that you may read."
@@ -248,3 +250,4 @@ const UNSORTED: readonly Column<ExperimentRecord>[] = [
 ];
 
 const COLUMNS = UNSORTED.map((column) => ({ ...column, sortable: true }));
+const COLUMNS_OF_ACCOUNT = COLUMNS.filter(({ id }) => id !== "account");
