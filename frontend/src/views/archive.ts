@@ -1,3 +1,4 @@
+import { wholeName } from "../experiments.ts";
 import { keyOf } from "../pages.ts";
 import type { ExperimentSeries, ReportedFigures } from "../records.ts";
 import { grown, NO_REPORTS, type Reports, reported } from "../series.ts";
@@ -25,12 +26,7 @@ export function useSeries(experiment: string | null, part: Part = {}): PastState
     return known === null ? more : grown(known, more);
   });
   // While another part of it is fetched, the one before is shown; never another experiment.
-  return state.key !== null && experiment !== null && isOf(experiment, state.key) ? state : { ...state, past: null };
-}
-
-function isOf(experiment: string, key: string): boolean {
-  const { account, name } = JSON.parse(key) as { account: string; name: string };
-  return experiment === `${account}/${name}`;
+  return state.key !== null && wholeName(JSON.parse(state.key)) === experiment ? state : { ...state, past: null };
 }
 
 /** What the owner of an experiment reported. */

@@ -5,7 +5,6 @@ import { useEffect, useMemo } from "preact/hooks";
 import { download } from "../download.ts";
 import { activeAt, BY_ACTIVITY, progressOf, timeLeft, visibleExperiments, wholeName } from "../experiments.ts";
 import { usePage } from "../page.ts";
-import { keyOf } from "../pages.ts";
 import type { Span } from "../plotting.ts";
 import type {
   ExperimentBoard,
@@ -52,14 +51,14 @@ const LONGEST = 10 * 365 * 86400;
 /** One experiment: how far it is, its values over time and by board, what its client reported. */
 export function ExperimentPage({ whole }: { whole: string }) {
   const { navigation } = usePage();
-  const { past: details, problem } = usePast<ExperimentDetails>("experiment", fieldsOf(whole), REFRESH);
+  const { account, name } = fieldsOf(whole);
+  const { past: details, problem } = usePast<ExperimentDetails>("experiment", { account, name }, REFRESH);
   const { zoomed, zoom, unzoom } = useSpan(LONGEST);
   // All is asked for at once.
   const series = useSeries(whole, zoomed === null ? {} : { since: zoomed[0], until: zoomed[1] });
   const compared = navigation.chosen("compare");
   const other = useSeries(compared.includes("/") ? compared : null);
   const { past: reports } = useReports(whole);
-  const [account, name] = keyOf(whole);
   return (
     <section>
       <ThingHead all="experiments" kind="Experiment" name={name} />
@@ -288,7 +287,10 @@ function Plots({ drawn, record, series, other, label, reports, zoomed, zoom }: P
   );
   const boards = useMemo(() => boardLines(series, drawn), [series, drawn]);
   const counts = useMemo(() => onOneAxis([rates(series)]), [series]);
-  const figures = useMemo(() => (reports === null ? [] : figureLines(reports)), [reports]);
+  const figures = useMemo(
+    () => (reports === null ? [] : figureLines(reports)).map((each) => ({ title: each.label, ...onOneAxis([each]) })),
+    [reports],
+  );
   const whole = useMemo(
     () => spanOfAll([series.together.time, moved?.time ?? [], reports?.times ?? []], series.step),
     [series, moved, reports],
@@ -301,18 +303,10 @@ function Plots({ drawn, record, series, other, label, reports, zoomed, zoom }: P
       <Plot {...common} title="Values by board" {...boards} leastRange={leastRangeOf(boards.series)} />
       {!series.sampled && <Plot {...common} title="Evaluations/s" {...counts} fromZero />}
       {figures.map((each) => (
-        <Plot key={each.label} {...common} title={each.label} {...onOneAxisOf(each)} />
+        <Plot key={each.title} {...common} {...each} />
       ))}
     </div>
   );
-}
-
-/** One line on an axis; the same object for the same line, so that it is drawn once. */
-const axes = new WeakMap<Line, ReturnType<typeof onOneAxis>>();
-function onOneAxisOf(one: Line): ReturnType<typeof onOneAxis> {
-  const known = axes.get(one) ?? onOneAxis([one]);
-  axes.set(one, known);
-  return known;
 }
 
 function line(label: string, { time }: Steps, values: Line["values"]): Line {
