@@ -1,4 +1,3 @@
-import type { Live } from "../live.ts";
 import { usePage } from "../page.ts";
 import { addressOf, PAGES, sectionOf } from "../pages.ts";
 import { duration } from "../wording.ts";
@@ -24,9 +23,7 @@ export function Header() {
         ))}
       </nav>
       <div class="who">
-        <span class="role">
-          {live.account.value !== "" && !live.operator.value ? <AccountLink name={live.account.value} /> : roleOf(live)}
-        </span>
+        <Role />
         {live.credentials.value.ticket === "" ? (
           <button
             type="button"
@@ -47,8 +44,11 @@ export function Header() {
 }
 
 /** An operator, an account that has signed in, or a reader without a token. */
-function roleOf({ operator }: Live): string {
-  return operator.value ? "operator" : "watching";
+function Role() {
+  const { live } = usePage();
+  const account = live.account.value;
+  const signedIn = account === "" ? "watching" : <AccountLink name={account} />;
+  return <span class="role">{live.operator.value ? "operator" : signedIn}</span>;
 }
 
 /** Says that what is shown is old; empty while the link stands, so that screen readers announce each change. */
