@@ -4,17 +4,18 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
-PARALLEL ?= --numprocesses 3 --dist loadfile
+# Tests with real parts mostly wait. A file shares its farm, so it stays in one process; those that last longest are
+# first (tests/conftest.py).
+PARALLEL ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
 
 # What `make check` runs, and what `make test` runs after it; every test is in one of them.
 QUICK := lint types firmware-test frontend-test unit
-LONG  := integration browser faults-quick fuzz-quick
+LONG  := real fuzz-quick
 # All of them run, whichever fails; the last line says which did.
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -69,16 +70,20 @@ check: venv
 	$(call each,$(QUICK))
 
 unit: venv
-	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly'
+	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly' --numprocesses 2
+
+# The next three together, in one pool of processes.
+real: venv
+	$(BIN)/python -m pytest -m 'integration or browser or (faults and not slow)' $(PARALLEL)
 
 integration: venv
 	$(BIN)/python -m pytest -m integration $(PARALLEL)
 
 browser: venv
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m browser $(PARALLEL)
 
 faults-quick: venv
-	$(BIN)/python -m pytest -m 'faults and not slow'
+	$(BIN)/python -m pytest -m 'faults and not slow' $(PARALLEL)
 
 fuzz-quick:
 	$(MAKE) fuzz SECONDS=60
