@@ -2,7 +2,6 @@
 
 import { signal } from "@preact/signals";
 import { FarmError } from "./link.ts";
-import type { Live } from "./live.ts";
 
 /** The farm's answer to `api/sign-in`, if it has an issuer. */
 export interface Offer {
@@ -29,6 +28,14 @@ export interface Tokens {
   readonly refresh: string | null;
 }
 
+/** The page's session at the farm, as far as tokens go. */
+export interface TokenHolder {
+  /** Sign in with a token. Rejects with a `FarmError`. */
+  signIn(token: string): Promise<void>;
+  /** Go on under a fresh token of the same account. */
+  renew(token: string): Promise<void>;
+}
+
 interface Kept {
   readonly refresh: string;
   /** When the token is to be refreshed, in milliseconds since the epoch. */
@@ -42,6 +49,8 @@ const KEPT = "icefarm.issuer";
 /** The part of its life after which a token is refreshed, and the wait after a failure, in milliseconds. */
 const PART = 0.6;
 const AGAIN = 15_000;
+/** The longest wait of a browser's timer, in milliseconds: with a longer one it fires at once. */
+const LONGEST = 2 ** 31 - 1;
 
 /** Where the issuer sends the reader back to, for a page at `base`. */
 export function redirectUrl(base: string): string {
@@ -104,7 +113,8 @@ export function claimsOf(token: string): Record<string, unknown> {
 /** Milliseconds from now to when a token is to be refreshed. */
 export function renewal(token: string): number {
   const { iat, exp } = claimsOf(token);
-  return typeof iat === "number" && typeof exp === "number" ? Math.max(1, exp - iat) * 1000 * PART : AGAIN;
+  if (typeof iat !== "number" || typeof exp !== "number") return AGAIN;
+  return Math.min(LONGEST, Math.max(1, exp - iat) * 1000 * PART);
 }
 
 /** The tokens in an answer of the token endpoint. Throws a `FarmError`. */
@@ -135,11 +145,11 @@ async function challengeOf(verifier: string): Promise<string> {
 /** The issuer that this farm has, and the reader's sign-in there. */
 export class IssuerSignIn {
   readonly offer = signal<Offer | null>(null);
-  private readonly live: Live;
+  private readonly holder: TokenHolder;
   private timer: number | undefined;
 
-  constructor(live: Live) {
-    this.live = live;
+  constructor(holder: TokenHolder) {
+    this.holder = holder;
   }
 
   /** Whether the page may sign in there: browsers have what that takes only on pages that nobody can change. */
@@ -191,7 +201,7 @@ export class IssuerSignIn {
       code_verifier: journey?.verifier ?? "",
     };
     const tokens = tokensOf(await this.ask(form), journey?.nonce ?? "");
-    await this.live.signIn(tokens.id);
+    await this.holder.signIn(tokens.id);
     this.keep(tokens, null);
   }
 
@@ -202,12 +212,24 @@ export class IssuerSignIn {
     this.wait(renewal(id));
   }
 
+  private kept(): Kept | null {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Kept | null;
+  }
+
   /** After a reload of the page. */
   private async resume(): Promise<void> {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Kept | null;
+    const kept = this.kept();
     if (kept === null) return;
-    if (kept.due <= Date.now()) await this.refresh();
-    else this.wait(kept.due - Date.now());
+    if (kept.due > Date.now()) {
+      this.wait(kept.due - Date.now());
+      return;
+    }
+    try {
+      await this.refresh();
+    } catch (failure) {
+      this.wait(AGAIN);
+      throw failure;
+    }
   }
 
   private wait(milliseconds: number): void {
@@ -218,17 +240,22 @@ export class IssuerSignIn {
   }
 
   private async refresh(): Promise<void> {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null") as Kept | null;
+    const kept = this.kept();
     if (kept === null) return;
+    // The farm, or its issuer, may have been out of reach when the page was opened.
+    if (this.offer.value?.token_endpoint == null) this.offer.value = await fetchOffer();
     const answer = await this.ask({ grant_type: "refresh_token", refresh_token: kept.refresh });
+    // The reader may have signed out meanwhile.
+    if (this.kept()?.refresh !== kept.refresh) return;
     if (answer.error === "invalid_grant") {
       // The session ends when its token does; the farm then says that a sign-in is needed.
       this.forget();
       return;
     }
     const tokens = tokensOf(answer, null);
-    await this.live.renew(tokens.id);
+    // Before the farm answers: the issuer may take the old one no more.
     this.keep(tokens, kept.refresh);
+    await this.holder.renew(tokens.id);
   }
 
   private async ask(fields: Fields): Promise<Record<string, unknown>> {

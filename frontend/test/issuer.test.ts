@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 
 import {
   authorizationUrl,
   claimsOf,
   codeOf,
+  IssuerSignIn,
   isReturn,
   type Journey,
   type Offer,
@@ -12,6 +13,7 @@ import {
   renewal,
   tokensOf,
 } from "../src/issuer.ts";
+import { openWindow } from "./browser.ts";
 
 const OFFER: Offer = {
   issuer: "https://sign-in.example",
@@ -72,6 +74,79 @@ test("a token is refreshed before its end, by its own times", () => {
   const life = renewal(tokenOf({ iat: 1000, exp: 1300 }));
   assert.ok(life > 60_000 && life < 290_000);
   assert.ok(renewal("nonsense") > 0);
+});
+
+test("a token of a long life is not refreshed at once", () => {
+  const life = renewal(tokenOf({ iat: 0, exp: 10 * 365 * 86400 }));
+  assert.ok(life > 20 * 86400 * 1000 && life < 2 ** 31);
+});
+
+const KEPT = "icefarm.issuer";
+const FRESH = tokenOf({ iat: 0, exp: 1000 });
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A tab whose token is to be refreshed, and an issuer that answers while it is there. */
+class Tab {
+  there = true;
+  readonly renewed: string[] = [];
+  readonly issuer = new IssuerSignIn({ signIn: async () => {}, renew: (token) => this.renew(token) });
+  answer: Promise<object> = Promise.resolve({ id_token: FRESH, refresh_token: "second" });
+
+  constructor({ mock }: TestContext) {
+    openWindow();
+    mock.timers.enable({ apis: ["setTimeout", "Date"] });
+    mock.method(globalThis, "fetch", (url: URL | string) => this.fetch(String(url)));
+    sessionStorage.setItem(KEPT, JSON.stringify({ refresh: "first", due: 0 }));
+  }
+
+  get refresh(): string | null {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}").refresh ?? null;
+  }
+
+  /** The farm does not answer. */
+  private renew(token: string): Promise<void> {
+    this.renewed.push(token);
+    return new Promise(() => {});
+  }
+
+  private async fetch(url: string): Promise<object> {
+    if (!this.there) throw new Error("out of reach");
+    const answer = url === OFFER.token_endpoint ? await this.answer : { oidc: OFFER };
+    return { ok: true, json: async () => answer };
+  }
+}
+
+test("a fresh token is taken when the page is opened, and its refresh token is kept before the farm has answered", async (context) => {
+  const tab = new Tab(context);
+  tab.issuer.start();
+  await settled();
+  assert.deepEqual(tab.renewed, [FRESH]);
+  assert.equal(tab.refresh, "second");
+});
+
+test("a refresh that fails when the page is opened is said, and tried again with what the farm then offers", async (context) => {
+  const tab = new Tab(context);
+  tab.there = false;
+  await assert.rejects(tab.issuer.start(), { name: "link_lost" });
+  tab.there = true;
+  context.mock.timers.tick(15_000);
+  await settled();
+  assert.deepEqual(tab.renewed, [FRESH]);
+});
+
+test("a reader who signs out while a token is refreshed stays signed out", async (context) => {
+  const tab = new Tab(context);
+  let answered = (_: object) => {};
+  tab.answer = new Promise((resolve) => {
+    answered = resolve;
+  });
+  const started = tab.issuer.start();
+  await settled();
+  tab.issuer.forget();
+  answered({ id_token: FRESH, refresh_token: "second" });
+  await started;
+  assert.deepEqual(tab.renewed, []);
+  assert.equal(tab.refresh, null);
 });
 
 test("claims are text, not Latin letters only", () => {
