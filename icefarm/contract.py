@@ -108,7 +108,10 @@ CONTROL_PROCEDURES = (
     *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
-OPERATOR_PROCEDURES = ("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss")
+OPERATOR_PROCEDURES = (
+    *("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
+    "set_limits",
+)
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
 

@@ -120,6 +120,16 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "delete": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "end_any": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "limits": [((7,), {}), ((["a"],), {}), ((), {"name": "a"}), (("a", "b"), {})],
+    "set_limits": [
+        ((), {}),
+        (("ada",), {}),
+        (("ada", {}), {}),
+        (("ada", {"boards": "4"}), {}),
+        (("ada", {"boards": True}), {}),
+        *((("ada", {"boards": value}), {}) for value in (0, -1, _NAN, _HUGE, 10_001)),
+        (("ada", {"chairs": None}), {}),
+        *(((account, {"boards": 1}), {}) for account in ("", "ada/run", "control", "a\nb", "x" * 101, 7, None)),
+    ],
     "audit": [
         ((0,), {}),
         ((_NAN,), {}),

@@ -99,6 +99,7 @@ _RETURNS = {
     "drain": "the [WorkerRecord](#workerrecord)",
     "resume": "the [WorkerRecord](#workerrecord)",
     "retest": "serials",
+    "set_limits": "`account`, `limits`, `has`, as `limits` does",
     "dismiss": "ids of the requests that this call removed",
 }
 #: Errors that the Python client raises by itself; no message has them.

@@ -41,6 +41,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/endany": {"serials": ["none"]},
     "/delete": {"serials": ["none"]},
     "/usage": {"account": VICTIM},
+    "/limits": {"account": VICTIM},
+    "/limits/set": {"account": VICTIM, "limits": {}},
     "/experiments": {"account": VICTIM},
     "/experiments/{experiment}": {"account": VICTIM},
     "/experiments/{experiment}/figures": {"account": VICTIM},
@@ -110,7 +112,7 @@ async def test_a_role_gets_what_it_may_and_nothing_else(target: Target, base: st
             # Those that are not shared are their owner's and operators'.
             shown = status == 200 and (endpoint.parameters != [] or EXPERIMENT in str(value))
             assert shown == (role is OPERATOR), value
-        if path == "/usage":
+        if path in ("/usage", "/limits"):
             assert (status == 200) == (role is OPERATOR), value
 
 

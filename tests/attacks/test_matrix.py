@@ -140,6 +140,8 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "resume a worker": (call(control_procedure("resume"), worker="none"), OPERATOR),
     "retest a board": (call(control_procedure("retest"), serials=["none"]), OPERATOR),
     "dismiss a request": (call(control_procedure("dismiss"), ids=["none"]), OPERATOR),
+    "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"seats": 1}), OPERATOR),
+    "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
     "read the audit log": (call(control_procedure("audit")), OPERATOR),
     # What everybody who watches may do.
     "read a snapshot": (call(control_procedure("snapshot")), EVERYBODY),

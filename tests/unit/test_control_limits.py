@@ -9,7 +9,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
-from icefarm.contract import Role
+from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
 from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.authenticator import SignInPolicy
@@ -142,6 +142,26 @@ async def test_everybody_sees_the_limits_of_their_own_account_and_operators_thos
     )  # fmt: skip
     with pytest.raises(NotAuthorized):
         await ada.call("limits", account="bob")
+
+
+@ensureDeferred
+async def test_an_operator_sets_the_limits_of_an_account_at_once_and_takes_them_back() -> None:
+    farm = farm_with(boards=1)
+    await farm.worker_of("w1", "A", "B", "C")
+    ada = await farm.client_of("ada", "one")
+    boss = farm.router.join("boss", Role.OPERATOR)
+    told = await boss.call(control_procedure("set_limits"), ("ada", {"boards": 2, "queue": 5}), timeout=None)
+    assert (told["account"], told["limits"]["boards"], told["limits"]["queue"]) == ("ada", 2, 5)
+    assert len(await ada.call("reserve", 2, kind="pulsecount")) == 2
+    told = await boss.call(control_procedure("set_limits"), ("ada", {"boards": None}), timeout=None)
+    assert (told["limits"]["boards"], told["limits"]["queue"]) == (1, 5)
+    farm.pass_time(2)
+    entries = await farm.store.audit(0, action="set_limits", limit=10)
+    assert [(entry.account, entry.subject, entry.detail) for entry in entries] == [
+        ("boss", "ada", "boards=2, queue=5"), ("boss", "ada", "boards=default")
+    ]  # fmt: skip
+    with pytest.raises(NotAuthorized):
+        await ada.call("set_limits", "ada", {"boards": 10})
 
 
 @ensureDeferred

@@ -303,7 +303,7 @@ def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | N
 
     A farm that runs keeps to it within 3 seconds. What the account has already stays.
     """
-    from icefarm.control.sessions.limits import LIMITS
+    from icefarm.control.sessions.limits import LIMITS, limits_text
 
     changes = _changes(limits)
 
@@ -311,10 +311,7 @@ def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | N
         store = await _with_schema(opened)
         if changes:
             await store.set_account_limits(name, changes)
-            detail = ", ".join(
-                f"{each}={'default' if value is None else f'{value:g}'}" for each, value in changes.items()
-            )
-            await store.keep_audit([await _entry(store, "account_limits", name, detail)])
+            await store.keep_audit([await _entry(store, "account_limits", name, limits_text(changes))])
         found: dict[str, float] = (await store.account_limits()).get(name, {})
         return found
 

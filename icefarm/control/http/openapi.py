@@ -59,6 +59,13 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
         }
     ),
     "usage": _whole({"since": {"type": "number"}, "until": {"type": "number"}, "usage": _list_of("UsageRecord")}),
+    "limits": _whole(
+        {
+            "account": {"type": "string"},
+            "limits": {"type": "object", "description": "A number by the name of each limit."},
+            "has": {"type": "object", "description": "What it has now: boards, queue, sessions."},
+        }
+    ),
 }
 _WAITING = {"$ref": "#/components/schemas/Waiting"}
 _WORDS = {

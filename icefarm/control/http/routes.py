@@ -18,6 +18,8 @@ from icefarm.control.http.schemas import (
     ExperimentsQuery,
     FiguresQuery,
     KindQuery,
+    LimitsOf,
+    LimitsWanted,
     Named,
     NamedFor,
     NamedSerials,
@@ -81,7 +83,8 @@ class Endpoint:
     arguments: Callable[[Any], dict[str, Any]]
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
-    #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures"; "results": a file.
+    #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits";
+    #: "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -187,6 +190,14 @@ def _usage(asked: UsageOf) -> dict[str, Any]:
     return {"by": asked.by, "since": asked.since, "until": asked.until, "account": asked.account}
 
 
+def _limits_of(asked: LimitsOf) -> dict[str, Any]:
+    return {"account": asked.account}
+
+
+def _limits_wanted(asked: LimitsWanted) -> dict[str, Any]:
+    return {"account": asked.account, "limits": asked.limits}
+
+
 def _results(asked: ResultsQuery) -> dict[str, Any]:
     serials = None if asked.serial is None else [asked.serial]
     return {
@@ -290,6 +301,14 @@ _ENDPOINTS = (
     Endpoint(
         "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",
         UsageOf, "usage", _usage, _same, "usage", old=False,
+    ),
+    Endpoint(
+        "/limits", "GET", "Tell what your account may have, and what it has; operators: any account.",
+        LimitsOf, "limits", _limits_of, _same, "limits", old=False,
+    ),
+    Endpoint(
+        "/limits/set", "POST", "Set what an account may have (operator).",
+        LimitsWanted, "set_limits", _limits_wanted, _same, "limits", operating=True, old=False,
     ),
 )  # fmt: skip
 #: By path under `BASE`.

@@ -21,6 +21,8 @@ __all__ = [
     "ExperimentsQuery",
     "FiguresQuery",
     "KindQuery",
+    "LimitsOf",
+    "LimitsWanted",
     "Named",
     "NamedFor",
     "NamedSerials",
@@ -241,6 +243,23 @@ class UsageOf:
 
 
 @frozen
+class LimitsOf:
+    """The query for the limits of an account."""
+
+    account: str | None = field(default=None, metadata={"description": "Of this account (operator); default: yours."})
+
+
+@frozen
+class LimitsWanted:
+    """What an account may have from now on."""
+
+    account: str = field(metadata={"description": "The account.", "minLength": 1, "maxLength": 100})
+    limits: dict[str, float | None] = field(
+        metadata={"description": 'Such as {"boards": 4, "queue": null}; null: the limit of the farm holds again.'}
+    )
+
+
+@frozen
 class ResultsQuery:
     """The query for an experiment's results."""
 
@@ -266,6 +285,8 @@ Body = (
     | FiguresQuery
     | ResultsQuery
     | UsageOf
+    | LimitsOf
+    | LimitsWanted
     | Reserve
     | ReserveSerials
     | BoardsWanted

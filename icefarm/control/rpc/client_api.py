@@ -11,15 +11,27 @@ from attrs import asdict, define
 from icefarm import __version__
 from icefarm.bus import Caller
 from icefarm.clock import Clock
-from icefarm.contract import MAX_SECONDS, DeviceRecord, DeviceStatus, Role, account_of, to_wire, valid_name
+from icefarm.contract import (
+    MAX_SECONDS,
+    NAME_RULE,
+    DeviceRecord,
+    DeviceStatus,
+    Role,
+    account_of,
+    normal_name,
+    to_wire,
+    valid_name,
+)
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.sessions.authenticator import RESERVED_NAMES
 from icefarm.control.sessions.credentials_check import CredentialsCheck
 from icefarm.control.sessions.events import Renewed
+from icefarm.control.sessions.limits import checked_limits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import count_of
 from icefarm.control.sessions.tokens import may_sign_in
@@ -101,6 +113,7 @@ class ClientProcedures:
             self.resume,
             self.retest,
             self.dismiss,
+            self.set_limits,
         )
         return {
             **{method.__name__: (method, everybody) for method in for_all},
@@ -188,6 +201,22 @@ class ClientProcedures:
             "sessions": count_of(self.sessions.state, asked, None, ""),
         }
         return {"account": asked, "limits": asdict(self.sessions.limits.of(asked)), "has": has}
+
+    async def set_limits(self, caller: Caller, account: str, limits: dict[str, float | None]) -> dict[str, Any]:
+        """Set limits of an account, at once; None: the farm's holds again.  What the account has already stays.
+
+        Returns what ``limits`` does.
+        """
+        name = normal_name(account)
+        if not valid_name(name) or "/" in name or name in RESERVED_NAMES:
+            raise InvalidArgument(f"{account!a:.120} is not the name of an account: {NAME_RULE}, without '/'")
+        if not limits:
+            raise InvalidArgument('limits is empty; name some, such as {"boards": 4}')
+        # A limit that is taken back needs only its name checked.
+        checked_limits({each: 1 if value is None else value for each, value in limits.items()})
+        await self.store.set_account_limits(name, limits)
+        self.sessions.limits.own = await self.store.account_limits()
+        return await self.limits(caller, name)
 
     def _default_for(self, caller: Caller) -> float:
         return min(self.reservation_s, self.sessions.limits.of(caller.authid).seconds)

@@ -20,6 +20,7 @@ from icefarm.bus import Caller, Handler
 from icefarm.contract import Role, account_of
 from icefarm.control.rpc.pacing import FREE, Pacing, weight_of
 from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
+from icefarm.control.sessions.limits import limits_text
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
 from icefarm.deferreds import shielded
@@ -38,6 +39,10 @@ def ends_with_its_call(method: Method) -> Method:
 
 
 def _detail(arguments: Mapping[str, Any]) -> str | None:
+    """Return what an entry of the audit log says of a call besides its subject."""
+    limits = arguments.get("limits")
+    if isinstance(limits, Mapping):
+        return limits_text(limits)
     kind = arguments.get("kind")
     return kind if isinstance(kind, str) else None
 

@@ -28,6 +28,7 @@ ACTIONS = frozenset(
     (
         *("reserve", "extend", "end", "reboot"),
         *("delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
+        "set_limits",
     )
 )
 #: Seconds between writes, and between looks for what is too old.
@@ -57,7 +58,7 @@ def subject_of(arguments: Mapping[str, Any], result: Any = None) -> str | None:
     if isinstance(result, Sequence) and not isinstance(result, str):
         serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
         return ", ".join(serials) or None
-    for name in ("serials", "worker", "ids", "name", "amount"):
+    for name in ("serials", "worker", "ids", "name", "amount", "account"):
         named = arguments.get(name)
         if named is not None:
             return ", ".join(map(str, named)) if isinstance(named, list) else str(named)

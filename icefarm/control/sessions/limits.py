@@ -15,7 +15,7 @@ from attrs import Factory, define, evolve, field, frozen
 from icefarm.contract import MAX_SECONDS, account_of
 from icefarm.errors import InvalidArgument, LimitReached
 
-__all__ = ["LIMITS", "AccountLimits", "Limits", "checked_limits", "parse_limits"]
+__all__ = ["LIMITS", "AccountLimits", "Limits", "checked_limits", "limits_text", "parse_limits"]
 
 
 def _limit(default: float, most: float, what: str) -> Any:
@@ -102,3 +102,8 @@ def parse_limits(text: str) -> dict[str, float]:
         except ValueError:
             raise InvalidArgument(f"must be NAME=NUMBER, several with commas between, not {text!a:.100}") from None
     return checked_limits(given)
+
+
+def limits_text(changes: Mapping[str, float | None]) -> str:
+    """Return changes of limits as people read and write them: ``boards=8, queue=default``."""
+    return ", ".join(f"{name}={'default' if value is None else f'{value:g}'}" for name, value in changes.items())
