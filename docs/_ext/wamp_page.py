@@ -32,9 +32,9 @@ from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.placement import MAX_BOARDS, MAX_OPTIONS
-from icefarm.control.sessions.authenticator import MAX_TEXT
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.liveness import SILENCE
+from icefarm.control.sessions.sign_in.authenticator import MAX_TEXT
 from icefarm.control.telemetry import events
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.farm.router.config import MESSAGE_LIMIT

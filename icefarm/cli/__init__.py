@@ -12,71 +12,71 @@ from click.shell_completion import CompletionItem
 
 from icefarm._version import __version__
 from icefarm.cli.ui.exit_codes import Exit, exit_of
-from icefarm.cli.ui.formatting import clean
 from icefarm.cli.ui.leading import split_leading
-from icefarm.cli.ui.sigint import interrupts_kept
-from icefarm.cli.ui.streams import guard_streams
+from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.ui.suggestions import did_you_mean
+from icefarm.cli.ui.terminal.sigint import interrupts_kept
+from icefarm.cli.ui.terminal.streams import guard_streams
 from icefarm.errors import IcefarmError
-from icefarm.extras import MissingPackages
 from icefarm.farm.errors import CannotStart
-from icefarm.haste import end_in_haste
-from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
-from icefarm.writing import CannotWrite, NobodyReads
+from icefarm.system.extras import MissingPackages
+from icefarm.system.haste import end_in_haste
+from icefarm.system.writing import CannotWrite, NobodyReads
+from icefarm.text.legacy_names import CLIENT_NAMES, translate_legacy_env
 
 __all__ = ["main"]
 
 #: verb: (module of icefarm.cli.commands, the click command in it, what it does in a line).  The line is here so that
 #: ``icefarm --help`` need not import everything.
 VERBS = {
-    "status": ("overview", "status", "Show the farm on one screen."),
-    "devices": ("listing", "devices", "List the boards, their state, and its reason."),
-    "board": ("overview", "board", "Show all of one board, and its last events."),
-    "workers": ("listing", "workers", "List the workers."),
-    "reservations": ("listing", "reservations", "List who holds which boards, and for how long."),
-    "queue": ("listing", "queue", "List the requests that wait for boards, in order, and why."),
-    "evaluate": ("evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
-    "reserve": ("hold", "reserve", "Hold boards while a command runs."),
-    "shell": ("hold", "shell", "Hold boards while you work in a shell."),
-    "console": ("console", "console", "Connect the serial port of the circuit on a board to the terminal."),
-    "experiments": ("experiments", "experiments", "List the experiments in the farm's archive."),
-    "experiment": ("experiments", "experiment", "Show an experiment: progress, rate, failures, boards."),
-    "results": ("experiments", "results", "Print or save the results of an experiment."),
-    "usage": ("usage", "usage", "List who used which boards, for how long and for what."),
-    "plot": ("plot", "plot", "Draw the values of an experiment over time."),
-    "simulate": ("simulate", "simulate", "Show what a circuit does, without a board or a farm."),
-    "logs": ("overview", "logs", "Show lines of the workers' logs."),
-    "open": ("overview", "open_", "Open the farm's page in a browser."),
-    "watch": ("watch", "watch", "Show events of the farm as they happen."),
-    "end": ("manage", "end", "End reservations."),
-    "extend": ("manage", "extend", "Extend reservations."),
-    "reboot": ("manage", "reboot", "Restart and reflash boards."),
-    "retest": ("manage", "retest", "Test broken boards again."),
-    "delete": ("manage", "delete", "Forget boards that are offline or broken."),
-    "drain": ("manage", "drain", "Stop giving out a worker's boards."),
-    "resume": ("manage", "resume", "Resume giving out a worker's boards."),
-    "audit": ("listing", "audit", "List who did what (operators)."),
-    "dismiss": ("manage", "dismiss", "Remove requests from the queue."),
+    "status": ("show.overview", "status", "Show the farm on one screen."),
+    "devices": ("show.listing", "devices", "List the boards, their state, and its reason."),
+    "board": ("show.overview", "board", "Show all of one board, and its last events."),
+    "workers": ("show.listing", "workers", "List the workers."),
+    "reservations": ("show.listing", "reservations", "List who holds which boards, and for how long."),
+    "queue": ("show.listing", "queue", "List the requests that wait for boards, in order, and why."),
+    "evaluate": ("boards.evaluate", "evaluate", "Evaluate bitstreams on boards, and print the results."),
+    "reserve": ("boards.hold", "reserve", "Hold boards while a command runs."),
+    "shell": ("boards.hold", "shell", "Hold boards while you work in a shell."),
+    "console": ("boards.console", "console", "Connect the serial port of the circuit on a board to the terminal."),
+    "experiments": ("show.experiments", "experiments", "List the experiments in the farm's archive."),
+    "experiment": ("show.experiments", "experiment", "Show an experiment: progress, rate, failures, boards."),
+    "results": ("show.experiments", "results", "Print or save the results of an experiment."),
+    "usage": ("show.usage", "usage", "List who used which boards, for how long and for what."),
+    "plot": ("show.plot", "plot", "Draw the values of an experiment over time."),
+    "simulate": ("boards.simulate", "simulate", "Show what a circuit does, without a board or a farm."),
+    "logs": ("show.overview", "logs", "Show lines of the workers' logs."),
+    "open": ("show.overview", "open_", "Open the farm's page in a browser."),
+    "watch": ("show.watch", "watch", "Show events of the farm as they happen."),
+    "end": ("admin.manage", "end", "End reservations."),
+    "extend": ("admin.manage", "extend", "Extend reservations."),
+    "reboot": ("admin.manage", "reboot", "Restart and reflash boards."),
+    "retest": ("admin.manage", "retest", "Test broken boards again."),
+    "delete": ("admin.manage", "delete", "Forget boards that are offline or broken."),
+    "drain": ("admin.manage", "drain", "Stop giving out a worker's boards."),
+    "resume": ("admin.manage", "resume", "Resume giving out a worker's boards."),
+    "audit": ("show.listing", "audit", "List who did what (operators)."),
+    "dismiss": ("admin.manage", "dismiss", "Remove requests from the queue."),
     "login": ("login", "login", "Sign in at the lab's own issuer."),
     "logout": ("login", "logout", "Forget that sign-in."),
-    "demo": ("demo", "demo", "Try a farm of virtual boards: evaluate example circuits, and stop."),
-    "up": ("farm", "up", "Start a farm on this machine, virtual boards included."),
-    "migrate": ("database", "migrate", "Bring the schema of a database up to date."),
-    "db": ("database", "db", "Empty a farm's database: db reset."),
+    "demo": ("boards.demo", "demo", "Try a farm of virtual boards: evaluate example circuits, and stop."),
+    "up": ("admin.farm", "up", "Start a farm on this machine, virtual boards included."),
+    "migrate": ("admin.database", "migrate", "Bring the schema of a database up to date."),
+    "db": ("admin.database", "db", "Empty a farm's database: db reset."),
     "account": (
-        "database",
+        "admin.database",
         "account",
         "Show and set how much an account may have.",
     ),
     "token": (
-        "database",
+        "admin.database",
         "token",
         "Add, list and revoke tokens of clients, workers and operators.",
     ),
-    "udev": ("host", "udev", "Let users without root access the boards of this host."),
-    "doctor": ("host", "doctor", "Check this host for what boards need and what interferes."),
-    "router": ("farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
-    "firmware": ("firmware", "firmware", "List, build and install the firmware of real boards."),
+    "udev": ("admin.host", "udev", "Let users without root access the boards of this host."),
+    "doctor": ("admin.host", "doctor", "Check this host for what boards need and what interferes."),
+    "router": ("admin.farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
+    "firmware": ("admin.firmware", "firmware", "List, build and install the firmware of real boards."),
     "version": ("about", "version", "Print the version."),
     "help": ("about", "help_", "Show the help of a verb."),
     "completion": (

@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import Factory, define
 
-from icefarm.cli.ui.columns import firmware
-from icefarm.cli.ui.tables import Column, Record, Shape
+from icefarm.cli.ui.records.columns import firmware
+from icefarm.cli.ui.records.tables import Column, Record, Shape
 from icefarm.client.connection.events import Change
 from icefarm.client.session import Snapshot
 from icefarm.contract import to_wire

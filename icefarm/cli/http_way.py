@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from icefarm.cli.connect import Access, has_login, own_farm, token_for
-from icefarm.public_url import SOCKET_PATH
+from icefarm.text.public_url import SOCKET_PATH
 from icefarm.wamp.url import INSECURE, RouterUrl
 
 __all__ = ["HttpAnswer", "HttpWay", "NotWhole", "web_address"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from icefarm.cli.names import for_boards
-from icefarm.cli.ui.console import Screen
 from icefarm.cli.ui.suggestions import did_you_mean
+from icefarm.cli.ui.terminal.console import Screen
 from icefarm.errors import InvalidArgument, TimedOut, Unavailable, UnknownKind
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from icefarm.cli.connect import Access, Connect, connect
-from icefarm.cli.ui.console import Screen
-from icefarm.cli.ui.tables import Output, Record, Shape, rendered, table_lines
+from icefarm.cli.ui.records.tables import Output, Record, Shape, rendered, table_lines
+from icefarm.cli.ui.terminal.console import Screen
 from icefarm.log_format import LOG_FORMAT, JsonFormatter
 
 if TYPE_CHECKING:

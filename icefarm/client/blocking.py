@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from icefarm.client.api.adapters import Blocking
+from icefarm.client.api.arguments import checked
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import Ending
@@ -17,16 +18,15 @@ from icefarm.client.api.experiments import BlockingExperiment, within
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.process_engine import engine
 from icefarm.client.api.progress_bar import MakeBar, counted
-from icefarm.client.arguments import checked
 from icefarm.client.connection.events import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
+from icefarm.client.notebook.shown import html_table
 from icefarm.client.session import ClientSession, RunPlan
-from icefarm.client.shown import html_table
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError
-from icefarm.haste import leaving
+from icefarm.system.haste import leaving
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.

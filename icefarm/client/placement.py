@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from icefarm.client.arguments import RULES, checked
+from icefarm.client.api.arguments import RULES, checked
 from icefarm.errors import InvalidArgument
 
 __all__ = [

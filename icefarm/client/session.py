@@ -16,11 +16,11 @@ import attrs
 from attrs import define, field, frozen
 
 from icefarm.bus import Progress
-from icefarm.client.arguments import checked
+from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
     DeviceRecord,

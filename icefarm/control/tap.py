@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from twisted.python import usage
 
-from icefarm.extras import MissingPackages, require_control_packages
+from icefarm.system.extras import MissingPackages, require_control_packages
 
 try:
     require_control_packages("control")
@@ -19,11 +19,11 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
 from icefarm.contract import Role
-from icefarm.control.server import ControlProcess
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
-from icefarm.control.sessions.oidc_settings import OidcSettings, account_pairs
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_pairs
+from icefarm.control.wiring.server import ControlProcess
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from icefarm.command import find
 from icefarm.doctor.database_probe import DatabaseFacts, look_at
 from icefarm.doctor.sign_in_probe import sign_in
 from icefarm.farm.postgres.programs import candidates
+from icefarm.system.command import find
 from icefarm.wamp.url import RouterUrl
 
 __all__ = ["Machine", "this_machine"]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from icefarm.contract import Role, account_of
-from icefarm.control.sessions.operator_token import TOKEN_NAME, ensure_operator_token, ensure_token_file
+from icefarm.control.sessions.sign_in.operator_token import TOKEN_NAME, ensure_operator_token, ensure_token_file
 from icefarm.control.storage.migrations import SchemaMismatch, migrate
 from icefarm.control.storage.pool import Database, check_dsn
 from icefarm.control.storage.postgres.store import PostgresStore

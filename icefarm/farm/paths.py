@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from icefarm.farm.errors import CannotStart
-from icefarm.files import write_whole
+from icefarm.system.files import write_whole
 
 __all__ = ["DataDirectory", "DirectoryLock", "RunningFarm", "default_data_directory"]
 

@@ -18,8 +18,8 @@ from icefarm.farm.paths import DataDirectory
 from icefarm.farm.plan import FarmOptions
 from icefarm.farm.processes.process import LOG_BYTES, LOG_FILES
 from icefarm.farm.up import LocalFarm
+from icefarm.system.writing import CannotWrite
 from icefarm.twistd.json_log import json_observer
-from icefarm.writing import CannotWrite
 
 __all__ = ["run"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.kinds.circuit import Circuit, Packed
 
 if TYPE_CHECKING:

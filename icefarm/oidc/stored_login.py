@@ -10,8 +10,8 @@ from pathlib import Path
 from attrs import asdict, field, frozen
 
 from icefarm.errors import NotAuthorized
-from icefarm.files import write_whole
 from icefarm.oidc.jwt_text import lifetime_of
+from icefarm.system.files import write_whole
 from icefarm.wamp.url import parse_url
 
 __all__ = ["StoredLogin", "login_path", "stored_login"]

@@ -16,11 +16,11 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from icefarm.deferreds import shielded
+from icefarm.concurrency.deferreds import shielded
 from icefarm.errors import IcefarmError, LinkLost, NotAuthorized
-from icefarm.files import FileLock, Locked
 from icefarm.oidc.stored_login import StoredLogin
 from icefarm.oidc.web_client import JsonAnswer, WebClient
+from icefarm.system.files import FileLock, Locked
 
 __all__ = ["StoredTickets"]
 

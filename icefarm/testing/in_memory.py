@@ -19,7 +19,7 @@ from icefarm import __version__
 from icefarm.client import aio, blocking
 from icefarm.client.api.process_engine import engine
 from icefarm.contract import Role, event_topic
-from icefarm.control.service import ControlSettings
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import TimedOut
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from icefarm.errors import IcefarmError
-from icefarm.legacy_names import SERVICE_NAMES, translate_legacy_env
+from icefarm.text.legacy_names import SERVICE_NAMES, translate_legacy_env
 from icefarm.twistd.parsers import choice, existing_file, host_and_port, number, seconds, whole_number
 
 __all__ = [

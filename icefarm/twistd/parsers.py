@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from icefarm.public_url import checked_public_url
+from icefarm.text.public_url import checked_public_url
 from icefarm.wamp.url import parse_url
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from icefarm.bitstream import pack_asc
 from icefarm.errors import InvalidArgument
-from icefarm.files import write_whole
+from icefarm.system.files import write_whole
 
 __all__ = ["batch", "generate_circuit"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 
-from icefarm import uf2
+from icefarm.usb import uf2
 
 __all__ = ["BoardsFailed", "MissingBoards", "firmware_version", "image", "program"]
 

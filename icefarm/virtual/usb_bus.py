@@ -22,9 +22,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from icefarm.command import how_it_ended
 from icefarm.errors import InvalidArgument
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.system.command import how_it_ended
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, program
 from icefarm.virtual.models import MODELS
 

@@ -17,8 +17,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
-from icefarm.durations import in_words
-from icefarm.echo import without_echo
 from icefarm.errors import (
     IcefarmError,
     InternalError,
@@ -30,6 +28,8 @@ from icefarm.errors import (
     error_from_wire,
     error_uri,
 )
+from icefarm.text.durations import in_words
+from icefarm.text.echo import without_echo
 
 if TYPE_CHECKING:
     from icefarm.wamp.session import RouterSession

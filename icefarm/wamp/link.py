@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.concurrency.retry import retry_pause
 from icefarm.errors import IcefarmError, InternalError, InvalidArgument, LinkLost
-from icefarm.retry import retry_pause
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.wamp.greeting import http_refusal, tls_expected, unexpected_greeting
 from icefarm.wamp.session import RouterSession

@@ -15,9 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import REALM, Role
 from icefarm.errors import IcefarmError, LinkLost, NotAuthorized, error_from_wire, error_uri
-from icefarm.rate_limit import RateLimit
 from icefarm.wamp.bus import WampBus
 from icefarm.wamp.credentials import Credentials
 

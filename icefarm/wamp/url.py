@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from icefarm.errors import InvalidArgument
-from icefarm.public_url import SOCKET_PATH, socket_url
+from icefarm.text.public_url import SOCKET_PATH, socket_url
 
 __all__ = ["INSECURE", "RouterUrl", "is_loopback", "parse_url"]
 

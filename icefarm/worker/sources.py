@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from icefarm.kinds.registry import Kinds
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.virtual.commands import CommandSocket
 from icefarm.virtual.images import BoardsFailed, MissingBoards, firmware_version, image
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions

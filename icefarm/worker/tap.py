@@ -15,12 +15,12 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from icefarm import __version__
-from icefarm.command import find
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import NotAuthorized
-from icefarm.files import Locked
 from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
+from icefarm.system.command import find
+from icefarm.system.files import Locked
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, follows_evaluations, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number

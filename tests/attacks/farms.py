@@ -15,7 +15,7 @@ from icefarm.bus import Bus
 from icefarm.client import Farm
 from icefarm.contract import DeviceReport, DeviceStatus, Role, WorkerHello, control_worker_procedure, to_wire
 from icefarm.control.sessions.liveness import HEARTBEAT
-from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import IcefarmError, LinkLost, error_from_wire

@@ -39,7 +39,7 @@ from icefarm.contract import (
 )
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.revocation import INTERVAL
-from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, LinkLost, NameInUse, NotAuthorized
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]

@@ -37,10 +37,10 @@ from icefarm.contract import (
 )
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import site
-from icefarm.control.server import farm_view, http_api
-from icefarm.control.service import Control, ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.wiring.server import farm_view, http_api
+from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import IcefarmError
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.control_harness import RecordingWorker

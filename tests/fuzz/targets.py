@@ -11,11 +11,11 @@ from random import Random
 from attrs import frozen
 
 from fuzz.mutation import mutated
-from icefarm import uf2
 from icefarm.bitstream import LENGTH, Bitstream, compress, from_bytes, made_up_asc, made_up_bitstream
 from icefarm.bitstream.up5k import crc16
 from icefarm.errors import InvalidBitstream
 from icefarm.kinds.circuit import Admission, Packed
+from icefarm.usb import uf2
 from icefarm.worker.protocol.frames import EVALUATE_MAX, REPLY_MAX, Frame, FrameReader, FrameType, encode
 
 __all__ = ["TARGETS", "Target", "mend_bitstream", "mend_frame", "seeds_of"]

@@ -17,8 +17,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.contract import Role
-from icefarm.control.server import ControlProcess
-from icefarm.control.service import ControlSettings
+from icefarm.control.wiring.server import ControlProcess
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost
 from icefarm.testing.memory.control_harness import MemoryClient, RecordingWorker
 from icefarm.testing.processes.router import RealRouter

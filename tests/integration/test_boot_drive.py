@@ -16,7 +16,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 
-from icefarm.uf2 import BLOCK_SIZE
+from icefarm.usb.uf2 import BLOCK_SIZE
 from icefarm.worker.flash.drive_writer import FlashFailed, write_drive
 
 pytestmark = pytest.mark.integration

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from icefarm.cli.ui.measurements import WIDEST
+from icefarm.cli.ui.records.measurements import WIDEST
 from icefarm.client import Farm
 from icefarm.contract import DeviceStatus
 from icefarm.testing.processes.farm_process import FarmProcess

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from icefarm.cli import main
-from icefarm.cli.results_file import open_results
+from icefarm.cli.results.results_file import open_results
 from icefarm.testing.in_memory import FarmInMemory
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.cli.commands.console import ESCAPE, Bridge, raw_terminal
+from icefarm.cli.commands.boards.console import ESCAPE, Bridge, raw_terminal
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.testing.in_memory import FarmInMemory
 

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 
 from icefarm.contract import Role
-from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.liveness import SILENCE
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotAuthorized, Unavailable
 from icefarm.testing.processes.router import RealRouter
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from firmware_stack import deepest, read
 
-from icefarm import uf2
-from icefarm.cli.commands.firmware_build import build, missing, source_directory
+from icefarm.cli.commands.admin.firmware_build import build, missing, source_directory
 from icefarm.farm.errors import CannotStart
+from icefarm.usb import uf2
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import images_in
 

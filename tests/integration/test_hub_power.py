@@ -19,7 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from icefarm import command
+from icefarm.system import command
 from icefarm.worker.flash import hub_power
 from icefarm.worker.flash.hub_ports import hub_port, smart_hubs
 from icefarm.worker.flash.hub_power import HubPower, PowerFailed

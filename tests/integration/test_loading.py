@@ -18,7 +18,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 
-from icefarm.uf2 import build, parse
+from icefarm.usb.uf2 import build, parse
 from icefarm.worker.board import states
 from icefarm.worker.flash import flasher, picotool
 from icefarm.worker.flash.drive_writer import FlashFailed

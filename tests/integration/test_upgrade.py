@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from icefarm.client import Farm
-from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 from icefarm.control.storage.migrations import migrate, steps
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore

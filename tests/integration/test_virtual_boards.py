@@ -23,9 +23,9 @@ from twisted.internet.fdesc import readFromFD, setNonBlocking, writeToFD
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
-from icefarm import uf2
 from icefarm.errors import InvalidArgument
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.usb import uf2
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import BoardsFailed, firmware_version, image, program
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.protocol import messages

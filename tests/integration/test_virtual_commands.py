@@ -16,7 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from icefarm.usb_events import TtyAdded, TtyRemoved, UsbEvent
+from icefarm.usb.usb_events import TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.commands import LINE_LIMIT
 from icefarm.virtual.usb_bus import VirtualBusOptions
 from icefarm.worker.sources import VirtualBoards

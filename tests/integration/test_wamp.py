@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogLevel, capturedLogs
 
 from icefarm.bus import Bus
+from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, control_procedure, device_prefix, device_procedure
-from icefarm.deferreds import shielded
 from icefarm.errors import (
     DeviceFailed,
     IcefarmError,

@@ -29,7 +29,7 @@ from icefarm.testing.memory.fake_control import RecordingControl, let_in
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.testing.processes.router import RealRouter
-from icefarm.uf2 import build
+from icefarm.usb.uf2 import build
 from icefarm.virtual.images import firmware_version
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.wamp.credentials import Credentials

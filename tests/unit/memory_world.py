@@ -22,7 +22,7 @@ from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord, Role
-from icefarm.control.service import ControlSettings
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost, ReservationEnded
 from icefarm.kinds import Kinds
 from icefarm.kinds.circuit import Admission
@@ -32,7 +32,7 @@ from icefarm.testing.memory.clock import MortalClock
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.images import Images
 from icefarm.worker.service import Worker

@@ -12,7 +12,7 @@ from icefarm.doctor.database_probe import DatabaseAway, DatabaseFacts
 from icefarm.doctor.machine import Machine
 from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.errors import IcefarmError
-from icefarm.uf2 import build
+from icefarm.usb.uf2 import build
 from icefarm.wamp.url import RouterUrl
 
 __all__ = ["SERIAL", "Host"]

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from icefarm.contract import ReservationRecord
-from icefarm.control.service import ControlSettings
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import DeviceFailed, NoSuchProcedure, Unavailable
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.worker.archive.recorder import Recorder, ReservationRows

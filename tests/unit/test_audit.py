@@ -8,10 +8,10 @@ from twisted.internet.task import Clock
 
 from icefarm.bus import Caller
 from icefarm.contract import Role
-from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.audit import AMOUNT, AuditLog
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import NotAuthorized, NotYours
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl
 from icefarm.testing.memory.store import MemoryStore

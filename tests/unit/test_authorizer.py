@@ -20,7 +20,7 @@ from icefarm.contract import (
     worker_procedure,
 )
 from icefarm.control.inventory.owners import BoardOwners
-from icefarm.control.sessions.authorizer import may_register
+from icefarm.control.sessions.sign_in.authorizer import may_register
 from icefarm.control.telemetry.events import BoardsChanged, BoardsDeleted
 from icefarm.errors import NotAuthorized
 from icefarm.testing.memory.control_harness import MemoryControl

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from icefarm.cli.commands.console import ATTEMPTS, ESCAPE, Bridge
+from icefarm.cli.commands.boards.console import ATTEMPTS, ESCAPE, Bridge
 from icefarm.client import ClientEvent
 from icefarm.errors import DeviceFailed
 
@@ -68,7 +68,7 @@ def test_a_circuit_may_take_a_long_text_byte_by_byte(length: int, pipes: Pipes) 
 
 
 def test_a_circuit_that_takes_nothing_any_more_ends_it(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("icefarm.cli.commands.console.AGAIN", 0.0)
+    monkeypatch.setattr("icefarm.cli.commands.boards.console.AGAIN", 0.0)
     farm = Farm(1, *[0] * ATTEMPTS)
     os.write(pipes.keyboard, b"xyz" + ESCAPE)
     with pytest.raises(DeviceFailed, match="takes no more"):

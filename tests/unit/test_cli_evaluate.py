@@ -12,8 +12,8 @@ import pytest
 from recording_farm import RecordingFarm
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.cli.ui.formatting import shown
-from icefarm.cli.ui.measurements import shape_of
+from icefarm.cli.ui.records.formatting import shown
+from icefarm.cli.ui.records.measurements import shape_of
 from icefarm.errors import DeviceFailed, TimedOut, Unavailable, UnknownKind
 
 

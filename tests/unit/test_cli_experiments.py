@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from icefarm.cli import main
-from icefarm.cli.conditions import condition, fits
+from icefarm.cli.results.conditions import condition, fits
 from icefarm.contract import RESULT_FIELDS
 from icefarm.testing.in_memory import FarmInMemory
 

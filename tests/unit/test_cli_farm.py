@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.cli.commands.farm import up
+from icefarm.cli.commands.admin.farm import up
 
 
 def test_a_relative_path_is_made_absolute_for_processes_that_run_elsewhere(

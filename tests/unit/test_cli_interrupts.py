@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from icefarm.cli.ui.sigint import interrupts_kept
+from icefarm.cli.ui.terminal.sigint import interrupts_kept
 
 #: Seconds for an interrupt to come again, far above what it takes.
 LIMIT = 10.0

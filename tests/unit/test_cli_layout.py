@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from recording_farm import NOW, device
 
-from icefarm.cli.ui import columns
-from icefarm.cli.ui.layout import Extent, fitted
+from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records.layout import Extent, fitted
+from icefarm.cli.ui.records.tables import Output, table_lines
 from icefarm.cli.ui.suggestions import did_you_mean
-from icefarm.cli.ui.tables import Output, table_lines
 from icefarm.contract import to_wire
 from icefarm.errors import InvalidArgument
 

@@ -8,11 +8,11 @@ import pytest
 from recording_farm import measurement, reservation
 from rich.console import Console
 
-from icefarm.cli.ui.console import Screen
-from icefarm.cli.ui.formatting import clean, duration, shown
-from icefarm.cli.ui.measurements import record_of, shape_of
-from icefarm.cli.ui.progress import progress_bar
-from icefarm.cli.ui.tables import Column, Rows, Shape, table_lines
+from icefarm.cli.ui.records.formatting import clean, duration, shown
+from icefarm.cli.ui.records.measurements import record_of, shape_of
+from icefarm.cli.ui.records.tables import Column, Rows, Shape, table_lines
+from icefarm.cli.ui.terminal.console import Screen
+from icefarm.cli.ui.terminal.progress import progress_bar
 from icefarm.client import Result
 
 

@@ -12,9 +12,9 @@ from attrs import evolve
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 from rich.console import Console
 
-from icefarm.cli.commands.watch import Picture
+from icefarm.cli.commands.show.watch import Picture
 from icefarm.cli.farm_state import View
-from icefarm.cli.ui.keys import names_of
+from icefarm.cli.ui.terminal.keys import names_of
 from icefarm.client.connection.events import Change
 from icefarm.contract import QueueRecord, to_wire
 

@@ -17,15 +17,15 @@ from memory_faces import Faces
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm, aio, blocking, deferred, device, placement
+from icefarm.client.api.arguments import RULES, checked, is_checked
 from icefarm.client.api.experiments import BlockingExperiment
-from icefarm.client.arguments import RULES, checked, is_checked
 from icefarm.client.lib import BaseAPI
 from icefarm.client.lib.pulsecount import PulseCountEvaluation
 from icefarm.client.placement import AnyBoard, Distinct, EachBoard, Given, SameBoard, Spread, alternating
 from icefarm.client.session import ClientSession
 from icefarm.contract import Role
-from icefarm.durations import in_words
 from icefarm.errors import InvalidArgument
+from icefarm.text.durations import in_words
 from icefarm.utils import batch, generate_circuit
 
 nan, inf = math.nan, math.inf

@@ -11,7 +11,7 @@ import pytest
 #: A script whose object says when the interpreter cleans up.
 SCRIPT = """
 import atexit
-from icefarm.haste import end_in_haste, leaving
+from icefarm.system.haste import end_in_haste, leaving
 
 class Slow:
     def __del__(self, say=print):

@@ -6,10 +6,10 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import Role
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.limits import AccountLimits
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import LimitReached, LinkLost, NameInUse, NotAuthorized, NotYours
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.wamp.credentials import Credentials

@@ -1,4 +1,4 @@
-"""Several things at once: `icefarm.deferreds`."""
+"""Several things at once: `icefarm.concurrency.deferreds`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 
-from icefarm.deferreds import AGAIN, Coalesced, InOrder, Tasks, failures, outcomes, shielded
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, InOrder, Tasks, failures, outcomes, shielded
 from icefarm.errors import Busy
 
 

@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from icefarm.client.connection.link import HEARTBEAT_LIMIT
 from icefarm.contract import DeviceStatus, ReservationRecord
 from icefarm.control.reservations.expiry import NOTICE, lead, notices
-from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.liveness import SILENCE
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import Busy, LinkLost, NameInUse
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 

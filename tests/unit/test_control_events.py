@@ -8,10 +8,10 @@ import pytest
 from attrs import Factory, define
 from twisted.internet.task import Clock
 
-from icefarm.control.assembly import assemble
-from icefarm.control.settings import ControlSettings
 from icefarm.control.telemetry.events import BoardsAvailable, BoardsDeleted, Event, RouterJoined, WorkerLost
 from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.wiring.assembly import assemble
+from icefarm.control.wiring.settings import ControlSettings
 from icefarm.testing.memory.history import MemoryHistory
 from icefarm.testing.memory.store import MemoryStore
 

@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred
 
 from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import InvalidArgument, LimitReached, LinkLost, NotAuthorized
 from icefarm.farm.limits import FarmLimits, farm_limits
 from icefarm.testing.memory.control_harness import MemoryControl

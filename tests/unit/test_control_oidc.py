@@ -16,12 +16,12 @@ from twisted.internet.task import Clock
 from icefarm.contract import Role
 from icefarm.control.http.api import ApiRequest
 from icefarm.control.http.auth import Asker
-from icefarm.control.server import http_api
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.control.sessions.issuer_keys import PAUSE, RENEWAL
-from icefarm.control.sessions.oidc_settings import OidcSettings, account_in, account_pairs, role_in
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.issuer_keys import PAUSE, RENEWAL
+from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_in, account_pairs, role_in
+from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.wiring.server import http_api
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import Busy, IcefarmError, LinkLost, NotAuthorized
 from icefarm.oidc.jwt_text import LONGEST_JWT
 from icefarm.testing.memory.control_harness import MemoryControl

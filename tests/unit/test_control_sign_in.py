@@ -13,10 +13,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from icefarm.bus import Caller
 from icefarm.contract import REALM, Role
-from icefarm.control.service import Control, ControlSettings
-from icefarm.control.sessions.authenticator import LOG_LINES, SignInPolicy, loopback
-from icefarm.control.sessions.operator_token import FILE_NAME, ensure_operator_token
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import LOG_LINES, SignInPolicy, loopback
+from icefarm.control.sessions.sign_in.operator_token import FILE_NAME, ensure_operator_token
+from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NameInUse, NotAuthorized
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.history import MemoryHistory

@@ -8,10 +8,10 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
+from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import DeviceRecord, DeviceStatus
-from icefarm.control.service import ControlSettings
 from icefarm.control.sessions.liveness import HEARTBEAT, SILENCE
-from icefarm.deferreds import shielded
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 

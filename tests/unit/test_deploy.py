@@ -18,8 +18,8 @@ import yaml
 from certificates import issue
 from compose_spec import ComposeSpecification
 
-from icefarm.cli.commands.database import add
-from icefarm.cli.commands.farm import up
+from icefarm.cli.commands.admin.database import add
+from icefarm.cli.commands.admin.farm import up
 from icefarm.control.tap import Options as ControlOptions
 from icefarm.twistd.options import read_section
 from icefarm.worker.tap import Options as WorkerOptions

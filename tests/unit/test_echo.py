@@ -15,10 +15,10 @@ from icefarm.contract import Role
 from icefarm.control.http.api import ApiRequest
 from icefarm.control.http.auth import Asker
 from icefarm.control.http.routes import BASE, ENDPOINTS
-from icefarm.control.server import http_api
-from icefarm.echo import MOST, without_echo
+from icefarm.control.wiring.server import http_api
 from icefarm.errors import IcefarmError, InvalidArgument
 from icefarm.testing.memory.control_harness import MemoryControl
+from icefarm.text.echo import MOST, without_echo
 
 HUGE = "".join(chr(ord("a") + number % 26) for number in range(20_000))
 VALUES: list[Any] = [HUGE, [HUGE] * 3, [f"board{number}" for number in range(500)], {HUGE: HUGE}, 10**300]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.extras import CONTROL_PACKAGES
+from icefarm.system.extras import CONTROL_PACKAGES
 
 ROOT = Path(__file__).parents[2]
 #: Runs ``icefarm`` or a module as if nothing of the extras were installed.

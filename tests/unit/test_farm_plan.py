@@ -86,7 +86,7 @@ def test_limits_are_passed_on_as_they_were_given() -> None:
 def test_complaints_are_lines_of_errors() -> None:
     pattern = control().complaint
     assert pattern is not None
-    line = "2026-11-22T16:13:08+0000 [icefarm.control.service.Control#error] the database is away"
+    line = "2026-11-22T16:13:08+0000 [icefarm.control.wiring.service.Control#error] the database is away"
     found = pattern.match(line)
     assert found is not None
     assert found["text"] == "the database is away"

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from icefarm.files import FileLock, Locked, write_whole
+from icefarm.system.files import FileLock, Locked, write_whole
 
 
 def test_a_file_keeps_its_permissions_and_a_new_one_gets_the_usual_ones(tmp_path: Path) -> None:

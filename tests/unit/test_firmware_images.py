@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 from twisted.python.usage import UsageError
 
-from icefarm import uf2
 from icefarm.cli import main
-from icefarm.cli.commands.firmware_build import Percentage, missing, source_directory
+from icefarm.cli.commands.admin.firmware_build import Percentage, missing, source_directory
+from icefarm.usb import uf2
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import NoImage, firmware_in, images_directory, images_in, install, read_image
 from icefarm.worker.tap import Options

@@ -18,10 +18,10 @@ from icefarm.control.http.errors import ApiAnswer, refused, status_of
 from icefarm.control.http.routes import ENDPOINTS
 from icefarm.control.http.schemas import MAX_BODY, Reserve, read
 from icefarm.control.http.waiting import BLOCKED, FORGOTTEN, UNREAD
-from icefarm.control.server import http_api
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.control.sessions.tokens import token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.tokens import token_hash
+from icefarm.control.wiring.server import http_api
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, LinkLost, NotAuthorized, UnknownDevice
 from icefarm.testing.memory.control_harness import MemoryControl, RecordingWorker
 

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.test.requesthelper import DummyRequest
 
 from icefarm.control.http.resource import ApiResource
-from icefarm.control.server import http_api
+from icefarm.control.wiring.server import http_api
 from icefarm.testing.memory.control_harness import MemoryControl
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from icefarm.contract import DeviceStatus
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.state_machine import TRIES, Impossible, step

@@ -17,14 +17,14 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel, LogPublisher, STDLibLogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Role
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.control.sessions.oidc_settings import OidcSettings
-from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings
+from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import IcefarmError
 from icefarm.log_format import JsonFormatter
-from icefarm.rate_limit import RateLimit
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.twistd.json_log import event_line, json_observer
 

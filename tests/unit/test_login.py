@@ -16,17 +16,17 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.client.connection.settings import ClientSettings
-from icefarm.control.service import ControlSettings
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.control.sessions.oidc_settings import OidcSettings
-from icefarm.deferreds import started
+from icefarm.concurrency.deferreds import started
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings
+from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import InvalidArgument, LinkLost, NotAuthorized, TimedOut
-from icefarm.files import FileLock, write_whole
 from icefarm.oidc.device_flow import begin_sign_in, end_sign_in, revoke
 from icefarm.oidc.issuer import SignInOffer, checked_url, read_offer
 from icefarm.oidc.stored_login import StoredLogin, login_path, stored_login
 from icefarm.oidc.stored_tickets import StoredTickets
 from icefarm.oidc.web_client import JsonAnswer
+from icefarm.system.files import FileLock, write_whole
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.process import MemoryProcess
 

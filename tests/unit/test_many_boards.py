@@ -13,7 +13,7 @@ from icefarm.kinds import Kinds
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_images
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.registry import BoardRegistry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from icefarm.legacy_names import CLIENT_NAMES, SERVICE_NAMES, kind_options, translate_legacy_env
+from icefarm.text.legacy_names import CLIENT_NAMES, SERVICE_NAMES, kind_options, translate_legacy_env
 
 
 def test_an_old_prefix_is_understood_with_a_note() -> None:

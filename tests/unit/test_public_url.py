@@ -12,7 +12,7 @@ from icefarm.cli import main
 from icefarm.control.http.openapi import description
 from icefarm.control.tap import Options
 from icefarm.errors import InvalidArgument
-from icefarm.public_url import checked_public_url, socket_url
+from icefarm.text.public_url import checked_public_url, socket_url
 from icefarm.wamp.url import RouterUrl, parse_url
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from icefarm.deferreds import Repeated
+from icefarm.concurrency.deferreds import Repeated
 
 
 class Counted:

@@ -14,11 +14,11 @@ import click
 import pytest
 from recording_farm import measurement
 
-from icefarm.cli.results_file import COLUMNS, open_results
-from icefarm.cli.ui.measurements import record_of
+from icefarm.cli.results.results_file import COLUMNS, open_results
+from icefarm.cli.ui.records.measurements import record_of
 from icefarm.client import Result
 from icefarm.errors import DeviceFailed
-from icefarm.writing import CannotWrite
+from icefarm.system.writing import CannotWrite
 
 SHA = "ab" * 32
 ASKED = '{"kind": "pulsecount", "window": 0.5}'
@@ -247,7 +247,9 @@ def test_the_same_file_by_another_path_has_one_writer_too(tmp_path: Path) -> Non
 
 
 def test_a_writer_that_was_killed_keeps_nobody_out(path: str) -> None:
-    killed = f"import os; from icefarm.cli.results_file import open_results; open_results({path!r}); os._exit(9)"
+    killed = (
+        f"import os; from icefarm.cli.results.results_file import open_results; open_results({path!r}); os._exit(9)"
+    )
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == 9
     assert os.path.exists(path + ".lock")
     with open_results(path) as file:

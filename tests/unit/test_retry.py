@@ -10,9 +10,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from icefarm.bus import Bus
+from icefarm.concurrency.retry import retry_pause
 from icefarm.contract import Role
 from icefarm.errors import IcefarmError
-from icefarm.retry import retry_pause
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from icefarm.errors import Busy
-from icefarm.files import Locked
+from icefarm.system.files import Locked
 from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.archive.sender import GATHER, SOON
 from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from icefarm.contract import Role
-from icefarm.control.sessions.tokens import may_sign_in, new_token, token_hash
+from icefarm.control.sessions.sign_in.tokens import may_sign_in, new_token, token_hash
 
 
 def test_a_token_is_recognisable_has_256_bits_and_is_never_the_same() -> None:

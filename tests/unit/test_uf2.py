@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.uf2 import BLOCK_SIZE, FLASH_ADDRESS, BadImage, blocks, build, parse
+from icefarm.usb.uf2 import BLOCK_SIZE, FLASH_ADDRESS, BadImage, blocks, build, parse
 
 
 def with_field(file: bytes, block: int, place: int, value: int) -> bytes:

@@ -40,7 +40,7 @@ from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware, memory_im
 from icefarm.testing.memory.fake_control import RecordingControl, let_in
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryRouter
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, WorkerIdentity
 from icefarm.worker.control_link.rpc import SETTLE_LIMIT
 from icefarm.worker.flash.images import Images

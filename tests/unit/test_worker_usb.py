@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.usb.monitor import UsbMonitor, event_of, properties_of
 from icefarm.worker.usb.port_selection import Ports
 

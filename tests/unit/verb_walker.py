@@ -16,10 +16,10 @@ from typing import Any
 from recorded_host import Host
 from recording_farm import RecordingFarm
 
-from icefarm import uf2
 from icefarm.bitstream import made_up_bitstream
 from icefarm.cli import main
-from icefarm.cli.commands import database
+from icefarm.cli.commands.admin import database
+from icefarm.usb import uf2
 
 #: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py; ``reserve``,
 #: ``shell`` and ``open`` run other programs, which print.

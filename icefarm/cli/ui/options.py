@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from icefarm.cli.ui.tables import Output
+from icefarm.cli.ui.records.tables import Output
 
 __all__ = ["output_option"]
 

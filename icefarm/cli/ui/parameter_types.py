@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from icefarm.cli.conditions import condition
+from icefarm.cli.results.conditions import condition
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
 from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, url
@@ -74,7 +74,7 @@ def _account(text: str) -> str:
 def _by_rule(rule: str, text: str) -> Any:
     """Read a number for which the client has a rule, so that it is refused here in the client's words."""
     # Imported when it is needed: it brings all of the client along.
-    from icefarm.client.arguments import RULES
+    from icefarm.client.api.arguments import RULES
 
     allowed = RULES[rule]
     for read in (int, float):

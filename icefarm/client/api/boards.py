@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.api.arguments import check_evaluation_options, checked
 from icefarm.client.api.progress_bar import MakeBar, bar_of
-from icefarm.client.arguments import check_evaluation_options, checked
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
+from icefarm.client.notebook.shown import html_table
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
-from icefarm.client.shown import html_table
 from icefarm.contract import ReservationRecord
 from icefarm.errors import InvalidArgument
 

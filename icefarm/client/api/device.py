@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from attrs import define, field
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
-from icefarm.client.arguments import checked
+from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.payload import payload_of
 from icefarm.client.session import ASK_LIMIT, ClientSession
 from icefarm.contract import ReservationRecord
-from icefarm.durations import in_words
 from icefarm.errors import TimedOut
+from icefarm.text.durations import in_words
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.

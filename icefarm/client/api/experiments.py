@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define
 
 from icefarm.client.api.adapters import Blocking, Verb, VerbAdapter
-from icefarm.client.api.tables import arrow_table, pandas_frame, polars_frame
-from icefarm.client.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of, results_html
-from icefarm.client.arguments import RULES, checked
-from icefarm.client.plots import picture_of
+from icefarm.client.api.arguments import RULES, checked
+from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of, results_html
+from icefarm.client.notebook.plots import picture_of
+from icefarm.client.notebook.shown import html_table, sparkline
+from icefarm.client.notebook.tables import arrow_table, pandas_frame, polars_frame
 from icefarm.client.session import ClientSession
-from icefarm.client.shown import html_table, sparkline
 from icefarm.contract import ExperimentFigures, from_wire
 from icefarm.errors import IcefarmError
 

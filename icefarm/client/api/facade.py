@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.api.arguments import checked
 from icefarm.client.api.boards import BoardSet
-from icefarm.client.arguments import checked
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings

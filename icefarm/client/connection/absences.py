@@ -14,8 +14,8 @@ from twisted.internet.task import deferLater
 
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.clock import Clock
-from icefarm.deferreds import Tasks, shielded
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, shielded
 from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, TimedOut
 
 __all__ = ["PING_LIMIT", "AbsenceObserver", "Absences"]

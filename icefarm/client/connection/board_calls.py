@@ -14,7 +14,7 @@ from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.client.connection.worker_cache import Sent
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement, from_wire
 from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, ReservationEnded, TimedOut, UnknownBitstream
 

@@ -12,7 +12,8 @@ from twisted.logger import ILogObserver, Logger, STDLibLogObserver
 
 from icefarm.bus import Bus, EventHandler, Progress
 from icefarm.client.connection.patience import Patience
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.retry import retry_pause
 from icefarm.contract import client_topic, control_procedure
 from icefarm.errors import (
     Busy,
@@ -27,7 +28,6 @@ from icefarm.errors import (
     Untrusted,
     WrongProtocol,
 )
-from icefarm.retry import retry_pause
 
 if TYPE_CHECKING:
     from icefarm.wamp.credentials import Credentials, Tickets

@@ -15,11 +15,11 @@ from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, started
 from icefarm.contract import ReservationRecord, control_procedure, from_wire
-from icefarm.deferreds import Tasks, started
-from icefarm.durations import in_words
 from icefarm.errors import IcefarmError, ReservationEnded
+from icefarm.text.durations import in_words
 
 __all__ = ["ClientReservations"]
 

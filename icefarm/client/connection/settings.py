@@ -15,8 +15,8 @@ from attrs import field, frozen
 
 from icefarm.contract import NAME_RULE, Role, normal_name, valid_name
 from icefarm.errors import InvalidArgument
-from icefarm.legacy_names import CLIENT_NAMES, translate_legacy_env
 from icefarm.oidc.stored_login import stored_login
+from icefarm.text.legacy_names import CLIENT_NAMES, translate_legacy_env
 from icefarm.wamp.url import parse_url
 
 __all__ = ["DEFAULT_URL", "ClientSettings"]

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from icefarm.bus import Bus
 from icefarm.client.connection.events import Change
 from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import EVENT_PREFIX
 from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, NameInUse, NotAuthorized
 

@@ -13,8 +13,8 @@ from attrs import evolve
 
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.evaluation.tasks import Item
+from icefarm.client.notebook.shown import path_text
 from icefarm.client.placement import Placement
-from icefarm.client.shown import path_text
 from icefarm.contract import MAX_CIRCUIT_NAME
 from icefarm.errors import IcefarmError, InvalidArgument
 

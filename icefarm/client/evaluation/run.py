@@ -17,7 +17,7 @@ from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.scheduler import Dispatch
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded
 

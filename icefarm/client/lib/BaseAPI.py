@@ -12,7 +12,7 @@ from icefarm.client.connection.events import ClientEvent
 from icefarm.client.lib.checks import count, given, listed, seconds
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError, InvalidArgument
-from icefarm.legacy_names import kind_options
+from icefarm.text.legacy_names import kind_options
 
 __all__ = ["BaseAPI"]
 

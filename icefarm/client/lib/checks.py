@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from icefarm.client.arguments import RULES
+from icefarm.client.api.arguments import RULES
 
 __all__ = ["count", "given", "listed", "seconds"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from icefarm.client.lib.AbstractEventHandler import AbstractEventHandler, register
 from icefarm.client.lib.checks import count, seconds
-from icefarm.durations import in_words
 from icefarm.errors import TimedOut
+from icefarm.text.durations import in_words
 
 if TYPE_CHECKING:
     from icefarm.client.lib.BaseAPI import BaseAPI

@@ -6,7 +6,7 @@ from collections import deque
 
 from attrs import Factory, define
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.control.telemetry.events import Event, MeasurementsArchived
 
 __all__ = ["Activity"]

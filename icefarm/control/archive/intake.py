@@ -5,13 +5,13 @@ from __future__ import annotations
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.telemetry.events import MeasurementsArchived
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import InvalidArgument, LimitReached
-from icefarm.rate_limit import RateLimit
 
 __all__ = ["Intake"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Repeated
 from icefarm.control.archive.interface import Archive, Partition
-from icefarm.deferreds import AGAIN, Repeated
 from icefarm.errors import IcefarmError
 
 __all__ = ["Retention", "outdated"]

@@ -20,9 +20,9 @@ from icefarm.control.http.openapi import description
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint, find_endpoint
 from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, Waiting, read
 from icefarm.control.http.waiting import Perform, WaitingRequests
-from icefarm.control.sessions.authenticator import SignInPolicy
-from icefarm.echo import without_echo
+from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.errors import IcefarmError
+from icefarm.text.echo import without_echo
 
 __all__ = ["ApiRequest", "HttpApi"]
 

@@ -15,8 +15,8 @@ from attrs import define, field, frozen
 
 from icefarm.bus import Caller
 from icefarm.contract import NAME_RULE, Role, account_of, identity_of, normal_name, valid_name
-from icefarm.control.sessions.authenticator import RESERVED_NAMES, SignInPolicy
-from icefarm.control.sessions.credentials_check import CredentialsCheck, Holder
+from icefarm.control.sessions.sign_in.authenticator import RESERVED_NAMES, SignInPolicy
+from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck, Holder
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
 from icefarm.errors import InvalidArgument, NameInUse, NotAuthorized
 

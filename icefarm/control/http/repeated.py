@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from icefarm.clock import Clock
-from icefarm.rate_limit import RateLimit
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.rate_limit import RateLimit
 
 __all__ = ["FRESH", "Repeated"]
 

@@ -33,7 +33,6 @@ from icefarm.control.http.schemas import (
     SerialsFor,
     UsageOf,
 )
-from icefarm.durations import in_words
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -52,7 +51,8 @@ from icefarm.errors import (
     UnknownKind,
     UnknownWorker,
 )
-from icefarm.legacy_names import kind_options
+from icefarm.text.durations import in_words
+from icefarm.text.legacy_names import kind_options
 
 __all__ = ["BASE", "DESCRIPTION", "ENDPOINTS", "SIGN_IN", "UNATTENDED_GRACE", "Endpoint", "find_endpoint"]
 

@@ -27,7 +27,7 @@ from twisted.web.server import Request as ServerRequest
 from icefarm import __version__
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.http.fallback_page import STYLE, closed_page, not_found_page, page, unavailable_page
-from icefarm.control.sessions.credentials_check import IssuerTokens
+from icefarm.control.sessions.sign_in.credentials_check import IssuerTokens
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 

@@ -22,11 +22,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import to_wire
 from icefarm.control.http.schemas import Waiting
 from icefarm.control.storage.interface import Store
-from icefarm.deferreds import Tasks
 from icefarm.errors import IcefarmError, ReservationEnded, TimedOut, Unavailable
 
 __all__ = ["BLOCKED", "FORGOTTEN", "HANDOVER", "LONGEST_POLL", "UNREAD", "WaitingRequests"]

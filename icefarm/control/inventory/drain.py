@@ -7,12 +7,12 @@ from functools import partial
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.contract import WorkerRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, ReservationsEnded, WorkerChanged
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import Busy, IcefarmError, TimedOut
 
 __all__ = ["DrainMonitor"]

@@ -9,7 +9,8 @@ from functools import partial
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import InOrder, Tasks
 from icefarm.contract import (
     Assignment,
     DeviceRecord,
@@ -39,7 +40,6 @@ from icefarm.control.telemetry.events import (
 )
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import assignment
-from icefarm.deferreds import InOrder, Tasks
 from icefarm.errors import UnknownDevice
 
 __all__ = ["Inventory"]

@@ -11,13 +11,13 @@ from functools import partial
 from attrs import Factory, define
 from twisted.logger import Logger
 
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, ReservationRecord
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardFailed, BoardReady
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import Tasks
 from icefarm.errors import IcefarmError, TransportError
 
 __all__ = ["Reconciler"]

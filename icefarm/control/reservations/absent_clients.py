@@ -6,7 +6,8 @@ from functools import partial
 
 from attrs import Factory, define
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.termination import Termination
@@ -14,7 +15,6 @@ from icefarm.control.sessions.events import ClientMissing, Granted, StillMissing
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import ClientBack, ClientGone, Event
-from icefarm.deferreds import Tasks
 
 __all__ = ["AbsentClients"]
 

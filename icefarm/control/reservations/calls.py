@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from attrs import Factory, define, frozen
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.placement import ReservationRequest

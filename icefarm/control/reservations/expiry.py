@@ -8,14 +8,14 @@ from typing import Any
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import EndingSoon, Event
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import IcefarmError
 
 __all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]

@@ -9,7 +9,8 @@ from attrs import Factory, define, evolve
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, shielded, started
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
 from icefarm.control.reservations.waiter import Waiter
@@ -19,7 +20,6 @@ from icefarm.control.sessions.limits import Limits
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import QueueChanged
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.deferreds import Tasks, shielded, started
 from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable
 
 __all__ = ["Line"]

@@ -47,7 +47,8 @@ from functools import partial
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks, shielded, started
 from icefarm.contract import QueueRecord, account_of
 from icefarm.control.reservations.calls import GIVEN_UP, RETURN, Allocation, ReserveCall
 from icefarm.control.reservations.line import Line
@@ -56,9 +57,8 @@ from icefarm.control.scheduling.explanations import foreign_request
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event
-from icefarm.deferreds import AGAIN, Coalesced, Tasks, shielded, started
-from icefarm.durations import in_words
 from icefarm.errors import Busy, TimedOut, Unavailable
+from icefarm.text.durations import in_words
 
 __all__ = ["AVOIDED", "GIVEN_UP", "RETURN", "SETTLE", "WaitingQueue"]
 

@@ -19,7 +19,8 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import failures, shielded, started
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
 from icefarm.control.reservations.line import Line
@@ -32,7 +33,6 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardReady, ReservationsExtended, ReservationsStarted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
-from icefarm.deferreds import failures, shielded, started
 from icefarm.errors import (
     Busy,
     DeviceFailed,

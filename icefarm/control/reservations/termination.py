@@ -8,13 +8,13 @@ from functools import partial
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.contract import ReservationRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import ReservationsEnded
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.errors import IcefarmError, TimedOut, TransportError
 
 __all__ = ["Termination"]

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, evolve
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     MAX_FIGURES,
     NAME_RULE,

@@ -10,7 +10,8 @@ from attrs import asdict, define
 
 from icefarm import __version__
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import failures, outcomes, within
 from icefarm.contract import (
     MAX_SECONDS,
     NAME_RULE,
@@ -28,21 +29,19 @@ from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
-from icefarm.control.sessions.authenticator import RESERVED_NAMES
-from icefarm.control.sessions.credentials_check import CredentialsCheck
 from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.limits import checked_limits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import count_of
-from icefarm.control.sessions.tokens import may_sign_in
+from icefarm.control.sessions.sign_in.authenticator import RESERVED_NAMES
+from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
+from icefarm.control.sessions.sign_in.tokens import may_sign_in
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BoardsDeleted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.worker_client import WorkerClient
-from icefarm.deferreds import failures, outcomes, within
-from icefarm.durations import in_words
 from icefarm.errors import (
     DeviceFailed,
     IcefarmError,
@@ -52,6 +51,7 @@ from icefarm.errors import (
     TransportError,
     UnknownWorker,
 )
+from icefarm.text.durations import in_words
 
 __all__ = ["ClientProcedures"]
 

@@ -17,13 +17,13 @@ from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
+from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, account_of
 from icefarm.control.rpc.pacing import FREE, Pacing, weight_of
 from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
 from icefarm.control.sessions.limits import limits_text
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
-from icefarm.deferreds import shielded
 from icefarm.errors import IcefarmError, LimitReached, NotAuthorized
 
 __all__ = ["RpcDispatcher", "ends_with_its_call"]

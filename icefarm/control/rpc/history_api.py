@@ -8,7 +8,7 @@ from typing import Any
 from attrs import asdict, define
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import Role, to_wire
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.storage.history import columns

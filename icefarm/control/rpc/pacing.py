@@ -16,10 +16,10 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
 from icefarm.control.sessions.limits import Limits
-from icefarm.rate_limit import RateLimit
 
 __all__ = ["FREE", "Pacing", "weight_of"]
 

@@ -10,7 +10,8 @@ from attrs import Factory, define
 from twisted.logger import Logger, LogLevel
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import (
     BoardReading,
     DeviceReport,
@@ -35,7 +36,6 @@ from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
-from icefarm.rate_limit import RateLimit
 
 __all__ = ["WorkerProcedures"]
 

@@ -14,12 +14,12 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Repeated
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store
-from icefarm.deferreds import Repeated
 from icefarm.errors import Busy, IcefarmError
-from icefarm.rate_limit import RateLimit
 
 __all__ = ["ACTIONS", "AuditLog", "subject_of"]
 

@@ -12,11 +12,11 @@ from typing import Any
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.control.sessions.events import Expired, Revoked
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
-from icefarm.deferreds import Tasks
 from icefarm.errors import IcefarmError
 
 __all__ = ["INTERVAL", "RevocationWatch"]

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, outcomes, shielded
 from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import (
     Admitted,
@@ -30,7 +31,6 @@ from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.liveness import SILENCE, advance
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.deferreds import Tasks, outcomes, shielded
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
 
 __all__ = ["NO_SESSION", "Sessions", "address_of"]

@@ -220,7 +220,7 @@ class Store(Protocol):
     async def add_token(
         self, name: str, role: Role, hash: str, *, account: str | None = None, lasts: float | None = None
     ) -> TokenRecord:
-        """Store a new token by its hash (`icefarm.control.sessions.tokens`).
+        """Store a new token by its hash (`icefarm.control.sessions.sign_in.tokens`).
 
         ``account`` defaults to the name; ``lasts`` is the seconds for which it is valid, None forever.
         Raises `InvalidArgument` if there is a valid one of that name.

@@ -1,6 +1,7 @@
 """Pure: no I/O, no clock.  What happens in the farm, as `icefarm.control.telemetry.publisher.Publisher` passes it on.
 
-An event says what has happened, not what is to be done about it; `icefarm.control.assembly` lists who hears of what.
+An event says what has happened, not what is to be done about it; `icefarm.control.wiring.assembly` lists who hears of
+what.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from icefarm import __version__
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord, ReservationRecord, WorkerRecord
 from icefarm.control.telemetry.events import (
     BoardWorked,

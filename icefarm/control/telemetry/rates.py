@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Factory, define, evolve
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import BoardReading, WorkerHello
 from icefarm.control.inventory.bounds import plausible
 from icefarm.control.telemetry.counting import BoardRates, difference, rates

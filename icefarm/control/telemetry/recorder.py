@@ -12,7 +12,8 @@ from collections.abc import Collection, Sequence
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord
 from icefarm.control.storage.history import BoardSample, FarmSample, History, HistoryBatch, LogLine, StateChange
 from icefarm.control.storage.interface import Store
@@ -26,7 +27,6 @@ from icefarm.control.telemetry.events import (
     WorkerLogged,
 )
 from icefarm.control.telemetry.rates import Rates
-from icefarm.deferreds import Repeated
 from icefarm.errors import Busy, IcefarmError
 
 __all__ = ["KEPT", "HistoryRecorder", "farm_sample"]

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import asdict, define, field
 
 from icefarm.bus import Bus
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
 from icefarm.control.telemetry.events import (
     BoardFailed,
@@ -27,7 +28,6 @@ from icefarm.control.telemetry.events import (
     WorkerChanged,
     WorkerLogged,
 )
-from icefarm.deferreds import Tasks
 from icefarm.errors import LinkLost
 
 __all__ = ["OWN_EVENTS", "RouterTopics"]

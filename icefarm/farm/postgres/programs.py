@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.command import CommandFailed, run
 from icefarm.farm.errors import CannotStart
+from icefarm.system.command import CommandFailed, run
 
 __all__ = ["OLDEST", "PostgresMissing", "PostgresPrograms", "candidates", "find_programs"]
 

@@ -20,7 +20,6 @@ from typing import Any
 from attrs import asdict, define, field
 from psycopg2.extensions import make_dsn
 
-from icefarm.command import CommandFailed, run
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.postgres.programs import PostgresMissing, PostgresPrograms, find_programs
 from icefarm.farm.processes.child import child_command
@@ -28,6 +27,7 @@ from icefarm.farm.processes.exit_watch import process_ended
 from icefarm.farm.processes.privileges import UnprivilegedUser, unprivileged
 from icefarm.farm.processes.process import ChildProcess, Program
 from icefarm.farm.processes.supervisor import Ended
+from icefarm.system.command import CommandFailed, run
 
 __all__ = ["PostgresMissing", "PrivatePostgres"]
 

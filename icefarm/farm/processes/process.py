@@ -18,12 +18,12 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 
-from icefarm.command import how_it_ended
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.processes.child import child_command
 from icefarm.farm.processes.privileges import UnprivilegedUser
 from icefarm.farm.processes.supervisor import Ended
 from icefarm.log_format import json_line
+from icefarm.system.command import how_it_ended
 
 __all__ = ["LOG_BYTES", "LOG_FILES", "ChildProcess", "Program", "without_reprs"]
 

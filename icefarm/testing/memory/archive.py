@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import Factory, define, evolve, fields
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart, account_of
 from icefarm.control.archive.interface import (
     Archive,

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from icefarm.clock import Clock
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.concurrency.clock import Clock
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.drive_writer import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 
 __all__ = ["MortalClock"]
 

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     Assignment,
     DeviceReport,
@@ -29,8 +29,8 @@ from icefarm.contract import (
     to_wire,
     worker_prefix,
 )
-from icefarm.control.service import Control, ControlSettings
-from icefarm.control.sessions.tokens import new_token, token_hash
+from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
+from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import Busy, IcefarmError, UnknownDevice
 from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.archive import MemoryArchive

@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 
 from icefarm.client.connection.patience import Patience
 from icefarm.client.session import ClientSession
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import Role
 from icefarm.control.archive.interface import Archive
-from icefarm.control.service import Control, ControlSettings
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
+from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.kinds.registry import Kinds
 from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter

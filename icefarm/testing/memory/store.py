@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from attrs import Factory, define, evolve
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     BoardHealth,
     DeviceRecord,

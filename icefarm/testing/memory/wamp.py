@@ -23,7 +23,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, suc
 from twisted.logger import Logger
 
 from icefarm.bus import Bus, Caller, EventHandler, Handler, OnLost, Progress, Registration
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     AUTHENTICATOR,
     AUTHORIZER,

@@ -9,8 +9,8 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
-from icefarm.rate_limit import RateLimit
 from icefarm.worker.archive.rows import Note, failure_row, measurement_row
 from icefarm.worker.archive.sender import Sender
 from icefarm.worker.archive.spool import MemorySpool, Spool

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from attrs import Factory, define, field, frozen
 
-from icefarm.files import FileLock, write_all
+from icefarm.system.files import FileLock, write_all
 from icefarm.worker.archive.rows import MAX_ROW
 
 __all__ = ["Batch", "FileSpool", "MemorySpool", "Spool"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import Factory, define
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.kinds.circuit import Admission
 from icefarm.kinds.registry import Kinds
 from icefarm.worker.archive.recorder import Recorder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board.states import DesiredState, Firmware
 
 __all__ = [

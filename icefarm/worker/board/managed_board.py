@@ -14,11 +14,11 @@ from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
+from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed, IcefarmError
 from icefarm.log_format import printable
-from icefarm.rate_limit import RateLimit
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.context import WorkerContext

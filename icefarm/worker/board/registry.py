@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from icefarm.contract import Assignment
 from icefarm.errors import IcefarmError, UnknownDevice
-from icefarm.usb_events import UsbEvent
+from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.flash.images import Images

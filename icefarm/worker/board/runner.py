@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.errors import IcefarmError
 from icefarm.worker.board import events as e
 from icefarm.worker.board.state_machine import step

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.events import Effect, Event

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.worker.board.registry import BoardRegistry
 
 __all__ = ["Departure"]

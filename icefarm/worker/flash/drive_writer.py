@@ -22,7 +22,7 @@ from twisted.internet.fdesc import writeToFD
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from icefarm.uf2 import BLOCK_SIZE
+from icefarm.usb.uf2 import BLOCK_SIZE
 
 __all__ = ["FlashFailed", "touch", "write_drive"]
 

@@ -14,7 +14,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
-from icefarm.command import CommandFailed, run
+from icefarm.system.command import CommandFailed, run
 from icefarm.worker.flash.hub_ports import HubPort, hub_port, what_went_wrong
 
 __all__ = ["HubPower", "PowerFailed"]

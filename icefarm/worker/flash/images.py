@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import Factory, frozen
 
-from icefarm.files import write_whole
-from icefarm.uf2 import BadImage, parse
+from icefarm.system.files import write_whole
+from icefarm.usb.uf2 import BadImage, parse
 from icefarm.worker.board.states import Firmware
 
 __all__ = [

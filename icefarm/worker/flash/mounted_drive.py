@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.command import CommandFailed, find, run
+from icefarm.system.command import CommandFailed, find, run
 from icefarm.worker.flash.drive_writer import FlashFailed
 
 __all__ = ["Mounts", "mount_point"]

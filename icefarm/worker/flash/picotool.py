@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.command import CommandFailed, run
+from icefarm.system.command import CommandFailed, run
 from icefarm.worker.flash.drive_writer import FlashFailed
 
 __all__ = ["Picotool"]

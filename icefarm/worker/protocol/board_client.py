@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from icefarm.bitstream.image import body
 from icefarm.bitstream.up5k import BOOT_SETTINGS, BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader

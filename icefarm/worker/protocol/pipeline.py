@@ -36,7 +36,7 @@ from typing import Any, Protocol
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages

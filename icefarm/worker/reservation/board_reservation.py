@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from icefarm.arguments import to_wire
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
 from icefarm.contract import Assignment
 from icefarm.errors import DeviceFailed, ReservationEnded
 from icefarm.kinds.circuit import Admission, Circuit, Packed

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import Factory, define
 from twisted.logger import Logger
 
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 
 __all__ = ["UsbMonitor", "event_of"]
 

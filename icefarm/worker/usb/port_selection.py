@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attrs import Factory, define
 
-from icefarm.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
+from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 
 __all__ = ["Ports"]
 

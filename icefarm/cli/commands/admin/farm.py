@@ -1,0 +1,227 @@
+"""The verbs ``up`` and ``router``: a farm on this machine, and the router of a farm on several machines."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL
+from icefarm.contract import valid_name
+from icefarm.errors import InvalidArgument
+from icefarm.farm.limits import FarmLimits, farm_limits
+from icefarm.farm.paths import default_data_directory, write_private
+from icefarm.farm.plan import FarmOptions
+from icefarm.farm.router.config import Address, RouterConfig, configuration_text
+from icefarm.system.extras import require_control_packages
+from icefarm.virtual.models import MODELS
+
+__all__ = ["data_dir_option", "router", "up"]
+
+# The farm's processes run in directories of their own, where a relative path would name something else.
+_FILE = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: default_data_directory(os.environ),
+    envvar="ICEFARM_DATA_DIR",
+    show_default="$XDG_STATE_HOME/icefarm or ~/.local/state/icefarm",
+    help="Where the farm keeps its state.",
+)
+
+
+def _read_limits(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> FarmLimits:
+    parsed = []
+    for text in given:
+        name, _equals, value = text.partition("=")
+        try:
+            parsed.append((name, float(value)))
+        except ValueError:
+            raise click.BadParameter(f"must be NAME=NUMBER, not {text!a:.100}") from None
+    try:
+        return farm_limits(parsed)
+    except InvalidArgument as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_limit_option = click.option(
+    "--limit",
+    "limits",
+    metavar="NAME=N",
+    multiple=True,
+    callback=_read_limits,
+    help="What an account or a connection may cost, such as boards=8; repeatable.",
+)
+
+
+def _host_name() -> str:
+    name = socket.gethostname()
+    return name if valid_name(name) else "worker"
+
+
+@click.command()
+@click.option("--boards", type=click.IntRange(0, 4096), default=4, show_default=True, help="Virtual boards; 0: none.")
+@data_dir_option
+@click.option(
+    "--listen",
+    type=ADDRESS,
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where the farm listens; port 0: any free one. Beyond this host it takes tokens.",
+)
+@click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL; start none.")
+@click.option("--http", type=ADDRESS, help="Where control serves HTTP to an existing router.")
+@click.option("--router", type=URL, help="Use the router that control joins at this URL; start none.")
+@click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
+@click.option("--url", type=URL, help="Where others reach that router, if not at the same URL.")
+@click.option(
+    "--ca-file",
+    type=_FILE,
+    envvar="ICEFARM_CA_FILE",
+    help="Trust the certificates in this PEM file at that router's https:// URL (ICEFARM_CA_FILE).",
+)
+@click.option(
+    "--public-url",
+    type=PUBLIC_URL,
+    help="The farm's URL from outside, if a proxy is in front: https://HOST/PATH. It then takes tokens.",
+)
+@click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
+@click.option(
+    "--standby/--no-standby",
+    default=True,
+    show_default=True,
+    help="Keep a second router ready, which takes over when the first ends.",
+)
+@click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="The worker's name.")
+@click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default=MODELS[0],
+    show_default=True,
+    help="What virtual boards do: run the bitstream, invent a frequency, or invent one where they can't run it.",
+)
+@click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
+@click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
+@click.option("--grace", type=SECONDS, help="How long a client that is gone keeps its boards.")
+@click.option(
+    "--worker-grace",
+    type=SECONDS,
+    help="How long clients keep boards of a worker that is away, as long as they are there themselves.",
+)
+@click.option("--require-tokens", is_flag=True, help="Let nobody in without a token, on this host either.")
+@click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
+@click.option("--archive", type=click.Choice(("on", "off")), help="Keep every measurement; on by default.")
+@click.option("--archive-days", type=click.FloatRange(0, min_open=True), help="Days that they are kept; 90 by default.")
+@click.option("--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes that are kept; 20 by default.")
+@click.option(
+    "--archive-export",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Write each day of measurements here before it is dropped.",
+)
+@click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
+@click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="What logs are written as; json: one object a line."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info"]),
+    help="Of logs in JSON; debug also says each evaluation of the boards.",
+)
+@click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")
+@click.option("--oidc-client", metavar="ID", help="The farm's id there: a public client.")
+@click.option("--oidc-audience", metavar="AUDIENCE", help="Whom tokens must be for, if not the client.")
+@click.option("--oidc-scope", metavar="SCOPES", help="The scopes that people ask for.")
+@click.option("--oidc-account-claim", metavar="CLAIM", help="The claim that names the account.")
+@click.option("--oidc-group-claim", metavar="CLAIM", help="The claim that lists groups.")
+@click.option("--oidc-group", metavar="GROUP", help="Let members of this group in only.")
+@click.option("--oidc-operator-group", metavar="GROUP", help="Members of this group are operators.")
+@click.option("--oidc-accounts", metavar="CLAIM=ACCOUNT,...", help="Accounts that their claims do not name.")
+@click.option("--oidc-ca-file", type=_FILE, help="Trust the certificates in this PEM file at the issuer.")
+@_limit_option
+def up(**options: Any) -> None:
+    """Start a farm on this machine and keep it running until Ctrl-C or SIGTERM.
+
+    It is a real farm: PostgreSQL, a router, control, and a worker with virtual boards. It keeps its state in the data
+    directory; the next start continues from there.
+    """
+    oidc = {name: options.pop(name) for name in [*options] if name.startswith("oidc_")}
+    given = {name.replace("_", "-"): value for name, value in oidc.items() if value is not None}
+    if given and not {"oidc-issuer", "oidc-client"} <= given.keys():
+        raise click.UsageError("the lab's own sign-in takes both --oidc-issuer URL and --oidc-client ID")
+    require_control_packages("a farm on this machine")
+    from icefarm.farm.run import run
+
+    sys.exit(run(FarmOptions(**options, oidc=given), click.echo))
+
+
+@click.group()
+def router() -> None:
+    """Work with a router that runs apart from control."""
+
+
+@router.command()
+def install() -> None:
+    """Install Crossbar.io in an environment of its own, inside this one.
+
+    It pins old versions of packages (idna, h2) that others need newer, so it is best kept apart. What is installed is
+    tested with this version of icefarm, and checked by hashes. "icefarm up" finds it there, before any other.
+    """
+    from icefarm.farm.router.environment import LOCKED, install_router, router_directory, router_program_in
+
+    directory = router_directory(sysconfig.get_path("scripts"))
+    click.echo(f"installing the router into {directory}; this takes a minute or two")
+    install_router(directory, LOCKED)
+    click.echo(f"installed: {router_program_in(directory)}")
+
+
+@router.command()
+@click.option("--listen", type=ADDRESS, default="0.0.0.0:8080", show_default=True, help="The public port.")
+@click.option(
+    "--control-listen",
+    default="control.sock",
+    show_default=True,
+    metavar="PATH|HOST:PORT",
+    help="Where control joins: a Unix socket, or a port that nobody else can reach.",
+)
+@click.option("--http", type=ADDRESS, default="127.0.0.1:8081", show_default=True, help="Where control serves HTTP.")
+@click.option(
+    "--router-ticket-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The ticket that control joins with; created there unless the file exists.",
+)
+@click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
+@click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@_limit_option
+def config(
+    listen: Address,
+    control_listen: str,
+    http: Address,
+    router_ticket_file: Path,
+    certificate: Path | None,
+    key: Path | None,
+    limits: FarmLimits,
+) -> None:
+    """Print the configuration of a Crossbar.io node that is the farm's router.
+
+    Save it as config.json in the node's directory, readable only by the node: it holds control's ticket. Start the
+    node with "crossbar start --cbdir DIRECTORY", and control with "--router URL --router-ticket-file FILE".
+    """
+    from icefarm.farm.listen import check_certificate
+
+    check_certificate(certificate, key)
+    if not router_ticket_file.exists():
+        write_private(router_ticket_file, secrets.token_urlsafe(32) + "\n")
+    control = control_listen if ":" not in control_listen else ADDRESS.convert(control_listen, None, None)
+    ticket = router_ticket_file.read_text().strip()
+    made = RouterConfig(listen, http, control, ticket, None, certificate, key, any_origin=True, guard=limits.guard)
+    click.echo(configuration_text(made), nl=False)

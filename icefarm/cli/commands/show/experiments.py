@@ -1,0 +1,169 @@
+"""The verbs ``experiments``, ``experiment`` and ``results``: what the farm's archive has."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import click
+
+from icefarm.cli.completing import complete_experiments, complete_serials
+from icefarm.cli.connect import Access, with_access
+from icefarm.cli.reading import Answer, Reader
+from icefarm.cli.results.conditions import Condition, fits
+from icefarm.cli.results.rows_file import write_rows
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.parameter_types import CONDITION, SPAN
+from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records.formatting import duration, shown
+from icefarm.cli.ui.records.tables import Output, Rows
+from icefarm.cli.ui.terminal.console import Screen
+from icefarm.cli.verb import opened_screen, room_of, show
+
+__all__ = [
+    "account_option",
+    "board_option",
+    "experiment",
+    "experiment_argument",
+    "experiments",
+    "results",
+    "since_option",
+]
+
+experiment_argument = click.argument("experiment_name", metavar="NAME", shell_complete=complete_experiments)
+account_option = click.option(
+    "--account", show_default="your own, else the only one", help="The account that it belongs to."
+)
+board_option = click.option(
+    "--board",
+    "serials",
+    multiple=True,
+    metavar="SERIAL",
+    shell_complete=complete_serials,
+    help="Only of this board; may be repeated.",
+)
+since_option = click.option("--since", type=SPAN, help="Only what ended in the last such time, as in 30m or 7d.")
+
+
+@click.command()
+@click.option("--account", help="Only those of this account.")
+@click.option("--since", type=SPAN, help="Only those that were active in the last such time, as in 30m or 7d.")
+@output_option
+@with_access()
+def experiments(access: Access, output: Output, account: str | None, since: float | None) -> None:
+    """List the experiments that you may read, the last active one first."""
+    now = time.time()
+    with opened_screen() as screen:
+        found = Reader(access).experiments(account, None if since is None else now - since)
+        show(screen, found, columns.experiments(now), output)
+
+
+@click.command()
+@experiment_argument
+@account_option
+@output_option
+@with_access()
+def experiment(access: Access, output: Output, experiment_name: str, account: str | None) -> None:
+    """Show an experiment: its progress, rate, time left, failures by error, and what each board did.
+
+    With "-o json" it is one object; with "-o csv" the boards.
+    """
+    with opened_screen() as screen:
+        found = Reader(access).experiment(experiment_name, account)
+        if output.form == "json":
+            screen.write(json.dumps(found, indent=2) + "\n")
+            return
+        if output.is_table:
+            screen.write("".join(_summary(found)) + "\n")
+        show(screen, found["boards"], columns.experiment_boards(found["time"]), output)
+
+
+def _summary(found: Answer) -> Iterator[str]:
+    record, now = found["experiment"], found["time"]
+    left = columns.seconds_left(record)
+    failures = ", ".join(f"{count} {error}" for error, count in found["failures"].items())
+    lines = {
+        "experiment": record["name"],
+        "account": record["account"],
+        "done": record["done"],
+        "failed": f"{record['failed']}: {failures}" if failures else record["failed"],
+        "total": record["total"],
+        "progress": columns.progress(record),
+        "rate": f"{record['rate']:.3g}/s",
+        "time left": None if left is None else duration(left),
+        "boards": record["boards"],
+        "active": None if record["last_at"] is None else f"{duration(now - record['last_at'])} ago",
+        "shared": record["shared"],
+    }
+    for name, value in lines.items():
+        yield f"{name + ':':<12}{shown(value)}\n"
+
+
+@click.command()
+@experiment_argument
+@account_option
+@board_option
+@since_option
+@click.option(
+    "--where",
+    "conditions",
+    type=CONDITION,
+    multiple=True,
+    metavar="CONDITION",
+    help="Only where it holds: number>1000, error=timed_out, label.generation=3; may be repeated.",
+)
+@click.option("--failed/--ok", "failed", default=None, help="Only failures, or only values.")
+@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead (.csv, .jsonl, .parquet).")
+@output_option
+@with_access()
+def results(
+    access: Access,
+    output: Output,
+    experiment_name: str,
+    account: str | None,
+    serials: tuple[str, ...],
+    since: float | None,
+    conditions: tuple[Condition, ...],
+    failed: bool | None,
+    follow: bool,
+    out: str | None,
+) -> None:
+    """Print the results of an experiment, in the order in which they arrived at the farm.
+
+    With "-o json" each line is one result (JSON Lines).
+    """
+    if follow and out is not None:
+        raise click.UsageError("--follow prints; redirect it into a file instead of --out")
+    query: dict[str, Any] = {"since": None if since is None else time.time() - since, "failed": failed}
+    with opened_screen() as screen:
+        rows = Reader(access).results(experiment_name, account, serials=list(serials) or None, follow=follow, **query)
+        chosen = (row for row in rows if fits(row, conditions))
+        if out is not None:
+            count = write_rows(out, chosen)
+            screen.say(f"wrote {count:,} results to {out}")
+        else:
+            _print(screen, chosen, output, one_by_one=follow)
+
+
+#: Rows that are printed at once.
+TOGETHER = 200
+
+
+def _print(screen: Screen, found: Iterator[Answer], output: Output, *, one_by_one: bool) -> None:
+    # Before anything is printed: an error then comes alone.
+    first = next(found, None)
+    rows = Rows(columns.RESULTS.chosen(output), output.form, room_of(screen, output))
+    waiting = [rows.head()]
+    try:
+        for row in () if first is None else chain([first], found):
+            waiting.append(rows.row(row))
+            if one_by_one or len(waiting) >= TOGETHER:
+                screen.write("".join(waiting))
+                waiting.clear()
+    finally:
+        # Also what came before an error, and before Ctrl-C.
+        screen.write("".join(waiting))

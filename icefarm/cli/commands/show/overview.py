@@ -1,0 +1,224 @@
+"""The verbs ``status``, ``board``, ``logs`` and ``open``: the farm at a glance, and one board of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import click
+
+from icefarm.cli.completing import complete_names, complete_serials
+from icefarm.cli.connect import Access, with_access
+from icefarm.cli.http_way import web_address
+from icefarm.cli.names import board_named
+from icefarm.cli.reading import Reader
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.records.formatting import clean, duration, shown
+from icefarm.cli.ui.records.tables import Column, Output, Rows, Shape
+from icefarm.cli.ui.terminal.console import Screen
+from icefarm.cli.verb import farm_of, opened_screen, show
+from icefarm.errors import InvalidArgument, UnknownDevice
+from icefarm.wamp.url import parse_url
+
+__all__ = ["board", "logs", "open_", "status"]
+
+#: Boards with a fault, requests and clients that ``status`` names, and events of ``board``.
+MOST_NAMED = 5
+LAST_EVENTS = 10
+
+#: A line of a worker's log.
+LOG = Shape(
+    ("time", "level", "worker", "serial", "message"),
+    (
+        Column("TIME", lambda line: _moment(line["time"]), priority=0),
+        Column("LEVEL", itemgetter("level"), priority=2),
+        Column("WORKER", itemgetter("worker"), priority=3),
+        Column("SERIAL", itemgetter("serial"), priority=1),
+        Column("MESSAGE", itemgetter("message"), priority=0, least=20),
+    ),
+)
+
+_as_text_option = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the output."
+)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+@click.command()
+@_as_text_option
+@with_access()
+def status(access: Access, output: str) -> None:
+    """Show the farm on one screen: boards by state, faults, workers, clients and the queue."""
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        if output == "json":
+            screen.write(json.dumps(_counts(found)) + "\n")
+        else:
+            _write_lines(screen, _status_lines(access.url, found))
+
+
+def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": found["farm"].get("version"),
+        "boards": dict(Counter(each["status"] for each in found["devices"])),
+        "workers": dict(Counter(each["status"] for each in found["workers"])),
+        "clients": dict(Counter(each["client"] for each in _active(found))),
+        "queue": len(found["queue"]),
+    }
+
+
+def _active(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in found["reservations"] if each["ended_at"] is None]
+
+
+def _status_lines(url: str, found: Mapping[str, Any]) -> Iterator[str]:
+    boards, counts = found["devices"], _counts(found)
+    yield f"farm:     {url}, icefarm {counts['version']}"
+    yield f"boards:   {len(boards)}{_in_words(counts['boards'])}"
+    faulty = [each for each in boards if each["status"] in ("broken", "offline")]
+    for each in faulty[:MOST_NAMED]:
+        yield f"          {each['serial']} {each['status']}: {shown(each['reason'])}"
+    yield from _and_more(faulty, 'more; "icefarm devices --status broken" lists them')
+    yield f"workers:  {len(found['workers'])}{_in_words(counts['workers'])}"
+    yield f"clients:  {len(counts['clients'])}"
+    ends = {each["client"]: each["expires_at"] - found["time"] for each in _active(found)}
+    for client, number in Counter(counts["clients"]).most_common(MOST_NAMED):
+        yield f"          {clean(client)}: {number}, for {duration(ends[client])} unless extended"
+    yield from _and_more(list(counts["clients"]), 'more; "icefarm reservations" lists them')
+    yield f"queue:    {len(found['queue'])}"
+    waiting = sorted(found["queue"], key=itemgetter("place"))
+    for each in waiting[:MOST_NAMED]:
+        since = duration(found["time"] - each["since"])
+        yield f"          {each['place']}. {clean(each['client'])} for {each['amount']}, since {since}"
+    yield from _and_more(waiting, 'more; "icefarm queue" lists them')
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    words = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+    return f" ({words})" if words else ""
+
+
+def _and_more(every: Sequence[Any], words: str) -> Iterator[str]:
+    if len(every) > MOST_NAMED:
+        yield f"          {len(every) - MOST_NAMED} {words}"
+
+
+def _write_lines(screen: Screen, lines: Iterator[str]) -> None:
+    for line in lines:
+        screen.write(clean(line) + "\n")
+
+
+@click.command()
+@click.argument("serial", shell_complete=complete_serials)
+@_as_text_option
+@with_access()
+def board(access: Access, serial: str, output: str) -> None:
+    """Show all of one board, and its last events; SERIAL may be the beginning of one."""
+    with opened_screen() as screen:
+        reader = Reader(access)
+        found = reader.snapshot()
+        name = board_named(serial, [each["serial"] for each in found["devices"]])
+        record = next(each for each in found["devices"] if each["serial"] == name)
+        past = reader.board_history(name)
+        if output == "json":
+            screen.write(json.dumps({**record, "states": past["states"], "log": past["log"]}) + "\n")
+        else:
+            _write_lines(screen, _board_lines(record, past))
+
+
+def _board_lines(record: Mapping[str, Any], past: Mapping[str, Any]) -> Iterator[str]:
+    times = {"expires_at", "changed_at", "reserved_at"}
+    for field, value in record.items():
+        text = _moment(value) if field in times and value is not None else shown(value)
+        yield f"{field.replace('_', ' ') + ':':18}{text}"
+    events = [(each["time"], _state_words(each)) for each in past["states"]]
+    events += [(each["time"], f"{each['level']}: {each['message']}") for each in past["log"]]
+    yield "last events:" if events else "last events:      none"
+    for at, words in sorted(events)[-LAST_EVENTS:]:
+        yield f"  {_moment(at)}  {words}"
+
+
+def _state_words(state: Mapping[str, Any]) -> str:
+    client = "" if state["client"] is None else f" for {state['client']}"
+    return f"{state['status']}{client}" + ("" if state["reason"] is None else f": {state['reason']}")
+
+
+@click.command()
+@click.argument("subject", required=False, metavar="[BOARD|WORKER]", shell_complete=complete_names)
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0, 300), default=50, show_default=True, help="Of past lines, the last."
+)
+@output_option
+@with_access()
+def logs(access: Access, subject: str | None, follow: bool, lines: int, output: Output) -> None:
+    """Show lines of the workers' logs: all, or those of a board or a worker, by the beginning of its name.
+
+    With "-o json", or with --follow, each line is printed as it comes (JSON Lines).
+    """
+    with opened_screen(without_connection=follow) as screen:
+        reader = Reader(access)
+        only = None if subject is None else _of_name(subject, reader.snapshot())
+        found = [line for line in reader.journal()["log"] if _about(line, only)]
+        last = found[-lines:] if lines else []
+        if not follow and output.form != "json":
+            show(screen, last, LOG, output)
+            return
+        rows = Rows(LOG.chosen(output), output.form)
+        screen.write(rows.head() + "".join(rows.row(line) for line in last))
+        if follow:
+            _follow(access, only, rows, screen)
+
+
+def _of_name(name: str, found: Mapping[str, Any]) -> str:
+    """Return the serial or the worker that is meant."""
+    workers = [each["name"] for each in found["workers"]]
+    serials = [each["serial"] for each in found["devices"]]
+    if name in workers:
+        return name
+    try:
+        return board_named(name, [*serials, *workers])
+    except UnknownDevice as error:
+        raise UnknownDevice(error.message.replace("no board", "no board or worker", 1)) from None
+
+
+def _about(line: Mapping[str, Any], only: str | None) -> bool:
+    return only is None or only in (line.get("serial"), line.get("worker"))
+
+
+def _follow(access: Access, only: str | None, rows: Rows, screen: Screen) -> None:
+    fields = dict.fromkeys(LOG.fields)
+    try:
+        with farm_of(access) as farm:
+            for changes in farm.watch():
+                for change in changes:
+                    if change.event == "log" and isinstance(change.of, Mapping) and _about(change.of, only):
+                        screen.write(rows.row({**fields, "time": time.time(), **change.of}))
+    except KeyboardInterrupt:
+        return
+
+
+def page_of(url: str) -> str:
+    """Return the address of the farm's page.  Raises `InvalidArgument` if it has none."""
+    address = web_address(parse_url(url))
+    if address is None:
+        raise InvalidArgument(f"a Unix socket has no page: name the farm by http:// with --url, not {url}")
+    return f"{address}/"
+
+
+@click.command("open")
+@with_access()
+def open_(access: Access) -> None:
+    """Open the farm's page in a browser, and print its address."""
+    page = page_of(access.url)
+    click.echo(page)
+    if click.launch(page, wait=True) != 0:
+        click.echo("icefarm: there is no browser to open it with", err=True)
+        click.get_current_context().exit(1)

@@ -1,0 +1,326 @@
+"""Pure: no I/O, no clock.  The columns of the contract's records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+import attrs
+
+from icefarm.cli.ui.records.formatting import duration
+from icefarm.cli.ui.records.tables import Column, Record, Shape
+from icefarm.contract import (
+    RESULT_FIELDS,
+    DeviceRecord,
+    ExperimentBoard,
+    ExperimentRecord,
+    QueueRecord,
+    ReservationRecord,
+    UsageRecord,
+    WorkerRecord,
+)
+
+__all__ = [
+    "AUDIT",
+    "FINDINGS",
+    "IMAGES",
+    "LIMITS_OF_ACCOUNT",
+    "REQUESTS",
+    "RESULTS",
+    "SERIALS",
+    "TOKENS",
+    "devices",
+    "error",
+    "experiment_boards",
+    "experiments",
+    "firmware",
+    "moment",
+    "progress",
+    "queue",
+    "reservations",
+    "seconds_left",
+    "usage",
+    "workers",
+]
+
+#: A list of boards and nothing else.
+SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
+
+#: What the doctor found.
+FINDINGS = Shape(("check", "mark", "text", "cure"), ())
+
+#: A list of requests for boards, by the ids that their clients chose.
+REQUESTS = Shape(("id",), (Column("ID", lambda record: record["id"]),))
+
+
+def _fields(record: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in attrs.fields(record))
+
+
+def _column(title: str, name: str, priority: int = 5, *, right: bool = False, least: int = 0) -> Column:
+    return Column(title, itemgetter(name), right=right, priority=priority, least=least)
+
+
+#: Tokens, which are known by their names.
+TOKENS = Shape(
+    ("name", "account", "role", "created_at", "expires_at", "last_used_at", "last_used_from", "replaced"),
+    (
+        _column("NAME", "name", 0),
+        _column("ACCOUNT", "account", 1, least=10),
+        _column("ROLE", "role", 1),
+        _column("CREATED_AT", "created_at", 4),
+        _column("EXPIRES_AT", "expires_at", 2),
+        _column("LAST_USED_AT", "last_used_at", 3),
+        _column("LAST_USED_FROM", "last_used_from", 5),
+    ),
+)
+
+#: What an account may have.
+LIMITS_OF_ACCOUNT = Shape(
+    ("limit", "value", "bounds"),
+    (
+        Column("LIMIT", lambda record: record["limit"]),
+        Column("VALUE", lambda record: "the farm's" if record["value"] is None else f"{record['value']:g}"),
+        Column("BOUNDS", lambda record: record["bounds"]),
+    ),
+)
+
+#: What somebody did, or was refused.
+AUDIT = Shape(
+    ("time", "account", "name", "role", "session", "address", "action", "subject", "outcome", "detail"),
+    (
+        _column("TIME", "time", 0),
+        _column("ACCOUNT", "account", 1, least=10),
+        _column("NAME", "name", 3, least=12),
+        _column("ACTION", "action", 1),
+        _column("SUBJECT", "subject", 2, least=10),
+        _column("OUTCOME", "outcome", 2, least=10),
+        _column("ADDRESS", "address", 4),
+    ),
+)
+
+
+def firmware(record: Record) -> str | None:
+    """Return a firmware's name and version as one word."""
+    name, version = record.get("firmware"), record.get("firmware_version")
+    return name if name is None or version is None else f"{name}/{version}"
+
+
+def health(record: Record) -> str | None:
+    """Return what went wrong in a board's last attempts to evaluate; None if all is well."""
+    found = record["health"]
+    words = [f"{found[name]} {name}" for name in ("timeouts", "retries", "failures") if found[name]]
+    said = [f"{', '.join(words)} in {found['attempts']}"] if words else []
+    said += [f"set aside {found['set_aside']}x"] if found["set_aside"] else []
+    return "; ".join(said) or None
+
+
+#: Firmware images; ``current``: of the version that this icefarm comes with.
+IMAGES = Shape(
+    ("name", "version", "boards", "current", "bytes", "path"),
+    (
+        _column("NAME", "name", 0),
+        _column("VERSION", "version", 1),
+        _column("BOARDS", "boards", 2, least=12),
+        Column("CURRENT", lambda record: "yes" if record["current"] else "no"),
+        _column("BYTES", "bytes", right=True),
+        _column("PATH", "path"),
+    ),
+)
+
+
+def _left(now: float, priority: int) -> Column:
+    def left(record: Record) -> str | None:
+        end = record["expires_at"]
+        return None if end is None else duration(end - now)
+
+    return Column("ENDS_IN", left, right=True, priority=priority)
+
+
+def devices(now: float) -> Shape:
+    """Boards; ``now`` is the farm's time."""
+    return Shape(
+        _fields(DeviceRecord),
+        (
+            _column("SERIAL", "serial", 0),
+            _column("STATUS", "status", 0),
+            _column("WORKER", "worker", 4, least=8),
+            _column("CLIENT", "client", 1, least=10),
+            _column("KIND", "kind", 3, least=10),
+            Column("FIRMWARE", firmware, priority=6),
+            _column("EVALUATIONS", "evaluations", 7, right=True),
+            _column("FAILURES", "failures", 7, right=True),
+            Column("HEALTH", health, priority=5, least=14),
+            _left(now, 2),
+            _column("REASON", "reason", 1, least=14),
+        ),
+    )
+
+
+def _kinds(record: Record) -> str:
+    versions = record["kind_versions"]
+    return ",".join(f"{name}/{versions[name]}" if versions.get(name) else name for name in record["kinds"])
+
+
+def workers(now: float) -> Shape:
+    """Workers; ``now`` is the farm's time."""
+
+    def status(record: Record) -> str:
+        if record["status"] != "online":
+            return str(record["status"])
+        return "leaving" if record["leaving"] else "draining" if record["draining"] else "online"
+
+    return Shape(
+        _fields(WorkerRecord),
+        (
+            _column("NAME", "name", 0),
+            Column("STATUS", status, priority=0),
+            _column("BOARDS", "devices", 1, right=True),
+            _column("HOST", "host", 3, least=10),
+            _column("VERSION", "version", 4),
+            Column("KINDS", _kinds, priority=5, least=16),
+            Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True, priority=2),
+        ),
+    )
+
+
+def queue(now: float) -> Shape:
+    """Waiting requests; ``now`` is the farm's time."""
+    return Shape(
+        _fields(QueueRecord),
+        (
+            _column("PLACE", "place", 0, right=True),
+            _column("CLIENT", "client", 0, least=10),
+            _column("KIND", "kind", 3, least=10),
+            Column("WANTS", lambda record: record["serials"] or record["amount"], right=True, priority=1, least=8),
+            Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True, priority=1),
+            _column("REASON", "reason", 2, least=14),
+            _column("ID", "id", 4),
+        ),
+    )
+
+
+def reservations(now: float) -> Shape:
+    """Reservations; ``now`` is the farm's time."""
+    return Shape(
+        _fields(ReservationRecord),
+        (
+            _column("SERIAL", "serial", 0),
+            _column("CLIENT", "client", 1, least=10),
+            _column("KIND", "kind", 2, least=10),
+            _left(now, 1),
+            _column("WORKER", "worker", 3, least=8),
+            _column("OPTIONS", "options", 4, least=16),
+            _column("ID", "id", 5),
+        ),
+    )
+
+
+def seconds_left(record: Record) -> float | None:
+    """Return the seconds until an experiment has what its client expects, at its rate; None if that is unknown."""
+    total, rate = record["total"], record["rate"]
+    if total is None or not rate:
+        return None
+    missing = total - record["done"] - record["failed"]
+    return missing / rate if missing > 0 else None
+
+
+def progress(record: Record) -> str | None:
+    """Return how much an experiment has of what its client expects; None if it did not say."""
+    total = record["total"]
+    return None if not total else f"{100 * (record['done'] + record['failed']) / total:.0f}%"
+
+
+def _time_left(record: Record) -> str | None:
+    left = seconds_left(record)
+    return None if left is None else duration(left)
+
+
+def experiments(now: float) -> Shape:
+    """Experiments; ``now`` is the time here."""
+
+    def ago(record: Record) -> str | None:
+        return None if record["last_at"] is None else duration(now - record["last_at"])
+
+    return Shape(
+        _fields(ExperimentRecord),
+        (
+            _column("NAME", "name", 0, least=16),
+            _column("ACCOUNT", "account", 1, least=10),
+            _column("DONE", "done", 0, right=True),
+            _column("FAILED", "failed", 1, right=True),
+            _column("TOTAL", "total", 3, right=True),
+            Column("PROGRESS", progress, right=True, priority=2),
+            Column("RATE", lambda record: round(record["rate"], 2), right=True, priority=2),
+            Column("TIME_LEFT", _time_left, right=True, priority=2),
+            _column("BOARDS", "boards", 4, right=True),
+            Column("ACTIVE_AGO", ago, right=True, priority=3),
+            _column("SHARED", "shared", 6),
+        ),
+    )
+
+
+def experiment_boards(now: float) -> Shape:
+    """What each board did for an experiment; ``now`` is the farm's time."""
+    return Shape(
+        _fields(ExperimentBoard),
+        (
+            _column("SERIAL", "serial", 0),
+            _column("DONE", "done", 0, right=True),
+            _column("FAILED", "failed", 0, right=True),
+            Column("ACTIVE_AGO", lambda record: duration(now - record["last_at"]), right=True, priority=1),
+        ),
+    )
+
+
+def error(record: Record) -> str | None:
+    """Return the error of an evaluation in words; None if it has a result."""
+    return None if record["error"] is None else f"{record['error']}: {record['message']}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time as text, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _ended_at(record: Record) -> str:
+    return moment(record["ended_at"]).removesuffix("+00:00") + "Z"
+
+
+def usage(by: Sequence[str]) -> Shape:
+    """Usage, by accounts, boards, experiments."""
+    keys = {
+        "account": ("ACCOUNT", "account"),
+        "board": ("SERIAL", "serial"),
+        "experiment": ("EXPERIMENT", "experiment"),
+    }
+    reserved = () if "experiment" in by else (_column("RESERVATIONS", "reservations", 3, right=True),)
+    return Shape(
+        _fields(UsageRecord),
+        (
+            *(_column(*keys[name], 0) for name in by),
+            Column("HOURS", lambda record: round(record["seconds"] / 3600, 2), right=True, priority=0),
+            _column("BOARDS", "boards", 2, right=True),
+            *reserved,
+            _column("EVALUATIONS", "evaluations", 1, right=True),
+            _column("FAILED", "failed", 2, right=True),
+        ),
+    )
+
+
+#: Results of an experiment, one by one.
+RESULTS = Shape(
+    RESULT_FIELDS,
+    (
+        Column("ENDED_AT", _ended_at, 20, priority=2),
+        Column("SERIAL", itemgetter("serial"), 16, priority=0),
+        Column("CIRCUIT", itemgetter("circuit"), 24, elided=True, priority=0, least=12),
+        Column("VALUE", itemgetter("value"), 12, right=True, priority=0, least=10),
+        Column("LABELS", itemgetter("labels"), 24, priority=3, least=12),
+        Column("KIND", itemgetter("kind"), 12, priority=5),
+        Column("ORIGIN", itemgetter("origin"), 12, priority=4),
+        Column("ERROR", error, 40, priority=1, least=14),
+    ),
+)

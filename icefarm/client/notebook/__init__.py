@@ -1,0 +1,1 @@
+"""Results and experiments as tables and plots.  Look here for what a notebook shows."""

@@ -1,0 +1,122 @@
+"""Pure: no I/O, no clock.  Results as the archive returns them, and as columns of a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import fields, frozen
+
+from icefarm.client.notebook.shown import circuit_name, html_table, short_repr
+from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentRecord
+from icefarm.errors import InvalidArgument
+
+__all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "results_html", "table_columns"]
+
+
+@frozen(repr=False)
+class ArchivedResult:
+    """One evaluation of an experiment, as the farm's archive has it: a measurement, or an error."""
+
+    #: The order of arrival in the archive.
+    seq: int
+    evaluation_id: str
+    #: Who asked for it, and under which reservation.
+    client: str
+    reservation: str
+    serial: str
+    worker: str
+    kind: str
+    options: dict[str, Any]
+    #: What the client was answered; None if it failed.
+    value: Any
+    #: The value as one number: of several repeats, their mean.
+    number: float | None
+    #: The name of the error, and the error in words; None if it did not fail.
+    error: str | None
+    message: str | None
+    sha256: str | None
+    #: The client's name for the circuit, and what else it noted.
+    circuit: str | None
+    labels: dict[str, Any] | None
+    firmware: str | None
+    firmware_version: str | None
+    origin: str | None
+    window_us: int | None
+    load_us: int | None
+    temperature_c: float | None
+    sequence: int | None
+    attempt: int
+    started_at: float | None
+    ended_at: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value."""
+        return self.error is None
+
+    def __repr__(self) -> str:
+        outcome = f"value={short_repr(self.value)}" if self.ok else f"error={self.error!r}"
+        return f"ArchivedResult(seq={self.seq}, {circuit_name(self.circuit)}, serial={self.serial!r}, {outcome})"
+
+    def _repr_html_(self) -> str:
+        return results_html([self])
+
+
+@frozen
+class ExperimentInfo:
+    """An experiment, with what each board did for it, and its failures by the name of their error."""
+
+    experiment: ExperimentRecord
+    boards: list[ExperimentBoard]
+    failures: dict[str, int]
+    #: By the farm's clock, seconds since the epoch.
+    time: float
+
+
+@frozen
+class ResultPage:
+    """Some results, and where the next ones begin."""
+
+    results: Sequence[ArchivedResult]
+    next: str
+    more: bool
+
+
+_NAMES = tuple(attribute.name for attribute in fields(ArchivedResult))
+assert _NAMES == RESULT_FIELDS
+#: Columns whose values have no one type: they are JSON in a table.
+_AS_JSON = ("options", "value", "labels")
+
+
+def page_of(answer: Mapping[str, Any]) -> ResultPage:
+    """Read an answer of the archive; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
+    names: Sequence[str] = answer["fields"]
+    rows: Iterable[Sequence[Any]] = answer["results"]
+    if tuple(names) != _NAMES:
+        missing = [name for name in _NAMES if name not in names]
+        if missing:
+            raise InvalidArgument(f"the farm's results have no {', '.join(missing)}; use its version of icefarm")
+        places = [list(names).index(name) for name in _NAMES]
+        rows = ([row[place] for place in places] for row in rows)
+    return ResultPage([ArchivedResult(*row) for row in rows], str(answer["next"]), bool(answer["more"]))
+
+
+def results_html(results: Sequence[ArchivedResult], caption: str | None = None) -> str:
+    """Return results as a small table of HTML."""
+    heads = ("circuit", "board", "value", "labels", "error")
+    rows = [(circuit_name(each.circuit), each.serial, each.value, each.labels or None, each.error) for each in results]
+    return html_table(heads, rows, caption)
+
+
+def table_columns(results: Iterable[ArchivedResult | Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return results as one list for each column; options, value and labels are JSON text."""
+    columns: dict[str, list[Any]] = {name: [] for name in _NAMES}
+    for result in results:
+        field = result.__getitem__ if isinstance(result, Mapping) else partial(getattr, result)
+        for name, column in columns.items():
+            value = field(name)
+            column.append(json.dumps(value) if name in _AS_JSON and value is not None else value)
+    return columns

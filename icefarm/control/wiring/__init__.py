@@ -1,0 +1,1 @@
+"""Control's parts put together, and run as a process.  Look here for who is connected to what."""

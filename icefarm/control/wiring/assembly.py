@@ -1,0 +1,246 @@
+"""Assembles control's parts, and subscribes them to events.
+
+Each part gets the parts that it calls; others learn of its events through the publisher.  So the parts can be made one
+after the other, and no two of them know each other.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from icefarm.bus import Handler
+from icefarm.concurrency.clock import Clock
+from icefarm.contract import control_procedure, control_worker_procedure
+from icefarm.control.archive.activity import Activity
+from icefarm.control.archive.intake import Intake
+from icefarm.control.archive.interface import Archive
+from icefarm.control.archive.retention import Retention
+from icefarm.control.inventory.drain import DrainMonitor
+from icefarm.control.inventory.inventory import Inventory
+from icefarm.control.inventory.owners import BoardOwners
+from icefarm.control.inventory.reconciler import Reconciler
+from icefarm.control.reservations.absent_clients import AbsentClients
+from icefarm.control.reservations.calls import UnansweredCalls
+from icefarm.control.reservations.expiry import ExpiryTimer
+from icefarm.control.reservations.line import Line
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.reservations import Reservations
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.client_api import ClientProcedures
+from icefarm.control.rpc.dispatcher import RpcDispatcher
+from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.pacing import Pacing
+from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.sessions.audit import AuditLog
+from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.liveness import HEARTBEAT
+from icefarm.control.sessions.presence import Presence
+from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.history import History
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import (
+    BoardFailed,
+    BoardLost,
+    BoardReady,
+    BoardsAvailable,
+    BoardsChanged,
+    BoardsDeleted,
+    BoardWorked,
+    ClientBack,
+    ClientGone,
+    EndingSoon,
+    KindEvent,
+    MeasurementsArchived,
+    QueueChanged,
+    RatesChanged,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsStarted,
+    RouterJoined,
+    SessionEnded,
+    SignInAnswered,
+    WorkerChanged,
+    WorkerIntroduced,
+    WorkerLogged,
+    WorkerLost,
+)
+from icefarm.control.telemetry.metrics import Metrics
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.telemetry.rates import Rates
+from icefarm.control.telemetry.recorder import HistoryRecorder
+from icefarm.control.telemetry.topics import RouterTopics
+from icefarm.control.wiring.settings import ControlSettings
+from icefarm.control.worker_client import WorkerClient
+from icefarm.text.public_url import socket_url
+
+__all__ = ["Parts", "assemble", "handlers"]
+
+_RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsEnded)
+
+
+@frozen
+class ArchiveParts:
+    """What the archive is made of."""
+
+    archive: Archive
+    intake: Intake
+    activity: Activity
+    retention: Retention
+
+    @classmethod
+    def of(cls, archive: Archive, publisher: Publisher, clock: Clock, settings: ControlSettings) -> ArchiveParts:
+        days = settings.archive_days
+        retention = Retention(archive, clock, days, settings.archive_bytes, settings.archive_export)
+        return cls(archive, Intake(archive, publisher, clock, days), Activity(clock), retention)
+
+
+@frozen
+class Parts:
+    """Control's parts, except the store and the sign-in of sessions."""
+
+    publisher: Publisher
+    limits: Limits
+    sessions: Sessions
+    audit: AuditLog
+    dispatcher: RpcDispatcher
+    worker_client: WorkerClient
+    reservations: Reservations
+    unanswered: UnansweredCalls
+    queue: WaitingQueue
+    termination: Termination
+    expiry: ExpiryTimer
+    absent_clients: AbsentClients
+    inventory: Inventory
+    owners: BoardOwners
+    reconciler: Reconciler
+    drain: DrainMonitor
+    topics: RouterTopics
+    rates: Rates
+    metrics: Metrics
+    recorder: HistoryRecorder
+    #: None where nothing is archived.
+    archive: ArchiveParts | None
+
+    def stop(self) -> None:
+        """Cancel pending work."""
+        # First: clients whose calls end now have not given up.
+        self.sessions.detach()
+        self.dispatcher.close()
+        for part in (
+            *(self.recorder, self.expiry, self.queue, self.reconciler, self.drain),
+            *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
+        ):
+            part.stop()
+        if self.archive is not None:
+            self.archive.retention.stop()
+
+
+def assemble(
+    clock: Clock, store: Store, history: History, settings: ControlSettings, archive: Archive | None = None
+) -> Parts:
+    """Make control's parts, from those without dependencies to those that are called from outside."""
+    publisher = Publisher()
+    limits = Limits(settings.limits)
+    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits)
+    worker_client = WorkerClient(sessions)
+    termination = Termination(store, worker_client, publisher, clock)
+    unanswered = UnansweredCalls(termination, sessions, clock)
+    line = Line(store, unanswered, publisher, clock, limits)
+    queue = WaitingQueue(line, sessions, clock)
+    reconciler = Reconciler(store, worker_client, termination, publisher)
+    rates = Rates(clock, publisher, HEARTBEAT)
+    audit = AuditLog(store, clock, settings.audit_days)
+    parts = Parts(
+        publisher=publisher,
+        limits=limits,
+        sessions=sessions,
+        audit=audit,
+        dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
+        worker_client=worker_client,
+        reservations=Reservations(
+            store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock
+        ),
+        unanswered=unanswered,
+        queue=queue,
+        termination=termination,
+        expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
+        absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
+        inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
+        owners=BoardOwners(),
+        reconciler=reconciler,
+        drain=DrainMonitor(store, worker_client, clock),
+        topics=RouterTopics(),
+        rates=rates,
+        metrics=Metrics(clock),
+        recorder=HistoryRecorder(history, store, rates, clock),
+        archive=None if archive is None else ArchiveParts.of(archive, publisher, clock, settings),
+    )
+    _subscribe(parts)
+    return parts
+
+
+def _subscribe(parts: Parts) -> None:
+    """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
+    hear = parts.publisher.subscribe
+    hear(parts.owners, BoardsChanged, BoardsDeleted)
+    hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
+    hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
+    hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
+    hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
+    hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)
+    hear(parts.metrics, MeasurementsArchived)
+    if parts.archive is not None:
+        hear(parts.archive.activity, MeasurementsArchived)
+    hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
+    hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
+    hear(parts.expiry, *_RESERVATIONS)
+    hear(parts.queue, *_RESERVATIONS, BoardsAvailable)
+    hear(parts.drain, WorkerChanged, ReservationsEnded)
+    hear(parts.absent_clients, ClientBack, ClientGone)
+    hear(parts.dispatcher, SessionEnded)
+
+
+def handlers(
+    parts: Parts, store: Store, clock: Clock, settings: ControlSettings, credentials: CredentialsCheck
+) -> dict[str, Handler]:
+    """Return the handler of every procedure by its URI."""
+    for_clients = ClientProcedures(
+        store,
+        parts.sessions,
+        parts.reservations,
+        parts.queue,
+        parts.termination,
+        parts.inventory,
+        parts.worker_client,
+        parts.rates,
+        parts.publisher,
+        clock,
+        credentials,
+        settings.reservation,
+        settings.grace,
+        None if settings.public_url is None else socket_url(settings.public_url),
+    )
+    for_workers = WorkerProcedures(
+        store,
+        parts.sessions,
+        parts.inventory,
+        parts.publisher,
+        parts.rates,
+        parts.owners,
+        clock,
+        None if parts.archive is None else parts.archive.intake,
+    )
+    for_watchers = WatchProcedures(parts.recorder, parts.audit, clock)
+    of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings).table()
+    found = {}
+    for name, (method, roles) in {**for_clients.table(), **for_watchers.table(), **of_archive}.items():
+        found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
+    for name, (method, roles) in for_workers.table().items():
+        found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)
+    return found
+
+
+def _archive_procedures(parts: ArchiveParts, clock: Clock, settings: ControlSettings) -> ArchiveProcedures:
+    return ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)
