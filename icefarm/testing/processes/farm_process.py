@@ -85,6 +85,8 @@ class FarmProcess:
     data_dir: Path
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = Factory(dict)
+    #: The Python of another version of icefarm, if it is not that of the tests.
+    python: str = sys.executable
     #: Its output until it was ready; its URL.
     lines: list[str] = Factory(list)
     url: str = ""
@@ -92,7 +94,7 @@ class FarmProcess:
 
     def __enter__(self) -> FarmProcess:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "icefarm", "up", "--data-dir", str(self.data_dir), "--no-standby", *self.arguments],
+            [self.python, "-P", "-m", "icefarm", "up", "--data-dir", str(self.data_dir), "--no-standby", *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
