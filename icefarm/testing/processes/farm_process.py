@@ -94,7 +94,17 @@ class FarmProcess:
 
     def __enter__(self) -> FarmProcess:
         self._process = subprocess.Popen(
-            [self.python, "-P", "-m", "icefarm", "up", "--data-dir", str(self.data_dir), "--no-standby", *self.arguments],
+            [
+                self.python,
+                "-P",
+                "-m",
+                "icefarm",
+                "up",
+                "--data-dir",
+                str(self.data_dir),
+                "--no-standby",
+                *self.arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
