@@ -15,7 +15,7 @@ LONG  := real fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -26,6 +26,7 @@ help:
 	@echo "make soak MINUTES=30  random faults for that long, with an account of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
 	@echo "make nightly SECONDS=600  200 made-up circuits and a fuzzer for the virtual FPGA"
+	@echo "make coverage  the tests again, and which lines and branches they reach: build/coverage/html"
 	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
@@ -75,6 +76,16 @@ unit: venv
 # The next three together, in one pool of processes.
 real: venv
 	$(BIN)/python -m pytest -m 'integration or browser or (faults and not slow)' $(PARALLEL)
+
+# Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
+COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
+coverage: venv
+	mkdir -p build/coverage
+	$(COVERAGE) erase
+	-$(COVERAGE) run -m pytest -m 'not nightly and not slow' $(PARALLEL)
+	$(COVERAGE) combine --quiet
+	$(COVERAGE) html --quiet --directory build/coverage/html
+	$(COVERAGE) report --format=total
 
 integration: venv
 	$(BIN)/python -m pytest -m integration $(PARALLEL)
