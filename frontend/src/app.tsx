@@ -12,6 +12,7 @@ import { SignInDialog, SignInPage } from "./views/signin.tsx";
 import { AccountPage, ClientPage, WorkerPage } from "./views/things.tsx";
 import { Tiles } from "./views/tiles.tsx";
 import { UnknownPage } from "./views/unknown.tsx";
+import { UsagePage } from "./views/usage.tsx";
 import { WorkersPage } from "./views/workers.tsx";
 
 /** The whole page. */
@@ -82,6 +83,8 @@ function Content() {
       return <ExperimentsPage />;
     case "experiment":
       return <ExperimentPage key={name} whole={name ?? ""} />;
+    case "usage":
+      return <UsagePage />;
     case "queue":
       return <QueuePage />;
     case "events":

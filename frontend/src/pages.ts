@@ -4,6 +4,7 @@
 export const PAGES = [
   { page: "boards", label: "Boards" },
   { page: "experiments", label: "Experiments" },
+  { page: "usage", label: "Usage" },
   { page: "workers", label: "Workers" },
   { page: "queue", label: "Queue" },
   { page: "events", label: "Events" },

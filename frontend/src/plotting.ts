@@ -116,7 +116,8 @@ export function csvOf(times: readonly number[], series: readonly Series[], unit:
   return [head, ...rows].map((row) => `${row.map(csvField).join(",")}\r\n`).join("");
 }
 
-function csvField(field: string | number): string {
+/** A field of CSV. */
+export function csvField(field: string | number): string {
   const text = String(field);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

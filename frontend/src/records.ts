@@ -225,6 +225,28 @@ export interface ReportedFigures {
   readonly more: boolean;
 }
 
+/** How much an account, a board or an experiment used; null where they are not told apart. */
+export interface UsageRecord {
+  readonly account: string | null;
+  readonly serial: string | null;
+  readonly experiment: string | null;
+  readonly boards: number;
+  readonly reservations: number;
+  /** For which boards were reserved; by experiment, from the first result of each day to the last. */
+  readonly seconds: number;
+  readonly evaluations: number;
+  readonly failed: number;
+  readonly first_at: number | null;
+  readonly last_at: number | null;
+}
+
+/** What `usage` returns. */
+export interface Usage {
+  readonly since: number;
+  readonly until: number;
+  readonly usage: readonly UsageRecord[];
+}
+
 /** What `limits` returns: what an account may have at a time, and what it has of that. */
 export interface AccountLimits {
   readonly account: string;

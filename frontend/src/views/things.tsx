@@ -5,6 +5,7 @@ import type { Farm } from "../farm.ts";
 import { accountOf, isOfAccount } from "../identity.ts";
 import type { Line } from "../journal.ts";
 import { usePage } from "../page.ts";
+import { addressOf } from "../pages.ts";
 import type { AccountLimits, BoardRecord } from "../records.ts";
 import { BY_NEED, visibleRows } from "../rows.ts";
 import { storiesOf } from "../stories.ts";
@@ -93,6 +94,11 @@ export function AccountPage({ name }: { name: string }) {
     <section>
       <ThingHead all="boards" kind="Account" name={name} />
       {readable && <Quotas account={name} />}
+      {readable && (
+        <p>
+          <a href={addressOf("usage", null, { account: live.operator.value ? name : "" })}>Its usage</a>
+        </p>
+      )}
       <h2>Experiments</h2>
       <ExperimentsOf account={name} />
       <h2>Boards</h2>
