@@ -102,6 +102,7 @@ class Options(LayeredOptions):
         Setting("archive-days", "days that measurements are kept", "DAYS", "90", _days),
         Setting("archive-size", "gigabytes of measurements that are kept; the oldest days go first", "GB", "20", _size),
         Setting("archive-export", "write each day of measurements here before it is dropped", "DIR", parse=directory),
+        Setting("private", "let each account see its own experiments only; operators see all", flag=True),
         Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
@@ -137,6 +138,8 @@ class Options(LayeredOptions):
         missing = [text for name, text in needed.items() if self[name] is None]
         if missing:
             raise usage.UsageError(f"control needs {'; and '.join(missing)}")
+        if self["private"] and self["sign-in"] == SignInPolicy.OPEN:
+            raise usage.UsageError("--private needs --sign-in tokens: without, anybody may sign in under any name")
         public = self["public-url"]
         if public is not None and self["sign-in"] == SignInPolicy.OPEN and not is_loopback(urlsplit(public).hostname):
             # To control, all who come through the proxy are on the proxy's host.
@@ -181,6 +184,7 @@ def _service(options: Options) -> ControlProcess:
         options["archive-days"],
         options["archive-size"] * 1e9,
         options["archive-export"],
+        options["private"],
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

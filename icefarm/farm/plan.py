@@ -67,6 +67,8 @@ class FarmOptions:
     archive_days: float | None = None
     archive_size: float | None = None
     archive_export: Path | None = None
+    #: Each account sees its own experiments only.
+    private: bool = False
     #: What each account and each connection may cost, where that differs from the defaults.
     limits: FarmLimits = Factory(FarmLimits)
     certificate: Path | None = None
@@ -115,6 +117,7 @@ def control_program(
         "archive-days": options.archive_days,
         "archive-size": options.archive_size,
         "archive-export": options.archive_export,
+        "private": options.private or None,
         "limit": ",".join(f"{name}={value:.15g}" for name, value in options.limits.account.items()) or None,
     }
     program = _service(

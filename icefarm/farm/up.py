@@ -124,7 +124,7 @@ class LocalFarm:
         if options.public_url is not None:
             # To the router, all who come through the proxy are on the proxy's host.
             self._reachable = self._reachable or not is_loopback(urlsplit(options.public_url).hostname or "")
-        self.needs_tokens = self._reachable or options.require_tokens or bool(options.oidc)
+        self.needs_tokens = self._reachable or options.require_tokens or options.private or bool(options.oidc)
         self._http = listening_address(*(options.http or self._http))
 
     async def _start_router(self) -> None:

@@ -42,6 +42,13 @@ def test_the_environment_serves_as_well() -> None:
     assert (parsed["router"], parsed["grace"]) == ("http://router:8080", 5.0)
 
 
+def test_a_private_farm_takes_tokens() -> None:
+    assert options(*NEEDED, "--private", "--sign-in", "tokens")["private"]
+    assert options(*NEEDED, "--sign-in", "tokens", environment={"ICEFARM_PRIVATE": "1"})["private"]
+    with pytest.raises(usage.UsageError, match="--private needs --sign-in tokens"):
+        options(*NEEDED, "--private")
+
+
 @pytest.mark.parametrize("missing", [0, 2, 4])
 def test_what_control_cannot_do_without_is_named(missing: int) -> None:
     flags = [*NEEDED[:missing], *NEEDED[missing + 2 :]]

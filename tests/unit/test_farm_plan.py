@@ -45,6 +45,11 @@ def test_a_relative_data_directory_is_the_same_one_for_control() -> None:
     assert program.directory == Path.cwd() / "farm"
 
 
+def test_a_private_farm_is_one_for_control() -> None:
+    assert "--private" in control(evolve(OPTIONS, private=True)).command
+    assert "--private" not in control().command
+
+
 def test_the_password_of_the_database_is_on_no_command_line() -> None:
     assert not any("secret" in word for word in control().command)
     assert control().environment["ICEFARM_DATABASE"] == "postgresql://u:secret@host/db"

@@ -38,7 +38,7 @@ class ControlSettings:
     archive_bytes: float = 20e9
     #: Where days are exported to before they are dropped; None: nowhere.
     archive_export: Path | None = None
-    #: Experiments are seen by their own account and operators only.
+    #: Experiments are seen by their own account and operators only, whether they are shared or not.
     private: bool = False
     #: What each account may have and ask for, unless an operator set something else for it.
     limits: AccountLimits = Factory(AccountLimits)

@@ -126,6 +126,12 @@ def _host_name() -> str:
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Write each day of measurements here before it is dropped.",
 )
+@click.option(
+    "--private",
+    is_flag=True,
+    envvar="ICEFARM_PRIVATE",
+    help="Let each account see its own experiments only; operators see all. The farm then takes tokens.",
+)
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
 @click.option(
