@@ -98,8 +98,8 @@ READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
-    *("experiments", "experiment", "experiment_results", "experiment_figures", "experiment_series"),
-    *("board_experiments", "usage", "experiment_log", "experiment_announce"),
+    *("experiments", "experiment", "experiment_results", "experiment_known", "experiment_figures"),
+    *("experiment_series", "board_experiments", "usage", "experiment_log", "experiment_announce"),
 )
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
@@ -447,8 +447,8 @@ class Measurement:
     window_us: int
     #: Time to load the configuration into the FPGA, microseconds.
     load_us: int
-    #: Bytes that arrived over USB while the window was open (0 if nothing overlapped).
-    usb_bytes_in_window: int
+    #: Bytes that arrived over USB while the window was open (0 if nothing overlapped); None in what the archive has.
+    usb_bytes_in_window: int | None
     #: Of the board, degrees Celsius; None if it cannot tell.
     temperature_c: float | None
     #: Counts the board's evaluations since it started.

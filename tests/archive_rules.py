@@ -15,7 +15,7 @@ from attrs import define
 from store_rules import hello_of
 
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
-from icefarm.control.archive.interface import Archive, ExperimentQuery, ResultQuery, SeriesQuery, Stored
+from icefarm.control.archive.interface import Archive, ExperimentQuery, KnownQuery, ResultQuery, SeriesQuery, Stored
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -286,6 +286,51 @@ async def others_see_what_is_shared_and_nothing_on_a_private_farm(world: World) 
 
     assert await seen("ada") == await seen(None) == await seen("ada", True) == {"open", "own"}
     assert (await seen("bob"), await seen("bob", True)) == ({"open"}, set())
+
+
+def known_query(**fields: Any) -> KnownQuery:
+    return KnownQuery(**{"kind": "counter", "options": {"window": 1}, "sha256": ["aa" * 32, "bb" * 32], **fields})
+
+
+@rule
+async def what_an_experiment_knows_of_circuits_is_the_newest_value_of_each_board_or_of_any(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    aa, bb = {"sha256": "aa" * 32}, {"sha256": "bb" * 32}
+    await world.keep("w1", row(a, "e1", value=1, **aa), row(b, "e2", value=2, **aa))
+    await world.keep("w1", row(a, "e3", value=3, **aa), failure(a, "e4", **bb), row(a, "e5", sha256="cc" * 32))
+    other_options = row(a, "e6", value=6, options={"window": 1, "repeats": 2}, **bb)
+    nul = row(a, "e7", options={"window": 1, "text": "\0"}, **bb)
+    await world.keep("w1", other_options, nul, row(a, "e8", kind="other", **bb), row(a, "e9", message="left out", **bb))
+    await world.keep("w1", row(a, "x1", experiment="other", value=9, **bb))
+    found = await world.experiment()
+
+    async def known(**fields: Any) -> list[tuple[str, Any]]:
+        rows, more = await world.archive.known(found.id, known_query(**fields))
+        assert not more
+        results = [dict(zip(RESULT_FIELDS, each, strict=True)) for each in rows]
+        return [(each["serial"], each["value"]) for each in results]
+
+    assert await known() == [("A", 3)]
+    assert await known(serials=["A", "B", "C"]) == [("A", 3), ("B", 2)]
+    assert await known(serials=["C"]) == await known(kind="none") == await known(sha256=["dd" * 32]) == []
+    assert await known(options={"repeats": 2, "window": 1.0}) == [("A", 6)]
+
+
+@rule
+async def what_is_known_comes_in_pages_of_so_many_bytes(world: World) -> None:
+    a, b = await world.reserve("ada", "A", "B")
+    digests = [f"{n:064x}" for n in range(5)]
+    await world.keep("w1", *(row(each, f"e{each.serial}{n[-1]}", sha256=n) for n in digests for each in (a, b)))
+    id = (await world.experiment()).id
+    seen: list[tuple[str, str]] = []
+    more = True
+    while more:
+        query = known_query(sha256=digests, serials=["A", "B"], after=seen[-1] if seen else ("", ""), bytes=1200)
+        rows, more = await world.archive.known(id, query)
+        assert 0 < len(rows) <= 3
+        results = [dict(zip(RESULT_FIELDS, each, strict=True)) for each in rows]
+        seen += [(each["sha256"], each["serial"]) for each in results]
+    assert seen == [(digest, serial) for digest in digests for serial in "AB"]
 
 
 @rule

@@ -78,6 +78,13 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (("ga",), {"kind": 7}),
         (("ga",), {"sha256": "ab"}),
     ],
+    "experiment_known": [
+        ((), {}),
+        *((("ga", "pulsecount", {}, sha256), {}) for sha256 in ([], "ab", [7], ["ab"] * 1001)),
+        *((("ga", "pulsecount", options, ["ab"]), {}) for options in ([], {"a": "\0"}, {"a": _NAN})),
+        *((("ga", "pulsecount", {}, ["ab"]), {"after": after}) for after in ("", "-A", "a" * 65, 7, "a-\0")),
+        (("ga", "pulsecount", {}, ["ab"]), {"serials": "A"}),
+    ],
     "experiment_figures": [((), {}), (("ga",), {"after": "x"}), (("ga",), {"limit": 0}), (("ga",), {"limit": 10**6})],
     "experiment_series": [
         ((), {}),

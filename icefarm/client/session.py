@@ -30,6 +30,7 @@ from icefarm.contract import (
     Role,
     UsageRecord,
     WorkerRecord,
+    account_of,
     control_procedure,
     event_topic,
     from_wire,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from icefarm.client.connection.link import FarmLink, MakeLink
     from icefarm.client.connection.reservations import ClientReservations
     from icefarm.client.connection.watch import Watch
+    from icefarm.client.evaluation.resuming import Resumption
     from icefarm.client.evaluation.run import Run
 
 __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
@@ -92,6 +94,8 @@ class RunPlan:
     experiment: str | None = None
     labels: Mapping[str, Any] = attrs.Factory(dict)
     archive: bool = True
+    #: Answer from the archive what the experiment has values of.
+    resume: bool = False
 
 
 @define(eq=False)
@@ -369,7 +373,15 @@ class ClientSession:
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         limit = _limit(plan, reservations)
         dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
-        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit, self._note(plan))
+        resumption = self._resumption(plan, reservations) if plan.resume else None
+        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit, self._note(plan), resumption)
+
+    def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:
+        from icefarm.client.evaluation.resuming import Resumption, question_of
+
+        experiment = plan.experiment or self.experiment
+        question = question_of(experiment, account_of(self.name), reservations.values(), plan.options)
+        return Resumption(self, question, plan.fan_out)
 
     def announce_total(self, name: str, total: int) -> None:
         """Tell the farm in the background how many evaluations to expect of an experiment."""

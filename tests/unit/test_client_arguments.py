@@ -109,6 +109,7 @@ BAD: dict[str, list[Any]] = {
     "labels": [[1], "a=1", {1: 2}, {"a": nan}, {"a": [1]}, {str(number): 1 for number in range(21)}],
     "total": [each for each in _NO_COUNT if each is not None] + [10**13],
     "archive": _NO_BOOLEAN,
+    "resume": _NO_BOOLEAN,
     "shared": [each for each in _NO_BOOLEAN if each is not None],
     "follow": _NO_BOOLEAN,
     "failed": [each for each in _NO_BOOLEAN if each is not None],

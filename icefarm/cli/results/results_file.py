@@ -23,6 +23,8 @@ __all__ = ["ResultsFile", "open_results"]
 
 #: Columns: those of JSON and CSV output, and what was asked for: kind and options, as JSON.
 COLUMNS = (*FIELDS, "asked")
+#: Those of files that were begun before results told whether they are from the archive.
+OLD_COLUMNS = tuple(name for name in COLUMNS if name != "archived")
 #: What tells one evaluation from another; the board as well, where each circuit is measured on each.
 _KEY = ("file", "sha256", "asked")
 
@@ -201,19 +203,24 @@ class _Csv:
 
     def __init__(self, path: Path) -> None:
         self._file = _Appended(path)
+        self._columns = COLUMNS
 
     def read(self) -> list[dict[str, Any]]:
-        text, head = self._file.text(), _csv_row(COLUMNS)
+        text = self._file.text()
+        if text.startswith(_csv_row(OLD_COLUMNS)):
+            # It keeps its columns.
+            self._columns = OLD_COLUMNS
+        head = _csv_row(self._columns)
         _check_beginning(text, head)
         rows = _whole_rows(text)
-        records = [dict(zip(COLUMNS, next(csv.reader([row])), strict=True)) for row in rows[1:]]
+        records = [dict(zip(self._columns, next(csv.reader([row])), strict=True)) for row in rows[1:]]
         self._file.cut("".join(rows))
         if not rows:
             self._file.append(head)
         return records
 
     def append(self, record: Mapping[str, Any]) -> None:
-        self._file.append(_csv_row(_flat(record.get(name)) for name in COLUMNS))
+        self._file.append(_csv_row(_flat(record.get(name)) for name in self._columns))
 
     def finish(self) -> None:
         pass

@@ -34,6 +34,8 @@ class Request:
     experiment: str | None = None
     labels: Mapping[str, Any] = Factory(dict)
     total: int | None = None
+    #: Answer from the archive what the experiment has values of.
+    resume: bool = False
 
     @property
     def anywhere(self) -> bool:

@@ -332,6 +332,7 @@ RULES: Mapping[str, Rule] = {
     "labels": Rule(f"a dictionary of at most {MAX_LABELS} names, with text or numbers as values", _labels),
     "total": Rule("a whole number of evaluations, at least 1", partial(_count, 10**12)),
     "archive": _BOOLEAN,
+    "resume": _BOOLEAN,
     "shared": _BOOLEAN,
     "since": Rule("a time in seconds since the epoch", partial(_between, 0, LONGEST_TIME)),
     "until": Rule("a time in seconds since the epoch", partial(_between, 0, LONGEST_TIME)),

@@ -103,6 +103,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         labels: Mapping[str, Any] | None = None,
         total: int | None = None,
         archive: bool = True,
+        resume: bool = False,
         progress: bool = False,
     ) -> Results:
         """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
@@ -116,7 +117,10 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
 
         The farm keeps the measurements under the name of the ``experiment`` (default: that of the farm), with
         ``labels`` such as ``{"generation": 3}``; ``total`` tells it how many to expect in all.  Without ``archive`` it
-        keeps nothing.  ``progress`` shows a bar (needs tqdm: ``pip install 'icefarm[notebook]'``).
+        keeps nothing.  With ``resume`` it answers from the archive what the experiment has a value of, with these
+        options: of the board, or of any board where any may measure; `Result.archived` says so.
+
+        ``progress`` shows a bar (needs tqdm: ``pip install 'icefarm[notebook]'``).
 
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
@@ -134,6 +138,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             experiment=experiment,
             labels=labels or {},
             archive=archive,
+            resume=resume,
         )
         expected = len(bitstreams) * placing.fan_out if isinstance(bitstreams, Sized) else None
         make_bar = bar_of(expected) if progress else None
@@ -159,6 +164,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         labels: Mapping[str, Any] | None = None,
         total: int | None = None,
         archive: bool = True,
+        resume: bool = False,
         progress: bool = False,
     ) -> Results:
         """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
@@ -173,6 +179,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels,
             total=total,
             archive=archive,
+            resume=resume,
             progress=progress,
         )
 

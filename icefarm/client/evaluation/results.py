@@ -33,10 +33,13 @@ class Result:
     error: IcefarmError | None = None
     #: How the board was chosen: ``placement`` by name, ``seed``, ..., and ``index``, the item's position in the run.
     placement: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    #: With ``resume``: the farm's archive had it, and no board measured it now.
+    archived: bool = False
 
     def __repr__(self) -> str:
         outcome = f"error={self.error!r:.200}" if self.error is not None else f"value={short_repr(self.value)}"
-        return f"Result({circuit_name(self.source)}, serial={self.serial!r}, {outcome})"
+        archived = ", archived" if self.archived else ""
+        return f"Result({circuit_name(self.source)}, serial={self.serial!r}, {outcome}{archived})"
 
     def _repr_html_(self) -> str:
         outcome = self.value if self.error is None else f"{self.error.name}: {self.error}"

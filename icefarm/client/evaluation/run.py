@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.results import Result
+from icefarm.client.evaluation.resuming import Resumption, split
 from icefarm.client.evaluation.scheduler import Dispatch
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.concurrency.clock import Clock
@@ -65,6 +66,8 @@ class Run:
     _limit: float
     #: What the archive notes of each evaluation, beside the circuit's name.
     _note: Mapping[str, Any] = field(factory=dict)
+    #: What is known already is answered from the archive; None: everything is measured.
+    _resumption: Resumption | None = None
     _results: list[Result] = field(init=False, factory=list)
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
@@ -73,6 +76,9 @@ class Run:
     _failures: dict[str, int] = field(init=False, factory=dict)
     _resting: dict[str, Any] = field(init=False, factory=dict)
     _over: bool = field(init=False, default=False)
+    #: The look-up in the archive that is on its way, and why one failed.
+    _looking: Deferred[None] | None = field(init=False, default=None)
+    _trouble: IcefarmError | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._boards.follow(self)
@@ -80,8 +86,7 @@ class Run:
     @property
     def opening(self) -> ResultBatch:
         """What it takes before any result, as a batch."""
-        wanted, boards = self._dispatch.wanted, self._dispatch.boards
-        return ResultBatch((), wanted, False, None if boards else no_board_left())
+        return ResultBatch((), self._wanted, False, None if self._dispatch.boards else no_board_left())
 
     @property
     def boards(self) -> list[str]:
@@ -90,9 +95,50 @@ class Run:
 
     def feed(self, items: Iterable[Item], last: bool = False) -> None:
         """Take items; ``last`` says that these are the last."""
-        if not self._over:
+        if self._over:
+            return
+        if self._resumption is None:
             self._answered(self._dispatch.feed(items, last=last))
+        else:
+            self._resumption.add(items, last)
+            self._look_up(self._resumption)
+        self._stir()
+
+    @property
+    def _wanted(self) -> int:
+        wanted = self._dispatch.wanted
+        return wanted if self._resumption is None else self._resumption.wanted(wanted)
+
+    def _look_up(self, resumption: Resumption) -> None:
+        if self._looking is None and self._trouble is None:
+            looking = ensureDeferred(self._resume(resumption))
+            looking.addErrback(self._lost_archive)
+            if not looking.called:
+                self._looking = looking
+
+    async def _resume(self, resumption: Resumption) -> None:
+        """Look up what waits, batch by batch, and give the boards what is left."""
+        while items := resumption.batch():
+            answers, left = split(items, await resumption.look_up(items))
+            self._answered(answers)
+            self._answered(self._dispatch.feed(left))
             self._stir()
+        self._looking = None
+        if resumption.drained:
+            self._dispatch.finish()
+            self._stir()
+
+    def _lost_archive(self, failure: Failure) -> None:
+        self._looking = None
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if isinstance(error, IcefarmError):
+            self._trouble = error
+        else:
+            _log.failure("a look-up in the archive failed", failure)
+            self._trouble = InternalError("an internal error of the client; its log has the details")
+        self._stir()
 
     def take(self) -> Deferred[ResultBatch]:
         """Return the next batch, as soon as there is a result, or nothing to do without more items."""
@@ -145,6 +191,8 @@ class Run:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
+        if self._looking is not None:
+            self._looking.cancel()
         for timer in self._resting.values():
             timer.cancel()
         self._resting.clear()
@@ -167,12 +215,17 @@ class Run:
         for sending in self._dispatch.sendable():
             self._send(sending)
         dispatch = self._dispatch
-        if self._taker is None or not (self._results or dispatch.done or (dispatch.idle and not dispatch.exhausted)):
+        idle = dispatch.idle and not dispatch.exhausted and self._looking is None
+        if self._taker is None or not (self._results or dispatch.done or idle or self._trouble is not None):
             return
         taker, self._taker = self._taker, None
+        if self._trouble is not None and not self._results:
+            self._finish()
+            taker.errback(self._trouble)
+            return
         results, self._results = self._results, []
         deserted = None if dispatch.boards else no_board_left(dispatch.last_loss)
-        batch = ResultBatch(results, dispatch.wanted, dispatch.done, deserted)
+        batch = ResultBatch(results, self._wanted, dispatch.done, deserted)
         if batch.done:
             self._finish()
         taker.callback(batch)
@@ -252,7 +305,9 @@ class Run:
     def _answered(self, answers: Iterable[TaskOutcome]) -> None:
         for answer in answers:
             item = answer.item
-            self._results.append(Result(item.source, answer.serial, answer.result, answer.error, item.placement))
+            self._results.append(
+                Result(item.source, answer.serial, answer.result, answer.error, item.placement, answer.archived)
+            )
 
 
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:

@@ -97,3 +97,5 @@ class TaskOutcome:
     serial: str | None
     result: Any = None
     error: IcefarmError | None = None
+    #: It is from the archive: no board measured it now.
+    archived: bool = False

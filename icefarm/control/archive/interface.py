@@ -21,6 +21,7 @@ __all__ = [
     "Experiment",
     "ExperimentKey",
     "ExperimentQuery",
+    "KnownQuery",
     "Partition",
     "ResultQuery",
     "Series",
@@ -102,6 +103,20 @@ class ResultQuery:
 
 
 @frozen
+class KnownQuery:
+    """Which values of an experiment are known already: of these circuits, measured with exactly these options."""
+
+    kind: str
+    options: Mapping[str, Any]
+    sha256: Sequence[str]
+    #: The newest value of each of these boards; None: the newest one of any board.
+    serials: Sequence[str] | None = None
+    #: Values after those of this circuit and board, in their order; a page ends where it has so many bytes.
+    after: tuple[str, str] = ("", "")
+    bytes: int = 1 << 20
+
+
+@frozen
 class SeriesQuery:
     """Which results of an experiment are summed up over time; None: all."""
 
@@ -170,6 +185,12 @@ class Archive(Protocol):
 
     async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
         """Return results in the order of their arrival, with the fields of `icefarm.contract.RESULT_FIELDS`."""
+
+    async def known(self, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return values of an experiment in the order of circuits and boards, as `results`; and whether there are more.
+
+        What is too long for the archive is not there, and so not known.
+        """
 
     async def series(self, id: int, query: SeriesQuery) -> Series:
         """Return the results of an experiment summed up over time."""

@@ -21,6 +21,7 @@ from icefarm.control.archive.interface import (
     Experiment,
     ExperimentKey,
     ExperimentQuery,
+    KnownQuery,
     Partition,
     ResultQuery,
     Series,
@@ -165,6 +166,31 @@ _RESULTS = f"""
        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
        AND (%(sha256)s::text[] IS NULL OR sha256 = ANY (%(sha256)s))
      ORDER BY seq LIMIT %(limit)s
+"""
+
+_DAYS = "SELECT array_agg(DISTINCT day) FROM experiment_board WHERE experiment = %(id)s"
+
+# The newest value of each circuit on each board, or on any.  The index is of hashes, which take a third of the room.
+# The type jsonb, which compares numbers as numbers, has no form for a character NUL.
+_KNOWN = f"""
+    WITH found AS (
+        SELECT DISTINCT ON (sha256, board) *
+          FROM (SELECT m.*, CASE WHEN %(serials)s::text[] IS NULL THEN '' ELSE m.serial END COLLATE "C" AS board
+                  FROM unnest(%(sha256)s::text[]) AS asked (digest)
+                  JOIN measurement m ON m.experiment = %(id)s AND m.sha256 = asked.digest
+                                    AND hashtextextended(m.sha256, 0) = hashtextextended(asked.digest, 0)
+                 WHERE m.day = ANY (%(days)s::date[]) AND m.error IS NULL AND m.message IS NULL
+                   AND m.kind = %(kind)s
+                   AND CASE WHEN strpos(m.options::text, '\\u0000') > 0 THEN false
+                            ELSE m.options::jsonb = %(options)s::jsonb END
+                   AND (%(serials)s::text[] IS NULL OR m.serial = ANY (%(serials)s))) m
+         ORDER BY sha256, board, seq DESC),
+    sized AS (
+        SELECT *, octet_length(value::text) + 500 AS size,
+               sum(octet_length(value::text) + 500) OVER (ORDER BY sha256 COLLATE "C", board) AS until
+          FROM found WHERE (sha256 COLLATE "C", board) > (%(after)s, %(after_board)s))
+    SELECT {_RESULT}, (SELECT count(*) FROM sized) FROM sized
+     WHERE until - size < %(bytes)s ORDER BY sha256 COLLATE "C", board
 """
 
 # Where each day's results of an experiment are, and how many.
@@ -401,6 +427,19 @@ class PostgresArchive(Statements, Archive):
             "kind": query.kind, "sha256": None if query.sha256 is None else list(query.sha256),
         }  # fmt: skip
         return await transaction.rows(_RESULTS, fields)
+
+    @in_transaction
+    async def known(self, transaction: Transaction, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
+        days = (await transaction.rows(_DAYS, {"id": id}))[0][0]
+        if days is None:
+            return [], False
+        fields = {
+            "id": id, "days": days, "kind": query.kind, "options": json.dumps(dict(query.options)),
+            "sha256": list(set(query.sha256)), "serials": None if query.serials is None else list(query.serials),
+            "after": query.after[0], "after_board": query.after[1], "bytes": query.bytes,
+        }  # fmt: skip
+        rows = await transaction.rows(_KNOWN, fields)
+        return [row[:-1] for row in rows], bool(rows) and rows[0][-1] > len(rows)
 
     @in_transaction
     async def series(self, transaction: Transaction, id: int, query: SeriesQuery) -> Series:

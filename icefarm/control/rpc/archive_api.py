@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from attrs import define, evolve
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
+    LONGEST_NAME,
     MAX_FIGURES,
     NAME_RULE,
     RESULT_FIELDS,
@@ -25,6 +27,7 @@ from icefarm.control.archive.interface import (
     Archive,
     Experiment,
     ExperimentQuery,
+    KnownQuery,
     ResultQuery,
     SeriesPoint,
     SeriesQuery,
@@ -46,6 +49,8 @@ _POINT = ("done", "failed", "numbers", "sum", "least", "most")
 USUAL = 7 * 86400.0
 #: Most evaluations that a client can expect, and serials or circuits that a query names.
 MOST_TOTAL, MOST_NAMED = 10**12, 10_000
+#: Circuits of one look-up, and digits of a SHA-256.
+MOST_KNOWN, DIGEST = 1000, 64
 #: Accounts with an experiment of one name that an error names.
 SAME_NAME = 50
 _CURSOR = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -67,6 +72,22 @@ def _read(cursor: re.Pattern[str], text: str) -> re.Match[str]:
     if found is None:
         raise InvalidArgument(f"after must be what an earlier answer gave as next, not {text!a:.80}")
     return found
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    try:
+        text = json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument("options must be what JSON has a form for: text, finite numbers, lists, ...") from None
+    if "\\u0000" in text:
+        raise InvalidArgument("options must be text without a character NUL")
+
+
+def _after_known(text: str) -> tuple[str, str]:
+    digest, _, serial = text.partition("-")
+    if not digest or len(digest) > DIGEST or len(serial) > LONGEST_NAME or "\0" in text:
+        raise InvalidArgument(f"after must be what an earlier answer gave as next, not {text!a:.80}")
+    return digest, serial
 
 
 def _limit(limit: int, most: int, name: str = "limit") -> int:
@@ -103,8 +124,9 @@ class ArchiveProcedures:
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
         methods = (
-            self.experiments, self.experiment, self.experiment_results, self.experiment_figures,
-            self.experiment_series, self.board_experiments, self.usage, self.experiment_log, self.experiment_announce,
+            self.experiments, self.experiment, self.experiment_results, self.experiment_known,
+            self.experiment_figures, self.experiment_series, self.board_experiments, self.usage, self.experiment_log,
+            self.experiment_announce,
         )  # fmt: skip
         return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
 
@@ -173,6 +195,38 @@ class ArchiveProcedures:
             "results": [list(row) for row in rows],
             "next": str(rows[-1][0] if rows else query.after),
             "more": len(rows) == limit,
+        }
+
+    async def experiment_known(
+        self,
+        caller: Caller,
+        name: str,
+        kind: str,
+        options: dict[str, Any],
+        sha256: list[str],
+        account: str | None = None,
+        serials: list[str] | None = None,
+        after: str | None = None,
+    ) -> dict[str, Any]:
+        """Return values that an experiment has of circuits already, as `experiment_results`: for resuming a run.
+
+        They are measured as that ``kind``, with exactly these ``options`` (of the kind and of the evaluation, defaults
+        too, as results have them): of each circuit the newest value on each board of ``serials``, or one of any board.
+        ``next`` goes into ``after`` of the next call, of the same arguments; None says that there are no more.
+        """
+        if not 0 < len(sha256) <= MOST_KNOWN:
+            raise InvalidArgument(f"sha256 names {len(sha256)} circuits; 1 to {MOST_KNOWN:,} at once")
+        begin = ("", "") if after is None else _after_known(after)
+        _check_options(options)
+        query = KnownQuery(kind, options, sha256, _few("serials", serials), begin)
+        found = await self.find(caller, name, account)
+        rows, more = await self.archive.known(found.id, query)
+        last = dict(zip(RESULT_FIELDS, rows[-1], strict=True)) if more else {}
+        return {
+            "fields": list(RESULT_FIELDS),
+            "results": [list(row) for row in rows],
+            "next": f"{last['sha256']}-{'' if serials is None else last['serial']}" if more else None,
+            "more": more,
         }
 
     async def experiment_figures(
@@ -303,7 +357,7 @@ class ArchiveProcedures:
     def _record(self, found: Experiment) -> ExperimentRecord:
         return ExperimentRecord(
             found.account, found.name, found.done, found.failed, found.total, found.boards, found.first_at,
-            found.last_at, self.activity.rate(found.key), found.shared, found.created_at,
+            found.last_at, self.activity.rate(found.key), found.shared and not self.private, found.created_at,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from icefarm.control.archive.interface import (
     Experiment,
     ExperimentKey,
     ExperimentQuery,
+    KnownQuery,
     Partition,
     ResultQuery,
     Series,
@@ -121,6 +122,29 @@ class MemoryArchive(Archive):
     async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
         found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, query)]
         return [kept.result() for kept in found[: query.limit]]
+
+    async def known(self, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
+        newest: dict[tuple[str, str], _Kept] = {}
+        for kept in self._rows:
+            row = kept.row
+            board = "" if query.serials is None else row.serial
+            if (
+                kept.experiment == id
+                and row.error is None
+                and row.message is None
+                and row.kind == query.kind
+                and json.loads(row.options) == query.options
+                and row.sha256 is not None
+                and row.sha256 in query.sha256
+                and (query.serials is None or row.serial in query.serials)
+            ):
+                newest[row.sha256, board] = kept
+        keys = sorted(key for key in newest if key > query.after)
+        taken, size = 0, 0
+        while taken < len(keys) and size < query.bytes:
+            size += len(newest[keys[taken]].row.value or "") + 500
+            taken += 1
+        return [newest[key].result() for key in keys[:taken]], taken < len(keys)
 
     async def series(self, id: int, query: SeriesQuery) -> Series:
         asked = ResultQuery(query.after, serials=query.serials, since=query.since, until=query.until)

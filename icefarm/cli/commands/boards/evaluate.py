@@ -136,6 +136,11 @@ def check_timeout(asked: Mapping[str, Any]) -> None:
     help="Note this with each measurement; may be repeated.",
 )
 @click.option("--total", type=click.IntRange(1), help="How many evaluations to expect of the experiment in all.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Take from the farm's archive what the experiment has values of, and measure the rest.",
+)
 @wait_option
 @timeout_option
 @output_option
@@ -159,12 +164,15 @@ def evaluate(
 
     With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
     exit code is 0 only if every evaluation has a result.  With --out, give the same command again to resume an
-    interrupted run: it skips files whose results with the same options are in FILE.
+    interrupted run: it skips files whose results with the same options are in FILE.  With --resume, results of the
+    experiment in the farm's archive count as well, from whichever machine: they are printed, and marked as archived.
     """
     if devices is not None and serials:
         raise click.UsageError("--devices and --serial are mutually exclusive")
     if request["total"] is not None and request["experiment"] is None:
         raise click.UsageError("--total needs --experiment")
+    if request["resume"] and request["experiment"] is None:
+        raise click.UsageError("--resume needs --experiment")
     check_timeout(request)
     # In a shell that holds boards: all of those.
     chosen = (
@@ -295,18 +303,22 @@ def _print_results(
 ) -> int:
     """Return how many evaluations have no result."""
     workers = {record.serial: record.worker for record in records}
-    shape = shape_of(asked.files, records, asked.evaluation_options.get("repeats", 1)).chosen(output)
+    repeats = asked.evaluation_options.get("repeats", 1)
+    shape = shape_of(asked.files, records, repeats, archived=asked.resume).chosen(output)
     rows = Rows(shape, output.form, room_of(screen, output))
-    missing = 0
+    missing = archived = 0
     screen.write(rows.head())
     with screen.progress(left.evaluations, "evaluating") as advance:
         for result in _results(farm, records, asked, left):
             missing += result.error is not None
+            archived += result.archived
             record = record_of(result, workers)
             if saved is not None:
                 saved.add(record, asked.wording)
             screen.write(rows.row(record))
             advance()
+    if asked.resume:
+        screen.say(f"{archived} of {left.evaluations} results are from the archive, of experiment {asked.experiment}")
     return missing
 
 
@@ -326,5 +338,6 @@ def _results(
         fan_out=asked.placement.fan_out(sorted(records)),
         experiment=asked.experiment,
         labels=asked.labels,
+        resume=asked.resume,
     )
     return farm.stream(plan, records, items, deserted_raises=False)

@@ -29,7 +29,15 @@ ERROR = 60
 
 _MEASURED = tuple(each.name for each in attrs.fields(Measurement))
 #: The measurement in the contract's names; ``error`` is the error's name (exit codes and names: docs/cli.md).
-FIELDS = ("file", "serial", *(name for name in _MEASURED if name != "serial"), "placement", "error", "message")
+FIELDS = (
+    "file",
+    "serial",
+    *(name for name in _MEASURED if name != "serial"),
+    "placement",
+    "error",
+    "message",
+    "archived",
+)
 
 
 def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
@@ -43,6 +51,7 @@ def record_of(result: Result, workers: Mapping[str, str]) -> dict[str, Any]:
             record |= {"serial": result.serial, "worker": workers.get(result.serial)}
     record["file"] = result.source
     record["placement"] = result.placement
+    record["archived"] = result.archived
     return record
 
 
@@ -80,6 +89,10 @@ def _deviation(record: Record) -> float | None:
     return statistics.stdev(numbers) if len(numbers) > 1 else None
 
 
+def _archived(record: Record) -> str:
+    return "yes" if record["archived"] else "no"
+
+
 def _values(repeats: int, pins: int) -> tuple[Column, ...]:
     width = min(VALUES, max(1, pins) * max(1, repeats) * NUMBER)
     value = Column("VALUE", _value, width, True, priority=0 if repeats == 1 else 4, least=10)
@@ -89,10 +102,13 @@ def _values(repeats: int, pins: int) -> tuple[Column, ...]:
     return (mean, Column("SD", _deviation, 10, True, priority=0), value)
 
 
-def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord], repeats: int = 1) -> Shape:
+def shape_of(
+    files: Sequence[str], reservations: Sequence[ReservationRecord], repeats: int = 1, archived: bool = False
+) -> Shape:
     """Return how results are shown; names known beforehand set the widths of their columns.
 
-    With ``repeats``, the mean and the standard deviation come before the list of values.
+    With ``repeats``, the mean and the standard deviation come before the list of values.  With ``archived`` there is a
+    column for results from the archive.
     """
     file = min(WIDEST, max((len(shown(name)) for name in files), default=0))
     serial = max((len(shown(record.serial)) for record in reservations), default=0)
@@ -112,6 +128,7 @@ def shape_of(files: Sequence[str], reservations: Sequence[ReservationRecord], re
             _column("ATTEMPT", "attempt", 7, 6, right=True),
             Column("SHA256", _prefix, PREFIX, priority=7),
             _column("ORIGIN", "origin", 12, 2),
+            *((Column("ARCHIVED", _archived, 8, priority=1),) if archived else ()),
             Column("ERROR", error, ERROR, priority=1, least=14),
         ),
     )
