@@ -426,6 +426,13 @@ class QueueRecord:
     since: float
     place: int
     reason: str
+    #: Of the client's account: board-seconds that it has used lately, those of boards that it holds among them.
+    used: float = 0.0
+    #: The clients of the first requests that go before it and wait for boards that it could use, too.
+    behind: list[str] = Factory(list)
+    #: When it is likely to be served, from how long boards were held lately: not before, not after; None: unknown.
+    earliest: float | None = None
+    latest: float | None = None
 
 
 @passes_over_unknown

@@ -19,6 +19,7 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
 from icefarm.contract import Role
+from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_pairs
@@ -102,6 +103,13 @@ class Options(LayeredOptions):
         Setting("archive-days", "days that measurements are kept", "DAYS", "90", _days),
         Setting("archive-size", "gigabytes of measurements that are kept; the oldest days go first", "GB", "20", _size),
         Setting("archive-export", "write each day of measurements here before it is dropped", "DIR", parse=directory),
+        Setting(
+            "half-life",
+            "seconds in which what an account has used counts half for who is served next",
+            "S",
+            f"{HALF_LIFE:.0f}",
+            seconds,
+        ),
         Setting("private", "let each account see its own experiments only; operators see all", flag=True),
         Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
@@ -185,6 +193,7 @@ def _service(options: Options) -> ControlProcess:
         options["archive-size"] * 1e9,
         options["archive-export"],
         options["private"],
+        half_life=options["half-life"],
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

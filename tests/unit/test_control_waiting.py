@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_twisted import ensureDeferred
+from test_control_reserve import live
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import control_procedure
 from icefarm.control.reservations.queue import GIVEN_UP, RETURN
+from icefarm.control.scheduling import fair_queue
+from icefarm.control.scheduling.fair_queue import KEEP_AFTER
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
 from icefarm.testing.memory.control_harness import LIMIT, MemoryClient, MemoryControl
@@ -55,10 +59,12 @@ async def test_a_worker_that_arrives_serves_those_who_wait() -> None:
 @ensureDeferred
 async def test_a_small_request_does_not_overtake_a_large_one() -> None:
     farm = MemoryControl()
-    await farm.worker("w1", "A", "B")
+    worker = await farm.worker("w1", "A", "B")
     ada, bob, eve = await farm.client("ada"), await farm.client("bob"), await farm.client("eve")
     await ada.call("reserve", serials=["A"], kind="pulsecount")
-    large, small = wait(bob, amount=2), wait(eve, amount=1)
+    large = wait(bob, amount=2)
+    await live(farm, KEEP_AFTER, worker, ada, bob, eve)
+    small = wait(eve, amount=1)
     with pytest.raises(Unavailable):
         await ada.call("reserve", 1, kind="pulsecount")
     assert not small.called
@@ -105,10 +111,11 @@ async def test_places_move_up_and_are_told() -> None:
 @ensureDeferred
 async def test_a_client_that_gives_up_and_leaves_holds_nobody_up() -> None:
     farm = MemoryControl()
-    await farm.worker("w1", "A", "B")
+    worker = await farm.worker("w1", "A", "B")
     ada, bob, eve = await farm.client("ada"), await farm.client("bob"), await farm.client("eve")
     await eve.call("reserve", 1, kind="pulsecount")
     given_up = wait(ada, amount=2)
+    await live(farm, KEEP_AFTER, worker, ada, bob, eve)
     small = wait(bob, amount=1)
     assert not small.called
     given_up.cancel()
@@ -330,9 +337,11 @@ def test_all_who_wait_are_served_in_their_order(amounts: list[int], random: Any)
             held = [record.serial for record in await farm.store.active(client=chosen.bus.authid)]
             await chosen.call("end", [random.choice(held)])
 
-    done = Deferred.fromCoroutine(scenario())
     failures: list[Any] = []
-    done.addErrback(failures.append)
+    # Boards are kept for each of them from the beginning.
+    with patch.object(fair_queue, "KEEP_AFTER", 0.0):
+        done = Deferred.fromCoroutine(scenario())
+        done.addErrback(failures.append)
     assert done.called
     assert failures == []
     assert served == list(range(len(amounts)))

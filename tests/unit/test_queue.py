@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from test_policy import NOW, board, reserved, some, these, worker
 
 from icefarm.contract import DeviceRecord, DeviceStatus
-from icefarm.control.scheduling.fair_queue import LAST, QueuedRequest, Verdict, arranged, decide
+from icefarm.control.scheduling.fair_queue import KEEP_AFTER, LAST, QueuedRequest, Verdict, arranged, decide
+from icefarm.control.scheduling.fair_share import Hold, Ledger, Standing, standing
 from icefarm.errors import Unavailable
 
 HERE = [worker("w1", kinds=["counter"])]
@@ -18,8 +19,18 @@ def asks(client: str, number: int, amount: int = 1) -> QueuedRequest:
     return QueuedRequest(f"{client}{number}", client, some(amount), number)
 
 
+def stands(devices: list[DeviceRecord]) -> Standing:
+    """Nobody has used anything lately, but for the boards that are held now."""
+    held = [Hold(one.client, one.reserved_at or NOW) for one in devices if one.client is not None]
+    return standing(Ledger(), held, NOW)
+
+
+def _decide(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> list[Verdict]:
+    return decide(queue, devices, HERE, NOW, stands(devices))
+
+
 def served(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str, list[str]]:
-    return {verdict.id: verdict.serials for verdict in decide(queue, devices, HERE, NOW) if verdict.serials}
+    return {verdict.id: verdict.serials for verdict in _decide(queue, devices) if verdict.serials}
 
 
 def test_who_came_first_is_first() -> None:
@@ -45,6 +56,64 @@ def test_boards_are_kept_for_a_large_request() -> None:
     assert served([asks("ada", 1, 2), asks("bob", 2)], [board("A"), reserved("B", client="eve")]) == {}
 
 
+def test_boards_are_not_kept_for_one_that_has_just_come() -> None:
+    large = evolve(asks("ada", 1, 2), since=NOW - KEEP_AFTER + 1)
+    small = evolve(asks("bob", 2), since=NOW)
+    devices = [board("A"), reserved("B", client="eve")]
+    assert served([large, small], devices) == {"bob2": ["A"]}
+    assert served([evolve(large, since=NOW - KEEP_AFTER), small], devices) == {}
+
+
+def used(**accounts: float) -> Standing:
+    return Standing(NOW, accounts)
+
+
+def order_of(queue: list[QueuedRequest], stand: Standing) -> list[str]:
+    return [queued.id for queued in arranged(queue, stand)]
+
+
+def now(client: str, number: int, **more: float) -> QueuedRequest:
+    return evolve(asks(client, number), since=NOW, **more)
+
+
+def test_who_has_used_less_lately_goes_first() -> None:
+    queue = [now("ada", 1), now("bob", 2), now("eve", 3)]
+    assert order_of(queue, used(ada=7200.0, bob=3600.0)) == ["eve3", "bob2", "ada1"]
+
+
+def test_a_difference_of_less_than_a_board_minute_is_none() -> None:
+    assert order_of([now("ada", 1), now("bob", 2)], used(ada=59.0)) == ["ada1", "bob2"]
+
+
+def test_names_of_one_account_share_what_it_used() -> None:
+    assert order_of([now("ada/second", 1), now("bob", 2)], used(ada=3600.0)) == ["bob2", "ada/second1"]
+
+
+def test_a_weight_of_two_is_worth_twice_the_boards() -> None:
+    stand = Standing(NOW, {"ada": 3600.0, "bob": 2400.0}, {"ada": 2.0})
+    assert order_of([now("bob", 1), now("ada", 2)], stand) == ["ada2", "bob1"]
+
+
+def test_a_higher_priority_goes_before_all_others() -> None:
+    queue = [now("ada", 1), now("bob", 2, priority=60.0)]
+    assert order_of(queue, used(bob=1e6)) == ["bob2", "ada1"]
+
+
+def test_who_has_waited_for_a_half_life_goes_first_whatever_it_used() -> None:
+    stand = used(ada=1e6)
+    long = evolve(asks("ada", 1), since=NOW - stand.longest)
+    assert order_of([now("bob", 2), long], stand) == ["ada1", "bob2"]
+    assert order_of([now("bob", 2), evolve(long, since=long.since + 1)], stand) == ["bob2", "ada1"]
+
+
+def test_a_request_knows_behind_which_others_it_waits() -> None:
+    devices = [reserved("A", client="eve"), reserved("B", client="eve")]
+    named = QueuedRequest("x", "joe", these("B"), 1)
+    first, second = QueuedRequest("y", "ada", these("A"), 2), asks("bob", 3)
+    behind = {verdict.id: verdict.behind for verdict in _decide([named, first, second], devices)}
+    assert behind == {"x": (), "y": (), "bob3": ("x", "y")}
+
+
 def test_nothing_is_kept_for_what_may_never_be() -> None:
     broken = board("B", status=DeviceStatus.BROKEN)
     assert served([asks("ada", 1, 2), asks("bob", 2)], [board("A"), broken]) == {"bob2": ["A"]}
@@ -57,9 +126,9 @@ def test_boards_asked_for_by_name_are_kept() -> None:
 
 def test_boards_that_are_being_flashed_will_be_there_soon() -> None:
     flashing = board("A", status=DeviceStatus.FLASHING)
-    (verdict,) = decide([asks("ada", 1)], [flashing], HERE, NOW)
+    (verdict,) = _decide([asks("ada", 1)], [flashing])
     assert verdict.soon
-    (verdict,) = decide([asks("ada", 1, 2)], [flashing, reserved("B")], HERE, NOW)
+    (verdict,) = _decide([asks("ada", 1, 2)], [flashing, reserved("B")])
     assert not verdict.soon
 
 
@@ -78,14 +147,14 @@ farms = st.lists(st.tuples(st.sampled_from([*DeviceStatus]), st.none() | clients
 
 
 def _verdicts(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str, Verdict]:
-    return {verdict.id: verdict for verdict in decide(queue, devices, HERE, NOW)}
+    return {verdict.id: verdict for verdict in _decide(queue, devices)}
 
 
 @given(queues, farms)
 def test_everybody_is_judged_once_and_no_board_is_given_twice(
     queue: list[QueuedRequest], devices: list[DeviceRecord]
 ) -> None:
-    verdicts = decide(queue, devices, HERE, NOW)
+    verdicts = _decide(queue, devices)
     assert sorted(verdict.id for verdict in verdicts) == sorted(queued.id for queued in queue)
     given_out = [serial for verdict in verdicts for serial in verdict.serials]
     free = {device.serial for device in devices if device.status is DeviceStatus.AVAILABLE}
@@ -103,7 +172,7 @@ def test_who_leaves_the_end_of_the_line_changes_nothing_for_those_before(
     holders = {device.client for device in devices if device.client is not None}
     fresh = [queued for queued in queue if queued.client not in holders]
     first = {queued.client: queued for queued in reversed(fresh)}
-    line = arranged(first.values(), holders)
+    line = arranged(first.values(), stands(devices))
     before, after = _verdicts(line, devices), _verdicts(line[:keep], devices)
     assert all(before[id].serials == verdict.serials for id, verdict in after.items())
 
@@ -137,6 +206,6 @@ def test_requests_of_one_kind_are_served_in_their_order(
     holders = {one.client for one in whole if one.client is not None}
     line = [queued for queued in queue if queued.client not in holders and (queued.request.amount or 0) <= len(whole)]
     first = {queued.client: queued for queued in reversed(line)}
-    order = arranged(first.values(), holders)
+    order = arranged(first.values(), stands(whole))
     got = [bool(_verdicts(order, whole)[queued.id].serials) for queued in order]
     assert got == sorted(got, reverse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from attrs import Factory, define, evolve
@@ -13,11 +13,14 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, shielded, started
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
-from icefarm.control.reservations.waiter import Waiter
+from icefarm.control.reservations.shares import Shares
+from icefarm.control.reservations.waiter import Outlook, Waiter
+from icefarm.control.scheduling.estimates import outlooks
 from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
+from icefarm.control.scheduling.fair_share import Standing
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.limits import Limits
-from icefarm.control.storage.interface import Store
+from icefarm.control.storage.interface import State, Store
 from icefarm.control.telemetry.events import QueueChanged
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable
@@ -33,7 +36,8 @@ class Line:
     unanswered: UnansweredCalls
     publisher: Publisher
     clock: Clock
-    limits: Limits = Factory(Limits)
+    limits: Limits
+    shares: Shares
     _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
@@ -104,7 +108,7 @@ class Line:
     def hide(self, waiter: Waiter) -> None:
         """Publish that a request does not wait; it appears again if its client comes back."""
         if waiter.place:
-            waiter.place, waiter.reason, waiter.told = 0, "", ""
+            waiter.place, waiter.reason, waiter.told, waiter.outlook = 0, "", ("", ()), Outlook()
             self.publisher.publish(QueueChanged(waiter.record()))
 
     def close(self, error: IcefarmError) -> None:
@@ -156,9 +160,12 @@ class Line:
         Returns whether boards were gone before they could be reserved, so that another look is worthwhile.  Raises
         `Busy`.
         """
-        state = await self.store.state()
+        state, active = await self.store.state(), await self.store.active()
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
-        verdicts = decide([waiter.queued for waiter in waiters.values()], state.devices, state.workers, state.now)
+        standing = self.shares.standing(active, state.now)
+        queue = [waiter.queued for waiter in waiters.values()]
+        verdicts = decide(queue, state.devices, state.workers, state.now, standing)
+        self._look_out(verdicts, waiters, state, active, standing)
         gone = False
         for verdict in verdicts:
             waiter = waiters[verdict.id]
@@ -208,12 +215,33 @@ class Line:
         """Send progress to the clients whose place or reason has changed."""
         waiting = [each for each in ordered if each.kept and each.reason and each in self._waiters and not each.passed]
         for place, waiter in enumerate(waiting, start=1):
-            told = (waiter.place, waiter.told) == (place, waiter.reason)
-            waiter.place, waiter.told = place, waiter.reason
+            news = waiter.reason, waiter.outlook.behind
+            told = (waiter.place, waiter.told) == (place, news)
+            waiter.place, waiter.told = place, news
             if not told:
                 self.publisher.publish(QueueChanged(waiter.record()))
                 if waiter.call is not None and waiter.call.caller.progress is not None:
-                    waiter.call.caller.progress({"place": place, "reason": waiter.reason})
+                    waiter.call.caller.progress(waiter.progress())
+
+    def _look_out(
+        self,
+        verdicts: Sequence[Verdict],
+        waiters: Mapping[str, Waiter],
+        state: State,
+        active: Sequence[ReservationRecord],
+        standing: Standing,
+    ) -> None:
+        """Say of each request that waits behind whom it does, and when it is likely to be served."""
+        pending = [(verdict, waiters[verdict.id].queued) for verdict in verdicts if verdict.reach]
+        ranges = outlooks(pending, active, self.shares.times(active, state.now), state.now) if pending else {}
+        for verdict, queued in pending:
+            found = ranges[verdict.id]
+            waiters[verdict.id].outlook = Outlook(
+                standing.used.get(account_of(queued.client), 0.0),
+                tuple(dict.fromkeys(waiters[id].queued.client for id in verdict.behind)),
+                None if found.low is None else state.now + found.low,
+                None if found.high is None else state.now + found.high,
+            )
 
     def _reserved(self, records: list[ReservationRecord], call: ReserveCall) -> list[ReservationRecord]:
         self._settled.add(call.id)

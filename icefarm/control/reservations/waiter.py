@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred
 
 from icefarm.contract import QueueRecord, ReservationRecord
@@ -12,7 +12,20 @@ from icefarm.control.reservations.calls import ReserveCall
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.errors import IcefarmError, LinkLost
 
-__all__ = ["Waiter"]
+__all__ = ["Outlook", "Waiter"]
+
+
+@frozen
+class Outlook:
+    """How a request stands, as of the last look at the queue."""
+
+    #: Board-seconds that its account has used lately.
+    used: float = 0.0
+    #: The clients of the first requests before it.
+    behind: tuple[str, ...] = ()
+    #: When it is likely to be served; None: unknown.
+    earliest: float | None = None
+    latest: float | None = None
 
 
 @define(eq=False)
@@ -35,8 +48,10 @@ class Waiter:
     until: float = 0.0
     place: int = 0
     reason: str = ""
-    #: The reason sent last.
-    told: str = ""
+    #: Its account's use, the clients before it, and when it is likely to be served: as of the last look.
+    outlook: Outlook = Factory(Outlook)
+    #: The reason, and the clients before it, that were sent last.
+    told: tuple[str, tuple[str, ...]] = ("", ())
     timers: list[Any] = Factory(list)
 
     def record(self) -> QueueRecord:
@@ -52,7 +67,16 @@ class Waiter:
             since=self.queued.since,
             place=self.place,
             reason=self.reason,
+            used=self.outlook.used,
+            behind=list(self.outlook.behind),
+            earliest=self.outlook.earliest,
+            latest=self.outlook.latest,
         )
+
+    def progress(self) -> dict[str, Any]:
+        """Return what its client is told while it waits."""
+        record = self.record()
+        return {name: getattr(record, name) for name in ("place", "reason", "behind", "earliest", "latest")}
 
     def take(self, call: ReserveCall) -> Deferred[list[ReservationRecord]]:
         """Let a call wait for it, in the place of an earlier one for the same; returns what will be its answer."""

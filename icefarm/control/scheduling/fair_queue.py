@@ -5,13 +5,14 @@ Theory of operation
 `decide` walks once along the queue.  It looks at each request in its order, at the boards as they are, and at what
 requests before have got or keep; it knows nothing of earlier walks, so the same state always gives the same verdicts.
 
-The order (`arranged`): clients without boards first, then those that hold some; within each, who waits longest, and
-last the requests that don't wait.  A client that gets boards goes behind at once, with all its other requests.
+The order (`arranged`) is that of `icefarm.control.scheduling.fair_share`: by priority, then by what accounts have used
+lately, then first come, first served.  An account that gets boards goes behind at once, with all its other requests.
 
 Each request meets one of four ends:
 
     request ── choose ──┬── enough boards that are not kept ──> SERVED: they are kept, and count as reserved
-                        ├── not enough, but within reach ─────> WAITS, and everything within reach is kept for it
+                        ├── not enough, but within reach ─────> WAITS; once it has waited for KEEP_AFTER,
+                        │                                       everything within reach is kept for it
                         ├── not enough, and out of reach ─────> WAITS, and nothing is kept for it
                         └── another error ────────────────────> REFUSED: waiting does not change that
 
@@ -19,33 +20,42 @@ Within reach are boards that are free, or become so by themselves: those that ot
 being flashed or tested.
 
 Boards that are kept for a request go to none behind it: all or nothing means that a large request needs several at the
-same time, and it would never get them if small ones behind it took each as it comes free.
+same time, and it would never get them if small ones behind it took each as it comes free.  Kept boards are idle, so
+that begins only when a request has waited for `KEEP_AFTER`; until then, others use what it can't use yet.
 
 Invariants:
 
 - No board is in two verdicts of one walk.
-- A request is never held up by one behind it, nor by one that has no board in common with it.
+- No board is free that a request could use, except those that are kept for an earlier one.
+- A request is held up by one behind it for at most `KEEP_AFTER`, and never by one without a board in common with it.
 - A request that may wait forever (for a board that is broken, offline or drained, or that its own client has) keeps
   no boards from others.
 - Whether a request that does not wait is worth a moment's patience is said by ``soon``: only boards that are being
   flashed or tested are missing.
+- `Verdict.behind` names the earlier requests that wait for boards which this one could use, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 from attrs import Factory, evolve, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
 from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.errors import IcefarmError, Unavailable
 
-__all__ = ["LAST", "QueuedRequest", "Verdict", "arranged", "decide"]
+__all__ = ["KEEP_AFTER", "LAST", "QueuedRequest", "Verdict", "arranged", "decide"]
 
 #: The number of a request that does not wait: it comes after those that do.
 LAST = 2**63 - 1
+#: Seconds that a request has waited when boards begin to be kept for it.
+KEEP_AFTER = 300.0
+#: How many of the requests before it a verdict names.
+BEHIND = 10
 
 
 @frozen
@@ -61,6 +71,7 @@ class QueuedRequest:
     since: float = 0.0
     #: Seconds that it still waits; None: forever.
     left: float | None = None
+    priority: float = DEFAULT_PRIORITY
 
 
 @frozen
@@ -72,24 +83,34 @@ class Verdict:
     error: IcefarmError | None = None
     #: The only boards missing are being flashed or tested.
     soon: bool = False
+    #: The serials of the boards that it could use, where it waits: free, or so by themselves.
+    reach: frozenset[str] = frozenset()
+    #: The ids of the first earlier requests that wait for boards among these.
+    behind: tuple[str, ...] = ()
 
 
-def arranged(queue: Iterable[QueuedRequest], holders: Collection[str]) -> list[QueuedRequest]:
-    """Return the requests in their order; ``holders`` are the clients that have boards."""
+def arranged(queue: Iterable[QueuedRequest], standing: Standing) -> list[QueuedRequest]:
+    """Return the requests in their order, as their accounts stand."""
 
-    def turn(queued: QueuedRequest) -> tuple[bool, bool, float, int]:
+    def turn(queued: QueuedRequest) -> tuple[float, ...]:
         # Since when it waits, and not its number, which is a new one where it waits again.
-        return queued.client in holders, queued.number == LAST, queued.since, queued.number
+        waits = queued.number != LAST
+        return standing.turn(queued.client, queued.priority, queued.since, queued.number, waits=waits)
 
     return sorted(queue, key=turn)
 
 
 def decide(
-    queue: Sequence[QueuedRequest], devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], now: float
+    queue: Sequence[QueuedRequest],
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    now: float,
+    standing: Standing | None = None,
 ) -> list[Verdict]:
     """Decide on each request, the first in the queue first."""
-    holders = {device.client for device in devices if device.client is not None}
-    return _Round(devices, {worker.name: worker for worker in workers}, list(workers), now, holders).walk(queue)
+    return _Round(devices, {worker.name: worker for worker in workers}, list(workers), now).walk(
+        queue, Standing(now) if standing is None else standing
+    )
 
 
 @frozen
@@ -100,36 +121,52 @@ class _Round:
     by_name: Mapping[str, WorkerRecord]
     workers: Sequence[WorkerRecord]
     now: float
-    holders: set[str]
     #: Boards that earlier requests get, or that are kept for them.
     kept: set[str] = field(factory=set)
     #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
-    told: dict[tuple[str, int | None], tuple[int, Verdict]] = field(factory=dict)
+    told: dict[tuple[str, int | None, bool], tuple[int, Verdict]] = field(factory=dict)
+    #: The earlier requests that wait, and what they wait for.
+    waiting: list[tuple[str, frozenset[str]]] = field(factory=list)
+    #: The clients that have boards.
+    holders: set[str] = field(factory=set)
 
-    def walk(self, queue: Sequence[QueuedRequest]) -> list[Verdict]:
-        rest, verdicts = arranged(queue, self.holders), []
+    def walk(self, queue: Sequence[QueuedRequest], standing: Standing) -> list[Verdict]:
+        self.holders.update(device.client for device in self.devices if device.client is not None)
+        rest, verdicts = arranged(queue, standing), []
         while rest:
             queued = rest.pop(0)
             verdict = self._judge(queued)
-            verdicts.append(verdict)
-            if verdict.serials and queued.client not in self.holders:
+            verdicts.append(self._placed(queued, verdict))
+            if verdict.serials:
                 self.holders.add(queued.client)
-                rest = arranged(rest, self.holders)
+                standing = standing.given(queued.client, len(verdict.serials))
+                rest = arranged(rest, standing)
         return verdicts
+
+    def _placed(self, queued: QueuedRequest, verdict: Verdict) -> Verdict:
+        """Note a request that waits, and say behind which others it does."""
+        if not verdict.reach:
+            return verdict
+        behind = (id for id, reach in self.waiting if reach is verdict.reach or reach & verdict.reach)
+        first = tuple(islice(behind, BEHIND))
+        self.waiting.append((queued.id, verdict.reach))
+        return evolve(verdict, behind=first)
 
     def _judge(self, queued: QueuedRequest) -> Verdict:
         request = queued.request
+        # One that was served with boards that failed has waited before.
+        keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike = None
         if request.amount is not None and not request.avoid and queued.client not in self.holders:
-            alike = (request.kind, request.amount)
+            alike = (request.kind, request.amount, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         try:
             serials = self._choose(request)
         except Unavailable as error:
-            verdict = self._waits(queued, error)
+            verdict = self._waits(queued, error, keeps=keeps)
             if alike is not None:
                 self.told[alike] = (len(self.kept), verdict)
             return verdict
@@ -145,11 +182,24 @@ class _Round:
             raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
         return choose(self.devices, self.workers, evolve(request, avoid=request.avoid | self.kept), self.now)
 
-    def _waits(self, queued: QueuedRequest, error: Unavailable) -> Verdict:
+    def _waits(self, queued: QueuedRequest, error: Unavailable, *, keeps: bool) -> Verdict:
         soon = self._within_reach(queued, {None, UnavailableReason.PREPARING})
         reach = self._within_reach(queued, {None, UnavailableReason.PREPARING, UnavailableReason.RESERVED})
-        self.kept.update(reach)
-        return Verdict(queued.id, error=error, soon=bool(soon))
+        if keeps:
+            self.kept.update(reach)
+        return Verdict(queued.id, error=error, soon=bool(soon), reach=frozenset(self._usable(queued)))
+
+    def _usable(self, queued: QueuedRequest) -> set[str]:
+        """Return the boards that it waits for, also those that are kept for others."""
+        request = queued.request
+        return {
+            device.serial
+            for device in self.devices
+            if (request.serials is None or device.serial in request.serials)
+            and not self._drained(device)
+            and self._obstacle(device, request.kind)
+            in (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
+        }
 
     def _within_reach(self, queued: QueuedRequest, obstacles: Collection[UnavailableReason | None]) -> set[str]:
         """Return the boards that it could use, where they are enough; what is kept for others is not among them.

@@ -33,6 +33,7 @@ class AccountLimits:
     boards: float = _limit(10_000, 10_000, "boards held")
     seconds: float = _limit(7 * 86400, MAX_SECONDS, "seconds of a reservation or an extension")
     grace: float = _limit(86400, MAX_SECONDS, "seconds for which a reservation waits for its client")
+    weight: float = _limit(1, 1000, "shares of the boards: an account of weight 2 may use twice as much as others")
 
 
 #: What each limit bounds, by name.

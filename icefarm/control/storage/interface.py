@@ -20,9 +20,10 @@ from attrs import frozen
 
 from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role, WorkerHello, WorkerRecord
 from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.scheduling.fair_share import Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 
-__all__ = ["AuditEntry", "State", "Store", "TokenRecord"]
+__all__ = ["AuditEntry", "Lately", "State", "Store", "TokenRecord"]
 
 
 @frozen
@@ -71,6 +72,18 @@ class State:
     devices: list[DeviceRecord]
     workers: list[WorkerRecord]
     now: float
+
+
+@frozen
+class Lately:
+    """What was held, of reservations that have ended."""
+
+    #: The time of the store's clock at which this holds.
+    at: float
+    #: By account: board-seconds, as they weigh at that time (`icefarm.control.scheduling.fair_share`).
+    used: dict[str, float]
+    #: The holds that ended last, the latest of them last.
+    holds: list[Hold]
 
 
 class Store(Protocol):
@@ -188,6 +201,9 @@ class Store(Protocol):
 
     async def reservation(self, id: str) -> ReservationRecord | None:
         """Return a reservation, ended or not; None if there never was one with that id."""
+
+    async def lately(self, half_life: float, holds: int) -> Lately:
+        """Return what accounts used of boards, in board-seconds that halve with ``half_life``; and the last holds."""
 
     async def now(self) -> float:
         """Return the time of the clock that decides expiry."""

@@ -25,6 +25,7 @@ from icefarm.control.reservations.expiry import ExpiryTimer
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
+from icefarm.control.reservations.shares import Shares
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
@@ -108,6 +109,7 @@ class Parts:
     worker_client: WorkerClient
     reservations: Reservations
     unanswered: UnansweredCalls
+    shares: Shares
     queue: WaitingQueue
     termination: Termination
     expiry: ExpiryTimer
@@ -147,7 +149,8 @@ def assemble(
     worker_client = WorkerClient(sessions)
     termination = Termination(store, worker_client, publisher, clock)
     unanswered = UnansweredCalls(termination, sessions, clock)
-    line = Line(store, unanswered, publisher, clock, limits)
+    shares = Shares(store, limits, settings.half_life)
+    line = Line(store, unanswered, publisher, clock, limits, shares)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
@@ -163,6 +166,7 @@ def assemble(
             store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock
         ),
         unanswered=unanswered,
+        shares=shares,
         queue=queue,
         termination=termination,
         expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
@@ -196,6 +200,8 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
     hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
     hear(parts.expiry, *_RESERVATIONS)
+    # Before the queue, which asks it who has used how much.
+    hear(parts.shares, ReservationsEnded)
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
     hear(parts.absent_clients, ClientBack, ClientGone)

@@ -192,6 +192,7 @@ class Control(Service):
         await self.ensure_token()
         self.parts.owners.learn(await self.store.devices())
         await self.parts.inventory.look()
+        await self.parts.shares.learn()
         await self.parts.queue.restore()
         await self.parts.absent_clients.look()
         self.parts.expiry.poke()

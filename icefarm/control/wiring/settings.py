@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings
@@ -40,5 +41,7 @@ class ControlSettings:
     archive_export: Path | None = None
     #: Experiments are seen by their own account and operators only, whether they are shared or not.
     private: bool = False
+    #: Seconds in which what an account has used counts half for who is served next.
+    half_life: float = HALF_LIFE
     #: What each account may have and ask for, unless an operator set something else for it.
     limits: AccountLimits = Factory(AccountLimits)

@@ -18,6 +18,7 @@ from icefarm.contract import (
     Role,
     WorkerHello,
     WorkerRecord,
+    account_of,
 )
 from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.explanations import (
@@ -33,8 +34,9 @@ from icefarm.control.scheduling.explanations import (
     unknown_worker,
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest, choose
-from icefarm.control.storage.interface import AuditEntry, State, Store, TokenRecord
+from icefarm.control.storage.interface import AuditEntry, Lately, State, Store, TokenRecord
 
 __all__ = ["MemoryStore"]
 
@@ -347,6 +349,15 @@ class MemoryStore(Store):
 
     async def reservation(self, id: str) -> ReservationRecord | None:
         return self._reservations.get(id)
+
+    async def lately(self, half_life: float, holds: int) -> Lately:
+        past = [one for one in self._reservations.values() if one.ended_at is not None]
+        past.sort(key=lambda one: (one.ended_at or 0.0, one.serial))
+        last = [Hold(account_of(one.client), one.created_at, one.ended_at) for one in past]
+        ledger = Ledger(half_life)
+        for hold in last:
+            ledger.add(hold)
+        return Lately(self.clock.seconds(), ledger.at(self.clock.seconds()), last[-holds:])
 
     async def now(self) -> float:
         return self.clock.seconds()

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import log
 from typing import Any
 
 from attrs import define
 
 from icefarm.contract import ReservationRecord
 from icefarm.control.scheduling.explanations import incomplete, not_yours
+from icefarm.control.scheduling.fair_share import Hold
 from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.control.storage.connection import Transaction
+from icefarm.control.storage.interface import Lately
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 from icefarm.errors import Busy
@@ -62,6 +65,23 @@ _END = f"""
     UPDATE reservation SET ended_at = now(), end_reason = %(reason)s
      WHERE id = ANY(%(ids)s) AND ended_at IS NULL
     RETURNING {_RESERVATION}
+"""
+
+#: Half-lives after which what was used weighs next to nothing.
+_FORGOTTEN = 20.0
+
+_USED = """
+    SELECT split_part(client, '/', 1),
+           sum(exp(-%(rate)s * extract(epoch FROM now() - ended_at)::float8)
+               - exp(-%(rate)s * extract(epoch FROM now() - created_at)::float8)) / %(rate)s
+      FROM reservation
+     WHERE ended_at > now() - make_interval(secs => %(forgotten)s)
+     GROUP BY 1
+"""
+
+_LAST_HOLDS = """
+    SELECT split_part(client, '/', 1), extract(epoch FROM created_at)::float8, extract(epoch FROM ended_at)::float8
+      FROM reservation WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT %(holds)s
 """
 
 
@@ -195,6 +215,14 @@ class ReservationStatements(Statements):
     @in_transaction
     async def answered(self, transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
         return await _answered(transaction, client, request_id)
+
+    @in_transaction
+    async def lately(self, transaction: Transaction, half_life: float, holds: int) -> Lately:
+        fields = {"rate": log(2) / half_life, "forgotten": _FORGOTTEN * half_life, "holds": holds}
+        used = {account: weight for account, weight in await transaction.rows(_USED, fields)}
+        last = [Hold(*row) for row in reversed(await transaction.rows(_LAST_HOLDS, fields))]
+        at = await transaction.rows("SELECT extract(epoch FROM now())::float8")
+        return Lately(at[0][0], used, last)
 
     @in_transaction
     async def now(self, transaction: Transaction) -> float:

@@ -1,0 +1,75 @@
+"""What accounts have used lately, and how long boards were held: learnt from the store, and kept up to date."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from attrs import define, field
+
+from icefarm.contract import ReservationRecord, account_of
+from icefarm.control.scheduling.estimates import HoldTimes
+from icefarm.control.scheduling.fair_share import Hold, Ledger, Standing, standing
+from icefarm.control.sessions.limits import Limits
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import Event, ReservationsEnded
+
+__all__ = ["HOLDS", "Shares"]
+
+#: Ended holds that estimates are based on, at most: the last ones.
+HOLDS = 500
+
+
+@define(eq=False)
+class Shares:
+    """A subscriber: adds what ends to what was used.  The database has it all, for the next control to `learn`."""
+
+    store: Store
+    limits: Limits
+    half_life: float
+    _ledger: Ledger = field(init=False)
+    _holds: deque[Hold] = field(init=False, factory=lambda: deque(maxlen=HOLDS))
+    #: What ended while the store was asked.
+    _meanwhile: list[Hold] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._ledger = Ledger(self.half_life)
+
+    async def learn(self) -> None:
+        """Ask the store what was used before now.  Raises `Busy`."""
+        self._meanwhile = []
+        try:
+            found = await self.store.lately(self.half_life, HOLDS)
+            later = [hold for hold in self._meanwhile if hold.ended is not None and hold.ended > found.at]
+        finally:
+            self._meanwhile = None
+        self._ledger.set(found.used, found.at)
+        self._holds.clear()
+        self._holds.extend(found.holds)
+        for hold in later:
+            self._add(hold)
+
+    def heard(self, event: Event) -> None:
+        """Reservations have ended."""
+        if isinstance(event, ReservationsEnded):
+            for hold in _holds(event.records):
+                if self._meanwhile is not None:
+                    self._meanwhile.append(hold)
+                self._add(hold)
+
+    def standing(self, active: Iterable[ReservationRecord], now: float) -> Standing:
+        """Return how accounts stand; ``active`` are the reservations that go on."""
+        weights = {account: self.limits.of(account).weight for account in self.limits.own}
+        return standing(self._ledger, _holds(active), now, weights)
+
+    def times(self, active: Iterable[ReservationRecord], now: float) -> HoldTimes:
+        """Return how long boards were held lately."""
+        return HoldTimes.of([*self._holds, *_holds(active)], now)
+
+    def _add(self, hold: Hold) -> None:
+        self._ledger.add(hold)
+        self._holds.append(hold)
+
+
+def _holds(records: Iterable[ReservationRecord]) -> list[Hold]:
+    return [Hold(account_of(record.client), record.created_at, record.ended_at) for record in records]
