@@ -55,6 +55,7 @@ __all__ = [
     "QueueRecord",
     "ReservationRecord",
     "Role",
+    "ShareRecord",
     "UsageRecord",
     "WorkerHello",
     "WorkerRecord",
@@ -433,6 +434,23 @@ class QueueRecord:
     #: When it is likely to be served, from how long boards were held lately: not before, not after; None: unknown.
     earliest: float | None = None
     latest: float | None = None
+
+
+@passes_over_unknown
+@frozen
+class ShareRecord:
+    """What an account has used of the boards lately, which decides who is served next.  Key: account."""
+
+    account: str
+    #: Board-seconds, which count half after each half-life; those of boards that it holds among them.
+    used: float
+    #: Its part of what all accounts used, from 0 to 1.
+    share: float
+    #: What its usage is divided by, for the order in the queue.
+    weight: float
+    #: Boards that it holds, and requests of it that wait.
+    held: int
+    waiting: int
 
 
 @passes_over_unknown

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from icefarm.cli.names import for_boards
+from icefarm.cli.ui.records.columns import expected
 from icefarm.cli.ui.suggestions import did_you_mean
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.errors import InvalidArgument, TimedOut, Unavailable, UnknownKind
@@ -49,7 +51,7 @@ def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:
                 options=wanted.options,
                 wait=wanted.wait,
                 timeout=wanted.timeout,
-                progress=lambda word: tell(f"waiting, place {word.get('place')}: {word.get('reason')}"),
+                progress=lambda word: tell(_waiting(word, time.time())),
                 **more,
             )
 
@@ -68,6 +70,12 @@ def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:
     except TimedOut as error:
         # It is the boards that did not come in time, not an answer.
         raise Unavailable(error.message, **error.fields) from None
+
+
+def _waiting(word: Mapping[str, Any], now: float) -> str:
+    """Say how a request stands in the queue: its place, the reason, and when it is likely to be served."""
+    when = f" (expected {expected(word, now)})" if word.get("earliest") is not None else ""
+    return f"waiting, place {word.get('place')}{when}: {word.get('reason')}"
 
 
 def _worth_waiting(error: Unavailable, wanted: Wanted) -> bool:

@@ -28,6 +28,7 @@ from icefarm.contract import (
     QueueRecord,
     ReservationRecord,
     Role,
+    ShareRecord,
     UsageRecord,
     WorkerRecord,
     account_of,
@@ -72,6 +73,8 @@ class Snapshot:
     time: float
     #: The farm's version and settings.
     farm: dict[str, Any]
+    #: What accounts have used lately, the largest share first; empty if the farm does not say.
+    shares: list[ShareRecord] = attrs.Factory(list)
 
 
 @frozen
@@ -251,7 +254,7 @@ class ClientSession:
     async def snapshot(self) -> Snapshot:
         """Return the farm's state: all records."""
         answer = await self._link.call(control_procedure("snapshot"))
-        known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot)}
+        known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot) if each.name in answer}
         return from_wire(known, Snapshot, "the answer to snapshot")
 
     @checked

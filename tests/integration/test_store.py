@@ -17,7 +17,8 @@ from twisted.internet import defer, reactor
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from icefarm.contract import DeviceReport, DeviceStatus, Role
+from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
+from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import AuditEntry
@@ -65,6 +66,35 @@ async def execute(database: Database, statement: str, **parameters: object) -> l
 
 def boards(*serials: str, status: DeviceStatus = DeviceStatus.AVAILABLE) -> list[DeviceReport]:
     return [DeviceReport(serial, status) for serial in serials]
+
+
+_ENDED = """
+    INSERT INTO reservation (serial, worker, client, kind, created_at, expires_at, ended_at, end_reason)
+    VALUES (%(serial)s, 'w1', %(client)s, 'counter', now() - make_interval(secs => %(began)s), now(),
+            now() - make_interval(secs => %(ended)s), 'done')
+"""
+
+
+@ensureDeferred
+async def test_what_was_used_lately_is_added_up_by_account(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A", "B")))
+    now = await store.now()
+    spans = [("ada", 5000.0, 4000.0), ("ada/second", 3000.0, 100.0), ("bob", 3e5, 2.9e5), ("eve", 50.0, 20.0)]
+    for client, began, ended in spans:
+        await execute(database, _ENDED, serial="A", client=client, began=began, ended=ended)
+    await store.reserve("joe", ReservationRequest("counter", amount=1), 100.0)
+    found = await store.lately(3600.0, 3)
+    assert set(found.used) == {"ada", "eve"}
+    assert found.at == pytest.approx(now, abs=5.0)
+    ledger = Ledger(3600.0)
+    for client, began, ended in spans:
+        ledger.add(Hold(account_of(client), now - began, now - ended))
+    assert {name: found.used[name] for name in ("ada", "eve")} == pytest.approx(
+        {name: ledger.at(now)[name] for name in ("ada", "eve")}, rel=0.01
+    )
+    assert [hold.account for hold in found.holds] == ["ada", "ada", "eve"]
+    assert [round((hold.ended or 0.0) - hold.began) for hold in found.holds] == [1000, 2900, 30]
 
 
 @ensureDeferred

@@ -171,14 +171,20 @@ def test_whoever_extends_for_another_is_told_of_the_grace_period() -> None:
 
 def test_those_who_wait_are_listed_in_their_order_with_the_reason() -> None:
     waiting = [
-        QueueRecord("q2", "bob", "variance", 2, ["A", "B"], NOW - 90, 2, "board A is reserved by 'eve'"),
+        QueueRecord(
+            *("q2", "bob", "variance", 2, ["A", "B"], NOW - 90, 2, "board A is reserved by 'eve'"),
+            *(7200.0, ["ada", "eve"], NOW + 60, NOW + 3600),
+        ),
         QueueRecord("q1", "ada", "pulsecount", 3, [], NOW - 5, 1, "3 suitable boards, all reserved"),
     ]
     farm = RecordingFarm(snapshot(queue=waiting))
     titles, *lines = (line.split("\t") for line in farm.run("queue").stdout.splitlines())
-    assert titles == ["PLACE", "CLIENT", "KIND", "WANTS", "WAITS_FOR", "REASON", "ID"]
-    assert lines[0] == ["1", "ada", "pulsecount", "3", "5s", "3 suitable boards, all reserved", "q1"]
-    assert [line[-1] for line in lines] == ["q1", "q2"]
+    assert titles == [
+        *("PLACE", "CLIENT", "KIND", "WANTS", "WAITS_FOR", "REASON", "ID", "EXPECTED", "BEHIND", "USED"),
+    ]
+    assert lines[0][:7] == ["1", "ada", "pulsecount", "3", "5s", "3 suitable boards, all reserved", "q1"]
+    assert lines[0][7:] == ["unknown", "-", "0.0 bh"]
+    assert lines[1][6:] == ["q2", "in 1m to 1h", "ada,eve", "2.0 bh"]
     assert lines[1][3] == "A,B"
     assert json.loads(farm.run("queue", "-o", "json").stdout) == [attrs.asdict(one) for one in reversed(waiting)]
     assert farm.signed_in[0].role is Role.CLIENT

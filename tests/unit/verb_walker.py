@@ -28,7 +28,7 @@ VERBS: dict[str, list[str]] = {
     "workers": [], "workers delete": ["w1"], "audit": [],
     "devices": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
-    "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [],
+    "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [], "account usage": [],
     "plot": ["ga-7", "--out", "fitness.svg"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
-from icefarm.contract import ReservationRecord, account_of
+from icefarm.contract import QueueRecord, ReservationRecord, ShareRecord, account_of
 from icefarm.control.scheduling.estimates import HoldTimes
 from icefarm.control.scheduling.fair_share import Hold, Ledger, Standing, standing
 from icefarm.control.sessions.limits import Limits
@@ -61,6 +61,27 @@ class Shares:
         """Return how accounts stand; ``active`` are the reservations that go on."""
         weights = {account: self.limits.of(account).weight for account in self.limits.own}
         return standing(self._ledger, _holds(active), now, weights)
+
+    def records(
+        self, active: Sequence[ReservationRecord], queue: Iterable[QueueRecord], now: float
+    ) -> list[ShareRecord]:
+        """Return the share of each account that used, holds or awaits boards, the largest first."""
+        used = self.standing(active, now).used
+        held = Counter(account_of(record.client) for record in active)
+        waiting = Counter(account_of(record.client) for record in queue)
+        total = sum(used.values()) or 1.0
+        found = [
+            ShareRecord(
+                account,
+                used.get(account, 0.0),
+                used.get(account, 0.0) / total,
+                self.limits.of(account).weight,
+                held[account],
+                waiting[account],
+            )
+            for account in {*used, *held, *waiting}
+        ]
+        return sorted(found, key=lambda record: (-record.used, record.account))
 
     def times(self, active: Iterable[ReservationRecord], now: float) -> HoldTimes:
         """Return how long boards were held lately."""

@@ -229,13 +229,15 @@ class ClientProcedures:
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""
+        active, queue, now = await self.store.active(), self.queue.records(), await self.store.now()
         return {
             "workers": [to_wire(record) for record in await self.store.workers()],
             "devices": [to_wire(record) for record in await self.store.devices()],
-            "reservations": [to_wire(record) for record in await self.store.active()],
-            "queue": [to_wire(record) for record in self.queue.records()],
+            "reservations": [to_wire(record) for record in active],
+            "queue": [to_wire(record) for record in queue],
+            "shares": [to_wire(record) for record in self.queue.line.shares.records(active, queue, now)],
             "readings": self.rates.shown(),
-            "time": await self.store.now(),
+            "time": now,
             "farm": {
                 "version": __version__,
                 "reservation_s": self.reservation_s,

@@ -74,7 +74,7 @@ class _Survival:
             return None
         before = self.shares[place - 1] if place else 1.0
         for seconds, share in zip(self.times[place:], self.shares[place:], strict=True):
-            if share <= before * (1 - part):
+            if share <= before * (1 - part) + 1e-9:
                 return seconds - age
         return None
 
@@ -113,9 +113,7 @@ class Pending:
     amount: int
 
 
-def expected(
-    boards: Sequence[tuple[str, float] | None], queue: Sequence[Pending], times: HoldTimes
-) -> list[Range]:
+def expected(boards: Sequence[tuple[str, float] | None], queue: Sequence[Pending], times: HoldTimes) -> list[Range]:
     """Return when each of those who wait is served, in their order.
 
     ``boards`` are those that they wait for: (the account that holds it, for how long), or None for one that is free or
@@ -141,9 +139,7 @@ def outlooks(
         queue = [(verdict, queued) for verdict, queued in waiting if verdict.reach is reach or verdict.reach & reach]
         pending = [Pending(account_of(queued.client), _boards_of(queued)) for _, queued in queue]
         ranges = expected([held.get(serial) for serial in sorted(reach)], pending, times)
-        found |= {
-            verdict.id: each for (verdict, _), each in zip(queue, ranges, strict=True) if verdict.reach == reach
-        }
+        found |= {verdict.id: each for (verdict, _), each in zip(queue, ranges, strict=True) if verdict.reach == reach}
     return found
 
 

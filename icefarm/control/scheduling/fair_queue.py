@@ -197,8 +197,7 @@ class _Round:
             for device in self.devices
             if (request.serials is None or device.serial in request.serials)
             and not self._drained(device)
-            and self._obstacle(device, request.kind)
-            in (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
+            and self._obstacle(device, request.kind) in (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
         }
 
     def _within_reach(self, queued: QueuedRequest, obstacles: Collection[UnavailableReason | None]) -> set[str]:

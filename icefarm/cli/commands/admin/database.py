@@ -15,13 +15,15 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.commands.admin.farm import data_dir_option
-from icefarm.cli.connect import user_here
+from icefarm.cli.connect import Access, user_here, with_access
+from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
-from icefarm.cli.ui.records.columns import LIMITS_OF_ACCOUNT, TOKENS, moment
+from icefarm.cli.ui.records.columns import LIMITS_OF_ACCOUNT, SHARES, TOKENS, moment
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.contract import Role
+from icefarm.errors import InvalidArgument
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.paths import DataDirectory
 from icefarm.system.extras import require_control_packages
@@ -290,6 +292,22 @@ def _changes(given: Sequence[str]) -> dict[str, float | None]:
         else:
             changes |= parse_limits(text)
     return changes
+
+
+@account.command("usage")
+@output_option
+@with_access()
+def usage_(access: Access, output: Output) -> None:
+    """List what accounts have used of the boards lately, which decides who is served next.
+
+    That is in board-hours (bh), which count half after each half-life: control's option --half-life.  "icefarm usage"
+    lists what was used in a time.
+    """
+    with opened_screen() as screen:
+        found = Reader(access).snapshot()
+        if "shares" not in found:
+            raise InvalidArgument("this farm is older, and does not say what accounts used lately")
+        show(screen, found["shares"], SHARES, output)
 
 
 @account.command()

@@ -18,6 +18,7 @@ from icefarm.contract import (
     ExperimentRecord,
     QueueRecord,
     ReservationRecord,
+    ShareRecord,
     UsageRecord,
     WorkerRecord,
 )
@@ -30,9 +31,11 @@ __all__ = [
     "REQUESTS",
     "RESULTS",
     "SERIALS",
+    "SHARES",
     "TOKENS",
     "devices",
     "error",
+    "expected",
     "experiment_boards",
     "experiments",
     "firmware",
@@ -198,8 +201,42 @@ def queue(now: float) -> Shape:
             Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True, priority=1),
             _column("REASON", "reason", 2, least=14),
             _column("ID", "id", 4),
+            Column("EXPECTED", lambda record: expected(record, now), priority=1),
+            Column("BEHIND", lambda record: record.get("behind") or None, priority=2, least=8),
+            Column("USED", lambda record: board_time(record.get("used")), right=True, priority=3),
         ),
     )
+
+
+def expected(record: Record, now: float) -> str:
+    """Say when a request is likely to be served: a range, or that it is unknown."""
+    low, high = record.get("earliest"), record.get("latest")
+    if low is None:
+        return "unknown"
+    least = max(0.0, low - now)
+    if high is None:
+        return f"in {duration(least)} or more"
+    most = max(0.0, high - now)
+    return f"in {duration(least)} to {duration(most)}" if duration(least) != duration(most) else f"in {duration(most)}"
+
+
+def board_time(seconds: float | None) -> str:
+    """Say how much was used of boards: in board-hours."""
+    return "" if seconds is None else f"{seconds / 3600:.1f} bh"
+
+
+#: What accounts used lately.
+SHARES = Shape(
+    _fields(ShareRecord),
+    (
+        _column("ACCOUNT", "account", 0, least=10),
+        Column("USED", lambda record: board_time(record["used"]), right=True, priority=0),
+        Column("SHARE", lambda record: f"{record['share']:.0%}", right=True, priority=0),
+        Column("WEIGHT", lambda record: f"{record['weight']:g}", right=True, priority=2),
+        _column("BOARDS", "held", 1, right=True),
+        _column("WAITING", "waiting", 1, right=True),
+    ),
+)
 
 
 def reservations(now: float) -> Shape:

@@ -219,7 +219,7 @@ class ReservationStatements(Statements):
     @in_transaction
     async def lately(self, transaction: Transaction, half_life: float, holds: int) -> Lately:
         fields = {"rate": log(2) / half_life, "forgotten": _FORGOTTEN * half_life, "holds": holds}
-        used = {account: weight for account, weight in await transaction.rows(_USED, fields)}
+        used = dict(await transaction.rows(_USED, fields))
         last = [Hold(*row) for row in reversed(await transaction.rows(_LAST_HOLDS, fields))]
         at = await transaction.rows("SELECT extract(epoch FROM now())::float8")
         return Lately(at[0][0], used, last)
