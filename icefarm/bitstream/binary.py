@@ -1,8 +1,8 @@
-"""Pure: no I/O, no clock.  Checks a .bin for the iCE40UP5K by walking its commands, as the FPGA would.
+"""Pure: no I/O, no clock.  A .bin for the iCE40UP5K in its normal form, and in the form for loading.
 
-It accepts what configures the FPGA completely, after any comment and in any order of commands: each configuration bit
-written once, all of it covered by the CRC, and nothing missing or left over.  A circuit without block RAM may lack the
-content for it (``icepack -n``).  The normal form has the order of ``icepack``; what other tools write is rearranged.
+The normal form has the order of ``icepack``; what other tools write is rearranged.  Nearly every .bin has one of four
+frames of commands, which are compared as a whole; of any other one each command is looked at
+(`icefarm.bitstream.commands`).
 """
 
 from __future__ import annotations
@@ -10,27 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from attrs import define, evolve, field, frozen
+from attrs import frozen
 
-from icefarm.bitstream.block_ram import uses_block_ram
+from icefarm.bitstream.commands import LONGEST_BODY, REBUILD, Walk, WrongBinary
 from icefarm.bitstream.image import body as written
+from icefarm.bitstream.tiles import TILE_ROWS, arranged, banks_of_columns, joined, places
 from icefarm.bitstream.up5k import (
-    BODY_LENGTH,
     BOOT_SETTINGS,
-    BRAM_BLOCKS,
-    BRAM_CHUNK,
     BRAM_HEIGHT,
     BRAM_WIDTHS,
-    CRAM_BLOCKS,
     CRAM_HEIGHTS,
     CRAM_WIDTH,
     EMPTY_COMMENT,
     LENGTH,
-    OTHER_DEVICES,
     PREAMBLE,
-    Action,
-    Block,
-    Command,
     crc16,
 )
 from icefarm.errors import InvalidBitstream
@@ -40,23 +33,11 @@ __all__ = ["COMMENT_LIMIT", "WrongBinary", "bitstream_at", "check", "for_loading
 #: Longest comment section that is searched for the preamble, in bytes.
 COMMENT_LIMIT = 65_536
 
-_SETTINGS: dict[int, str] = {
-    Command.BANK: "bank",
-    Command.WIDTH: "width",
-    Command.HEIGHT: "height",
-    Command.OFFSET: "offset",
-}
-_BLOCKS: dict[int, tuple[str, frozenset[Block]]] = {
-    Action.WRITE_CRAM: ("CRAM", frozenset(CRAM_BLOCKS)),
-    Action.WRITE_BRAM: ("BRAM", frozenset(BRAM_BLOCKS)),
-}
-_EXPECTED = {(kind, block) for kind, blocks in _BLOCKS.values() for block in blocks}
-_ALL_BRAM = {(kind, block) for kind, block in _EXPECTED if kind == "BRAM"}
-_REBUILD = "copy the file again, or build it again"
-#: More bytes than any tool writes from a preamble to the end.
-_LONGEST_BODY = BODY_LENGTH + 4096
 #: Where the commands begin that follow the one for the oscillator, which `icepack` writes first.
 _BEHIND_OSCILLATOR = len(PREAMBLE) + 2
+#: Rows of the bits for block RAM in each kind of tile; all are bit 7 of their row.
+_BLOCK_RAM_ROWS = {"ramb": (1,), "ramt": tuple(range(8))}
+_BLOCK_RAM_BIT = 7
 
 
 def refusal(name: str | None, reason: str) -> InvalidBitstream:
@@ -79,7 +60,7 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
     Raises InvalidBitstream, naming file and reason.
     """
     if len(data) == 0:
-        raise refusal(name, f"it is empty; {_REBUILD}")
+        raise refusal(name, f"it is empty; {REBUILD}")
     if len(data) > LENGTH + COMMENT_LIMIT:
         raise refusal(name, f"it is too long, {len(data):,} bytes instead of {LENGTH:,}; was the right file named?")
     start = data.find(PREAMBLE, 0, COMMENT_LIMIT + len(PREAMBLE))
@@ -97,7 +78,7 @@ def bitstream_at(data: bytes, start: int) -> tuple[bytes, int]:
 
     Raises `WrongBinary`.
     """
-    walk = _Walk(memoryview(data)[start : start + _LONGEST_BODY])
+    walk = Walk(memoryview(data)[start : start + LONGEST_BODY])
     walk.run()
     return EMPTY_COMMENT + _arranged(walk), start + walk.position
 
@@ -113,7 +94,7 @@ def for_loading(data: bytes) -> bytes:
     if frame is None or not frame.bram:
         return data
     cram = [memoryview(body)[content] for content in frame.cram]
-    if uses_block_ram(cram) or not all(_is_zero(body, content) for content in frame.bram):
+    if _uses_block_ram(cram) or not all(_is_zero(body, content) for content in frame.bram):
         return data
     return EMPTY_COMMENT + written(frame.boot, cram, None)
 
@@ -130,13 +111,13 @@ def _arranged_body(body: bytes) -> bytes:
         if not frame.bram:
             _check_block_ram([memoryview(body)[content] for content in frame.cram])
         return body
-    walk = _Walk(memoryview(body))
+    walk = Walk(memoryview(body))
     walk.run()
     walk.check_end()
     return _arranged(walk)
 
 
-def _arranged(walk: _Walk) -> bytes:
+def _arranged(walk: Walk) -> bytes:
     """Return what a walk was through, in the order of `icepack`.  Raises `WrongBinary`."""
     body = walk.body
     cram = [body[content] for content in walk.cram]
@@ -150,7 +131,7 @@ def _arranged(walk: _Walk) -> bytes:
 
 def _check_block_ram(cram: Sequence[memoryview]) -> None:
     """Refuse a circuit that uses block RAM without content for it.  Raises `WrongBinary`."""
-    if uses_block_ram(cram):
+    if _uses_block_ram(cram):
         raise WrongBinary(
             "it uses block RAM without content for it, and would find what an earlier circuit left there; "
             "pack it without the option -n of icepack"
@@ -200,7 +181,7 @@ def _frames() -> tuple[_Frame, ...]:
 
 
 def _frame_of(boot: int, body: bytes) -> _Frame:
-    walk = _Walk(memoryview(body))
+    walk = Walk(memoryview(body))
     walk.run()
     assert walk.crc_start is not None
     contents = [*walk.cram, *walk.bram]
@@ -211,134 +192,25 @@ def _frame_of(boot: int, body: bytes) -> _Frame:
     return _Frame(boot, cram, bram, len(body), parts, slice(walk.crc_start, walk.crc_end), body[walk.crc_end :])
 
 
-class WrongBinary(Exception):
-    """What is wrong with the body of a bitstream."""
+def _uses_block_ram(cram: Sequence[bytes | memoryview]) -> bool:
+    """Tell whether a circuit with these four CRAM banks uses any block RAM, by its configuration bits.
+
+    Source: Project IceStorm, "RAM Tile Documentation": a block RAM works if the bit ``RamConfig PowerUp`` of its RAMB
+    tile is set; unused ones have all bits cleared.  ``RamConfig CBIT_*`` and ``RamCascade CBIT_*`` of the RAMT tile
+    choose its width and cascading.  Any of these bits counts as use here, so that no doubt is left.
+    """
+    return any(bank[at] & mask for bank, bits in zip(cram, _block_ram_bits(), strict=True) for at, mask in bits)
 
 
-@define
-class _Walk:
-    """The walk through the commands of a body; it ends after the last byte, or raises _Wrong."""
-
-    body: memoryview
-    position: int = len(PREAMBLE)
-    boot: int = BOOT_SETTINGS["enabled"]
-    _settings: dict[str, int] = field(factory=dict)
-    _written: dict[tuple[str, Block], slice] = field(factory=dict)
-    #: Where the CRC's range begins, once a command has reset it, and ends, once it was right.
-    crc_start: int | None = None
-    crc_end: int = 0
-
-    @property
-    def cram(self) -> list[slice]:
-        """Where the contents of the CRAM banks are, by bank."""
-        return [self._written["CRAM", block] for block in CRAM_BLOCKS]
-
-    @property
-    def bram_banks(self) -> list[list[slice]]:
-        """Where the contents of each BRAM bank are, by row; empty lists where the bitstream has none."""
-        banks: list[list[slice]] = [[] for _ in BRAM_WIDTHS]
-        for block in BRAM_BLOCKS if self.bram else ():
-            banks[block.bank].append(self._written["BRAM", block])
-        return banks
-
-    @property
-    def bram(self) -> list[slice]:
-        """Where the contents of the BRAM banks are, as they come; empty where the bitstream has none."""
-        return [content for (kind, _), content in self._written.items() if kind == "BRAM"]
-
-    def run(self) -> None:
-        while not self._command():
-            pass
-        missing = _EXPECTED - self._written.keys()
-        if missing and missing != _ALL_BRAM:
-            kind, block = min(missing, key=lambda item: (item[0], item[1].bank))
-            raise WrongBinary(f"it has no content for {kind} bank {block.bank}; pack it without options of icepack")
-        if self._take(1)[0] != 0:
-            raise WrongBinary(f"its last byte is not 0; {_REBUILD}")
-
-    def check_end(self) -> None:
-        """Refuse anything after the end.  Raises `WrongBinary`."""
-        surplus = len(self.body) - self.position
-        if surplus > 0:
-            raise WrongBinary(f"{surplus:,} extra bytes follow its end; remove them, or build it again")
-
-    def _take(self, count: int) -> memoryview:
-        end = self.position + count
-        if end > len(self.body):
-            raise WrongBinary(
-                f"it is cut short, {len(self.body):,} of {BODY_LENGTH:,} bytes from its preamble; {_REBUILD}"
-            )
-        taken = self.body[self.position : end]
-        self.position = end
-        return taken
-
-    def _command(self) -> bool:
-        """Carry out one command; return True if it was the one that wakes the FPGA up."""
-        start = self.position
-        opcode = self._take(1)[0]
-        payload = int.from_bytes(self._take(opcode & 0x0F))
-        if self.crc_end:
-            return self._after_crc(opcode, payload, start)
-        if opcode in _SETTINGS and self.crc_start is not None:
-            self._settings[_SETTINGS[opcode]] = payload + (opcode == Command.WIDTH)
-            return False
-        if opcode == Command.OSCILLATOR and payload <= 2:
-            return False
-        if opcode == Command.DO and payload == Action.RESET_CRC and self.crc_start is None:
-            self.crc_start = self.position
-        elif self.crc_start is None:
-            raise self._unknown(opcode, payload, start)
-        elif opcode == Command.DO and payload in _BLOCKS:
-            self._write(payload)
-        elif opcode == Command.CHECK_CRC:
-            self._check_crc(self.crc_start)
-        elif opcode == Command.BOOT:
-            self.boot = payload
-        else:
-            raise self._unknown(opcode, payload, start)
-        return False
-
-    def _after_crc(self, opcode: int, payload: int, start: int) -> bool:
-        if opcode != Command.DO or payload != Action.WAKE_UP:
-            raise self._unknown(opcode, payload, start)
-        return True
-
-    def _write(self, action: int) -> None:
-        kind, blocks = _BLOCKS[action]
-        known = self._settings.get
-        block = Block(known("bank", 0), known("offset", 0), known("width", 0), known("height", 0))
-        for part in _parts(block):
-            if part not in blocks:
-                raise WrongBinary(_wrong_block(kind, block))
-            if (kind, part) in self._written:
-                raise WrongBinary(f"it writes {kind} bank {part.bank} twice; pack it with icepack")
-            self._written[kind, part] = slice(self.position, self.position + part.length)
-            self._take(part.length)
-        if any(self._take(2)):
-            raise WrongBinary(f"there are no zero bytes after {kind} bank {block.bank}; {_REBUILD}")
-
-    def _check_crc(self, start: int) -> None:
-        if crc16(memoryview(self.body)[start : self.position]) != 0:
-            raise WrongBinary(f"its CRC is wrong, so something in it was changed; {_REBUILD}")
-        self.crc_end = self.position
-
-    def _unknown(self, opcode: int, payload: int, start: int) -> WrongBinary:
-        command = f"{opcode:02X} {payload:0{2 * (opcode & 0x0F)}X}".strip()
-        return WrongBinary(
-            f"command {command} at byte {start} from its preamble is unknown or out of place; {_REBUILD}"
-        )
-
-
-def _parts(block: Block) -> list[Block]:
-    """Return a block as those that `icepack` writes: it writes a BRAM bank in parts, which others do at once."""
-    if block.height != BRAM_HEIGHT or block.offset != 0:
-        return [block]
-    return [evolve(block, offset=offset, height=BRAM_CHUNK) for offset in range(0, BRAM_HEIGHT, BRAM_CHUNK)]
-
-
-def _wrong_block(kind: str, block: Block) -> str:
-    device = OTHER_DEVICES.get((block.width, block.height))
-    if kind == "CRAM" and device is not None and block.bank == 0:
-        return f"it was built for an {device}; build it with --up5k (nextpnr) or device 5k"
-    size = f"{block.width} x {block.height} bits at row {block.offset}"
-    return f"its {kind} bank {block.bank} of {size} does not fit; build it for the iCE40UP5K"
+@cache
+def _block_ram_bits() -> list[list[tuple[int, int]]]:
+    """Return the bytes of each CRAM bank that have such bits, with their masks."""
+    columns = banks_of_columns()
+    for place in places().values():
+        if place.kind not in _BLOCK_RAM_ROWS:
+            continue
+        ones = "".join("1" if bit == _BLOCK_RAM_BIT else "0" for bit in range(place.width))
+        rows = [ones if row in _BLOCK_RAM_ROWS[place.kind] else "0" * place.width for row in range(TILE_ROWS)]
+        columns[place.bank][place.column][place.row : place.row + TILE_ROWS] = arranged(place, rows)
+    banks = [joined(bank, each) for bank, each in enumerate(columns)]
+    return [[(at, mask) for at, mask in enumerate(bank) if mask] for bank in banks]

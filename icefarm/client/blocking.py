@@ -118,6 +118,11 @@ class Farm(FarmFace, Blocking):
         If no board is left, raises `ReservationEnded`; without ``deserted_raises``, each remaining item is a result
         with that error instead.
         """
+        return self._results(plan, reservations, items, deserted_raises)
+
+    def _results(
+        self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], items: Iterable[Item], deserted_raises: bool
+    ) -> Iterator[Result]:
         engine = self._engine
 
         async def begin() -> tuple[Run, ResultBatch]:
@@ -137,9 +142,9 @@ class Farm(FarmFace, Blocking):
                     return
                 if deserted is not None:
                     raise deserted
-                batch = engine.run(_take, run)
+                batch = engine.run(run.take)
         finally:
-            if engine.pid == os.getpid():
+            if not batch.done and engine.pid == os.getpid():
                 engine.post(run.stop)
 
     def _repr_html_(self) -> str:
@@ -173,7 +178,7 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
         self._call_as(farm)
 
     def _stream(self, plan: RunPlan, bitstreams: Iterable[Any], placing: Placing) -> Iterator[Result]:
-        return self._farm.stream(plan, self._subject.records, map(placing.item, bitstreams))
+        return self._farm._results(plan, self._subject.records, map(placing.item, bitstreams), True)
 
     def _counted(self, results: Iterator[Result], make_bar: MakeBar) -> Iterator[Result]:
         return counted(results, make_bar)
@@ -203,7 +208,3 @@ class _Feeder:
             self._exhausted = len(chunk) < size
             self._engine.post(self._run.feed, chunk, last=self._exhausted)
             wanted -= size
-
-
-async def _take(run: Run) -> ResultBatch:
-    return await run.take()

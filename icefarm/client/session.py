@@ -19,7 +19,7 @@ from icefarm.bus import Progress
 from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.patience import Patience
-from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD, Dispatch
+from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
@@ -374,10 +374,9 @@ class ClientSession:
         from icefarm.client.evaluation.run import Run
 
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
-        limit = _limit(plan, reservations)
-        dispatch = Dispatch(present, plan.depth, plan.fan_out, plan.look_ahead)
         resumption = self._resumption(plan, reservations) if plan.resume else None
-        return Run(self.clock, dispatch, self.boards, dict(plan.options), limit, self._note(plan), resumption)
+        limit, note = _limit(plan, reservations), self._note(plan)
+        return Run(self.clock, self.boards, present, plan, limit, note, resumption)
 
     def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:
         from icefarm.client.evaluation.resuming import Resumption, question_of

@@ -143,8 +143,13 @@ class Shelf(Observer):
         return gathered(self.device.prepare(assignment))
 
     def call(self, method: str, **arguments: Any) -> list[Any]:
-        assert self.device.reservation is not None
-        return gathered(self.device.reservation.call(method, (), arguments))
+        reservation = self.device.reservation
+        assert reservation is not None
+
+        async def answer() -> Any:
+            return await reservation.call(method, (), arguments)
+
+        return gathered(answer())
 
     def evaluate(self, evaluation_id: str = "e1", **arguments: Any) -> list[Any]:
         return self.call("evaluate", evaluation_id=evaluation_id, bitstream=BITSTREAM, **arguments)

@@ -13,8 +13,7 @@ from twisted.internet.task import Clock
 
 from icefarm.errors import Busy
 from icefarm.system.files import Locked
-from icefarm.worker.archive.recorder import Recorder
-from icefarm.worker.archive.sender import GATHER, SOON
+from icefarm.worker.archive.recorder import GATHER, SOON, Recorder
 from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
 
 LIMIT = 1 << 20

@@ -125,8 +125,9 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
         """
-        for kind in {record.kind for record in self._subject.records.values()}:
-            check_evaluation_options(kind, options or {})
+        if options:
+            for kind in {record.kind for record in self._subject.records.values()}:
+                check_evaluation_options(kind, options)
         serials = self.serials
         placing = Placing(placement or AnyBoard(), serials)
         plan = RunPlan(

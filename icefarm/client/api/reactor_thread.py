@@ -23,6 +23,8 @@ from icefarm.errors import LinkLost, WrongThread
 __all__ = ["Engine"]
 
 T = TypeVar("T")
+#: What is awaited in the reactor's thread.
+Awaited = Coroutine[Any, Any, T] | Deferred[T]
 
 #: Seconds for the reactor to start.
 START_LIMIT = 10.0
@@ -46,8 +48,8 @@ class Engine:
         self.reactor.callWhenRunning(self._running.set)
         self.reactor.run(installSignalHandlers=False)
 
-    def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]:
-        """Run a coroutine function in the reactor's thread; cancelling the future cancels its Deferred.
+    def submit(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a function that is awaited in the reactor's thread; cancelling the future cancels its Deferred.
 
         Raises `WrongThread` in the reactor's own thread, which would wait forever, and in a forked child.
         """
@@ -56,8 +58,8 @@ class Engine:
         self.reactor.callFromThread(self._start, future, lambda: function(*args, **kwargs))
         return future
 
-    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        """Run a coroutine function and wait for its result; an interrupt (Ctrl-C) cancels it."""
+    def run(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> T:
+        """Run a function that is awaited, and wait for its result; an interrupt (Ctrl-C) cancels it."""
         future = self.submit(function, *args, **kwargs)
         try:
             return future.result()
@@ -76,7 +78,7 @@ class Engine:
         if current_thread() is self._thread:
             raise WrongThread("the blocking client cannot be called from an event listener: it runs in its thread")
 
-    def _start(self, future: Future[T], begin: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def _start(self, future: Future[T], begin: Callable[[], Awaited[T]]) -> None:
         if future.cancelled():
             return
         try:

@@ -51,19 +51,16 @@ class Absences:
     _observer: AbsenceObserver
     #: Seconds that an evaluation waits for a board; None: as long as the board is reserved.
     patience: float | None = None
-    _away: dict[str, Deferred[None]] = Factory(dict)
+    #: By serial: what fires when the board is served again.
+    away: dict[str, Deferred[None]] = Factory(dict)
     _tasks: Tasks = Factory(Tasks)
-
-    def is_away(self, serial: str) -> bool:
-        """Tell whether the board's worker is away."""
-        return serial in self._away
 
     async def wait(self, lease: Lease) -> None:
         """Wait until the board is served again, or its reservation ends.  Raises `LinkLost` when patience ends."""
         serial = lease.record.serial
-        if serial not in self._away:
+        if serial not in self.away:
             self._begin(lease)
-        back = shielded(self._away[serial])
+        back = shielded(self.away[serial])
         if self.patience is not None:
             back.addTimeout(self.patience, self._clock, lambda *_: self._impatient(lease))  # type: ignore[arg-type]
         await back
@@ -87,7 +84,7 @@ class Absences:
 
     def _begin(self, lease: Lease) -> None:
         serial = lease.record.serial
-        self._away[serial] = Deferred()
+        self.away[serial] = Deferred()
         self._tasks.start(f"board {serial} is asked for", lambda: self._ask(lease))
 
     async def _ask(self, lease: Lease) -> None:
@@ -109,7 +106,7 @@ class Absences:
             pause = min(2 * pause, ASK_LONGEST)
         if said and self._still_reserved(lease):
             _log.info("board {serial}: worker {worker} is back", serial=serial, worker=lease.record.worker)
-        back = self._away.pop(serial)
+        back = self.away.pop(serial)
         self._observer.board_back(serial)
         back.callback(None)
 

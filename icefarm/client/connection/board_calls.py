@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -13,12 +14,17 @@ from icefarm.bus import Bus
 from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.client.connection.worker_cache import Sent
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement, from_wire
 from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, ReservationEnded, TimedOut, UnknownBitstream
 
-__all__ = ["BoardCalls", "BoardUser"]
+__all__ = ["ASSUMED_CACHE_BYTES", "BoardCalls", "BoardUser", "Sent"]
+
+#: Bytes of bitstreams that a worker is assumed to cache: half of what it does (`icefarm.kinds.circuit.KEPT_BYTES`), so
+#: that two clients that cycle through more than its cache holds do not miss every time.
+ASSUMED_CACHE_BYTES = 32 << 20
+#: The least that it is assumed to cache, after misses.
+BELIEVED_LEAST = 1 << 20
 
 _log = client_log("boards")
 #: The answer of an attempt that met nobody.
@@ -40,6 +46,49 @@ class BoardUser(Protocol):
 
     def stop(self) -> None:
         """No board is."""
+
+
+@define(eq=False)
+class _Worker:
+    #: Size of each bitstream as sent, by SHA-256; the most recently used one is last.
+    known: OrderedDict[str, int] = Factory(OrderedDict)
+    held: int = 0
+    room: int = ASSUMED_CACHE_BYTES
+
+
+@define(eq=False)
+class Sent:
+    """What was sent to each worker, so that a bitstream travels once.
+
+    It may be wrong: a worker forgets, restarts, or never received it.
+    """
+
+    _workers: dict[str, _Worker] = Factory(dict)
+
+    def briefly(self, worker: str, payload: Any) -> Any:
+        """Return what to send to a worker for a bitstream: only its hash if all of it was sent before.
+
+        What is sent now counts as received: calls of one session arrive in order.
+        """
+        if not isinstance(payload, Mapping):
+            return payload
+        there = self._workers.setdefault(worker, _Worker())
+        digest = payload["sha256"]
+        if digest in there.known:
+            there.known.move_to_end(digest)
+            return {"sha256": digest}
+        size = there.known[digest] = len(payload.get("lz4") or payload.get("plain") or b"")
+        there.held += size
+        while there.held > there.room:
+            there.held -= there.known.popitem(last=False)[1]
+        return payload
+
+    def missed(self, worker: str, payload: Mapping[str, Any]) -> None:
+        """Note that a worker did not have a bitstream: it was restarted, or others fill its cache too."""
+        there = self._workers.get(worker)
+        # Several pending calls may find out; the first one has already drawn the conclusion.
+        if there is not None and payload["sha256"] in there.known:
+            self._workers[worker] = _Worker(room=max(BELIEVED_LEAST, there.room // 2))
 
 
 @define(eq=False)
@@ -118,12 +167,10 @@ class BoardCalls:
 
     # ------------------------------------------------------------------------------------------------- the users
 
-    def follow(self, user: BoardUser) -> None:
-        """Tell ``user`` of the boards that are away, and of those that are no longer reserved."""
+    def follow(self, user: BoardUser) -> list[str]:
+        """Tell ``user`` from now on what happens to boards; return those whose worker is away now."""
         self._users.append(user)
-        for serial in self.leases.by_serial:
-            if self._absences.is_away(serial):
-                user.board_away(serial)
+        return [serial for serial in self.leases.by_serial if serial in self._absences.away]
 
     def unfollow(self, user: BoardUser) -> None:
         """Tell ``user`` nothing any more."""

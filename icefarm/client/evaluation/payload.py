@@ -13,12 +13,11 @@ from attrs import evolve
 
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.notebook.shown import path_text
 from icefarm.client.placement import Placement
 from icefarm.contract import MAX_CIRCUIT_NAME
 from icefarm.errors import IcefarmError, InvalidArgument
 
-__all__ = ["Placing", "item_of", "payload_of", "placed_item", "sha256_of"]
+__all__ = ["Placing", "item_of", "path_text", "payload_of", "placed_item", "sha256_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +67,11 @@ def _name_of(source: Any) -> str | None:
         case _:
             name = None
     return None if name is None else path_text(name)[-MAX_CIRCUIT_NAME:]
+
+
+def path_text(path: str) -> str:
+    """Return a path that a message can hold: bytes in it that are no UTF-8 become the replacement character."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -21,6 +21,9 @@ from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, b
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded
+
+if TYPE_CHECKING:
+    from icefarm.client.session import RunPlan
 
 __all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
 
@@ -58,16 +61,19 @@ class Run:
     """
 
     _clock: Clock
-    _dispatch: Dispatch
     _boards: BoardCalls
-    #: Options of each evaluation.
-    _options: Mapping[str, Any]
+    #: The boards of the plan that are reserved now.
+    _serials: Sequence[str]
+    _plan: RunPlan
     #: Seconds for each attempt of one.
     _limit: float
     #: What the archive notes of each evaluation, beside the circuit's name.
     _note: Mapping[str, Any] = field(factory=dict)
     #: What is known already is answered from the archive; None: everything is measured.
     _resumption: Resumption | None = None
+    _dispatch: Dispatch = field(init=False)
+    #: Options of each evaluation.
+    _options: dict[str, Any] = field(init=False)
     _results: list[Result] = field(init=False, factory=list)
     _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
@@ -79,14 +85,19 @@ class Run:
     #: The look-up in the archive that is on its way, and why one failed.
     _looking: Deferred[None] | None = field(init=False, default=None)
     _trouble: IcefarmError | None = field(init=False, default=None)
+    #: What it takes before any result, as a batch.
+    opening: ResultBatch = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._boards.follow(self)
-
-    @property
-    def opening(self) -> ResultBatch:
-        """What it takes before any result, as a batch."""
-        return ResultBatch((), self._wanted, False, None if self._dispatch.boards else no_board_left())
+        plan, away = self._plan, self._boards.follow(self)
+        self._options = dict(plan.options)
+        self._dispatch = dispatch = Dispatch(self._serials, plan.depth, plan.fan_out, plan.look_ahead)
+        for serial in away:
+            dispatch.board_away(serial)
+        wanted, deserted = dispatch.wanted, None if dispatch.boards else no_board_left()
+        if self._resumption is not None:
+            wanted = self._resumption.wanted(wanted)
+        self.opening = ResultBatch((), wanted, False, deserted)
 
     @property
     def boards(self) -> list[str]:
@@ -103,11 +114,6 @@ class Run:
             self._resumption.add(items, last)
             self._look_up(self._resumption)
         self._stir()
-
-    @property
-    def _wanted(self) -> int:
-        wanted = self._dispatch.wanted
-        return wanted if self._resumption is None else self._resumption.wanted(wanted)
 
     def _look_up(self, resumption: Resumption) -> None:
         if self._looking is None and self._trouble is None:
@@ -212,11 +218,13 @@ class Run:
 
     def _look(self) -> None:
         self._wake = None
-        for sending in self._dispatch.sendable():
-            self._send(sending)
         dispatch = self._dispatch
-        idle = dispatch.idle and not dispatch.exhausted and self._looking is None
-        if self._taker is None or not (self._results or dispatch.done or idle or self._trouble is not None):
+        sendings = dispatch.sendable()
+        starved = dispatch.idle and not dispatch.exhausted and self._looking is None
+        ready = dispatch.done or starved or self._trouble is not None
+        for sending in sendings:
+            self._send(sending)
+        if self._taker is None or not (self._results or ready):
             return
         taker, self._taker = self._taker, None
         if self._trouble is not None and not self._results:
@@ -225,7 +233,8 @@ class Run:
             return
         results, self._results = self._results, []
         deserted = None if dispatch.boards else no_board_left(dispatch.last_loss)
-        batch = ResultBatch(results, self._wanted, dispatch.done, deserted)
+        wanted = dispatch.wanted if self._resumption is None else self._resumption.wanted(dispatch.wanted)
+        batch = ResultBatch(results, wanted, dispatch.done, deserted)
         if batch.done:
             self._finish()
         taker.callback(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -75,7 +76,7 @@ class Task:
     tried: list[str] = Factory(list)
     error: IcefarmError | None = None
     #: Numbers its calls, on whichever board: the last one is that which is answered.
-    attempts: Iterator[int] = Factory(lambda: count(1))
+    attempts: Iterator[int] = Factory(partial(count, 1))
     #: The id under which boards know it; the sender chooses it.
     evaluation_id: str | None = None
 

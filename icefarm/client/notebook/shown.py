@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["circuit_name", "html_table", "path_text", "short_repr", "sparkline"]
+from icefarm.client.evaluation.payload import path_text
+
+__all__ = ["circuit_name", "html_table", "short_repr", "sparkline"]
 
 #: Characters of a name, and of a value, that are shown.
 LONGEST = 80
@@ -23,11 +25,6 @@ def short_repr(value: object) -> str:
         value = value[:LONGEST]
     text = repr(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def path_text(path: str) -> str:
-    """Return a path that a message can hold: bytes in it that are no UTF-8 become the replacement character."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def circuit_name(source: object) -> str:

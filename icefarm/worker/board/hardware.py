@@ -54,9 +54,6 @@ class _OpenPort(SerialPort):
 
     _gone = False
 
-    def fileno(self) -> int:
-        return -1 if self._gone else int(self._serial.fd)
-
     def loseConnection(self, _connDone: Any = None) -> None:
         """Close without waiting for unwritten data: a board that does not read would block that forever."""
         if self._gone:
@@ -73,6 +70,8 @@ class _OpenPort(SerialPort):
         # Only now: the reactor finds the descriptor to forget by its number.
         self._gone = True
         self._serial.close()
+        # What a reactor takes for a descriptor that is closed; pyserial leaves None, which none takes.
+        self._serial.fd = -1
         self.protocol.connectionLost(reason)
 
 

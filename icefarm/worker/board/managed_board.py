@@ -47,6 +47,8 @@ class ManagedBoard:
     images: Images
     _context: WorkerContext
     reservation: BoardReservation | None = None
+    #: Whether each of its evaluations is logged, not only those that fail.
+    logs_evaluations: bool = Factory(lambda self: self._context.follows_evaluations, takes_self=True)
     #: Its counters and health.
     tally: Tally = Factory(Tally, takes_self=True)
     #: When writing the last image began, until the board runs it.
@@ -328,8 +330,8 @@ class ManagedBoard:
             self._context.observer.evaluation_failed(self, reservation, evaluation, text)
 
     def evaluation_done(self, reservation: str, evaluation: str) -> None:
-        """Log that an evaluation has its answer, where each is to be logged."""
-        if self._context.follows_evaluations and self._may_log():
+        """Log that an evaluation has its answer."""
+        if self._may_log():
             about = {"serial": self.serial, "reservation": reservation, "evaluation": printable(evaluation, LONGEST_ID)}
             self._log.debug("{serial}: evaluation {evaluation} done", worker=self._context.worker, **about)
 

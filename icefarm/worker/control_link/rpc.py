@@ -156,7 +156,9 @@ class BoardProcedures:
             name, *args = args
         else:
             raise InvalidArgument("reservation is missing: a call to a board must name its reservation")
-        reservation = self._admitted(caller, from_wire(name, str, "reservation"))
+        if not isinstance(name, str):
+            name = from_wire(name, str, "reservation")
+        reservation = self._admitted(caller, name)
         method = procedure.removeprefix(self.prefix)
         if method == PING:
             return None
@@ -171,7 +173,8 @@ class BoardProcedures:
         except IcefarmError as error:
             self._board.evaluation_failed(name, evaluation, error)
             raise
-        self._board.evaluation_done(name, evaluation)
+        if self._board.logs_evaluations:
+            self._board.evaluation_done(name, evaluation)
         return answer
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:

@@ -21,7 +21,7 @@ from icefarm.bitstream.up5k import BOOT_SETTINGS, BRAM_HEIGHT, BRAM_WIDTHS, CRAM
 from icefarm.concurrency.clock import Clock
 from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.worker.protocol import messages
-from icefarm.worker.protocol.frames import Damaged, Frame, FrameReader
+from icefarm.worker.protocol.frames import Damaged, FrameReader
 from icefarm.worker.protocol.health import Outcome, Tally
 from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline, Refused, Unsupported
 
@@ -178,8 +178,16 @@ class BoardClient(PortProtocol):
                 return
             if isinstance(frame, Damaged):
                 self._again(frame.id)
+                continue
+            try:
+                reply = messages.decode(frame)
+            except messages.MalformedReply as error:
+                self._give_up(f"does not keep to the protocol: {error}")
+                return
+            if isinstance(reply, messages.ResultReply):
+                self.pipeline.result(reply)
             else:
-                self._take(frame)
+                self._take(frame.id, reply)
         if not frames and self._reader.skipped > skipped:
             self.pipeline.noise()
 
@@ -190,15 +198,9 @@ class BoardClient(PortProtocol):
             self._owner.port_lost(self, why)
             self._fail_waiting("was disconnected")
 
-    def _take(self, frame: Frame) -> None:
-        try:
-            reply = messages.decode(frame)
-        except messages.MalformedReply as error:
-            self._give_up(f"does not keep to the protocol: {error}")
-            return
+    def _take(self, id_: int, reply: messages.Reply) -> None:
+        """Handle what is not the result of an evaluation."""
         match reply:
-            case messages.ResultReply():
-                self.pipeline.result(reply)
             case messages.Nak(code=messages.NakCode.CORRUPT | messages.NakCode.TRUNCATED):
                 self._again(reply.id)
             case messages.Nak():
@@ -208,10 +210,10 @@ class BoardClient(PortProtocol):
             case messages.Message(id=0, type=type_, payload=payload):
                 if self.listener is not None:
                     self.listener(type_, payload)
-            case messages.FailureReply(id=id_) if not self._answer(id_, reply):
+            case messages.FailureReply() if not self._answer(reply.id, reply):
                 self.pipeline.failed(reply)
             case _:
-                self._answer(frame.id, reply)
+                self._answer(id_, reply)
 
     def _again(self, id_: int) -> None:
         """Resend the request that a damaged frame answered."""

@@ -179,7 +179,7 @@ class BoardReservation:
             self._waiting.append(waiter)
         return waiter
 
-    async def call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def call(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
         """Call one of the kind's methods, with checked arguments."""
         function = self.kind.methods.get(method)
         if function is None:
@@ -191,9 +191,10 @@ class BoardReservation:
             kwargs = own
         arguments = function.bind(args, kwargs)
         if method == EVALUATE and self._usual is not None:
-            return await self.evaluate(**arguments, note=note)
+            return self.evaluate(**arguments, note=note)
         _noted.set(note)
-        return await function.function(self._instance, **arguments)
+        answer: Awaitable[Any] = function.function(self._instance, **arguments)
+        return answer
 
     def evaluate(
         self,

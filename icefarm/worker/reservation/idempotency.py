@@ -110,14 +110,13 @@ class Evaluations:
     def _finished(self, result: Any, evaluation_id: str, running: _Running) -> None:
         if self._running.get(evaluation_id) is running:
             del self._running[evaluation_id]
-        if isinstance(result, Failure):
-            if result.check(CancelledError) is None:
-                self._ended(result.value)
-                self._archive(evaluation_id, running, result)
-        else:
-            self._ended(None)
+        cancelled = isinstance(result, Failure) and result.check(CancelledError) is not None
+        if not cancelled:
+            self._ended(result.value if isinstance(result, Failure) else None)
             # Only then is it answered.
-            self._archive(evaluation_id, running, result)
+            if self._outcomes is not None and running.note is not None:
+                self._outcomes.keep(evaluation_id, running.note, result)
+        if not isinstance(result, Failure):
             self._kept[evaluation_id] = (running.content, result)
             if len(self._kept) > KEPT:
                 forgotten, _ = self._kept.popitem(last=False)
@@ -131,10 +130,6 @@ class Evaluations:
         if self._outcomes is not None and note is not None and note.attempt > self._calls.get(evaluation_id, 1):
             self._calls[evaluation_id] = note.attempt
             self._outcomes.keep(evaluation_id, note, result)
-
-    def _archive(self, evaluation_id: str, running: _Running, result: Any) -> None:
-        if self._outcomes is not None and running.note is not None:
-            self._outcomes.keep(evaluation_id, running.note, result)
 
 
 def _check_same(content: int, other: int, evaluation_id: str) -> None:
