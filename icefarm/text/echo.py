@@ -63,14 +63,24 @@ def _cut(text: str, texts: list[str]) -> str:
 
 def _spans(text: str, asked: str) -> Iterator[tuple[int, int]]:
     """Find a text of the request, as it is or as Python writes it."""
-    for form in {asked, repr(asked)[1:-1], ascii(asked)[1:-1]}:
-        # Whatever is longer than the text was shortened already, and may be there in part.
+    # Whatever is longer than the text was shortened already, and may be there in part.
+    part = asked[: len(text)]
+    for form in {part, repr(part)[1:-1], ascii(part)[1:-1]}:
         begin = text.find(form[: max(MOST, 1)])
         if begin >= 0:
-            end = begin + min(MOST, len(form))
-            while end - begin < len(form) and end < len(text) and text[end] == form[end - begin]:
-                end += 1
-            yield begin, end
+            yield begin, begin + _common(text, begin, form)
+
+
+def _common(text: str, begin: int, form: str) -> int:
+    """Return how many characters of a form a text has from a place on; at least as many as were looked for there."""
+    least, most = min(MOST, len(form)), min(len(form), len(text) - begin)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if text[begin + least : begin + middle] == form[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _cut_all(value: Any, texts: list[str]) -> Any:

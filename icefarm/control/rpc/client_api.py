@@ -13,6 +13,7 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import failures, outcomes, within
 from icefarm.contract import (
+    LONGEST_NAME,
     MAX_SECONDS,
     NAME_RULE,
     DeviceRecord,
@@ -28,6 +29,7 @@ from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
+from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.limits import checked_limits
@@ -38,6 +40,7 @@ from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.sign_in.tokens import may_sign_in
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.shared import FarmRecords, Shared
 from icefarm.control.telemetry.events import BoardsDeleted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
@@ -70,6 +73,12 @@ def _bounded(what: str, seconds: float) -> float:
     return seconds
 
 
+def _check_kind(kind: str) -> None:
+    """Refuse what can't be a kind before anything is done for it."""
+    if len(kind) > LONGEST_NAME:
+        raise InvalidArgument(f"kind must have at most {LONGEST_NAME} characters, not {len(kind)}")
+
+
 def _distinct(serials: Sequence[str]) -> list[str]:
     if len(serials) > MAX_BOARDS:
         raise InvalidArgument(f"serials names {len(serials)} boards; at most {MAX_BOARDS} at once")
@@ -91,6 +100,7 @@ class ClientProcedures:
     publisher: Publisher
     clock: Clock
     credentials: CredentialsCheck
+    records: Shared[FarmRecords]
     #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
@@ -131,7 +141,10 @@ class ClientProcedures:
 
     async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
         """List the boards that can be reserved now."""
-        serials = await self.store.available(kind)
+        if kind is not None:
+            _check_kind(kind)
+        found = await self.records.get()
+        serials = free(found.devices, found.workers, kind)
         return {"amount": len(serials), "serials": serials}
 
     @ends_with_its_call
@@ -154,6 +167,7 @@ class ClientProcedures:
         """
         if not kind:
             raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
+        _check_kind(kind)
         if timeout is not None:
             _bounded("timeout", timeout)
         duration = self._default_for(caller) if seconds is None else _bounded("seconds", seconds)
@@ -229,13 +243,12 @@ class ClientProcedures:
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""
-        active, queue, now = await self.store.active(), self.queue.records(), await self.store.now()
+        found, queue = await self.records.get(), self.queue.records()
+        now = found.now + self.records.age
         return {
-            "workers": [to_wire(record) for record in await self.store.workers()],
-            "devices": [to_wire(record) for record in await self.store.devices()],
-            "reservations": [to_wire(record) for record in active],
+            **found.wire(),
             "queue": [to_wire(record) for record in queue],
-            "shares": [to_wire(record) for record in self.queue.line.shares.records(active, queue, now)],
+            "shares": [to_wire(record) for record in self.queue.line.shares.records(found.reservations, queue, now)],
             "readings": self.rates.shown(),
             "time": now,
             "farm": {

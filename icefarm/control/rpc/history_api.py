@@ -12,10 +12,11 @@ from icefarm.concurrency.clock import Clock
 from icefarm.contract import Role, to_wire
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.storage.history import columns
+from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.recorder import INTERVAL, KEPT, HistoryRecorder
 from icefarm.errors import InvalidArgument
 
-__all__ = ["WatchProcedures"]
+__all__ = ["WatchProcedures", "journal_lines"]
 
 #: Maximum points of a plot: about as many as a screen shows.
 POINTS = 720
@@ -32,6 +33,7 @@ class WatchProcedures:
     recorder: HistoryRecorder
     audit_log: AuditLog
     clock: Clock
+    lines: Shared[dict[str, Any]]
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
@@ -65,13 +67,7 @@ class WatchProcedures:
 
     async def journal(self, _: Caller) -> dict[str, Any]:
         """Return recent events: changes of boards, reservations, lines of workers' logs."""
-        await self.recorder.write()
-        journal = await self.recorder.history.journal(self.clock.seconds() - KEPT, LINES)
-        return {
-            "states": [to_wire(state) for state in journal.states],
-            "reservations": [to_wire(record) for record in journal.reservations],
-            "log": [to_wire(line) for line in journal.log],
-        }
+        return await self.lines.get()
 
     async def audit(
         self,
@@ -90,3 +86,18 @@ class WatchProcedures:
         since = self.clock.seconds() - seconds
         entries = await self.audit_log.store.audit(since, account=account, action=action, limit=limit)
         return [asdict(entry) for entry in entries]
+
+
+def journal_lines(recorder: HistoryRecorder, clock: Clock) -> Shared[dict[str, Any]]:
+    """Return the shared read of the journal; nobody may change its answer."""
+
+    async def read() -> dict[str, Any]:
+        await recorder.write()
+        journal = await recorder.history.journal(clock.seconds() - KEPT, LINES)
+        return {
+            "states": [to_wire(state) for state in journal.states],
+            "reservations": [to_wire(record) for record in journal.reservations],
+            "log": [to_wire(line) for line in journal.log],
+        }
+
+    return Shared(clock, read)

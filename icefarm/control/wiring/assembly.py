@@ -6,6 +6,8 @@ after the other, and no two of them know each other.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 
 from icefarm.bus import Handler
@@ -30,7 +32,7 @@ from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
-from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
 from icefarm.control.rpc.pacing import Pacing
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.sessions.audit import AuditLog
@@ -41,6 +43,7 @@ from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.shared import FarmRecords, Shared, farm_records
 from icefarm.control.telemetry.events import (
     BoardFailed,
     BoardLost,
@@ -122,6 +125,8 @@ class Parts:
     rates: Rates
     metrics: Metrics
     recorder: HistoryRecorder
+    records: Shared[FarmRecords]
+    journal: Shared[dict[str, Any]]
     #: None where nothing is archived.
     archive: ArchiveParts | None
 
@@ -155,6 +160,7 @@ def assemble(
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
+    recorder = HistoryRecorder(history, store, rates, clock)
     parts = Parts(
         publisher=publisher,
         limits=limits,
@@ -178,7 +184,9 @@ def assemble(
         topics=RouterTopics(),
         rates=rates,
         metrics=Metrics(clock),
-        recorder=HistoryRecorder(history, store, rates, clock),
+        recorder=recorder,
+        records=farm_records(store, clock),
+        journal=journal_lines(recorder, clock),
         archive=None if archive is None else ArchiveParts.of(archive, publisher, clock, settings),
     )
     _subscribe(parts)
@@ -188,6 +196,9 @@ def assemble(
 def _subscribe(parts: Parts) -> None:
     """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
     hear = parts.publisher.subscribe
+    # Before anybody who may ask because of an event.
+    hear(parts.records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
+    hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
     hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
@@ -224,6 +235,7 @@ def handlers(
         parts.publisher,
         clock,
         credentials,
+        parts.records,
         settings.reservation,
         settings.grace,
         None if settings.public_url is None else socket_url(settings.public_url),
@@ -238,7 +250,7 @@ def handlers(
         clock,
         None if parts.archive is None else parts.archive.intake,
     )
-    for_watchers = WatchProcedures(parts.recorder, parts.audit, clock)
+    for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
     of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings).table()
     found = {}
     for name, (method, roles) in {**for_clients.table(), **for_watchers.table(), **of_archive}.items():
