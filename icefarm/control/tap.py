@@ -26,6 +26,7 @@ from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account
 from icefarm.control.wiring.server import ControlProcess
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.oidc.issuer import checked_url
+from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
 from icefarm.twistd.parsers import certificates, directory, public_url, url
@@ -172,6 +173,7 @@ def _oidc(options: Options) -> OidcSettings | None:
 
 def makeService(options: Options) -> Any:
     """Return control as a service (for twistd and twist)."""
+    spare_what_is_there()
     return logged(_service(options), options)
 
 

@@ -21,6 +21,7 @@ from icefarm.kinds.builtin import BUILTIN
 from icefarm.kinds.registry import load_kinds
 from icefarm.system.command import find
 from icefarm.system.files import Locked
+from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, follows_evaluations, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
@@ -222,6 +223,7 @@ def _raise_descriptor_limit() -> None:
 
 def makeService(options: Options) -> Any:
     """Return the worker as a service (for twistd and twist)."""
+    spare_what_is_there()
     return logged(_service(options), options)
 
 

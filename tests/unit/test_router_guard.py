@@ -17,8 +17,10 @@ from icefarm.farm.router.inside.icefarm_guard import (
     CACHED,
     CONTROL,
     FULL,
+    LONG_TURN,
     PER_CALL,
     SWEEP,
+    TURN,
     GuardedConnection,
     GuardFactory,
     GuardParser,
@@ -439,3 +441,81 @@ def test_the_farm_checks_each_limit_of_the_guard_and_knows_which_are_whole_numbe
                 farm_limits([(name, default + 0.5)])
         else:
             assert farm_limits([(name, default / 2)]) == FarmLimits({}, {name: default / 2})
+
+
+def test_of_hundreds_of_calls_in_one_chunk_those_beyond_the_share_wait_and_keep_their_order() -> None:
+    port = Port()
+    client, transport = port.connect()
+    sign_in(client)
+    other, _ = port.connect()
+    sign_in(other, "bob")
+    other.turns.spend(0.1)
+    inner: Any = client.wrappedProtocol
+    begun = len(inner.received)
+
+    def calls(piece: bytes) -> None:
+        inner.received += piece
+        client._calls += len(piece) // 50
+
+    inner.dataReceived = calls
+    chunk = b"".join(b"%050d" % number for number in range(1200))
+    client.dataReceived(chunk)
+    assert len(inner.received) - begun < len(chunk) / 4
+    assert transport.producerState == "paused"
+    for _ in range(200):
+        other.turns.spend(0.1)
+        port.clock.pump([0.05] * 20)
+    assert inner.received[begun:] == chunk
+
+
+def test_an_account_alone_is_read_from_for_a_hundredth_of_a_second_and_then_it_is_others_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = Port()
+    client, transport = port.connect()
+    sign_in(client)
+    now = [0.0]
+    monkeypatch.setattr("icefarm.farm.router.inside.icefarm_guard.time.thread_time", lambda: now[0])
+    inner: Any = client.wrappedProtocol
+    turns: list[float] = []
+
+    def slow(_: bytes) -> None:
+        now[0] += 0.003
+        turns.append(port.clock.seconds())
+
+    inner.dataReceived = slow
+    client.dataReceived(bytes(60_000))
+    assert 1 < len(turns) * 0.003 / LONG_TURN < 2
+    assert transport.producerState == "paused"
+    port.clock.pump([TURN] * 200)
+    assert max(turns.count(each) for each in turns) * 0.003 < 2 * LONG_TURN
+    assert transport.producerState == "producing"
+
+
+def test_what_a_bitstream_is_made_of_is_read_in_large_pieces() -> None:
+    port = Port()
+    client, _ = port.connect()
+    sign_in(client)
+    inner: Any = client.wrappedProtocol
+    pieces: list[int] = []
+    inner.dataReceived = lambda piece: pieces.append(len(piece))
+    for _ in range(4):
+        client.dataReceived(bytes(65_536))
+    assert sum(pieces) == 4 * 65_536
+    assert len(pieces) < 25
+
+
+def test_a_connection_that_waits_again_and_again_has_one_timer() -> None:
+    port = Port()
+    client, _ = port.connect()
+    sign_in(client)
+    other, _ = port.connect()
+    sign_in(other, "bob")
+    client.wrappedProtocol.dataReceived = lambda _: client.turns.spend(0.01)
+    client.turns.spend(1.0)
+    for _ in range(100):
+        other.turns.spend(0.1)
+        client.dataReceived(b"call")
+        port.clock.advance(0.1)
+    # One for these turns, and that of the factory which looks at all connections.
+    assert len(port.clock.getDelayedCalls()) <= 2

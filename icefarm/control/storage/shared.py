@@ -14,11 +14,11 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from icefarm.clock import Clock
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import started
 from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord, to_wire
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event
-from icefarm.deferreds import started
 
 __all__ = ["FRESH", "FarmRecords", "Shared", "farm_records"]
 
