@@ -126,8 +126,8 @@ class Control(Service):
 
     async def overview(self) -> tuple[list[WorkerRecord], list[DeviceRecord]]:
         """Return the store's workers and boards.  Raises `Busy`."""
-        found = await self.parts.records.get()
-        return found.workers, found.devices
+        # Not what is shared: health is whether the database answers now.
+        return await self.store.workers(), await self.store.devices()
 
     def is_connected(self) -> bool:
         """Tell whether control is at the router."""
