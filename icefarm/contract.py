@@ -27,6 +27,7 @@ __all__ = [
     "EVENT_TOPICS",
     "EXPERIMENT_PROCEDURES",
     "LONGEST_NAME",
+    "MAX_BOARD_LABELS",
     "MAX_CIRCUIT_NAME",
     "MAX_FIGURES",
     "MAX_LABELS",
@@ -111,7 +112,7 @@ CONTROL_PROCEDURES = (
 #: ``icefarm.v1.control.<name>`` that only operators may call.
 OPERATOR_PROCEDURES = (
     *("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
-    "set_limits",
+    *("set_limits", "label"),
 )
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
@@ -119,19 +120,21 @@ WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
 #: The longest name that a client gives a circuit, in characters; and labels of an evaluation, and figures of one
 #: report of an experiment.
 MAX_CIRCUIT_NAME, MAX_LABELS, MAX_FIGURES = 200, 20, 50
+#: Most labels that operators give one board or worker.
+MAX_BOARD_LABELS = 20
 
 #: The row of an evaluation, as workers send it to the archive: a JSON array of these.  ``circuit``, ``experiment`` and
 #: ``labels`` are the client's; what a failure has no value for is null.
 ARCHIVE_FIELDS = (
     *("evaluation_id", "reservation", "serial", "kind", "options", "value", "error", "message", "sha256"),
     *("circuit", "experiment", "labels", "firmware", "firmware_version", "origin", "window_us", "load_us"),
-    *("temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+    *("temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
 )
 #: The row of a result, as readers of the archive get it.
 RESULT_FIELDS = (
     *("seq", "evaluation_id", "client", "reservation", "serial", "worker", "kind", "options", "value", "number"),
     *("error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin", "window_us"),
-    *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+    *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
 )
 
 #: Longest name of a client, worker, board or account, in characters.
@@ -275,6 +278,8 @@ class Assignment:
     client: str
     kind: str
     options: dict[str, Any] = Factory(dict)
+    #: The board's labels, for the provenance of what it measures.
+    labels: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown
@@ -311,6 +316,9 @@ class DeviceReport:
     failures: int = 0
     retries: int = 0
     health: BoardHealth = BoardHealth()
+    #: What a virtual board does with a circuit: "simulated", "landscape", "simulated,landscape" or "other"; None: it is
+    #: a real board, or its worker is of an earlier version.
+    model: str | None = None
 
 
 @passes_over_unknown
@@ -367,6 +375,8 @@ class WorkerRecord:
     leaving: bool = False
     #: The versions of its kinds, by name.
     kind_versions: dict[str, str] = Factory(dict)
+    #: What operators note of it; its boards have these labels too.
+    labels: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown
@@ -392,6 +402,10 @@ class DeviceRecord:
     health: BoardHealth = BoardHealth()
     #: When its reservation was made; None while it is not reserved.
     reserved_at: float | None = None
+    #: See `DeviceReport`.
+    model: str | None = None
+    #: What operators note of it and of its worker; of two with one name, its own.
+    labels: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown
@@ -412,6 +426,8 @@ class ReservationRecord:
     end_reason: str | None = None
     #: Seconds that its client may be away before it ends; None: the farm's setting.
     grace: float | None = None
+    #: The board's labels.
+    labels: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown
@@ -427,6 +443,8 @@ class QueueRecord:
     since: float
     place: int
     reason: str
+    #: The selector of the boards that it may have, if it gave one.
+    where: str | None = None
     #: Of the client's account: board-seconds that it has used lately, those of boards that it holds among them.
     used: float = 0.0
     #: The clients of the first requests that go before it and wait for boards that it could use, too.
@@ -485,6 +503,8 @@ class Measurement:
     #: How it came to be. "measured" by a real board; by a virtual one "simulated", "extrapolated" from the time that
     #: was simulated, or "landscape" (an invented frequency). None from a worker that does not say.
     origin: str | None = None
+    #: The labels that operators gave the board.
+    board_labels: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown

@@ -9,9 +9,19 @@ __all__ = ["CLIENT_CASES", "DEVICE_CASES", "WORKER_CASES"]
 _NAN, _HUGE = float("nan"), 10**400
 _SERIALS = [("A",), ([1],), ([["A"]],), ({"A": 1},), ([None],), (7,), (["A"] * 3, "more", 1, 2)]
 
+_SELECTORS = (7, "", "lab=", "and", "nothing_such=1", "(" * 30 + "real" + ")" * 30, "real and " * 200 + "real")
+
 CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
-    "available": [((7,), {}), ((["k"],), {}), ((), {"sort": "x"}), (("a", "b"), {})],
+    "available": [
+        *(((), {"where": where}) for where in _SELECTORS),
+        ((7,), {}),
+        ((["k"],), {}),
+        ((), {"sort": "x"}),
+        (("a", "b"), {}),
+    ],
     "reserve": [
+        *(((1,), {"kind": "pulsecount", "where": where}) for where in _SELECTORS),
+        ((), {"serials": ["A"], "kind": "pulsecount", "where": "real"}),
         ((), {}),
         ((), {"kind": "pulsecount"}),
         ((0,), {"kind": "pulsecount"}),
@@ -146,6 +156,24 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((), {"limit": 10**9}),
     ],
     "delete_worker": [((), {}), ((7,), {}), ((["w1"],), {}), ((), {"name": "w1"})],
+    "label": [
+        ((), {}),
+        ((7, ["A"]), {}),
+        (({}, ["A"]), {}),
+        (({"lab": 3}, ["A"]), {}),
+        (({"lab": ""}, ["A"]), {}),
+        (({"lab": " 3"}, ["A"]), {}),
+        (({"lab": "x" * 101}, ["A"]), {}),
+        (({"la b": "3"}, ["A"]), {}),
+        (({"not": "3"}, ["A"]), {}),
+        (({"serial": "3"}, ["A"]), {}),
+        (({"x" * 51: "3"}, ["A"]), {}),
+        (({f"l{n}": "3" for n in range(21)}, ["A"]), {}),
+        (({"lab": "3"},), {}),
+        (({"lab": "3"}, ["A"], "w1"), {}),
+        (({"lab": "3"}, "A"), {}),
+        (({"lab": "3"}, None, 7), {}),
+    ],
     "drain": [((), {}), ((7,), {}), ((["w1"],), {})],
     "resume": [((), {}), ((7,), {}), ((["w1"],), {})],
     "retest": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],

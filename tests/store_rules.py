@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
+from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 from icefarm.errors import IcefarmError
+from icefarm.selectors.boards import parse_boards
+from icefarm.selectors.language import Selector
 
 WORKERS = ("w1", "w2")
 CLIENTS = ("ada", "bob")
@@ -49,6 +52,13 @@ _OWN = {
 
 some_serials = st.lists(st.sampled_from(SERIALS), min_size=1, max_size=2, unique=True)
 one_or_all = st.one_of(st.none(), st.none(), some_serials)
+labels = st.dictionaries(
+    st.sampled_from(["lab", "batch", *(f"l{number}" for number in range(18))]),
+    st.sampled_from(["3", "4", "\u00e9 x", None]),
+    min_size=1,
+    max_size=12,
+)
+selectors = st.sampled_from([None, None, *map(parse_boards, ("lab=3", "not lab=3", "worker=w1", "virtual", "batch"))])
 reports = st.builds(
     DeviceReport,
     serial=st.sampled_from(SERIALS),
@@ -56,6 +66,7 @@ reports = st.builds(
     reason=st.sampled_from([None, "no answer"]),
     firmware=st.sampled_from([None, "default"]),
     failures=st.integers(0, 3),
+    model=st.sampled_from([None, None, "simulated"]),
     health=st.builds(BoardHealth, attempts=st.just(60), timeouts=st.integers(0, 3), set_aside=st.integers(0, 2)),
 )
 
@@ -127,6 +138,14 @@ class StoreMachine(RuleBasedStateMachine):
     def a_worker_is_lost(self, worker: str) -> None:
         self.call(lambda store: store.worker_lost(worker, "its connection was lost"))
 
+    @rule(labels=labels, serials=some_serials, worker=st.none() | st.sampled_from(WORKERS))
+    def boards_are_labelled(self, labels: dict[str, str | None], serials: list[str], worker: str | None) -> None:
+        named = serials if worker is None else None
+        boards = self.call(lambda store: store.set_labels(labels, serials=named, worker=worker))
+        if not isinstance(boards, IcefarmError) and worker is None:
+            wanted = {name: value for name, value in labels.items() if value is not None}
+            assert all(wanted.items() <= board.labels.items() for board in boards)
+
     @rule(worker=st.sampled_from(WORKERS), draining=st.booleans(), leaving=st.booleans())
     def a_worker_is_drained(self, worker: str, draining: bool, leaving: bool) -> None:
         self.call(lambda store: store.set_draining(worker, draining, leaving=leaving))
@@ -136,28 +155,34 @@ class StoreMachine(RuleBasedStateMachine):
         amount=st.integers(1, 3),
         kind=st.sampled_from([*["counter"] * 4, "variance", "unheard of"]),
         seconds=st.sampled_from(LENGTHS),
+        where=selectors,
     )
-    def a_client_reserves_some(self, client: str, amount: int, kind: str, seconds: float) -> None:
-        free = self.run_call(self.stores[0].available(kind))
-        request = ReservationRequest(kind, amount=amount, options={"window": 0.5})
+    def a_client_reserves_some(
+        self, client: str, amount: int, kind: str, seconds: float, where: Selector | None
+    ) -> None:
+        state = self.run_call(self.stores[0].state())
+        free_now = free(state.devices, state.workers, kind, where)
+        request = ReservationRequest(kind, amount=amount, options={"window": 0.5}, where=where)
         made = self.call(lambda store: store.reserve(client, request, seconds))
         if isinstance(made, IcefarmError):
-            assert len(free) < amount
+            assert len(free_now) < amount
         else:
             assert len(made) == amount
-            assert {record.serial for record in made} <= set(free)
+            assert {record.serial for record in made} <= set(free_now)
             self._check_new(made, client)
 
     @rule(client=st.sampled_from(CLIENTS), serials=some_serials, seconds=st.sampled_from(LENGTHS))
     def a_client_reserves_these(self, client: str, serials: list[str], seconds: float) -> None:
-        free = self.run_call(self.stores[0].available("counter"))
+        state = self.run_call(self.stores[0].state())
+        # A board that is named may be virtual.
+        free_now = free(state.devices, state.workers, "counter", parse_boards("real or virtual"))
         request = ReservationRequest("counter", serials=serials)
         made = self.call(lambda store: store.reserve(client, request, seconds))
         if isinstance(made, IcefarmError):
-            assert not set(serials) <= set(free)
+            assert not set(serials) <= set(free_now)
         else:
             assert [record.serial for record in made] == serials
-            assert set(serials) <= set(free)
+            assert set(serials) <= set(free_now)
             self._check_new(made, client)
 
     def _check_new(self, made: list[ReservationRecord], client: str) -> None:
@@ -185,9 +210,12 @@ class StoreMachine(RuleBasedStateMachine):
         id=st.sampled_from(REQUESTS),
         timeout=st.sampled_from([None, *LENGTHS]),
         since=st.sampled_from([None, None, -1000.0, -2000.0]),
+        where=selectors,
     )
-    def a_client_waits(self, client: str, amount: int, id: str, timeout: float | None, since: float | None) -> None:
-        request = ReservationRequest("counter", amount=amount)
+    def a_client_waits(
+        self, client: str, amount: int, id: str, timeout: float | None, since: float | None, where: Selector | None
+    ) -> None:
+        request = ReservationRequest("counter", amount=amount, where=where)
         queued = self.call(lambda store: store.enqueue(client, request, id, timeout, since=since))
         if not isinstance(queued, IcefarmError):
             assert (queued.id, queued.client) == (id, client)

@@ -56,6 +56,7 @@ VERBS = {
     "drain": ("admin.manage", "drain", "Stop giving out a worker's boards."),
     "resume": ("admin.manage", "resume", "Resume giving out a worker's boards."),
     "audit": ("show.listing", "audit", "List who did what (operators)."),
+    "label": ("admin.labels", "label", "Label boards and workers."),
     "dismiss": ("admin.manage", "dismiss", "Remove requests from the queue."),
     "login": ("login", "login", "Sign in at the lab's own issuer."),
     "logout": ("login", "logout", "Forget that sign-in."),

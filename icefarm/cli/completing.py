@@ -14,8 +14,10 @@ __all__ = [
     "complete_accounts",
     "complete_experiments",
     "complete_kinds",
+    "complete_labels_of_boards",
     "complete_names",
     "complete_serials",
+    "complete_where",
     "complete_workers",
 ]
 
@@ -50,6 +52,27 @@ def _experiments(found: Mapping[str, Any]) -> Known:
     return dict.fromkeys((each["name"], each["account"]) for each in found["experiments"])
 
 
+def _label_words(found: Mapping[str, Any]) -> Known:
+    """Return the labels that there are, each with a value: those of a board are a worker's as well."""
+    labels = {(name, value) for name in ("devices", "workers") for each in found[name] for name, value in _labels(each)}
+    return [(f"{name}={value}", "label") for name, value in sorted(labels)]
+
+
+def _labels(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    labels: Mapping[str, str] = record.get("labels") or {}
+    return labels.items()
+
+
+def _boards_and_labels(found: Mapping[str, Any]) -> Known:
+    return [*_serials(found), *_label_words(found)]
+
+
+def _selectors(found: Mapping[str, Any]) -> Known:
+    from icefarm.selectors.boards import NAMES
+
+    return [*((name, known.what) for name, known in NAMES.items()), *_label_words(found)]
+
+
 def _completing(
     names_in: Callable[[Mapping[str, Any]], Known], path: str = "/snapshot"
 ) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
@@ -80,5 +103,7 @@ complete_serials = _completing(_serials)
 complete_workers = _completing(_workers)
 complete_names = _completing(_both)
 complete_kinds = _completing(_kinds)
+complete_labels_of_boards = _completing(_boards_and_labels)
 complete_accounts = _completing(_accounts)
+complete_where = _completing(_selectors)
 complete_experiments = _completing(_experiments, "/experiments")

@@ -14,6 +14,7 @@ from icefarm.cli.ui.records.columns import expected
 from icefarm.cli.ui.suggestions import did_you_mean
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.errors import InvalidArgument, TimedOut, Unavailable, UnknownKind
+from icefarm.selectors.language import Selector
 
 if TYPE_CHECKING:
     from icefarm.client import Boards, Farm
@@ -37,10 +38,14 @@ class Wanted:
     options: Mapping[str, Any]
     wait: bool = False
     timeout: float | None = None
+    #: Which boards may be among them.
+    where: Selector | None = None
 
 
 def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:
     """Reserve boards; says why it waits.  Raises `Unavailable`, also where the time is over."""
+
+    chosen: dict[str, Any] = {} if wanted.where is None else {"where": str(wanted.where)}
 
     def once(serials: Sequence[str]) -> Boards:
         with screen.waiting() as tell:
@@ -51,6 +56,7 @@ def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:
                 options=wanted.options,
                 wait=wanted.wait,
                 timeout=wanted.timeout,
+                **chosen,
                 progress=lambda word: tell(_waiting(word, time.time())),
                 **more,
             )
@@ -91,7 +97,7 @@ def held_boards(farm: Farm, wanted: Wanted) -> list[ReservationRecord] | None:
     Raises `InvalidArgument` if they are reserved as something else.
     """
     ids = os.environ.get(HELD, "").split()
-    if not ids:
+    if not ids or wanted.where is not None:
         return None
     records = [record for record in farm.adopt().reservations if record.id in ids]
     chosen = [record for record in records if wanted.serials is None or record.serial in wanted.serials]

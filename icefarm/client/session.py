@@ -186,6 +186,7 @@ class ClientSession:
         amount: int | None = None,
         *,
         serials: Sequence[str] | None = None,
+        where: str | None = None,
         kind: str = "pulsecount",
         options: Mapping[str, Any] | None = None,
         wait: bool = False,
@@ -198,6 +199,7 @@ class ClientSession:
     ) -> list[ReservationRecord]:
         """Reserve ``amount`` boards, or those in ``serials``: all or none, ready to use.
 
+        ``where`` selects the boards that they may be of, as in ``where="lab=3 and healthy"`` (docs/choosing-boards.md).
         Further keywords are options of the kind, such as ``window=1.0`` (seconds) of pulsecount; ``options`` takes
         those whose names clash with these arguments.  With ``wait`` it waits if too few boards are free, for at most
         ``timeout`` seconds, and calls ``progress`` with ``{"place", "reason"}`` in the queue.  A reservation ends after
@@ -210,6 +212,8 @@ class ClientSession:
             raise InvalidArgument("give either amount, how many boards to reserve, or serials, which ones")
         chosen = {**(options or {}), **more_options}
         asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
+        # Left out where it is not used, for farms that do not know it.
+        asked += [] if where is None else [where]
         return await self._reservations.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
 
     @checked
@@ -246,9 +250,10 @@ class ClientSession:
         return [str(serial) for serial in answer]
 
     @checked
-    async def available(self, kind: str | None = None) -> list[str]:
-        """Return the serials of the boards that can be reserved now."""
-        answer = await self._link.call(control_procedure("available"), {"kind": kind})
+    async def available(self, kind: str | None = None, *, where: str | None = None) -> list[str]:
+        """Return the serials of the boards that can be reserved now; with ``where``, of those that it selects."""
+        chosen = {"kind": kind} if where is None else {"kind": kind, "where": where}
+        answer = await self._link.call(control_procedure("available"), chosen)
         return [str(serial) for serial in answer["serials"]]
 
     async def snapshot(self) -> Snapshot:
@@ -335,6 +340,19 @@ class ClientSession:
     async def retest(self, serials: Sequence[str]) -> Any:
         """Test broken boards again, and return those that pass to service (operator)."""
         return await self.call("retest", serials=serials)
+
+    @checked
+    async def label(
+        self, labels: Mapping[str, Any], *, serials: Sequence[str] | None = None, worker: str | None = None
+    ) -> list[DeviceRecord]:
+        """Set labels of boards, or of a worker and so of its boards; None takes one away.  Returns the boards.
+
+        For operators.
+        """
+        if (serials is None) == (worker is None):
+            raise InvalidArgument("give either serials, the boards to label, or worker")
+        answer = await self.call("label", labels=labels, serials=serials, worker=worker)
+        return [from_wire(each, DeviceRecord) for each in answer]
 
     @checked
     async def drain(self, worker: str, *, leave: bool = False) -> Any:

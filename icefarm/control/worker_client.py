@@ -26,7 +26,7 @@ ANSWER_LIMIT = 10.0
 
 def assignment(record: ReservationRecord) -> Assignment:
     """Return the assignment of a reservation for its worker."""
-    return Assignment(reservation=record.id, client=record.client, kind=record.kind, options=record.options)
+    return Assignment(record.id, record.client, record.kind, record.options, record.labels)
 
 
 @define(eq=False)
@@ -51,6 +51,10 @@ class WorkerClient:
             # No preparation overtakes the answer to a hello, which lists all boards to prepare.
             await self.sessions.until_greeted(record.worker)
             await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
+
+    async def relabel(self, worker: str, serial: str, labels: Mapping[str, str]) -> None:
+        """Tell a worker that a board has other labels."""
+        await self._call(worker, "relabel", ANSWER_LIMIT, serial, labels)
 
     async def release(self, record: ReservationRecord) -> None:
         """Take a board back."""

@@ -14,12 +14,16 @@ from icefarm.kinds.registry import Kinds
 from icefarm.usb.usb_events import UsbEvent
 from icefarm.virtual.commands import CommandSocket
 from icefarm.virtual.images import BoardsFailed, MissingBoards, firmware_version, image
+from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import DEFAULT, FirmwareImage, Images, images_in
 from icefarm.worker.usb.monitor import UsbMonitor
 
 __all__ = ["RealBoards", "Source", "VirtualBoards"]
+
+#: What a model of another author is called; only its path is known.
+OTHER_MODEL = "other"
 
 #: Seconds until virtual boards are restarted after their process ended: the first time, and the longest.
 RESTART_FIRST = 1.0
@@ -85,6 +89,10 @@ class RealBoards:
             self._monitor = None
 
 
+def _model_of(options: VirtualBusOptions) -> str:
+    return options.model if isinstance(options.model, str) and options.model in MODELS else OTHER_MODEL
+
+
 @define(eq=False)
 class VirtualBoards:
     """Virtual boards in a separate process, which is restarted if it ends."""
@@ -112,7 +120,7 @@ class VirtualBoards:
                 self._log.warn("there is no firmware {name} for virtual boards", name=name)
                 continue
             found[name] = FirmwareImage(Firmware(name, version), blocks)
-        return Images("virtual boards", found)
+        return Images("virtual boards", found, _model_of(self.options))
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
         """Raises `MissingBoards`, `BoardsFailed`, and OSError or `CannotListenError` for the commands' socket."""

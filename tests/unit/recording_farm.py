@@ -165,6 +165,9 @@ class RecordingFarm:
     def retest(self, serials: Sequence[str]) -> list[str]:
         return self._called("retest", list(serials), serials)
 
+    def label(self, labels: dict[str, str | None], **of: Any) -> list[DeviceRecord]:
+        return self._called("label", [device("A", labels={"lab": "3"})], labels, of)
+
     def drain(self, name: str, *, leave: bool) -> dict[str, Any]:
         return self._called("drain", to_wire(worker(name, draining=True, leaving=leave)), name, leave)
 

@@ -36,7 +36,7 @@ def test_devices_are_listed_with_a_header_and_tabs_where_nobody_looks() -> None:
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert lines[0][:3] == ["SERIAL", "STATUS", "WORKER"]
     assert lines[1][:4] == ["A", "available", "w1", "-"]
-    assert {len(line) for line in lines} == {11}
+    assert {len(line) for line in lines} == {12}
     assert result.stderr == ""
 
 
@@ -60,7 +60,7 @@ def test_json_of_nothing_is_an_empty_list() -> None:
 def test_csv_has_a_header_even_where_there_is_nothing() -> None:
     rows = list(csv.reader(io.StringIO(RecordingFarm().run("reservations", "-o", "csv").stdout)))
     assert rows == [["id", "serial", "worker", "client", "kind", "options", "created_at", "expires_at", "ended_at",
-                     "end_reason", "grace"]]  # fmt: skip
+                     "end_reason", "grace", "labels"]]  # fmt: skip
 
 
 def test_reservations_say_who_has_a_board_and_for_how_long() -> None:

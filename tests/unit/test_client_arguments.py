@@ -107,6 +107,19 @@ BAD: dict[str, list[Any]] = {
     "ca_file": [5, [1]],
     "experiment": ["", " a", "a\nb", "a" * 101, 5, b"x"],
     "labels": [[1], "a=1", {1: 2}, {"a": nan}, {"a": [1]}, {str(number): 1 for number in range(21)}],
+    "label.labels": [
+        [1],
+        "a=1",
+        {1: 2},
+        {"a": nan},
+        {"a": [1]},
+        {"a": True},
+        {},
+        {"a b": "1"},
+        {"a": ""},
+        {"serial": "1"},
+    ],
+    "where": [*(each for each in _NO_TEXT if each is not None), "lab=", "(lab=3", "x" * 1001],
     "total": [each for each in _NO_COUNT if each is not None] + [10**13],
     "archive": _NO_BOOLEAN,
     "resume": _NO_BOOLEAN,
@@ -194,7 +207,7 @@ def bad_values(method: str, name: str, parameter: inspect.Parameter) -> list[Any
 #: What is given beside a bad value, where a method needs it.
 NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
-    "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
+    "labels": {"lab": "3"}, "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
 }  # fmt: skip
 
 

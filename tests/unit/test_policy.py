@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.contract import BoardHealth, DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling.availability import (
     UnavailableReason,
     current_status,
@@ -19,6 +19,7 @@ from icefarm.control.scheduling.availability import (
 )
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest, choose
 from icefarm.errors import IcefarmError, InvalidArgument, Unavailable, UnknownDevice, UnknownKind
+from icefarm.selectors.boards import parse_boards
 
 NOW = 1000.0
 
@@ -272,3 +273,58 @@ def test_a_board_that_works_or_is_reserved_can_not_be_deleted() -> None:
         "testing; only boards that are offline or broken can be deleted"
     )
     assert undeletable(evolve(reserved("A"), status=DeviceStatus.OFFLINE)) == "reserved by 'bob'"
+
+
+# ------------------------------------------------------------------------------------------------ choice of boards
+
+
+def labelled(serial: str, lab: int, **changes: Any) -> DeviceRecord:
+    return board(serial, labels={"lab": str(lab)}, **changes)
+
+
+def refusal(devices: list[DeviceRecord], request: ReservationRequest) -> str:
+    with pytest.raises(Unavailable) as caught:
+        choose(devices, [worker()], request, NOW)
+    return caught.value.message
+
+
+def test_a_selector_chooses_among_the_boards() -> None:
+    devices = [labelled("A", 1), labelled("B", 2), labelled("C", 2, failures=3)]
+    assert choose(devices, [worker()], some(2, where=parse_boards("lab=2")), NOW) == ["B", "C"]
+    assert choose(devices, [worker()], some(1, where=parse_boards("lab=2 and failures>0")), NOW) == ["C"]
+
+
+def test_too_few_boards_are_explained_part_by_part() -> None:
+    aside = BoardHealth(set_aside=1)
+    devices = [
+        *(labelled(f"A{n}", 1) for n in range(8)),
+        labelled("B1", 3),
+        evolve(reserved("B2"), labels={"lab": "3"}),
+        labelled("B3", 3, health=aside),
+        labelled("B4", 3, health=aside),
+    ]
+    words = refusal(devices, some(2, where=parse_boards("lab=3 and healthy")))
+    assert words.startswith(
+        "2 boards of kind 'counter' asked for; of 12 boards, lab=3 leaves 4, healthy leaves 2; "
+        "2 suitable boards: 1 free, 1 reserved; the first reservation to end is that of board B2"
+    )
+
+
+def test_virtual_boards_go_to_requests_that_name_them_once_there_is_a_real_one() -> None:
+    virtual = [board("V1", model="simulated"), board("V2", model="landscape")]
+    assert choose(virtual, [worker()], some(2), NOW) == ["V1", "V2"]
+    mixed = [*virtual, board("R", status=DeviceStatus.OFFLINE)]
+    assert refusal(mixed, some(1)) == (
+        "1 board of kind 'counter' asked for; of 3 boards, real leaves 1 (where=\"virtual\" allows the others); "
+        "1 suitable board, it is offline"
+    )
+    assert choose(mixed, [worker()], some(1, where=parse_boards("landscape")), NOW) == ["V2"]
+    assert choose(mixed, [worker()], some(2, where=parse_boards("real or virtual")), NOW) == ["V1", "V2"]
+    assert choose(mixed, [worker()], these("V1"), NOW) == ["V1"]
+    assert free(mixed, [worker()], None) == []
+    assert free(mixed, [worker()], None, parse_boards("virtual")) == ["V1", "V2"]
+
+
+def test_a_selector_does_not_go_with_serials() -> None:
+    with pytest.raises(InvalidArgument, match="where chooses among boards"):
+        ReservationRequest("counter", serials=["A"], where=parse_boards("real"))

@@ -31,7 +31,7 @@ VERBS: dict[str, list[str]] = {
     "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [], "account usage": [],
     "plot": ["ga-7", "--out", "fitness.svg"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
-    "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"],
+    "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"], "label": ["A", "lab=3", "old-"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
     "db reset": ["--yes"], "db size": [],
     "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"], "token rotate": ["t1"],

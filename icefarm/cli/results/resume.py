@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, evolve, frozen
 
 from icefarm.cli.results.results_file import ResultsFile
+from icefarm.selectors.language import Selector
 
 if TYPE_CHECKING:
     from icefarm.client.placement import Placement
@@ -34,6 +35,8 @@ class Request:
     experiment: str | None = None
     labels: Mapping[str, Any] = Factory(dict)
     total: int | None = None
+    #: Which boards may be among the devices.
+    where: Selector | None = None
     #: Answer from the archive what the experiment has values of.
     resume: bool = False
 

@@ -12,6 +12,7 @@ import click
 from icefarm.cli.results.conditions import condition
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
+from icefarm.selectors.language import parse
 from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, url
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PUBLIC_URL",
     "REPEATS",
     "SECONDS",
+    "SELECTOR",
     "SPAN",
     "SPEED",
     "URL",
@@ -125,6 +127,7 @@ LENGTH = Parsed("SECONDS", partial(_by_rule, "seconds"))
 NAME = Parsed("NAME", _name)
 NUMBER = Parsed("NUMBER", number)
 PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
+SELECTOR = Parsed("SELECTOR", parse)
 REPEATS = Parsed("K", partial(_by_rule, "repeats"))
 SECONDS = Parsed("SECONDS", seconds)
 PINS = Parsed("pins", _pins)

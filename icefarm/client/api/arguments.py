@@ -25,6 +25,8 @@ from icefarm.errors import InvalidArgument
 from icefarm.kinds.multipulsecount import MultiPulseCount
 from icefarm.kinds.pulsecount import PulseCount
 from icefarm.kinds.variance import Variance
+from icefarm.selectors.boards import check_labels
+from icefarm.selectors.language import parse
 from icefarm.text.durations import in_words
 
 __all__ = ["RULES", "Rule", "check_evaluation_options", "checked", "is_checked", "whole_number"]
@@ -274,6 +276,35 @@ def _labels(value: Any) -> dict[str, Any]:
     return labels
 
 
+def _board_labels(value: Any) -> dict[str, str | None]:
+    labels: dict[str, str | None] = {name: _label_text(each) for name, each in _options(value).items()}
+    _said(check_labels, labels, ": ")
+    return labels
+
+
+def _label_text(value: Any) -> str | None:
+    """Return a label's value: text; a number is written as one writes it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    return str(value)
+
+
+def _selector(value: Any) -> str:
+    text = _text(value)
+    _said(parse, text)
+    return text
+
+
+def _said(check: Callable[[Any], Any], value: Any, after: str = " ") -> None:
+    """Check a value, and say what is wrong in the words of the check, which follows ``after``."""
+    try:
+        check(value)
+    except InvalidArgument as error:
+        raise _Wrong(after + error.message) from None
+
+
 def _keywords(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: RULES_OF_KEYWORDS.apply(name, each) for name, each in value.items()}
 
@@ -329,6 +360,8 @@ RULES: Mapping[str, Rule] = {
     "worker": Rule("the name of a worker", _text),
     "account": Rule("the name of an account", _text),
     "experiment": _NAME,
+    "where": Rule("a selector of boards, such as 'lab=3 and healthy'", _selector),
+    "label.labels": Rule("a dictionary of names, with text as values, or None to take a label away", _board_labels),
     "labels": Rule(f"a dictionary of at most {MAX_LABELS} names, with text or numbers as values", _labels),
     "total": Rule("a whole number of evaluations, at least 1", partial(_count, 10**12)),
     "archive": _BOOLEAN,

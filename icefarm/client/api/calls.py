@@ -20,6 +20,7 @@ class ReserveCall(TypedDict, total=False):
     """What boards of every kind are reserved with, as of `icefarm.client.session.ClientSession.reserve`."""
 
     serials: Sequence[str] | None
+    where: str | None
     options: Mapping[str, Any] | None
     wait: bool
     timeout: float | None

@@ -95,6 +95,7 @@ class FarmFace(VerbAdapter):
     delete = Verb(ClientSession.delete)
     end_any = Verb(ClientSession.end_any)
     retest = Verb(ClientSession.retest)
+    label = Verb(ClientSession.label)
     drain = Verb(ClientSession.drain)
     resume = Verb(ClientSession.resume)
     dismiss = Verb(ClientSession.dismiss)

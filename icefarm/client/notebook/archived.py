@@ -51,6 +51,8 @@ class ArchivedResult:
     attempt: int
     started_at: float | None
     ended_at: float
+    #: The labels that operators gave the board; None without any.
+    board_labels: dict[str, str] | None = None
 
     @property
     def ok(self) -> bool:
@@ -88,7 +90,9 @@ class ResultPage:
 _NAMES = tuple(attribute.name for attribute in fields(ArchivedResult))
 assert _NAMES == RESULT_FIELDS
 #: Columns whose values have no one type: they are JSON in a table.
-_AS_JSON = ("options", "value", "labels")
+_AS_JSON = ("options", "value", "labels", "board_labels")
+#: Fields that farms of earlier versions do not have.
+_ADDED = ("board_labels",)
 
 
 def page_of(answer: Mapping[str, Any]) -> ResultPage:
@@ -96,11 +100,11 @@ def page_of(answer: Mapping[str, Any]) -> ResultPage:
     names: Sequence[str] = answer["fields"]
     rows: Iterable[Sequence[Any]] = answer["results"]
     if tuple(names) != _NAMES:
-        missing = [name for name in _NAMES if name not in names]
+        missing = [name for name in _NAMES if name not in (*names, *_ADDED)]
         if missing:
             raise InvalidArgument(f"the farm's results have no {', '.join(missing)}; use its version of icefarm")
-        places = [list(names).index(name) for name in _NAMES]
-        rows = ([row[place] for place in places] for row in rows)
+        places = [list(names).index(name) if name in names else None for name in _NAMES]
+        rows = ([None if place is None else row[place] for place in places] for row in rows)
     return ResultPage([ArchivedResult(*row) for row in rows], str(answer["next"]), bool(answer["more"]))
 
 

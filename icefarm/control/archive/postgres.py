@@ -51,7 +51,7 @@ LOCATED, LATE = 256, 30.0
 _COLUMNS = (
     *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
     *("number", "error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin"),
-    *("window_us", "load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at"),
+    *("window_us", "load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
 )
 _LIST = ", ".join(_COLUMNS)
 
@@ -565,7 +565,7 @@ def _as_csv(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, i
             row.day, row.evaluation_id, ids[each.key], each.client, row.reservation, row.serial, worker, row.kind,
             row.options, row.value, row.number, row.error, row.message, row.sha256, row.circuit, row.labels,
             row.firmware, row.firmware_version, row.origin, row.window_us, row.load_us, row.temperature_c,
-            row.sequence, row.attempt, _time(row.started_at), _time(row.ended_at),
+            row.sequence, row.attempt, _time(row.started_at), _time(row.ended_at), row.board_labels,
         )
         for each in rows
         for row in (each.row,)

@@ -42,7 +42,10 @@ _TYPES: Mapping[str, tuple[type, ...] | None] = {
     "attempt": _COUNT,
     "started_at": _MAYBE_NUMBER,
     "ended_at": _NUMBER,
+    "board_labels": (dict, type(None)),
 }
+#: The fields that workers of earlier versions do not send.
+_ADDED = ("board_labels",)
 #: The largest number in each field from ``window_us`` on.
 _MOST = (LARGEST, LARGEST, LARGEST, LARGEST, MOST_ATTEMPTS, LATEST, LATEST)
 _CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
@@ -78,6 +81,7 @@ class ArchiveRow:
     started_at: float | None
     ended_at: float
     day: date
+    board_labels: str | None = None
 
 
 @frozen
@@ -162,14 +166,15 @@ def _parsed(line: bytes, now: float, days: float) -> ArchiveRow | None:
     except (ValueError, RecursionError):
         return None
     # A newer worker may know more fields.
-    if not isinstance(fields, list) or len(fields) < len(_CHECKS):
+    if not isinstance(fields, list) or len(fields) < len(_CHECKS) - len(_ADDED):
         return None
-    fields = fields[: len(_CHECKS)]
+    fields = [*fields[: len(_CHECKS)], *[None] * (len(_CHECKS) - len(fields))]
     if not all(map(isinstance, fields, _CHECKS)) or not _plausible(fields):
         return None
     (
         evaluation_id, reservation, serial, kind, options, value, error, message, sha256, circuit, experiment, labels,
         firmware, firmware_version, origin, window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at,
+        board_labels,
     ) = fields  # fmt: skip
     today = int(now // DAY)
     own = int(ended_at // DAY)
@@ -198,6 +203,7 @@ def _parsed(line: bytes, now: float, days: float) -> ArchiveRow | None:
         started_at,
         ended_at,
         day_of(own if now - days * DAY < ended_at < now + AHEAD else today),
+        _json(board_labels) if board_labels else None,
     )
 
 
@@ -213,7 +219,7 @@ def _plausible(fields: list[Any]) -> bool:
     # NaN is not below anything.
     return all(
         value is None or (not isinstance(value, bool) and abs(value) <= most)
-        for value, most in zip(fields[15:], _MOST, strict=True)
+        for value, most in zip(fields[15:22], _MOST, strict=True)
     )
 
 

@@ -24,7 +24,8 @@ FORMATS = {
     "parquet": "application/vnd.apache.parquet",
 }
 #: Values without one type: JSON in a table.
-_AS_JSON = tuple(place for place, name in enumerate(RESULT_FIELDS) if name in ("options", "value", "labels"))
+_JSON_FIELDS = ("options", "value", "labels", "board_labels")
+_AS_JSON = tuple(place for place, name in enumerate(RESULT_FIELDS) if name in _JSON_FIELDS)
 
 Row = Sequence[Any]
 #: Asks for the page after a cursor; answers as `icefarm.v1.control.experiment_results` does.

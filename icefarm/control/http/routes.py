@@ -121,7 +121,7 @@ def _same(answer: Any) -> Any:
 
 
 def _kind(asked: KindQuery) -> dict[str, Any]:
-    return {"kind": asked.kind}
+    return {"kind": asked.kind, "where": asked.where}
 
 
 def _nothing(_: NoQuery) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _board(asked: BoardQuery) -> dict[str, Any]:
 
 
 def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
-    which = {"amount": asked.amount} if isinstance(asked, Reserve) else {"serials": asked.serials}
+    which = {"amount": asked.amount, "where": asked.where} if isinstance(asked, Reserve) else {"serials": asked.serials}
     arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
     if asked.wait:
         if not 0 < asked.timeout <= MAX_WAIT:
@@ -146,7 +146,13 @@ def _wanted(asked: BoardsWanted) -> dict[str, Any]:
     if (asked.amount is None) == (asked.serials is None):
         raise InvalidArgument("give either amount or serials")
     which = {"amount": asked.amount} if asked.serials is None else {"serials": asked.serials}
-    arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
+    arguments = {
+        **which,
+        "where": asked.where,
+        "kind": asked.kind,
+        "options": kind_options(asked.args),
+        "grace": UNATTENDED_GRACE,
+    }
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
 
 

@@ -55,6 +55,7 @@ _NAME = {
     "maxLength": 100,
 }
 _SERIALS = {"description": "Serials of boards.", "minItems": 1, "maxItems": 10_000}
+_WHERE = {"description": "A selector of boards, such as lab=3 and healthy.", "minLength": 1, "maxLength": 1000}
 _SECONDS = {
     "description": "How long from now, in seconds; default: the farm's setting.",
     "exclusiveMinimum": 0,
@@ -79,6 +80,7 @@ class KindQuery:
     """The query of a read."""
 
     kind: str | None = field(default=None, metadata={"description": "Only boards that can be of this kind."})
+    where: str | None = field(default=None, metadata=_WHERE)
 
 
 @frozen
@@ -99,6 +101,7 @@ class Reserve:
 
     amount: int = field(metadata=_AMOUNT)
     kind: str = field(metadata=_KIND)
+    where: str | None = field(default=None, metadata=_WHERE)
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
     seconds: float | None = field(default=None, metadata=_SECONDS)
@@ -126,6 +129,7 @@ class BoardsWanted:
     kind: str = field(metadata=_KIND)
     amount: int | None = field(default=None, metadata=_AMOUNT)
     serials: list[str] | None = field(default=None, metadata=_SERIALS)
+    where: str | None = field(default=None, metadata=_WHERE)
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
     seconds: float | None = field(default=None, metadata=_SECONDS)

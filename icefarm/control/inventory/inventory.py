@@ -85,7 +85,7 @@ class Inventory:
         """Act on events of boards and workers."""
         match event:
             case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsEnded(records):
-                self._tasks.start("boards that changed hands", partial(self._show_boards, records))
+                self._tasks.start("boards that changed hands", partial(self.show_boards, records))
             case WorkerLost(name):
                 lost = partial(self.lost, name, "its worker is not connected")
                 self._tasks.persist(self.clock, f"worker {name} is lost", lost)
@@ -197,8 +197,8 @@ class Inventory:
         if freed:
             self.publisher.publish(BoardsAvailable(freed))
 
-    async def _show_boards(self, records: Sequence[ReservationRecord]) -> None:
-        """Publish boards whose reservation began or ended, unless a report does it that is newer than what is read."""
+    async def show_boards(self, records: Sequence[ReservationRecord] | Sequence[DeviceRecord]) -> None:
+        """Publish boards whose reservation or labels changed, unless a report that is newer than what is read does."""
         for worker in {record.worker for record in records}:
             await self._order.quiet(_boards_of(worker))
         before = {record.serial: self._published[record.serial] for record in records}

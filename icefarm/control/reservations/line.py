@@ -199,7 +199,7 @@ class Line:
 
     async def _serve(self, waiter: Waiter, call: ReserveCall, serials: Sequence[str]) -> bool:
         try:
-            records = await self.reserve(call, evolve(call.request, amount=None, serials=serials, avoid=()))
+            records = await self.reserve(call, evolve(call.request, amount=None, serials=serials, avoid=(), where=None))
         except Unavailable as error:
             # A board has changed since the state was read.
             waiter.reason = error.message

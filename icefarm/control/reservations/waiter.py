@@ -67,6 +67,7 @@ class Waiter:
             since=self.queued.since,
             place=self.place,
             reason=self.reason,
+            where=None if request.where is None else str(request.where),
             used=self.outlook.used,
             behind=list(self.outlook.behind),
             earliest=self.outlook.earliest,

@@ -54,6 +54,8 @@ from icefarm.errors import (
     TransportError,
     UnknownWorker,
 )
+from icefarm.selectors.boards import check_known, check_labels, label_names, parse_boards
+from icefarm.selectors.language import Selector
 from icefarm.text.durations import in_words
 
 __all__ = ["ClientProcedures"]
@@ -77,6 +79,13 @@ def _check_kind(kind: str) -> None:
     """Refuse what can't be a kind before anything is done for it."""
     if len(kind) > LONGEST_NAME:
         raise InvalidArgument(f"kind must have at most {LONGEST_NAME} characters, not {len(kind)}")
+
+
+def _selector(text: str, records: FarmRecords) -> Selector:
+    """Read a selector of boards.  Raises `InvalidArgument`, also for names that the farm does not know."""
+    selector = parse_boards(text)
+    check_known(selector, label_names([*records.devices, *records.workers]))
+    return selector
 
 
 def _distinct(serials: Sequence[str]) -> list[str]:
@@ -124,6 +133,7 @@ class ClientProcedures:
             self.retest,
             self.dismiss,
             self.set_limits,
+            self.label,
         )
         return {
             **{method.__name__: (method, everybody) for method in for_all},
@@ -139,12 +149,13 @@ class ClientProcedures:
             raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
         self.sessions.tell(Renewed(caller.session, holder.expires_at))
 
-    async def available(self, _: Caller, kind: str | None = None) -> dict[str, Any]:
-        """List the boards that can be reserved now."""
+    async def available(self, _: Caller, kind: str | None = None, where: str | None = None) -> dict[str, Any]:
+        """List the boards that can be reserved now; with ``where``, those of them that it selects."""
         if kind is not None:
             _check_kind(kind)
         found = await self.records.get()
-        serials = free(found.devices, found.workers, kind)
+        selector = None if where is None else _selector(where, found)
+        serials = free(found.devices, found.workers, kind, selector)
         return {"amount": len(serials), "serials": serials}
 
     @ends_with_its_call
@@ -160,10 +171,12 @@ class ClientProcedures:
         seconds: float | None = None,
         request: str | None = None,
         grace: float | None = None,
+        where: str | None = None,
     ) -> list[dict[str, Any]]:
         """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
 
         The client chooses the id ``request``: a repeated call with it keeps its place, or gets the boards allocated.
+        ``where`` is a selector of the boards that an amount may be of.
         """
         if not kind:
             raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
@@ -178,7 +191,8 @@ class ClientProcedures:
         # A caller without a session is never away.  Grace beyond the reservation's end means nothing.
         waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
         self._check_limits(caller, duration, waits)
-        wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {})
+        selector = None if where is None else _selector(where, await self.records.get())
+        wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {}, where=selector)
         self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
@@ -321,6 +335,30 @@ class ClientProcedures:
     async def dismiss(self, caller: Caller, ids: list[str]) -> list[str]:
         """Remove requests from the queue; returns those that this call removed."""
         return self.queue.dismiss(_distinct(ids), f"removed from the queue by operator {caller.authid}")
+
+    async def label(
+        self, _: Caller, labels: dict[str, str | None], serials: list[str] | None = None, worker: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Set labels of boards, or of a worker and so of its boards; a value None takes a label away.
+
+        Returns the boards.  Raises `UnknownDevice`, `UnknownWorker`.
+        """
+        if (serials is None) == (worker is None):
+            raise InvalidArgument("give either serials, the boards to label, or worker")
+        check_labels(labels)
+        boards = await self.store.set_labels(
+            labels, serials=None if serials is None else _distinct(serials), worker=worker
+        )
+        await self.inventory.show_boards(boards)
+        for record in await self.store.workers():
+            if record.name == worker:
+                await self.inventory.show(record)
+        self.queue.poke()
+        # A worker that is away learns of them when it says hello.
+        held = [board for board in boards if board.reservation is not None]
+        tell = [partial(self.worker_client.relabel, board.worker, board.serial, board.labels) for board in held]
+        await outcomes(tell, AT_ONCE)
+        return [to_wire(board) for board in boards]
 
     async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
         record = await self.store.set_draining(worker, draining, leaving=leaving)

@@ -43,8 +43,13 @@ def _detail(arguments: Mapping[str, Any]) -> str | None:
     limits = arguments.get("limits")
     if isinstance(limits, Mapping):
         return limits_text(limits)
-    kind = arguments.get("kind")
-    return kind if isinstance(kind, str) else None
+    labels = arguments.get("labels")
+    if isinstance(labels, Mapping):
+        return " ".join(f"{name}-" if value is None else f"{name}={value}" for name, value in labels.items())
+    kind, where = arguments.get("kind"), arguments.get("where")
+    if not isinstance(kind, str):
+        return None
+    return kind if where is None else f"{kind} where {where}"
 
 
 @define(eq=False)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import Enum
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.scheduling.selection import select
+from icefarm.selectors.language import Selector
 
 __all__ = ["UnavailableReason", "current_status", "free", "unavailable_reason", "undeletable"]
 
@@ -48,11 +50,18 @@ def unavailable_reason(
     return found
 
 
-def free(devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], kind: str | None) -> list[str]:
+def free(
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    kind: str | None,
+    where: Selector | None = None,
+) -> list[str]:
     """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
     by_name = {worker.name: worker for worker in workers}
     return sorted(
-        device.serial for device in devices if unavailable_reason(device, by_name.get(device.worker), kind) is None
+        device.serial
+        for device in select(devices, by_name, kind, where).boards
+        if unavailable_reason(device, by_name.get(device.worker), kind) is None
     )
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from icefarm.contract import DeviceRecord
+from icefarm.contract import MAX_BOARD_LABELS, DeviceRecord
 from icefarm.control.scheduling.availability import UnavailableReason, undeletable
+from icefarm.control.scheduling.selection import Selection
 from icefarm.errors import InvalidArgument, NotYours, Unavailable, UnknownDevice, UnknownWorker
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "incomplete",
     "not_yours",
     "token_exists",
+    "too_many_labels",
     "unknown_devices",
     "unknown_token",
     "unknown_worker",
@@ -41,13 +43,14 @@ def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float) ->
 
 
 def amount_refusal(
-    suitable: Sequence[DeviceRecord],
+    selection: Selection,
     obstacles: Mapping[str, UnavailableReason | None],
     kind: str,
     amount: int,
     now: float,
 ) -> Unavailable:
     """Return the error for an unavailable amount.  ``obstacles`` is by serial, None for a free board."""
+    suitable = selection.boards
     counts = Counter(obstacles.values())
     usable = counts.pop(None, 0)
     asked = f"{amount} {_boards(amount)} of kind '{kind}' asked for"
@@ -56,7 +59,7 @@ def amount_refusal(
         for device in suitable
         if obstacles[device.serial] is UnavailableReason.RESERVED and device.expires_at is not None
     ]
-    words = f"{asked}; {_state_words(len(suitable), usable, counts)}"
+    words = "; ".join([asked, *selection.words, _state_words(len(suitable), usable, counts)])
     free_in = None
     if ends:
         expires_at, serial, first = min(ends)
@@ -144,6 +147,10 @@ def undeletable_worker(worker: str, reserved: Sequence[str]) -> InvalidArgument:
             f"worker {worker!r} has boards that are reserved: {', '.join(reserved)}; end these first"
         )
     return InvalidArgument(f"worker {worker!r} is online; only one that is offline can be forgotten")
+
+
+def too_many_labels(what: str) -> InvalidArgument:
+    return InvalidArgument(f"{what} would have more than {MAX_BOARD_LABELS} labels; take some away: NAME-")
 
 
 def token_exists(name: str) -> InvalidArgument:

@@ -46,7 +46,9 @@ from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
 from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.control.scheduling.selection import select
 from icefarm.errors import IcefarmError, Unavailable
+from icefarm.selectors.language import Selector
 
 __all__ = ["KEEP_AFTER", "LAST", "QueuedRequest", "Verdict", "arranged", "decide"]
 
@@ -126,7 +128,7 @@ class _Round:
     #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
-    told: dict[tuple[str, int | None, bool], tuple[int, Verdict]] = field(factory=dict)
+    told: dict[tuple[str, int | None, Selector | None, bool], tuple[int, Verdict]] = field(factory=dict)
     #: The earlier requests that wait, and what they wait for.
     waiting: list[tuple[str, frozenset[str]]] = field(factory=list)
     #: The clients that have boards.
@@ -160,6 +162,7 @@ class _Round:
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike = None
         if request.amount is not None and not request.avoid and queued.client not in self.holders:
+            alike = (request.kind, request.amount, request.where)
             alike = (request.kind, request.amount, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
@@ -210,9 +213,10 @@ class _Round:
         drained boards, or for its own, may wait forever, and holds up nobody.
         """
         request = queued.request
+        named = request.serials is not None
         found = {
             device.serial
-            for device in self.devices
+            for device in select(self.devices, self.by_name, request.kind, request.where, named=named).boards
             if (device.serial in self.got or device.serial not in self.kept)
             and self.got.get(device.serial, device.client) != queued.client
             and (request.serials is None or device.serial in request.serials)

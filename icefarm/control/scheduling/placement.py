@@ -13,7 +13,9 @@ from attrs import Attribute, Factory, field, frozen
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.availability import unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
+from icefarm.control.scheduling.selection import select
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
+from icefarm.selectors.language import Selector
 
 __all__ = ["MAX_BOARDS", "ReservationRequest", "choose"]
 
@@ -70,10 +72,14 @@ class ReservationRequest:
     options: dict[str, Any] = field(default=Factory(dict), validator=_check_options)
     #: Boards not to choose for an amount, such as one that just failed.
     avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
+    #: Which boards an amount may be of; None: any.
+    where: Selector | None = None
 
     def __attrs_post_init__(self) -> None:
         if (self.amount is None) == (self.serials is None):
             raise InvalidArgument("give either amount or serials")
+        if self.serials is not None and self.where is not None:
+            raise InvalidArgument("where chooses among boards, and serials names them: give where with an amount")
 
 
 def choose(
@@ -91,7 +97,8 @@ def choose(
     _check_kind(workers, request.kind)
     if request.serials is not None:
         return _choose_named(devices, by_name, request, request.serials, now)
-    suitable = [device for device in devices if _may_ever_run(device, by_name, request.kind)]
+    selection = select(devices, by_name, request.kind, request.where)
+    suitable = selection.boards
     obstacles = {
         device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid)
         for device in suitable
@@ -99,7 +106,7 @@ def choose(
     usable = [device for device in suitable if obstacles[device.serial] is None]
     amount = request.amount or 0
     if len(usable) < amount:
-        raise amount_refusal(suitable, obstacles, request.kind, amount, now)
+        raise amount_refusal(selection, obstacles, request.kind, amount, now)
     return _spread(usable, devices, amount)
 
 
@@ -109,11 +116,6 @@ def _check_kind(workers: Sequence[WorkerRecord], kind: str) -> None:
     kinds = sorted({offered for worker in workers for offered in worker.kinds})
     if kind not in kinds:
         raise UnknownKind(f"no worker offers kind '{kind}'; there are: {', '.join(kinds) or 'none'}", kinds=kinds)
-
-
-def _may_ever_run(device: DeviceRecord, workers: Mapping[str, WorkerRecord], kind: str) -> bool:
-    worker = workers.get(device.worker)
-    return worker is not None and kind in worker.kinds
 
 
 def _spread(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:

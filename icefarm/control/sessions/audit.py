@@ -28,7 +28,7 @@ ACTIONS = frozenset(
     (
         *("reserve", "extend", "end", "reboot"),
         *("delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
-        "set_limits",
+        *("set_limits", "label"),
     )
 )
 #: Seconds between writes, and between looks for what is too old.

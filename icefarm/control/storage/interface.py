@@ -143,6 +143,15 @@ class Store(Protocol):
         Raises `UnknownWorker`, and `InvalidArgument` for one that is online or has a board that is reserved.
         """
 
+    async def set_labels(
+        self, labels: Mapping[str, str | None], *, serials: Sequence[str] | None = None, worker: str | None = None
+    ) -> list[DeviceRecord]:
+        """Set labels of these boards, or of a worker; a value None takes one away.  Returns the boards.
+
+        Raises `UnknownDevice`, `UnknownWorker`, and `InvalidArgument` where one would have more than
+        `MAX_BOARD_LABELS`; then none changes.
+        """
+
     # ---------------------------------------------------------------------------------------------- reservations
 
     async def available(self, kind: str | None = None) -> list[str]:

@@ -52,7 +52,7 @@ class _Kept:
         """Return it with `RESULT_FIELDS`."""
         values: dict[str, Any] = {name: getattr(self.row, name) for name in _FIELDS}
         values |= {"seq": self.seq, "client": self.owned.client, "worker": self.worker}
-        for name in ("options", "value", "labels"):
+        for name in ("options", "value", "labels", "board_labels"):
             values[name] = None if values[name] is None else json.loads(values[name])
         return tuple(values[name] for name in RESULT_FIELDS)
 

@@ -93,6 +93,8 @@ class RecordingWorker:
     draining: bool = False
     #: It was told to leave.
     left: bool = False
+    #: The labels of boards that it was told of.
+    labels: dict[str, dict[str, str]] = Factory(dict)
     #: Boards whose last report did not get through; it is resent when control is back.
     unsent: set[str] = Factory(set)
 
@@ -176,6 +178,9 @@ class RecordingWorker:
                 if self.holds.get(serial) == args[1]:
                     self._hold(serial, None)
                     self.tell(serial)
+            case "relabel":
+                self.orders.append((method, serial, ""))
+                self.labels[serial] = dict(args[1])
             case _:
                 self.orders.append((method, serial, ""))
                 self.draining = method == "drain" if method in ("drain", "resume") else self.draining
@@ -189,6 +194,7 @@ class RecordingWorker:
             await self.stuck[serial]
         if serial in self.failing:
             raise self.failing[serial]
+        self.labels[serial] = wanted.labels
         self._hold(serial, wanted.reservation)
         self.tell(serial)
 

@@ -10,6 +10,7 @@ from attrs import Factory, define, evolve
 
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
+    MAX_BOARD_LABELS,
     BoardHealth,
     DeviceRecord,
     DeviceReport,
@@ -28,6 +29,7 @@ from icefarm.control.scheduling.explanations import (
     incomplete,
     not_yours,
     token_exists,
+    too_many_labels,
     undeletable_worker,
     unknown_devices,
     unknown_token,
@@ -57,6 +59,16 @@ def _without_counters(report: DeviceReport) -> DeviceReport:
     return evolve(report, evaluations=0, failures=0, retries=0, health=BoardHealth(), kind=None, reservation=None)
 
 
+def _relabelled(before: Mapping[str, str], labels: Mapping[str, str | None], what: str) -> dict[str, str]:
+    if _is_full(before, labels):
+        raise too_many_labels(what)
+    return {name: value for name, value in {**before, **labels}.items() if value is not None}
+
+
+def _is_full(before: Mapping[str, str], labels: Mapping[str, str | None]) -> bool:
+    return sum(value is not None for value in {**before, **labels}.values()) > MAX_BOARD_LABELS
+
+
 @define(repr=False)
 class MemoryStore(Store):
     """Implements `Store` on ``clock``, such as a `twisted.internet.task.Clock`."""
@@ -79,6 +91,8 @@ class MemoryStore(Store):
     #: Workers that had the board of a reservation before, by its id.
     past_workers: dict[str, set[str]] = Factory(dict)
     _limits: dict[str, dict[str, float]] = Factory(dict)
+    #: Labels of each board's own.
+    _labels: dict[str, dict[str, str]] = Factory(dict)
 
     # ------------------------------------------------------------------------------------- workers and boards
 
@@ -102,6 +116,7 @@ class MemoryStore(Store):
             devices=0,
             last_seen=self.clock.seconds(),
             kind_versions={kind.name: kind.version for kind in hello.kinds},
+            labels={} if before is None else before.labels,
         )
         reports = {report.serial: report for report in hello.devices}
         refused = sorted(serial for serial in reports if self._held_by_another(serial, hello.name) is not None)
@@ -129,6 +144,7 @@ class MemoryStore(Store):
             raise undeletable_worker(worker, reserved)
         for serial in boards:
             del self._boards[serial]
+            self._labels.pop(serial, None)
         del self._workers[worker]
         self._instances.pop(worker, None)
         return boards
@@ -172,7 +188,35 @@ class MemoryStore(Store):
             raise cannot_delete(refused)
         for serial in wanted:
             del self._boards[serial]
+            self._labels.pop(serial, None)
         return wanted
+
+    async def set_labels(
+        self, labels: Mapping[str, str | None], *, serials: Sequence[str] | None = None, worker: str | None = None
+    ) -> list[DeviceRecord]:
+        if worker is not None:
+            if worker not in self._workers:
+                raise unknown_worker(worker)
+            changed = _relabelled(self._workers[worker].labels, labels, f"worker {worker!r}")
+            self._workers[worker] = evolve(self._workers[worker], labels=changed)
+            changed_boards = [serial for serial in sorted(self._boards) if self._boards[serial].worker == worker]
+            self._label_reservations(changed_boards)
+            return [self._device(serial) for serial in changed_boards]
+        wanted = list(serials or ())
+        self._check_known(wanted)
+        full = [serial for serial in wanted if _is_full(self._labels.get(serial, {}), labels)]
+        if full:
+            raise too_many_labels(f"board {', '.join(sorted(full))}")
+        for serial in wanted:
+            self._labels[serial] = _relabelled(self._labels.get(serial, {}), labels, f"board {serial}")
+        self._label_reservations(wanted)
+        return [self._device(serial) for serial in wanted]
+
+    def _label_reservations(self, serials: Iterable[str]) -> None:
+        for serial in serials:
+            if serial in self._holds:
+                held = self._holds[serial]
+                self._reservations[held] = evolve(self._reservations[held], labels=self._labels_of(serial))
 
     def _held_by_another(self, serial: str, worker: str) -> str | None:
         board = self._boards.get(serial)
@@ -195,6 +239,7 @@ class MemoryStore(Store):
             if earlier != worker:
                 self.past_workers.setdefault(held, set()).add(earlier)
             self._reservations[held] = evolve(self._reservations[held], worker=worker)
+            self._label_reservations([report.serial])
 
     def _set_offline(self, serials: Iterable[str], reason: str) -> list[str]:
         changed = [
@@ -233,7 +278,12 @@ class MemoryStore(Store):
             changed_at=board.changed_at,
             health=report.health,
             reserved_at=None if reservation is None else reservation.created_at,
+            model=report.model,
+            labels=self._labels_of(serial),
         )
+
+    def _labels_of(self, serial: str) -> dict[str, str]:
+        return {**self._workers[self._boards[serial].worker].labels, **self._labels.get(serial, {})}
 
     def _all_devices(self) -> list[DeviceRecord]:
         return [self._device(serial) for serial in sorted(self._boards)]
@@ -281,6 +331,7 @@ class MemoryStore(Store):
                 created_at=now,
                 expires_at=now + seconds,
                 grace=grace,
+                labels=self._labels_of(serial),
             )
             self._reservations[reservation.id] = reservation
             self._holds[serial] = reservation.id
@@ -326,7 +377,7 @@ class MemoryStore(Store):
         held = {serial: self._reservations[self._holds[serial]] for serial in serials if serial in self._holds}
         foreign = [serial for serial, reservation in held.items() if client not in (None, reservation.client)]
         if foreign:
-            raise not_yours(foreign)
+            raise not_yours(sorted(foreign))
         return self._end([reservation.id for reservation in held.values()], reason)
 
     async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:

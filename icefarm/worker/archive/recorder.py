@@ -170,7 +170,7 @@ class ReservationRows:
     _recorder: Recorder
     _reservation: str
     #: What its failures have in common: board, kind, options, firmware.
-    _stamp: Mapping[str, Any] = Factory(dict)
+    stamp: Mapping[str, Any] = Factory(dict)
     _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
 
     def keep(self, evaluation_id: str, note: Note, result: Any) -> None:
@@ -194,7 +194,7 @@ class ReservationRows:
             if isinstance(error, UnknownBitstream) or not isinstance(error, IcefarmError):
                 return None
             now = self._recorder.clock.seconds()
-            return failure_row(self._reservation, note, evaluation_id, self._stamp, error, now)
+            return failure_row(self._reservation, note, evaluation_id, self.stamp, error, now)
         if isinstance(result, dict) and "evaluation_id" in result and "ended_at" in result:
             return measurement_row(self._reservation, note, result)
         # Another author's kind may answer with anything; only measurements are archived.

@@ -92,6 +92,7 @@ class ManagedBoard:
         """
         before = self.reservation
         if before is not None and before.assignment.reservation == assignment.reservation:
+            before.relabel(assignment.labels)
             return before
         kind = self._context.kinds.get(assignment.kind)
         try:
@@ -176,6 +177,7 @@ class ManagedBoard:
             "firmware": None if self._firmware is None else self._firmware.name,
             "firmware_version": None if self._firmware is None else self._firmware.version,
             "usb_path": life.place,
+            "model": self.images.model,
         }
 
     def reading(self) -> BoardReading:

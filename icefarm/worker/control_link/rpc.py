@@ -45,7 +45,10 @@ class ControlProcedures:
 
     @_functions.default
     def _all(self) -> dict[str, CheckedFunction]:
-        every = (self.prepare, self.release, self.reboot, self.delete, self.retest, self.drain, self.resume, self.leave)
+        every = (
+            *(self.prepare, self.relabel, self.release, self.reboot, self.delete, self.retest),
+            *(self.drain, self.resume, self.leave),
+        )
         return {function.__name__: CheckedFunction.of(function) for function in every}
 
     def hello_sent(self) -> None:
@@ -71,6 +74,12 @@ class ControlProcedures:
         board = self._boards.get(serial)
         self._ordered.add(serial)
         await board.prepare(assignment)
+
+    async def relabel(self, serial: str, labels: dict[str, str]) -> None:
+        """Note a board's labels in what it measures from now on."""
+        reservation = self._boards.get(serial).reservation
+        if reservation is not None:
+            reservation.relabel(labels)
 
     async def release(self, serial: str, reservation: str, reason: str) -> None:
         """End a board's reservation, if it is still that one."""

@@ -52,6 +52,8 @@ class Images:
     #: The type of boards, for messages: "virtual boards".
     boards: str
     by_name: Mapping[str, FirmwareImage] = Factory(dict)
+    #: What these boards do with a circuit if they are virtual (`icefarm.contract.DeviceReport.model`).
+    model: str | None = None
 
     def get(self, name: str) -> FirmwareImage:
         """Raises `NoImage`."""

@@ -86,6 +86,7 @@ class BoardReservation:
     _context: ReservationContext
     _options: Any
     _evaluations: Evaluations
+    _rows: ReservationRows
     log: Logger = Factory(lambda: Logger(namespace="icefarm.kinds"))
     _instance: Any = None
     _board_client: BoardClient | None = None
@@ -109,10 +110,11 @@ class BoardReservation:
             "kind": kind.name,
             "firmware": firmware.name,
             "firmware_version": firmware.version,
+            "board_labels": assignment.labels,
         }
         rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": to_wire(options)})
         evaluations = Evaluations(context.board.tally.evaluated, rows)
-        reservation = cls(assignment, kind, firmware, context, options, evaluations)
+        reservation = cls(assignment, kind, firmware, context, options, evaluations, rows)
         try:
             reservation._instance = kind.make(reservation, options)
         except Exception:
@@ -124,6 +126,11 @@ class BoardReservation:
             reservation._usual = _Chosen.of(kind.evaluation_options())
         reservation._stamp = stamp
         return reservation
+
+    def relabel(self, labels: Mapping[str, str]) -> None:
+        """Note other labels of the board from now on."""
+        self._stamp = {**self._stamp, "board_labels": dict(labels)}
+        self._rows.stamp = {**self._rows.stamp, "board_labels": dict(labels)}
 
     # ------------------------------------------------------------------------------------------- the board's side
 

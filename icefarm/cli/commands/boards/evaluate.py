@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from icefarm.cli.choosing import where_option
 from icefarm.cli.completing import complete_experiments, complete_kinds, complete_serials
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.reserving import SERIALS, Wanted, held_boards, reserved
@@ -24,6 +25,7 @@ from icefarm.cli.ui.records.tables import Output, Rows
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen, room_of
 from icefarm.errors import InvalidBitstream
+from icefarm.selectors.language import Selector
 from icefarm.system.haste import leaving
 
 if TYPE_CHECKING:
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_timeout",
+    "check_where",
     "evaluate",
     "kind_option",
     "option_option",
+    "reserve_where_option",
     "serial_option",
     "timeout_option",
     "wait_option",
@@ -73,6 +77,7 @@ serial_option = click.option(
     shell_complete=complete_serials,
     help="Reserve this board; may be repeated.",
 )
+reserve_where_option = where_option("Reserve only boards that this selects.")
 kind_option = click.option(
     "--kind",
     default="pulsecount",
@@ -96,6 +101,12 @@ def check_timeout(asked: Mapping[str, Any]) -> None:
         raise click.UsageError("--timeout needs --wait")
 
 
+def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
+    """Raise `click.UsageError` where boards are both named and chosen."""
+    if serials and where is not None:
+        raise click.UsageError("--serial names boards and --where chooses among boards: give one of them")
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILES...")
 @click.option("--any/--each", "any_", default=True, help="Each file on any one of the boards (default), or on each.")
@@ -108,6 +119,7 @@ def check_timeout(asked: Mapping[str, Any]) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Makes random choices repeatable.")
 @click.option("--devices", type=BOARDS, help="Reserve N boards.  [default: 1]")
 @serial_option
+@reserve_where_option
 @kind_option
 @window_option
 @click.option("--pins", type=PINS, metavar="PIN,...", help="Pins of the FPGA to count on, for --kind multipulsecount.")
@@ -174,9 +186,12 @@ def evaluate(
     if request["resume"] and request["experiment"] is None:
         raise click.UsageError("--resume needs --experiment")
     check_timeout(request)
+    check_where(serials, request["where"])
     # In a shell that holds boards: all of those.
     chosen = (
-        tuple(dict.fromkeys(serials)) or (tuple(os.environ.get(SERIALS, "").split()) if devices is None else ()) or None
+        tuple(dict.fromkeys(serials))
+        or (tuple(os.environ.get(SERIALS, "").split()) if devices is None and request["where"] is None else ())
+        or None
     )
     asked = Request(
         placement=_placement(placement or ("any" if any_ else "each"), seed),
@@ -247,7 +262,7 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
 def _carry_out(
     farm: Farm, asked: Request, screen: Screen, output: Output, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
-    wanted = Wanted(asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout)
+    wanted = Wanted(asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout, asked.where)
     held = held_boards(farm, wanted)
     if held is not None:
         missing = _evaluated(farm, held, asked, screen, output, digests, saved)

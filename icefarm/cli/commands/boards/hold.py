@@ -23,8 +23,10 @@ from attrs import Factory, define
 
 from icefarm.cli.commands.boards.evaluate import (
     check_timeout,
+    check_where,
     kind_option,
     option_option,
+    reserve_where_option,
     serial_option,
     timeout_option,
     wait_option,
@@ -204,12 +206,22 @@ def _wanted(amount: int | None, asked: Mapping[str, Any]) -> Wanted:
     check_timeout(asked)
     options = asked["options"] | ({} if asked["window"] is None else {"window": asked["window"]})
     serials = tuple(dict.fromkeys(asked["serials"])) or None
-    return Wanted(None if serials else amount or 1, serials, asked["kind"], options, asked["wait"], asked["timeout"])
+    check_where(serials, asked["where"])
+    return Wanted(
+        None if serials else amount or 1,
+        serials,
+        asked["kind"],
+        options,
+        asked["wait"],
+        asked["timeout"],
+        asked["where"],
+    )
 
 
 #: In the order of the help.
 _OPTIONS = (
     serial_option,
+    reserve_where_option,
     kind_option,
     window_option,
     option_option,

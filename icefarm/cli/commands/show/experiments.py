@@ -13,7 +13,7 @@ import click
 from icefarm.cli.completing import complete_experiments, complete_serials
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.reading import Answer, Reader
-from icefarm.cli.results.conditions import Condition, fits
+from icefarm.cli.results.conditions import fits
 from icefarm.cli.results.rows_file import write_rows
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import CONDITION, SPAN
@@ -22,6 +22,7 @@ from icefarm.cli.ui.records.formatting import duration, shown
 from icefarm.cli.ui.records.tables import Output, Rows
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import opened_screen, room_of, show
+from icefarm.selectors.language import Selector
 
 __all__ = [
     "account_option",
@@ -113,7 +114,7 @@ def _summary(found: Answer) -> Iterator[str]:
     type=CONDITION,
     multiple=True,
     metavar="CONDITION",
-    help="Only where it holds: number>1000, error=timed_out, label.generation=3; may be repeated.",
+    help="Only where it holds: 'number>1000 and error=null', label.generation=3, board.lab=3; may be repeated.",
 )
 @click.option("--failed/--ok", "failed", default=None, help="Only failures, or only values.")
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
@@ -127,7 +128,7 @@ def results(
     account: str | None,
     serials: tuple[str, ...],
     since: float | None,
-    conditions: tuple[Condition, ...],
+    conditions: tuple[Selector, ...],
     failed: bool | None,
     follow: bool,
     out: str | None,

@@ -6,6 +6,7 @@ from operator import itemgetter
 
 import click
 
+from icefarm.cli.choosing import chosen_by, where_option
 from icefarm.cli.completing import complete_accounts, complete_workers
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_worker
@@ -15,7 +16,8 @@ from icefarm.cli.ui.parameter_types import SPAN
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
-from icefarm.contract import DeviceStatus
+from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord, from_wire
+from icefarm.selectors.language import Selector
 
 __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 
@@ -24,13 +26,19 @@ __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 @click.option(
     "--status", type=click.Choice([str(status) for status in DeviceStatus]), help="Only boards in this state."
 )
+@where_option("Only the boards that this selects.")
 @output_option
 @with_access()
-def devices(access: Access, output: Output, status: str | None) -> None:
+def devices(access: Access, output: Output, status: str | None, where: Selector | None) -> None:
     """List the boards, with their state and its reason."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
         records = [each for each in found["devices"] if status in (None, each["status"])]
+        if where is not None:
+            boards = [from_wire(each, DeviceRecord, "a board") for each in records]
+            workers = [from_wire(each, WorkerRecord, "a worker") for each in found["workers"]]
+            chosen = {board.serial for board in chosen_by(where, boards, workers)}
+            records = [each for each in records if each["serial"] in chosen]
         show(screen, records, columns.devices(found["time"]), output)
 
 

@@ -21,10 +21,13 @@ from icefarm.contract import (
     ShareRecord,
     UsageRecord,
     WorkerRecord,
+    to_wire,
 )
+from icefarm.selectors.language import quoted
 
 __all__ = [
     "AUDIT",
+    "BOARD_LABELS",
     "FINDINGS",
     "IMAGES",
     "LIMITS_OF_ACCOUNT",
@@ -33,12 +36,14 @@ __all__ = [
     "SERIALS",
     "SHARES",
     "TOKENS",
+    "as_record",
     "devices",
     "error",
     "expected",
     "experiment_boards",
     "experiments",
     "firmware",
+    "labels",
     "moment",
     "progress",
     "queue",
@@ -50,6 +55,29 @@ __all__ = [
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
+
+
+def as_record(record: Any) -> dict[str, Any]:
+    """Return a record of the contract as the rows of a table are."""
+    found: dict[str, Any] = to_wire(record)
+    return found
+
+
+def labels(record: Record) -> str | None:
+    """Return labels as one writes them; None without any."""
+    found = record.get("labels") or {}
+    return " ".join(f"{name}={quoted(value)}" for name, value in sorted(found.items())) or None
+
+
+#: Boards and their labels.
+BOARD_LABELS = Shape(
+    ("serial", "worker", "labels"),
+    (
+        Column("SERIAL", itemgetter("serial"), priority=0),
+        Column("WORKER", itemgetter("worker"), priority=1, least=8),
+        Column("LABELS", labels, priority=0, least=12),
+    ),
+)
 
 #: What the doctor found.
 FINDINGS = Shape(("check", "mark", "text", "cure"), ())
@@ -155,6 +183,7 @@ def devices(now: float) -> Shape:
             Column("FIRMWARE", firmware, priority=6),
             _column("EVALUATIONS", "evaluations", 7, right=True),
             _column("FAILURES", "failures", 7, right=True),
+            Column("LABELS", labels, priority=4, least=10),
             Column("HEALTH", health, priority=5, least=14),
             _left(now, 2),
             _column("REASON", "reason", 1, least=14),
@@ -184,6 +213,7 @@ def workers(now: float) -> Shape:
             _column("HOST", "host", 3, least=10),
             _column("VERSION", "version", 4),
             Column("KINDS", _kinds, priority=5, least=16),
+            Column("LABELS", labels, priority=4, least=10),
             Column("SEEN_AGO", lambda record: duration(now - record["last_seen"]), right=True, priority=2),
         ),
     )

@@ -7,17 +7,27 @@ serial, then reservations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import define
 from psycopg2.errors import ForeignKeyViolation
 
-from icefarm.contract import BoardHealth, DeviceRecord, DeviceReport, DeviceStatus, WorkerHello, WorkerRecord, to_wire
+from icefarm.contract import (
+    MAX_BOARD_LABELS,
+    BoardHealth,
+    DeviceRecord,
+    DeviceReport,
+    DeviceStatus,
+    WorkerHello,
+    WorkerRecord,
+    to_wire,
+)
 from icefarm.control.scheduling.availability import free, undeletable
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
     contested,
+    too_many_labels,
     undeletable_worker,
     unknown_devices,
     unknown_worker,
@@ -33,6 +43,7 @@ _DEVICE = """
     evaluations, failures, retries,
     extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
     (SELECT extract(epoch FROM r.created_at)::float8 FROM reservation r WHERE r.id = reservation),
+    model, coalesce((SELECT w.labels FROM worker w WHERE w.name = worker), '{}') || labels,
     recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
 """
 #: Columns of a board's row that are fields of its health.
@@ -41,7 +52,7 @@ _HEALTH = 5
 _WORKERS = """
     SELECT name, status, draining, host, version, kinds,
            (SELECT count(*) FROM device WHERE device.worker = worker.name),
-           extract(epoch FROM last_seen)::float8, leaving, kind_versions
+           extract(epoch FROM last_seen)::float8, leaving, kind_versions, labels
       FROM worker
 """
 
@@ -66,13 +77,13 @@ _TAKE = f"""
     WITH taken AS (
         INSERT INTO device AS d (
                serial, worker, reported, reason, firmware, firmware_version, usb_path, evaluations, failures, retries,
-               recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside)
+               model, recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside)
         SELECT r.serial, %(worker)s, r.status, r.reason, r.firmware, r.firmware_version, r.usb_path,
-               r.evaluations, r.failures, r.retries,
+               r.evaluations, r.failures, r.retries, r.model,
                h.attempts, h.timeouts, h.retries, h.failures, h.set_aside
           FROM json_to_recordset(%(reports)s::json) AS r (
                serial text, status text, reason text, firmware text, firmware_version text, usb_path text,
-               evaluations bigint, failures bigint, retries bigint, health json),
+               evaluations bigint, failures bigint, retries bigint, health json, model text),
                json_to_record(r.health) AS h (
                attempts integer, timeouts integer, retries integer, failures integer, set_aside integer)
          ORDER BY r.serial
@@ -80,7 +91,7 @@ _TAKE = f"""
            SET worker = excluded.worker, reported = excluded.reported, reason = excluded.reason,
                firmware = excluded.firmware, firmware_version = excluded.firmware_version,
                usb_path = excluded.usb_path, evaluations = excluded.evaluations, failures = excluded.failures,
-               retries = excluded.retries,
+               retries = excluded.retries, model = excluded.model,
                recent_attempts = excluded.recent_attempts, recent_timeouts = excluded.recent_timeouts,
                recent_retries = excluded.recent_retries, recent_failures = excluded.recent_failures,
                set_aside = excluded.set_aside,
@@ -107,6 +118,11 @@ _SET_OFFLINE = """
     RETURNING serial
 """
 
+_LABEL = """
+    UPDATE {table} SET labels = (labels - %(removed)s::text[]) || %(set)s::jsonb WHERE {key} = ANY(%(keys)s)
+    RETURNING {key}, (SELECT count(*) FROM jsonb_object_keys(labels))
+"""
+
 _SEEN = """
     WITH seen AS (UPDATE worker SET last_seen = now() WHERE name = %(worker)s RETURNING name, status)
     SELECT count(*) FROM device JOIN seen ON device.worker = seen.name
@@ -115,8 +131,8 @@ _SEEN = """
 
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
-    serial, worker, status, *rest, reserved_at = row[:-_HEALTH]
-    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at]
+    serial, worker, status, *rest, reserved_at, model, labels = row[:-_HEALTH]
+    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at, model, labels]
     return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
 
 
@@ -156,6 +172,16 @@ async def check_known(transaction: Transaction, serials: Sequence[str]) -> None:
     missing = [serial for serial in serials if serial not in found]
     if missing:
         raise unknown_devices(missing)
+
+
+async def _label_worker(transaction: Transaction, worker: str, changes: Mapping[str, Any]) -> list[DeviceRecord]:
+    counts = await transaction.rows(_LABEL.format(table="worker", key="name"), {**changes, "keys": [worker]})
+    if not counts:
+        raise unknown_worker(worker)
+    if counts[0][1] > MAX_BOARD_LABELS:
+        raise too_many_labels(f"worker {worker!r}")
+    statement = f'SELECT {_DEVICE} FROM device WHERE worker = %(worker)s ORDER BY serial COLLATE "C"'
+    return [_device(row) for row in await transaction.rows(statement, {"worker": worker})]
 
 
 @define
@@ -210,6 +236,29 @@ class InventoryStatements(Statements):
         await transaction.rows("DELETE FROM device WHERE worker = %(worker)s", {"worker": worker})
         await transaction.rows("DELETE FROM worker WHERE name = %(worker)s", {"worker": worker})
         return [serial for serial, _ in boards]
+
+    @in_transaction
+    async def set_labels(
+        self,
+        transaction: Transaction,
+        labels: Mapping[str, str | None],
+        *,
+        serials: Sequence[str] | None = None,
+        worker: str | None = None,
+    ) -> list[DeviceRecord]:
+        changes = {
+            "set": json.dumps({name: value for name, value in labels.items() if value is not None}),
+            "removed": [name for name, value in labels.items() if value is None],
+        }
+        if worker is not None:
+            return await _label_worker(transaction, worker, changes)
+        wanted = list(serials or ())
+        await check_known(transaction, wanted)
+        counts = await transaction.rows(_LABEL.format(table="device", key="serial"), {**changes, "keys": wanted})
+        full = sorted(serial for serial, count in counts if count > MAX_BOARD_LABELS)
+        if full:
+            raise too_many_labels(f"board {', '.join(full)}")
+        return await _devices(transaction, wanted)
 
     @in_transaction
     async def worker_seen(self, transaction: Transaction, worker: str) -> int:

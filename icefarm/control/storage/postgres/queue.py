@@ -13,26 +13,29 @@ from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import Statements, in_transaction
+from icefarm.selectors.boards import parse_boards
 
 __all__ = ["QueueStatements"]
 
 _REQUEST = """
     SELECT id, client, kind, amount, serials, options, number,
-           extract(epoch FROM since)::float8, extract(epoch FROM wait_until - now())::float8
+           extract(epoch FROM since)::float8, extract(epoch FROM wait_until - now())::float8, selector
       FROM request
 """
 
 _ENQUEUE = """
-    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since)
+    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since, selector)
     VALUES (%(id)s, %(client)s, %(kind)s, %(amount)s, %(serials)s, %(options)s::json,
-            now() + make_interval(secs => %(timeout)s), coalesce(to_timestamp(%(since)s::float8), now()))
+            now() + make_interval(secs => %(timeout)s), coalesce(to_timestamp(%(since)s::float8), now()),
+            %(selector)s)
     ON CONFLICT (id) DO NOTHING
 """
 
 
 def _queued(row: Sequence[Any]) -> QueuedRequest:
-    id, client, kind, amount, serials, options, number, since, left = row
-    request = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options)
+    id, client, kind, amount, serials, options, number, since, left, selector = row
+    where = None if selector is None else parse_boards(selector)
+    request = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options, where=where)
     return QueuedRequest(id, client, request, number, since, None if left is None else max(0.0, left))
 
 
@@ -60,6 +63,7 @@ class QueueStatements(Statements):
             "options": json.dumps(request.options),
             "timeout": timeout,
             "since": since,
+            "selector": None if request.where is None else str(request.where),
         }
         await transaction.rows(_ENQUEUE, parameters)
         queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])

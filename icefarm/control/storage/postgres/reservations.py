@@ -33,7 +33,9 @@ _CHOICES = 5
 _RESERVATION = """
     id, serial, worker, client, kind, options,
     extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
-    extract(epoch FROM ended_at)::float8, end_reason, grace
+    extract(epoch FROM ended_at)::float8, end_reason, grace,
+    coalesce((SELECT w.labels || d.labels FROM device d JOIN worker w ON w.name = d.worker
+               WHERE d.serial = reservation.serial), '{}')
 """
 
 _LOCK_FREE = """

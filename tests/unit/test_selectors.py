@@ -1,0 +1,199 @@
+"""The language of ``where``: how it is read and printed, and which boards it selects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icefarm.contract import BoardHealth, DeviceRecord, DeviceStatus
+from icefarm.errors import InvalidArgument
+from icefarm.selectors.boards import NAMES, check_known, check_labels, narrowed, parse_boards, selects
+from icefarm.selectors.language import DEEPEST, LONGEST, is_selector_name, parse, quoted
+
+BOARD = DeviceRecord(
+    "E6614C", "shelf-2", DeviceStatus.AVAILABLE, None, None, None, None, "pulse_count", "1.0.0", "1-2", 90, 3,
+    0, None, 0.0, labels={"lab": "3", "batch": "2025-06", "note": 'left "shelf"', "serial": "x"},
+)  # fmt: skip
+
+
+def board(**changes: Any) -> DeviceRecord:
+    return evolve(BOARD, **changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lab=3", "lab = 3", "lab!=4", "lab<10", "lab<=3", "lab>2", "lab>=3.0", "lab in 1..5", "lab in (1, 3)", "lab",
+        "not lab=4", "lab=3 and healthy", "lab=9 or healthy", "(lab=9 or real) and not virtual", "NOT lab=4 AND real",
+        "batch=2025-06", "batch>2025-05", "batch in 2025-01..2025-12", 'note="left \\"shelf\\""', "worker=shelf-2",
+        "serial=E6614C", "label.serial=x", "status=available", "firmware=pulse_count", "evaluations>=90", "room!=7",
+        "not (lab=4 or lab=5)", "not not real", "kind=null", "real=true", "usb_path=1-2", "failures<5",
+    ],
+)  # fmt: skip
+def test_a_board_is_selected(text: str) -> None:
+    assert selects(parse(text), BOARD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lab=4", "lab>10", "lab<2x", "lab in 4..5", "lab in (1, 2)", "room", "not lab",
+        "lab=3 and virtual", "virtual or room=1",
+        "batch>3", "serial=x", "client=ada", "note<3", "room<1", "virtual", "simulated", "landscape", "lab=03",
+    ],
+)  # fmt: skip
+def test_a_board_is_not_selected(text: str) -> None:
+    assert not selects(parse(text), BOARD)
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (None, {"real"}),
+        ("simulated", {"virtual", "simulated"}),
+        ("landscape", {"virtual", "landscape"}),
+        ("simulated,landscape", {"virtual", "landscape"}),
+        ("other", {"virtual"}),
+    ],
+)
+def test_a_board_is_on_one_rung_of_the_ladder(model: str | None, names: set[str]) -> None:
+    rungs = ("real", "virtual", "simulated", "landscape")
+    assert {name for name in rungs if selects(parse(name), board(model=model))} == names
+
+
+@pytest.mark.parametrize(
+    ("changes", "healthy"),
+    [
+        ({}, True),
+        ({"status": DeviceStatus.BROKEN}, False),
+        ({"status": DeviceStatus.OFFLINE}, False),
+        ({"health": BoardHealth(60, timeouts=4, retries=2)}, True),
+        ({"health": BoardHealth(60, timeouts=4, retries=3)}, False),
+        ({"health": BoardHealth(60, failures=60)}, True),
+        ({"health": BoardHealth(set_aside=1)}, False),
+    ],
+)
+def test_a_board_is_healthy_by_its_last_attempts(changes: dict[str, Any], healthy: bool) -> None:
+    assert selects(parse("healthy"), board(**changes)) == healthy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_can_be_asked_of_every_board(name: str) -> None:
+    assert isinstance(selects(parse(f"{name} or {name}=1 or {name}<1"), BOARD), bool)
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must say something"),
+        ("   ", "must say something"),
+        ("lab=", "must have a value after lab=, not the end"),
+        ("lab==3", "must have a value after lab=, not '='"),
+        ("=3", "must have a name"),
+        ("lab=3 healthy", 'must go on with "and" or "or" after lab=3, not with \'healthy\''),
+        ("note=a b", "text with blanks is in quotes"),
+        ("lab=3)", "must go on with"),
+        ("(lab=3", "must have ')' after lab=3, not the end"),
+        ("lab in 3", "must have '..' after lab in 3"),
+        ("lab in (1, 2", "must have ')' after the values that lab is in"),
+        ("lab in ()", "must have a value after lab in ("),
+        ('lab="3', "must close each quote"),
+        ('lab="\\n"', "must close each quote"),
+        ("lab ! 3", "cannot be read from '! 3' on"),
+        ("and", "must have a name"),
+        ("lab=3 and", "must have a name"),
+        ("lab=or", "must have a value"),
+        ("x" * (LONGEST + 1), "at most 1000 characters"),
+        ("not " * (DEEPEST + 1) + "lab", "more than 20 deep"),
+        ("(" * (DEEPEST + 1) + "lab" + ")" * (DEEPEST + 1), "more than 20 deep"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_what_to_write(text: str, words: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(text)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_known(parse("lba=3"), {"lab", "batch"})
+    assert "where names 'lba'; there are serial, worker," in str(caught.value)
+    assert str(caught.value).endswith("; and labels batch, lab")
+    with pytest.raises(InvalidArgument, match="no labels yet"):
+        check_known(parse("lab=3"), ())
+    check_known(parse("label.lab=3 and real and lab"), {"lab"})
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"": "3"}, {"a b": "3"}, {"or": "3"}, {"healthy": "3"}, {"lab": ""}, {"a": "\n"}]
+)
+def test_labels_that_no_board_can_have_are_refused(labels: dict[str, str | None]) -> None:
+    with pytest.raises(InvalidArgument):
+        check_labels(labels)
+
+
+def test_each_part_says_how_many_boards_it_leaves() -> None:
+    boards = [board(serial=str(n), labels={"lab": str(n % 2)}, model="simulated" if n < 3 else None) for n in range(8)]
+    left, words = narrowed(parse_boards("lab=1 and (real or virtual) and not simulated"), boards)
+    assert [each.serial for each in left] == ["3", "5", "7"]
+    assert words == ["lab=1 leaves 4", "real or virtual leaves 4", "not simulated leaves 3"]
+
+
+# ------------------------------------------------------------------------------------------- whatever comes in
+
+names = st.from_regex(r"[a-z_][a-z0-9_.:-]{0,8}", fullmatch=True).filter(is_selector_name)
+values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+conditions = st.one_of(
+    names,
+    st.builds(lambda n, s, v: f"{n}{s}{quoted(v)}", names, st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), values),
+    st.builds(lambda n, low, high: f"{n} in {quoted(low)}..{quoted(high)}", names, values, values),
+    st.builds(
+        lambda n, several: f"{n} in ({','.join(map(quoted, several))})", names, st.lists(values, min_size=1, max_size=3)
+    ),
+)
+selectors = st.recursive(
+    conditions,
+    lambda inner: st.one_of(
+        st.builds(lambda one: f"not ({one})", inner),
+        st.builds(lambda several: " and ".join(f"({one})" for one in several), st.lists(inner, min_size=2, max_size=3)),
+        st.builds(lambda several: " or ".join(f"({one})" for one in several), st.lists(inner, min_size=2, max_size=3)),
+    ),
+    max_leaves=8,
+)
+facts = st.dictionaries(
+    names, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6), max_size=4
+)
+
+
+@given(selectors, facts)
+def test_what_is_printed_is_read_as_the_same(text: str, known: dict[str, Any]) -> None:
+    if len(text) > LONGEST:
+        return
+    selector = parse(text)
+    again = parse(str(selector)) if len(str(selector)) <= LONGEST else selector
+    assert again == selector
+    assert str(again) == str(selector)
+    assert again.holds(known.get) == selector.holds(known.get)
+
+
+@given(selectors, facts)
+def test_not_selects_the_others(text: str, known: dict[str, Any]) -> None:
+    if len(text) < LONGEST - 10:
+        assert parse(f"not ({text})").holds(known.get) != parse(text).holds(known.get)
+
+
+@given(st.text() | st.text(alphabet='()=!<>., "\\andortin3x-', max_size=60))
+def test_no_text_does_harm(text: str) -> None:
+    try:
+        selector = parse(text)
+    except InvalidArgument:
+        return
+    assert parse(str(selector)) == selector or len(str(selector)) > LONGEST
+    selects(selector, BOARD)
