@@ -443,8 +443,6 @@ class QueueRecord:
     since: float
     place: int
     reason: str
-    #: The selector of the boards that it may have, if it gave one.
-    where: str | None = None
     #: Of the client's account: board-seconds that it has used lately, those of boards that it holds among them.
     used: float = 0.0
     #: The clients of the first requests that go before it and wait for boards that it could use, too.
@@ -452,6 +450,8 @@ class QueueRecord:
     #: When it is likely to be served, from how long boards were held lately: not before, not after; None: unknown.
     earliest: float | None = None
     latest: float | None = None
+    #: The selector of the boards that it may have, if it gave one.
+    where: str | None = None
 
 
 @passes_over_unknown

@@ -162,8 +162,7 @@ class _Round:
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike = None
         if request.amount is not None and not request.avoid and queued.client not in self.holders:
-            alike = (request.kind, request.amount, request.where)
-            alike = (request.kind, request.amount, keeps)
+            alike = (request.kind, request.amount, request.where, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         try:
@@ -197,9 +196,8 @@ class _Round:
         request = queued.request
         return {
             device.serial
-            for device in self.devices
-            if (request.serials is None or device.serial in request.serials)
-            and not self._drained(device)
+            for device in self._selected(request)
+            if not self._drained(device)
             and self._obstacle(device, request.kind) in (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
         }
 
@@ -213,18 +211,22 @@ class _Round:
         drained boards, or for its own, may wait forever, and holds up nobody.
         """
         request = queued.request
-        named = request.serials is not None
         found = {
             device.serial
-            for device in select(self.devices, self.by_name, request.kind, request.where, named=named).boards
+            for device in self._selected(request)
             if (device.serial in self.got or device.serial not in self.kept)
             and self.got.get(device.serial, device.client) != queued.client
-            and (request.serials is None or device.serial in request.serials)
             and not self._drained(device)
             and self._obstacle(device, request.kind) in obstacles
         }
         wanted = len(request.serials) if request.serials is not None else request.amount or 0
         return found if len(found) >= wanted else set()
+
+    def _selected(self, request: ReservationRequest) -> list[DeviceRecord]:
+        """Return the boards that a request names or selects."""
+        if request.serials is not None:
+            return [device for device in self.devices if device.serial in request.serials]
+        return select(self.devices, self.by_name, request.kind, request.where).boards
 
     def _obstacle(self, device: DeviceRecord, kind: str) -> UnavailableReason | None:
         found = unavailable_reason(device, self.by_name.get(device.worker), kind)

@@ -29,17 +29,12 @@ def select(
     workers: Mapping[str, WorkerRecord],
     kind: str | None,
     where: Selector | None,
-    *,
-    named: bool = False,
 ) -> Selection:
-    """Return the boards that can be of that kind (None: of any), and that the selector selects (None: all).
-
-    ``named``: the request names its boards, so they may be virtual.
-    """
+    """Return the boards that can be of that kind (None: of any), and that the selector selects (None: all)."""
     boards = [device for device in devices if _may_ever_run(device, workers, kind)]
     steps: list[str] = []
     total = len(boards)
-    if not named and not names_virtual(where) and not all(map(is_virtual, devices)):
+    if not names_virtual(where) and not all(map(is_virtual, devices)):
         boards = [board for board in boards if not is_virtual(board)]
         if len(boards) < total:
             steps.append(f'real leaves {len(boards)} (where="virtual" allows the others)')
