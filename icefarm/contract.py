@@ -11,6 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -201,6 +202,11 @@ def identity_of(account: str, name: str) -> str:
     return name if account_of(name) == account else f"{account}/{name}"
 
 
+#: Names whose account, procedures and topics are worked out once: more than a farm has at a time.
+REMEMBERED_NAMES = 4096
+
+
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def account_of(identity: str) -> str:
     """Return the account of an identity: what is before the first '/'."""
     return identity.partition("/")[0]
@@ -211,14 +217,17 @@ def _component(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def control_procedure(name: str) -> str:
     return f"{PREFIX}control.{name}"
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def control_worker_procedure(name: str) -> str:
     return f"{PREFIX}control.worker.{name}"
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def device_prefix(serial: str) -> str:
     return f"{PREFIX}device.{_component(serial)}."
 
@@ -231,10 +240,12 @@ def worker_prefix(worker: str) -> str:
     return f"{PREFIX}worker.{_component(worker)}."
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def worker_procedure(worker: str, method: str) -> str:
     return worker_prefix(worker) + method
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def method_of(procedure: str) -> tuple[str, str]:
     """Split the URI of a device's or worker's procedure into (serial or worker name, method)."""
     component, _, method = procedure.removeprefix(PREFIX).partition(".")[2].rpartition(".")
@@ -245,6 +256,7 @@ def event_topic(name: str) -> str:
     return EVENT_PREFIX + name
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
 def client_topic(client: str) -> str:
     return f"{PREFIX}client.{_component(client)}"
 

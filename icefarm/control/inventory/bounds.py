@@ -57,13 +57,13 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         raise InvalidArgument(f"the counters of board {_name('serial', report.serial)} are not plausible")
     return evolve(
         report,
-        serial=_name("serial", report.serial),
         reason=_maybe(report.reason, LONGEST_REASON),
         reservation=_maybe(report.reservation, LONGEST_NAME),
         kind=_maybe(report.kind, LONGEST_NAME),
         firmware=_maybe(report.firmware, LONGEST_NAME),
         firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
         usb_path=_maybe(report.usb_path, LONGEST_TEXT),
+        serial=_name("serial", report.serial),
     )
 
 

@@ -65,6 +65,7 @@ class RpcDispatcher:
     def handler(self, method: Callable[..., Coroutine[Any, Any, Any]], *roles: Role) -> Handler:
         """Return the handler for a procedure that ``roles`` may call; its arguments are those of ``method``."""
         checked = CheckedFunction.of(method, skip=1)
+        gives_up = getattr(method, _GIVES_UP, False)
 
         async def handle(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             # The router enforces the permissions; this check holds even if its configuration is wrong.
@@ -86,9 +87,7 @@ class RpcDispatcher:
                     callbackArgs=(caller, method.__name__, arguments),
                     errbackArgs=(caller, method.__name__, arguments),
                 )
-            if not getattr(method, _GIVES_UP, False):
-                carried_out = self._to_its_end(carried_out, procedure)
-            return await self._run(caller.session, carried_out)
+            return await self._run(caller.session, carried_out, None if gives_up else procedure)
 
         return handle
 
@@ -172,7 +171,10 @@ class RpcDispatcher:
         else:
             self._log.failure("{procedure} failed, whose caller is gone", failure, procedure=procedure)
 
-    async def _run(self, session: int, running: Deferred[Any]) -> Any:
+    async def _run(self, session: int, running: Deferred[Any], procedure: str | None = None) -> Any:
+        """Wait for a call while its session lasts; a ``procedure`` runs to its end even then."""
+        if procedure is not None:
+            running = self._to_its_end(running, procedure)
         mine = self._running.setdefault(session, set())
         mine.add(running)
         try:

@@ -119,11 +119,11 @@ class WorkerProcedures:
 
     async def report(self, caller: Caller, report: DeviceReport) -> None:
         """Record a board's report."""
-        _check_serial(report.serial)
+        bounded = bounded_report(report)
         await self.sessions.until_greeted(caller.authid)
         if not self.sessions.is_welcome(caller):
             raise UnknownWorker("control does not know this session; say hello first")
-        await self.inventory.report(caller.authid, bounded_report(report))
+        await self.inventory.report(caller.authid, bounded)
 
     async def heartbeat(
         self,

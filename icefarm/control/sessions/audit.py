@@ -99,7 +99,8 @@ class AuditLog:
 
     def signed_in(self, name: str, role: str, address: str, outcome: str, detail: str | None) -> None:
         """Keep that somebody signed in as ``name``, or was refused and why."""
-        self._keep(name, role, None, address, "sign_in", None, outcome, detail)
+        # One that was refused may be of any length.
+        self._keep(_clean(name), role, None, address, "sign_in", None, outcome, detail)
 
     async def write(self) -> None:
         """Write what was gathered.  Raises `Busy`; it is then kept for the next time."""

@@ -107,7 +107,9 @@ class Sessions:
                 self._tasks.start("a silent session is ended", partial(self._kill, effect.number, effect.reason))
             else:
                 self.publisher.publish(effect)
-        self._set_timer(due)
+        # A timer that fires too early is harmless, and cheaper than a new one.
+        if due is not None and self._bus is not None and (self._timer is None or self._timer.getTime() > due):
+            self._set_timer(due)
 
     async def admit(self, role: Role, name: str, instance: str) -> None:
         """Make room for a session that is about to begin.
@@ -215,13 +217,9 @@ class Sessions:
         if args and isinstance(args[0], int):
             self.tell(Left(args[0]))
 
-    def _set_timer(self, due: float | None) -> None:
-        """Schedule `Ticked`.  A timer that fires too early is harmless, and cheaper than a new one."""
-        if self._bus is None or due is None:
-            return
+    def _set_timer(self, due: float) -> None:
+        """Schedule `Ticked`."""
         if self._timer is not None:
-            if self._timer.getTime() <= due:
-                return
             self._timer.cancel()
         self._timer = self.clock.callLater(max(0.0, due - self.clock.seconds()), self._tick)
 

@@ -107,8 +107,11 @@ class RouterTopics:
             self._publish(client_topic(name), fields, only=client)
 
     def _all(self, topic: str, records: Sequence[Any]) -> None:
+        bus = self.bus
+        if bus is None:
+            return
         for record in records:
-            self._publish(topic, to_wire(record))
+            self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), to_wire(record)))
 
     def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:
         bus = self.bus

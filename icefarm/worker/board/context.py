@@ -16,9 +16,10 @@ from icefarm.worker.board.hardware import Hardware
 if TYPE_CHECKING:
     from icefarm.worker.board.managed_board import ManagedBoard
 
-__all__ = ["Observer", "WorkerContext"]
+__all__ = ["SLOWER", "Observer", "WorkerContext"]
 
-#: For a board that fails now and then at 25 MHz, the FPGA's maximum: 12.5 MHz (docs/hardware.md).
+#: What a board that fails now and then at 25 MHz, the FPGA's maximum, divides its configuration clock by: 12.5 MHz then
+#: (docs/hardware.md).
 SLOWER = 2
 
 
@@ -60,7 +61,3 @@ class WorkerContext:
     archive: Recorder = Factory(lambda self: Recorder(self.clock), takes_self=True)
     #: Whether each evaluation is logged, not only those that fail.
     follows_evaluations: bool = False
-
-    def slower(self, serial: str) -> int:
-        """Return what a board divides its configuration clock by."""
-        return SLOWER if serial in self.slow_load else 1

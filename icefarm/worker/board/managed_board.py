@@ -21,8 +21,8 @@ from icefarm.log_format import printable
 from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
-from icefarm.worker.board.context import WorkerContext
-from icefarm.worker.board.runner import Runner
+from icefarm.worker.board.context import SLOWER, WorkerContext
+from icefarm.worker.board.runner import Procedure, Runner
 from icefarm.worker.flash.images import Images, NoImage
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Tally
@@ -156,13 +156,15 @@ class ManagedBoard:
 
     def report(self) -> DeviceReport:
         """Return its report."""
+        shown, tally = self._told or self._shown(), self.tally
+        health = tally.health.shown(self.life.relapses)
         return DeviceReport(
             serial=self.serial,
-            **self._shown(),
-            evaluations=self.tally.evaluations,
-            failures=self.tally.failures,
-            retries=self.tally.retries,
-            health=self.tally.health.shown(self.life.relapses),
+            **shown,
+            evaluations=tally.evaluations,
+            failures=tally.failures,
+            retries=tally.retries,
+            health=health,
         )
 
     def _shown(self) -> dict[str, Any]:
@@ -231,34 +233,36 @@ class ManagedBoard:
                 self._log.emit(level, "{serial} is {status}", serial=self.serial, status=status)
             self._context.observer.changed(self)
 
-    def carry_out(self, effect: e.Effect) -> None:
-        """Carry out an effect (for `Runner`)."""
+    def carry_out(self, effect: e.Effect) -> Procedure | None:
+        """Carry out an effect; return the procedure of the state, where it begins one (for `Runner`)."""
         match effect:
             case e.OpenPort(path):
                 self._close_port()
-                self._runner.run(self._greet(path))
+                return self._greet(path)
             case e.ClosePort():
                 self._close_port()
             case e.Touch1200(path):
                 self._close_port()
-                self._runner.run(self._touch(path))
+                return self._touch(path)
             case e.WriteImage(path, image):
-                self._runner.run(self._write(path, image))
+                return self._write(path, image)
             case e.CyclePower(place):
-                self._runner.run(self._cycle_power(place))
+                return self._cycle_power(place)
             case e.RunTest():
-                self._runner.run(self._test())
+                return self._test()
             case e.StartKind():
-                self._runner.run(self._start_kind())
+                return self._start_kind()
             case e.SuspendKind() if self.reservation is not None:
                 self.reservation.detach()
             case e.FailWaiting(why) if self.reservation is not None:
                 self.reservation.fail_waiting(why)
+        return None
 
     # --------------------------------------------------------------------------------------------- procedures
 
     async def _greet(self, path: str) -> e.Event:
-        self._client = client = BoardClient(self._context.clock, self, self.tally, self._context.slower(self.serial))
+        slower = SLOWER if self.serial in self._context.slow_load else 1
+        self._client = client = BoardClient(self._context.clock, self, self.tally, slower)
         self._context.hardware.open(path, client)
         hello = await client.hello()
         if hello.serial != self.serial:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Procedure", "Runner"]
 
 #: A state's procedure; its result is an event of that state.
-Procedure = Coroutine[Deferred[Any], Any, e.Event | None]
+Procedure = Coroutine[Deferred[Any], Any, e.Event] | Coroutine[Deferred[Any], Any, None]
 
 #: Expected failures of boards and ports; others are bugs, and logged as such.
 _EXPECTED = (BoardFailed, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
@@ -62,30 +62,27 @@ class Runner:
             self._deciding = False
         self._board.settled()
 
-    def run(self, procedure: Procedure) -> None:
-        """Run the state's procedure; its result is an event, and its failure another."""
-        state = self.life.state
-        running = Deferred.fromCoroutine(procedure)
-        self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))
-
     def _decide(self, event: e.Event) -> None:
         before = self.life
         self.life, effects = step(before, event)
-        entered = self.life.state is not before.state
+        state = self.life.state
+        entered = state is not before.state
         if entered:
-            self._leave()
-            limit = time_limit(self.life)
-            if limit is not None:
-                self._timer = self._clock.callLater(limit, self.post, e.TimedOutWaiting(), self.life.state)
+            self._enter(state, time_limit(self.life))
         for effect in effects:
-            self._board.carry_out(effect)
+            procedure = self._board.carry_out(effect)
+            if procedure is not None:
+                # Its result is an event, and its failure another.
+                running = Deferred.fromCoroutine(procedure)
+                self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))
         if entered:
             self._board.entered(before)
 
-    def _leave(self) -> None:
+    def _enter(self, state: State, limit: float | None) -> None:
+        """End the timer and the procedure of the state before, and begin the timer of this one."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None
+        self._timer = None if limit is None else self._clock.callLater(limit, self.post, e.TimedOutWaiting(), state)
         procedure, self._procedure = self._procedure, None
         if procedure is not None:
             procedure.cancel()

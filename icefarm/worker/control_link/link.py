@@ -19,7 +19,6 @@ from icefarm.arguments import from_wire, passes_over_unknown, to_wire
 from icefarm.bus import Bus
 from icefarm.contract import (
     Assignment,
-    DeviceReport,
     DeviceStatus,
     WorkerHello,
     control_worker_procedure,
@@ -31,9 +30,8 @@ from icefarm.worker.archive.spool import Batch, Spool
 from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.boards import BoardRegistrations, Reports
 from icefarm.worker.control_link.kind_offer import KindOffer
-from icefarm.worker.control_link.registrations import BoardRegistrations
-from icefarm.worker.control_link.report_outbox import Reports
 from icefarm.worker.control_link.rpc import ControlProcedures, Settling
 from icefarm.worker.control_link.shutdown import Departure
 from icefarm.worker.reservation.counters import BoardCounters
@@ -43,9 +41,8 @@ __all__ = ["ControlLink", "WorkerIdentity"]
 #: Seconds between heartbeats unless control sets another interval, and for the answer to one.
 HEARTBEAT = 5.0
 HEARTBEAT_LIMIT = 10.0
-#: Seconds for the answers to hello and to a report; control asks its database.
+#: Seconds for the answer to a hello; control asks its database.
 HELLO_LIMIT = 15.0
-REPORT_LIMIT = 15.0
 #: Seconds for control to store a batch of measurements.
 ARCHIVE_LIMIT = 60.0
 #: Seconds for a log line or an event.
@@ -121,7 +118,7 @@ class ControlLink(Observer):
     )
     _settling: Settling = Factory(lambda self: Settling(self._clock), takes_self=True)
     _session: _ControlSession | None = None
-    _reports: Reports = Factory(lambda self: Reports(self._boards), takes_self=True)
+    _reports: Reports = Factory(Reports)
     _readings: BoardCounters = Factory(BoardCounters)
     _words: int = 0
     _trouble: str | None = None
@@ -132,7 +129,7 @@ class ControlLink(Observer):
 
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
-        registrations = BoardRegistrations(bus, self._settling, self._board_changed)
+        registrations = BoardRegistrations(bus, self._settling, self._reports)
         session = self._session = _ControlSession(bus, registrations)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
@@ -162,6 +159,7 @@ class ControlLink(Observer):
             session.timer.cancel()
         if self._session is session:
             self._session = None
+            self._reports.detach()
             self._archive.sender.detach()
             self._log.warn("the connection to the router ended: {reason}", reason=reason)
 
@@ -182,6 +180,8 @@ class ControlLink(Observer):
         orders = from_wire(answer, HelloReply, "control's answer to the hello")
         self._trouble = None
         session.greeted = True
+        if self._session is session:
+            self._reports.attach(session.registrations)
         session.interval = orders.heartbeat_s
         self._control.draining = orders.draining
         self._archive.on = orders.archive
@@ -192,7 +192,7 @@ class ControlLink(Observer):
         self._control.converge(orders.assignments)
         self._settling.done()
         await session.registrations.offer(self._boards, known=True)
-        self._send_reports(session)
+        self._reports.send_all()
         self._log.info("known to control, with {count} boards", count=len(reports))
 
     def _beat_later(self, session: _ControlSession) -> None:
@@ -219,14 +219,14 @@ class ControlLink(Observer):
             else:
                 await session.registrations.offer(self._boards, known=True)
             if session.beats % COUNTER_BEATS == 0:
-                self._reports.find_counters(board.report() for board in self._boards)
-            self._send_reports(session)
+                self._reports.find_counters(self._boards)
+            self._reports.send_all()
         self._beat_later(session)
 
     # ---------------------------------------------------------- what happens to boards (see `context.Observer`)
 
     def added(self, board: ManagedBoard) -> None:
-        # Its first report makes it known to control, and then it is offered (see `_report`).
+        # Its first report makes it known to control, and then it is offered (see `Reports`).
         self.changed(board)
 
     def removed(self, board: ManagedBoard) -> None:
@@ -237,12 +237,7 @@ class ControlLink(Observer):
     def changed(self, board: ManagedBoard) -> None:
         if self._departure.allowed:
             self._departure.look()
-        self._board_changed(board.serial)
-
-    def _board_changed(self, serial: str) -> None:
-        self._reports.changed(serial)
-        if self._session is not None and self._session.greeted:
-            self._start(self._reports.send, serial, partial(self._report, self._session))
+        self._reports.changed(board)
 
     def noted(self, board: ManagedBoard, level: str, message: str) -> None:
         self._say("log", {"level": level, "message": message, "serial": board.serial})
@@ -254,16 +249,6 @@ class ControlLink(Observer):
     def emitted(self, board: ManagedBoard, reservation: str, event: str, fields: Mapping[str, object]) -> None:
         told = {"serial": board.serial, "reservation": reservation, "name": event, "fields": dict(fields)}
         self._say("event", told)
-
-    def _send_reports(self, session: _ControlSession) -> None:
-        for serial in self._reports.waiting():
-            self._start(self._reports.send, serial, partial(self._report, session))
-
-    async def _report(self, session: _ControlSession, report: DeviceReport) -> None:
-        await self._call(session, "report", REPORT_LIMIT, report=to_wire(session.registrations.shown(report)))
-        board = self._boards.find(report.serial)
-        if board is not None:
-            self._start(partial(session.registrations.offer, [board], known=True))
 
     # -------------------------------------------------------------------------------------------- small things
 

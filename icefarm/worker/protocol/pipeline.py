@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -117,7 +118,7 @@ class Pipeline:
     #: What the board divides its configuration clock by; 1: as fast as the FPGA takes it.
     slower: int = 1
     #: Ids of requests; shared with requests other than evaluations.
-    ids: count[int] = Factory(lambda: count(1))
+    ids: count[int] = Factory(partial(count, 1))
     #: While the port is open.
     transport: Transport | None = None
     #: Evaluations that the board holds at a time.
