@@ -208,7 +208,11 @@ static void what_cannot_be_simulated_is_named(void)
 {
     check_reason("ring", "a loop of 3 gates without a flip-flop");
     check_reason("latch", "a loop of 2 gates without a flip-flop");
-    check_reason("multiplier", "the DSP block");
+    check_reason("spi", "the SPI block at tile");
+    check_reason("i2c", "the I2C block at tile");
+    check_reason("led_pwm", "the LED driver's PWM at tile");
+    check_reason("trimmed", "a trimmed high-frequency oscillator");
+    check_reason("asleep", "an SPRAM that is put to sleep");
 }
 
 /* A maximal sequence of 20 bits rises 2^18 times in 2^20 - 1 cycles, here of 24 MHz. */
@@ -320,6 +324,23 @@ static void mutants_do_no_harm(void)
     each_line(mutate);
 }
 
+/* Settings of the DSP blocks, inputs and clocks: bits of the outermost columns of tiles. */
+static void dsp_settings_of_any_kind_do_no_harm(void)
+{
+    static const char *const names[] = {"mac_products", "mac_sums", "mac_random", "multiply"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        load(circuits, names[i]);
+        for (int k = 0; k < 40; k++) {
+            memcpy(mutant, bitstream, length);
+            for (int n = 0; n < 200; n++) {
+                size_t row = draw() % 600, bit = 40 * 8 + row * CONFIG_CRAM_WIDTH + draw() % 54;
+                mutant[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            }
+            run_mutant(length);
+        }
+    }
+}
+
 static void random_bits_do_no_harm(void)
 {
     load(circuits, "levels");
@@ -366,6 +387,7 @@ int main(int argc, char **argv)
     RUN(work_without_end_is_extrapolated);
     RUN(a_block_ram_without_content_holds_zeros);
     RUN(mutants_do_no_harm);
+    RUN(dsp_settings_of_any_kind_do_no_harm);
     RUN(random_bits_do_no_harm);
     RUN(commands_that_are_wrong_are_refused);
     decoder_close(decoder);

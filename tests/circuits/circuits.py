@@ -15,13 +15,14 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 from attrs import frozen
 
 HERE = Path(__file__).resolve().parent
 CELLS = Path("/usr/share/yosys/ice40/cells_sim.v")
 #: Of these cells clocks_sim.v has models.
-CLOCK_CELLS = ("SB_HFOSC", "SB_LFOSC", "SB_PLL40_CORE", "SB_PLL40_PAD")
+OTHER_CELLS = ("SB_HFOSC", "SB_LFOSC", "SB_PLL40_CORE", "SB_PLL40_PAD", "SB_RGBA_DRV")
 #: Units of simulated time in a microsecond.
 UNITS = 384
 OUTPUTS = (27, 25, 26, 23, 2, 3)
@@ -37,11 +38,84 @@ class Circuit:
     parameters: Mapping[str, str | int] = {}
     pins: Sequence[int] = (27,)
     window_us: int = 3000
+    #: Whether yosys may put arithmetic into DSP blocks.
+    dsp: bool = False
+    #: Names of cells, with * and ?, and where nextpnr must put them.
+    places: Mapping[str, str] = {}
+    #: Bits that nextpnr does not know, to be set: the heading of the tile in the .asc, row and column.
+    bits: Sequence[tuple[str, int, int]] = ()
 
 
 def _divider(clock: str, half_period: int, window_us: int = 3000) -> Circuit:
     parameters = {"CLOCK": clock, "HALF_PERIOD": half_period}
     return Circuit(f"divider_{clock}", "dividers.v", "divider", parameters, window_us=window_us)
+
+
+def mac_settings(
+    registers: int = 0,
+    top: tuple[int, int, int, int] = (0, 0, 0, 0),
+    bottom: tuple[int, int, int, int] = (0, 0, 0, 0),
+    narrow: bool = False,
+    signed: int = 0,
+) -> int:
+    """Return the 25 settings of a DSP block, in the order of Lattice's CBIT[24:0].
+
+    ``registers``: C, A, B, D, F, G, J and K, H, the lowest bit first. ``top`` and ``bottom``: OUTPUT_SELECT, and
+    ADDSUB's LOWERINPUT, UPPERINPUT and CARRYSELECT. ``signed``: A, B.
+    """
+    halves = [output | lower << 2 | upper << 4 | carry << 5 for output, lower, upper, carry in (top, bottom)]
+    return registers | halves[0] << 8 | halves[1] << 15 | narrow << 22 | signed << 23
+
+
+#: Products: of 16 bits without a sign, with signs, with all registers and mixed signs; of eight bits without
+#: registers, with them, with those of the upper half alone; registers in the middle alone; the last register
+#: alone.
+PRODUCTS = (
+    mac_settings(top=(3, 0, 0, 0), bottom=(3, 0, 0, 0)),
+    mac_settings(top=(3, 0, 0, 0), bottom=(3, 0, 0, 0), signed=3),
+    mac_settings(0b11110110, (3, 0, 0, 0), (3, 0, 0, 0), signed=1),
+    mac_settings(0, (2, 0, 0, 0), (2, 0, 0, 0), narrow=True),
+    mac_settings(0b00110110, (2, 0, 0, 0), (2, 0, 0, 0), narrow=True, signed=3),
+    mac_settings(0b00010000, (2, 0, 0, 0), (2, 0, 0, 0), narrow=True, signed=1),
+    mac_settings(0b01110000, (3, 0, 0, 0), (3, 0, 0, 0), signed=2),
+    mac_settings(0b10000000, (3, 0, 0, 0), (3, 0, 0, 0), signed=2),
+)
+#: Sums: accumulators of 32 bits (the second with signs, registers, and the other way to chain carries); a sum of
+#: 32 bits with CI; two accumulators of products of eight bits; C and D in registers, carries that are always 1; a
+#: sign extended; a product plus C and D; halves that differ.
+SUMS = (
+    mac_settings(0, (1, 2, 0, 2), (1, 2, 0, 0)),
+    mac_settings(0b11111111, (1, 2, 0, 3), (1, 2, 0, 3), signed=3),
+    mac_settings(0, (0, 0, 1, 2), (0, 0, 1, 3)),
+    mac_settings(0b00110000, (1, 1, 0, 0), (1, 1, 0, 1), narrow=True, signed=3),
+    mac_settings(0b00001111, (1, 0, 1, 1), (1, 0, 1, 1)),
+    mac_settings(0b00000110, (1, 3, 0, 2), (1, 0, 0, 0)),
+    mac_settings(0, (0, 2, 1, 2), (0, 2, 1, 0), signed=3),
+    mac_settings(0b00000101, (0, 1, 0, 3), (1, 2, 1, 2), signed=1),
+)
+
+
+#: The DSP blocks, each above the one before it in its column.
+MAC_PLACES = [f"X{x}/Y{y}/mac16_0" for x in (0, 25) for y in (5, 10, 15, 23)]
+
+
+def random_settings(seed: int) -> list[int]:
+    """Return settings of eight DSP blocks; the same seed gives the same ones."""
+    random = Random(seed)
+    return [random.getrandbits(25) for _ in range(8)]
+
+
+def mac_circuit(name: str, settings: Sequence[int], window_us: int = 200) -> Circuit:
+    """Return a circuit of eight DSP blocks with these settings."""
+    number = sum(each << 25 * place for place, each in enumerate(settings))
+    configs = {"CONFIGS": f"200'h{number:x}"}
+    places = {f"blocks?{i}?.block.block": place for i, place in enumerate(MAC_PLACES)}
+    return Circuit(name, "mac.v", "mac", configs, (27, 25, 26, 23), window_us, places=places)
+
+
+def _cascade(name: str, parameters: Mapping[str, int], bits: Sequence[tuple[str, int, int]] = ()) -> Circuit:
+    places = {"lower": MAC_PLACES[0], "upper": MAC_PLACES[1]}
+    return Circuit(name, "mac_cascade.v", "mac_cascade", parameters, (27, 25, 26), places=places, bits=bits)
 
 
 CIRCUITS = (
@@ -72,9 +146,17 @@ CIRCUITS = (
     Circuit("restarted_24", "counters.v", "counters", {"WIDTH": 24, "LIMIT": 9_999_999}, window_us=1_000_000),
     Circuit("endless", "endless.v", "endless"),
     *(Circuit(f"busy_{cells}", "busy.v", "busy", {"CELLS": cells}, window_us=20) for cells in (50, 500, 5000)),
-    Circuit("ring", "loops.v", "loops", {"KIND": 0}, window_us=0),
-    Circuit("latch", "loops.v", "loops", {"KIND": 1}, window_us=0),
-    Circuit("multiplier", "loops.v", "loops", {"KIND": 2}, window_us=0),
+    Circuit("multiply", "multiply.v", "multiply", pins=OUTPUTS, dsp=True),
+    mac_circuit("mac_products", PRODUCTS),
+    mac_circuit("mac_sums", SUMS),
+    mac_circuit("mac_random", random_settings(1)),
+    *(_cascade(f"mac_cascade_{signed}", {"SIGNED": signed}) for signed in range(2)),
+    _cascade("mac_falling", {"SIGNED": 1, "NEGATIVE": 1}, [(".dsp2_tile 0 7", 0, 0), (".dsp2_tile 0 12", 0, 0)]),
+    Circuit("led", "led.v", "led", pins=(27, 39, 40, 41)),
+    *(
+        Circuit(name, "loops.v", "loops", {"KIND": kind}, window_us=0)
+        for kind, name in enumerate(("ring", "latch", "spi", "i2c", "led_pwm", "trimmed", "asleep"))
+    ),
 )
 
 
@@ -84,8 +166,10 @@ def build(circuit: Circuit, directory: Path, target: Path, seed: int = 1) -> Non
     script = f"read_verilog {HERE / circuit.source}; "
     if chparam:
         script += f"chparam {chparam} {circuit.top}; "
+    places = " ".join(f'setattr -set BEL "{place}" c:{cell};' for cell, place in circuit.places.items())
     design, text = directory / f"{circuit.name}.json", directory / f"{circuit.name}.asc"
-    _run("yosys", "-q", "-p", f"{script}synth_ice40 -top {circuit.top} -json {design}")
+    script += f"synth_ice40 {'-dsp ' if circuit.dsp else ''}-top {circuit.top}; {places} write_json {design}"
+    _run("yosys", "-q", "-p", script)
     place = ["nextpnr-ice40", "--quiet", "--up5k", "--package", "sg48", "--freq", "48", "--seed", str(seed), "--force"]
     _run(
         *place,
@@ -98,14 +182,23 @@ def build(circuit: Circuit, directory: Path, target: Path, seed: int = 1) -> Non
         "--asc",
         str(text),
     )
+    text.write_text(_with_bits(text.read_text(), circuit.bits))
     _run("icepack", str(text), str(target))
+
+
+def _with_bits(asc: str, bits: Sequence[tuple[str, int, int]]) -> str:
+    lines = asc.splitlines()
+    for heading, row, column in bits:
+        at = lines.index(heading) + 1 + row
+        lines[at] = lines[at][:column] + "1" + lines[at][column + 1 :]
+    return "\n".join(lines) + "\n"
 
 
 def counts(circuit: Circuit, directory: Path) -> list[int]:
     """Return the rising edges at each of a circuit's pins, as iverilog simulates its source."""
     bench, program = directory / f"{circuit.name}_bench.v", directory / f"{circuit.name}.vvp"
     cells = directory / "cells.v"
-    cells.write_text(_without(CELLS.read_text(), CLOCK_CELLS))
+    cells.write_text(_without(CELLS.read_text(), OTHER_CELLS))
     bench.write_text(_bench(circuit))
     sources = [str(path) for path in (cells, HERE / "clocks_sim.v", HERE / circuit.source, bench)]
     _run("iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-o", str(program), "-s", "bench", *sources)
@@ -113,7 +206,8 @@ def counts(circuit: Circuit, directory: Path) -> list[int]:
 
 
 def _value(value: str | int) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    is_text = isinstance(value, str) and "'" not in value
+    return f'"{value}"' if is_text else str(value)
 
 
 def _run(*command: str) -> str:

@@ -1,4 +1,4 @@
-// What makes clocks, for a functional simulation: a unit of time is 1/384 of a microsecond, all clocks are low at first, and each
+// What makes clocks, and the LED driver, for a functional simulation: a unit of time is 1/384 of a microsecond, all clocks are low at first, and each
 // rises for the first time half a period later.
 `timescale 1ns / 1ns
 
@@ -27,4 +27,11 @@ module SB_PLL40_PAD #(
 ) (input PACKAGEPIN, RESETB, BYPASS, output reg PLLOUTCORE = 0, output PLLOUTGLOBAL);
     always #8 PLLOUTCORE = ~PLLOUTCORE;
     assign PLLOUTGLOBAL = PLLOUTCORE;
+endmodule
+
+// The LED driver sinks a current, or the LED pulls its pin up.
+module SB_RGBA_DRV #(
+    parameter CURRENT_MODE = "0b0", RGB0_CURRENT = "0b000000", RGB1_CURRENT = "0b000000", RGB2_CURRENT = "0b000000"
+) (input CURREN, RGBLEDEN, RGB0PWM, RGB1PWM, RGB2PWM, output RGB0, RGB1, RGB2);
+    assign {RGB2, RGB1, RGB0} = ~({RGB2PWM, RGB1PWM, RGB0PWM} & {3{CURREN & RGBLEDEN}});
 endmodule

@@ -1,4 +1,5 @@
-// What cannot be simulated: a ring of three inverters (KIND 0), a latch of two gates (1), a multiplier of the DSP block (2).
+// What cannot be simulated: a ring of three inverters (KIND 0), a latch of two gates (1), the SPI (2) and I2C (3) blocks, the LED driver's
+// PWM (4), a trimmed oscillator (5), an SPRAM that is put to sleep (6).
 `default_nettype none
 
 module loops #(parameter KIND = 0) (
@@ -22,11 +23,40 @@ module loops #(parameter KIND = 0) (
             assign ICE_27 = q;
         end
         if (KIND == 2) begin
-            reg [7:0] count = 0;
+            wire [7:0] data;
+            SB_SPI #(.BUS_ADDR74("0b0000")) block (
+                .SBCLKI(ICE_35), .SBSTBI(1'b0), .SBRWI(1'b0), .MI(1'b0), .SI(1'b0), .SCKI(1'b0), .SCSNI(1'b1), .SBDATO0(data[0])
+            );
+            assign ICE_27 = data[0];
+        end
+        if (KIND == 3) begin
+            wire [7:0] data;
+            SB_I2C #(.BUS_ADDR74("0b0001")) block (
+                .SBCLKI(ICE_35), .SBSTBI(1'b0), .SBRWI(1'b0), .SCLI(1'b1), .SDAI(1'b1), .SBDATO0(data[0])
+            );
+            assign ICE_27 = data[0];
+        end
+        if (KIND == 4) begin
+            wire pulse;
+            SB_LEDDA_IP block (.LEDDCLK(ICE_35), .LEDDCS(1'b0), .LEDDEXE(1'b1), .LEDDDEN(1'b0), .PWMOUT0(pulse));
+            assign ICE_27 = pulse;
+        end
+        if (KIND == 5) begin
+            wire clock;
+            reg [9:0] count = 0;
+            SB_HFOSC #(.TRIM_EN("0b1")) source (.CLKHFPU(1'b1), .CLKHFEN(1'b1), .TRIM4(1'b1), .TRIM8(1'b1), .CLKHF(clock));
+            always @(posedge clock) count <= count + 1;
+            assign ICE_27 = count[9];
+        end
+        if (KIND == 6) begin
+            reg [15:0] count = 0;
             always @(posedge ICE_35) count <= count + 1;
-            wire [31:0] product;
-            SB_MAC16 mac (.CLK(ICE_35), .CE(1'b1), .A({8'b0, count}), .B({8'b0, count}), .O(product));
-            assign ICE_27 = product[9];
+            wire [15:0] data;
+            SB_SPRAM256KA ram (
+                .ADDRESS(count[13:0]), .DATAIN(count), .MASKWREN(4'hf), .WREN(count[14]), .CHIPSELECT(1'b1), .CLOCK(ICE_35),
+                .STANDBY(count[15]), .SLEEP(1'b0), .POWEROFF(1'b1), .DATAOUT(data)
+            );
+            assign ICE_27 = data[5];
         end
     endgenerate
 endmodule

@@ -1,4 +1,4 @@
-"""Makes circuits up: Verilog with registers of all kinds, arithmetic across carry chains, and sometimes a block RAM."""
+"""Makes circuits up: Verilog with registers of all kinds, arithmetic (with DSP blocks), and sometimes a block RAM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import Factory, define, frozen
 
 __all__ = ["made_up_source"]
 
-_TWO = ("{a} + {b}", "{a} - {b}", "{a} ^ {b}", "{a} & {b}", "{a} | {b}", "~({a} ^ {b})")
+_TWO = ("{a} + {b}", "{a} - {b}", "{a} ^ {b}", "{a} & {b}", "{a} | {b}", "~({a} ^ {b})", "{a} * {b}")
 _ONE_BIT = ("{a} < {b}", "{a} == {b}", "^({a} & {b})", "{a} != {b}", "&({a} | {b})")
 
 

@@ -1,7 +1,8 @@
 """Made-up circuits count what an independent simulation of their Verilog counts.
 
-`make test` takes the first 20 where the tools are installed, `make nightly` all. ICEFARM_CIRCUITS is how many (200),
-ICEFARM_CIRCUITS_SEED the first.
+`make test` takes the first 20 where the tools are installed, and one circuit of DSP blocks with settings drawn at
+random; `make nightly` all. ICEFARM_CIRCUITS is how many (200), ICEFARM_CIRCUITS_SEED the first; one of DSP blocks for
+each 20.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -60,9 +62,25 @@ def test_a_made_up_circuit_counts_what_its_source_does(seed: int, tmp_path: Path
     circuits, made_up = module("circuits"), module("made_up")
     source, bitstream = tmp_path / "made_up.v", tmp_path / "made_up.bin"
     source.write_text(made_up.made_up_source(seed))
-    circuit = circuits.Circuit("made_up", str(source), "made_up", pins=(27, 25), window_us=WINDOW_US)
+    circuit = circuits.Circuit("made_up", str(source), "made_up", pins=(27, 25), window_us=WINDOW_US, dsp=True)
     circuits.build(circuit, tmp_path, bitstream, seed=seed)
-    words = [str(program()), "--simulate", str(bitstream), "--pins", "27,25", "--window", str(WINDOW_US / 1e6)]
+    assert simulated(bitstream, circuit.pins, WINDOW_US) == circuits.counts(circuit, tmp_path), source.read_text()
+
+
+def simulated(bitstream: Path, pins: Sequence[int], window_us: int) -> list[int]:
+    numbers = ",".join(map(str, pins))
+    words = [str(program()), "--simulate", str(bitstream), "--pins", numbers, "--window", str(window_us / 1e6)]
     found = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
     assert found["reason"] is None
-    assert [pin["pulses"] for pin in found["pins"]] == circuits.counts(circuit, tmp_path), source.read_text()
+    return [pin["pulses"] for pin in found["pins"]]
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(FIRST + number, marks=marks(number * EACH_TIME)) for number in range(AMOUNT // EACH_TIME)]
+)
+def test_dsp_blocks_with_any_settings_count_what_their_model_does(seed: int, tmp_path: Path) -> None:
+    circuits, bitstream = module("circuits"), tmp_path / "macs.bin"
+    settings = circuits.random_settings(1000 + seed)
+    circuit = circuits.mac_circuit("macs", settings)
+    circuits.build(circuit, tmp_path, bitstream, seed=seed)
+    assert simulated(bitstream, circuit.pins, circuit.window_us) == circuits.counts(circuit, tmp_path), settings

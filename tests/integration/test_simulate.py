@@ -81,7 +81,16 @@ def test_what_cannot_be_simulated_is_named() -> None:
     result = simulate(CIRCUITS / "ring.bin")
     assert result.exit_code == 1
     assert "can't be simulated: a loop of 3 gates without a flip-flop, through tile (" in result.stderr
-    assert found(CIRCUITS / "multiplier.bin")["reason"] == "the DSP block at tile (25, 24)"
+    assert found(CIRCUITS / "spi.bin")["reason"] == "the SPI block at tile (0, 19)"
+
+
+def test_dsp_blocks_are_counted_and_drawn(tmp_path: Path) -> None:
+    svg = tmp_path / "multiply.svg"
+    result = simulate(CIRCUITS / "mac_cascade_1.bin", "--window", "0.001", "--pins", "25", "--svg", svg)
+    assert result.exit_code == 0
+    assert "pin 25: driven by register of a pin, memory or DSP block in tile (0, 10)" in result.stdout
+    assert "2 DSP blocks" in result.stdout
+    assert svg.read_text().count(">DSP</text>") == 2
 
 
 @pytest.mark.parametrize("pins", ["", "0", "49", "27,", "27;25", "1," * 16 + "1", "+2"])

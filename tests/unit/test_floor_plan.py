@@ -16,7 +16,7 @@ def found(**plan: Any) -> dict[str, Any]:
     return {
         "pins": [{"pin": 27, "driver": "flip-flop 2 in tile (18, 30)", "pulses": 5, "hz": 5}],
         "clocks": [{"clock": "HFOSC", "rising": 1, "falling": 0, "hz": 48_000_000}],
-        "cells": {"look_up_tables": 1, "carries": 0, "flip_flops": 1, "block_rams": 0, "sprams": 0},
+        "cells": {"look_up_tables": 1, "carries": 0, "flip_flops": 1, "block_rams": 0, "sprams": 0, "dsp_blocks": 0},
         "plan": {"cells": [], "legs": [], "pads": [[27, 18, 31]], **plan},
     }
 
@@ -42,6 +42,13 @@ def test_flip_flops_have_the_colour_of_their_clock() -> None:
     cells = [["flip_flop", 18, 30, 2, 0], ["flip_flop", 17, 30, 2, 1], ["look_up_table", 18, 30, 2, -1]]
     drawn = fills(floor_plan_svg(found(cells=cells), "blink.bin"))
     assert [drawn.count(f"var(--{fill})") for fill in ("c1", "table")] == [1, 2]
+
+
+def test_a_dsp_block_is_one_block_over_its_four_tiles_with_its_name() -> None:
+    cells = [["register", 0, 5, 0, 0], ["dsp_block", 0, 5, 0, -1], ["dsp_block", 0, 5, 0, -1]]
+    svg = floor_plan_svg(found(cells=cells), "multiply.bin")
+    assert texts(svg).count("DSP") == 1
+    assert "var(--c0)" in fills(svg)
 
 
 def test_the_detail_shows_the_cells_and_one_tile_more_on_each_side() -> None:

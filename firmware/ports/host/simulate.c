@@ -39,6 +39,8 @@ static void describe_gate(const struct node *node, char text[DESCRIPTION])
         snprintf(text, DESCRIPTION, "look-up table %u in tile (%u, %u)", node->name - NAME_LUT_LOUT, x, y);
     else if (node->name >= NAME_LUT_COUT && node->name < NAME_LUT_COUT + 8)
         snprintf(text, DESCRIPTION, "carry %u in tile (%u, %u)", node->name - NAME_LUT_COUT, x, y);
+    else if (node->kind == NODE_WORD_BIT || node->kind == NODE_ARITHMETIC)
+        snprintf(text, DESCRIPTION, "DSP block in tile (%u, %u)", x, y);
     else
         snprintf(text, DESCRIPTION, "gate in tile (%u, %u)", x, y);
 }
@@ -56,7 +58,7 @@ static void describe(const struct netlist *netlist, node_id id, char text[DESCRI
     else if (node->name >= NAME_LUT_OUT && node->name < NAME_LUT_OUT + 8)
         snprintf(text, DESCRIPTION, "flip-flop %u in tile (%u, %u)", node->name - NAME_LUT_OUT, x, y);
     else
-        snprintf(text, DESCRIPTION, "register of a pin or memory in tile (%u, %u)", x, y);
+        snprintf(text, DESCRIPTION, "register of a pin, memory or DSP block in tile (%u, %u)", x, y);
 }
 
 /* ---- the waveform: Value Change Dump (IEEE 1364, section 18) */
@@ -203,20 +205,24 @@ static void put_clocks(const struct design *design)
 
 static void put_cells(const struct netlist *netlist)
 {
-    uint32_t luts = 0, carries = 0, rams = 0, sprams = 0;
+    uint32_t luts = 0, carries = 0, rams = 0, sprams = 0, dsps = 0;
     uint64_t seen = 0;
+    bool has_dsp[CHIP_TILES] = {false};
     for (node_id id = netlist->first_gate; id < netlist->n_nodes; id++) {
         const struct node *node = &netlist->nodes[id];
         luts += node->kind == NODE_GATE && node->name >= NAME_LUT_LOUT && node->name < NAME_LUT_LOUT + 8;
         carries += node->kind == NODE_GATE && node->name >= NAME_LUT_COUT && node->name < NAME_LUT_COUT + 8;
         if (node->kind == NODE_MEMORY_BIT)
             seen |= (uint64_t)1 << node->index;
+        dsps += node->kind == NODE_ARITHMETIC && !has_dsp[node->tile];
+        has_dsp[node->tile] |= node->kind == NODE_ARITHMETIC;
     }
     for (uint32_t i = 0; i < netlist->n_memories; i++)
         if (seen >> i & 1)
             *(netlist->memories[i].is_spram ? &sprams : &rams) += 1;
-    printf(", \"cells\": {\"look_up_tables\": %u, \"carries\": %u, \"flip_flops\": %u, \"block_rams\": %u, \"sprams\": %u}",
-           luts, carries, netlist->n_flops, rams, sprams);
+    printf(", \"cells\": {\"look_up_tables\": %u, \"carries\": %u, \"flip_flops\": %u, \"block_rams\": %u, \"sprams\": %u, "
+           "\"dsp_blocks\": %u}",
+           luts, carries, netlist->n_flops, rams, sprams, dsps);
 }
 
 /* ---- where it is on the chip */
@@ -232,6 +238,8 @@ static const char *kind_of(const struct node *node)
         return within(node->name, NAME_LUT_OUT) ? "flip_flop" : "register";
     if (node->kind == NODE_MEMORY_BIT)
         return "memory";
+    if (node->kind == NODE_ARITHMETIC)
+        return "dsp_block";
     if (node->kind == NODE_GATE && within(node->name, NAME_LUT_LOUT))
         return "look_up_table";
     return node->kind == NODE_GATE && within(node->name, NAME_LUT_COUT) ? "carry" : NULL;

@@ -14,6 +14,8 @@ __all__ = ["floor_plan_svg"]
 #: Tiles of the iCE40UP5K; columns of block RAM, and those at the edges with DSP blocks and the like.
 _COLUMNS, _ROWS = 26, 32
 _RAM_COLUMNS = (6, 19)
+#: A DSP block has this tile and the three above it.
+_DSP_ROWS = 4
 _CELLS = 8
 #: Pixels: a tile of the overview; the room for the detail, and the smallest and largest tile there.
 _SMALL = 7
@@ -175,7 +177,8 @@ def _ways(view: _View, legs: Sequence[Sequence[int]]) -> Iterator[str]:
 
 
 def _cells(view: _View, cells: Sequence[Sequence[Any]]) -> Iterator[str]:
-    memories: dict[tuple[int, int], int] = {}
+    blocks: dict[tuple[int, int], int] = {}
+    dsp_blocks = {(x, y) for kind, x, y, _, _ in cells if kind == "dsp_block"}
     for kind, x, y, number, clock in cells:
         left, top = view.corner(x, y)
         step = view.tile * 0.9 / _CELLS
@@ -187,23 +190,23 @@ def _cells(view: _View, cells: Sequence[Sequence[Any]]) -> Iterator[str]:
         elif kind == "flip_flop":
             yield _rect(left + view.tile * 0.64, at, view.tile * 0.24, high, _hue(clock))
         else:
-            memories[x, y] = max(clock, memories.get((x, y), -1))
-    for (x, y), clock in sorted(memories.items()):
-        yield from _block(view, x, y, clock)
+            blocks[x, y] = max(clock, blocks.get((x, y), -1))
+    for (x, y), clock in sorted(blocks.items()):
+        if (x, y) in dsp_blocks:
+            yield from _block(view, x, y, clock, _DSP_ROWS, "DSP")
+        else:
+            yield from _block(view, x, y, clock, *((2, "RAM") if x in _RAM_COLUMNS else (1, "")))
 
 
-def _block(view: _View, x: int, y: int, clock: int) -> Iterator[str]:
-    """Yield what is no logic cell: a block RAM, which has two tiles, or the register of a pin or of another block."""
-    left, top = view.corner(x, y)
-    is_ram = x in _RAM_COLUMNS
-    if is_ram:
-        top -= view.tile
-    height = view.tile * (2 if is_ram else 1) * 0.8
+def _block(view: _View, x: int, y: int, clock: int, rows: int, name: str) -> Iterator[str]:
+    """Yield what is no logic cell: a block of so many tiles upwards, or the register of a pin."""
+    left, top = view.corner(x, y + rows - 1)
+    height = view.tile * rows * 0.8
     yield _rect(left + view.tile * 0.1, top + view.tile * 0.1, view.tile * 0.8, height, _hue(clock), ' rx="3"')
-    if is_ram:
+    if name:
         yield (
-            f'<text text-anchor="middle" x="{left + view.tile / 2:.1f}" y="{top + view.tile + 4:.1f}" '
-            f'style="fill: var(--paper); font-size: {max(8, view.tile / 4):.0f}px">RAM</text>'
+            f'<text text-anchor="middle" x="{left + view.tile / 2:.1f}" y="{top + view.tile * rows / 2 + 4:.1f}" '
+            f'style="fill: var(--paper); font-size: {max(8, view.tile / 4):.0f}px">{name}</text>'
         )
 
 

@@ -25,13 +25,15 @@ static void each_gate_input(struct design *design, visit_function *visit)
     const struct netlist *netlist = &design->netlist;
     for (uint32_t task = 0; task < design->n_gates; task++) {
         const struct node *node = &netlist->nodes[netlist->first_gate + task];
-        if (node->kind == NODE_GATE)
+        if (node->kind == NODE_GATE || node->kind == NODE_ARITHMETIC)
             for (unsigned i = 0; i < 4; i++)
                 visit(design, node->in[i], task);
-        else if (node->kind == NODE_ADDRESS)
-            for (unsigned i = 0; i < netlist->addresses[node->index].n; i++)
-                visit(design, netlist->addresses[node->index].in[i], task);
-        else {
+        else if (node->kind == NODE_WORD)
+            for (unsigned i = 0; i < netlist->words[node->index].n; i++)
+                visit(design, netlist->words[node->index].in[i], task);
+        else if (node->kind == NODE_WORD_BIT)
+            visit(design, node->in[0], task);
+        else if (node->kind == NODE_MEMORY_BIT) {
             visit(design, node->in[0], task);
             visit(design, netlist->n_nodes + node->index, task); /* a write to the memory */
         }
@@ -245,7 +247,7 @@ static void give_back(struct netlist *netlist)
 {
     netlist->nodes = NULL;
     netlist->flops = NULL;
-    netlist->addresses = NULL;
+    netlist->words = NULL;
 }
 
 static const char *decode(struct design *design, struct decoder *decoder, const uint8_t *bitstream, size_t n,

@@ -63,10 +63,11 @@ FAMILIES: tuple[tuple[str, Sequence[str]], ...] = (
 #: Kinds of cells at fixed places, in the order of enum chip_cell_kind.
 CELL_KINDS = ("HFOSC", "LFOSC", "PLL", "SPRAM", "MAC16", "I2C", "SPI", "LEDDA_IP", "RGBA_DRV", "IO_I3C", "WARMBOOT")
 #: Of these kinds the simulator asks for ports by name.
-NAMED_PORTS = ("HFOSC", "LFOSC", "PLL", "SPRAM", "RGBA_DRV")
+NAMED_PORTS = ("HFOSC", "LFOSC", "PLL", "SPRAM", "MAC16", "RGBA_DRV")
 #: Of these kinds of tiles it asks for configuration bits by name.
 NAMED_BITS = {"logic": ("NegClk", "CarryInSet"), "io": ("IOB_", "IoCtrl.REN", "NegClk"), "ramb": ("NegClk",)}
 NAMED_BITS["ramt"] = ("NegClk", "RamConfig")
+NAMED_BITS["dsp2"] = ("NegClk",)
 _BIT = re.compile(r"B(\d+)\[(\d+)\]")
 
 

@@ -14,7 +14,9 @@ enum {
     MEMORIES_MAX = 34, /* 30 block RAMs, 4 SPRAMs */
     SOURCES_MAX = 8,
     PINS_MAX = 16,
-    ADDRESS_BITS = 14,
+    WORD_BITS = 16,
+    MACS_MAX = 8,
+    WORDS_MAX = 2 * MEMORIES_MAX + 32 * MACS_MAX,
     NETLIST_TEXT = 120,
 };
 
@@ -26,8 +28,11 @@ enum node_kind {
     NODE_SOURCE,     /* a clock; `index` of its struct source */
     NODE_FLOP,       /* `index` of its struct flop */
     NODE_GATE,       /* a function of up to four nodes */
-    NODE_ADDRESS,    /* a number from the nodes of a struct address, `index` */
+    NODE_WORD,    /* a number from the nodes of a struct word, `index` */
     NODE_MEMORY_BIT, /* bit `table` of what memory `index` has at the address in[0] */
+    NODE_NUMBER,     /* `table`, always */
+    NODE_ARITHMETIC, /* what `table` (arithmetic.h) makes of numbers and bits */
+    NODE_WORD_BIT,   /* bit `table` of the number in[0] */
     NODE_UNMODELLED, /* nothing that is simulated; its text is unmodelled[index] */
     NODE_PENDING,    /* while the netlist is made: a cell whose inputs were not yet looked at */
     NODE_SAME,       /* while the netlist is made: the same as in[0] */
@@ -57,9 +62,9 @@ struct flop {
     bool asynchronous; /* `reset` needs no clock */
 };
 
-struct address {
+struct word {
     uint8_t n;
-    node_id in[ADDRESS_BITS];
+    node_id in[WORD_BITS];
 };
 
 struct memory {
@@ -75,10 +80,10 @@ struct memory {
 };
 
 struct netlist {
-    uint32_t n_nodes, n_flops, n_addresses, n_memories, n_sources, n_unmodelled, n_pins;
+    uint32_t n_nodes, n_flops, n_words, n_memories, n_sources, n_unmodelled, n_pins;
     struct node *nodes;
     struct flop *flops;
-    struct address *addresses;
+    struct word *words;
     struct memory memories[MEMORIES_MAX];
     struct source sources[SOURCES_MAX];
     char unmodelled[16][NETLIST_TEXT];
@@ -93,7 +98,7 @@ struct routes;
 struct trace_room {
     struct node nodes[NODES_MAX];
     struct flop flops[FLOPS_MAX];
-    struct address addresses[2 * MEMORIES_MAX];
+    struct word words[WORDS_MAX];
     node_id cells[CHIP_TILES * MADE_NAMES]; /* nodes by tile and name of the output; 0: not yet met. All 0 between circuits */
 };
 
@@ -116,6 +121,7 @@ enum {
     TABLE_CARRY = 0xe8e8,      /* of three */
     TABLE_SELECT = 0xcaca,     /* in[2] ? in[1] : in[0] */
     TABLE_AND_NOT = 0x2222,    /* in[0] and not in[1] */
+    TABLE_XOR = 0x6666,
 };
 
 #endif

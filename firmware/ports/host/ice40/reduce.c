@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "netlist.h"
 #include "trace.h"
 
@@ -111,6 +112,65 @@ static bool reduce_memory_bit(struct netlist *netlist, node_id id)
     return !memory->written && constant_bit(memory, node->table, &value) && become(netlist, id, value);
 }
 
+/* What a node always is: a constant bit, or a constant number. */
+static bool is_known(const struct netlist *netlist, node_id id, uint16_t *value)
+{
+    bool number = netlist->nodes[id].kind == NODE_NUMBER;
+    *value = number ? netlist->nodes[id].table : id == 1;
+    return number || id < 2;
+}
+
+static bool become_number(struct netlist *netlist, node_id id, uint16_t value)
+{
+    netlist->nodes[id].kind = NODE_NUMBER;
+    netlist->nodes[id].table = value;
+    return true;
+}
+
+static bool reduce_word(struct netlist *netlist, node_id id)
+{
+    struct word *word = &netlist->words[netlist->nodes[id].index];
+    bool known = true;
+    unsigned value = 0;
+    for (unsigned i = 0; i < word->n; i++) {
+        word->in[i] = same_as(netlist, word->in[i]);
+        known = known && word->in[i] < 2;
+        value |= (unsigned)(word->in[i] == 1) << i;
+    }
+    return known && become_number(netlist, id, (uint16_t)value);
+}
+
+static bool reduce_arithmetic(struct netlist *netlist, node_id id)
+{
+    struct node *node = &netlist->nodes[id];
+    uint16_t values[4];
+    bool known[4], all_known = true;
+    for (unsigned i = 0; i < 4; i++) {
+        node->in[i] = same_as(netlist, node->in[i]);
+        known[i] = is_known(netlist, node->in[i], &values[i]);
+        all_known = all_known && known[i];
+    }
+    unsigned how = node->table & ARITHMETIC_HOW;
+    if (how == ARITHMETIC_SELECT && known[2])
+        return become(netlist, id, node->in[values[2] ? 1 : 0]);
+    if (how == ARITHMETIC_MULTIPLY && ((known[0] && values[0] == 0) || (known[1] && values[1] == 0)))
+        return become_number(netlist, id, 0);
+    if (!all_known)
+        return false;
+    uint16_t value = arithmetic_value(node->table, values);
+    return arithmetic_is_bit(node->table) ? become(netlist, id, value) : become_number(netlist, id, value);
+}
+
+static bool reduce_word_bit(struct netlist *netlist, node_id id)
+{
+    struct node *node = &netlist->nodes[id];
+    node->in[0] = same_as(netlist, node->in[0]);
+    const struct node *number = &netlist->nodes[node->in[0]];
+    if (number->kind == NODE_NUMBER)
+        return become(netlist, id, number->table >> node->table & 1);
+    return number->kind == NODE_WORD && become(netlist, id, netlist->words[number->index].in[node->table]);
+}
+
 static void reduce_write_port(struct netlist *netlist, struct memory *memory)
 {
     memory->write_clock = same_as(netlist, memory->write_clock);
@@ -131,6 +191,12 @@ static bool reduce_node(struct netlist *netlist, node_id id)
         return reduce_flop(netlist, &netlist->flops[netlist->nodes[id].index]);
     case NODE_MEMORY_BIT:
         return reduce_memory_bit(netlist, id);
+    case NODE_WORD:
+        return reduce_word(netlist, id);
+    case NODE_ARITHMETIC:
+        return reduce_arithmetic(netlist, id);
+    case NODE_WORD_BIT:
+        return reduce_word_bit(netlist, id);
     default:
         return false;
     }
@@ -149,11 +215,27 @@ static void put_constants_through(struct netlist *netlist)
     }
 }
 
+static unsigned n_inputs(const struct netlist *netlist, const struct node *node)
+{
+    switch (node->kind) {
+    case NODE_GATE:
+    case NODE_ARITHMETIC:
+        return 4;
+    case NODE_WORD:
+        return netlist->words[node->index].n;
+    case NODE_MEMORY_BIT:
+    case NODE_WORD_BIT:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 /* So that no input is left that is only the same as another node. */
 static void settle_inputs(struct netlist *netlist)
 {
     for (node_id id = 2; id < netlist->n_nodes; id++)
-        for (unsigned i = 0; i < 4 && netlist->nodes[id].kind == NODE_GATE; i++)
+        for (unsigned i = 0; i < n_inputs(netlist, &netlist->nodes[id]) && netlist->nodes[id].kind != NODE_WORD; i++)
             netlist->nodes[id].in[i] = same_as(netlist, netlist->nodes[id].in[i]);
     for (uint32_t i = 0; i < netlist->n_flops; i++) {
         struct flop *flop = &netlist->flops[i];
@@ -164,9 +246,9 @@ static void settle_inputs(struct netlist *netlist)
     }
     for (uint32_t i = 0; i < netlist->n_memories; i++)
         reduce_write_port(netlist, &netlist->memories[i]);
-    for (uint32_t i = 0; i < netlist->n_addresses; i++)
-        for (unsigned k = 0; k < netlist->addresses[i].n; k++)
-            netlist->addresses[i].in[k] = same_as(netlist, netlist->addresses[i].in[k]);
+    for (uint32_t i = 0; i < netlist->n_words; i++)
+        for (unsigned k = 0; k < netlist->words[i].n; k++)
+            netlist->words[i].in[k] = same_as(netlist, netlist->words[i].in[k]);
     for (uint32_t i = 0; i < netlist->n_pins; i++)
         netlist->pins[i] = same_as(netlist, netlist->pins[i]);
 }
@@ -191,23 +273,9 @@ struct walk {
     char *text;
 };
 
-static unsigned n_inputs(const struct netlist *netlist, const struct node *node)
-{
-    switch (node->kind) {
-    case NODE_GATE:
-        return 4;
-    case NODE_ADDRESS:
-        return netlist->addresses[node->index].n;
-    case NODE_MEMORY_BIT:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static node_id input(const struct netlist *netlist, const struct node *node, unsigned i)
 {
-    return node->kind == NODE_ADDRESS ? netlist->addresses[node->index].in[i] : node->in[i];
+    return node->kind == NODE_WORD ? netlist->words[node->index].in[i] : node->in[i];
 }
 
 static void tell_loop(const struct walk *walk, node_id id)
@@ -365,16 +433,16 @@ static void renumber_sources(struct netlist *netlist, struct node *sorted, uint3
     netlist->n_sources = n_sources;
 }
 
-/* Memories and addresses keep their places: there are few. A memory that nothing reads is not written either. */
+/* Memories and words keep their places: there are few. A memory that nothing reads is not written either. */
 static bool renumber(struct walk *walk)
 {
     struct netlist *netlist = walk->netlist;
     uint32_t n_nodes = 2 + walk->n_sources + walk->n_flops + walk->n_gates;
     struct node *sorted = calloc(n_nodes, sizeof *sorted);
     struct flop *flops = calloc(walk->n_flops + 1, sizeof *flops);
-    struct address *addresses = calloc(netlist->n_addresses + 1, sizeof *addresses);
+    struct word *words = calloc(netlist->n_words + 1, sizeof *words);
     node_id *number = calloc(netlist->n_nodes, sizeof *number);
-    bool good = sorted != NULL && flops != NULL && addresses != NULL && number != NULL;
+    bool good = sorted != NULL && flops != NULL && words != NULL && number != NULL;
     if (good) {
         netlist->first_flop = 2 + walk->n_sources;
         netlist->first_gate = netlist->first_flop + walk->n_flops;
@@ -382,9 +450,9 @@ static bool renumber(struct walk *walk)
         for (node_id id = netlist->first_gate; id < n_nodes; id++)
             for (unsigned i = 0; i < 4; i++)
                 sorted[id].in[i] = number[sorted[id].in[i]];
-        for (uint32_t i = 0; i < netlist->n_addresses; i++)
-            for (unsigned k = 0; k < netlist->addresses[i].n; k++)
-                netlist->addresses[i].in[k] = number[netlist->addresses[i].in[k]];
+        for (uint32_t i = 0; i < netlist->n_words; i++)
+            for (unsigned k = 0; k < netlist->words[i].n; k++)
+                netlist->words[i].in[k] = number[netlist->words[i].in[k]];
         for (uint32_t i = 0; i < netlist->n_memories; i++) {
             netlist->memories[i].written &= walk->memory_seen[i];
             renumber_memory(&netlist->memories[i], number);
@@ -393,16 +461,16 @@ static bool renumber(struct walk *walk)
         renumber_sources(netlist, sorted, walk->n_sources);
         for (uint32_t i = 0; i < netlist->n_pins; i++)
             netlist->pins[i] = number[netlist->pins[i]];
-        memcpy(addresses, netlist->addresses, netlist->n_addresses * sizeof *addresses);
+        memcpy(words, netlist->words, netlist->n_words * sizeof *words);
         netlist->nodes = sorted;
         netlist->flops = flops;
-        netlist->addresses = addresses;
+        netlist->words = words;
         netlist->n_nodes = n_nodes;
         netlist->n_flops = walk->n_flops;
     } else {
         free(sorted);
         free(flops);
-        free(addresses);
+        free(words);
     }
     free(number);
     return good;

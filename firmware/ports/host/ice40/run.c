@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "flat.h"
 #include "mix.h"
 #include "skip.h"
 
 enum {
     ROUNDS_MAX = 4096, /* at one instant; a circuit that needs more never comes to rest */
+    FLAT_FIRST = 1 << 18, /* gates evaluated before it is asked whether all in order are cheaper */
 };
 
 static void mark_task(struct run *run, uint32_t task)
@@ -39,11 +41,11 @@ void run_set(struct run *run, node_id node, uint16_t value)
 
 /* ---- gates */
 
-static uint16_t address_value(const struct run *run, const struct address *address)
+static uint16_t word_value(const struct run *run, const struct word *word)
 {
     unsigned value = 0;
-    for (unsigned i = 0; i < address->n; i++)
-        value |= (unsigned)run->values[address->in[i]] << i;
+    for (unsigned i = 0; i < word->n; i++)
+        value |= (unsigned)run->values[word->in[i]] << i;
     return (uint16_t)value;
 }
 
@@ -57,20 +59,37 @@ static uint16_t memory_value(const struct run *run, const struct node *node)
     return run->memory[node->index][address & (memory->depth - 1)] >> bit & 1;
 }
 
+static uint16_t arithmetic(const uint16_t *v, const struct node *node)
+{
+    const uint16_t in[4] = {v[node->in[0]], v[node->in[1]], v[node->in[2]], v[node->in[3]]};
+    return arithmetic_value(node->table, in);
+}
+
+uint16_t run_value(const struct run *run, const struct node *node)
+{
+    const uint16_t *v = run->values;
+    switch (node->kind) {
+    case NODE_GATE:
+        return node->table >> (v[node->in[0]] | v[node->in[1]] << 1 | v[node->in[2]] << 2 | v[node->in[3]] << 3) & 1;
+    case NODE_WORD:
+        return word_value(run, &run->design->netlist.words[node->index]);
+    case NODE_MEMORY_BIT:
+        return memory_value(run, node);
+    case NODE_ARITHMETIC:
+        return arithmetic(v, node);
+    case NODE_WORD_BIT:
+        return v[node->in[0]] >> node->table & 1;
+    default:
+        return node->table; /* NODE_NUMBER */
+    }
+}
+
 static void evaluate_gate(struct run *run, uint32_t task)
 {
     const struct netlist *netlist = &run->design->netlist;
     node_id id = netlist->first_gate + task;
-    const struct node *node = &netlist->nodes[id];
-    const uint16_t *v = run->values;
-    uint16_t value;
-    if (node->kind == NODE_GATE)
-        value = node->table >> (v[node->in[0]] | v[node->in[1]] << 1 | v[node->in[2]] << 2 | v[node->in[3]] << 3) & 1;
-    else if (node->kind == NODE_ADDRESS)
-        value = address_value(run, &netlist->addresses[node->index]);
-    else
-        value = memory_value(run, node);
-    if (value != v[id])
+    uint16_t value = run_value(run, &netlist->nodes[id]);
+    if (value != run->values[id])
         run_set(run, id, value);
 }
 
@@ -239,16 +258,6 @@ static void clock_edge(struct run *run, uint32_t source)
     run->triggers[run->n_triggers++] = (struct trigger){design->clock_of[2 + source] - 1u, true};
 }
 
-void run_watch_pins(struct run *run)
-{
-    const struct netlist *netlist = &run->design->netlist;
-    for (uint32_t i = 0; i < netlist->n_pins; i++) {
-        bool level = run->values[netlist->pins[i]];
-        run->pulses[i] += level && !run->levels[i];
-        run->levels[i] = level;
-    }
-}
-
 void run_step(struct run *run)
 {
     run->now = run_next(run);
@@ -288,19 +297,28 @@ void run_resume(struct run *run)
 /* By what changed so far: pass over quiet stretches, or evaluate all gates at each edge, or only those that must be. */
 static void choose_way(struct run *run)
 {
-    skip_begin(run);
-    run->flat = run->skip == NULL && (run->flat || flat_pays(run));
+    if (run->steps >= run->skip_at)
+        skip_begin(run);
+    if (run->skip == NULL && run->flat == NULL && flat_pays(run))
+        run->flat = flat_open(run);
+    run->flat_at = 2 * run->work;
+}
+
+static bool must_choose(const struct run *run)
+{
+    bool flat_may_pay = run->work >= run->flat_at && run->flat == NULL && run->skip == NULL;
+    return run->period.ticks == 0 && (run->steps >= run->skip_at || flat_may_pay);
 }
 
 enum run_state run_until(struct run *run, uint64_t ticks)
 {
     period_pass(run, ticks);
     while (run->state == RUN_GOOD && run_next(run) < ticks) {
-        if (run->steps >= run->skip_at && run->period.ticks == 0)
+        if (must_choose(run))
             choose_way(run);
         if (run->skip != NULL) {
             skip_on(run, ticks);
-        } else if (run->flat) {
+        } else if (run->flat != NULL) {
             flat_on(run, ticks);
         } else {
             run_step(run);
@@ -356,6 +374,7 @@ struct run *run_open(const struct design *design, uint64_t work_most)
     run->design = design;
     run->work_most = work_most;
     run->skip_at = SKIP_FIRST;
+    run->flat_at = FLAT_FIRST;
     if (!make_room(run)) {
         run_close(run);
         return NULL;
@@ -383,6 +402,7 @@ void run_close(struct run *run)
     if (run == NULL)
         return;
     skip_close(run->skip);
+    flat_close(run->flat);
     for (uint32_t i = 0; i < MEMORIES_MAX; i++)
         free(run->memory[i]);
     free(run->values);

@@ -7,6 +7,7 @@
 #include "design.h"
 #include "period.h"
 
+struct flat;
 struct skip;
 
 enum run_state {
@@ -37,13 +38,13 @@ struct run {
     bool levels[PINS_MAX];
     uint32_t *toggles; /* by flip-flop */
     uint64_t steps, skip_at; /* taken or passed over; when quiet stretches are looked for (again) */
-    uint64_t work, work_most;
+    uint64_t work, work_most, flat_at; /* gates evaluated; how many may be; how many before flat.h is thought of (again) */
     uint32_t memory_writes;
     enum run_state state;
 
     struct period period;
     struct skip *skip;
-    bool flat; /* flat.h */
+    struct flat *flat; /* flat.h; once it has begun */
 };
 
 /* `work_most` limits gates evaluated. NULL if there is no memory. */
@@ -70,7 +71,16 @@ void run_flip(struct run *run, uint32_t flop);
 void run_settle_levels(struct run *run); /* after run_set and run_flip: no clock has an edge */
 
 /* For flat.c. */
-void run_watch_pins(struct run *run);
+uint16_t run_value(const struct run *run, const struct node *node); /* what it is by its inputs; no flip-flop */
+static inline void run_watch_pins(struct run *run)
+{
+    const struct netlist *netlist = &run->design->netlist;
+    for (uint32_t i = 0; i < netlist->n_pins; i++) {
+        bool level = run->values[netlist->pins[i]];
+        run->pulses[i] += level && !run->levels[i];
+        run->levels[i] = level;
+    }
+}
 void run_hash_flops(struct run *run); /* run->hash of a circuit without memories */
 void run_resume(struct run *run); /* after steps that left no account of what is pending, nor a hash */
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "mix.h"
 #include "run.h"
 #include "trace.h"
@@ -16,11 +17,12 @@ enum {
     TABLE_LOG = 12,
     ENTRIES_MAX = 1 << TABLE_LOG,
     TRIAL = 256,            /* stretches after which it must have paid */
+    TRIAL_BUSY = 1 << 18,   /* work within which one must have come again, where the other way is flat.h */
 };
 
 struct stretch {
     uint64_t key;
-    uint64_t ticks; /* 0: no entry */
+    uint64_t ticks;
     uint64_t steps;
     struct phase phases[SOURCES_MAX]; /* relative to its end */
     uint64_t pulses[PINS_MAX];
@@ -33,11 +35,12 @@ struct skip {
     node_id *gates;   /* those that depend on the slow part */
     uint32_t n_gates;
     uint64_t *flop_hashes; /* by flip-flop: of when it changes (slow), of what it becomes (fast) */
+    uint16_t *places; /* by hash of a key: 1 + index of its stretch */
     struct stretch *stretches;
     uint64_t *ends; /* flip-flops at the end of each stretch */
     uint64_t *before;
     uint32_t n_entries;
-    uint64_t stretches_run, hits, steps_begun;
+    uint64_t stretches_run, hits, work_begun;
 };
 
 /* ---- what is left of the gates */
@@ -94,41 +97,88 @@ static uint64_t hash_rest(struct rest rest)
     return hash;
 }
 
-static uint64_t hash_address(const uint64_t *hashes, const struct address *address)
+static uint64_t hash_of_number(uint16_t value)
+{
+    return mix64(HASH_OF_0 + value);
+}
+
+/* Whether a hash is that of a constant, bit or number; `value` is what the node has now. */
+static bool is_constant_now(uint64_t hash, uint16_t value)
+{
+    return is_constant(hash) || hash == hash_of_number(value);
+}
+
+static uint64_t hash_word(const uint64_t *hashes, const struct word *word, uint16_t value)
 {
     uint64_t hash = 0;
-    unsigned value = 0;
     bool constant = true;
-    for (unsigned i = 0; i < address->n; i++) {
-        uint64_t in = hashes[address->in[i]];
+    for (unsigned i = 0; i < word->n; i++) {
+        uint64_t in = hashes[word->in[i]];
         constant = constant && is_constant(in);
-        value |= (unsigned)(in == HASH_OF_1) << i;
         hash = join(hash, in);
     }
-    return constant ? HASH_OF_0 : hash + (value == 0); /* a constant address makes constant bits, see below */
+    return constant ? hash_of_number(value) : hash;
+}
+
+static uint64_t hash_arithmetic(const struct run *run, const uint64_t *hashes, node_id id)
+{
+    const struct node *node = &run->design->netlist.nodes[id];
+    uint64_t hash = node->table;
+    bool constant = true;
+    for (unsigned i = 0; i < 4; i++) {
+        constant = constant && is_constant_now(hashes[node->in[i]], run->values[node->in[i]]);
+        hash = join(hash, hashes[node->in[i]]);
+    }
+    if (!constant)
+        return hash;
+    return arithmetic_is_bit(node->table) ? hash_of(run->values[id]) : hash_of_number(run->values[id]);
+}
+
+/* A bit of a number or of a word of a memory. */
+static uint64_t hash_bit(const struct run *run, const uint64_t *hashes, node_id id)
+{
+    const struct node *node = &run->design->netlist.nodes[id];
+    uint64_t in = hashes[node->in[0]];
+    if (in == hash_of_number(run->values[node->in[0]]))
+        return hash_of(run->values[id]);
+    if (node->kind == NODE_WORD_BIT)
+        return join(in, node->table);
+    return join(join((uint64_t)node->index << 16 | node->table, in), run->memory_hash[node->index]);
 }
 
 static uint64_t hash_gate(const struct run *run, const uint64_t *hashes, node_id id)
 {
     const struct netlist *netlist = &run->design->netlist;
     const struct node *node = &netlist->nodes[id];
-    if (node->kind == NODE_GATE)
+    switch (node->kind) {
+    case NODE_GATE:
         return hash_rest(rest_of(hashes, node));
-    if (node->kind == NODE_ADDRESS)
-        return hash_address(hashes, &netlist->addresses[node->index]);
-    if (hashes[node->in[0]] == HASH_OF_0)
-        return hash_of(run->values[id]);
-    return join(join((uint64_t)node->index << 16 | node->table, hashes[node->in[0]]), run->memory_hash[node->index]);
+    case NODE_WORD:
+        return hash_word(hashes, &netlist->words[node->index], run->values[id]);
+    case NODE_ARITHMETIC:
+        return hash_arithmetic(run, hashes, id);
+    case NODE_NUMBER:
+        return hash_of_number(node->table);
+    default:
+        return hash_bit(run, hashes, id);
+    }
 }
 
 static bool inputs_changed(const struct run *run, node_id id)
 {
-    const struct netlist *netlist = &run->design->netlist;
-    const struct node *node = &netlist->nodes[id];
+    const struct node *node = &run->design->netlist.nodes[id];
     const uint8_t *changed = run->skip->changed;
-    if (node->kind == NODE_GATE)
+    switch (node->kind) {
+    case NODE_GATE:
+    case NODE_ARITHMETIC:
         return changed[node->in[0]] | changed[node->in[1]] | changed[node->in[2]] | changed[node->in[3]];
-    return true; /* memories and their addresses are few, and change by writing too */
+    case NODE_WORD_BIT:
+        return changed[node->in[0]];
+    case NODE_NUMBER:
+        return false;
+    default:
+        return true; /* memories and words are few, and memories change by writing too */
+    }
 }
 
 static void note_hash(struct skip *skip, node_id id, uint64_t hash)
@@ -291,12 +341,13 @@ static uint64_t key_of(struct run *run)
 
 /* ---- stretches */
 
-static struct stretch *find(struct skip *skip, uint64_t key)
+/* Where a key's stretch is noted, or could be. */
+static uint16_t *find(const struct skip *skip, uint64_t key)
 {
     uint64_t at = mix64(key) & (2 * ENTRIES_MAX - 1);
-    while (skip->stretches[at].key != 0 && skip->stretches[at].key != key)
+    while (skip->places[at] != 0 && skip->stretches[skip->places[at] - 1].key != key)
         at = (at + 1) & (2 * ENTRIES_MAX - 1);
-    return &skip->stretches[at];
+    return &skip->places[at];
 }
 
 static uint64_t *end_of(const struct run *run, const struct stretch *stretch)
@@ -329,7 +380,7 @@ static void apply(struct run *run, const struct stretch *stretch)
 
 static void forget_all(struct skip *skip)
 {
-    memset(skip->stretches, 0, 2 * (size_t)ENTRIES_MAX * sizeof *skip->stretches);
+    memset(skip->places, 0, 2 * (size_t)ENTRIES_MAX * sizeof *skip->places);
     skip->n_entries = 0;
 }
 
@@ -354,8 +405,10 @@ static void remember(struct run *run, uint64_t key, const struct state *start, c
         return; /* nothing to pass over */
     if (skip->n_entries == ENTRIES_MAX)
         forget_all(skip);
-    struct stretch *stretch = find(skip, key);
-    skip->n_entries += stretch->key == 0;
+    uint16_t *place = find(skip, key);
+    if (*place == 0)
+        *place = (uint16_t)++skip->n_entries;
+    struct stretch *stretch = &skip->stretches[*place - 1];
     *stretch = (struct stretch){.key = key, .ticks = end->now - start->now, .steps = end->steps - start->steps};
     for (uint32_t i = 0; i < run->design->netlist.n_sources; i++)
         stretch->phases[i] = (struct phase){end->phases[i].next - end->now, end->phases[i].level};
@@ -374,10 +427,16 @@ static bool slow_changed(const struct run *run, uint32_t writes)
     return changes != 0;
 }
 
+/* In a circuit that is all change no stretch comes again, and there may be few. */
+static bool is_hopeless(const struct run *run)
+{
+    return run->flat != NULL && run->skip->hits == 0 && run->work > run->skip->work_begun + TRIAL_BUSY;
+}
+
 /* Step by step to the next change of the slow part; returns whether that was reached. */
 static bool walk(struct run *run, uint64_t ticks, struct state *end)
 {
-    while (run->state == RUN_GOOD && run_next(run) < ticks && !run_is_spent(run)) {
+    while (run->state == RUN_GOOD && run_next(run) < ticks && !run_is_spent(run) && !is_hopeless(run)) {
         *end = state_of(run);
         memcpy(run->skip->before, run->flops, run->design->flop_words * sizeof *run->flops);
         uint32_t writes = run->memory_writes;
@@ -407,10 +466,11 @@ void skip_on(struct run *run, uint64_t ticks)
 {
     struct skip *skip = run->skip;
     uint64_t key = key_of(run);
-    const struct stretch *stretch = find(skip, key);
+    uint16_t place = *find(skip, key);
+    const struct stretch *stretch = place > 0 ? &skip->stretches[place - 1] : NULL;
     struct state start = state_of(run), end;
     skip->stretches_run++;
-    if (stretch->key == key && run->now + stretch->ticks < ticks) {
+    if (stretch != NULL && run->now + stretch->ticks < ticks) {
         skip->hits++;
         apply(run, stretch);
         if (run_next(run) >= ticks)
@@ -419,6 +479,8 @@ void skip_on(struct run *run, uint64_t ticks)
     } else if (walk(run, ticks, &end)) {
         remember(run, key, &start, &end);
     } else {
+        if (is_hopeless(run))
+            give_up(run);
         return;
     }
     period_look(run);
@@ -465,15 +527,17 @@ void skip_begin(struct run *run)
     skip_close(run->skip);
     run->skip = skip;
     skip->slow = slow;
+    skip->work_begun = run->work;
     skip->hashes = calloc(design->netlist.n_nodes, sizeof *skip->hashes);
     skip->changed = calloc(design->netlist.n_nodes, sizeof *skip->changed);
     skip->gates = calloc(design->n_gates + 1, sizeof *skip->gates);
     skip->flop_hashes = calloc(design->netlist.n_flops + 1, sizeof *skip->flop_hashes);
     skip->before = calloc(design->flop_words, sizeof *skip->before);
-    skip->stretches = calloc(2 * (size_t)ENTRIES_MAX, sizeof *skip->stretches);
-    skip->ends = calloc(2 * (size_t)ENTRIES_MAX * design->flop_words, sizeof *skip->ends);
+    skip->places = calloc(2 * (size_t)ENTRIES_MAX, sizeof *skip->places);
+    skip->stretches = malloc(ENTRIES_MAX * sizeof *skip->stretches);
+    skip->ends = malloc((size_t)ENTRIES_MAX * design->flop_words * sizeof *skip->ends);
     if (skip->hashes == NULL || skip->changed == NULL || skip->gates == NULL || skip->flop_hashes == NULL ||
-        skip->before == NULL || skip->stretches == NULL || skip->ends == NULL)
+        skip->before == NULL || skip->places == NULL || skip->stretches == NULL || skip->ends == NULL)
         give_up(run);
     else
         begin_hashes(run);
@@ -490,6 +554,7 @@ void skip_close(struct skip *skip)
     free(skip->gates);
     free(skip->flop_hashes);
     free(skip->before);
+    free(skip->places);
     free(skip->stretches);
     free(skip->ends);
     free(skip);

@@ -43,12 +43,33 @@ node_id trace_gate(struct trace *trace, unsigned tile, uint16_t table, node_id a
     return add_node(trace, gate);
 }
 
+/* A number from bits, the lowest first. */
+node_id trace_word(struct trace *trace, unsigned tile, const node_id *in, unsigned n)
+{
+    struct netlist *netlist = trace->netlist;
+    if (netlist->n_words == WORDS_MAX) {
+        trace->wrong = "it has more numbers than the simulator takes";
+        return 0;
+    }
+    struct word *word = &netlist->words[netlist->n_words];
+    word->n = (uint8_t)n;
+    memcpy(word->in, in, n * sizeof *in);
+    return add_node(
+        trace,
+        (struct node){.kind = NODE_WORD, .name = MADE_GATE, .tile = (uint16_t)tile, .index = (uint16_t)netlist->n_words++});
+}
+
 node_id trace_unmodelled(struct trace *trace, const char *what, unsigned tile)
 {
     struct netlist *netlist = trace->netlist;
-    uint32_t most = sizeof netlist->unmodelled / sizeof *netlist->unmodelled;
-    uint32_t index = netlist->n_unmodelled < most ? netlist->n_unmodelled++ : most - 1;
-    snprintf(netlist->unmodelled[index], NETLIST_TEXT, "%s at tile (%u, %u)", what, tile % CHIP_WIDTH, tile / CHIP_WIDTH);
+    uint32_t most = sizeof netlist->unmodelled / sizeof *netlist->unmodelled, index = 0;
+    char text[NETLIST_TEXT];
+    snprintf(text, sizeof text, "%s at tile (%u, %u)", what, tile % CHIP_WIDTH, tile / CHIP_WIDTH);
+    while (index < netlist->n_unmodelled && strcmp(netlist->unmodelled[index], text) != 0)
+        index++;
+    index = index < most ? index : most - 1;
+    memcpy(netlist->unmodelled[index], text, sizeof text);
+    netlist->n_unmodelled += index == netlist->n_unmodelled;
     return add_node(
         trace, (struct node){.kind = NODE_UNMODELLED, .name = MADE_GATE, .tile = (uint16_t)tile, .index = (uint16_t)index});
 }
@@ -174,7 +195,7 @@ static bool logic_bit(const struct trace *trace, unsigned tile, unsigned cell, u
     return trace_bit(trace, tile, 64 * (2 * cell + bit / 10) + 36 + bit % 10);
 }
 
-static uint16_t logic_table(const struct trace *trace, unsigned tile, unsigned cell)
+uint16_t trace_logic_table(const struct trace *trace, unsigned tile, unsigned cell)
 {
     uint16_t table = 0;
     for (unsigned i = 0; i < 16; i++)
@@ -191,7 +212,7 @@ bool table_depends(uint16_t table, unsigned input)
 static void finish_lut(struct trace *trace, node_id id, unsigned tile, unsigned cell)
 {
     struct node gate = {.kind = NODE_GATE, .name = (uint8_t)(NAME_LUT_LOUT + cell), .tile = (uint16_t)tile};
-    gate.table = logic_table(trace, tile, cell);
+    gate.table = trace_logic_table(trace, tile, cell);
     for (unsigned i = 0; i < 4; i++)
         if (table_depends(gate.table, i))
             gate.in[i] = trace_wire(trace, tile, NAME_LUT_IN + 4 * cell + i, 0);
@@ -312,6 +333,8 @@ static void finish_fixed(struct trace *trace, node_id id, unsigned tile, unsigne
         make_same(trace, id, trace_oscillator(trace, cell));
     else if (cell != NULL && cell->kind == CELL_SPRAM)
         make_same(trace, id, trace_spram(trace, cell, (unsigned)(port - SPRAM_DATAOUT_0)));
+    else if (cell != NULL && cell->kind == CELL_MAC16)
+        make_same(trace, id, trace_mac(trace, cell, (unsigned)port));
     else
         make_same(trace, id, unmodelled_cell(trace, tile, name));
 }
@@ -364,7 +387,7 @@ static void forget_cells(struct trace_room *room, uint32_t n_nodes)
 const char *netlist_trace(struct netlist *netlist, const struct chip *chip, struct config *config, struct trace_room *room,
                           struct routes *routes, const uint8_t *pins, uint32_t n_pins, uint32_t clock_hz)
 {
-    *netlist = (struct netlist){.nodes = room->nodes, .flops = room->flops, .addresses = room->addresses};
+    *netlist = (struct netlist){.nodes = room->nodes, .flops = room->flops, .words = room->words};
     struct trace trace = {
         .netlist = netlist, .chip = chip, .config = config, .clock_hz = clock_hz, .room = room, .routes = routes};
     netlist->n_nodes = 2; /* the constants */
@@ -389,6 +412,6 @@ void netlist_free(struct netlist *netlist)
         free(netlist->memories[i].initial);
     free(netlist->nodes);
     free(netlist->flops);
-    free(netlist->addresses);
+    free(netlist->words);
     memset(netlist, 0, sizeof *netlist);
 }

@@ -46,10 +46,12 @@ static unsigned port_number(const struct trace *trace, const struct chip_cell *c
     return number;
 }
 
-/* An oscillator runs while it is powered up and enabled. Trimming is left out: it is what boards differ by. */
+/* An oscillator runs while it is powered up and enabled. How far trimming changes it is not documented, and differs from chip to chip. */
 node_id trace_oscillator(struct trace *trace, const struct chip_cell *cell)
 {
     bool high = cell->kind == CELL_HFOSC;
+    if (high && port_bit(trace, cell, HFOSC_TRIM_EN))
+        return trace_unmodelled(trace, "a trimmed high-frequency oscillator", chip_tile_at(cell->x, cell->y));
     struct source source = {.numerator = LFOSC_HZ, .denominator = 1, .text = "LFOSC"};
     if (high) {
         source.numerator = HFOSC_HZ >> port_number(trace, cell, HFOSC_CLKHF_DIV_0, 2);

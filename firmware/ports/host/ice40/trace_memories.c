@@ -4,7 +4,7 @@
 
 #include "trace.h"
 
-enum { SPRAM_DEPTH = 16384 };
+enum { SPRAM_DEPTH = 16384, SPRAM_ADDRESS_BITS = 14 };
 
 /* A port of a block RAM is in its lower or its upper tile; `tile` is the lower one. */
 static node_id ram_wire(struct trace *trace, unsigned tile, unsigned name, node_id undriven)
@@ -13,26 +13,13 @@ static node_id ram_wire(struct trace *trace, unsigned tile, unsigned name, node_
     return trace_wire(trace, lower ? tile : tile + CHIP_WIDTH, name, undriven);
 }
 
-static node_id add_address(struct trace *trace, unsigned tile, const node_id *in, unsigned n)
-{
-    struct netlist *netlist = trace->netlist;
-    struct address *address = &netlist->addresses[netlist->n_addresses];
-    address->n = (uint8_t)n;
-    for (unsigned i = 0; i < n; i++)
-        address->in[i] = in[i];
-    node_id id = trace_gate(trace, tile, 0, 0, 0, 0);
-    netlist->nodes[id].kind = NODE_ADDRESS;
-    netlist->nodes[id].index = (uint16_t)netlist->n_addresses++;
-    return id;
-}
-
 static node_id ram_address(struct trace *trace, unsigned tile, unsigned name, unsigned mode)
 {
     node_id in[11];
     unsigned n = 8 + mode;
     for (unsigned i = 0; i < n; i++)
         in[i] = ram_wire(trace, tile, name + i, 0);
-    return add_address(trace, tile, in, n);
+    return trace_word(trace, tile, in, n);
 }
 
 static struct memory *add_memory(struct trace *trace, unsigned tile, uint32_t depth)
@@ -132,10 +119,10 @@ static void add_spram(struct trace *trace, const struct chip_cell *cell)
     uint32_t index = trace->netlist->n_memories - 1;
     trace->spram_of_cell[cell->z - 1] = (uint8_t)(index + 1);
     memory->is_spram = true;
-    node_id in[ADDRESS_BITS];
-    for (unsigned i = 0; i < ADDRESS_BITS; i++)
+    node_id in[SPRAM_ADDRESS_BITS];
+    for (unsigned i = 0; i < SPRAM_ADDRESS_BITS; i++)
         in[i] = spram_wire(trace, cell, SPRAM_ADDRESS_0 + i, 0);
-    memory->read_address = memory->write_address = add_address(trace, tile, in, ADDRESS_BITS);
+    memory->read_address = memory->write_address = trace_word(trace, tile, in, SPRAM_ADDRESS_BITS);
     memory->write_clock = trace->ram_clock[index] = spram_wire(trace, cell, SPRAM_CLOCK, 0);
     node_id select = spram_wire(trace, cell, SPRAM_CHIPSELECT, 0), write = spram_wire(trace, cell, SPRAM_WREN, 0);
     memory->write_enable = trace_gate(trace, tile, TABLE_AND, select, write, 0);
@@ -150,7 +137,17 @@ static void add_spram(struct trace *trace, const struct chip_cell *cell)
     }
 }
 
-/* SLEEP, STANDBY and the inverted POWEROFF switch parts of it off; that is not simulated, and taken for always on. */
+/* SLEEP, STANDBY and the inverted POWEROFF switch parts of it off: then what it shows is not simulated. */
+static node_id while_on(struct trace *trace, const struct chip_cell *cell, node_id shown)
+{
+    static const uint16_t off = 0xfefe; /* of in[0], in[1], in[2]: any of them */
+    unsigned tile = chip_tile_at(cell->x, cell->y);
+    node_id power = trace_gate(trace, tile, (uint16_t)~TABLE_SAME, spram_wire(trace, cell, SPRAM_POWEROFF, 1), 0, 0);
+    node_id sleep = spram_wire(trace, cell, SPRAM_SLEEP, 0), standby = spram_wire(trace, cell, SPRAM_STANDBY, 0);
+    node_id is_off = trace_gate(trace, tile, off, power, sleep, standby);
+    return trace_gate(trace, tile, TABLE_SELECT, shown, trace_unmodelled(trace, "an SPRAM that is put to sleep", tile), is_off);
+}
+
 node_id trace_spram(struct trace *trace, const struct chip_cell *cell, unsigned bit)
 {
     if (trace->spram_of_cell[cell->z - 1] == 0)
@@ -164,5 +161,5 @@ node_id trace_spram(struct trace *trace, const struct chip_cell *cell, unsigned 
         .clock = trace->ram_clock[index],
         .enable = trace->ram_enable[index],
     };
-    return trace_flop(trace, tile, flop);
+    return while_on(trace, cell, trace_flop(trace, tile, flop));
 }

@@ -80,26 +80,58 @@ static node_id outside_level(struct trace *trace, unsigned tile, unsigned z)
     return pulled_up(trace, x, y, z);
 }
 
-/* Whether the LED driver, which is not simulated, has taken a pad. */
-static bool led_drives(const struct trace *trace, unsigned tile, unsigned z)
+static node_id cell_wire(struct trace *trace, const struct chip_port *port)
+{
+    return trace_wire(trace, chip_tile_at(port->x, port->y), port->what, 0);
+}
+
+static bool any_setting(const struct trace *trace, const struct chip_port *ports, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (trace_bit(trace, chip_tile_at(ports[i].x, ports[i].y), ports[i].what & (unsigned)~CHIP_BIT))
+            return true;
+    return false;
+}
+
+/* Where the LED driver has taken a pad: it sinks a current, so the pad is 0, or it sinks none and the LED pulls the pad up. */
+static bool led_level(struct trace *trace, const struct chip_port *ports, unsigned tile, unsigned z, node_id *level)
+{
+    enum { TABLE_NOT_ALL = 0x7f7f, CURRENT_BITS = 6 };
+    static const struct {
+        uint8_t pad, pulse, current;
+    } leds[] = {
+        {RGBA_DRV_RGB0, RGBA_DRV_RGB0PWM, RGBA_DRV_RGB0_CURRENT_0},
+        {RGBA_DRV_RGB1, RGBA_DRV_RGB1PWM, RGBA_DRV_RGB1_CURRENT_0},
+        {RGBA_DRV_RGB2, RGBA_DRV_RGB2PWM, RGBA_DRV_RGB2_CURRENT_0},
+    };
+    for (unsigned i = 0; i < 3; i++) {
+        if (tile != chip_tile_at(ports[leds[i].pad].x, ports[leds[i].pad].y) || z != 0)
+            continue;
+        *level = 1;
+        if (any_setting(trace, &ports[leds[i].current], CURRENT_BITS))
+            *level = trace_gate(trace, tile, TABLE_NOT_ALL, cell_wire(trace, &ports[RGBA_DRV_CURREN]),
+                                cell_wire(trace, &ports[RGBA_DRV_RGBLEDEN]), cell_wire(trace, &ports[leds[i].pulse]));
+        return true;
+    }
+    return false;
+}
+
+static bool led_drives(struct trace *trace, unsigned tile, unsigned z, node_id *level)
 {
     for (unsigned i = 0; i < chip_n_cells; i++) {
         if (chip_cells[i].kind != CELL_RGBA_DRV)
             continue;
-        const struct chip_port *ports = &chip_ports[chip_cells[i].first_port], *enable = &ports[RGBA_DRV_RGBA_DRV_EN];
-        bool enabled = trace_bit(trace, chip_tile_at(enable->x, enable->y), enable->what & (unsigned)~CHIP_BIT);
-        static const uint8_t leds[] = {RGBA_DRV_RGB0, RGBA_DRV_RGB1, RGBA_DRV_RGB2};
-        for (unsigned k = 0; k < 3 && enabled; k++)
-            if (tile == chip_tile_at(ports[leds[k]].x, ports[leds[k]].y) && z == 0)
-                return true;
+        const struct chip_port *ports = &chip_ports[chip_cells[i].first_port];
+        return any_setting(trace, &ports[RGBA_DRV_RGBA_DRV_EN], 1) && led_level(trace, ports, tile, z, level);
     }
     return false;
 }
 
 node_id trace_pad(struct trace *trace, unsigned tile, unsigned z)
 {
-    if (led_drives(trace, tile, z))
-        return trace_unmodelled(trace, "the LED driver", tile);
+    node_id led;
+    if (led_drives(trace, tile, z, &led))
+        return led;
     unsigned type = pin_type(trace, tile, z), how = type >> 4;
     if (how == ENABLE_NEVER)
         return outside_level(trace, tile, z);

@@ -28,6 +28,7 @@ _CELLS = {
     "flip_flops": ("flip-flop", "flip-flops"),
     "block_rams": ("block RAM", "block RAMs"),
     "sprams": ("SPRAM", "SPRAMs"),
+    "dsp_blocks": ("DSP block", "DSP blocks"),
 }
 
 
