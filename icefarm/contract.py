@@ -44,6 +44,7 @@ __all__ = [
     "Assignment",
     "BoardHealth",
     "BoardReading",
+    "BookingRecord",
     "DeviceRecord",
     "DeviceReport",
     "DeviceStatus",
@@ -95,7 +96,7 @@ AUTHENTICATOR = PREFIX + "control.authenticate"
 AUTHORIZER = PREFIX + "control.authorize"
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
-EVENT_TOPICS = ("device", "reservation", "worker", "queue", "available", "log", "deleted")
+EVENT_TOPICS = ("device", "reservation", "worker", "queue", "booking", "available", "log", "deleted")
 #: The boards' figures, every few seconds: {"time": ..., "boards": {serial: {...}}}; for displays.
 READING_TOPIC = PREFIX + "reading"
 
@@ -108,6 +109,7 @@ EXPERIMENT_PROCEDURES = (
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
     *("history", "device_history", "journal", "limits"),
+    *("book", "bookings", "cancel_bookings"),
     *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
@@ -440,6 +442,8 @@ class ReservationRecord:
     grace: float | None = None
     #: The board's labels.
     labels: dict[str, str] = Factory(dict)
+    #: Why it cannot be extended beyond its end: the booking that needs its board then, in words; None: it can.
+    limited_by: str | None = None
 
 
 @passes_over_unknown
@@ -481,6 +485,30 @@ class ShareRecord:
     #: Boards that it holds, and requests of it that wait.
     held: int
     waiting: int
+
+
+@passes_over_unknown
+@frozen
+class BookingRecord:
+    """Boards that are kept for an account, or for a group of accounts, for a time.  Key: id."""
+
+    id: str
+    #: The account, or the group, that gets them.
+    account: str
+    amount: int
+    #: These boards; empty: any.
+    serials: list[str]
+    #: Boards that can be of this kind; None: of any.
+    kind: str | None
+    starts_at: float
+    ends_at: float
+    #: How many boards it still keeps: it releases those that nobody takes.
+    kept: int
+    booked_by: str
+    created_at: float
+    #: None until it is over, cancelled, or has released all of its boards.
+    ended_at: float | None = None
+    end_reason: str | None = None
 
 
 @passes_over_unknown

@@ -28,6 +28,7 @@ from icefarm.contract import (
 )
 from icefarm.control.rpc import client_api
 from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
@@ -60,10 +61,12 @@ _TOPICS: dict[str, tuple[Any, ...]] = {
         "[ReservationRecord](#reservationrecord)",
         events.ReservationsStarted,
         events.ReservationsExtended,
+        events.ReservationsShortened,
         events.ReservationsEnded,
     ),
     "worker": ("[WorkerRecord](#workerrecord)", events.WorkerChanged),
     "queue": ("[QueueRecord](#queuerecord)", events.QueueChanged),
+    "booking": ("[BookingRecord](#bookingrecord)", events.BookingsChanged),
     "available": ("`amount`, `serials`", events.BoardsAvailable),
     "log": ("`time`, `worker`, `level`, `message`, `serial`", events.WorkerLogged),
     "deleted": ("`serials`", events.BoardsDeleted),
@@ -78,6 +81,9 @@ _RETURNS = {
     "reboot": "serials",
     "heartbeat": "a mapping, see [heartbeats](#heartbeats)",
     "renew": "nothing",
+    "book": "the [BookingRecord](#bookingrecord)",
+    "bookings": "list of [BookingRecord](#bookingrecord)",
+    "cancel_bookings": "ids",
     "history": "`step`, `until`, and a list for each figure: `time`, `rate`, `failures`, `waiting`, `longest_wait`; "
     "`states` is such a mapping, too",
     "device_history": "`since`, `time`, `states` and `log` (lists of mappings), `samples` (a list for each figure)",
@@ -137,7 +143,8 @@ def _excerpt(path: Path, name: str) -> str:
 
 
 def _control() -> Iterator[str]:
-    yield from _procedures(contract.CONTROL_PROCEDURES, ClientProcedures, WatchProcedures, ArchiveProcedures)
+    classes = (ClientProcedures, BookingProcedures, WatchProcedures, ArchiveProcedures)
+    yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 
 
 def _operators() -> Iterator[str]:

@@ -12,6 +12,7 @@ from icefarm.errors import IcefarmError
 
 __all__ = [
     "complete_accounts",
+    "complete_bookings",
     "complete_experiments",
     "complete_kinds",
     "complete_labels_of_boards",
@@ -45,7 +46,12 @@ def _accounts(found: Mapping[str, Any]) -> Known:
     from icefarm.contract import account_of
 
     clients = {each["client"] for name in ("reservations", "queue") for each in found[name]}
-    return [(account, "account") for account in sorted({account_of(client) for client in clients})]
+    booked = {each["account"] for each in found["bookings"]}
+    return [(account, "account") for account in sorted({account_of(client) for client in clients} | booked)]
+
+
+def _bookings(found: Mapping[str, Any]) -> Known:
+    return [(each["id"], f"{each['amount']} for {each['account']}") for each in found["bookings"]]
 
 
 def _experiments(found: Mapping[str, Any]) -> Known:
@@ -106,4 +112,5 @@ complete_kinds = _completing(_kinds)
 complete_labels_of_boards = _completing(_boards_and_labels)
 complete_accounts = _completing(_accounts)
 complete_where = _completing(_selectors)
+complete_bookings = _completing(_bookings)
 complete_experiments = _completing(_experiments, "/experiments")

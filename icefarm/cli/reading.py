@@ -64,6 +64,14 @@ class Reader:
             lambda farm: to_wire(farm.experiment(name, account).info()),
         )
 
+    def bookings(self, since: float | None) -> list[Answer]:
+        """Return the bookings that have not ended, and those whose time is not over ``since`` then."""
+        found = self._value("/bookings", _given(since=since))
+        if isinstance(found, list):
+            return found
+        with farm_of(self.access) as farm:
+            return [to_wire(each) for each in farm.bookings(since=since)]
+
     def usage(self, by: str, since: float, account: str | None) -> list[Answer]:
         """Return how much was used, the longest time first."""
         answer = self._read(
@@ -109,11 +117,14 @@ class Reader:
         return HttpWay.of(self.access) if click.get_current_context().obj is None else None
 
     def _quickly(self, path: str, query: Mapping[str, str]) -> Answer | None:
+        value = self._value(path, query)
+        return value if isinstance(value, dict) else None
+
+    def _value(self, path: str, query: Mapping[str, str]) -> Any:
+        """Return what the HTTP API answers; None if that is no success."""
         way = self._way
         answer = None if way is None else way.get(path, query)
-        if answer is not None and answer.status == 200 and isinstance(answer.value, dict):
-            return answer.value
-        return None
+        return answer.value if answer is not None and answer.status == 200 else None
 
     def _read(self, path: str, query: Mapping[str, str], ask: Callable[[Farm], Answer]) -> Answer:
         answer = self._quickly(path, query)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
+    BookingRecord,
     DeviceRecord,
     ExperimentRecord,
     QueueRecord,
@@ -75,6 +77,8 @@ class Snapshot:
     farm: dict[str, Any]
     #: What accounts have used lately, the largest share first; empty if the farm does not say.
     shares: list[ShareRecord] = attrs.Factory(list)
+    #: Those that have not ended, the first to begin first; empty if the farm does not say.
+    bookings: list[BookingRecord] = attrs.Factory(list)
 
 
 @frozen
@@ -325,6 +329,46 @@ class ClientSession:
     async def queue(self) -> list[QueueRecord]:
         """Return the requests that wait for boards, the next one first."""
         return (await self.snapshot()).queue
+
+    @checked
+    async def book(
+        self,
+        amount: int | None = None,
+        *,
+        at: datetime | float,
+        seconds: float,
+        serials: Sequence[str] | None = None,
+        account: str | None = None,
+        kind: str | None = None,
+    ) -> BookingRecord:
+        """Book ``amount`` boards, or those in ``serials``, from ``at`` on for so many seconds.
+
+        ``at`` is a datetime with a time zone, or seconds since the epoch.  The boards are kept for this client's
+        account, or for another ``account`` or group (operator); with ``kind`` those that can be of that kind.
+        During the booking, requests for boards get them as usual, before all others.
+
+        Raises `Unavailable` if there are too few boards at some moment of it, `UnknownDevice`, `LimitReached`.
+        """
+        moment = at.timestamp() if isinstance(at, datetime) else at
+        asked = {"starts_at": moment, "seconds": seconds, "amount": amount, "serials": serials}
+        answer = await self.call("book", **asked, account=account, kind=kind)
+        return from_wire(answer, BookingRecord, "the answer to book")
+
+    @checked
+    async def bookings(self, *, since: float | None = None) -> list[BookingRecord]:
+        """Return the bookings of all accounts that have not ended, the first to begin first.
+
+        With ``since``, in seconds since the epoch, also those that were not over then.
+        """
+        return [from_wire(each, BookingRecord) for each in await self.call("bookings", since=since)]
+
+    @checked
+    async def cancel_bookings(self, ids: Sequence[str]) -> list[str]:
+        """Cancel bookings of this client's account (operators: any), and return the ids of those that it cancelled.
+
+        Boards that are reserved already stay so.  Raises `NotYours`.
+        """
+        return [str(id) for id in await self.call("cancel_bookings", ids=ids)]
 
     @checked
     async def delete(self, serials: Sequence[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
@@ -41,6 +42,9 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/endany": {"serials": ["none"]},
     "/delete": {"serials": ["none"]},
     "/usage": {"account": VICTIM},
+    "/bookings": {},
+    "/book": {"account": VICTIM, "amount": 9999, "starts_at": time.time() + 60, "seconds": 60},
+    "/bookings/cancel": {"ids": ["none"]},
     "/limits": {"account": VICTIM},
     "/limits/set": {"account": VICTIM, "limits": {}},
     "/experiments": {"account": VICTIM},

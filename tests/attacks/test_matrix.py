@@ -6,6 +6,7 @@ has its board, and gets true values from it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,9 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "dismiss a request": (call(control_procedure("dismiss"), ids=["none"]), OPERATOR),
     "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"seats": 1}), OPERATOR),
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
+    "book for another": (
+        call(control_procedure("book"), starts_at=time.time() + 60, seconds=60.0, amount=9999, account=VICTIM), OPERATOR
+    ),
     "read the audit log": (call(control_procedure("audit")), OPERATOR),
     # What everybody who watches may do.
     "read a snapshot": (call(control_procedure("snapshot")), EVERYBODY),

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from booking_rules import BookingMachine
 from greenlet import greenlet
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from psycopg2.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
 from pytest_twisted import blockon, ensureDeferred
@@ -35,6 +36,12 @@ _PASS = """
      WHERE ended_at IS NULL
 """
 
+_BACK = "- make_interval(secs => %(seconds)s)"
+_PASS_BOOKED = (
+    f"UPDATE reservation SET created_at = created_at {_BACK}, expires_at = expires_at {_BACK},"
+    f" ended_at = ended_at {_BACK}",
+    f"UPDATE booking SET starts_at = starts_at {_BACK}, ends_at = ends_at {_BACK}, created_at = created_at {_BACK}",
+)
 _PASS_WAITING = "UPDATE request SET wait_until = wait_until - make_interval(secs => %(seconds)s)"
 
 
@@ -112,6 +119,26 @@ async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -
         return StoreMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
 
     small = settings(max_examples=15, stateful_step_count=30, deadline=None)
+    await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
+
+
+@ensureDeferred
+async def test_bookings_are_kept_as_its_twin_keeps_them(database: Database) -> None:
+    await execute(database, "ALTER TABLE reservation DISABLE TRIGGER reservation_ended_stays_ended")
+
+    def machine() -> BookingMachine:
+        clock = Clock()
+        clock.advance(1_000_000)
+        run(execute(database, "TRUNCATE worker, device, reservation, request, booking, account_group"))
+
+        def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+            for statement in _PASS_BOOKED:
+                run(execute(database, statement, seconds=seconds))
+
+        return BookingMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
+
+    small = settings(max_examples=5, stateful_step_count=20, deadline=None, phases=[Phase.generate])
     await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
 
 

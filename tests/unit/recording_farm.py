@@ -15,6 +15,7 @@ from icefarm.client import Snapshot
 from icefarm.client.connection.events import Change
 from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo
 from icefarm.contract import (
+    BookingRecord,
     DeviceRecord,
     DeviceStatus,
     ExperimentBoard,
@@ -45,6 +46,11 @@ def worker(name: str = "w1", **fields: Any) -> WorkerRecord:
 def reservation(serial: str, client: str = "alice", **fields: Any) -> ReservationRecord:
     options = {"window": 1.0}
     record = ReservationRecord(f"r-{serial}", serial, "w1", client, "pulsecount", options, NOW, NOW + 3600)
+    return evolve(record, **fields)
+
+
+def booking(id: str = "b1", **fields: Any) -> BookingRecord:
+    record = BookingRecord(id, "class-a", 2, [], None, NOW + 3600, NOW + 7200, 2, "op", NOW)
     return evolve(record, **fields)
 
 
@@ -188,6 +194,15 @@ class RecordingFarm:
     def usage(self, by: str, *, since: float, account: str | None) -> list[UsageRecord]:
         record = UsageRecord("ada", None, None, 2, 3, 7200.0, 5, 1, NOW, NOW + 1)
         return self._called("usage", [record], by, since, account)
+
+    def book(self, amount: int | None, **asked: Any) -> BookingRecord:
+        return self._called("book", booking(amount=amount or 1), amount, asked)
+
+    def bookings(self, *, since: float | None = None) -> list[BookingRecord]:
+        return self._called("bookings", [booking()], since)
+
+    def cancel_bookings(self, ids: Sequence[str]) -> list[str]:
+        return self._called("cancel_bookings", list(ids), ids)
 
     def dismiss(self, ids: Sequence[str]) -> list[str]:
         return self._called("dismiss", list(ids), ids)

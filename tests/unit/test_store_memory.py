@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from booking_rules import BookingMachine
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from store_rules import StoreMachine, hello_of
@@ -31,6 +32,15 @@ def test_the_rules_hold_whatever_happens() -> None:
         return StoreMachine([MemoryStore(clock)], _run_raising, clock.advance)
 
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+
+
+def test_the_rules_of_bookings_hold_whatever_happens() -> None:
+    def machine() -> BookingMachine:
+        clock = Clock()
+        clock.advance(1_000_000)
+        return BookingMachine([MemoryStore(clock)], _run_raising, clock.advance)
+
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
 
 
 def _run_raising(call: Awaitable[Any]) -> Any:

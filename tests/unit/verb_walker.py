@@ -30,6 +30,7 @@ VERBS: dict[str, list[str]] = {
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
     "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [], "account usage": [],
     "plot": ["ga-7", "--out", "fitness.svg"],
+    "book": ["2", "--at", "2026-12-01 10:00", "--for", "2h"], "bookings": [], "cancel": ["b1"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"], "label": ["A", "lab=3", "old-"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],

@@ -11,6 +11,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial, wraps
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -171,6 +172,14 @@ def _between(lowest: float, highest: float, value: Any, *, above: bool = False) 
     if not lowest <= number <= highest or (above and number == lowest):
         raise ValueError(value)
     return number
+
+
+def _moment(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        return _between(0, LONGEST_TIME, value)
+    if value.utcoffset() is None:
+        raise _Wrong(f" must have a time zone: {_excerpt(value)} is another moment in each")
+    return value
 
 
 def _count(highest: int | None, value: Any) -> int:
@@ -356,6 +365,8 @@ RULES: Mapping[str, Rule] = {
     "serials": _SERIALS,
     "serial": Rule("the serial of a board", _text),
     "ids": Rule("a list of ids of requests", _texts),
+    "cancel_bookings.ids": Rule("a list of ids of bookings", _texts),
+    "at": Rule("a datetime with a time zone, or seconds since the epoch", _moment),
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
     "account": Rule("the name of an account", _text),

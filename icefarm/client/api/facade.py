@@ -103,6 +103,9 @@ class FarmFace(VerbAdapter):
     audit = Verb(ClientSession.audit)
     experiments = Verb(ClientSession.experiments)
     usage = Verb(ClientSession.usage)
+    book = Verb(ClientSession.book)
+    bookings = Verb(ClientSession.bookings)
+    cancel_bookings = Verb(ClientSession.cancel_bookings)
 
     @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:

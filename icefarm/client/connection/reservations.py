@@ -20,6 +20,7 @@ from icefarm.concurrency.deferreds import Tasks, started
 from icefarm.contract import ReservationRecord, control_procedure, from_wire
 from icefarm.errors import IcefarmError, ReservationEnded
 from icefarm.text.durations import in_words
+from icefarm.text.local_time import utc
 
 __all__ = ["ClientReservations"]
 
@@ -44,6 +45,8 @@ class ClientReservations:
     _may_hold: bool = field(init=False, default=False)
     #: The farm did not take boards back in time: the next way out does not ask again, and waits for no goodbye.
     refused: bool = field(init=False, default=False)
+    #: Reservations of which the user knows that they end for a booking.
+    _limited: set[str] = field(init=False, factory=set)
     #: The caller did not even wait that long.
     hurried: bool = field(init=False, default=False)
     _tasks: Tasks = field(init=False, factory=Tasks)
@@ -71,6 +74,8 @@ class ClientReservations:
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
         for record in records:
             self.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
+        for why in sorted({record.limited_by for record in records if record.limited_by is not None}):
+            self._say_when_limited([record for record in records if record.limited_by == why], why)
         self._plan_extension()
         return records
 
@@ -161,6 +166,22 @@ class ClientReservations:
             seconds=in_words(max(1.0, round(seconds))),
         )
 
+    def _say_when_limited(self, records: Sequence[ReservationRecord], why: str) -> None:
+        """Say that boards can be kept only until a booking begins."""
+        self._limited.update(record.id for record in records)
+        ends = utc(min(record.expires_at for record in records))
+        serials = ", ".join(record.serial for record in records)
+        self._log.warn("{serials} stay reserved until {ends} only: {why}", serials=serials, ends=ends, why=why)
+
+    def _warn_of_booking(self, serial: str, reservation: str | None, fields: Mapping[str, Any]) -> None:
+        """A reservation ends soon since its board is booked: say so, unless that was said when it was made."""
+        why, expires_at = fields.get("limited_by"), fields.get("expires_at")
+        if reservation is None or reservation in self._limited or not isinstance(why, str):
+            return
+        self._limited.add(reservation)
+        ends = utc(expires_at) if isinstance(expires_at, int | float) else "soon"
+        self._log.warn("the reservation of {serial} ends at {ends}: {why}", serial=serial, ends=ends, why=why)
+
     def heard(self, _: str, __: Sequence[Any], fields: Mapping[str, Any]) -> None:
         """Handle an event for this client."""
         serial, reservation, reason = (
@@ -170,6 +191,7 @@ class ClientReservations:
         if event.name == "ended" and event.serial is not None:
             self._gone(event.serial, event.reservation, event.reason or "it has ended")
         elif event.name == "ending_soon" and event.serial is not None:
+            self._warn_of_booking(event.serial, event.reservation, fields)
             lease = self.leases.by_serial.get(event.serial)
             if lease is not None and lease.ends_sooner_than_thought(self._clock.seconds()):
                 self._extend_in_background({lease.length: [event.serial]})

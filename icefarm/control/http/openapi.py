@@ -10,7 +10,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 
 from icefarm import __version__
-from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentRecord, ReservationRecord, UsageRecord
+from icefarm.contract import (
+    BookingRecord,
+    ExperimentBoard,
+    ExperimentFigures,
+    ExperimentRecord,
+    ReservationRecord,
+    UsageRecord,
+)
 from icefarm.control.http.downloads import FORMATS
 from icefarm.control.http.errors import status_of
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
@@ -59,6 +66,9 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
         }
     ),
     "usage": _whole({"since": {"type": "number"}, "until": {"type": "number"}, "usage": _list_of("UsageRecord")}),
+    "bookings": _list_of("Booking"),
+    "booking": {"$ref": "#/components/schemas/Booking"},
+    "ids": {"type": "array", "items": {"type": "string"}},
     "limits": _whole(
         {
             "account": {"type": "string"},
@@ -114,6 +124,7 @@ def description(public_url: str | None = None) -> dict[str, Any]:
             "schemas": {
                 "Error": _error_schema(),
                 "Available": _available_schema(),
+                "Booking": _schema(BookingRecord),
                 "Experiment": _schema(ExperimentRecord),
                 "ExperimentBoard": _schema(ExperimentBoard),
                 "ExperimentFigures": _schema(ExperimentFigures),

@@ -14,6 +14,9 @@ from icefarm.control.http.schemas import (
     BoardQuery,
     BoardsWanted,
     Body,
+    BookingIds,
+    BookingsQuery,
+    BookingWanted,
     ExperimentQuery,
     ExperimentsQuery,
     FiguresQuery,
@@ -39,6 +42,7 @@ from icefarm.errors import (
     IcefarmError,
     InternalError,
     InvalidArgument,
+    LimitReached,
     NameInUse,
     NotAuthorized,
     NotYours,
@@ -83,8 +87,8 @@ class Endpoint:
     arguments: Callable[[Any], dict[str, Any]]
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
-    #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits";
-    #: "results": a file.
+    #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits",
+    #: "bookings", "booking", "ids"; "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -194,6 +198,21 @@ def _figures(asked: FiguresQuery) -> dict[str, Any]:
 
 def _usage(asked: UsageOf) -> dict[str, Any]:
     return {"by": asked.by, "since": asked.since, "until": asked.until, "account": asked.account}
+
+
+def _bookings(asked: BookingsQuery) -> dict[str, Any]:
+    return {"since": asked.since}
+
+
+def _booking(asked: BookingWanted) -> dict[str, Any]:
+    return {
+        "starts_at": asked.starts_at, "seconds": asked.seconds, "amount": asked.amount, "serials": asked.serials,
+        "account": asked.account, "kind": asked.kind,
+    }  # fmt: skip
+
+
+def _booking_ids(asked: BookingIds) -> dict[str, Any]:
+    return {"ids": asked.ids}
 
 
 def _limits_of(asked: LimitsOf) -> dict[str, Any]:
@@ -307,6 +326,18 @@ _ENDPOINTS = (
     Endpoint(
         "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",
         UsageOf, "usage", _usage, _same, "usage", old=False,
+    ),
+    Endpoint(
+        "/bookings", "GET", "List the bookings of all accounts, the first to begin first.",
+        BookingsQuery, "bookings", _bookings, _same, "bookings", old=False,
+    ),
+    Endpoint(
+        "/book", "POST", "Keep boards for your account (an operator: for any account or group), for a time to come.",
+        BookingWanted, "book", _booking, _same, "booking", (Unavailable, UnknownDevice, LimitReached), old=False,
+    ),
+    Endpoint(
+        "/bookings/cancel", "POST", "Cancel bookings of your account (an operator: any).",
+        BookingIds, "cancel_bookings", _booking_ids, _same, "ids", (NotYours,), old=False,
     ),
     Endpoint(
         "/limits", "GET", "Tell what your account may have, and what it has; operators: any account.",

@@ -17,6 +17,9 @@ __all__ = [
     "BoardQuery",
     "BoardsWanted",
     "Body",
+    "BookingIds",
+    "BookingWanted",
+    "BookingsQuery",
     "ExperimentQuery",
     "ExperimentsQuery",
     "FiguresQuery",
@@ -247,6 +250,38 @@ class UsageOf:
 
 
 @frozen
+class BookingsQuery:
+    """The query for bookings."""
+
+    since: float | None = field(
+        default=None, metadata={"description": "Also those that were not over then; seconds since 1970."}
+    )
+
+
+@frozen
+class BookingWanted:
+    """Boards to be kept for an account, for a time."""
+
+    starts_at: float = field(metadata={"description": "When it begins; seconds since 1970."})
+    seconds: float = field(metadata={"description": "How long.", "minimum": 60, "maximum": 30 * 86400})
+    amount: int | None = field(default=None, metadata=_AMOUNT)
+    serials: list[str] | None = field(default=None, metadata=_SERIALS)
+    account: str | None = field(
+        default=None, metadata={"description": "For this account or group (operator); default: yours."}
+    )
+    kind: str | None = field(default=None, metadata={"description": "Boards that can be of this kind."})
+    name: str | None = field(default=None, metadata=_NAME)
+
+
+@frozen
+class BookingIds:
+    """Some bookings."""
+
+    ids: list[str] = field(metadata={"description": "Their ids.", "minItems": 1, "maxItems": 1000})
+    name: str | None = field(default=None, metadata=_NAME)
+
+
+@frozen
 class LimitsOf:
     """The query for the limits of an account."""
 
@@ -290,6 +325,9 @@ Body = (
     | ResultsQuery
     | UsageOf
     | LimitsOf
+    | BookingsQuery
+    | BookingWanted
+    | BookingIds
     | LimitsWanted
     | Reserve
     | ReserveSerials

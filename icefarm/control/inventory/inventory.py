@@ -34,6 +34,7 @@ from icefarm.control.telemetry.events import (
     Event,
     ReservationsEnded,
     ReservationsExtended,
+    ReservationsShortened,
     ReservationsStarted,
     WorkerChanged,
     WorkerLost,
@@ -84,7 +85,12 @@ class Inventory:
     def heard(self, event: Event) -> None:
         """Act on events of boards and workers."""
         match event:
-            case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsEnded(records):
+            case (
+                ReservationsStarted(records)
+                | ReservationsExtended(records)
+                | ReservationsShortened(records)
+                | ReservationsEnded(records)
+            ):
                 self._tasks.start("boards that changed hands", partial(self.show_boards, records))
             case WorkerLost(name):
                 lost = partial(self.lost, name, "its worker is not connected")

@@ -113,6 +113,8 @@ class ExpiryTimer:
         seen = self._seen.get(record.id)
         if seen is not None and seen[0] == record.expires_at:
             return seen
+        if record.limited_by is not None:
+            return record.expires_at, NOTICE
         # From its beginning, or from the extension that made this its end.
         return record.expires_at, lead(record.expires_at - (record.created_at if seen is None else now))
 

@@ -164,7 +164,7 @@ class Line:
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
         standing = self.shares.standing(active, state.now)
         queue = [waiter.queued for waiter in waiters.values()]
-        verdicts = decide(queue, state.devices, state.workers, state.now, standing)
+        verdicts = decide(queue, state.devices, state.workers, state.now, standing, state.calendar)
         self._look_out(verdicts, waiters, state, active, standing)
         gone = False
         for verdict in verdicts:

@@ -5,7 +5,7 @@ The schema computes the same status in SQL (the generated column ``device.status
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
@@ -25,12 +25,20 @@ class UnavailableReason(Enum):
     DRAINING = "on a worker that is being drained"
     PREPARING = "being flashed or tested"
     AVOIDED = "set aside after a failure, or for an earlier request"
+    BOOKED = "kept for a booking"
 
 
 def unavailable_reason(
-    device: DeviceRecord, worker: WorkerRecord | None, kind: str | None, avoid: frozenset[str] = frozenset()
+    device: DeviceRecord,
+    worker: WorkerRecord | None,
+    kind: str | None,
+    avoid: frozenset[str] = frozenset(),
+    booked: Collection[str] = (),
 ) -> UnavailableReason | None:
-    """Return why a board can't be reserved; None if it can.  ``kind`` None means any kind."""
+    """Return why a board can't be reserved; None if it can.
+
+    ``kind`` None means any kind; ``booked`` boards are kept for others.
+    """
     if worker is None or worker.status != "online" or device.status is DeviceStatus.OFFLINE:
         found = UnavailableReason.OFFLINE
     elif kind is not None and kind not in worker.kinds:
@@ -43,6 +51,8 @@ def unavailable_reason(
         found = UnavailableReason.DRAINING
     elif device.status is not DeviceStatus.AVAILABLE:
         found = UnavailableReason.PREPARING
+    elif device.serial in booked:
+        found = UnavailableReason.BOOKED
     elif device.serial in avoid:
         found = UnavailableReason.AVOIDED
     else:

@@ -30,8 +30,10 @@ __all__ = [
 _A_DAY = 86400.0
 
 
-def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float) -> str:
+def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float, booking: str | None = None) -> str:
     """Explain a board requested by serial; the end of a sentence that begins "board X is"."""
+    if found is UnavailableReason.BOOKED and booking is not None:
+        return f"{found.value}: {booking}"
     if found is UnavailableReason.RESERVED:
         words = f"reserved by '{device.client}'{_since(device, now)}"
         if device.expires_at is None:
@@ -48,6 +50,7 @@ def amount_refusal(
     kind: str,
     amount: int,
     now: float,
+    booked: Mapping[str, str],
 ) -> Unavailable:
     """Return the error for an unavailable amount.  ``obstacles`` is by serial, None for a free board."""
     suitable = selection.boards
@@ -68,6 +71,8 @@ def amount_refusal(
             f"; the first reservation to end is that of board {serial}, held by '{first.client}'{_since(first, now)}: "
             f"in at most {_duration(free_in)} unless extended, which clients do by themselves while they run"
         )
+    if UnavailableReason.BOOKED in counts:
+        words += f"; {'; '.join(sorted(set(booked.values())))}"
     reasons = {found.name.lower(): count for found, count in counts.items() if found is not None}
     return Unavailable(words, asked=amount, free=usable, suitable=len(suitable), free_in=free_in, reasons=reasons)
 

@@ -19,6 +19,10 @@ Each request meets one of four ends:
 Within reach are boards that are free, or become so by themselves: those that others have reserved, and those that are
 being flashed or tested.
 
+A booking that has begun keeps boards for its account (`icefarm.control.scheduling.bookings.calendar`).  Requests of
+that account that fit into what it keeps come before all others, and nobody else's request gets those boards or keeps
+them.
+
 Boards that are kept for a request go to none behind it: all or nothing means that a large request needs several at the
 same time, and it would never get them if small ones behind it took each as it comes free.  Kept boards are idle, so
 that begins only when a request has waited for `KEEP_AFTER`; until then, others use what it can't use yet.
@@ -39,11 +43,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
+from math import inf
 
 from attrs import Factory, evolve, field, frozen
 
-from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.contract import BookingRecord, DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.bookings.allotment import booked_for_others
+from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar, Holding, Shelf
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
 from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.control.scheduling.selection import select
@@ -108,11 +115,12 @@ def decide(
     workers: Sequence[WorkerRecord],
     now: float,
     standing: Standing | None = None,
+    calendar: Calendar = NO_BOOKINGS,
 ) -> list[Verdict]:
     """Decide on each request, the first in the queue first."""
-    return _Round(devices, {worker.name: worker for worker in workers}, list(workers), now).walk(
-        queue, Standing(now) if standing is None else standing
-    )
+    by_name, shelf = {worker.name: worker for worker in workers}, Shelf.of(devices, workers, now)
+    standing = Standing(now) if standing is None else standing
+    return _Round(devices, by_name, list(workers), now, calendar, shelf).walk(queue, standing)
 
 
 @frozen
@@ -123,6 +131,8 @@ class _Round:
     by_name: Mapping[str, WorkerRecord]
     workers: Sequence[WorkerRecord]
     now: float
+    calendar: Calendar
+    shelf: Shelf
     #: Boards that earlier requests get, or that are kept for them.
     kept: set[str] = field(factory=set)
     #: The new holders of boards that earlier requests get, by serial.
@@ -136,7 +146,7 @@ class _Round:
 
     def walk(self, queue: Sequence[QueuedRequest], standing: Standing) -> list[Verdict]:
         self.holders.update(device.client for device in self.devices if device.client is not None)
-        rest, verdicts = arranged(queue, standing), []
+        rest, verdicts = self._arranged(queue, standing), []
         while rest:
             queued = rest.pop(0)
             verdict = self._judge(queued)
@@ -144,7 +154,7 @@ class _Round:
             if verdict.serials:
                 self.holders.add(queued.client)
                 standing = standing.given(queued.client, len(verdict.serials))
-                rest = arranged(rest, standing)
+                rest = self._arranged(rest, standing)
         return verdicts
 
     def _placed(self, queued: QueuedRequest, verdict: Verdict) -> Verdict:
@@ -156,17 +166,35 @@ class _Round:
         self.waiting.append((queued.id, verdict.reach))
         return evolve(verdict, behind=first)
 
+    def _arranged(self, queue: Iterable[QueuedRequest], standing: Standing) -> list[QueuedRequest]:
+        """Return the requests in their order: those first for which a booking keeps enough boards."""
+        order = arranged(queue, standing)
+        needs = self.calendar.needs(self._shelf_now()) if self.calendar else []
+        return sorted(order, key=lambda queued: not self._is_booked(queued, needs)) if needs else order
+
+    def _is_booked(self, queued: QueuedRequest, needs: Sequence[tuple[BookingRecord, int]]) -> bool:
+        wanted = queued.request.amount or len(queued.request.serials or ())
+        return sum(left for booking, left in needs if self.calendar.serves(booking, queued.client)) >= wanted
+
+    def _shelf_now(self) -> Shelf:
+        """Return the shelf with the boards that earlier requests get."""
+        return self.shelf.with_held({serial: Holding(client, self.now, inf) for serial, client in self.got.items()})
+
+    def _booked_for_others(self, queued: QueuedRequest) -> Mapping[str, str]:
+        return booked_for_others(self._shelf_now(), queued.request, queued.client, self.calendar)
+
     def _judge(self, queued: QueuedRequest) -> Verdict:
         request = queued.request
         # One that was served with boards that failed has waited before.
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike = None
-        if request.amount is not None and not request.avoid and queued.client not in self.holders:
+        own = queued.client in self.holders
+        if request.amount is not None and not request.avoid and not own and not self.calendar:
             alike = (request.kind, request.amount, request.where, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         try:
-            serials = self._choose(request)
+            serials = self._choose(queued)
         except Unavailable as error:
             verdict = self._waits(queued, error, keeps=keeps)
             if alike is not None:
@@ -178,11 +206,13 @@ class _Round:
         self.got.update(dict.fromkeys(serials, queued.client))
         return Verdict(queued.id, serials)
 
-    def _choose(self, request: ReservationRequest) -> list[str]:
+    def _choose(self, queued: QueuedRequest) -> list[str]:
+        request, booked = queued.request, self._booked_for_others(queued)
         taken = [serial for serial in request.serials or () if serial in self.kept]
         if taken:
             raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
-        return choose(self.devices, self.workers, evolve(request, avoid=request.avoid | self.kept), self.now)
+        avoiding = evolve(request, avoid=request.avoid | self.kept)
+        return choose(self.devices, self.workers, avoiding, self.now, booked)
 
     def _waits(self, queued: QueuedRequest, error: Unavailable, *, keeps: bool) -> Verdict:
         soon = self._within_reach(queued, {None, UnavailableReason.PREPARING})
@@ -210,13 +240,14 @@ class _Round:
         Only boards that are free, or will be free by themselves, count: a request that waits for broken, offline or
         drained boards, or for its own, may wait forever, and holds up nobody.
         """
-        request = queued.request
+        request, booked = queued.request, self._booked_for_others(queued)
         found = {
             device.serial
             for device in self._selected(request)
             if (device.serial in self.got or device.serial not in self.kept)
             and self.got.get(device.serial, device.client) != queued.client
             and not self._drained(device)
+            and device.serial not in booked
             and self._obstacle(device, request.kind) in obstacles
         }
         wanted = len(request.serials) if request.serials is not None else request.amount or 0

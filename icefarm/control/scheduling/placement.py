@@ -6,6 +6,7 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from attrs import Attribute, Factory, field, frozen
@@ -83,30 +84,34 @@ class ReservationRequest:
 
 
 def choose(
-    devices: Sequence[DeviceRecord], workers: Sequence[WorkerRecord], request: ReservationRequest, now: float
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    request: ReservationRequest,
+    now: float,
+    booked: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Choose the boards that a request gets: all of them, or none.
 
     Boards asked for by serial come in the order asked.  An amount is spread over the workers, the one with the fewest
     reserved boards first, and takes the boards with the fewest failures; equal cases fall by name, so the same farm
-    always gives the same answer.
+    always gives the same answer.  ``booked`` boards are kept for others; their values say for whom.
 
     Raises `Unavailable`, `UnknownKind` or `UnknownDevice`; their texts say what is missing and when to expect it.
     """
     by_name = {worker.name: worker for worker in workers}
     _check_kind(workers, request.kind)
     if request.serials is not None:
-        return _choose_named(devices, by_name, request, request.serials, now)
+        return _choose_named(devices, by_name, request, request.serials, now, booked)
     selection = select(devices, by_name, request.kind, request.where)
     suitable = selection.boards
     obstacles = {
-        device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid)
+        device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid, booked)
         for device in suitable
     }
     usable = [device for device in suitable if obstacles[device.serial] is None]
     amount = request.amount or 0
     if len(usable) < amount:
-        raise amount_refusal(selection, obstacles, request.kind, amount, now)
+        raise amount_refusal(selection, obstacles, request.kind, amount, now, booked)
     return _spread(usable, devices, amount)
 
 
@@ -143,6 +148,7 @@ def _choose_named(
     request: ReservationRequest,
     serials: Sequence[str],
     now: float,
+    booked: Mapping[str, str],
 ) -> list[str]:
     known = {device.serial: device for device in devices}
     unknown = [serial for serial in serials if serial not in known]
@@ -151,9 +157,9 @@ def _choose_named(
     reasons = {}
     for serial in serials:
         device = known[serial]
-        found = unavailable_reason(device, workers.get(device.worker), request.kind)
+        found = unavailable_reason(device, workers.get(device.worker), request.kind, booked=booked)
         if found is not None:
-            reasons[serial] = f"board {serial} is {board_refusal(device, found, now)}"
+            reasons[serial] = f"board {serial} is {board_refusal(device, found, now, booked.get(serial))}"
     if reasons:
         raise Unavailable("; ".join(reasons.values()), serials=list(reasons), free=len(serials) - len(reasons))
     return list(serials)

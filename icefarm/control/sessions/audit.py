@@ -26,7 +26,7 @@ __all__ = ["ACTIONS", "AuditLog", "subject_of"]
 #: Procedures whose calls are kept.
 ACTIONS = frozenset(
     (
-        *("reserve", "extend", "end", "reboot"),
+        *("reserve", "extend", "end", "reboot", "book", "cancel_bookings"),
         *("delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
         *("set_limits", "label"),
     )

@@ -32,6 +32,8 @@ class AccountLimits:
     queue: float = _limit(100, 10_000, "requests in the queue")
     boards: float = _limit(10_000, 10_000, "boards held")
     seconds: float = _limit(7 * 86400, MAX_SECONDS, "seconds of a reservation or an extension")
+    bookings: float = _limit(10, 10_000, "bookings that have not ended")
+    booked: float = _limit(500, 1_000_000, "hours of boards booked, all bookings together")
     grace: float = _limit(86400, MAX_SECONDS, "seconds for which a reservation waits for its client")
     weight: float = _limit(1, 1000, "shares of the boards: an account of weight 2 may use twice as much as others")
 

@@ -16,14 +16,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 
-from icefarm.contract import DeviceRecord, DeviceReport, ReservationRecord, Role, WorkerHello, WorkerRecord
+from icefarm.contract import (
+    BookingRecord,
+    DeviceRecord,
+    DeviceReport,
+    ReservationRecord,
+    Role,
+    WorkerHello,
+    WorkerRecord,
+)
+from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 
-__all__ = ["AuditEntry", "Lately", "State", "Store", "TokenRecord"]
+__all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "TokenRecord"]
 
 
 @frozen
@@ -67,11 +76,24 @@ class AuditEntry:
 
 @frozen
 class State:
-    """Workers and boards at one moment."""
+    """Workers, boards and bookings at one moment."""
 
     devices: list[DeviceRecord]
     workers: list[WorkerRecord]
     now: float
+    calendar: Calendar = NO_BOOKINGS
+
+
+@frozen
+class Kept:
+    """What was done so that bookings get their boards."""
+
+    #: Reservations that now end earlier.
+    shortened: list[ReservationRecord] = Factory(list)
+    #: Bookings that released boards, or ended.
+    changed: list[BookingRecord] = Factory(list)
+    #: In how many seconds there is something to do again; None: not until something is booked.
+    next_in: float | None = None
 
 
 @frozen
@@ -175,7 +197,8 @@ class Store(Protocol):
         The answer is in the order of the request's serials or, for an amount, of choice. The request of that id waits
         no longer; asked again, it gets what it got before, where it has all of that still, unless it is for
         ``more``; where it has a part of it, it is `Unavailable`.
-        ``grace``: see `ReservationRecord`. Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as
+        ``grace``: see `ReservationRecord`. Boards that are kept for a booking go to its account only, and a reservation
+        ends where a booking needs its board (``limited_by``). Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as
         `icefarm.control.scheduling.placement.choose` does.
         """
 
@@ -185,7 +208,8 @@ class Store(Protocol):
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         """Extend the client's reservations, of these boards or all, to at least so many seconds from now.
 
-        Never shortens one. Raises `NotYours` if a serial is not reserved by the client; then none is extended.
+        Never shortens one. One whose board is booked by others goes on until that booking begins at most, and says so
+        (``limited_by``). Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         """
 
     async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
@@ -200,7 +224,10 @@ class Store(Protocol):
         """End these reservations; returns those that this call ended (unknown and ended ones are ignored)."""
 
     async def end_expired(self) -> list[ReservationRecord]:
-        """End expired reservations, with the reason "expired"; returns those that this call ended."""
+        """End expired reservations; returns those that this call ended.
+
+        The reason is "expired", followed by what limited them.
+        """
 
     async def next_expiry(self) -> float | None:
         """Return the seconds until the next reservation expires, 0 if one is overdue, None if there is none."""
@@ -239,6 +266,35 @@ class Store(Protocol):
 
     async def waiting(self) -> list[QueuedRequest]:
         """Return the waiting requests, the longest wait first; expired ones are dropped."""
+
+    # --------------------------------------------------------------------------------------------------- bookings
+
+    async def book(self, wanted: BookingRecord, most: Mapping[str, float] | None = None) -> BookingRecord:
+        """Keep a booking; its ``id``, ``created_at`` and ``kept`` are the store's.
+
+        ``most`` are the limits of who books, ``bookings`` and ``booked``; None: there are none.
+        Raises `Unavailable` if there are not enough boards in service at some moment of it, `UnknownDevice`,
+        `LimitReached`, and `InvalidArgument` if it ends in the past.
+        """
+
+    async def bookings(self, since: float | None = None) -> list[BookingRecord]:
+        """Return the bookings that have not ended, and those whose time is not over ``since`` then; the first first."""
+
+    async def cancel_bookings(self, ids: Sequence[str], account: str | None, reason: str) -> list[BookingRecord]:
+        """End these bookings, all or none; returns those that this call ended.
+
+        Raises `InvalidArgument` for an unknown one, and `NotYours` for one that ``account`` (None: anybody) neither has
+        nor made.
+        """
+
+    async def keep_bookings(self) -> Kept:
+        """Shorten the reservations that bookings cannot do without, release what is unused, end what is over."""
+
+    async def account_groups(self) -> dict[str, str]:
+        """Return the group of each account that has one."""
+
+    async def set_account_groups(self, groups: Mapping[str, str | None]) -> None:
+        """Set the groups of accounts; None: it belongs to none."""
 
     # ----------------------------------------------------------------------------------------------------- tokens
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import started
-from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord, to_wire
+from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord, to_wire
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event
 
@@ -87,11 +87,12 @@ class Shared(Generic[T]):
 
 @define(eq=False)
 class FarmRecords:
-    """Workers, boards and active reservations."""
+    """Workers, boards, active reservations, and bookings that have not ended."""
 
     workers: list[WorkerRecord]
     devices: list[DeviceRecord]
     reservations: list[ReservationRecord]
+    bookings: list[BookingRecord]
     #: The store's time of the read.
     now: float
     _wire: Mapping[str, list[dict[str, Any]]] | None = None
@@ -103,6 +104,7 @@ class FarmRecords:
                 "workers": [to_wire(record) for record in self.workers],
                 "devices": [to_wire(record) for record in self.devices],
                 "reservations": [to_wire(record) for record in self.reservations],
+                "bookings": [to_wire(record) for record in self.bookings],
             }
         return self._wire
 
@@ -111,6 +113,7 @@ def farm_records(store: Store, clock: Clock) -> Shared[FarmRecords]:
     """Return the shared read of a store's records."""
 
     async def read() -> FarmRecords:
-        return FarmRecords(await store.workers(), await store.devices(), await store.active(), await store.now())
+        workers, devices, active = await store.workers(), await store.devices(), await store.active()
+        return FarmRecords(workers, devices, active, await store.bookings(), await store.now())
 
     return Shared(clock, read)

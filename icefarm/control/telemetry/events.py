@@ -11,7 +11,15 @@ from typing import Any
 
 from attrs import frozen
 
-from icefarm.contract import BoardReading, DeviceRecord, QueueRecord, ReservationRecord, WorkerHello, WorkerRecord
+from icefarm.contract import (
+    BoardReading,
+    BookingRecord,
+    DeviceRecord,
+    QueueRecord,
+    ReservationRecord,
+    WorkerHello,
+    WorkerRecord,
+)
 from icefarm.control.telemetry.counting import BoardRates
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "BoardsAvailable",
     "BoardsChanged",
     "BoardsDeleted",
+    "BookingsChanged",
     "ClientBack",
     "ClientGone",
     "EndingSoon",
@@ -32,6 +41,7 @@ __all__ = [
     "RatesChanged",
     "ReservationsEnded",
     "ReservationsExtended",
+    "ReservationsShortened",
     "ReservationsStarted",
     "RouterJoined",
     "SessionEnded",
@@ -109,10 +119,24 @@ class ReservationsExtended:
 
 
 @frozen
+class ReservationsShortened:
+    """Reservations end earlier than they would: bookings need their boards (``limited_by``)."""
+
+    records: Sequence[ReservationRecord]
+
+
+@frozen
 class ReservationsEnded:
     """Reservations ended; their ``end_reason`` says why."""
 
     records: Sequence[ReservationRecord]
+
+
+@frozen
+class BookingsChanged:
+    """Boards were booked, or a booking was cancelled, is over, or has released boards."""
+
+    records: Sequence[BookingRecord]
 
 
 @frozen
@@ -242,7 +266,8 @@ class BoardLost:
 
 Event = (
     BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
-    | ReservationsStarted | ReservationsExtended | ReservationsEnded | BoardReady | BoardFailed | EndingSoon
+    | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
+    | BoardReady | BoardFailed | EndingSoon
     | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
     | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

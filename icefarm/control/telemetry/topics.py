@@ -17,6 +17,7 @@ from icefarm.control.telemetry.events import (
     BoardsAvailable,
     BoardsChanged,
     BoardsDeleted,
+    BookingsChanged,
     EndingSoon,
     Event,
     KindEvent,
@@ -24,6 +25,7 @@ from icefarm.control.telemetry.events import (
     RatesChanged,
     ReservationsEnded,
     ReservationsExtended,
+    ReservationsShortened,
     ReservationsStarted,
     WorkerChanged,
     WorkerLogged,
@@ -37,6 +39,7 @@ OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure")
 
 _BOARDS, _WORKERS = event_topic("device"), event_topic("worker")
 _RESERVATIONS, _QUEUE = event_topic("reservation"), event_topic("queue")
+_BOOKINGS = event_topic("booking")
 _AVAILABLE, _DELETED, _LOG = event_topic("available"), event_topic("deleted"), event_topic("log")
 
 
@@ -56,6 +59,8 @@ class RouterTopics:
             case RatesChanged(time, boards):
                 shown = {serial: board.shown() for serial, board in boards.items()}
                 self._publish(READING_TOPIC, {"time": time, "boards": shown})
+            case BookingsChanged(records):
+                self._all(_BOOKINGS, records)
             case BoardReady() | BoardFailed() | EndingSoon():
                 self._tell_holder(event)
             case _:
@@ -73,7 +78,7 @@ class RouterTopics:
                 self._all(_WORKERS, [record])
             case QueueChanged(record):
                 self._all(_QUEUE, [record])
-            case ReservationsStarted(records) | ReservationsExtended(records):
+            case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsShortened(records):
                 self._all(_RESERVATIONS, records)
             case ReservationsEnded(ended):
                 for reservation in ended:
@@ -93,7 +98,11 @@ class RouterTopics:
             case BoardFailed(reservation, reason):
                 self._message(reservation, "failure", reason)
             case EndingSoon(reservation, seconds):
-                self._message(reservation, "ending_soon", f"{seconds:.0f} s left", expires_at=reservation.expires_at)
+                why = "" if reservation.limited_by is None else f": {reservation.limited_by}"
+                words, expires_at = f"{seconds:.0f} s left{why}", reservation.expires_at
+                self._message(
+                    reservation, "ending_soon", words, expires_at=expires_at, limited_by=reservation.limited_by
+                )
 
     def _message(self, record: ReservationRecord, event: str, reason: str | None, **fields: Any) -> None:
         about = {"event": event, "serial": record.serial, "reservation": record.id, "reason": reason, **fields}

@@ -22,6 +22,7 @@ from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.absent_clients import AbsentClients
+from icefarm.control.reservations.booking_keeper import BookingKeeper
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.expiry import ExpiryTimer
 from icefarm.control.reservations.line import Line
@@ -30,6 +31,7 @@ from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.shares import Shares
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
@@ -52,6 +54,7 @@ from icefarm.control.telemetry.events import (
     BoardsChanged,
     BoardsDeleted,
     BoardWorked,
+    BookingsChanged,
     ClientBack,
     ClientGone,
     EndingSoon,
@@ -61,6 +64,7 @@ from icefarm.control.telemetry.events import (
     RatesChanged,
     ReservationsEnded,
     ReservationsExtended,
+    ReservationsShortened,
     ReservationsStarted,
     RouterJoined,
     SessionEnded,
@@ -81,7 +85,7 @@ from icefarm.text.public_url import socket_url
 
 __all__ = ["Parts", "assemble", "handlers"]
 
-_RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsEnded)
+_RESERVATIONS = (ReservationsStarted, ReservationsExtended, ReservationsShortened, ReservationsEnded)
 
 
 @frozen
@@ -116,6 +120,7 @@ class Parts:
     queue: WaitingQueue
     termination: Termination
     expiry: ExpiryTimer
+    booking_keeper: BookingKeeper
     absent_clients: AbsentClients
     inventory: Inventory
     owners: BoardOwners
@@ -136,7 +141,7 @@ class Parts:
         self.sessions.detach()
         self.dispatcher.close()
         for part in (
-            *(self.recorder, self.expiry, self.queue, self.reconciler, self.drain),
+            *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.reconciler, self.drain),
             *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
         ):
             part.stop()
@@ -175,6 +180,7 @@ def assemble(
         shares=shares,
         queue=queue,
         termination=termination,
+        booking_keeper=BookingKeeper(store, queue, publisher, clock),
         expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
         inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
@@ -198,6 +204,7 @@ def _subscribe(parts: Parts) -> None:
     hear = parts.publisher.subscribe
     # Before anybody who may ask because of an event.
     hear(parts.records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
+    hear(parts.records, BookingsChanged)
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
@@ -210,6 +217,8 @@ def _subscribe(parts: Parts) -> None:
         hear(parts.archive.activity, MeasurementsArchived)
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
     hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
+    hear(parts.topics, BookingsChanged)
+    hear(parts.booking_keeper, BookingsChanged)
     hear(parts.expiry, *_RESERVATIONS)
     # Before the queue, which asks it who has used how much.
     hear(parts.shares, ReservationsEnded)
@@ -251,9 +260,15 @@ def handlers(
         None if parts.archive is None else parts.archive.intake,
     )
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
+    for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
     of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings).table()
     found = {}
-    for name, (method, roles) in {**for_clients.table(), **for_watchers.table(), **of_archive}.items():
+    for name, (method, roles) in {
+        **for_clients.table(),
+        **for_bookers.table(),
+        **for_watchers.table(),
+        **of_archive,
+    }.items():
         found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
     for name, (method, roles) in for_workers.table().items():
         found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)

@@ -197,6 +197,7 @@ class Control(Service):
         await self.parts.queue.restore()
         await self.parts.absent_clients.look()
         self.parts.expiry.poke()
+        self.parts.booking_keeper.poke()
 
 
 def _issued(settings: ControlSettings, store: Store, clock: Clock, web: WebClient | None) -> IssuerTokens | None:

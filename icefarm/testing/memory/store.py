@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import count
 from uuid import uuid4
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     MAX_BOARD_LABELS,
     BoardHealth,
+    BookingRecord,
     DeviceRecord,
     DeviceReport,
     DeviceStatus,
@@ -22,6 +23,7 @@ from icefarm.contract import (
     account_of,
 )
 from icefarm.control.scheduling.availability import current_status, free, undeletable
+from icefarm.control.scheduling.bookings.allotment import allot, extended
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
     contested,
@@ -37,8 +39,9 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import Hold, Ledger
-from icefarm.control.scheduling.placement import ReservationRequest, choose
-from icefarm.control.storage.interface import AuditEntry, Lately, State, Store, TokenRecord
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, TokenRecord
+from icefarm.testing.memory.bookings import MemoryBookings
 
 __all__ = ["MemoryStore"]
 
@@ -93,6 +96,10 @@ class MemoryStore(Store):
     _limits: dict[str, dict[str, float]] = Factory(dict)
     #: Labels of each board's own.
     _labels: dict[str, dict[str, str]] = Factory(dict)
+    _booked: MemoryBookings = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._booked = MemoryBookings(self.clock, self.new_id)
 
     # ------------------------------------------------------------------------------------- workers and boards
 
@@ -299,7 +306,7 @@ class MemoryStore(Store):
         return free(self._all_devices(), self._all_workers(), kind)
 
     async def state(self) -> State:
-        return State(self._all_devices(), self._all_workers(), self.clock.seconds())
+        return State(self._all_devices(), self._all_workers(), self.clock.seconds(), self._booked.calendar())
 
     async def reserve(
         self,
@@ -319,8 +326,9 @@ class MemoryStore(Store):
             return before
         if before:
             raise incomplete(len(before), wanted)
-        made = []
-        for serial in choose(self._all_devices(), self._all_workers(), request, now):
+        made, calendar = [], self._booked.calendar()
+        chosen = allot(self._all_devices(), self._all_workers(), request, now, client, seconds, calendar)
+        for serial in chosen.serials:
             reservation = ReservationRecord(
                 id=self.new_id(),
                 serial=serial,
@@ -329,9 +337,10 @@ class MemoryStore(Store):
                 kind=request.kind,
                 options=request.options,
                 created_at=now,
-                expires_at=now + seconds,
+                expires_at=now + chosen.seconds,
                 grace=grace,
                 labels=self._labels_of(serial),
+                limited_by=chosen.limited_by,
             )
             self._reservations[reservation.id] = reservation
             self._holds[serial] = reservation.id
@@ -360,13 +369,12 @@ class MemoryStore(Store):
             foreign = [serial for serial in serials if serial not in own]
             if foreign:
                 raise not_yours(foreign)
-        until = self.clock.seconds() + seconds
-        extended = []
-        for serial in sorted(own if serials is None else set(serials)):
-            longer = evolve(own[serial], expires_at=max(own[serial].expires_at, until))
+        records = [own[serial] for serial in sorted(own if serials is None else set(serials))]
+        now, calendar = self.clock.seconds(), self._booked.calendar()
+        for each in extended(records, self._all_devices(), self._all_workers(), now, seconds, calendar):
+            longer = evolve(own[each.serial], expires_at=each.until, limited_by=each.limited_by)
             self._reservations[longer.id] = longer
-            extended.append(longer)
-        return extended
+        return [self._reservations[record.id] for record in records]
 
     async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
         if serials is None:
@@ -385,7 +393,10 @@ class MemoryStore(Store):
 
     async def end_expired(self) -> list[ReservationRecord]:
         now = self.clock.seconds()
-        return self._end([one.id for one in self._active() if one.expires_at <= now], "expired")
+        ended = []
+        for one in [one for one in self._active() if one.expires_at <= now]:
+            ended += self._end([one.id], "expired" if one.limited_by is None else f"expired: {one.limited_by}")
+        return ended
 
     async def next_expiry(self) -> float | None:
         ends = [reservation.expires_at for reservation in self._active()]
@@ -461,6 +472,33 @@ class MemoryStore(Store):
     def _queued(self, id: str) -> QueuedRequest:
         queued, until = self._queue[id]
         return evolve(queued, left=None if until is None else max(0.0, until - self.clock.seconds()))
+
+    # --------------------------------------------------------------------------------------------------- bookings
+
+    async def book(self, wanted: BookingRecord, most: Mapping[str, float] | None = None) -> BookingRecord:
+        self._check_known(wanted.serials)
+        return self._booked.book(wanted, most, self._all_devices(), self._all_workers())
+
+    async def bookings(self, since: float | None = None) -> list[BookingRecord]:
+        def shown(each: BookingRecord) -> bool:
+            return each.ended_at is None or (since is not None and each.ends_at > since)
+
+        return [each for each in self._booked.sorted() if shown(each)]
+
+    async def cancel_bookings(self, ids: Sequence[str], account: str | None, reason: str) -> list[BookingRecord]:
+        return self._booked.cancel(ids, account, reason)
+
+    async def keep_bookings(self) -> Kept:
+        return self._booked.keep(self._reservations, self._holds, self._all_devices(), self._all_workers())
+
+    async def account_groups(self) -> dict[str, str]:
+        return dict(self._booked.groups)
+
+    async def set_account_groups(self, groups: Mapping[str, str | None]) -> None:
+        for account, name in groups.items():
+            self._booked.groups.pop(account, None)
+            if name is not None:
+                self._booked.groups[account] = name
 
     # ----------------------------------------------------------------------------------------------------- tokens
 

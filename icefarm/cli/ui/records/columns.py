@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from operator import itemgetter
 from typing import Any
 
@@ -13,6 +13,7 @@ from icefarm.cli.ui.records.formatting import duration
 from icefarm.cli.ui.records.tables import Column, Record, Shape
 from icefarm.contract import (
     RESULT_FIELDS,
+    BookingRecord,
     DeviceRecord,
     ExperimentBoard,
     ExperimentRecord,
@@ -24,6 +25,7 @@ from icefarm.contract import (
     to_wire,
 )
 from icefarm.selectors.language import quoted
+from icefarm.text.local_time import written
 
 __all__ = [
     "AUDIT",
@@ -37,6 +39,7 @@ __all__ = [
     "SHARES",
     "TOKENS",
     "as_record",
+    "bookings",
     "devices",
     "error",
     "expected",
@@ -269,6 +272,28 @@ SHARES = Shape(
 )
 
 
+def bookings(zone: tzinfo) -> Shape:
+    """Bookings, with times in a zone."""
+
+    def boards(record: Record) -> Any:
+        return record["serials"] or record["amount"]
+
+    return Shape(
+        _fields(BookingRecord),
+        (
+            _column("ACCOUNT", "account", 0, least=8),
+            Column("BOARDS", boards, right=True, priority=0, least=8),
+            Column("BEGINS", lambda record: written(record["starts_at"], zone), priority=0),
+            Column("LASTS", lambda record: duration(record["ends_at"] - record["starts_at"]), right=True, priority=1),
+            _column("KEPT", "kept", 3, right=True),
+            _column("KIND", "kind", 5),
+            _column("BOOKED_BY", "booked_by", 4, least=10),
+            _column("ENDED", "end_reason", 3, least=8),
+            _column("ID", "id", 2),
+        ),
+    )
+
+
 def reservations(now: float) -> Shape:
     """Reservations; ``now`` is the farm's time."""
     return Shape(
@@ -280,6 +305,7 @@ def reservations(now: float) -> Shape:
             _left(now, 1),
             _column("WORKER", "worker", 3, least=8),
             _column("OPTIONS", "options", 4, least=16),
+            _column("LIMITED_BY", "limited_by", 3, least=14),
             _column("ID", "id", 5),
         ),
     )

@@ -34,6 +34,7 @@ from icefarm.control.scheduling.explanations import (
 )
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import State
+from icefarm.control.storage.postgres.calendar import calendar_of
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 
 __all__ = ["InventoryStatements", "all_devices", "all_workers", "check_known"]
@@ -307,4 +308,5 @@ class InventoryStatements(Statements):
 
     @in_transaction
     async def state(self, transaction: Transaction) -> State:
-        return State(await all_devices(transaction), await all_workers(transaction), await now(transaction))
+        devices, workers = await all_devices(transaction), await all_workers(transaction)
+        return State(devices, workers, await now(transaction), await calendar_of(transaction))

@@ -14,29 +14,22 @@ from typing import Any
 from attrs import define
 
 from icefarm.contract import ReservationRecord
+from icefarm.control.scheduling.bookings.allotment import Allotment, allot, extended
+from icefarm.control.scheduling.bookings.calendar import Calendar
 from icefarm.control.scheduling.explanations import incomplete, not_yours
 from icefarm.control.scheduling.fair_share import Hold
-from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import Lately
+from icefarm.control.storage.postgres.calendar import calendar_of
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
-from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
+from icefarm.control.storage.postgres.statements import RESERVATION, Statements, in_transaction, now, take_turns
 from icefarm.errors import Busy
 
 __all__ = ["ReservationStatements"]
 
-#: Key of the advisory lock: "reserve" in ASCII.
-_LOCK = 0x72657365_727665
 #: How often to choose boards again because a worker's report came in between.
 _CHOICES = 5
-
-_RESERVATION = """
-    id, serial, worker, client, kind, options,
-    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
-    extract(epoch FROM ended_at)::float8, end_reason, grace,
-    coalesce((SELECT w.labels || d.labels FROM device d JOIN worker w ON w.name = d.worker
-               WHERE d.serial = reservation.serial), '{}')
-"""
 
 _LOCK_FREE = """
     SELECT serial FROM device
@@ -45,11 +38,11 @@ _LOCK_FREE = """
 """
 
 _RESERVE = f"""
-    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace)
+    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by)
     SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
-           %(request)s, %(grace)s
+           %(request)s, %(grace)s, %(limited_by)s
       FROM device WHERE serial = ANY(%(serials)s)
-    RETURNING {_RESERVATION}
+    RETURNING {RESERVATION}
 """
 
 # What the client has, with its boards' rows locked first.
@@ -58,15 +51,29 @@ _OWN = """
 """
 
 _EXTEND = f"""
-    UPDATE reservation SET expires_at = greatest(expires_at, now() + make_interval(secs => %(seconds)s))
+    UPDATE reservation
+       SET expires_at = greatest(expires_at, now() + make_interval(secs => %(seconds)s)), limited_by = NULL
      WHERE holds = ANY(%(serials)s) AND client = %(client)s
-    RETURNING {_RESERVATION}
+    RETURNING {RESERVATION}
+"""
+
+_EXTEND_UNTIL = f"""
+    UPDATE reservation
+       SET expires_at = greatest(expires_at, to_timestamp(%(until)s)), limited_by = %(limited_by)s
+     WHERE holds = %(serial)s
+    RETURNING {RESERVATION}
 """
 
 _END = f"""
     UPDATE reservation SET ended_at = now(), end_reason = %(reason)s
      WHERE id = ANY(%(ids)s) AND ended_at IS NULL
-    RETURNING {_RESERVATION}
+    RETURNING {RESERVATION}
+"""
+
+_END_EXPIRED = f"""
+    UPDATE reservation SET ended_at = now(), end_reason = concat_ws(': ', 'expired', limited_by)
+     WHERE id = ANY(%(ids)s) AND ended_at IS NULL
+    RETURNING {RESERVATION}
 """
 
 #: Half-lives after which what was used weighs next to nothing.
@@ -91,12 +98,15 @@ def _by_serial(rows: Sequence[Sequence[Any]]) -> list[ReservationRecord]:
     return sorted((ReservationRecord(*row) for row in rows), key=lambda record: record.serial)
 
 
-async def _choose_and_lock(transaction: Transaction, request: ReservationRequest) -> list[str]:
+async def _choose_and_lock(
+    transaction: Transaction, client: str, request: ReservationRequest, seconds: float
+) -> Allotment:
+    calendar = await calendar_of(transaction)
     for _ in range(_CHOICES):
         devices, workers = await all_devices(transaction), await all_workers(transaction)
-        chosen = choose(devices, workers, request, await now(transaction))
-        locked = await transaction.rows(_LOCK_FREE, {"serials": chosen})
-        if len(locked) == len(chosen):
+        chosen = allot(devices, workers, request, await now(transaction), client, seconds, calendar)
+        locked = await transaction.rows(_LOCK_FREE, {"serials": chosen.serials})
+        if len(locked) == len(chosen.serials):
             return chosen
     raise Busy("the boards change state too fast to choose among them; try again in a while")
 
@@ -105,9 +115,24 @@ async def _end(transaction: Transaction, ids: Sequence[str], reason: str) -> lis
     return _by_serial(await transaction.rows(_END, {"ids": list(ids), "reason": reason}))
 
 
+async def _extend_around(
+    transaction: Transaction, client: str, serials: Sequence[str], seconds: float, calendar: Calendar
+) -> list[ReservationRecord]:
+    """Extend reservations until bookings of others begin, at most."""
+    statement = f"SELECT {RESERVATION} FROM reservation WHERE holds = ANY(%(serials)s) AND client = %(client)s"
+    rows = await transaction.rows(statement, {"serials": list(serials), "client": client})
+    devices, workers = await all_devices(transaction), await all_workers(transaction)
+    moment = await now(transaction)
+    done: list[Sequence[Any]] = []
+    for each in extended(_by_serial(rows), devices, workers, moment, seconds, calendar):
+        fields = {"serial": each.serial, "until": each.until, "limited_by": each.limited_by}
+        done += await transaction.rows(_EXTEND_UNTIL, fields)
+    return _by_serial(done)
+
+
 async def _answered(transaction: Transaction, client: str, request_id: str) -> list[ReservationRecord]:
     statement = f"""
-        SELECT {_RESERVATION} FROM reservation
+        SELECT {RESERVATION} FROM reservation
          WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s
     """
     return _by_serial(await transaction.rows(statement, {"client": client, "request": request_id}))
@@ -129,7 +154,7 @@ class ReservationStatements(Statements):
         grace: float | None = None,
         more: bool = False,
     ) -> list[ReservationRecord]:
-        await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+        await take_turns(transaction)
         # It no longer waits, whether it is served now or was before; where it can't be, all this is rolled back.
         strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
         await transaction.rows(strike, {"request": request_id, "client": client})
@@ -139,28 +164,34 @@ class ReservationStatements(Statements):
             return before
         if before:
             raise incomplete(len(before), wanted)
-        chosen = await _choose_and_lock(transaction, request)
+        chosen = await _choose_and_lock(transaction, client, request, seconds)
         parameters = {
             "client": client,
             "kind": request.kind,
             "options": json.dumps(request.options),
-            "seconds": seconds,
-            "serials": chosen,
+            "seconds": chosen.seconds,
+            "serials": chosen.serials,
+            "limited_by": chosen.limited_by,
             "request": request_id,
             "grace": grace,
         }
         made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
-        return [made[serial] for serial in chosen]
+        return [made[serial] for serial in chosen.serials]
 
     @in_transaction
     async def extend(
         self, transaction: Transaction, client: str, serials: Sequence[str] | None, seconds: float
     ) -> list[ReservationRecord]:
+        calendar = await calendar_of(transaction)
+        if calendar:
+            await take_turns(transaction)
         own = {row[0] for row in await transaction.rows(_OWN, {"client": client})}
         foreign = [serial for serial in serials or () if serial not in own]
         if foreign:
             raise not_yours(foreign)
         wanted = list(own if serials is None else serials)
+        if calendar:
+            return await _extend_around(transaction, client, wanted, seconds, calendar)
         parameters = {"client": client, "serials": wanted, "seconds": seconds}
         return _by_serial(await transaction.rows(_EXTEND, parameters))
 
@@ -191,7 +222,8 @@ class ReservationStatements(Statements):
     @in_transaction
     async def end_expired(self, transaction: Transaction) -> list[ReservationRecord]:
         statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
-        return await _end(transaction, [row[0] for row in await transaction.rows(statement)], "expired")
+        ids = [row[0] for row in await transaction.rows(statement)]
+        return _by_serial(await transaction.rows(_END_EXPIRED, {"ids": ids}))
 
     @in_transaction
     async def next_expiry(self, transaction: Transaction) -> float | None:
@@ -204,14 +236,14 @@ class ReservationStatements(Statements):
         self, transaction: Transaction, *, client: str | None = None, worker: str | None = None
     ) -> list[ReservationRecord]:
         statement = f"""
-            SELECT {_RESERVATION} FROM reservation
+            SELECT {RESERVATION} FROM reservation
              WHERE ended_at IS NULL AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
         """
         return _by_serial(await transaction.rows(statement, {"client": client, "worker": worker}))
 
     @in_transaction
     async def reservation(self, transaction: Transaction, id: str) -> ReservationRecord | None:
-        rows = await transaction.rows(f"SELECT {_RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
+        rows = await transaction.rows(f"SELECT {RESERVATION} FROM reservation WHERE id = %(id)s", {"id": id})
         return ReservationRecord(*rows[0]) if rows else None
 
     @in_transaction

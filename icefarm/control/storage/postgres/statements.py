@@ -11,7 +11,20 @@ from attrs import define
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
 
-__all__ = ["Statements", "in_transaction", "now"]
+__all__ = ["RESERVATION", "Statements", "in_transaction", "now", "take_turns"]
+
+#: Key of the advisory lock: "reserve" in ASCII.
+_LOCK = 0x72657365_727665
+
+#: The columns of a `ReservationRecord`.
+RESERVATION = """
+    id, serial, worker, client, kind, options,
+    extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
+    extract(epoch FROM ended_at)::float8, end_reason, grace,
+    coalesce((SELECT w.labels || d.labels FROM device d JOIN worker w ON w.name = d.worker
+               WHERE d.serial = reservation.serial), '{}'),
+    limited_by
+"""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,3 +56,8 @@ def in_transaction(
 async def now(transaction: Transaction) -> float:
     """Return the time by the database's clock, which goes on during the transaction."""
     return float((await transaction.rows("SELECT extract(epoch FROM clock_timestamp())::float8"))[0][0])
+
+
+async def take_turns(transaction: Transaction) -> None:
+    """Wait for other transactions that choose boards, and make those to come wait for this one."""
+    await transaction.rows("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})

@@ -8,6 +8,7 @@ from attrs import define
 
 from icefarm.control.storage.interface import Store
 from icefarm.control.storage.postgres.audit import AuditStatements
+from icefarm.control.storage.postgres.bookings import BookingStatements
 from icefarm.control.storage.postgres.inventory import InventoryStatements
 from icefarm.control.storage.postgres.limits import LimitStatements
 from icefarm.control.storage.postgres.queue import QueueStatements
@@ -22,6 +23,7 @@ class PostgresStore(
     InventoryStatements,
     ReservationStatements,
     QueueStatements,
+    BookingStatements,
     TokenStatements,
     AuditStatements,
     LimitStatements,

@@ -1,0 +1,87 @@
+"""Keeps bookings in time: shortens reservations for them, releases what nobody takes, and ends them.
+
+The store decides (`icefarm.control.scheduling.bookings.calendar`), in one transaction; this asks it at the right
+moments.  It remembers nothing, so a restarted control, or a standby that takes over, goes on where the other stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, define, field
+from twisted.logger import Logger
+
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
+from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import BookingsChanged, Event, ReservationsShortened
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.errors import IcefarmError
+
+__all__ = ["BookingKeeper"]
+
+#: Seconds that it sleeps at least.
+SHORTEST = 0.05
+
+
+@define(eq=False)
+class BookingKeeper:
+    """Wakes up when a booking begins, ends or may release boards, and often while one is near."""
+
+    store: Store
+    queue: WaitingQueue
+    publisher: Publisher
+    clock: Clock
+    _timer: Any = None
+    _stopped: bool = False
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = Factory(Tasks)
+    _looks: Coalesced = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._looks = Coalesced("bookings are kept", self._look, self._tasks)
+
+    def heard(self, _: Event) -> None:
+        """Bookings changed: find what follows from it."""
+        self.poke()
+
+    def poke(self) -> None:
+        """Do what is due, and find when to do so again."""
+        self._looks.poke()
+
+    def stop(self) -> None:
+        """Stop."""
+        self._stopped = True
+        self._cancel()
+        self._tasks.stop()
+
+    async def _look(self) -> None:
+        try:
+            sleep = await self._keep()
+        except IcefarmError as error:
+            self._log.warn("bookings cannot be looked after just now: {error}", error=error)
+            sleep = AGAIN
+        if not self._stopped:
+            self._cancel()
+            if sleep is not None:
+                self._timer = self.clock.callLater(max(sleep, SHORTEST), self.poke)
+
+    async def _keep(self) -> float | None:
+        kept = await self.store.keep_bookings()
+        if kept.shortened:
+            self._log.info("{count} reservations end earlier, for bookings", count=len(kept.shortened))
+            self.publisher.publish(ReservationsShortened(kept.shortened))
+        for booking in kept.changed:
+            why = booking.end_reason or f"keeps {booking.kept} of {booking.amount} boards, those that are used"
+            self._log.info("the booking {id} of {account}: {why}", id=booking.id, account=booking.account, why=why)
+        if kept.changed:
+            self.publisher.publish(BookingsChanged(kept.changed))
+        # A booking has begun or ended, perhaps: who waits may be served.
+        self.queue.poke()
+        return kept.next_in
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

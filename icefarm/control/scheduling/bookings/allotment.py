@@ -1,0 +1,117 @@
+"""Pure: no I/O, no clock.  What a request for boards gets: which boards, and for how long, among reservations and
+bookings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from attrs import evolve, frozen
+
+from icefarm.contract import DeviceRecord, ReservationRecord, WorkerRecord
+from icefarm.control.scheduling.bookings.calendar import Calendar, Holding, Shelf, in_words
+from icefarm.control.scheduling.placement import ReservationRequest, choose
+from icefarm.errors import Unavailable
+
+__all__ = ["Allotment", "Extension", "allot", "booked_for_others", "extended"]
+
+
+@frozen
+class Allotment:
+    """Boards for so many seconds."""
+
+    serials: list[str]
+    seconds: float
+    #: Why not for longer; None: that was asked for.
+    limited_by: str | None = None
+
+
+@frozen
+class Extension:
+    """Until when a reservation goes on."""
+
+    serial: str
+    until: float
+    limited_by: str | None = None
+
+
+def allot(
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    request: ReservationRequest,
+    now: float,
+    client: str,
+    seconds: float,
+    calendar: Calendar,
+) -> Allotment:
+    """Return what a client gets of what it asks for.  Raises what `choose` does."""
+    if not calendar:
+        return Allotment(choose(devices, workers, request, now), seconds)
+    shelf = Shelf.of(devices, workers, now)
+    booked = booked_for_others(shelf, request, client, calendar)
+    serials = _choose_lasting(devices, workers, request, shelf, client, calendar, booked)
+    crossed = calendar.first_crossed(shelf, client, serials, now + seconds)
+    if crossed is None:
+        return Allotment(serials, seconds)
+    return Allotment(serials, max(0.0, crossed.starts_at - now), in_words(crossed))
+
+
+def booked_for_others(shelf: Shelf, request: ReservationRequest, client: str, calendar: Calendar) -> Mapping[str, str]:
+    """Return the boards that are kept from a request now, and for what."""
+    if not calendar:
+        return MappingProxyType({})
+    kept = calendar.kept(shelf, client, _unwanted(shelf, request))
+    return {serial: in_words(booking) for serial, booking in kept.items()}
+
+
+def extended(
+    records: Sequence[ReservationRecord],
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    now: float,
+    seconds: float,
+    calendar: Calendar,
+) -> list[Extension]:
+    """Return until when each of a client's reservations goes on, if all are extended: never less than now."""
+    until, shelf = now + seconds, Shelf.of(devices, workers, now)
+    extensions = []
+    for record in sorted(records, key=lambda each: (each.created_at, each.serial)):
+        end, limited_by = max(record.expires_at, until), None
+        crossed = calendar.first_crossed(shelf.without([record.serial]), record.client, [record.serial], end)
+        if crossed is not None:
+            end, limited_by = max(record.expires_at, min(end, crossed.starts_at)), in_words(crossed)
+        shelf = shelf.with_held({record.serial: Holding(record.client, record.created_at, end)})
+        extensions.append(Extension(record.serial, end, limited_by))
+    return extensions
+
+
+def _choose_lasting(
+    devices: Sequence[DeviceRecord],
+    workers: Sequence[WorkerRecord],
+    request: ReservationRequest,
+    shelf: Shelf,
+    client: str,
+    calendar: Calendar,
+    booked: Mapping[str, str],
+) -> list[str]:
+    """Choose boards, rather those that no booking needs soon."""
+    needed = set() if request.serials else calendar.needed_soon(shelf, client, _unwanted(shelf, request))
+    if needed:
+        try:
+            return choose(devices, workers, evolve(request, avoid=request.avoid | needed), shelf.now, booked)
+        except Unavailable:
+            # Not enough others: the reservation will be shorter.
+            pass
+    return choose(devices, workers, request, shelf.now, booked)
+
+
+def _unwanted(shelf: Shelf, request: ReservationRequest) -> list[str]:
+    """Return the boards in service that a request has no use for."""
+    return [
+        serial
+        for serial, kinds in shelf.kinds.items()
+        if request.kind not in kinds
+        or serial in request.avoid
+        or (request.serials is not None and serial not in request.serials)
+    ]
