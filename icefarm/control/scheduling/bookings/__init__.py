@@ -1,1 +1,1 @@
-"""Pure decisions about boards that are booked for a time.  The head of ``calendar`` explains them."""
+"""Pure: no I/O, no clock.  Decisions about boards that are booked for a time; the head of ``calendar`` explains them."""
