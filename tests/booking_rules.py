@@ -83,7 +83,7 @@ class BookingMachine(RuleBasedStateMachine):
         named=st.booleans(),
         kind=st.sampled_from([None, None, "variance"]),
         starts_in=st.sampled_from([-600.0, 0.0, 1200.0, HOUR, 3 * HOUR]),
-        lasts=st.sampled_from([1800.0, 4 * HOUR]),
+        lasts=st.sampled_from([1740.0, 4 * HOUR - 60.0]),
         limited=st.booleans(),
     )
     def somebody_books(
