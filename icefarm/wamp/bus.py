@@ -92,7 +92,7 @@ class WampBus(Bus):
     _session: int
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.wamp"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.wamp"))
 
     @property
     def authid(self) -> str:

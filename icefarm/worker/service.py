@@ -57,7 +57,7 @@ class Worker(Service):
     _offer: KindOffer = field(init=False)
     _link: Service | None = None
     _starting: Deferred[None] | None = None
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def __attrs_post_init__(self) -> None:
         self._context = WorkerContext(

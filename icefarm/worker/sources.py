@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ class RealBoards:
     _reactor: Any
     _directory: Path | None
     _monitor: UsbMonitor | None = None
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     async def images(self, _: Kinds) -> Images:
         """Raises `NoImage` for a file that is none."""
@@ -106,7 +107,7 @@ class VirtualBoards:
     _tell: Callable[[UsbEvent], None] | None = None
     _timer: Any = None
     _delay: float = RESTART_FIRST
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     async def images(self, kinds: Kinds) -> Images:
         """Ask the program for its images.  Raises `MissingBoards`, `BoardsFailed`."""

@@ -73,7 +73,7 @@ class ClientReservations:
         answer = await self._link.retried(once)
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
         for record in records:
-            self.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
+            self._boards.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
         for why in sorted({record.limited_by for record in records if record.limited_by is not None}):
             self._say_when_limited([record for record in records if record.limited_by == why], why)
         self._plan_extension()

@@ -20,7 +20,7 @@ from icefarm.bus import Caller, Handler
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, account_of
 from icefarm.control.rpc.pacing import FREE, Pacing, weight_of
-from icefarm.control.sessions.audit import ACTIONS, AuditLog, subject_of
+from icefarm.control.sessions.audit import ACTIONS, AuditLog
 from icefarm.control.sessions.limits import limits_text
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, SessionEnded
@@ -52,6 +52,18 @@ def _detail(arguments: Mapping[str, Any]) -> str | None:
     return kind if where is None else f"{kind} where {where}"
 
 
+def _subject(arguments: Mapping[str, Any], result: Any = None) -> str | None:
+    """Return what a call was about: the boards that it concerned, or those, the worker or the requests it names."""
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
+        return ", ".join(serials) or None
+    for name in ("serials", "worker", "ids", "name", "amount", "account"):
+        named = arguments.get(name)
+        if named is not None:
+            return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
+    return None
+
+
 @define(eq=False)
 class RpcDispatcher:
     """Makes bus handlers of methods that take the caller and then checked arguments."""
@@ -67,29 +79,28 @@ class RpcDispatcher:
         checked = CheckedFunction.of(method, skip=1)
         gives_up = getattr(method, _GIVES_UP, False)
 
-        async def handle(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-            # The router enforces the permissions; this check holds even if its configuration is wrong.
+        # The router enforces the permissions; these checks hold even if its configuration is wrong.
+        async def from_worker(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            if Role.WORKER in roles:
-                return await carry_out(caller, procedure, checked.bind(args, kwargs))
+            running = ensureDeferred(method(caller, **checked.bind(args, kwargs)))
+            return await self._run(caller.session, running, procedure)
+
+        async def from_client(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            if caller.role not in roles:
+                raise NotAuthorized(f"{caller.role} may not call {procedure}")
+            self.sessions.heard(caller)
             with self._counted(caller):
                 await self._turn(caller, method.__name__, args, kwargs)
-                return await carry_out(caller, procedure, checked.bind(args, kwargs))
+                arguments = checked.bind(args, kwargs)
+                running = ensureDeferred(method(caller, **arguments))
+                if method.__name__ in ACTIONS:
+                    call = (caller, method.__name__, arguments)
+                    running.addCallbacks(self._done, self._refused, callbackArgs=call, errbackArgs=call)
+                return await self._run(caller.session, running, None if gives_up else procedure)
 
-        async def carry_out(caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
-            carried_out = ensureDeferred(method(caller, **arguments))
-            if method.__name__ in ACTIONS:
-                carried_out.addCallbacks(
-                    self._done,
-                    self._refused,
-                    callbackArgs=(caller, method.__name__, arguments),
-                    errbackArgs=(caller, method.__name__, arguments),
-                )
-            return await self._run(caller.session, carried_out, None if gives_up else procedure)
-
-        return handle
+        return from_worker if Role.WORKER in roles else from_client
 
     @contextmanager
     def _counted(self, caller: Caller) -> Iterator[None]:
@@ -117,7 +128,7 @@ class RpcDispatcher:
 
     def _done(self, result: Any, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Any:
         """Note in the audit log that a call was carried out."""
-        subject = subject_of(arguments, result)
+        subject = _subject(arguments, result)
         self._log_call(caller, action, subject, "done", result)
         self.audit.called(caller, self._address(caller), action, subject, "done", _detail(arguments))
         return result
@@ -127,8 +138,8 @@ class RpcDispatcher:
         error = failure.value
         outcome = error.name if isinstance(error, IcefarmError) else "cancelled"
         why = str(error) if isinstance(error, IcefarmError) else None
-        self._log_call(caller, action, subject_of(arguments), outcome)
-        self.audit.called(caller, self._address(caller), action, subject_of(arguments), outcome, why)
+        self._log_call(caller, action, _subject(arguments), outcome)
+        self.audit.called(caller, self._address(caller), action, _subject(arguments), outcome, why)
         return failure
 
     def _log_call(self, caller: Caller, action: str, subject: str | None, outcome: str, result: Any = None) -> None:

@@ -7,8 +7,6 @@ does not get in, so many entries are kept in a period, and then how many there w
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from attrs import Factory, define, field
 from twisted.logger import Logger
@@ -21,7 +19,7 @@ from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store
 from icefarm.errors import Busy, IcefarmError
 
-__all__ = ["ACTIONS", "AuditLog", "subject_of"]
+__all__ = ["ACTIONS", "AuditLog"]
 
 #: Procedures whose calls are kept.
 ACTIONS = frozenset(
@@ -51,18 +49,6 @@ def _clean(text: str) -> str:
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(each)[0] == "C" else each for each in text[:LONGEST]
     )
-
-
-def subject_of(arguments: Mapping[str, Any], result: Any = None) -> str | None:
-    """Return what a call was about: the boards that it concerned, or those, the worker or the requests it names."""
-    if isinstance(result, Sequence) and not isinstance(result, str):
-        serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
-        return ", ".join(serials) or None
-    for name in ("serials", "worker", "ids", "name", "amount", "account"):
-        named = arguments.get(name)
-        if named is not None:
-            return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
-    return None
 
 
 @define(eq=False)

@@ -43,7 +43,7 @@ class RouterPair:
     _spare: Program = field(init=False)
     _timer: Any = None
     _starting: Deferred[None] | None = None
-    _log: Logger = field(init=False, factory=lambda: Logger(namespace="icefarm.farm"))
+    _log: Logger = field(init=False, factory=partial(Logger, namespace="icefarm.farm"))
 
     @property
     def pid(self) -> int | None:

@@ -7,6 +7,7 @@ acknowledges it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import Factory, define, field
@@ -51,7 +52,7 @@ class Sender:
     _sending: Deferred[Any] | None = None
     _pause: float = AGAIN_FIRST
     _trouble: str | None = None
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def attach(self, link: ArchiveLink) -> None:
         """Control takes rows in this session."""
@@ -131,7 +132,7 @@ class Recorder:
     sender: Sender = field(init=False)
     _dropped: int = 0
     _warnings: RateLimit = Factory(lambda: RateLimit(1, WARNING))
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     @sender.default
     def _make_sender(self) -> Sender:
@@ -171,7 +172,7 @@ class ReservationRows:
     _reservation: str
     #: What its failures have in common: board, kind, options, firmware.
     stamp: Mapping[str, Any] = Factory(dict)
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def keep(self, evaluation_id: str, note: Note, result: Any) -> None:
         """Keep what an evaluation gave: a measurement, or a Failure."""

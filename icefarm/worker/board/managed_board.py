@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, field
@@ -66,7 +67,7 @@ class ManagedBoard:
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     #: Bounds the lines that the board, and clients with its evaluations, cause.
     _lines: RateLimit = Factory(lambda: RateLimit(LINES, LINES_PERIOD))
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
     _runner: Runner = field(init=False)
 
     @_runner.default

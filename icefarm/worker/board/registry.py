@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
 from attrs import Factory, define
 from twisted.logger import Logger
@@ -25,7 +26,7 @@ class BoardRegistry:
     _context: WorkerContext
     _boards: dict[str, ManagedBoard] = Factory(dict)
     _ports: Ports = Factory(Ports)
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def __iter__(self) -> Iterator[ManagedBoard]:
         return iter(list(self._boards.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
@@ -45,7 +46,7 @@ class Runner:
     _deciding: bool = False
     _timer: Any = None
     _procedure: Deferred[None] | None = None
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
 
     def post(self, event: e.Event, state: State | None = None) -> None:
         """Handle an event, after earlier ones; drop it if its ``state`` has been left."""
@@ -68,24 +69,22 @@ class Runner:
         state = self.life.state
         entered = state is not before.state
         if entered:
-            self._enter(state, time_limit(self.life))
-        for effect in effects:
-            procedure = self._board.carry_out(effect)
+            # The timer and the procedure are those of a state, and end with it.
+            limit = time_limit(self.life)
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._timer = None if limit is None else self._clock.callLater(limit, self.post, e.TimedOutWaiting(), state)
+            procedure, self._procedure = self._procedure, None
             if procedure is not None:
+                procedure.cancel()
+        for effect in effects:
+            begun = self._board.carry_out(effect)
+            if begun is not None:
                 # Its result is an event, and its failure another.
-                running = Deferred.fromCoroutine(procedure)
+                running = Deferred.fromCoroutine(begun)
                 self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))
         if entered:
             self._board.entered(before)
-
-    def _enter(self, state: State, limit: float | None) -> None:
-        """End the timer and the procedure of the state before, and begin the timer of this one."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None if limit is None else self._clock.callLater(limit, self.post, e.TimedOutWaiting(), state)
-        procedure, self._procedure = self._procedure, None
-        if procedure is not None:
-            procedure.cancel()
 
     def _done(self, event: e.Event | None, state: State) -> None:
         if event is not None:

@@ -8,7 +8,9 @@ Of each board the latest report is sent, in order, and again until control ackno
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -30,10 +32,8 @@ REPORT = control_worker_procedure("report")
 REPORT_LIMIT = 15.0
 
 Counters = tuple[int, int, int, BoardHealth]
-
-
-def _counters(report: DeviceReport) -> Counters:
-    return report.evaluations, report.failures, report.retries, report.health
+#: What of a report is not worth one by itself.
+_counters: Callable[[DeviceReport], Counters] = attrgetter("evaluations", "failures", "retries", "health")
 
 
 @define(eq=False)
@@ -47,7 +47,7 @@ class Reports:
     _counted: dict[str, Counters] = Factory(dict)
     #: Those of the session in which control has answered a hello, and takes reports.
     _session: BoardRegistrations | None = None
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def attach(self, session: BoardRegistrations) -> None:
         """Control takes reports in this session."""
@@ -131,7 +131,7 @@ class BoardRegistrations:
     offered: dict[str, Deferred[Registration | None]] = Factory(dict)
     #: Why boards that control knows cannot be called.
     refused: dict[str, str] = Factory(dict)
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     async def offer(self, boards: Iterable[ManagedBoard], *, known: bool) -> None:
         """Register the procedures of the boards that have none; ``known``: control has taken these boards in."""

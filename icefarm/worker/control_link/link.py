@@ -123,7 +123,7 @@ class ControlLink(Observer):
     _words: int = 0
     _trouble: str | None = None
     _was_in: bool = False
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     # ---------------------------------------------------------------------------------------------- the session
 

@@ -7,6 +7,7 @@ too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import Factory, define
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ class Departure:
     _go: Callable[[], None]
     #: Control told this worker to leave.
     allowed: bool = False
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def allow(self) -> None:
         """Control told this worker to leave."""

@@ -41,7 +41,7 @@ class Loading:
     _reactor: Any
     _picotool: Picotool | None = None
     _mounts: Mounts = Factory(lambda self: Mounts(self._reactor), takes_self=True)
-    _log: Logger = Factory(lambda: Logger(namespace="icefarm.worker.protocol.board_client"))
+    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
 
     async def write(self, drive: str, blocks: bytes, serial: str) -> None:
         """Write UF2 blocks to the board with this boot drive.  Raises `FlashFailed` with the error of each way."""

@@ -9,7 +9,7 @@ import struct
 import zlib
 from enum import IntEnum
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 
 __all__ = [
     "EVALUATE_MAX",
@@ -89,14 +89,14 @@ def encode(type_: int, id_: int, *parts: Buffer, flags: int = 0) -> bytes:
     return b"".join((head, header_check, *parts, _CHECK.pack(check)))
 
 
+@define(eq=False)
 class FrameReader:
     """Takes bytes in any split, returns frames.  A damaged frame is never returned as ``Frame``."""
 
-    def __init__(self, max_payload: int = REPLY_MAX) -> None:
-        self._max_payload = max_payload
-        self._buffer = bytearray()
-        #: Bytes skipped so far while searching for a frame.
-        self.skipped = 0
+    _max_payload: int = REPLY_MAX
+    _buffer: bytearray = Factory(bytearray)
+    #: Bytes skipped so far while searching for a frame.
+    skipped: int = 0
 
     @property
     def partial(self) -> bool:

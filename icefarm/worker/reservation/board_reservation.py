@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
@@ -87,7 +88,7 @@ class BoardReservation:
     _options: Any
     _evaluations: Evaluations
     _rows: ReservationRows
-    log: Logger = Factory(lambda: Logger(namespace="icefarm.kinds"))
+    log: Logger = Factory(partial(Logger, namespace="icefarm.kinds"))
     _instance: Any = None
     _board_client: BoardClient | None = None
     _ended: ReservationEnded | None = None
@@ -104,6 +105,7 @@ class BoardReservation:
     ) -> BoardReservation:
         """Begin a reservation.  Raises `InvalidArgument` for options that the kind refuses, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
+        plain = to_wire(options)
         stamp = {
             "serial": context.board.serial,
             "worker": context.worker,
@@ -112,7 +114,7 @@ class BoardReservation:
             "firmware_version": firmware.version,
             "board_labels": assignment.labels,
         }
-        rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": to_wire(options)})
+        rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": plain})
         evaluations = Evaluations(context.board.tally.evaluated, rows)
         reservation = cls(assignment, kind, firmware, context, options, evaluations, rows)
         try:
@@ -121,7 +123,7 @@ class BoardReservation:
             # Code of another author's kind: its errors must not reach callers of other boards.
             reservation.log.failure("a {kind} device could not be made", kind=kind.name)
             raise DeviceFailed(f"device kind {kind.name} is faulty; the worker's log has the details") from None
-        reservation._plain_options = to_wire(options)
+        reservation._plain_options = plain
         if kind.evaluation_options is not None:
             reservation._usual = _Chosen.of(kind.evaluation_options())
         reservation._stamp = stamp
