@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 from twisted.internet import reactor
 
+from bench.accounts import accounts_of, parties
 from bench.farm import running_farm
 from icefarm.client import Farm
 from icefarm.farm.paths import DataDirectory
@@ -110,9 +111,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"the list of experiments       {seconds_of(farm.experiments):7.3f} s")
             print(f"a notebook's table of it      {seconds_of(experiment._repr_html_):7.3f} s")
             print(f"usage by account and board    {seconds_of(lambda: farm.usage('account,board')):7.3f} s")
+        # PostgreSQL starts a process for the connection that files are read through.
+        export(process.url, "csv&until=1")
+        members = parties(process.pid)
         for form in filter(None, options.forms.split(",")):
+            before = accounts_of(members)
             size, seconds = export(process.url, form)
+            after = accounts_of(members)
+            used = {party: cpu / rows * 1e6 for party, cpu in after.cpu_since(before).items()}
+            cpu = ", ".join(f"{party} {used[party]:.1f}" for party in ("control", "PostgreSQL", "router"))
+            grown = (after.of["control"].rss - before.of["control"].rss) / 1e6
             print(f"export as {form:<8}            {seconds:7.1f} s, {rows / seconds:,.0f} rows/s, {size >> 20} MiB")
+            print(f"                              CPU per row: {cpu} us; control's memory: {grown:+.0f} MB")
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
-    *("experiments", "experiment", "experiment_results", "experiment_known", "experiment_figures"),
-    *("experiment_series", "board_experiments", "usage", "experiment_log", "experiment_announce"),
+    *("experiments", "experiment", "experiment_results", "experiment_file", "experiment_known"),
+    *("experiment_figures", "experiment_series", "board_experiments", "usage", "experiment_log", "experiment_announce"),
 )
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (

@@ -5,6 +5,8 @@ Each rule is a coroutine function of a `World`; `RULES` has them by name.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -15,7 +17,15 @@ from attrs import define
 from store_rules import hello_of
 
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
-from icefarm.control.archive.interface import Archive, ExperimentQuery, KnownQuery, ResultQuery, SeriesQuery, Stored
+from icefarm.control.archive.interface import (
+    Archive,
+    ExperimentQuery,
+    FileForm,
+    KnownQuery,
+    ResultQuery,
+    SeriesQuery,
+    Stored,
+)
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -93,7 +103,7 @@ class World:
 
     async def results(self, name: str = "ga-7", **query: Any) -> list[dict[str, Any]]:
         found = await self.experiment(name)
-        rows = await self.archive.results(found.id, ResultQuery(**query))
+        rows, _ = await self.archive.results(found.id, ResultQuery(**query))
         return [dict(zip(RESULT_FIELDS, each, strict=True)) for each in rows]
 
 
@@ -286,6 +296,52 @@ async def others_see_what_is_shared_and_nothing_on_a_private_farm(world: World) 
 
     assert await seen("ada") == await seen(None) == await seen("ada", True) == {"open", "own"}
     assert (await seen("bob"), await seen("bob", True)) == ({"open"}, set())
+
+
+@rule
+async def results_come_as_lines_of_a_file(world: World) -> None:
+    (a,) = await world.reserve("ada/laptop", "A")
+    odd = 'é, "x"\\N\\\n'
+    sent = row(a, "e1", value=[1, 2.5], labels={"who": odd}, circuit=odd), row(a, "e2", value="text", circuit="")
+    await world.keep("w1", *sent, failure(a, "e3", message=odd))
+    id = (await world.experiment()).id
+    results = await world.results()
+    lines = await world.archive.extract(id, ResultQuery(), FileForm.JSON_LINES)
+    assert [json.loads(line) for line in lines.data.decode().splitlines()] == results
+    assert (lines.rows, lines.last, lines.more) == (3, results[-1]["seq"], False)
+    table = await world.archive.extract(id, ResultQuery(), FileForm.CSV)
+    rows = list(csv.reader(io.StringIO(table.data.decode(), newline="")))
+    told = [dict(zip(RESULT_FIELDS, each, strict=True)) for each in rows]
+    assert [each["circuit"] for each in told] == [each["circuit"] or "" for each in results]
+    assert [json.loads(each["value"] or "null") for each in told] == [[1, 2.5], "text", None]
+    assert json.loads(told[0]["labels"]) == {"who": odd}
+    assert [float(each["ended_at"]) for each in told] == [each["ended_at"] for each in results]
+    assert (table.rows, table.last) == (3, lines.last)
+
+
+@rule
+async def pages_of_results_end_where_they_are_long_enough(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    await world.keep("w1", *(row(a, f"e{n}", value="x" * 5000 * (n % 2)) for n in range(6)))
+    id = (await world.experiment()).id
+    for form in (None, *FileForm):
+        seen: list[Any] = []
+        after, more, pages = 0, True, 0
+        while more:
+            query = ResultQuery(after, size=6000)
+            if form is None:
+                page, more = await world.archive.results(id, query)
+                after = page[-1][0] if page else after
+                seen += [each[1] for each in page]
+                count = len(page)
+            else:
+                part = await world.archive.extract(id, query, form)
+                after, more, count = part.last, part.more, part.rows
+                seen += range(count)
+            assert count <= 4
+            pages += 1
+        assert len(seen) == 6
+        assert pages > 1
 
 
 def known_query(**fields: Any) -> KnownQuery:

@@ -124,6 +124,14 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (("ga",), {"kind": 7}),
         (("ga",), {"sha256": "ab"}),
     ],
+    "experiment_file": [
+        (("ga",), {}),
+        *((("ga", form), {}) for form in ("parquet", "", 7)),
+        *((("ga", "csv"), {"limit": limit}) for limit in (0, 10**6)),
+        (("ga", "csv"), {"after": "x"}),
+        (("ga", "csv"), {"serials": "A"}),
+        (("ga", "csv"), {"since": "now"}),
+    ],
     "experiment_known": [
         ((), {}),
         *((("ga", "pulsecount", {}, sha256), {}) for sha256 in ([], "ab", [7], ["ab"] * 1001)),

@@ -92,6 +92,7 @@ _RETURNS = {
     "experiment": "`experiment` (an [ExperimentRecord](#experimentrecord)), `boards` (list of "
     "[ExperimentBoard](#experimentboard)), `failures` (a number by the name of an error), `time` (by the farm's clock)",
     "experiment_results": "`fields` (names), `results` (a list of values for each), `next`, `more`",
+    "experiment_file": "`data` (bytes), `fields` (names), `rows` (how many), `next`, `more`",
     "experiment_known": "as `experiment_results`; `next` is nothing at the end",
     "experiment_figures": "`figures` (list of [ExperimentFigures](#experimentfigures)), `next`, `more`",
     "experiment_series": "`step`, `board_step` (seconds), `sampled`, `together` and, by serial, `boards` (a list for "

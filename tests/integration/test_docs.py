@@ -66,6 +66,7 @@ FROM_NOTHING: tuple[tuple[Section, ...], ...] = (
 ELSEWHERE: dict[Section, str] = {
     ("docs/archive.md", "The archive"): "test_the_page_on_the_archive_is_as_it_answers",
     ("docs/archive.md", "Reading"): "test_the_page_on_the_archive_is_as_it_answers",
+    ("docs/archive.md", "Resuming a run"): "test_the_page_on_the_archive_is_as_it_answers",
     ("docs/archive.md", "Usage"): "test_the_page_on_the_archive_is_as_it_answers",
     ("docs/archive.md", "Asking for it"): "test_the_page_on_the_archive_is_as_it_answers",
     ("docs/bitstreams.md", "From Verilog to a bitstream"): "test_the_tutorial_goes_from_verilog_to_plots",
@@ -262,7 +263,7 @@ def test_results_of_the_page_on_the_command_line_are_in_their_files(reader: Read
 
 
 def test_the_page_on_the_archive_is_as_it_answers(reader: Reader) -> None:
-    for heading in ("The archive", "Reading", "Asking for it", "Usage"):
+    for heading in ("The archive", "Reading", "Resuming a run", "Asking for it", "Usage"):
         for block in sections()["docs/archive.md", heading]:
             carry_out(block, reader)
     assert (reader.directory / "ga-7.csv").read_text().splitlines()

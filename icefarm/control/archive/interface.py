@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from enum import StrEnum
 from typing import Any, Protocol
 
 from attrs import Factory, frozen
@@ -21,6 +22,8 @@ __all__ = [
     "Experiment",
     "ExperimentKey",
     "ExperimentQuery",
+    "Extract",
+    "FileForm",
     "KnownQuery",
     "Partition",
     "ResultQuery",
@@ -92,6 +95,8 @@ class ResultQuery:
     #: Results that arrived after this one (`seq`).
     after: int = 0
     limit: int = 1000
+    #: A page ends where its values have so many bytes, whatever its limit; it has at least one result.
+    size: int = 1 << 20
     serials: Sequence[str] | None = None
     #: By the time when they ended: from the first, before the second.
     since: float | None = None
@@ -100,6 +105,25 @@ class ResultQuery:
     failed: bool | None = None
     kind: str | None = None
     sha256: Sequence[str] | None = None
+
+
+class FileForm(StrEnum):
+    """How results are written into a file."""
+
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+@frozen
+class Extract:
+    """Results as a part of a file: lines, without one that names the fields."""
+
+    data: bytes
+    rows: int
+    #: The last result (`seq`); that after which the page begins, if it is empty.
+    last: int
+    #: There may be more.
+    more: bool
 
 
 @frozen
@@ -183,8 +207,14 @@ class Archive(Protocol):
     async def failures(self, id: int) -> dict[str, int]:
         """Return how many evaluations of an experiment failed, by the name of the error."""
 
-    async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
-        """Return results in the order of their arrival, with the fields of `icefarm.contract.RESULT_FIELDS`."""
+    async def results(self, id: int, query: ResultQuery) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return results in the order of their arrival, with the fields of `icefarm.contract.RESULT_FIELDS`.
+
+        And whether there may be more.
+        """
+
+    async def extract(self, id: int, query: ResultQuery, form: FileForm) -> Extract:
+        """Return the same results as a part of a file; options, labels and values are JSON in CSV."""
 
     async def known(self, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
         """Return values of an experiment in the order of circuits and boards, as `results`; and whether there are more.

@@ -15,12 +15,15 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
+from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_fields
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
     ExperimentKey,
     ExperimentQuery,
+    Extract,
+    FileForm,
     KnownQuery,
     Partition,
     ResultQuery,
@@ -40,6 +43,8 @@ __all__ = ["PostgresArchive"]
 
 #: Seconds for a batch, and for the export of a day.
 STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
+#: Seconds for a page of a file, and until the connection is free for it.
+EXTRACT_LIMIT = 60.0
 #: Level of gzip: a day in a few seconds.
 COMPRESSION = 4
 #: Results that are summed up one by one; of more, a sample is: so many blocks, and so many rows of each.  Of some
@@ -154,20 +159,6 @@ _FAILURES = """
      WHERE experiment = %(id)s AND error IS NOT NULL GROUP BY error ORDER BY count(*) DESC, error
 """
 
-_TIMES = ("started_at", "ended_at")
-_RESULT = ", ".join(f"extract(epoch FROM {name})::float8" if name in _TIMES else name for name in RESULT_FIELDS)
-_RESULTS = f"""
-    SELECT {_RESULT} FROM measurement
-     WHERE experiment = %(id)s AND seq > %(after)s
-       AND (%(serials)s::text[] IS NULL OR serial = ANY (%(serials)s))
-       AND (%(since)s::float8 IS NULL OR ended_at >= to_timestamp(%(since)s))
-       AND (%(until)s::float8 IS NULL OR ended_at < to_timestamp(%(until)s))
-       AND (%(failed)s::boolean IS NULL OR (error IS NOT NULL) = %(failed)s)
-       AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-       AND (%(sha256)s::text[] IS NULL OR sha256 = ANY (%(sha256)s))
-     ORDER BY seq LIMIT %(limit)s
-"""
-
 _DAYS = "SELECT array_agg(DISTINCT day) FROM experiment_board WHERE experiment = %(id)s"
 
 # The newest value of each circuit on each board, or on any.  The index is of hashes, which take a third of the room.
@@ -189,7 +180,7 @@ _KNOWN = f"""
         SELECT *, octet_length(value::text) + 500 AS size,
                sum(octet_length(value::text) + 500) OVER (ORDER BY sha256 COLLATE "C", board) AS until
           FROM found WHERE (sha256 COLLATE "C", board) > (%(after)s, %(after_board)s))
-    SELECT {_RESULT}, (SELECT count(*) FROM sized) FROM sized
+    SELECT {RESULT}, (SELECT count(*) FROM sized) FROM sized
      WHERE until - size < %(bytes)s ORDER BY sha256 COLLATE "C", board
 """
 
@@ -336,6 +327,7 @@ class PostgresArchive(Statements, Archive):
 
     _writer: ThreadConnection = field(init=False)
     _keeper: ThreadConnection = field(init=False)
+    _reader: ThreadConnection = field(init=False)
     #: Days that have a partition for certain.
     _days: set[date] = Factory(set)
 
@@ -347,8 +339,13 @@ class PostgresArchive(Statements, Archive):
     def _make_keeper(self) -> ThreadConnection:
         return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive-retention")
 
+    @_reader.default
+    def _make_reader(self) -> ThreadConnection:
+        return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive-reader")
+
     def stop(self) -> None:
         """Break the connections for COPY."""
+        self._reader.stop()
         self._writer.stop()
         self._keeper.stop()
 
@@ -420,13 +417,15 @@ class PostgresArchive(Statements, Archive):
         return dict(await transaction.rows(_FAILURES, {"id": id}))
 
     @in_transaction
-    async def results(self, transaction: Transaction, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
-        fields = {
-            "id": id, "after": query.after, "limit": query.limit, "since": query.since, "until": query.until,
-            "serials": None if query.serials is None else list(query.serials), "failed": query.failed,
-            "kind": query.kind, "sha256": None if query.sha256 is None else list(query.sha256),
-        }  # fmt: skip
-        return await transaction.rows(_RESULTS, fields)
+    async def results(
+        self, transaction: Transaction, id: int, query: ResultQuery
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        rows = await transaction.rows(PAGE, result_fields(id, query))
+        more = len(rows) == query.limit or (bool(rows) and rows[-1][-1] >= query.size)
+        return [row[:-1] for row in rows], more
+
+    async def extract(self, id: int, query: ResultQuery, form: FileForm) -> Extract:
+        return await self._reader.run(partial(extract, id, query, form), EXTRACT_LIMIT)
 
     @in_transaction
     async def known(self, transaction: Transaction, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:

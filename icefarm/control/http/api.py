@@ -6,15 +6,16 @@ Requests that change something are POST only; a GET never changes anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from attrs import Factory, define, field, frozen
+from twisted.internet.threads import deferToThread
 
 from icefarm.bus import Caller
 from icefarm.contract import to_wire
 from icefarm.control.http.auth import Asker, HttpIdentity
-from icefarm.control.http.downloads import PAGE, Download, download
+from icefarm.control.http.downloads import Download, download
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint, find_endpoint
@@ -87,14 +88,14 @@ class HttpApi:
         return endpoint.answer(await self._carry_out(caller, endpoint.procedure, endpoint.arguments(asked)))
 
     async def _download(self, caller: Caller, endpoint: Endpoint, asked: ResultsQuery) -> Download:
-        arguments = {**endpoint.arguments(asked), "limit": PAGE}
+        arguments = endpoint.arguments(asked)
 
-        async def ask(after: str | None) -> Mapping[str, Any]:
-            chosen = arguments if after is None else {**arguments, "after": after}
+        async def ask(after: str | None, form: str) -> Mapping[str, Any]:
+            chosen = {**arguments, "format": form, **({} if after is None else {"after": after})}
             answer: Mapping[str, Any] = await self.perform(caller, endpoint.procedure, chosen)
             return answer
 
-        return await download(asked.format, ask)
+        return await download(asked.format, ask, _in_thread)
 
     async def _carry_out(self, caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
         match procedure:
@@ -107,6 +108,10 @@ class HttpApi:
             case "reserve" if arguments.get("wait"):
                 return await self.requests.block(caller, arguments, arguments["timeout"])
         return await self.perform(caller, procedure, arguments)
+
+
+def _in_thread(function: Callable[..., bytes], *args: Any) -> Awaitable[bytes]:
+    return deferToThread(function, *args)
 
 
 def _sign_in(identity: HttpIdentity) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Results of an experiment as a file, made page by page: CSV, JSON lines, Parquet."""
+"""Results of an experiment as a file, made part by part: CSV, JSON lines, Parquet.
+
+Lines come from the archive as they are.  A table of Parquet is made of lines of CSV, in a thread.
+"""
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,72 +14,69 @@ from attrs import define, field
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
 
-__all__ = ["FORMATS", "PAGE", "Download", "download"]
+__all__ = ["FORMATS", "Download", "InThread", "download"]
 
-#: Rows of a page.
-PAGE = 5000
 #: Media type of each format.
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-#: Values without one type: JSON in a table.
-_JSON_FIELDS = ("options", "value", "labels", "board_labels")
-_AS_JSON = tuple(place for place, name in enumerate(RESULT_FIELDS) if name in _JSON_FIELDS)
+#: Bytes of CSV that become a row group of Parquet, and the longest text of a field.
+GROUP, LONGEST = 4_000_000, 1 << 20
 
-Row = Sequence[Any]
-#: Asks for the page after a cursor; answers as `icefarm.v1.control.experiment_results` does.
-Ask = Callable[[str | None], Awaitable[Mapping[str, Any]]]
+#: Asks for the part after a cursor, in a format; answers as `icefarm.v1.control.experiment_file` does.
+Ask = Callable[[str | None, str], Awaitable[Mapping[str, Any]]]
+
+
+class InThread(Protocol):
+    """Calls a function in a thread."""
+
+    def __call__(self, function: Callable[..., bytes], *args: Any) -> Awaitable[bytes]: ...
 
 
 class _Form(Protocol):
-    """Turns pages into bytes."""
+    """Turns lines into bytes of a file."""
 
-    def page(self, rows: Sequence[Row]) -> bytes: ...
+    #: The format of the lines.
+    lines: str
 
-    def end(self) -> bytes: ...
+    def begin(self) -> bytes: ...
 
+    async def part(self, lines: bytes) -> bytes: ...
 
-@define(eq=False)
-class _Csv:
-    """The first line has the names; options, labels and values that are no numbers are JSON."""
-
-    _begun: bool = False
-
-    def page(self, rows: Sequence[Row]) -> bytes:
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        if not self._begun:
-            self._begun = True
-            writer.writerow(RESULT_FIELDS)
-        writer.writerows(_flat(rows))
-        return file.getvalue().encode()
-
-    def end(self) -> bytes:
-        return b""
+    async def end(self) -> bytes: ...
 
 
 @define(eq=False)
-class _JsonLines:
-    """An object on each line."""
+class _Lines:
+    """The lines as they are, after those that the file begins with."""
 
-    def page(self, rows: Sequence[Row]) -> bytes:
-        lines = [json.dumps(dict(zip(RESULT_FIELDS, row, strict=True)), separators=(",", ":")) for row in rows]
-        return ("\n".join(lines) + "\n").encode() if lines else b""
+    lines: str
+    _head: bytes = b""
 
-    def end(self) -> bytes:
+    def begin(self) -> bytes:
+        return self._head
+
+    async def part(self, lines: bytes) -> bytes:
+        return lines
+
+    async def end(self) -> bytes:
         return b""
 
 
 @define(eq=False)
 class _Parquet:
-    """A row group for each page; options, values and labels are JSON."""
+    """Row groups; options, values and labels are JSON."""
 
     _arrow: Any
+    _in_thread: InThread
+    lines: str = "csv"
+    _gathered: list[bytes] = field(factory=list)
+    _size: int = 0
     _file: io.BytesIO = field(factory=io.BytesIO)
     _writer: Any = field(init=False)
-    _schema: Any = field(init=False)
+    _types: dict[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         from pyarrow import parquet
@@ -87,21 +85,45 @@ class _Parquet:
         integers = ("seq", "window_us", "load_us", "sequence", "attempt")
         numbers = ("number", "temperature_c", "started_at", "ended_at")
         types = {name: arrow.int64() for name in integers} | {name: arrow.float64() for name in numbers}
-        self._schema = arrow.schema([(name, types.get(name, arrow.string())) for name in RESULT_FIELDS])
-        self._writer = parquet.ParquetWriter(_Sink(self._file), self._schema, compression="zstd")
+        self._types = {name: types.get(name, arrow.string()) for name in RESULT_FIELDS}
+        schema = arrow.schema(list(self._types.items()))
+        self._writer = parquet.ParquetWriter(_Sink(self._file), schema, compression="zstd")
 
-    def page(self, rows: Sequence[Row]) -> bytes:
-        if rows:
-            columns = [list(column) for column in zip(*_flat(rows), strict=True)]
-            for place in _AS_JSON:
-                columns[place] = [None if value is None else _text(value) for value in columns[place]]
-            table = self._arrow.table(dict(zip(RESULT_FIELDS, columns, strict=True)), schema=self._schema)
+    def begin(self) -> bytes:
+        return b""
+
+    async def part(self, lines: bytes) -> bytes:
+        self._gathered.append(lines)
+        self._size += len(lines)
+        return b"" if self._size < GROUP else await self._in_thread(self._written)
+
+    async def end(self) -> bytes:
+        return await self._in_thread(self._whole)
+
+    def _written(self) -> bytes:
+        """Write a row group of what is gathered, and return what the file has got by that."""
+        from pyarrow import csv
+
+        lines, self._gathered, self._size = b"".join(self._gathered), [], 0
+        if lines:
+            table = csv.read_csv(
+                self._arrow.BufferReader(lines),
+                read_options=csv.ReadOptions(
+                    use_threads=False, column_names=list(RESULT_FIELDS), block_size=max(len(lines), LONGEST)
+                ),
+                parse_options=csv.ParseOptions(newlines_in_values=True),
+                convert_options=csv.ConvertOptions(
+                    column_types=self._types, null_values=[""], strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )  # fmt: skip
             self._writer.write_table(table)
         return self._taken()
 
-    def end(self) -> bytes:
+    def _whole(self) -> bytes:
+        rest = self._written()
         self._writer.close()
-        return self._taken()
+        return rest + self._taken()
 
     def _taken(self) -> bytes:
         data = self._file.getvalue()
@@ -129,21 +151,6 @@ class _Sink(io.RawIOBase):
         return written
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(rows: Sequence[Row]) -> list[Row]:
-    flat: list[Row] = []
-    for row in rows:
-        cells = list(row)
-        for place in _AS_JSON:
-            if isinstance(cells[place], list | dict):
-                cells[place] = json.dumps(cells[place], separators=(",", ":"))
-        flat.append(cells)
-    return flat
-
-
 @define(eq=False)
 class Download:
     """A file, and its media type."""
@@ -152,35 +159,40 @@ class Download:
     chunks: AsyncIterator[bytes]
 
 
-async def download(format_: str, ask: Ask) -> Download:
-    """Begin a file; its first page is asked for at once, so that an error comes before the file.
+async def download(format_: str, ask: Ask, in_thread: InThread) -> Download:
+    """Begin a file; its first part is asked for at once, so that an error comes before the file.
 
     Raises `InvalidArgument` for the format, and what ``ask`` raises.
     """
-    form = _form(format_)
-    first = await ask(None)
+    form = _form(format_, in_thread)
+    first = await ask(None, form.lines)
     return Download(FORMATS[format_], _chunks(form, first, ask))
 
 
-def _form(name: str) -> _Form:
+def _form(name: str, in_thread: InThread) -> _Form:
     match name:
         case "csv":
-            return _Csv()
+            return _Lines("csv", _head(RESULT_FIELDS))
         case "jsonl":
-            return _JsonLines()
+            return _Lines("jsonl")
         case "parquet":
             try:
                 import pyarrow
             except ImportError:
                 raise InvalidArgument("this farm has no pyarrow, which Parquet takes; ask for csv or jsonl") from None
-            return _Parquet(pyarrow)
+            return _Parquet(pyarrow, in_thread)
     raise InvalidArgument(f"format must be one of {', '.join(FORMATS)}, not {name!a:.40}")
 
 
-async def _chunks(form: _Form, page: Mapping[str, Any], ask: Ask) -> AsyncIterator[bytes]:
+def _head(names: Sequence[str]) -> bytes:
+    return (",".join(names) + "\n").encode()
+
+
+async def _chunks(form: _Form, part: Mapping[str, Any], ask: Ask) -> AsyncIterator[bytes]:
+    yield form.begin()
     while True:
-        yield form.page(page["results"])
-        if not page["more"]:
+        yield await form.part(part["data"])
+        if not part["more"]:
             break
-        page = await ask(page["next"])
-    yield form.end()
+        part = await ask(part["next"], form.lines)
+    yield await form.end()

@@ -321,7 +321,7 @@ _ENDPOINTS = (
     ),
     Endpoint(
         "/experiments/{experiment}/results", "GET", "Download an experiment's results, in the order of their arrival.",
-        ResultsQuery, "experiment_results", _results, _same, "results", (UnknownExperiment,), old=False,
+        ResultsQuery, "experiment_file", _results, _same, "results", (UnknownExperiment,), old=False,
     ),
     Endpoint(
         "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",

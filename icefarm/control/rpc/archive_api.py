@@ -27,6 +27,7 @@ from icefarm.control.archive.interface import (
     Archive,
     Experiment,
     ExperimentQuery,
+    FileForm,
     KnownQuery,
     ResultQuery,
     SeriesPoint,
@@ -39,6 +40,8 @@ __all__ = ["ArchiveProcedures"]
 
 #: Rows of one answer at most.
 MOST_RESULTS, MOST_EXPERIMENTS, MOST_FIGURES = 5000, 1000, 5000
+#: Bytes of values in an answer, and of a part of a file; and rows of such a part.
+ANSWER, EXTRACT, MOST_EXTRACTED = 1 << 20, 1_200_000, 5000
 #: Points of a series at most: of all boards together, and of its boards in all.
 MOST_POINTS, MOST_BOARD_POINTS = 1000, 3000
 #: Seconds of the shortest step of a series; all others are this one doubled.
@@ -124,7 +127,7 @@ class ArchiveProcedures:
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
         methods = (
-            self.experiments, self.experiment, self.experiment_results, self.experiment_known,
+            self.experiments, self.experiment, self.experiment_results, self.experiment_file, self.experiment_known,
             self.experiment_figures, self.experiment_series, self.board_experiments, self.usage, self.experiment_log,
             self.experiment_announce,
         )  # fmt: skip
@@ -185,17 +188,50 @@ class ArchiveProcedures:
         ``more`` says whether there are more already.
         """
         query = ResultQuery(
-            _cursor(after), _limit(limit, MOST_RESULTS), _few("serials", serials), since, until, failed, kind,
+            _cursor(after), _limit(limit, MOST_RESULTS), ANSWER, _few("serials", serials), since, until, failed, kind,
             _few("sha256", sha256),
         )  # fmt: skip
         found = await self.find(caller, name, account)
-        rows = await self.archive.results(found.id, query)
+        rows, more = await self.archive.results(found.id, query)
         return {
             "fields": list(RESULT_FIELDS),
             "results": [list(row) for row in rows],
             "next": str(rows[-1][0] if rows else query.after),
-            "more": len(rows) == limit,
+            "more": more,
         }
+
+    async def experiment_file(
+        self,
+        caller: Caller,
+        name: str,
+        format: str,
+        account: str | None = None,
+        after: str | None = None,
+        serials: list[str] | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        failed: bool | None = None,
+        kind: str | None = None,
+        sha256: list[str] | None = None,
+        limit: int = MOST_EXTRACTED,
+    ) -> dict[str, Any]:
+        """Return results as a part of a file: ``data`` has lines of ``format`` csv or jsonl, about a megabyte of them.
+
+        Lines of CSV have ``fields``; options, labels and values are JSON there, and nothing is an empty field without
+        quotes.  ``next`` and ``more`` as for results: the parts, one after the other, are the file.
+        """
+        if format not in (*FileForm,):
+            raise InvalidArgument(f"format must be one of {', '.join(FileForm)}, not {format!a:.40}")
+        query = ResultQuery(
+            _cursor(after), _limit(limit, MOST_EXTRACTED), EXTRACT, _few("serials", serials), since, until, failed,
+            kind, _few("sha256", sha256),
+        )  # fmt: skip
+        found = await self.find(caller, name, account)
+        part = await self.archive.extract(found.id, query, FileForm(format))
+        return {
+            "fields": list(RESULT_FIELDS), "data": part.data, "rows": part.rows, "next": str(part.last),
+            "more": part.more,
+        }  # fmt: skip
 
     async def experiment_known(
         self,

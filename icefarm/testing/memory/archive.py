@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,8 @@ from icefarm.control.archive.interface import (
     Experiment,
     ExperimentKey,
     ExperimentQuery,
+    Extract,
+    FileForm,
     KnownQuery,
     Partition,
     ResultQuery,
@@ -33,6 +37,8 @@ from icefarm.testing.memory.store import MemoryStore
 __all__ = ["MemoryArchive"]
 
 _FIELDS = [attribute.name for attribute in fields(ArchiveRow)]
+#: Those that are JSON in a file of CSV.
+_JSON = ("options", "value", "labels")
 
 
 @define
@@ -119,9 +125,32 @@ class MemoryArchive(Archive):
     async def failures(self, id: int) -> dict[str, int]:
         return dict(Counter(k.row.error for k in self._rows if k.experiment == id and k.row.error is not None))
 
-    async def results(self, id: int, query: ResultQuery) -> list[tuple[Any, ...]]:
-        found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, query)]
-        return [kept.result() for kept in found[: query.limit]]
+    async def results(self, id: int, query: ResultQuery) -> tuple[list[tuple[Any, ...]], bool]:
+        found, more = self._page(id, query)
+        return [kept.result() for kept in found], more
+
+    def _page(self, id: int, query: ResultQuery) -> tuple[list[_Kept], bool]:
+        found = [kept for kept in self._rows if kept.experiment == id and _asked(kept, query)][: query.limit]
+        page: list[_Kept] = []
+        size = 0
+        while len(page) < len(found) and size < query.size:
+            size += 25 + len(found[len(page)].row.value or "")
+            page.append(found[len(page)])
+        return page, len(page) == query.limit or size >= query.size
+
+    async def extract(self, id: int, query: ResultQuery, form: FileForm) -> Extract:
+        page, more = self._page(id, query)
+        results = [dict(zip(RESULT_FIELDS, kept.result(), strict=True)) for kept in page]
+        if form is FileForm.JSON_LINES:
+            text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in results)
+        else:
+            file = io.StringIO()
+            csv.writer(file, lineterminator="\n").writerows(
+                [json.dumps(value) if name in _JSON and value is not None else value for name, value in each.items()]
+                for each in results
+            )
+            text = file.getvalue()
+        return Extract(text.encode(), len(page), page[-1].seq if page else query.after, more)
 
     async def known(self, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
         newest: dict[tuple[str, str], _Kept] = {}
