@@ -42,14 +42,25 @@ _ROWS = """
            CASE WHEN n %% 1000 > 0 THEN to_json(n %% 5000) END, CASE WHEN n %% 1000 > 0 THEN n %% 5000 END,
            CASE WHEN n %% 1000 = 0 THEN 'timed_out' END, CASE WHEN n %% 1000 = 0 THEN 'it took too long' END,
            md5(n::text) || md5(n::text), 'circuits/' || n || '.bin', '{"generation": 3}', 'pulse_count', '1.1.0',
-           'measured', 1000000, 34000, 31.5, n, 1, now() - interval '2 s', now()
-      FROM generate_series(1, %(rows)s) n
+           'measured', 1000000, 34000, 31.5, n, 1, ended_at - interval '1.1 s', ended_at
+      FROM generate_series(1, %(rows)s) n,
+           LATERAL (SELECT date_trunc('day', now(), 'UTC')
+                           + n * (now() - date_trunc('day', now(), 'UTC')) / %(rows)s AS ended_at) t
 """
 _COUNTS = """
     INSERT INTO experiment_board
     SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL),
            min(ended_at), max(ended_at)
       FROM measurement WHERE experiment = %(id)s GROUP BY experiment, day, serial
+"""
+
+
+_STEPS = """
+    INSERT INTO experiment_step
+    SELECT experiment, day, date_bin('16 seconds', ended_at, to_timestamp(0)), serial,
+           count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL), count(number), sum(number),
+           min(number), max(number)
+      FROM measurement WHERE experiment = %(id)s GROUP BY 1, 2, 3, 4
 """
 
 
@@ -65,6 +76,7 @@ def fill(process: FarmProcess, rows: int) -> None:
         id = cursor.fetchone()[0]  # type: ignore[index]
         cursor.execute(_ROWS, {"id": id, "boards": BOARDS, "rows": rows})
         cursor.execute(_COUNTS, {"id": id})
+        cursor.execute(_STEPS, {"id": id})
     connection.autocommit = True
     with connection.cursor() as cursor:
         # As autovacuum does it a while later.
@@ -80,6 +92,17 @@ def seconds_of(function: Callable[[], Any]) -> float:
         function()
         taken.append(time.perf_counter() - begin)
     return median(taken)
+
+
+def _series(farm: Farm, part: float | None = None) -> None:
+    """Ask for what the page draws."""
+    record = farm.experiment(NAME).info().experiment
+    assert record.first_at is not None
+    assert record.last_at is not None
+    since = None if part is None else record.last_at - part * (record.last_at - record.first_at)
+    answer = farm._bound(farm._subject.call)("experiment_series", name=NAME, since=since)
+    counts = sum(answer["together"]["done"]) + sum(answer["together"]["failed"])
+    assert part is not None or counts == record.done + record.failed
 
 
 def export(url: str, form: str) -> tuple[int, float]:
@@ -108,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             experiment = farm.experiment(NAME)
             assert sum(board.done + board.failed for board in experiment.info().boards) == rows
             print(f"counts, boards and failures   {seconds_of(experiment.info):7.3f} s")
+            print(f"a plot of all of it           {seconds_of(lambda: _series(farm)):7.3f} s")
+            print(f"a plot of a tenth of it       {seconds_of(lambda: _series(farm, part=0.1)):7.3f} s")
             print(f"the list of experiments       {seconds_of(farm.experiments):7.3f} s")
             print(f"a notebook's table of it      {seconds_of(experiment._repr_html_):7.3f} s")
             print(f"usage by account and board    {seconds_of(lambda: farm.usage('account,board')):7.3f} s")

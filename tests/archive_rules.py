@@ -410,6 +410,19 @@ async def results_are_summed_up_over_time_together_and_by_board(world: World) ->
 
 
 @rule
+async def sums_over_time_lose_what_a_later_attempt_replaces(world: World) -> None:
+    a, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "D")]
+    begin = NOW // 64 * 64 - 64
+    batch = [row(a, "e1", value=1, ended_at=begin), row(a, "e2", value=5, ended_at=begin + 1)]
+    await world.keep("w1", *batch, row(a, "e3", value=3, ended_at=begin + 2))
+    await world.keep("w2", row(d, "e1", value=9, attempt=2, ended_at=begin + 3))
+    found = await world.experiment()
+    series = await world.archive.series(found.id, SeriesQuery(64.0, 64.0))
+    told = [(p.serial, p.done, p.numbers, p.sum, p.least, p.most) for p in series.points]
+    assert told == [(None, 3, 3, 17, 3, 9), ("A", 2, 2, 8, 3, 5), ("D", 1, 1, 9, 9, 9)]
+
+
+@rule
 async def a_series_goes_on_with_what_arrived_since(world: World) -> None:
     (a,) = await world.reserve("ada", "A")
     await world.keep("w1", row(a, "e1"), row(a, "e2"))

@@ -95,7 +95,7 @@ _RETURNS = {
     "experiment_file": "`data` (bytes), `fields` (names), `rows` (how many), `next`, `more`",
     "experiment_known": "as `experiment_results`; `next` is nothing at the end",
     "experiment_figures": "`figures` (list of [ExperimentFigures](#experimentfigures)), `next`, `more`",
-    "experiment_series": "`step`, `board_step` (seconds), `sampled`, `together` and, by serial, `boards` (a list for "
+    "experiment_series": "`step`, `board_step` (seconds), `together` and, by serial, `boards` (a list for "
     "each figure: `time`, `done`, `failed`, `numbers`, `sum`, `least`, `most`), `next`",
     "usage": "`since`, `until`, and `usage`: list of [UsageRecord](#usagerecord), the longest time first",
     "experiment_log": "nothing",

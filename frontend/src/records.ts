@@ -204,8 +204,6 @@ export interface Steps {
 
 /** What `experiment_series` returns. */
 export interface ExperimentSeries {
-  /** Some of the results count, taken evenly: there are too many. */
-  readonly sampled: boolean;
   /** Seconds of a step: of all boards together, and of each. */
   readonly step: number;
   readonly board_step: number;

@@ -99,7 +99,6 @@ export function grown(known: ExperimentSeries, more: ExperimentSeries): Experime
     added(known.boards[serial] ?? NOTHING, more.boards[serial] ?? NOTHING, boardStep),
   ]);
   return {
-    sampled: known.sampled || more.sampled,
     step,
     board_step: boardStep,
     together,

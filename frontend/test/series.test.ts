@@ -37,7 +37,7 @@ function steps(values: readonly (readonly [time: number, value: number | null])[
 }
 
 function series(together: Steps, changes: Partial<ExperimentSeries> = {}): ExperimentSeries {
-  return { sampled: false, step: 1, board_step: 1, together, boards: {}, next: "1", ...changes };
+  return { step: 1, board_step: 1, together, boards: {}, next: "1", ...changes };
 }
 
 const FOUR = steps([

@@ -10,15 +10,16 @@ from threading import Event
 from typing import Any
 
 import pytest
-from archive_rules import NOW, RULES, World, encoded, row
+from archive_rules import NOW, RULES, World, encoded, failure, row
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from icefarm.control.archive.interface import SeriesQuery, Stored
-from icefarm.control.archive.postgres import EXACT, PostgresArchive
+from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.series import EXACT, KEPT_STEP
 from icefarm.control.archive.sizes import size_lines, sizes
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
@@ -156,6 +157,14 @@ def _day(age: int) -> date:
 
 
 #: A row every 0.1 s, on four boards in turn.
+_STEPS = """
+    DELETE FROM experiment_step;
+    INSERT INTO experiment_step
+    SELECT experiment, day, date_bin('16 seconds', ended_at, to_timestamp(0)), serial, count(*), 0, count(number),
+           sum(number), min(number), max(number)
+      FROM measurement GROUP BY 1, 2, 3, 4
+"""
+
 _MANY = """
     INSERT INTO measurement (day, evaluation_id, experiment, client, reservation, serial, worker, kind, options, value,
                              number, attempt, ended_at)
@@ -170,7 +179,7 @@ _MANY = """
 
 
 @ensureDeferred
-async def test_of_many_results_a_sample_from_all_of_the_time_is_summed_up(database: Database) -> None:
+async def test_of_many_results_all_are_summed_up_in_steps_that_are_kept(database: Database) -> None:
     archive = PostgresArchive(database)
     amount = 2 * EXACT
     begin = (NOW // 86400 - 1) * 86400 + 6400
@@ -179,25 +188,67 @@ async def test_of_many_results_a_sample_from_all_of_the_time_is_summed_up(databa
         (a,) = await world.reserve("ada", "A")
         await world.keep("w1", row(a, ended_at=begin))
         await database.transaction(lambda each: each.rows(_MANY, {"begin": begin, "amount": amount}), limit=60.0)
+        await database.transaction(lambda each: each.rows(_STEPS), limit=60.0)
         found = await world.experiment()
 
-        whole = await archive.series(found.id, SeriesQuery(64.0, 64.0))
+        whole = await archive.series(found.id, SeriesQuery(1.0, 64.0))
         together = [point for point in whole.points if point.serial is None]
-        assert whole.sampled
-        assert 2000 < sum(point.done for point in together) < 5000
-        assert len(together) >= amount / 640
+        assert (whole.step, whole.board_step) == (KEPT_STEP, 64.0)
+        assert sum(point.done for point in together) == amount + 1
+        assert sum(point.done for point in whole.points if point.serial is not None) == amount + 1
         for point in together[1:]:
             # The number of a row is ten times the seconds since the beginning.
             assert point.least is not None
             assert point.most is not None
-            assert point.time - 1 <= begin + point.least / 10 <= begin + point.most / 10 < point.time + 65
+            assert point.time - 1 <= begin + point.least / 10 <= begin + point.most / 10 < point.time + 17
+
+        since = begin + 1003
+        half = await archive.series(found.id, SeriesQuery(1.0, 1.0, since=since))
+        steps = [point for point in half.points if point.serial is None]
+        # The step that the time begins in counts as a whole.
+        assert steps[0].time == since // 16 * 16
+        assert sum(point.done for point in steps) == amount - 10 * (steps[0].time - begin) + 1
 
         zoomed = await archive.series(found.id, SeriesQuery(1.0, 1.0, since=begin + 1000, until=begin + 1010))
-        assert not zoomed.sampled
+        assert zoomed.step == 1.0
         assert sum(point.done for point in zoomed.points if point.serial is None) == 100
 
         one = await archive.series(found.id, SeriesQuery(64.0, 64.0, serials=["C"]))
         assert {point.serial for point in one.points} == {None, "C"}
-        assert len(one.points) >= 2 * amount / 640
+        (more,) = [a]
+        await world.keep("w1", row(more, "later", ended_at=NOW - 1))
+        rest = await archive.series(found.id, SeriesQuery(64.0, 64.0, after=whole.last))
+        assert [(point.serial, point.done) for point in rest.points] == [(None, 1), ("A", 1)]
     finally:
         archive.stop()
+
+
+@ensureDeferred
+async def test_the_steps_that_are_kept_are_those_of_the_results(database: Database) -> None:
+    archive = PostgresArchive(database)
+    try:
+        world = await World(archive, PostgresStore(database)).begin()
+        a, b, d = [(await world.reserve("ada", serial))[0] for serial in ("A", "B", "D")]
+        begin = NOW // 16 * 16 - 64
+        for n in range(6):
+            at = begin + 7 * n
+            batch = [row(a, f"a{n}", value=n, ended_at=at), row(b, f"b{n}", value="text", ended_at=at + 1)]
+            await world.keep("w1", *batch, failure(b, f"f{n}", ended_at=at))
+        await world.keep("w2", *(row(d, f"a{n}", value=-n, attempt=2, ended_at=begin + n) for n in (0, 5)))
+        await world.keep("w1", row(b, "f1", value=8, attempt=3, ended_at=begin + 50))
+        kept = "SELECT experiment, day, at, serial, done, failed, numbers, sum, least, most FROM experiment_step"
+        query = f"SELECT count(*), count(DISTINCT at) FROM ({kept}) k"
+        of_results = f"SELECT * FROM ({_MADE} EXCEPT {kept}) x UNION ALL SELECT * FROM ({kept} EXCEPT {_MADE}) y"
+        assert await database.transaction(lambda each: each.rows(of_results)) == []
+        ((rows, steps),) = await database.transaction(lambda each: each.rows(query))
+        assert (rows > steps, steps) == (True, 4)
+    finally:
+        archive.stop()
+
+
+_MADE = """
+    SELECT experiment, day, date_bin('16 seconds', ended_at, to_timestamp(0)), serial,
+           (count(*) FILTER (WHERE error IS NULL))::integer, (count(error))::integer, (count(number))::integer,
+           sum(number), min(number), max(number)
+      FROM measurement GROUP BY 1, 2, 3, 4
+"""

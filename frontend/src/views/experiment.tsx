@@ -188,12 +188,6 @@ function Values({ whole, details, series, other, reports, zoomed, zoom, unzoom }
         <Compare whole={whole} compared={compared} />
         <ZoomHint zoomed={zoomed} unzoom={unzoom} />
       </div>
-      {series.sampled && (
-        <p class="quiet">
-          The plots and means are of a sample, taken evenly from all results: zoom in for all of them. Counts are of
-          all.
-        </p>
-      )}
       <Plots
         drawn={chosen.length > 0 ? chosen : usual}
         record={details.experiment}
@@ -301,7 +295,7 @@ function Plots({ drawn, record, series, other, label, reports, zoomed, zoom }: P
       <Plot {...common} title="Values" {...values} leastRange={leastRangeOf(values.series)} />
       <Plot {...common} title="Best so far" {...best} leastRange={leastRangeOf(best.series)} />
       <Plot {...common} title="Values by board" {...boards} leastRange={leastRangeOf(boards.series)} />
-      {!series.sampled && <Plot {...common} title="Evaluations/s" {...counts} fromZero />}
+      <Plot {...common} title="Evaluations/s" {...counts} fromZero />
       {figures.map((each) => (
         <Plot key={each.title} {...common} {...each} />
       ))}

@@ -180,6 +180,7 @@ class Resumption:
 def _measured(result: ArchivedResult) -> Measurement | None:
     """Return a result of the archive as the board's answer; None where the archive lacks some of it."""
     fields = {name: getattr(result, name) for name in _FROM_ARCHIVE}
+    fields["board_labels"] = result.board_labels or {}
     try:
         return from_wire({**fields, "usb_bytes_in_window": None}, Measurement, "a result of the archive")
     except InvalidArgument:

@@ -180,8 +180,9 @@ class Series:
     last: int
     #: All boards first, then board by board; in the order of time.
     points: Sequence[SeriesPoint]
-    #: It sums up some of the results, taken evenly: there are too many.
-    sampled: bool = False
+    #: Seconds of its steps, which are longer than those that were asked for where there are very many results.
+    step: float
+    board_step: float
 
 
 @frozen

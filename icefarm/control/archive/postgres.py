@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, field
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_fields
@@ -28,11 +28,11 @@ from icefarm.control.archive.interface import (
     Partition,
     ResultQuery,
     Series,
-    SeriesPoint,
     SeriesQuery,
     Stored,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.series import series
 from icefarm.control.archive.thread import ThreadConnection
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
 from icefarm.control.storage.connection import Transaction
@@ -47,12 +47,6 @@ STORE_LIMIT, EXPORT_LIMIT = 20.0, 3600.0
 EXTRACT_LIMIT = 60.0
 #: Level of gzip: a day in a few seconds.
 COMPRESSION = 4
-#: Results that are summed up one by one; of more, a sample is: so many blocks, and so many rows of each.  Of some
-#: boards only, so many rows are looked at.
-EXACT, SAMPLED, TAKEN, LOOKED = 30_000, 1000, 4, 64
-#: Blocks in which a time is looked up; seconds by which workers deliver results out of order.
-LOCATED, LATE = 256, 30.0
-
 _COLUMNS = (
     *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
     *("number", "error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin"),
@@ -93,13 +87,36 @@ _SUPERSEDE = """
          WHERE a.attempt > 1 AND m.evaluation_id = a.evaluation_id AND m.experiment = a.experiment
            AND m.attempt < a.attempt
            AND (m.reservation = a.reservation OR (m.error IS NULL AND a.error IS NULL))
-        RETURNING m.experiment, m.day, m.serial, m.error),
+        RETURNING m.experiment, m.day, m.serial, m.error, m.ended_at),
     fewer AS (
         SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL) AS done,
                count(*) FILTER (WHERE error IS NOT NULL) AS failed
-          FROM gone GROUP BY experiment, day, serial)
-    UPDATE experiment_board b SET done = b.done - f.done, failed = b.failed - f.failed
-      FROM fewer f WHERE b.experiment = f.experiment AND b.day = f.day AND b.serial = f.serial
+          FROM gone GROUP BY experiment, day, serial),
+    counted AS (
+        UPDATE experiment_board b SET done = b.done - f.done, failed = b.failed - f.failed
+          FROM fewer f WHERE b.experiment = f.experiment AND b.day = f.day AND b.serial = f.serial)
+    DELETE FROM experiment_step s USING gone g
+     WHERE s.experiment = g.experiment AND s.day = g.day AND s.serial = g.serial
+       AND s.at = date_bin('16 seconds', g.ended_at, to_timestamp(0))
+    RETURNING s.experiment, s.day, s.at, s.serial
+"""
+
+_STEPS = """
+    SELECT m.experiment, m.day, date_bin('16 seconds', ended_at, to_timestamp(0)), m.serial,
+           count(*) FILTER (WHERE error IS NULL), count(*) FILTER (WHERE error IS NOT NULL), count(number),
+           sum(number), min(number), max(number)
+"""
+
+# Steps that have lost a result are summed up again: nobody can tell the least of what is left from the sums.
+_SUM_AGAIN = f"""
+    INSERT INTO experiment_step
+    {_STEPS}
+      FROM unnest(%(experiments)s::bigint[], %(days)s::date[], %(ats)s::timestamptz[], %(serials)s::text[])
+           AS s (experiment, day, at, serial)
+      JOIN measurement m ON m.experiment = s.experiment AND m.day = s.day AND m.serial = s.serial
+                        AND m.ended_at >= s.at AND m.ended_at < s.at + interval '16 seconds'
+     WHERE m.experiment = ANY (%(experiments)s::bigint[]) AND m.day = ANY (%(days)s::date[])
+     GROUP BY 1, 2, 3, 4
 """
 
 _NOTE_RETRIES = """
@@ -119,7 +136,7 @@ _KEEP = f"""
                 WHERE r.evaluation_id = a.evaluation_id AND r.experiment = a.experiment AND r.attempt > a.attempt)
          ORDER BY a.ended_at
             ON CONFLICT DO NOTHING
-        RETURNING experiment, day, serial, error, ended_at),
+        RETURNING experiment, day, serial, error, number, ended_at),
     counted AS (
         INSERT INTO experiment_board AS b (experiment, day, serial, done, failed, first_at, last_at)
         SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL),
@@ -127,7 +144,15 @@ _KEEP = f"""
           FROM new GROUP BY experiment, day, serial ORDER BY experiment, day, serial
             ON CONFLICT (experiment, day, serial) DO UPDATE
                 SET done = b.done + excluded.done, failed = b.failed + excluded.failed,
-                    first_at = least(b.first_at, excluded.first_at), last_at = greatest(b.last_at, excluded.last_at))
+                    first_at = least(b.first_at, excluded.first_at), last_at = greatest(b.last_at, excluded.last_at)),
+    summed AS (
+        INSERT INTO experiment_step AS s
+        {_STEPS}
+          FROM new m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+            ON CONFLICT (experiment, day, at, serial) DO UPDATE
+                SET done = s.done + excluded.done, failed = s.failed + excluded.failed,
+                    numbers = s.numbers + excluded.numbers, sum = coalesce(s.sum + excluded.sum, s.sum, excluded.sum),
+                    least = least(s.least, excluded.least), most = greatest(s.most, excluded.most))
     SELECT experiment, count(*) FROM new GROUP BY experiment
 """
 
@@ -183,63 +208,6 @@ _KNOWN = f"""
     SELECT {RESULT}, (SELECT count(*) FROM sized) FROM sized
      WHERE until - size < %(bytes)s ORDER BY sha256 COLLATE "C", board
 """
-
-# Where each day's results of an experiment are, and how many.
-_EXTENT = """
-    SELECT d.day, d.amount, first.seq, last.seq
-      FROM (SELECT day, sum(done + failed)::bigint AS amount FROM experiment_board
-             WHERE experiment = %(id)s
-               AND (%(since)s::float8 IS NULL OR day >= (to_timestamp(%(since)s) AT TIME ZONE 'UTC')::date)
-               AND (%(until)s::float8 IS NULL OR day <= (to_timestamp(%(until)s) AT TIME ZONE 'UTC')::date)
-             GROUP BY day) d,
-           LATERAL (SELECT seq FROM measurement
-                     WHERE experiment = %(id)s AND day = d.day ORDER BY seq LIMIT 1) first,
-           LATERAL (SELECT seq FROM measurement
-                     WHERE experiment = %(id)s AND day = d.day ORDER BY seq DESC LIMIT 1) last
-     ORDER BY d.day
-"""
-
-_OF_ALL = """
-        SELECT serial, ended_at, error, number, seq FROM measurement
-         WHERE experiment = %(id)s AND day = ANY (%(days)s::date[]) AND seq BETWEEN %(first)s AND %(last)s
-"""
-
-# Days are cut into blocks of the order of arrival, and the first rows of each are taken: with
-# the index, this takes the same time however many rows there are.
-_OF_SAMPLE = """
-        SELECT m.*
-          FROM unnest(%(days)s::date[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS d (day, first, last),
-               generate_series(d.first, d.last, greatest(1, (d.last - d.first) / %(blocks)s)) AS b (first),
-               LATERAL (SELECT *
-                          FROM (SELECT serial, ended_at, error, number, seq FROM measurement
-                                 WHERE experiment = %(id)s AND day = d.day AND seq >= b.first AND seq <= d.last
-                                   AND seq < b.first + greatest(1, (d.last - d.first) / %(blocks)s)
-                                 ORDER BY seq LIMIT %(looked)s) near
-                         WHERE %(serials)s::text[] IS NULL OR serial = ANY (%(serials)s) LIMIT %(taken)s) m
-"""
-
-_SERIES = """
-    WITH taken AS ({taken}),
-    fine AS (
-        SELECT serial, date_bin(make_interval(secs => %(step)s), ended_at, to_timestamp(0)) AS at,
-               count(*) AS amount, count(error) AS failed, count(number) AS numbers, sum(number) AS sum,
-               min(number) AS least, max(number) AS most
-          FROM taken
-         WHERE (%(serials)s::text[] IS NULL OR serial = ANY (%(serials)s))
-           AND (%(since)s::float8 IS NULL OR ended_at >= to_timestamp(%(since)s))
-           AND (%(until)s::float8 IS NULL OR ended_at < to_timestamp(%(until)s))
-         GROUP BY 1, 2),
-    binned AS (
-        SELECT NULL AS serial, at, fine.amount, fine.failed, numbers, sum, least, most FROM fine
-         UNION ALL
-        SELECT serial, date_bin(make_interval(secs => %(board_step)s), at, to_timestamp(0)), amount, failed, numbers,
-               sum, least, most FROM fine)
-    SELECT serial, extract(epoch FROM at)::float8, (sum(amount) - sum(failed))::bigint, sum(failed)::bigint,
-           sum(numbers)::bigint, sum(sum), min(least), max(most)
-      FROM binned GROUP BY serial, at ORDER BY serial NULLS FIRST, at
-"""
-
-_WHEN = f"SELECT seq, extract(epoch FROM ended_at)::float8 FROM ({_OF_SAMPLE}) t ORDER BY seq"
 
 _OF_BOARD = """
     SELECT e.account, e.name, sum(b.done)::bigint, sum(b.failed)::bigint,
@@ -298,6 +266,7 @@ _PARTITIONS = """
 
 _FORGET_DAY = """
     DELETE FROM experiment_board WHERE day = %(day)s;
+    DELETE FROM experiment_step WHERE day = %(day)s;
     DELETE FROM measurement_retry WHERE day = %(day)s;
     DELETE FROM experiment e
      WHERE active_at < now() - interval '1 day'
@@ -364,6 +333,10 @@ class PostgresArchive(Statements, Archive):
         cursor.copy_expert(_COPY, _as_csv(worker, own, ids))
         if any(each.row.attempt > 1 for each in own):
             cursor.execute(_SUPERSEDE)
+            steps = cursor.fetchall()
+            if steps:
+                names = ("experiments", "days", "ats", "serials")
+                cursor.execute(_SUM_AGAIN, dict(zip(names, map(list, zip(*steps, strict=True)), strict=True)))
             cursor.execute(_NOTE_RETRIES)
         cursor.execute(_KEEP)
         keys = {id: key for key, id in ids.items()}
@@ -442,20 +415,7 @@ class PostgresArchive(Statements, Archive):
 
     @in_transaction
     async def series(self, transaction: Transaction, id: int, query: SeriesQuery) -> Series:
-        wanted: dict[str, Any] = {
-            "id": id, "since": query.since, "until": query.until, "step": query.step, "board_step": query.board_step,
-            "serials": None if query.serials is None else list(query.serials),
-        }  # fmt: skip
-        days = [_Day(*row) for row in await transaction.rows(_EXTENT, wanted)]
-        last = max((day.last for day in days), default=query.after)
-        days = _cut(days, query.after + 1, last)
-        whole = _amount(days) <= EXACT
-        if not whole and (query.since is not None or query.until is not None):
-            days = _cut(days, *await _between(transaction, days, query, wanted))
-            whole = _amount(days) <= EXACT
-        fields = {**wanted, **_fields(days, SAMPLED, query.serials)}
-        rows = await transaction.rows(_SERIES.format(taken=_OF_ALL if whole else _OF_SAMPLE), fields)
-        return Series(max(last, query.after), [SeriesPoint(*row) for row in rows], not whole)
+        return await series(transaction, id, query)
 
     @in_transaction
     async def of_board(self, transaction: Transaction, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
@@ -495,48 +455,6 @@ class PostgresArchive(Statements, Archive):
     @in_transaction
     async def forget_figures(self, transaction: Transaction, before: float) -> None:
         await transaction.rows("DELETE FROM experiment_figure WHERE at < to_timestamp(%(at)s)", {"at": before})
-
-
-@frozen
-class _Day:
-    """The results of an experiment on a day: how many at most, the first and the last (`seq`)."""
-
-    day: date
-    amount: int
-    first: int
-    last: int
-
-
-def _cut(days: Sequence[_Day], first: int, last: int) -> list[_Day]:
-    """Return what of the days is from the first to the last result."""
-    cut = [evolve(day, first=max(day.first, first), last=min(day.last, last)) for day in days]
-    return [day for day in cut if day.first <= day.last]
-
-
-def _amount(days: Sequence[_Day]) -> int:
-    return sum(min(day.amount, day.last - day.first + 1) for day in days)
-
-
-def _fields(days: Sequence[_Day], blocks: int, serials: Sequence[str] | None) -> dict[str, Any]:
-    return {
-        "days": [day.day for day in days], "firsts": [day.first for day in days], "lasts": [day.last for day in days],
-        "first": min((day.first for day in days), default=0), "last": max((day.last for day in days), default=0),
-        "blocks": max(1, blocks // max(1, len(days))), "taken": TAKEN, "looked": TAKEN if serials is None else LOOKED,
-    }  # fmt: skip
-
-
-async def _between(
-    transaction: Transaction, days: Sequence[_Day], query: SeriesQuery, wanted: Mapping[str, Any]
-) -> tuple[int, int]:
-    """Return about the first and the last result of a time, from when a few ended."""
-    first, last = days[0].first, max(day.last for day in days)
-    fields = {**wanted, **_fields(days, LOCATED, None), "serials": None, "taken": 1, "looked": 1}
-    known = await transaction.rows(_WHEN, fields)
-    if query.since is not None:
-        first = max([first, *(seq for seq, time in known if time < query.since - LATE)])
-    if query.until is not None:
-        last = min([last, *(seq for seq, time in known if time > query.until + LATE and seq > first)])
-    return first, last
 
 
 async def _made(transaction: Transaction, key: ExperimentKey) -> int:

@@ -47,8 +47,9 @@ _FINE_OF_ROWS = """
 
 # Steps that the time touches count as a whole.
 _FINE_OF_STEPS = """
-        SELECT serial, date_bin(make_interval(secs => %(step)s), at, to_timestamp(0)) AS at, sum(done + failed) AS amount,
-               sum(failed) AS failed, sum(numbers) AS numbers, sum(sum) AS sum, min(least) AS least, max(most) AS most
+        SELECT serial, date_bin(make_interval(secs => %(step)s), at, to_timestamp(0)) AS at,
+               sum(done + failed) AS amount, sum(failed) AS failed, sum(numbers) AS numbers,
+               sum(sum) AS sum, min(least) AS least, max(most) AS most
           FROM experiment_step
          WHERE experiment = %(id)s AND day = ANY (%(days)s::date[])
            AND (%(serials)s::text[] IS NULL OR serial = ANY (%(serials)s))

@@ -292,9 +292,9 @@ class ArchiveProcedures:
         """Return an experiment's results over time: of all boards together in at most ``points`` steps, and of each.
 
         A step has the number of values and failures; of the values that are numbers, how many there are, their sum,
-        the least and the largest.  Where there are too many results, those of a sample count, and
-        ``sampled`` says so.  Steps begin at multiples of their length, which is 0.25 s doubled any number of
-        times: steps can be added up to longer ones.  ``next`` goes into ``after`` of a later call, which returns what
+        the least and the largest.  Steps begin at multiples of their length, which is 0.25 s doubled any number of
+        times: steps can be added up to longer ones.  Of more than 100,000 results they have 16 s at least, and those
+        at the ends of the time count as a whole.  ``next`` goes into ``after`` of a later call, which returns what
         arrived since; it is added to what is known.
         """
         begin, most = _cursor(after), _limit(points, MOST_POINTS, "points")
@@ -311,9 +311,8 @@ class ArchiveProcedures:
             by_board.setdefault(point.serial, []).append(point)
         together = by_board.pop(None)
         return {
-            "sampled": series.sampled,
-            "step": step,
-            "board_step": board_step,
+            "step": series.step,
+            "board_step": series.board_step,
             "together": _columns(together),
             "boards": {serial: _columns(by_board[serial]) for serial in by_board},
             "next": str(series.last),

@@ -38,7 +38,7 @@ __all__ = ["MemoryArchive"]
 
 _FIELDS = [attribute.name for attribute in fields(ArchiveRow)]
 #: Those that are JSON in a file of CSV.
-_JSON = ("options", "value", "labels")
+_JSON = ("options", "value", "labels", "board_labels")
 
 
 @define
@@ -183,7 +183,7 @@ class MemoryArchive(Archive):
             for serial, step in (("", query.step), (row.serial, query.board_step)):
                 binned.setdefault((serial, row.ended_at // step * step), []).append(row)
         points = [_point(serial or None, time, binned[serial, time]) for serial, time in sorted(binned)]
-        return Series(max((kept.seq for kept in found), default=query.after), points)
+        return Series(max((kept.seq for kept in found), default=query.after), points, query.step, query.board_step)
 
     async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
         parts = []
