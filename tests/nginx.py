@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from guides import sections
 
-__all__ = ["PREFIX", "nginx"]
+__all__ = ["PREFIX", "nginx", "with_stream_module"]
 
 _PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 #: Seconds for nginx to begin, and to end.
@@ -69,3 +69,11 @@ def _wait_until_open(port: int) -> None:
                 return
         assert time.monotonic() < deadline, "nginx does not listen"
         time.sleep(0.02)
+
+
+def with_stream_module(prefix: Path) -> None:
+    """Let nginx find its stream module under a directory that is its prefix; skips where that is not installed."""
+    found = list(Path("/usr").glob("*/nginx/modules/ngx_stream_module.so"))
+    if not found:
+        pytest.skip("it takes nginx's stream module: apt-get install libnginx-mod-stream")
+    (prefix / "modules").symlink_to(found[0].parent)

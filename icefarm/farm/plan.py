@@ -71,6 +71,8 @@ class FarmOptions:
     private: bool = False
     #: What each account and each connection may cost, where that differs from the defaults.
     limits: FarmLimits = Factory(FarmLimits)
+    #: Proxies in front of the farm's own router that say whose connections they pass on.
+    proxies: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
     #: "json": each line of the logs is an object; None: text.

@@ -114,7 +114,8 @@ class LocalFarm:
             find_crossbar(options.crossbar)
             self.options = options = evolve(options, listen=listening_address(*options.listen))
             self.url = public_url(options.listen, options.certificate is not None)
-            self._reachable = not is_loopback(options.listen[0])
+            # Whom a proxy lets in, comes from anywhere.
+            self._reachable = not is_loopback(options.listen[0]) or bool(options.proxies)
         else:
             if options.router_ticket_file is None:
                 raise CannotStart("--router needs the ticket that control joins it with: --router-ticket-file FILE")
@@ -144,6 +145,7 @@ class LocalFarm:
             key=options.key,
             any_origin=self.needs_tokens,
             guard=options.limits.guard,
+            proxies=options.proxies,
         )
         await self._supervise("router", self._router(find_crossbar(options.crossbar), config))
 

@@ -96,6 +96,10 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/new-kind.md", "3. The test"): "tests/integration/test_console_kind.py",
     ("docs/new-kind.md", "4. Run it"): "tests/integration/test_console_kind.py",
     ("docs/operations.md", "Behind a reverse proxy"): "tests/nginx.py",
+    (
+        "docs/operations.md",
+        "Limits, and a proxy in front",
+    ): "tests/integration/test_proxy_protocol.py, tests/unit/test_cli_farm.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/operations.md", "Logs as JSON"): "tests/integration/test_log_format.py",
     ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",

@@ -174,3 +174,10 @@ def test_the_crossbar_of_this_environment_comes_before_that_on_the_path(
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     assert find_crossbar(None, str(tmp_path / "scripts")) == str(tmp_path / "scripts" / "crossbar")
     assert find_crossbar(None, str(tmp_path)) == str(tmp_path / "path" / "crossbar")
+
+
+def test_the_guard_knows_the_proxies_that_say_whose_connections_they_pass_on() -> None:
+    config = evolve(CONFIG, proxies=("127.0.0.2/32", "fd00::/8"))
+    assert transport("public", config)["endpoint"]["server_string"] == (
+        r"icefarm:8080:interface=127.0.0.1:proxies=127.0.0.2/32,fd00\:\:/8"
+    )

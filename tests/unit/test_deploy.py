@@ -17,6 +17,7 @@ import pytest
 import yaml
 from certificates import issue
 from compose_spec import ComposeSpecification
+from nginx import with_stream_module
 
 from icefarm.cli.commands.admin.database import add
 from icefarm.cli.commands.admin.farm import up
@@ -259,8 +260,7 @@ def test_proxies_take_their_configuration(tmp_path: Path, program: str, name: st
         pytest.skip(f"{program} is not installed")
     command = [found, *arguments, str(_with_certificate(DEPLOY / name, tmp_path))]
     if program == "nginx":
-        if not list(Path("/usr").glob("*/nginx/modules/ngx_stream_module.so")):
-            pytest.skip("nginx's stream module is not installed")
+        with_stream_module(tmp_path)
         command += ["-p", str(tmp_path), "-g", f"pid {tmp_path / 'pid'}; error_log stderr;"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,6 +27,7 @@ from icefarm.farm.router.inside.icefarm_guard import (
     Limits,
     trim,
 )
+from icefarm.farm.router.inside.icefarm_proxied import behind_proxies
 
 
 class Transport(StringTransport):
@@ -427,7 +428,9 @@ def test_http_1_1_is_all_that_tls_offers() -> None:
 
 
 def test_limits_are_read_from_the_name_of_the_endpoint() -> None:
-    endpoint = GuardParser().parseStreamServer(Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5")
+    endpoint = GuardParser(behind_proxies).parseStreamServer(
+        Clock(), "8080", interface="127.0.0.1", pending="8", sign_in="2.5"
+    )
     assert endpoint.limits == Limits(pending=8, sign_in=2.5)
 
 

@@ -76,6 +76,8 @@ class RouterConfig:
     turn: str | None = None
     #: Limits of the guard at the public port, by name, that differ from its defaults.
     guard: Mapping[str, float] = Factory(dict)
+    #: Addresses and networks of proxies, which say by the PROXY protocol whose connections they pass on.
+    proxies: tuple[str, ...] = ()
 
 
 def configuration(config: RouterConfig) -> dict[str, Any]:
@@ -213,6 +215,8 @@ def _guarded(config: RouterConfig) -> str:
     if config.certificate is not None and config.key is not None:
         # Crossbar reads relative names from its node directory.
         arguments |= {"certificate": config.certificate.absolute(), "key": config.key.absolute()}
+    if config.proxies:
+        arguments["proxies"] = ",".join(config.proxies)
     arguments |= config.guard
     quoted = (f"{name}={quoteStringArgument(str(value))}" for name, value in arguments.items())
     return ":".join(("icefarm", str(port), *quoted))

@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 import sysconfig
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,24 @@ _limit_option = click.option(
 )
 
 
+def _read_proxies(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(text.strip())) for text in given)
+    except ValueError as error:
+        raise click.BadParameter(f"must be an address or a network, such as 10.0.0.2 or fd00::/8: {error}") from None
+
+
+_proxy_option = click.option(
+    "--proxy",
+    "proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    callback=_read_proxies,
+    help="A proxy that says by the PROXY protocol whose connections it passes on; repeatable. What comes from there "
+    "without it is closed.",
+)
+
+
 def _host_name() -> str:
     name = socket.gethostname()
     return name if valid_name(name) else "worker"
@@ -92,6 +111,7 @@ def _host_name() -> str:
     type=PUBLIC_URL,
     help="The farm's URL from outside, if a proxy is in front: https://HOST/PATH. It then takes tokens.",
 )
+@_proxy_option
 @click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
 @click.option(
     "--standby/--no-standby",
@@ -207,6 +227,7 @@ def install() -> None:
 )
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
+@_proxy_option
 @_limit_option
 def config(
     listen: Address,
@@ -215,6 +236,7 @@ def config(
     router_ticket_file: Path,
     certificate: Path | None,
     key: Path | None,
+    proxies: tuple[str, ...],
     limits: FarmLimits,
 ) -> None:
     """Print the configuration of a Crossbar.io node that is the farm's router.
@@ -229,5 +251,7 @@ def config(
         write_private(router_ticket_file, secrets.token_urlsafe(32) + "\n")
     control = control_listen if ":" not in control_listen else ADDRESS.convert(control_listen, None, None)
     ticket = router_ticket_file.read_text().strip()
-    made = RouterConfig(listen, http, control, ticket, None, certificate, key, any_origin=True, guard=limits.guard)
+    made = RouterConfig(
+        listen, http, control, ticket, None, certificate, key, any_origin=True, guard=limits.guard, proxies=proxies
+    )
     click.echo(configuration_text(made), nl=False)

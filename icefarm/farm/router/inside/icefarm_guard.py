@@ -15,6 +15,8 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
 - What the router remembers of permissions, by URI, is forgotten when it grows.
 - TLS offers HTTP/1.1 alone (ALPN): the router's HTTP/2 lets bytes through that no header may have.
 
+Behind a proxy that the operator has named, the address is that which the proxy says (`icefarm_proxied`).
+
 It adds no hop: it runs in the router's process, and answers go to the socket without it.
 """
 
@@ -25,6 +27,7 @@ import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, fields, frozen
@@ -590,6 +593,8 @@ class GuardEndpoint:
     endpoint: Any
     limits: Limits
     tls: Any = None
+    #: Puts before it what takes the addresses of connections from proxies; None: there are none.
+    behind: Callable[[Any], Any] | None = None
 
     def listen(self, protocolFactory: Any) -> Any:
         """Listen."""
@@ -600,14 +605,23 @@ class GuardEndpoint:
         factory: Any = GuardFactory(protocolFactory, self.limits, self.clock)
         if self.tls is not None:
             factory = TLSMemoryBIOFactory(self.tls, False, factory)
+        if self.behind is not None:
+            factory = self.behind(factory)
         return self.endpoint.listen(factory)
 
 
-@implementer(IPlugin, IStreamServerEndpointStringParser)
-class GuardParser:
-    """Parses ``icefarm:PORT:interface=HOST:certificate=FILE:key=FILE:LIMIT=VALUE...``."""
+#: Makes a factory that takes the addresses of connections from proxies: of a factory, the proxies, the clock, and the
+#: seconds that a proxy has (`icefarm_proxied.behind_proxies`).
+BehindProxies = Callable[[Any, str, Any, float], Any]
 
-    prefix = "icefarm"
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+@frozen
+class GuardParser:
+    """Parses ``icefarm:PORT:interface=HOST:certificate=FILE:key=FILE:proxies=ADDRESSES:LIMIT=VALUE...``."""
+
+    behind_proxies: BehindProxies
+    prefix: str = "icefarm"
 
     def parseStreamServer(
         self,
@@ -616,6 +630,7 @@ class GuardParser:
         interface: str = "",
         certificate: str | None = None,
         key: str | None = None,
+        proxies: str = "",
         **limits: str,
     ) -> GuardEndpoint:
         """Return the endpoint."""
@@ -626,7 +641,13 @@ class GuardParser:
         make = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
         endpoint = make(reactor, int(port), backlog=128, interface=interface)
         context = None if certificate is None or key is None else _context(certificate, key)
-        return GuardEndpoint(reactor, endpoint, chosen, context)
+        behind = None
+        if proxies:
+            behind = partial(self._behind, proxies, reactor, chosen.sign_in)
+        return GuardEndpoint(reactor, endpoint, chosen, context, behind)
+
+    def _behind(self, proxies: str, clock: Any, limit: float, factory: Any) -> Any:
+        return self.behind_proxies(factory, proxies, clock, limit)
 
 
 def _context(certificate: str, key: str) -> ssl.CertificateOptions:
