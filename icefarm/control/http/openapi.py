@@ -87,6 +87,7 @@ _WORDS = {
     409: "The present state does not permit it.",
     413: "The body is too long.",
     415: "The body is not application/json.",
+    429: "The account has reached one of its limits.",
     500: "An internal error of the farm.",
     502: "A board failed.",
     503: "The farm cannot do it now; try again after Retry-After seconds.",
