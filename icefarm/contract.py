@@ -58,6 +58,8 @@ __all__ = [
     "QueueRecord",
     "ReservationRecord",
     "Role",
+    "RunRecord",
+    "RunReport",
     "ShareRecord",
     "UsageRecord",
     "WorkerHello",
@@ -102,6 +104,7 @@ READING_TOPIC = PREFIX + "reading"
 
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
+    *("experiment_runs", "run", "run_results", "run_report"),
     *("experiments", "experiment", "experiment_results", "experiment_file", "experiment_known"),
     *("experiment_figures", "experiment_series", "board_experiments", "usage", "experiment_log", "experiment_announce"),
 )
@@ -602,6 +605,59 @@ class ExperimentFigures:
     id: int
     time: float
     figures: dict[str, float]
+
+
+@passes_over_unknown
+@frozen
+class RunReport:
+    """What a client says of one of its runs: when it begins, and again when it has ended."""
+
+    #: 32 hexadecimal digits, with which the ids of the run's evaluations begin.
+    number: str
+    kind: str
+    #: The boards' serials, each with its reservation.
+    boards: dict[str, str]
+    experiment: str | None = None
+    #: Of the reservations, and of each evaluation.
+    options: dict[str, Any] = Factory(dict)
+    evaluation_options: dict[str, Any] = Factory(dict)
+    #: How boards were chosen: the placement's name, its seed.
+    placement: dict[str, Any] = Factory(dict)
+    labels: dict[str, Any] = Factory(dict)
+    #: The client's version of icefarm.
+    version: str = ""
+    #: It has ended, with so many results and failures.
+    ended: bool = False
+    results: int = 0
+    failures: int = 0
+    #: The last attempt of evaluations that took several, by their ids.
+    retried: dict[str, int] = Factory(dict)
+
+
+@passes_over_unknown
+@frozen
+class RunRecord:
+    """A run of an experiment, as all displays show it.  Key: number."""
+
+    #: The SHA-256 of its manifest, by which it is cited; None while it has none.
+    id: str | None
+    number: str
+    account: str
+    experiment: str
+    client: str
+    kind: str
+    #: "running"; "ended", with results under way to the archive; "closed": it never changes.
+    state: str
+    labels: dict[str, Any]
+    begun_at: float
+    #: When its client said so; None if it has not.
+    ended_at: float | None
+    #: Once it is closed: evaluations with a value, and failed ones, and on how many boards.
+    results: int
+    failed: int
+    boards: int
+    #: When the archive began to drop its results.
+    dropped_at: float | None
 
 
 @passes_over_unknown

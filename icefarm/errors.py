@@ -30,6 +30,7 @@ __all__ = [
     "UnknownBitstream",
     "UnknownDevice",
     "UnknownKind",
+    "UnknownRun",
     "UnknownWorker",
     "Untrusted",
     "WrongProtocol",
@@ -94,6 +95,12 @@ class UnknownExperiment(IcefarmError):
     """The archive has no experiment with that name that you may read."""
 
     name = "unknown_experiment"
+
+
+class UnknownRun(IcefarmError):
+    """The archive has no run with that id that you may read."""
+
+    name = "unknown_run"
 
 
 class NotYours(IcefarmError):

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from store_rules import hello_of
 
-from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord
+from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord, RunReport
 from icefarm.control.archive.interface import (
     Archive,
     ExperimentQuery,
@@ -27,9 +27,11 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.runs.interface import Closed, Run, RunQuery
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
+from icefarm.runs.numbers import evaluation_id
 
 __all__ = ["RULES", "World", "row"]
 
@@ -525,3 +527,151 @@ async def a_day_can_be_made_ahead_and_again(world: World) -> None:
     await world.archive.prepare(days)
     await world.archive.prepare(days)
     assert [each.day for each in await world.archive.partitions()][-3:] == days
+
+
+# -------------------------------------------------------------------------------------------------------------- runs
+
+NUMBER, OTHER = "0a" * 16, "0b" * 16
+
+
+def told(number: str = NUMBER, **fields: Any) -> RunReport:
+    return RunReport(number, "counter", {"A": "none"}, **fields)
+
+
+def of_run(number: str, index: int, board: int = 0) -> str:
+    return evaluation_id(number, index, board)
+
+
+async def reported(world: World, report: RunReport, client: str = "ada", name: str = "ga-7") -> Run:
+    """Report a run, and return it."""
+    world.tick()
+    await world.archive.runs.report(client, [report], [name])
+    (run,) = await world.archive.runs.runs(RunQuery(prefix=report.number, reader=client.partition("/")[0]))
+    return run
+
+
+def closed(seq: int = 10**9, **fields: Any) -> Closed:
+    usual = {"manifest_id": "ab" * 32, "manifest": b"{}", "results": 1, "failed": 0, "boards": 1, "last_seq": seq}
+    return Closed(**{**usual, "first": NOW - 2, "last": NOW - 1, **fields})
+
+
+@rule
+async def a_run_is_open_from_its_first_report_until_it_is_closed(world: World) -> None:
+    begun = await reported(world, told(labels={"n": 1}), "ada/laptop")
+    assert (begun.account, begun.experiment, begun.client) == ("ada", "ga-7", "ada/laptop")
+    assert (begun.told.labels, begun.ended_at, begun.closed_at, begun.manifest_id) == ({"n": 1}, None, None, None)
+    ended = await reported(world, told(ended=True, results=3, retried={"x": 2}), "ada/laptop")
+    assert ended.id == begun.id
+    assert ended.ended_at is not None
+    assert (ended.told.results, ended.told.retried) == (3, {"x": 2})
+    assert [run.id for run in await world.archive.runs.open()] == [begun.id]
+    assert await world.archive.runs.manifest(begun.id) is None
+    await world.archive.runs.close(begun.id, closed(results=3, manifest=b'{"a":1}'))
+    assert await world.archive.runs.open() == []
+    (run,) = await world.archive.runs.runs(RunQuery(prefix="ab" * 5))
+    assert (run.results, run.boards, run.manifest_id, run.closed_at is not None) == (3, 1, "ab" * 32, True)
+    assert await world.archive.runs.manifest(begun.id) == b'{"a":1}'
+
+
+@rule
+async def what_is_told_of_a_run_after_its_end_changes_nothing(world: World) -> None:
+    await reported(world, told(ended=True, results=3))
+    late = await reported(world, told(ended=False, results=0))
+    assert (late.told.results, late.ended_at is not None) == (3, True)
+    await world.archive.runs.close(late.id, closed())
+    again = await reported(world, told(ended=True, results=9))
+    assert (again.told.results, again.results) == (3, 1)
+    await world.archive.runs.close(late.id, closed(manifest_id="cd" * 32, manifest=b"[]"))
+    assert await world.archive.runs.manifest(late.id) == b"{}"
+
+
+@rule
+async def a_runs_rows_are_those_whose_ids_begin_with_its_number_in_the_order_of_the_run(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    (b,) = await world.reserve("bob", "B")
+    run = await reported(world, told())
+    ids = [of_run(NUMBER, 2), of_run(NUMBER, 0, 2), of_run(NUMBER, 0, 1), of_run(OTHER, 1), "e1", NUMBER]
+    await world.keep("w1", *(row(a, id) for id in ids), row(b, of_run(NUMBER, 1)))
+    found = await world.archive.runs.rows(run, NUMBER, 10)
+    wanted = [of_run(NUMBER, 0, 1), of_run(NUMBER, 0, 2), of_run(NUMBER, 2)]
+    assert [each["evaluation_id"] for each in found] == wanted
+    assert (found[0]["serial"], found[0]["value"], found[0]["client"]) == ("A", 7, "ada")
+    assert [each["evaluation_id"] for each in await world.archive.runs.rows(run, wanted[0], 1)] == wanted[1:2]
+    assert await world.archive.runs.rows(run, wanted[2], 10) == []
+
+
+@rule
+async def an_evaluation_of_a_run_counts_once_by_its_value_or_else_by_its_last_failure(world: World) -> None:
+    a, d = (await world.reserve("ada", "A"))[0], (await world.reserve("ada", "D"))[0]
+    run = await reported(world, told(retried={of_run(NUMBER, 0): 3}))
+    both, twice = of_run(NUMBER, 0), of_run(NUMBER, 1)
+    await world.keep("w1", failure(a, both), failure(a, twice, message="first"))
+    assert (await world.archive.runs.progress(run)).superseded
+    await world.keep("w2", row(d, both, value=9, attempt=3), failure(d, twice, attempt=2, message="second"))
+    found = await world.archive.runs.rows(run, NUMBER, 10)
+    assert [(each["value"], each["message"]) for each in found] == [(9, None), (None, "second")]
+    progress = await world.archive.runs.progress(run)
+    assert (progress.results, progress.failures, progress.superseded) == (1, 1, False)
+
+
+@rule
+async def a_row_that_arrives_after_a_run_is_closed_is_not_in_it(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    run = await reported(world, told())
+    await world.keep("w1", row(a, of_run(NUMBER, 0)))
+    (first,) = await world.archive.runs.rows(run, NUMBER, 10)
+    await world.archive.runs.close(run.id, closed(first["seq"]))
+    await world.keep("w1", row(a, of_run(NUMBER, 1)))
+    (run,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    assert [each["evaluation_id"] for each in await world.archive.runs.rows(run, NUMBER, 10)] == [of_run(NUMBER, 0)]
+
+
+@rule
+async def a_run_is_over_when_all_of_its_reservations_have_ended(world: World) -> None:
+    reserved = await world.reserve("ada", "A", "B")
+    run = await reported(world, evolve(told(), boards={each.serial: each.id for each in reserved}))
+    assert (await world.archive.runs.progress(run)).over_at is None
+    await world.store.end(client="ada", serials=["A"], reason="released")
+    assert (await world.archive.runs.progress(run)).over_at is None
+    await world.store.end(client="ada", serials=["B"], reason="released")
+    assert (await world.archive.runs.progress(run)).over_at is not None
+    # Those that nobody knows any more have ended.
+    assert (await world.archive.runs.progress(await reported(world, told(OTHER)))).over_at is not None
+
+
+@rule
+async def runs_are_read_by_those_who_may_read_their_experiment(world: World) -> None:
+    mine = await reported(world, told())
+    theirs = await reported(world, told(OTHER), "bob", "secret")
+    await world.archive.announce(("bob", "secret"), None, False)
+
+    async def seen(**query: Any) -> list[str]:
+        return [run.number for run in await world.archive.runs.runs(RunQuery(**query))]
+
+    assert await seen() == [OTHER, NUMBER]
+    assert await seen(reader="ada") == [NUMBER]
+    assert await seen(reader="bob") == [OTHER, NUMBER]
+    assert await seen(reader="bob", private=True) == [OTHER]
+    assert await seen(reader="ada", prefix=OTHER[:8]) == []
+    assert await seen(before=theirs.id) == [NUMBER]
+    assert await seen(limit=1) == [OTHER]
+    assert await seen(experiment=(await world.experiment("secret")).id) == [OTHER]
+    await world.archive.runs.forget(mine.id)
+    assert await seen() == [OTHER]
+
+
+@rule
+async def a_run_outlives_its_results_and_says_since_when(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    run = await reported(world, told())
+    await world.keep("w1", row(a, of_run(NUMBER, 0)))
+    await world.archive.runs.close(run.id, closed())
+    day = datetime.fromtimestamp(NOW - 2, UTC).date()
+    await world.archive.drop(day - timedelta(days=1))
+    (before,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    assert before.dropped_at is None
+    await world.archive.drop(day)
+    (after,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    assert after.dropped_at is not None
+    assert await world.archive.runs.manifest(run.id) == b"{}"
+    assert (await world.experiment()).name == "ga-7"

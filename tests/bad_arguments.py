@@ -8,6 +8,24 @@ __all__ = ["CLIENT_CASES", "DEVICE_CASES", "WORKER_CASES"]
 
 _NAN, _HUGE = float("nan"), 10**400
 _SERIALS = [("A",), ([1],), ([["A"]],), ({"A": 1},), ([None],), (7,), (["A"] * 3, "more", 1, 2)]
+_RUN_IDS = ("", "0" * 7, "G" * 8, "0" * 65, "%" * 8, 7, ["0" * 8])
+_RUN = {"number": "0" * 32, "kind": "pulsecount", "boards": {"A": "r"}}
+_WRONG_RUNS: list[dict[str, Any]] = [
+    *({"number": number} for number in ("", "0" * 31, "0" * 33, "G" * 32, 7)),
+    {"kind": 7},
+    {"boards": ["A"]},
+    {"boards": {str(n): "r" for n in range(10_001)}},
+    {"experiment": " ga"},
+    {"experiment": 7},
+    {"labels": {str(n): n for n in range(21)}},
+    {"options": {"x": _NAN}},
+    {"options": {"x": "y" * 70_000}},
+    {"results": -1},
+    {"failures": 2**31},
+    {"retried": {"e": -1}},
+    {"retried": {str(n): 1 for n in range(10_001)}},
+    {"ended": 1},
+]
 
 _SELECTORS = (7, "", "lab=", "and", "nothing_such=1", "(" * 30 + "real" + ")" * 30, "real and " * 200 + "real")
 
@@ -158,6 +176,25 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((), {"since": 5, "until": 5}),
         ((), {"account": 7}),
         ((), {"x": 1}),
+    ],
+    "experiment_runs": [
+        ((), {}),
+        ((7,), {}),
+        *((("ga",), {"after": after}) for after in ("x", "", "9" * 40, 7)),
+        *((("ga",), {"limit": limit}) for limit in (0, -1, 10**6, "9")),
+        (("ga",), {"x": 1}),
+    ],
+    "run": [((), {}), *(((id,), {}) for id in _RUN_IDS), (("0" * 8,), {"x": 1})],
+    "run_results": [
+        ((), {}),
+        *(((id,), {}) for id in _RUN_IDS),
+        *((("0" * 8,), {"after": after}) for after in ("x", "", 7, "0" * 43, "G" * 44)),
+        *((("0" * 8,), {"limit": limit}) for limit in (0, -1, 10**6, "9")),
+    ],
+    "run_report": [
+        ((), {}),
+        *(((runs,), {}) for runs in ([], {}, "x", [7], [{}], [_RUN] * 101)),
+        *(([[{**_RUN, **wrong}]], {}) for wrong in _WRONG_RUNS),
     ],
     "board_experiments": [((), {}), ((7,), {}), (("A",), {"limit": 0}), (("A",), {"limit": "9"}), (("A",), {"x": 1})],
     "experiment_log": [

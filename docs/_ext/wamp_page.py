@@ -31,6 +31,7 @@ from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
+from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.placement import MAX_BOARDS, MAX_OPTIONS
 from icefarm.control.sessions.limits import AccountLimits
@@ -100,6 +101,10 @@ _RETURNS = {
     "usage": "`since`, `until`, and `usage`: list of [UsageRecord](#usagerecord), the longest time first",
     "experiment_log": "nothing",
     "experiment_announce": "nothing",
+    "experiment_runs": "`runs` (list of [RunRecord](#runrecord)), and `next`",
+    "run": "`run` (a [RunRecord](#runrecord)), and `manifest`, as text ([runs.md](runs.md))",
+    "run_results": "`lines`, as text ([runs.md](runs.md)), and `next`",
+    "run_report": "nothing",
     "audit": "list of mappings",
     "delete": "serials",
     "delete_worker": "serials of its boards",
@@ -144,7 +149,7 @@ def _excerpt(path: Path, name: str) -> str:
 
 
 def _control() -> Iterator[str]:
-    classes = (ClientProcedures, BookingProcedures, WatchProcedures, ArchiveProcedures)
+    classes = (ClientProcedures, BookingProcedures, WatchProcedures, ArchiveProcedures, RunProcedures)
     yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 
 

@@ -7,6 +7,7 @@ say what is wrong.  So every error is the same for all verbs.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-#: Experiments, and figures of one, in one answer: as many as the farm gives at once.
-MOST_EXPERIMENTS, MOST_FIGURES = 1000, 5000
+#: Experiments, and figures and runs of one, in one answer: as many as the farm gives at once.
+MOST_EXPERIMENTS, MOST_FIGURES, MOST_RUNS = 1000, 5000, 1000
 
 Answer = dict[str, Any]
 
@@ -63,6 +64,24 @@ class Reader:
             _given(account=account),
             lambda farm: to_wire(farm.experiment(name, account).info()),
         )
+
+    def runs(self, name: str, account: str | None) -> list[Answer]:
+        """Return the runs of an experiment, the youngest first."""
+        answer = self._quickly(f"/experiments/{_part(name)}/runs", _given(account=account, limit=MOST_RUNS))
+        if answer is None or answer["next"] is not None:
+            with farm_of(self.access) as farm:
+                return [to_wire(each) for each in farm.experiment(name, account).runs()]
+        return list(answer["runs"])
+
+    def run(self, id: str) -> Answer:
+        """Return a run, and its manifest, which is None until it is closed."""
+        answer = self._quickly(f"/runs/{_part(id)}", {})
+        if answer is not None:
+            manifest = None if answer["manifest"] is None else json.loads(answer["manifest"])
+            return {"run": answer["run"], "manifest": manifest}
+        with farm_of(self.access) as farm:
+            run = farm.archived_run(id)
+            return {"run": to_wire(run.record), "manifest": None if run.id is None else run.manifest}
 
     def bookings(self, since: float | None) -> list[Answer]:
         """Return the bookings that have not ended, and those whose time is not over ``since`` then."""

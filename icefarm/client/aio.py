@@ -17,6 +17,7 @@ from icefarm.client.api.process_engine import engine
 from icefarm.client.api.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
+from icefarm.client.runs.archived_run import RunFace, RunHandle
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
     from icefarm.client.evaluation.run import ResultBatch, Run
 
-__all__ = ["Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
+__all__ = ["ArchivedRun", "Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
 Devices = AwaitedDevices
 
@@ -75,6 +76,9 @@ class Farm(OpenedAwaiting, Asyncio):
 
     def _experiment(self, name: str, account: str | None) -> Experiment:
         return Experiment(self, name, account)
+
+    def _run(self, handle: RunHandle) -> ArchivedRun:
+        return ArchivedRun(self, handle)
 
     async def stream(
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
@@ -153,3 +157,7 @@ async def _each(bitstreams: Bitstreams) -> AsyncIterator[Any]:
     else:
         for bitstream in bitstreams:
             yield bitstream
+
+
+class ArchivedRun(RunFace, Asyncio):
+    """A run of an experiment, like that of the blocking API, but awaited."""

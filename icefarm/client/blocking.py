@@ -23,6 +23,7 @@ from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.notebook.shown import html_table
+from icefarm.client.runs.archived_run import RunFace, RunHandle
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 from icefarm.errors import IcefarmError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from icefarm.client.api.reactor_thread import Engine
     from icefarm.client.evaluation.run import ResultBatch, Run
 
-__all__ = ["Boards", "Farm"]
+__all__ = ["ArchivedRun", "Boards", "Farm"]
 
 #: Items prepared before the boards get them: enough to save work, few enough that no board waits for long.
 CHUNK = 8
@@ -168,6 +169,9 @@ class Farm(FarmFace, Blocking):
     def _experiment(self, name: str, account: str | None) -> BlockingExperiment:
         return BlockingExperiment(self, name, account)
 
+    def _run(self, handle: RunHandle) -> ArchivedRun:
+        return ArchivedRun(self, handle)
+
 
 class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
     """Reserved boards; made by `Farm.reserve`.  Leaving the ``with`` block ends their reservations."""
@@ -208,3 +212,7 @@ class _Feeder:
             self._exhausted = len(chunk) < size
             self._engine.post(self._run.feed, chunk, last=self._exhausted)
             wanted -= size
+
+
+class ArchivedRun(RunFace, Blocking):
+    """A run of an experiment; made by `Farm.archived_run` and `Experiment.run`."""

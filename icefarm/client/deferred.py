@@ -20,9 +20,10 @@ from icefarm.client.api.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
+from icefarm.client.runs.archived_run import RunFace, RunHandle
 from icefarm.client.session import ClientSession, RunPlan
 
-__all__ = ["Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
+__all__ = ["ArchivedRun", "Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
 Devices = AwaitedDevices
 
@@ -70,6 +71,9 @@ class Farm(OpenedAwaiting, OnReactor):
     def _experiment(self, name: str, account: str | None) -> Experiment:
         return Experiment(self, name, account)
 
+    def _run(self, handle: RunHandle) -> ArchivedRun:
+        return ArchivedRun(self, handle)
+
 
 class Boards(ReservedBoards[Iterable[Any], AsyncIterator[Result]], LeftAwaiting, OnReactor):
     """Reserved boards; made by `Farm.reserve`.  Leaving the ``async with`` block ends their reservations."""
@@ -100,3 +104,7 @@ class Experiment(ExperimentFace, OnReactor):
 
     def _results(self, stream: ResultStream) -> Results:
         return Results(self, stream)
+
+
+class ArchivedRun(RunFace, OnReactor):
+    """A run of an experiment, like that of the blocking API; its verbs return Deferreds."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 import attrs
 from attrs import define, field, frozen
 
+from icefarm._version import __version__
 from icefarm.bus import Progress
 from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import ClientEvent
@@ -30,6 +31,7 @@ from icefarm.contract import (
     QueueRecord,
     ReservationRecord,
     Role,
+    RunReport,
     ShareRecord,
     UsageRecord,
     WorkerRecord,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from icefarm.client.connection.watch import Watch
     from icefarm.client.evaluation.resuming import Resumption
     from icefarm.client.evaluation.run import Run
+    from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
 __all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
 
@@ -103,6 +106,8 @@ class RunPlan:
     archive: bool = True
     #: Answer from the archive what the experiment has values of.
     resume: bool = False
+    #: How boards are chosen, as the run's manifest says it: the placement's name, its seed.
+    placement: Mapping[str, Any] = attrs.Factory(dict)
 
 
 @define(eq=False)
@@ -125,11 +130,13 @@ class ClientSession:
     _link: FarmLink = field(init=False)
     boards: BoardCalls = field(init=False)
     _reservations: ClientReservations = field(init=False)
+    _run_reporter: RunReporter = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         from icefarm.client.connection.board_calls import BoardCalls
         from icefarm.client.connection.link import FarmLink
         from icefarm.client.connection.reservations import ClientReservations
+        from icefarm.client.evaluation.run_report import RunReporter
 
         who = self.credentials
         if not valid_name(who.authid):
@@ -137,6 +144,7 @@ class ClientSession:
         self._link = FarmLink(self.clock, self.url, who, self.make_link, self.random, self.patience, self.tickets)
         self.boards = BoardCalls(self.clock, self._link)
         self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self.boards)
+        self._run_reporter = RunReporter(self.clock, self._link)
 
     @property
     def name(self) -> str:
@@ -164,6 +172,9 @@ class ClientSession:
     async def stop(self, *, end: bool = True) -> None:
         """End the reservations (unless ``end`` is false) and leave.  Takes a bounded time, and raises nothing."""
         await self._reservations.close(end=end)
+        if not self._reservations.hurried and not self._reservations.refused:
+            await self._run_reporter.flush()
+        self._run_reporter.stop()
         await self._link.stop(hurried=self._reservations.hurried or self._reservations.refused)
 
     @checked
@@ -438,7 +449,8 @@ class ClientSession:
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         resumption = self._resumption(plan, reservations) if plan.resume else None
         limit, note = _limit(plan, reservations), self._note(plan)
-        return Run(self.clock, self.boards, present, plan, limit, note, resumption)
+        notes = self._run_notes(plan, present) if plan.archive else None
+        return Run(self.clock, self.boards, present, plan, limit, note, resumption, notes)
 
     def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:
         from icefarm.client.evaluation.resuming import Resumption, question_of
@@ -453,6 +465,26 @@ class ClientSession:
 
         telling = ensureDeferred(self.call("experiment_announce", name=name, total=total))
         telling.addErrback(lambda failure: failure.trap(IcefarmError, CancelledError))
+
+    def _run_notes(self, plan: RunPlan, serials: Sequence[str]) -> RunNotes | None:
+        """Return what the farm is told of a run on these boards; None without any."""
+        from icefarm.client.evaluation.run_report import RunNotes
+
+        records = [self.boards.leases.by_serial[serial].record for serial in serials]
+        if not records:
+            return None
+        report = RunReport(
+            number=uuid4().hex,
+            kind=records[0].kind,
+            boards={record.serial: record.id for record in records},
+            experiment=plan.experiment or self.experiment,
+            options=dict(records[0].options),
+            evaluation_options=dict(plan.options),
+            placement=dict(plan.placement),
+            labels=dict(plan.labels),
+            version=__version__,
+        )
+        return RunNotes(self._run_reporter, report)
 
     def _note(self, plan: RunPlan) -> dict[str, Any]:
         """Return what the archive is to note of each evaluation of a plan."""

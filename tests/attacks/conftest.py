@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks.farms import EXPERIMENT, VICTIM, WORKER, Target
+from attacks.farms import EXPERIMENT, RUN, VICTIM, WORKER, Target
 from certificates import issue
 from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.threads import deferToThread
 
 from icefarm.client import Farm
+from icefarm.contract import RunReport, to_wire
 from icefarm.testing.processes.farm_process import FarmProcess
 
 
@@ -53,3 +54,5 @@ def _hold(target: Target) -> None:
     (record,) = boards.reservations
     target.reservation = record.id
     blockon(deferToThread(lambda: farm.experiment(EXPERIMENT).announce(shared=False)))
+    report = RunReport(RUN, "pulsecount", {target.serial: record.id}, EXPERIMENT)
+    blockon(deferToThread(lambda: farm._bound(farm._subject.call)("run_report", runs=[to_wire(report)])))

@@ -25,12 +25,14 @@ from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["ATTACKERS", "EXPERIMENT", "VICTIM", "WORKER", "Target", "raw"]
+__all__ = ["ATTACKERS", "EXPERIMENT", "RUN", "VICTIM", "WORKER", "Target", "raw"]
 
 #: Whose board is attacked, and the worker that has it.
 VICTIM, WORKER = "ada", "shelf"
 #: An experiment of the victim's that is not shared.
 EXPERIMENT = "secret"
+#: The number of a run of it, which has not ended.
+RUN = "5ec2e7" + "0" * 26
 #: Who attacks, and with the token of which role.
 ATTACKERS = {"mallory": Role.CLIENT, "rogue": Role.WORKER, "boss": Role.OPERATOR}
 #: Seconds for a call, and for a sign-in.

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from attacks.farms import ATTACKERS, EXPERIMENT, VICTIM, Target
+from attacks.farms import ATTACKERS, EXPERIMENT, RUN, VICTIM, Target
 from pytest_twisted import ensureDeferred
 from twisted.internet.threads import deferToThread
 
@@ -51,6 +51,9 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/experiments/{experiment}": {"account": VICTIM},
     "/experiments/{experiment}/figures": {"account": VICTIM},
     "/experiments/{experiment}/results": {"account": VICTIM},
+    "/experiments/{experiment}/runs": {"account": VICTIM},
+    "/runs/{run}": {},
+    "/runs/{run}/file": {},
 }
 
 
@@ -79,7 +82,7 @@ def ask(
 
 
 def _named(path: str) -> str:
-    return path.replace("{experiment}", EXPERIMENT)
+    return path.replace("{experiment}", EXPERIMENT).replace("{run}", RUN)
 
 
 def test_every_path_is_in_the_matrix() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks.farms import ATTACKERS, VICTIM, WORKER, Target, raw
+from attacks.farms import ATTACKERS, EXPERIMENT, RUN, VICTIM, WORKER, Target, raw
 from autobahn.wamp.message import Goodbye
 from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
 from pytest_twisted import ensureDeferred
@@ -47,7 +47,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.attacks]
 
 SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
 #: What a refusal is called, besides those of the router.
-REFUSALS = ("not_authorized", "not_yours", "name_in_use", "limit_reached", "invalid_argument")
+REFUSALS = (
+    "not_authorized",
+    "not_yours",
+    "name_in_use",
+    "limit_reached",
+    "invalid_argument",
+    "unknown_run",
+    "unknown_experiment",
+)
 CLIENT, OPERATOR, NOBODY = {Role.CLIENT}, {Role.OPERATOR}, set[Role]()
 EVERYBODY = {Role.CLIENT, Role.OPERATOR}
 
@@ -142,6 +150,8 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "retest a board": (call(control_procedure("retest"), serials=["none"]), OPERATOR),
     "dismiss a request": (call(control_procedure("dismiss"), ids=["none"]), OPERATOR),
     "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"seats": 1}), OPERATOR),
+    "read another's run that is not shared": (call(control_procedure("run"), id=RUN), OPERATOR),
+    "list runs that are not shared": (call(control_procedure("experiment_runs"), EXPERIMENT, account=VICTIM), OPERATOR),
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
     "book for another": (
         call(control_procedure("book"), starts_at=time.time() + 60, seconds=60.0, amount=9999, account=VICTIM), OPERATOR

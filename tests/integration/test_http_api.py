@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import http.client
 import io
 import json
@@ -25,6 +26,7 @@ from pyarrow import parquet
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm
 from icefarm.client.lib.drivers import PulseCountClient
+from icefarm.runs.package import Package
 from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.integration
@@ -202,7 +204,8 @@ def test_reading_changes_nothing(base: str, api: Api) -> None:
         if "post" in operations:
             assert api.ask("GET", base + path, body)[0] == 405
         else:
-            assert api.post(base + path.replace("{experiment}", "ga-7"), body)[0] == 405
+            named = path.replace("{experiment}", "ga-7").replace("{run}", "0" * 8)
+            assert api.post(base + named, body)[0] == 405
     assert api.ask("GET", "/api/available")[1]["amount"] == BOARDS
 
 
@@ -307,6 +310,34 @@ def test_an_experiment_is_read_as_json_and_its_results_as_a_file(api: Api) -> No
     assert [(line["value"], line["labels"]) for line in lines] == [(value, {"generation": 1}) for value in values]
     table = parquet.read_table(io.BytesIO(file("parquet")))
     assert [json.loads(value) for value in table["value"].to_pylist()] == values
+
+
+def test_a_run_is_listed_shown_and_downloaded_and_its_digests_are_right(api: Api, tmp_path: Path) -> None:
+    with Farm(api.url, name="ada", experiment="cited") as farm, farm.reserve(1, window=0.01) as boards:
+        values = [result.value for result in boards.evaluate([made_up_bitstream(n) for n in range(3)])]
+    for _ in range(int(LIMIT)):
+        code, answer = api.ask("GET", "/api/experiments/cited/runs")
+        if code == 200 and answer["runs"] and answer["runs"][0]["state"] == "closed":
+            break
+        time.sleep(1.0)
+    (run,) = answer["runs"]
+    assert (run["results"], run["failed"], answer["next"]) == (3, 0, None)
+    code, answer = api.ask("GET", f"/api/runs/{run['number'][:10]}")
+    assert (code, answer["run"]) == (200, run)
+    assert hashlib.sha256(answer["manifest"].encode()).hexdigest() == run["id"]
+    with urllib.request.urlopen(f"{api.url}/api/runs/{run['id']}/file", timeout=LIMIT) as response:
+        assert response.headers.get_filename() == f"run-{run['id'][:12]}.icefarm.zip"
+        (tmp_path / "http.zip").write_bytes(response.read())
+    api.seen.add(("/runs/{run}/file", "get", 200))
+    with Farm(api.url, name="reader") as farm:
+        farm.archived_run(run["id"]).export(tmp_path / "wamp.zip")
+    assert (tmp_path / "http.zip").read_bytes() == (tmp_path / "wamp.zip").read_bytes()
+    with Package.open(tmp_path / "http.zip") as package:
+        assert package.id == run["id"]
+        assert [each["value"] for each in package.results()] == values
+    for path in ("", "/file"):
+        assert api.ask("GET", f"/api/runs/{'0' * 64}{path}")[0] == 404
+        assert api.ask("GET", f"/api/runs/zz{path}")[0] == 400
 
 
 def test_usage_is_ones_own_and_an_operators_is_everybodys(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -23,6 +24,7 @@ from icefarm.contract import (
     ExperimentRecord,
     Measurement,
     ReservationRecord,
+    RunRecord,
     UsageRecord,
     WorkerRecord,
     to_wire,
@@ -71,6 +73,12 @@ def experiment(name: str = "ga-7", **fields: Any) -> ExperimentRecord:
     return evolve(ExperimentRecord("ada", name, 1, 0, 4, 1, NOW, NOW + 1, 0.5, True, NOW), **fields)
 
 
+def run_record(**fields: Any) -> RunRecord:
+    usual = {"id": "ab" * 32, "number": "cd" * 16, "account": "ada", "experiment": "ga-7", "client": "ada"}
+    usual |= {"kind": "pulsecount", "state": "closed", "labels": {}, "begun_at": NOW, "ended_at": NOW + 1}
+    return RunRecord(**{**usual, "results": 3, "failed": 0, "boards": 1, "dropped_at": None, **fields})
+
+
 def archived(seq: int = 1, **fields: Any) -> ArchivedResult:
     record = ArchivedResult(
         seq, "e1", "ada/run", "r-A", "A", "w1", "pulsecount", {"window": 1.0}, 1234, 1234.0, None, None, "ab" * 32,
@@ -88,6 +96,9 @@ class RecordedExperiment:
 
     def info(self) -> ExperimentInfo:
         return ExperimentInfo(experiment(self.name), [ExperimentBoard("A", 1, 0, NOW, NOW + 1)], {}, NOW + 5)
+
+    def runs(self) -> list[RunRecord]:
+        return [run_record()]
 
     def results(self, **query: Any) -> Iterator[ArchivedResult]:
         return iter(self.farm._called("results", [archived()], self.name, query))
@@ -190,6 +201,9 @@ class RecordingFarm:
 
     def experiment(self, name: str, _: str | None = None) -> RecordedExperiment:
         return RecordedExperiment(self, name)
+
+    def archived_run(self, id: str) -> Any:
+        return self._called("archived_run", SimpleNamespace(record=run_record(id=None), id=None, manifest={}), id)
 
     def usage(self, by: str, *, since: float, account: str | None) -> list[UsageRecord]:
         record = UsageRecord("ada", None, None, 2, 3, 7200.0, 5, 1, NOW, NOW + 1)

@@ -64,6 +64,8 @@ BAD: dict[str, list[Any]] = {
     "cancel_bookings.ids": [*_NO_TEXTS, None],
     "at": [None, "2026-12-01 10:00", datetime(2026, 12, 1, 10), -1.0, float("nan"), True],
     "serial": _NO_TEXT,
+    "id": _NO_TEXT,
+    "path": [5, None, [1], 1.5],
     "reservation": _NO_TEXT,
     "worker": _NO_TEXT,
     "account": [each for each in _NO_TEXT if each is not None],
@@ -142,6 +144,7 @@ ANYTHING = {"bitstream", "reactor", "farm", "plan", "reservations", "items", "pl
 CLASSES: list[type] = [
     ClientSession, blocking.Farm, aio.Farm, deferred.Farm, blocking.Boards, aio.Boards, deferred.Boards,
     device.Device, aio.Device, deferred.Device, BlockingExperiment, aio.Experiment, deferred.Experiment,
+    blocking.ArchivedRun, aio.ArchivedRun, deferred.ArchivedRun,
 ]  # fmt: skip
 #: Public methods whose arguments no rule checks, and why.
 UNCHECKED = {
@@ -210,6 +213,7 @@ def bad_values(method: str, name: str, parameter: inspect.Parameter) -> list[Any
 #: What is given beside a bad value, where a method needs it.
 NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
+    "id": "0" * 8, "path": "run.zip",
     "labels": {"lab": "3"}, "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
     "at": 2e9, "seconds": 3600.0,
 }  # fmt: skip

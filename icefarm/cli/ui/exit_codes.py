@@ -20,6 +20,7 @@ from icefarm.errors import (
     Unavailable,
     UnknownDevice,
     UnknownKind,
+    UnknownRun,
     UnknownWorker,
 )
 
@@ -42,7 +43,7 @@ class Exit(IntEnum):
 
 
 _EXITS: tuple[tuple[tuple[type[IcefarmError], ...], Exit], ...] = (
-    ((InvalidArgument, InvalidBitstream, UnknownDevice, UnknownWorker), Exit.USAGE),
+    ((InvalidArgument, InvalidBitstream, UnknownDevice, UnknownRun, UnknownWorker), Exit.USAGE),
     ((Unavailable, UnknownKind, Busy), Exit.UNAVAILABLE),
     ((TransportError, TimedOut), Exit.UNREACHABLE),
     ((NotAuthorized, NameInUse, LimitReached), Exit.NOT_AUTHORIZED),

@@ -365,6 +365,8 @@ RULES: Mapping[str, Rule] = {
     "serials": _SERIALS,
     "serial": Rule("the serial of a board", _text),
     "ids": Rule("a list of ids of requests", _texts),
+    "id": Rule("the id of a run", _text),
+    "path": Rule("the path of a file", _path),
     "cancel_bookings.ids": Rule("a list of ids of bookings", _texts),
     "at": Rule("a datetime with a time zone, or seconds since the epoch", _moment),
     "reservation": Rule("the id of a reservation", _text),

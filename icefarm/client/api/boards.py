@@ -140,6 +140,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels or {},
             archive=archive,
             resume=resume,
+            placement=placing.record,
         )
         expected = len(bitstreams) * placing.fan_out if isinstance(bitstreams, Sized) else None
         make_bar = bar_of(expected) if progress else None

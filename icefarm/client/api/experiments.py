@@ -13,8 +13,9 @@ from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo, Res
 from icefarm.client.notebook.plots import picture_of
 from icefarm.client.notebook.shown import html_table, sparkline
 from icefarm.client.notebook.tables import arrow_table, pandas_frame, polars_frame
+from icefarm.client.runs.archived_run import runs_of
 from icefarm.client.session import ClientSession
-from icefarm.contract import ExperimentFigures, from_wire
+from icefarm.contract import ExperimentFigures, RunRecord, from_wire
 from icefarm.errors import IcefarmError
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class ExperimentHandle:
         results = [{"ended_at": each.ended_at, "serial": each.serial, "number": each.number} for each in found]
         figures = [{"time": each.time, "figures": each.figures} for each in await self.figures()]
         return drawn_figure(picture_of(self.name, results, figures, best))
+
+    async def runs(self) -> list[RunRecord]:
+        """Return its runs, the youngest first: the streams of evaluations that it is made of."""
+        return await runs_of(self.session, self.name, self.account)
 
     async def sketch(self) -> tuple[ExperimentInfo, list[float]]:
         """Return what the farm has of it, and the means of its values over time, a few dozen."""
@@ -217,9 +222,11 @@ class ExperimentFace(VerbAdapter):
     announce = Verb(ExperimentHandle.announce)
     figures = Verb(ExperimentHandle.figures)
     plot = Verb(ExperimentHandle.plot)
+    runs = Verb(ExperimentHandle.runs)
 
-    def __init__(self, farm: VerbAdapter, name: str, account: str | None) -> None:
+    def __init__(self, farm: Any, name: str, account: str | None) -> None:
         self._call_as(farm)
+        self._farm = farm
         self._subject = ExperimentHandle(farm._subject, name, account)
 
     @property
@@ -252,6 +259,11 @@ class ExperimentFace(VerbAdapter):
             "serials": serials, "since": since, "until": until, "failed": failed, "kind": kind, "sha256": sha256
         }  # fmt: skip
         return self._results(ResultStream(self._subject, query, follow, after))
+
+    @checked
+    def run(self, id: str) -> Any:
+        """Return a run by its id, its number, or the first digits of one.  Raises `UnknownRun`."""
+        return self._farm.archived_run(id, experiment=self.name)
 
     def _results(self, stream: ResultStream) -> Any:
         raise NotImplementedError

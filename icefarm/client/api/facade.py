@@ -14,9 +14,10 @@ from icefarm.client.api.boards import BoardSet
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.settings import ClientSettings
+from icefarm.client.runs.archived_run import RunHandle, fetched_run
 from icefarm.client.session import ClientSession, connect
 from icefarm.contract import ReservationRecord, Role
-from icefarm.errors import InvalidArgument
+from icefarm.errors import InvalidArgument, UnknownRun
 
 __all__ = ["FarmFace", "LeftAwaiting", "OpenedAwaiting"]
 
@@ -139,6 +140,23 @@ class FarmFace(VerbAdapter):
         return self._experiment(chosen, account)
 
     def _experiment(self, name: str, account: str | None) -> Any:
+        raise NotImplementedError
+
+    @checked
+    def archived_run(self, id: str, *, experiment: str | None = None) -> Any:
+        """Return a run of the farm's archive by its id, its number, or the first 8 or more digits of one.
+
+        Raises `UnknownRun`, also if it is not of the ``experiment``.
+        """
+        return self._bound(self._fetch_run)(id, experiment)
+
+    async def _fetch_run(self, id: str, experiment: str | None) -> Any:
+        handle = await fetched_run(self._subject, id)
+        if experiment not in (None, handle.record.experiment):
+            raise UnknownRun(f"run {id} is of experiment {handle.record.experiment!r}, not of {experiment!r}")
+        return self._run(handle)
+
+    def _run(self, handle: RunHandle) -> Any:
         raise NotImplementedError
 
     def __repr__(self) -> str:

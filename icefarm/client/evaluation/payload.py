@@ -86,7 +86,8 @@ class Placing:
         """Raises `InvalidArgument` if there are too few boards."""
         self._placement = placement
         self._boards = sorted(serials)
-        self._record = placement.record()
+        #: What results and the run record of it.
+        self.record = placement.record()
         self._made = 0
         #: How many boards each item is for.
         self.fan_out = placement.fan_out(self._boards)
@@ -94,7 +95,7 @@ class Placing:
     def item(self, source: Any) -> Item:
         """Make the next item."""
         index, self._made = self._made, self._made + 1
-        return placed_item(source, self._placement.choose(index, source, self._boards), self._record, index)
+        return placed_item(source, self._placement.choose(index, source, self._boards), self.record, index)
 
 
 def sha256_of(payload: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.resuming import Resumption, split
+from icefarm.client.evaluation.run_report import RunNotes
 from icefarm.client.evaluation.scheduler import Dispatch
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.concurrency.clock import Clock
@@ -71,6 +72,8 @@ class Run:
     _note: Mapping[str, Any] = field(factory=dict)
     #: What is known already is answered from the archive; None: everything is measured.
     _resumption: Resumption | None = None
+    #: What the farm is told of the run; None if it keeps nothing of it.
+    _notes: RunNotes | None = None
     _dispatch: Dispatch = field(init=False)
     #: Options of each evaluation.
     _options: dict[str, Any] = field(init=False)
@@ -206,6 +209,8 @@ class Run:
         for call in calls.values():
             call.cancel()
         self._boards.unfollow(self)
+        if self._notes is not None:
+            self._notes.end()
 
     def _forget(self, taker: Deferred[ResultBatch]) -> None:
         if self._taker is taker:
@@ -248,7 +253,7 @@ class Run:
     async def _carry_out(self, sending: Sending) -> None:
         task = sending.task
         if task.evaluation_id is None:
-            task.evaluation_id = uuid4().hex
+            task.evaluation_id = uuid4().hex if self._notes is None else self._notes.id_for(task)
         try:
             call = {
                 "evaluation_id": task.evaluation_id,
@@ -317,6 +322,8 @@ class Run:
             self._results.append(
                 Result(item.source, answer.serial, answer.result, answer.error, item.placement, answer.archived)
             )
+            if self._notes is not None and not answer.archived:
+                self._notes.count(answer.result)
 
 
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:

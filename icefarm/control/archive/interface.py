@@ -15,6 +15,7 @@ from attrs import Factory, frozen
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
 from icefarm.control.archive.rows import ArchiveRow
+from icefarm.control.archive.runs.interface import RunStore
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
 
 __all__ = [
@@ -195,6 +196,10 @@ class Partition:
 
 class Archive(Protocol):
     """Stores and returns measurements.  Every call raises `Busy` if the database stays away."""
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs over them."""
 
     async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
         """Store the rows of a worker, all of them or none; those that are there already are left alone."""

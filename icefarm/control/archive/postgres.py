@@ -32,6 +32,7 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
+from icefarm.control.archive.runs.postgres import PostgresRuns
 from icefarm.control.archive.series import series
 from icefarm.control.archive.thread import ThreadConnection
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
@@ -268,10 +269,12 @@ _FORGET_DAY = """
     DELETE FROM experiment_board WHERE day = %(day)s;
     DELETE FROM experiment_step WHERE day = %(day)s;
     DELETE FROM measurement_retry WHERE day = %(day)s;
+    UPDATE run SET dropped_at = now() WHERE dropped_at IS NULL AND first_day <= %(day)s;
     DELETE FROM experiment e
      WHERE active_at < now() - interval '1 day'
        AND NOT EXISTS (SELECT FROM experiment_board b WHERE b.experiment = e.id)
-       AND NOT EXISTS (SELECT FROM experiment_figure f WHERE f.experiment = e.id);
+       AND NOT EXISTS (SELECT FROM experiment_figure f WHERE f.experiment = e.id)
+       AND NOT EXISTS (SELECT FROM run r WHERE r.experiment = e.id);
 """
 
 _EXPORT = f"""
@@ -311,6 +314,10 @@ class PostgresArchive(Statements, Archive):
     @_reader.default
     def _make_reader(self) -> ThreadConnection:
         return ThreadConnection(self._database.reactor, self._database.dsn, "icefarm-archive-reader")
+
+    @property
+    def runs(self) -> PostgresRuns:
+        return PostgresRuns(self._database)
 
     def stop(self) -> None:
         """Break the connections for COPY."""

@@ -17,7 +17,16 @@ from attrs import define, frozen
 from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, valid_name
 from icefarm.control.inventory.bounds import clean
 
-__all__ = ["ArchiveRow", "OwnedRow", "Parsed", "day_of", "newest_attempts", "owned", "parse_rows"]
+__all__ = [
+    "ArchiveRow",
+    "OwnedRow",
+    "Parsed",
+    "day_of",
+    "default_experiment",
+    "newest_attempts",
+    "owned",
+    "parse_rows",
+]
 
 #: Seconds of a day, and how far a worker's clock may be ahead of control's.
 DAY = 86400
@@ -130,13 +139,13 @@ def owned(rows: Sequence[ArchiveRow], reservations: Mapping[str, tuple[str, str]
     for row in newest_attempts(rows):
         serial, client = reservations.get(row.reservation, ("", ""))
         if serial == row.serial:
-            name = row.experiment or _default_experiment(client, row.day)
+            name = row.experiment or default_experiment(client, row.day)
             found.append(OwnedRow(row, client, (account_of(client), name)))
     return found
 
 
 @lru_cache(maxsize=1024)
-def _default_experiment(client: str, day: date) -> str:
+def default_experiment(client: str, day: date) -> str:
     """Return the experiment of evaluations that name none: their client, and the day."""
     own = client.removeprefix(account_of(client) + "/") or client
     return f"{own[: LONGEST_NAME - 11].rstrip()} {day}"

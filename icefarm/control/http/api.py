@@ -19,10 +19,13 @@ from icefarm.control.http.downloads import Download, download
 from icefarm.control.http.errors import ApiAnswer, Refusal, refused
 from icefarm.control.http.openapi import description
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, SIGN_IN, Endpoint, find_endpoint
-from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, Waiting, read
+from icefarm.control.http.schemas import MAX_BODY, Body, ResultsQuery, RunFileQuery, Waiting, read
 from icefarm.control.http.waiting import Perform, WaitingRequests
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.errors import IcefarmError
+from icefarm.runs.canonical import digest
+from icefarm.runs.exporting import exported, file_name, manifest_of
+from icefarm.runs.package import MEDIA_TYPE
 from icefarm.text.echo import without_echo
 
 __all__ = ["ApiRequest", "HttpApi"]
@@ -72,7 +75,7 @@ class HttpApi:
             _check_method(request, endpoint.method)
             answer = await self._serve(endpoint, request, chosen)
             if isinstance(answer, Download):
-                return ApiAnswer(200, None, {"Content-Type": answer.media_type}, answer.chunks)
+                return ApiAnswer(200, None, answer.headers, answer.chunks)
             return ApiAnswer(202, to_wire(answer)) if isinstance(answer, Waiting) else ApiAnswer(200, answer)
         except Refusal as refusal:
             return refusal.answer
@@ -85,6 +88,8 @@ class HttpApi:
         caller = await self.identity.caller(request.asker, name, reading=endpoint.reading, operating=endpoint.operating)
         if isinstance(asked, ResultsQuery):
             return await self._download(caller, endpoint, asked)
+        if isinstance(asked, RunFileQuery):
+            return await self._run_file(caller, endpoint, asked)
         return endpoint.answer(await self._carry_out(caller, endpoint.procedure, endpoint.arguments(asked)))
 
     async def _download(self, caller: Caller, endpoint: Endpoint, asked: ResultsQuery) -> Download:
@@ -96,6 +101,18 @@ class HttpApi:
             return answer
 
         return await download(asked.format, ask, _in_thread)
+
+    async def _run_file(self, caller: Caller, endpoint: Endpoint, asked: RunFileQuery) -> Download:
+        arguments = endpoint.arguments(asked)
+
+        async def ask(after: str | None) -> Mapping[str, Any]:
+            page: Mapping[str, Any] = await self.perform(caller, endpoint.procedure, {**arguments, "after": after})
+            return page
+
+        manifest = manifest_of(await self.perform(caller, "run", arguments))
+        name = file_name(digest(manifest))
+        # The first page is asked for at once, so that an error comes before the file.
+        return Download(MEDIA_TYPE, exported(manifest, await ask(None), ask), name)
 
     async def _carry_out(self, caller: Caller, procedure: str, arguments: dict[str, Any]) -> Any:
         match procedure:

@@ -157,6 +157,14 @@ class Download:
 
     media_type: str
     chunks: AsyncIterator[bytes]
+    #: What it is called where it is saved; None leaves it to the reader.
+    name: str | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer."""
+        named = {} if self.name is None else {"Content-Disposition": f'attachment; filename="{self.name}"'}
+        return {"Content-Type": self.media_type, **named}
 
 
 async def download(format_: str, ask: Ask, in_thread: InThread) -> Download:

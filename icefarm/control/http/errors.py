@@ -23,6 +23,7 @@ _STATUS: Mapping[type[IcefarmError], int] = {
     errors.UnknownDevice: 404,
     errors.UnknownExperiment: 404,
     errors.UnknownKind: 404,
+    errors.UnknownRun: 404,
     errors.UnknownWorker: 404,
     errors.NameInUse: 409,
     errors.LimitReached: 429,

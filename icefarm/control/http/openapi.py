@@ -16,6 +16,7 @@ from icefarm.contract import (
     ExperimentFigures,
     ExperimentRecord,
     ReservationRecord,
+    RunRecord,
     UsageRecord,
 )
 from icefarm.control.http.downloads import FORMATS
@@ -23,6 +24,7 @@ from icefarm.control.http.errors import status_of
 from icefarm.control.http.routes import BASE, DESCRIPTION, ENDPOINTS, Endpoint
 from icefarm.control.http.schemas import Waiting
 from icefarm.errors import IcefarmError, NotAuthorized
+from icefarm.runs.package import MEDIA_TYPE
 
 __all__ = ["description"]
 
@@ -63,6 +65,18 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
             "figures": _list_of("ExperimentFigures"),
             "next": {"type": "string", "description": "For after in the next request."},
             "more": {"type": "boolean", "description": "Whether there are more already."},
+        }
+    ),
+    "runs": _whole(
+        {
+            "runs": _list_of("Run"),
+            "next": {"type": ["string", "null"], "description": "For after in the next request; null: no more."},
+        }
+    ),
+    "run": _whole(
+        {
+            "run": {"$ref": "#/components/schemas/Run"},
+            "manifest": {"type": ["string", "null"], "description": "JSON; null until the run is closed."},
         }
     ),
     "usage": _whole({"since": {"type": "number"}, "until": {"type": "number"}, "usage": _list_of("UsageRecord")}),
@@ -130,6 +144,7 @@ def description(public_url: str | None = None) -> dict[str, Any]:
                 "ExperimentBoard": _schema(ExperimentBoard),
                 "ExperimentFigures": _schema(ExperimentFigures),
                 "Reservation": _schema(ReservationRecord),
+                "Run": _schema(RunRecord),
                 "UsageRecord": _schema(UsageRecord),
                 "Waiting": _schema(Waiting),
                 **{endpoint.body.__name__: _schema(endpoint.body, closed=True) for endpoint in _with_bodies()},
@@ -147,7 +162,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": re.sub(r"[{}]", "", endpoint.path.strip("/")).replace("/", "_"),
         "summary": endpoint.summary,
         "responses": {
-            "200": _file() if endpoint.answers == "results" else _response("As asked.", _ANSWERS[endpoint.answers]),
+            "200": _response_of(endpoint),
             **({"202": _response("It waits; poll it.", _WAITING)} if endpoint.may_wait else {}),
             **_refusals(endpoint),
         },
@@ -169,10 +184,21 @@ def _parameter(endpoint: Endpoint, name: str, schema: Mapping[str, Any]) -> dict
     return {"name": name, "in": "query", "schema": schema}
 
 
-def _file() -> dict[str, Any]:
-    columns = "A row for each evaluation; a connection that is cut before the end shows that it is not whole."
+def _response_of(endpoint: Endpoint) -> dict[str, Any]:
+    match endpoint.answers:
+        case "results":
+            return _file("A row for each evaluation", *FORMATS.values())
+        case "file":
+            return _file("The run", MEDIA_TYPE)
+    return _response("As asked.", _ANSWERS[endpoint.answers])
+
+
+def _file(words: str, *media_types: str) -> dict[str, Any]:
     binary = {"schema": {"type": "string"}}
-    return {"description": columns, "content": {media.partition(";")[0]: binary for media in FORMATS.values()}}
+    return {
+        "description": f"{words}; a connection that is cut before the end shows that it is not whole.",
+        "content": {media.partition(";")[0]: binary for media in media_types},
+    }
 
 
 def _own_operation() -> dict[str, Any]:

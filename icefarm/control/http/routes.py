@@ -32,6 +32,9 @@ from icefarm.control.http.schemas import (
     Reserve,
     ReserveSerials,
     ResultsQuery,
+    RunFileQuery,
+    RunQuery,
+    RunsQuery,
     Serials,
     SerialsFor,
     UsageOf,
@@ -53,6 +56,7 @@ from icefarm.errors import (
     UnknownDevice,
     UnknownExperiment,
     UnknownKind,
+    UnknownRun,
     UnknownWorker,
 )
 from icefarm.text.durations import in_words
@@ -196,6 +200,14 @@ def _figures(asked: FiguresQuery) -> dict[str, Any]:
     return {"name": asked.experiment, "account": asked.account, "after": asked.after, "limit": asked.limit}
 
 
+def _runs(asked: RunsQuery) -> dict[str, Any]:
+    return {"name": asked.experiment, "account": asked.account, "after": asked.after, "limit": asked.limit}
+
+
+def _run(asked: RunQuery | RunFileQuery) -> dict[str, Any]:
+    return {"id": asked.run}
+
+
 def _usage(asked: UsageOf) -> dict[str, Any]:
     return {"by": asked.by, "since": asked.since, "until": asked.until, "account": asked.account}
 
@@ -322,6 +334,18 @@ _ENDPOINTS = (
     Endpoint(
         "/experiments/{experiment}/results", "GET", "Download an experiment's results, in the order of their arrival.",
         ResultsQuery, "experiment_file", _results, _same, "results", (UnknownExperiment,), old=False,
+    ),
+    Endpoint(
+        "/experiments/{experiment}/runs", "GET", "List the runs of an experiment, the youngest first.",
+        RunsQuery, "experiment_runs", _runs, _same, "runs", (UnknownExperiment,), old=False,
+    ),
+    Endpoint(
+        "/runs/{run}", "GET", "Tell of a run; the SHA-256 of its manifest, which is text, is its id.",
+        RunQuery, "run", _run, _same, "run", (UnknownRun,), old=False,
+    ),
+    Endpoint(
+        "/runs/{run}/file", "GET", "Download a run: a zip with its manifest and its results.",
+        RunFileQuery, "run_results", _run, _same, "file", (UnknownRun,), old=False,
     ),
     Endpoint(
         "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",

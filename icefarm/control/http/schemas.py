@@ -35,6 +35,9 @@ __all__ = [
     "Reserve",
     "ReserveSerials",
     "ResultsQuery",
+    "RunFileQuery",
+    "RunQuery",
+    "RunsQuery",
     "Serials",
     "SerialsFor",
     "UsageOf",
@@ -239,6 +242,33 @@ class FiguresQuery:
     limit: int = field(default=1000, metadata={"description": "How many at most.", "minimum": 1, "maximum": 5000})
 
 
+_RUN = {"description": "Its id, its number, or the first 8 or more digits of one.", "minLength": 8, "maxLength": 64}
+
+
+@frozen
+class RunsQuery:
+    """The query for an experiment's runs."""
+
+    experiment: str = field(metadata=_EXPERIMENT)
+    account: str | None = field(default=None, metadata=_ACCOUNT)
+    after: str | None = field(default=None, metadata=_AFTER)
+    limit: int = field(default=100, metadata={"description": "How many at most.", "minimum": 1, "maximum": 1000})
+
+
+@frozen
+class RunQuery:
+    """The query about one run."""
+
+    run: str = field(metadata=_RUN)
+
+
+@frozen
+class RunFileQuery:
+    """The query for a run as a file."""
+
+    run: str = field(metadata=_RUN)
+
+
 @frozen
 class UsageOf:
     """The query for usage."""
@@ -323,6 +353,9 @@ Body = (
     | ExperimentQuery
     | FiguresQuery
     | ResultsQuery
+    | RunsQuery
+    | RunQuery
+    | RunFileQuery
     | UsageOf
     | LimitsOf
     | BookingsQuery

@@ -148,7 +148,7 @@ class ArchiveProcedures:
         """
         before = None if after is None else _before(after)
         query = ExperimentQuery(
-            account, name, self._reader(caller), self.private, before, since, _limit(limit, MOST_EXPERIMENTS)
+            account, name, self.reader(caller), self.private, before, since, _limit(limit, MOST_EXPERIMENTS)
         )
         found = await self.archive.experiments(query)
         more = len(found) == limit
@@ -320,9 +320,7 @@ class ArchiveProcedures:
 
     async def board_experiments(self, caller: Caller, serial: str, limit: int = 100) -> list[dict[str, Any]]:
         """Return what a board did for the experiments that the caller may read, the last one first."""
-        query = ExperimentQuery(
-            reader=self._reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS)
-        )
+        query = ExperimentQuery(reader=self.reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS))
         return [to_wire(part) for part in await self.archive.of_board(serial, query)]
 
     async def usage(
@@ -344,7 +342,7 @@ class ArchiveProcedures:
         begin = end - USUAL if since is None else since
         if not 0 <= begin < end:
             raise InvalidArgument("since must be a time before until, in seconds since 1970")
-        reader = self._reader(caller)
+        reader = self.reader(caller)
         if reader is not None and account not in (None, reader):
             raise NotAuthorized("only an operator is told what other accounts used")
         held, measured = await self.archive.usage(UsageQuery(begin, end, account if reader is None else reader))
@@ -373,7 +371,7 @@ class ArchiveProcedures:
         Raises `UnknownExperiment`, also for one that the caller may not read, and `InvalidArgument` where there are
         several.
         """
-        query = ExperimentQuery(account, name, self._reader(caller), self.private, limit=SAME_NAME)
+        query = ExperimentQuery(account, name, self.reader(caller), self.private, limit=SAME_NAME)
         first = evolve(query, account=account_of(caller.authid)) if account is None else query
         found = await self.archive.experiments(first)
         if not found and account is None:
@@ -386,7 +384,8 @@ class ArchiveProcedures:
             raise UnknownExperiment(f"there is no experiment {name!a:.120}{whose} that you may read")
         return found[0]
 
-    def _reader(self, caller: Caller) -> str | None:
+    def reader(self, caller: Caller) -> str | None:
+        """Return whose experiments a caller may read beside those that are shared; None for an operator: all."""
         return None if caller.role == Role.OPERATOR else account_of(caller.authid)
 
     def _record(self, found: Experiment) -> ExperimentRecord:

@@ -6,17 +6,19 @@ after the other, and no two of them know each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
 
 from icefarm.bus import Handler
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import control_procedure, control_worker_procedure
+from icefarm.contract import Role, control_procedure, control_worker_procedure
 from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.intake import Intake
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.retention import Retention
+from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.inventory.owners import BoardOwners
@@ -36,6 +38,7 @@ from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
 from icefarm.control.rpc.pacing import Pacing
+from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.limits import Limits
@@ -96,12 +99,26 @@ class ArchiveParts:
     intake: Intake
     activity: Activity
     retention: Retention
+    closer: RunCloser
 
     @classmethod
-    def of(cls, archive: Archive, publisher: Publisher, clock: Clock, settings: ControlSettings) -> ArchiveParts:
+    def of(
+        cls, archive: Archive, store: Store, publisher: Publisher, clock: Clock, settings: ControlSettings
+    ) -> ArchiveParts:
         days = settings.archive_days
         retention = Retention(archive, clock, days, settings.archive_bytes, settings.archive_export)
-        return cls(archive, Intake(archive, publisher, clock, days), Activity(clock), retention)
+        closer = RunCloser(archive.runs, store, clock)
+        return cls(archive, Intake(archive, publisher, clock, days), Activity(clock), retention, closer)
+
+    def start(self) -> None:
+        """Start what is done again and again."""
+        self.retention.start()
+        self.closer.start()
+
+    def stop(self) -> None:
+        """Stop that."""
+        self.retention.stop()
+        self.closer.stop()
 
 
 @frozen
@@ -146,7 +163,7 @@ class Parts:
         ):
             part.stop()
         if self.archive is not None:
-            self.archive.retention.stop()
+            self.archive.stop()
 
 
 def assemble(
@@ -193,7 +210,7 @@ def assemble(
         recorder=recorder,
         records=farm_records(store, clock),
         journal=journal_lines(recorder, clock),
-        archive=None if archive is None else ArchiveParts.of(archive, publisher, clock, settings),
+        archive=None if archive is None else ArchiveParts.of(archive, store, publisher, clock, settings),
     )
     _subscribe(parts)
     return parts
@@ -215,6 +232,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.metrics, MeasurementsArchived)
     if parts.archive is not None:
         hear(parts.archive.activity, MeasurementsArchived)
+        hear(parts.archive.closer, MeasurementsArchived)
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
     hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
     hear(parts.topics, BookingsChanged)
@@ -260,8 +278,8 @@ def handlers(
         None if parts.archive is None else parts.archive.intake,
     )
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
+    of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
-    of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings).table()
     found = {}
     for name, (method, roles) in {
         **for_clients.table(),
@@ -275,5 +293,9 @@ def handlers(
     return found
 
 
-def _archive_procedures(parts: ArchiveParts, clock: Clock, settings: ControlSettings) -> ArchiveProcedures:
-    return ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)
+def _archive_procedures(
+    parts: ArchiveParts, clock: Clock, settings: ControlSettings
+) -> dict[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+    of_archive = ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)
+    of_runs = RunProcedures(parts.archive.runs, parts.closer, of_archive, clock)
+    return {**of_archive.table(), **of_runs.table()}

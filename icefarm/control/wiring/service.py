@@ -99,7 +99,7 @@ class Control(Service):
             self.issued.keys.start()
         self.parts.audit.start()
         if self.parts.archive is not None:
-            self.parts.archive.retention.start()
+            self.parts.archive.start()
         self.log.info("control is at the router")
         self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
 

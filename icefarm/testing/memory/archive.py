@@ -11,7 +11,7 @@ from datetime import date
 from itertools import count
 from typing import Any
 
-from attrs import Factory, define, evolve, fields
+from attrs import Factory, define, evolve, field, fields
 
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart, account_of
@@ -32,6 +32,7 @@ from icefarm.control.archive.interface import (
 )
 from icefarm.control.archive.rows import ArchiveRow, OwnedRow, owned
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
+from icefarm.testing.memory.runs import MemoryRuns
 from icefarm.testing.memory.store import MemoryStore
 
 __all__ = ["MemoryArchive"]
@@ -75,6 +76,11 @@ class MemoryArchive(Archive):
     _figures: list[tuple[int, ExperimentFigures]] = Factory(list)
     _days: set[date] = Factory(set)
     _numbers: Any = Factory(lambda: count(1))
+    runs: MemoryRuns = field(init=False)
+
+    @runs.default
+    def _make_runs(self) -> MemoryRuns:
+        return MemoryRuns(self)
 
     async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
         served = {}
@@ -92,7 +98,7 @@ class MemoryArchive(Archive):
         return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign)
 
     def _keep(self, worker: str, each: OwnedRow) -> bool:
-        id = self._made(each.key)
+        id = self.made(each.key)
         row = each.row
         same = [k for k in self._rows if k.experiment == id and k.row.evaluation_id == row.evaluation_id]
         values = [kept for kept in same if kept.row.error is None]
@@ -239,10 +245,10 @@ class MemoryArchive(Archive):
         return [each for experiment, each in self._figures if experiment == id and each.id > after][:limit]
 
     async def log(self, key: ExperimentKey, figures: Mapping[str, float], time: float) -> None:
-        self._figures.append((self._made(key), ExperimentFigures(next(self._numbers), time, dict(figures))))
+        self._figures.append((self.made(key), ExperimentFigures(next(self._numbers), time, dict(figures))))
 
     async def announce(self, key: ExperimentKey, total: int | None, shared: bool | None) -> None:
-        self._made(key)
+        self.made(key)
         known = self._experiments[key]
         self._experiments[key] = evolve(
             known,
@@ -265,14 +271,27 @@ class MemoryArchive(Archive):
         self._rows = [kept for kept in self._rows if kept.row.day != day]
         used = {kept.experiment for kept in self._rows} | {experiment for experiment, _ in self._figures}
         old = self.clock.seconds() - 86400.0
+        self.runs.dropped(day)
+        with_runs = self.runs.experiments()
         self._experiments = {
-            key: each for key, each in self._experiments.items() if each.id in used or each.active_at >= old
+            key: each
+            for key, each in self._experiments.items()
+            if each.id in used or each.active_at >= old or key in with_runs
         }
+
+    def named(self, key: ExperimentKey) -> Experiment:
+        """Return an experiment that is there."""
+        return self._experiments[key]
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """Return everything, with `RESULT_FIELDS`."""
+        return [dict(zip(RESULT_FIELDS, kept.result(), strict=True)) for kept in self._rows]
 
     async def forget_figures(self, before: float) -> None:
         self._figures = [(id, each) for id, each in self._figures if each.time >= before]
 
-    def _made(self, key: ExperimentKey) -> int:
+    def made(self, key: ExperimentKey) -> int:
+        """Return the id of an experiment, which is made if it is new."""
         # To the microsecond, as the database keeps it.
         now = round(self.clock.seconds(), 6)
         known = self._experiments.get(key) or Experiment(next(self._numbers), *key, None, True, now, now)

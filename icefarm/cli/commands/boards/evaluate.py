@@ -354,5 +354,6 @@ def _results(
         experiment=asked.experiment,
         labels=asked.labels,
         resume=asked.resume,
+        placement=how,
     )
     return farm.stream(plan, records, items, deserted_raises=False)

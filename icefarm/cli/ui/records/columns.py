@@ -19,6 +19,7 @@ from icefarm.contract import (
     ExperimentRecord,
     QueueRecord,
     ReservationRecord,
+    RunRecord,
     ShareRecord,
     UsageRecord,
     WorkerRecord,
@@ -35,6 +36,8 @@ __all__ = [
     "LIMITS_OF_ACCOUNT",
     "REQUESTS",
     "RESULTS",
+    "RUN_BOARDS",
+    "RUN_DIGITS",
     "SERIALS",
     "SHARES",
     "TOKENS",
@@ -51,10 +54,14 @@ __all__ = [
     "progress",
     "queue",
     "reservations",
+    "runs",
     "seconds_left",
     "usage",
     "workers",
 ]
+
+#: Digits of a run's id in a table; a verb takes as many.
+RUN_DIGITS = 12
 
 #: A list of boards and nothing else.
 SERIALS = Shape(("serial",), (Column("SERIAL", lambda record: record["serial"]),))
@@ -353,6 +360,42 @@ def experiments(now: float) -> Shape:
             _column("SHARED", "shared", 6),
         ),
     )
+
+
+def runs(now: float) -> Shape:
+    """Runs of an experiment; ``now`` is the time here."""
+
+    def labels(record: Record) -> str:
+        return ", ".join(f"{name}={value}" for name, value in record["labels"].items())
+
+    return Shape(
+        _fields(RunRecord),
+        (
+            Column("RUN", lambda record: (record["id"] or record["number"])[:RUN_DIGITS], priority=0),
+            _column("STATE", "state", 1),
+            _column("CLIENT", "client", 3, least=10),
+            _column("KIND", "kind", 4),
+            _column("RESULTS", "results", 0, right=True),
+            _column("FAILED", "failed", 1, right=True),
+            _column("BOARDS", "boards", 2, right=True),
+            Column("BEGUN_AGO", lambda record: duration(now - record["begun_at"]), right=True, priority=2),
+            Column("LABELS", labels, priority=5, least=10),
+            Column("DROPPED", lambda record: None if record["dropped_at"] is None else "yes", priority=6),
+        ),
+    )
+
+
+RUN_BOARDS = Shape(
+    ("serial", "results", "failed", "workers", "firmwares", "origins"),
+    (
+        _column("SERIAL", "serial", 0),
+        _column("RESULTS", "results", 0, right=True),
+        _column("FAILED", "failed", 0, right=True),
+        Column("WORKER", lambda record: ", ".join(record["workers"]), priority=1),
+        Column("FIRMWARE", lambda record: ", ".join(record["firmwares"]), priority=2),
+        Column("ORIGIN", lambda record: ", ".join(record["origins"]), priority=2),
+    ),
+)
 
 
 def experiment_boards(now: float) -> Shape:

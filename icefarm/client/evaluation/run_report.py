@@ -1,0 +1,189 @@
+"""Tells the farm of runs: when they begin, and how they ended.
+
+An evaluation costs nothing more for it: its id is a number in the run instead of a random one, and what is told is
+gathered, so that a script of many short runs makes few calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import Factory, define, evolve
+from twisted.internet.defer import Deferred, TimeoutError
+
+from icefarm.bus import Bus
+from icefarm.client.connection.link import client_log
+from icefarm.client.evaluation.tasks import Task
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, shielded
+from icefarm.contract import Measurement, RunReport, control_procedure, to_wire
+from icefarm.errors import Busy, IcefarmError, LimitReached, LinkLost, NoSuchProcedure, TimedOut
+from icefarm.runs.numbers import evaluation_id
+
+__all__ = ["RunNotes", "RunReporter"]
+
+#: Seconds between two calls, so that short runs are told of together, and reports of one call.
+GATHER, TOGETHER = 0.5, 100
+#: Seconds that closing a client waits for its last reports.
+FLUSH = 1.0
+#: Evaluations of which a report says how often they were attempted.
+MOST_RETRIED = 10_000
+#: Errors that pass.
+_PASSING = (Busy, LimitReached, LinkLost, NoSuchProcedure, TimedOut)
+#: Seconds until a farm that has no such procedure is told again; for a call; and runs of which that is kept meanwhile.
+PAUSE, CALL_LIMIT, MOST_WAITING = 10.0, 30.0, 10_000
+
+_log = client_log("runs")
+
+
+class ReportLink(Protocol):
+    """A session with the farm; `icefarm.client.connection.link.FarmLink` is one."""
+
+    @property
+    def bus(self) -> Bus | None:
+        """The session; None while there is none."""
+
+
+@define(eq=False)
+class RunReporter:
+    """The reports of one client, one call at a time."""
+
+    clock: Clock
+    link: ReportLink
+    #: The latest report of each run that is still to be told of.
+    _waiting: dict[str, RunReport] = Factory(dict)
+    _sending: Deferred[None] | None = None
+    _timer: Any = None
+    _off: bool = False
+    #: Nobody had the procedure: control is away, its archive is off, or it is older.
+    _deaf: bool = False
+    _tasks: Tasks = Factory(Tasks)
+
+    def tell(self, report: RunReport) -> None:
+        """Tell of a run, soon."""
+        if not self._off:
+            self._waiting[report.number] = report
+            if self._timer is None and self._sending is None:
+                self._begin()
+
+    async def flush(self) -> None:
+        """Tell what is still to be told, in a bounded time."""
+        if self._deaf:
+            return
+        # What waits now may wait for the call that is under way.
+        for _ in range(2):
+            self._cancel_timer()
+            if self._sending is None:
+                self._begin()
+            if self._sending is None:
+                return
+            try:
+                await shielded(self._sending).addTimeout(FLUSH, self.clock)  # type: ignore[arg-type]
+            except TimeoutError:
+                _log.warn("the farm was not told how {count} runs ended", count=max(1, len(self._waiting)))
+                return
+
+    def stop(self) -> None:
+        """Tell nothing more."""
+        self._off = True
+        self._tasks.stop()
+        self._cancel_timer()
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _begin(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        self._sending = Deferred()
+        self._tasks.start("the farm is told of runs", self._send)
+
+    async def _send(self) -> None:
+        reports = list(self._waiting.values())[:TOGETHER]
+        for report in reports:
+            del self._waiting[report.number]
+        pause = GATHER
+        try:
+            await self._call({"runs": [to_wire(report) for report in reports]})
+            self._deaf = False
+        except _PASSING as error:
+            # Of a run that is told of again meanwhile, the later report counts.
+            self._waiting = {**{report.number: report for report in reports}, **self._waiting}
+            self._deaf = isinstance(error, NoSuchProcedure)
+            pause = PAUSE if self._deaf else GATHER
+            self._forget_oldest()
+            _log.debug("the farm was not told of runs: {error}", error=error)
+        except IcefarmError as error:
+            _log.debug("the farm keeps no record of {count} runs: {error}", count=len(reports), error=error)
+        finally:
+            done, self._sending = self._sending, None
+            if not self._off:
+                # Also where nothing waits: what comes within that time is told of together.
+                self._timer = self.clock.callLater(pause, self._begin)
+            if done is not None:
+                done.callback(None)
+
+    async def _call(self, arguments: Mapping[str, Any]) -> None:
+        bus = self.link.bus
+        if bus is None:
+            raise LinkLost("the farm is out of reach")
+        await bus.call(control_procedure("run_report"), (), arguments, timeout=CALL_LIMIT)
+
+    def _forget_oldest(self) -> None:
+        while len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+
+
+@define(eq=False)
+class RunNotes:
+    """What one run has to tell."""
+
+    reporter: RunReporter
+    report: RunReport
+    _begun: bool = False
+    _ended: bool = False
+    _results: int = 0
+    _failures: int = 0
+    _retried: dict[str, int] = Factory(dict)
+    #: How often a bitstream came without its place in the run; and the number of each board that some are for.
+    _unplaced: int = 0
+    _boards: dict[str, int] = Factory(dict)
+
+    def id_for(self, task: Task) -> str:
+        """Return the id of an evaluation, which says where it stands in the run."""
+        if not self._begun:
+            self._begun = True
+            self.reporter.tell(self.report)
+        placement: Mapping[str, Any] | None = task.item.placement
+        index = None if placement is None else placement.get("index")
+        if index is None:
+            index, self._unplaced = self._unplaced, self._unplaced + 1
+        board = 0 if task.pinned is None else self._boards.setdefault(task.pinned, len(self._boards) + 1)
+        return evaluation_id(self.report.number, index, board)
+
+    def count(self, result: Measurement | None) -> None:
+        """Count an evaluation that is answered: with a measurement, or an error."""
+        if result is None:
+            self._failures += 1
+            return
+        self._results += 1
+        if result.attempt > 1 and len(self._retried) < MOST_RETRIED:
+            self._retried[result.evaluation_id] = result.attempt
+
+    def end(self) -> None:
+        """Tell that the run has ended."""
+        if self._begun and not self._ended:
+            self._ended = True
+            self.reporter.tell(
+                evolve(
+                    self.report,
+                    ended=True,
+                    results=self._results,
+                    failures=self._failures,
+                    retried=self._retried,
+                )
+            )

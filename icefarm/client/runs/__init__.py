@@ -1,0 +1,1 @@
+"""Runs of experiments for their readers: what one was, its file, and measuring it again."""

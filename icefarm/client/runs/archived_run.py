@@ -1,0 +1,174 @@
+"""Runs in the farm's archive: what the client's three APIs have in common."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import define
+
+from icefarm.client.api.adapters import Verb, VerbAdapter
+from icefarm.client.api.arguments import checked
+from icefarm.client.session import ClientSession
+from icefarm.contract import RunRecord, from_wire
+from icefarm.errors import InvalidArgument
+
+__all__ = ["RunFace", "RunHandle", "fetched_run", "runs_of"]
+
+#: Runs, and lines, of one call.
+PAGE, LINES = 1000, 1000
+
+
+async def runs_of(session: ClientSession, name: str, account: str | None) -> list[RunRecord]:
+    """Return the runs of an experiment, the youngest first."""
+    found: list[RunRecord] = []
+    after = None
+    while True:
+        answer = await session.call("experiment_runs", name=name, account=account, after=after, limit=PAGE)
+        found += [from_wire(each, RunRecord) for each in answer["runs"]]
+        after = answer["next"]
+        if after is None:
+            return found
+
+
+async def fetched_run(session: ClientSession, id: str) -> RunHandle:
+    """Return a run.  Raises `UnknownRun`."""
+    answer = await session.call("run", id=id)
+    return RunHandle(session, from_wire(answer["run"], RunRecord), answer["manifest"])
+
+
+@define(eq=False)
+class NewFile:
+    """A file that appears under its name when it is whole.  Calls raise `InvalidArgument` if it can't be written."""
+
+    path: Path
+    _new: Path
+    _file: Any
+
+    @classmethod
+    def beside(cls, path: str | os.PathLike[str]) -> NewFile:
+        """Begin a file."""
+        target = Path(os.path.realpath(path))
+        new = target.with_name(f".icefarm-{secrets.token_hex(8)}.new")
+        try:
+            return cls(target, new, new.open("xb"))
+        except OSError as error:
+            raise _cannot_write(target, error) from None
+
+    def write(self, data: bytes) -> None:
+        """Write more of it."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+
+    def keep(self) -> None:
+        """Let it appear."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._new.replace(self.path)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+
+    def discard(self) -> None:
+        """Leave nothing of it, unless it was kept."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._new.unlink()
+
+
+def _cannot_write(path: Path, error: OSError) -> InvalidArgument:
+    return InvalidArgument(f"{path} cannot be written: {error.strerror or error}")
+
+
+@define(eq=False)
+class RunHandle:
+    """A run, in a session."""
+
+    session: ClientSession
+    record: RunRecord
+    #: None while it has none.
+    text: str | None
+
+    async def results(self) -> list[dict[str, Any]]:
+        """Return its results, as the file of the run has them.  Raises `InvalidArgument` if it is not closed."""
+        found: list[dict[str, Any]] = []
+        async for lines in self._lines():
+            found += [json.loads(line) for line in lines.splitlines()]
+        return found
+
+    @checked
+    async def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file: a zip with its manifest and its results.  Returns the path.
+
+        Raises `InvalidArgument` if it is not closed, its results were dropped, or the file can't be written.
+        """
+        from icefarm.runs.exporting import exported, manifest_of
+
+        manifest = manifest_of(
+            {"run": {"number": self.record.number, "state": self.record.state}, "manifest": self.text}
+        )
+        first = await self._page(None)
+        file = NewFile.beside(path)
+        try:
+            async for piece in exported(manifest, first, self._page):
+                file.write(piece)
+            file.keep()
+        finally:
+            file.discard()
+        return Path(path)
+
+    async def _page(self, after: str | None) -> Mapping[str, Any]:
+        number = self.record.id or self.record.number
+        page: Mapping[str, Any] = await self.session.call("run_results", id=number, after=after, limit=LINES)
+        return page
+
+    async def _lines(self) -> AsyncIterator[str]:
+        page = await self._page(None)
+        yield page["lines"]
+        while page["next"] is not None:
+            page = await self._page(page["next"])
+            yield page["lines"]
+
+
+class RunFace(VerbAdapter):
+    """A run of an experiment, as the farm's archive has it."""
+
+    _subject: RunHandle
+
+    results = Verb(RunHandle.results)
+    export = Verb(RunHandle.export)
+
+    def __init__(self, farm: VerbAdapter, subject: RunHandle) -> None:
+        self._call_as(farm)
+        self._subject = subject
+
+    @property
+    def record(self) -> RunRecord:
+        """What lists of runs show of it."""
+        return self._subject.record
+
+    @property
+    def id(self) -> str | None:
+        """The id by which it is cited: the SHA-256 of its manifest.  None until it is closed."""
+        return self._subject.record.id
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Its manifest.  Raises `InvalidArgument` until it is closed."""
+        text = self._subject.text
+        if text is None:
+            raise InvalidArgument(f"run {self.record.number} has no manifest yet: it is {self.record.state}")
+        manifest: dict[str, Any] = json.loads(text)
+        return manifest
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id or self.record.number} of {self.record.experiment!r}>"

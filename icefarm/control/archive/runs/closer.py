@@ -1,0 +1,176 @@
+"""Closes runs: makes the manifest of each, once all of its results have arrived."""
+
+from __future__ import annotations
+
+from attrs import Factory, define, field, frozen
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from icefarm import __version__
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Repeated
+from icefarm.contract import WorkerRecord
+from icefarm.control.archive.intake import MAX_BATCH
+from icefarm.control.archive.runs.closing import Standing, may_close, next_look
+from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunStore
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import Event, MeasurementsArchived
+from icefarm.errors import IcefarmError
+from icefarm.runs.canonical import canonical, digest
+from icefarm.runs.manifest import Summary
+
+__all__ = ["PAGE", "RunCloser", "told_of"]
+
+#: Seconds between passes, while a run is to be closed soon, and otherwise.
+BRISK, IDLE = 1.0, 30.0
+#: Results that are summed up at once; others get their turn in between.
+PAGE = 200
+
+
+@frozen
+class _Looked:
+    """When a run is looked at next, and since when it waits."""
+
+    since: float
+    next: float
+
+
+@define(eq=False)
+class RunCloser:
+    """Looks at the runs that are open."""
+
+    runs: RunStore
+    store: Store
+    clock: Clock
+    #: Bytes in the spool of each worker, with its last batch.
+    _spools: dict[str, int] = Factory(dict)
+    _looked: dict[int, _Looked] = Factory(dict)
+    _log: Logger = Factory(Logger)
+    _repeated: Repeated = field(init=False)
+
+    @_repeated.default
+    def _make_repeated(self) -> Repeated:
+        return Repeated(self.clock, IDLE, "runs are closed", self._pass_or_again)
+
+    def start(self) -> None:
+        """Start: runs that an earlier control left open are closed too."""
+        self._repeated.start(first=BRISK)
+
+    def stop(self) -> None:
+        """Stop."""
+        self._repeated.stop()
+
+    def poke(self) -> None:
+        """A run has ended."""
+        self._repeated.next_in(BRISK)
+
+    def heard(self, event: Event) -> None:
+        """Note what a worker's spool holds."""
+        if isinstance(event, MeasurementsArchived):
+            self._spools[event.worker] = event.waiting
+
+    async def _pass_or_again(self) -> None:
+        try:
+            await self.pass_once()
+        except IcefarmError as error:
+            self._log.warn("runs cannot be closed just now: {error}", error=error)
+
+    async def pass_once(self) -> None:
+        """Close those runs of which everything has arrived.  Raises `Busy`."""
+        open_runs = await self.runs.open()
+        self._looked = {run.id: self._looked[run.id] for run in open_runs if run.id in self._looked}
+        for run in open_runs:
+            now = self.clock.seconds()
+            looked = self._looked.get(run.id)
+            if looked is None or looked.next <= now:
+                since = now if looked is None else looked.since
+                if not await self._close_if_whole(run):
+                    self._looked[run.id] = _Looked(since, now + next_look(now - since))
+        if any(run.ended_at is not None and run.id in self._looked for run in open_runs):
+            self.poke()
+
+    async def _close_if_whole(self, run: Run) -> bool:
+        progress = await self.runs.progress(run)
+        if not may_close(await self._standing(run, progress)):
+            return False
+        if progress.results + progress.failures == 0:
+            await self.runs.forget(run.id)
+        else:
+            await self._close(run)
+        return True
+
+    async def _standing(self, run: Run, progress: Progress) -> Standing:
+        # By the clock of the database, as the times of runs are.
+        now = await self.store.now()
+        over = progress.over_at
+        return Standing(
+            since_end=None if run.ended_at is None else now - run.ended_at,
+            since_reservations=None if over is None else now - over,
+            told_results=run.told.results,
+            told_failures=run.told.failures,
+            results=progress.results,
+            failures=progress.failures,
+            superseded=progress.superseded,
+            delivered=run.ended_at is not None or over is None or await self._delivered(run),
+        )
+
+    async def _delivered(self, run: Run) -> bool:
+        names = {device.worker for device in await self.store.devices(list(run.told.boards))}
+        workers = {worker.name: worker for worker in await self.store.workers()}
+        return all(self._has_delivered(workers.get(name)) for name in names)
+
+    def _has_delivered(self, worker: WorkerRecord | None) -> bool:
+        # A batch that was shorter than the longest had all that there was.
+        return worker is None or (worker.status == "online" and self._spools.get(worker.name, 0) < MAX_BATCH)
+
+    async def _close(self, run: Run) -> None:
+        summary, after = Summary(), run.number
+        while rows := await self.runs.rows(run, after, PAGE):
+            for row in rows:
+                summary.add(row)
+            after = rows[-1]["evaluation_id"]
+            await deferLater(self.clock, 0)  # type: ignore[arg-type]
+        versions = {worker.name: worker.version for worker in await self.store.workers()}
+        workers = {name: versions.get(name) for name in summary.workers}
+        content = canonical(summary.manifest(told_of(run, workers)))
+        await self.runs.close(run.id, _closed(content, summary))
+        self._log.info(
+            "run {id} of {account}'s experiment {experiment} is closed: {results} results, {failed} failures",
+            id=digest(content), account=run.account, experiment=run.experiment, results=summary.results,
+            failed=summary.failed,
+        )  # fmt: skip
+
+
+def told_of(run: Run, workers: dict[str, str | None]) -> dict[str, object]:
+    """Return what a manifest says that is not in the results."""
+    told, ended = run.told, run.ended_at is not None
+    return {
+        "account": run.account,
+        "experiment": run.experiment,
+        "client": run.client,
+        "number": run.number,
+        "kind": told.kind,
+        "options": told.options,
+        "evaluation_options": told.evaluation_options,
+        "placement": told.placement,
+        "seed": told.placement.get("seed"),
+        "labels": told.labels,
+        # What the client had of it; nothing where the client was lost.
+        "answered": {"results": told.results, "failed": told.failures} if ended else None,
+        "versions": {"client": told.version, "control": __version__, "workers": workers},
+    }
+
+
+def _closed(manifest: bytes, summary: Summary) -> Closed:
+    assert summary.first is not None
+    assert summary.last is not None
+    return Closed(
+        digest(manifest),
+        manifest,
+        summary.results,
+        summary.failed,
+        summary.board_count,
+        summary.last_seq,
+        summary.first,
+        summary.last,
+    )

@@ -1,0 +1,116 @@
+"""Pure: no I/O, no clock.  What the store of runs can be asked; its records.
+
+`icefarm.control.archive.runs.postgres.PostgresRuns` implements it over PostgreSQL, and
+`icefarm.testing.memory.runs.MemoryRuns` in memory.  Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from icefarm.contract import RunReport
+
+__all__ = ["Closed", "Progress", "Run", "RunQuery", "RunStore"]
+
+
+@frozen
+class Run:
+    """A run as it is stored."""
+
+    id: int
+    #: Whose it is, and the name of its experiment.
+    account: str
+    experiment: str
+    number: str
+    client: str
+    told: RunReport
+    begun_at: float
+    ended_at: float | None
+    closed_at: float | None
+    manifest_id: str | None
+    results: int
+    failed: int
+    boards: int
+    last_seq: int | None
+    dropped_at: float | None
+
+
+@frozen
+class RunQuery:
+    """Which runs; None: all."""
+
+    #: Of the experiment with this id.
+    experiment: int | None = None
+    #: Whose id, or number, begins so.
+    prefix: str | None = None
+    #: Those of this account, and those of shared experiments; of all accounts if None.
+    reader: str | None = None
+    #: Only those of the reader.
+    private: bool = False
+    #: Older than the one with this id.
+    before: int | None = None
+    limit: int = 100
+
+
+@frozen
+class Progress:
+    """What of a run is in the archive."""
+
+    results: int
+    failures: int
+    #: An evaluation that took several attempts has a row of an earlier one.
+    superseded: bool
+    #: When the last of its reservations ended; None if one has not, or there is none.
+    over_at: float | None
+
+
+@frozen
+class Closed:
+    """What is stored when a run is closed."""
+
+    manifest_id: str
+    manifest: bytes
+    results: int
+    failed: int
+    boards: int
+    last_seq: int
+    #: When its first and its last evaluation ended.
+    first: float
+    last: float
+
+
+class RunStore(Protocol):
+    """Stores and returns runs.  Every call raises `Busy` if the database stays away."""
+
+    async def report(self, client: str, reports: Sequence[RunReport], names: Sequence[str]) -> None:
+        """Note what a client says of its runs; ``names`` are those of their experiments, made if they are new.
+
+        A report of a run that is closed changes nothing.
+        """
+
+    async def runs(self, query: RunQuery) -> list[Run]:
+        """Return runs, the youngest first."""
+
+    async def manifest(self, id: int) -> bytes | None:
+        """Return the manifest of a run; None if it has none yet."""
+
+    async def open(self) -> list[Run]:
+        """Return the runs that are not closed, the oldest first, up to a thousand."""
+
+    async def progress(self, run: Run) -> Progress:
+        """Return how far a run is."""
+
+    async def rows(self, run: Run, after: str, limit: int) -> list[dict[str, Any]]:
+        """Return a run's results after that evaluation's id, in the order of the ids, with `RESULT_FIELDS`.
+
+        Each evaluation has one: its value, else its last failure.
+        """
+
+    async def close(self, id: int, closed: Closed) -> None:
+        """Make a run one that never changes."""
+
+    async def forget(self, id: int) -> None:
+        """Delete a run of which nothing was archived."""

@@ -1,0 +1,64 @@
+"""Pure: no I/O, no clock.  Values as text of one form (RFC 8785, JSON Canonicalization Scheme), and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any
+
+import rfc8785
+
+__all__ = ["canonical", "digest", "moment", "seconds_of"]
+
+#: The largest whole number that every reader of JSON takes exactly.
+_LARGEST = 2**53 - 1
+#: The least number that is written with an exponent.
+_WITH_EXPONENT = 1e21
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORM = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def canonical(value: Any) -> bytes:
+    """Return a value of JSON in its canonical form.
+
+    A whole number beyond 2**53 - 1, which other readers would round, is text; so is a number that is not finite.  What
+    is read back from it has the same form again.
+    """
+    return rfc8785.dumps(_tamed(value))
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a time as text in UTC, to the microsecond: 2026-11-29T00:30:00.250000Z."""
+    return None if seconds is None else (_EPOCH + timedelta(microseconds=round(seconds * 1e6))).strftime(_FORM)
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds since the epoch of what `moment` returned.  Raises ValueError."""
+    return (datetime.strptime(text, _FORM).replace(tzinfo=UTC) - _EPOCH) / timedelta(seconds=1)
+
+
+def _tamed(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int():
+            return value if abs(value) <= _LARGEST else str(value)
+        case float():
+            # Below this, a whole number is written without an exponent, and so read as one of any length.
+            whole = abs(value) < _WITH_EXPONENT and value.is_integer()
+            return value if isfinite(value) and not whole else _tamed(int(value)) if whole else str(value)
+        case str():
+            # A half of a surrogate pair has no form in UTF-8.
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case Mapping():
+            return {_tamed(str(name)): _tamed(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_tamed(each) for each in value]
+    return value

@@ -1,0 +1,44 @@
+"""A run's file as it is made: piece by piece, of pages of its lines, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from icefarm.errors import InvalidArgument
+from icefarm.runs.package import PackageWriter
+
+__all__ = ["AskPage", "exported", "file_name", "manifest_of"]
+
+#: Asks for the page of lines after a cursor; answers as ``icefarm.v1.control.run_results`` does.
+AskPage = Callable[[str | None], Awaitable[Mapping[str, Any]]]
+
+
+def manifest_of(answer: Mapping[str, Any]) -> bytes:
+    """Return the manifest in an answer of ``icefarm.v1.control.run``.  Raises `InvalidArgument` if it has none."""
+    manifest = answer["manifest"]
+    if manifest is None:
+        run = answer["run"]
+        raise InvalidArgument(
+            f"run {run['number']} has no manifest yet: it is {run['state']}; it gets one when it has ended and its "
+            "results have arrived"
+        )
+    return str(manifest).encode()
+
+
+def file_name(id: str) -> str:
+    """Return what the file of a run is called."""
+    return f"run-{id[:12]}.icefarm.zip"
+
+
+async def exported(manifest: bytes, first: Mapping[str, Any], ask: AskPage) -> AsyncIterator[bytes]:
+    """Yield the file of a run; ``first`` is the first page of its lines."""
+    writer, page = PackageWriter(manifest), first
+    while True:
+        writer.add_lines(page["lines"].encode())
+        yield writer.taken()
+        if page["next"] is None:
+            break
+        page = await ask(page["next"])
+    writer.end()
+    yield writer.taken()

@@ -1,0 +1,175 @@
+"""Pure: no I/O, no clock.  The manifest of a run, and the lines of its results, whose digest the manifest has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define
+
+from icefarm.errors import InvalidArgument
+from icefarm.runs.canonical import canonical, digest, moment
+from icefarm.runs.numbers import position_of
+
+__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "result_line"]
+
+#: The form of manifests and lines; another one gets another number.
+FORMAT = "icefarm run 1"
+#: Circuits that stand in the manifest itself; of more, only their digest does.
+LISTED = 1000
+#: Bytes of the longest manifest.
+MOST_BYTES = 4 << 20
+
+#: What a line takes from the archive as it is.
+_TAKEN = (
+    *("evaluation_id", "serial", "worker", "sha256", "circuit", "value", "error", "message", "window_us", "load_us"),
+    *("temperature_c", "origin", "firmware", "firmware_version", "attempt", "sequence", "board_labels"),
+)
+
+
+def result_line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the line of a result says; ``row`` has `icefarm.contract.RESULT_FIELDS`."""
+    position = position_of(row["evaluation_id"])
+    return {
+        "index": None if position is None else position.index,
+        **{name: row[name] for name in _TAKEN},
+        "started": moment(row["started_at"]),
+        "ended": moment(row["ended_at"]),
+    }
+
+
+@define
+class _Board:
+    """What one board did."""
+
+    results: int = 0
+    failed: int = 0
+    #: The different values of what may change meanwhile.
+    seen: dict[str, set[str]] = Factory(dict)
+
+    def record(self, serial: str) -> dict[str, Any]:
+        lists = {f"{name}s": sorted(self.seen.get(name, ())) for name in ("worker", "firmware", "origin")}
+        return {"serial": serial, "results": self.results, "failed": self.failed, **lists}
+
+
+@define
+class Summary:
+    """What all results of a run amount to; they are added in the order of their evaluations' ids."""
+
+    results: int = 0
+    failed: int = 0
+    circuits: int = 0
+    first: float | None = None
+    last: float | None = None
+    #: The archive's number of the last one that arrived.
+    last_seq: int = 0
+    _listed: list[str | None] = Factory(list)
+    _index: int | None = None
+    _boards: dict[str, _Board] = Factory(dict)
+    _lines: Any = Factory(hashlib.sha256)
+    _circuit_lines: Any = Factory(hashlib.sha256)
+
+    def add(self, row: Mapping[str, Any]) -> bytes:
+        """Add a result, and return its line, with the line's end."""
+        said = result_line(row)
+        line = canonical(said) + b"\n"
+        self._lines.update(line)
+        self._count(row)
+        if said["index"] is None or said["index"] != self._index:
+            self._index = said["index"]
+            self._list(row["sha256"])
+        begin, end = row["started_at"] or row["ended_at"], row["ended_at"]
+        self.first = begin if self.first is None else min(self.first, begin)
+        self.last = end if self.last is None else max(self.last, end)
+        self.last_seq = max(self.last_seq, row["seq"])
+        return line
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        board = self._boards.setdefault(row["serial"], _Board())
+        if row["error"] is None:
+            self.results += 1
+            board.results += 1
+        else:
+            self.failed += 1
+            board.failed += 1
+        firmware = " ".join(part for part in (row["firmware"], row["firmware_version"]) if part)
+        for name, text in (("worker", row["worker"]), ("firmware", firmware), ("origin", row["origin"])):
+            if text:
+                board.seen.setdefault(name, set()).add(text)
+
+    def _list(self, sha256: str | None) -> None:
+        self.circuits += 1
+        self._circuit_lines.update(f"{sha256 or '-'}\n".encode())
+        if self.circuits <= LISTED:
+            self._listed.append(sha256)
+
+    @property
+    def workers(self) -> list[str]:
+        """The workers that measured."""
+        return sorted({name for board in self._boards.values() for name in board.seen.get("worker", ())})
+
+    @property
+    def board_count(self) -> int:
+        return len(self._boards)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all lines."""
+        return str(self._lines.hexdigest())
+
+    def manifest(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the manifest; ``told`` has what is not in the results, by name."""
+        listed = {"sha256": self._listed} if self.circuits <= LISTED else {}
+        return {
+            "format": FORMAT,
+            **told,
+            "boards": [self._boards[serial].record(serial) for serial in sorted(self._boards)],
+            "circuits": {"count": self.circuits, "digest": self._circuit_lines.hexdigest(), **listed},
+            "results": {"count": self.results, "failed": self.failed, "digest": self.digest},
+            "begin": moment(self.first),
+            "end": moment(self.last),
+        }
+
+
+#: What a reader of manifests relies on, and of which type it is.
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "account": str, "experiment": str, "client": str, "number": str, "kind": str, "options": dict,
+    "evaluation_options": dict, "placement": dict, "labels": dict, "boards": list, "circuits": dict, "results": dict,
+    "versions": dict,
+}  # fmt: skip
+
+
+def checked_manifest(content: bytes, id: str | None = None) -> dict[str, Any]:
+    """Return the manifest in these bytes, and check that it is one, and the one that ``id`` names.
+
+    Raises `InvalidArgument`.
+    """
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the manifest is not JSON: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise InvalidArgument(f"the manifest's format must be {FORMAT!r}, not {found!a:.80}; is icefarm too old?")
+    for name, type_ in _FIELDS.items():
+        if not isinstance(manifest.get(name), type_):
+            raise InvalidArgument(f"the manifest has no {name}, or one of another type")
+    _check_counts(manifest)
+    if canonical(manifest) != content:
+        raise InvalidArgument("the manifest is not in its canonical form (RFC 8785); it was changed")
+    if id is not None and digest(content) != id:
+        raise InvalidArgument(f"the manifest is that of run {digest(content)}, not of {id}; it was changed")
+    return manifest
+
+
+def _check_counts(manifest: Mapping[str, Any]) -> None:
+    for part, names in (("circuits", ("count",)), ("results", ("count", "failed"))):
+        counts: Sequence[Any] = [manifest[part].get(name) for name in names]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise InvalidArgument(f"the manifest's {part} have no count")
+        if not isinstance(manifest[part].get("digest"), str):
+            raise InvalidArgument(f"the manifest's {part} have no digest")
+    if not all(isinstance(board, dict) and isinstance(board.get("serial"), str) for board in manifest["boards"]):
+        raise InvalidArgument("the manifest's boards have no serials")

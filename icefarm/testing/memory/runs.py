@@ -1,0 +1,123 @@
+"""Runs in memory: the stand-in for `icefarm.control.archive.runs.postgres` in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, define, evolve
+
+from icefarm.contract import RESULT_FIELDS, RunReport, account_of
+from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunQuery, RunStore
+from icefarm.runs.numbers import last_id
+
+if TYPE_CHECKING:
+    from icefarm.testing.memory.archive import MemoryArchive
+
+__all__ = ["MemoryRuns"]
+
+Row = Mapping[str, Any]
+
+
+@define(eq=False)
+class MemoryRuns(RunStore):
+    """Implements `RunStore` beside a `MemoryArchive`."""
+
+    archive: MemoryArchive
+    _runs: dict[int, Run] = Factory(dict)
+    _manifests: dict[int, bytes] = Factory(dict)
+    _first_days: dict[int, date] = Factory(dict)
+    _numbers: Iterator[int] = Factory(lambda: count(1))
+
+    async def report(self, client: str, reports: Sequence[RunReport], names: Sequence[str]) -> None:
+        account, now = account_of(client), self.archive.clock.seconds()
+        for report, name in zip(reports, names, strict=True):
+            self.archive.made((account, name))
+            ended_at = now if report.ended else None
+            known = next((r for r in self._runs.values() if (r.account, r.number) == (account, report.number)), None)
+            if known is None:
+                id = next(self._numbers)
+                self._runs[id] = Run(
+                    id, account, name, report.number, client, report, now, ended_at, None, None, 0, 0, 0, None, None
+                )  # fmt: skip
+            elif known.ended_at is None and known.closed_at is None:
+                self._runs[known.id] = evolve(known, told=report, ended_at=ended_at)
+
+    async def runs(self, query: RunQuery) -> list[Run]:
+        found = [run for run in self._runs.values() if self._fits(run, query)]
+        return sorted(found, key=lambda run: run.id, reverse=True)[: query.limit]
+
+    def _fits(self, run: Run, query: RunQuery) -> bool:
+        experiment = self.archive.named((run.account, run.experiment))
+        readable = query.reader in (None, run.account) or (experiment.shared and not query.private)
+        return (
+            readable
+            and query.experiment in (None, experiment.id)
+            and (query.before is None or run.id < query.before)
+            and (
+                query.prefix is None
+                or run.number.startswith(query.prefix)
+                or (run.manifest_id or "").startswith(query.prefix)
+            )
+        )
+
+    async def manifest(self, id: int) -> bytes | None:
+        return self._manifests.get(id)
+
+    async def open(self) -> list[Run]:
+        return [run for run in self._runs.values() if run.closed_at is None]
+
+    async def progress(self, run: Run) -> Progress:
+        rows = await self.rows(run, run.number, 10**9)
+        results = sum(row["error"] is None for row in rows)
+        superseded = any(row["attempt"] < run.told.retried.get(row["evaluation_id"], 0) for row in rows)
+        records = [await self.archive.store_.reservation(id) for id in run.told.boards.values()]
+        known = [record for record in records if record is not None]
+        over = None if any(record.ended_at is None for record in known) else run.begun_at
+        ends = [record.ended_at for record in known if record.ended_at is not None]
+        return Progress(results, len(rows) - results, superseded, max(ends) if over is not None and ends else over)
+
+    async def rows(self, run: Run, after: str, limit: int) -> list[dict[str, Any]]:
+        best: dict[str, Row] = {}
+        for row in self.archive.all_rows():
+            id = row["evaluation_id"]
+            mine = max(after, run.number) < id <= last_id(run.number) and account_of(row["client"]) == run.account
+            arrived = run.last_seq is None or row["seq"] <= run.last_seq
+            if mine and arrived and (id not in best or _rank(row) > _rank(best[id])):
+                best[id] = row
+        return [{name: best[id][name] for name in RESULT_FIELDS} for id in sorted(best)][:limit]
+
+    async def close(self, id: int, closed: Closed) -> None:
+        if self._runs[id].closed_at is not None:
+            return
+        self._manifests[id] = closed.manifest
+        self._first_days[id] = datetime.fromtimestamp(closed.first, UTC).date()
+        self._runs[id] = evolve(
+            self._runs[id],
+            closed_at=self.archive.clock.seconds(),
+            manifest_id=closed.manifest_id,
+            results=closed.results,
+            failed=closed.failed,
+            boards=closed.boards,
+            last_seq=closed.last_seq,
+        )
+
+    async def forget(self, id: int) -> None:
+        if self._runs[id].closed_at is None:
+            del self._runs[id]
+
+    def dropped(self, day: date) -> None:
+        """Note that a day is dropped."""
+        for id, first in self._first_days.items():
+            if first <= day and self._runs[id].dropped_at is None:
+                self._runs[id] = evolve(self._runs[id], dropped_at=self.archive.clock.seconds())
+
+    def experiments(self) -> set[tuple[str, str]]:
+        """Return the experiments that have runs."""
+        return {(run.account, run.experiment) for run in self._runs.values()}
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    return row["error"] is None, row["attempt"], row["ended_at"], row["seq"]
