@@ -447,6 +447,16 @@ class ReservationRecord:
     labels: dict[str, str] = Factory(dict)
     #: Why it cannot be extended beyond its end: the booking that needs its board then, in words; None: it can.
     limited_by: str | None = None
+    #: The id of the request that it was made for.
+    request: str | None = None
+    #: Of that request; higher ones are served first.
+    priority: float = 50.0
+    #: How many boards that request would like to have, and how many it keeps when others ask for boards; None: all that
+    #: it has got.
+    wanted: int | None = None
+    at_least: int | None = None
+    #: The selector of the boards that it would like to have; None: any.
+    where: str | None = None
 
 
 @passes_over_unknown

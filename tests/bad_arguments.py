@@ -73,6 +73,11 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         ((1,), {"kind": "pulsecount", "grace": -1}),
         ((1,), {"kind": "pulsecount", "grace": _NAN}),
         ((1,), {"kind": "pulsecount", "grace": "30"}),
+        *(((2,), {"kind": "pulsecount", "at_least": value}) for value in (0, -1, 3, True, 1.0, "1", _HUGE)),
+        *(((2,), {"kind": "pulsecount", "preemptible": value}) for value in (1, "yes", [True])),
+        *(((2,), {"kind": "pulsecount", "priority": value}) for value in (-1, _NAN, "1", True, _HUGE)),
+        ((), {"serials": ["A"], "kind": "pulsecount", "at_least": 1}),
+        ((), {"serials": ["A"], "kind": "pulsecount", "preemptible": True}),
     ],
     "book": [
         ((), {}),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
 from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
 from icefarm.errors import IcefarmError
@@ -211,14 +212,53 @@ class StoreMachine(RuleBasedStateMachine):
         timeout=st.sampled_from([None, *LENGTHS]),
         since=st.sampled_from([None, None, -1000.0, -2000.0]),
         where=selectors,
+        priority=st.sampled_from([10.0, 50.0]),
     )
     def a_client_waits(
-        self, client: str, amount: int, id: str, timeout: float | None, since: float | None, where: Selector | None
+        self,
+        client: str,
+        amount: int,
+        id: str,
+        timeout: float | None,
+        since: float | None,
+        where: Selector | None,
+        priority: float,
     ) -> None:
-        request = ReservationRequest("counter", amount=amount, where=where)
-        queued = self.call(lambda store: store.enqueue(client, request, id, timeout, since=since))
+        at_least = 1 if amount == 3 else None
+        request = ReservationRequest("counter", amount=amount, where=where, at_least=at_least)
+        queued = self.call(lambda store: store.enqueue(client, request, id, timeout, since=since, priority=priority))
         if not isinstance(queued, IcefarmError):
             assert (queued.id, queued.client) == (id, client)
+
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        wanted=st.integers(1, 4),
+        id=st.sampled_from(REQUESTS),
+        priority=st.sampled_from([10.0, 50.0]),
+    )
+    def a_client_reserves_a_group(self, client: str, wanted: int, id: str, priority: float) -> None:
+        free = self.run_call(self.stores[0].available("counter"))
+        before = self.run_call(self.stores[0].answered(client, id))
+        request = ReservationRequest("counter", amount=wanted, at_least=1)
+        terms = Terms(priority, wanted, 1)
+        made = self.call(lambda store: store.reserve(client, request, 1000.0, request_id=id, terms=terms))
+        if isinstance(made, IcefarmError):
+            return
+        if before:
+            assert {record.id for record in made} == {record.id for record in before}
+            return
+        assert len(made) == min(wanted, len(free))
+        assert {(one.request, one.priority, one.wanted, one.at_least) for one in made} == {(id, priority, wanted, 1)}
+        self._check_new(made, client)
+
+    @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS), boards=st.integers(1, 2))
+    def a_client_wants_fewer_boards(self, client: str, id: str, boards: int) -> None:
+        before = {record.id: record.wanted for record in self.run_call(self.stores[0].answered(client, id))}
+        self.call(lambda store: store.want_fewer(client, id, boards))
+        for record in self.run_call(self.stores[0].answered(client, id)):
+            wanted = before[record.id]
+            assert record.wanted == (None if wanted is None else max(1, wanted - boards))
+            self.seen[record.id] = record
 
     @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS))
     def a_waiting_client_is_served_and_asks_again(self, client: str, id: str) -> None:

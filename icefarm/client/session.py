@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from icefarm._version import __version__
 from icefarm.bus import Progress
 from icefarm.client.api.arguments import checked
-from icefarm.client.connection.events import ClientEvent
+from icefarm.client.connection.events import BoardsChange, ClientEvent
 from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
@@ -48,6 +48,7 @@ from icefarm.wamp.url import parse_url
 if TYPE_CHECKING:
     # They import Twisted, which takes half a second: a session imports them, and `import icefarm.client` does not.
     from icefarm.client.connection.board_calls import BoardCalls
+    from icefarm.client.connection.groups import BoardGroup
     from icefarm.client.connection.link import FarmLink, MakeLink
     from icefarm.client.connection.reservations import ClientReservations
     from icefarm.client.connection.watch import Watch
@@ -106,6 +107,8 @@ class RunPlan:
     archive: bool = True
     #: Answer from the archive what the experiment has values of.
     resume: bool = False
+    #: The request whose boards it is on, where any board will do and these become fewer and more.
+    group: str | None = None
     #: How boards are chosen, as the run's manifest says it: the placement's name, its seed.
     placement: Mapping[str, Any] = attrs.Factory(dict)
 
@@ -210,6 +213,10 @@ class ClientSession:
         grace: float | None = None,
         keep: bool = True,
         progress: Progress | None = None,
+        at_least: int | None = None,
+        preemptible: bool | None = None,
+        priority: float | None = None,
+        on_boards_changed: Callable[[BoardsChange], None] | None = None,
         **more_options: Any,
     ) -> list[ReservationRecord]:
         """Reserve ``amount`` boards, or those in ``serials``: all or none, ready to use.
@@ -221,15 +228,30 @@ class ClientSession:
         ``seconds`` (default: the farm's setting, an hour) unless extended, which is automatic with ``keep``; ``grace``
         is the seconds for which the farm keeps the boards while this client is out of reach.
 
+        With ``at_least`` it begins with so many boards, and gets the others when they are free.  With ``preemptible``
+        it gives boards to requests that go before, down to ``at_least`` (1), when what is on its way to them is done,
+        and gets others later; a run of evaluations goes on with those that there are.  None is what the farm's
+        operator set.  ``on_boards_changed`` is called with each `BoardsChange`, like ``on_event``.  ``priority`` is at
+        most that of the account, and that by default.
+
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
         if (amount is None) == (serials is None):
             raise InvalidArgument("give either amount, how many boards to reserve, or serials, which ones")
         chosen = {**(options or {}), **more_options}
         asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
-        # Left out where it is not used, for farms that do not know it.
-        asked += [] if where is None else [where]
-        return await self._reservations.reserve(asked, limit=timeout if wait else 0.0, keep=keep, progress=progress)
+        # Left out where they are not used, for farms that do not know them.
+        asked += _given([where, at_least, preemptible, priority])
+        limit = timeout if wait else 0.0
+        return await self._reservations.reserve(
+            asked, limit=limit, keep=keep, progress=progress, on_boards_changed=on_boards_changed
+        )
+
+    def group_of(self, records: Sequence[ReservationRecord]) -> BoardGroup | None:
+        """Return the group that these reservations are of; None: their boards stay the same."""
+        requests = {None if record.wanted is None else record.request for record in records}
+        request = requests.pop() if len(requests) == 1 else None
+        return None if request is None else self._reservations.groups.get(request)
 
     @checked
     async def adopt(self, *, keep: bool = True) -> list[ReservationRecord]:
@@ -493,6 +515,13 @@ class ClientSession:
         experiment = plan.experiment or self.experiment
         named = {} if experiment is None else {"experiment": experiment}
         return {**named, "labels": dict(plan.labels)} if plan.labels else named
+
+
+def _given(arguments: list[Any]) -> list[Any]:
+    """Return arguments by position, without those at the end that are None."""
+    while arguments and arguments[-1] is None:
+        arguments = arguments[:-1]
+    return arguments
 
 
 def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> float:

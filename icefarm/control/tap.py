@@ -112,6 +112,11 @@ class Options(LayeredOptions):
             seconds,
         ),
         Setting("private", "let each account see its own experiments only; operators see all", flag=True),
+        Setting(
+            "preemptible",
+            "ask for boards that were reserved by number when others go before, unless their client says otherwise",
+            flag=True,
+        ),
         Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
@@ -196,6 +201,7 @@ def _service(options: Options) -> ControlProcess:
         options["archive-export"],
         options["private"],
         half_life=options["half-life"],
+        preemptible=options["preemptible"],
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

@@ -97,6 +97,10 @@ BAD: dict[str, list[Any]] = {
     "repeats": _NO_COUNT,
     "seed": [each for each in _NO_NUMBER if each is not None] + [1.5],
     "times": [*_NO_NUMBER, -1, 1.5],
+    "at_least": [each for each in _NO_COUNT if each is not None],
+    "preemptible": [each for each in _NO_BOOLEAN if each is not None],
+    "priority": [-1, 101, nan, "5", [1]],
+    "on_boards_changed": _NO_FUNCTION,
     "progress": _NO_FUNCTION,
     "evaluate.progress": _NO_BOOLEAN,
     "evaluate_each.progress": _NO_BOOLEAN,
@@ -155,6 +159,7 @@ UNCHECKED = {
     "stream": "of the asyncio face: between its own parts",
     "run": "between the client's own parts",
     "call": "between the client's own parts",
+    "group_of": "between the client's own parts",
     "announce_total": "between the client's own parts",
 }
 

@@ -76,6 +76,7 @@ class Boards:
     """Boards that measure at once, and note what."""
 
     measured: list[tuple[str, str]] = Factory(list)
+    retiring: tuple[str, ...] = ()
 
     async def evaluate(self, serial: str, call: Any, *_: Any) -> Measurement:
         self.measured.append((call["note"]["circuit"], serial))

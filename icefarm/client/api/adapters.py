@@ -80,9 +80,10 @@ class Asyncio(_FromAnotherThread):
         @wraps(method)
         async def verb(*args: P.args, **kwargs: P.kwargs) -> T:
             self._loop = asyncio.get_running_loop()
-            progress: Any = kwargs.get("progress")
-            if callable(progress):  # What is none is refused where arguments are checked.
-                kwargs["progress"] = self._heard_by(progress)
+            for name in ("progress", "on_boards_changed"):
+                listener: Any = kwargs.get(name)
+                if callable(listener):  # What is none is refused where arguments are checked.
+                    kwargs[name] = self._heard_by(listener)
             return await asyncio.wrap_future(self._engine.submit(method, *args, **kwargs))
 
         return verb

@@ -396,6 +396,10 @@ RULES: Mapping[str, Rule] = {
     "placement": Rule("one of icefarm.client.placement, such as EachBoard()", _placement),
     "bitstreams": Rule("a list, or another iterable, of paths or bytes", _bitstreams),
     "bitstream": _ANYTHING,  # `payload_of` says what is wrong with it.
+    "at_least": Rule("a whole number of boards, at least 1", partial(_count, None)),
+    "preemptible": _BOOLEAN,
+    "priority": Rule("a number from 0 to 100", partial(_between, 0, 100)),
+    "on_boards_changed": _FUNCTION,
     "wait": _BOOLEAN,
     "keep": _BOOLEAN,
     "leave": _BOOLEAN,

@@ -31,6 +31,8 @@ class BoardSet:
 
     session: ClientSession
     records: Mapping[str, ReservationRecord]
+    #: The request whose boards these are, where they become fewer and more.
+    group: str | None = None
 
     @property
     def serials(self) -> list[str]:
@@ -140,6 +142,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels or {},
             archive=archive,
             resume=resume,
+            group=self._subject.group if placement is None or isinstance(placement, AnyBoard) else None,
             placement=placing.record,
         )
         expected = len(bitstreams) * placing.fan_out if isinstance(bitstreams, Sized) else None

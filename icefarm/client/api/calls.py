@@ -10,6 +10,7 @@ from functools import update_wrapper
 from typing import Any, Literal, Required, TypedDict, TypeVar
 
 from icefarm.bus import Progress
+from icefarm.client.connection.events import BoardsChange
 
 __all__ = ["AnyKindCall", "MultiPulseCountCall", "PulseCountCall", "ReserveCall", "VarianceCall", "documented_as"]
 
@@ -28,6 +29,10 @@ class ReserveCall(TypedDict, total=False):
     grace: float | None
     keep: bool
     progress: Progress | None
+    at_least: int | None
+    preemptible: bool | None
+    priority: float | None
+    on_boards_changed: Callable[[BoardsChange], None] | None
 
 
 class PulseCountCall(ReserveCall, total=False):

@@ -171,7 +171,11 @@ class FarmFace(VerbAdapter):
         return self._as_boards(await self._subject.adopt(**call))
 
     def _as_boards(self, records: Iterable[ReservationRecord]) -> Any:
-        return self._boards(BoardSet(self._subject, {record.serial: record for record in records}))
+        found = list(records)
+        group = self._subject.group_of(found)
+        if group is None:
+            return self._boards(BoardSet(self._subject, {record.serial: record for record in found}))
+        return self._boards(BoardSet(self._subject, group.records, group.id))
 
     def _boards(self, boards: BoardSet) -> Any:
         raise NotImplementedError

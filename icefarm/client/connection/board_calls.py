@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
 from attrs import Factory, define
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from icefarm.bus import Bus
@@ -37,6 +38,15 @@ class BoardUser(Protocol):
 
     def lose_board(self, serial: str, error: IcefarmError) -> None:
         """The board is no longer reserved."""
+
+    def add_board(self, serial: str, group: str) -> None:
+        """A board came to those of a request."""
+
+    def retire_board(self, serial: str) -> None:
+        """The board is to be given back."""
+
+    def uses(self, serial: str) -> bool:
+        """Tell whether something for the board is on its way, or waits for it."""
 
     def board_away(self, serial: str) -> None:
         """Nobody serves the board now: its worker is away."""
@@ -100,6 +110,10 @@ class BoardCalls:
     leases: Leases = Factory(Leases)
     _sent: Sent = Factory(Sent)
     _users: list[BoardUser] = Factory(list)
+    #: Calls that are on their way to each board.
+    _calls: Counter[str] = Factory(Counter)
+    #: Boards that are to be given back, and what fires when nothing is on its way to them.
+    _retiring: dict[str, Deferred[None]] = Factory(dict)
     _absences: Absences = Factory(
         lambda self: Absences(self._clock, self._link, self.leases, self, self._link.patience.board), takes_self=True
     )
@@ -134,9 +148,13 @@ class BoardCalls:
                     raise
             return _AWAY
 
-        while (answer := await self._link.retried(once)) is _AWAY:
-            await self._absences.wait(lease)
-        return _measurement(answer, serial)
+        self._calls[serial] += 1
+        try:
+            while (answer := await self._link.retried(once)) is _AWAY:
+                await self._absences.wait(lease)
+            return _measurement(answer, serial)
+        finally:
+            self._call_ended(serial)
 
     async def _attempt(self, bus: Bus, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Any:
         serial = lease.record.serial
@@ -158,12 +176,15 @@ class BoardCalls:
         if lease is None:
             raise ReservationEnded(f"board {serial} is not reserved by you", serial=serial)
         call = {**arguments, "reservation": lease.record.id}
+        self._calls[serial] += 1
         try:
             return await bus.call(lease.prefix + method, (), call, timeout=limit)
         except IcefarmError as error:
             about = {"board": serial, "reservation": lease.record.id, "evaluation": arguments.get("evaluation_id")}
             _log.debug("{method} on board {board} failed: {error}", method=method, error=error, **about)
             raise
+        finally:
+            self._call_ended(serial)
 
     # ------------------------------------------------------------------------------------------------- the users
 
@@ -172,12 +193,45 @@ class BoardCalls:
         self._users.append(user)
         return [serial for serial in self.leases.by_serial if serial in self._absences.away]
 
+    @property
+    def retiring(self) -> list[str]:
+        """The serials of the boards that are to be given back."""
+        return list(self._retiring)
+
     def unfollow(self, user: BoardUser) -> None:
         """Tell ``user`` nothing any more."""
         self._users.remove(user)
+        for serial in self._retiring:
+            self._clock.callLater(0, self._look_at, serial)
+
+    def joined(self, serial: str, group: str) -> None:
+        """A board came to those of a request."""
+        for user in list(self._users):
+            user.add_board(serial, group)
+
+    def retire(self, serial: str) -> Deferred[None]:
+        """Send nothing more to a board; the answer fires when nothing is on its way to it any more."""
+        idle = self._retiring.setdefault(serial, Deferred())
+        for user in list(self._users):
+            user.retire_board(serial)
+        self._clock.callLater(0, self._look_at, serial)
+        return idle
+
+    def _call_ended(self, serial: str) -> None:
+        self._calls[serial] -= 1
+        if serial in self._retiring:
+            # Once its user has the answer, and has sent what waits for this very board.
+            self._clock.callLater(0, self._look_at, serial)
+
+    def _look_at(self, serial: str) -> None:
+        idle = self._retiring.get(serial)
+        if idle is None or idle.called or self._calls[serial] or any(user.uses(serial) for user in self._users):
+            return
+        idle.callback(None)
 
     def lost(self, serial: str, error: IcefarmError) -> None:
         """A board is no longer reserved."""
+        self._retiring.pop(serial, None)
         for user in list(self._users):
             user.lose_board(serial, error)
 

@@ -13,18 +13,29 @@ if TYPE_CHECKING:
     from icefarm.client.connection.watch import Watch
     from icefarm.client.session import Snapshot
 
-__all__ = ["Change", "ClientEvent", "changes"]
+__all__ = ["BoardsChange", "Change", "ClientEvent", "changes"]
 
 
 @frozen
 class ClientEvent:
-    """An event for this client: initialised, ending_soon, ended, failure, or an event of a device kind."""
+    """An event for this client: initialised, ending_soon, ended, failure, give_back, joined, or one of a kind."""
 
     name: str
     serial: str | None
     reservation: str | None
     reason: str | None
     fields: Mapping[str, Any]
+
+
+@frozen
+class BoardsChange:
+    """Boards that were reserved together have become more or fewer."""
+
+    #: The serials of boards that came, and of boards that left.
+    came: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    #: Why they left.
+    reason: str | None = None
 
 
 @frozen

@@ -12,7 +12,8 @@ from twisted.logger import Logger
 
 from icefarm.bus import Bus, Progress
 from icefarm.client.connection.board_calls import BoardCalls
-from icefarm.client.connection.events import ClientEvent
+from icefarm.client.connection.events import BoardsChange, ClientEvent
+from icefarm.client.connection.groups import BoardGroup
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.concurrency.clock import Clock
@@ -39,9 +40,15 @@ class ClientReservations:
     _link: FarmLink
     _boards: BoardCalls
     listeners: list[Callable[[ClientEvent], None]] = field(init=False, factory=list)
+    #: Boards that were reserved together and become fewer and more, by their request.
+    groups: dict[str, BoardGroup] = field(init=False, factory=dict)
     _extension: Any = field(init=False, default=None)
     #: Boards whose automatic extension is in progress.
     _extending: set[str] = field(init=False, factory=set)
+    #: Boards that control counts as this client's and that it does not know.
+    _unknown: set[str] = field(init=False, factory=set)
+    #: Reservations that are given back when nothing is on its way to their boards.
+    _leaving: set[str] = field(init=False, factory=set)
     _may_hold: bool = field(init=False, default=False)
     #: The farm did not take boards back in time: the next way out does not ask again, and waits for no goodbye.
     refused: bool = field(init=False, default=False)
@@ -57,7 +64,13 @@ class ClientReservations:
         return self._boards.leases
 
     async def reserve(
-        self, asked: Sequence[Any], *, limit: float | None, keep: bool, progress: Progress | None
+        self,
+        asked: Sequence[Any],
+        *,
+        limit: float | None,
+        keep: bool,
+        progress: Progress | None,
+        on_boards_changed: Callable[[BoardsChange], None] | None = None,
     ) -> list[ReservationRecord]:
         """Call reserve with the arguments ``asked``; ``limit`` is the longest wait for boards, None for no limit.
 
@@ -74,6 +87,7 @@ class ClientReservations:
         records = [from_wire(each, ReservationRecord, "the answer to reserve") for each in answer]
         for record in records:
             self._boards.leases.add(Lease.of(record, self._clock.seconds(), keep=keep))
+        self._group(records, keep=keep, listener=on_boards_changed)
         for why in sorted({record.limited_by for record in records if record.limited_by is not None}):
             self._say_when_limited([record for record in records if record.limited_by == why], why)
         self._plan_extension()
@@ -87,7 +101,21 @@ class ClientReservations:
             if not self._boards.holds(record.serial, record.id):
                 lease = Lease.of(record, now, keep=keep)
                 self.leases.add(lease.ending(now + record.expires_at - farm_time))
+        self._group(records, keep=keep)
         self._plan_extension()
+
+    def _group(
+        self,
+        records: Sequence[ReservationRecord],
+        *,
+        keep: bool,
+        listener: Callable[[BoardsChange], None] | None = None,
+    ) -> None:
+        """Remember which boards were reserved together, where these become fewer and more."""
+        for record in records:
+            if record.request is not None and record.wanted is not None:
+                group = self.groups.setdefault(record.request, BoardGroup(record.request, keep, listener))
+                group.records[record.serial] = record
 
     async def extend(self, serials: Sequence[str] | None, seconds: float | None) -> list[str]:
         """Extend reservations, all by default, and return the serials."""
@@ -195,6 +223,10 @@ class ClientReservations:
             lease = self.leases.by_serial.get(event.serial)
             if lease is not None and lease.ends_sooner_than_thought(self._clock.seconds()):
                 self._extend_in_background({lease.length: [event.serial]})
+        elif event.name == "give_back" and event.serial is not None:
+            self._give_back(event.serial, event.reservation, event.reason or "others wait for it")
+        elif event.name == "joined":
+            self._joined(from_wire(fields.get("record"), ReservationRecord, "the record of a board that joined"))
         elif event.name == "failure":
             self._log.warn("board {serial}: {reason}", serial=event.serial, reason=event.reason)
         for listener in list(self.listeners):
@@ -205,6 +237,47 @@ class ClientReservations:
         self.refused = False
         for serial in self.leases.missing(answer["reservations"], asked_at):
             self._gone(serial, None, "it ended while the connection was lost")
+        unknown = set(answer["reservations"]) - self.leases.by_serial.keys()
+        if unknown and self.groups and unknown == self._unknown:
+            # Twice in a row: what came was not heard of, for the connection was lost.
+            self._tasks.start("boards that came", self._find_joined)
+        self._unknown = unknown
+
+    def _give_back(self, serial: str, reservation: str | None, reason: str) -> None:
+        """Give a board back as soon as nothing is on its way to it.  Harmless when it was told before."""
+        lease = self.leases.by_serial.get(serial)
+        if lease is None or lease.record.id != reservation or reservation in self._leaving:
+            return
+        self._leaving.add(reservation)
+        self._log.info("board {serial} is given back: {reason}", serial=serial, reason=reason)
+        self._tasks.start("a board that is given back", partial(self._end_when_idle, serial, reservation))
+
+    async def _end_when_idle(self, serial: str, reservation: str) -> None:
+        try:
+            await self._boards.retire(serial)
+            if self._boards.holds(serial, reservation):
+                await self.end([serial])
+        finally:
+            self._leaving.discard(reservation)
+
+    def _joined(self, record: ReservationRecord) -> None:
+        """Take a board that the farm gave to a request of this client."""
+        group = None if record.request is None else self.groups.get(record.request)
+        if group is None or self._boards.holds(record.serial, record.id):
+            return
+        self._log.info("board {serial} came to those of this client", serial=record.serial)
+        self.leases.add(Lease.of(record, self._clock.seconds(), keep=group.keep))
+        group.records[record.serial] = record
+        self._plan_extension()
+        self._boards.joined(record.serial, group.id)
+        group.tell(BoardsChange(came=(record.serial,)))
+
+    async def _find_joined(self) -> None:
+        found = await self._link.call(control_procedure("snapshot"))
+        for each in found["reservations"]:
+            record = from_wire(each, ReservationRecord, "a reservation")
+            if record.client == self._link.identity and record.ended_at is None:
+                self._joined(record)
 
     def _gone(self, serial: str, reservation: str | None, reason: str) -> None:
         lease = self.leases.remove(serial, reservation)
@@ -213,6 +286,9 @@ class ClientReservations:
                 f"the reservation of board {serial} has ended: {reason}", serial=serial, reservation=lease.record.id
             )
             self._boards.lost(serial, error)
+            group = self.groups.get(lease.record.request or "")
+            if group is not None:
+                group.tell(BoardsChange(left=(serial,), reason=reason))
 
     def _plan_extension(self) -> None:
         if self._extension is not None and self._extension.active():

@@ -97,6 +97,8 @@ class Run:
         self._dispatch = dispatch = Dispatch(self._serials, plan.depth, plan.fan_out, plan.look_ahead)
         for serial in away:
             dispatch.board_away(serial)
+        for serial in self._boards.retiring:
+            dispatch.retire(serial)
         wanted, deserted = dispatch.wanted, None if dispatch.boards else no_board_left()
         if self._resumption is not None:
             wanted = self._resumption.wanted(wanted)
@@ -159,9 +161,9 @@ class Run:
         self._stir()
         return taker
 
-    def add_board(self, serial: str) -> None:
-        """Add a board."""
-        if not self._over:
+    def add_board(self, serial: str, group: str) -> None:
+        """Add a board, if it came to the boards that this run is on."""
+        if not self._over and group == self._plan.group:
             self._dispatch.add_board(serial)
             self._stir()
 
@@ -171,6 +173,14 @@ class Run:
             answers, abandoned = self._dispatch.lose_board(serial, error)
             self._answered(answers)
             self._move(abandoned)
+
+    def retire_board(self, serial: str) -> None:
+        """Send nothing more to a board that is given back."""
+        self._dispatch.retire(serial)
+
+    def uses(self, serial: str) -> bool:
+        """Tell whether something for a board is on its way, or waits for it."""
+        return self._dispatch.uses(serial)
 
     def board_away(self, serial: str) -> None:
         """Move what any board can do to boards that are there."""

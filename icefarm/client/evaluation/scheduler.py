@@ -27,6 +27,7 @@ What always holds:
 - No board has more than `depth` tasks in flight; ``_by_load[n]`` lists the boards that have ``n``.
 - A task for any board fails on at most `TRIES` boards, on each of them once.
 - The outcome of a task that was taken from a lost board gives no answer.
+- A board that retires (`retire`) gets nothing new, and loses nothing that it has.
 - `wanted` bounds what waits: every board has its next tasks at hand, and at most `look_ahead` items wait for slow ones.
 """
 
@@ -39,7 +40,7 @@ from typing import Any
 from attrs import Factory, define, field
 
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, Task, TaskOutcome, blame
-from icefarm.errors import IcefarmError, InvalidArgument, NotYours
+from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded
 
 __all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch"]
 
@@ -85,6 +86,8 @@ class Dispatch:
     _queued: int = field(init=False, default=0)
     #: Boards that get no items for any board for a while.
     _resting: set[str] = field(init=False, factory=set)
+    #: Boards that are given back when what they have is done.
+    _retiring: set[str] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
         if self.depth < 1 or self.look_ahead < 1 or self.fan_out < 1:
@@ -117,7 +120,9 @@ class Dispatch:
             return self.look_ahead
         target = 2 * self.depth - 1
         room = -len(self._any)
-        for board in self._boards.values():
+        for serial, board in self._boards.items():
+            if serial in self._retiring:
+                continue
             room += max(0, target - len(board.in_flight) - len(board.queue))
         spare = self.look_ahead - self._queued // self.fan_out
         return max(0, min(-(-room // self.fan_out), spare))
@@ -184,6 +189,16 @@ class Dispatch:
         """Let a board take part as before.  Harmless if it does."""
         self._resting.discard(serial)
 
+    def retire(self, serial: str) -> None:
+        """Give a board nothing more than what it has: what is on its way to it, and what waits for this very board."""
+        if serial in self._boards:
+            self._retiring.add(serial)
+
+    def uses(self, serial: str) -> bool:
+        """Tell whether something is on its way to a board, or waits for this very board."""
+        board = self._boards.get(serial)
+        return board is not None and bool(board.in_flight or board.queue)
+
     @property
     def last_loss(self) -> IcefarmError | None:
         """Why the board lost last was removed."""
@@ -221,6 +236,7 @@ class Dispatch:
         if board is None:
             return [], []
         self._resting.discard(serial)
+        self._retiring.discard(serial)
         self._lost[serial] = error
         self._away.discard(serial)
         del self._by_load[len(board.in_flight)][serial]
@@ -257,7 +273,7 @@ class Dispatch:
         answers = []
         for serial in item.serials:
             board = self._boards.get(serial)
-            if board is None:
+            if board is None or serial in self._retiring:
                 answers.append(TaskOutcome(item, serial, error=self._absent(serial)))
             else:
                 board.queue.append(Task(item, serial))
@@ -266,6 +282,8 @@ class Dispatch:
         return answers
 
     def _absent(self, serial: str) -> IcefarmError:
+        if serial in self._retiring:
+            return ReservationEnded(f"board {serial} is being given back: others wait for it", serial=serial)
         return self._lost.get(serial) or NotYours(f"board {serial} is not reserved", serial=serial)
 
     def _no_board(self) -> IcefarmError:
@@ -274,7 +292,9 @@ class Dispatch:
     def _least_loaded(self, without: Sequence[str] = ()) -> str | None:
         for serials in self._by_load[: self.depth]:
             for serial in serials:
-                if serial not in without and serial not in self._resting and serial not in self._away:
+                if serial not in without and not (
+                    serial in self._resting or serial in self._away or serial in self._retiring
+                ):
                     return serial
         return None
 

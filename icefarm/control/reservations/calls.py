@@ -19,6 +19,7 @@ Until its client is answered, a reservation is unconfirmed: on probation, and wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from attrs import Factory, define, frozen
 
@@ -26,6 +27,8 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.elastic import Terms
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.worker_client import PREPARE_LIMIT
@@ -50,6 +53,7 @@ class ReserveCall:
     id: str
     grace: float | None = None
     wait: bool = False
+    terms: Terms = Factory(partial(Terms, DEFAULT_PRIORITY))
     #: Maximum seconds to wait; None: forever.
     timeout: float | None = None
     #: Since when it waits, by the store's clock, if it was served before with boards that failed.

@@ -13,8 +13,10 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, shielded, started
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
+from icefarm.control.reservations.groups import Groups
 from icefarm.control.reservations.shares import Shares
 from icefarm.control.reservations.waiter import Outlook, Waiter
+from icefarm.control.scheduling.elastic import Group, groups
 from icefarm.control.scheduling.estimates import outlooks
 from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
 from icefarm.control.scheduling.fair_share import Standing
@@ -38,6 +40,7 @@ class Line:
     clock: Clock
     limits: Limits
     shares: Shares
+    groups: Groups
     _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
@@ -50,6 +53,11 @@ class Line:
 
     def __len__(self) -> int:
         return len(self._waiters)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits, or boards may change hands."""
+        return bool(self._waiters) or self.groups.exist
 
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._waiters
@@ -71,7 +79,9 @@ class Line:
 
         Raises what `Store.enqueue` does.
         """
-        queued = await self.store.enqueue(call.client, call.request, call.id, call.timeout, since=call.since)
+        queued = await self.store.enqueue(
+            call.client, call.request, call.id, call.timeout, since=call.since, priority=call.terms.priority
+        )
         # The store keeps no boards to avoid.
         return evolve(queued, request=call.request)
 
@@ -136,7 +146,15 @@ class Line:
 
     async def _reserve_within_limit(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
         """Reserve boards, as many as the account may hold; calls of one account take turns."""
-        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id, grace=call.grace)
+        reserve = partial(
+            self.store.reserve,
+            call.client,
+            request,
+            call.seconds,
+            request_id=call.id,
+            grace=call.grace,
+            terms=call.terms,
+        )
         account = account_of(call.client)
         if self.limits.of(account).boards >= MAX_BOARDS:
             return await reserve()
@@ -147,7 +165,7 @@ class Line:
             # A repeated call gets the boards that it has already.
             got = {record.id for record in await self.store.answered(call.client, call.id)}
             others = [each for each in active if account_of(each.client) == account and each.id not in got]
-            self.limits.check(account, "boards", len(others), request.amount or len(request.serials or ()))
+            self.limits.check(account, "boards", len(others), request.most)
             return await reserve()
         finally:
             lock.release()
@@ -162,11 +180,16 @@ class Line:
         """
         state, active = await self.store.state(), await self.store.active()
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
-        standing = self.shares.standing(active, state.now)
-        queue = [waiter.queued for waiter in waiters.values()]
-        verdicts = decide(queue, state.devices, state.workers, state.now, standing, state.calendar)
+        standing, lenders = self.shares.standing(active, state.now), groups(active)
+        self.groups.exist = bool(lenders)
+        growing = self.groups.requests(lenders, active)
+        queue = [*(waiter.queued for waiter in waiters.values()), *(queued for queued, _ in growing.values())]
+        leaving = self.groups.leaving()
+        verdicts = decide(queue, state.devices, state.workers, state.now, standing, state.calendar, lenders, leaving)
+        self._ask(verdicts, waiters, active)
+        gone = await self._grow([verdict for verdict in verdicts if verdict.id in growing], growing)
+        verdicts = [verdict for verdict in verdicts if verdict.id in waiters]
         self._look_out(verdicts, waiters, state, active, standing)
-        gone = False
         for verdict in verdicts:
             waiter = waiters[verdict.id]
             if waiter not in self._waiters:
@@ -184,6 +207,26 @@ class Line:
         self._tell_places([waiters[verdict.id] for verdict in verdicts])
         return gone
 
+    def _ask(
+        self, verdicts: Sequence[Verdict], waiters: Mapping[str, Waiter], active: Sequence[ReservationRecord]
+    ) -> None:
+        """Ask groups for boards that others are to have."""
+        by_serial = {record.serial: record for record in active}
+        for verdict in verdicts:
+            who = f"{waiters[verdict.id].queued.client} waits for it" if verdict.id in waiters else "others have fewer"
+            self.groups.ask([by_serial[serial] for serial in verdict.asks], who)
+
+    async def _grow(self, verdicts: Sequence[Verdict], growing: Mapping[str, tuple[QueuedRequest, Group]]) -> bool:
+        """Give groups more boards.  Returns whether boards were gone."""
+        gone = False
+        for verdict in verdicts:
+            if verdict.serials:
+                try:
+                    await self.groups.grow(growing[verdict.id][1], verdict.serials)
+                except Unavailable:
+                    gone = True
+        return gone
+
     async def _carry_out(self, waiter: Waiter, verdict: Verdict) -> bool:
         """Return False if boards were gone."""
         if verdict.error is not None:
@@ -199,7 +242,8 @@ class Line:
 
     async def _serve(self, waiter: Waiter, call: ReserveCall, serials: Sequence[str]) -> bool:
         try:
-            records = await self.reserve(call, evolve(call.request, amount=None, serials=serials, avoid=(), where=None))
+            these = evolve(call.request, amount=None, at_least=None, serials=serials, avoid=(), where=None)
+            records = await self.reserve(call, these)
         except Unavailable as error:
             # A board has changed since the state was read.
             waiter.reason = error.message

@@ -43,6 +43,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from functools import partial
+from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError
@@ -70,6 +71,8 @@ SETTLE = 10.0
 #: Seconds for which a request that waits again is not served with the boards that failed it: time to recover, or to be
 #: set aside.
 AVOIDED = 30.0
+#: Seconds until the line is looked at again where boards may change hands.
+AGAIN_FOR_GROUPS = 60.0
 
 
 @define(eq=False)
@@ -81,6 +84,7 @@ class WaitingQueue:
     clock: Clock
     #: Requests of each account that are being stored.
     _arriving: Counter[str] = Factory(Counter)
+    _next: Any = None
     _tasks: Tasks = Factory(Tasks)
     _walks: Coalesced = field(init=False)
 
@@ -155,11 +159,13 @@ class WaitingQueue:
 
     def poke(self) -> None:
         """Something changed: see who can be served now."""
-        if self.line:
+        if self.line.busy:
             self._walks.poke()
 
     def stop(self) -> None:
         """Serve nobody any more."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
         self._tasks.stop()
         self.line.close(Busy("the farm is shutting down"))
 
@@ -174,7 +180,7 @@ class WaitingQueue:
             queued = await self._enqueue(call)
             waiter = self.line.find(call.id) or self._add(queued)
         elif waiter is None:
-            queued = QueuedRequest(call.id, call.client, call.request)
+            queued = QueuedRequest(call.id, call.client, call.request, priority=call.terms.priority)
             waiter = self.line.add(Waiter(queued, until=self.clock.seconds() + SETTLE))
             waiter.timers.append(self.clock.callLater(SETTLE, self.poke))
         waiter.take(call)
@@ -255,12 +261,15 @@ class WaitingQueue:
     # ----------------------------------------------------------------------------------------------------- serving
 
     async def _walk(self) -> None:
-        if not self.line:
+        if not self.line.busy:
             return
         try:
             boards_were_gone = await self.line.serve()
             if boards_were_gone:
                 self.clock.callLater(SOON, self.poke)
+            if self.line.groups.exist and (self._next is None or not self._next.active()):
+                # As time passes, others come to have used less.
+                self._next = self.clock.callLater(AGAIN_FOR_GROUPS, self.poke)
         except Busy as error:
             self._database_is_away(error)
 
@@ -268,5 +277,5 @@ class WaitingQueue:
         for waiter in self.line:
             if not waiter.kept:
                 self.line.finish(waiter, error)
-        if self.line:
+        if self.line.busy:
             self.clock.callLater(AGAIN, self.poke)

@@ -10,6 +10,7 @@ A request passes through three phases, each of which may fail and then leaves no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from uuid import uuid4
@@ -23,9 +24,11 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import failures, shielded, started
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
+from icefarm.control.reservations.groups import Groups
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.events import Granted
 from icefarm.control.sessions.tracker import Sessions
@@ -72,6 +75,7 @@ class Reservations:
     store: Store
     line: Line
     queue: WaitingQueue
+    groups: Groups
     unanswered: UnansweredCalls
     worker_client: WorkerClient
     termination: Termination
@@ -90,6 +94,7 @@ class Reservations:
         timeout: float | None = None,
         request_id: str | None = None,
         grace: float | None = None,
+        terms: Terms | None = None,
     ) -> list[ReservationRecord]:
         """Reserve boards for ``seconds``, counted from when they are ready; answers when they are.
 
@@ -99,7 +104,8 @@ class Reservations:
         at the place that it had. A caller that loses its session has its boards on probation; asking again with the
         same ``request_id``, it gets them; back and not asking, it loses them after `RETURN`.
         """
-        call = ReserveCall(caller, request, min(seconds, PROBATION), request_id or uuid4().hex, grace, wait, timeout)
+        call = ReserveCall(caller, request, min(seconds, PROBATION), request_id or uuid4().hex, grace, wait)
+        call = evolve(call, timeout=timeout, terms=terms or call.terms)
         before = await self._had_before(call) if request_id is not None else None
         while True:
             self.unanswered.begin(call)
@@ -133,17 +139,30 @@ class Reservations:
         """
         if serials is None:
             self.queue.forget(client)
+        else:
+            await self._want_fewer(client, set(serials))
         return await self.termination.end(client, serials, reason)
+
+    async def _want_fewer(self, client: str, serials: set[str]) -> None:
+        """Note which boards of groups their client gives back by itself: they get no others for these."""
+        asked = self.groups.asked()
+        given_back = Counter(
+            record.request
+            for record in await self.store.active(client=client)
+            if record.serial in serials and record.wanted is not None and record.id not in asked
+        )
+        for request_id, boards in given_back.items():
+            if request_id is not None:
+                await self.store.want_fewer(client, request_id, boards)
 
     async def _had_before(self, call: ReserveCall) -> Allocation | None:
         """Return the boards already allocated to a request, if its client missed the answer.
 
         If some of its boards are gone meanwhile, it returns the others and starts over.
         """
-        size = call.request.amount or len(call.request.serials or ())
         limit = None if call.timeout is None else self.clock.seconds() + call.timeout
         while got := await self.store.answered(call.client, call.id):
-            if len(got) < size:
+            if len(got) < call.request.most and call.terms.wanted is None:
                 await self.termination.end_these(got, "not all boards of its request are there any more")
                 break
             try:
@@ -211,7 +230,7 @@ class Reservations:
                 raise DeviceFailed(f"not all boards got ready: {words}", serials=serials)
             self.termination.schedule_end(failed, "the board did not get ready")
             avoid = avoid.union(serials)
-            again = evolve(call.request, amount=len(lost), avoid=avoid)
+            again = evolve(call.request, amount=len(lost), at_least=None, avoid=avoid)
             if ready:
                 await self._confirm(call.client, ready, call.seconds)
             batch = await self._replace(call, again, words, serials)
@@ -238,7 +257,7 @@ class Reservations:
     ) -> list[ReservationRecord]:
         """Reserve replacements for boards that failed."""
         reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id)
-        reserving = started(partial(reserve, grace=call.grace, more=True))
+        reserving = started(partial(reserve, grace=call.grace, more=True, terms=call.terms))
         try:
             return await shielded(reserving)
         except CancelledError:

@@ -30,6 +30,7 @@ from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.events import Renewed
 from icefarm.control.sessions.limits import checked_limits
@@ -113,6 +114,8 @@ class ClientProcedures:
     #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
+    #: Whether boards that are reserved by number may be asked back, unless their client says otherwise.
+    preemptible: bool
     #: Where programs connect from outside; None: where each of them does.
     url: str | None = None
 
@@ -172,8 +175,15 @@ class ClientProcedures:
         request: str | None = None,
         grace: float | None = None,
         where: str | None = None,
+        at_least: int | None = None,
+        preemptible: bool | None = None,
+        priority: float | None = None,
     ) -> list[dict[str, Any]]:
         """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
+
+        With ``at_least`` it begins with so many of ``amount``, and gets the others as they are free.  ``preemptible``:
+        its client gives boards up for others, down to ``at_least`` (1), when it hears ``give_back``, and hears of those
+        that it gets with ``joined``; None: as the farm is set.  ``priority``: 0 to that of its account; None: that.
 
         The client chooses the id ``request``: a repeated call with it keeps its place, or gets the boards allocated.
         ``where`` is a selector of the boards that an amount may be of.
@@ -192,12 +202,17 @@ class ClientProcedures:
         waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
         self._check_limits(caller, duration, waits)
         selector = None if where is None else _selector(where, await self.records.get())
-        wanted = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options or {}, where=selector)
+        if caller.session == NO_SESSION:
+            # Nobody hears that boards are wanted.
+            preemptible = False
+        gives_up = self.preemptible and amount is not None if preemptible is None else preemptible
+        terms = terms_of(self._priority(caller, priority), amount, at_least, gives_up, where)
+        wanted = ReservationRequest(kind, amount, serials, options or {}, at_least, where=selector)
         self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
         records = await self.reservations.reserve(
-            caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace
+            caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace, terms=terms
         )
         return [to_wire(record) for record in records]
 
@@ -245,6 +260,15 @@ class ClientProcedures:
         await self.store.set_account_limits(name, limits)
         self.sessions.limits.own = await self.store.account_limits()
         return await self.limits(caller, name)
+
+    def _priority(self, caller: Caller, priority: float | None) -> float:
+        most = self.sessions.limits.of(caller.authid).priority
+        if priority is None:
+            return most
+        if priority < 0:
+            raise InvalidArgument(f"priority must be 0 or above, not {priority!r}")
+        self.sessions.limits.check_seconds(caller.authid, "priority", priority)
+        return priority
 
     def _default_for(self, caller: Caller) -> float:
         return min(self.reservation_s, self.sessions.limits.of(caller.authid).seconds)

@@ -137,15 +137,10 @@ def outlooks(
     found: dict[str, Range] = {}
     for reach in dict.fromkeys(verdict.reach for verdict, _ in waiting):
         queue = [(verdict, queued) for verdict, queued in waiting if verdict.reach is reach or verdict.reach & reach]
-        pending = [Pending(account_of(queued.client), _boards_of(queued)) for _, queued in queue]
+        pending = [Pending(account_of(queued.client), queued.request.least) for _, queued in queue]
         ranges = expected([held.get(serial) for serial in sorted(reach)], pending, times)
         found |= {verdict.id: each for (verdict, _), each in zip(queue, ranges, strict=True) if verdict.reach == reach}
     return found
-
-
-def _boards_of(queued: QueuedRequest) -> int:
-    request = queued.request
-    return len(request.serials) if request.serials is not None else request.amount or 1
 
 
 def _served(

@@ -51,6 +51,7 @@ from icefarm.contract import BookingRecord, DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
 from icefarm.control.scheduling.bookings.allotment import booked_for_others
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar, Holding, Shelf
+from icefarm.control.scheduling.elastic import Group, spared
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
 from icefarm.control.scheduling.placement import ReservationRequest, choose
 from icefarm.control.scheduling.selection import select
@@ -81,6 +82,8 @@ class QueuedRequest:
     #: Seconds that it still waits; None: forever.
     left: float | None = None
     priority: float = DEFAULT_PRIORITY
+    #: It is for more boards of a group that has some.
+    grows: bool = False
 
 
 @frozen
@@ -96,6 +99,8 @@ class Verdict:
     reach: frozenset[str] = frozenset()
     #: The ids of the first earlier requests that wait for boards among these.
     behind: tuple[str, ...] = ()
+    #: The boards whose groups are to give them up for it.
+    asks: tuple[str, ...] = ()
 
 
 def arranged(queue: Iterable[QueuedRequest], standing: Standing) -> list[QueuedRequest]:
@@ -104,7 +109,9 @@ def arranged(queue: Iterable[QueuedRequest], standing: Standing) -> list[QueuedR
     def turn(queued: QueuedRequest) -> tuple[float, ...]:
         # Since when it waits, and not its number, which is a new one where it waits again.
         waits = queued.number != LAST
-        return standing.turn(queued.client, queued.priority, queued.since, queued.number, waits=waits)
+        return standing.turn(
+            queued.client, queued.priority, queued.since, queued.number, waits=waits, grows=queued.grows
+        )
 
     return sorted(queue, key=turn)
 
@@ -116,11 +123,17 @@ def decide(
     now: float,
     standing: Standing | None = None,
     calendar: Calendar = NO_BOOKINGS,
+    lenders: Sequence[Group] = (),
+    leaving: Collection[str] = (),
 ) -> list[Verdict]:
-    """Decide on each request, the first in the queue first."""
+    """Decide on each request, the first in the queue first.
+
+    ``lenders`` are the groups that may give up boards, ``leaving`` the boards that they were asked for already.
+    """
     by_name, shelf = {worker.name: worker for worker in workers}, Shelf.of(devices, workers, now)
     standing = Standing(now) if standing is None else standing
-    return _Round(devices, by_name, list(workers), now, calendar, shelf).walk(queue, standing)
+    walk = _Round(devices, by_name, list(workers), now, calendar, shelf, lenders, set(leaving))
+    return walk.walk(queue, standing)
 
 
 @frozen
@@ -133,6 +146,9 @@ class _Round:
     now: float
     calendar: Calendar
     shelf: Shelf
+    lenders: Sequence[Group] = ()
+    #: Boards that groups were asked for.
+    leaving: set[str] = field(factory=set)
     #: Boards that earlier requests get, or that are kept for them.
     kept: set[str] = field(factory=set)
     #: The new holders of boards that earlier requests get, by serial.
@@ -149,7 +165,7 @@ class _Round:
         rest, verdicts = self._arranged(queue, standing), []
         while rest:
             queued = rest.pop(0)
-            verdict = self._judge(queued)
+            verdict = self._judge(queued, standing)
             verdicts.append(self._placed(queued, verdict))
             if verdict.serials:
                 self.holders.add(queued.client)
@@ -173,8 +189,8 @@ class _Round:
         return sorted(order, key=lambda queued: not self._is_booked(queued, needs)) if needs else order
 
     def _is_booked(self, queued: QueuedRequest, needs: Sequence[tuple[BookingRecord, int]]) -> bool:
-        wanted = queued.request.amount or len(queued.request.serials or ())
-        return sum(left for booking, left in needs if self.calendar.serves(booking, queued.client)) >= wanted
+        kept = sum(left for booking, left in needs if self.calendar.serves(booking, queued.client))
+        return kept >= queued.request.least
 
     def _shelf_now(self) -> Shelf:
         """Return the shelf with the boards that earlier requests get."""
@@ -183,20 +199,20 @@ class _Round:
     def _booked_for_others(self, queued: QueuedRequest) -> Mapping[str, str]:
         return booked_for_others(self._shelf_now(), queued.request, queued.client, self.calendar)
 
-    def _judge(self, queued: QueuedRequest) -> Verdict:
+    def _judge(self, queued: QueuedRequest, standing: Standing) -> Verdict:
         request = queued.request
         # One that was served with boards that failed has waited before.
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike = None
-        own = queued.client in self.holders
-        if request.amount is not None and not request.avoid and not own and not self.calendar:
-            alike = (request.kind, request.amount, request.where, keeps)
+        plain = request.amount is not None and not request.avoid and queued.client not in self.holders
+        if plain and not self.calendar and not self.lenders:
+            alike = (request.kind, request.least, request.where, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         try:
             serials = self._choose(queued)
         except Unavailable as error:
-            verdict = self._waits(queued, error, keeps=keeps)
+            verdict = self._waits(queued, error, standing, keeps=keeps)
             if alike is not None:
                 self.told[alike] = (len(self.kept), verdict)
             return verdict
@@ -214,12 +230,38 @@ class _Round:
         avoiding = evolve(request, avoid=request.avoid | self.kept)
         return choose(self.devices, self.workers, avoiding, self.now, booked)
 
-    def _waits(self, queued: QueuedRequest, error: Unavailable, *, keeps: bool) -> Verdict:
+    def _waits(self, queued: QueuedRequest, error: Unavailable, standing: Standing, *, keeps: bool) -> Verdict:
         soon = self._within_reach(queued, {None, UnavailableReason.PREPARING})
         reach = self._within_reach(queued, {None, UnavailableReason.PREPARING, UnavailableReason.RESERVED})
-        if keeps:
+        asks = self._asks(queued, standing) if queued.number != LAST or queued.grows else None
+        if asks is not None:
+            self.kept.update(asks, self._coming(queued))
+        elif keeps and not queued.grows:
             self.kept.update(reach)
-        return Verdict(queued.id, error=error, soon=bool(soon), reach=frozenset(self._usable(queued)))
+        usable = frozenset() if queued.grows else frozenset(self._usable(queued))
+        return Verdict(queued.id, error=error, soon=bool(soon), reach=usable, asks=tuple(asks or ()))
+
+    def _coming(self, queued: QueuedRequest) -> set[str]:
+        """Return the boards that it could use in a moment: free, made ready, or given up by a group."""
+        usable = self._usable(queued) - self.kept - self._booked_for_others(queued).keys()
+        free = {None, UnavailableReason.PREPARING}
+        return {
+            device.serial
+            for device in self.devices
+            if device.serial in usable
+            and (device.serial in self.leaving or self._obstacle(device, queued.request.kind) in free)
+        }
+
+    def _asks(self, queued: QueuedRequest, standing: Standing) -> list[str] | None:
+        """Return which boards groups give up for it; None if it can't have enough in this way, nor without it."""
+        if not self.lenders:
+            return None
+        request, coming = queued.request, self._coming(queued)
+        wanted = 1 if queued.grows else request.most
+        usable = self._usable(queued) - self.kept - coming - self._booked_for_others(queued).keys()
+        offered = spared(queued.client, queued.priority, self.lenders, standing, self.leaving | self.kept, usable)
+        asks = offered[: max(0, wanted - len(coming))]
+        return asks if len(coming) + len(asks) >= request.least else None
 
     def _usable(self, queued: QueuedRequest) -> set[str]:
         """Return the boards that it waits for, also those that are kept for others."""
@@ -250,8 +292,7 @@ class _Round:
             and device.serial not in booked
             and self._obstacle(device, request.kind) in obstacles
         }
-        wanted = len(request.serials) if request.serials is not None else request.amount or 0
-        return found if len(found) >= wanted else set()
+        return found if len(found) >= request.least else set()
 
     def _selected(self, request: ReservationRequest) -> list[DeviceRecord]:
         """Return the boards that a request names or selects."""

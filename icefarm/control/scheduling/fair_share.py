@@ -23,6 +23,8 @@ Requests are served in this order (`Standing.turn`):
 4. those that wait before those that ask for the moment only;
 5. who waits longest.
 
+Groups that would like more boards (`icefarm.control.scheduling.elastic`) come after all of these, of their priority.
+
 Bounds:
 
 - Nobody is passed by later requests of its priority for longer than `Standing.longest`.
@@ -118,14 +120,20 @@ class Standing:
         used = self.used.get(account, 0.0) + ADVANCE * self._given.get(account, 0)
         return int(used / self.weights.get(account, 1.0) / GRAIN)
 
+    def lead(self, client: str, other: str) -> float:
+        """Return by how many board-seconds, for each unit of weight, a client's account has used less than another."""
+        return GRAIN * (self.level(other) - self.level(client))
+
     def overdue(self, since: float, *, waits: bool) -> bool:
         """Tell whether a request has waited so long that usage no longer counts."""
         return waits and self.now - since >= self.longest
 
-    def turn(self, client: str, priority: float, since: float, number: int, *, waits: bool) -> tuple[float, ...]:
-        """Return when a request is served: the smallest goes first."""
-        overdue = self.overdue(since, waits=waits)
-        return -priority, not overdue, 0 if overdue else self.level(client), not waits, since, number
+    def turn(
+        self, client: str, priority: float, since: float, number: int, *, waits: bool, grows: bool = False
+    ) -> tuple[float, ...]:
+        """Return when a request is served: the smallest goes first.  ``grows``: it is for more boards of a group."""
+        overdue = self.overdue(since, waits=waits) and not grows
+        return -priority, grows, not overdue, 0 if overdue else self.level(client), not waits, since, number
 
     def given(self, client: str, boards: int) -> Standing:
         """Return how they stand when a client has got boards."""

@@ -71,6 +71,8 @@ class ReservationRequest:
     amount: int | None = field(default=None, validator=_check_amount)
     serials: tuple[str, ...] | None = field(default=None, converter=_serials, validator=_check_serials)
     options: dict[str, Any] = field(default=Factory(dict), validator=_check_options)
+    #: With how many boards of an amount it can begin; None: with all.
+    at_least: int | None = None
     #: Boards not to choose for an amount, such as one that just failed.
     avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
     #: Which boards an amount may be of; None: any.
@@ -82,6 +84,16 @@ class ReservationRequest:
         if self.serials is not None and self.where is not None:
             raise InvalidArgument("where chooses among boards, and serials names them: give where with an amount")
 
+    @property
+    def most(self) -> int:
+        """How many boards it is for."""
+        return len(self.serials) if self.serials is not None else self.amount or 0
+
+    @property
+    def least(self) -> int:
+        """With how many boards it can begin."""
+        return self.most if self.serials is not None or self.at_least is None else min(self.at_least, self.most)
+
 
 def choose(
     devices: Sequence[DeviceRecord],
@@ -90,7 +102,7 @@ def choose(
     now: float,
     booked: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Choose the boards that a request gets: all of them, or none.
+    """Choose the boards that a request gets: all of them, or as many as there are where it begins with fewer; or none.
 
     Boards asked for by serial come in the order asked.  An amount is spread over the workers, the one with the fewest
     reserved boards first, and takes the boards with the fewest failures; equal cases fall by name, so the same farm
@@ -109,10 +121,9 @@ def choose(
         for device in suitable
     }
     usable = [device for device in suitable if obstacles[device.serial] is None]
-    amount = request.amount or 0
-    if len(usable) < amount:
-        raise amount_refusal(selection, obstacles, request.kind, amount, now, booked)
-    return _spread(usable, devices, amount)
+    if len(usable) < request.least:
+        raise amount_refusal(selection, obstacles, request.kind, request.least, now, booked)
+    return _spread(usable, devices, min(request.most, len(usable)))
 
 
 def _check_kind(workers: Sequence[WorkerRecord], kind: str) -> None:

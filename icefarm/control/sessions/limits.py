@@ -13,6 +13,7 @@ import attrs
 from attrs import Factory, define, evolve, field, frozen
 
 from icefarm.contract import MAX_SECONDS, account_of
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
 from icefarm.errors import InvalidArgument, LimitReached
 
 __all__ = ["LIMITS", "AccountLimits", "Limits", "checked_limits", "limits_text", "parse_limits"]
@@ -35,6 +36,7 @@ class AccountLimits:
     bookings: float = _limit(10, 10_000, "bookings that have not ended")
     booked: float = _limit(500, 1_000_000, "hours of boards booked, all bookings together")
     grace: float = _limit(86400, MAX_SECONDS, "seconds for which a reservation waits for its client")
+    priority: float = _limit(DEFAULT_PRIORITY, 100, "as the priority of a request, which it has unless it says less")
     weight: float = _limit(1, 1000, "shares of the boards: an account of weight 2 may use twice as much as others")
 
 
@@ -82,7 +84,7 @@ class Limits:
             )
 
     def check_seconds(self, identity: str, name: str, seconds: float) -> None:
-        """Raise `LimitReached` if an account asks for too many seconds."""
+        """Raise `LimitReached` if an account asks for too much of what is asked for at once, such as seconds."""
         most = getattr(self.of(identity), name)
         if seconds > most:
             account = account_of(identity)

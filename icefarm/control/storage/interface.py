@@ -28,8 +28,9 @@ from icefarm.contract import (
     WorkerRecord,
 )
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar
+from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
-from icefarm.control.scheduling.fair_share import Hold
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 
 __all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "TokenRecord"]
@@ -191,13 +192,15 @@ class Store(Protocol):
         request_id: str | None = None,
         grace: float | None = None,
         more: bool = False,
+        terms: Terms | None = None,
     ) -> list[ReservationRecord]:
         """Reserve what was asked for, all or nothing, for so many seconds from now.
 
         The answer is in the order of the request's serials or, for an amount, of choice. The request of that id waits
         no longer; asked again, it gets what it got before, where it has all of that still, unless it is for
         ``more``; where it has a part of it, it is `Unavailable`.
-        ``grace``: see `ReservationRecord`. Boards that are kept for a booking go to its account only, and a reservation
+        ``grace``: see `ReservationRecord`; ``terms``: the same. One whose boards may become fewer gets those that it
+        has, when it is asked again. Boards that are kept for a booking go to its account only, and a reservation
         ends where a booking needs its board (``limited_by``). Raises `Unavailable`, `UnknownKind`, `UnknownDevice` as
         `icefarm.control.scheduling.placement.choose` does.
         """
@@ -219,6 +222,9 @@ class Store(Protocol):
         client's (and ``serials`` must be given).
         Raises `UnknownDevice`, and `NotYours` if another client has one; then none is ended.
         """
+
+    async def want_fewer(self, client: str, request_id: str, boards: int) -> None:
+        """Note that a request would like to have so many boards less: its client gave them back."""
 
     async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
         """End these reservations; returns those that this call ended (unknown and ended ones are ignored)."""
@@ -254,6 +260,7 @@ class Store(Protocol):
         timeout: float | None,
         *,
         since: float | None = None,
+        priority: float = DEFAULT_PRIORITY,
     ) -> QueuedRequest:
         """Store a waiting request, for at most so many seconds; an existing one stays unchanged, and is returned.
 

@@ -24,8 +24,10 @@ from icefarm.control.telemetry.counting import BoardRates
 
 __all__ = [
     "BoardFailed",
+    "BoardJoined",
     "BoardLost",
     "BoardReady",
+    "BoardWanted",
     "BoardWorked",
     "BoardsAvailable",
     "BoardsChanged",
@@ -164,6 +166,22 @@ class EndingSoon:
 
 
 @frozen
+class BoardWanted:
+    """The holder of a reservation is asked to give its board back within so many seconds."""
+
+    reservation: ReservationRecord
+    reason: str
+    seconds: float
+
+
+@frozen
+class BoardJoined:
+    """A client that has boards has got another one for the same request."""
+
+    reservation: ReservationRecord
+
+
+@frozen
 class KindEvent:
     """A message of a device kind for the client that holds the board."""
 
@@ -267,7 +285,7 @@ class BoardLost:
 Event = (
     BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
     | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
-    | BoardReady | BoardFailed | EndingSoon
+    | BoardReady | BoardFailed | EndingSoon | BoardWanted | BoardJoined
     | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
     | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

@@ -13,10 +13,12 @@ from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
 from icefarm.control.telemetry.events import (
     BoardFailed,
+    BoardJoined,
     BoardReady,
     BoardsAvailable,
     BoardsChanged,
     BoardsDeleted,
+    BoardWanted,
     BookingsChanged,
     EndingSoon,
     Event,
@@ -35,7 +37,7 @@ from icefarm.errors import LinkLost
 __all__ = ["OWN_EVENTS", "RouterTopics"]
 
 #: Control's own messages to a client; a device kind may not send events with these names.
-OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure")
+OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure", "give_back", "joined")
 
 _BOARDS, _WORKERS = event_topic("device"), event_topic("worker")
 _RESERVATIONS, _QUEUE = event_topic("reservation"), event_topic("queue")
@@ -61,7 +63,7 @@ class RouterTopics:
                 self._publish(READING_TOPIC, {"time": time, "boards": shown})
             case BookingsChanged(records):
                 self._all(_BOOKINGS, records)
-            case BoardReady() | BoardFailed() | EndingSoon():
+            case BoardReady() | BoardFailed() | EndingSoon() | BoardWanted() | BoardJoined():
                 self._tell_holder(event)
             case _:
                 self._tell_everybody(event)
@@ -91,7 +93,7 @@ class RouterTopics:
             case WorkerLogged():
                 self._publish(_LOG, asdict(event))
 
-    def _tell_holder(self, event: BoardReady | BoardFailed | EndingSoon) -> None:
+    def _tell_holder(self, event: BoardReady | BoardFailed | EndingSoon | BoardWanted | BoardJoined) -> None:
         match event:
             case BoardReady(reservation, reason):
                 self._message(reservation, "initialised", reason)
@@ -104,9 +106,14 @@ class RouterTopics:
                     reservation, "ending_soon", words, expires_at=expires_at, limited_by=reservation.limited_by
                 )
 
-    def _message(self, record: ReservationRecord, event: str, reason: str | None, **fields: Any) -> None:
-        about = {"event": event, "serial": record.serial, "reservation": record.id, "reason": reason, **fields}
-        self._tell_client(record.client, about)
+            case BoardWanted(reservation, reason, seconds):
+                self._message(reservation, "give_back", reason, seconds=seconds)
+            case BoardJoined(reservation):
+                self._message(reservation, "joined", "a board is free", record=to_wire(reservation))
+
+    def _message(self, held: ReservationRecord, event: str, reason: str | None, **fields: Any) -> None:
+        about = {"event": event, "serial": held.serial, "reservation": held.id, "reason": reason, **fields}
+        self._tell_client(held.client, about)
 
     def _tell_client(self, client: str, fields: Mapping[str, Any]) -> None:
         self._publish(client_topic(client), fields, only=client)

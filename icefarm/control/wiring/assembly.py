@@ -27,6 +27,7 @@ from icefarm.control.reservations.absent_clients import AbsentClients
 from icefarm.control.reservations.booking_keeper import BookingKeeper
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.expiry import ExpiryTimer
+from icefarm.control.reservations.groups import Groups
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
@@ -51,11 +52,13 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.storage.shared import FarmRecords, Shared, farm_records
 from icefarm.control.telemetry.events import (
     BoardFailed,
+    BoardJoined,
     BoardLost,
     BoardReady,
     BoardsAvailable,
     BoardsChanged,
     BoardsDeleted,
+    BoardWanted,
     BoardWorked,
     BookingsChanged,
     ClientBack,
@@ -134,6 +137,7 @@ class Parts:
     reservations: Reservations
     unanswered: UnansweredCalls
     shares: Shares
+    groups: Groups
     queue: WaitingQueue
     termination: Termination
     expiry: ExpiryTimer
@@ -158,7 +162,7 @@ class Parts:
         self.sessions.detach()
         self.dispatcher.close()
         for part in (
-            *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.reconciler, self.drain),
+            *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
             *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
         ):
             part.stop()
@@ -177,7 +181,10 @@ def assemble(
     termination = Termination(store, worker_client, publisher, clock)
     unanswered = UnansweredCalls(termination, sessions, clock)
     shares = Shares(store, limits, settings.half_life)
-    line = Line(store, unanswered, publisher, clock, limits, shares)
+    groups = Groups(
+        store, worker_client, termination, unanswered, publisher, sessions, limits, clock, settings.reservation
+    )
+    line = Line(store, unanswered, publisher, clock, limits, shares, groups)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
@@ -191,10 +198,11 @@ def assemble(
         dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
         worker_client=worker_client,
         reservations=Reservations(
-            store, line, queue, unanswered, worker_client, termination, publisher, sessions, clock
+            store, line, queue, groups, unanswered, worker_client, termination, publisher, sessions, clock
         ),
         unanswered=unanswered,
         shares=shares,
+        groups=groups,
         queue=queue,
         termination=termination,
         booking_keeper=BookingKeeper(store, queue, publisher, clock),
@@ -225,7 +233,18 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
-    hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
+    hear(
+        parts.topics,
+        *_RESERVATIONS,
+        BoardReady,
+        BoardFailed,
+        EndingSoon,
+        BoardWanted,
+        BoardJoined,
+        KindEvent,
+        QueueChanged,
+        RatesChanged,
+    )
     hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
     hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
     hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)
@@ -240,6 +259,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.expiry, *_RESERVATIONS)
     # Before the queue, which asks it who has used how much.
     hear(parts.shares, ReservationsEnded)
+    hear(parts.groups, ReservationsStarted, ReservationsEnded)
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
     hear(parts.absent_clients, ClientBack, ClientGone)
@@ -265,6 +285,7 @@ def handlers(
         parts.records,
         settings.reservation,
         settings.grace,
+        settings.preemptible,
         None if settings.public_url is None else socket_url(settings.public_url),
     )
     for_workers = WorkerProcedures(

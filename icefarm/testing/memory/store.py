@@ -24,6 +24,7 @@ from icefarm.contract import (
 )
 from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.bookings.allotment import allot, extended
+from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
     contested,
@@ -38,7 +39,7 @@ from icefarm.control.scheduling.explanations import (
     unknown_worker,
 )
 from icefarm.control.scheduling.fair_queue import QueuedRequest
-from icefarm.control.scheduling.fair_share import Hold, Ledger
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, TokenRecord
 from icefarm.testing.memory.bookings import MemoryBookings
@@ -317,15 +318,16 @@ class MemoryStore(Store):
         request_id: str | None = None,
         grace: float | None = None,
         more: bool = False,
+        terms: Terms | None = None,
     ) -> list[ReservationRecord]:
         now = self.clock.seconds()
         before = [] if more else self._answered(client, request_id)
-        wanted = request.amount or len(request.serials or ())
-        if len(before) == wanted:
+        terms = terms or Terms(DEFAULT_PRIORITY)
+        if len(before) == request.most or (before and before[0].wanted is not None):
             self._strike(client, request_id)
             return before
         if before:
-            raise incomplete(len(before), wanted)
+            raise incomplete(len(before), request.most)
         made, calendar = [], self._booked.calendar()
         chosen = allot(self._all_devices(), self._all_workers(), request, now, client, seconds, calendar)
         for serial in chosen.serials:
@@ -341,6 +343,11 @@ class MemoryStore(Store):
                 grace=grace,
                 labels=self._labels_of(serial),
                 limited_by=chosen.limited_by,
+                request=request_id,
+                priority=terms.priority,
+                wanted=terms.wanted,
+                at_least=terms.at_least,
+                where=terms.where,
             )
             self._reservations[reservation.id] = reservation
             self._holds[serial] = reservation.id
@@ -387,6 +394,13 @@ class MemoryStore(Store):
         if foreign:
             raise not_yours(sorted(foreign))
         return self._end([reservation.id for reservation in held.values()], reason)
+
+    async def want_fewer(self, client: str, request_id: str, boards: int) -> None:
+        for one in self._active(client=client):
+            if one.request == request_id and one.wanted is not None:
+                wanted = max(1, one.wanted - boards)
+                least = None if one.at_least is None else min(one.at_least, wanted)
+                self._reservations[one.id] = evolve(one, wanted=wanted, at_least=least)
 
     async def end_reservations(self, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
         return self._end(ids, reason)
@@ -449,13 +463,15 @@ class MemoryStore(Store):
         timeout: float | None,
         *,
         since: float | None = None,
+        priority: float = DEFAULT_PRIORITY,
     ) -> QueuedRequest:
         now = self.clock.seconds()
         known, _ = self._queue.get(request_id, (None, None))
         if known is not None and known.client != client:
             raise foreign_request(request_id)
         if known is None:
-            queued = QueuedRequest(request_id, client, request, next(self._numbers), now if since is None else since)
+            began = now if since is None else since
+            queued = QueuedRequest(request_id, client, request, next(self._numbers), began, priority=priority)
             self._queue[request_id] = (queued, None if timeout is None else now + timeout)
         return self._queued(request_id)
 

@@ -10,6 +10,7 @@ from attrs import define
 
 from icefarm.control.scheduling.explanations import foreign_request
 from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import Statements, in_transaction
@@ -19,24 +20,25 @@ __all__ = ["QueueStatements"]
 
 _REQUEST = """
     SELECT id, client, kind, amount, serials, options, number,
-           extract(epoch FROM since)::float8, extract(epoch FROM wait_until - now())::float8, selector
+           extract(epoch FROM since)::float8, extract(epoch FROM wait_until - now())::float8, selector, priority,
+           at_least
       FROM request
 """
 
 _ENQUEUE = """
-    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since, selector)
+    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since, selector, priority, at_least)
     VALUES (%(id)s, %(client)s, %(kind)s, %(amount)s, %(serials)s, %(options)s::json,
             now() + make_interval(secs => %(timeout)s), coalesce(to_timestamp(%(since)s::float8), now()),
-            %(selector)s)
+            %(selector)s, %(priority)s, %(at_least)s)
     ON CONFLICT (id) DO NOTHING
 """
 
 
 def _queued(row: Sequence[Any]) -> QueuedRequest:
-    id, client, kind, amount, serials, options, number, since, left, selector = row
+    id, client, kind, amount, serials, options, number, since, left, selector, priority, at_least = row
     where = None if selector is None else parse_boards(selector)
-    request = ReservationRequest(kind=kind, amount=amount, serials=serials, options=options, where=where)
-    return QueuedRequest(id, client, request, number, since, None if left is None else max(0.0, left))
+    request = ReservationRequest(kind, amount, serials, options, at_least, where=where)
+    return QueuedRequest(id, client, request, number, since, None if left is None else max(0.0, left), priority)
 
 
 @define
@@ -53,6 +55,7 @@ class QueueStatements(Statements):
         timeout: float | None,
         *,
         since: float | None = None,
+        priority: float = DEFAULT_PRIORITY,
     ) -> QueuedRequest:
         parameters = {
             "id": request_id,
@@ -64,6 +67,8 @@ class QueueStatements(Statements):
             "timeout": timeout,
             "since": since,
             "selector": None if request.where is None else str(request.where),
+            "priority": priority,
+            "at_least": request.at_least,
         }
         await transaction.rows(_ENQUEUE, parameters)
         queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])

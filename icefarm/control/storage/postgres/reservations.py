@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from math import log
 from typing import Any
 
-from attrs import define
+from attrs import asdict, define
 
 from icefarm.contract import ReservationRecord
 from icefarm.control.scheduling.bookings.allotment import Allotment, allot, extended
 from icefarm.control.scheduling.bookings.calendar import Calendar
+from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import incomplete, not_yours
-from icefarm.control.scheduling.fair_share import Hold
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import Lately
@@ -38,9 +39,10 @@ _LOCK_FREE = """
 """
 
 _RESERVE = f"""
-    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by)
+    INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by, priority,
+                             wanted, at_least, selector)
     SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
-           %(request)s, %(grace)s, %(limited_by)s
+           %(request)s, %(grace)s, %(limited_by)s, %(priority)s, %(wanted)s, %(at_least)s, %(where)s
       FROM device WHERE serial = ANY(%(serials)s)
     RETURNING {RESERVATION}
 """
@@ -62,6 +64,13 @@ _EXTEND_UNTIL = f"""
        SET expires_at = greatest(expires_at, to_timestamp(%(until)s)), limited_by = %(limited_by)s
      WHERE holds = %(serial)s
     RETURNING {RESERVATION}
+"""
+
+_WANT_FEWER = """
+    UPDATE reservation
+       SET wanted = greatest(1, wanted - %(boards)s),
+           at_least = least(at_least, greatest(1, wanted - %(boards)s))
+     WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s AND wanted IS NOT NULL
 """
 
 _END = f"""
@@ -153,17 +162,17 @@ class ReservationStatements(Statements):
         request_id: str | None = None,
         grace: float | None = None,
         more: bool = False,
+        terms: Terms | None = None,
     ) -> list[ReservationRecord]:
         await take_turns(transaction)
         # It no longer waits, whether it is served now or was before; where it can't be, all this is rolled back.
         strike = "DELETE FROM request WHERE id = %(request)s AND client = %(client)s"
         await transaction.rows(strike, {"request": request_id, "client": client})
         before = [] if more or request_id is None else await _answered(transaction, client, request_id)
-        wanted = request.amount or len(request.serials or ())
-        if len(before) == wanted:
+        if len(before) == request.most or (before and before[0].wanted is not None):
             return before
         if before:
-            raise incomplete(len(before), wanted)
+            raise incomplete(len(before), request.most)
         chosen = await _choose_and_lock(transaction, client, request, seconds)
         parameters = {
             "client": client,
@@ -174,6 +183,7 @@ class ReservationStatements(Statements):
             "limited_by": chosen.limited_by,
             "request": request_id,
             "grace": grace,
+            **asdict(terms or Terms(DEFAULT_PRIORITY)),
         }
         made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
         return [made[serial] for serial in chosen.serials]
@@ -210,6 +220,11 @@ class ReservationStatements(Statements):
         if foreign:
             raise not_yours(sorted(foreign))
         return await _end(transaction, [id for id, _, _ in held], reason)
+
+    @in_transaction
+    async def want_fewer(self, transaction: Transaction, client: str, request_id: str, boards: int) -> None:
+        fields = {"client": client, "request": request_id, "boards": boards}
+        await transaction.rows(_WANT_FEWER, fields)
 
     @in_transaction
     async def end_reservations(

@@ -1,0 +1,215 @@
+"""Asks groups of boards for some of them, and gives them more: what `icefarm.control.scheduling.elastic` decided.
+
+Theory of operation
+-------------------
+A board that a group is asked for stays its client's until the client gives it back: it sends no more evaluations
+there, lets those on their way end, and ends the reservation.  So nothing is lost and nothing is carried out twice.
+
+    ask ──> ASKED ── every ASK_AGAIN s: the client is told again (its link may have been down)
+              │
+              ├── the client ends the reservation ──> free
+              └── LONGEST s later ──> ended without it: the client is of an earlier version, or out of reach
+
+What is asked for is known to this process only: after a restart the queue is walked again, and asks for it again.
+
+A group that gets a board has it on probation while the board is made ready; then its client is told of it
+(`BoardJoined`).  One that misses the message sees the board in the answer to its next heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import Factory, define
+from twisted.logger import Logger
+
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks, failures
+from icefarm.contract import ReservationRecord, account_of
+from icefarm.control.reservations.calls import UnansweredCalls
+from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.elastic import GROWS, Group, Terms
+from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
+from icefarm.control.telemetry.events import (
+    BoardJoined,
+    BoardWanted,
+    Event,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsStarted,
+)
+from icefarm.control.telemetry.publisher import Publisher
+from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
+from icefarm.errors import Busy, IcefarmError
+from icefarm.selectors.boards import parse_boards
+
+__all__ = ["ASK_AGAIN", "LONGEST", "Groups"]
+
+#: Seconds until a client is told again that a board is wanted.
+ASK_AGAIN = 10.0
+#: Seconds that a client has for what it has on its way to the board.
+LONGEST = 600.0
+#: Seconds for which a board that did not get ready is not given to a group.
+AVOIDED = 60.0
+#: Boards made ready at the same time.
+AT_ONCE = 64
+
+
+@define(eq=False)
+class _Asked:
+    record: ReservationRecord
+    reason: str
+    until: float
+    timer: Any = None
+
+
+@define(eq=False)
+class Groups:
+    """A subscriber.  The queue asks it for boards, and has it give boards to groups."""
+
+    store: Store
+    worker_client: WorkerClient
+    termination: Termination
+    unanswered: UnansweredCalls
+    publisher: Publisher
+    sessions: Sessions
+    limits: Limits
+    clock: Clock
+    #: Seconds of a reservation that its client says nothing about.
+    seconds: float
+    #: There may be a group; the queue finds out.
+    exist: bool = True
+    #: By the id of the reservation.
+    _asked: dict[str, _Asked] = Factory(dict)
+    #: Boards that did not get ready, and until when they are avoided.
+    _bad: dict[str, float] = Factory(dict)
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = Factory(Tasks)
+
+    def heard(self, event: Event) -> None:
+        """Reservations began or ended."""
+        match event:
+            case ReservationsStarted(records):
+                self.exist = self.exist or any(record.wanted is not None for record in records)
+            case ReservationsEnded(records):
+                for record in records:
+                    self._forget(record.id)
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        self._tasks.stop()
+        for id in list(self._asked):
+            self._forget(id)
+
+    # ------------------------------------------------------------------------------------------------- fewer boards
+
+    def leaving(self) -> set[str]:
+        """Return the serials of the boards that were asked for."""
+        return {asked.record.serial for asked in self._asked.values()}
+
+    def asked(self) -> set[str]:
+        """Return the ids of the reservations whose boards were asked for."""
+        return set(self._asked)
+
+    def ask(self, records: Iterable[ReservationRecord], reason: str) -> None:
+        """Ask the holders of these boards for them.  Harmless where they were asked before."""
+        for record in records:
+            if record.id not in self._asked:
+                self._asked[record.id] = _Asked(record, reason, self.clock.seconds() + LONGEST)
+                self._log.info(
+                    "{client} is asked for board {serial}: {reason}",
+                    client=record.client,
+                    serial=record.serial,
+                    reason=reason,
+                )
+                self._tell(record.id)
+
+    def _tell(self, id: str) -> None:
+        asked = self._asked[id]
+        left = asked.until - self.clock.seconds()
+        if left <= 0:
+            self._forget(id)
+            self.termination.schedule_end([id], f"{asked.reason}; its client did not give it back in time")
+            return
+        self.publisher.publish(BoardWanted(asked.record, asked.reason, left))
+        asked.timer = self.clock.callLater(min(ASK_AGAIN, left), self._tell, id)
+
+    def _forget(self, id: str) -> None:
+        asked = self._asked.pop(id, None)
+        if asked is not None and asked.timer is not None and asked.timer.active():
+            asked.timer.cancel()
+
+    # -------------------------------------------------------------------------------------------------- more boards
+
+    def requests(
+        self, groups: Iterable[Group], active: Sequence[ReservationRecord]
+    ) -> dict[str, tuple[QueuedRequest, Group]]:
+        """Return the requests for more boards of groups that miss some, by their ids."""
+        now = self.clock.seconds()
+        self._bad = {serial: until for serial, until in self._bad.items() if until > now}
+        found = {}
+        for group in groups:
+            account = account_of(group.client)
+            held = sum(account_of(record.client) == account for record in active)
+            missing = min(group.missing, int(self.limits.of(account).boards) - held)
+            if missing > 0 and self.sessions.state.client_is_here(group.client):
+                first = group.records[0]
+                where = None if first.where is None else parse_boards(first.where)
+                request = ReservationRequest(
+                    first.kind, missing, None, first.options, at_least=1, avoid=self._bad.keys(), where=where
+                )
+                id = f"{GROWS}{group.client} {group.id}"
+                began = min(record.created_at for record in group.records)
+                queued = QueuedRequest(id, group.client, request, since=began, priority=group.priority, grows=True)
+                found[id] = (queued, group)
+        return found
+
+    async def grow(self, group: Group, serials: Sequence[str]) -> None:
+        """Give these boards to a group; they are made ready in the background.  Raises what `Store.reserve` does."""
+        first = group.records[0]
+        records = await self.store.reserve(
+            group.client,
+            ReservationRequest(first.kind, serials=serials, options=first.options),
+            PREPARE_LIMIT + 30.0,
+            request_id=group.id,
+            grace=first.grace,
+            more=True,
+            terms=Terms(group.priority, group.wanted, group.at_least, first.where),
+        )
+        self.unanswered.hold(records)
+        self.publisher.publish(ReservationsStarted(records))
+        self._tasks.start("boards for a group", partial(self._make_ready, group, records))
+
+    async def _make_ready(self, group: Group, records: Sequence[ReservationRecord]) -> None:
+        try:
+            await self._prepare(group, records)
+        except Busy as error:
+            self.termination.schedule_end([record.id for record in records], f"the board did not get ready: {error}")
+        finally:
+            self.unanswered.let_go(records)
+
+    async def _prepare(self, group: Group, records: Sequence[ReservationRecord]) -> None:
+        orders = {record.id: partial(self.worker_client.prepare, record) for record in records}
+        failed = await failures(orders, AT_ONCE)
+        for record in records:
+            if record.id in failed:
+                self._bad[record.serial] = self.clock.seconds() + AVOIDED
+        self.termination.schedule_end(failed, "the board did not get ready")
+        ready = [record.serial for record in records if record.id not in failed]
+        if not ready:
+            return
+        seconds = min(self.seconds, self.limits.of(group.client).seconds)
+        try:
+            confirmed = await self.store.extend(group.client, ready, seconds)
+        except IcefarmError as error:
+            self.termination.schedule_end([record.id for record in records], f"the board did not get ready: {error}")
+            return
+        self.publisher.publish(ReservationsExtended(confirmed))
+        for record in confirmed:
+            self.publisher.publish(BoardJoined(record))

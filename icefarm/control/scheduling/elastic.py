@@ -1,0 +1,139 @@
+"""Pure: no I/O, no clock.  Boards that were reserved together and may become fewer and more.
+
+Theory of operation
+-------------------
+A request such as ``reserve(8, at_least=2, preemptible=True)`` makes a group: the reservations that carry its id.  A
+group holds between ``at_least`` and ``wanted`` boards, and goes through these changes, one board at a time:
+
+    HELD ── somebody else may have it (`may_take`) ──> ASKED ── its client has no evaluation on it any more ──> ended
+    wanted, and not held ── a board is free for it, or one may be taken from another group ──> HELD
+
+Who may take a board that a group can spare: a request of a higher priority; or one of the same priority whose account
+has used less lately, by more than `MARGIN`.  The margin keeps boards from going back and forth: after a board has
+changed hands, the difference must first turn, and grow to the margin, before it goes back.
+
+A group that misses boards stands in the queue behind the requests that wait, of its priority (`growth`).  So a board
+goes to one that has none first, to a group only then.
+
+Invariants:
+
+- A group is never asked for so many boards that it would have fewer than ``at_least``.
+- A group without ``at_least`` is never asked; one without ``wanted`` never grows.
+- Two groups of one priority never ask each other for boards at the same time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from attrs import frozen
+
+from icefarm.contract import ReservationRecord
+from icefarm.control.scheduling.fair_share import Standing
+from icefarm.errors import InvalidArgument
+
+__all__ = ["GROWS", "MARGIN", "Group", "Terms", "groups", "may_take", "spared", "terms_of"]
+
+#: Board-seconds by which an account must have used less, for each unit of weight, to take a board from another one of
+#: the same priority.
+MARGIN = 1800.0
+#: What the id of a group's request for more boards begins with; no client's request has a blank in front.
+GROWS = " grows "
+
+
+@frozen
+class Terms:
+    """On which terms boards are reserved."""
+
+    priority: float
+    #: How many boards their group wants; None: those that it has.
+    wanted: int | None = None
+    #: How many it keeps when others ask for boards; None: all.
+    at_least: int | None = None
+    #: The selector of the boards that it wants.
+    where: str | None = None
+
+
+def terms_of(
+    priority: float, amount: int | None, at_least: int | None, preemptible: bool | None, where: str | None = None
+) -> Terms:
+    """Return the terms that a request asks for.  Raises `InvalidArgument`."""
+    if amount is None:
+        if at_least is not None or preemptible:
+            raise InvalidArgument("at_least and preemptible go with a number of boards, not with serials")
+        return Terms(priority)
+    if at_least is not None and not 1 <= at_least <= amount:
+        raise InvalidArgument(f"at_least must be between 1 and {amount}, the number of boards, not {at_least}")
+    if not preemptible and at_least is None:
+        return Terms(priority)
+    return Terms(priority, amount, (at_least or 1) if preemptible else None, where)
+
+
+@frozen
+class Group:
+    """Boards that were reserved together, and may become fewer or more."""
+
+    id: str
+    client: str
+    priority: float
+    wanted: int
+    at_least: int | None
+    records: tuple[ReservationRecord, ...]
+
+    @property
+    def missing(self) -> int:
+        """How many boards it would like to have, beside those that it has."""
+        return max(0, self.wanted - len(self.records))
+
+    def spare(self, leaving: Collection[str], usable: Collection[str]) -> list[str]:
+        """Return which of the usable boards it can be asked for, the last first; ``leaving`` were asked for before."""
+        if self.at_least is None:
+            return []
+        stay = [record for record in self.records if record.serial not in leaving]
+        count = max(0, len(stay) - self.at_least)
+        last = sorted(stay, key=lambda record: (record.created_at, record.serial), reverse=True)
+        return [record.serial for record in last if record.serial in usable][:count]
+
+
+def groups(active: Iterable[ReservationRecord]) -> list[Group]:
+    """Return the groups among these reservations."""
+    found: dict[tuple[str, str], list[ReservationRecord]] = defaultdict(list)
+    for record in active:
+        if record.request is not None and record.wanted is not None:
+            found[record.client, record.request].append(record)
+    return [
+        Group(
+            id,
+            client,
+            records[0].priority,
+            max(each.wanted or 0 for each in records),
+            records[0].at_least,
+            tuple(records),
+        )
+        for (client, id), records in found.items()
+    ]
+
+
+def may_take(client: str, priority: float, group: Group, standing: Standing) -> bool:
+    """Tell whether a request of this client may take boards that a group can spare."""
+    if client == group.client or priority < group.priority:
+        return False
+    return priority > group.priority or standing.lead(client, group.client) >= MARGIN
+
+
+def spared(
+    client: str,
+    priority: float,
+    lenders: Sequence[Group],
+    standing: Standing,
+    leaving: Collection[str],
+    usable: Collection[str],
+) -> list[str]:
+    """Return the serials of the boards that a request may take, in the order in which they are asked for.
+
+    The group of the lowest priority is asked first, then the one whose account used most.
+    """
+    willing = [group for group in lenders if may_take(client, priority, group, standing)]
+    willing.sort(key=lambda group: (group.priority, -standing.level(group.client), group.id))
+    return [serial for group in willing for serial in group.spare(leaving, usable)]
