@@ -187,7 +187,10 @@ class Tasks:
 
 @define(eq=False)
 class Repeated:
-    """An operation that is started every so many seconds, from `start` to `stop`; there is no start after a stop."""
+    """An operation that is started every so many seconds, from `start` to `stop`; there is no start after a stop.
+
+    A run that takes longer than that is not joined by another one.
+    """
 
     _clock: Clock
     _seconds: float
@@ -196,6 +199,7 @@ class Repeated:
     _operation: Callable[[], Coroutine[Any, Any, Any]]
     _timer: Any = None
     _stopped: bool = False
+    _runs: bool = False
     _tasks: Tasks = Factory(Tasks)
 
     def start(self, first: float | None = None) -> None:
@@ -217,7 +221,15 @@ class Repeated:
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(self._seconds, self._tick)
-        self._tasks.start(self._what, self._operation)
+        if not self._runs:
+            self._tasks.start(self._what, self._run)
+
+    async def _run(self) -> None:
+        self._runs = True
+        try:
+            await self._operation()
+        finally:
+            self._runs = False
 
 
 @define(eq=False)

@@ -64,7 +64,10 @@ class Worker:
         self.measuring = {}
         stamp = {"serial": self.record.serial, "kind": "counter", "options": {}}
         rows = ReservationRows(Recorder(self.clock, self.spool, on=True), self.record.id, stamp)
-        self.evaluations = Evaluations(lambda _: None, rows)
+        self.evaluations = Evaluations(self, rows)
+
+    def evaluated(self, error: BaseException | None) -> None:
+        """Nothing is counted here."""
 
     def call(self, evaluation_id: str, attempt: int) -> Deferred[Any]:
         async def evaluate() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware
 from icefarm.worker.protocol.board_client import ASK_LIMIT, BoardClient
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, STRIKES, BoardFailed, Refused
+from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, RESENDS, STRIKES, BoardFailed, Refused
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
 #: Of pulse_count: a window of a second, once.
@@ -221,6 +221,7 @@ def test_a_board_that_only_garbles_is_given_up(bench: Bench) -> None:
     bench.settle()
     assert bench.failed == ["keeps garbling what is sent"]
     assert len(failures) == 1
+    assert bench.peer.asked == [FrameType.EVALUATE] * (1 + RESENDS)
 
 
 def test_a_failed_load_is_tried_once_more_and_then_refused(bench: Bench) -> None:

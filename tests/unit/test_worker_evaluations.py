@@ -17,8 +17,11 @@ class Work:
 
     def __init__(self) -> None:
         self.ended: list[BaseException | None] = []
-        self.evaluations = Evaluations(self.ended.append)
+        self.evaluations = Evaluations(self)
         self.started: list[Deferred[Any]] = []
+
+    def evaluated(self, error: BaseException | None) -> None:
+        self.ended.append(error)
 
     async def _work(self) -> Any:
         done: Deferred[Any] = Deferred()
@@ -73,7 +76,7 @@ class Kept:
 
 def test_a_kept_result_that_answers_a_later_call_is_archived_under_that_call() -> None:
     kept = Kept()
-    evaluations = Evaluations(lambda _: None, kept)
+    evaluations = Evaluations(Work(), kept)
 
     async def work() -> int:
         return 7
@@ -85,7 +88,7 @@ def test_a_kept_result_that_answers_a_later_call_is_archived_under_that_call() -
 
 def test_a_running_evaluation_is_archived_under_the_latest_call_that_joined_it() -> None:
     kept, done = Kept(), Deferred[Any]()
-    evaluations = Evaluations(lambda _: None, kept)
+    evaluations = Evaluations(Work(), kept)
 
     async def work() -> Any:
         return await done

@@ -53,7 +53,6 @@ Times are seconds of the caller's clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 from attrs import evolve
 
@@ -104,14 +103,15 @@ ADMISSION = 10.0
 
 def due(state: Presence) -> float | None:
     """Return when `Ticked` is to come next, or None where nothing is waited for."""
-    times = [time for session in state.sessions.values() for time in _deadlines(session)]
+    times = [time for session in state.sessions.values() if (time := _deadline(session)) is not None]
     times += [admission.until for admission in state.admissions.values()]
     times += [absence.until for absence in state.absences.values()]
     return min(times, default=None)
 
 
-def _deadlines(session: Session) -> list[float]:
-    return [time for time in (session.due, session.contested) if time is not None]
+def _deadline(session: Session) -> float | None:
+    """Return until when a session must call; only one that is not watched is contested."""
+    return session.contested if session.due is None else session.due
 
 
 def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect], float | None]:
@@ -341,7 +341,7 @@ def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> 
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [session for session in state.sessions.values() if min(_deadlines(session), default=inf) <= now]
+    silent = [each for each in state.sessions.values() if (time := _deadline(each)) is not None and time <= now]
     why = f"was silent for {SILENCE:g} s"
     state, effects = _end(state, silent, why, now)
     over = [key for key, admission in state.admissions.items() if admission.until <= now]

@@ -1,19 +1,16 @@
 """Ends the sessions of tokens that were revoked or have expired.
 
 It learns the limits of single accounts, too.  ``icefarm token revoke`` works on the database, whether the farm runs or
-not, so control checks there the tokens of its
-sessions.  While the database is away, sessions go on.
+not, so control checks there the tokens of its sessions.  While the database is away, sessions go on.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Tasks
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.control.sessions.events import Expired, Revoked
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
@@ -32,26 +29,20 @@ class RevocationWatch:
     store: Store
     sessions: Sessions
     clock: Clock
-    _timer: Any = None
-    _stopped: bool = False
-    _tasks: Tasks = Factory(Tasks)
     _log: Logger = Factory(Logger)
+    _repeated: Repeated = field(init=False)
+
+    @_repeated.default
+    def _make_repeated(self) -> Repeated:
+        return Repeated(self.clock, INTERVAL, "the sessions of revoked tokens end", self._end_revoked)
 
     def start(self) -> None:
-        """Start checking.  Harmless when started."""
-        if self._timer is None and not self._stopped:
-            self._look()
+        """Start checking, now and again and again.  Harmless when started."""
+        self._repeated.start(0.0)
 
     def stop(self) -> None:
         """Stop checking."""
-        self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._tasks.stop()
-
-    def _look(self) -> None:
-        self._timer = None
-        self._tasks.start("the sessions of revoked tokens end", self._end_revoked)
+        self._repeated.stop()
 
     def _end_expired(self) -> None:
         """End the sessions whose token of the issuer is no longer valid: no database is needed for that."""
@@ -71,5 +62,3 @@ class RevocationWatch:
                 self.sessions.tell(Revoked(frozenset(ended)))
         except IcefarmError as error:
             self._log.debug("cannot see which tokens are valid: {error}", error=error)
-        if not self._stopped:
-            self._timer = self.clock.callLater(INTERVAL, self._look)

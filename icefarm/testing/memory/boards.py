@@ -185,7 +185,8 @@ class MemoryBoard:
                 return
         self.sequence += 1
         (parameters,) = struct.unpack_from("<H", frame.payload, 2)
-        window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters])
+        # The default firmware takes no parameters, and measures nothing.
+        window_us, repeats = struct.unpack_from("<IH", frame.payload[8 : 8 + parameters]) if parameters else (0, 0)
         pulses = self.pulses(frame.payload[8 + parameters :])
         head = struct.pack("<IIQIIhH", self.sequence, 34_600, 5, window_us * repeats, 0, 2500, 0)
         counts = b"".join(struct.pack("<II", pulses + n, window_us) for n in range(repeats))

@@ -80,7 +80,7 @@ class BoardClient(PortProtocol):
 
     @pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        return Pipeline(self._clock, self._give_up, self._tally, self._slower)
+        return Pipeline(self._clock, self, self._tally, self._slower)
 
     # ---------------------------------------------------------------------------------------------- requests
 
@@ -182,7 +182,7 @@ class BoardClient(PortProtocol):
             try:
                 reply = messages.decode(frame)
             except messages.MalformedReply as error:
-                self._give_up(f"does not keep to the protocol: {error}")
+                self.give_up(f"does not keep to the protocol: {error}")
                 return
             if isinstance(reply, messages.ResultReply):
                 self.pipeline.result(reply)
@@ -222,7 +222,8 @@ class BoardClient(PortProtocol):
         else:
             self.pipeline.again(id_)
 
-    def _give_up(self, why: str) -> None:
+    def give_up(self, why: str) -> None:
+        """The board is unusable: close the port; pending requests fail with `BoardFailed`."""
         if self._end(why):
             self._hang_up()
             self._owner.board_failed(self, why)

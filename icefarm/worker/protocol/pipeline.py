@@ -29,10 +29,9 @@ What always holds:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
@@ -42,6 +41,9 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.health import Outcome, Tally
+
+if TYPE_CHECKING:
+    from icefarm.worker.protocol.board_client import BoardClient
 
 __all__ = [
     "EVALUATION_MARGIN",
@@ -111,9 +113,8 @@ class Pipeline:
     """A board's unanswered evaluations."""
 
     _clock: Clock
-    #: Called if the board is unusable; must call `fail`.
-    _give_up: Callable[[str], None]
-    #: Called when an attempt failed: it is repeated, or the board is silent.
+    #: Gives up a board that is unusable, and calls `stop` and `fail`.
+    _client: BoardClient
     _tally: Tally
     #: What the board divides its configuration clock by; 1: as fast as the FPGA takes it.
     slower: int = 1
@@ -191,7 +192,7 @@ class Pipeline:
         job.resends += 1
         if job.resends > RESENDS:
             self._queue.appendleft(job)
-            self._give_up("keeps garbling what is sent")
+            self._client.give_up("keeps garbling what is sent")
             return
         self._tally.went_wrong(Outcome.RETRY)
         self._send(job)
@@ -216,7 +217,7 @@ class Pipeline:
             self._timer = self._clock.callLater(left, self._overdue)
         else:
             self._tally.went_wrong(Outcome.TIMEOUT)
-            self._give_up("does not answer")
+            self._client.give_up("does not answer")
 
     # ----------------------------------------------------------------------------------------------- answers
 
@@ -257,7 +258,7 @@ class Pipeline:
         if self._strikes >= STRIKES:
             self._queue.appendleft(job)
             self.load_failed = failed.code == messages.Failure.CDONE
-            self._give_up(f"fails one evaluation after the other ({why})")
+            self._client.give_up(f"fails one evaluation after the other ({why})")
         elif job.failures == 1:
             self._tally.went_wrong(Outcome.RETRY)
             self._queue.appendleft(job)

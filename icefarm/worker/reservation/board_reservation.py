@@ -115,7 +115,7 @@ class BoardReservation:
             "board_labels": assignment.labels,
         }
         rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": plain})
-        evaluations = Evaluations(context.board.tally.evaluated, rows)
+        evaluations = Evaluations(context.board.tally, rows)
         reservation = cls(assignment, kind, firmware, context, options, evaluations, rows)
         try:
             reservation._instance = kind.make(reservation, options)

@@ -36,6 +36,13 @@ class Outcomes(Protocol):
         """Nothing is in progress now."""
 
 
+class EvaluationCounter(Protocol):
+    """Counts evaluations; `icefarm.worker.protocol.health.Tally` does."""
+
+    def evaluated(self, error: BaseException | None) -> None:
+        """An evaluation ended: with a result, or with an error."""
+
+
 @define(eq=False)
 class _Running:
     """An evaluation in progress and the calls that wait for it."""
@@ -62,8 +69,8 @@ class _Running:
 class Evaluations:
     """The evaluations of one reservation of one board."""
 
-    #: Called at each evaluation's end: with None, or its error.
-    _ended: Callable[[BaseException | None], None]
+    #: Counts each evaluation that ends.
+    _tally: EvaluationCounter
     _outcomes: Outcomes | None = None
     _running: dict[str, _Running] = Factory(dict)
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
@@ -112,7 +119,7 @@ class Evaluations:
             del self._running[evaluation_id]
         cancelled = isinstance(result, Failure) and result.check(CancelledError) is not None
         if not cancelled:
-            self._ended(result.value if isinstance(result, Failure) else None)
+            self._tally.evaluated(result.value if isinstance(result, Failure) else None)
             # Only then is it answered.
             if self._outcomes is not None and running.note is not None:
                 self._outcomes.keep(evaluation_id, running.note, result)
