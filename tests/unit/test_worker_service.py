@@ -328,13 +328,14 @@ def test_a_board_that_control_wants_reserved_is_prepared() -> None:
 
 def test_an_order_during_the_hello_counts_more_than_its_answer() -> None:
     farm = Farm()
-    farm.router.latency = 0.25
     farm.start()
-    farm.settle(5)
+    answer = farm.control.held["hello"] = Deferred[None]()
     farm.lose_link()
     while len(farm.control.hellos) < 2:
         farm.settle(0.1)
     prepared = farm.order("prepare", serial=SERIAL, assignment=to_wire(ASSIGNMENT))
+    farm.settle(0.1)
+    answer.callback(None)
     farm.settle(5)
     assert prepared == [None]
     assert farm.status() == "reserved"

@@ -45,6 +45,8 @@ class RecordingControl:
     heartbeat_s: float = 5.0
     #: Raised instead of answering, by name of the procedure.
     errors: dict[str, Exception] = Factory(dict)
+    #: Answers wait for these, by name of the procedure.
+    held: dict[str, Deferred[None]] = Factory(dict)
     hellos: list[dict[str, Any]] = Factory(list)
     heartbeats: int = 0
     reports: list[dict[str, Any]] = Factory(list)
@@ -99,6 +101,8 @@ class RecordingControl:
             raise self.errors[name]
         answer = self._record(name, dict(arguments))
         self._check()
+        if name in self.held:
+            await self.held[name]
         return answer
 
     def _record(self, name: str, arguments: dict[str, Any]) -> Any:
