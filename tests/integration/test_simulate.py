@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from vcd.reader import TokenKind, tokenize
 
 from icefarm.cli import main
 
@@ -61,6 +62,20 @@ def test_a_waveform_has_each_change(tmp_path: Path) -> None:
     (identifier,) = [line.split()[3] for line in lines if line.endswith(" ICE_27 $end")]
     assert lines.count(f"1{identifier}") == 32
     assert lines.count(f"0{identifier}") == 33  # one of them is how it starts
+    assert lines[-1] == f"#{10**9}"  # picoseconds: to the end of the window, though nothing changes there
+
+
+def test_a_waveform_is_read_by_another_program(tmp_path: Path) -> None:
+    vcd = tmp_path / "wave.vcd"
+    simulate(CIRCUITS / "mac_cascade_1.bin", "--window", "0.0001", "--pins", "27,25", "--vcd", vcd)
+    with vcd.open("rb") as file:
+        tokens = list(tokenize(file))
+    names = [token.var.reference for token in tokens if token.kind is TokenKind.VAR]
+    assert names[:2] == ["ICE_27", "ICE_25"]
+    assert len(names) == 2 + 116
+    times = [token.time_change for token in tokens if token.kind is TokenKind.CHANGE_TIME]
+    assert times == sorted(times)
+    assert times[-1] == 10**8
 
 
 def test_the_picture_in_the_documentation_is_what_the_command_draws(tmp_path: Path) -> None:
@@ -104,6 +119,20 @@ def test_a_waveform_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     result = simulate(EXAMPLES / "bursts.bin", "--vcd", tmp_path / "nowhere" / "wave.vcd")
     assert result.exit_code == 1
     assert "wave.vcd can't be written: No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize("window", ["0", "-1", "601", "nan", "inf", "", "1 s"])
+def test_windows_that_are_no_time_are_refused(window: str) -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--window", window)
+    assert result.exit_code == 2
+    assert "must be seconds from 1e-06 to 600" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_disk_that_is_full_is_an_error() -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--window", "0.001", "--vcd", "/dev/full")
+    assert result.exit_code == 1
+    assert "/dev/full can't be written: No space left on device" in result.stderr
 
 
 def test_a_pin_of_the_package_that_is_no_io_is_an_error() -> None:

@@ -157,8 +157,13 @@ static double write_waveform(const struct design *design, const struct simulate_
         run_each(run, to < end ? to : end, put_changes, &dump);
     if (run_next(run) >= end)
         dump.reached = options->window_s;
+    fprintf(dump.file, "#%.0f\n", dump.reached * 1e12);
     run_close(run);
-    return fclose(dump.file) == 0 ? dump.reached : -1;
+    bool written = !ferror(dump.file);
+    if (fclose(dump.file) == 0 && written)
+        return dump.reached;
+    fprintf(stderr, "icefarm-boards: %s can't be written: %s\n", options->vcd, strerror(errno));
+    return -1;
 }
 
 /* ---- the answer */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ _CELLS = {
     "sprams": ("SPRAM", "SPRAMs"),
     "dsp_blocks": ("DSP block", "DSP blocks"),
 }
+
+
+#: Seconds of a window.
+SHORTEST, LONGEST = 1e-6, 600.0
+
+
+def _window(text: str) -> float:
+    try:
+        window = float(text)
+    except ValueError:
+        window = nan
+    if not SHORTEST <= window <= LONGEST:  # also of what is not a number
+        raise ValueError(f"must be seconds from {SHORTEST:g} to {LONGEST:g}, as in 0.5, not {text!r}")
+    return window
 
 
 def _pins(text: str) -> Sequence[int]:
@@ -99,8 +114,9 @@ def _draw(found: dict[str, Any], title: str, path: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--window",
-    type=click.FloatRange(1e-6, 600),
-    default=1.0,
+    type=Parsed("seconds", _window),
+    default="1",
+    metavar="SECONDS",
     show_default=True,
     help="Seconds that pulses are counted for, from the start of the circuit.",
 )
