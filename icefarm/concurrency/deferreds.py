@@ -23,9 +23,7 @@ from icefarm.errors import Busy, IcefarmError
 
 __all__ = [
     "AGAIN",
-    "Coalesced",
     "InOrder",
-    "Repeated",
     "Tasks",
     "failures",
     "outcomes",
@@ -183,83 +181,3 @@ class Tasks:
             self.log.warn("{what}: {error}", what=what, error=failure.value)
         else:
             self.log.failure("{what} failed", failure, what=what)
-
-
-@define(eq=False)
-class Repeated:
-    """An operation that is started every so many seconds, from `start` to `stop`; there is no start after a stop.
-
-    A run that takes longer than that is not joined by another one.
-    """
-
-    _clock: Clock
-    _seconds: float
-    #: What it is, for the log.
-    _what: str
-    _operation: Callable[[], Coroutine[Any, Any, Any]]
-    _timer: Any = None
-    _stopped: bool = False
-    _runs: bool = False
-    _tasks: Tasks = Factory(Tasks)
-
-    def start(self, first: float | None = None) -> None:
-        """Start it after ``first`` seconds, or after the usual time, and then again and again.  Harmless if started."""
-        if self._timer is None and not self._stopped:
-            self._timer = self._clock.callLater(self._seconds if first is None else first, self._tick)
-
-    def stop(self) -> None:
-        """Start it no more, and cancel what runs."""
-        self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._tasks.stop()
-
-    def next_in(self, seconds: float) -> None:
-        """Start it the next time after so many seconds."""
-        if self._timer is not None and self._timer.active():
-            self._timer.reset(seconds)
-
-    def _tick(self) -> None:
-        self._timer = self._clock.callLater(self._seconds, self._tick)
-        if not self._runs:
-            self._tasks.start(self._what, self._run)
-
-    async def _run(self) -> None:
-        self._runs = True
-        try:
-            await self._operation()
-        finally:
-            self._runs = False
-
-
-@define(eq=False)
-class Coalesced:
-    """An operation that runs once more if it was requested, however often, while it ran.
-
-    So a run starts after each request, and no two run at the same time.
-    """
-
-    #: Says in the log what failed.
-    what: str
-    operation: Callable[[], Coroutine[Any, Any, None]]
-    tasks: Tasks
-    _asked: bool = False
-    _running: bool = False
-
-    def poke(self) -> None:
-        """Run it: now, or again once the present run has ended."""
-        self._asked = True
-        if not self._running:
-            self._running = True
-            self.tasks.start(self.what, self._run)
-
-    async def _run(self) -> None:
-        try:
-            while self._asked:
-                self._asked = False
-                await self.operation()
-        finally:
-            self._running = False
-            if self._asked:
-                # The run failed, and was asked for once more meanwhile.
-                self.poke()

@@ -1,10 +1,13 @@
-"""An operation that is started every so many seconds."""
+"""Operations that run again and again: every so many seconds, or when they are due."""
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from icefarm.concurrency.deferreds import Repeated
+from icefarm.concurrency.deferreds import AGAIN
+from icefarm.concurrency.loops import LONGEST, DueTimer, Repeated
+from icefarm.errors import Busy, IcefarmError
 
 
 class Counted:
@@ -41,3 +44,77 @@ def test_after_a_stop_it_is_not_started_again() -> None:
     counted.repeated.next_in(1.0)
     counted.clock.advance(100)
     assert counted.times == []
+
+
+def test_a_run_that_takes_longer_than_the_time_between_two_is_not_joined_by_another() -> None:
+    clock, running = Clock(), list[Deferred[None]]()
+
+    async def slow() -> None:
+        running.append(Deferred())
+        await running[-1]
+
+    Repeated(clock, 10.0, "waiting", slow).start()
+    clock.pump([10.0] * 3)
+    assert len(running) == 1
+    running[0].callback(None)
+    clock.advance(10.0)
+    assert len(running) == 2
+
+
+class Due:
+    """What is due at the times given, one after the other."""
+
+    def __init__(self, *sleeps: float | IcefarmError | None) -> None:
+        self.clock = Clock()
+        self.sleeps = list(sleeps)
+        self.times: list[float] = []
+        self.timer = DueTimer(self.clock, "what is due", self.act)
+
+    async def act(self) -> float | None:
+        self.times.append(self.clock.seconds())
+        sleep = self.sleeps.pop(0)
+        if isinstance(sleep, IcefarmError):
+            raise sleep
+        return sleep
+
+
+def test_what_is_due_is_done_when_asked_for_and_when_the_next_of_it_is_due() -> None:
+    due = Due(5.0, None, 1.0, None)
+    due.timer.poke()
+    due.clock.pump([1.0] * 20)
+    assert due.times == [0.0, 5.0]
+    due.timer.poke()
+    due.clock.pump([1.0] * 20)
+    assert due.times == [0.0, 5.0, 20.0, 21.0]
+
+
+def test_being_asked_before_it_is_due_takes_the_place_of_the_time_before() -> None:
+    due = Due(5.0, 10.0, None)
+    due.timer.poke()
+    due.clock.advance(2.0)
+    due.timer.poke()
+    due.clock.pump([1.0] * 20)
+    assert due.times == [0.0, 2.0, 12.0]
+
+
+def test_while_the_database_is_away_it_is_tried_again_soon() -> None:
+    due = Due(Busy("away"), None)
+    due.timer.poke()
+    due.clock.pump([1.0] * 20)
+    assert due.times == [0.0, AGAIN]
+
+
+def test_a_timer_that_is_stopped_does_nothing_more() -> None:
+    due = Due(5.0, None)
+    due.timer.poke()
+    due.timer.stop()
+    due.clock.advance(10.0)
+    due.timer.poke()
+    assert due.times == [0.0]
+
+
+def test_clocks_that_drift_apart_matter_for_an_hour_at_most() -> None:
+    due = Due(1e6, None)
+    due.timer.poke()
+    due.clock.pump([600.0] * 10)
+    assert due.times == [0.0, LONGEST]

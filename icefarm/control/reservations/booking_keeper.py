@@ -6,23 +6,17 @@ moments.  It remembers nothing, so a restarted control, or a standby that takes 
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
+from icefarm.concurrency.loops import DueTimer
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BookingsChanged, Event, ReservationsShortened
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.errors import IcefarmError
 
 __all__ = ["BookingKeeper"]
-
-#: Seconds that it sleeps at least.
-SHORTEST = 0.05
 
 
 @define(eq=False)
@@ -33,39 +27,23 @@ class BookingKeeper:
     queue: WaitingQueue
     publisher: Publisher
     clock: Clock
-    _timer: Any = None
-    _stopped: bool = False
     _log: Logger = Factory(Logger)
-    _tasks: Tasks = Factory(Tasks)
-    _looks: Coalesced = field(init=False)
+    _timer: DueTimer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._looks = Coalesced("bookings are kept", self._look, self._tasks)
+        self._timer = DueTimer(self.clock, "bookings", self._keep)
 
     def heard(self, _: Event) -> None:
         """Bookings changed: find what follows from it."""
-        self.poke()
+        self._timer.poke()
 
     def poke(self) -> None:
         """Do what is due, and find when to do so again."""
-        self._looks.poke()
+        self._timer.poke()
 
     def stop(self) -> None:
         """Stop."""
-        self._stopped = True
-        self._cancel()
-        self._tasks.stop()
-
-    async def _look(self) -> None:
-        try:
-            sleep = await self._keep()
-        except IcefarmError as error:
-            self._log.warn("bookings cannot be looked after just now: {error}", error=error)
-            sleep = AGAIN
-        if not self._stopped:
-            self._cancel()
-            if sleep is not None:
-                self._timer = self.clock.callLater(max(sleep, SHORTEST), self.poke)
+        self._timer.stop()
 
     async def _keep(self) -> float | None:
         kept = await self.store.keep_bookings()
@@ -80,8 +58,3 @@ class BookingKeeper:
         # A booking has begun or ended, perhaps: who waits may be served.
         self.queue.poke()
         return kept.next_in
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

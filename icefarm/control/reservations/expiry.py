@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from attrs import Factory, define, field
-from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
+from icefarm.concurrency.loops import DueTimer
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import EndingSoon, Event
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.errors import IcefarmError
 
 __all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]
 
 #: Seconds before its end at which a reservation's holder gets notice; a quarter of its time if that is shorter.
 NOTICE = 300.0
-#: Seconds that the timer sleeps at most (clocks of control and database may drift apart), and at least.
-LONGEST = 3600.0
-SHORTEST = 0.05
 
 
 def lead(span: float) -> float:
@@ -61,39 +55,22 @@ class ExpiryTimer:
     _told: dict[str, float] = Factory(dict)
     #: The last known end of each reservation, and how long before it the notice is due.
     _seen: dict[str, tuple[float, float]] = Factory(dict)
-    _timer: Any = None
-    _stopped: bool = False
-    _log: Logger = Factory(Logger)
-    _tasks: Tasks = Factory(Tasks)
-    _looks: Coalesced = field(init=False)
+    _timer: DueTimer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._looks = Coalesced("expiry of reservations", self._look, self._tasks)
+        self._timer = DueTimer(self.clock, "expiry of reservations", self._act)
 
     def heard(self, _: Event) -> None:
         """Reservations changed: find what is due next."""
-        self.poke()
+        self._timer.poke()
 
     def poke(self) -> None:
         """Find what is due next."""
-        self._looks.poke()
+        self._timer.poke()
 
     def stop(self) -> None:
         """Stop."""
-        self._stopped = True
-        self._cancel()
-        self._tasks.stop()
-
-    async def _look(self) -> None:
-        try:
-            sleep = await self._act()
-        except IcefarmError as error:
-            self._log.warn("reservations cannot be looked after just now: {error}", error=error)
-            sleep = AGAIN
-        if not self._stopped:
-            self._cancel()
-            if sleep is not None:
-                self._timer = self.clock.callLater(min(max(sleep, SHORTEST), LONGEST), self.poke)
+        self._timer.stop()
 
     async def _act(self) -> float | None:
         await self.termination.end_expired()
@@ -117,8 +94,3 @@ class ExpiryTimer:
             return record.expires_at, NOTICE
         # From its beginning, or from the extension that made this its end.
         return record.expires_at, lead(record.expires_at - (record.created_at if seen is None else now))
-
-    def _cancel(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

@@ -49,7 +49,8 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks, shielded, started
+from icefarm.concurrency.deferreds import AGAIN, Tasks, shielded, started
+from icefarm.concurrency.loops import Coalesced
 from icefarm.contract import QueueRecord, account_of
 from icefarm.control.reservations.calls import GIVEN_UP, RETURN, Allocation, ReserveCall
 from icefarm.control.reservations.line import Line

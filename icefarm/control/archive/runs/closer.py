@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from icefarm import __version__
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Repeated
+from icefarm.concurrency.loops import Repeated
 from icefarm.contract import WorkerRecord
 from icefarm.control.archive.intake import MAX_BATCH
 from icefarm.control.archive.runs.closing import Standing, may_close, next_look
