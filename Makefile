@@ -15,7 +15,7 @@ LONG  := real fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
 	@echo "make nightly SECONDS=600  200 made-up circuits and a fuzzer for the virtual FPGA"
 	@echo "make coverage  the tests again, and which lines and branches they reach: build/coverage/html"
+	@echo "make oldest  unit and integration tests with the oldest versions of packages that are allowed"
 	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
@@ -86,6 +87,11 @@ coverage: venv
 	$(COVERAGE) combine --quiet
 	$(COVERAGE) html --quiet --directory build/coverage/html
 	$(COVERAGE) report --format=total
+
+# With the oldest versions that pyproject.toml allows of what a farm runs.
+oldest:
+	@$(PYTHON) build_backend/install.py build/oldest oldest
+	$(MAKE) VENV=build/oldest unit integration
 
 integration: venv
 	$(BIN)/python -m pytest -m integration $(PARALLEL)

@@ -1,7 +1,7 @@
 """Install what is run here into a virtual environment, from the lock files of ``requirements/``.
 
 ``python3 build_backend/install.py .venv demo`` installs what ``make demo`` runs, ``tests`` adds what ``make test``
-takes.  Only the standard library is needed.  What is there already, of the same lock file, is left alone.  The router
+takes, ``oldest`` replaces what a farm runs by the oldest versions that pyproject.toml allows.  Only the standard library is needed.  What is there already, of the same lock file, is left alone.  The router
 gets an environment of its own inside the other one (icefarm/farm/router/environment.py).
 """
 
@@ -180,6 +180,14 @@ class Environment:
             ],
         )
 
+    def for_oldest(self) -> Plan:
+        """Return how to replace what is run by the oldest versions that are allowed."""
+        oldest = REQUIREMENTS / "oldest.txt"
+        return Plan(
+            f"the oldest versions into {self._directory}",
+            [Step("oldest", "packages in their oldest versions", [oldest], self._install_oldest)],
+        )
+
     def _create(self) -> None:
         if not (self._directory / "bin" / "python").exists():
             venv.create(self._directory, with_pip=True, symlinks=True)
@@ -190,6 +198,9 @@ class Environment:
 
     def _install_tests(self) -> None:
         self._locked("test")
+
+    def _install_oldest(self) -> None:
+        self._locked("oldest")
 
     def _build_page(self) -> None:
         self._run([self._python, str(ROOT / "build_backend" / "icefarm_build.py")], dict(os.environ))
@@ -256,15 +267,17 @@ def _run_all(steps: Sequence[Step], notes: Path, progress: Progress) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Install into the environment that the first argument names what the second names."""
-    if len(arguments) != 2 or arguments[1] not in ("demo", "tests"):
-        sys.exit("usage: install.py DIRECTORY demo|tests")
+    if len(arguments) != 2 or arguments[1] not in ("demo", "tests", "oldest"):
+        sys.exit("usage: install.py DIRECTORY demo|tests|oldest")
     if sys.version_info < (3, 11):  # noqa: UP036 any Python may run this
         sys.exit("icefarm needs Python 3.11 or newer; set PYTHON=python3.x")
     environment = Environment(Path(arguments[0]))
     try:
         install(environment.for_demo(), environment.notes)
-        if arguments[1] == "tests":
+        if arguments[1] != "demo":
             install(environment.for_tests(), environment.notes)
+        if arguments[1] == "oldest":
+            install(environment.for_oldest(), environment.notes)
     except CannotInstall as error:
         sys.exit(f"icefarm: {error}")
 

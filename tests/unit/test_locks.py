@@ -13,7 +13,7 @@ from build_backend import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
-NAMES = ("build", "farm", "router", "test", "node", "release")
+NAMES = ("build", "farm", "router", "test", "oldest", "node", "release")
 
 
 def _locked(name: str) -> dict[str, list[Requirement]]:
