@@ -9,6 +9,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
+from icefarm.bus import Caller
 from icefarm.contract import Role, control_procedure
 from icefarm.control.rpc.pacing import REFUSED, SAVED
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
@@ -16,7 +17,7 @@ from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.tokens import token_hash
 from icefarm.control.sessions.tracker import BARRED
 from icefarm.control.wiring.service import ControlSettings
-from icefarm.errors import InvalidArgument, LimitReached, LinkLost, NotAuthorized
+from icefarm.errors import Busy, InvalidArgument, LimitReached, LinkLost, NotAuthorized
 from icefarm.farm.limits import FarmLimits, farm_limits
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.wamp.credentials import Credentials
@@ -246,3 +247,49 @@ async def test_grace_beyond_the_end_of_a_reservation_is_no_more_than_its_length(
     await farm.worker_of("w1", "A")
     ada = await farm.client_of("ada", "one")
     assert len(await ada.call("reserve", 1, kind="pulsecount", seconds=300.0, grace=30 * 86400.0)) == 1
+
+
+@ensureDeferred
+async def test_a_session_that_is_ended_for_asking_too_much_is_ended_once_however_often_it_asks() -> None:
+    farm = MemoryControl()
+    sessions = farm.control.sessions
+    ada = await farm.client_of("ada", "one")
+    caller = Caller("ada", ada.bus.session, Role.CLIENT)
+    kills: list[Any] = []
+    bus: Any = sessions._bus
+    answers: list[Deferred[Any]] = []
+
+    class SlowRouter:
+        """Takes a while to end a session."""
+
+        async def call(self, procedure: str, args: Any, **_: Any) -> Any:
+            kills.append((procedure, args[0]))
+            answers.append(Deferred())
+            return await answers[-1]
+
+    sessions._bus = SlowRouter()  # type: ignore[assignment]
+    for _ in range(200):
+        sessions.end(caller, "it makes more calls than its account may")
+    assert kills == [("wamp.session.kill", ada.bus.session)]
+    # The router could not do it: the next refusal asks again.
+    answers[0].errback(Busy("no answer"))
+    sessions.end(caller, "it makes more calls than its account may")
+    assert len(kills) == 2
+    sessions._bus = bus
+    # HTTP has no session to end, and one that has ended is not ended again.
+    for number in (0, 4711):
+        sessions.end(Caller("ada", number, Role.CLIENT), "it makes more calls than its account may")
+    assert len(kills) == 2
+
+
+@ensureDeferred
+async def test_an_account_whose_session_was_ended_waits_and_other_accounts_do_not() -> None:
+    farm = MemoryControl()
+    ada = await farm.client_of("ada", "one")
+    farm.control.sessions.end(Caller("ada", ada.bus.session, Role.CLIENT), "it asks too much")
+    farm.pass_time(1)
+    with pytest.raises(LimitReached, match="sign in again in 10 s"):
+        await farm.control.sessions.admit(Role.CLIENT, "ada/another", "x")
+    await farm.control.sessions.admit(Role.CLIENT, "bob", "x")
+    farm.pass_time(BARRED)
+    await farm.control.sessions.admit(Role.CLIENT, "ada/another", "x")

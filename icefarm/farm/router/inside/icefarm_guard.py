@@ -9,6 +9,9 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
   the oldest of these.
 - An account has a share of the router's time, and so has an address before sign-in.  While it is used up, and others
   want some too, the router does not read from these connections.  A worker takes what it needs.
+- Many people may share one address.  Sessions that sign in, requests over HTTP and connections that have said nothing
+  take turns there.  A token that has signed somebody in goes through at once; others have a share of their own for
+  sign-ins, in which tokens take turns, so that one that is refused again and again holds up nobody but itself.
 - A session that has been ended is not listened to, and its connection is closed if it stays.
 - A client with `Limits.unanswered` calls is not read from until one is answered.
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
@@ -26,9 +29,12 @@ import gc
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
+from hashlib import blake2b
+from secrets import token_bytes
 from typing import Any
+from typing import Protocol as Protocol_
 
 from attrs import Factory, define, fields, frozen
 from OpenSSL.crypto import FILETYPE_PEM
@@ -58,8 +64,10 @@ SILENT_AT_ONCE = 16
 SAVED = 0.1
 #: Seconds that it may owe: after a flood, others of its address or account wait no longer than that.
 OWED = 0.5
-#: Seconds of the farm's time that a connection costs apart from its bytes, a request over HTTP, and a connection that
-#: ends without having signed in: control, the database and the audit log had to do with it.
+#: Seconds after which an address is read from, whatever it owes: each of its connections gets on.
+STARVED = 0.25
+#: Seconds of the farm's time that a connection costs apart from its bytes, a request over HTTP, and a sign-in that is
+#: refused: control, the database and the audit log have to do with it.
 PER_CONNECTION = 0.003
 PER_REQUEST = 0.006
 PER_FAILURE = 0.03
@@ -85,7 +93,7 @@ LOG_INTERVAL = 10.0
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: Characters of URIs in the router's cache of permissions, which has no bound of its own: 2,000 boards and more.
 CACHED = 256 * 1024
-#: Addresses and accounts that are remembered.
+#: Addresses and accounts that are remembered, and tokens that have signed somebody in.
 REMEMBERED = 10_000
 
 
@@ -152,6 +160,47 @@ class Demand:
         return any(until > now for each, until in self._busy.items() if each is not turns)
 
 
+class Waits(Protocol_):
+    """What waits for its turn: a connection, or its sign-in."""
+
+    closed: bool
+
+    @property
+    def lane(self) -> Hashable:
+        """Who takes turns with others: all that wait under one lane are served in order."""
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether it has something to say."""
+
+    def read_on(self) -> None:
+        """It is its turn."""
+
+
+@define(eq=False)
+class Lanes:
+    """Those who wait: one of each lane in turn, in each lane in order."""
+
+    _lanes: OrderedDict[Hashable, deque[Waits]] = Factory(OrderedDict)
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def append(self, waits: Waits) -> None:
+        """Add one at the end of its lane."""
+        self._lanes.setdefault(waits.lane, deque()).append(waits)
+
+    def next(self) -> Waits:
+        """Take out the next one."""
+        lane, waiting = next(iter(self._lanes.items()))
+        found = waiting.popleft()
+        if waiting:
+            self._lanes.move_to_end(lane)
+        else:
+            del self._lanes[lane]
+        return found
+
+
 @define(eq=False)
 class Turns:
     """The connections of one account or address, and whose turn it is to be read from."""
@@ -160,8 +209,9 @@ class Turns:
     clock: Any
     #: Who else wants some of the router's time; None: these wait even if nobody does.
     others: Demand | None = None
-    waiting: deque[GuardedConnection] = Factory(deque)
+    waiting: Lanes = Factory(Lanes)
     _timer: Any = None
+    _read_at: float = float("-inf")
 
     def spend(self, seconds: float) -> bool:
         """Note a cost; tells whether there is time left."""
@@ -175,9 +225,17 @@ class Turns:
     def _is_alone(self, now: float) -> bool:
         return self.others is not None and not self.others.others_than(self, now)
 
-    def wait(self, connection: GuardedConnection) -> None:
+    def give_back(self, seconds: float) -> None:
+        """Take back a cost that there was not."""
+        self.bucket.left = min(SAVED, self.bucket.left + seconds)
+
+    def is_free(self) -> bool:
+        """Tell whether there is time left, and nobody waits for it."""
+        return not self.waiting and self.bucket.refill(self.clock.seconds()) > 0
+
+    def wait(self, waits: Waits) -> None:
         """Read from a connection again when it is its turn."""
-        self.waiting.append(connection)
+        self.waiting.append(waits)
         if self._timer is None:
             self._timer = self.clock.callLater(TURN, self._next)
 
@@ -187,11 +245,15 @@ class Turns:
         left = self.bucket.refill(now)
         if self._is_alone(now):
             left = self.bucket.left = max(left, 0.0) + TURN * self.bucket.share
-        if left > 0:
+        # An account that owes waits until it does not.  An address may be that of many, who are not to blame.
+        starved = self.others is None and now - self._read_at >= STARVED
+        if left > 0 or starved:
+            self._read_at = now
             self._read_some()
         self._timer = None
         if self.waiting:
-            later = TURN if left > 0 else min(TURN - left / self.bucket.share, BUSY_FOR)
+            longest = STARVED if self.others is None else BUSY_FOR
+            later = TURN if left > 0 else min(TURN - left / self.bucket.share, longest)
             self._timer = self.clock.callLater(later, self._next)
 
     def _read_some(self) -> None:
@@ -201,14 +263,36 @@ class Turns:
         """
         silent = 0
         while self.waiting and silent < SILENT_AT_ONCE:
-            connection = self.waiting.popleft()
-            if connection.closed:
+            waits = self.waiting.next()
+            if waits.closed:
                 continue
             silent += 1
-            spoke = connection.has_spoken
-            connection.read_on()
+            spoke = waits.has_spoken
+            waits.read_on()
             if spoke:
                 return
+
+
+@define(eq=False)
+class Attempt:
+    """A sign-in that waits for its turn: the token that a connection has shown."""
+
+    connection: GuardedConnection
+    lane: Hashable
+    message: Any
+    go_on: Callable[[Any], None]
+    has_spoken: bool = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.connection.closed
+
+    def read_on(self) -> None:
+        """It is its turn."""
+        self.connection.attempts.spend(PER_FAILURE)
+        self.connection.waits_to_sign_in = False
+        self.go_on(self.message)
 
 
 def unread(transport: Any) -> int:
@@ -235,6 +319,15 @@ class GuardedConnection(ProtocolWrapper):
         self.address = address
         self.account: str | None = None
         self.turns = factory.turns_of("address", address)
+        #: Turns of the sign-ins of its address, and whether it waits for one of these.
+        self.attempts = factory.turns_of("attempts", address)
+        self.waits_to_sign_in = False
+        #: The token that it has shown, as `GuardFactory.mark` knows it again; and the session that the router makes.
+        self._token: bytes | None = None
+        self._gated: Any = None
+        self._hasty = False
+        #: What the router does with a message.
+        self._on_message: Any = None
         self.received = 0
         self.paused = False
         self.closed = False
@@ -253,6 +346,13 @@ class GuardedConnection(ProtocolWrapper):
     def has_spoken(self) -> bool:
         """Whether anything has arrived."""
         return self.received > 0 or bool(self._held)
+
+    @property
+    def lane(self) -> Hashable:
+        """Sessions, requests and those that have said nothing take turns at an address."""
+        if self.account is not None or not self.has_spoken:
+            return None
+        return "session" if self._channel() is None else "request"
 
     def makeConnection(self, transport: Any) -> None:
         wrapped: Any = self.wrappedProtocol
@@ -303,9 +403,8 @@ class GuardedConnection(ProtocolWrapper):
     def connectionLost(self, reason: Any = None) -> None:
         self.closed = True
         self.notice_sign_in()
-        # One that waited for its turn in vain is not to blame.
-        if self.account is None and self.received and self._channel() is None:
-            self.turns.spend(PER_FAILURE)
+        if self.account is None:
+            self._note_failure()
         ProtocolWrapper.connectionLost(self, reason)
 
     def read_on(self) -> None:
@@ -339,7 +438,7 @@ class GuardedConnection(ProtocolWrapper):
         self.notice_sign_in()
         if self.account is not None:
             return
-        if self._is_busy() or (self.paused and self.turns.bucket.left <= 0):
+        if self._is_busy() or self.waits_to_sign_in or (self.paused and self.turns.bucket.left <= 0):
             self.idle_since = now
         elif now - self.idle_since > self.factory.limits.sign_in:
             self.abort("did not sign in or ask in time")
@@ -353,6 +452,7 @@ class GuardedConnection(ProtocolWrapper):
             return 0.0
         limits = self.factory.limits
         if self._channel() is None:
+            self._gate_session()
             if self.received > limits.unsigned:
                 self.abort("sent too much before sign-in")
             return 0.0
@@ -411,6 +511,45 @@ class GuardedConnection(ProtocolWrapper):
         self._is_full()
         return waiting > 0
 
+    # ------------------------------------------------------------------------------------------------------ sign-in
+
+    def _gate_session(self) -> None:
+        """See to it that the token of a session that begins comes to control when it is its turn."""
+        session = getattr(self._spoken(), "_session", None)
+        if session is None or self._gated is not None:
+            return
+        self._gated = session
+        self._on_message = on_message = session.onMessage
+        # A client waits for the router's answers before it shows a token.  What one of them has sent before that is
+        # with control already, and its address pays for it.
+        self._hasty = getattr(session, "_pending_auth", None) is not None
+
+        def on_gated_message(message: Any) -> None:
+            if self.account is None and type(message).__name__ == "Authenticate":
+                self._show_token(message)
+            else:
+                on_message(message)
+
+        session.onMessage = on_gated_message
+
+    def _show_token(self, message: Any) -> None:
+        self._token = token = self.factory.mark(str(message.signature))
+        if token in self.factory.accepted:
+            self._on_message(message)
+        elif self.attempts.is_free():
+            self.attempts.spend(PER_FAILURE)
+            self._on_message(message)
+        else:
+            self.waits_to_sign_in = True
+            self.attempts.wait(Attempt(self, token, message, self._on_message))
+
+    def _note_failure(self) -> None:
+        """It ends, and nobody was let in."""
+        if self._token is not None:
+            self.factory.accepted.pop(self._token, None)
+        elif self._hasty:
+            self.turns.spend(PER_FAILURE)
+
     # ----------------------------------------------------------------------- what the router's protocol knows of it
 
     def notice_sign_in(self) -> None:
@@ -423,6 +562,10 @@ class GuardedConnection(ProtocolWrapper):
         self.account = authid.partition("/")[0]
         self._session = session
         self._worker = getattr(session, "_authrole", None) == "worker"
+        if self._token is not None:
+            if self._token not in self.factory.accepted:
+                self.attempts.give_back(PER_FAILURE)
+            self.factory.accept(self._token)
         self._listen(session)
         if not self.paused:
             self._take_turns()
@@ -437,7 +580,7 @@ class GuardedConnection(ProtocolWrapper):
 
     def _listen(self, session: Any) -> None:
         """Count a session's calls of control, and take nothing but its farewell once it has been ended."""
-        on_message = session.onMessage
+        on_message = session.onMessage if self._on_message is None else self._on_message
 
         def on_counted_message(message: Any) -> None:
             if (getattr(message, "procedure", None) or "").startswith(CONTROL):
@@ -496,6 +639,9 @@ class GuardFactory(WrappingFactory):
         self._demand = Demand()
         #: The router of each realm that sessions have joined.
         self.routers: set[Any] = set()
+        #: Tokens that have signed somebody in, as `mark` knows them again: the last ones.
+        self.accepted: OrderedDict[bytes, None] = OrderedDict()
+        self._key = token_bytes(32)
         self._closed: dict[str, int] = {}
         self._logged = float("-inf")
         self._timer: Any = None
@@ -550,6 +696,16 @@ class GuardFactory(WrappingFactory):
             pending.pop(connection, None)
             if not pending:
                 del self._pending[connection.address]
+
+    def mark(self, token: str) -> bytes:
+        """Return what a token is known by here: nobody finds the token from it."""
+        return blake2b(token.encode(errors="replace"), key=self._key, digest_size=16).digest()
+
+    def accept(self, token: bytes) -> None:
+        """A token has signed somebody in."""
+        while len(self.accepted) >= REMEMBERED:
+            self.accepted.popitem(last=False)
+        self.accepted[token] = None
 
     def turns_of(self, kind: str, name: str) -> Turns:
         """Return the turns of an account or address."""
