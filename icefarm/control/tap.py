@@ -49,6 +49,11 @@ def _days(text: str) -> float:
         raise ValueError(f"must be a number of days above 0, not {text!r}") from None
 
 
+def _seconds_or_off(text: str) -> float | None:
+    """Parse a number of seconds above 0, or off."""
+    return None if text == "off" else seconds(text)
+
+
 def _issuer(text: str) -> str:
     return checked_url(text, "the issuer")
 
@@ -112,6 +117,13 @@ class Options(LayeredOptions):
             seconds,
         ),
         Setting("private", "let each account see its own experiments only; operators see all", flag=True),
+        Setting(
+            "max-hold-while-waited",
+            "seconds for which a board may be held while others wait for it; off: for ever",
+            "S|off",
+            "86400",
+            _seconds_or_off,
+        ),
         Setting(
             "preemptible",
             "ask for boards that were reserved by number when others go before, unless their client says otherwise",
@@ -201,6 +213,7 @@ def _service(options: Options) -> ControlProcess:
         options["archive-export"],
         options["private"],
         half_life=options["half-life"],
+        max_hold=options["max-hold-while-waited"],
         preemptible=options["preemptible"],
         limits=AccountLimits(**(options["limit"] or {})),
     )

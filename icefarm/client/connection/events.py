@@ -18,7 +18,7 @@ __all__ = ["BoardsChange", "Change", "ClientEvent", "changes"]
 
 @frozen
 class ClientEvent:
-    """An event for this client: initialised, ending_soon, ended, failure, give_back, joined, or one of a kind."""
+    """An event for this client: initialised, ending_soon, ended, failure, give_back, joined, ..., or one of a kind."""
 
     name: str
     serial: str | None

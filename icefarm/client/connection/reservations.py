@@ -216,21 +216,33 @@ class ClientReservations:
             None if fields.get(name) is None else str(fields[name]) for name in ("serial", "reservation", "reason")
         )
         event = ClientEvent(str(fields.get("event")), serial, reservation, reason, fields)
-        if event.name == "ended" and event.serial is not None:
-            self._gone(event.serial, event.reservation, event.reason or "it has ended")
-        elif event.name == "ending_soon" and event.serial is not None:
-            self._warn_of_booking(event.serial, event.reservation, fields)
-            lease = self.leases.by_serial.get(event.serial)
-            if lease is not None and lease.ends_sooner_than_thought(self._clock.seconds()):
-                self._extend_in_background({lease.length: [event.serial]})
-        elif event.name == "give_back" and event.serial is not None:
-            self._give_back(event.serial, event.reservation, event.reason or "others wait for it")
-        elif event.name == "joined":
-            self._joined(from_wire(fields.get("record"), ReservationRecord, "the record of a board that joined"))
-        elif event.name == "failure":
-            self._log.warn("board {serial}: {reason}", serial=event.serial, reason=event.reason)
+        self._act_on(event)
         for listener in list(self.listeners):
             listener(event)
+
+    def _act_on(self, event: ClientEvent) -> None:
+        fields, serial = event.fields, event.serial
+        match event.name:
+            case "ended" if serial is not None:
+                self._gone(serial, event.reservation, event.reason or "it has ended")
+            case "ending_soon" if serial is not None:
+                self._warn_of_booking(serial, event.reservation, fields)
+                lease = self.leases.by_serial.get(serial)
+                if lease is not None and lease.ends_sooner_than_thought(self._clock.seconds()):
+                    self._extend_in_background({lease.length: [serial]})
+            case "give_back" if serial is not None:
+                self._give_back(serial, event.reservation, event.reason or "others wait for it")
+            case "give_back_soon":
+                self._log.warn(
+                    "board {serial} is to be given back in {seconds}: {reason}; what is on its way then is done first",
+                    serial=serial,
+                    seconds=in_words(round(float(fields.get("seconds", 0)))),
+                    reason=event.reason,
+                )
+            case "joined":
+                self._joined(from_wire(fields.get("record"), ReservationRecord, "the record of a board that joined"))
+            case "failure":
+                self._log.warn("board {serial}: {reason}", serial=serial, reason=event.reason)
 
     def on_heartbeat_reply(self, answer: Mapping[str, Any], asked_at: float) -> None:
         """Handle control's answer to a heartbeat, which lists the active reservations."""

@@ -13,8 +13,9 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, shielded, started
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
-from icefarm.control.reservations.groups import Groups
-from icefarm.control.reservations.shares import Shares
+from icefarm.control.reservations.sharing.groups import Groups
+from icefarm.control.reservations.sharing.long_holds import LongHolds
+from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.waiter import Outlook, Waiter
 from icefarm.control.scheduling.elastic import Group, groups
 from icefarm.control.scheduling.estimates import outlooks
@@ -41,6 +42,7 @@ class Line:
     limits: Limits
     shares: Shares
     groups: Groups
+    long_holds: LongHolds
     _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
@@ -277,6 +279,7 @@ class Line:
     ) -> None:
         """Say of each request that waits behind whom it does, and when it is likely to be served."""
         pending = [(verdict, waiters[verdict.id].queued) for verdict in verdicts if verdict.reach]
+        self.long_holds.look(pending, active, state.now)
         ranges = outlooks(pending, active, self.shares.times(active, state.now), state.now) if pending else {}
         for verdict, queued in pending:
             found = ranges[verdict.id]

@@ -72,8 +72,8 @@ SETTLE = 10.0
 #: Seconds for which a request that waits again is not served with the boards that failed it: time to recover, or to be
 #: set aside.
 AVOIDED = 30.0
-#: Seconds until the line is looked at again where boards may change hands.
-AGAIN_FOR_GROUPS = 60.0
+#: Seconds until the line is looked at again, where somebody waits or boards may change hands, for time passes.
+LOOK_AGAIN = 60.0
 
 
 @define(eq=False)
@@ -268,9 +268,8 @@ class WaitingQueue:
             boards_were_gone = await self.line.serve()
             if boards_were_gone:
                 self.clock.callLater(SOON, self.poke)
-            if self.line.groups.exist and (self._next is None or not self._next.active()):
-                # As time passes, others come to have used less.
-                self._next = self.clock.callLater(AGAIN_FOR_GROUPS, self.poke)
+            if self.line.busy and (self._next is None or not self._next.active()):
+                self._next = self.clock.callLater(LOOK_AGAIN, self.poke)
         except Busy as error:
             self._database_is_away(error)
 

@@ -24,9 +24,9 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import failures, shielded, started
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
-from icefarm.control.reservations.groups import Groups
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest

@@ -37,6 +37,7 @@ __all__ = [
     "ClientGone",
     "EndingSoon",
     "Event",
+    "GiveBackSoon",
     "KindEvent",
     "MeasurementsArchived",
     "QueueChanged",
@@ -175,6 +176,16 @@ class BoardWanted:
 
 
 @frozen
+class GiveBackSoon:
+    """The holder of a reservation is to give its board back at a time, in so many seconds, if others still wait."""
+
+    reservation: ReservationRecord
+    at: float
+    seconds: float
+    reason: str
+
+
+@frozen
 class BoardJoined:
     """A client that has boards has got another one for the same request."""
 
@@ -285,7 +296,7 @@ class BoardLost:
 Event = (
     BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
     | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
-    | BoardReady | BoardFailed | EndingSoon | BoardWanted | BoardJoined
+    | BoardReady | BoardFailed | EndingSoon | BoardWanted | GiveBackSoon | BoardJoined
     | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
     | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

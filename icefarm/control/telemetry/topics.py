@@ -22,6 +22,7 @@ from icefarm.control.telemetry.events import (
     BookingsChanged,
     EndingSoon,
     Event,
+    GiveBackSoon,
     KindEvent,
     QueueChanged,
     RatesChanged,
@@ -37,7 +38,7 @@ from icefarm.errors import LinkLost
 __all__ = ["OWN_EVENTS", "RouterTopics"]
 
 #: Control's own messages to a client; a device kind may not send events with these names.
-OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure", "give_back", "joined")
+OWN_EVENTS = ("initialised", "ending_soon", "ended", "failure", "give_back", "give_back_soon", "joined")
 
 _BOARDS, _WORKERS = event_topic("device"), event_topic("worker")
 _RESERVATIONS, _QUEUE = event_topic("reservation"), event_topic("queue")
@@ -63,7 +64,7 @@ class RouterTopics:
                 self._publish(READING_TOPIC, {"time": time, "boards": shown})
             case BookingsChanged(records):
                 self._all(_BOOKINGS, records)
-            case BoardReady() | BoardFailed() | EndingSoon() | BoardWanted() | BoardJoined():
+            case BoardReady() | BoardFailed() | EndingSoon() | BoardWanted() | GiveBackSoon() | BoardJoined():
                 self._tell_holder(event)
             case _:
                 self._tell_everybody(event)
@@ -93,7 +94,9 @@ class RouterTopics:
             case WorkerLogged():
                 self._publish(_LOG, asdict(event))
 
-    def _tell_holder(self, event: BoardReady | BoardFailed | EndingSoon | BoardWanted | BoardJoined) -> None:
+    def _tell_holder(
+        self, event: BoardReady | BoardFailed | EndingSoon | BoardWanted | GiveBackSoon | BoardJoined
+    ) -> None:
         match event:
             case BoardReady(reservation, reason):
                 self._message(reservation, "initialised", reason)
@@ -108,6 +111,8 @@ class RouterTopics:
 
             case BoardWanted(reservation, reason, seconds):
                 self._message(reservation, "give_back", reason, seconds=seconds)
+            case GiveBackSoon(reservation, at, seconds, reason):
+                self._message(reservation, "give_back_soon", reason, at=at, seconds=seconds)
             case BoardJoined(reservation):
                 self._message(reservation, "joined", "a board is free", record=to_wire(reservation))
 

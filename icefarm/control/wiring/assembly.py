@@ -27,11 +27,12 @@ from icefarm.control.reservations.absent_clients import AbsentClients
 from icefarm.control.reservations.booking_keeper import BookingKeeper
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.expiry import ExpiryTimer
-from icefarm.control.reservations.groups import Groups
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
-from icefarm.control.reservations.shares import Shares
+from icefarm.control.reservations.sharing.groups import Groups
+from icefarm.control.reservations.sharing.long_holds import LongHolds
+from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
@@ -64,6 +65,7 @@ from icefarm.control.telemetry.events import (
     ClientBack,
     ClientGone,
     EndingSoon,
+    GiveBackSoon,
     KindEvent,
     MeasurementsArchived,
     QueueChanged,
@@ -184,7 +186,8 @@ def assemble(
     groups = Groups(
         store, worker_client, termination, unanswered, publisher, sessions, limits, clock, settings.reservation
     )
-    line = Line(store, unanswered, publisher, clock, limits, shares, groups)
+    long_holds = LongHolds(publisher, groups, settings.max_hold)
+    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
@@ -233,18 +236,8 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
-    hear(
-        parts.topics,
-        *_RESERVATIONS,
-        BoardReady,
-        BoardFailed,
-        EndingSoon,
-        BoardWanted,
-        BoardJoined,
-        KindEvent,
-        QueueChanged,
-        RatesChanged,
-    )
+    hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
+    hear(parts.topics, BoardWanted, GiveBackSoon, BoardJoined)
     hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
     hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
     hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)

@@ -43,6 +43,8 @@ class ControlSettings:
     private: bool = False
     #: Seconds in which what an account has used counts half for who is served next.
     half_life: float = HALF_LIFE
+    #: Seconds for which a board may be held while others wait for it; None: for ever.
+    max_hold: float | None = 86400.0
     #: Whether boards that are reserved by number may be asked back for others, unless their client says otherwise.
     preemptible: bool = False
     #: What each account may have and ask for, unless an operator set something else for it.
