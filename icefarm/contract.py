@@ -41,6 +41,7 @@ __all__ = [
     "REALM",
     "RESULT_FIELDS",
     "WORKER_PROCEDURES",
+    "AccessRule",
     "Assignment",
     "BoardHealth",
     "BoardReading",
@@ -111,6 +112,7 @@ EXPERIMENT_PROCEDURES = (
 #: ``icefarm.v1.control.<name>`` that clients may call; they act on the caller's own reservations only.
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
+    *("history", "device_history", "journal", "limits", "access"),
     *("history", "device_history", "journal", "limits"),
     *("book", "bookings", "cancel_bookings"),
     *EXPERIMENT_PROCEDURES,
@@ -118,7 +120,7 @@ CONTROL_PROCEDURES = (
 #: ``icefarm.v1.control.<name>`` that only operators may call.
 OPERATOR_PROCEDURES = (
     *("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
-    *("set_limits", "label"),
+    *("set_limits", "label", "access_list", "access_add", "access_remove", "access_group"),
 )
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
@@ -498,6 +500,22 @@ class ShareRecord:
     #: Boards that it holds, and requests of it that wait.
     held: int
     waiting: int
+
+
+@passes_over_unknown
+@frozen
+class AccessRule:
+    """What accounts may have: one account, those of a group, or all that have no rules of their own.  Key: id."""
+
+    id: int
+    account: str | None = None
+    group: str | None = None
+    #: The selector of the boards that it allows; None: all.
+    where: str | None = None
+    #: How long a reservation may last with all of its extensions; None: as long as the limits allow.
+    seconds: float | None = None
+    #: The device kinds that it allows; None: all.
+    kinds: list[str] | None = None
 
 
 @passes_over_unknown

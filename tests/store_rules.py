@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, KindRecord, ReservationRecord, WorkerHello
+from icefarm.contract import (
+    AccessRule,
+    BoardHealth,
+    DeviceReport,
+    DeviceStatus,
+    KindRecord,
+    ReservationRecord,
+    WorkerHello,
+)
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -60,6 +68,14 @@ labels = st.dictionaries(
     max_size=12,
 )
 selectors = st.sampled_from([None, None, *map(parse_boards, ("lab=3", "not lab=3", "worker=w1", "virtual", "batch"))])
+access_rules = st.builds(
+    AccessRule,
+    st.just(0),
+    account=st.sampled_from([None, "ada"]),
+    where=st.sampled_from([None, "lab=3"]),
+    seconds=st.sampled_from([None, 60.0]),
+    kinds=st.sampled_from([None, ["counter", "variance"]]),
+)
 reports = st.builds(
     DeviceReport,
     serial=st.sampled_from(SERIALS),
@@ -147,6 +163,23 @@ class StoreMachine(RuleBasedStateMachine):
             wanted = {name: value for name, value in labels.items() if value is not None}
             assert all(wanted.items() <= board.labels.items() for board in boards)
 
+    @rule(made=access_rules)
+    def a_rule_of_access_is_made(self, made: AccessRule) -> None:
+        stored = [self.run_call(store.add_access(made)) for store in self.stores]
+        assert [evolve(each, id=0) for each in stored] == [made] * len(stored)
+        # One that there is already has its id still.
+        assert stored == [self.run_call(store.add_access(made)) for store in self.stores]
+
+    @rule(place=st.integers(0, 2))
+    def a_rule_of_access_is_removed(self, place: int) -> None:
+        for store in self.stores:
+            ids = [rule.id for rule in self.run_call(store.access()).rules][place : place + 1]
+            assert self.run_call(store.remove_access([*ids, 2**40])) == ids
+
+    @invariant()
+    def rules_of_access_agree(self) -> None:
+        self.call(lambda store: store.access())
+
     @rule(worker=st.sampled_from(WORKERS), draining=st.booleans(), leaving=st.booleans())
     def a_worker_is_drained(self, worker: str, draining: bool, leaving: bool) -> None:
         self.call(lambda store: store.set_draining(worker, draining, leaving=leaving))
@@ -197,7 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
         seconds=st.sampled_from(LENGTHS),
     )
     def a_client_extends(self, client: str, serials: list[str] | None, seconds: float) -> None:
-        extended = self.call(lambda store: store.extend(client, serials, seconds))
+        extended = self.call(lambda store: store.extend(client, serials, seconds, until={"another": 0.0}))
         if not isinstance(extended, IcefarmError):
             for record in extended:
                 assert record.client == client

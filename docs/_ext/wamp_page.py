@@ -27,6 +27,7 @@ from icefarm.contract import (
     permissions,
 )
 from icefarm.control.rpc import client_api
+from icefarm.control.rpc.access_api import AccessProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
@@ -149,12 +150,12 @@ def _excerpt(path: Path, name: str) -> str:
 
 
 def _control() -> Iterator[str]:
-    classes = (ClientProcedures, BookingProcedures, WatchProcedures, ArchiveProcedures, RunProcedures)
+    classes = (ClientProcedures, BookingProcedures, AccessProcedures, WatchProcedures, ArchiveProcedures, RunProcedures)
     yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 
 
 def _operators() -> Iterator[str]:
-    yield from _procedures(contract.OPERATOR_PROCEDURES, ClientProcedures, WatchProcedures)
+    yield from _procedures(contract.OPERATOR_PROCEDURES, ClientProcedures, AccessProcedures, WatchProcedures)
 
 
 def _workers() -> Iterator[str]:

@@ -61,6 +61,7 @@ VERBS = {
     "drain": ("admin.manage", "drain", "Stop giving out a worker's boards."),
     "resume": ("admin.manage", "resume", "Resume giving out a worker's boards."),
     "audit": ("show.listing", "audit", "List who did what (operators)."),
+    "access": ("admin.access", "access", "Show and set which accounts may have which boards."),
     "label": ("admin.labels", "label", "Label boards and workers."),
     "dismiss": ("admin.manage", "dismiss", "Remove requests from the queue."),
     "login": ("login", "login", "Sign in at the lab's own issuer."),

@@ -17,6 +17,7 @@ import attrs
 from attrs import define, field, frozen
 
 from icefarm._version import __version__
+from icefarm.arguments import passes_over_unknown
 from icefarm.bus import Progress
 from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import BoardsChange, ClientEvent
@@ -25,6 +26,7 @@ from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
+    AccessRule,
     BookingRecord,
     DeviceRecord,
     ExperimentRecord,
@@ -83,6 +85,17 @@ class Snapshot:
     shares: list[ShareRecord] = attrs.Factory(list)
     #: Those that have not ended, the first to begin first; empty if the farm does not say.
     bookings: list[BookingRecord] = attrs.Factory(list)
+
+
+@passes_over_unknown
+@frozen
+class Access:
+    """What an account may have: everything, if it has no rules."""
+
+    account: str
+    #: None: it is in none.
+    group: str | None
+    rules: list[AccessRule]
 
 
 @frozen
@@ -430,6 +443,45 @@ class ClientSession:
             raise InvalidArgument("give either serials, the boards to label, or worker")
         answer = await self.call("label", labels=labels, serials=serials, worker=worker)
         return [from_wire(each, DeviceRecord) for each in answer]
+
+    @checked
+    async def access(self, account: str | None = None) -> Access:
+        """Return the rules of access that the client's account has, and its group; an operator may name another.
+
+        An account without rules may have every board.
+        """
+        return from_wire(await self.call("access", account=account), Access, "the answer to access")
+
+    async def access_list(self) -> dict[str, Any]:
+        """Return all rules of access, and the accounts of each group (operator)."""
+        answer = await self.call("access_list")
+        return {"rules": [from_wire(each, AccessRule) for each in answer["rules"]], "groups": dict(answer["groups"])}
+
+    @checked
+    async def access_add(
+        self,
+        *,
+        account: str | None = None,
+        group: str | None = None,
+        where: str | None = None,
+        seconds: float | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> AccessRule:
+        """Add a rule of access for an account, a group, or everybody without rules of their own (operator)."""
+        chosen = None if kinds is None else list(kinds)
+        answer = await self.call("access_add", account=account, group=group, where=where, seconds=seconds, kinds=chosen)
+        return from_wire(answer, AccessRule)
+
+    @checked
+    async def access_remove(self, rules: Sequence[int]) -> list[int]:
+        """Remove rules of access by their ids, and return those that there were (operator)."""
+        return [int(each) for each in await self.call("access_remove", ids=list(rules))]
+
+    @checked
+    async def access_group(self, group: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[str]:
+        """Put accounts into a group, take others out, and return its accounts (operator)."""
+        answer = await self.call("access_group", name=group, add=list(add), remove=list(remove))
+        return [str(each) for each in answer]
 
     @checked
     async def drain(self, worker: str, *, leave: bool = False) -> Any:

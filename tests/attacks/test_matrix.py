@@ -152,6 +152,13 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"seats": 1}), OPERATOR),
     "read another's run that is not shared": (call(control_procedure("run"), id=RUN), OPERATOR),
     "list runs that are not shared": (call(control_procedure("experiment_runs"), EXPERIMENT, account=VICTIM), OPERATOR),
+    "label a board": (call(control_procedure("label"), labels={"lab": "3"}, serials=["none"]), OPERATOR),
+    "label a worker": (call(control_procedure("label"), labels={"lab": "3"}, worker="none"), OPERATOR),
+    "allow itself boards": (call(control_procedure("access_add"), account="mallory", kinds=[]), OPERATOR),
+    "read another's rules": (call(control_procedure("access"), account=VICTIM), OPERATOR),
+    "read all rules": (call(control_procedure("access_list")), OPERATOR),
+    "remove a rule": (call(control_procedure("access_remove"), ids=[0]), OPERATOR),
+    "join a group": (call(control_procedure("access_group"), name="", add=["mallory"]), OPERATOR),
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
     "book for another": (
         call(control_procedure("book"), starts_at=time.time() + 60, seconds=60.0, amount=9999, account=VICTIM), OPERATOR

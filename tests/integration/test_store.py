@@ -108,7 +108,7 @@ async def test_what_was_used_lately_is_added_up_by_account(database: Database) -
 async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -> None:
     def machine() -> StoreMachine:
         clock = Clock()
-        run(execute(database, "TRUNCATE worker, device, reservation, request"))
+        run(execute(database, "TRUNCATE worker, device, reservation, request, access_rule, account_group"))
 
         def pass_time(seconds: float) -> None:
             clock.advance(seconds)

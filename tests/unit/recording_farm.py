@@ -15,7 +15,9 @@ from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
 from icefarm.client.connection.events import Change
 from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo
+from icefarm.client.session import Access as AccountAccess
 from icefarm.contract import (
+    AccessRule,
     BookingRecord,
     DeviceRecord,
     DeviceStatus,
@@ -181,6 +183,23 @@ class RecordingFarm:
 
     def retest(self, serials: Sequence[str]) -> list[str]:
         return self._called("retest", list(serials), serials)
+
+    def access(self, account: str | None) -> Any:
+        return self._called(
+            "access", AccountAccess(account or "ada", "class-a", [AccessRule(1, where="lab=3")]), account
+        )
+
+    def access_list(self) -> dict[str, Any]:
+        return self._called("access_list", {"rules": [AccessRule(1)], "groups": {"class-a": ["ada"]}})
+
+    def access_add(self, **fields: Any) -> AccessRule:
+        return self._called("access_add", AccessRule(1, **fields), fields)
+
+    def access_remove(self, ids: Sequence[int]) -> list[int]:
+        return self._called("access_remove", [1], ids)
+
+    def access_group(self, name: str, **changes: Any) -> list[str]:
+        return self._called("access_group", ["ada", "bob"], name, changes)
 
     def label(self, labels: dict[str, str | None], **of: Any) -> list[DeviceRecord]:
         return self._called("label", [device("A", labels={"lab": "3"})], labels, of)

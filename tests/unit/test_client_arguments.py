@@ -116,6 +116,11 @@ BAD: dict[str, list[Any]] = {
     "ca_file": [5, [1]],
     "experiment": ["", " a", "a\nb", "a" * 101, 5, b"x"],
     "labels": [[1], "a=1", {1: 2}, {"a": nan}, {"a": [1]}, {str(number): 1 for number in range(21)}],
+    "group": [each for each in _NO_TEXT if each is not None],
+    "kinds": _NO_TEXTS,
+    "rules": ["1", [-1], ["1"], 5, None],
+    "add": [*_NO_TEXTS, None],
+    "remove": [*_NO_TEXTS, None],
     "label.labels": [
         [1],
         "a=1",
@@ -218,7 +223,7 @@ def bad_values(method: str, name: str, parameter: inspect.Parameter) -> list[Any
 #: What is given beside a bad value, where a method needs it.
 NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
-    "id": "0" * 8, "path": "run.zip",
+    "id": "0" * 8, "path": "run.zip", "rules": [1], "group": "g",
     "labels": {"lab": "3"}, "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
     "at": 2e9, "seconds": 3600.0,
 }  # fmt: skip

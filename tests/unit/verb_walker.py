@@ -34,6 +34,7 @@ VERBS: dict[str, list[str]] = {
     "book": ["2", "--at", "2026-12-01 10:00", "--for", "2h"], "bookings": [], "cancel": ["b1"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],
     "reboot": ["A"], "retest": ["A"], "delete": ["A"], "drain": ["w1"], "label": ["A", "lab=3", "old-"],
+    "access": [], "access list": [], "access add": ["--everybody"], "access remove": ["1"], "access group": ["g"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
     "db reset": ["--yes"], "db size": [],
     "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"], "token rotate": ["t1"],

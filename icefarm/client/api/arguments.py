@@ -250,6 +250,12 @@ def _texts(value: Any) -> list[str]:
     return [str(each) for each in given]
 
 
+def _ids(value: Any) -> list[int]:
+    if isinstance(value, str | bytes | Mapping):
+        raise TypeError(value)
+    return [_times(each) for each in value]
+
+
 def _function(value: Any) -> Any:
     if not callable(value):
         raise TypeError(value)
@@ -372,6 +378,11 @@ RULES: Mapping[str, Rule] = {
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
     "account": Rule("the name of an account", _text),
+    "group": Rule("the name of a group of accounts", _text),
+    "kinds": Rule("a list of device kinds", _texts),
+    "rules": Rule("a list of the ids of rules", _ids),
+    "add": Rule("a list of accounts", _texts),
+    "remove": Rule("a list of accounts", _texts),
     "experiment": _NAME,
     "where": Rule("a selector of boards, such as 'lab=3 and healthy'", _selector),
     "label.labels": Rule("a dictionary of names, with text as values, or None to take a label away", _board_labels),

@@ -17,6 +17,7 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.waiter import Outlook, Waiter
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.elastic import Group, groups
 from icefarm.control.scheduling.estimates import outlooks
 from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
@@ -24,6 +25,7 @@ from icefarm.control.scheduling.fair_share import Standing
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.limits import Limits
 from icefarm.control.storage.interface import State, Store
+from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.events import QueueChanged
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable
@@ -43,6 +45,7 @@ class Line:
     shares: Shares
     groups: Groups
     long_holds: LongHolds
+    access: Shared[AccessRules]
     _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
@@ -180,11 +183,14 @@ class Line:
         Returns whether boards were gone before they could be reserved, so that another look is worthwhile.  Raises
         `Busy`.
         """
+        access = await self.access.get()
         state, active = await self.store.state(), await self.store.active()
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
         standing, lenders = self.shares.standing(active, state.now), groups(active)
         self.groups.exist = bool(lenders)
-        growing = self.groups.requests(lenders, active)
+        growing = self.groups.requests(lenders, active, access)
+        for waiter in waiters.values():
+            waiter.apply(access)
         queue = [*(waiter.queued for waiter in waiters.values()), *(queued for queued, _ in growing.values())]
         leaving = self.groups.leaving()
         verdicts = decide(queue, state.devices, state.workers, state.now, standing, state.calendar, lenders, leaving)
@@ -244,7 +250,15 @@ class Line:
 
     async def _serve(self, waiter: Waiter, call: ReserveCall, serials: Sequence[str]) -> bool:
         try:
-            these = evolve(call.request, amount=None, at_least=None, serials=serials, avoid=(), where=None)
+            these = evolve(
+                call.request,
+                amount=None,
+                at_least=None,
+                serials=serials,
+                avoid=(),
+                where=None,
+                allowance=waiter.queued.request.allowance,
+            )
             records = await self.reserve(call, these)
         except Unavailable as error:
             # A board has changed since the state was read.

@@ -11,7 +11,7 @@ A request passes through three phases, each of which may fail and then leaves no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -28,11 +28,14 @@ from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.access import AccessRules, Allowance
 from icefarm.control.scheduling.elastic import Terms
+from icefarm.control.scheduling.explanations import over_by_access
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.events import Granted
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.events import BoardReady, ReservationsExtended, ReservationsStarted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
@@ -82,6 +85,7 @@ class Reservations:
     publisher: Publisher
     sessions: Sessions
     clock: Clock
+    access: Shared[AccessRules]
     _log: Logger = Factory(Logger)
 
     async def reserve(
@@ -125,12 +129,33 @@ class Reservations:
     async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
         """Extend a client's reservations, of these boards or all, from now.  Raises what `Store.extend` does.
 
-        Never shortens one.
+        Never shortens one, and extends none beyond what the client's account may have: those that have come to that end
+        are left out, and if there are no others, it raises `LimitReached`.
         """
-        records = await self.store.extend(client, serials, seconds)
-        if records:
-            self.publisher.publish(ReservationsExtended(records))
-        return records
+        allowed = (await self.access.get()).of(client)
+        held = {} if allowed.allowed is None else {each.serial: each for each in await self.store.active(client=client)}
+        until = await self._ends(allowed, held)
+        records = await self.store.extend(client, serials, seconds, until=until)
+        at_end = {serial for serial, end in until.items() if end <= held[serial].expires_at}
+        over = [record for record in records if record.serial in at_end]
+        if over and len(over) == len(records):
+            raise over_by_access(over)
+        extended = [record for record in records if record not in over]
+        if extended:
+            self.publisher.publish(ReservationsExtended(extended))
+        return extended
+
+    async def _ends(self, allowed: Allowance, held: Mapping[str, ReservationRecord]) -> dict[str, float]:
+        """Return until when reservations may last, by serial, where the rules of access say so."""
+        if not held:
+            return {}
+        found = {}
+        for board in (await self.store.state()).devices:
+            record = held.get(board.serial)
+            longest = None if record is None else allowed.holds_for(board, record.kind)
+            if record is not None and longest is not None:
+                found[board.serial] = record.created_at + longest
+        return found
 
     async def end(self, client: str, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
         """End a client's reservations of these boards.  Without ``serials``, of all, and what it waits for no longer.

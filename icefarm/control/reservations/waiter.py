@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 from twisted.internet.defer import Deferred
 
 from icefarm.contract import QueueRecord, ReservationRecord
 from icefarm.control.reservations.calls import ReserveCall
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.errors import IcefarmError, LinkLost
 
@@ -78,6 +79,14 @@ class Waiter:
         """Return what its client is told while it waits."""
         record = self.record()
         return {name: getattr(record, name) for name in ("place", "reason", "behind", "earliest", "latest")}
+
+    def apply(self, access: AccessRules) -> None:
+        """Let its account have what the rules of access say now."""
+        request = self.queued.request
+        seconds = (request if self.call is None else self.call.request).allowance.seconds
+        allowance = access.of(self.queued.client).lasting(seconds)
+        if allowance != request.allowance:
+            self.queued = evolve(self.queued, request=evolve(request, allowance=allowance))
 
     def take(self, call: ReserveCall) -> Deferred[list[ReservationRecord]]:
         """Let a call wait for it, in the place of an earlier one for the same; returns what will be its answer."""

@@ -29,6 +29,7 @@ from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
@@ -111,6 +112,7 @@ class ClientProcedures:
     clock: Clock
     credentials: CredentialsCheck
     records: Shared[FarmRecords]
+    access_rules: Shared[AccessRules]
     #: Default length of a reservation in seconds.
     reservation_s: float
     grace_s: float
@@ -152,13 +154,14 @@ class ClientProcedures:
             raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
         self.sessions.tell(Renewed(caller.session, holder.expires_at))
 
-    async def available(self, _: Caller, kind: str | None = None, where: str | None = None) -> dict[str, Any]:
+    async def available(self, caller: Caller, kind: str | None = None, where: str | None = None) -> dict[str, Any]:
         """List the boards that can be reserved now; with ``where``, those of them that it selects."""
         if kind is not None:
             _check_kind(kind)
         found = await self.records.get()
         selector = None if where is None else _selector(where, found)
-        serials = free(found.devices, found.workers, kind, selector)
+        allowed = (await self.access_rules.get()).of(caller.authid)
+        serials = free(found.devices, found.workers, kind, selector, allowed)
         return {"amount": len(serials), "serials": serials}
 
     @ends_with_its_call
@@ -193,7 +196,9 @@ class ClientProcedures:
         _check_kind(kind)
         if timeout is not None:
             _bounded("timeout", timeout)
-        duration = self._default_for(caller) if seconds is None else _bounded("seconds", seconds)
+        access = (await self.access_rules.get()).of(caller.authid)
+        duration = self._usual(caller, access.longest(kind)) if seconds is None else _bounded("seconds", seconds)
+        access.check(kind, duration)
         if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
             raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
         if grace is not None and not 0 <= grace <= MAX_SECONDS:
@@ -207,7 +212,8 @@ class ClientProcedures:
             preemptible = False
         gives_up = self.preemptible and amount is not None if preemptible is None else preemptible
         terms = terms_of(self._priority(caller, priority), amount, at_least, gives_up, where)
-        wanted = ReservationRequest(kind, amount, serials, options or {}, at_least, where=selector)
+        allowed = access.lasting(duration)
+        wanted = ReservationRequest(kind, amount, serials, options or {}, at_least, where=selector, allowance=allowed)
         self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
@@ -269,6 +275,11 @@ class ClientProcedures:
             raise InvalidArgument(f"priority must be 0 or above, not {priority!r}")
         self.sessions.limits.check_seconds(caller.authid, "priority", priority)
         return priority
+
+    def _usual(self, caller: Caller, longest: float | None) -> float:
+        """Return how long a reservation lasts that says nothing of it."""
+        usual = self._default_for(caller)
+        return usual if longest is None else min(usual, longest)
 
     def _default_for(self, caller: Caller) -> float:
         return min(self.reservation_s, self.sessions.limits.of(caller.authid).seconds)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from enum import Enum
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.scheduling.access import ANYTHING, Allowance
 from icefarm.control.scheduling.selection import select
 from icefarm.selectors.language import Selector
 
@@ -65,12 +66,13 @@ def free(
     workers: Sequence[WorkerRecord],
     kind: str | None,
     where: Selector | None = None,
+    allowance: Allowance = ANYTHING,
 ) -> list[str]:
     """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
     by_name = {worker.name: worker for worker in workers}
     return sorted(
         device.serial
-        for device in select(devices, by_name, kind, where).boards
+        for device in select(devices, by_name, kind, where, allowance).boards
         if unavailable_reason(device, by_name.get(device.worker), kind) is None
     )
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from icefarm.contract import MAX_BOARD_LABELS, DeviceRecord
+from icefarm.contract import MAX_BOARD_LABELS, DeviceRecord, ReservationRecord
 from icefarm.control.scheduling.availability import UnavailableReason, undeletable
 from icefarm.control.scheduling.selection import Selection
-from icefarm.errors import InvalidArgument, NotYours, Unavailable, UnknownDevice, UnknownWorker
+from icefarm.errors import InvalidArgument, LimitReached, NotYours, Unavailable, UnknownDevice, UnknownWorker
 
 __all__ = [
     "amount_refusal",
@@ -19,6 +19,7 @@ __all__ = [
     "foreign_request",
     "incomplete",
     "not_yours",
+    "over_by_access",
     "token_exists",
     "too_many_labels",
     "unknown_devices",
@@ -152,6 +153,15 @@ def undeletable_worker(worker: str, reserved: Sequence[str]) -> InvalidArgument:
             f"worker {worker!r} has boards that are reserved: {', '.join(reserved)}; end these first"
         )
     return InvalidArgument(f"worker {worker!r} is online; only one that is offline can be forgotten")
+
+
+def over_by_access(records: Sequence[ReservationRecord]) -> LimitReached:
+    """Return the error for reservations that last as long already as the rules of access let them."""
+    serials = [record.serial for record in records]
+    return LimitReached(
+        f"your account may not have {', '.join(serials)} any longer; icefarm access shows what it may have",
+        serials=serials, limit="access",
+    )  # fmt: skip
 
 
 def too_many_labels(what: str) -> InvalidArgument:

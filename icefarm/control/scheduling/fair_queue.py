@@ -48,6 +48,7 @@ from math import inf
 from attrs import Factory, evolve, field, frozen
 
 from icefarm.contract import BookingRecord, DeviceRecord, WorkerRecord
+from icefarm.control.scheduling.access import Allowance
 from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
 from icefarm.control.scheduling.bookings.allotment import booked_for_others
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar, Holding, Shelf
@@ -66,6 +67,10 @@ LAST = 2**63 - 1
 KEEP_AFTER = 300.0
 #: How many of the requests before it a verdict names.
 BEHIND = 10
+
+
+#: What makes two requests alike: kind, amount, selector, what the account may have, and whether boards are kept for it.
+_Alike = tuple[str, int | None, Selector | None, Allowance | None, bool]
 
 
 @frozen
@@ -154,7 +159,9 @@ class _Round:
     #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
-    told: dict[tuple[str, int | None, Selector | None, bool], tuple[int, Verdict]] = field(factory=dict)
+    told: dict[tuple[str, int | None, Selector | None, Allowance | None, bool], tuple[int, Verdict]] = field(
+        factory=dict
+    )
     #: The earlier requests that wait, and what they wait for.
     waiting: list[tuple[str, frozenset[str]]] = field(factory=list)
     #: The clients that have boards.
@@ -206,7 +213,8 @@ class _Round:
         alike = None
         plain = request.amount is not None and not request.avoid and queued.client not in self.holders
         if plain and not self.calendar and not self.lenders:
-            alike = (request.kind, request.least, request.where, keeps)
+            allowance = None if request.allowance.allowed is None else request.allowance
+            alike = (request.kind, request.least, request.where, allowance, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         try:
@@ -298,7 +306,7 @@ class _Round:
         """Return the boards that a request names or selects."""
         if request.serials is not None:
             return [device for device in self.devices if device.serial in request.serials]
-        return select(self.devices, self.by_name, request.kind, request.where).boards
+        return select(self.devices, self.by_name, request.kind, request.where, request.allowance).boards
 
     def _obstacle(self, device: DeviceRecord, kind: str) -> UnavailableReason | None:
         found = unavailable_reason(device, self.by_name.get(device.worker), kind)

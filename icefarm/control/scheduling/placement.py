@@ -12,6 +12,7 @@ from typing import Any
 from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.control.scheduling.access import ANYTHING, Allowance
 from icefarm.control.scheduling.availability import unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.control.scheduling.selection import select
@@ -77,6 +78,8 @@ class ReservationRequest:
     avoid: frozenset[str] = field(default=frozenset(), converter=_avoid)
     #: Which boards an amount may be of; None: any.
     where: Selector | None = None
+    #: What its account may have.
+    allowance: Allowance = ANYTHING
 
     def __attrs_post_init__(self) -> None:
         if (self.amount is None) == (self.serials is None):
@@ -108,13 +111,14 @@ def choose(
     reserved boards first, and takes the boards with the fewest failures; equal cases fall by name, so the same farm
     always gives the same answer.  ``booked`` boards are kept for others; their values say for whom.
 
-    Raises `Unavailable`, `UnknownKind` or `UnknownDevice`; their texts say what is missing and when to expect it.
+    Raises `Unavailable`, `UnknownKind`, `UnknownDevice` or `NotAuthorized`; their texts say what is missing and when to
+    expect it.
     """
     by_name = {worker.name: worker for worker in workers}
     _check_kind(workers, request.kind)
     if request.serials is not None:
         return _choose_named(devices, by_name, request, request.serials, now, booked)
-    selection = select(devices, by_name, request.kind, request.where)
+    selection = select(devices, by_name, request.kind, request.where, request.allowance)
     suitable = selection.boards
     obstacles = {
         device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid, booked)
@@ -165,6 +169,9 @@ def _choose_named(
     unknown = [serial for serial in serials if serial not in known]
     if unknown:
         raise unknown_devices(unknown)
+    refused = [serial for serial in serials if not request.allowance.allows(known[serial], request.kind)]
+    if refused:
+        raise request.allowance.refusal(refused, request.kind)
     reasons = {}
     for serial in serials:
         device = known[serial]

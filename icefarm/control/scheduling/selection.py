@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from attrs import Factory, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.control.scheduling.access import ANYTHING, Allowance
 from icefarm.selectors.boards import is_virtual, names_virtual, narrowed
 from icefarm.selectors.language import Selector
 
@@ -29,8 +30,11 @@ def select(
     workers: Mapping[str, WorkerRecord],
     kind: str | None,
     where: Selector | None,
+    allowance: Allowance = ANYTHING,
 ) -> Selection:
-    """Return the boards that can be of that kind (None: of any), and that the selector selects (None: all)."""
+    """Return the boards that can be of that kind (None: of any), that the selector selects (None: all), and that the
+    account may have.
+    """
     boards = [device for device in devices if _may_ever_run(device, workers, kind)]
     steps: list[str] = []
     total = len(boards)
@@ -41,6 +45,9 @@ def select(
     if where is not None:
         boards, parts = narrowed(where, boards)
         steps += parts
+    if allowance.allowed is not None:
+        boards = [board for board in boards if allowance.allows(board, kind)]
+        steps.append(allowance.leaves(len(boards)))
     return Selection(boards, [f"of {total} board{'s' * (total != 1)}, {', '.join(steps)}"] if steps else [])
 
 

@@ -19,6 +19,7 @@ from typing import Protocol
 from attrs import Factory, frozen
 
 from icefarm.contract import (
+    AccessRule,
     BookingRecord,
     DeviceRecord,
     DeviceReport,
@@ -27,6 +28,7 @@ from icefarm.contract import (
     WorkerHello,
     WorkerRecord,
 )
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
@@ -208,9 +210,18 @@ class Store(Protocol):
     async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
         """Return the client's active reservations for the request of that id."""
 
-    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+    async def extend(
+        self,
+        client: str,
+        serials: Sequence[str] | None,
+        seconds: float,
+        *,
+        until: Mapping[str, float] | None = None,
+    ) -> list[ReservationRecord]:
         """Extend the client's reservations, of these boards or all, to at least so many seconds from now.
 
+        ``until``: to no later than then, by serial.
+        Never shortens one. Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         Never shortens one. One whose board is booked by others goes on until that booking begins at most, and says so
         (``limited_by``). Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         """
@@ -342,6 +353,17 @@ class Store(Protocol):
 
     async def set_account_limits(self, account: str, limits: Mapping[str, float | None]) -> None:
         """Set limits of an account; None: the farm's holds again."""
+
+    # ------------------------------------------------------------------------------------------------------ access
+
+    async def access(self) -> AccessRules:
+        """Return the rules of access in the order in which they were made, and the groups of accounts."""
+
+    async def add_access(self, rule: AccessRule) -> AccessRule:
+        """Store a rule, and return it with its id; one that there is already is returned as it is."""
+
+    async def remove_access(self, ids: Sequence[int]) -> list[int]:
+        """Remove rules; returns those that this call removed, sorted."""
 
     # ------------------------------------------------------------------------------------------------ audit log
 

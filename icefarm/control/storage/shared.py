@@ -17,10 +17,11 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import started
 from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord, to_wire
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event
 
-__all__ = ["FRESH", "FarmRecords", "Shared", "farm_records"]
+__all__ = ["FRESH", "FarmRecords", "Shared", "access_rules", "farm_records"]
 
 T = TypeVar("T")
 
@@ -107,6 +108,15 @@ class FarmRecords:
                 "bookings": [to_wire(record) for record in self.bookings],
             }
         return self._wire
+
+
+def access_rules(store: Store, clock: Clock) -> Shared[AccessRules]:
+    """Return the shared read of who may have which boards."""
+
+    async def read() -> AccessRules:
+        return await store.access()
+
+    return Shared(clock, read)
 
 
 def farm_records(store: Store, clock: Clock) -> Shared[FarmRecords]:

@@ -23,6 +23,7 @@ from icefarm.contract import (
 from icefarm.control.telemetry.counting import BoardRates
 
 __all__ = [
+    "AccessChanged",
     "BoardFailed",
     "BoardJoined",
     "BoardLost",
@@ -250,6 +251,11 @@ class RouterJoined:
 
 
 @frozen
+class AccessChanged:
+    """An operator changed who may have which boards."""
+
+
+@frozen
 class SignInAnswered:
     """A sign-in attempt; the outcome is "accepted" or the name of an error."""
 
@@ -298,5 +304,5 @@ Event = (
     | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
     | BoardReady | BoardFailed | EndingSoon | BoardWanted | GiveBackSoon | BoardJoined
     | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
-    | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
+    | AccessChanged | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

@@ -34,6 +34,7 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.rpc.access_api import AccessProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
@@ -42,6 +43,7 @@ from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
 from icefarm.control.rpc.pacing import Pacing
 from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.liveness import HEARTBEAT
@@ -50,8 +52,9 @@ from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.shared import FarmRecords, Shared, farm_records
+from icefarm.control.storage.shared import FarmRecords, Shared, access_rules, farm_records
 from icefarm.control.telemetry.events import (
+    AccessChanged,
     BoardFailed,
     BoardJoined,
     BoardLost,
@@ -154,6 +157,7 @@ class Parts:
     metrics: Metrics
     recorder: HistoryRecorder
     records: Shared[FarmRecords]
+    access: Shared[AccessRules]
     journal: Shared[dict[str, Any]]
     #: None where nothing is archived.
     archive: ArchiveParts | None
@@ -187,7 +191,8 @@ def assemble(
         store, worker_client, termination, unanswered, publisher, sessions, limits, clock, settings.reservation
     )
     long_holds = LongHolds(publisher, groups, settings.max_hold)
-    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds)
+    access = access_rules(store, clock)
+    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
@@ -201,7 +206,7 @@ def assemble(
         dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
         worker_client=worker_client,
         reservations=Reservations(
-            store, line, queue, groups, unanswered, worker_client, termination, publisher, sessions, clock
+            store, line, queue, groups, unanswered, worker_client, termination, publisher, sessions, clock, access
         ),
         unanswered=unanswered,
         shares=shares,
@@ -220,6 +225,7 @@ def assemble(
         metrics=Metrics(clock),
         recorder=recorder,
         records=farm_records(store, clock),
+        access=access,
         journal=journal_lines(recorder, clock),
         archive=None if archive is None else ArchiveParts.of(archive, store, publisher, clock, settings),
     )
@@ -234,6 +240,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
     hear(parts.records, BookingsChanged)
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
+    hear(parts.access, AccessChanged)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
     hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
@@ -253,7 +260,7 @@ def _subscribe(parts: Parts) -> None:
     # Before the queue, which asks it who has used how much.
     hear(parts.shares, ReservationsEnded)
     hear(parts.groups, ReservationsStarted, ReservationsEnded)
-    hear(parts.queue, *_RESERVATIONS, BoardsAvailable)
+    hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
     hear(parts.absent_clients, ClientBack, ClientGone)
     hear(parts.dispatcher, SessionEnded)
@@ -276,6 +283,7 @@ def handlers(
         clock,
         credentials,
         parts.records,
+        parts.access,
         settings.reservation,
         settings.grace,
         settings.preemptible,
@@ -294,13 +302,16 @@ def handlers(
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
     of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
-    found = {}
-    for name, (method, roles) in {
+    of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
+    tables = {
         **for_clients.table(),
         **for_bookers.table(),
         **for_watchers.table(),
+        **of_access.table(),
         **of_archive,
-    }.items():
+    }
+    found = {}
+    for name, (method, roles) in tables.items():
         found[control_procedure(name)] = parts.dispatcher.handler(method, *roles)
     for name, (method, roles) in for_workers.table().items():
         found[control_worker_procedure(name)] = parts.dispatcher.handler(method, *roles)

@@ -11,6 +11,7 @@ from attrs import Factory, define, evolve, field
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     MAX_BOARD_LABELS,
+    AccessRule,
     BoardHealth,
     BookingRecord,
     DeviceRecord,
@@ -22,6 +23,7 @@ from icefarm.contract import (
     WorkerRecord,
     account_of,
 )
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.bookings.allotment import allot, extended
 from icefarm.control.scheduling.elastic import Terms
@@ -95,6 +97,7 @@ class MemoryStore(Store):
     #: Workers that had the board of a reservation before, by its id.
     past_workers: dict[str, set[str]] = Factory(dict)
     _limits: dict[str, dict[str, float]] = Factory(dict)
+    _rules: list[AccessRule] = Factory(list)
     #: Labels of each board's own.
     _labels: dict[str, dict[str, str]] = Factory(dict)
     _booked: MemoryBookings = field(init=False)
@@ -370,7 +373,14 @@ class MemoryStore(Store):
         if queued is not None and queued.client == client:
             del self._queue[queued.id]
 
-    async def extend(self, client: str, serials: Sequence[str] | None, seconds: float) -> list[ReservationRecord]:
+    async def extend(
+        self,
+        client: str,
+        serials: Sequence[str] | None,
+        seconds: float,
+        *,
+        until: Mapping[str, float] | None = None,
+    ) -> list[ReservationRecord]:
         own = {reservation.serial: reservation for reservation in self._active(client=client)}
         if serials is not None:
             foreign = [serial for serial in serials if serial not in own]
@@ -378,7 +388,7 @@ class MemoryStore(Store):
                 raise not_yours(foreign)
         records = [own[serial] for serial in sorted(own if serials is None else set(serials))]
         now, calendar = self.clock.seconds(), self._booked.calendar()
-        for each in extended(records, self._all_devices(), self._all_workers(), now, seconds, calendar):
+        for each in extended(records, self._all_devices(), self._all_workers(), now, seconds, calendar, until or {}):
             longer = evolve(own[each.serial], expires_at=each.until, limited_by=each.limited_by)
             self._reservations[longer.id] = longer
         return [self._reservations[record.id] for record in records]
@@ -574,6 +584,23 @@ class MemoryStore(Store):
             own.pop(name, None)
             if value is not None:
                 own[name] = value
+
+    # ------------------------------------------------------------------------------------------------------ access
+
+    async def access(self) -> AccessRules:
+        return AccessRules(list(self._rules), await self.account_groups())
+
+    async def add_access(self, rule: AccessRule) -> AccessRule:
+        for each in self._rules:
+            if evolve(each, id=rule.id) == rule:
+                return each
+        self._rules.append(evolve(rule, id=next(self._numbers)))
+        return self._rules[-1]
+
+    async def remove_access(self, ids: Sequence[int]) -> list[int]:
+        removed = sorted(rule.id for rule in self._rules if rule.id in ids)
+        self._rules = [rule for rule in self._rules if rule.id not in ids]
+        return removed
 
     # ------------------------------------------------------------------------------------------------ audit log
 

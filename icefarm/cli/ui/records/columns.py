@@ -13,6 +13,7 @@ from icefarm.cli.ui.records.formatting import duration
 from icefarm.cli.ui.records.tables import Column, Record, Shape
 from icefarm.contract import (
     RESULT_FIELDS,
+    AccessRule,
     BookingRecord,
     DeviceRecord,
     ExperimentBoard,
@@ -29,6 +30,8 @@ from icefarm.selectors.language import quoted
 from icefarm.text.local_time import written
 
 __all__ = [
+    "ACCESS_RULES",
+    "ACCOUNT_GROUPS",
     "AUDIT",
     "BOARD_LABELS",
     "FINDINGS",
@@ -86,6 +89,38 @@ BOARD_LABELS = Shape(
         Column("SERIAL", itemgetter("serial"), priority=0),
         Column("WORKER", itemgetter("worker"), priority=1, least=8),
         Column("LABELS", labels, priority=0, least=12),
+    ),
+)
+
+
+def _who(record: Record) -> str:
+    if record["account"] is not None:
+        return str(record["account"])
+    return "everybody" if record["group"] is None else f"group {record['group']}"
+
+
+def _at_most(record: Record) -> str | None:
+    return None if record["seconds"] is None else duration(record["seconds"])
+
+
+#: Which accounts may have which boards.
+ACCESS_RULES = Shape(
+    tuple(each.name for each in attrs.fields(AccessRule)),
+    (
+        Column("ID", itemgetter("id"), right=True, priority=1),
+        Column("FOR", _who, priority=0, least=10),
+        Column("BOARDS", lambda record: record["where"] or "all", priority=0, least=12),
+        Column("AT_MOST", _at_most, right=True, priority=1),
+        Column("KINDS", lambda record: ",".join(record["kinds"] or ()) or "all", priority=2, least=10),
+    ),
+)
+
+#: Groups of accounts.
+ACCOUNT_GROUPS = Shape(
+    ("group", "accounts"),
+    (
+        Column("GROUP", itemgetter("group"), priority=0),
+        Column("ACCOUNTS", lambda record: " ".join(record["accounts"]), priority=0, least=20),
     ),
 )
 

@@ -30,6 +30,7 @@ from icefarm.concurrency.deferreds import Tasks, failures
 from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.elastic import GROWS, Group, Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -148,7 +149,7 @@ class Groups:
     # -------------------------------------------------------------------------------------------------- more boards
 
     def requests(
-        self, groups: Iterable[Group], active: Sequence[ReservationRecord]
+        self, groups: Iterable[Group], active: Sequence[ReservationRecord], access: AccessRules
     ) -> dict[str, tuple[QueuedRequest, Group]]:
         """Return the requests for more boards of groups that miss some, by their ids."""
         now = self.clock.seconds()
@@ -161,8 +162,16 @@ class Groups:
             if missing > 0 and self.sessions.state.client_is_here(group.client):
                 first = group.records[0]
                 where = None if first.where is None else parse_boards(first.where)
+                allowance = access.of(group.client).lasting(self._seconds_of(group))
                 request = ReservationRequest(
-                    first.kind, missing, None, first.options, at_least=1, avoid=self._bad.keys(), where=where
+                    first.kind,
+                    missing,
+                    None,
+                    first.options,
+                    at_least=1,
+                    avoid=self._bad.keys(),
+                    where=where,
+                    allowance=allowance,
                 )
                 id = f"{GROWS}{group.client} {group.id}"
                 began = min(record.created_at for record in group.records)
@@ -186,6 +195,10 @@ class Groups:
         self.publisher.publish(ReservationsStarted(records))
         self._tasks.start("boards for a group", partial(self._make_ready, group, records))
 
+    def _seconds_of(self, group: Group) -> float:
+        """Return how long its new boards are reserved for."""
+        return min(self.seconds, self.limits.of(group.client).seconds)
+
     async def _make_ready(self, group: Group, records: Sequence[ReservationRecord]) -> None:
         try:
             await self._prepare(group, records)
@@ -204,9 +217,8 @@ class Groups:
         ready = [record.serial for record in records if record.id not in failed]
         if not ready:
             return
-        seconds = min(self.seconds, self.limits.of(group.client).seconds)
         try:
-            confirmed = await self.store.extend(group.client, ready, seconds)
+            confirmed = await self.store.extend(group.client, ready, self._seconds_of(group))
         except IcefarmError as error:
             self.termination.schedule_end([record.id for record in records], f"the board did not get ready: {error}")
             return

@@ -16,6 +16,9 @@ from icefarm.errors import Unavailable
 
 __all__ = ["Allotment", "Extension", "allot", "booked_for_others", "extended"]
 
+#: Why a reservation goes on no longer where the rules of access say so.
+BY_ACCESS = "what its account may have"
+
 
 @frozen
 class Allotment:
@@ -72,12 +75,18 @@ def extended(
     now: float,
     seconds: float,
     calendar: Calendar,
+    latest: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Extension]:
-    """Return until when each of a client's reservations goes on, if all are extended: never less than now."""
+    """Return until when each of a client's reservations goes on, if all are extended: never less than now.
+
+    ``latest`` says until when at most, by serial.
+    """
     until, shelf = now + seconds, Shelf.of(devices, workers, now)
     extensions = []
     for record in sorted(records, key=lambda each: (each.created_at, each.serial)):
         end, limited_by = max(record.expires_at, until), None
+        if latest.get(record.serial, end) < end:
+            end, limited_by = max(record.expires_at, latest[record.serial]), BY_ACCESS
         crossed = calendar.first_crossed(shelf.without([record.serial]), record.client, [record.serial], end)
         if crossed is not None:
             end, limited_by = max(record.expires_at, min(end, crossed.starts_at)), in_words(crossed)

@@ -7,7 +7,7 @@ lock could break is held by the database itself (one active reservation per devi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any
 
@@ -125,15 +125,20 @@ async def _end(transaction: Transaction, ids: Sequence[str], reason: str) -> lis
 
 
 async def _extend_around(
-    transaction: Transaction, client: str, serials: Sequence[str], seconds: float, calendar: Calendar
+    transaction: Transaction,
+    client: str,
+    serials: Sequence[str],
+    seconds: float,
+    calendar: Calendar,
+    until: Mapping[str, float],
 ) -> list[ReservationRecord]:
-    """Extend reservations until bookings of others begin, at most."""
+    """Extend reservations until bookings of others begin, and until so long by serial, at most."""
     statement = f"SELECT {RESERVATION} FROM reservation WHERE holds = ANY(%(serials)s) AND client = %(client)s"
     rows = await transaction.rows(statement, {"serials": list(serials), "client": client})
     devices, workers = await all_devices(transaction), await all_workers(transaction)
     moment = await now(transaction)
     done: list[Sequence[Any]] = []
-    for each in extended(_by_serial(rows), devices, workers, moment, seconds, calendar):
+    for each in extended(_by_serial(rows), devices, workers, moment, seconds, calendar, until):
         fields = {"serial": each.serial, "until": each.until, "limited_by": each.limited_by}
         done += await transaction.rows(_EXTEND_UNTIL, fields)
     return _by_serial(done)
@@ -190,7 +195,13 @@ class ReservationStatements(Statements):
 
     @in_transaction
     async def extend(
-        self, transaction: Transaction, client: str, serials: Sequence[str] | None, seconds: float
+        self,
+        transaction: Transaction,
+        client: str,
+        serials: Sequence[str] | None,
+        seconds: float,
+        *,
+        until: Mapping[str, float] | None = None,
     ) -> list[ReservationRecord]:
         calendar = await calendar_of(transaction)
         if calendar:
@@ -200,8 +211,8 @@ class ReservationStatements(Statements):
         if foreign:
             raise not_yours(foreign)
         wanted = list(own if serials is None else serials)
-        if calendar:
-            return await _extend_around(transaction, client, wanted, seconds, calendar)
+        if calendar or until:
+            return await _extend_around(transaction, client, wanted, seconds, calendar, until or {})
         parameters = {"client": client, "serials": wanted, "seconds": seconds}
         return _by_serial(await transaction.rows(_EXTEND, parameters))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from attrs import define
 
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.postgres.access import AccessStatements
 from icefarm.control.storage.postgres.audit import AuditStatements
 from icefarm.control.storage.postgres.bookings import BookingStatements
 from icefarm.control.storage.postgres.inventory import InventoryStatements
@@ -27,6 +28,7 @@ class PostgresStore(
     TokenStatements,
     AuditStatements,
     LimitStatements,
+    AccessStatements,
     Store,
 ):
     """Implements `Store` over a `Database` with the current schema.
