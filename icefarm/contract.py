@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -69,6 +70,7 @@ __all__ = [
     "client_topic",
     "control_procedure",
     "control_worker_procedure",
+    "default_experiment",
     "device_prefix",
     "device_procedure",
     "event_topic",
@@ -217,6 +219,12 @@ REMEMBERED_NAMES = 4096
 def account_of(identity: str) -> str:
     """Return the account of an identity: what is before the first '/'."""
     return identity.partition("/")[0]
+
+
+def default_experiment(client: str, day: date) -> str:
+    """Return the experiment of evaluations that name none: their client, without its account, and the day (UTC)."""
+    own = client.removeprefix(account_of(client) + "/") or client
+    return f"{own[: LONGEST_NAME - 11].rstrip()} {day}"
 
 
 def _component(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,6 +39,7 @@ from icefarm.contract import (
     WorkerRecord,
     account_of,
     control_procedure,
+    default_experiment,
     event_topic,
     from_wire,
     valid_name,
@@ -561,11 +562,14 @@ class ClientSession:
         return RunNotes(self._run_reporter, report)
 
     def _note(self, plan: RunPlan) -> dict[str, Any]:
-        """Return what the archive is to note of each evaluation of a plan."""
+        """Return what the archive is to note of each evaluation of a plan.
+
+        Without a name the experiment is that of the day on which the run begins: a run has one, also after midnight.
+        """
         if not plan.archive:
             return {"archive": False}
-        experiment = plan.experiment or self.experiment
-        named = {} if experiment is None else {"experiment": experiment}
+        today = datetime.fromtimestamp(self.clock.seconds(), UTC).date()
+        named = {"experiment": plan.experiment or self.experiment or default_experiment(self.name, today)}
         return {**named, "labels": dict(plan.labels)} if plan.labels else named
 
 

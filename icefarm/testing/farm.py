@@ -12,6 +12,7 @@ from typing import Any
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
 
+from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller
 from icefarm.contract import (
     AUTHENTICATOR,
@@ -30,6 +31,15 @@ from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
 
 __all__ = ["MemoryFarm"]
+
+
+def _evaluate_without_note(
+    evaluation_id: str, bitstream: Any, options: dict[str, Any] | None = None, attempt: int = 1
+) -> None:
+    """What a worker took before there was an archive."""
+
+
+_EVALUATE_WITHOUT_NOTE = CheckedFunction.of(_evaluate_without_note)
 
 
 @define(eq=False)
@@ -57,6 +67,8 @@ class MemoryFarm:
     held: list[Deferred[None]] = Factory(list)
     #: The worker is stopped: calls reach it, and it answers none.
     stopped: bool = False
+    #: The worker is of a version without an archive: it takes no note of an evaluation.
+    noteless: bool = False
     #: The worker caches no bitstreams: each must be sent whole.
     forgetful: bool = False
     #: While it is false, control answers nothing.
@@ -173,6 +185,8 @@ class MemoryFarm:
             await Deferred()
         if method_of(procedure)[1] == "ping":
             return None
+        if self.noteless:
+            _EVALUATE_WITHOUT_NOTE.bind((), {name: value for name, value in kwargs.items() if name != "reservation"})
         self.asked.append(kwargs)
         if self.forgetful and isinstance(kwargs["bitstream"], Mapping) and len(kwargs["bitstream"]) == 1:
             raise UnknownBitstream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from datetime import date
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
+from icefarm.contract import default_experiment
 from icefarm.errors import (
     DeviceFailed,
     InvalidArgument,
@@ -532,3 +534,55 @@ def test_who_does_not_wait_for_a_farm_on_the_way_out_leaves_at_once(world: World
     leaving.cancel()
     leaving.addErrback(lambda failure: failure.trap(CancelledError))
     assert ensureDeferred(world.client.stop()).called
+
+
+# --------------------------------------------------------------------------------------------------- the archive
+
+
+def test_a_worker_without_an_archive_is_asked_once_with_a_note_and_then_without(world: World) -> None:
+    world.farm.noteless = True
+    world.reserve(1)
+    outcome = world.evaluating([CIRCUIT] * 5)
+    assert [result.ok for result in outcome.results[0]] == [True] * 5
+    assert len(world.farm.asked) == 5
+    assert not any("note" in asked for asked in world.farm.asked)
+
+
+def test_a_worker_that_comes_back_in_a_newer_version_gets_notes(world: World) -> None:
+    world.farm.noteless = True
+    (serial,) = world.reserve(1)
+    world.evaluating([CIRCUIT])
+    world.farm.noteless = False
+    world.client.boards.board_back(serial)
+    world.evaluating([CIRCUIT])
+    assert [asked.get("note") is not None for asked in world.farm.asked] == [False, True]
+
+
+def test_what_else_a_worker_refuses_is_the_evaluations_error(world: World) -> None:
+    world.reserve(1)
+    world.farm.failing["A"] = InvalidArgument("repeats must be 1 to 256")
+    (result,) = world.evaluating([CIRCUIT]).results[0]
+    assert isinstance(result.error, InvalidArgument)
+    assert len(world.farm.asked) == 1
+
+
+def test_a_run_over_midnight_has_one_experiment(world: World) -> None:
+    world.reserve(1, seconds=200_000.0)
+    world.clock.advance(86400 - 1 - world.clock.seconds())
+    run = world.client.run(RunPlan(world.client.serials), world.farm.reservations)
+    run.feed([item_of(CIRCUIT)])
+    world.settle()
+    world.settle(2)
+    run.feed([item_of(CIRCUIT)], last=True)
+    world.settle()
+    assert world.clock.seconds() > 86400
+    assert [asked["note"]["experiment"] for asked in world.farm.asked] == ["exp 1970-01-01"] * 2
+
+
+def test_the_name_of_an_experiment_that_none_was_given_is_the_farms_own(world: World) -> None:
+    assert default_experiment("ada/laptop", date(2026, 11, 28)) == "laptop 2026-11-28"
+    assert default_experiment("ada", date(2026, 11, 28)) == "ada 2026-11-28"
+    assert len(default_experiment("x" * 100, date(2026, 11, 28))) == 100
+    world.reserve(1)
+    world.evaluating([CIRCUIT], RunPlan(world.client.serials, experiment="ga-7"))
+    assert world.farm.asked[0]["note"]["experiment"] == "ga-7"

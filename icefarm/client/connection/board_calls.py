@@ -17,7 +17,15 @@ from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement, from_wire
-from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, ReservationEnded, TimedOut, UnknownBitstream
+from icefarm.errors import (
+    IcefarmError,
+    InvalidArgument,
+    LinkLost,
+    NoSuchProcedure,
+    ReservationEnded,
+    TimedOut,
+    UnknownBitstream,
+)
 
 __all__ = ["ASSUMED_CACHE_BYTES", "BoardCalls", "BoardUser", "Sent"]
 
@@ -28,6 +36,8 @@ ASSUMED_CACHE_BYTES = 32 << 20
 BELIEVED_LEAST = 1 << 20
 
 _log = client_log("boards")
+#: How a worker refuses an argument that it does not know.
+_NOTE_REFUSED = "unexpected keyword argument 'note'"
 #: The answer of an attempt that met nobody.
 _AWAY = object()
 _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
@@ -109,6 +119,8 @@ class BoardCalls:
     _link: FarmLink
     leases: Leases = Factory(Leases)
     _sent: Sent = Factory(Sent)
+    #: Workers that take no note of an evaluation: they are older than the archive.
+    _noteless: set[str] = Factory(set)
     _users: list[BoardUser] = Factory(list)
     #: Calls that are on their way to each board.
     _calls: Counter[str] = Factory(Counter)
@@ -164,10 +176,25 @@ class BoardCalls:
         whole, worker = arguments["bitstream"], lease.record.worker
         brief = self._sent.briefly(worker, whole) if arguments["attempt"] == 1 else whole
         try:
-            return await bus.call(lease.prefix + "evaluate", (), {**call, "bitstream": brief}, timeout=limit)
+            return await self._called(bus, lease, {**call, "bitstream": brief}, limit)
         except UnknownBitstream:
             self._sent.missed(worker, whole)
-            return await bus.call(lease.prefix + "evaluate", (), call, timeout=limit)
+            return await self._called(bus, lease, call, limit)
+
+    async def _called(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
+        """Call a board's ``evaluate``; a worker that is older than the archive takes no note, and gets none."""
+        worker, procedure = lease.record.worker, lease.prefix + "evaluate"
+        if worker not in self._noteless:
+            try:
+                return await bus.call(procedure, (), call, timeout=limit)
+            except InvalidArgument as error:
+                if _NOTE_REFUSED not in error.message:
+                    raise
+                if worker not in self._noteless:
+                    text = "worker {worker} is older than the archive: what its boards measure is not kept"
+                    _log.warn(text, worker=worker)
+                self._noteless.add(worker)
+        return await bus.call(procedure, (), {n: v for n, v in call.items() if n != "note"}, timeout=limit)
 
     async def ask(self, serial: str, method: str, arguments: Mapping[str, Any], limit: float | None) -> Any:
         """Call another method of a board's kind, once."""
@@ -241,7 +268,9 @@ class BoardCalls:
             user.board_away(serial)
 
     def board_back(self, serial: str) -> None:
-        """The board is served again."""
+        """The board is served again, perhaps by a worker of another version."""
+        if serial in self.leases.by_serial:
+            self._noteless.discard(self.leases.by_serial[serial].record.worker)
         for user in list(self._users):
             user.board_back(serial)
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from attrs import define, frozen
 
-from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, valid_name
+from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, default_experiment, valid_name
 from icefarm.control.inventory.bounds import clean
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "OwnedRow",
     "Parsed",
     "day_of",
-    "default_experiment",
     "newest_attempts",
     "owned",
     "parse_rows",
@@ -58,6 +57,7 @@ _ADDED = ("board_labels",)
 #: The largest number in each field from ``window_us`` on.
 _MOST = (LARGEST, LARGEST, LARGEST, LARGEST, MOST_ATTEMPTS, LATEST, LATEST)
 _CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
+_default_experiment = lru_cache(maxsize=1024)(default_experiment)
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -139,16 +139,10 @@ def owned(rows: Sequence[ArchiveRow], reservations: Mapping[str, tuple[str, str]
     for row in newest_attempts(rows):
         serial, client = reservations.get(row.reservation, ("", ""))
         if serial == row.serial:
-            name = row.experiment or default_experiment(client, row.day)
+            # A client of this version names it when its run begins; others may not.
+            name = row.experiment or _default_experiment(client, row.day)
             found.append(OwnedRow(row, client, (account_of(client), name)))
     return found
-
-
-@lru_cache(maxsize=1024)
-def default_experiment(client: str, day: date) -> str:
-    """Return the experiment of evaluations that name none: their client, and the day."""
-    own = client.removeprefix(account_of(client) + "/") or client
-    return f"{own[: LONGEST_NAME - 11].rstrip()} {day}"
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,7 @@ from icefarm.contract import (
     to_wire,
     valid_name,
 )
-from icefarm.control.archive.rows import default_experiment
+from icefarm.contract import default_experiment
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.interface import Run, RunQuery, RunStore
 from icefarm.control.rpc.archive_api import ArchiveProcedures
