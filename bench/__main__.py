@@ -15,10 +15,19 @@ from typing import Any
 
 from bench.archiving import measure_archive
 from bench.circuits import Mix
+from bench.feeding import measure_feed
 from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
 from bench.real import measure_real
-from bench.report import Figures, archive_lines, comparison_lines, instant_lines, real_lines, simulated_lines
+from bench.report import (
+    Figures,
+    archive_lines,
+    comparison_lines,
+    feed_lines,
+    instant_lines,
+    real_lines,
+    simulated_lines,
+)
 from bench.simulated import VARIANTS, measure_simulated, write_variants
 from icefarm.farm.router.config import find_crossbar
 
@@ -59,7 +68,11 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
             print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
     if options.part in ("simulated", "all"):
         _measure_simulated(figures, options)
-    if options.part in ("archive", "all"):
+    if options.part == "archive" and options.feed is not None:
+        with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
+            figures.feed.append(measure_feed(Path(directory), options.rate, options.feed, _say))
+            print(*feed_lines(figures.feed[-1]), sep="\n", flush=True)
+    elif options.part in ("archive", "all"):
         figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
         print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
     if options.part in ("real", "all"):
@@ -111,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
     parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")
     parser.add_argument("--turn", type=int, default=1000, help="evaluations of such a turn (1000)")
+    parser.add_argument("--feed", type=float, metavar="S", help="feed the archive for so long, without boards")
+    parser.add_argument("--rate", type=float, default=1000.0, help="rows a second that are fed (1000)")
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")

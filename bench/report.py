@@ -9,12 +9,21 @@ import attrs
 from attrs import Factory, define
 
 from bench.archiving import ArchiveFigures
+from bench.feeding import FeedFigures
 from bench.goals import Comparison, compare
 from bench.instant import InstantFigures, Stretch
 from bench.real import RealFigures
 from bench.simulated import SimulatedFigures
 
-__all__ = ["Figures", "archive_lines", "comparison_lines", "instant_lines", "real_lines", "simulated_lines"]
+__all__ = [
+    "Figures",
+    "archive_lines",
+    "comparison_lines",
+    "feed_lines",
+    "instant_lines",
+    "real_lines",
+    "simulated_lines",
+]
 
 #: The parties whose cost somebody pays for, in the way of an evaluation; ``boards`` is the simulation.
 _PARTIES = ("client", "router", "control", "worker", "PostgreSQL", "supervisor", "boards")
@@ -31,6 +40,7 @@ class Figures:
     real: list[RealFigures] = Factory(list)
     simulated: list[SimulatedFigures] = Factory(list)
     archive: list[ArchiveFigures] = Factory(list)
+    feed: list[FeedFigures] = Factory(list)
 
     def compared(self) -> list[Comparison]:
         """Return the figures that there are goals for."""
@@ -54,6 +64,7 @@ class Figures:
             "real": [attrs.asdict(each) for each in self.real],
             "simulated": [_simulated_json(each) for each in self.simulated],
             "archive": [{**attrs.asdict(each), "cost": each.cost} for each in self.archive],
+            "feed": [attrs.asdict(each) for each in self.feed],
             "goals": [
                 {**attrs.asdict(each.goal), "measured": each.measured, "met": each.met, "ratio": each.ratio}
                 for each in self.compared()
@@ -152,6 +163,18 @@ def archive_lines(figures: ArchiveFigures) -> Iterator[str]:
         yield f"  CPU ms per evaluation, {name:<9} " + ", ".join(f"{each.cpu:.2f}" for each in turns)
     parts = ", ".join(f"{party} {figures.cost_of(party):+.3f}" for party in _PARTIES if party != "boards")
     yield f"  cost of the archive, ms          {figures.cost:.3f} (each party's median: {parts})"
+
+
+def feed_lines(figures: FeedFigures) -> Iterator[str]:
+    """Tell what became of rows that were fed."""
+    most = max(each.waiting for each in figures.looks)
+    yield f"{figures.rate:g} rows/s fed for {figures.seconds:g} s through a spool: {figures.fed:,} rows"
+    yield f"  archived {figures.archived:,}, lost {figures.lost}"
+    yield f"  the spool has {most:,} bytes at most; in the second half {figures.grows:+,.0f} of the first, on average"
+    parts = {"client": "worker", "router": "router", "control": "control", "PostgreSQL": "PostgreSQL"}
+    cpu = ", ".join(f"{name} {figures.cpu_us.get(party, 0):.0f}" for party, name in parts.items())
+    total = sum(figures.cpu_us.get(party, 0) for party in parts)
+    yield f"  CPU per row, us: {total:.0f} ({cpu}); control has grown by {figures.control_mb:+.1f} MB"
 
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
