@@ -19,11 +19,11 @@ from icefarm.contract import (
     RunRecord,
     RunReport,
     account_of,
+    default_experiment,
     from_wire,
     to_wire,
     valid_name,
 )
-from icefarm.contract import default_experiment
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.interface import Run, RunQuery, RunStore
 from icefarm.control.rpc.archive_api import ArchiveProcedures
