@@ -10,7 +10,7 @@ from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
-from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.exit_hooks import ExitHook
 from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
 from icefarm.client.api.process_engine import engine
@@ -36,14 +36,14 @@ Bitstreams = Iterable[Any] | AsyncIterable[Any]
 class Farm(OpenedAwaiting, Asyncio):
     """A farm of boards.  ``async with Farm(url, name="exp") as farm`` signs in; leaving it ends the reservations."""
 
-    _ending: Ending
+    _ending: ExitHook
 
     def _set_up(self) -> None:
         self._engine = engine()
         self._reactor = self._engine.reactor
 
     def _opened(self) -> None:
-        self._ending = Ending(partial(self._engine.run, self._subject.stop))
+        self._ending = ExitHook(partial(self._engine.run, self._subject.stop))
 
     def _ended(self) -> None:
         self._ending.done()

@@ -13,7 +13,7 @@ from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.arguments import checked
 from icefarm.client.api.boards import BoardSet, ReservedBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
-from icefarm.client.api.exit_hooks import Ending
+from icefarm.client.api.exit_hooks import ExitHook
 from icefarm.client.api.experiments import BlockingExperiment, within
 from icefarm.client.api.facade import FarmFace
 from icefarm.client.api.process_engine import engine
@@ -49,7 +49,7 @@ class Farm(FarmFace, Blocking):
 
     def _start(self) -> None:
         self._bound(self._subject.start)()
-        self._ending = Ending(self.close)
+        self._ending = ExitHook(self.close)
 
     @property
     def closed(self) -> bool:

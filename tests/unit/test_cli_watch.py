@@ -12,7 +12,7 @@ from attrs import evolve
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 from rich.console import Console
 
-from icefarm.cli.commands.show.watch import Picture
+from icefarm.cli.commands.show.watch import FarmPicture
 from icefarm.cli.farm_state import View
 from icefarm.cli.ui.terminal.keys import names_of
 from icefarm.client.connection.events import Change
@@ -150,7 +150,7 @@ def test_csv_has_a_header_and_a_row_for_each_change() -> None:
 # -------------------------------------------------------------------------------------------------- the picture
 
 
-def drawn(picture: Picture, now: float = NOW, height: int = 40) -> str:
+def drawn(picture: FarmPicture, now: float = NOW, height: int = 40) -> str:
     console = Console(file=io.StringIO(), width=140, height=height)
     console.print(picture.drawn(now, 140, height))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -158,7 +158,7 @@ def drawn(picture: Picture, now: float = NOW, height: int = 40) -> str:
 
 
 def test_the_picture_shows_boards_with_their_holders() -> None:
-    picture = Picture(View(), "http://farm:8080")
+    picture = FarmPicture(View(), "http://farm:8080")
     picture.take(Change("snapshot", snapshot(devices=[reserved("A"), device("B")])), NOW)
     text = drawn(picture, NOW + 10)
     assert "http://farm:8080: 1 workers, 2 boards (1 available, 1 reserved)" in text
@@ -168,13 +168,13 @@ def test_the_picture_shows_boards_with_their_holders() -> None:
 
 
 def test_the_picture_counts_down_by_the_farms_clock() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(Change("snapshot", snapshot(devices=[reserved()])), NOW - 500)
     assert "50s" in drawn(picture, NOW - 490)
 
 
 def test_the_picture_says_for_how_long_it_has_been_stale() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(FIRST, NOW)
     picture.take(Change("stale", "the router went away"), NOW + 5)
     picture.take(Change("stale", "no farm answers"), NOW + 9)
@@ -186,7 +186,7 @@ def test_the_picture_says_for_how_long_it_has_been_stale() -> None:
 
 
 def test_the_picture_fits_the_terminal() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(Change("snapshot", snapshot(devices=[device(f"S{number:03}") for number in range(100)])), NOW)
     text = drawn(picture, height=24)
     assert len(text.splitlines()) <= 24
@@ -194,7 +194,7 @@ def test_the_picture_fits_the_terminal() -> None:
 
 
 def test_keys_scroll_the_boards_and_stop_at_their_ends() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(Change("snapshot", snapshot(devices=[device(f"S{number:03}") for number in range(100)])), NOW)
     firsts = []
     for key in ("down", "page down", "up", "end", "down", "home", "up", "unknown"):
@@ -206,7 +206,7 @@ def test_keys_scroll_the_boards_and_stop_at_their_ends() -> None:
 
 
 def test_the_queue_comes_before_the_boards_and_takes_a_few_lines_only() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     waiting = [QueueRecord(f"q{n}", f"c{n}", "pulsecount", 2, [], NOW, n, "all reserved") for n in range(1, 9)]
     picture.take(Change("snapshot", snapshot(queue=waiting)), NOW)
     lines = drawn(picture, height=24).splitlines()
@@ -229,7 +229,7 @@ def test_keys_are_known_by_what_terminals_send(sent: bytes, names: list[str]) ->
 
 
 def test_what_others_wrote_is_no_markup_and_no_command_to_the_terminal() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(FIRST, NOW)
     picture.take(Change("device", to_wire(device("A", "broken", reason="[red]\x1b[2J[/red]"))), NOW)
     text = drawn(picture)
@@ -238,6 +238,6 @@ def test_what_others_wrote_is_no_markup_and_no_command_to_the_terminal() -> None
 
 
 def test_workers_that_are_away_are_not_counted() -> None:
-    picture = Picture(View(), "")
+    picture = FarmPicture(View(), "")
     picture.take(Change("snapshot", snapshot(workers=[worker("w1"), worker("w2", status="offline")])), NOW)
     assert "1 workers" in drawn(picture)

@@ -77,5 +77,5 @@ def test_mypy_finds_wrong_options_and_no_others(found: dict[str, set[int]], face
 def test_the_options_of_a_built_in_kind_are_those_that_a_type_checker_knows(kind: type, call: type) -> None:
     options = {name: field.type for name, field in attrs.fields_dict(attrs.resolve_types(kind.Options)).items()}  # type: ignore[attr-defined]
     known = get_type_hints(call)
-    common = get_type_hints(calls.ReserveCall)
+    common = get_type_hints(calls.ReserveOptions)
     assert {name: known[name] for name in known if name not in (*common, "kind")} == options

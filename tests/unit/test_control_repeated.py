@@ -7,16 +7,16 @@ from itertools import count
 from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
-from icefarm.control.http.repeated import FRESH, Repeated
+from icefarm.control.http.limited_answer import FRESH, LimitedAnswer
 
 
-def counted(clock: Clock) -> Repeated[int]:
+def counted(clock: Clock) -> LimitedAnswer[int]:
     numbers = count(1)
 
     async def make() -> int:
         return next(numbers)
 
-    return Repeated(make, clock)
+    return LimitedAnswer(make, clock)
 
 
 @ensureDeferred
@@ -45,7 +45,7 @@ async def test_one_that_fails_is_made_again() -> None:
             raise outcome
         return str(outcome)
 
-    answer = Repeated(make, Clock())
+    answer = LimitedAnswer(make, Clock())
     try:
         await answer()
     except ValueError:

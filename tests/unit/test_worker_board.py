@@ -15,7 +15,7 @@ from icefarm.testing.memory.boards import MemoryBoard, MemoryHardware
 from icefarm.worker.protocol.board_client import ASK_LIMIT, BoardClient
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, RESENDS, STRIKES, BoardFailed, Refused
+from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN, RESENDS, STRIKES, BoardUnusable, Refused
 
 CIRCUIT = Circuit(b"packed", True, 104_090, "00" * 32)
 #: Of pulse_count: a window of a second, once.
@@ -148,7 +148,7 @@ def test_a_test_passes_on_a_good_board(bench: Bench) -> None:
 
 def test_a_test_fails_on_a_board_that_finds_itself_faulty(bench: Bench) -> None:
     bench.peer.faults.add("faulty")
-    with pytest.raises(BoardFailed, match="found itself faulty"):
+    with pytest.raises(BoardUnusable, match="found itself faulty"):
         bench.result(bench.board.test())
 
 
@@ -166,7 +166,7 @@ def test_a_board_that_never_answers_hello_is_given_up() -> None:
     hello = Deferred.fromCoroutine(bench.board.hello())
     failures = swallow(hello)
     bench.clock.pump([ASK_LIMIT] * 3)
-    assert failures[0].check(BoardFailed)
+    assert failures[0].check(BoardUnusable)
 
 
 def test_a_silent_board_fails_its_evaluations_after_window_and_margin(patient: Bench) -> None:
@@ -175,7 +175,7 @@ def test_a_silent_board_fails_its_evaluations_after_window_and_margin(patient: B
     assert failures == []
     patient.clock.advance(0.02)
     assert patient.failed == ["does not answer"]
-    assert [failure.check(BoardFailed) for failure in failures] == [BoardFailed] * 2
+    assert [failure.check(BoardUnusable) for failure in failures] == [BoardUnusable] * 2
 
 
 def test_each_evaluation_has_a_time_limit_of_its_own(patient: Bench) -> None:
@@ -262,14 +262,14 @@ def test_a_lost_connection_fails_what_waits(patient: Bench) -> None:
     failures = swallow(patient.evaluate())
     patient.peer.unplug()
     assert len(patient.lost) == 1
-    assert failures[0].check(BoardFailed)
+    assert failures[0].check(BoardUnusable)
 
 
 def test_closing_tells_nobody_but_those_who_wait(patient: Bench) -> None:
     failures = swallow(patient.evaluate())
     patient.board.close("was restarted")
     assert (patient.failed, patient.lost) == ([], [])
-    assert failures[0].check(BoardFailed)
+    assert failures[0].check(BoardUnusable)
     assert patient.clock.getDelayedCalls() == []
 
 

@@ -33,11 +33,11 @@ __all__ = [
     "SPEED",
     "URL",
     "WAIT",
-    "Parsed",
+    "ParsedText",
 ]
 
 
-class Parsed(click.ParamType):
+class ParsedText(click.ParamType):
     """Wraps a parser that raises ValueError or `IcefarmError` with the end of a sentence."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
@@ -119,20 +119,20 @@ def _placement(text: str) -> str:
     return text
 
 
-ADDRESS = Parsed("HOST:PORT", host_and_port)
-BOARDS = Parsed("N", partial(_by_rule, "amount"))
-ACCOUNT = Parsed("ACCOUNT", _account)
-CONDITION = Parsed("CONDITION", condition)
-LENGTH = Parsed("SECONDS", partial(_by_rule, "seconds"))
-NAME = Parsed("NAME", _name)
-NUMBER = Parsed("NUMBER", number)
-PLACEMENT = Parsed("any|each|same|spread|distinct:K", _placement)
-SELECTOR = Parsed("SELECTOR", parse)
-REPEATS = Parsed("K", partial(_by_rule, "repeats"))
-SECONDS = Parsed("SECONDS", seconds)
-PINS = Parsed("pins", _pins)
-PUBLIC_URL = Parsed("URL", public_url)
-SPAN = Parsed("TIME", _span)
-SPEED = Parsed("real|instant|FACTOR", _speed)
-URL = Parsed("URL", url)
-WAIT = Parsed("SECONDS", partial(_by_rule, "timeout"))
+ADDRESS = ParsedText("HOST:PORT", host_and_port)
+BOARDS = ParsedText("N", partial(_by_rule, "amount"))
+ACCOUNT = ParsedText("ACCOUNT", _account)
+CONDITION = ParsedText("CONDITION", condition)
+LENGTH = ParsedText("SECONDS", partial(_by_rule, "seconds"))
+NAME = ParsedText("NAME", _name)
+NUMBER = ParsedText("NUMBER", number)
+PLACEMENT = ParsedText("any|each|same|spread|distinct:K", _placement)
+SELECTOR = ParsedText("SELECTOR", parse)
+REPEATS = ParsedText("K", partial(_by_rule, "repeats"))
+SECONDS = ParsedText("SECONDS", seconds)
+PINS = ParsedText("pins", _pins)
+PUBLIC_URL = ParsedText("URL", public_url)
+SPAN = ParsedText("TIME", _span)
+SPEED = ParsedText("real|instant|FACTOR", _speed)
+URL = ParsedText("URL", url)
+WAIT = ParsedText("SECONDS", partial(_by_rule, "timeout"))

@@ -12,12 +12,12 @@ from typing import Any, Literal, Required, TypedDict, TypeVar
 from icefarm.bus import Progress
 from icefarm.client.connection.events import BoardsChange
 
-__all__ = ["AnyKindCall", "MultiPulseCountCall", "PulseCountCall", "ReserveCall", "VarianceCall", "documented_as"]
+__all__ = ["AnyKindCall", "MultiPulseCountCall", "PulseCountCall", "ReserveOptions", "VarianceCall", "documented_as"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ReserveCall(TypedDict, total=False):
+class ReserveOptions(TypedDict, total=False):
     """What boards of every kind are reserved with, as of `icefarm.client.session.ClientSession.reserve`."""
 
     serials: Sequence[str] | None
@@ -35,7 +35,7 @@ class ReserveCall(TypedDict, total=False):
     on_boards_changed: Callable[[BoardsChange], None] | None
 
 
-class PulseCountCall(ReserveCall, total=False):
+class PulseCountCall(ReserveOptions, total=False):
     """The options of `icefarm.kinds.pulsecount`."""
 
     kind: Literal["pulsecount"]
@@ -44,7 +44,7 @@ class PulseCountCall(ReserveCall, total=False):
     clock_mhz: int | str
 
 
-class MultiPulseCountCall(ReserveCall, total=False):
+class MultiPulseCountCall(ReserveOptions, total=False):
     """The options of `icefarm.kinds.multipulsecount`."""
 
     kind: Required[Literal["multipulsecount"]]
@@ -54,7 +54,7 @@ class MultiPulseCountCall(ReserveCall, total=False):
     clock_mhz: int | str
 
 
-class VarianceCall(ReserveCall, total=False):
+class VarianceCall(ReserveOptions, total=False):
     """The options of `icefarm.kinds.variance`."""
 
     kind: Required[Literal["variance"]]
@@ -66,7 +66,7 @@ class VarianceCall(ReserveCall, total=False):
     clock_mhz: int | str
 
 
-class AnyKindCall(ReserveCall, total=False):
+class AnyKindCall(ReserveOptions, total=False):
     """A kind that is known by its name only."""
 
     kind: Required[str]

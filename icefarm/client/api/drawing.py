@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from icefarm.client.notebook.plots import Line, Picture
+from icefarm.client.notebook.plots import Curve, Picture
 from icefarm.client.notebook.tables import needed_package
 
 __all__ = ["check_matplotlib", "check_plot_file", "drawn_figure"]
@@ -67,7 +67,7 @@ def _draw_values(axes: Any, picture: Picture) -> None:
         text.set_parse_math(False)
 
 
-def _draw_points(axes: Any, line: Line, label: str | None, pixels: bool) -> None:
+def _draw_points(axes: Any, line: Curve, label: str | None, pixels: bool) -> None:
     # An underscore at the beginning would hide it from the legend.
     shown = None if label is None else f"board {label}"
     axes.plot(

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from threading import current_thread, main_thread
 from typing import Any
 
-__all__ = ["Ending"]
+__all__ = ["ExitHook"]
 
 #: Pending endings, for which SIGTERM has a handler.
-_watched: set[Ending] = set()
+_watched: set[ExitHook] = set()
 
 
-class Ending:
+class ExitHook:
     """Calls ``close`` when the interpreter exits, unless `done` comes first.
 
     SIGTERM kills a script that has no handler for it.  While an ending is pending, SIGTERM acts like `sys.exit`

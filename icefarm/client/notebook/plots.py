@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["BEST", "Line", "Picture", "picture_of"]
+__all__ = ["BEST", "Curve", "Picture", "picture_of"]
 
 #: Which value is the best: of two, and what the line is called.
 BEST = {"max": max, "min": min}
@@ -22,7 +22,7 @@ _UNITS = (
 
 
 @frozen
-class Line:
+class Curve:
     """Points with a name."""
 
     name: str
@@ -38,9 +38,9 @@ class Picture:
     title: str
     #: The unit of time.
     unit: str
-    boards: Sequence[Line]
-    best: Line
-    figures: Sequence[Line]
+    boards: Sequence[Curve]
+    best: Curve
+    figures: Sequence[Curve]
 
     @property
     def points(self) -> int:
@@ -58,9 +58,9 @@ def picture_of(
     begin = min(times, default=0.0)
     size, unit = _unit(max(times, default=0.0) - begin)
 
-    def line(name: str, pairs: Iterable[tuple[float, float]]) -> Line:
+    def line(name: str, pairs: Iterable[tuple[float, float]]) -> Curve:
         own = list(pairs)
-        return Line(name, [(time - begin) / size for time, _ in own], [value for _, value in own])
+        return Curve(name, [(time - begin) / size for time, _ in own], [value for _, value in own])
 
     boards: dict[str, list[tuple[float, float]]] = {}
     for time, serial, number in points:

@@ -43,7 +43,7 @@ from icefarm.control.storage.connection import ConnectionFailed, DatabaseConnect
 from icefarm.control.storage.pool import describe_dsn
 from icefarm.errors import Busy
 
-__all__ = ["Leadership", "Seen", "Verdict", "judge"]
+__all__ = ["Election", "ElectionVerdict", "Leadership", "judge"]
 
 #: Seconds between signs of life of the leader, and between attempts of a standby.
 BEAT = 0.5
@@ -74,7 +74,7 @@ WHERE datname = current_database() AND usename = current_user AND pid <> pg_back
 """
 
 
-class Verdict(Enum):
+class ElectionVerdict(Enum):
     """What a control makes of what it sees."""
 
     LEAD = "lead"
@@ -83,7 +83,7 @@ class Verdict(Enum):
 
 
 @frozen
-class Seen:
+class Election:
     """What the database says."""
 
     #: Whether this control's connection has the lock.
@@ -93,11 +93,11 @@ class Seen:
     leader: str = ""
 
 
-def judge(mine: int | None, seen: Seen) -> Verdict:
+def judge(mine: int | None, seen: Election) -> ElectionVerdict:
     """Decide what to do; ``mine`` is the term in which this control leads, None for a standby."""
     if mine is not None and seen.term != mine:
-        return Verdict.OUT
-    return Verdict.LEAD if seen.locked else Verdict.WAIT
+        return ElectionVerdict.OUT
+    return ElectionVerdict.LEAD if seen.locked else ElectionVerdict.WAIT
 
 
 @define(eq=False)
@@ -117,7 +117,7 @@ class Leadership:
     _acquired: Deferred[None] = Factory(Deferred)
     _claimed: Deferred[None] = Factory(Deferred)
     _claiming: bool = False
-    _confirming: list[Deferred[Verdict]] = Factory(list)
+    _confirming: list[Deferred[ElectionVerdict]] = Factory(list)
     _keeper: Deferred[None] | None = None
     _pause: Deferred[None] | None = None
     _running: bool = False
@@ -150,13 +150,13 @@ class Leadership:
         """
         if not self._running:
             raise Busy("another control leads the farm")
-        verdict: Deferred[Verdict] = Deferred()
+        verdict: Deferred[ElectionVerdict] = Deferred()
         self._confirming.append(verdict)
         self._look_now()
         found = await verdict
-        if found is Verdict.OUT:
+        if found is ElectionVerdict.OUT:
             raise Busy("another control leads the farm")
-        return found is Verdict.LEAD
+        return found is ElectionVerdict.LEAD
 
     async def stop(self) -> None:
         """Give the lead up."""
@@ -180,16 +180,16 @@ class Leadership:
             waiting, self._confirming = self._confirming, []
             verdict = await self._look()
             _answer(waiting, verdict)
-            if verdict is Verdict.LEAD and not self._acquired.called:
+            if verdict is ElectionVerdict.LEAD and not self._acquired.called:
                 self._acquired.callback(None)
-            elif verdict is Verdict.OUT:
+            elif verdict is ElectionVerdict.OUT:
                 self._running = False
                 self._drop("another control leads")
                 self._out(f"{self.leader} has taken over from this control, which ends")
             await self._wait()
-        _answer(self._confirming, Verdict.OUT)
+        _answer(self._confirming, ElectionVerdict.OUT)
 
-    async def _look(self) -> Verdict:
+    async def _look(self) -> ElectionVerdict:
         """Ask the database who leads, on a new connection if there is none."""
         try:
             seen = await self._asked()
@@ -197,16 +197,16 @@ class Leadership:
             self._drop(str(error))
             if self.stands_by:
                 self._say(f"cannot connect to PostgreSQL ({describe_dsn(self._dsn)}): {error}; retrying")
-            return Verdict.WAIT
+            return ElectionVerdict.WAIT
         self.leader = seen.leader
         verdict = judge(self.fence.term, seen)
-        if verdict is Verdict.WAIT and self.stands_by:
+        if verdict is ElectionVerdict.WAIT and self.stands_by:
             self._say(f"standing by: {seen.leader or 'another control'} leads the farm")
-        elif verdict is Verdict.LEAD:
+        elif verdict is ElectionVerdict.LEAD:
             self._said = ""
         return verdict
 
-    async def _asked(self) -> Seen:
+    async def _asked(self) -> Election:
         if self._connection is None:
             self._connection, self._locked = DatabaseConnection(self._reactor), False
             await self._connection.open(self._dsn, ANSWER_LIMIT)
@@ -219,16 +219,16 @@ class Leadership:
             return evolve(seen, term=self.fence.term)
         return seen
 
-    async def _see(self, transaction: Transaction) -> Seen:
+    async def _see(self, transaction: Transaction) -> Election:
         # A session may take its lock several times, and would have to free it as often.
         question = _KNOWN if self._locked else _TRY
         locked, has_leader = (await transaction.rows(question, {"key": _LOCK}))[0]
         self._locked = locked
         rows = await transaction.rows(_LEADER) if has_leader else []
         if not rows:
-            return Seen(locked)
+            return Election(locked)
         term, host, pid = rows[0]
-        return Seen(locked, term, f"control {pid} on {host}")
+        return Election(locked, term, f"control {pid} on {host}")
 
     def _drop(self, why: str) -> None:
         connection, self._connection, self._locked = self._connection, None, False
@@ -259,7 +259,7 @@ class Leadership:
         self._out("this control can't tell whether it leads, and ends")
 
 
-def _answer(waiting: list[Deferred[Verdict]], verdict: Verdict) -> None:
+def _answer(waiting: list[Deferred[ElectionVerdict]], verdict: ElectionVerdict) -> None:
     for asked in waiting:
         if not asked.called:  # Cancelled: nobody waits any more.
             asked.callback(verdict)

@@ -18,8 +18,8 @@ from icefarm.contract import forwarding_path
 from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.http.api import HttpApi
 from icefarm.control.http.auth import HttpIdentity
+from icefarm.control.http.limited_answer import LimitedAnswer
 from icefarm.control.http.openapi import description
-from icefarm.control.http.repeated import Repeated
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import FarmView, site
 from icefarm.control.http.waiting import WaitingRequests
@@ -49,8 +49,8 @@ def farm_view(control: Control, leader: Callable[[], str] = str) -> FarmView:
     """Return what the pages need from control.  ``leader``: which control leads the farm, where this one stands by."""
     return FarmView(
         control.is_connected,
-        Repeated(control.overview, control.clock),
-        Repeated(control.metrics_page, control.clock),
+        LimitedAnswer(control.overview, control.clock),
+        LimitedAnswer(control.metrics_page, control.clock),
         page_files(),
         public=control.settings.sign_in is SignInPolicy.OPEN,
         issued=control.issued,

@@ -27,7 +27,7 @@ from icefarm.worker.board.runner import Procedure, Runner
 from icefarm.worker.flash.images import Images, NoImage
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Tally
-from icefarm.worker.protocol.pipeline import BoardFailed
+from icefarm.worker.protocol.pipeline import BoardUnusable
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
 
 __all__ = ["ManagedBoard"]
@@ -267,7 +267,7 @@ class ManagedBoard:
         self._context.hardware.open(path, client)
         hello = await client.hello()
         if hello.serial != self.serial:
-            raise BoardFailed(f"says that it is {hello.serial}")
+            raise BoardUnusable(f"says that it is {hello.serial}")
         self._firmware = s.Firmware(hello.app, hello.version)
         if self._flash_began is not None:
             self.tally.flashed(self._context.clock.seconds() - self._flash_began)

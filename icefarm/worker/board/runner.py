@@ -20,7 +20,7 @@ from icefarm.worker.board.states import Life, State, time_limit
 from icefarm.worker.flash.drive_writer import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed
 from icefarm.worker.flash.images import NoImage
-from icefarm.worker.protocol.pipeline import BoardFailed
+from icefarm.worker.protocol.pipeline import BoardUnusable
 
 if TYPE_CHECKING:
     from icefarm.worker.board.managed_board import ManagedBoard
@@ -31,7 +31,7 @@ __all__ = ["Procedure", "Runner"]
 Procedure = Coroutine[Deferred[Any], Any, e.Event] | Coroutine[Deferred[Any], Any, None]
 
 #: Expected failures of boards and ports; others are bugs, and logged as such.
-_EXPECTED = (BoardFailed, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
+_EXPECTED = (BoardUnusable, FlashFailed, PowerFailed, NoImage, OSError, IcefarmError)
 
 
 @define(eq=False)

@@ -23,7 +23,7 @@ from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Damaged, FrameReader
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import BoardFailed, Pipeline, Refused, Unsupported
+from icefarm.worker.protocol.pipeline import BoardUnusable, Pipeline, Refused, Unsupported
 
 __all__ = ["BoardClient", "PortOwner"]
 
@@ -85,24 +85,24 @@ class BoardClient(PortProtocol):
     # ---------------------------------------------------------------------------------------------- requests
 
     async def hello(self) -> messages.Hello:
-        """Send HELLO and return the answer.  Raises `BoardFailed`."""
+        """Send HELLO and return the answer.  Raises `BoardUnusable`."""
         hello = await self._ask(messages.hello, messages.Hello)
         if hello.protocol != messages.PROTOCOL_VERSION:
-            raise BoardFailed(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
+            raise BoardUnusable(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
         self.pipeline.buffers = max(1, hello.buffers)
         return hello
 
     async def test(self) -> messages.Status:
-        """Make the board test itself, and ask its status.  Raises `BoardFailed`."""
+        """Make the board test itself, and ask its status.  Raises `BoardUnusable`."""
         tested = await self._ask(lambda id_: messages.test(id_, ECHO), messages.Tested)
         if tested.failed != 0:
-            raise BoardFailed(f"found itself faulty (test bits {tested.failed:#x})")
+            raise BoardUnusable(f"found itself faulty (test bits {tested.failed:#x})")
         if tested.echo != ECHO:
-            raise BoardFailed("did not send back what it was sent")
+            raise BoardUnusable("did not send back what it was sent")
         return await self._ask(messages.status, messages.Status)
 
     async def load(self) -> None:
-        """Load a circuit that does nothing.  Raises `BoardFailed` if the FPGA does not take it.
+        """Load a circuit that does nothing.  Raises `BoardUnusable` if the FPGA does not take it.
 
         Default firmware before 1.1 evaluates nothing; then nothing is known, and nothing is raised.
         """
@@ -111,18 +111,18 @@ class BoardClient(PortProtocol):
         except Unsupported:
             return
         except Refused as refused:
-            raise BoardFailed(f"takes no circuit: {refused}") from None
+            raise BoardUnusable(f"takes no circuit: {refused}") from None
 
     async def message(self, type_: int, payload: bytes) -> bytes:
         """Send the application a message (0x40 to 0x7F) and return its reply.
 
-        Resent if no answer comes in time.  Raises `BoardFailed`, and ValueError for an invalid message.
+        Resent if no answer comes in time.  Raises `BoardUnusable`, and ValueError for an invalid message.
         """
         reply = await self._ask(lambda id_: messages.message(type_, id_, payload), messages.Message)
         return reply.payload
 
     def close(self, why: str) -> None:
-        """Close the port; pending requests fail with `BoardFailed`.  The owner is not called."""
+        """Close the port; pending requests fail with `BoardUnusable`.  The owner is not called."""
         if self._end(why):
             self._hang_up()
             self._fail_waiting(why)
@@ -133,13 +133,13 @@ class BoardClient(PortProtocol):
             if isinstance(reply, expected):
                 return reply
             if isinstance(reply, messages.FailureReply):
-                raise BoardFailed(f"refused a request: {reply.reason} {reply.text}".rstrip())
-        raise BoardFailed("does not answer")
+                raise BoardUnusable(f"refused a request: {reply.reason} {reply.text}".rstrip())
+        raise BoardUnusable("does not answer")
 
     def _asked_once(self, make: Callable[[int], bytes]) -> Deferred[messages.Reply | None]:
         """Send a request; fires with None if it must be resent."""
         if self._over is not None:
-            raise BoardFailed(self._over)
+            raise BoardUnusable(self._over)
         id_ = next(self.pipeline.ids)
         answer: Deferred[messages.Reply | None] = Deferred(lambda _: self._forget(id_))
         self._asked[id_] = answer
@@ -223,7 +223,7 @@ class BoardClient(PortProtocol):
             self.pipeline.again(id_)
 
     def give_up(self, why: str) -> None:
-        """The board is unusable: close the port; pending requests fail with `BoardFailed`."""
+        """The board is unusable: close the port; pending requests fail with `BoardUnusable`."""
         if self._end(why):
             self._hang_up()
             self._owner.board_failed(self, why)
@@ -245,5 +245,5 @@ class BoardClient(PortProtocol):
         asked = list(self._asked.values())
         self._asked.clear()
         for answer in asked:
-            answer.errback(BoardFailed(why))
+            answer.errback(BoardUnusable(why))
         self.pipeline.fail(why)

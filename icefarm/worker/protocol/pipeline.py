@@ -12,7 +12,7 @@ it received::
                    +-------------------+-- FAILED: CDONE or WATCHDOG, the first time
                                        +-- the same, a second time -----------------------> Refused
                                        +-- damaged or lost on its way: sent again, as the last of `_sent`
-                                       +-- silent, or any of these too often: given up --> BoardFailed
+                                       +-- silent, or any of these too often: given up --> BoardUnusable
 
 What always holds:
 
@@ -49,7 +49,7 @@ __all__ = [
     "EVALUATION_MARGIN",
     "RESENDS",
     "STRIKES",
-    "BoardFailed",
+    "BoardUnusable",
     "ParametersRefused",
     "Pipeline",
     "Refused",
@@ -65,7 +65,7 @@ RESENDS = 3
 STRIKES = 4
 
 
-class BoardFailed(Exception):
+class BoardUnusable(Exception):
     """The board failed; the text is the end of a sentence that begins with "the board"."""
 
 
@@ -138,11 +138,11 @@ class Pipeline:
         """Load and measure a circuit, after earlier ones.
 
         ``window`` is the total in seconds.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails
-        with `BoardFailed` or `Refused`.  Cancelling does not end the evaluation.
+        with `BoardUnusable` or `Refused`.  Cancelling does not end the evaluation.
         """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
-            answer.errback(BoardFailed(self._over))
+            answer.errback(BoardUnusable(self._over))
             return answer
         self._queue.append(_Job(circuit, parameters, window, not overlap, answer))
         self._pump()
@@ -161,7 +161,7 @@ class Pipeline:
         self._sent.clear()
         self._queue.clear()
         for job in jobs:
-            job.answer.errback(BoardFailed(why))
+            job.answer.errback(BoardUnusable(why))
 
     # ----------------------------------------------------------------------------------------------- sending
 

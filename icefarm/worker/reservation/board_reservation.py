@@ -23,7 +23,7 @@ from icefarm.worker.archive.rows import Note, note_from_wire
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import BoardFailed, ParametersRefused, Refused
+from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Refused
 from icefarm.worker.reservation.idempotency import Evaluations
 
 __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
@@ -298,7 +298,7 @@ class BoardReservation:
             client = self._board_client if self._board_client is not None else await self.usable()
             try:
                 answer = await client.pipeline.evaluate(circuit, parameters, window, overlap)
-            except BoardFailed as error:
+            except BoardUnusable as error:
                 why = str(error)
             except Refused as error:
                 raise self._failure(self._refusal(error)) from None
@@ -311,7 +311,7 @@ class BoardReservation:
         client = self._board_client if self._board_client is not None else await self.usable()
         try:
             return await client.message(type_, payload)
-        except BoardFailed as error:
+        except BoardUnusable as error:
             raise self._failure(str(error)) from None
 
     def measurement(

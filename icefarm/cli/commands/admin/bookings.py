@@ -14,7 +14,7 @@ from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS, SPAN, Parsed
+from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS, SPAN, ParsedText
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import farm_of, opened_screen, show
@@ -41,7 +41,7 @@ def _zone_here() -> str:
 
 _zone_option = click.option(
     "--zone",
-    type=Parsed("ZONE", _zone),
+    type=ParsedText("ZONE", _zone),
     envvar="ICEFARM_ZONE",
     default=_zone_here,
     show_default="this host's",

@@ -14,7 +14,7 @@ import click
 from icefarm.bitstream import from_file
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.floor_plan import floor_plan_svg
-from icefarm.cli.ui.parameter_types import Parsed
+from icefarm.cli.ui.parameter_types import ParsedText
 from icefarm.farm.errors import CannotStart
 from icefarm.kinds.clock import DEFAULT_MHZ
 
@@ -114,7 +114,7 @@ def _draw(found: dict[str, Any], title: str, path: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--window",
-    type=Parsed("seconds", _window),
+    type=ParsedText("seconds", _window),
     default="1",
     metavar="SECONDS",
     show_default=True,
@@ -122,7 +122,7 @@ def _draw(found: dict[str, Any], title: str, path: Path) -> None:
 )
 @click.option(
     "--pins",
-    type=Parsed("pins", _pins),
+    type=ParsedText("pins", _pins),
     default="27",
     metavar="N,...",
     show_default=True,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from icefarm.client import Farm
     from icefarm.client.connection.events import Change
 
-__all__ = ["Picture", "follow", "watch"]
+__all__ = ["FarmPicture", "follow", "watch"]
 
 #: Seconds between two drawings while nothing changes: remaining times count down.
 REDRAW = 1.0
@@ -75,7 +75,7 @@ def _draw(farm: Farm, screen: Screen, url: str) -> None:
 
     from icefarm.cli.farm_state import View
 
-    picture = Picture(View(), url)
+    picture = FarmPicture(View(), url)
     live = Live(
         console=screen.console(screen.out),
         auto_refresh=False,
@@ -111,7 +111,7 @@ def _line(text: str) -> Any:
 
 
 @define
-class Picture:
+class FarmPicture:
     """The picture: a line about the farm, the queue, its boards, and recent events."""
 
     view: View

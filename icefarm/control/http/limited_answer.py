@@ -10,7 +10,7 @@ from attrs import define, field
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 
-__all__ = ["FRESH", "Repeated"]
+__all__ = ["FRESH", "LimitedAnswer"]
 
 Answer = TypeVar("Answer")
 #: Answers that are made each second.
@@ -18,7 +18,7 @@ FRESH = 5
 
 
 @define(eq=False)
-class Repeated(Generic[Answer]):
+class LimitedAnswer(Generic[Answer]):
     """Makes an answer, or gives the last one, at most a second old, where too many ask."""
 
     make: Callable[[], Awaitable[Answer]]
