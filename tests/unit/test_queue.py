@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_policy import NOW, board, reserved, some, these, worker
 
-from icefarm.contract import DeviceRecord, DeviceStatus
+from icefarm.contract import DeviceRecord, DeviceStatus, ReservationRecord
+from icefarm.control.scheduling.elastic import MARGIN, groups
 from icefarm.control.scheduling.fair_queue import KEEP_AFTER, LAST, QueuedRequest, Verdict, arranged, decide
-from icefarm.control.scheduling.fair_share import Hold, Ledger, Standing, standing
+from icefarm.control.scheduling.fair_share import HALF_LIFE, Hold, Ledger, Standing, standing
 from icefarm.errors import Unavailable
 
 HERE = [worker("w1", kinds=["counter"])]
@@ -209,3 +213,123 @@ def test_requests_of_one_kind_are_served_in_their_order(
     order = arranged(first.values(), stands(whole))
     got = [bool(_verdicts(order, whole)[queued.id].serials) for queued in order]
     assert got == sorted(got, reverse=True)
+
+
+# ------------------------------------------------------------------------------------------ boards that change hands
+
+
+def group_of(id: str, client: str, serials: str, *, least: int | None = 1, priority: float = 50.0) -> list[Any]:
+    """The reservations of a group that would like to have two boards more."""
+    return [
+        ReservationRecord(
+            f"{id}{serial}", serial, "w1", client, "counter", {}, NOW - 100, NOW + 100,
+            request=id, priority=priority, wanted=len(serials) + 2, at_least=least,
+        )
+        for serial in serials
+    ]  # fmt: skip
+
+
+def taken(
+    queue: list[QueuedRequest], active: list[ReservationRecord], stand: Standing, leaving: str = ""
+) -> dict[str, list[str]]:
+    devices = [reserved(record.serial, client=record.client) for record in active]
+    verdicts = decide(queue, devices, HERE, NOW, stand, lenders=groups(active), leaving=leaving)
+    return {verdict.id: list(verdict.asks) for verdict in verdicts if verdict.asks}
+
+
+def holding(active: list[ReservationRecord], **used_by: float) -> Standing:
+    return evolve(standing(Ledger(), [Hold(one.client, NOW) for one in active], NOW), used=used_by)
+
+
+def test_a_higher_priority_takes_boards_that_a_group_can_spare() -> None:
+    active = group_of("g", "ada", "ABC", least=2)
+    high = now("bob", 1, priority=60.0)
+    assert taken([high], active, holding(active)) == {"bob1": ["C"]}
+    assert taken([evolve(high, request=some(2))], active, holding(active)) == {}
+    assert taken([evolve(high, request=some(2, at_least=1))], active, holding(active)) == {"bob1": ["C"]}
+    assert taken([high], active, holding(active), leaving="C") == {}
+    assert taken([evolve(high, number=LAST)], active, holding(active)) == {}
+
+
+def test_an_account_that_used_less_takes_a_board_of_its_priority_and_never_more_than_is_even() -> None:
+    active = group_of("g", "ada", "ABC")
+    stand = holding(active, ada=MARGIN)
+    assert taken([now("bob", 1)], active, stand) == {"bob1": ["C"]}
+    assert taken([now("bob", 1)], active, holding(active, ada=MARGIN - 60)) == {}
+    assert taken([evolve(now("bob", 1), request=some(3, at_least=1))], active, stand) == {"bob1": ["C", "B"]}
+    assert taken([now("bob", 1, priority=40.0)], active, stand) == {}
+
+
+def test_boards_of_a_group_that_gives_none_are_not_taken() -> None:
+    active = group_of("g", "ada", "ABC", least=None)
+    assert taken([now("bob", 1, priority=99.0)], active, holding(active)) == {}
+
+
+@given(
+    st.lists(st.tuples(clients, st.integers(1, 4), st.integers(1, 4), st.sampled_from([40.0, 50.0])), max_size=3),
+    st.lists(st.tuples(clients, st.integers(1, 3), st.sampled_from([30.0, 50.0, 60.0]), st.booleans()), max_size=5),
+    st.dictionaries(clients, st.floats(0, 1e5)),
+    st.sets(st.integers(0, 11)),
+)
+def test_no_group_is_asked_below_what_it_keeps_nor_by_lower_ones(
+    held: list[tuple[str, int, int, float]],
+    asked: list[tuple[str, int, float, bool]],
+    use: dict[str, float],
+    gone: set[int],
+) -> None:
+    active: list[ReservationRecord] = []
+    for number, (client, boards, least, priority) in enumerate(held):
+        serials = "".join(chr(65 + len(active) + offset) for offset in range(boards))
+        active += group_of(f"g{number}", client, serials, least=min(least, boards), priority=priority)
+    leaving = "".join(chr(65 + number) for number in gone if number < len(active))
+    queue = [
+        evolve(asks(client, number, amount), priority=priority, grows=grows, since=NOW)
+        for number, (client, amount, priority, grows) in enumerate(asked)
+    ]
+    by_id = {queued.id: queued for queued in queue}
+    by_serial = {record.serial: record for record in active}
+    left = Counter(record.request for record in active if record.serial not in leaving)
+    initial = dict(left)
+    for id, serials in taken(queue, active, holding(active, **use), leaving).items():
+        for serial in serials:
+            record, queued = by_serial[serial], by_id[id]
+            assert serial not in leaving
+            assert record.client != queued.client
+            assert record.priority <= queued.priority
+            left[record.request] -= 1
+            leaving += serial
+    kept = {record.request: record.at_least or 0 for record in active}
+    assert all(left[id] >= min(kept[id], count) for id, count in initial.items())
+
+
+@given(queues, farms, st.dictionaries(clients, st.floats(0, 1e5)))
+def test_no_board_is_idle_that_somebody_who_has_just_come_could_use(
+    queue: list[QueuedRequest], devices: list[DeviceRecord], use: dict[str, float]
+) -> None:
+    """Boards are kept for nobody yet: whatever is left over is too few for each of those who wait."""
+    fresh = [evolve(queued, since=NOW) for queued in queue]
+    verdicts = decide(fresh, devices, HERE, NOW, evolve(stands(devices), used=use))
+    free = {device.serial for device in devices if device.status is DeviceStatus.AVAILABLE}
+    left = len(free - {serial for verdict in verdicts for serial in verdict.serials})
+    wanted = {queued.id: queued.request.amount or 0 for queued in fresh}
+    assert all(left < wanted[verdict.id] for verdict in verdicts if not verdict.serials)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(2, 4), st.randoms(use_true_random=False))
+def test_nobody_is_passed_for_longer_than_a_half_life(boards: int, newcomers: int, random: Any) -> None:
+    """A heavy user waits, and light users come for ever: it is served a half-life after it came, at the latest."""
+    heavy = evolve(asks("ada", 0), since=0.0)
+    time, waiting, ends = 0.0, [heavy], [random.uniform(0, 3600) for _ in range(boards)]
+    for number in range(1, 10_000):
+        time = min(ends)
+        for newcomer in range(newcomers):
+            waiting.append(QueuedRequest(f"n{number}.{newcomer}", f"n{number}.{newcomer}", some(1), number, time))
+        free = [board(f"S{place}") for place, end in enumerate(ends) if end <= time]
+        verdicts = decide(waiting, free, HERE, time, Standing(time, {"ada": 1e6}))
+        got = {verdict.id: verdict.serials for verdict in verdicts if verdict.serials}
+        if heavy.id in got:
+            break
+        waiting = [queued for queued in waiting if queued.id not in got][:50]
+        ends = [time + random.uniform(600, 3600) if end <= time else end for end in ends]
+    assert time <= HALF_LIFE + 3600

@@ -9,8 +9,9 @@ group holds between ``at_least`` and ``wanted`` boards, and goes through these c
     wanted, and not held ── a board is free for it, or one may be taken from another group ──> HELD
 
 Who may take a board that a group can spare: a request of a higher priority; or one of the same priority whose account
-has used less lately, by more than `MARGIN`.  The margin keeps boards from going back and forth: after a board has
-changed hands, the difference must first turn, and grow to the margin, before it goes back.
+has used less lately, by `MARGIN` or more, and has no more boards than the other one has left (for each unit of weight).
+So boards are divided evenly, and the odd one goes around.  The margin keeps it from going back and forth: after it has
+changed hands, the difference must first turn, and grow to the margin.
 
 A group that misses boards stands in the queue behind the requests that wait, of its priority (`growth`).  So a board
 goes to one that has none first, to a group only then.
@@ -132,8 +133,21 @@ def spared(
 ) -> list[str]:
     """Return the serials of the boards that a request may take, in the order in which they are asked for.
 
-    The group of the lowest priority is asked first, then the one whose account used most.
+    The group of the lowest priority is asked first, then the one whose account has most boards, then the one whose
+    account used most.
     """
     willing = [group for group in lenders if may_take(client, priority, group, standing)]
-    willing.sort(key=lambda group: (group.priority, -standing.level(group.client), group.id))
-    return [serial for group in willing for serial in group.spare(leaving, usable)]
+    left = {group.id: group.spare(leaving, usable) for group in willing}
+    found: list[str] = []
+    while willing := [group for group in willing if left[group.id]]:
+        first = min(willing, key=lambda group: _first(group, standing))
+        if priority == first.priority and not standing.is_fairer(client, first.client):
+            willing.remove(first)
+            continue
+        found.append(left[first.id].pop(0))
+        standing = standing.moved(first.client, client)
+    return found
+
+
+def _first(group: Group, standing: Standing) -> tuple[float, float, float, str]:
+    return group.priority, -standing.boards(group.client), -standing.level(group.client), group.id

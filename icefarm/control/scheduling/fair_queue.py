@@ -204,6 +204,8 @@ class _Round:
         return self.shelf.with_held({serial: Holding(client, self.now, inf) for serial, client in self.got.items()})
 
     def _booked_for_others(self, queued: QueuedRequest) -> Mapping[str, str]:
+        if not self.calendar:
+            return {}
         return booked_for_others(self._shelf_now(), queued.request, queued.client, self.calendar)
 
     def _judge(self, queued: QueuedRequest, standing: Standing) -> Verdict:

@@ -35,6 +35,7 @@ Bounds:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import exp, log
 
@@ -112,6 +113,8 @@ class Standing:
     weights: Mapping[str, float] = Factory(dict)
     #: Seconds after which a request goes before all others of its priority.
     longest: float = HALF_LIFE
+    #: By account: the boards that it holds.
+    held: Mapping[str, int] = Factory(dict)
     _given: Mapping[str, int] = field(factory=dict)
 
     def level(self, client: str) -> int:
@@ -123,6 +126,22 @@ class Standing:
     def lead(self, client: str, other: str) -> float:
         """Return by how many board-seconds, for each unit of weight, a client's account has used less than another."""
         return GRAIN * (self.level(other) - self.level(client))
+
+    def boards(self, client: str) -> float:
+        """Return how many boards an account has for each unit of its weight."""
+        account = account_of(client)
+        return (self.held.get(account, 0) + self._given.get(account, 0)) / self.weights.get(account, 1.0)
+
+    def is_fairer(self, client: str, other: str) -> bool:
+        """Tell whether a board may go from another account: if that one then has no fewer than this one has now."""
+        return self.boards(client) <= self.moved(other, client).boards(other)
+
+    def moved(self, giver: str, taker: str) -> Standing:
+        """Return how they stand when a board goes from one account to another."""
+        held = dict(self.held)
+        held[account_of(giver)] = held.get(account_of(giver), 0) - 1
+        held[account_of(taker)] = held.get(account_of(taker), 0) + 1
+        return evolve(self, held=held)
 
     def overdue(self, since: float, *, waits: bool) -> bool:
         """Tell whether a request has waited so long that usage no longer counts."""
@@ -148,8 +167,9 @@ def standing(
     weights: Mapping[str, float] | None = None,
 ) -> Standing:
     """Return how accounts stand, with the boards that they hold now."""
-    used = ledger.at(now)
+    used, boards = ledger.at(now), Counter[str]()
     for hold in held:
+        boards[hold.account] += 1
         weight = max(ADVANCE, weight_of(hold.began, now, now, ledger.half_life))
         used[hold.account] = used.get(hold.account, 0.0) + weight
-    return Standing(now, used, weights or {}, ledger.half_life)
+    return Standing(now, used, weights or {}, ledger.half_life, boards)
