@@ -54,6 +54,7 @@ __all__ = [
     "ExperimentFigures",
     "ExperimentPart",
     "ExperimentRecord",
+    "FailureRecord",
     "KindRecord",
     "Measurement",
     "Permission",
@@ -116,13 +117,14 @@ CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
     *("history", "device_history", "journal", "limits", "access"),
     *("history", "device_history", "journal", "limits"),
-    *("book", "bookings", "cancel_bookings"),
+    *("book", "bookings", "cancel_bookings", "account_groups", "recent_failures"),
     *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
 OPERATOR_PROCEDURES = (
     *("audit", "delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
     *("set_limits", "label", "access_list", "access_add", "access_remove", "access_group"),
+    "end_accounts",
 )
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
@@ -694,6 +696,21 @@ class RunRecord:
     boards: int
     #: When the archive began to drop its results.
     dropped_at: float | None
+
+
+@passes_over_unknown
+@frozen
+class FailureRecord:
+    """An evaluation that failed, as the archive has it."""
+
+    client: str
+    serial: str
+    kind: str
+    circuit: str | None
+    #: The error's name, and its text for users.
+    error: str
+    message: str | None
+    time: float
 
 
 @passes_over_unknown

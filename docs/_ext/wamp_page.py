@@ -28,6 +28,7 @@ from icefarm.contract import (
 )
 from icefarm.control.rpc import client_api
 from icefarm.control.rpc.access_api import AccessProcedures
+from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
@@ -86,6 +87,9 @@ _RETURNS = {
     "book": "the [BookingRecord](#bookingrecord)",
     "bookings": "list of [BookingRecord](#bookingrecord)",
     "cancel_bookings": "ids",
+    "account_groups": "a mapping of accounts to groups",
+    "recent_failures": "list of [FailureRecord](#failurerecord)",
+    "end_accounts": "serials",
     "history": "`step`, `until`, and a list for each figure: `time`, `rate`, `failures`, `waiting`, `longest_wait`; "
     "`states` is such a mapping, too",
     "device_history": "`since`, `time`, `states` and `log` (lists of mappings), `samples` (a list for each figure)",
@@ -150,12 +154,16 @@ def _excerpt(path: Path, name: str) -> str:
 
 
 def _control() -> Iterator[str]:
-    classes = (ClientProcedures, BookingProcedures, AccessProcedures, WatchProcedures, ArchiveProcedures, RunProcedures)
+    classes = (
+        *(ClientProcedures, BookingProcedures, AccessProcedures, AccountProcedures),
+        *(WatchProcedures, ArchiveProcedures, RunProcedures),
+    )
     yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 
 
 def _operators() -> Iterator[str]:
-    yield from _procedures(contract.OPERATOR_PROCEDURES, ClientProcedures, AccessProcedures, WatchProcedures)
+    classes = (ClientProcedures, AccessProcedures, AccountProcedures, WatchProcedures)
+    yield from _procedures(contract.OPERATOR_PROCEDURES, *classes)
 
 
 def _workers() -> Iterator[str]:

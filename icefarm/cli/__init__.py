@@ -70,6 +70,7 @@ VERBS = {
     "up": ("admin.farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("admin.database", "migrate", "Bring the schema of a database up to date."),
     "db": ("admin.database", "db", "Empty a farm's database: db reset."),
+    "accounts": ("admin.accounts", "accounts", "Make, list and remove many accounts at once."),
     "account": (
         "admin.database",
         "account",

@@ -30,6 +30,7 @@ from icefarm.contract import (
     BookingRecord,
     DeviceRecord,
     ExperimentRecord,
+    FailureRecord,
     QueueRecord,
     ReservationRecord,
     Role,
@@ -416,6 +417,26 @@ class ClientSession:
         Boards that are reserved already stay so.  Raises `NotYours`.
         """
         return [str(id) for id in await self.call("cancel_bookings", ids=ids)]
+
+    async def account_groups(self) -> dict[str, str]:
+        """Return the group of each account that belongs to one, such as a class."""
+        return {str(account): str(group) for account, group in (await self.call("account_groups")).items()}
+
+    @checked
+    async def recent_failures(self, seconds: float = 900.0) -> list[FailureRecord]:
+        """Return the evaluations of this client's account that failed over the last so many seconds, the last first.
+
+        An operator gets those of all accounts; at most 500.
+        """
+        return [from_wire(each, FailureRecord) for each in await self.call("recent_failures", seconds=seconds)]
+
+    @checked
+    async def end_accounts(self, accounts: Sequence[str]) -> list[str]:
+        """End all reservations of accounts, or groups of accounts, and what they wait for (operator).
+
+        Returns the serials of the boards that this freed.
+        """
+        return [str(serial) for serial in await self.call("end_accounts", accounts=accounts)]
 
     @checked
     async def delete(self, serials: Sequence[str]) -> Any:

@@ -160,6 +160,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "remove a rule": (call(control_procedure("access_remove"), ids=[0]), OPERATOR),
     "join a group": (call(control_procedure("access_group"), name="", add=["mallory"]), OPERATOR),
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
+    "end all of an account": (call(control_procedure("end_accounts"), accounts=["nobody"]), OPERATOR),
     "book for another": (
         call(control_procedure("book"), starts_at=time.time() + 60, seconds=60.0, amount=9999, account=VICTIM), OPERATOR
     ),

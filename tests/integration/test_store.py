@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
 from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import AuditEntry
 from icefarm.control.storage.pool import Database
@@ -140,6 +141,26 @@ async def test_bookings_are_kept_as_its_twin_keeps_them(database: Database) -> N
 
     small = settings(max_examples=5, stateful_step_count=20, deadline=None, phases=[Phase.generate])
     await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
+
+
+@ensureDeferred
+async def test_accounts_are_made_and_removed_all_or_none(database: Database) -> None:
+    store = PostgresStore(database)
+    entries = parse_roster("name,group,boards\nada,class-a,2\nbob,class-a,\n")
+    hashes = {name: f"hash of {name}" for name in ("ada", "bob", "cem", "shelf")}
+    assert await store.import_accounts(entries, hashes, lasts=60.0) == ["ada", "bob"]
+    assert await store.import_accounts(entries, {"ada": "x", "bob": "y"}) == []
+    await store.add_token("shelf", Role.WORKER, "hash of the shelf")
+    with pytest.raises(InvalidArgument, match="line 3, column name: there is a token 'shelf'"):
+        await store.import_accounts(parse_roster("name,group\ncem,class-b\nshelf,class-b\n"), hashes)
+    assert [token.name for token in await store.list_tokens()] == ["ada", "bob", "shelf"]
+    assert await store.account_groups() == {"ada": "class-a", "bob": "class-a"}
+    assert await store.account_limits() == {"ada": {"boards": 2.0}}
+    with pytest.raises(InvalidArgument, match="no account nobody; shelf also signs in as worker"):
+        await store.remove_accounts(["ada", "nobody", "shelf"])
+    assert await store.remove_accounts(["ada", "bob"]) == {"ada": 1, "bob": 1}
+    assert [token.name for token in await store.list_tokens()] == ["shelf"]
+    assert (await store.account_groups(), await store.account_limits()) == ({}, {})
 
 
 @ensureDeferred

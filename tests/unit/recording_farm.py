@@ -234,6 +234,9 @@ class RecordingFarm:
     def bookings(self, *, since: float | None = None) -> list[BookingRecord]:
         return self._called("bookings", [booking()], since)
 
+    def end_accounts(self, accounts: Sequence[str]) -> list[str]:
+        return self._called("end_accounts", ["A"], accounts)
+
     def cancel_bookings(self, ids: Sequence[str]) -> list[str]:
         return self._called("cancel_bookings", list(ids), ids)
 

@@ -403,4 +403,4 @@ class Lab(RuleBasedStateMachine):
 
 
 TestLab = Lab.TestCase
-TestLab.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestLab.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)

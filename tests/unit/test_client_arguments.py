@@ -61,6 +61,7 @@ BAD: dict[str, list[Any]] = {
     "amount": [each for each in _NO_COUNT if each is not None],
     "serials": _NO_TEXTS,
     "ids": [*_NO_TEXTS, None],
+    "accounts": [*_NO_TEXTS, None],
     "cancel_bookings.ids": [*_NO_TEXTS, None],
     "at": [None, "2026-12-01 10:00", datetime(2026, 12, 1, 10), -1.0, float("nan"), True],
     "serial": _NO_TEXT,
@@ -224,6 +225,7 @@ def bad_values(method: str, name: str, parameter: inspect.Parameter) -> list[Any
 NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
     "id": "0" * 8, "path": "run.zip", "rules": [1], "group": "g",
+    "accounts": ["a"],
     "labels": {"lab": "3"}, "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
     "at": 2e9, "seconds": 3600.0,
 }  # fmt: skip

@@ -18,7 +18,8 @@ from recording_farm import RecordingFarm
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.cli import main
-from icefarm.cli.commands.admin import database
+from icefarm.cli.commands.admin import accounts, database
+from icefarm.control.sessions.roster import RosterEntry
 from icefarm.usb import uf2
 
 #: Arguments with which each verb prints something.  ``up`` is walked by tests/integration/test_up.py; ``reserve``,
@@ -37,6 +38,7 @@ VERBS: dict[str, list[str]] = {
     "access": [], "access list": [], "access add": ["--everybody"], "access remove": ["1"], "access group": ["g"],
     "resume": ["w1"], "dismiss": ["q1"], "completion": ["bash"],
     "db reset": ["--yes"], "db size": [],
+    "accounts import": ["students.csv"], "accounts export": [], "accounts remove": ["ada", "--yes"],
     "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"], "token rotate": ["t1"],
     "udev print": [], "udev install": ["--directory", "."], "router config": ["--router-ticket-file", "ticket"],
     "firmware list": [], "firmware install": ["default-1.0.0.uf2"], "firmware build": [],
@@ -50,7 +52,13 @@ def prepare(directory: Path) -> None:
     Path("circuit.bin").write_bytes(made_up_bitstream(1).data)
     Path("default-1.0.0.uf2").write_bytes(uf2.build(b"\x11" * 600))
     answers: dict[str, Any] = {"migrate": [1], "reset": [1]}
-    database._with_database = lambda _, __, work: answers.get(work.__name__, [])  # type: ignore[assignment]
+    answers |= {"import_all": ["ada"], "read": [RosterEntry("ada", "class-a")], "remove_all": {"ada": 1}}
+
+    def with_database(_: object, __: object, work: Any) -> Any:
+        return answers.get(work.__name__, [])
+
+    database.with_database = accounts.with_database = with_database
+    Path("students.csv").write_text("name,group\nada,class-a\n")
     os.environ |= {"XDG_DATA_HOME": str(directory / "share"), "XDG_STATE_HOME": str(directory / "state")}
     for name in [name for name in os.environ if name.startswith(("ICEFARM", "USBIPICE", "PICO"))]:
         del os.environ[name]

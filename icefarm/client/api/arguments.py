@@ -377,6 +377,7 @@ RULES: Mapping[str, Rule] = {
     "at": Rule("a datetime with a time zone, or seconds since the epoch", _moment),
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
+    "accounts": Rule("a list of names of accounts or groups", _texts),
     "account": Rule("the name of an account", _text),
     "group": Rule("the name of a group of accounts", _text),
     "kinds": Rule("a list of device kinds", _texts),

@@ -112,6 +112,9 @@ class FarmFace(VerbAdapter):
     book = Verb(ClientSession.book)
     bookings = Verb(ClientSession.bookings)
     cancel_bookings = Verb(ClientSession.cancel_bookings)
+    account_groups = Verb(ClientSession.account_groups)
+    recent_failures = Verb(ClientSession.recent_failures)
+    end_accounts = Verb(ClientSession.end_accounts)
 
     @checked
     def listen(self, listener: Callable[[ClientEvent], None]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from attrs import Factory, frozen
 
-from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
 from icefarm.control.archive.rows import ArchiveRow
 from icefarm.control.archive.runs.interface import RunStore
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
@@ -209,6 +209,9 @@ class Archive(Protocol):
 
     async def boards(self, id: int) -> list[ExperimentBoard]:
         """Return what each board did for an experiment, by serial."""
+
+    async def recent_failures(self, account: str | None, seconds: float, limit: int) -> list[FailureRecord]:
+        """Return the last evaluations that failed in so many seconds, of an account or of all; the last first."""
 
     async def failures(self, id: int) -> dict[str, int]:
         """Return how many evaluations of an experiment failed, by the name of the error."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart
+from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
 from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_fields
 from icefarm.control.archive.interface import (
     Archive,
@@ -183,6 +183,15 @@ _BOARDS = """
 _FAILURES = """
     SELECT error, count(*) FROM measurement
      WHERE experiment = %(id)s AND error IS NOT NULL GROUP BY error ORDER BY count(*) DESC, error
+"""
+
+# An index of its own serves it, in those partitions that can have such rows.
+_RECENT_FAILURES = """
+    SELECT client, serial, kind, circuit, error, message, extract(epoch FROM ended_at)::float8 FROM measurement
+     WHERE error IS NOT NULL AND ended_at > now() - make_interval(secs => %(seconds)s)
+       AND day >= (now() - make_interval(secs => %(seconds)s) AT TIME ZONE 'UTC')::date
+       AND (%(account)s::text IS NULL OR split_part(client, '/', 1) = %(account)s)
+     ORDER BY ended_at DESC LIMIT %(limit)s
 """
 
 _DAYS = "SELECT array_agg(DISTINCT day) FROM experiment_board WHERE experiment = %(id)s"
@@ -391,6 +400,13 @@ class PostgresArchive(Statements, Archive):
     @in_transaction
     async def boards(self, transaction: Transaction, id: int) -> list[ExperimentBoard]:
         return [ExperimentBoard(*row) for row in await transaction.rows(_BOARDS, {"id": id})]
+
+    @in_transaction
+    async def recent_failures(
+        self, transaction: Transaction, account: str | None, seconds: float, limit: int
+    ) -> list[FailureRecord]:
+        fields = {"account": account, "seconds": seconds, "limit": limit}
+        return [FailureRecord(*row) for row in await transaction.rows(_RECENT_FAILURES, fields)]
 
     @in_transaction
     async def failures(self, transaction: Transaction, id: int) -> dict[str, int]:

@@ -17,11 +17,13 @@ __all__ = [
     "cannot_delete",
     "contested",
     "foreign_request",
+    "foreign_token",
     "incomplete",
     "not_yours",
     "over_by_access",
     "token_exists",
     "too_many_labels",
+    "unknown_accounts",
     "unknown_devices",
     "unknown_token",
     "unknown_worker",
@@ -174,3 +176,20 @@ def token_exists(name: str) -> InvalidArgument:
 
 def unknown_token(name: str) -> InvalidArgument:
     return InvalidArgument(f"there is no token named '{name}'")
+
+
+def foreign_token(line: int, name: str, account: str, role: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"line {line}, column name: there is a token {name!r} already, and it is a {role}'s of account {account!r}; "
+        "choose another name, or revoke it: icefarm token revoke"
+    )
+
+
+def unknown_accounts(unknown: Sequence[str], others: Sequence[str]) -> InvalidArgument:
+    """Return the error for accounts that cannot be removed: there are none, or they are no plain clients'."""
+    words = []
+    if unknown:
+        words.append(f"there is no account {', '.join(unknown)}")
+    if others:
+        words.append(f"{', '.join(others)} also signs in as worker or operator: revoke its tokens one by one")
+    return InvalidArgument("; ".join(words))

@@ -27,6 +27,7 @@ ACTIONS = frozenset(
         *("reserve", "extend", "end", "reboot", "book", "cancel_bookings"),
         *("delete", "delete_worker", "end_any", "drain", "resume", "retest", "dismiss"),
         *("set_limits", "label", "access_add", "access_remove", "access_group"),
+        "end_accounts",
     )
 )
 #: Seconds between writes, and between looks for what is too old.

@@ -34,6 +34,7 @@ from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.roster import RosterEntry
 
 __all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "TokenRecord"]
 
@@ -364,6 +365,24 @@ class Store(Protocol):
 
     async def remove_access(self, ids: Sequence[int]) -> list[int]:
         """Remove rules; returns those that this call removed, sorted."""
+
+    # -------------------------------------------------------------------------------------------------- accounts
+
+    async def import_accounts(
+        self, entries: Sequence[RosterEntry], hashes: Mapping[str, str], *, lasts: float | None = None
+    ) -> list[str]:
+        """Make accounts, all or none: their tokens, groups and limits; returns those that have a new token.
+
+        ``hashes`` has the hash of a token for each name. An account whose token of that name is valid keeps it.
+        Raises `InvalidArgument`, which names the line, if a token of such a name belongs to another account or role.
+        """
+
+    async def remove_accounts(self, accounts: Sequence[str]) -> dict[str, int]:
+        """Revoke all client's tokens of these accounts, and forget their groups and limits, all or none.
+
+        Returns how many tokens each had. Raises `InvalidArgument` if one of them has none, nor a group or a limit, or
+        has a token for another role.
+        """
 
     # ------------------------------------------------------------------------------------------------ audit log
 

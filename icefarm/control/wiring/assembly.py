@@ -35,6 +35,7 @@ from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.access_api import AccessProcedures
+from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
@@ -301,11 +302,14 @@ def handlers(
     )
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
     of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings)
+    archive = None if parts.archive is None else parts.archive.archive
+    for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
     of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
     tables = {
         **for_clients.table(),
         **for_bookers.table(),
+        **for_teachers.table(),
         **for_watchers.table(),
         **of_access.table(),
         **of_archive,

@@ -14,7 +14,14 @@ from typing import Any
 from attrs import Factory, define, evolve, field, fields
 
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentFigures, ExperimentPart, account_of
+from icefarm.contract import (
+    RESULT_FIELDS,
+    ExperimentBoard,
+    ExperimentFigures,
+    ExperimentPart,
+    FailureRecord,
+    account_of,
+)
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -127,6 +134,25 @@ class MemoryArchive(Archive):
             times = [row.ended_at for row in mine]
             found.append(ExperimentBoard(serial, len(mine) - failed, failed, min(times), max(times)))
         return found
+
+    async def recent_failures(self, account: str | None, seconds: float, limit: int) -> list[FailureRecord]:
+        since = self.clock.seconds() - seconds
+        found = [
+            FailureRecord(
+                kept.owned.client,
+                kept.row.serial,
+                kept.row.kind,
+                kept.row.circuit,
+                kept.row.error,
+                kept.row.message,
+                kept.row.ended_at,
+            )
+            for kept in self._rows
+            if kept.row.error is not None
+            and kept.row.ended_at > since
+            and account in (None, account_of(kept.owned.client))
+        ]
+        return sorted(found, key=lambda each: -each.time)[:limit]
 
     async def failures(self, id: int) -> dict[str, int]:
         return dict(Counter(k.row.error for k in self._rows if k.experiment == id and k.row.error is not None))

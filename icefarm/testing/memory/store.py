@@ -31,11 +31,13 @@ from icefarm.control.scheduling.explanations import (
     cannot_delete,
     contested,
     foreign_request,
+    foreign_token,
     incomplete,
     not_yours,
     token_exists,
     too_many_labels,
     undeletable_worker,
+    unknown_accounts,
     unknown_devices,
     unknown_token,
     unknown_worker,
@@ -43,6 +45,7 @@ from icefarm.control.scheduling.explanations import (
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.sessions.roster import RosterEntry
 from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, TokenRecord
 from icefarm.testing.memory.bookings import MemoryBookings
 
@@ -601,6 +604,39 @@ class MemoryStore(Store):
         removed = sorted(rule.id for rule in self._rules if rule.id in ids)
         self._rules = [rule for rule in self._rules if rule.id not in ids]
         return removed
+
+    # -------------------------------------------------------------------------------------------------- accounts
+
+    async def import_accounts(
+        self, entries: Sequence[RosterEntry], hashes: Mapping[str, str], *, lasts: float | None = None
+    ) -> list[str]:
+        there = {token.name: token for token in self._valid().values() if not token.replaced}
+        for entry in entries:
+            token = there.get(entry.name)
+            if token is not None and (token.account, token.role) != (entry.name, Role.CLIENT):
+                raise foreign_token(entry.line, entry.name, token.account, token.role.value)
+        made = [entry.name for entry in entries if entry.name not in there]
+        for name in made:
+            await self.add_token(name, Role.CLIENT, hashes[name], lasts=lasts)
+        for entry in entries:
+            if entry.group is not None:
+                await self.set_account_groups({entry.name: entry.group or None})
+            await self.set_account_limits(entry.name, entry.limits)
+        return made
+
+    async def remove_accounts(self, accounts: Sequence[str]) -> dict[str, int]:
+        tokens = [token for token in self._valid().values() if token.account in accounts]
+        counts = {name: sum(token.account == name for token in tokens) for name in accounts}
+        known = self._booked.groups.keys() | {account for account, limits in self._limits.items() if limits}
+        unknown = [name for name in accounts if not counts[name] and name not in known]
+        others = sorted({token.account for token in tokens if token.role is not Role.CLIENT})
+        if unknown or others:
+            raise unknown_accounts(unknown, others)
+        self._tokens = {hash: token for hash, token in self._tokens.items() if token not in tokens}
+        for name in accounts:
+            self._booked.groups.pop(name, None)
+            self._limits.pop(name, None)
+        return counts
 
     # ------------------------------------------------------------------------------------------------ audit log
 

@@ -28,16 +28,27 @@ from icefarm.farm.errors import CannotStart
 from icefarm.farm.paths import DataDirectory
 from icefarm.system.extras import require_control_packages
 
-__all__ = ["account", "db", "migrate", "token"]
+__all__ = [
+    "account",
+    "audit_entry",
+    "data_dir_option",
+    "database_option",
+    "db",
+    "make_private",
+    "migrate",
+    "token",
+    "with_database",
+    "with_schema",
+]
 
 T = TypeVar("T")
 
-_database_option = click.option(
+database_option = click.option(
     "--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Work on this PostgreSQL, not on the farm's own."
 )
 
 
-def _with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
+def with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
     """Run ``work`` with the farm's database, in a reactor of its own, and return its result."""
     require_control_packages("the farm's database")
     from twisted.internet import reactor as module
@@ -67,7 +78,7 @@ def _with_database(data_dir: Path, dsn: str | None, work: Callable[[Any], Awaita
 
 @click.command()
 @data_dir_option
-@_database_option
+@database_option
 def migrate(data_dir: Path, database: str | None) -> None:
     """Bring the schema of the farm's database up to date.
 
@@ -78,7 +89,7 @@ def migrate(data_dir: Path, database: str | None) -> None:
     from icefarm.control.storage.migrations import migrate as apply
 
     try:
-        applied = _with_database(data_dir, database, apply)
+        applied = with_database(data_dir, database, apply)
     except SchemaMismatch as error:
         raise CannotStart(str(error)) from None
     for version in applied:
@@ -94,7 +105,7 @@ def db() -> None:
 
 @db.command("reset")
 @data_dir_option
-@_database_option
+@database_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
     """Empty the farm's database: it forgets boards, reservations, history and tokens.
@@ -108,19 +119,19 @@ def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
     where = f"the database of {data_dir}" if database is None else describe_dsn(database)
     if not yes:
         click.confirm(f"Forget all boards, reservations, history and tokens in {where}?", abort=True, err=True)
-    applied = _with_database(data_dir, database, reset)
+    applied = with_database(data_dir, database, reset)
     click.echo(f"recreated, up to version {max(applied)}")
 
 
 @db.command()
 @data_dir_option
-@_database_option
+@database_option
 def size(data_dir: Path, database: str | None) -> None:
     """Say how much the farm's database takes, and the archive of measurements in it, day by day."""
     require_control_packages("the farm's database")
     from icefarm.control.archive.sizes import size_lines, sizes
 
-    found = _with_database(data_dir, database, sizes)
+    found = with_database(data_dir, database, sizes)
     with opened_screen() as screen:
         for line in size_lines(found):
             screen.write(line + "\n")
@@ -134,7 +145,7 @@ def token() -> None:
     """
 
 
-async def _with_schema(database: Any) -> Any:
+async def with_schema(database: Any) -> Any:
     """Return the store of a database that may be new."""
     from icefarm.control.storage.migrations import migrate as apply
     from icefarm.control.storage.postgres.store import PostgresStore
@@ -161,7 +172,7 @@ _expires_option = click.option(
 )
 @_expires_option
 @data_dir_option
-@_database_option
+@database_option
 def add(name: str, role: str, account: str | None, expires: float | None, data_dir: Path, database: str | None) -> None:
     """Create a token called NAME and print it; it cannot be shown again.
 
@@ -173,11 +184,11 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
     made, owner = new_token(), ACCOUNT.convert(account or name, None, None)
 
     async def work(opened: Any) -> None:
-        store = await _with_schema(opened)
+        store = await with_schema(opened)
         await store.add_token(name, Role(role), token_hash(made), account=owner, lasts=expires)
-        await store.keep_audit([await _entry(store, "token_add", name, f"{role} of account {owner}")])
+        await store.keep_audit([await audit_entry(store, "token_add", name, f"{role} of account {owner}")])
 
-    _with_database(data_dir, database, work)
+    with_database(data_dir, database, work)
     _print_secret(made)
 
 
@@ -188,7 +199,7 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
 )
 @_expires_option
 @data_dir_option
-@_database_option
+@database_option
 def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, database: str | None) -> None:
     """Create another token called NAME, for the same account and role, and print it.
 
@@ -199,24 +210,29 @@ def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, dat
     made = new_token()
 
     async def work(opened: Any) -> None:
-        store = await _with_schema(opened)
+        store = await with_schema(opened)
         await store.rotate_token(name, token_hash(made), overlap=overlap, lasts=expires)
-        await store.keep_audit([await _entry(store, "token_rotate", name, None)])
+        await store.keep_audit([await audit_entry(store, "token_rotate", name, None)])
 
-    _with_database(data_dir, database, work)
+    with_database(data_dir, database, work)
     _print_secret(made)
 
 
-def _print_secret(text: str) -> None:
-    """Print a token; a file that it goes into becomes its owner's alone first."""
+def make_private() -> None:
+    """Make the file that the output goes into, if there is one, its owner's alone."""
     with suppress(OSError, ValueError):
         descriptor = sys.stdout.fileno()
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.fchmod(descriptor, 0o600)
+
+
+def _print_secret(text: str) -> None:
+    """Print a token; a file that it goes into becomes its owner's alone first."""
+    make_private()
     click.echo(text)
 
 
-async def _entry(store: Any, action: str, token: str, detail: str | None) -> Any:
+async def audit_entry(store: Any, action: str, token: str, detail: str | None) -> Any:
     """Return an entry of the audit log about a change that was made on the farm's host."""
     from icefarm.control.storage.interface import AuditEntry
 
@@ -227,12 +243,12 @@ async def _entry(store: Any, action: str, token: str, detail: str | None) -> Any
 @token.command("list")
 @output_option
 @data_dir_option
-@_database_option
+@database_option
 def list_(output: Output, data_dir: Path, database: str | None) -> None:
     """List the valid tokens: whose they are, until when, and when and from where each was used last."""
 
     async def work(opened: Any) -> Any:
-        return await (await _with_schema(opened)).list_tokens()
+        return await (await with_schema(opened)).list_tokens()
 
     rows = [
         {
@@ -245,7 +261,7 @@ def list_(output: Output, data_dir: Path, database: str | None) -> None:
             "last_used_from": found.last_used_from,
             "replaced": found.replaced,
         }
-        for found in _with_database(data_dir, database, work)
+        for found in with_database(data_dir, database, work)
     ]
     with opened_screen() as screen:
         show(screen, rows, TOKENS, output)
@@ -258,7 +274,7 @@ def _time(seconds: float | None) -> str | None:
 @token.command()
 @click.argument("name", type=NAME)
 @data_dir_option
-@_database_option
+@database_option
 def revoke(name: str, data_dir: Path, database: str | None) -> None:
     """Revoke the token called NAME, and one that it replaced.
 
@@ -266,11 +282,11 @@ def revoke(name: str, data_dir: Path, database: str | None) -> None:
     """
 
     async def work(opened: Any) -> None:
-        store = await _with_schema(opened)
+        store = await with_schema(opened)
         await store.revoke_token(name)
-        await store.keep_audit([await _entry(store, "token_revoke", name, None)])
+        await store.keep_audit([await audit_entry(store, "token_revoke", name, None)])
 
-    _with_database(data_dir, database, work)
+    with_database(data_dir, database, work)
     click.echo(f"revoked {name}")
 
 
@@ -314,7 +330,7 @@ def usage_(access: Access, output: Output) -> None:
 @click.argument("name", type=ACCOUNT)
 @click.argument("limits", nargs=-1, metavar="[LIMIT=N]...")
 @data_dir_option
-@_database_option
+@database_option
 @output_option
 def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | None, output: Output) -> None:
     """Show what the account called NAME may have, and set it: boards=4 queue=10; boards=default is the farm's again.
@@ -326,14 +342,14 @@ def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | N
     changes = _changes(limits)
 
     async def work(opened: Any) -> dict[str, float]:
-        store = await _with_schema(opened)
+        store = await with_schema(opened)
         if changes:
             await store.set_account_limits(name, changes)
-            await store.keep_audit([await _entry(store, "account_limits", name, limits_text(changes))])
+            await store.keep_audit([await audit_entry(store, "account_limits", name, limits_text(changes))])
         found: dict[str, float] = (await store.account_limits()).get(name, {})
         return found
 
-    own = _with_database(data_dir, database, work)
+    own = with_database(data_dir, database, work)
     rows = [{"limit": each, "value": own.get(each), "bounds": what} for each, what in LIMITS.items()]
     with opened_screen() as screen:
         show(screen, rows, LIMITS_OF_ACCOUNT, output)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from icefarm.cli.completing import complete_serials, complete_workers
+from icefarm.cli.completing import complete_accounts, complete_serials, complete_workers
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards, for_worker
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import LENGTH
+from icefarm.cli.ui.parameter_types import ACCOUNT, LENGTH
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.formatting import duration
 from icefarm.cli.ui.records.tables import Output
@@ -27,7 +28,7 @@ __all__ = ["delete", "dismiss", "drain", "end", "extend", "reboot", "resume", "r
 
 _some = click.argument("serials", nargs=-1, metavar="[SERIALS]...", shell_complete=complete_serials)
 _needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...", shell_complete=complete_serials)
-_one_worker = click.argument("worker", metavar="WORKER", shell_complete=complete_workers)
+_workers = click.argument("workers", nargs=-1, required=True, metavar="WORKERS...", shell_complete=complete_workers)
 
 
 def _with_name(access: Access) -> Access:
@@ -53,15 +54,27 @@ def _list(screen: Screen, output: Output, done: Sequence[str], nothing: str) -> 
 @click.command()
 @_some
 @click.option("--any-client", is_flag=True, help="End reservations of any client (operators).")
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    type=ACCOUNT,
+    shell_complete=complete_accounts,
+    help="End all of this account, or group of accounts, also what it waits for (operators); repeat it.",
+)
 @output_option
 @with_access(named=True)
-def end(access: Access, serials: tuple[str, ...], any_client: bool, output: Output) -> None:
+def end(access: Access, serials: tuple[str, ...], any_client: bool, accounts: tuple[str, ...], output: Output) -> None:
     """End reservations of a client that is gone, all of them if no boards are named.
 
     While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
     """
     nothing = "there was nothing to end"
-    if any_client:
+    if accounts:
+        if serials or any_client:
+            raise click.UsageError("--account ends all that an account has: name no boards beside it")
+        _change(access.as_operator, output, lambda farm: farm.end_accounts(accounts), nothing)
+    elif any_client:
         if not serials:
             raise click.UsageError("--any-client needs the serials of the boards")
         _change(access.as_operator, output, lambda farm: for_boards(farm, serials, farm.end_any), nothing)
@@ -147,12 +160,26 @@ def dismiss(access: Access, ids: tuple[str, ...], output: Output) -> None:
             click.get_current_context().exit(Exit.FAILED)
 
 
-def _set_draining(access: Access, output: Output, change: Callable[[Farm], Any]) -> None:
+def _set_draining(access: Access, output: Output, workers: Sequence[str], change: Callable[[Farm, str], Any]) -> None:
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
-        record = change(farm)
-        show(screen, [record], columns.workers(record["last_seen"]), output)
-        if record["draining"]:
-            screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))
+        names = dict.fromkeys(workers)
+        records = [for_worker(farm, worker, partial(change, farm)) for worker in names]
+        show(screen, records, columns.workers(max(record["last_seen"] for record in records)), output)
+        for record in records:
+            if record["draining"]:
+                screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))
+
+
+def _drain(farm: Farm, worker: str) -> Any:
+    return farm.drain(worker, leave=False)
+
+
+def _drain_and_leave(farm: Farm, worker: str) -> Any:
+    return farm.drain(worker, leave=True)
+
+
+def _resume(farm: Farm, worker: str) -> Any:
+    return farm.resume(worker)
 
 
 def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
@@ -168,19 +195,19 @@ def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
 
 
 @click.command()
-@_one_worker
+@_workers
 @click.option("--leave", is_flag=True, help="The worker exits, with code 0, when none of its boards is reserved.")
 @output_option
 @with_access()
-def drain(access: Access, worker: str, leave: bool, output: Output) -> None:
-    """Stop giving out a worker's boards; present reservations go on (operators)."""
-    _set_draining(access, output, lambda farm: for_worker(farm, worker, lambda name: farm.drain(name, leave=leave)))
+def drain(access: Access, workers: tuple[str, ...], leave: bool, output: Output) -> None:
+    """Stop giving out the boards of workers; present reservations go on (operators)."""
+    _set_draining(access, output, workers, _drain_and_leave if leave else _drain)
 
 
 @click.command()
-@_one_worker
+@_workers
 @output_option
 @with_access()
-def resume(access: Access, worker: str, output: Output) -> None:
-    """Resume giving out the boards of a drained worker (operators)."""
-    _set_draining(access, output, lambda farm: for_worker(farm, worker, farm.resume))
+def resume(access: Access, workers: tuple[str, ...], output: Output) -> None:
+    """Resume giving out the boards of drained workers (operators)."""
+    _set_draining(access, output, workers, _resume)

@@ -31,7 +31,8 @@ Invariants:
 - A reservation is shortened only where a booking would miss a board otherwise.
 - Without bookings of others at a moment, nothing is kept at that moment: the farm is work conserving.
 - Two bookings never count on the same board.
-- What the account of a booking holds is never taken from it by that booking, and counts only once.
+- What the account of a booking holds is never taken from it by that booking, and counts only once.  Another booking
+  takes it only if it needs just that board.
 - In the last `HAND_OVER` seconds before its start, a booking keeps its boards already: nobody gets one for so short a
   time.
 """
@@ -159,6 +160,19 @@ class _Assignment:
         """How many boards the claims lack."""
         return sum(claim.amount - len(given) for claim, given in zip(self.claims, self.given, strict=True))
 
+    def owners(self) -> dict[str, BookingRecord]:
+        """Return whose each board is."""
+        both = zip(self.claims, self.given, strict=True)
+        return {serial: claim.booking for claim, given in both for serial in given}
+
+    def add_all(self, order: Iterable[str]) -> None:
+        """Take the boards that are of use, in this order, as long as any is."""
+        for serial in order:
+            if not self.missing:
+                return
+            if not any(serial in given for given in self.given):
+                self.add(serial)
+
     def add(self, serial: str) -> None:
         """Take a board, if the claims can use one more; others may change their claim for it."""
         # Each claim that was reached: the board that it would get, and the claim that gives it away.
@@ -186,15 +200,16 @@ class _Assignment:
             number = before
 
 
+def _wider(claim: Claim, more: Iterable[str], shelf: Shelf) -> Claim:
+    """Return a claim that can also be met by those of these boards that fit."""
+    return evolve(claim, boards=claim.boards | {serial for serial in more if _fits(claim.booking, serial, shelf)})
+
+
 def assign(claims: Sequence[Claim], order: Iterable[str]) -> tuple[dict[str, BookingRecord], int]:
     """Give claims boards, the first in ``order`` where there is a choice; return whose each is, and how many lack."""
     assignment = _Assignment(claims)
-    for serial in order:
-        if not assignment.missing:
-            break
-        assignment.add(serial)
-    found = {serial: claim.booking for claim, given in zip(claims, assignment.given, strict=True) for serial in given}
-    return found, assignment.missing
+    assignment.add_all(order)
+    return assignment.owners(), assignment.missing
 
 
 def peak(spans: Iterable[tuple[float, float]], since: float) -> int:
@@ -263,32 +278,47 @@ class Calendar:
         On the shelf, they are free.
         """
         mine = set(serials)
-        starts = {each.starts_at for each in self.bookings if shelf.now < each.starts_at < until}
-        for at in sorted({shelf.now, *starts}):
+        for at in sorted(at for at in self._moments(shelf) if at < until):
             claims = self.claims(shelf, at, client)
             order = [*_own(claims), *_free(claims)]
             if assign(claims, [serial for serial in order if serial not in mine])[1] > assign(claims, order)[1]:
                 return max((claim.booking for claim in claims), key=lambda each: each.starts_at)
         return None
 
+    def _moments(self, shelf: Shelf) -> set[float]:
+        """Return now, and when bookings claim more: at their start, and where what their accounts have ends."""
+        ends = {
+            holding.until
+            for holding in shelf.held.values()
+            if any(self.serves(each, holding.client) for each in self.bookings)
+        }
+        return {shelf.now} | {at for at in ends | {each.starts_at for each in self.bookings} if at > shelf.now}
+
     def endings(self, shelf: Shelf) -> list[Ending]:
         """Return the reservations that must end for bookings: those that were made last."""
         found: dict[str, Ending] = {}
         soonest, last = shelf.now + NOTICE, max((holding.until for holding in shelf.held.values()), default=0.0)
         for at in sorted({max(each.starts_at, soonest) for each in self.bookings if each.starts_at < last}):
-            claims = self.claims(shelf, at)
-            counted = assign(claims, _own(claims))[0].keys()
-            others = {serial for serial in shelf.kinds if shelf.holder(serial, at) is not None} - counted
-            newest = sorted(others, key=lambda serial: (-shelf.held[serial].since, serial))
-            wider = [
-                evolve(claim, boards=claim.boards | {each for each in others if _fits(claim.booking, each, shelf)})
-                for claim in claims
-            ]
-            given, _ = assign(wider, [*sorted(counted), *_free(claims), *newest])
-            for serial in sorted(others & given.keys()):
-                found.setdefault(serial, Ending(serial, at, given[serial]))
-                shelf = shelf.with_held({serial: evolve(shelf.held[serial], until=at)})
+            for serial, booking in sorted(self._given_at(shelf, at).items()):
+                holder = shelf.holder(serial, at)
+                if holder is not None and not self.serves(booking, holder):
+                    found.setdefault(serial, Ending(serial, at, booking))
+                    shelf = shelf.with_held({serial: evolve(shelf.held[serial], until=at)})
         return list(found.values())
+
+    def _given_at(self, shelf: Shelf, at: float) -> dict[str, BookingRecord]:
+        """Return boards for all bookings: free ones, those of their own accounts, and others' where it must be."""
+        claims = self.claims(shelf, at)
+        counted = assign(claims, _own(claims))[0].keys()
+        taken = [serial for serial in shelf.kinds if shelf.holder(serial, at) is not None]
+        others = sorted(set(taken) - counted, key=lambda serial: (-shelf.held[serial].since, serial))
+        order = [*sorted(counted), *_free(claims), *others]
+        assignment = _Assignment([_wider(claim, others, shelf) for claim in claims])
+        assignment.add_all(order)
+        # Perhaps a booking needs just the board that another one's account has, and that could have another.
+        assignment.claims = [_wider(claim, taken, shelf) for claim in claims]
+        assignment.add_all(order)
+        return assignment.owners()
 
     def check_room(self, shelf: Shelf, wanted: BookingRecord) -> None:
         """Raise `Unavailable` if there are not enough boards in service for one more booking."""

@@ -15,7 +15,7 @@ from icefarm.control.storage.postgres.calendar import BOOKING, calendar_of, grou
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
 from icefarm.control.storage.postgres.statements import RESERVATION, Statements, in_transaction, now, take_turns
 
-__all__ = ["BookingStatements"]
+__all__ = ["BookingStatements", "set_group"]
 
 _BOOK = f"""
     INSERT INTO booking (account, amount, serials, kind, starts_at, ends_at, kept, booked_by)
@@ -82,6 +82,15 @@ async def _progress(transaction: Transaction, calendar: Calendar, shelf: Shelf) 
     return changed
 
 
+async def set_group(transaction: Transaction, account: str, name: str | None) -> None:
+    """Set the group of an account, in a transaction of others; None: it belongs to none."""
+    fields = {"account": account, "name": name}
+    if name is None:
+        await transaction.rows("DELETE FROM account_group WHERE account = %(account)s", fields)
+    else:
+        await transaction.rows(_SET_GROUP, fields)
+
+
 @define
 class BookingStatements(Statements):
     """Bookings, and the groups of accounts."""
@@ -139,8 +148,4 @@ class BookingStatements(Statements):
     @in_transaction
     async def set_account_groups(self, transaction: Transaction, groups: Mapping[str, str | None]) -> None:
         for account, name in groups.items():
-            fields = {"account": account, "name": name}
-            if name is None:
-                await transaction.rows("DELETE FROM account_group WHERE account = %(account)s", fields)
-            else:
-                await transaction.rows(_SET_GROUP, fields)
+            await set_group(transaction, account, name)

@@ -8,10 +8,10 @@ from attrs import define
 
 from icefarm.control.storage.interface import Store
 from icefarm.control.storage.postgres.access import AccessStatements
+from icefarm.control.storage.postgres.accounts import AccountStatements, LimitStatements
 from icefarm.control.storage.postgres.audit import AuditStatements
 from icefarm.control.storage.postgres.bookings import BookingStatements
 from icefarm.control.storage.postgres.inventory import InventoryStatements
-from icefarm.control.storage.postgres.limits import LimitStatements
 from icefarm.control.storage.postgres.queue import QueueStatements
 from icefarm.control.storage.postgres.reservations import ReservationStatements
 from icefarm.control.storage.postgres.tokens import TokenStatements
@@ -25,6 +25,7 @@ class PostgresStore(
     ReservationStatements,
     QueueStatements,
     BookingStatements,
+    AccountStatements,
     TokenStatements,
     AuditStatements,
     LimitStatements,

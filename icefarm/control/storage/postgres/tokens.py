@@ -13,13 +13,14 @@ from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import TokenRecord
 from icefarm.control.storage.postgres.statements import Statements, in_transaction
 
-__all__ = ["TokenStatements"]
+__all__ = ["VALID", "TokenStatements", "add_token"]
 
 _TOKEN = """
     name, role, extract(epoch FROM created_at)::float8, account, id, extract(epoch FROM expires_at)::float8,
     replaced_at IS NOT NULL, extract(epoch FROM last_used_at)::float8, last_used_from
 """
-_VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+#: Tells which tokens are valid.
+VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 
 # One that has expired gives up its name, as one that was revoked does.
 _CLOSE_EXPIRED = """
@@ -36,7 +37,7 @@ _ADD = f"""
 _REPLACE = f"""
     UPDATE token
        SET replaced_at = now(), expires_at = least(expires_at, now() + %(overlap)s::float8 * interval '1 second')
-     WHERE name = %(name)s AND replaced_at IS NULL AND {_VALID}
+     WHERE name = %(name)s AND replaced_at IS NULL AND {VALID}
     RETURNING role, account
 """
 
@@ -54,9 +55,10 @@ def _token(row: Sequence[Any]) -> TokenRecord:
     return TokenRecord(name, Role(role), *rest)
 
 
-async def _add(
+async def add_token(
     transaction: Transaction, name: str, role: Role, hash: str, account: str, lasts: float | None
 ) -> TokenRecord:
+    """Store a token, in a transaction of others.  Raises `InvalidArgument` if there is a valid one of that name."""
     await transaction.rows(_CLOSE_EXPIRED, {"name": name})
     fields = {"name": name, "role": role.value, "hash": hash, "account": account, "lasts": lasts}
     rows = await transaction.rows(_ADD, fields)
@@ -81,7 +83,7 @@ class TokenStatements(Statements):
         account: str | None = None,
         lasts: float | None = None,
     ) -> TokenRecord:
-        return await _add(transaction, name, role, hash, name if account is None else account, lasts)
+        return await add_token(transaction, name, role, hash, name if account is None else account, lasts)
 
     @in_transaction
     async def rotate_token(
@@ -91,13 +93,13 @@ class TokenStatements(Statements):
         if not replaced:
             raise unknown_token(name)
         ((role, account),) = replaced
-        return await _add(transaction, name, Role(role), hash, account, lasts)
+        return await add_token(transaction, name, Role(role), hash, account, lasts)
 
     @in_transaction
     async def token_by_hash(
         self, transaction: Transaction, hash: str, *, used_from: str | None = None
     ) -> TokenRecord | None:
-        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE hash = %(hash)s AND {_VALID}", {"hash": hash})
+        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE hash = %(hash)s AND {VALID}", {"hash": hash})
         if not rows:
             return None
         token = _token(rows[0])
@@ -107,16 +109,16 @@ class TokenStatements(Statements):
 
     @in_transaction
     async def list_tokens(self, transaction: Transaction) -> list[TokenRecord]:
-        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE {_VALID}")
+        rows = await transaction.rows(f"SELECT {_TOKEN} FROM token WHERE {VALID}")
         return sorted(map(_token, rows), key=lambda token: (token.name, token.id))
 
     @in_transaction
     async def ended_tokens(self, transaction: Transaction, ids: Collection[int]) -> set[int]:
-        statement = f"SELECT id FROM token WHERE id = ANY(%(ids)s) AND {_VALID}"
+        statement = f"SELECT id FROM token WHERE id = ANY(%(ids)s) AND {VALID}"
         return set(ids) - {id for (id,) in await transaction.rows(statement, {"ids": list(ids)})}
 
     @in_transaction
     async def revoke_token(self, transaction: Transaction, name: str) -> None:
-        statement = f"UPDATE token SET revoked_at = now() WHERE name = %(name)s AND {_VALID} RETURNING name"
+        statement = f"UPDATE token SET revoked_at = now() WHERE name = %(name)s AND {VALID} RETURNING name"
         if not await transaction.rows(statement, {"name": name}):
             raise unknown_token(name)

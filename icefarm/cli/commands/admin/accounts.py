@@ -1,0 +1,189 @@
+"""The verb ``accounts``: many accounts at once, from a list in CSV, on the farm's database."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from icefarm.cli.commands.admin.database import (
+    audit_entry,
+    data_dir_option,
+    database_option,
+    make_private,
+    with_database,
+    with_schema,
+)
+from icefarm.cli.ui.parameter_types import ACCOUNT, SPAN
+from icefarm.cli.verb import opened_screen
+from icefarm.contract import Role
+from icefarm.errors import InvalidArgument
+from icefarm.system.files import write_whole
+
+__all__ = ["accounts"]
+
+
+@click.group()
+def accounts() -> None:
+    """Make, list and remove many accounts at once."""
+
+
+@accounts.command("import")
+@click.argument("roster", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--expires", type=SPAN, show_default="never", help="How long new tokens are valid, such as 120d.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the new tokens into this file, which only its owner may read; by default they are printed.",
+)
+@data_dir_option
+@database_option
+def import_(roster: Path, expires: float | None, out: Path | None, data_dir: Path, database: str | None) -> None:
+    """Make the accounts that FILE.csv lists, all or none, and print their tokens: name,token.
+
+    Its first line names the columns: name, and if wanted group and any limit ("icefarm account limits" lists them).
+    An account that is there keeps its token, and gets the group and the limits of the list; so a list may be imported
+    again. A cell of a limit that is empty is the farm's limit.
+    """
+    from icefarm.control.sessions.roster import parse_roster
+    from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
+
+    try:
+        entries = parse_roster(_text_of(roster))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{roster}: {error.message}") from None
+    if out is not None and out.exists():
+        raise click.UsageError(f"{out} exists: tokens are never written over others; name another file")
+    tokens = {entry.name: new_token() for entry in entries}
+    hashes = {name: token_hash(token) for name, token in tokens.items()}
+
+    async def import_all(opened: Any) -> list[str]:
+        store = await with_schema(opened)
+        made: list[str] = await store.import_accounts(entries, hashes, lasts=expires)
+        detail = f"{len(entries)} accounts, {len(made)} of them new"
+        await store.keep_audit([await audit_entry(store, "accounts_import", roster.name, detail)])
+        return made
+
+    try:
+        made = with_database(data_dir, database, import_all)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{roster}: {error.message}") from None
+    _hand_out({name: tokens[name] for name in made}, out)
+    click.echo(f"icefarm: {len(made)} accounts are new, {len(entries) - len(made)} were there", err=True)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeError as error:
+        raise InvalidArgument(f"it is no text in UTF-8: {error}") from None
+
+
+def _hand_out(tokens: Mapping[str, str], out: Path | None) -> None:
+    """Write new tokens, for their owner alone to read."""
+    if not tokens:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "token"])
+    writer.writerows(tokens.items())
+    if out is not None:
+        write_whole(out, text.getvalue(), mode=0o600)
+        return
+    make_private()
+    click.echo(text.getvalue(), nl=False)
+
+
+_group_option = click.option("--group", type=ACCOUNT, help="Only accounts of this group.")
+
+
+@accounts.command()
+@_group_option
+@data_dir_option
+@database_option
+def export(group: str | None, data_dir: Path, database: str | None) -> None:
+    """Print the accounts that have a client's token, with groups and limits, as a list that import takes.
+
+    Tokens are not in it: the farm keeps their hashes only.
+    """
+    from icefarm.control.sessions.roster import RosterEntry, written_roster
+
+    async def read(opened: Any) -> list[RosterEntry]:
+        store = await with_schema(opened)
+        tokens, groups, limits = await store.list_tokens(), await store.account_groups(), await store.account_limits()
+        names = sorted({token.account for token in tokens if token.role is Role.CLIENT} | groups.keys())
+        return [
+            RosterEntry(name, groups.get(name, ""), limits.get(name, {}))
+            for name in names
+            if group in (None, groups.get(name))
+        ]
+
+    found = with_database(data_dir, database, read)
+    with opened_screen() as screen:
+        screen.write(written_roster(found))
+
+
+@accounts.command()
+@click.argument("names", nargs=-1, metavar="[ACCOUNTS]...")
+@click.option(
+    "--from",
+    "roster",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Those of this list.",
+)
+@_group_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_dir_option
+@database_option
+def remove(
+    names: tuple[str, ...], roster: Path | None, group: str | None, yes: bool, data_dir: Path, database: str | None
+) -> None:
+    """Revoke the tokens of accounts, and forget their groups and limits, all or none.
+
+    A farm that runs ends their sessions within 3 seconds. What they measured is kept.
+    """
+    if sum((bool(names), roster is not None, group is not None)) != 1:
+        raise click.UsageError("name accounts, or give --from FILE.csv or --group")
+    chosen = _listed(names, roster)
+
+    async def find(opened: Any) -> list[str]:
+        groups = await (await with_schema(opened)).account_groups()
+        return sorted(name for name, of in groups.items() if of == group)
+
+    if group is not None:
+        chosen = with_database(data_dir, database, find)
+        if not chosen:
+            raise InvalidArgument(f"there is no account of a group {group}")
+    if not yes:
+        click.confirm(f"Remove {len(chosen)} accounts ({_few(chosen)})?", abort=True, err=True)
+
+    async def remove_all(opened: Any) -> dict[str, int]:
+        store = await with_schema(opened)
+        removed: dict[str, int] = await store.remove_accounts(chosen)
+        detail = f"{len(removed)} accounts, {sum(removed.values())} tokens"
+        await store.keep_audit([await audit_entry(store, "accounts_remove", _few(chosen), detail)])
+        return removed
+
+    removed = with_database(data_dir, database, remove_all)
+    click.echo(f"removed {len(removed)} accounts with {sum(removed.values())} tokens")
+
+
+def _listed(names: Sequence[str], roster: Path | None) -> list[str]:
+    from icefarm.control.sessions.roster import parse_roster
+
+    if roster is None:
+        return list(dict.fromkeys(ACCOUNT.convert(name, None, None) for name in names))
+    try:
+        return [entry.name for entry in parse_roster(_text_of(roster))]
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{roster}: {error.message}") from None
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
