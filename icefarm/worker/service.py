@@ -23,7 +23,7 @@ from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.link import ControlLink, WorkerIdentity
-from icefarm.worker.control_link.shutdown import Departure
+from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
 from icefarm.worker.sources import Source
 
 __all__ = ["Worker"]
@@ -42,10 +42,7 @@ class Worker(Service):
     _kinds: Kinds
     _sources: Sequence[Source]
     _make_link: MakeLink
-    #: Called with the reason if boards of a source are impossible, or the farm refuses the worker.
-    _failed: Callable[[Failure], None]
-    #: Called when it was told to leave and is idle.
-    _left: Callable[[], None]
+    _process: WorkerProcess
     #: Serials of the boards whose FPGA is loaded at half speed.
     _slow_load: Collection[str] = ()
     #: Where measurements wait for the archive.
@@ -72,9 +69,9 @@ class Worker(Service):
         )
         self.boards = BoardRegistry(self._context)
         self._offer = KindOffer(self._kinds)
-        departure = Departure(self._reactor, self.boards, self._left)
+        departure = Departure(self._reactor, self.boards, self._process)
         self._control = self._context.observer = ControlLink(
-            self.identity, self._reactor, self.boards, self._offer, departure, self._failed, self._context.archive
+            self.identity, self._reactor, self.boards, self._offer, departure, self._process, self._context.archive
         )
 
     def startService(self) -> None:
@@ -105,7 +102,7 @@ class Worker(Service):
 
     def _start_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            self._failed(failure)
+            self._process.failed(failure)
 
     async def _stop(self) -> None:
         if self._link is not None:

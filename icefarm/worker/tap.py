@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
@@ -227,23 +228,36 @@ def makeService(options: Options) -> Any:
     return logged(_service(options), options)
 
 
+@frozen
+class _Process:
+    """This process, as `icefarm.worker.control_link.shutdown.WorkerProcess`."""
+
+    _reactor: Any
+    _options: Options
+    _log: Logger
+
+    def failed(self, failure: Failure) -> None:
+        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError, CannotListenError):
+            self._log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
+        elif failure.check(NotAuthorized):
+            self._log.critical(
+                "the farm at {url} refuses worker {name!r}: {why}",
+                url=self._options["control"], name=self._options["name"], why=failure.getErrorMessage(),
+            )  # fmt: skip
+        else:
+            self._log.failure("the worker cannot start", failure)
+        stop_as_failed(self._reactor)
+
+    def left(self) -> None:
+        # twistd exits with 0 then, which tells its supervisor not to restart it.
+        self._reactor.stop()
+
+
 def _service(options: Options) -> Worker:
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
     log = Logger(namespace="icefarm.worker")
-
-    def failed(failure: Failure) -> None:
-        if failure.check(MissingBoards, BoardsFailed, NoImage, OSError, CannotListenError):
-            log.critical("the worker cannot start: {why}", why=failure.getErrorMessage())
-        elif failure.check(NotAuthorized):
-            log.critical(
-                "the farm at {url} refuses worker {name!r}: {why}", url=options["control"], name=options["name"],
-                why=failure.getErrorMessage(),
-            )  # fmt: skip
-        else:
-            log.failure("the worker cannot start", failure)
-        stop_as_failed(reactor)
 
     _raise_descriptor_limit()
     identity = WorkerIdentity(options["name"], secrets.token_hex(8), socket.gethostname(), __version__)
@@ -263,9 +277,7 @@ def _service(options: Options) -> Worker:
             ca_file=options["ca-file"],
             insecure=options["insecure"] or None,
         ),
-        failed,
-        # twistd exits with 0 then, which tells its supervisor not to restart it.
-        reactor.stop,
+        _Process(reactor, options, log),
         options["slow-load"],
         _spool(options, log),
         follows_evaluations(options),

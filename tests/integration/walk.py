@@ -52,6 +52,8 @@ def main() -> None:
         calls.clear()
         farm.plug(serial)
         farm.wait_until_available()
+        # What follows from it, in the farm's own thread.
+        client.available()
         walks["plug-in"] = list(calls)
     sys.setprofile(None)
     print(json.dumps(walks))

@@ -125,7 +125,7 @@ class BoardCalls:
     #: Calls that are on their way to each board.
     _calls: Counter[str] = Factory(Counter)
     #: Boards that are to be given back, and what fires when nothing is on its way to them.
-    _retiring: dict[str, Deferred[None]] = Factory(dict)
+    retiring: dict[str, Deferred[None]] = Factory(dict)
     _absences: Absences = Factory(
         lambda self: Absences(self._clock, self._link, self.leases, self, self._link.patience.board), takes_self=True
     )
@@ -220,15 +220,10 @@ class BoardCalls:
         self._users.append(user)
         return [serial for serial in self.leases.by_serial if serial in self._absences.away]
 
-    @property
-    def retiring(self) -> list[str]:
-        """The serials of the boards that are to be given back."""
-        return list(self._retiring)
-
     def unfollow(self, user: BoardUser) -> None:
         """Tell ``user`` nothing any more."""
         self._users.remove(user)
-        for serial in self._retiring:
+        for serial in self.retiring:
             self._clock.callLater(0, self._look_at, serial)
 
     def joined(self, serial: str, group: str) -> None:
@@ -238,7 +233,7 @@ class BoardCalls:
 
     def retire(self, serial: str) -> Deferred[None]:
         """Send nothing more to a board; the answer fires when nothing is on its way to it any more."""
-        idle = self._retiring.setdefault(serial, Deferred())
+        idle = self.retiring.setdefault(serial, Deferred())
         for user in list(self._users):
             user.retire_board(serial)
         self._clock.callLater(0, self._look_at, serial)
@@ -246,19 +241,19 @@ class BoardCalls:
 
     def _call_ended(self, serial: str) -> None:
         self._calls[serial] -= 1
-        if serial in self._retiring:
+        if serial in self.retiring:
             # Once its user has the answer, and has sent what waits for this very board.
             self._clock.callLater(0, self._look_at, serial)
 
     def _look_at(self, serial: str) -> None:
-        idle = self._retiring.get(serial)
+        idle = self.retiring.get(serial)
         if idle is None or idle.called or self._calls[serial] or any(user.uses(serial) for user in self._users):
             return
         idle.callback(None)
 
     def lost(self, serial: str, error: IcefarmError) -> None:
         """A board is no longer reserved."""
-        self._retiring.pop(serial, None)
+        self.retiring.pop(serial, None)
         for user in list(self._users):
             user.lose_board(serial, error)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from twisted.python.failure import Failure
 
 from icefarm.client.connection.patience import Patience
@@ -31,6 +31,14 @@ from icefarm.worker.service import Worker
 from icefarm.worker.sources import Source
 
 __all__ = ["MemoryProcess"]
+
+
+@frozen
+class _Outcomes:
+    """Tells a test how a worker ended; an `icefarm.worker.control_link.shutdown.WorkerProcess`."""
+
+    failed: Callable[[Failure], None]
+    left: Callable[[], None]
 
 
 @define(eq=False)
@@ -81,7 +89,7 @@ class MemoryProcess:
         def link(joined: Any, refused: Any) -> MemoryLink:
             return self.make_link(credentials, joined, refused)
 
-        return Worker(identity, self.clock, hardware, kinds, [source], link, failed, left)
+        return Worker(identity, self.clock, hardware, kinds, [source], link, _Outcomes(failed, left))
 
     def client(
         self,

@@ -33,7 +33,7 @@ from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.boards import BoardRegistrations, Reports
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.rpc import ControlProcedures, Settling
-from icefarm.worker.control_link.shutdown import Departure
+from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
 from icefarm.worker.reservation.counters import BoardCounters
 
 __all__ = ["ControlLink", "WorkerIdentity"]
@@ -110,8 +110,7 @@ class ControlLink(Observer):
     _boards: BoardRegistry
     _offer: KindOffer
     _departure: Departure
-    #: Called with the reason if the farm refuses this worker.
-    _failed: Callable[[Failure], None]
+    _process: WorkerProcess
     _archive: Recorder
     _control: ControlProcedures = Factory(
         lambda self: ControlProcedures(self._boards, self._departure), takes_self=True
@@ -146,7 +145,7 @@ class ControlLink(Observer):
         A worker that was never admitted exits: it is useless, and a person must fix that.
         """
         if isinstance(error, NotAuthorized) and not self._was_in:
-            self._failed(Failure(error))
+            self._process.failed(Failure(error))
             return False
         if error.message != self._trouble:
             self._trouble = error.message

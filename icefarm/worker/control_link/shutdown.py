@@ -6,16 +6,27 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from attrs import Factory, define
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
 from icefarm.worker.board.registry import BoardRegistry
 
-__all__ = ["Departure"]
+__all__ = ["Departure", "WorkerProcess"]
+
+
+class WorkerProcess(Protocol):
+    """The process of a worker, which the worker ends."""
+
+    def failed(self, failure: Failure) -> None:
+        """The worker can't work: its boards are impossible, or the farm refuses it."""
+
+    def left(self) -> None:
+        """The worker was told to leave, and is idle."""
 
 
 @define(eq=False)
@@ -24,8 +35,7 @@ class Departure:
 
     _clock: Clock
     _boards: BoardRegistry
-    #: Ends the process.
-    _go: Callable[[], None]
+    _process: WorkerProcess
     #: Control told this worker to leave.
     allowed: bool = False
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
@@ -45,4 +55,4 @@ class Departure:
         if self.allowed and all(board.at_rest for board in self._boards):
             self.allowed = False
             self._log.info("drained, and none of this worker's boards is reserved: it leaves")
-            self._go()
+            self._process.left()
