@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -33,6 +35,8 @@ _CELLS = {
 }
 
 
+#: Seconds after which a user at a terminal reads that it takes longer.
+PATIENCE = 3.0
 #: Seconds of a window.
 SHORTEST, LONGEST = 1e-6, 600.0
 
@@ -93,13 +97,36 @@ def _run(bitstream: bytes, arguments: Sequence[str]) -> dict[str, Any]:
 
     try:
         command = [str(program()), "--simulate", "-", *arguments]
-        done = subprocess.run(command, input=bitstream, capture_output=True, check=False)
     except MissingBoards as error:
         raise CannotStart(str(error)) from None
-    if done.returncode != 0:
-        raise CannotStart(done.stderr.decode(errors="replace").strip() or f"the simulator ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    code, out, err = _output(command, bitstream)
+    if code != 0:
+        raise CannotStart(err.decode(errors="replace").strip() or f"the simulator ended with {code}")
+    found: dict[str, Any] = json.loads(out)
     return found
+
+
+def _output(command: Sequence[str], bitstream: bytes) -> tuple[int, bytes, bytes]:
+    """Return the exit code and the output of the simulator, which reads the circuit from its standard input."""
+    with TemporaryFile() as circuit:
+        circuit.write(bitstream)
+        circuit.seek(0)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=circuit, stdout=pipe, stderr=pipe) as simulator:
+            out, err = _wait(simulator)
+    return simulator.returncode, out, err
+
+
+def _wait(simulator: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Return the output. A user at a terminal reads when it takes long."""
+    try:
+        return simulator.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        if sys.stderr.isatty():
+            click.echo("icefarm: still simulating: a circuit that never repeats can take half a minute", err=True)
+        return simulator.communicate()
+    finally:
+        simulator.kill()  # where Ctrl-C ended the wait
 
 
 def _draw(found: dict[str, Any], title: str, path: Path) -> None:
