@@ -15,7 +15,7 @@ LONG  := real fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -35,6 +35,7 @@ help:
 	@echo "make firmware  build the images of real boards (needs the pico-sdk and the Arm compiler)"
 	@echo "make venv    the virtualenv alone, in $(VENV); make farm: without what only tests take"
 	@echo "make dist    source, wheels and SBOMs of a release into dist/, made twice and checked; make sbom: the SBOMs alone"
+	@echo "make lock-images  name the base images of deploy/ by digest, as their registries have them now"
 	@echo "make lock    add to requirements/ what pyproject.toml has gained; UPGRADE=--upgrade takes the newest versions"
 
 # From the lock files of requirements/, by build_backend/install.py; what is there already is left alone.
@@ -58,6 +59,9 @@ $(RELEASE)/.installed: requirements/release.txt
 
 lock: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/lock.py $(UPGRADE)
+
+lock-images:
+	$(PYTHON) build_backend/images.py
 
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/release.py
