@@ -2,8 +2,8 @@
 
 ``python build_backend/images.py`` asks each image's registry (OCI distribution specification: one request for a
 manifest, with an anonymous token where the registry wants one) and writes ``NAME:TAG@sha256:DIGEST`` into the files
-that name it.  A tag stays readable, and is what the next run asks for.  ``--check`` changes nothing, asks nobody, and says
-what is not named by digest.  ``--registry URL`` asks a mirror instead, such as one inside a lab.
+that name it.  A tag stays readable, and is what the next run asks for.  ``--check`` changes nothing, asks nobody, and
+says what is not named by digest.  ``--registry URL`` asks a mirror instead, such as one inside a lab.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks.farms import EXPERIMENT, RUN, VICTIM, WORKER, Target
+from attacks.farms import EXPERIMENT, PEOPLE, RUN, VICTIM, WORKER, Target
 from certificates import issue
+from oidc_issuer import IssuerProcess
 from pytest_twisted import blockon
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.threads import deferToThread
@@ -19,13 +20,18 @@ from icefarm.contract import RunReport, to_wire
 from icefarm.testing.processes.farm_process import FarmProcess
 
 
-@pytest.fixture(scope="session", params=["open", "tokens", "tls"])
+@pytest.fixture(scope="session", params=["open", "tokens", "tls", "issuer"])
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """A farm with one board, which the victim holds."""
     path = Path(tempfile.mkdtemp(prefix="icefarm-"))
     arguments = ["--listen", "127.0.0.1:0", "--boards", "1", "--speed", "instant", "--name", WORKER]
     ca_file = None
-    if request.param != "open":
+    issuer = IssuerProcess(lifetime=3600) if request.param == "issuer" else None
+    if issuer is not None:
+        issuer.__enter__()
+        arguments += ["--oidc-issuer", issuer.url, "--oidc-client", "icefarm", "--oidc-operator-group", "operators"]
+        arguments += ["--oidc-accounts", ",".join(f"{person}={name}" for name, person in PEOPLE.items())]
+    elif request.param != "open":
         arguments.append("--require-tokens")
     if request.param == "tls":
         made = issue(path, "localhost")
@@ -34,7 +40,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     try:
         with FarmProcess(path / "farm", tuple(arguments)) as process:
             process.wait_until_ready()
-            target = Target(process, request.param != "open", ca_file)
+            target = Target(process, request.param != "open", ca_file, issuer is not None)
             blockon(ensureDeferred(target.prepare(path / "farm")))
             _hold(target)
             blockon(ensureDeferred(target.join_as_worker("rogue")))
@@ -43,6 +49,8 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
                 blockon(deferToThread(target.victim.close))
             blockon(ensureDeferred(target.close()))
     finally:
+        if issuer is not None:
+            issuer.stop()
         shutil.rmtree(path, ignore_errors=True)
 
 

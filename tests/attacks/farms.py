@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from autobahn.wamp.exception import ApplicationError
+from oidc_issuer import Person
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall
@@ -21,11 +25,12 @@ from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import IcefarmError, LinkLost, error_from_wire
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.oidc.stored_login import StoredLogin, login_path
 from icefarm.testing.processes.farm_process import FarmProcess
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
-__all__ = ["ATTACKERS", "EXPERIMENT", "RUN", "VICTIM", "WORKER", "Target", "raw"]
+__all__ = ["ATTACKERS", "EXPERIMENT", "PEOPLE", "RUN", "VICTIM", "WORKER", "Target", "raw"]
 
 #: Whose board is attacked, and the worker that has it.
 VICTIM, WORKER = "ada", "shelf"
@@ -35,6 +40,8 @@ EXPERIMENT = "secret"
 RUN = "5ec2e7" + "0" * 26
 #: Who attacks, and with the token of which role.
 ATTACKERS = {"mallory": Role.CLIENT, "rogue": Role.WORKER, "boss": Role.OPERATOR}
+#: Who an attacker is at the issuer, where that is another name: it makes operators of people whose names begin so.
+PEOPLE = {"boss": "op-boss"}
 #: Seconds for a call, and for a sign-in.
 LIMIT, PATIENCE = 30.0, 75.0
 
@@ -47,6 +54,19 @@ async def raw(answer: Any) -> Any:
         raise error_from_wire(error.error, error.args, error.kwargs) or IcefarmError(error.error) from None
 
 
+def id_token(url: str, name: str, home: Path) -> str:
+    """Sign in at the farm's issuer as a person, and return the token that it gives."""
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    command = [sys.executable, "-u", "-m", "icefarm", "login", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as verb:
+        assert verb.stdout is not None
+        Person(PEOPLE.get(name, name)).go_through(verb.stdout.readline().split()[1])
+        verb.stdout.read()
+    assert verb.returncode == 0
+    return StoredLogin.read(login_path(url, environment)).id_token
+
+
 @define(eq=False)
 class Target:
     """A farm that is attacked."""
@@ -54,6 +74,8 @@ class Target:
     process: FarmProcess
     needs_tokens: bool
     ca_file: str | None = None
+    #: People have no tokens of the farm: they sign in at an issuer.
+    issued: bool = False
     tokens: dict[str, str] = field(factory=dict)
     sessions: dict[str, Bus] = field(factory=dict)
     links: list[Link] = field(factory=list)
@@ -82,6 +104,9 @@ class Target:
         self.database = Database(reactor, postgres.dsn, size=2)
         await self.database.start()
         for name, role in {VICTIM: Role.CLIENT, **ATTACKERS}.items():
+            if self.issued and role is not Role.WORKER:
+                self.tokens[name] = id_token(self.url, name, data_dir.parent / name)
+                continue
             self.tokens[name] = new_token()
             await self.store.add_token(name, role, token_hash(self.tokens[name]))
         for name, role in ATTACKERS.items():

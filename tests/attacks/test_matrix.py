@@ -1,4 +1,4 @@
-"""Every role tries every attack, on an open farm, one with tokens, and one with tokens and TLS.
+"""Every role tries every attack, on an open farm, one with tokens, one with tokens and TLS, and one with an issuer.
 
 What a role may do is the exception, and listed with the action; all else must be refused.  At the end the victim still
 has its board, and gets true values from it.
@@ -149,7 +149,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "resume a worker": (call(control_procedure("resume"), worker="none"), OPERATOR),
     "retest a board": (call(control_procedure("retest"), serials=["none"]), OPERATOR),
     "dismiss a request": (call(control_procedure("dismiss"), ids=["none"]), OPERATOR),
-    "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"seats": 1}), OPERATOR),
+    "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"queue": None}), OPERATOR),
     "read another's run that is not shared": (call(control_procedure("run"), id=RUN), OPERATOR),
     "list runs that are not shared": (call(control_procedure("experiment_runs"), EXPERIMENT, account=VICTIM), OPERATOR),
     "label a board": (call(control_procedure("label"), labels={"lab": "3"}, serials=["none"]), OPERATOR),
@@ -235,7 +235,9 @@ async def test_a_token_opens_its_role_and_no_role_is_free_but_on_an_open_farm(
 ) -> None:
     ticket = target.tokens.get(attacker, "")
     own = ATTACKERS.get(attacker)
-    may = role in (own, *(EVERYBODY | {Role.WORKER} if own is Role.OPERATOR else ()))
+    # The issuer's people are no workers, the operators among them neither.
+    below = EVERYBODY if target.issued else EVERYBODY | {Role.WORKER}
+    may = role in (own, *(below if own is Role.OPERATOR else ()))
     free = not target.needs_tokens and not ticket and role in (Role.CLIENT, Role.WORKER)
     if may or free:
         bus = await target.sign_in(role, f"{attacker} as {role}", ticket)
