@@ -121,6 +121,10 @@ def _hello(_: Target) -> Any:
     return to_wire(WorkerHello(WORKER, "forged", "host", "1", [], []))
 
 
+def _soon(_: Target) -> float:
+    return time.time() + 60.0
+
+
 def _report(target: Target) -> Any:
     return to_wire(DeviceReport(target.serial, DeviceStatus.OFFLINE, "it burns"))
 
@@ -162,7 +166,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
     "end all of an account": (call(control_procedure("end_accounts"), accounts=["nobody"]), OPERATOR),
     "book for another": (
-        call(control_procedure("book"), starts_at=time.time() + 60, seconds=60.0, amount=9999, account=VICTIM), OPERATOR
+        call(control_procedure("book"), starts_at=_soon, seconds=60.0, amount=9999, account=VICTIM), OPERATOR
     ),
     "read the audit log": (call(control_procedure("audit")), OPERATOR),
     # What everybody who watches may do.
