@@ -145,6 +145,8 @@ async def a_row_that_cannot_be_stored_does_not_keep_the_others_from_it(world: Wo
     stored = [row(a, f"value {number}", value=value) for number, value in enumerate(values)]
     parsed = parse_rows(encoded(*wrong, *stored, row(a, attempt=2**31 - 1)), world.now(), 90)
     assert parsed.wrong == len(wrong)
+    endless = encoded(row(a, "endless", value=[1.5])).replace(b"1.5", b"1e999")
+    assert parse_rows(endless, world.now(), 90).wrong == 1
     assert (await world.archive.store("w1", parsed.rows)).new == {("ada", "ga-7"): 5}
     assert [each["number"] for each in await world.results()] == [2.0**31, None, None, None, 7.0]
 

@@ -8,8 +8,9 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,18 @@ _COLUMNS = (
 )
 _LIST = ", ".join(_COLUMNS)
 
+#: What is copied: what the reservation and the worker say, then the fields of a row.  Times are copied as numbers.
+_OWN = ("experiment", "client", "worker")
+_OF_ROW = tuple(name for name in _COLUMNS if name not in _OWN)
+_AS_NUMBERS = ", ".join(f"NULL::float8 AS {each}" if each.endswith("ed_at") else each for each in _COLUMNS)
+_FROM_NUMBERS = ", ".join(f"to_timestamp({each})" if each.endswith("ed_at") else each for each in _COLUMNS)
+_fields_of = attrgetter(*_OF_ROW)
+
 _PREPARE = f"""
-    CREATE TEMP TABLE arriving ON COMMIT DELETE ROWS AS SELECT {_LIST} FROM measurement WITH NO DATA
+    CREATE TEMP TABLE arriving ON COMMIT DELETE ROWS AS SELECT {_AS_NUMBERS} FROM measurement WITH NO DATA
 """
 
-_COPY = f"COPY arriving ({_LIST}) FROM STDIN (FORMAT csv)"
+_COPY = f"COPY arriving ({', '.join((*_OWN, *_OF_ROW))}) FROM STDIN (FORMAT csv)"
 
 _RESERVATIONS = """
     SELECT id, serial, client FROM reservation
@@ -131,7 +139,7 @@ _NOTE_RETRIES = """
 _KEEP = f"""
     WITH new AS (
         INSERT INTO measurement ({_LIST})
-        SELECT {_LIST} FROM arriving a
+        SELECT {_FROM_NUMBERS} FROM arriving a
          WHERE a.error IS NOT NULL OR NOT EXISTS (
                SELECT FROM measurement_retry r
                 WHERE r.evaluation_id = a.evaluation_id AND r.experiment = a.experiment AND r.attempt > a.attempt)
@@ -295,11 +303,6 @@ _EXPORT = f"""
 
 def _partition(day: date) -> str:
     return f"measurement_{day:%Y%m%d}"
-
-
-def _time(seconds: float | None) -> str | None:
-    # PostgreSQL takes the ISO form, to the microsecond.
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 @define
@@ -500,16 +503,7 @@ def _experiment_ids(cursor: Any, keys: set[ExperimentKey]) -> dict[ExperimentKey
 def _as_csv(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> io.StringIO:
     """Return rows for COPY.  None and an empty text are both null there."""
     file = io.StringIO()
-    csv.writer(file).writerows(
-        (
-            row.day, row.evaluation_id, ids[each.key], each.client, row.reservation, row.serial, worker, row.kind,
-            row.options, row.value, row.number, row.error, row.message, row.sha256, row.circuit, row.labels,
-            row.firmware, row.firmware_version, row.origin, row.window_us, row.load_us, row.temperature_c,
-            row.sequence, row.attempt, _time(row.started_at), _time(row.ended_at), row.board_labels,
-        )
-        for each in rows
-        for row in (each.row,)
-    )  # fmt: skip
+    csv.writer(file).writerows((ids[each.key], each.client, worker, *_fields_of(each.row)) for each in rows)
     file.seek(0)
     return file
 
