@@ -58,6 +58,7 @@ __all__ = [
     "KindRecord",
     "Measurement",
     "Permission",
+    "PoolRecord",
     "QueueRecord",
     "ReservationRecord",
     "Role",
@@ -375,6 +376,16 @@ class BoardReading:
 
 @passes_over_unknown
 @frozen
+class PoolRecord:
+    """Virtual boards that a worker plugs in on demand: how many at least and at most, and their model."""
+
+    least: int
+    most: int
+    model: str
+
+
+@passes_over_unknown
+@frozen
 class WorkerHello:
     """A worker's hello: sent when its session begins, and again whenever control asks for it."""
 
@@ -385,6 +396,8 @@ class WorkerHello:
     version: str
     kinds: list[KindRecord]
     devices: list[DeviceReport]
+    #: None: all of its boards are always there.
+    pool: PoolRecord | None = None
 
 
 @passes_over_unknown

@@ -77,6 +77,14 @@ class WorkerClient:
         """Forget a board."""
         await self._call(worker, "delete", ANSWER_LIMIT, serial)
 
+    async def plug_in(self, worker: str, amount: int) -> None:
+        """Plug in so many more virtual boards."""
+        await self._call(worker, "plug_in", ANSWER_LIMIT, amount)
+
+    async def retire(self, worker: str, serials: list[str]) -> None:
+        """Unplug virtual boards that are not needed."""
+        await self._call(worker, "retire", ANSWER_LIMIT, serials)
+
     async def drain(self, worker: str) -> None:
         """Tell a worker that it is drained."""
         await self._call(worker, "drain", ANSWER_LIMIT)
@@ -99,7 +107,9 @@ class WorkerClient:
             if not self._settling[serial]:
                 del self._settling[serial]
 
-    async def _call(self, worker: str, method: str, limit: float, *args: str | Mapping[str, Any]) -> Any:
+    async def _call(
+        self, worker: str, method: str, limit: float, *args: str | int | list[str] | Mapping[str, Any]
+    ) -> Any:
         if self.bus is None:
             raise LinkLost("control has no connection to the router just now")
         return await self.bus.call(worker_procedure(worker, method), args, timeout=limit)

@@ -35,6 +35,8 @@ class FarmOptions:
     data_dir: Path
     #: Boards of this host's worker; 0: no worker.
     boards: int = 4
+    #: Virtual boards that it plugs in on demand, these included; None: no others.
+    most_boards: int | None = None
     listen: Address = ("127.0.0.1", 8080)
     #: Where control serves HTTP to the router; None: at any free port of the loopback interface.
     http: Address | None = None
@@ -81,6 +83,16 @@ class FarmOptions:
     log_level: str | None = None
     #: Control's options for the lab's own sign-in, by their names.
     oidc: Mapping[str, object] = Factory(dict)
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether this host's worker is started."""
+        return self.boards > 0 or self.most_boards is not None
+
+    @property
+    def boards_in_words(self) -> str:
+        """How many virtual boards the worker has, as its option says it."""
+        return str(self.boards) if self.most_boards is None else f"{self.boards}..{self.most_boards}"
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -139,7 +151,7 @@ def worker_program(
         "ca-file": options.ca_file,
         "name": options.name,
         "token-file": token_file,
-        "virtual-boards": options.boards,
+        "virtual-boards": options.boards_in_words,
         "speed": options.speed,
         "model": options.model,
         "offset-ppm": options.offset_ppm,

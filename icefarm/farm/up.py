@@ -182,12 +182,12 @@ class LocalFarm:
         from icefarm.farm.database import prepare_database
 
         database = await self._start_database()
-        worker = self.options.name if self.needs_tokens and self.options.boards else None
+        worker = self.options.name if self.needs_tokens and self.options.has_worker else None
         # Where people sign in at an issuer, no token need be made for them.
         by_token_only = self._reachable and not self.options.oidc
         await prepare_database(self.reactor, database, self._directory, worker=worker, reachable=by_token_only)
         await self._start_control(database)
-        if self.options.boards:
+        if self.options.has_worker:
             await self._start_worker()
 
     async def _start_database(self) -> str:
@@ -216,7 +216,8 @@ class LocalFarm:
         await self._run(program)
 
     async def _start_worker(self) -> None:
-        self.tell(f"worker: {self.options.name!r} with {self.options.boards} virtual boards")
+        most = "" if self.options.most_boards is None else f", up to {self.options.most_boards} as they are needed"
+        self.tell(f"worker: {self.options.name!r} with {self.options.boards} virtual boards{most}")
         program = worker_program(
             self.options,
             twistd=_twistd(),

@@ -18,6 +18,7 @@ __all__ = [
     "number",
     "public_url",
     "seconds",
+    "span_of_boards",
     "url",
     "whole_number",
 ]
@@ -105,3 +106,16 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not colon or not host or bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ValueError(f"must be HOST:PORT, not {text!r}")
     return host, int(port)
+
+
+#: Virtual boards of one process, at most.
+MOST_VIRTUAL = 4000
+
+
+def span_of_boards(text: str) -> tuple[int, int]:
+    """Read 4, or 4..64: how many boards at least and at most."""
+    least, dots, most = text.partition("..")
+    found = whole_number(least), whole_number(most if dots else least)
+    if found[0] > found[1] or found[1] > MOST_VIRTUAL:
+        raise ValueError(f"must be a number, or two as in 4..64, at most {MOST_VIRTUAL}, not {text!r}")
+    return found

@@ -47,6 +47,8 @@ class VirtualBusOptions:
     """
 
     boards: int = 1
+    #: How many of them are plugged in at the start; None: all.
+    plugged: int | None = None
     seed: str = "icefarm"
     speed: str = "real"
     buffers: int = 2
@@ -59,6 +61,7 @@ class VirtualBusOptions:
         """Return the command line for the program; drives appear in ``directory``."""
         given = {
             "--boards": self.boards,
+            "--plugged": self.plugged,
             "--seed": self.seed,
             "--speed": self.speed,
             "--buffers": self.buffers,
@@ -98,6 +101,8 @@ class VirtualBus:
     _endings: list[Deferred[str]] = Factory(list)
     _process: _BoardsProcess | None = None
     _ready: Deferred[None] | None = None
+    #: Serials of boards that are not plugged in, in their order.
+    spare: list[str] = Factory(list)
     _directory: str = ""
     _last_words: deque[str] = field(factory=lambda: deque(maxlen=5))
 
@@ -159,10 +164,14 @@ class VirtualBus:
     async def unplug(self, serial: str, after: int | None = None) -> None:
         """Unplug a board, now or once it has received ``after`` more bytes.  Raises like `fault`."""
         await self.command("unplug", serial, "" if after is None else str(after))
+        if after is None and serial not in self.spare:
+            self.spare.append(serial)
 
     async def plug(self, serial: str) -> None:
         """Plug a board in again.  Raises like `fault`."""
         await self.command("plug", serial)
+        if serial in self.spare:
+            self.spare.remove(serial)
 
     async def command(self, *words: str) -> None:
         """Give a command of ``docs/virtual-boards.md`` and wait until it is carried out.  Raises like `fault`."""
@@ -179,6 +188,8 @@ class VirtualBus:
     def _take_line(self, line: bytes) -> None:
         record = json.loads(line)
         match record["event"]:
+            case "spare":
+                self.spare.append(record["serial"])
             case "ready":
                 self._settle_ready(None)
             case "done":

@@ -20,11 +20,12 @@ from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.archive.spool import MemorySpool, Spool
 from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.hardware import Hardware
+from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.link import ControlLink, WorkerIdentity
 from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
-from icefarm.worker.sources import Source
+from icefarm.worker.sources import Source, VirtualBoards, model_of
 
 __all__ = ["Worker"]
 
@@ -71,8 +72,22 @@ class Worker(Service):
         self._offer = KindOffer(self._kinds)
         departure = Departure(self._reactor, self.boards, self._process)
         self._control = self._context.observer = ControlLink(
-            self.identity, self._reactor, self.boards, self._offer, departure, self._process, self._context.archive
+            self.identity,
+            self._reactor,
+            self.boards,
+            self._offer,
+            departure,
+            self._process,
+            self._context.archive,
+            next((pool for pool in map(self._pool_of, self._sources) if pool is not None), None),
         )
+
+    def _pool_of(self, source: Source) -> BoardPool | None:
+        """Return the boards that a source plugs in on demand; None if it has none."""
+        if not isinstance(source, VirtualBoards) or source.options.plugged is None:
+            return None
+        least, most = source.options.plugged, source.options.boards
+        return BoardPool(self.boards, source, least, most, model_of(source.options))
 
     def startService(self) -> None:
         """Find the boards, and then tell control."""

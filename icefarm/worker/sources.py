@@ -21,7 +21,7 @@ from icefarm.worker.board.states import Firmware
 from icefarm.worker.flash.images import DEFAULT, FirmwareImage, Images, images_in
 from icefarm.worker.usb.monitor import UsbMonitor
 
-__all__ = ["RealBoards", "Source", "VirtualBoards"]
+__all__ = ["RealBoards", "Source", "VirtualBoards", "model_of"]
 
 #: What a model of another author is called; only its path is known.
 OTHER_MODEL = "other"
@@ -90,7 +90,8 @@ class RealBoards:
             self._monitor = None
 
 
-def _model_of(options: VirtualBusOptions) -> str:
+def model_of(options: VirtualBusOptions) -> str:
+    """Return what virtual boards are said to do with a circuit (`icefarm.contract.DeviceReport.model`)."""
     return options.model if isinstance(options.model, str) and options.model in MODELS else OTHER_MODEL
 
 
@@ -103,6 +104,8 @@ class VirtualBoards:
     #: Where commands for the boards are taken; None: nowhere.
     commands: Path | None = None
     bus: VirtualBus | None = None
+    #: Boards that were plugged in on demand, and are plugged in again when their process has ended.
+    _on_demand: list[str] = Factory(list)
     _socket: CommandSocket | None = None
     _tell: Callable[[UsbEvent], None] | None = None
     _timer: Any = None
@@ -121,7 +124,7 @@ class VirtualBoards:
                 self._log.warn("there is no firmware {name} for virtual boards", name=name)
                 continue
             found[name] = FirmwareImage(Firmware(name, version), blocks)
-        return Images("virtual boards", found, _model_of(self.options))
+        return Images("virtual boards", found, model_of(self.options))
 
     async def start(self, tell: Callable[[UsbEvent], None]) -> None:
         """Raises `MissingBoards`, `BoardsFailed`, and OSError or `CannotListenError` for the commands' socket."""
@@ -133,6 +136,30 @@ class VirtualBoards:
         self.bus.subscribe(tell)
         await self.bus.start()
         self.bus.when_ended().addCallback(self._ended)
+        for serial in self._on_demand:
+            if serial in self.bus.spare:
+                await self.bus.plug(serial)
+
+    @property
+    def spare(self) -> list[str]:
+        """Serials of boards that are not plugged in."""
+        return [] if self.bus is None else list(self.bus.spare)
+
+    async def plug(self, serial: str) -> None:
+        """Plug in a board on demand.  Raises `BoardsFailed`."""
+        if self.bus is None:
+            raise BoardsFailed("the virtual boards are not running")
+        if serial not in self._on_demand:
+            self._on_demand.append(serial)
+        await self.bus.plug(serial)
+
+    async def unplug(self, serial: str) -> None:
+        """Unplug a board that is not needed.  Raises `BoardsFailed`."""
+        if self.bus is None:
+            raise BoardsFailed("the virtual boards are not running")
+        if serial in self._on_demand:
+            self._on_demand.remove(serial)
+        await self.bus.unplug(serial)
 
     async def stop(self) -> None:
         self._tell = None

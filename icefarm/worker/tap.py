@@ -25,8 +25,8 @@ from icefarm.system.files import Locked
 from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.exit import stop_as_failed
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, follows_evaluations, logged
-from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number, whole_number
-from icefarm.twistd.parsers import certificates, directory, url
+from icefarm.twistd.options import LayeredOptions, Setting, choice, existing_file, number
+from icefarm.twistd.parsers import certificates, directory, span_of_boards, url
 from icefarm.virtual.images import BoardsFailed, MissingBoards, program
 from icefarm.virtual.models import MODELS
 from icefarm.virtual.usb_bus import VirtualBusOptions
@@ -103,7 +103,13 @@ class Options(LayeredOptions):
             "DIR",
             parse=directory,
         ),
-        Setting("virtual-boards", "how many virtual boards to run", "N", "0", whole_number),
+        Setting(
+            "virtual-boards",
+            "how many virtual boards to run: a number, or 4..64 for as many as needed",
+            "N",
+            "0",
+            span_of_boards,
+        ),
         Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
         Setting(
             "model",
@@ -152,7 +158,7 @@ class Options(LayeredOptions):
         if self["name"] is None:
             self["name"] = _host_name()
         try:
-            if self["virtual-boards"] > 0:
+            if self["virtual-boards"][1] > 0:
                 program()
             if self["images"] is None and not self["no-usb"]:
                 installed = images_directory(self._environment)
@@ -170,9 +176,11 @@ def _host_name() -> str:
 
 def _sources(options: Options, reactor: Any) -> list[Source]:
     sources: list[Source] = []
-    if options["virtual-boards"] > 0:
+    least, most = options["virtual-boards"]
+    if most > 0:
         virtual = VirtualBusOptions(
-            boards=options["virtual-boards"],
+            boards=most,
+            plugged=None if least == most else least,
             seed=options["name"],
             speed=options["speed"],
             model=options["model"],

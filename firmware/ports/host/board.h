@@ -137,6 +137,8 @@ bool usb_touched(const board *b);
 /* events.c: lines for the worker. */
 void event_added(const board *b, const char *what);
 void event_removed(const board *b, const char *what);
+/* It can be plugged in, and was not at the start. */
+void event_spare(const board *b);
 void event_ready(uint32_t boards);
 void event_done(void);
 void event_refused(const char *why);

@@ -51,6 +51,13 @@ void event_removed(const board *b, const char *what)
     end_line();
 }
 
+void event_spare(const board *b)
+{
+    printf("{\"event\":\"spare\"");
+    put_field("serial", b->serial);
+    end_line();
+}
+
 void event_ready(uint32_t boards)
 {
     printf("{\"event\":\"ready\",\"boards\":%u", boards);

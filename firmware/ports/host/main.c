@@ -177,6 +177,10 @@ static void plug_all(struct run *run, const struct options *options)
         board *b = &run->boards[i];
         if (!board_init(b, &options->bench, i, options->seed, options->blank))
             die("boards");
+        if (i >= options->plugged) {
+            event_spare(b);
+            continue;
+        }
         b->place = BOARD_STARTING; /* in place since before the host looked: no wait */
         board_service(b, clock_us());
     }

@@ -10,6 +10,7 @@
 static const char usage[] =
     "icefarm-boards: virtual boards, for icefarm's worker\n"
     "  --boards N           how many (1 to 4000; default 1)\n"
+    "  --plugged N          how many of them are plugged in at the start (0 to 4000; default: all)\n"
     "  --seed TEXT          what their serials are made from (default: icefarm)\n"
     "  --directory DIR      where their boot drives appear (default: .); removed at the end if empty\n"
     "  --speed S            real, instant, or a factor: that many times as fast as real (default: real)\n"
@@ -84,6 +85,7 @@ static void take(struct options *options, int option, const char *value)
 {
     switch (option) {
     case 'n': options->boards = (uint32_t)number("--boards", value, 1, 4000); break;
+    case 'p': options->plugged = (uint32_t)number("--plugged", value, 0, 4000); break;
     case 's': options->seed = value; break;
     case 'd': options->bench.directory = value; break;
     case 'x': options->bench.scale = scale(value); break;
@@ -110,6 +112,7 @@ struct options options_parse(int argc, char **argv)
 {
     static const struct option known[] = {
         {"boards", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 's'},
+        {"plugged", required_argument, NULL, 'p'},
         {"directory", required_argument, NULL, 'd'},  {"speed", required_argument, NULL, 'x'},
         {"buffers", required_argument, NULL, 'b'},    {"blank", no_argument, NULL, 'k'},
         {"offset-ppm", required_argument, NULL, 'o'}, {"noise", required_argument, NULL, 'r'},
@@ -121,7 +124,7 @@ struct options options_parse(int argc, char **argv)
         {"version", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.boards = 1, .seed = "icefarm", .version = FIRMWARE_VERSION, .model.simulated = true};
+    struct options options = {.boards = 1, .plugged = UINT32_MAX, .seed = "icefarm", .version = FIRMWARE_VERSION, .model.simulated = true};
     options.bench = (struct bench){.scale = 1, .buffers = 2, .directory = ".", .epoll = -1};
     options.simulate = (struct simulate_options){.window_s = 1, .clock_mhz = CLOCK_DEFAULT_MHZ, .n_pins = 1, .pins = {27}};
     int option;

@@ -7,6 +7,7 @@
 
 struct options {
     uint32_t boards;
+    uint32_t plugged; /* of them, at the start */
     const char *seed;
     bool blank;
     const char *image; /* application whose UF2 is written to stdout, or NULL */

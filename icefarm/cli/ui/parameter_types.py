@@ -13,7 +13,7 @@ from icefarm.cli.results.conditions import condition
 from icefarm.contract import NAME_RULE, normal_name, valid_account, valid_name
 from icefarm.errors import IcefarmError
 from icefarm.selectors.language import parse
-from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, url
+from icefarm.twistd.parsers import host_and_port, number, public_url, seconds, span_of_boards, url
 
 __all__ = [
     "ACCOUNT",
@@ -32,6 +32,7 @@ __all__ = [
     "SPAN",
     "SPEED",
     "URL",
+    "VIRTUAL_BOARDS",
     "WAIT",
     "ParsedText",
 ]
@@ -135,4 +136,5 @@ PUBLIC_URL = ParsedText("URL", public_url)
 SPAN = ParsedText("TIME", _span)
 SPEED = ParsedText("real|instant|FACTOR", _speed)
 URL = ParsedText("URL", url)
+VIRTUAL_BOARDS = ParsedText("N|N..M", span_of_boards)
 WAIT = ParsedText("SECONDS", partial(_by_rule, "timeout"))

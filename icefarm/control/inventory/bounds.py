@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, fields
 
-from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, WorkerHello, valid_name
+from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, PoolRecord, WorkerHello, valid_name
 from icefarm.errors import InvalidArgument
 
 __all__ = ["MOST_BOARDS", "bounded_hello", "bounded_report", "clean", "plausible"]
@@ -63,6 +63,7 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         firmware=_maybe(report.firmware, LONGEST_NAME),
         firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
         usb_path=_maybe(report.usb_path, LONGEST_TEXT),
+        model=_maybe(report.model, LONGEST_NAME),
         serial=_name("serial", report.serial),
     )
 
@@ -78,8 +79,15 @@ def bounded_hello(hello: WorkerHello) -> WorkerHello:
         host=clean(hello.host, LONGEST_TEXT),
         version=clean(hello.version, LONGEST_NAME),
         kinds=[_bounded_kind(kind) for kind in hello.kinds],
+        pool=None if hello.pool is None else _bounded_pool(hello.pool),
         devices=[bounded_report(report) for report in hello.devices],
     )
+
+
+def _bounded_pool(pool: PoolRecord) -> PoolRecord:
+    if not 0 <= pool.least <= pool.most <= MOST_BOARDS:
+        raise InvalidArgument(f"a pool has 0 to {MOST_BOARDS} boards, the least first, not {pool.least}..{pool.most}")
+    return evolve(pool, model=clean(pool.model, LONGEST_NAME))
 
 
 def _bounded_kind(kind: KindRecord) -> KindRecord:

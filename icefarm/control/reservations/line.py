@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, shielded, started
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
+from icefarm.control.inventory.pools import VirtualPools
 from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
@@ -46,6 +47,7 @@ class Line:
     groups: Groups
     long_holds: LongHolds
     access: Shared[AccessRules]
+    pools: VirtualPools
     _locks: dict[str, DeferredLock] = Factory(dict)
     _waiters: list[Waiter] = Factory(list)
     #: Requests served or removed since the last query to the store: its answer may be older.
@@ -109,6 +111,7 @@ class Line:
             return
         self._waiters.remove(waiter)
         self._settled.add(waiter.queued.id)
+        self.pools.forget(waiter.queued.id)
         waiter.stop_timers()
         self.hide(waiter)
         if waiter.kept and not served:
@@ -193,7 +196,11 @@ class Line:
             waiter.apply(access)
         queue = [*(waiter.queued for waiter in waiters.values()), *(queued for queued, _ in growing.values())]
         leaving = self.groups.leaving()
-        verdicts = decide(queue, state.devices, state.workers, state.now, standing, state.calendar, lenders, leaving)
+        possible = self.pools.possible(state, [queued.request for queued in queue])
+        devices = [*state.devices, *possible]
+        verdicts = decide(queue, devices, state.workers, state.now, standing, state.calendar, lenders, leaving)
+        requests = {queued.id: queued.request for queued in queue}
+        self.pools.ask({each.id: requests[each.id] for each in verdicts if isinstance(each.error, Unavailable)})
         self._ask(verdicts, waiters, active)
         gone = await self._grow([verdict for verdict in verdicts if verdict.id in growing], growing)
         verdicts = [verdict for verdict in verdicts if verdict.id in waiters]

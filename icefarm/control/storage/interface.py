@@ -163,6 +163,9 @@ class Store(Protocol):
         Raises `UnknownDevice`, and `InvalidArgument` for one that is reserved, or neither offline nor broken.
         """
 
+    async def retire(self, serials: Sequence[str]) -> list[str]:
+        """Forget those of these boards that are not reserved, in whatever state; returns their serials, sorted."""
+
     async def delete_worker(self, worker: str) -> list[str]:
         """Forget a worker and its boards; returns the serials of these.  Past reservations are kept.
 

@@ -22,6 +22,7 @@ from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.inventory.owners import BoardOwners
+from icefarm.control.inventory.pools import VirtualPools
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.absent_clients import AbsentClients
 from icefarm.control.reservations.booking_keeper import BookingKeeper
@@ -159,6 +160,7 @@ class Parts:
     recorder: HistoryRecorder
     records: Shared[FarmRecords]
     access: Shared[AccessRules]
+    pools: VirtualPools
     journal: Shared[dict[str, Any]]
     #: None where nothing is archived.
     archive: ArchiveParts | None
@@ -170,7 +172,7 @@ class Parts:
         self.dispatcher.close()
         for part in (
             *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
-            *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit),
+            *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit, self.pools),
         ):
             part.stop()
         if self.archive is not None:
@@ -193,7 +195,8 @@ def assemble(
     )
     long_holds = LongHolds(publisher, groups, settings.max_hold)
     access = access_rules(store, clock)
-    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access)
+    pools = VirtualPools(store, worker_client, publisher, clock)
+    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access, pools)
     queue = WaitingQueue(line, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
@@ -227,6 +230,7 @@ def assemble(
         recorder=recorder,
         records=farm_records(store, clock),
         access=access,
+        pools=pools,
         journal=journal_lines(recorder, clock),
         archive=None if archive is None else ArchiveParts.of(archive, store, publisher, clock, settings),
     )
@@ -262,6 +266,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.shares, ReservationsEnded)
     hear(parts.groups, ReservationsStarted, ReservationsEnded)
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged)
+    hear(parts.pools, WorkerIntroduced, WorkerLost, ReservationsStarted, ReservationsEnded)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
     hear(parts.absent_clients, ClientBack, ClientGone)
     hear(parts.dispatcher, SessionEnded)

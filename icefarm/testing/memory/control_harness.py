@@ -18,6 +18,7 @@ from icefarm.contract import (
     DeviceReport,
     DeviceStatus,
     KindRecord,
+    PoolRecord,
     Role,
     WorkerHello,
     client_topic,
@@ -93,6 +94,8 @@ class RecordingWorker:
     draining: bool = False
     #: It was told to leave.
     left: bool = False
+    #: It plugs in virtual boards on demand, as many as this says.
+    pool: PoolRecord | None = None
     #: The labels of boards that it was told of.
     labels: dict[str, dict[str, str]] = Factory(dict)
     #: Boards whose last report did not get through; it is resent when control is back.
@@ -112,7 +115,7 @@ class RecordingWorker:
     async def hello(self) -> None:
         """Say hello, and carry out the answer."""
         reports = [self.report_of(serial) for serial in self.serials]
-        hello = WorkerHello(self.name, self.instance, "host", "1.0", [PULSECOUNT], reports)
+        hello = WorkerHello(self.name, self.instance, "host", "1.0", [PULSECOUNT], reports, self.pool)
         answer = await self.call("hello", hello=to_wire(hello))
         self.draining = answer["draining"]
         assignments = {
@@ -156,7 +159,8 @@ class RecordingWorker:
 
     def report_of(self, serial: str) -> DeviceReport:
         """Return the report of a board."""
-        return DeviceReport(serial, self.status[serial], reservation=self.holds[serial])
+        model = None if self.pool is None else self.pool.model
+        return DeviceReport(serial, self.status[serial], reservation=self.holds[serial], model=model)
 
     async def call(self, name: str, /, **kwargs: Any) -> Any:
         """Call one of control's procedures for workers."""
@@ -178,6 +182,15 @@ class RecordingWorker:
                 if self.holds.get(serial) == args[1]:
                     self._hold(serial, None)
                     self.tell(serial)
+            case "plug_in":
+                self.orders.append((method, serial, ""))
+                for _ in range(int(args[0])):
+                    self._plug_in(f"V{len(self.serials)}")
+            case "retire":
+                self.orders.append((method, " ".join(args[0]), ""))
+                for each in args[0]:
+                    self.serials.remove(each)
+                    del self.holds[each], self.status[each]
             case "relabel":
                 self.orders.append((method, serial, ""))
                 self.labels[serial] = dict(args[1])
@@ -196,6 +209,11 @@ class RecordingWorker:
             raise self.failing[serial]
         self.labels[serial] = wanted.labels
         self._hold(serial, wanted.reservation)
+        self.tell(serial)
+
+    def _plug_in(self, serial: str) -> None:
+        self.serials.append(serial)
+        self.holds[serial], self.status[serial] = None, DeviceStatus.AVAILABLE
         self.tell(serial)
 
     def _hold(self, serial: str, reservation: str | None) -> None:

@@ -205,6 +205,13 @@ class MemoryStore(Store):
             self._labels.pop(serial, None)
         return wanted
 
+    async def retire(self, serials: Sequence[str]) -> list[str]:
+        retired = sorted({serial for serial in serials if serial in self._boards and serial not in self._holds})
+        for serial in retired:
+            del self._boards[serial]
+            self._labels.pop(serial, None)
+        return retired
+
     async def set_labels(
         self, labels: Mapping[str, str | None], *, serials: Sequence[str] | None = None, worker: str | None = None
     ) -> list[DeviceRecord]:

@@ -25,6 +25,8 @@ class BoardRegistry:
 
     _context: WorkerContext
     _boards: dict[str, ManagedBoard] = Factory(dict)
+    #: Virtual boards that are not needed: what USB says of them does not count.
+    _retired: set[str] = Factory(set)
     _ports: Ports = Factory(Ports)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
@@ -51,6 +53,8 @@ class BoardRegistry:
                 serial=event.serial, other=other, event=event,
             )  # fmt: skip
         for relevant in self._ports.sift(event):
+            if relevant.serial in self._retired:
+                continue
             board = self._boards.get(relevant.serial)
             if board is None:
                 board = self._boards[relevant.serial] = ManagedBoard(relevant.serial, images, self._context)
@@ -63,6 +67,16 @@ class BoardRegistry:
         board.delete()
         del self._boards[serial]
         self._context.observer.removed(board)
+
+    def retire(self, serial: str) -> None:
+        """Forget a board that is about to be unplugged because it is not needed."""
+        self._retired.add(serial)
+        if serial in self._boards:
+            self.delete(serial)
+
+    def expect(self, serial: str) -> None:
+        """Take a board in again that is about to be plugged in."""
+        self._retired.discard(serial)
 
     def converge(self, assignments: Mapping[str, Assignment], apart_from: Collection[str]) -> None:
         """Make each board serve the reservation that it is assigned, or none."""

@@ -20,6 +20,7 @@ from icefarm.bus import Bus
 from icefarm.contract import (
     Assignment,
     DeviceStatus,
+    PoolRecord,
     WorkerHello,
     control_worker_procedure,
     worker_prefix,
@@ -29,6 +30,7 @@ from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.archive.spool import Batch, Spool
 from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.boards import BoardRegistrations, Reports
 from icefarm.worker.control_link.kind_offer import KindOffer
@@ -112,8 +114,10 @@ class ControlLink(Observer):
     _departure: Departure
     _process: WorkerProcess
     _archive: Recorder
+    #: None where all boards are always there.
+    _pool: BoardPool | None = None
     _control: ControlProcedures = Factory(
-        lambda self: ControlProcedures(self._boards, self._departure), takes_self=True
+        lambda self: ControlProcedures(self._boards, self._departure, self._pool), takes_self=True
     )
     _settling: Settling = Factory(lambda self: Settling(self._clock), takes_self=True)
     _session: _ControlSession | None = None
@@ -170,7 +174,8 @@ class ControlLink(Observer):
         self._readings.forget()
         me = self.identity
         # The farm may have put the name into the account of the worker's token.
-        hello = WorkerHello(session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports)
+        pool = None if self._pool is None else PoolRecord(self._pool.least, self._pool.most, self._pool.model)
+        hello = WorkerHello(session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports, pool)
         try:
             answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
         except IcefarmError as error:

@@ -22,6 +22,7 @@ from icefarm.errors import (
     UnknownBitstream,
 )
 from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.shutdown import Departure
 from icefarm.worker.reservation.board_reservation import BoardReservation
@@ -38,6 +39,8 @@ class ControlProcedures:
 
     _boards: BoardRegistry
     _departure: Departure
+    #: None where all boards are always there.
+    _pool: BoardPool | None = None
     #: Boards that control gave an order for since the hello was sent: the hello's answer is older.
     _ordered: set[str] = Factory(set)
     draining: bool = False
@@ -47,7 +50,7 @@ class ControlProcedures:
     def _all(self) -> dict[str, CheckedFunction]:
         every = (
             *(self.prepare, self.relabel, self.release, self.reboot, self.delete, self.retest),
-            *(self.drain, self.resume, self.leave),
+            *(self.drain, self.resume, self.leave, self.plug_in, self.retire),
         )
         return {function.__name__: CheckedFunction.of(function) for function in every}
 
@@ -98,6 +101,14 @@ class ControlProcedures:
     async def retest(self, serial: str) -> None:
         """Give a broken board another chance now."""
         self._boards.get(serial).retest()
+
+    async def plug_in(self, amount: int) -> int:
+        """Plug in so many more virtual boards, as far as there are any; returns how many."""
+        return 0 if self._pool is None else await self._pool.plug_in(amount)
+
+    async def retire(self, serials: list[str]) -> list[str]:
+        """Unplug virtual boards that are not needed, except reserved ones; returns those that it unplugged."""
+        return [] if self._pool is None else await self._pool.retire(serials)
 
     async def drain(self) -> None:
         """Note that the worker is drained: control does not give out its boards."""

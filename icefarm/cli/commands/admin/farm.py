@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL
+from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL, VIRTUAL_BOARDS
 from icefarm.contract import valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.farm.limits import FarmLimits, farm_limits
@@ -86,7 +86,15 @@ def _host_name() -> str:
 
 
 @click.command()
-@click.option("--boards", type=click.IntRange(0, 4096), default=4, show_default=True, help="Virtual boards; 0: none.")
+@click.option(
+    "--boards",
+    "--virtual-boards",
+    "boards",
+    type=VIRTUAL_BOARDS,
+    default="4",
+    show_default=True,
+    help="Virtual boards; 0: none; 4..64: as many as are needed, between these.",
+)
 @data_dir_option
 @click.option(
     "--listen",
@@ -186,7 +194,9 @@ def up(**options: Any) -> None:
     require_control_packages("a farm on this machine")
     from icefarm.farm.run import run
 
-    sys.exit(run(FarmOptions(**options, oidc=given), click.echo))
+    least, most = options.pop("boards")
+    boards = {"boards": least, "most_boards": None if least == most else most}
+    sys.exit(run(FarmOptions(**options, **boards, oidc=given), click.echo))
 
 
 @click.group()

@@ -295,6 +295,15 @@ class InventoryStatements(Statements):
         return wanted
 
     @in_transaction
+    async def retire(self, transaction: Transaction, serials: Sequence[str]) -> list[str]:
+        statement = """
+            DELETE FROM device WHERE reservation IS NULL AND serial IN
+                   (SELECT serial FROM device WHERE serial = ANY(%(serials)s) ORDER BY serial FOR UPDATE)
+            RETURNING serial
+        """
+        return sorted(row[0] for row in await transaction.rows(statement, {"serials": list(serials)}))
+
+    @in_transaction
     async def workers(self, transaction: Transaction) -> list[WorkerRecord]:
         return await all_workers(transaction)
 
