@@ -184,8 +184,8 @@ class RecordingWorker:
                     self.tell(serial)
             case "plug_in":
                 self.orders.append((method, serial, ""))
-                for _ in range(int(args[0])):
-                    self._plug_in(f"V{len(self.serials)}")
+                for number in range(len(self.serials), len(self.serials) + int(args[0])):
+                    self._plug_in(f"V{number}")
             case "retire":
                 self.orders.append((method, " ".join(args[0]), ""))
                 for each in args[0]:
