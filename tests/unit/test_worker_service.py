@@ -25,6 +25,7 @@ from icefarm.errors import (
     Busy,
     InvalidArgument,
     InvalidBitstream,
+    LinkLost,
     NoSuchProcedure,
     NotAuthorized,
     NotYours,
@@ -380,6 +381,26 @@ def test_a_report_that_does_not_arrive_is_sent_again_in_its_latest_form(farm: Fa
     del farm.control.errors["report"]
     farm.settle(6)
     assert [(report["status"], report["reservation"]) for report in farm.control.reports] == [("reserved", "r2")]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_board_that_is_deleted_while_its_report_is_on_its_way_is_neither_reported_nor_offered_again(
+    farm: Farm, arrives: bool
+) -> None:
+    answer = farm.control.held["report"] = Deferred[None]()
+    farm.boards[1].unplug()
+    farm.settle(11)
+    farm.order("delete", serial=OTHER)
+    del farm.control.held["report"]
+    reported = len(farm.control.reports)
+    if arrives:
+        answer.callback(None)
+    else:
+        answer.errback(LinkLost("the connection was lost"))
+    farm.settle(30)
+    assert [report["serial"] for report in farm.control.reports[reported:]] == []
+    with pytest.raises(NoSuchProcedure):
+        raise farm.call("alice", "ping", OTHER, reservation="r1")[0]
 
 
 def test_counters_are_reported_now_and_then(farm: Farm) -> None:
