@@ -7,10 +7,10 @@ Twisted; existing scripts find the names that they import in `icefarm.client.dri
 from importlib import import_module
 from typing import Any
 
+from icefarm.client.api.notebook.tables import results_table
 from icefarm.client.blocking import Boards, Farm
 from icefarm.client.connection.events import ClientEvent
 from icefarm.client.evaluation.results import Result
-from icefarm.client.notebook.tables import results_table
 from icefarm.client.session import Snapshot
 from icefarm.contract import Measurement
 

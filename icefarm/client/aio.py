@@ -13,8 +13,8 @@ from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import ExitHook
 from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
 from icefarm.client.api.facade import LeftAwaiting, OpenedAwaiting
+from icefarm.client.api.notebook.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.api.process_engine import engine
-from icefarm.client.api.progress_bar import MakeBar, counted_awaiting
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.runs.archived_run import RunFace, RunHandle

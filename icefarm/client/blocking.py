@@ -16,13 +16,13 @@ from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCoun
 from icefarm.client.api.exit_hooks import ExitHook
 from icefarm.client.api.experiments import BlockingExperiment, within
 from icefarm.client.api.facade import FarmFace
+from icefarm.client.api.notebook.progress_bar import MakeBar, counted
+from icefarm.client.api.notebook.shown import html_table
 from icefarm.client.api.process_engine import engine
-from icefarm.client.api.progress_bar import MakeBar, counted
 from icefarm.client.connection.events import Change, changes
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.tasks import Item
-from icefarm.client.notebook.shown import html_table
 from icefarm.client.runs.archived_run import RunFace, RunHandle
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord

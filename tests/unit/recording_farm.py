@@ -13,8 +13,8 @@ from icefarm.cli import main
 from icefarm.cli.connect import Access
 from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
+from icefarm.client.api.notebook.archived import ArchivedResult, ExperimentInfo
 from icefarm.client.connection.events import Change
-from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo
 from icefarm.client.session import Access as AccountAccess
 from icefarm.contract import (
     AccessRule,

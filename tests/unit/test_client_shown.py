@@ -11,8 +11,8 @@ import pytest
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Boards, Farm, Result, results_table
-from icefarm.client.notebook.plots import picture_of
-from icefarm.client.notebook.shown import circuit_name, html_table, short_repr, sparkline
+from icefarm.client.api.notebook.plots import picture_of
+from icefarm.client.api.notebook.shown import circuit_name, html_table, short_repr, sparkline
 from icefarm.errors import InvalidArgument, TimedOut
 from icefarm.testing.in_memory import FarmInMemory
 

@@ -71,7 +71,7 @@ def _text(form: str) -> Write:
 
 
 def _parquet(file: BinaryIO, rows: Iterator[Row]) -> int:
-    from icefarm.client.notebook.tables import ArrowWriter
+    from icefarm.client.api.notebook.tables import ArrowWriter
 
     writer, count = ArrowWriter(file), 0
     for block in _blocks(rows):

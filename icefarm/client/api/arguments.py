@@ -20,7 +20,7 @@ import attrs
 from attrs import frozen
 
 from icefarm.bitstream import Bitstream
-from icefarm.client.notebook.plots import BEST
+from icefarm.client.api.notebook.plots import BEST
 from icefarm.contract import MAX_LABELS, MAX_SECONDS, Role, from_wire, valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.kinds.multipulsecount import MultiPulseCount

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.api.arguments import check_evaluation_options, checked
-from icefarm.client.api.progress_bar import MakeBar, bar_of
+from icefarm.client.api.notebook.progress_bar import MakeBar, bar_of
+from icefarm.client.api.notebook.shown import html_table
 from icefarm.client.evaluation.payload import Placing
 from icefarm.client.evaluation.scheduler import DEPTH
-from icefarm.client.notebook.shown import html_table
 from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord

@@ -9,10 +9,10 @@ from attrs import define
 
 from icefarm.client.api.adapters import Blocking, Verb, VerbAdapter
 from icefarm.client.api.arguments import RULES, checked
-from icefarm.client.notebook.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of, results_html
-from icefarm.client.notebook.plots import picture_of
-from icefarm.client.notebook.shown import html_table, sparkline
-from icefarm.client.notebook.tables import arrow_table, pandas_frame, polars_frame
+from icefarm.client.api.notebook.archived import ArchivedResult, ExperimentInfo, ResultPage, page_of, results_html
+from icefarm.client.api.notebook.plots import picture_of
+from icefarm.client.api.notebook.shown import html_table, sparkline
+from icefarm.client.api.notebook.tables import arrow_table, pandas_frame, polars_frame
 from icefarm.client.runs.archived_run import runs_of
 from icefarm.client.session import ClientSession
 from icefarm.contract import ExperimentFigures, RunRecord, from_wire
@@ -85,7 +85,7 @@ class ExperimentHandle:
 
         Which value is the ``best``: the ``max`` or the ``min``.  Raises `InvalidArgument` without matplotlib.
         """
-        from icefarm.client.api.drawing import check_matplotlib, drawn_figure
+        from icefarm.client.api.notebook.drawing import check_matplotlib, drawn_figure
 
         check_matplotlib()
         query = {"serials": serials, "since": since, "failed": False}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 
-from icefarm.client.notebook.shown import circuit_name, html_table, short_repr
+from icefarm.client.api.notebook.shown import circuit_name, html_table, short_repr
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError
 

@@ -24,8 +24,8 @@ from typing import Any, Protocol
 import attrs
 from attrs import Factory, define, evolve, frozen
 
+from icefarm.client.api.notebook.archived import ArchivedResult, page_of
 from icefarm.client.evaluation.tasks import Item, TaskOutcome
-from icefarm.client.notebook.archived import ArchivedResult, page_of
 from icefarm.contract import Measurement, ReservationRecord, from_wire, to_wire
 from icefarm.errors import InvalidArgument, UnknownExperiment
 from icefarm.kinds.builtin import BUILTIN

@@ -13,7 +13,7 @@ from icefarm.cli.connect import Access, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.verb import opened_screen
-from icefarm.client.notebook.plots import BEST, picture_of
+from icefarm.client.api.notebook.plots import BEST, picture_of
 from icefarm.system.writing import CannotWrite
 
 __all__ = ["plot"]
@@ -42,7 +42,7 @@ def plot(
 
     It takes matplotlib: pip install 'icefarm[plot]'.
     """
-    from icefarm.client.api.drawing import check_plot_file, drawn_figure
+    from icefarm.client.api.notebook.drawing import check_plot_file, drawn_figure
 
     with opened_screen() as screen:
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from icefarm.client.notebook.plots import Curve, Picture
-from icefarm.client.notebook.tables import needed_package
+from icefarm.client.api.notebook.plots import Curve, Picture
+from icefarm.client.api.notebook.tables import needed_package
 
 __all__ = ["check_matplotlib", "check_plot_file", "drawn_figure"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from icefarm.client.api.notebook.tables import needed_package
 from icefarm.client.evaluation.results import Result
-from icefarm.client.notebook.tables import needed_package
 
 __all__ = ["MakeBar", "bar_of", "counted", "counted_awaiting"]
 

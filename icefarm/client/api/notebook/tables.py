@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO
 
+from icefarm.client.api.notebook.archived import ArchivedResult, table_columns
+from icefarm.client.api.notebook.shown import circuit_name
 from icefarm.client.evaluation.results import Result
-from icefarm.client.notebook.archived import ArchivedResult, table_columns
-from icefarm.client.notebook.shown import circuit_name
 from icefarm.errors import InvalidArgument
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import fields, frozen
 
-from icefarm.client.notebook.shown import circuit_name, html_table, short_repr
+from icefarm.client.api.notebook.shown import circuit_name, html_table, short_repr
 from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentRecord
 from icefarm.errors import InvalidArgument
 
