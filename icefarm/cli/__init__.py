@@ -44,6 +44,7 @@ VERBS = {
     "results": ("show.experiments", "results", "Print or save the results of an experiment."),
     "runs": ("show.runs", "runs", "List the runs of an experiment, with the ids by which they are cited."),
     "run": ("show.runs", "run", "Show a run, or save it as a file."),
+    "replay": ("boards.replay", "replay", "Measure a run again, here or elsewhere, and say whether it agrees."),
     "usage": ("show.usage", "usage", "List who used which boards, for how long and for what."),
     "plot": ("show.plot", "plot", "Draw the values of an experiment over time."),
     "simulate": ("boards.simulate", "simulate", "Show what a circuit does, without a board or a farm."),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from icefarm.errors import InvalidArgument
 from icefarm.runs.package import PackageWriter
 
-__all__ = ["AskPage", "exported", "file_name", "manifest_of"]
+__all__ = ["AskPage", "FindCircuit", "exported", "file_name", "manifest_of"]
 
 #: Asks for the page of lines after a cursor; answers as ``icefarm.v1.control.run_results`` does.
 AskPage = Callable[[str | None], Awaitable[Mapping[str, Any]]]
@@ -31,14 +32,30 @@ def file_name(id: str) -> str:
     return f"run-{id[:12]}.icefarm.zip"
 
 
-async def exported(manifest: bytes, first: Mapping[str, Any], ask: AskPage) -> AsyncIterator[bytes]:
-    """Yield the file of a run; ``first`` is the first page of its lines."""
-    writer, page = PackageWriter(manifest), first
+#: Returns a circuit by its SHA-256, in its normal form.
+FindCircuit = Callable[[str], Awaitable[bytes]]
+
+
+async def exported(
+    manifest: bytes, first: Mapping[str, Any], ask: AskPage, find: FindCircuit | None = None
+) -> AsyncIterator[bytes]:
+    """Yield the file of a run; ``first`` is the first page of its lines; ``find`` has its circuits, if they are to."""
+    writer, page, circuits = PackageWriter(manifest), first, set[str]()
     while True:
         writer.add_lines(page["lines"].encode())
         yield writer.taken()
+        if find is not None:
+            circuits.update(sha256 for sha256 in _digests(page["lines"]) if sha256 is not None)
         if page["next"] is None:
             break
         page = await ask(page["next"])
+    if find is not None:
+        for sha256 in sorted(circuits):
+            writer.add_circuit(sha256, await find(sha256))
+            yield writer.taken()
     writer.end()
     yield writer.taken()
+
+
+def _digests(lines: str) -> list[str | None]:
+    return [json.loads(line)["sha256"] for line in lines.splitlines()]

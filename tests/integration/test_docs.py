@@ -102,6 +102,9 @@ ELSEWHERE: dict[Section, str] = {
     ): "tests/integration/test_proxy_protocol.py, tests/unit/test_cli_farm.py",
     ("docs/operations.md", "Backup"): "test_what_was_backed_up_is_there_again",
     ("docs/operations.md", "Logs as JSON"): "tests/integration/test_log_format.py",
+    ("docs/runs.md", "Runs, and how to cite them"): "test_a_run_is_cited_and_checked_as_its_page_says",
+    ("docs/runs.md", "Measuring a run again"): "tests/integration/test_runs.py",
+    ("docs/runs.md", "The file, and its digests"): "test_a_run_is_cited_and_checked_as_its_page_says",
     ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",
@@ -157,6 +160,20 @@ paths = {PATHS!r}
 url = os.environ["ICEFARM_URL"]
 logger = logging.getLogger("reader")
 """
+FARM = """
+from icefarm.client import Farm
+farm = Farm(name="reader of runs")
+"""
+#: Writes the id of the last run of ga-7 to a file, once it is closed.
+CLOSED_RUN = (
+    FARM
+    + """
+import time
+while (run := farm.experiment("ga-7").runs()[0]).state != "closed":
+    time.sleep(0.2)
+open("run-id", "w").write(run.id)
+"""
+)
 KIND = """
 from typing import Any
 from attrs import field, frozen
@@ -273,6 +290,24 @@ def test_the_page_on_the_archive_is_as_it_answers(reader: Reader) -> None:
     assert (reader.directory / "ga-7.csv").read_text().splitlines()
     assert (reader.directory / "ga-7.parquet").stat().st_size > 0
     assert (reader.directory / "fitness.svg").stat().st_size > 0
+
+
+def test_a_run_is_cited_and_checked_as_its_page_says(reader: Reader) -> None:
+    reader.run("icefarm evaluate " + " ".join(PATHS) + " --window 0.01 --experiment ga-7")
+    reader.script(GIVEN + CLOSED_RUN)
+    id = (reader.directory / "run-id").read_text()
+    shown, file = (
+        sections()["docs/runs.md", heading] for heading in ("Runs, and how to cite them", "The file, and its digests")
+    )
+    for block in shown:
+        for command in block.commands if block.language == "sh" else ():
+            reader.run(re.sub(r"[0-9a-f]{12}", id[:12], command))
+        if block.language == "python":
+            reader.script(GIVEN + FARM + block.text.replace("7ab8335065cc", id[:12]))
+    (check,) = (block.text for block in file if block.language == "python")
+    (reader.directory / "check.py").write_text(check)
+    reader.run("python check.py run.icefarm.zip > checked")
+    assert (reader.directory / "checked").read_text() == f"{id}\n"
 
 
 def test_commands_that_hold_boards_find_them(reader: Reader) -> None:

@@ -67,6 +67,7 @@ BAD: dict[str, list[Any]] = {
     "serial": _NO_TEXT,
     "id": _NO_TEXT,
     "path": [5, None, [1], 1.5],
+    "circuits": [5, [1], 1.5],
     "reservation": _NO_TEXT,
     "worker": _NO_TEXT,
     "account": [each for each in _NO_TEXT if each is not None],

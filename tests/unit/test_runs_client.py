@@ -243,10 +243,10 @@ def test_a_farm_without_the_procedure_is_told_seldom_and_not_waited_for() -> Non
         control.clock.advance(GATHER)
     assert len(control.calls) == 1
     assert _flushed(control, lambda: None)
-    assert len(control.calls) == 1
+    assert len(control.calls) == 2
     control.error = None
     control.clock.advance(PAUSE)
-    assert [run["ended"] for run in control.calls[1]] == [True] * 5
+    assert [run["ended"] for run in control.calls[2]] == [True] * 5
 
 
 def test_what_is_waiting_for_a_farm_that_is_away_is_bounded() -> None:

@@ -373,6 +373,7 @@ RULES: Mapping[str, Rule] = {
     "ids": Rule("a list of ids of requests", _texts),
     "id": Rule("the id of a run", _text),
     "path": Rule("the path of a file", _path),
+    "circuits": Rule("the path of a folder", _path),
     "cancel_bookings.ids": Rule("a list of ids of bookings", _texts),
     "at": Rule("a datetime with a time zone, or seconds since the epoch", _moment),
     "reservation": Rule("the id of a reservation", _text),

@@ -69,8 +69,6 @@ class RunReporter:
 
     async def flush(self) -> None:
         """Tell what is still to be told, in a bounded time."""
-        if self._deaf:
-            return
         # What waits now may wait for the call that is under way.
         for _ in range(2):
             self._cancel_timer()
@@ -82,6 +80,8 @@ class RunReporter:
                 await shielded(self._sending).addTimeout(FLUSH, self.clock)  # type: ignore[arg-type]
             except TimeoutError:
                 _log.warn("the farm was not told how {count} runs ended", count=max(1, len(self._waiting)))
+                return
+            if self._deaf:
                 return
 
     def stop(self) -> None:

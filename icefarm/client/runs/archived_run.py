@@ -14,6 +14,7 @@ from attrs import define
 
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.api.arguments import checked
+from icefarm.client.runs.circuit_folder import CircuitFolder
 from icefarm.client.session import ClientSession
 from icefarm.contract import RunRecord, from_wire
 from icefarm.errors import InvalidArgument
@@ -106,9 +107,10 @@ class RunHandle:
         return found
 
     @checked
-    async def export(self, path: str | os.PathLike[str]) -> Path:
+    async def export(self, path: str | os.PathLike[str], *, circuits: str | os.PathLike[str] | None = None) -> Path:
         """Write it to a file: a zip with its manifest and its results.  Returns the path.
 
+        With ``circuits``, a folder that has them under any names, the file has them too.
         Raises `InvalidArgument` if it is not closed, its results were dropped, or the file can't be written.
         """
         from icefarm.runs.exporting import exported, manifest_of
@@ -117,9 +119,10 @@ class RunHandle:
             {"run": {"number": self.record.number, "state": self.record.state}, "manifest": self.text}
         )
         first = await self._page(None)
+        find = None if circuits is None else CircuitFolder.of(circuits).found
         file = NewFile.beside(path)
         try:
-            async for piece in exported(manifest, first, self._page):
+            async for piece in exported(manifest, first, self._page, find):
                 file.write(piece)
             file.keep()
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from operator import itemgetter
 from typing import Any
@@ -32,6 +32,7 @@ from icefarm.text.local_time import written
 __all__ = [
     "ACCESS_RULES",
     "ACCOUNT_GROUPS",
+    "AGREEMENT",
     "AUDIT",
     "BOARD_LABELS",
     "FINDINGS",
@@ -419,6 +420,35 @@ def runs(now: float) -> Shape:
         ),
     )
 
+
+def _agrees(record: Record) -> str:
+    return {True: "yes", False: "no", None: "-"}[record["agrees"]]
+
+
+def _figure(name: str) -> Callable[[Record], str | None]:
+    return lambda record: None if record[name] is None else f"{record[name]:.6g}"
+
+
+#: Values of a run that was measured again.
+AGREEMENT = Shape(
+    (
+        *("index", "circuit", "sha256", "quantity", "first_board", "second_board", "first", "second", "difference"),
+        *("uncertainty", "agrees", "errors"),
+    ),
+    (
+        _column("N", "index", 1, right=True),
+        _column("CIRCUIT", "circuit", 0, least=12),
+        _column("OF", "quantity", 5, right=True),
+        _column("BOARD", "first_board", 1),
+        _column("NOW_ON", "second_board", 3),
+        Column("FIRST", _figure("first"), right=True, priority=0),
+        Column("SECOND", _figure("second"), right=True, priority=0),
+        Column("DIFFERENCE", _figure("difference"), right=True, priority=0),
+        Column("UNCERTAINTY", _figure("uncertainty"), right=True, priority=1),
+        Column("AGREES", _agrees, priority=0),
+        Column("ERRORS", lambda record: ", ".join(record["errors"]) or None, priority=2),
+    ),
+)
 
 RUN_BOARDS = Shape(
     ("serial", "results", "failed", "workers", "firmwares", "origins"),
