@@ -8,12 +8,10 @@
  *   Q, S          registers of P and R: the accumulators
  *
  * Only what an output depends on is made. */
-#include <string.h>
-
 #include "arithmetic.h"
 #include "trace.h"
 
-enum { TABLE_PASSES_2 = 0xf0f0, ROWS = 5 };
+enum { TABLE_PASSES_2 = 0xf0f0 };
 enum { OUTPUT_ADDER, OUTPUT_REGISTER, OUTPUT_8X8, OUTPUT_16X16 }; /* TOPOUTPUT_SELECT, BOTOUTPUT_SELECT */
 enum { LOWER_INPUT, LOWER_8X8, LOWER_16X16, LOWER_SIGN }; /* TOPADDSUB_LOWERINPUT, BOTADDSUB_LOWERINPUT */
 enum { CARRY_0, CARRY_1, CARRY_CASCADE, CARRY_INPUT }; /* TOPADDSUB_CARRYSELECT, BOTADDSUB_CARRYSELECT */
