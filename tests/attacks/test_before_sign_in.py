@@ -168,3 +168,19 @@ async def test_who_offers_http_2_alone_gets_no_connection_or_http_1(target: Targ
 
     with suppress(ssl.SSLError):
         assert await deferToThread(attack) != "h2"
+
+
+@pytest.mark.parametrize("headers", [b"Host: ex\xe4mple", b"Host: [::1", b"Host: a b", b"X: y", b"Host: a\r\nHost: b"])
+@ensureDeferred
+async def test_a_request_that_names_no_host_or_several_gets_400_and_no_traceback(
+    target: Target, headers: bytes
+) -> None:
+    def attack() -> bytes:
+        with connected(target) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\n" + headers + b"\r\nConnection: close\r\n\r\n")
+            return read_to_the_end(connection)
+
+    log = target.process.data_dir / "log" / "router.log"
+    before = log.read_text(errors="replace").count("Traceback")
+    assert (await deferToThread(attack)).startswith(b"HTTP/1.1 400 ")
+    assert log.read_text(errors="replace").count("Traceback") == before

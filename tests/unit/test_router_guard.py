@@ -161,7 +161,7 @@ def test_a_request_may_wait_for_its_answer_and_the_connection_not_for_the_next_o
     port = Port()
     connection, transport = port.connect()
     channel = speak_http(connection)
-    connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+    connection.dataReceived(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
     channel._handlingRequest = True
     port.wait(600)
     assert not transport.disconnecting
@@ -175,7 +175,7 @@ def test_requests_that_do_not_wait_for_an_answer_end_the_connection() -> None:
     connection, transport = port.connect()
     channel = speak_http(connection)
     channel._handlingRequest = True
-    connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n" * 1000)
+    connection.dataReceived(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n" * 1000)
     assert transport.disconnecting
 
 
@@ -185,7 +185,8 @@ def test_before_sign_in_so_many_bytes_are_taken_and_no_more(http: bool, most: in
     connection, transport = port.connect()
     if http:
         speak_http(connection)
-    connection.dataReceived(bytes(most))
+    head = b"POST / HTTP/1.1\r\nHost: farm\r\n\r\n" if http else b"\x7f"
+    connection.dataReceived(head + bytes(most - len(head)))
     assert not transport.disconnecting
     connection.dataReceived(b"x")
     assert transport.disconnecting
@@ -255,7 +256,7 @@ def test_what_an_address_asks_for_beyond_its_share_is_read_later_and_in_order() 
             transport.resumeProducing()
 
         connection.wrappedProtocol.dataReceived = answer
-        connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        connection.dataReceived(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
         reading.append(transport)
     early = len(asked)
     assert early < 30
@@ -522,3 +523,63 @@ def test_a_connection_that_waits_again_and_again_has_one_timer() -> None:
         port.clock.advance(0.1)
     # One for these turns, and that of the factory which looks at all connections.
     assert len(port.clock.getDelayedCalls()) <= 2
+
+
+HEAD = b"GET /api/available HTTP/1.1\r\nHost: %s\r\nX: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("host", [b"farm", b"farm.example:8080", b"127.0.0.1:8080", b"[::1]:8080", b"localhost "])
+def test_a_request_that_names_its_host_reaches_the_router_in_whatever_pieces(host: bytes) -> None:
+    for size in (1, 7, 4096):
+        port = Port()
+        connection, transport = port.connect()
+        request = HEAD % host
+        for begin in range(0, len(request), size):
+            connection.dataReceived(request[begin : begin + size])
+        assert connection.wrappedProtocol.received == request
+        assert transport.value() == b""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HEAD % b"ex\xe4mple",
+        HEAD % b"[::1",
+        HEAD % b"a b",
+        HEAD % b"",
+        HEAD % b"farm\r\nHost: other",
+        HEAD % b"farm\r\nhost : other",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-Host: farm\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X-Header: x\r\n" * 6000,
+    ],
+)
+def test_a_request_that_does_not_name_its_host_gets_400_and_never_reaches_the_router(request_: bytes) -> None:
+    for size in (11, 65_536):
+        port = Port()
+        connection, transport = port.connect()
+        for begin in range(0, len(request_), size):
+            connection.dataReceived(request_[begin : begin + size])
+        assert b"\r\n\r\n" not in connection.wrappedProtocol.received
+        assert transport.value().startswith(b"HTTP/1.1 400 ")
+        assert transport.disconnecting
+
+
+def test_each_request_of_a_connection_names_its_host() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    channel = speak_http(connection)
+    connection.wrappedProtocol.dataReceived = lambda _: setattr(channel, "_handlingRequest", True)
+    connection.dataReceived(HEAD % b"farm")
+    channel._handlingRequest = False
+    connection.dataReceived(HEAD % b"ex\xe4mple")
+    assert transport.value().startswith(b"HTTP/1.1 400 ")
+
+
+def test_what_is_no_http_needs_no_host() -> None:
+    port = Port()
+    connection, transport = port.connect()
+    greeting = b"\x7f\xf3\0\0" + b"\r\n\r\n" * 100
+    connection.dataReceived(greeting)
+    assert connection.wrappedProtocol.received == greeting
+    assert transport.value() == b""

@@ -237,8 +237,8 @@ def test_requests_over_http_of_an_address_do_not_hold_up_its_sessions(monkeypatc
         inner = connection.wrappedProtocol
         inner._proto, inner.chunks = Spoken(None, Channel()), 3
         inner.dataReceived = lambda _: lab.factory.turns_of("address", "10.0.0.1").spend(0.05)
-        connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
-        connection.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        connection.dataReceived(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
+        connection.dataReceived(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
     student = lab.comes("good 1")
     lab.pass_time(5)
     assert student.took is not None

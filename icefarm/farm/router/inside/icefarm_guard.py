@@ -16,6 +16,7 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
 - A client with `Limits.unanswered` calls is not read from until one is answered.
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
 - What the router remembers of permissions, by URI, is forgotten when it grows.
+- A request over HTTP names the host that it is for, once and in ASCII: the router logs a traceback for another.
 - TLS offers HTTP/1.1 alone (ALPN): the router's HTTP/2 lets bytes through that no header may have.
 
 Behind a proxy that the operator has named, the address is that which the proxy says (`icefarm_proxied`).
@@ -90,6 +91,13 @@ FULL = 256 * 1024
 WORKER_FACTOR = 64
 #: Seconds between two lines in the log about closed connections.
 LOG_INTERVAL = 10.0
+#: The header that says which host a request is for, and what it may hold (RFC 9110, section 7.2).
+_HOSTS = re.compile(rb"\nhost[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?[ \t]*")
+#: Bytes of a request's headers; what a connection begins with that does not speak HTTP; and the answer to others.
+LONGEST_HEAD = 64 * 1024
+_NOT_HTTP = (b"\x7f", b"\x10")
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: Characters of URIs in the router's cache of permissions, which has no bound of its own: 2,000 boards and more.
 CACHED = 256 * 1024
@@ -335,6 +343,8 @@ class GuardedConnection(ProtocolWrapper):
         self._worker = False
         self._session: Any = None
         self._calls = 0
+        #: The headers of the request that arrives, until they are whole; None then, and where it speaks no HTTP.
+        self._head: bytes | None = b""
         #: Bytes that the router reads at a time.
         self._piece = SMALLEST_PIECE
         #: What arrived while it waits for its turn: an HTTP channel begins to read again by itself.
@@ -380,6 +390,9 @@ class GuardedConnection(ProtocolWrapper):
 
     def _pass_on(self, piece: bytes) -> float:
         """Let the router read a piece of what arrived; returns the seconds that it took."""
+        if self.account is None and self._head is not None and not self._is_addressed(piece):
+            self._refuse_request()
+            return 0.0
         wrapped: Any = self.wrappedProtocol
         began = time.thread_time()
         wrapped.dataReceived(piece)
@@ -460,10 +473,30 @@ class GuardedConnection(ProtocolWrapper):
             if self.received > limits.request:
                 self.abort("sent a request that is too large")
             return 0.0
-        self.received = 0
+        self.received, self._head = 0, b""
         if any(self._channel()._dataBuffer):
             self.abort("did not wait for an answer")
         return PER_REQUEST
+
+    def _is_addressed(self, piece: bytes) -> bool:
+        """Tell whether a request names its host as it must, as far as it has arrived."""
+        assert self._head is not None
+        if not self._head and piece[:1] in _NOT_HTTP:
+            self._head = None
+            return True
+        self._head += piece
+        head, end, _ = self._head.partition(b"\r\n\r\n")
+        if not end:
+            return len(self._head) <= LONGEST_HEAD
+        self._head = None
+        hosts = _HOSTS.findall(head)
+        return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
+
+    def _refuse_request(self) -> None:
+        self.closed = True
+        self.factory.note("asked without saying which host they mean")
+        self.transport.write(_BAD_REQUEST)
+        self.transport.loseConnection()
 
     def _read_later(self) -> None:
         if self.closed:
