@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from vcd.reader import TokenKind, tokenize
 
 from icefarm.cli import main
+from icefarm.cli.commands.boards.simulate import PINS
 
 pytestmark = pytest.mark.integration
 
@@ -96,6 +97,7 @@ def test_what_cannot_be_simulated_is_named() -> None:
     result = simulate(CIRCUITS / "ring.bin")
     assert result.exit_code == 1
     assert "can't be simulated: a loop of 3 gates without a flip-flop, through tile (" in result.stderr
+    assert result.stderr.endswith("). A real board runs it all the same\n")
     assert found(CIRCUITS / "spi.bin")["reason"] == "the SPI block at tile (0, 19)"
 
 
@@ -108,11 +110,11 @@ def test_dsp_blocks_are_counted_and_drawn(tmp_path: Path) -> None:
     assert svg.read_text().count(">DSP</text>") == 2
 
 
-@pytest.mark.parametrize("pins", ["", "0", "49", "27,", "27;25", "1," * 16 + "1", "+2"])
+@pytest.mark.parametrize("pins", ["", "27,", "27;25", "27," * 16 + "27", "+2", "ICE_27"])
 def test_pins_that_there_are_not_are_refused(pins: str) -> None:
     result = simulate(EXAMPLES / "bursts.bin", "--pins", pins)
     assert result.exit_code == 2
-    assert "must be up to 16 pins of 1 to 48" in result.stderr
+    assert "must be up to 16 pins of the FPGA, as in 27,25" in result.stderr
 
 
 def test_a_waveform_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -135,5 +137,16 @@ def test_a_disk_that_is_full_is_an_error() -> None:
     assert "/dev/full can't be written: No space left on device" in result.stderr
 
 
-def test_a_pin_of_the_package_that_is_no_io_is_an_error() -> None:
-    assert found(EXAMPLES / "bursts.bin", "--pins", "1")["reason"] == "there is no such pin"
+@pytest.mark.parametrize("pin", ["0", "1", "24", "49"])
+def test_a_pin_of_the_package_that_is_no_io_is_an_error_that_lists_those_that_are(pin: str) -> None:
+    result = simulate(EXAMPLES / "bursts.bin", "--pins", f"27,{pin}")
+    assert result.exit_code == 2
+    assert f"its pin {pin} is neither: 2 to 4, 6, 9 to 21, 23, 25 to 28, 31 to 32, 34 to 48" in " ".join(
+        result.stderr.split()
+    )
+
+
+def test_the_command_knows_each_pin_of_the_simulator() -> None:
+    assert simulate(EXAMPLES / "bursts.bin", "--pins", ",".join(map(str, PINS[:16]))).exit_code == 0
+    assert simulate(EXAMPLES / "bursts.bin", "--pins", ",".join(map(str, PINS[16:32]))).exit_code == 0
+    assert simulate(EXAMPLES / "bursts.bin", "--pins", ",".join(map(str, PINS[32:]))).exit_code == 0

@@ -22,8 +22,8 @@ from icefarm.kinds.clock import DEFAULT_MHZ
 
 __all__ = ["simulate"]
 
-#: Pins of the package, and how many of them the program counts at once.
-HIGHEST_PIN = 48
+#: Pins of the package that are inputs or outputs, and how many of them the program counts at once.
+PINS = (2, 3, 4, 6, *range(9, 22), 23, 25, 26, 27, 28, 31, 32, *range(34, 49))
 PINS_MAX = 16
 _CELLS = {
     "look_up_tables": ("look-up table", "look-up tables"),
@@ -53,10 +53,26 @@ def _window(text: str) -> float:
 
 def _pins(text: str) -> Sequence[int]:
     words = text.split(",")
-    pins = [int(word) for word in words if word.isascii() and word.isdigit() and 1 <= int(word) <= HIGHEST_PIN]
+    pins = [int(word) for word in words if word.isascii() and word.isdigit()]
     if len(pins) != len(words) or len(pins) > PINS_MAX:
-        raise ValueError(f"must be up to {PINS_MAX} pins of 1 to {HIGHEST_PIN}, as in 27,25, not {text!r}")
+        raise ValueError(f"must be up to {PINS_MAX} pins of the FPGA, as in 27,25, not {text!r}")
+    unknown = [pin for pin in pins if pin not in PINS]
+    if unknown:
+        raise ValueError(
+            f"must be inputs or outputs of the FPGA ({_ranges(PINS)}), and its pin {unknown[0]} is neither"
+        )
     return pins
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write numbers in ascending order, with those that follow one another as in 9 to 21."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def _amount(n: int, one: str, several: str) -> str:
@@ -186,5 +202,7 @@ def simulate(
         for line in lines_of(found, vcd, svg):
             click.echo(line)
     if found["reason"] is not None:
-        click.echo(f"icefarm: {file} can't be simulated: {found['reason']}", err=True)
+        click.echo(
+            f"icefarm: {file} can't be simulated: {found['reason']}. Only a real board can tell what it does", err=True
+        )
         raise click.exceptions.Exit(Exit.FAILED)
