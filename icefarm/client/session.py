@@ -17,32 +17,23 @@ import attrs
 from attrs import define, field, frozen
 
 from icefarm._version import __version__
-from icefarm.arguments import passes_over_unknown
 from icefarm.bus import Progress
 from icefarm.client.api.arguments import checked
 from icefarm.client.connection.events import BoardsChange, ClientEvent
+from icefarm.client.connection.orders import OperatorOrders
 from icefarm.client.connection.patience import Patience
+from icefarm.client.connection.questions import Access, FarmQuestions, Snapshot
 from icefarm.client.evaluation.scheduler import DEPTH, LOOK_AHEAD
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     NAME_RULE,
-    AccessRule,
-    BookingRecord,
-    DeviceRecord,
-    ExperimentRecord,
-    FailureRecord,
-    QueueRecord,
     ReservationRecord,
     Role,
     RunReport,
-    ShareRecord,
-    UsageRecord,
-    WorkerRecord,
     account_of,
     control_procedure,
     default_experiment,
     event_topic,
-    from_wire,
     valid_name,
 )
 from icefarm.errors import IcefarmError, InvalidArgument
@@ -60,7 +51,7 @@ if TYPE_CHECKING:
     from icefarm.client.evaluation.run import Run
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
-__all__ = ["ClientSession", "RunPlan", "Snapshot", "connect"]
+__all__ = ["Access", "ClientSession", "RunPlan", "Snapshot", "connect"]
 
 #: Seconds for an attempt to reboot boards: they may be reflashed.
 REBOOT_LIMIT = 180.0
@@ -69,35 +60,6 @@ ASK_LIMIT = 60.0
 #: Seconds that an evaluation may take beyond its windows and those of the evaluations before it on the same board:
 #: a board that failed is reflashed, and the evaluation repeated.
 EVALUATION_LIMIT = 150.0
-
-
-@frozen
-class Snapshot:
-    """The farm at one moment."""
-
-    workers: list[WorkerRecord]
-    devices: list[DeviceRecord]
-    reservations: list[ReservationRecord]
-    queue: list[QueueRecord]
-    #: By the farm's clock, seconds since the epoch.
-    time: float
-    #: The farm's version and settings.
-    farm: dict[str, Any]
-    #: What accounts have used lately, the largest share first; empty if the farm does not say.
-    shares: list[ShareRecord] = attrs.Factory(list)
-    #: Those that have not ended, the first to begin first; empty if the farm does not say.
-    bookings: list[BookingRecord] = attrs.Factory(list)
-
-
-@passes_over_unknown
-@frozen
-class Access:
-    """What an account may have: everything, if it has no rules."""
-
-    account: str
-    #: None: it is in none.
-    group: str | None
-    rules: list[AccessRule]
 
 
 @frozen
@@ -129,7 +91,7 @@ class RunPlan:
 
 
 @define(eq=False)
-class ClientSession:
+class ClientSession(FarmQuestions, OperatorOrders):
     """A client of a farm.
 
     ``make_link(credentials, joined, refused)`` returns an `icefarm.wamp.Link` or a stand-in; `connect` does it all.
@@ -301,28 +263,6 @@ class ClientSession:
         answer = await self._link.call(control_procedure("reboot"), named, timeout=timeout)
         return [str(serial) for serial in answer]
 
-    @checked
-    async def available(self, kind: str | None = None, *, where: str | None = None) -> list[str]:
-        """Return the serials of the boards that can be reserved now; with ``where``, of those that it selects."""
-        chosen = {"kind": kind} if where is None else {"kind": kind, "where": where}
-        answer = await self._link.call(control_procedure("available"), chosen)
-        return [str(serial) for serial in answer["serials"]]
-
-    async def snapshot(self) -> Snapshot:
-        """Return the farm's state: all records."""
-        answer = await self._link.call(control_procedure("snapshot"))
-        known = {each.name: answer.get(each.name) for each in attrs.fields(Snapshot) if each.name in answer}
-        return from_wire(known, Snapshot, "the answer to snapshot")
-
-    @checked
-    async def board_history(self, serial: str) -> dict[str, Any]:
-        """Return a board's last day: its states, measurements by the minute, and lines of its worker's log."""
-        return dict(await self.call("device_history", serial=serial))
-
-    async def journal(self) -> dict[str, Any]:
-        """Return recent changes of boards and reservations, and lines of workers' logs."""
-        return dict(await self.call("journal"))
-
     def watch(self) -> Watch:
         """Start following the farm's changes."""
         from icefarm.client.connection.watch import Watch
@@ -334,204 +274,6 @@ class ClientSession:
     def call(self, verb: str, **arguments: Any) -> Coroutine[Any, Any, Any]:
         """Call one of control's procedures, which may be carried out twice."""
         return self._link.call(control_procedure(verb), arguments)
-
-    @checked
-    async def experiments(self, *, account: str | None = None, since: float | None = None) -> list[ExperimentRecord]:
-        """Return the experiments that this client may read, the last active one first.
-
-        They are those of one ``account``, or of all; and active ``since`` then, in seconds since the epoch.
-        """
-        found: list[ExperimentRecord] = []
-        after = None
-        while True:
-            answer = await self.call("experiments", account=account, since=since, after=after, limit=1000)
-            found += [from_wire(each, ExperimentRecord) for each in answer["experiments"]]
-            after = answer["next"]
-            if after is None:
-                return found
-
-    @checked
-    async def usage(
-        self, by: str = "account", *, since: float | None = None, until: float | None = None, account: str | None = None
-    ) -> list[UsageRecord]:
-        """Return how much was used, the longest time first: ``by`` account, board or experiment; several with commas.
-
-        It is that of the last seven days, or between ``since`` and ``until`` (seconds since the epoch): of the client's
-        own account; for an operator of all, or of one ``account``.
-        """
-        answer = await self.call("usage", by=by, since=since, until=until, account=account)
-        return [from_wire(each, UsageRecord) for each in answer["usage"]]
-
-    async def devices(self) -> list[DeviceRecord]:
-        """Return all boards that the farm knows."""
-        return (await self.snapshot()).devices
-
-    async def workers(self) -> list[WorkerRecord]:
-        """Return all workers that the farm knows."""
-        return (await self.snapshot()).workers
-
-    async def reservations(self) -> list[ReservationRecord]:
-        """Return everybody's reservations."""
-        return (await self.snapshot()).reservations
-
-    async def queue(self) -> list[QueueRecord]:
-        """Return the requests that wait for boards, the next one first."""
-        return (await self.snapshot()).queue
-
-    @checked
-    async def book(
-        self,
-        amount: int | None = None,
-        *,
-        at: datetime | float,
-        seconds: float,
-        serials: Sequence[str] | None = None,
-        account: str | None = None,
-        kind: str | None = None,
-    ) -> BookingRecord:
-        """Book ``amount`` boards, or those in ``serials``, from ``at`` on for so many seconds.
-
-        ``at`` is a datetime with a time zone, or seconds since the epoch.  The boards are kept for this client's
-        account, or for another ``account`` or group (operator); with ``kind`` those that can be of that kind.
-        During the booking, requests for boards get them as usual, before all others.
-
-        Raises `Unavailable` if there are too few boards at some moment of it, `UnknownDevice`, `LimitReached`.
-        """
-        moment = at.timestamp() if isinstance(at, datetime) else at
-        asked = {"starts_at": moment, "seconds": seconds, "amount": amount, "serials": serials}
-        answer = await self.call("book", **asked, account=account, kind=kind)
-        return from_wire(answer, BookingRecord, "the answer to book")
-
-    @checked
-    async def bookings(self, *, since: float | None = None) -> list[BookingRecord]:
-        """Return the bookings of all accounts that have not ended, the first to begin first.
-
-        With ``since``, in seconds since the epoch, also those that were not over then.
-        """
-        return [from_wire(each, BookingRecord) for each in await self.call("bookings", since=since)]
-
-    @checked
-    async def cancel_bookings(self, ids: Sequence[str]) -> list[str]:
-        """Cancel bookings of this client's account (operators: any), and return the ids of those that it cancelled.
-
-        Boards that are reserved already stay so.  Raises `NotYours`.
-        """
-        return [str(id) for id in await self.call("cancel_bookings", ids=ids)]
-
-    async def account_groups(self) -> dict[str, str]:
-        """Return the group of each account that belongs to one, such as a class."""
-        return {str(account): str(group) for account, group in (await self.call("account_groups")).items()}
-
-    @checked
-    async def recent_failures(self, seconds: float = 900.0) -> list[FailureRecord]:
-        """Return the evaluations of this client's account that failed over the last so many seconds, the last first.
-
-        An operator gets those of all accounts; at most 500.
-        """
-        return [from_wire(each, FailureRecord) for each in await self.call("recent_failures", seconds=seconds)]
-
-    @checked
-    async def end_accounts(self, accounts: Sequence[str]) -> list[str]:
-        """End all reservations of accounts, or groups of accounts, and what they wait for (operator).
-
-        Returns the serials of the boards that this freed.
-        """
-        return [str(serial) for serial in await self.call("end_accounts", accounts=accounts)]
-
-    @checked
-    async def delete(self, serials: Sequence[str]) -> Any:
-        """Forget boards that are offline or broken (operator)."""
-        return await self.call("delete", serials=serials)
-
-    @checked
-    async def end_any(self, serials: Sequence[str]) -> Any:
-        """End anybody's reservations (operator)."""
-        return await self.call("end_any", serials=serials)
-
-    @checked
-    async def retest(self, serials: Sequence[str]) -> Any:
-        """Test broken boards again, and return those that pass to service (operator)."""
-        return await self.call("retest", serials=serials)
-
-    @checked
-    async def label(
-        self, labels: Mapping[str, Any], *, serials: Sequence[str] | None = None, worker: str | None = None
-    ) -> list[DeviceRecord]:
-        """Set labels of boards, or of a worker and so of its boards; None takes one away.  Returns the boards.
-
-        For operators.
-        """
-        if (serials is None) == (worker is None):
-            raise InvalidArgument("give either serials, the boards to label, or worker")
-        answer = await self.call("label", labels=labels, serials=serials, worker=worker)
-        return [from_wire(each, DeviceRecord) for each in answer]
-
-    @checked
-    async def access(self, account: str | None = None) -> Access:
-        """Return the rules of access that the client's account has, and its group; an operator may name another.
-
-        An account without rules may have every board.
-        """
-        return from_wire(await self.call("access", account=account), Access, "the answer to access")
-
-    async def access_list(self) -> dict[str, Any]:
-        """Return all rules of access, and the accounts of each group (operator)."""
-        answer = await self.call("access_list")
-        return {"rules": [from_wire(each, AccessRule) for each in answer["rules"]], "groups": dict(answer["groups"])}
-
-    @checked
-    async def access_add(
-        self,
-        *,
-        account: str | None = None,
-        group: str | None = None,
-        where: str | None = None,
-        seconds: float | None = None,
-        kinds: Sequence[str] | None = None,
-    ) -> AccessRule:
-        """Add a rule of access for an account, a group, or everybody without rules of their own (operator)."""
-        chosen = None if kinds is None else list(kinds)
-        answer = await self.call("access_add", account=account, group=group, where=where, seconds=seconds, kinds=chosen)
-        return from_wire(answer, AccessRule)
-
-    @checked
-    async def access_remove(self, rules: Sequence[int]) -> list[int]:
-        """Remove rules of access by their ids, and return those that there were (operator)."""
-        return [int(each) for each in await self.call("access_remove", ids=list(rules))]
-
-    @checked
-    async def access_group(self, group: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[str]:
-        """Put accounts into a group, take others out, and return its accounts (operator)."""
-        answer = await self.call("access_group", name=group, add=list(add), remove=list(remove))
-        return [str(each) for each in answer]
-
-    @checked
-    async def drain(self, worker: str, *, leave: bool = False) -> Any:
-        """Stop giving out a worker's boards; with ``leave``, it exits when none of them is reserved (operator)."""
-        return await self.call("drain", worker=worker, leave=leave)
-
-    @checked
-    async def resume(self, worker: str) -> Any:
-        """Resume giving out a worker's boards (operator)."""
-        return await self.call("resume", worker=worker)
-
-    @checked
-    async def delete_worker(self, worker: str) -> list[str]:
-        """Forget a worker that is offline, and return the serials of its boards; for operators."""
-        return [str(serial) for serial in await self.call("delete_worker", worker=worker)]
-
-    @checked
-    async def audit(
-        self, seconds: float = 86400.0, *, account: str | None = None, action: str | None = None, limit: int = 300
-    ) -> list[dict[str, Any]]:
-        """Return who did what over the last so many seconds, of one account or all; for operators."""
-        answer = await self.call("audit", seconds=seconds, account=account, action=action, limit=limit)
-        return [dict(entry) for entry in answer]
-
-    @checked
-    async def dismiss(self, ids: Sequence[str]) -> Any:
-        """Remove requests from the queue, and return those that waited (operator)."""
-        return await self.call("dismiss", ids=ids)
 
     @checked
     async def ask(self, serial: str, method: str, *, limit: float | None = ASK_LIMIT, **arguments: Any) -> Any:
