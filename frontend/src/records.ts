@@ -179,6 +179,29 @@ export interface ExperimentDetails {
   readonly time: number;
 }
 
+/** A run of an experiment: one stream of evaluations. */
+export interface RunRecord {
+  /** By which it is cited; null until it is closed. */
+  readonly id: string | null;
+  readonly number: string;
+  readonly client: string;
+  /** "running", "ended" or "closed". */
+  readonly state: string;
+  readonly labels: Readonly<Record<string, unknown>>;
+  readonly begun_at: number;
+  readonly results: number;
+  readonly failed: number;
+  readonly boards: number;
+  /** When the archive began to drop its results. */
+  readonly dropped_at: number | null;
+}
+
+/** What `experiment_runs` returns. */
+export interface RunList {
+  readonly runs: readonly RunRecord[];
+  readonly next: string | null;
+}
+
 /** A board's part in an experiment, as `board_experiments` returns it. */
 export interface ExperimentPart {
   readonly account: string;

@@ -16,6 +16,15 @@ export function resultsUrl(base: string, account: string, name: string, format: 
   return url.href;
 }
 
+/** Where a run is as a file, for a page at `base`; and what the file is called. */
+export function runFileUrl(base: string, id: string): string {
+  return new URL(`api/runs/${id}/file`, base).href;
+}
+
+export function runFileName(id: string): string {
+  return `run-${id.slice(0, 12)}.icefarm.zip`;
+}
+
 /** The farm's address as programs use it, for a page at `base`. */
 export function farmUrl(base: string): string {
   const { origin, pathname } = new URL(".", base);

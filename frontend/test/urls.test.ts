@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { farmUrl, resultsUrl, socketUrl } from "../src/urls.ts";
+import { farmUrl, resultsUrl, runFileName, runFileUrl, socketUrl } from "../src/urls.ts";
 
 test("the WebSocket is beside the page, whatever path is before it", () => {
   assert.equal(socketUrl("http://farm:8080/"), "ws://farm:8080/ws");
@@ -20,4 +20,10 @@ test("an experiment's results are a file beneath the page", () => {
     resultsUrl("https://lab.example/icefarm/", "ada", "a/b ü", "csv"),
     "https://lab.example/icefarm/api/experiments/a%2Fb%20%C3%BC/results?account=ada&format=csv",
   );
+});
+
+test("a run is a file beneath the page, named as the farm names it", () => {
+  const id = "7ab8335065cc".padEnd(64, "0");
+  assert.equal(runFileUrl("https://lab.example/icefarm/", id), `https://lab.example/icefarm/api/runs/${id}/file`);
+  assert.equal(runFileName(id), "run-7ab8335065cc.icefarm.zip");
 });

@@ -17,6 +17,7 @@ from browser.test_plots import drag, plot
 from playwright.sync_api import Locator, Page, expect
 
 from icefarm.client import Farm
+from icefarm.runs.package import Package
 from icefarm.testing.processes.farm_process import FarmProcess
 
 pytestmark = pytest.mark.browser
@@ -89,6 +90,20 @@ def test_an_experiment_shows_its_values_its_figures_and_its_boards(page: Page, m
     expect(page.get_by_role("heading", name="What it measured")).to_be_visible()
     expect(plot(page, "Values").locator("canvas")).to_be_visible()
     expect(page.get_by_role("table", name="Experiments of the board")).to_contain_text("ga-7")
+
+
+def test_an_experiments_runs_are_listed_and_downloaded(page: Page, measured: FarmProcess, tmp_path: Path) -> None:
+    open_page(page, measured.url, "experiment/ada/ga-7")
+    runs = page.get_by_role("table", name="Runs of the experiment")
+    expect(runs.get_by_role("link", name="Download").first).to_be_visible(timeout=ARCHIVED)
+    digits = runs.locator("tbody tr").first.locator("th, td").first.inner_text()
+    with page.expect_download() as started:
+        runs.get_by_role("link", name="Download").first.click()
+    assert started.value.suggested_filename == f"run-{digits}.icefarm.zip"
+    started.value.save_as(tmp_path / "run.zip")
+    with Package.open(tmp_path / "run.zip") as package:
+        assert package.id.startswith(digits)
+        assert list(package.results())
 
 
 def test_what_arrives_is_drawn_without_a_reload(page: Page, measured: FarmProcess) -> None:

@@ -39,6 +39,7 @@ import { doneOf, ExperimentState, Problem, Progress } from "./experiments.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
+import { Runs } from "./runs.tsx";
 import { AccountLink, BoardLink, Facts, Moment, NameChoice, ThingHead } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -80,6 +81,7 @@ export function ExperimentPage({ whole }: { whole: string }) {
               unzoom={unzoom}
             />
           )}
+          <Runs account={account} name={name} />
           {details.experiment.failed > 0 && (
             <>
               <h2>Failures</h2>
