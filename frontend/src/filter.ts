@@ -2,7 +2,7 @@
 // commas separate alternatives; quotation marks keep blanks; `field:` alone matches an empty field.
 
 /** Fields of a board that can be asked for. */
-export const FIELDS = ["serial", "worker", "state", "health", "client", "kind", "firmware"] as const;
+export const FIELDS = ["serial", "worker", "state", "health", "client", "kind", "firmware", "label"] as const;
 
 export interface Term {
   readonly not: boolean;

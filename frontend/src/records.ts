@@ -14,7 +14,12 @@ export interface WorkerRecord {
   readonly kind_versions?: Readonly<Record<string, string>>;
   readonly devices: number;
   readonly last_seen: number;
+  /** What operators note of it. A farm of an earlier version does not say. */
+  readonly labels?: Labels;
 }
+
+/** Text by name. */
+export type Labels = Readonly<Record<string, string>>;
 
 export interface BoardRecord {
   readonly serial: string;
@@ -32,6 +37,10 @@ export interface BoardRecord {
   readonly retries: number;
   readonly expires_at: number | null;
   readonly changed_at: number;
+  /** What a virtual board does with a circuit; null: a real board. */
+  readonly model?: string | null;
+  /** What operators note of it and of its worker. A farm of an earlier version does not say. */
+  readonly labels?: Labels;
 }
 
 export interface ReservationRecord {
@@ -56,6 +65,8 @@ export interface QueueRecord {
   readonly since: number;
   readonly place: number;
   readonly reason: string;
+  /** The selector of the boards that it may have. */
+  readonly where?: string | null;
 }
 
 /** What a board counts and measures, from its worker's last heartbeat. */

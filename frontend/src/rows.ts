@@ -3,7 +3,7 @@
 import type { Farm } from "./farm.ts";
 import { matches, parseFilter, type Texts } from "./filter.ts";
 import type { BoardRecord, Reading } from "./records.ts";
-import { firmware, type Health, health, STATE_ORDER } from "./wording.ts";
+import { firmware, type Health, health, labelText, STATE_ORDER } from "./wording.ts";
 
 export interface Row {
   readonly board: BoardRecord;
@@ -31,6 +31,7 @@ const SORT_KEYS: Readonly<Record<string, (row: Row) => Sortable>> = {
   kind: (row) => row.board.kind,
   worker: (row) => row.board.worker,
   firmware: (row) => firmware(row.board),
+  labels: (row) => labelText(row.board.labels),
   left: (row) => row.board.expires_at,
   rate: (row) => row.rate,
 };
@@ -73,6 +74,7 @@ export function textsOf({ board, health }: Row): Texts {
     client: board.client,
     kind: board.kind,
     firmware: firmware(board),
+    label: labelText(board.labels),
     reason: board.reason,
   };
 }

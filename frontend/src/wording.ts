@@ -1,6 +1,6 @@
 // Pure: how times, numbers and states are written.
 
-import type { BoardRecord, Reading, Status } from "./records.ts";
+import type { BoardRecord, Labels, Reading, Status } from "./records.ts";
 
 /** A board's states: symbol and word; the colour is the style sheet's. */
 export const STATES: Readonly<Record<Status, { readonly symbol: string; readonly word: string }>> = {
@@ -67,6 +67,14 @@ export function count(amount: number, noun: string): string {
 }
 
 /** What a board runs, in words. */
+/** Labels as one writes them in a selector. */
+export function labelText(labels: Labels | undefined): string {
+  return Object.entries(labels ?? {})
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([name, value]) => `${name}=${/[\s(),"=<>!]/.test(value) ? `"${value}"` : value}`)
+    .join(" ");
+}
+
 export function firmware(board: BoardRecord): string {
   return [board.firmware, board.firmware_version].filter(Boolean).join(" ");
 }

@@ -98,3 +98,16 @@ test("only rows in sight are drawn", () => {
   assert.deepEqual(windowOf(500, 36, -3600, 800), [92, 131]);
   assert.deepEqual(windowOf(3, 36, -9999, 800), [0, 3]);
 });
+
+test("labels are shown as a selector names them, and filtered by", () => {
+  const labelled = board("A", { labels: { room: "E1 left", lab: "3" } });
+  assert.equal(textsOf(rowOf(labelled)).label, 'lab=3 room="E1 left"');
+  const boards = new Map(
+    [labelled, board("B", { labels: { lab: "4" } }), board("C")].map((each) => [each.serial, each]),
+  );
+  const shown = (filter: string) =>
+    visibleRows({ boards, readings: new Map() }, filter, BY_NEED).map(({ board }) => board.serial);
+  assert.deepEqual(shown("label:lab=3"), ["A"]);
+  assert.deepEqual(shown("lab=4"), ["B"]);
+  assert.deepEqual(shown("label:"), ["C"]);
+});

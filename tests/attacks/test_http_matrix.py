@@ -46,6 +46,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/book": {"account": VICTIM, "amount": 9999, "starts_at": time.time() + 60, "seconds": 60},
     "/bookings/cancel": {"ids": ["none"]},
     "/limits": {"account": VICTIM},
+    "/access": {"account": VICTIM},
     "/limits/set": {"account": VICTIM, "limits": {}},
     "/experiments": {"account": VICTIM},
     "/experiments/{experiment}": {"account": VICTIM},
@@ -119,7 +120,7 @@ async def test_a_role_gets_what_it_may_and_nothing_else(target: Target, base: st
             # Those that are not shared are their owner's and operators'.
             shown = status == 200 and (endpoint.parameters != [] or EXPERIMENT in str(value))
             assert shown == (role is OPERATOR), value
-        if path in ("/usage", "/limits"):
+        if path in ("/usage", "/limits", "/access"):
             assert (status == 200) == (role is OPERATOR), value
 
 

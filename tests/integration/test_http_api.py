@@ -340,6 +340,26 @@ def test_a_run_is_listed_shown_and_downloaded_and_its_digests_are_right(api: Api
         assert api.ask("GET", f"/api/runs/zz{path}")[0] == 400
 
 
+def test_boards_are_chosen_by_a_selector(api: Api) -> None:
+    code, answer = api.ask("GET", "/api/available?where=virtual%20and%20not%20real")
+    assert (code, answer["amount"] > 0) == (200, True)
+    assert api.ask("GET", "/api/available?where=real")[1] == {"amount": 0, "serials": []}
+    code, answer = api.ask("GET", "/api/available?where=lab%3D")
+    assert (code, answer["message"]) == (400, "where must have a value after lab=, not the end")
+    wanted = {"amount": 1, "kind": "pulsecount", "name": "chooser", "where": "real"}
+    code, answer = api.post("/api/reserve", wanted)
+    assert (code, "real leaves 0" in answer["message"]) == (409, True)
+    code, answer = api.post("/api/reserve", {**wanted, "where": "simulated"})
+    assert (code, len(answer)) == (200, 1)
+    assert api.post("/api/end", {"serials": [answer[0]["serial"]], "name": "chooser"})[0] == 200
+
+
+def test_what_an_account_may_have_is_its_own_to_read_and_an_operators(api: Api) -> None:
+    code, answer = api.ask("GET", "/api/access?account=ada", token=True)
+    assert (code, answer) == (200, {"account": "ada", "group": None, "rules": []})
+    assert api.ask("GET", "/api/access?account=ada")[0] in (401, 403)
+
+
 def test_usage_is_ones_own_and_an_operators_is_everybodys(api: Api) -> None:
     with Farm(api.url, name="ada") as farm, farm.reserve(1, window=0.01):
         code, answer = api.ask("GET", "/api/usage?by=account,board", token=True)

@@ -8,7 +8,18 @@ import { type Span, spanOf } from "../plotting.ts";
 import type { BoardFigure, BoardHistory, BoardRecord, Reading, StateChange } from "../records.ts";
 import { storiesOf } from "../stories.ts";
 import { stretches, totals } from "../timeline.ts";
-import { clockTime, count, dateAndTime, duration, firmware, health, number, STATE_ORDER, STATES } from "../wording.ts";
+import {
+  clockTime,
+  count,
+  dateAndTime,
+  duration,
+  firmware,
+  health,
+  labelText,
+  number,
+  STATE_ORDER,
+  STATES,
+} from "../wording.ts";
 import { BoardValues } from "./boardvalues.tsx";
 import { Stories } from "./events.tsx";
 import { usePast } from "./past.ts";
@@ -66,6 +77,8 @@ function BoardFacts({ board, reading }: { board: BoardRecord; reading: Reading |
         </>
       ),
     ],
+    ["Labels", labelText(board.labels) || null],
+    ["Virtual", board.model ?? null],
     ["Firmware", firmware(board)],
     ["USB", board.usb_path],
     ["Evaluations", `${number(Math.max(board.evaluations, reading?.evaluations ?? 0), 9)} since its worker started`],

@@ -6,7 +6,7 @@ import { FIELDS, parseFilter } from "../filter.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
 import { type Order, orderText, parseOrder, type Row, visibleRows } from "../rows.ts";
-import { clockTime, count, firmware, number } from "../wording.ts";
+import { clockTime, count, firmware, labelText, number } from "../wording.ts";
 import { Actions, BoardLink, ClientLink, Command, KindLink, Left, State, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -133,6 +133,14 @@ function allColumns(operator: boolean): readonly Column<Row>[] {
       sortable: true,
       text: ({ board }) => board.worker,
       draw: ({ board }) => <WorkerLink name={board.worker} />,
+    },
+    {
+      id: "labels",
+      label: "Labels",
+      priority: 4,
+      shrinks: 120,
+      sortable: true,
+      text: ({ board }) => labelText(board.labels),
     },
     {
       id: "firmware",

@@ -9,7 +9,7 @@ import { addressOf } from "../pages.ts";
 import type { AccountLimits, BoardRecord } from "../records.ts";
 import { BY_NEED, visibleRows } from "../rows.ts";
 import { storiesOf } from "../stories.ts";
-import { count, number } from "../wording.ts";
+import { count, labelText, number } from "../wording.ts";
 import { boardColumns, classOf, serialOf } from "./boards.tsx";
 import { Stories } from "./events.tsx";
 import { ExperimentsOf } from "./experiments.tsx";
@@ -24,6 +24,7 @@ export function WorkerPage({ name }: { name: string }) {
   const { live } = usePage();
   const worker = live.workers.value.get(name);
   const boards = [...live.boards.value.values()].filter((board) => board.worker === name);
+  const labels = labelText(worker?.labels);
   return (
     <section>
       <ThingHead all="workers" kind="Worker" name={name} />
@@ -42,6 +43,7 @@ export function WorkerPage({ name }: { name: string }) {
               <Kinds worker={worker} />
             </Fact>
             <Fact label="Host">{worker.host}</Fact>
+            {labels !== "" && <Fact label="Labels">{labels}</Fact>}
             <Fact label="icefarm">{worker.version}</Fact>
             <Fact label="Last seen">
               <LastSeen worker={worker} />

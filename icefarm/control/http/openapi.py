@@ -11,6 +11,7 @@ import attrs
 
 from icefarm import __version__
 from icefarm.contract import (
+    AccessRule,
     BookingRecord,
     ExperimentBoard,
     ExperimentFigures,
@@ -83,6 +84,13 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "bookings": _list_of("Booking"),
     "booking": {"$ref": "#/components/schemas/Booking"},
     "ids": {"type": "array", "items": {"type": "string"}},
+    "access": _whole(
+        {
+            "account": {"type": "string"},
+            "group": {"type": ["string", "null"], "description": "The group that it is in."},
+            "rules": _list_of("AccessRule"),
+        }
+    ),
     "limits": _whole(
         {
             "account": {"type": "string"},
@@ -140,6 +148,7 @@ def description(public_url: str | None = None) -> dict[str, Any]:
                 "Error": _error_schema(),
                 "Available": _available_schema(),
                 "Booking": _schema(BookingRecord),
+                "AccessRule": _schema(AccessRule),
                 "Experiment": _schema(ExperimentRecord),
                 "ExperimentBoard": _schema(ExperimentBoard),
                 "ExperimentFigures": _schema(ExperimentFigures),

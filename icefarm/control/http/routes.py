@@ -92,7 +92,7 @@ class Endpoint:
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
     #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits",
-    #: "bookings", "booking", "ids"; "results": a file.
+    #: "access", "bookings", "booking", "ids"; "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -366,6 +366,10 @@ _ENDPOINTS = (
     Endpoint(
         "/limits", "GET", "Tell what your account may have, and what it has; operators: any account.",
         LimitsOf, "limits", _limits_of, _same, "limits", old=False,
+    ),
+    Endpoint(
+        "/access", "GET", "Tell which boards your account may have, for how long and as what; operators: any account.",
+        LimitsOf, "access", _limits_of, _same, "access", old=False,
     ),
     Endpoint(
         "/limits/set", "POST", "Set what an account may have (operator).",

@@ -313,7 +313,7 @@ class BookingIds:
 
 @frozen
 class LimitsOf:
-    """The query for the limits of an account."""
+    """The query for what an account may have."""
 
     account: str | None = field(default=None, metadata={"description": "Of this account (operator); default: yours."})
 
