@@ -1,6 +1,8 @@
 // Pure: what a person may ask of the farm here: the question to confirm, the call, and the words for its success.
 
-import type { BoardRecord, QueueRecord, WorkerRecord } from "./records.ts";
+import type { Member } from "./classroom.ts";
+import { accountOf } from "./identity.ts";
+import type { BoardRecord, BookingRecord, QueueRecord, WorkerRecord } from "./records.ts";
 import { count } from "./wording.ts";
 
 export interface Action {
@@ -178,4 +180,42 @@ export function queueActions(waiting: QueueRecord): readonly Action[] {
       done: `The request of ${waiting.client} was removed.`,
     },
   ];
+}
+
+/** What a reader can do with a booking: cancel it, if it is of the reader's account, or if the reader is an operator. */
+export function bookingActions(booking: BookingRecord, operator: boolean, account: string): readonly Action[] {
+  const own = account !== "" && (booking.account === account || accountOf(booking.booked_by) === account);
+  if (!operator && !own) return [];
+  const what = count(booking.amount, "board");
+  return [
+    {
+      id: "cancel",
+      label: "Cancel",
+      about: `Cancel the booking of ${booking.account}`,
+      question: `Cancel the booking of ${what} for ${booking.account}?`,
+      consequence: "Its boards are for everybody then. Boards that are reserved already stay so.",
+      procedure: "cancel_bookings",
+      fields: { ids: [booking.id] },
+      done: `The booking of ${what} for ${booking.account} is cancelled.`,
+    },
+  ];
+}
+
+/** End all that accounts have, and what they wait for; operators only. */
+export function accountsAction(members: readonly Member[]): Action {
+  const accounts = members.map(({ account }) => account);
+  const boards = members.reduce((sum, member) => sum + member.boards.length, 0);
+  const whom = accounts.length === 1 ? `account ${accounts[0]}` : count(accounts.length, "account");
+  const listed =
+    accounts.length > 6 ? `${accounts.slice(0, 6).join(", ")} and ${accounts.length - 6} more` : accounts.join(", ");
+  return {
+    id: "end-accounts",
+    label: "End all",
+    about: `End all of ${whom}`,
+    question: `End all of ${whom}: ${count(boards, "board")}, and what it waits for?`,
+    consequence: `${listed}. Running evaluations fail, and the boards are free for others.`,
+    procedure: "end_accounts",
+    fields: { accounts },
+    done: `All of ${whom} has ended.`,
+  };
 }

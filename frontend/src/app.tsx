@@ -1,6 +1,8 @@
 import { type Page, PageContext, usePage } from "./page.ts";
 import { BoardPage } from "./views/board.tsx";
 import { BoardsPage } from "./views/boards.tsx";
+import { BookingsPage } from "./views/calendar.tsx";
+import { ClassPage } from "./views/classroom.tsx";
 import { ConfirmDialog } from "./views/confirm.tsx";
 import { EventsPage } from "./views/events.tsx";
 import { ExperimentPage } from "./views/experiment.tsx";
@@ -85,6 +87,10 @@ function Content() {
       return <ExperimentPage key={name} whole={name ?? ""} />;
     case "usage":
       return <UsagePage />;
+    case "bookings":
+      return <BookingsPage />;
+    case "class":
+      return <ClassPage />;
     case "queue":
       return <QueuePage />;
     case "events":

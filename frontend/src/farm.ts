@@ -13,6 +13,7 @@ import {
 } from "./journal.ts";
 import type {
   BoardRecord,
+  BookingRecord,
   FarmEvent,
   QueueRecord,
   Reading,
@@ -29,6 +30,7 @@ export interface Farm {
   readonly boards: Table<string, BoardRecord>;
   readonly reservations: Table<string, ReservationRecord>;
   readonly queue: Table<string, QueueRecord>;
+  readonly bookings: Table<string, BookingRecord>;
   readonly readings: Table<string, Reading>;
   /** Newest last. */
   readonly lines: readonly Line[];
@@ -45,6 +47,7 @@ export const UNKNOWN_FARM: Farm = {
   boards: new Map(),
   reservations: new Map(),
   queue: new Map(),
+  bookings: new Map(),
   readings: new Map(),
   lines: [],
   known: false,
@@ -59,6 +62,7 @@ export function replaced(farm: Farm, snapshot: Snapshot, now: number): Farm {
     boards: new Map(snapshot.devices.map((record) => [record.serial, record])),
     reservations: new Map(snapshot.reservations.map((record) => [record.id, record])),
     queue: new Map(snapshot.queue.map((record) => [record.id, record])),
+    bookings: new Map((snapshot.bookings ?? []).map((record) => [record.id, record])),
     readings: new Map(Object.entries(snapshot.readings ?? {})),
     lines: farm.lines,
     known: true,
@@ -83,6 +87,7 @@ class Draft {
   private boards: Map<string, BoardRecord> | null = null;
   private reservations: Map<string, ReservationRecord> | null = null;
   private queue: Map<string, QueueRecord> | null = null;
+  private bookings: Map<string, BookingRecord> | null = null;
   private readings: Map<string, Reading> | null = null;
 
   constructor(farm: Farm, time: number) {
@@ -104,6 +109,9 @@ class Draft {
       case "queue":
         this.waiting(event.fields);
         break;
+      case "booking":
+        this.booking(event.fields);
+        break;
       case "reading":
         this.reading(event.fields.boards);
         break;
@@ -124,6 +132,7 @@ class Draft {
       boards: this.boards ?? farm.boards,
       reservations: this.reservations ?? farm.reservations,
       queue: this.queue ?? farm.queue,
+      bookings: this.bookings ?? farm.bookings,
       readings: this.readings ?? farm.readings,
       lines: withLines(farm.lines, this.lines),
     };
@@ -153,6 +162,12 @@ class Draft {
     this.note(queueLine(record, this.queue.get(record.id), this.time));
     if (record.place === 0) this.queue.delete(record.id);
     else this.queue.set(record.id, record);
+  }
+
+  private booking(record: BookingRecord): void {
+    this.bookings ??= new Map(this.farm.bookings);
+    if (record.ended_at === null) this.bookings.set(record.id, record);
+    else this.bookings.delete(record.id);
   }
 
   private reading(boards: Readonly<Record<string, Reading>>): void {

@@ -43,6 +43,7 @@ export class Live {
   readonly workers = computed(() => this.farm.value.workers);
   readonly boards = computed(() => this.farm.value.boards);
   readonly queue = computed(() => this.farm.value.queue);
+  readonly bookings = computed(() => this.farm.value.bookings);
   readonly readings = computed(() => this.farm.value.readings);
   readonly lines = computed(() => this.farm.value.lines);
   /** Where a worker on another host connects. */

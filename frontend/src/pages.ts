@@ -7,6 +7,8 @@ export const PAGES = [
   { page: "usage", label: "Usage" },
   { page: "workers", label: "Workers" },
   { page: "queue", label: "Queue" },
+  { page: "bookings", label: "Bookings" },
+  { page: "class", label: "Class" },
   { page: "events", label: "Events" },
   { page: "plots", label: "Plots" },
 ] as const;

