@@ -45,7 +45,18 @@ class _Words(logging.Handler):
             for line in self.format(record).splitlines():
                 self._screen.say(line)
         elif not (record.name == "icefarm.client.connection.link" and record.levelno >= self._otherwise):
-            self._screen.say(record.getMessage())
+            self._screen.say(_in_users_zone(record.getMessage()))
+
+
+def _in_users_zone(text: str) -> str:
+    """Write the times of a text, which are in UTC, in the user's zone."""
+    if " UTC" not in text:
+        return text
+    # Imported when there is such a time: a host's zone takes a while to find.
+    from icefarm.cli.ui.zone import zone_here
+    from icefarm.text.local_time import in_zone
+
+    return in_zone(text, zone_here())
 
 
 @contextmanager

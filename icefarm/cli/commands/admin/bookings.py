@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -14,39 +14,16 @@ from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS, SPAN, ParsedText
+from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.tables import Output
+from icefarm.cli.ui.zone import zone_option
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import BookingRecord, to_wire
 from icefarm.errors import IcefarmError
 from icefarm.text.local_time import in_zone, parse_time, written
 
 __all__ = ["book", "bookings", "cancel"]
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"must be a time zone such as Europe/Berlin or UTC, not {name!r}") from None
-
-
-def _zone_here() -> str:
-    # Imported when it is needed: it looks for the host's settings.
-    from tzlocal import get_localzone_name
-
-    return get_localzone_name() or "UTC"
-
-
-_zone_option = click.option(
-    "--zone",
-    type=ParsedText("ZONE", _zone),
-    envvar="ICEFARM_ZONE",
-    default=_zone_here,
-    show_default="this host's",
-    help="Time zone of times, such as Europe/Berlin (ICEFARM_ZONE).",
-)
 
 
 @contextmanager
@@ -74,7 +51,7 @@ def _errors_in(zone: ZoneInfo) -> Iterator[None]:
     help="For this account, or group of accounts (operators); by default for your own.",
 )
 @click.option("--kind", shell_complete=complete_kinds, help="Boards that can be of this kind; by default any.")
-@_zone_option
+@zone_option
 @output_option
 @with_access(named=True)
 def book(
@@ -114,7 +91,7 @@ def book(
 @click.command()
 @click.option("--account", shell_complete=complete_accounts, help="Only those of this account or group.")
 @click.option("--all", "past", is_flag=True, help="Also those of the last week that are over or cancelled.")
-@_zone_option
+@zone_option
 @output_option
 @with_access()
 def bookings(access: Access, account: str | None, past: bool, zone: ZoneInfo, output: Output) -> None:
