@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from icefarm.cli.ui.parameter_types import Parsed
+from icefarm.cli.ui.parameter_types import ParsedText
 
 __all__ = ["ZONE_VARIABLE", "zone_here", "zone_option"]
 
@@ -38,7 +38,7 @@ def zone_here() -> ZoneInfo:
 
 zone_option = click.option(
     "--zone",
-    type=Parsed("ZONE", _zone),
+    type=ParsedText("ZONE", _zone),
     envvar=ZONE_VARIABLE,
     default=_name_here,
     show_default="this host's",

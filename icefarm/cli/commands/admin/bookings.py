@@ -14,7 +14,7 @@ from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS
+from icefarm.cli.ui.parameter_types import ACCOUNT, BOARDS, SPAN
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.ui.zone import zone_option
