@@ -149,21 +149,14 @@ def remove(
     """
     if sum((bool(names), roster is not None, group is not None)) != 1:
         raise click.UsageError("name accounts, or give --from FILE.csv or --group")
-    chosen = _listed(names, roster)
-
-    async def find(opened: Any) -> list[str]:
-        groups = await (await with_schema(opened)).account_groups()
-        return sorted(name for name, of in groups.items() if of == group)
-
-    if group is not None:
-        chosen = with_database(data_dir, database, find)
-        if not chosen:
-            raise InvalidArgument(f"there is no account of a group {group}")
+    listed = _listed(names, roster)
     if not yes:
-        click.confirm(f"Remove {len(chosen)} accounts ({_few(chosen)})?", abort=True, err=True)
+        what = f"the accounts of group {group}" if group is not None else f"{len(listed)} accounts ({_few(listed)})"
+        click.confirm(f"Remove {what}?", abort=True, err=True)
 
     async def remove_all(opened: Any) -> dict[str, int]:
         store = await with_schema(opened)
+        chosen = listed if group is None else _of_group(group, await store.account_groups())
         removed: dict[str, int] = await store.remove_accounts(chosen)
         detail = f"{len(removed)} accounts, {sum(removed.values())} tokens"
         await store.keep_audit([await audit_entry(store, "accounts_remove", _few(chosen), detail)])
@@ -171,6 +164,13 @@ def remove(
 
     removed = with_database(data_dir, database, remove_all)
     click.echo(f"removed {len(removed)} accounts with {sum(removed.values())} tokens")
+
+
+def _of_group(group: str, groups: Mapping[str, str]) -> list[str]:
+    found = sorted(name for name, each in groups.items() if each == group)
+    if not found:
+        raise InvalidArgument(f"there is no account of a group {group}")
+    return found
 
 
 def _listed(names: Sequence[str], roster: Path | None) -> list[str]:
