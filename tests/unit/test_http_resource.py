@@ -6,6 +6,7 @@ import json
 from io import BytesIO
 from typing import Any
 
+import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
@@ -81,6 +82,23 @@ def test_what_the_router_says_of_the_asker_counts() -> None:
         request = Request(b"GET", b"/api/available", **headers)
         resource(farm).render(request)
         assert request.answer()[0] in (401, 403)
+
+
+@pytest.mark.parametrize("value", [b"\xe4", b"http://\xff", b"http://[::1", b"http://[zz]", b"//[:::]"])
+@pytest.mark.parametrize("name", ["origin", "authorization", "content-type", "host"])
+def test_headers_that_nobody_can_read_are_refused_and_fail_nothing(name: str, value: bytes) -> None:
+    farm = MemoryControl()
+    request = Request(b"POST", b"/api/endall", {"name": "ada"})
+    sent = b"Bearer " + value if name == "authorization" else value
+    request.requestHeaders.setRawHeaders(name.encode(), [sent])
+    resource(farm).render(request)
+    assert request.answer()[0] in (400, 401, 403, 415)
+
+
+def test_a_host_in_brackets_that_is_no_address_is_not_this_host() -> None:
+    request = Request(b"GET", b"/api/available", x_forwarded_host="[:::]:80")
+    resource(MemoryControl()).render(request)
+    assert request.answer()[0] in (400, 403)
 
 
 @ensureDeferred

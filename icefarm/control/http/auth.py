@@ -91,8 +91,8 @@ class HttpIdentity:
         return known
 
     def _check_nearness(self, asker: Asker) -> None:
-        addressed = urlsplit(f"//{asker.host}").hostname or ""
-        page = None if asker.origin is None else urlsplit(asker.origin).hostname or ""
+        addressed = _host_of(f"//{asker.host}")
+        page = None if asker.origin is None else _host_of(asker.origin)
         if not local_address(asker.peer):
             raise NotAuthorized("without a token, this farm admits only requests from its own host", token="missing")
         if not local_address(addressed) or (page is not None and not local_address(page)):
@@ -103,3 +103,11 @@ def _with_token(token: Holder, name: str | None, address: str) -> Caller:
     if token.role not in (Role.CLIENT, Role.OPERATOR):
         raise NotAuthorized(f"that token is one for the role {token.role}", token="unfit")
     return Caller(identity_of(token.account, name or token.account), NO_SESSION, token.role, address=address)
+
+
+def _host_of(url: str) -> str:
+    """Return the host of a URL; empty where it has none that can be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

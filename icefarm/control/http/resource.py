@@ -19,7 +19,7 @@ from zope.interface import implementer
 from icefarm.control.http.api import ApiRequest, HttpApi
 from icefarm.control.http.auth import Asker
 from icefarm.control.http.errors import ApiAnswer, refused
-from icefarm.control.http.site import HEADERS, HOST
+from icefarm.control.http.site import HEADERS, HOST, header
 from icefarm.errors import Busy, InternalError
 
 __all__ = ["ApiResource"]
@@ -75,15 +75,15 @@ def _asked(request: Request) -> ApiRequest:
     query = {
         name.decode(errors="replace"): values[-1].decode(errors="replace") for name, values in request.args.items()
     }
-    scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+    scheme, _, token = (header(request, b"authorization") or "").partition(" ")
     asker = Asker(
-        request.getHeader("x-forwarded-for") or request.getClientAddress().host,
-        request.getHeader("x-forwarded-host") or request.getHeader("host") or "",
-        request.getHeader("origin"),
+        header(request, b"x-forwarded-for") or request.getClientAddress().host,
+        header(request, b"x-forwarded-host") or header(request, b"host") or "",
+        header(request, b"origin"),
         token.strip() if scheme.lower() == "bearer" else None,
     )
     body = b"" if request.content is None else request.content.read()
-    media_type = request.getHeader("content-type") or ""
+    media_type = header(request, b"content-type") or ""
     return ApiRequest(request.method.decode("ascii", "replace"), path, asker, query, media_type, body)
 
 

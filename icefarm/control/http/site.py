@@ -31,7 +31,7 @@ from icefarm.control.sessions.sign_in.credentials_check import IssuerTokens
 from icefarm.dashboard.page import PageFile
 from icefarm.errors import IcefarmError
 
-__all__ = ["HEADERS", "HOST", "FarmRequest", "FarmView", "Front", "site"]
+__all__ = ["HEADERS", "HOST", "FarmRequest", "FarmView", "Front", "header", "site"]
 
 #: Seconds after which an idle connection is closed.
 IDLE_LIMIT = 60.0
@@ -202,10 +202,16 @@ class _Root(Resource):
         return PageResponse(500, _TEXT, "the farm could not answer; its log has the details\n")
 
 
+def header(request: Request, name: bytes) -> str | None:
+    """Return the value of a header, the last one; bytes that are no ASCII are letters that no name or token has."""
+    values = request.requestHeaders.getRawHeaders(name)
+    return values[-1].decode("latin-1") if values else None
+
+
 def _farm_url(request: Request) -> str:
     """Return the address under which the client reached the farm; the client sent the header, so it is checked."""
-    host = request.getHeader("x-forwarded-host") or request.getHeader("host") or ""
-    scheme = "https" if request.getHeader("x-forwarded-proto") == "https" else "http"
+    host = header(request, b"x-forwarded-host") or header(request, b"host") or ""
+    scheme = "https" if header(request, b"x-forwarded-proto") == "https" else "http"
     return f"{scheme}://{host if HOST.fullmatch(host) else 'HOST:8080'}"
 
 

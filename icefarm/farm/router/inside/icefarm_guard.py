@@ -16,7 +16,8 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
 - A client with `Limits.unanswered` calls is not read from until one is answered.
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
 - What the router remembers of permissions, by URI, is forgotten when it grows.
-- A request over HTTP names the host that it is for, once and in ASCII: the router logs a traceback for another.
+- A request over HTTP has an address in ASCII, and names the host that it is for, once and in ASCII: the router logs a
+  traceback for another.
 - TLS offers HTTP/1.1 alone (ALPN): the router's HTTP/2 lets bytes through that no header may have.
 
 Behind a proxy that the operator has named, the address is that which the proxy says (`icefarm_proxied`).
@@ -490,11 +491,14 @@ class GuardedConnection(ProtocolWrapper):
             return len(self._head) <= LONGEST_HEAD
         self._head = None
         hosts = _HOSTS.findall(head)
+        # The router takes the address of a request for ASCII.
+        if not head.partition(b"\r\n")[0].isascii():
+            return False
         return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
     def _refuse_request(self) -> None:
         self.closed = True
-        self.factory.note("asked without saying which host they mean")
+        self.factory.note("asked for what is no address, or no host")
         self.transport.write(_BAD_REQUEST)
         self.transport.loseConnection()
 
