@@ -354,6 +354,28 @@ def test_a_worker_that_is_away_is_waited_for_as_long_as_its_board_is_reserved(wo
     assert [result.ok for result in results] == [True]
 
 
+def test_a_run_that_has_nothing_to_do_asks_for_more_and_waits_for_no_result(world: World) -> None:
+    world.reserve()
+    run = world.client.run(RunPlan(world.client.serials), world.farm.reservations)
+    batches: list[Any] = []
+    run.take().addCallback(batches.append)
+    world.settle()
+    assert [(list(batch.results), batch.wanted > 0, batch.done) for batch in batches] == [([], True, False)]
+
+
+def test_a_call_that_is_made_again_carries_the_whole_bitstream_since_the_worker_may_be_another(world: World) -> None:
+    world.reserve(1)
+    assert world.evaluating([CIRCUIT]).results
+    world.farm.stop_worker()
+    again = world.evaluating([CIRCUIT])
+    world.settle(10)
+    await_now(world.farm.start_worker())
+    world.settle(10)
+    assert again.results
+    assert world.farm.asked[-1]["attempt"] > 1
+    assert len(world.farm.asked[-1]["bitstream"]) > 1
+
+
 def test_a_board_whose_worker_stays_away_ends_with_its_reservation(world: World) -> None:
     world.reserve(1)
     world.farm.stop_worker()
