@@ -268,7 +268,9 @@ class ClientReservations:
         try:
             await self._boards.retire(serial)
             if self._boards.holds(serial, reservation):
-                await self.end([serial])
+                await self._link.call(control_procedure("end"), {"serials": [serial]})
+                # By its id: the board may have come back before this answer.
+                self._gone(serial, reservation, "it was given back for others")
         finally:
             self._leaving.discard(reservation)
 
@@ -277,6 +279,9 @@ class ClientReservations:
         group = None if record.request is None else self.groups.get(record.request)
         if group is None or self._boards.holds(record.serial, record.id):
             return
+        before = self._boards.leases.by_serial.get(record.serial)
+        if before is not None:
+            self._gone(record.serial, before.record.id, "it was given back for others")
         self._log.info("board {serial} came to those of this client", serial=record.serial)
         self.leases.add(Lease.of(record, self._clock.seconds(), keep=group.keep))
         group.records[record.serial] = record

@@ -337,11 +337,18 @@ def _print_results(
     return missing
 
 
+def _group_of(reservations: Sequence[ReservationRecord]) -> str | None:
+    """Return the request of boards that become fewer and more; None: they stay the same."""
+    requests = {None if record.wanted is None else record.request for record in reservations}
+    return requests.pop() if len(requests) == 1 else None
+
+
 def _results(
     farm: Farm, reservations: Sequence[ReservationRecord], asked: Request, left: Remaining
 ) -> Iterator[Result]:
     """Yield the result of every evaluation, also of those that have no board left."""
     from icefarm.client.evaluation.payload import placed_item
+    from icefarm.client.placement import AnyBoard
     from icefarm.client.session import RunPlan
 
     records = {record.serial: record for record in reservations}
@@ -355,5 +362,6 @@ def _results(
         labels=asked.labels,
         resume=asked.resume,
         placement=how,
+        group=_group_of(reservations) if isinstance(asked.placement, AnyBoard) else None,
     )
     return farm.stream(plan, records, items, deserted_raises=False)
