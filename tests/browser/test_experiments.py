@@ -170,6 +170,35 @@ def test_an_account_shows_its_experiments(page: Page, measured: FarmProcess) -> 
     expect(experiment_row(page, "noise")).to_have_count(0)
 
 
+def test_usage_is_told_apart_sorted_and_saved(page: Page, measured: FarmProcess, tmp_path: Path) -> None:
+    open_page(page, measured.url, "usage")
+    expect(page.get_by_text("Your own account, since")).to_be_visible()
+    sign_in(page, (measured.data_dir / "operator.token").read_text().strip())
+    table = page.get_by_role("table", name="Usage")
+    rows = table.locator("tbody tr")
+    # The last one stays.
+    expect(page.get_by_label("Account")).to_be_disabled()
+    page.get_by_label("Experiment").check()
+    expect(table).to_contain_text("ga-7", timeout=ARCHIVED)
+    expect(table.get_by_role("columnheader", name="Reservations")).to_have_count(0)
+    table.get_by_role("button", name="Evaluations").click()
+    expect(rows.first).to_be_visible()
+    page.get_by_label("Last").select_option("1d")
+    for part in ("#/usage?", "by=account%2Cexperiment", "sort=evaluations", "since=1d"):
+        assert part in page.url
+    page.reload()
+    expect(page.get_by_label("Last")).to_have_value("1d")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    started.value.save_as(tmp_path / "usage.csv")
+    with (tmp_path / "usage.csv").open(newline="") as file:
+        saved = {row["experiment"]: row for row in csv.DictReader(file)}
+    assert int(saved["ga-7"]["evaluations"]) == 15 * len(CIRCUITS)
+    assert saved["ga-7"]["account"] == "ada"
+    table.get_by_role("link", name="ga-7").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Experiment ga-7")
+
+
 def test_an_experiment_that_is_not_there_is_called_so(page: Page, measured: FarmProcess) -> None:
     open_page(page, measured.url, "experiment/ada/nothing")
     expect(page.locator(".problem")).to_contain_text("there is no experiment")

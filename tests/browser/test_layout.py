@@ -97,7 +97,16 @@ def places(crowd: Crowd) -> list[str]:
     experiment = f"experiment/{CLIENTS[1]}/{quote(EXPERIMENT)}"
     experiments = ["experiments", experiment, f"{experiment}?compare={CLIENTS[0]}/{quote(EXPERIMENT)}"]
     accounts = [f"account/{name}" for name in CLIENTS]
-    others = ["workers", "worker/lab-1", "queue", "events", "plots", "nothing"]
+    others = [
+        "workers",
+        "worker/lab-1",
+        "queue",
+        "events",
+        "plots",
+        "usage",
+        "usage?by=account,board,experiment",
+        "nothing",
+    ]
     return ["boards", *boards, *others, *clients, *experiments, *accounts]
 
 

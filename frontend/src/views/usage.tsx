@@ -60,7 +60,7 @@ export function UsagePage() {
             order={order}
             sort={(next) => navigation.choose({ sort: usageOrderText(next) }, "step")}
             even
-            empty="Nothing was used in this time."
+            empty={`Nothing was used in this time${live.operator.value ? "" : " by your own account"}.`}
           />
         </>
       )}
@@ -86,6 +86,7 @@ function Choices({ dimensions, span, account, usage }: ChoicesProps) {
             <input
               type="checkbox"
               checked={dimensions.includes(by)}
+              disabled={dimensions.length === 1 && dimensions.includes(by)}
               onChange={() => navigation.choose({ by: toggled(dimensions, by) }, "step")}
             />
             {label}
