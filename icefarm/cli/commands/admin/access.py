@@ -97,30 +97,33 @@ def add(
 
 @access.command()
 @click.argument("ids", nargs=-1, required=True, type=click.IntRange(0), metavar="IDS...")
+@output_option
 @with_access()
-def remove(access: Access, ids: tuple[int, ...]) -> None:
-    """Remove rules by their ids (operators).  Exits with 1 if one of them does not exist."""
+def remove(access: Access, ids: tuple[int, ...], output: Output) -> None:
+    """Remove rules by their ids, and print those that there were (operators).
+
+    Exits with 1 if one of them does not exist; the others are still removed.
+    """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         removed = farm.access_remove(ids)
         missing = sorted(set(ids) - set(removed))
-        if removed:
-            screen.say(f"removed {', '.join(map(str, removed))}")
+        show(screen, [{"id": id} for id in removed], columns.REQUESTS, output)
         if missing:
             screen.say(f"there is no rule {', '.join(map(str, missing))}")
             click.get_current_context().exit(Exit.FAILED)
 
 
 @access.command()
-@click.argument("name", type=NAME)
+@click.argument("group_name", type=NAME, metavar="NAME")
 @click.option("--add", type=ACCOUNT, multiple=True, shell_complete=complete_accounts, help="May be repeated.")
 @click.option("--remove", type=ACCOUNT, multiple=True, shell_complete=complete_accounts, help="May be repeated.")
 @output_option
 @with_access()
-def group(access: Access, name: str, add: tuple[str, ...], remove: tuple[str, ...], output: Output) -> None:
+def group(access: Access, group_name: str, add: tuple[str, ...], remove: tuple[str, ...], output: Output) -> None:
     """Put accounts into the group called NAME, take others out, and print its accounts (operators).
 
     An account is in one group at most.
     """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
-        accounts = farm.access_group(name, add=add, remove=remove)
-        show(screen, [{"group": name, "accounts": accounts}], columns.ACCOUNT_GROUPS, output)
+        accounts = farm.access_group(group_name, add=add, remove=remove)
+        show(screen, [{"group": group_name, "accounts": accounts}], columns.ACCOUNT_GROUPS, output)
