@@ -57,3 +57,54 @@ def test_boards_are_named_or_chosen_but_not_both() -> None:
     done = farm_of_three().run("reserve", "--serial", "A", "--where", "lab=3", "--", "true")
     assert done.exit_code == 2
     assert "--serial names boards and --where chooses among boards" in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------ access
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        (
+            ["add", "--group", "class-a", "--where", "lab=3", "--for", "2h", "--kinds", "pulsecount,variance"],
+            (
+                "access_add",
+                {
+                    "account": None,
+                    "group": "class-a",
+                    "where": "lab=3",
+                    "seconds": 7200,
+                    "kinds": ["pulsecount", "variance"],
+                },
+            ),
+        ),
+        (
+            ["add", "--everybody"],
+            ("access_add", {"account": None, "group": None, "where": None, "seconds": None, "kinds": None}),
+        ),
+        (["remove", "1"], ("access_remove", (1,))),
+        (
+            ["group", "class-a", "--add", "ada", "--add", "ben", "--remove", "eve"],
+            ("access_group", "class-a", {"add": ("ada", "ben"), "remove": ("eve",)}),
+        ),
+        (["list"], ("access_list",)),
+    ],
+)
+def test_verbs_of_access_do_what_they_say(words: list[str], call: tuple[Any, ...]) -> None:
+    farm = RecordingFarm()
+    done = farm.run("access", *words)
+    assert done.exit_code == 0, done.stderr
+    assert farm.calls[0] == call
+    assert done.stdout
+
+
+def test_access_shows_the_rules_of_an_account() -> None:
+    done = RecordingFarm().run("access")
+    assert done.stdout.splitlines()[1].split("\t") == ["1", "everybody", "lab=3", "-", "all"]
+    assert "account ada is in group class-a" in done.stderr
+
+
+def test_a_rule_that_is_not_there_is_named_and_the_exit_code_says_so() -> None:
+    done = RecordingFarm().run("access", "remove", "1", "9")
+    assert (done.exit_code, "there is no rule 9" in done.stderr) == (1, True)
+    assert "a rule for whom?" in RecordingFarm().run("access", "add", "--where", "real").stderr

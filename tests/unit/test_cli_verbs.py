@@ -12,7 +12,7 @@ import attrs
 import pytest
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 
-from icefarm.contract import BoardHealth, DeviceRecord, QueueRecord, Role
+from icefarm.contract import BoardHealth, DeviceRecord, QueueRecord, ReservationRecord, Role
 from icefarm.errors import (
     Busy,
     DeviceFailed,
@@ -59,8 +59,8 @@ def test_json_of_nothing_is_an_empty_list() -> None:
 
 def test_csv_has_a_header_even_where_there_is_nothing() -> None:
     rows = list(csv.reader(io.StringIO(RecordingFarm().run("reservations", "-o", "csv").stdout)))
-    assert rows == [["id", "serial", "worker", "client", "kind", "options", "created_at", "expires_at", "ended_at",
-                     "end_reason", "grace", "labels"]]  # fmt: skip
+    assert rows == [[each.name for each in attrs.fields(ReservationRecord)]]
+    assert rows[0][:4] == ["id", "serial", "worker", "client"]
 
 
 def test_reservations_say_who_has_a_board_and_for_how_long() -> None:
@@ -307,7 +307,6 @@ def test_ctrl_c_ends_a_verb_with_130() -> None:
         (["retest"], "Missing argument"),
         (["drain"], "Missing argument"),
         (["dismiss"], "Missing argument"),
-        (["drain", "w1", "w2"], "unexpected extra argument"),
         (["resume"], "Missing argument"),
         (["watch", "now"], "unexpected extra argument"),
         (["watch", "-o", "xml"], "'xml' is not one of"),
@@ -353,4 +352,4 @@ def test_the_completion_script_is_for_icefarm(shell: str) -> None:
 def test_a_shell_completes_verbs() -> None:
     environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": "icefarm re", "COMP_CWORD": "1"}
     found = {line.partition(",")[2] for line in RecordingFarm().run(**environment).stdout.splitlines()}
-    assert found == {"reservations", "reserve", "reboot", "results", "retest", "resume"}
+    assert found == {"reservations", "reserve", "reboot", "replay", "results", "retest", "resume"}
