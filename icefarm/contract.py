@@ -110,6 +110,7 @@ READING_TOPIC = PREFIX + "reading"
 #: ``icefarm.v1.control.<name>`` for the archive: reading, and what the owner of an experiment says of it.
 EXPERIMENT_PROCEDURES = (
     *("experiment_runs", "run", "run_results", "run_report"),
+    *("circuit_keep", "run_circuit"),
     *("experiments", "experiment", "experiment_results", "experiment_file", "experiment_known"),
     *("experiment_figures", "experiment_series", "board_experiments", "usage", "experiment_log", "experiment_announce"),
 )

@@ -677,3 +677,30 @@ async def a_run_outlives_its_results_and_says_since_when(world: World) -> None:
     assert after.dropped_at is not None
     assert await world.archive.runs.manifest(run.id) == b"{}"
     assert (await world.experiment()).name == "ga-7"
+
+
+@rule
+async def a_circuit_is_kept_once_for_an_account_and_read_by_the_runs_that_have_it(world: World) -> None:
+    runs = world.archive.runs
+    one, other = await reported(world, told()), await reported(world, told(OTHER))
+    await runs.report("bob", [told(NUMBER)], ["noise"])
+    (theirs,) = await runs.runs(RunQuery(experiment=(await world.experiment("noise")).id))
+    assert not await runs.keep_circuit("ada", NUMBER, "ab" * 32)
+    assert await runs.circuit(one, "ab" * 32) is None
+    assert await runs.add_circuit("ada", "ab" * 32, 100, b"block", 1000)
+    assert await runs.keep_circuit("ada", NUMBER, "ab" * 32)
+    assert await runs.circuit(one, "ab" * 32) == (100, b"block")
+    assert await runs.circuit(other, "ab" * 32) is None
+    assert await runs.keep_circuit("ada", OTHER, "ab" * 32)
+    assert await runs.circuit(other, "ab" * 32) == (100, b"block")
+    # Another account's is its own.
+    assert not await runs.keep_circuit("bob", NUMBER, "ab" * 32)
+    assert await runs.circuit(theirs, "ab" * 32) is None
+
+
+@rule
+async def circuits_of_an_account_are_bounded(world: World) -> None:
+    runs = world.archive.runs
+    assert await runs.add_circuit("ada", "ab" * 32, 100, bytes(600), 1000)
+    assert not await runs.add_circuit("ada", "cd" * 32, 100, bytes(600), 1000)
+    assert await runs.add_circuit("bob", "cd" * 32, 100, bytes(600), 1000)

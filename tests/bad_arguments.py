@@ -207,6 +207,13 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         *((("0" * 8,), {"after": after}) for after in ("x", "", 7, "0" * 43, "G" * 44)),
         *((("0" * 8,), {"limit": limit}) for limit in (0, -1, 10**6, "9")),
     ],
+    "circuit_keep": [
+        ((), {}),
+        *(((run, "0" * 64), {}) for run in ("", "0" * 31, "G" * 32, 7)),
+        *((("0" * 32, sha256), {}) for sha256 in ("", "0" * 63, "G" * 64, 7)),
+        (("0" * 32, "0" * 64), {"block": b"x"}),
+    ],
+    "run_circuit": [((), {}), *(((id, "0" * 64), {}) for id in _RUN_IDS), (("0" * 8, "0" * 63), {})],
     "run_report": [
         ((), {}),
         *(((runs,), {}) for runs in ([], {}, "x", [7], [{}], [_RUN] * 101)),

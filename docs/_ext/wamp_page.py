@@ -110,6 +110,8 @@ _RETURNS = {
     "run": "`run` (a [RunRecord](#runrecord)), and `manifest`, as text ([runs.md](runs.md))",
     "run_results": "`lines`, as text ([runs.md](runs.md)), and `next`",
     "run_report": "nothing",
+    "circuit_keep": "whether it is kept",
+    "run_circuit": "`block` and `length`",
     "audit": "list of mappings",
     "delete": "serials",
     "delete_worker": "serials of its boards",

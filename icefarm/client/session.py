@@ -84,6 +84,8 @@ class RunPlan:
     archive: bool = True
     #: Answer from the archive what the experiment has values of.
     resume: bool = False
+    #: Have the farm keep the bitstreams too.
+    keep_circuits: bool = False
     #: The request whose boards it is on, where any board will do and these become fewer and more.
     group: str | None = None
     #: How boards are chosen, as the run's manifest says it: the placement's name, its seed.
@@ -306,7 +308,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
 
     def _run_notes(self, plan: RunPlan, serials: Sequence[str]) -> RunNotes | None:
         """Return what the farm is told of a run on these boards; None without any."""
-        from icefarm.client.evaluation.run_report import RunNotes
+        from icefarm.client.evaluation.run_report import CircuitKeeper, RunNotes
 
         records = [self.boards.leases.by_serial[serial].record for serial in serials]
         if not records:
@@ -322,7 +324,8 @@ class ClientSession(FarmQuestions, OperatorOrders):
             labels=dict(plan.labels),
             version=__version__,
         )
-        return RunNotes(self._run_reporter, report)
+        keeper = CircuitKeeper(self.call, report.number) if plan.keep_circuits else None
+        return RunNotes(self._run_reporter, report, keeper)
 
     def _note(self, plan: RunPlan) -> dict[str, Any]:
         """Return what the archive is to note of each evaluation of a plan.

@@ -155,6 +155,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "dismiss a request": (call(control_procedure("dismiss"), ids=["none"]), OPERATOR),
     "set another's limits": (call(control_procedure("set_limits"), account=VICTIM, limits={"queue": None}), OPERATOR),
     "read another's run that is not shared": (call(control_procedure("run"), id=RUN), OPERATOR),
+    "read a circuit of another's run": (call(control_procedure("run_circuit"), id=RUN, sha256="0" * 64), OPERATOR),
     "list runs that are not shared": (call(control_procedure("experiment_runs"), EXPERIMENT, account=VICTIM), OPERATOR),
     "label a board": (call(control_procedure("label"), labels={"lab": "3"}, serials=["none"]), OPERATOR),
     "label a worker": (call(control_procedure("label"), labels={"lab": "3"}, worker="none"), OPERATOR),

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
+from icefarm.bitstream import compress, made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.contract import Role, RunReport, to_wire
 from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, Standing, may_close, next_look
+from icefarm.control.rpc import runs_api
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.telemetry.events import MeasurementsArchived
-from icefarm.errors import InvalidArgument, UnknownRun
+from icefarm.errors import InvalidArgument, InvalidBitstream, LimitReached, UnknownRun
 from icefarm.runs.canonical import digest
 from icefarm.runs.manifest import checked_manifest
 from icefarm.testing.memory.archive import MemoryArchive
@@ -241,3 +243,27 @@ def test_results_that_were_dropped_are_refused_with_the_day(bench: Bench) -> Non
     assert bench.record()["dropped_at"] is not None
     with pytest.raises(InvalidArgument, match=r"has dropped results of run .* an export from before then has them"):
         bench.finished(bench.procedures.run_results(ADA, NUMBER))
+
+
+def test_a_circuit_is_kept_only_as_what_it_is_said_to_be(bench: Bench) -> None:
+    bench.tell()
+    data = made_up_bitstream(1).data
+    sha256, packed = digest(data), {"block": compress(data), "length": len(data)}
+    keep = bench.procedures.circuit_keep
+    assert bench.finished(keep(ADA, NUMBER, sha256)) is False
+    with pytest.raises(InvalidArgument, match="has another SHA-256"):
+        bench.finished(keep(ADA, NUMBER, "0" * 64, **packed))
+    with pytest.raises(InvalidBitstream):
+        bench.finished(keep(ADA, NUMBER, sha256, block=b"no block", length=100))
+    assert bench.finished(keep(ADA, NUMBER, sha256, **packed)) is True
+    assert bench.finished(bench.procedures.run_circuit(BOB, NUMBER, sha256)) == packed
+    bench.finished(bench.archive.announce(("ada", "ga-7"), None, False))
+    with pytest.raises(UnknownRun):
+        bench.finished(bench.procedures.run_circuit(BOB, NUMBER, sha256))
+
+
+def test_an_account_keeps_no_more_circuits_than_it_may(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_api, "MOST_KEPT", 100)
+    data = made_up_bitstream(1).data
+    with pytest.raises(LimitReached, match="keeps at most"):
+        bench.finished(bench.procedures.circuit_keep(ADA, NUMBER, digest(data), block=compress(data), length=len(data)))

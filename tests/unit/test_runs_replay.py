@@ -123,6 +123,32 @@ def test_a_folder_is_looked_through_for_circuits_by_any_names(tmp_path: Path) ->
         CircuitFolder.of(tmp_path / "none")
 
 
+def test_a_run_whose_circuits_the_farm_kept_is_measured_again_from_its_id_alone(
+    farm: FarmInMemory, tmp_path: Path
+) -> None:
+    with farm.client(name="ada") as client, client.reserve(1, **KIND) as boards:
+        for number in range(2):
+            results = list(boards.evaluate(CIRCUITS * 2, experiment=f"kept {number}", keep_circuits=True))
+            assert all(result.ok for result in results)
+    deadline = time.monotonic() + 30
+    with farm.client(name="reader") as client:
+        while not (record := client.experiment("kept 1").runs()[0]).id:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run = client.archived_run(record.id)
+        data = from_file(CIRCUITS[0])
+        assert run.circuit(data.sha256) == data.data
+        with Package.open(run.export(tmp_path / "kept.zip", kept_circuits=True)) as package:
+            assert len(package.circuits) == 3
+        with pytest.raises(InvalidArgument, match="the farm has not kept circuit 0000"):
+            run.circuit("0" * 64)
+    done = icefarm(farm, "replay", str(record.id))
+    assert done.exit_code == 0, done.stderr
+    done = icefarm(farm, "run", str(record.id), "--out", str(tmp_path / "cli.zip"), "--with-bitstreams")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "cli.zip").read_bytes() == (tmp_path / "kept.zip").read_bytes()
+
+
 # ------------------------------------------------------------------------------------------------- command line
 
 

@@ -39,6 +39,8 @@ class Request:
     where: Selector | None = None
     #: Answer from the archive what the experiment has values of.
     resume: bool = False
+    #: Have the farm keep the bitstreams too.
+    keep_circuits: bool = False
 
     @property
     def anywhere(self) -> bool:

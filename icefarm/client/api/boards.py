@@ -106,6 +106,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         total: int | None = None,
         archive: bool = True,
         resume: bool = False,
+        keep_circuits: bool = False,
         progress: bool = False,
     ) -> Results:
         """Evaluate bitstreams, each once on any board, or as ``placement`` says; yield results as they arrive.
@@ -123,6 +124,8 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         options: of the board, or of any board where any may measure; `Result.archived` says so.
 
         ``progress`` shows a bar (needs tqdm: ``pip install 'icefarm[notebook]'``).
+
+        With ``keep_circuits`` the farm keeps the bitstreams too, so that the run can be measured again from its id.
 
         An error with one bitstream is in its result: reading `Result.value` raises it.  Raises `ReservationEnded` if
         no board is left, and `InvalidArgument`.
@@ -142,6 +145,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             labels=labels or {},
             archive=archive,
             resume=resume,
+            keep_circuits=keep_circuits,
             group=self._subject.group if placement is None or isinstance(placement, AnyBoard) else None,
             placement=placing.record,
         )
@@ -170,6 +174,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
         total: int | None = None,
         archive: bool = True,
         resume: bool = False,
+        keep_circuits: bool = False,
         progress: bool = False,
     ) -> Results:
         """Evaluate each bitstream on each board (of ``serials``, if given); otherwise like `evaluate`."""
@@ -185,6 +190,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             total=total,
             archive=archive,
             resume=resume,
+            keep_circuits=keep_circuits,
             progress=progress,
         )
 

@@ -264,6 +264,8 @@ class Run:
         task = sending.task
         if task.evaluation_id is None:
             task.evaluation_id = uuid4().hex if self._notes is None else self._notes.id_for(task)
+        if self._notes is not None and self._notes.keeper is not None:
+            await self._notes.keeper.keep(task.item.payload)
         try:
             call = {
                 "evaluation_id": task.evaluation_id,

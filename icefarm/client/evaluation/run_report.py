@@ -6,12 +6,13 @@ gathered, so that a script of many short runs makes few calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred, TimeoutError
 
+from icefarm.bitstream import compress
 from icefarm.bus import Bus
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.tasks import Task
@@ -21,7 +22,7 @@ from icefarm.contract import Measurement, RunReport, control_procedure, to_wire
 from icefarm.errors import Busy, IcefarmError, LimitReached, LinkLost, NoSuchProcedure, TimedOut
 from icefarm.runs.numbers import evaluation_id
 
-__all__ = ["RunNotes", "RunReporter"]
+__all__ = ["CircuitKeeper", "RunNotes", "RunReporter"]
 
 #: Seconds between two calls, so that short runs are told of together, and reports of one call.
 GATHER, TOGETHER = 0.5, 100
@@ -139,11 +140,44 @@ class RunReporter:
 
 
 @define(eq=False)
+class CircuitKeeper:
+    """Has the farm keep the circuits of a run, each before it is evaluated; what is there already is not sent."""
+
+    #: Calls one of control's procedures.
+    call: Callable[..., Coroutine[Any, Any, Any]]
+    number: str
+    _kept: set[str] = Factory(set)
+    _off: bool = False
+
+    async def keep(self, payload: Mapping[str, Any]) -> None:
+        """Have a circuit kept.  A farm that does not is warned of once, and the run goes on."""
+        sha256 = payload["sha256"]
+        if self._off or sha256 in self._kept:
+            return
+        try:
+            if not await self.call("circuit_keep", run=self.number, sha256=sha256):
+                await self.call("circuit_keep", run=self.number, sha256=sha256, **_packed(payload))
+        except IcefarmError as error:
+            self._off = True
+            _log.warn("circuits of this run are not kept from here on: {error}", error=error)
+        else:
+            self._kept.add(sha256)
+
+
+def _packed(payload: Mapping[str, Any]) -> dict[str, Any]:
+    if "lz4" in payload:
+        return {"block": payload["lz4"], "length": payload["length"]}
+    return {"block": compress(payload["plain"]), "length": len(payload["plain"])}
+
+
+@define(eq=False)
 class RunNotes:
     """What one run has to tell."""
 
     reporter: RunReporter
     report: RunReport
+    #: None: the farm keeps no circuits of the run.
+    keeper: CircuitKeeper | None = None
     _begun: bool = False
     _ended: bool = False
     _results: int = 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define
 
+from icefarm.bitstream import decompress
 from icefarm.client.api.adapters import Verb, VerbAdapter
 from icefarm.client.api.arguments import checked
 from icefarm.client.runs.circuit_folder import CircuitFolder
@@ -107,19 +108,40 @@ class RunHandle:
         return found
 
     @checked
-    async def export(self, path: str | os.PathLike[str], *, circuits: str | os.PathLike[str] | None = None) -> Path:
+    async def circuit(self, digest: str) -> bytes:
+        """Return a circuit that the farm kept, in its normal form.  Raises `InvalidArgument` if it did not."""
+        number = self.record.id or self.record.number
+        answer = await self.session.call("run_circuit", id=number, sha256=digest)
+        if answer["block"] is None:
+            raise InvalidArgument(
+                f"the farm has not kept circuit {digest}; measure with keep_circuits (--keep-circuits), or give the "
+                "folder of the circuits (--circuits DIR)"
+            )
+        return decompress(answer["block"], answer["length"])
+
+    @checked
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        circuits: str | os.PathLike[str] | None = None,
+        kept_circuits: bool = False,
+    ) -> Path:
         """Write it to a file: a zip with its manifest and its results.  Returns the path.
 
-        With ``circuits``, a folder that has them under any names, the file has them too.
+        With ``circuits``, a folder that has them under any names, or with ``kept_circuits``, those that the farm kept,
+        the file has them too.
         Raises `InvalidArgument` if it is not closed, its results were dropped, or the file can't be written.
         """
-        from icefarm.runs.exporting import exported, manifest_of
+        from icefarm.runs.exporting import FindCircuit, exported, manifest_of
 
         manifest = manifest_of(
             {"run": {"number": self.record.number, "state": self.record.state}, "manifest": self.text}
         )
         first = await self._page(None)
-        find = None if circuits is None else CircuitFolder.of(circuits).found
+        find: FindCircuit | None = self.circuit if kept_circuits else None
+        if circuits is not None:
+            find = CircuitFolder.of(circuits).found
         file = NewFile.beside(path)
         try:
             async for piece in exported(manifest, first, self._page, find):
@@ -149,6 +171,7 @@ class RunFace(VerbAdapter):
 
     results = Verb(RunHandle.results)
     export = Verb(RunHandle.export)
+    circuit = Verb(RunHandle.circuit)
 
     def __init__(self, farm: VerbAdapter, subject: RunHandle) -> None:
         self._call_as(farm)

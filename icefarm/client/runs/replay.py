@@ -52,6 +52,19 @@ class _InPackage:
 
 
 @define(eq=False)
+class _Kept:
+    """What the farm has kept of a run."""
+
+    run: ArchivedRun
+
+    def find(self, sha256: str) -> bytes | None:
+        try:
+            return self.run.circuit(sha256)
+        except InvalidArgument:
+            return None
+
+
+@define(eq=False)
 class _AtHand:
     bitstreams: Mapping[str, Bitstream]
 
@@ -78,7 +91,7 @@ class Original:
     def of_run(cls, run: ArchivedRun, *more: Circuits) -> Original:
         """Take a run from the archive of a farm.  Raises `InvalidArgument` if it is not closed."""
         manifest = run.manifest
-        return cls(str(run.id), manifest, run.results(), more)._checked()
+        return cls(str(run.id), manifest, run.results(), (*more, _Kept(run)))._checked()
 
     def _checked(self) -> Original:
         """Refuse what can't be measured again, or not compared, before anything is reserved."""

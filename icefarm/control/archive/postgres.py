@@ -287,6 +287,12 @@ _FORGET_DAY = """
     DELETE FROM experiment_step WHERE day = %(day)s;
     DELETE FROM measurement_retry WHERE day = %(day)s;
     UPDATE run SET dropped_at = now() WHERE dropped_at IS NULL AND first_day <= %(day)s;
+    DELETE FROM run_circuit c
+     WHERE kept_at < now() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM run r
+                        WHERE r.account = c.account AND r.number = c.number AND r.dropped_at IS NULL);
+    DELETE FROM kept_circuit k
+     WHERE NOT EXISTS (SELECT FROM run_circuit c WHERE c.account = k.account AND c.sha256 = k.sha256);
     DELETE FROM experiment e
      WHERE active_at < now() - interval '1 day'
        AND NOT EXISTS (SELECT FROM experiment_board b WHERE b.experiment = e.id)

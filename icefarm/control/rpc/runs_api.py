@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import define
 
+from icefarm.bitstream import decompress
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
@@ -27,8 +28,8 @@ from icefarm.contract import (
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.interface import Run, RunQuery, RunStore
 from icefarm.control.rpc.archive_api import ArchiveProcedures
-from icefarm.errors import InvalidArgument, NotAuthorized, UnknownRun
-from icefarm.runs.canonical import canonical
+from icefarm.errors import InvalidArgument, LimitReached, NotAuthorized, UnknownRun
+from icefarm.runs.canonical import canonical, digest
 from icefarm.runs.manifest import result_line
 from icefarm.runs.numbers import is_number, position_of
 
@@ -38,8 +39,11 @@ __all__ = ["RunProcedures"]
 MOST_RUNS, MOST_RESULTS = 1000, 2000
 #: Reports of one call; boards and retried evaluations of one; and bytes of what else it says, as JSON.
 MOST_REPORTS, MOST_BOARDS, MOST_RETRIED, MOST_SAID = 100, 10_000, 10_000, 64 * 1024
+#: Bytes of the circuits that are kept for an account, in their LZ4 form.
+MOST_KEPT = 200 * 10**6
 #: The fewest digits of a run's id by which it is found.
 SHORTEST = 8
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 _CURSOR = re.compile(r"[0-9]{1,18}", re.ASCII)
 #: What a report says of the client's own choice, and may be of any length.
@@ -57,7 +61,10 @@ class RunProcedures:
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
-        methods = (self.experiment_runs, self.run, self.run_results, self.run_report)
+        methods = (
+            *(self.experiment_runs, self.run, self.run_results, self.run_report),
+            *(self.circuit_keep, self.run_circuit),
+        )
         return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
 
     async def experiment_runs(
@@ -120,6 +127,37 @@ class RunProcedures:
         if any(report.ended for report in reports):
             self.closer.poke()
 
+    async def circuit_keep(
+        self, caller: Caller, run: str, sha256: str, block: bytes | None = None, length: int | None = None
+    ) -> bool:
+        """Keep a circuit of a run of the caller's; returns False if it is not there yet, and its bytes are needed.
+
+        ``block`` is the LZ4 block of its normal form, which has ``length`` bytes.  Raises `LimitReached`.
+        """
+        account = account_of(caller.authid)
+        if not account:
+            raise NotAuthorized("a run belongs to an account; sign in", token="missing")
+        if not is_number(run):
+            raise InvalidArgument(f"a run's number is 32 hexadecimal digits, not {run!a:.80}")
+        _check_digest(sha256)
+        if block is not None:
+            if length is None:
+                raise InvalidArgument("length is missing: the bytes of the circuit in its normal form")
+            if digest(decompress(block, length)) != sha256:
+                raise InvalidArgument("the circuit has another SHA-256 than was said")
+            if not await self.runs.add_circuit(account, sha256, length, block, MOST_KEPT):
+                raise LimitReached(f"the farm keeps at most {MOST_KEPT // 10**6} MB of circuits for an account")
+        return await self.runs.keep_circuit(account, run, sha256)
+
+    async def run_circuit(self, caller: Caller, id: str, sha256: str) -> dict[str, Any]:
+        """Return a circuit that was kept with a run: the LZ4 ``block`` of its normal form, and the ``length`` of that.
+
+        Both are None where it was not kept, or was dropped.
+        """
+        _check_digest(sha256)
+        found = await self.runs.circuit(await self.find(caller, id), sha256)
+        return {"length": None, "block": None} if found is None else {"length": found[0], "block": found[1]}
+
     async def find(self, caller: Caller, id: str) -> Run:
         """Return the run that a caller means.
 
@@ -134,6 +172,11 @@ class RunProcedures:
         if len(found) > 1:
             raise InvalidArgument(f"several runs begin with {id}; give more digits")
         return found[0]
+
+
+def _check_digest(sha256: str) -> None:
+    if _DIGEST.fullmatch(sha256) is None:
+        raise InvalidArgument(f"sha256 must be 64 hexadecimal digits, not {sha256!a:.80}")
 
 
 def _checked(report: RunReport) -> RunReport:

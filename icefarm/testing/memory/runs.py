@@ -30,6 +30,8 @@ class MemoryRuns(RunStore):
     _manifests: dict[int, bytes] = Factory(dict)
     _first_days: dict[int, date] = Factory(dict)
     _numbers: Iterator[int] = Factory(lambda: count(1))
+    _run_circuits: set[tuple[str, str, str]] = Factory(set)
+    _circuits: dict[tuple[str, str], tuple[int, bytes]] = Factory(dict)
 
     async def report(self, client: str, reports: Sequence[RunReport], names: Sequence[str]) -> None:
         account, now = account_of(client), self.archive.clock.seconds()
@@ -103,6 +105,22 @@ class MemoryRuns(RunStore):
             boards=closed.boards,
             last_seq=closed.last_seq,
         )
+
+    async def keep_circuit(self, account: str, number: str, sha256: str) -> bool:
+        self._run_circuits.add((account, number, sha256))
+        return (account, sha256) in self._circuits
+
+    async def add_circuit(self, account: str, sha256: str, length: int, block: bytes, most: int) -> bool:
+        taken = sum(len(kept[1]) for (owner, _), kept in self._circuits.items() if owner == account)
+        if taken + len(block) > most:
+            return False
+        self._circuits.setdefault((account, sha256), (length, block))
+        return True
+
+    async def circuit(self, run: Run, sha256: str) -> tuple[int, bytes] | None:
+        if (run.account, run.number, sha256) not in self._run_circuits:
+            return None
+        return self._circuits.get((run.account, sha256))
 
     async def forget(self, id: int) -> None:
         if self._runs[id].closed_at is None:

@@ -147,6 +147,7 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
     metavar="NAME=VALUE",
     help="Note this with each measurement; may be repeated.",
 )
+@click.option("--keep-circuits", is_flag=True, help="Have the farm keep the bitstreams too, for icefarm replay.")
 @click.option("--total", type=click.IntRange(1), help="How many evaluations to expect of the experiment in all.")
 @click.option(
     "--resume",
@@ -361,6 +362,7 @@ def _results(
         experiment=asked.experiment,
         labels=asked.labels,
         resume=asked.resume,
+        keep_circuits=asked.keep_circuits,
         placement=how,
         group=_group_of(reservations) if isinstance(asked.placement, AnyBoard) else None,
     )

@@ -102,7 +102,7 @@ def _original(access: Access, source: str, origin: str | None, folder: CircuitFo
             # Its circuits are read later.
             return Original.of_file(package, *more).with_bitstreams()
     with farm_of(access if origin is None else attrs.evolve(access, url=origin)) as farm:
-        return Original.of_run(farm.archived_run(source), *more)
+        return Original.of_run(farm.archived_run(source), *more).with_bitstreams()
 
 
 def _show(screen: Screen, original: Original, found: Agreement, output: Output) -> None:

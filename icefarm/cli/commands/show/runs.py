@@ -38,21 +38,22 @@ def runs(access: Access, output: Output, experiment_name: str, account: str | No
 @click.option(
     "--circuits", type=click.Path(), metavar="DIR", help="Put the circuits into FILE; DIR has them, by any names."
 )
+@click.option("--with-bitstreams", is_flag=True, help="Put the circuits that the farm kept into FILE.")
 @output_option
 @with_access()
-def run(access: Access, output: Output, id: str, out: str | None, circuits: str | None) -> None:
+def run(access: Access, output: Output, id: str, out: str | None, circuits: str | None, with_bitstreams: bool) -> None:
     """Show a run: what it was, by which id it is cited, what each board did.
 
     ID is the run's id or number, or the first 8 or more digits of one.  With "-o json" it is one object with the whole
     manifest; with "-o csv" the boards.
     """
-    if circuits is not None and out is None:
-        raise click.UsageError("--circuits needs --out")
+    if (circuits is not None or with_bitstreams) and out is None:
+        raise click.UsageError("--circuits and --with-bitstreams need --out")
     with opened_screen() as screen:
         if out is not None:
             with farm_of(access) as farm:
                 saved = farm.archived_run(id)
-                saved.export(out, circuits=circuits)
+                saved.export(out, circuits=circuits, kept_circuits=with_bitstreams)
             screen.say(f"wrote run {saved.id} to {clean(out)}")
             return
         found = Reader(access).run(id)

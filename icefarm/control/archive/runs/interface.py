@@ -112,5 +112,14 @@ class RunStore(Protocol):
     async def close(self, id: int, closed: Closed) -> None:
         """Make a run one that never changes."""
 
+    async def keep_circuit(self, account: str, number: str, sha256: str) -> bool:
+        """Note that a run has a circuit, and return whether it is kept already."""
+
+    async def add_circuit(self, account: str, sha256: str, length: int, block: bytes, most: int) -> bool:
+        """Keep a circuit; returns False if the account's would then take more than ``most`` bytes."""
+
+    async def circuit(self, run: Run, sha256: str) -> tuple[int, bytes] | None:
+        """Return the length and the LZ4 block of a circuit that was kept with a run."""
+
     async def forget(self, id: int) -> None:
         """Delete a run of which nothing was archived."""

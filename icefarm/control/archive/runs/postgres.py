@@ -89,6 +89,26 @@ _CLOSE = """
 """
 
 
+_KEEP_CIRCUIT = """
+    INSERT INTO run_circuit (account, number, sha256) VALUES (%(account)s, %(number)s, %(sha256)s)
+        ON CONFLICT DO NOTHING
+"""
+
+_IS_KEPT = "SELECT 1 FROM kept_circuit WHERE account = %(account)s AND sha256 = %(sha256)s"
+
+_TAKEN = "SELECT coalesce(sum(length(block)), 0)::bigint FROM kept_circuit WHERE account = %(account)s"
+
+_ADD_CIRCUIT = """
+    INSERT INTO kept_circuit (account, sha256, length, block)
+    VALUES (%(account)s, %(sha256)s, %(length)s, %(block)s) ON CONFLICT DO NOTHING
+"""
+
+_CIRCUIT = """
+    SELECT k.length, k.block FROM run_circuit c JOIN kept_circuit k ON k.account = c.account AND k.sha256 = c.sha256
+     WHERE c.account = %(account)s AND c.number = %(number)s AND c.sha256 = %(sha256)s
+"""
+
+
 @define
 class PostgresRuns(Statements, RunStore):
     """Implements `RunStore` over a `Database` with the current schema."""
@@ -145,6 +165,29 @@ class PostgresRuns(Statements, RunStore):
             "first": closed.first, "last": closed.last,
         }  # fmt: skip
         await transaction.rows(_CLOSE, fields)
+
+    @in_transaction
+    async def keep_circuit(self, transaction: Transaction, account: str, number: str, sha256: str) -> bool:
+        fields = {"account": account, "number": number, "sha256": sha256}
+        await transaction.rows(_KEEP_CIRCUIT, fields)
+        return bool(await transaction.rows(_IS_KEPT, fields))
+
+    @in_transaction
+    async def add_circuit(
+        self, transaction: Transaction, account: str, sha256: str, length: int, block: bytes, most: int
+    ) -> bool:
+        ((taken,),) = await transaction.rows(_TAKEN, {"account": account})
+        if taken + len(block) > most:
+            return False
+        fields = {"account": account, "sha256": sha256, "length": length, "block": block}
+        await transaction.rows(_ADD_CIRCUIT, fields)
+        return True
+
+    @in_transaction
+    async def circuit(self, transaction: Transaction, run: Run, sha256: str) -> tuple[int, bytes] | None:
+        fields = {"account": run.account, "number": run.number, "sha256": sha256}
+        rows = await transaction.rows(_CIRCUIT, fields)
+        return (rows[0][0], bytes(rows[0][1])) if rows else None
 
     @in_transaction
     async def forget(self, transaction: Transaction, id: int) -> None:
