@@ -564,6 +564,8 @@ class BookingRecord:
     #: None until it is over, cancelled, or has released all of its boards.
     ended_at: float | None = None
     end_reason: str | None = None
+    #: A selector of the boards; None: any, and no virtual ones where there are real ones.
+    where: str | None = None
 
 
 @passes_over_unknown

@@ -314,6 +314,30 @@ def test_with_a_cancelled_booking_a_reservation_goes_on() -> None:
         assert (record.expires_at, record.limited_by) == (NOW + 3 * HOUR, None)
 
 
+def test_a_booking_is_of_real_boards_unless_it_names_virtual_ones() -> None:
+    store, _ = store_of(2)
+    kinds = [KindRecord("pulsecount", "", "pulse_count", "1", ["evaluate"])]
+    virtual = [DeviceReport(f"V{number}", DeviceStatus.AVAILABLE, model="landscape") for number in range(3)]
+    run(store.hello(WorkerHello("v", "i", "h", "1", kinds, virtual)))
+    run(store.book(booking(amount=2, starts_in=0.0)))
+    with pytest.raises(Unavailable):
+        reserved(store, "ada", 1)
+    with pytest.raises(Unavailable, match="2 suitable boards are in service"):
+        run(store.book(booking(amount=1, starts_in=0.0)))
+    run(store.book(booking(amount=3, starts_in=0.0, account="other", where="virtual")))
+    assert len(reserved(store, "class", 2)) == 2
+
+
+def test_a_booking_with_a_selector_keeps_boards_that_it_selects() -> None:
+    store, _ = store_of(2)
+    run(store.set_labels({"lab": "3"}, serials=["S1"]))
+    run(store.book(booking(amount=1, starts_in=0.0, where="lab=3")))
+    (record,) = reserved(store, "ada", 1)
+    assert record.serial == "S0"
+    with pytest.raises(Unavailable, match="1 too few"):
+        run(store.book(booking(amount=1, starts_in=0.0, account="other", where="lab=3")))
+
+
 class Lab(RuleBasedStateMachine):
     """A lab with six boards: anybody reserves, extends, ends and books; time passes."""
 

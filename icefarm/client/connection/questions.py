@@ -144,18 +144,20 @@ class FarmQuestions(FarmCalls):
         serials: Sequence[str] | None = None,
         account: str | None = None,
         kind: str | None = None,
+        where: str | None = None,
     ) -> BookingRecord:
         """Book ``amount`` boards, or those in ``serials``, from ``at`` on for so many seconds.
 
         ``at`` is a datetime with a time zone, or seconds since the epoch.  The boards are kept for this client's
-        account, or for another ``account`` or group (operator); with ``kind`` those that can be of that kind.
+        account, or for another ``account`` or group (operator); with ``kind`` those that can be of that kind, and with
+        ``where`` those that it selects.
         During the booking, requests for boards get them as usual, before all others.
 
         Raises `Unavailable` if there are too few boards at some moment of it, `UnknownDevice`, `LimitReached`.
         """
         moment = at.timestamp() if isinstance(at, datetime) else at
         asked = {"starts_at": moment, "seconds": seconds, "amount": amount, "serials": serials}
-        answer = await self.call("book", **asked, account=account, kind=kind)
+        answer = await self.call("book", **asked, account=account, kind=kind, where=where)
         return from_wire(answer, BookingRecord, "the answer to book")
 
     @checked

@@ -219,7 +219,7 @@ def _bookings(asked: BookingsQuery) -> dict[str, Any]:
 def _booking(asked: BookingWanted) -> dict[str, Any]:
     return {
         "starts_at": asked.starts_at, "seconds": asked.seconds, "amount": asked.amount, "serials": asked.serials,
-        "account": asked.account, "kind": asked.kind,
+        "account": asked.account, "kind": asked.kind, "where": asked.where,
     }  # fmt: skip
 
 

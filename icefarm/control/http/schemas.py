@@ -300,6 +300,7 @@ class BookingWanted:
         default=None, metadata={"description": "For this account or group (operator); default: yours."}
     )
     kind: str | None = field(default=None, metadata={"description": "Boards that can be of this kind."})
+    where: str | None = field(default=None, metadata=_WHERE)
     name: str | None = field(default=None, metadata=_NAME)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
@@ -16,6 +16,7 @@ from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BookingsChanged
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import InvalidArgument, NotAuthorized
+from icefarm.selectors.boards import check_known, label_names, parse_boards
 from icefarm.text.durations import in_words
 
 __all__ = ["BookingProcedures"]
@@ -49,13 +50,17 @@ class BookingProcedures:
         serials: list[str] | None = None,
         account: str | None = None,
         kind: str | None = None,
+        where: str | None = None,
     ) -> dict[str, Any]:
         """Keep boards for an account, from a time on for so many seconds; raises `Unavailable` if there are too few.
 
-        ``account`` is the caller's by default; an operator may name another one, or a group.
+        ``account`` is the caller's by default; an operator may name another one, or a group.  ``where`` is a selector
+        of the boards that an amount may be of.
         """
         own = account_of(caller.authid)
         wanted = _wanted(caller, starts_at, seconds, amount, serials, account or own, kind)
+        if where is not None:
+            wanted = evolve(wanted, where=await self._selector(where, wanted))
         most = None
         if caller.role != Role.OPERATOR:
             if wanted.account != own:
@@ -68,6 +73,14 @@ class BookingProcedures:
         made = await self.store.book(wanted, most)
         self.publisher.publish(BookingsChanged([made]))
         return to_wire(made)
+
+    async def _selector(self, where: str, wanted: BookingRecord) -> str:
+        """Return a selector as it is kept.  Raises `InvalidArgument` for one that is none, or beside serials."""
+        if wanted.serials:
+            raise InvalidArgument("give serials or where, not both: serials name the boards already")
+        selector = parse_boards(where)
+        check_known(selector, label_names([*await self.store.devices(), *await self.store.workers()]))
+        return str(selector)
 
     async def bookings(self, _: Caller, since: float | None = None) -> list[dict[str, Any]]:
         """Return the bookings that have not ended, and with ``since`` those whose time is not over then."""

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from icefarm.cli.choosing import where_option
 from icefarm.cli.completing import complete_accounts, complete_bookings, complete_kinds, complete_serials
 from icefarm.cli.connect import Access, with_access
 from icefarm.cli.names import for_boards
@@ -21,6 +22,7 @@ from icefarm.cli.ui.zone import zone_option
 from icefarm.cli.verb import farm_of, opened_screen, show
 from icefarm.contract import BookingRecord, to_wire
 from icefarm.errors import IcefarmError
+from icefarm.selectors.language import Selector
 from icefarm.text.local_time import in_zone, parse_time, written
 
 __all__ = ["book", "bookings", "cancel"]
@@ -51,6 +53,7 @@ def _errors_in(zone: ZoneInfo) -> Iterator[None]:
     help="For this account, or group of accounts (operators); by default for your own.",
 )
 @click.option("--kind", shell_complete=complete_kinds, help="Boards that can be of this kind; by default any.")
+@where_option("Boards that this selects; by default any.")
 @zone_option
 @output_option
 @with_access(named=True)
@@ -62,6 +65,7 @@ def book(
     seconds: float,
     account: str | None,
     kind: str | None,
+    where: Selector | None,
     zone: ZoneInfo,
     output: Output,
 ) -> None:
@@ -80,7 +84,15 @@ def book(
     with opened_screen() as screen, farm_of(chosen) as farm, _errors_in(zone):
 
         def make(names: Sequence[str]) -> BookingRecord:
-            return farm.book(amount, serials=names or None, at=starts_at, seconds=seconds, account=account, kind=kind)
+            return farm.book(
+                amount,
+                at=starts_at,
+                seconds=seconds,
+                serials=names or None,
+                account=account,
+                kind=kind,
+                where=None if where is None else str(where),
+            )
 
         made = for_boards(farm, boards, make)
         show(screen, [to_wire(made)], columns.bookings(zone), output)

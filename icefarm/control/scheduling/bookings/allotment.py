@@ -117,10 +117,13 @@ def _choose_lasting(
 
 def _unwanted(shelf: Shelf, request: ReservationRequest) -> list[str]:
     """Return the boards in service that a request has no use for."""
+    suitable = {serial for serial, kinds in shelf.kinds.items() if request.kind in kinds}
+    if request.serials is None:
+        suitable = shelf.selected(suitable, request.where)
     return [
         serial
-        for serial, kinds in shelf.kinds.items()
-        if request.kind not in kinds
+        for serial in shelf.kinds
+        if serial not in suitable
         or serial in request.avoid
         or (request.serials is not None and serial not in request.serials)
     ]

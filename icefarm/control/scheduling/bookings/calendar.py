@@ -41,11 +41,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from attrs import Factory, define, evolve, field, frozen
 
 from icefarm.contract import BookingRecord, DeviceRecord, DeviceStatus, WorkerRecord, account_of
 from icefarm.errors import Unavailable
+from icefarm.selectors.boards import is_virtual, names_virtual, selects
+from icefarm.selectors.language import Selector, parse
 from icefarm.text.local_time import utc
 
 __all__ = [
@@ -73,6 +76,11 @@ UNUSED = 600.0
 AHEAD = 86400.0
 
 
+@lru_cache(256)
+def _parsed(text: str) -> Selector:
+    return parse(text)
+
+
 @frozen
 class Holding:
     """Who has a board, since when and until when."""
@@ -90,6 +98,8 @@ class Shelf:
     #: The kinds that each board in service can be, by serial.
     kinds: Mapping[str, frozenset[str]]
     held: Mapping[str, Holding] = Factory(dict)
+    #: All boards of the farm, for selectors; without them, a selector selects all.
+    devices: Mapping[str, DeviceRecord] = Factory(dict)
 
     @classmethod
     def of(cls, devices: Sequence[DeviceRecord], workers: Iterable[WorkerRecord], now: float) -> Shelf:
@@ -108,7 +118,24 @@ class Shelf:
             for each in devices
             if each.client is not None
         }
-        return cls(now, kinds, held)
+        return cls(now, kinds, held, {each.serial: each for each in devices})
+
+    def fitting(self, booking: BookingRecord) -> set[str]:
+        """Return the boards in service that may serve a booking."""
+        found = {serial for serial, kinds in self.kinds.items() if booking.kind is None or booking.kind in kinds}
+        if booking.serials:
+            return found & set(booking.serials)
+        return self.selected(found, None if booking.where is None else _parsed(booking.where))
+
+    def selected(self, serials: set[str], where: Selector | None) -> set[str]:
+        """Return those of these boards that a request with that selector may have (`scheduling.selection`)."""
+        if where is not None:
+            serials = {
+                serial for serial in serials if serial not in self.devices or selects(where, self.devices[serial])
+            }
+        if names_virtual(where) or all(map(is_virtual, self.devices.values())):
+            return serials
+        return {serial for serial in serials if serial not in self.devices or not is_virtual(self.devices[serial])}
 
     def holder(self, serial: str, at: float) -> str | None:
         """Return who has a board at a moment, as things are."""
@@ -202,7 +229,7 @@ class _Assignment:
 
 def _wider(claim: Claim, more: Iterable[str], shelf: Shelf) -> Claim:
     """Return a claim that can also be met by those of these boards that fit."""
-    return evolve(claim, boards=claim.boards | {serial for serial in more if _fits(claim.booking, serial, shelf)})
+    return evolve(claim, boards=claim.boards | (shelf.fitting(claim.booking) & set(more)))
 
 
 def assign(claims: Sequence[Claim], order: Iterable[str]) -> tuple[dict[str, BookingRecord], int]:
@@ -250,7 +277,7 @@ class Calendar:
         for booking in self.open_at(at, shelf):
             if client is not None and self.serves(booking, client):
                 continue
-            holders = {serial: shelf.holder(serial, at) for serial in shelf.kinds if _fits(booking, serial, shelf)}
+            holders = {serial: shelf.holder(serial, at) for serial in shelf.fitting(booking)}
             free = {serial for serial, who in holders.items() if who is None}
             own = frozenset(serial for serial, who in holders.items() if who is not None and self.serves(booking, who))
             claims.append(Claim(booking, booking.kept, own | free, own))
@@ -357,14 +384,6 @@ def _free(claims: Iterable[Claim]) -> list[str]:
     return sorted({serial for claim in claims for serial in claim.boards - claim.own})
 
 
-def _fits(booking: BookingRecord, serial: str, shelf: Shelf) -> bool:
-    """Tell whether a board in service may serve a booking."""
-    kinds = shelf.kinds.get(serial)
-    if kinds is None or (booking.serials and serial not in booking.serials):
-        return False
-    return booking.kind is None or booking.kind in kinds
-
-
 def in_words(booking: BookingRecord) -> str:
     """Return a booking as the beginning of a reason: what is booked, for whom, from when."""
     what = "1 board is" if booking.amount == 1 else f"{booking.amount} boards are"
@@ -376,7 +395,7 @@ def in_words(booking: BookingRecord) -> str:
 def _no_room(
     shelf: Shelf, others: Sequence[BookingRecord], wanted: BookingRecord, missing: int, at: float
 ) -> Unavailable:
-    fitting = [serial for serial in shelf.kinds if _fits(wanted, serial, shelf)]
+    fitting = shelf.fitting(wanted)
     words = f"{wanted.amount} boards cannot be booked: {missing} too few at {utc(at)}"
     out = [serial for serial in wanted.serials if serial not in shelf.kinds]
     if out:

@@ -18,9 +18,9 @@ from icefarm.control.storage.postgres.statements import RESERVATION, Statements,
 __all__ = ["BookingStatements", "set_group"]
 
 _BOOK = f"""
-    INSERT INTO booking (account, amount, serials, kind, starts_at, ends_at, kept, booked_by)
-    VALUES (%(account)s, %(amount)s, %(serials)s, %(kind)s, to_timestamp(%(starts_at)s), to_timestamp(%(ends_at)s),
-            %(amount)s, %(booked_by)s)
+    INSERT INTO booking (account, amount, serials, kind, selector, starts_at, ends_at, kept, booked_by)
+    VALUES (%(account)s, %(amount)s, %(serials)s, %(kind)s, %(where)s, to_timestamp(%(starts_at)s),
+            to_timestamp(%(ends_at)s), %(amount)s, %(booked_by)s)
     RETURNING {BOOKING}
 """
 
@@ -108,6 +108,7 @@ class BookingStatements(Statements):
             "amount": wanted.amount,
             "serials": list(wanted.serials),
             "kind": wanted.kind,
+            "where": wanted.where,
             "starts_at": wanted.starts_at,
             "ends_at": wanted.ends_at,
             "booked_by": wanted.booked_by,

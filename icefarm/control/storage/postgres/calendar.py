@@ -11,7 +11,8 @@ __all__ = ["BOOKING", "calendar_of", "groups_of"]
 #: The columns of a `BookingRecord`.
 BOOKING = """
     id, account, amount, serials, kind, extract(epoch FROM starts_at)::float8, extract(epoch FROM ends_at)::float8,
-    kept, booked_by, extract(epoch FROM created_at)::float8, extract(epoch FROM ended_at)::float8, end_reason
+    kept, booked_by, extract(epoch FROM created_at)::float8, extract(epoch FROM ended_at)::float8, end_reason,
+    selector
 """
 
 
