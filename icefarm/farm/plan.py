@@ -71,6 +71,10 @@ class FarmOptions:
     archive_export: Path | None = None
     #: Each account sees its own experiments only.
     private: bool = False
+    #: How boards are shared (docs/sharing.md); None: as control does by itself.
+    half_life: float | None = None
+    max_hold_while_waited: float | str | None = None
+    preemptible: bool = False
     #: What each account and each connection may cost, where that differs from the defaults.
     limits: FarmLimits = Factory(FarmLimits)
     #: Proxies in front of the farm's own router that say whose connections they pass on.
@@ -132,6 +136,9 @@ def control_program(
         "archive-size": options.archive_size,
         "archive-export": options.archive_export,
         "private": options.private or None,
+        "half-life": options.half_life,
+        "max-hold-while-waited": options.max_hold_while_waited,
+        "preemptible": options.preemptible or None,
         "limit": ",".join(f"{name}={value:.15g}" for name, value in options.limits.account.items()) or None,
     }
     program = _service(

@@ -1,4 +1,4 @@
-"""Boards of a farm of real processes change hands while an experiment runs, and come back to it."""
+"""Boards of a farm of real processes change hands while an experiment runs, and come back to it (docs/sharing.md)."""
 
 from __future__ import annotations
 

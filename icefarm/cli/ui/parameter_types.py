@@ -28,6 +28,7 @@ __all__ = [
     "PUBLIC_URL",
     "REPEATS",
     "SECONDS",
+    "SECONDS_OR_OFF",
     "SELECTOR",
     "SPAN",
     "SPEED",
@@ -122,6 +123,12 @@ def _placement(text: str) -> str:
 
 ADDRESS = ParsedText("HOST:PORT", host_and_port)
 BOARDS = ParsedText("N", partial(_by_rule, "amount"))
+
+
+def _seconds_or_off(text: str) -> float | str:
+    return text if text == "off" else seconds(text)
+
+
 ACCOUNT = ParsedText("ACCOUNT", _account)
 CONDITION = ParsedText("CONDITION", condition)
 LENGTH = ParsedText("SECONDS", partial(_by_rule, "seconds"))
@@ -131,6 +138,7 @@ PLACEMENT = ParsedText("any|each|same|spread|distinct:K", _placement)
 SELECTOR = ParsedText("SELECTOR", parse)
 REPEATS = ParsedText("K", partial(_by_rule, "repeats"))
 SECONDS = ParsedText("SECONDS", seconds)
+SECONDS_OR_OFF = ParsedText("SECONDS|off", _seconds_or_off)
 PINS = ParsedText("pins", _pins)
 PUBLIC_URL = ParsedText("URL", public_url)
 SPAN = ParsedText("TIME", _span)

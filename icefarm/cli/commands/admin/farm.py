@@ -13,7 +13,17 @@ from typing import Any
 
 import click
 
-from icefarm.cli.ui.parameter_types import ADDRESS, NAME, NUMBER, PUBLIC_URL, SECONDS, SPEED, URL, VIRTUAL_BOARDS
+from icefarm.cli.ui.parameter_types import (
+    ADDRESS,
+    NAME,
+    NUMBER,
+    PUBLIC_URL,
+    SECONDS,
+    SECONDS_OR_OFF,
+    SPEED,
+    URL,
+    VIRTUAL_BOARDS,
+)
 from icefarm.contract import valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.farm.limits import FarmLimits, farm_limits
@@ -146,6 +156,17 @@ def _host_name() -> str:
 )
 @click.option("--require-tokens", is_flag=True, help="Let nobody in without a token, on this host either.")
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
+@click.option("--half-life", type=SECONDS, help="In which what an account used counts half for who is next; 4 hours.")
+@click.option(
+    "--max-hold-while-waited",
+    type=SECONDS_OR_OFF,
+    help="How long a board may be held while others wait for it; a day by default.",
+)
+@click.option(
+    "--preemptible",
+    is_flag=True,
+    help="Ask for boards that were reserved by number when others go before, unless their client says otherwise.",
+)
 @click.option("--archive", type=click.Choice(("on", "off")), help="Keep every measurement; on by default.")
 @click.option("--archive-days", type=click.FloatRange(0, min_open=True), help="Days that they are kept; 90 by default.")
 @click.option("--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes that are kept; 20 by default.")
