@@ -353,3 +353,9 @@ def test_a_shell_completes_verbs() -> None:
     environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": "icefarm re", "COMP_CWORD": "1"}
     found = {line.partition(",")[2] for line in RecordingFarm().run(**environment).stdout.splitlines()}
     assert found == {"reservations", "reserve", "reboot", "replay", "results", "retest", "resume"}
+
+
+def test_an_option_after_the_number_of_boards_is_not_taken_for_the_command() -> None:
+    result = RecordingFarm().run("reserve", "1", "--url", "http://farm.example", "--", "true")
+    assert result.exit_code == 2
+    assert "--url comes before the number of boards" in result.stderr

@@ -196,6 +196,8 @@ def _split(words: tuple[str, ...]) -> tuple[int | None, Sequence[str]]:
     amount = None
     if words and words[0].isascii() and words[0].isdigit():
         amount, words = int(BOARDS.convert(words[0], None, click.get_current_context())), words[1:]
+        if words and words[0].startswith("-") and words[0] != "--":
+            raise click.UsageError(f"{words[0]} comes before the number of boards, or after -- if it is the command's")
     return amount, words[1:] if words[:1] == ("--",) else words
 
 
