@@ -333,6 +333,10 @@ WORKER_CASES: dict[str, list[dict[str, Any]]] = {
         {"hello": {**_HELLO, "devices": [{**_REPORT, "serial": ""}]}},
         {"hello": {**_HELLO, "devices": [{**_REPORT, "serial": "a\nb"}]}},
         {"hello": {**_HELLO, "kinds": [{"name": "k"}]}},
+        {"hello": {**_HELLO, "pool": {"least": 5, "most": 1, "model": "simulated"}}},
+        {"hello": {**_HELLO, "pool": {"least": -1, "most": 1, "model": "simulated"}}},
+        {"hello": {**_HELLO, "pool": {"least": 1, "most": 10**6, "model": "simulated"}}},
+        {"hello": {**_HELLO, "pool": [1, 2]}},
     ],
     "report": [
         {},

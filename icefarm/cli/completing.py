@@ -59,9 +59,11 @@ def _experiments(found: Mapping[str, Any]) -> Known:
 
 
 def _label_words(found: Mapping[str, Any]) -> Known:
-    """Return the labels that there are, each with a value: those of a board are a worker's as well."""
+    """Return the labels that there are, each with a value, as they are written."""
+    from icefarm.selectors.language import quoted
+
     labels = {(name, value) for name in ("devices", "workers") for each in found[name] for name, value in _labels(each)}
-    return [(f"{name}={value}", "label") for name, value in sorted(labels)]
+    return [(f"{name}={quoted(value)}", "label") for name, value in sorted(labels)]
 
 
 def _labels(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from recording_farm import RecordingFarm, device, snapshot
 
+from icefarm.cli import completing
+
 BOARDS = [device("A", labels={"lab": "3"}), device("B", labels={"lab": "4"}, model="simulated"), device("C")]
 
 
@@ -108,3 +110,31 @@ def test_a_rule_that_is_not_there_is_named_and_the_exit_code_says_so() -> None:
     done = RecordingFarm().run("access", "remove", "1", "9")
     assert (done.exit_code, "there is no rule 9" in done.stderr) == (1, True)
     assert "a rule for whom?" in RecordingFarm().run("access", "add", "--where", "real").stderr
+
+
+# -------------------------------------------------------------------------------------------------- completion
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("icefarm reserve --where la", {"landscape", "lab=3"}),
+        ("icefarm devices --where room", {'room="E1 left"'}),
+        ("icefarm label lab", {"lab=3"}),
+        ("icefarm label A", {"A1"}),
+    ],
+)
+def test_a_shell_completes_labels_and_names_of_selectors(
+    line: str, completed: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {
+        "devices": [
+            {"serial": "A1", "status": "available", "labels": {"lab": "3"}},
+            {"serial": "B", "status": "broken"},
+        ],
+        "workers": [{"name": "w1", "labels": {"room": "E1 left"}}],
+    }
+    monkeypatch.setattr(completing, "_asked", lambda *_: known)
+    environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    found = RecordingFarm().run(**environment).stdout
+    assert {each.partition(",")[2] for each in found.splitlines()} == completed

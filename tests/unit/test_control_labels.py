@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
+from icefarm.control.archive.rows import parse_rows
 from icefarm.errors import InvalidArgument, NotAuthorized, Unavailable, UnknownDevice, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryControl
 
@@ -124,3 +127,15 @@ async def test_labelling_is_in_the_audit_log() -> None:
     await farm.control.parts.audit.write()
     (entry,) = await farm.store.audit(0, action="label", limit=9)
     assert (entry.subject, entry.outcome, entry.detail) == ("A", "done", "lab=3 old-")
+
+
+def test_rows_of_workers_that_know_no_labels_are_archived_too() -> None:
+    worker_of_before = [
+        "e1", "r1", "A", "pulsecount", {}, 7, None, None, "ab", None, None, None, "f", "1", "measured", 1, 2, 20.0, 1,
+        1, 5.0, 6.0,
+    ]  # fmt: skip
+    lines = [worker_of_before, [*worker_of_before, {"lab": "3"}], [*worker_of_before, "lab=3"], worker_of_before[:-1]]
+    batch = b"\n".join(json.dumps(line).encode() for line in lines)
+    parsed = parse_rows(batch, 10.0, 90.0)
+    assert [row.board_labels for row in parsed.rows] == [None, '{"lab":"3"}']
+    assert parsed.wrong == 2
