@@ -51,6 +51,7 @@ WALKED_ELSEWHERE = [
     "login",
     "logout",
     "open",
+    "replay",
     "reserve",
     "router install",
     "shell",

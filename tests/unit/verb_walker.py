@@ -29,7 +29,7 @@ VERBS: dict[str, list[str]] = {
     "workers": [], "workers delete": ["w1"], "audit": [],
     "devices": [], "reservations": [], "queue": [], "watch": [], "migrate": [], "doctor": [],
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
-    "runs": ["ga-7"], "run": ["0123456789"], "replay": ["run.zip"],
+    "runs": ["ga-7"], "run": ["0123456789"],
     "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [], "account usage": [],
     "plot": ["ga-7", "--out", "fitness.svg"],
     "book": ["2", "--at", "2026-12-01 10:00", "--for", "2h"], "bookings": [], "cancel": ["b1"],
