@@ -157,6 +157,16 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "read another's run that is not shared": (call(control_procedure("run"), id=RUN), OPERATOR),
     "read a circuit of another's run": (call(control_procedure("run_circuit"), id=RUN, sha256="0" * 64), OPERATOR),
     "list runs that are not shared": (call(control_procedure("experiment_runs"), EXPERIMENT, account=VICTIM), OPERATOR),
+    "read another's experiment that is not shared": (
+        call(control_procedure("experiment"), EXPERIMENT, account=VICTIM), OPERATOR
+    ),
+    "read its results": (call(control_procedure("experiment_results"), EXPERIMENT, account=VICTIM), OPERATOR),
+    "read its results as a file": (call(control_procedure("experiment_file"), EXPERIMENT, "csv"), OPERATOR),
+    "read what it knows of a circuit": (
+        call(control_procedure("experiment_known"), EXPERIMENT, "pulsecount", {}, ["ab"], account=VICTIM), OPERATOR
+    ),
+    "read its plot": (call(control_procedure("experiment_series"), EXPERIMENT, account=VICTIM), OPERATOR),
+    "read another's usage": (call(control_procedure("usage"), account=VICTIM), OPERATOR),
     "label a board": (call(control_procedure("label"), labels={"lab": "3"}, serials=["none"]), OPERATOR),
     "label a worker": (call(control_procedure("label"), labels={"lab": "3"}, worker="none"), OPERATOR),
     "allow itself boards": (call(control_procedure("access_add"), account="mallory", kinds=[]), OPERATOR),
