@@ -439,7 +439,7 @@ def test_a_class_is_held_as_its_page_says(short_directory: Path, tmp_path: Path)
         with Farm(f"http://127.0.0.1:{reader.port}", token=token) as hog, hog.reserve(2, wait=True) as boards:
             for block in sections()["docs/teaching.md", "When one takes everything"]:
                 carry_out(block, reader)
-            with pytest.raises(ReservationEnded, match="ended by operator"):
+            with pytest.raises(ReservationEnded, match="no board is left"):
                 list(boards.evaluate([ROOT / PATHS[0]]))
         for block in sections()["docs/teaching.md", "At the end of a class, and of the term"]:
             carry_out(block, reader)
