@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import weakref
 from threading import Event
 
@@ -30,6 +31,21 @@ def test_an_interrupt_in_a_callback_of_the_collector_is_not_lost() -> None:
         assert kept() is None
         with pytest.raises(KeyboardInterrupt):
             Event().wait(LIMIT)
+
+
+def test_an_interrupt_that_comes_again_while_the_first_one_is_noted_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setitimer = signal.setitimer
+
+    def slow(which: int, seconds: float) -> tuple[float, float]:
+        found = setitimer(which, seconds)
+        if seconds and "hook" in sys._getframe(1).f_code.co_name:
+            signal.raise_signal(signal.SIGALRM)
+        return found
+
+    monkeypatch.setattr(signal, "setitimer", slow)
+    test_an_interrupt_in_a_callback_of_the_collector_is_not_lost()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
