@@ -169,11 +169,11 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "read another's usage": (call(control_procedure("usage"), account=VICTIM), OPERATOR),
     "label a board": (call(control_procedure("label"), labels={"lab": "3"}, serials=["none"]), OPERATOR),
     "label a worker": (call(control_procedure("label"), labels={"lab": "3"}, worker="none"), OPERATOR),
-    "allow itself boards": (call(control_procedure("access_add"), account="mallory", kinds=[]), OPERATOR),
+    "allow an account boards": (call(control_procedure("access_add"), account="nobody", where="virtual"), OPERATOR),
     "read another's rules": (call(control_procedure("access"), account=VICTIM), OPERATOR),
     "read all rules": (call(control_procedure("access_list")), OPERATOR),
     "remove a rule": (call(control_procedure("access_remove"), ids=[0]), OPERATOR),
-    "join a group": (call(control_procedure("access_group"), name="", add=["mallory"]), OPERATOR),
+    "put an account into a group": (call(control_procedure("access_group"), name="class", add=["nobody"]), OPERATOR),
     "read another's limits": (call(control_procedure("limits"), account=VICTIM), OPERATOR),
     "end all of an account": (call(control_procedure("end_accounts"), accounts=["nobody"]), OPERATOR),
     "book for another": (
