@@ -100,6 +100,12 @@ def test_a_run_is_exported_and_measured_again_on_another_farm(
         assert (package.id, len(package.circuits)) == (run.id, 3)
     same = icefarm(farm.url, "replay", file)
     assert same.returncode == 0, same.stderr
+    # The script of docs/runs.md.
+    script = (ROOT / "docs" / "runs.md").read_text().rpartition("```python\n")[2].partition("```")[0]
+    own = {**os.environ, "ICEFARM_URL": farm.url}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND, check=False, cwd=tmp_path, env=own)
+    assert done.stdout.startswith("True 3 of 3 values agree"), done.stderr
     other = icefarm(fast.url, "replay", file, "-o", "json")
     assert other.returncode == 1, other.stderr
     found = json.loads(other.stdout)
