@@ -1,4 +1,7 @@
-"""A farm whose boards are labelled, chosen, allowed to some accounts, and plugged in on demand: by its real parts."""
+"""A farm whose boards are labelled, chosen, allowed to some accounts, and plugged in on demand: by its real parts.
+
+It carries out what docs/choosing-boards.md shows.
+"""
 
 from __future__ import annotations
 
