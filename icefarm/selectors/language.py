@@ -44,7 +44,8 @@ LONGEST, DEEPEST = 1000, 20
 Values = Callable[[str], Any]
 
 _RESERVED = frozenset(("and", "or", "not", "in"))
-_NAME = re.compile(r"\w[\w.:-]*")
+#: Two dots stand between the ends of a range.
+_NAME = re.compile(r"\w(?:(?!\.\.)[\w.:-])*")
 _WORD = r"(?:(?!\.\.)[^\s(),\"=<>!])+"
 _TOKEN = re.compile(rf'\s*(?:(?P<sign>\.\.|!=|<=|>=|[=<>(),])|"(?P<text>(?:[^"\\]|\\["\\])*)"|(?P<word>{_WORD}))')
 #: Text that is also a number.  Other forms, such as 007 and 1e3, are more likely parts of a serial.

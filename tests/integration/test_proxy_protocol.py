@@ -1,4 +1,7 @@
-"""A farm behind HAProxy and nginx as deploy/ configures them: it sees whose connections they pass on."""
+"""A farm behind HAProxy and nginx as deploy/ configures them: it sees whose connections they pass on.
+
+This is the set-up of docs/operations.md.
+"""
 
 from __future__ import annotations
 

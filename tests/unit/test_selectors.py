@@ -132,7 +132,7 @@ def test_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [{}, {"": "3"}, {"a b": "3"}, {"or": "3"}, {"healthy": "3"}, {"lab": ""}, {"a": "\n"}]
+    "labels", [{}, {"": "3"}, {"a b": "3"}, {"or": "3"}, {"healthy": "3"}, {"lab": ""}, {"a": "\n"}, {"a..b": "3"}]
 )
 def test_labels_that_no_board_can_have_are_refused(labels: dict[str, str | None]) -> None:
     with pytest.raises(InvalidArgument):
