@@ -46,7 +46,8 @@ def _accounts(found: Mapping[str, Any]) -> Known:
     from icefarm.contract import account_of
 
     clients = {each["client"] for name in ("reservations", "queue") for each in found[name]}
-    booked = {each["account"] for each in found["bookings"]}
+    # A farm of an earlier version has no bookings.
+    booked = {each["account"] for each in found.get("bookings", ())}
     return [(account, "account") for account in sorted({account_of(client) for client in clients} | booked)]
 
 

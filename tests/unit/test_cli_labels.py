@@ -138,3 +138,11 @@ def test_a_shell_completes_labels_and_names_of_selectors(
     environment = {"_ICEFARM_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     found = RecordingFarm().run(**environment).stdout
     assert {each.partition(",")[2] for each in found.splitlines()} == completed
+
+
+def test_a_shell_completes_accounts_of_a_farm_that_knows_no_bookings(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"reservations": [{"client": "class-a/desk"}], "queue": [{"client": "ada"}]}
+    monkeypatch.setattr(completing, "_asked", lambda *_: known)
+    line = {"COMP_WORDS": "icefarm end --account cl", "COMP_CWORD": "3"}
+    found = RecordingFarm().run(_ICEFARM_COMPLETE="bash_complete", **line).stdout
+    assert [each.partition(",")[2] for each in found.splitlines()] == ["class-a"]
