@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from icefarm.cli.names import for_boards
 from icefarm.cli.ui.records.columns import expected
@@ -40,12 +40,15 @@ class Wanted:
     timeout: float | None = None
     #: Which boards may be among them.
     where: Selector | None = None
+    #: How they are shared with others, as `reserve` of a farm takes it: what is said of that (docs/sharing.md).
+    sharing: Mapping[str, Any] = Factory(dict)
 
 
 def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:
     """Reserve boards; says why it waits.  Raises `Unavailable`, also where the time is over."""
-
-    chosen: dict[str, Any] = {} if wanted.where is None else {"where": str(wanted.where)}
+    chosen: dict[str, Any] = dict(wanted.sharing)
+    if wanted.where is not None:
+        chosen["where"] = str(wanted.where)
 
     def once(serials: Sequence[str]) -> Boards:
         with screen.waiting() as tell:

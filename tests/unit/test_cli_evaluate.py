@@ -57,6 +57,37 @@ def test_options_reach_the_reservation_and_the_evaluations(files: list[str]) -> 
     assert ("stream", ["A", "B"], {"repeats": 3}, False) in farm.calls
 
 
+def test_a_run_may_begin_with_fewer_boards_and_give_some_to_others(files: list[str]) -> None:
+    farm = RecordingFarm()
+    shared = ("--at-least", "2", "--preemptible", "--priority", "20")
+    assert farm.run("evaluate", *files, "--devices", "8", *shared).exit_code == 0
+    usual = {"kind": "pulsecount", "options": {}, "wait": False, "timeout": None}
+    assert asked(farm) == (8, None, {**usual, "at_least": 2, "preemptible": True, "priority": 20})
+
+
+def test_a_run_may_keep_its_boards_where_the_farm_has_others_give_them_up(files: list[str]) -> None:
+    farm = RecordingFarm()
+    farm.run("evaluate", *files, "--serial", "A", "--each", "--not-preemptible")
+    assert asked(farm)[2]["preemptible"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--serial", "A", "--at-least", "1"], "go with --devices, not with --serial"),
+        (["--devices", "2", "--each", "--preemptible"], "need --any"),
+        (["--priority", "101"], "must be a number from 0 to 100"),
+        (["--at-least", "0"], "must be a whole number of boards"),
+    ],
+)
+def test_sharing_that_cannot_be_is_refused(arguments: list[str], words: str, files: list[str]) -> None:
+    farm = RecordingFarm()
+    result = farm.run("evaluate", *files, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr.replace("\n", " ")
+    assert not farm.calls
+
+
 def test_pins_are_an_option_of_the_reservation(files: list[str]) -> None:
     farm = RecordingFarm()
     farm.run("evaluate", *files, "--kind", "multipulsecount", "--pins", "27,9", "--window", "2")

@@ -41,6 +41,10 @@ class Request:
     resume: bool = False
     #: Have the farm keep the bitstreams too.
     keep_circuits: bool = False
+    #: How the devices are shared with others; None: as the farm is set.
+    at_least: int | None = None
+    preemptible: bool | None = None
+    priority: float | None = None
 
     @property
     def anywhere(self) -> bool:

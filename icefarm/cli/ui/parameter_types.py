@@ -25,6 +25,7 @@ __all__ = [
     "NUMBER",
     "PINS",
     "PLACEMENT",
+    "PRIORITY",
     "PUBLIC_URL",
     "REPEATS",
     "SECONDS",
@@ -135,6 +136,7 @@ LENGTH = ParsedText("SECONDS", partial(_by_rule, "seconds"))
 NAME = ParsedText("NAME", _name)
 NUMBER = ParsedText("NUMBER", number)
 PLACEMENT = ParsedText("any|each|same|spread|distinct:K", _placement)
+PRIORITY = ParsedText("P", partial(_by_rule, "priority"))
 SELECTOR = ParsedText("SELECTOR", parse)
 REPEATS = ParsedText("K", partial(_by_rule, "repeats"))
 SECONDS = ParsedText("SECONDS", seconds)

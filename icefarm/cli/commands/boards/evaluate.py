@@ -19,7 +19,7 @@ from icefarm.cli.results.results_file import ResultsFile, open_results
 from icefarm.cli.results.resume import Remaining, Request, everything, remaining, resumed
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
-from icefarm.cli.ui.parameter_types import BOARDS, NAME, PINS, PLACEMENT, REPEATS, SECONDS, WAIT
+from icefarm.cli.ui.parameter_types import BOARDS, NAME, PINS, PLACEMENT, PRIORITY, REPEATS, SECONDS, WAIT
 from icefarm.cli.ui.records.measurements import record_of, shape_of
 from icefarm.cli.ui.records.tables import Output, Rows
 from icefarm.cli.ui.terminal.console import Screen
@@ -37,8 +37,10 @@ __all__ = [
     "check_timeout",
     "check_where",
     "evaluate",
+    "given",
     "kind_option",
     "option_option",
+    "priority_option",
     "reserve_where_option",
     "serial_option",
     "timeout_option",
@@ -64,7 +66,7 @@ def _option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> di
     return options
 
 
-def _named(**options: Any) -> dict[str, Any]:
+def given(**options: Any) -> dict[str, Any]:
     """Return those options that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
@@ -93,6 +95,9 @@ window_option = click.option(
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
 timeout_option = click.option("--timeout", type=WAIT, help="Wait at most this long.")
+priority_option = click.option(
+    "--priority", type=PRIORITY, help="Of those who wait, the higher one is served first.  [default: the account's]"
+)
 
 
 def check_timeout(asked: Mapping[str, Any]) -> None:
@@ -154,6 +159,14 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
     is_flag=True,
     help="Take from the farm's archive what the experiment has values of, and measure the rest.",
 )
+@click.option("--at-least", type=BOARDS, help="Begin with N boards, and take the others when they are free.")
+@click.option(
+    "--preemptible/--not-preemptible",
+    default=None,
+    show_default="as the farm is set",
+    help="Give boards to requests that go before, and get others later.",
+)
+@priority_option
 @wait_option
 @timeout_option
 @output_option
@@ -188,6 +201,8 @@ def evaluate(
         raise click.UsageError("--resume needs --experiment")
     check_timeout(request)
     check_where(serials, request["where"])
+    asked_placement = _placement(placement or ("any" if any_ else "each"), seed)
+    _check_sharing(request, serials, asked_placement)
     # In a shell that holds boards: all of those.
     chosen = (
         tuple(dict.fromkeys(serials))
@@ -195,11 +210,11 @@ def evaluate(
         or None
     )
     asked = Request(
-        placement=_placement(placement or ("any" if any_ else "each"), seed),
+        placement=asked_placement,
         devices=None if chosen else devices or 1,
         serials=chosen,
-        options=options | _named(window=window, pins=pins),
-        evaluation_options=_named(repeats=repeats),
+        options=options | given(window=window, pins=pins),
+        evaluation_options=given(repeats=repeats),
         **request,
     )
     with opened_screen() as screen:
@@ -214,6 +229,18 @@ def evaluate(
                 asked = missing
             with farm_of(access) as farm:
                 sys.exit(_carry_out(farm, asked, screen, output, digests, saved))
+
+
+def _check_sharing(request: Mapping[str, Any], serials: Sequence[str], placement: Placement) -> None:
+    """Raise `click.UsageError` where boards are to become fewer and more, and these are needed."""
+    from icefarm.client.placement import AnyBoard
+
+    if request["at_least"] is None and not request["preemptible"]:
+        return
+    if serials:
+        raise click.UsageError("--at-least and --preemptible go with --devices, not with --serial")
+    if not isinstance(placement, AnyBoard):
+        raise click.UsageError("--at-least and --preemptible need --any: else a file is for one board or another")
 
 
 def _placement(how: str, seed: int) -> Placement:
@@ -263,7 +290,10 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
 def _carry_out(
     farm: Farm, asked: Request, screen: Screen, output: Output, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
-    wanted = Wanted(asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout, asked.where)
+    sharing = given(at_least=asked.at_least, preemptible=asked.preemptible, priority=asked.priority)
+    wanted = Wanted(
+        asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout, asked.where, sharing
+    )
     held = held_boards(farm, wanted)
     if held is not None:
         missing = _evaluated(farm, held, asked, screen, output, digests, saved)

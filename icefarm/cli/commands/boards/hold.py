@@ -24,8 +24,10 @@ from attrs import Factory, define
 from icefarm.cli.commands.boards.evaluate import (
     check_timeout,
     check_where,
+    given,
     kind_option,
     option_option,
+    priority_option,
     reserve_where_option,
     serial_option,
     timeout_option,
@@ -217,6 +219,7 @@ def _wanted(amount: int | None, asked: Mapping[str, Any]) -> Wanted:
         asked["wait"],
         asked["timeout"],
         asked["where"],
+        given(priority=asked["priority"]),
     )
 
 
@@ -227,6 +230,7 @@ _OPTIONS = (
     kind_option,
     window_option,
     option_option,
+    priority_option,
     wait_option,
     timeout_option,
     with_access(named=True),
