@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from icefarm.cli.commands.boards.evaluate import (
     check_timeout,
@@ -41,7 +41,10 @@ from icefarm.cli.ui.parameter_types import BOARDS
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError, LinkLost, NameInUse, error_from_wire, error_uri
+from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, NameInUse, NotYours, error_from_wire, error_uri
+
+if TYPE_CHECKING:
+    from icefarm.client import Farm
 
 __all__ = ["reserve", "shell"]
 
@@ -79,9 +82,21 @@ class _Hold:
                 # The command is signed in, and its client extends what it uses; or a later extension gets through.
                 continue
             except IcefarmError as error:
-                if not self._over.is_set():
+                if self._over.is_set():
+                    return
+                left = self._left(error)
+                if not left:
                     self.screen.say(f"the boards are no longer held: {error}")
-                return
+                    return
+                # None was extended: these are, the next time.
+                gone = [serial for serial in self.serials if serial not in [record.serial for record in left]]
+                self.records = left
+                self.screen.say(f"no longer held: {', '.join(gone)}")
+
+    def _left(self, error: IcefarmError) -> list[ReservationRecord]:
+        """Return what is still held where the farm names boards that are not; nothing for other errors."""
+        gone = error.fields.get("serials") if isinstance(error, NotYours) else None
+        return [record for record in self.records if record.serial not in gone] if isinstance(gone, list) else []
 
     def extend(self) -> None:
         """Extend the reservations once."""
@@ -121,7 +136,8 @@ def _check(answer: HttpAnswer | None) -> None:
         return
     value: Any = answer.value if isinstance(answer.value, dict) else {}
     uri = error_uri(IcefarmError).removesuffix(IcefarmError.name) + str(value.get("error"))
-    error = error_from_wire(uri, [value.get("message") or f"the farm answers with {answer.status}"], {})
+    message = value.get("message") or f"the farm answers with {answer.status}"
+    error = error_from_wire(uri, [message], value.get("fields") or {})
     raise error or LinkLost()
 
 
@@ -175,11 +191,22 @@ def _run(command: Sequence[str], environment: Mapping[str, str], screen: Screen,
     return 128 - code if code < 0 else code
 
 
+def _reserved(farm: Farm, wanted: Wanted, screen: Screen) -> Sequence[ReservationRecord]:
+    """Reserve boards that stay the same: the command knows them by their serials, and need not be signed in."""
+    terms = {"seconds": LEASE, "grace": GRACE, "keep": False}
+    firm = evolve(wanted, sharing={**wanted.sharing, "preemptible": False})
+    try:
+        return reserved(farm, firm, screen, **terms).reservations
+    except InvalidArgument:
+        # A farm of an earlier version takes no boards from anybody; another error comes again.
+        return reserved(farm, wanted, screen, **terms).reservations
+
+
 def _hold(access: Access, wanted: Wanted, command: Sequence[str]) -> int:
     """Hold boards while a command runs, and return its exit code."""
     with opened_screen() as screen:
         with farm_of(access) as farm:
-            records = reserved(farm, wanted, screen, seconds=LEASE, grace=GRACE, keep=False).reservations
+            records = _reserved(farm, wanted, screen)
             # From here on the command may have the name.
             farm.close(end=False)
         hold = _Hold(access, records, screen)
