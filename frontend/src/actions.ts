@@ -206,13 +206,14 @@ export function accountsAction(members: readonly Member[]): Action {
   const accounts = members.map(({ account }) => account);
   const boards = members.reduce((sum, member) => sum + member.boards.length, 0);
   const whom = accounts.length === 1 ? `account ${accounts[0]}` : count(accounts.length, "account");
+  const waits = accounts.length === 1 ? "it waits" : "they wait";
   const listed =
     accounts.length > 6 ? `${accounts.slice(0, 6).join(", ")} and ${accounts.length - 6} more` : accounts.join(", ");
   return {
     id: "end-accounts",
     label: "End all",
     about: `End all of ${whom}`,
-    question: `End all of ${whom}: ${count(boards, "board")}, and what it waits for?`,
+    question: `End all of ${whom}: ${count(boards, "board")}, and what ${waits} for?`,
     consequence: `${listed}. Running evaluations fail, and the boards are free for others.`,
     procedure: "end_accounts",
     fields: { accounts },

@@ -67,6 +67,11 @@ export interface QueueRecord {
   readonly reason: string;
   /** The selector of the boards that it may have. */
   readonly where?: string | null;
+  /** The clients of the first requests that go before it. A farm of an earlier version does not say. */
+  readonly behind?: readonly string[];
+  /** When it is likely to be served: not before, not after; null: unknown. */
+  readonly earliest?: number | null;
+  readonly latest?: number | null;
 }
 
 /** Boards that are kept for an account, or a group of accounts, for a time. */

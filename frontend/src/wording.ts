@@ -1,6 +1,6 @@
 // Pure: how times, numbers and states are written.
 
-import type { BoardRecord, Labels, Reading, Status } from "./records.ts";
+import type { BoardRecord, Labels, QueueRecord, Reading, Status } from "./records.ts";
 
 /** A board's states: symbol and word; the colour is the style sheet's. */
 export const STATES: Readonly<Record<Status, { readonly symbol: string; readonly word: string }>> = {
@@ -48,6 +48,19 @@ export function duration(seconds: number): string {
     .join(" ");
 }
 
+/** When a request is likely to be served, in the reader's zone; empty where that is unknown. */
+export function expected({ earliest, latest }: QueueRecord, now: number): string {
+  if (earliest === undefined || earliest === null) return "";
+  const minute = (seconds: number) => clockTime(seconds, now).slice(0, -3);
+  if (latest === undefined || latest === null) return `${minute(earliest)} or later`;
+  return minute(earliest) === minute(latest) ? minute(latest) : `${minute(earliest)} to ${minute(latest)}`;
+}
+
+/** Why a request waits, and behind whom. */
+export function whyItWaits({ reason, behind = [] }: QueueRecord): string {
+  return behind.length === 0 ? reason : `${reason}; behind ${behind.join(", ")}`;
+}
+
 /** A number with as many digits as say something. */
 export function number(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
@@ -66,15 +79,19 @@ export function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
-/** What a board runs, in words. */
 /** Labels as one writes them in a selector. */
 export function labelText(labels: Labels | undefined): string {
   return Object.entries(labels ?? {})
     .sort(([one], [other]) => (one < other ? -1 : 1))
-    .map(([name, value]) => `${name}=${/[\s(),"=<>!]/.test(value) ? `"${value}"` : value}`)
+    .map(([name, value]) => `${name}=${quoted(value)}`)
     .join(" ");
 }
 
+function quoted(value: string): string {
+  return /[\s(),"=<>!]|\.\.|^(and|or|not|in)$/i.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value;
+}
+
+/** What a board runs, in words. */
 export function firmware(board: BoardRecord): string {
   return [board.firmware, board.firmware_version].filter(Boolean).join(" ");
 }

@@ -62,7 +62,7 @@ test("a failure is a sentence", () => {
 test("all of several accounts ends at once", () => {
   const action = accountsAction(membersOf(farm, GROUPS, [], "class-a"));
   assert.deepEqual(action.fields, { accounts: ["ada", "bob"] });
-  assert.equal(action.question, "End all of 2 accounts: 2 boards, and what it waits for?");
+  assert.equal(action.question, "End all of 2 accounts: 2 boards, and what they wait for?");
 });
 
 test("a booking is cancelled by its account, by who made it, and by operators", () => {

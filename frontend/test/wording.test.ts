@@ -2,8 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { stretches, totals } from "../src/timeline.ts";
-import { clockTime, count, dateAndTime, duration, firmware, health, number } from "../src/wording.ts";
-import { board, change, reading } from "./made.ts";
+import {
+  clockTime,
+  count,
+  dateAndTime,
+  duration,
+  expected,
+  firmware,
+  health,
+  labelText,
+  number,
+  whyItWaits,
+} from "../src/wording.ts";
+import { board, change, reading, request } from "./made.ts";
 
 test("numbers have as many digits as say something", () => {
   assert.deepEqual(
@@ -27,6 +38,27 @@ test("a time of today has no date, one of another day has", () => {
   assert.match(clockTime(1_700_000_000, 1_700_000_000), /^\d\d:\d\d:\d\d$/);
   assert.match(clockTime(1_600_000_000, 1_700_000_000), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
   assert.match(dateAndTime(1_600_000_000), /^2020-09-1\d \d\d:\d\d:\d\d$/);
+});
+
+test("boards are expected within a range, from a time on, or nobody knows", () => {
+  const at = (earliest?: number | null, latest?: number | null, now = 1_700_000_000) =>
+    expected(request("ada", { earliest, latest }), now);
+  assert.deepEqual([at(), at(null, null)], ["", ""]);
+  assert.match(at(1_700_000_000, 1_700_000_600), /^\d\d:\d\d to \d\d:\d\d$/);
+  assert.match(at(1_700_000_000, 1_700_000_001), /^\d\d:\d\d$/);
+  assert.match(at(1_700_000_000, null), /^\d\d:\d\d or later$/);
+  assert.match(at(1_700_000_000, null, 1_600_000_000), /^\d{4}-\d\d-\d\d \d\d:\d\d or later$/);
+});
+
+test("labels are written as a selector takes them", () => {
+  const labels = { room: "E1 left", lab: "3", note: 'a "b"', span: "1..5", word: "Not" };
+  assert.equal(labelText(labels), 'lab=3 note="a \\"b\\"" room="E1 left" span="1..5" word="Not"');
+  assert.equal(labelText(undefined), "");
+});
+
+test("a request that waits says behind whom", () => {
+  assert.equal(whyItWaits(request("ada")), "none is free");
+  assert.equal(whyItWaits(request("ada", { behind: ["bob", "eve/2"] })), "none is free; behind bob, eve/2");
 });
 
 test("things are counted in their number", () => {

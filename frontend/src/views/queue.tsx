@@ -1,9 +1,10 @@
 import { useMemo } from "preact/hooks";
 
 import { queueActions } from "../actions.ts";
+import { withLocalTimes } from "../calendar.ts";
 import { usePage } from "../page.ts";
 import type { QueueRecord } from "../records.ts";
-import { clockTime } from "../wording.ts";
+import { clockTime, expected, whyItWaits } from "../wording.ts";
 import { Actions, BoardLink, ClientLink, Elapsed, KindLink, Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -53,7 +54,21 @@ function queueColumns(operator: boolean): readonly Column<QueueRecord>[] {
         </>
       ),
     },
-    { id: "why", label: "Why it waits", priority: 1, shrinks: 180, grows: true, text: ({ reason }) => reason },
+    {
+      id: "expected",
+      label: "Expected",
+      labelled: true,
+      priority: 2,
+      text: (row) => expected(row, Date.now() / 1000),
+    },
+    {
+      id: "why",
+      label: "Why it waits",
+      priority: 1,
+      shrinks: 180,
+      grows: true,
+      text: (row) => withLocalTimes(whyItWaits(row)),
+    },
   ];
   if (!operator) return columns;
   return [
