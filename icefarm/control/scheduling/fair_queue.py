@@ -70,7 +70,7 @@ BEHIND = 10
 
 
 #: What makes two requests alike: kind, amount, selector, what the account may have, and whether boards are kept for it.
-_Alike = tuple[str, int | None, Selector | None, Allowance | None, bool]
+_Alike = tuple[str, int, Selector | None, Allowance | None, bool]
 
 
 @frozen
@@ -159,9 +159,7 @@ class _Round:
     #: The new holders of boards that earlier requests get, by serial.
     got: dict[str, str] = field(factory=dict)
     #: What requests for so many boards of a kind were told, as long as no more boards are kept.
-    told: dict[tuple[str, int | None, Selector | None, Allowance | None, bool], tuple[int, Verdict]] = field(
-        factory=dict
-    )
+    told: dict[_Alike, tuple[int, Verdict]] = field(factory=dict)
     #: The earlier requests that wait, and what they wait for.
     waiting: list[tuple[str, frozenset[str]]] = field(factory=list)
     #: The clients that have boards.
@@ -212,17 +210,18 @@ class _Round:
         request = queued.request
         # One that was served with boards that failed has waited before.
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
-        alike = None
+        alike: _Alike | None = None
         plain = request.amount is not None and not request.avoid and queued.client not in self.holders
         if plain and not self.calendar and not self.lenders:
             allowance = None if request.allowance.allowed is None else request.allowance
             alike = (request.kind, request.least, request.where, allowance, keeps)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
+        booked = self._booked_for_others(queued)
         try:
-            serials = self._choose(queued)
+            serials = self._choose(request, booked)
         except Unavailable as error:
-            verdict = self._waits(queued, error, standing, keeps=keeps)
+            verdict = self._waits(queued, error, standing, booked, keeps=keeps)
             if alike is not None:
                 self.told[alike] = (len(self.kept), verdict)
             return verdict
@@ -232,77 +231,72 @@ class _Round:
         self.got.update(dict.fromkeys(serials, queued.client))
         return Verdict(queued.id, serials)
 
-    def _choose(self, queued: QueuedRequest) -> list[str]:
-        request, booked = queued.request, self._booked_for_others(queued)
+    def _choose(self, request: ReservationRequest, booked: Mapping[str, str]) -> list[str]:
         taken = [serial for serial in request.serials or () if serial in self.kept]
         if taken:
             raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
         avoiding = evolve(request, avoid=request.avoid | self.kept)
         return choose(self.devices, self.workers, avoiding, self.now, booked)
 
-    def _waits(self, queued: QueuedRequest, error: Unavailable, standing: Standing, *, keeps: bool) -> Verdict:
-        soon = self._within_reach(queued, {None, UnavailableReason.PREPARING})
-        reach = self._within_reach(queued, {None, UnavailableReason.PREPARING, UnavailableReason.RESERVED})
-        asks = self._asks(queued, standing) if queued.number != LAST or queued.grows else None
-        if asks is not None:
-            self.kept.update(asks, self._coming(queued))
-        elif keeps and not queued.grows:
+    def _waits(
+        self, queued: QueuedRequest, error: Unavailable, standing: Standing, booked: Mapping[str, str], *, keeps: bool
+    ) -> Verdict:
+        usable = self._usable(queued.request)
+        unbooked = [device for device in usable if device.serial not in booked]
+        soon = self._within_reach(queued, [device for device in unbooked if not self._is_held(device, queued.request)])
+        reach = self._within_reach(queued, unbooked)
+        waits = queued.number != LAST
+        asks = self._asks(queued, standing, unbooked) if self.lenders and (waits or queued.grows) else None
+        if asks is None and keeps and not queued.grows:
             self.kept.update(reach)
-        usable = frozenset() if queued.grows else frozenset(self._usable(queued))
-        return Verdict(queued.id, error=error, soon=bool(soon), reach=usable, asks=tuple(asks or ()))
+        seen = frozenset() if queued.grows else frozenset(device.serial for device in usable)
+        return Verdict(queued.id, error=error, soon=bool(soon), reach=seen, asks=tuple(asks or ()))
 
-    def _coming(self, queued: QueuedRequest) -> set[str]:
-        """Return the boards that it could use in a moment: free, made ready, or given up by a group."""
-        usable = self._usable(queued) - self.kept - self._booked_for_others(queued).keys()
-        free = {None, UnavailableReason.PREPARING}
+    def _coming(self, request: ReservationRequest, boards: Iterable[DeviceRecord]) -> set[str]:
+        """Return those of these boards that it could use in a moment: free, made ready, or given up by a group."""
         return {
-            device.serial
-            for device in self.devices
-            if device.serial in usable
-            and (device.serial in self.leaving or self._obstacle(device, queued.request.kind) in free)
+            device.serial for device in boards if device.serial in self.leaving or not self._is_held(device, request)
         }
 
-    def _asks(self, queued: QueuedRequest, standing: Standing) -> list[str] | None:
+    def _asks(self, queued: QueuedRequest, standing: Standing, usable: Iterable[DeviceRecord]) -> list[str] | None:
         """Return which boards groups give up for it; None if it can't have enough in this way, nor without it."""
-        if not self.lenders:
-            return None
-        request, coming = queued.request, self._coming(queued)
+        request, left = queued.request, [device for device in usable if device.serial not in self.kept]
         wanted = 1 if queued.grows else request.most
-        usable = self._usable(queued) - self.kept - coming - self._booked_for_others(queued).keys()
-        offered = spared(queued.client, queued.priority, self.lenders, standing, self.leaving | self.kept, usable)
+        coming = self._coming(request, left)
+        others = {device.serial for device in left} - coming
+        offered = spared(queued.client, queued.priority, self.lenders, standing, self.leaving | self.kept, others)
         asks = offered[: max(0, wanted - len(coming))]
-        return asks if len(coming) + len(asks) >= request.least else None
+        if len(coming) + len(asks) < request.least:
+            return None
+        self.kept.update(asks, coming)
+        return asks
 
-    def _usable(self, queued: QueuedRequest) -> set[str]:
-        """Return the boards that it waits for, also those that are kept for others."""
-        request = queued.request
-        return {
-            device.serial
+    def _usable(self, request: ReservationRequest) -> list[DeviceRecord]:
+        """Return the boards that it waits for, also those that are kept for others.
+
+        Only boards that are free, or will be free by themselves, count: a request that waits for broken, offline or
+        drained boards may wait forever, and holds up nobody.
+        """
+        obstacles = (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
+        return [
+            device
             for device in self._selected(request)
-            if not self._drained(device)
-            and self._obstacle(device, request.kind) in (None, UnavailableReason.PREPARING, UnavailableReason.RESERVED)
-        }
+            if not self._drained(device) and self._obstacle(device, request.kind) in obstacles
+        ]
 
-    def _within_reach(self, queued: QueuedRequest, obstacles: Collection[UnavailableReason | None]) -> set[str]:
-        """Return the boards that it could use, where they are enough; what is kept for others is not among them.
+    def _within_reach(self, queued: QueuedRequest, usable: Iterable[DeviceRecord]) -> set[str]:
+        """Return which of these boards it could use, where they are enough; none that are kept for others, or its own.
 
         This includes boards that it avoids for a while: later requests would be no better off with them.  Boards that
         others get in this round count as reserved, and will be returned like all reserved ones.
-
-        Only boards that are free, or will be free by themselves, count: a request that waits for broken, offline or
-        drained boards, or for its own, may wait forever, and holds up nobody.
         """
-        request, booked = queued.request, self._booked_for_others(queued)
         found = {
             device.serial
-            for device in self._selected(request)
+            for device in usable
             if (device.serial in self.got or device.serial not in self.kept)
             and self.got.get(device.serial, device.client) != queued.client
-            and not self._drained(device)
-            and device.serial not in booked
-            and self._obstacle(device, request.kind) in obstacles
         }
-        return found if len(found) >= request.least else set()
+        return found if len(found) >= queued.request.least else set()
 
     def _selected(self, request: ReservationRequest) -> list[DeviceRecord]:
         """Return the boards that a request names or selects."""
@@ -313,6 +307,9 @@ class _Round:
     def _obstacle(self, device: DeviceRecord, kind: str) -> UnavailableReason | None:
         found = unavailable_reason(device, self.by_name.get(device.worker), kind)
         return UnavailableReason.RESERVED if found is None and device.serial in self.got else found
+
+    def _is_held(self, device: DeviceRecord, request: ReservationRequest) -> bool:
+        return self._obstacle(device, request.kind) is UnavailableReason.RESERVED
 
     def _drained(self, device: DeviceRecord) -> bool:
         worker = self.by_name.get(device.worker)
