@@ -68,6 +68,18 @@ def test_boards_are_not_kept_for_one_that_has_just_come() -> None:
     assert served([evolve(large, since=NOW - KEEP_AFTER), small], devices) == {}
 
 
+def test_boards_are_not_kept_for_one_that_is_refused_now() -> None:
+    large = QueuedRequest("joe", "joe", some(2))
+    devices = [board("A"), reserved("B", client="eve"), reserved("C", client="ada")]
+    assert served([large, asks("ada", 1)], devices) == {"ada1": ["A"]}
+
+
+def test_boards_are_kept_for_one_that_has_enough_in_a_moment() -> None:
+    large = QueuedRequest("joe", "joe", some(2))
+    devices = [board("A"), board("B", status=DeviceStatus.FLASHING), reserved("C", client="ada")]
+    assert served([large, asks("ada", 1)], devices) == {}
+
+
 def used(**accounts: float) -> Standing:
     return Standing(NOW, accounts)
 
@@ -258,6 +270,15 @@ def test_an_account_that_used_less_takes_a_board_of_its_priority_and_never_more_
     assert taken([now("bob", 1)], active, holding(active, ada=MARGIN - 60)) == {}
     assert taken([evolve(now("bob", 1), request=some(3, at_least=1))], active, stand) == {"bob1": ["C", "B"]}
     assert taken([now("bob", 1, priority=40.0)], active, stand) == {}
+
+
+def test_no_group_is_asked_while_boards_are_made_ready_for_all_who_wait() -> None:
+    active = group_of("g", "ada", "ABC")
+    held = [reserved(record.serial, client=record.client) for record in active]
+    ready = [board(serial, status=DeviceStatus.FLASHING) for serial in "DE"]
+    queue = [now(client, number, priority=60.0) for number, client in enumerate(("bob", "eve", "joe"))]
+    verdicts = decide(queue, [*held, *ready], HERE, NOW, holding(active), lenders=groups(active))
+    assert [verdict.asks for verdict in verdicts] == [(), (), ("C",)]
 
 
 def test_boards_of_a_group_that_gives_none_are_not_taken() -> None:

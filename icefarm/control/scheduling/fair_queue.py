@@ -69,8 +69,9 @@ KEEP_AFTER = 300.0
 BEHIND = 10
 
 
-#: What makes two requests alike: kind, amount, selector, what the account may have, and whether boards are kept for it.
-_Alike = tuple[str, int, Selector | None, Allowance | None, bool]
+#: What makes two requests alike: kind, amount, selector, what the account may have, whether boards are kept for it, and
+#: whether it waits.
+_Alike = tuple[str, int, Selector | None, Allowance | None, bool, bool]
 
 
 @frozen
@@ -214,7 +215,7 @@ class _Round:
         plain = request.amount is not None and not request.avoid and queued.client not in self.holders
         if plain and not self.calendar and not self.lenders:
             allowance = None if request.allowance.allowed is None else request.allowance
-            alike = (request.kind, request.least, request.where, allowance, keeps)
+            alike = (request.kind, request.least, request.where, allowance, keeps, queued.number != LAST)
         if alike is not None and alike in self.told and self.told[alike][0] == len(self.kept):
             return evolve(self.told[alike][1], id=queued.id)
         booked = self._booked_for_others(queued)
@@ -247,28 +248,39 @@ class _Round:
         reach = self._within_reach(queued, unbooked)
         waits = queued.number != LAST
         asks = self._asks(queued, standing, unbooked) if self.lenders and (waits or queued.grows) else None
-        if asks is None and keeps and not queued.grows:
+        # One that does not wait is refused now, unless it has the boards in a moment.
+        if asks is None and keeps and not queued.grows and (waits or soon):
             self.kept.update(reach)
         seen = frozenset() if queued.grows else frozenset(device.serial for device in usable)
         return Verdict(queued.id, error=error, soon=bool(soon), reach=seen, asks=tuple(asks or ()))
 
-    def _coming(self, request: ReservationRequest, boards: Iterable[DeviceRecord]) -> set[str]:
-        """Return those of these boards that it could use in a moment: free, made ready, or given up by a group."""
-        return {
-            device.serial for device in boards if device.serial in self.leaving or not self._is_held(device, request)
-        }
+    def _coming(self, request: ReservationRequest, boards: Iterable[DeviceRecord]) -> list[str]:
+        """Return those of these boards that it could use in a moment, the soonest first: free, made ready, or given up
+        by a group.
+        """
+        found = [device for device in boards if device.serial in self.leaving or not self._is_held(device, request)]
+
+        def turn(device: DeviceRecord) -> tuple[bool, bool, bool, str]:
+            preparing = self._obstacle(device, request.kind) is not None
+            return device.serial in request.avoid, device.serial in self.leaving, preparing, device.serial
+
+        return [device.serial for device in sorted(found, key=turn)]
 
     def _asks(self, queued: QueuedRequest, standing: Standing, usable: Iterable[DeviceRecord]) -> list[str] | None:
-        """Return which boards groups give up for it; None if it can't have enough in this way, nor without it."""
+        """Return which boards groups give up for it; None if it can't have enough in this way, nor without it.
+
+        These are kept for it, and as many of those that come as it wants: the others are for those behind it, who
+        then need not ask a group for any.
+        """
         request, left = queued.request, [device for device in usable if device.serial not in self.kept]
         wanted = 1 if queued.grows else request.most
         coming = self._coming(request, left)
-        others = {device.serial for device in left} - coming
+        others = {device.serial for device in left} - set(coming)
         offered = spared(queued.client, queued.priority, self.lenders, standing, self.leaving | self.kept, others)
         asks = offered[: max(0, wanted - len(coming))]
         if len(coming) + len(asks) < request.least:
             return None
-        self.kept.update(asks, coming)
+        self.kept.update(asks, coming[:wanted])
         return asks
 
     def _usable(self, request: ReservationRequest) -> list[DeviceRecord]:
