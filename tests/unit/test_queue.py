@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_policy import NOW, board, reserved, some, these, worker
 
-from icefarm.contract import DeviceRecord, DeviceStatus, ReservationRecord
+from icefarm.contract import BookingRecord, DeviceRecord, DeviceStatus, ReservationRecord
+from icefarm.control.scheduling.bookings.calendar import Calendar
 from icefarm.control.scheduling.elastic import MARGIN, groups
 from icefarm.control.scheduling.fair_queue import KEEP_AFTER, LAST, QueuedRequest, Verdict, arranged, decide
 from icefarm.control.scheduling.fair_share import HALF_LIFE, Hold, Ledger, Standing, standing
@@ -78,6 +79,14 @@ def test_boards_are_kept_for_one_that_has_enough_in_a_moment() -> None:
     large = QueuedRequest("joe", "joe", some(2))
     devices = [board("A"), board("B", status=DeviceStatus.FLASHING), reserved("C", client="ada")]
     assert served([large, asks("ada", 1)], devices) == {}
+
+
+def test_a_request_for_which_a_booking_keeps_boards_comes_first_whoever_waits_longer() -> None:
+    booking = BookingRecord("b", "class", 1, [], None, NOW - 10, NOW + 3600, 1, "op", NOW - 60)
+    early, late = QueuedRequest("x", "ada", these("A"), 1), QueuedRequest("y", "class/7", these("A"), 2)
+    devices, calendar = [board("A"), board("B")], Calendar((booking,))
+    verdicts = decide([early, late], devices, HERE, NOW, stands(devices), calendar)
+    assert {verdict.id: verdict.serials for verdict in verdicts} == {"y": ["A"], "x": []}
 
 
 def used(**accounts: float) -> Standing:
