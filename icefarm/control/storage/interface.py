@@ -225,7 +225,6 @@ class Store(Protocol):
         """Extend the client's reservations, of these boards or all, to at least so many seconds from now.
 
         ``until``: to no later than then, by serial.
-        Never shortens one. Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         Never shortens one. One whose board is booked by others goes on until that booking begins at most, and says so
         (``limited_by``). Raises `NotYours` if a serial is not reserved by the client; then none is extended.
         """
