@@ -268,12 +268,13 @@ class StoreMachine(RuleBasedStateMachine):
         wanted=st.integers(1, 4),
         id=st.sampled_from(REQUESTS),
         priority=st.sampled_from([10.0, 50.0]),
+        least=st.sampled_from([1, None]),
     )
-    def a_client_reserves_a_group(self, client: str, wanted: int, id: str, priority: float) -> None:
+    def a_client_reserves_a_group(self, client: str, wanted: int, id: str, priority: float, least: int | None) -> None:
         free = self.run_call(self.stores[0].available("counter"))
         before = self.run_call(self.stores[0].answered(client, id))
         request = ReservationRequest("counter", amount=wanted, at_least=1)
-        terms = Terms(priority, wanted, 1)
+        terms = Terms(priority, wanted, least)
         made = self.call(lambda store: store.reserve(client, request, 1000.0, request_id=id, terms=terms))
         if isinstance(made, IcefarmError):
             return
@@ -281,7 +282,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert {record.id for record in made} == {record.id for record in before}
             return
         assert len(made) == min(wanted, len(free))
-        assert {(one.request, one.priority, one.wanted, one.at_least) for one in made} == {(id, priority, wanted, 1)}
+        assert {(one.request, one.priority, one.wanted, one.at_least) for one in made} == {
+            (id, priority, wanted, least)
+        }
         self._check_new(made, client)
 
     @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS), boards=st.integers(1, 2))
@@ -291,6 +294,8 @@ class StoreMachine(RuleBasedStateMachine):
         for record in self.run_call(self.stores[0].answered(client, id)):
             wanted = before[record.id]
             assert record.wanted == (None if wanted is None else max(1, wanted - boards))
+            # One that keeps all of its boards goes on to.
+            assert record.at_least == self.seen[record.id].at_least
             self.seen[record.id] = record
 
     @rule(client=st.sampled_from(CLIENTS), id=st.sampled_from(REQUESTS))
@@ -353,6 +358,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(serials=some_serials)
     def boards_are_deleted(self, serials: list[str]) -> None:
         self.call(lambda store: store.delete_devices(serials))
+
+    @rule(serials=some_serials)
+    def virtual_boards_are_retired(self, serials: list[str]) -> None:
+        known = {device.serial: device.reservation for device in self.run_call(self.stores[0].devices())}
+        retired = self.call(lambda store: store.retire([*serials, "unheard of"]))
+        assert retired == sorted(serial for serial in serials if serial in known and known[serial] is None)
 
     def _ended(self, ended: list[ReservationRecord] | IcefarmError) -> None:
         if isinstance(ended, IcefarmError):

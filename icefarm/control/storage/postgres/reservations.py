@@ -69,7 +69,7 @@ _EXTEND_UNTIL = f"""
 _WANT_FEWER = """
     UPDATE reservation
        SET wanted = greatest(1, wanted - %(boards)s),
-           at_least = least(at_least, greatest(1, wanted - %(boards)s))
+           at_least = CASE WHEN at_least > wanted - %(boards)s THEN greatest(1, wanted - %(boards)s) ELSE at_least END
      WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s AND wanted IS NOT NULL
 """
 
