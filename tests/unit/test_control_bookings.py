@@ -149,6 +149,7 @@ async def test_boards_of_a_booking_go_to_nobody_else_and_the_refusal_says_why() 
     with pytest.raises(Unavailable, match="board A is kept for a booking: 2 boards are booked for class-a"):
         await client.call("reserve", serials=["A"], kind="pulsecount")
     member = await farm.client("class-a/7")
+    assert [(await each.call("available"))["serials"] for each in (client, member)] == [[], ["A", "B"]]
     assert len(await member.call("reserve", 2, kind="pulsecount")) == 2
 
 

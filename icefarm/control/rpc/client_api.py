@@ -31,6 +31,7 @@ from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.events import Renewed
@@ -160,8 +161,13 @@ class ClientProcedures:
             _check_kind(kind)
         found = await self.records.get()
         selector = None if where is None else _selector(where, found)
-        allowed = (await self.access_rules.get()).of(caller.authid)
-        serials = free(found.devices, found.workers, kind, selector, allowed)
+        rules = await self.access_rules.get()
+        serials = free(found.devices, found.workers, kind, selector, rules.of(caller.authid))
+        if found.bookings:
+            shelf = Shelf.of(found.devices, found.workers, found.now + self.records.age)
+            calendar = Calendar(tuple(found.bookings), rules.groups)
+            kept = calendar.kept(shelf, caller.authid, shelf.kinds.keys() - set(serials))
+            serials = [serial for serial in serials if serial not in kept]
         return {"amount": len(serials), "serials": serials}
 
     @ends_with_its_call
