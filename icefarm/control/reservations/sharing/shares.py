@@ -59,7 +59,9 @@ class Shares:
 
     def standing(self, active: Iterable[ReservationRecord], now: float) -> Standing:
         """Return how accounts stand; ``active`` are the reservations that go on."""
-        weights = {account: self.limits.of(account).weight for account in self.limits.own}
+        # In units of the weight that all others have.
+        usual = self.limits.farm.weight
+        weights = {account: self.limits.of(account).weight / usual for account in self.limits.own}
         return standing(self._ledger, _holds(active), now, weights)
 
     def records(
