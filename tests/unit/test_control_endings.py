@@ -14,7 +14,7 @@ from icefarm.contract import DeviceStatus, ReservationRecord
 from icefarm.control.reservations.expiry import NOTICE, lead, notices
 from icefarm.control.sessions.liveness import SILENCE
 from icefarm.control.wiring.service import ControlSettings
-from icefarm.errors import Busy, LinkLost, NameInUse
+from icefarm.errors import Busy, LinkLost, NameInUse, NotYours, UnknownDevice
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
 
@@ -43,6 +43,21 @@ async def test_a_reservation_ends_when_its_time_is_over() -> None:
     assert worker.asked("release") == ["A"]
     assert client.told[-1]["event"] == "ended"
     assert client.told[-1]["reason"] == "expired"
+
+
+@ensureDeferred
+async def test_a_group_wants_no_fewer_boards_where_nothing_could_be_ended() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B", "C")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await bob.call("reserve", serials=["A"], kind="pulsecount")
+    await ada.call("reserve", 3, kind="pulsecount", at_least=1)
+    for serials, error in ((["A", "B"], NotYours), (["B", "unheard of"], UnknownDevice)):
+        with pytest.raises(error):
+            await ada.call("end", serials)
+        assert {record.wanted for record in await farm.store.active(client="ada")} == {3}
+    await ada.call("end", ["B"])
+    assert {record.wanted for record in await farm.store.active(client="ada")} == {2}
 
 
 @ensureDeferred

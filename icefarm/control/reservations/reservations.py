@@ -30,7 +30,7 @@ from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.access import AccessRules, Allowance
 from icefarm.control.scheduling.elastic import Terms
-from icefarm.control.scheduling.explanations import over_by_access
+from icefarm.control.scheduling.explanations import not_yours, over_by_access
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.events import Granted
 from icefarm.control.sessions.tracker import Sessions
@@ -169,13 +169,22 @@ class Reservations:
         return await self.termination.end(client, serials, reason)
 
     async def _want_fewer(self, client: str, serials: set[str]) -> None:
-        """Note which boards of groups their client gives back by itself: they get no others for these."""
+        """Note which boards of groups their client gives back by itself: they get no others for these.
+
+        Raises `UnknownDevice`, and `NotYours`, as ending them does.
+        """
         asked = self.groups.asked()
         given_back = Counter(
             record.request
             for record in await self.store.active(client=client)
             if record.serial in serials and record.wanted is not None and record.id not in asked
         )
+        if given_back:
+            # Where the others cannot be ended, none is.
+            held_by = {board.serial: board.client for board in await self.store.devices(sorted(serials))}
+            foreign = [serial for serial, holder in held_by.items() if holder not in (None, client)]
+            if foreign:
+                raise not_yours(foreign)
         for request_id, boards in given_back.items():
             if request_id is not None:
                 await self.store.want_fewer(client, request_id, boards)
