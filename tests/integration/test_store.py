@@ -25,6 +25,7 @@ from icefarm.control.sessions.roster import parse_roster
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import AuditEntry
 from icefarm.control.storage.pool import Database
+from icefarm.control.storage.postgres.statements import take_turns
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import InvalidArgument, NotYours, Unavailable
 from icefarm.testing.memory.store import MemoryStore
@@ -103,6 +104,30 @@ async def test_what_was_used_lately_is_added_up_by_account(database: Database) -
     )
     assert [hold.account for hold in found.holds] == ["ada", "ada", "eve"]
     assert [round((hold.ended or 0.0) - hold.began) for hold in found.holds] == [1000, 2900, 30]
+
+
+@ensureDeferred
+async def test_where_nothing_is_booked_an_extension_does_not_wait_for_those_that_choose_boards(
+    database: Database,
+) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    await store.reserve("ada", ReservationRequest("counter", amount=1), 100.0)
+    chooses: defer.Deferred[None] = defer.Deferred()
+    done: defer.Deferred[None] = defer.Deferred()
+
+    async def choose(transaction: Transaction) -> None:
+        await take_turns(transaction)
+        chooses.callback(None)
+        await done
+
+    choosing = defer.Deferred.fromCoroutine(database.transaction(choose))
+    await chooses
+    (record,) = await store.extend("ada", None, 1000.0)
+    assert not choosing.called
+    assert record.expires_at > await store.now() + 900.0
+    done.callback(None)
+    await choosing
 
 
 @ensureDeferred
