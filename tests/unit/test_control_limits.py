@@ -60,6 +60,29 @@ async def test_calls_at_the_same_time_do_not_get_more_boards_together() -> None:
 
 
 @ensureDeferred
+async def test_groups_of_an_account_do_not_grow_beyond_its_limit_together() -> None:
+    farm = farm_with(boards=3)
+    await farm.worker_of("w1", "A", "B", "C", "D")
+    ada, bob, operator = await farm.client_of("ada"), await farm.client_of("bob"), farm.operator()
+    await bob.call("reserve", serials=["A", "B", "C"], kind="pulsecount")
+    group = {"amount": 2, "at_least": 1, "kind": "pulsecount"}
+    await ada.call("reserve", request="first", **group)
+    waiting = Deferred.fromCoroutine(ada.call("reserve", request="second", wait=True, **group))
+    await bob.call("end", ["C"])
+    farm.pass_time(1)
+    assert len(await waiting) == 1
+    await operator.call("set_limits", "ada", {"boards": 2})
+    await bob.call("end")
+    farm.pass_time(1)
+    assert len(await farm.store.active(client="ada")) == 2
+    # Both would like one more, and two are free.
+    await operator.call("set_limits", "ada", {"boards": 3})
+    farm.control.parts.queue.poke()
+    farm.pass_time(1)
+    assert len(await farm.store.active(client="ada")) == 3
+
+
+@ensureDeferred
 async def test_a_repeated_call_gets_the_boards_that_it_has_at_the_limit_too() -> None:
     farm = farm_with(boards=1)
     await farm.worker_of("w1", "A", "B")

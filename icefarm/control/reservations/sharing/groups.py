@@ -18,6 +18,7 @@ A group that gets a board has it on probation while the board is made ready; the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -155,11 +156,13 @@ class Groups:
         now = self.clock.seconds()
         self._bad = {serial: until for serial, until in self._bad.items() if until > now}
         found = {}
+        # What its groups ask for counts for an account at once: together they get no more than it may hold.
+        held = Counter(account_of(record.client) for record in active)
         for group in groups:
             account = account_of(group.client)
-            held = sum(account_of(record.client) == account for record in active)
-            missing = min(group.missing, int(self.limits.of(account).boards) - held)
+            missing = min(group.missing, int(self.limits.of(account).boards) - held[account])
             if missing > 0 and self.sessions.state.client_is_here(group.client):
+                held[account] += missing
                 first = group.records[0]
                 where = None if first.where is None else parse_boards(first.where)
                 allowance = access.of(group.client).lasting(self._seconds_of(group))
