@@ -140,6 +140,19 @@ async def test_without_another_board_all_of_the_request_ends() -> None:
 
 
 @ensureDeferred
+async def test_a_board_of_a_group_that_does_not_get_ready_is_replaced_and_the_group_gets_no_more_than_it_wants() -> (
+    None
+):
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B", "C", "D"), await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    records = await client.call("reserve", 2, kind="pulsecount", at_least=1)
+    assert sorted(record["serial"] for record in records) == ["B", "C"]
+    farm.pass_time(1)
+    assert await active(farm) == ["B", "C"]
+
+
+@ensureDeferred
 async def test_a_failing_board_asked_for_by_serial_is_not_replaced() -> None:
     farm = MemoryControl()
     worker = await farm.worker("w1", "A", "B")

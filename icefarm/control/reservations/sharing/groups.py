@@ -152,7 +152,10 @@ class Groups:
     def requests(
         self, groups: Iterable[Group], active: Sequence[ReservationRecord], access: AccessRules
     ) -> dict[str, tuple[QueuedRequest, Group]]:
-        """Return the requests for more boards of groups that miss some, by their ids."""
+        """Return the requests for more boards of groups that miss some, by their ids.
+
+        A group whose client has no answer yet gets none: its first boards are being replaced where they fail.
+        """
         now = self.clock.seconds()
         self._bad = {serial: until for serial, until in self._bad.items() if until > now}
         found = {}
@@ -161,7 +164,7 @@ class Groups:
         for group in groups:
             account = account_of(group.client)
             missing = min(group.missing, int(self.limits.of(account).boards) - held[account])
-            if missing > 0 and self.sessions.state.client_is_here(group.client):
+            if missing > 0 and self._is_answered(group) and self.sessions.state.client_is_here(group.client):
                 held[account] += missing
                 first = group.records[0]
                 where = None if first.where is None else parse_boards(first.where)
@@ -197,6 +200,9 @@ class Groups:
         self.unanswered.hold(records)
         self.publisher.publish(ReservationsStarted(records))
         self._tasks.start("boards for a group", partial(self._make_ready, group, records))
+
+    def _is_answered(self, group: Group) -> bool:
+        return not all(self.unanswered.is_unconfirmed(record.id) for record in group.records)
 
     def _seconds_of(self, group: Group) -> float:
         """Return how long its new boards are reserved for."""
