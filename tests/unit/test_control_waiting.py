@@ -13,13 +13,15 @@ from pytest_twisted import ensureDeferred
 from test_control_reserve import live
 from twisted.internet.defer import CancelledError, Deferred
 
-from icefarm.contract import control_procedure
+from icefarm.contract import DeviceReport, DeviceStatus, control_procedure
 from icefarm.control.reservations.queue import GIVEN_UP, RETURN
 from icefarm.control.scheduling import fair_queue
 from icefarm.control.scheduling.fair_queue import KEEP_AFTER
 from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.storage.interface import State
 from icefarm.errors import InvalidArgument, LinkLost, TimedOut, Unavailable
 from icefarm.testing.memory.control_harness import LIMIT, MemoryClient, MemoryControl
+from icefarm.testing.memory.store import MemoryStore
 
 
 def wait(client: MemoryClient, words: list[Any] | None = None, /, **request: Any) -> Deferred[Any]:
@@ -45,6 +47,34 @@ async def test_a_waiting_request_is_served_when_a_board_is_free() -> None:
     assert "reserved" in words[0]["reason"]
     await ada.call("end")
     assert [record["serial"] for record in await waiting] == ["A"]
+
+
+@pytest.mark.parametrize("grows", [False, True])
+@ensureDeferred
+async def test_a_board_that_is_forgotten_just_before_it_is_given_out_is_waited_for_still(grows: bool) -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await ada.call("reserve", serials=["A"], kind="pulsecount")
+    await bob.call("reserve", 2, kind="pulsecount", at_least=1)
+    waiting = None if grows else wait(await farm.client("eve"), amount=1)
+    forgotten: list[str] = []
+    read = MemoryStore.state
+
+    async def state(store: MemoryStore) -> State:
+        found = await read(store)
+        if not forgotten and found.devices[0].status is DeviceStatus.AVAILABLE:
+            forgotten.extend(await store.retire(["A"]))
+        return found
+
+    with patch.object(MemoryStore, "state", state):
+        await ada.call("end")
+        farm.pass_time(0.2, step=0.1)
+        assert forgotten == ["A"]
+        await farm.store.report("w1", DeviceReport("A", DeviceStatus.AVAILABLE))
+        farm.pass_time(1)
+    holder = "bob" if waiting is None else "eve"
+    assert [record.client for record in await farm.store.active() if record.serial == "A"] == [holder]
 
 
 @ensureDeferred

@@ -29,7 +29,7 @@ from icefarm.control.storage.interface import State, Store
 from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.events import QueueChanged
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable
+from icefarm.errors import Busy, IcefarmError, InternalError, Unavailable, UnknownDevice
 
 __all__ = ["Line"]
 
@@ -238,7 +238,7 @@ class Line:
             if verdict.serials:
                 try:
                     await self.groups.grow(growing[verdict.id][1], verdict.serials)
-                except Unavailable:
+                except (Unavailable, UnknownDevice):
                     gone = True
         return gone
 
@@ -267,8 +267,8 @@ class Line:
                 allowance=waiter.queued.request.allowance,
             )
             records = await self.reserve(call, these)
-        except Unavailable as error:
-            # A board has changed since the state was read.
+        except (Unavailable, UnknownDevice) as error:
+            # A board has changed since the state was read, or is no longer there.
             waiter.reason = error.message
             return False
         if waiter not in self._waiters:
