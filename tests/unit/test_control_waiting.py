@@ -13,7 +13,7 @@ from pytest_twisted import ensureDeferred
 from test_control_reserve import live
 from twisted.internet.defer import CancelledError, Deferred
 
-from icefarm.contract import DeviceReport, DeviceStatus, control_procedure
+from icefarm.contract import DeviceReport, DeviceStatus, ReservationRecord, control_procedure
 from icefarm.control.reservations.queue import GIVEN_UP, RETURN
 from icefarm.control.scheduling import fair_queue
 from icefarm.control.scheduling.fair_queue import KEEP_AFTER
@@ -75,6 +75,31 @@ async def test_a_board_that_is_forgotten_just_before_it_is_given_out_is_waited_f
         farm.pass_time(1)
     holder = "bob" if waiting is None else "eve"
     assert [record.client for record in await farm.store.active() if record.serial == "A"] == [holder]
+
+
+@ensureDeferred
+async def test_a_group_that_begins_while_the_line_is_looked_at_is_not_forgotten() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob, line = await farm.client("ada"), await farm.client("bob"), farm.control.parts.queue.line
+    await ada.call("reserve", 1, kind="pulsecount")
+    assert not line.busy
+    begun: list[Any] = []
+    read = MemoryStore.active
+
+    async def active(store: MemoryStore, **asked: Any) -> list[ReservationRecord]:
+        found = await read(store, **asked)
+        if not begun:
+            begun.append(True)
+            begun.extend(await bob.call("reserve", 2, kind="pulsecount", at_least=1))
+        return found
+
+    with patch.object(MemoryStore, "active", active):
+        await line.serve()
+    assert len(begun) == 2
+    await ada.call("end")
+    farm.pass_time(1)
+    assert [record.client for record in await farm.store.active()] == ["bob", "bob"]
 
 
 @ensureDeferred

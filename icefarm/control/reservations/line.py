@@ -186,11 +186,12 @@ class Line:
         Returns whether boards were gone before they could be reserved, so that another look is worthwhile.  Raises
         `Busy`.
         """
-        access = await self.access.get()
+        access, begun = await self.access.get(), self.groups.begun
         state, active = await self.store.state(), await self.store.active()
         waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
         standing, lenders = self.shares.standing(active, state.now), groups(active)
-        self.groups.exist = bool(lenders)
+        # One that has begun since the store was asked may be missing there.
+        self.groups.exist = bool(lenders) or self.groups.begun != begun
         growing = self.groups.requests(lenders, active, access)
         for waiter in waiters.values():
             waiter.apply(access)

@@ -87,6 +87,8 @@ class Groups:
     seconds: float
     #: There may be a group; the queue finds out.
     exist: bool = True
+    #: How often it has heard that some began.
+    begun: int = 0
     #: By the id of the reservation.
     _asked: dict[str, _Asked] = Factory(dict)
     #: Boards that did not get ready, and until when they are avoided.
@@ -98,7 +100,8 @@ class Groups:
         """Reservations began or ended."""
         match event:
             case ReservationsStarted(records):
-                self.exist = self.exist or any(record.wanted is not None for record in records)
+                if any(record.wanted is not None for record in records):
+                    self.exist, self.begun = True, self.begun + 1
             case ReservationsEnded(records):
                 for record in records:
                     self._forget(record.id)
