@@ -46,6 +46,25 @@ async def test_a_reservation_ends_when_its_time_is_over() -> None:
 
 
 @ensureDeferred
+async def test_a_board_that_is_made_ready_for_a_group_that_ends_meanwhile_is_free_again() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A", "B")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    await bob.call("reserve", serials=["A"], kind="pulsecount")
+    await ada.call("reserve", 3, kind="pulsecount", at_least=1)
+    worker.stuck["A"] = Deferred()
+    await bob.call("end")
+    farm.pass_time(1)
+    assert await active(farm) == ["A", "B"]
+    await ada.call("end", ["B"])
+    farm.pass_time(1)
+    worker.stuck.pop("A").callback(None)
+    farm.pass_time(1)
+    assert await active(farm) == []
+    assert "joined" not in [event for event, _ in ada.words()]
+
+
+@ensureDeferred
 async def test_a_group_wants_no_fewer_boards_where_nothing_could_be_ended() -> None:
     farm = MemoryControl()
     await farm.worker("w1", "A", "B", "C")

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from itertools import count
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from attrs import Factory, define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from memory_world import _LOADED, CIRCUITS, MemoryWorld
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from icefarm.client.api.boards import BoardSet
 from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.events import BoardsChange
 from icefarm.client.connection.patience import Patience
@@ -51,6 +54,8 @@ class Shelf:
     executed: Counter[str] = Factory(Counter)
     faults: list[str] = Factory(list)
     asked: int = 0
+    #: A board that was given back comes again in a while.
+    gives: bool = True
     calls: BoardCalls = field(init=False)
     reservations: ClientReservations = field(init=False)
     _numbers: Any = Factory(count)
@@ -77,10 +82,11 @@ class Shelf:
         if name == "reserve":
             answer: Any = [to_wire(self._reserved(serial)) for serial in self.boards]
         elif name == "end":
-            answer = args["serials"]
+            answer = (args or fields)["serials"]
             for serial in answer:
                 del self.holds[serial]
-                self.clock.callLater(self.random.uniform(0.0, 1.0), self._give, serial)
+                if self.gives:
+                    self.clock.callLater(self.random.uniform(0.0, 1.0), self._give, serial)
         else:
             answer = await self._evaluate(method_of(procedure)[0], fields)
         await self.pause(0.02)
@@ -163,6 +169,30 @@ def evaluate_while_boards_leave(boards: int, depth: int, handovers: int, seed: i
     assert set(shelf.executed.values()) <= {1}
     assert len(shelf.executed) == len(answers)
     return shelf
+
+
+def reserved_on(shelf: Shelf) -> BoardSet:
+    """Reserve all boards together, and return them."""
+    asked = [len(shelf.boards), None, "pulsecount", {}, False, None, None, "g", None]
+    reserving = Deferred.fromCoroutine(shelf.reservations.reserve(asked, limit=0.0, keep=True, progress=None))
+    shelf.clock.pump([0.1] * 5)
+    assert reserving.called
+    session: Any = SimpleNamespace(boards=shelf.calls, end=shelf.reservations.end, leave=shelf.reservations.leave)
+    return BoardSet(session, shelf.reservations.groups["g"].records, "g")
+
+
+@pytest.mark.parametrize("verb", [BoardSet.end, BoardSet.leave])
+@pytest.mark.parametrize("after", [0.0, 1.0])
+def test_a_board_that_comes_while_the_others_are_given_back_is_given_back_too(verb: Any, after: float) -> None:
+    shelf = Shelf(["B0", "B1"], Random(0), gives=False)
+    boards = reserved_on(shelf)
+    ending = Deferred.fromCoroutine(verb(boards))
+    shelf.clock.pump([after / 5] * 5)
+    shelf._tell("joined", "B2", record=to_wire(shelf._reserved("B2")))
+    shelf.clock.pump([0.1] * 10)
+    assert ending.called
+    assert shelf.holds == {}
+    assert boards.serials == []
 
 
 @settings(deadline=None, max_examples=25)

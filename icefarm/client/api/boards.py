@@ -46,14 +46,23 @@ class BoardSet:
     async def end(self) -> list[str]:
         """End the reservations; harmless when they have ended."""
         serials = self.serials
-        return await self.session.end(serials) if serials else []
+        ended = await self.session.end(serials) if serials else []
+        late = self._came_since(serials)
+        return [*ended, *await self.session.end(late)] if late else ended
 
     async def leave(self) -> list[str]:
         """End them in a bounded time; if that fails, log a line, for an error must not hide one in the block.
 
         Returns the serials of the boards that the farm took back in that time.
         """
-        return await self.session.leave(self.serials)
+        serials = self.serials
+        left = await self.session.leave(serials)
+        late = self._came_since(serials)
+        return [*left, *await self.session.leave(late)] if late else left
+
+    def _came_since(self, serials: Sequence[str]) -> list[str]:
+        """Return the boards that came while these were given back."""
+        return [serial for serial in self.serials if serial not in serials]
 
 
 class ReservedBoards(VerbAdapter, Generic[Source, Results]):

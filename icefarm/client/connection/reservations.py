@@ -279,6 +279,10 @@ class ClientReservations:
         group = None if record.request is None else self.groups.get(record.request)
         if group is None or self._boards.holds(record.serial, record.id):
             return
+        if not any(lease.record.request == record.request for lease in self.leases.by_serial.values()):
+            # All others were given back while it was made ready.
+            self._tasks.start("a board that came too late", partial(self.end, [record.serial]))
+            return
         before = self._boards.leases.by_serial.get(record.serial)
         if before is not None:
             self._gone(record.serial, before.record.id, "it was given back for others")

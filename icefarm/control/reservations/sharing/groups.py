@@ -13,7 +13,8 @@ there, lets those on their way end, and ends the reservation.  So nothing is los
 What is asked for is known to this process only: after a restart the queue is walked again, and asks for it again.
 
 A group that gets a board has it on probation while the board is made ready; then its client is told of it
-(`BoardJoined`).  One that misses the message sees the board in the answer to its next heartbeat.
+(`BoardJoined`).  One that misses the message sees the board in the answer to its next heartbeat.  A group without
+boards has ended: what still comes for it is given back, here or by the client.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from icefarm.control.telemetry.events import (
 )
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import PREPARE_LIMIT, WorkerClient
-from icefarm.errors import Busy, IcefarmError
+from icefarm.errors import IcefarmError, ReservationEnded
 from icefarm.selectors.boards import parse_boards
 
 __all__ = ["ASK_AGAIN", "LONGEST", "Groups"]
@@ -214,8 +215,6 @@ class Groups:
     async def _make_ready(self, group: Group, records: Sequence[ReservationRecord]) -> None:
         try:
             await self._prepare(group, records)
-        except Busy as error:
-            self.termination.schedule_end([record.id for record in records], f"the board did not get ready: {error}")
         finally:
             self.unanswered.let_go(records)
 
@@ -230,6 +229,7 @@ class Groups:
         if not ready:
             return
         try:
+            await self._check_lasts(group, records)
             confirmed = await self.store.extend(group.client, ready, self._seconds_of(group))
         except IcefarmError as error:
             self.termination.schedule_end([record.id for record in records], f"the board did not get ready: {error}")
@@ -237,3 +237,9 @@ class Groups:
         self.publisher.publish(ReservationsExtended(confirmed))
         for record in confirmed:
             self.publisher.publish(BoardJoined(record))
+
+    async def _check_lasts(self, group: Group, came: Sequence[ReservationRecord]) -> None:
+        """Raise `ReservationEnded` if a group's other boards are gone: nobody expects these any more."""
+        new = {record.id for record in came}
+        if all(record.id in new for record in await self.store.answered(group.client, group.id)):
+            raise ReservationEnded("the others of its group were given back")
