@@ -195,6 +195,14 @@ def test_a_board_that_comes_while_the_others_are_given_back_is_given_back_too(ve
     assert boards.serials == []
 
 
+def test_nobody_waits_for_the_last_answer_of_a_board_whose_reservation_has_ended() -> None:
+    shelf = Shelf(["B0"], Random(0))
+    idle = shelf.calls.retire("B0")
+    shelf.calls.lost("B0", ReservationEnded("it has ended"))
+    shelf.clock.advance(1)
+    assert idle.called
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(2, 5), st.integers(1, 4), st.integers(0, 30), st.integers(0, 10**6))
 def test_nothing_is_lost_or_repeated_whenever_boards_leave_and_come(

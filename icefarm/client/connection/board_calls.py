@@ -253,9 +253,11 @@ class BoardCalls:
 
     def lost(self, serial: str, error: IcefarmError) -> None:
         """A board is no longer reserved."""
-        self.retiring.pop(serial, None)
+        idle = self.retiring.pop(serial, None)
         for user in list(self._users):
             user.lose_board(serial, error)
+        if idle is not None and not idle.called:
+            idle.callback(None)
 
     def board_away(self, serial: str) -> None:
         """Nobody serves the board now."""
