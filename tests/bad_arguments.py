@@ -131,7 +131,12 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     ],
     "end_accounts": [((), {}), (([],), {}), ((["a/b"],), {}), (([""],), {}), *((args, {}) for args in _SERIALS[1:6])],
     "extend": [*((args, {}) for args in _SERIALS), ((), {"seconds": 0}), ((), {"seconds": "1"}), ((), {"who": "bob"})],
-    "end": [*((args, {}) for args in _SERIALS), ((), {"client": "bob"})],
+    "end": [
+        *((args, {}) for args in _SERIALS),
+        ((), {"client": "bob"}),
+        ((), {"reservations": "A"}),
+        ((["A"],), {"reservations": ["r"]}),
+    ],
     "snapshot": [((1,), {}), ((), {"x": 1})],
     "reboot": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
     "renew": [((), {}), ((7,), {}), ((None,), {}), (("a", "b"), {})],

@@ -65,6 +65,21 @@ async def test_a_board_that_is_made_ready_for_a_group_that_ends_meanwhile_is_fre
 
 
 @ensureDeferred
+async def test_a_reservation_is_ended_by_its_id_and_not_another_one_of_its_board() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B")
+    ada, bob = await farm.client("ada"), await farm.client("bob")
+    (first,) = await ada.call("reserve", serials=["A"], kind="pulsecount")
+    (foreign,) = await bob.call("reserve", serials=["B"], kind="pulsecount")
+    ids = [first["id"], foreign["id"], "unheard of"]
+    assert await ada.call("end", reservations=ids) == ["A"]
+    farm.pass_time(1)
+    await ada.call("reserve", serials=["A"], kind="pulsecount")
+    assert await ada.call("end", reservations=ids) == []
+    assert await active(farm) == ["A", "B"]
+
+
+@ensureDeferred
 async def test_a_group_wants_no_fewer_boards_where_nothing_could_be_ended() -> None:
     farm = MemoryControl()
     await farm.worker("w1", "A", "B", "C")

@@ -82,7 +82,10 @@ class Shelf:
         if name == "reserve":
             answer: Any = [to_wire(self._reserved(serial)) for serial in self.boards]
         elif name == "end":
-            answer = (args or fields)["serials"]
+            ended = args or fields
+            # Those that were given back for others are named by their reservations.
+            ids = ended.get("reservations") or [self.holds[serial] for serial in ended["serials"]]
+            answer = [serial for serial, id in self.holds.items() if id in ids]
             for serial in answer:
                 del self.holds[serial]
                 if self.gives:

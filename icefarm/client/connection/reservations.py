@@ -268,8 +268,8 @@ class ClientReservations:
         try:
             await self._boards.retire(serial)
             if self._boards.holds(serial, reservation):
-                await self._link.call(control_procedure("end"), {"serials": [serial]})
-                # By its id: the board may have come back before this answer.
+                # By its id: the board may have come back before this answer, or before the call is made again.
+                await self._link.call(control_procedure("end"), {"reservations": [reservation]})
                 self._gone(serial, reservation, "it was given back for others")
         finally:
             self._leaving.discard(reservation)

@@ -168,6 +168,12 @@ class Reservations:
             await self._want_fewer(client, set(serials))
         return await self.termination.end(client, serials, reason)
 
+    async def end_these(self, client: str, ids: Sequence[str], reason: str) -> list[ReservationRecord]:
+        """End those of a client's reservations that have these ids.  Raises `Busy`."""
+        records = [record for record in await self.store.active(client=client) if record.id in ids]
+        await self._want_fewer(client, {record.serial for record in records})
+        return await self.termination.end_these(records, reason)
+
     async def _want_fewer(self, client: str, serials: set[str]) -> None:
         """Note which boards of groups their client gives back by itself: they get no others for these.
 

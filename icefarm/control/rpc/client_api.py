@@ -235,13 +235,22 @@ class ClientProcedures:
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
 
-    async def end(self, caller: Caller, serials: list[str] | None = None) -> list[str]:
+    async def end(
+        self, caller: Caller, serials: list[str] | None = None, reservations: list[str] | None = None
+    ) -> list[str]:
         """End the caller's reservations; returns the boards that this call freed.
 
-        Without ``serials``, its abandoned requests leave the queue at once, too.
+        With ``reservations`` instead of ``serials``, by their ids: a board that came again meanwhile stays.
+        Without both, its abandoned requests leave the queue at once, too.
         """
-        chosen = None if serials is None else _distinct(serials)
-        return [record.serial for record in await self.reservations.end(caller.authid, chosen, "ended by its client")]
+        client, reason = caller.authid, "ended by its client"
+        if reservations is None:
+            ended = await self.reservations.end(client, None if serials is None else _distinct(serials), reason)
+        elif serials is None:
+            ended = await self.reservations.end_these(client, _distinct(reservations), reason)
+        else:
+            raise InvalidArgument("give serials or reservations, not both")
+        return [record.serial for record in ended]
 
     async def limits(self, caller: Caller, account: str | None = None) -> dict[str, Any]:
         """Return the limits of the caller's account, and what it has of them; an operator may name another account."""
