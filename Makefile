@@ -4,18 +4,17 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Tests with real parts mostly wait. A file shares its farm, so it stays in one process; those that last longest are
-# first (tests/conftest.py).
-PARALLEL ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 20
+# Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
+PARALLEL ?= --numprocesses 3 --dist loadfile --durations 20
 
 # What `make check` runs, and what `make test` runs after it; every test is in one of them.
 QUICK := lint types firmware-test frontend-test unit
-LONG  := real fuzz-quick
+LONG  := integration browser faults-quick fuzz-quick
 # All of them run, whichever fails; the last line says which did.
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) integration browser faults-quick coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -78,16 +77,14 @@ check: venv
 unit: venv
 	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly' --numprocesses 2
 
-# The next three together, in one pool of processes.
-real: venv
-	$(BIN)/python -m pytest -m 'integration or browser or (faults and not slow)' $(PARALLEL)
-
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
 coverage: venv
 	mkdir -p build/coverage
 	$(COVERAGE) erase
-	-$(COVERAGE) run -m pytest -m 'not nightly and not slow' $(PARALLEL)
+	-$(COVERAGE) run -m pytest -m 'not nightly and not browser and not faults' $(PARALLEL)
+	-$(COVERAGE) run -m pytest -m browser $(PARALLEL)
+	-$(COVERAGE) run -m pytest -m 'faults and not slow' $(PARALLEL)
 	$(COVERAGE) combine --quiet
 	$(COVERAGE) html --quiet --directory build/coverage/html
 	$(COVERAGE) report --format=total
@@ -98,7 +95,7 @@ oldest:
 	$(MAKE) VENV=build/oldest unit integration
 
 integration: venv
-	$(BIN)/python -m pytest -m integration $(PARALLEL)
+	$(BIN)/python -m pytest -m 'integration and not browser' $(PARALLEL)
 
 browser: venv
 	$(BIN)/python -m pytest -m browser $(PARALLEL)

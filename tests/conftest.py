@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import pytest
-
 try:
     from hypothesis import settings
 except ImportError:
@@ -23,10 +21,3 @@ else:
 # that: those that a test interrupts would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the suites first whose files last longest, so that none of them is alone at the end of a parallel run."""
-    items.sort(
-        key=lambda item: 0 if item.get_closest_marker("faults") else 1 if item.get_closest_marker("browser") else 2
-    )

@@ -163,12 +163,12 @@ CIRCUITS = (
 def build(circuit: Circuit, directory: Path, target: Path, seed: int = 1) -> None:
     """Write a circuit's bitstream to ``target``; what is made on the way goes to ``directory``."""
     chparam = " ".join(f"-set {name} {_value(value)}" for name, value in circuit.parameters.items())
-    script = f"read_verilog {HERE / circuit.source}; "
+    script = f'read_verilog "{HERE / circuit.source}"; '
     if chparam:
         script += f"chparam {chparam} {circuit.top}; "
     places = " ".join(f'setattr -set BEL "{place}" c:{cell};' for cell, place in circuit.places.items())
     design, text = directory / f"{circuit.name}.json", directory / f"{circuit.name}.asc"
-    script += f"synth_ice40 {'-dsp ' if circuit.dsp else ''}-top {circuit.top}; {places} write_json {design}"
+    script += f'synth_ice40 {"-dsp " if circuit.dsp else ""}-top {circuit.top}; {places} write_json "{design}"'
     _run("yosys", "-q", "-p", script)
     place = ["nextpnr-ice40", "--quiet", "--up5k", "--package", "sg48", "--freq", "48", "--seed", str(seed), "--force"]
     _run(

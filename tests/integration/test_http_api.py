@@ -381,6 +381,17 @@ def test_limits_are_read_by_their_account_and_set_by_operators(api: Api) -> None
     assert api.post("/api/limits/set", {"account": "bob", "limits": {"chairs": 3}}, token=True)[0] == 400
 
 
+def test_boards_are_booked_and_bookings_are_cancelled_by_their_account(api: Api) -> None:
+    wanted = {"starts_at": time.time() + 86400, "seconds": 3600, "amount": 1, "name": "ada"}
+    code, booking = api.post("/api/book", wanted)
+    assert (code, booking["account"], booking["amount"], booking["kept"]) == (200, "ada", 1, 1)
+    code, bookings = api.ask("GET", "/api/bookings")
+    assert (code, booking["id"] in [each["id"] for each in bookings]) == (200, True)
+    assert api.post("/api/bookings/cancel", {"ids": [booking["id"]], "name": "bob"})[0] == 403
+    assert api.post("/api/bookings/cancel", {"ids": [booking["id"]], "name": "ada"}) == (200, [booking["id"]])
+    assert api.post("/api/book", {**wanted, "starts_at": 5.0})[0] == 400
+
+
 def test_tokens_are_in_no_log(api: Api) -> None:
     assert api.ask("GET", "/api/available", token=True)[0] == 200
     for log in api.data_dir.rglob("*.log*"):

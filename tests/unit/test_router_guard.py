@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import asdict, define, field
+from autobahn.exception import PayloadExceededError
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -584,3 +585,16 @@ def test_what_is_no_http_needs_no_host() -> None:
     connection.dataReceived(greeting)
     assert connection.wrappedProtocol.received == greeting
     assert transport.value() == b""
+
+
+def test_a_message_that_the_router_does_not_take_ends_its_connection_and_no_more() -> None:
+    port = Port()
+    one, two = port.connect(), port.connect()
+    inner: Any = one[0].wrappedProtocol
+
+    def refuse(_: bytes) -> None:
+        raise PayloadExceededError("too long")
+
+    inner.dataReceived = refuse
+    one[0].dataReceived(b"\x7f")
+    assert (one[1].disconnecting, two[1].disconnecting) == (True, False)

@@ -39,6 +39,7 @@ from typing import Any
 from typing import Protocol as Protocol_
 
 from attrs import Factory, define, fields, frozen
+from autobahn.exception import PayloadExceededError
 from OpenSSL.crypto import FILETYPE_PEM
 from twisted.internet import ssl
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -396,7 +397,10 @@ class GuardedConnection(ProtocolWrapper):
             return 0.0
         wrapped: Any = self.wrappedProtocol
         began = time.thread_time()
-        wrapped.dataReceived(piece)
+        try:
+            wrapped.dataReceived(piece)
+        except PayloadExceededError:
+            self.abort("sent a message longer than the router takes")
         cost = took = time.thread_time() - began
         if self.closed:
             return took
