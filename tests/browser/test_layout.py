@@ -101,6 +101,8 @@ def places(crowd: Crowd) -> list[str]:
         "workers",
         "worker/lab-1",
         "queue",
+        "bookings",
+        "class",
         "events",
         "plots",
         "usage",

@@ -17,7 +17,10 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 pytestmark = pytest.mark.browser
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
-PLACES = ("boards", "workers", "queue", "events", "plots", "board/A1", "worker/pi1", "client/exp-42", "nothing")
+PLACES = (
+    *("boards", "workers", "queue", "bookings", "class", "usage", "events", "plots"),
+    *("board/A1", "worker/pi1", "client/exp-42", "nothing"),
+)
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
