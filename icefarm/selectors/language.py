@@ -88,7 +88,10 @@ def _number(value: Any) -> Any:
     """Return a value as a number where it is one, also as text; else None."""
     if _is_number(value):
         return value
-    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        return None
+    # Serials of sixteen digits that differ in the last one can be the same float; the value may be too long for int.
+    return float(value) if "." in value or len(value) > LONGEST else int(value)
 
 
 def _equal(value: Any, wanted: str) -> bool:

@@ -50,6 +50,13 @@ def test_a_board_is_not_selected(text: str) -> None:
     assert not selects(parse(text), BOARD)
 
 
+def test_long_numbers_that_differ_in_the_last_digit_are_not_the_same() -> None:
+    one, other = "9007199254740992", "9007199254740993"
+    assert selects(parse(f"serial={one}"), board(serial=one))
+    assert not selects(parse(f"serial={one}"), board(serial=other))
+    assert selects(parse(f"serial>{one}"), board(serial=other))
+
+
 @pytest.mark.parametrize(
     ("model", "names"),
     [
