@@ -184,3 +184,25 @@ async def test_a_request_that_names_no_host_or_several_gets_400_and_no_traceback
     before = log.read_text(errors="replace").count("Traceback")
     assert (await deferToThread(attack)).startswith(b"HTTP/1.1 400 ")
     assert log.read_text(errors="replace").count("Traceback") == before
+
+
+@ensureDeferred
+async def test_a_long_first_line_is_read_in_any_pieces_and_one_that_is_not_ascii_in_none(target: Target) -> None:
+    def answer(*pieces: bytes) -> bytes:
+        with connected(target) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.1)
+            return read_to_the_end(connection)
+
+    def attack() -> tuple[bytes, bytes, bytes]:
+        line, rest = b"GET /health?x=%s HTTP/1.1\r\n" % (b"y" * 4000), b"Host: localhost\r\nConnection: close\r\n\r\n"
+        return answer(line + rest), answer(line[:9], line[9:], rest), answer(b"GET /\xe4 HTTP/1.1\r\n")
+
+    log = target.process.data_dir / "log" / "router.log"
+    before = log.read_text(errors="replace").count("Traceback")
+    whole, in_pieces, not_ascii = await deferToThread(attack)
+    assert whole.startswith(b"HTTP/1.1 200 ")
+    assert in_pieces.startswith(b"HTTP/1.1 200 ")
+    assert not_ascii.startswith(b"HTTP/1.1 400 ")
+    assert log.read_text(errors="replace").count("Traceback") == before

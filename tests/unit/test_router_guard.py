@@ -551,6 +551,7 @@ def test_a_request_that_names_its_host_reaches_the_router_in_whatever_pieces(hos
         HEAD % b"",
         HEAD % b"farm\r\nHost: other",
         HEAD % b"farm\r\nhost : other",
+        HEAD % b"farm\r\n \xe4",
         b"GET / HTTP/1.0\r\n\r\n",
         b"GET / HTTP/1.1\r\nX-Host: farm\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"X-Header: x\r\n" * 6000,
@@ -567,15 +568,91 @@ def test_a_request_that_does_not_name_its_host_gets_400_and_never_reaches_the_ro
         assert transport.disconnecting
 
 
-def test_each_request_of_a_connection_names_its_host() -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        HEAD % b"ex\xe4mple",
+        b"\x7f" + HEAD % b"ex\xe4mple",
+        b"\r\n" + (HEAD % b"farm").replace(b"available", b"\xe4"),
+    ],
+)
+def test_each_request_of_a_connection_names_its_address_and_host(second: bytes) -> None:
     port = Port()
     connection, transport = port.connect()
     channel = speak_http(connection)
     connection.wrappedProtocol.dataReceived = lambda _: setattr(channel, "_handlingRequest", True)
     connection.dataReceived(HEAD % b"farm")
     channel._handlingRequest = False
-    connection.dataReceived(HEAD % b"ex\xe4mple")
+    connection.dataReceived(second)
     assert transport.value().startswith(b"HTTP/1.1 400 ")
+
+
+class Undecided(RouterProtocol):
+    """The router's protocol, which finds from the first bytes what a connection speaks, and takes these for a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._proto: Any = None
+        self.first = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self._proto is None:
+            self.first, self._proto = data, Spoken(None, Channel())
+
+
+def undecided() -> tuple[Any, Transport]:
+    """Connect to a router that does not know yet what the connection speaks."""
+    port = Port()
+    port.factory.wrappedFactory = Factory.forProtocol(Undecided)
+    return port.connect()
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+def test_the_router_gets_the_first_line_of_a_connection_whole(size: int) -> None:
+    connection, transport = undecided()
+    line = b"GET /api/available?where=%s HTTP/1.1\r\n" % (b"x" * 3000)
+    request = line + b"Host: farm\r\n\r\n"
+    for begin in range(0, len(request), size):
+        connection.dataReceived(request[begin : begin + size])
+    inner: Any = connection.wrappedProtocol
+    assert inner.first.startswith(line)
+    assert inner.received == request
+    assert transport.value() == b""
+
+
+@pytest.mark.parametrize("size", [1, 17, 65_536])
+def test_an_address_that_is_not_ascii_does_not_reach_the_router_in_a_piece_of_its_own(size: int) -> None:
+    connection, transport = undecided()
+    request = b"GET /\xe4 HTTP/1.1\r\nHost: farm\r\n\r\n"
+    for begin in range(0, len(request), size):
+        connection.dataReceived(request[begin : begin + size])
+    assert connection.wrappedProtocol.received == b""
+    assert transport.value().startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_first_line_that_does_not_end_is_refused() -> None:
+    connection, transport = undecided()
+    for _ in range(70):
+        connection.dataReceived(b"x" * 1024)
+    assert connection.wrappedProtocol.received == b""
+    assert transport.disconnecting
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00", b"\r\n\r\n\0\r\nQUIT\n\x21\x11", b"\0"])
+def test_what_begins_as_nothing_that_the_router_speaks_is_closed_without_an_answer(data: bytes) -> None:
+    connection, transport = undecided()
+    connection.dataReceived(data)
+    assert connection.wrappedProtocol.received == b""
+    assert transport.value() == b""
+    assert transport.disconnecting
+
+
+@pytest.mark.parametrize("greeting", [b"\x7f\xf3\0\0", b"\x7f"])
+def test_rawsocket_reaches_the_router_at_once(greeting: bytes) -> None:
+    connection, _ = undecided()
+    connection.dataReceived(greeting)
+    assert connection.wrappedProtocol.received == greeting
 
 
 def test_what_is_no_http_needs_no_host() -> None:

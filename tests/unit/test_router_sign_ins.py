@@ -128,7 +128,7 @@ class Person:
         inner = self.connection.wrappedProtocol
         if self.sent < 3 and inner.chunks == self.sent and self.connection.transport.producerState == "producing":
             self.sent += 1
-            self.connection.dataReceived((b"greeting", b"hello", self.token.encode())[self.sent - 1])
+            self.connection.dataReceived((b"\x7fgreeting", b"hello", self.token.encode())[self.sent - 1])
         if inner._proto is not None and inner._proto._session.shown:
             self._answered(inner._proto._session)
 

@@ -17,7 +17,7 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
 - What the router remembers of permissions, by URI, is forgotten when it grows.
 - A request over HTTP has an address in ASCII, and names the host that it is for, once and in ASCII: the router logs a
-  traceback for another.
+  traceback for another.  The first line of a connection reaches it whole.
 - TLS offers HTTP/1.1 alone (ALPN): the router's HTTP/2 lets bytes through that no header may have.
 
 Behind a proxy that the operator has named, the address is that which the proxy says (`icefarm_proxied`).
@@ -93,8 +93,9 @@ FULL = 256 * 1024
 WORKER_FACTOR = 64
 #: Seconds between two lines in the log about closed connections.
 LOG_INTERVAL = 10.0
-#: The header that says which host a request is for, and what it may hold (RFC 9110, section 7.2).
-_HOSTS = re.compile(rb"\nhost[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+#: The header that says which host a request is for, with the lines that go on with it, and what it may hold (RFC 9110,
+#: section 7.2): one line.
+_HOSTS = re.compile(rb"\nhost[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?[ \t]*")
 #: Bytes of a request's headers; what a connection begins with that does not speak HTTP; and the answer to others.
 LONGEST_HEAD = 64 * 1024
@@ -347,6 +348,8 @@ class GuardedConnection(ProtocolWrapper):
         self._calls = 0
         #: The headers of the request that arrives, until they are whole; None then, and where it speaks no HTTP.
         self._head: bytes | None = b""
+        #: The connection's first line, until it is whole.
+        self._line = b""
         #: Bytes that the router reads at a time.
         self._piece = SMALLEST_PIECE
         #: What arrived while it waits for its turn: an HTTP channel begins to read again by itself.
@@ -392,15 +395,17 @@ class GuardedConnection(ProtocolWrapper):
 
     def _pass_on(self, piece: bytes) -> float:
         """Let the router read a piece of what arrived; returns the seconds that it took."""
-        if self.account is None and self._head is not None and not self._is_addressed(piece):
-            self._refuse_request()
-            return 0.0
-        wrapped: Any = self.wrappedProtocol
+        arrived = len(piece)
+        if self.account is None and self._head is not None:
+            if self._is_unknown(piece):
+                self._close("spoke none of the router's protocols")
+                return 0.0
+            if not self._is_addressed(piece):
+                self._close("asked for what is no address, or no host", _BAD_REQUEST)
+                return 0.0
+            piece = self._whole_line(piece)
         began = time.thread_time()
-        try:
-            wrapped.dataReceived(piece)
-        except PayloadExceededError:
-            self.abort("sent a message longer than the router takes")
+        self._hand_over(piece)
         cost = took = time.thread_time() - began
         if self.closed:
             return took
@@ -409,7 +414,7 @@ class GuardedConnection(ProtocolWrapper):
             self._piece = max(SMALLEST_PIECE, self._piece // 4)
         elif cost < LONG_PIECE / 4:
             self._piece = min(LARGEST_PIECE, self._piece * 2)
-        self.received += len(piece)
+        self.received += arrived
         if self.account is None:
             cost += self._before_sign_in()
         cost += self._calls * PER_CALL
@@ -417,6 +422,14 @@ class GuardedConnection(ProtocolWrapper):
         if not self.turns.spend(cost) or self._is_full():
             self._read_later()
         return took
+
+    def _hand_over(self, piece: bytes) -> None:
+        wrapped: Any = self.wrappedProtocol
+        try:
+            if piece:
+                wrapped.dataReceived(piece)
+        except PayloadExceededError:
+            self.abort("sent a message longer than the router takes")
 
     def connectionLost(self, reason: Any = None) -> None:
         self.closed = True
@@ -486,24 +499,39 @@ class GuardedConnection(ProtocolWrapper):
     def _is_addressed(self, piece: bytes) -> bool:
         """Tell whether a request names its host as it must, as far as it has arrived."""
         assert self._head is not None
-        if not self._head and piece[:1] in _NOT_HTTP:
+        if not self._head and self._channel() is None and piece[:1] in _NOT_HTTP:
             self._head = None
             return True
         self._head += piece
         head, end, _ = self._head.partition(b"\r\n\r\n")
+        # The router lets an empty line pass before a request, and takes the address of a request for ASCII.
+        line, whole, _ = head.removeprefix(b"\r\n").partition(b"\r\n")
+        if (whole or end) and not line.isascii():
+            return False
         if not end:
             return len(self._head) <= LONGEST_HEAD
         self._head = None
         hosts = _HOSTS.findall(head)
-        # The router takes the address of a request for ASCII.
-        if not head.partition(b"\r\n")[0].isascii():
-            return False
         return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
-    def _refuse_request(self) -> None:
+    def _is_unknown(self, piece: bytes) -> bool:
+        """Tell whether a connection begins with what none of the router's protocols begins with, such as TLS."""
+        return not self._head and self._spoken() is None and piece[:1] not in _NOT_HTTP and not piece[:1].isalpha()
+
+    def _whole_line(self, piece: bytes) -> bytes:
+        """Return what the router may read: it takes what it gets of a connection's first line for the whole line."""
+        self._line += piece
+        if self._head is not None and self._spoken() is None and b"\r\n" not in self._line:
+            return b""
+        piece, self._line = self._line, b""
+        return piece
+
+    def _close(self, reason: str, answer: bytes = b"") -> None:
+        """Close it once the answer has been sent."""
         self.closed = True
-        self.factory.note("asked for what is no address, or no host")
-        self.transport.write(_BAD_REQUEST)
+        self.factory.note(reason)
+        if answer:
+            self.transport.write(answer)
         self.transport.loseConnection()
 
     def _read_later(self) -> None:
