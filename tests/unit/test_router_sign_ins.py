@@ -222,6 +222,26 @@ def test_one_that_shows_a_token_before_it_is_asked_is_not_ahead_of_others(monkey
     assert hasty.connection.turns.bucket.left < left - PER_FAILURE
 
 
+@pytest.mark.parametrize("spent", [0.0, 1.0])
+def test_a_connection_that_shows_a_second_token_is_closed_whether_or_not_the_first_one_waits(
+    spent: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(monkeypatch)
+    connection = lab.comes("wrong 1").connection
+    lab.people.clear()
+    connection.attempts.spend(spent)
+    for chunk in (b"\x7fgreeting", b"hello", b"wrong 1"):
+        connection.dataReceived(chunk)
+    shown = connection.wrappedProtocol._proto._session.shown
+    assert shown == ([] if spent else ["wrong 1"])
+    connection.dataReceived(b"wrong 2")
+    assert connection.transport.disconnecting
+    connection.connectionLost()
+    lab.pass_time(10)
+    assert shown == ([] if spent else ["wrong 1"])
+    assert not lab.factory.accepted
+
+
 def test_requests_over_http_of_an_address_do_not_hold_up_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab(monkeypatch)
 

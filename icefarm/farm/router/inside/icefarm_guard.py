@@ -11,7 +11,8 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
   want some too, the router does not read from these connections.  A worker takes what it needs.
 - Many people may share one address.  Sessions that sign in, requests over HTTP and connections that have said nothing
   take turns there.  A token that has signed somebody in goes through at once; others have a share of their own for
-  sign-ins, in which tokens take turns, so that one that is refused again and again holds up nobody but itself.
+  sign-ins, in which tokens take turns, so that one that is refused again and again holds up nobody but itself.  A
+  connection that shows a second token is closed.
 - A session that has been ended is not listened to, and its connection is closed if it stays.
 - A client with `Limits.unanswered` calls is not read from until one is answered.
 - A client that does not read its answers is not read from either, and is closed if it goes on or if too many wait.
@@ -602,6 +603,9 @@ class GuardedConnection(ProtocolWrapper):
         session.onMessage = on_gated_message
 
     def _show_token(self, message: Any) -> None:
+        if self._token is not None:
+            self.abort("showed a second token")
+            return
         self._token = token = self.factory.mark(str(message.signature))
         if token in self.factory.accepted:
             self._on_message(message)
