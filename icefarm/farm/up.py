@@ -114,7 +114,7 @@ class LocalFarm:
             find_crossbar(options.crossbar)
             self.options = options = evolve(options, listen=listening_address(*options.listen))
             self.url = public_url(options.listen, options.certificate is not None)
-            # Whom a proxy lets in, comes from anywhere.
+            # A proxy passes on connections from anywhere.
             self._reachable = not is_loopback(options.listen[0]) or bool(options.proxies)
         else:
             if options.router_ticket_file is None:

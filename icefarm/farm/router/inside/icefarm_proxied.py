@@ -21,11 +21,9 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet import address
-from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 __all__ = ["Header", "InvalidHeader", "ProxiedFactory", "behind_proxies", "networks", "read_header"]
 
@@ -187,7 +185,6 @@ def _twisted(host: IPv4Address | IPv6Address, port: int) -> address.IPv4Address 
     return kind("TCP", str(host), port)
 
 
-@implementer(IProtocolNegotiationFactory)
 class ProxiedFactory(Factory):
     """Puts the header of proxies before the connections of another factory; other connections go there at once."""
 
@@ -203,10 +200,6 @@ class ProxiedFactory(Factory):
         #: Seconds in which a proxy must say whose connection it is.
         self.limit = limit
         self._logged = float("-inf")
-
-    def acceptableProtocols(self) -> list[bytes]:
-        offered: list[bytes] = self.wrapped.acceptableProtocols()
-        return offered
 
     def doStart(self) -> None:
         super().doStart()
