@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,8 +105,8 @@ class VirtualBoards:
     #: Where commands for the boards are taken; None: nowhere.
     commands: Path | None = None
     bus: VirtualBus | None = None
-    #: Boards that were plugged in on demand, and are plugged in again when their process has ended.
-    _on_demand: list[str] = Factory(list)
+    #: Boards that were plugged in or unplugged on demand, and whether they are plugged in: also after a restart.
+    _on_demand: dict[str, bool] = Factory(dict)
     _socket: CommandSocket | None = None
     _tell: Callable[[UsbEvent], None] | None = None
     _timer: Any = None
@@ -136,9 +137,16 @@ class VirtualBoards:
         self.bus.subscribe(tell)
         await self.bus.start()
         self.bus.when_ended().addCallback(self._ended)
-        for serial in self._on_demand:
-            if serial in self.bus.spare:
-                await self.bus.plug(serial)
+        await self._plug_as_before(self.bus)
+
+    async def _plug_as_before(self, bus: VirtualBus) -> None:
+        # If their process ends again meanwhile, it is started again (see `_ended`), and this is done then.
+        with suppress(BoardsFailed):
+            for serial, plugged in list(self._on_demand.items()):
+                if plugged and serial in bus.spare:
+                    await bus.plug(serial)
+                elif not plugged and serial not in bus.spare:
+                    await bus.unplug(serial)
 
     @property
     def spare(self) -> list[str]:
@@ -149,16 +157,14 @@ class VirtualBoards:
         """Plug in a board on demand.  Raises `BoardsFailed`."""
         if self.bus is None:
             raise BoardsFailed("the virtual boards are not running")
-        if serial not in self._on_demand:
-            self._on_demand.append(serial)
+        self._on_demand[serial] = True
         await self.bus.plug(serial)
 
     async def unplug(self, serial: str) -> None:
         """Unplug a board that is not needed.  Raises `BoardsFailed`."""
         if self.bus is None:
             raise BoardsFailed("the virtual boards are not running")
-        if serial in self._on_demand:
-            self._on_demand.remove(serial)
+        self._on_demand[serial] = False
         await self.bus.unplug(serial)
 
     async def stop(self) -> None:

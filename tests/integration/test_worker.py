@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
 
@@ -30,6 +32,7 @@ from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.testing.processes.router import RealRouter
 from icefarm.usb.uf2 import build
+from icefarm.usb.usb_events import TtyAdded, TtyRemoved, UsbEvent
 from icefarm.virtual.images import firmware_version
 from icefarm.virtual.usb_bus import VirtualBus, VirtualBusOptions
 from icefarm.wamp.credentials import Credentials
@@ -279,6 +282,41 @@ async def test_virtual_boards_whose_process_died_are_started_again() -> None:
         await farm.status("offline", serial)
         await farm.status("reserved", serial)
         assert (await farm.evaluate(serial))["value"] == 40
+
+
+@ensureDeferred
+async def test_after_their_process_died_the_same_virtual_boards_are_plugged_in_as_before() -> None:
+    there: set[str] = set()
+
+    def heard(event: UsbEvent) -> None:
+        if isinstance(event, TtyAdded):
+            there.add(event.serial)
+        elif isinstance(event, TtyRemoved):
+            there.discard(event.serial)
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        while not condition():
+            await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+
+    def until(condition: Callable[[], bool]) -> Deferred[None]:
+        return Deferred.fromCoroutine(wait(condition)).addTimeout(LIMIT, reactor)  # type: ignore[arg-type]
+
+    source = VirtualBoards(reactor, VirtualBusOptions(boards=3, plugged=1, seed="test", speed="instant"))
+    await source.start(heard)
+    try:
+        await until(lambda: len(there) == 1)
+        (first,), (second, _) = there, source.spare
+        await source.unplug(first)
+        await source.plug(second)
+        await until(lambda: there == {second})
+        before = source.bus
+        assert before is not None
+        assert before.pid is not None
+        os.kill(before.pid, 9)
+        await until(lambda: source.bus is not before and there == {second} and first in source.spare)
+        assert len(source.spare) == 2
+    finally:
+        await source.stop()
 
 
 @ensureDeferred
