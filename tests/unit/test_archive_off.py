@@ -11,9 +11,13 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from icefarm.contract import ReservationRecord
+from icefarm.bus import Caller
+from icefarm.contract import ReservationRecord, Role
+from icefarm.control.http.errors import refused
+from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.wiring.service import ControlSettings
-from icefarm.errors import DeviceFailed, NoSuchProcedure, Unavailable
+from icefarm.errors import DeviceFailed, Unavailable
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.worker.archive.recorder import Recorder, ReservationRows
 from icefarm.worker.archive.rows import Note
@@ -41,15 +45,33 @@ def test_control_says_whether_it_keeps_an_archive(kept: bool) -> None:
     farm.stop_control()
 
 
-def test_without_an_archive_rows_are_refused_and_nobody_answers_for_experiments() -> None:
+def test_without_an_archive_rows_and_questions_for_experiments_are_refused() -> None:
     farm = MemoryControl(ControlSettings(archive=False))
     worker = now(farm.worker("w1", "A"))
     client = now(farm.client("ada"))
     with pytest.raises(Unavailable, match="keeps no archive"):
         now(worker.call("archive", rows=encoded(row(RECORD))))
-    with pytest.raises(NoSuchProcedure):
+    with pytest.raises(Unavailable, match="keeps no measurements"):
         now(client.call("experiments"))
     assert now(farm.archive.partitions()) == []
+    farm.stop_control()
+
+
+@pytest.mark.parametrize("method", [*ArchiveProcedures.methods(), *RunProcedures.methods()])
+def test_without_an_archive_each_of_its_procedures_says_so_whatever_the_arguments(method: Any) -> None:
+    farm = MemoryControl(ControlSettings(archive=False))
+    client = now(farm.client("ada"))
+    for positional, named in (((), {}), (("ga-7",), {"account": "ada"}), ((1, 2), {"no_such": None})):
+        with pytest.raises(Unavailable, match=r"this farm keeps no measurements \(--archive off\)"):
+            now(client.call(method.__name__, *positional, **named))
+    farm.stop_control()
+
+
+def test_over_http_a_farm_without_an_archive_answers_409() -> None:
+    farm = MemoryControl(ControlSettings(archive=False))
+    with pytest.raises(Unavailable, match="keeps no measurements") as raised:
+        now(farm.control.perform(Caller("ada", 0, Role.CLIENT), "experiments", {}))
+    assert refused(raised.value).code == 409
     farm.stop_control()
 
 

@@ -60,7 +60,7 @@ export function ExperimentsPage() {
 /** What the farm says when it can't answer. */
 export function Problem({ text }: { text: string | null }) {
   if (text === null) return null;
-  if (text.startsWith("no_such_procedure")) return <p class="quiet">This farm keeps no archive.</p>;
+  if (text.startsWith("unavailable: ")) return <p class="quiet">This farm keeps no measurements.</p>;
   return <p class="problem">{text}</p>;
 }
 

@@ -57,7 +57,7 @@ class RunReporter:
     _sending: Deferred[None] | None = None
     _timer: Any = None
     _off: bool = False
-    #: Nobody had the procedure: control is away, its archive is off, or it is older.
+    #: Nobody had the procedure: control is away, or it is older.
     _deaf: bool = False
     _tasks: Tasks = Factory(Tasks)
 

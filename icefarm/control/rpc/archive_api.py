@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MethodType
 from typing import Any
 
 from attrs import define, evolve
@@ -34,9 +35,13 @@ from icefarm.control.archive.interface import (
     SeriesQuery,
 )
 from icefarm.control.archive.usage import UsageQuery, dimensions, used
-from icefarm.errors import InvalidArgument, NotAuthorized, UnknownExperiment
+from icefarm.errors import InvalidArgument, NotAuthorized, Unavailable, UnknownExperiment
 
-__all__ = ["ArchiveProcedures"]
+__all__ = ["READERS", "ArchiveProcedures", "Table", "without_archive"]
+
+#: Procedures by name, each with the roles that may call it; and the roles that may call these.
+Table = Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]
+READERS = (Role.CLIENT, Role.OPERATOR)
 
 #: Rows of one answer at most.
 MOST_RESULTS, MOST_EXPERIMENTS, MOST_FIGURES = 5000, 1000, 5000
@@ -124,14 +129,18 @@ class ArchiveProcedures:
     clock: Clock
     private: bool
 
-    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
-        """Return each procedure with the roles that may call it."""
-        methods = (
-            self.experiments, self.experiment, self.experiment_results, self.experiment_file, self.experiment_known,
-            self.experiment_figures, self.experiment_series, self.board_experiments, self.usage, self.experiment_log,
-            self.experiment_announce,
+    @classmethod
+    def methods(cls) -> Sequence[Callable[..., Any]]:
+        """Return the functions that are procedures."""
+        return (
+            cls.experiments, cls.experiment, cls.experiment_results, cls.experiment_file, cls.experiment_known,
+            cls.experiment_figures, cls.experiment_series, cls.board_experiments, cls.usage, cls.experiment_log,
+            cls.experiment_announce,
         )  # fmt: skip
-        return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+
+    def table(self) -> Table:
+        """Return each procedure with the roles that may call it."""
+        return {method.__name__: (MethodType(method, self), READERS) for method in self.methods()}
 
     async def experiments(
         self,
@@ -406,6 +415,16 @@ def _step(span: float, points: int) -> float:
 def _columns(points: Sequence[SeriesPoint]) -> dict[str, list[Any]]:
     figures = {name: [getattr(point, name) for point in points] for name in _POINT}
     return {"time": [point.time for point in points], **figures}
+
+
+def without_archive(methods: Sequence[Callable[..., Any]]) -> Table:
+    """Return the table of procedures on a farm that keeps no measurements: each is answered at once."""
+    return {method.__name__: (_keeps_nothing, READERS) for method in methods}
+
+
+async def _keeps_nothing(_: Caller, *__: Any, **___: Any) -> None:
+    """Refuse a call, whatever its arguments are."""
+    raise Unavailable("this farm keeps no measurements (--archive off)")
 
 
 def _account(caller: Caller) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MethodType
 from typing import Any
 
 from attrs import define
@@ -16,7 +17,6 @@ from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     MAX_LABELS,
     NAME_RULE,
-    Role,
     RunRecord,
     RunReport,
     account_of,
@@ -27,7 +27,7 @@ from icefarm.contract import (
 )
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.interface import Run, RunQuery, RunStore
-from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.archive_api import READERS, ArchiveProcedures, Table
 from icefarm.errors import InvalidArgument, LimitReached, NotAuthorized, UnknownRun
 from icefarm.runs.canonical import canonical, digest
 from icefarm.runs.manifest import result_line
@@ -59,13 +59,14 @@ class RunProcedures:
     archive: ArchiveProcedures
     clock: Clock
 
-    def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+    @classmethod
+    def methods(cls) -> Sequence[Callable[..., Any]]:
+        """Return the functions that are procedures."""
+        return (cls.experiment_runs, cls.run, cls.run_results, cls.run_report, cls.circuit_keep, cls.run_circuit)
+
+    def table(self) -> Table:
         """Return each procedure with the roles that may call it."""
-        methods = (
-            *(self.experiment_runs, self.run, self.run_results, self.run_report),
-            *(self.circuit_keep, self.run_circuit),
-        )
-        return {method.__name__: (method, (Role.CLIENT, Role.OPERATOR)) for method in methods}
+        return {method.__name__: (MethodType(method, self), READERS) for method in self.methods()}
 
     async def experiment_runs(
         self, caller: Caller, name: str, account: str | None = None, after: str | None = None, limit: int = 100

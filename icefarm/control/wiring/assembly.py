@@ -6,14 +6,13 @@ after the other, and no two of them know each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
 
 from icefarm.bus import Handler
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import Role, control_procedure, control_worker_procedure
+from icefarm.contract import control_procedure, control_worker_procedure
 from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.intake import Intake
 from icefarm.control.archive.interface import Archive
@@ -37,7 +36,7 @@ from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.access_api import AccessProcedures
 from icefarm.control.rpc.account_api import AccountProcedures
-from icefarm.control.rpc.archive_api import ArchiveProcedures
+from icefarm.control.rpc.archive_api import ArchiveProcedures, Table, without_archive
 from icefarm.control.rpc.booking_api import BookingProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
@@ -306,7 +305,6 @@ def handlers(
         None if parts.archive is None else parts.archive.intake,
     )
     for_watchers = WatchProcedures(parts.recorder, parts.audit, clock, parts.journal)
-    of_archive = {} if parts.archive is None else _archive_procedures(parts.archive, clock, settings)
     archive = None if parts.archive is None else parts.archive.archive
     for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
@@ -317,7 +315,7 @@ def handlers(
         **for_teachers.table(),
         **for_watchers.table(),
         **of_access.table(),
-        **of_archive,
+        **_archive_procedures(parts.archive, clock, settings),
     }
     found = {}
     for name, (method, roles) in tables.items():
@@ -327,9 +325,9 @@ def handlers(
     return found
 
 
-def _archive_procedures(
-    parts: ArchiveParts, clock: Clock, settings: ControlSettings
-) -> dict[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
+def _archive_procedures(parts: ArchiveParts | None, clock: Clock, settings: ControlSettings) -> Table:
+    if parts is None:
+        return without_archive([*ArchiveProcedures.methods(), *RunProcedures.methods()])
     of_archive = ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)
     of_runs = RunProcedures(parts.archive.runs, parts.closer, of_archive, clock)
     return {**of_archive.table(), **of_runs.table()}
