@@ -198,6 +198,31 @@ def test_a_report_that_comes_twice_or_late_changes_no_closed_run(bench: Bench) -
     assert bench.record() == before
 
 
+def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench) -> None:
+    # A kind of another author may answer with what a manifest has no form for.
+    deep: Any = 1
+    for _ in range(600):
+        deep = [deep]
+    bench.tell(number="0b" * 16, experiment="deep")
+    bench.keep(row(bench.a, evaluation_id("0b" * 16, 0, 0), value=deep, experiment="deep"))
+    bench.tell(number="0b" * 16, experiment="deep", ended=True, results=1)
+    bench.tell()
+    bench.keep(row(bench.a, of(0)))
+    bench.tell(ended=True, results=1)
+    bench.passes()
+    assert bench.record()["state"] == "closed"
+    (run,) = bench.finished(bench.procedures.experiment_runs(ADA, "deep"))["runs"]
+    assert run["state"] == "ended"
+
+
+def test_a_report_that_is_nested_too_deeply_is_refused(bench: Bench) -> None:
+    deep: Any = 1
+    for _ in range(600):
+        deep = [deep]
+    with pytest.raises(InvalidArgument, match="must be values of JSON"):
+        bench.tell(options={"deep": deep})
+
+
 def test_a_run_of_which_nothing_was_archived_is_forgotten(bench: Bench) -> None:
     bench.tell(ended=True, failures=2)
     bench.passes()

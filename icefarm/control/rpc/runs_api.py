@@ -189,7 +189,11 @@ def _checked(report: RunReport) -> RunReport:
     _few("retried evaluations", report.retried, MOST_RETRIED)
     _few("labels", report.labels, MAX_LABELS)
     try:
-        size = len(json.dumps([getattr(report, name) for name in _SAID], allow_nan=False))
+        said = [getattr(report, name) for name in _SAID]
+        size = len(json.dumps(said, allow_nan=False))
+        if size <= MOST_SAID:
+            # What is nested too deeply for a manifest is refused here already.
+            canonical(said)
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgument("options, placement and labels of a run must be values of JSON") from None
     if size > MOST_SAID:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import Factory, define, field, frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -84,10 +85,21 @@ class RunCloser:
             looked = self._looked.get(run.id)
             if looked is None or looked.next <= now:
                 since = now if looked is None else looked.since
-                if not await self._close_if_whole(run):
+                if not await self._close_or_wait(run, looked is None):
                     self._looked[run.id] = _Looked(since, now + next_look(now - since))
         if any(run.ended_at is not None and run.id in self._looked for run in open_runs):
             self.poke()
+
+    async def _close_or_wait(self, run: Run, first: bool) -> bool:
+        """Close a run if it is whole.  One that cannot be closed, through a bug, holds no other one up."""
+        try:
+            return await self._close_if_whole(run)
+        except (IcefarmError, CancelledError):
+            raise
+        except Exception:
+            if first:
+                self._log.failure("run {number} of {account} cannot be closed", number=run.number, account=run.account)
+            return False
 
     async def _close_if_whole(self, run: Run) -> bool:
         progress = await self.runs.progress(run)
