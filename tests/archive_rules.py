@@ -614,6 +614,8 @@ async def an_evaluation_of_a_run_counts_once_by_its_value_or_else_by_its_last_fa
     assert [(each["value"], each["message"]) for each in found] == [(9, None), (None, "second")]
     progress = await world.archive.runs.progress(run)
     assert (progress.results, progress.failures, progress.superseded) == (1, 1, False)
+    assert progress.last_seq == max(each["seq"] for each in await world.results())
+    assert (await world.archive.runs.progress(await reported(world, told(OTHER)))).last_seq is None
 
 
 @rule

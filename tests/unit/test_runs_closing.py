@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from archive_rules import NOW, World, evaluation_id, failure, row
+from archive_rules import NOW, World, encoded, evaluation_id, failure, row
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,8 @@ from icefarm.bitstream import compress, made_up_bitstream
 from icefarm.bus import Caller
 from icefarm.contract import Role, RunReport, to_wire
 from icefarm.control.archive.activity import Activity
+from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.runs import closer
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, Standing, may_close, next_look
 from icefarm.control.rpc import runs_api
@@ -115,6 +117,13 @@ def of(index: int, board: int = 0) -> str:
     return evaluation_id(NUMBER, index, board)
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def test_a_run_is_closed_when_all_results_that_its_client_had_have_arrived(bench: Bench) -> None:
     bench.tell(placement={"placement": "spread", "seed": 7}, labels={"n": 1})
     assert bench.record()["state"] == "running"
@@ -198,13 +207,29 @@ def test_a_report_that_comes_twice_or_late_changes_no_closed_run(bench: Bench) -
     assert bench.record() == before
 
 
+def test_what_arrives_while_a_run_is_closed_is_not_in_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closer, "PAGE", 1)
+    bench.tell()
+    bench.keep(row(bench.a, of(1)), row(bench.a, of(2)))
+    bench.tell(ended=True, results=2)
+    passes: list[Any] = []
+    ensureDeferred(bench.closer.pass_once()).addBoth(passes.append)
+    assert passes == []
+    # While the first page is summed up; no time passes.
+    late = encoded(row(bench.a, of(0)), row(bench.a, of(3)))
+    bench.finished(bench.archive.store("w1", parse_rows(late, NOW, 90).rows))
+    bench.clock.pump([0] * 10)
+    record = bench.record()
+    assert (record["state"], record["results"]) == ("closed", 2)
+    lines = bench.finished(bench.procedures.run_results(ADA, NUMBER))["lines"]
+    manifest = checked_manifest(bench.finished(bench.procedures.run(ADA, NUMBER))["manifest"].encode())
+    assert digest(lines.encode()) == manifest["results"]["digest"]
+
+
 def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench) -> None:
     # A kind of another author may answer with what a manifest has no form for.
-    deep: Any = 1
-    for _ in range(600):
-        deep = [deep]
     bench.tell(number="0b" * 16, experiment="deep")
-    bench.keep(row(bench.a, evaluation_id("0b" * 16, 0, 0), value=deep, experiment="deep"))
+    bench.keep(row(bench.a, evaluation_id("0b" * 16, 0, 0), value=nested(600), experiment="deep"))
     bench.tell(number="0b" * 16, experiment="deep", ended=True, results=1)
     bench.tell()
     bench.keep(row(bench.a, of(0)))
@@ -216,11 +241,9 @@ def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench) -> None
 
 
 def test_a_report_that_is_nested_too_deeply_is_refused(bench: Bench) -> None:
-    deep: Any = 1
-    for _ in range(600):
-        deep = [deep]
+    report = {**to_wire(RunReport(NUMBER, "counter", {"A": bench.a.id})), "options": {"deep": nested(600)}}
     with pytest.raises(InvalidArgument, match="must be values of JSON"):
-        bench.tell(options={"deep": deep})
+        bench.finished(bench.procedures.run_report(ADA, runs=[report]))
 
 
 def test_a_run_of_which_nothing_was_archived_is_forgotten(bench: Bench) -> None:

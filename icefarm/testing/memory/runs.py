@@ -79,17 +79,24 @@ class MemoryRuns(RunStore):
         known = [record for record in records if record is not None]
         over = None if any(record.ended_at is None for record in known) else run.begun_at
         ends = [record.ended_at for record in known if record.ended_at is not None]
-        return Progress(results, len(rows) - results, superseded, max(ends) if over is not None and ends else over)
+        over_at = max(ends) if over is not None and ends else over
+        last_seq = max((row["seq"] for row in self._rows_of(run, run.number)), default=None)
+        return Progress(results, len(rows) - results, superseded, over_at, last_seq)
 
     async def rows(self, run: Run, after: str, limit: int) -> list[dict[str, Any]]:
         best: dict[str, Row] = {}
-        for row in self.archive.all_rows():
+        for row in self._rows_of(run, after):
             id = row["evaluation_id"]
-            mine = max(after, run.number) < id <= last_id(run.number) and account_of(row["client"]) == run.account
-            arrived = run.last_seq is None or row["seq"] <= run.last_seq
-            if mine and arrived and (id not in best or _rank(row) > _rank(best[id])):
+            if id not in best or _rank(row) > _rank(best[id]):
                 best[id] = row
         return [{name: best[id][name] for name in RESULT_FIELDS} for id in sorted(best)][:limit]
+
+    def _rows_of(self, run: Run, after: str) -> Iterator[Row]:
+        for row in self.archive.all_rows():
+            mine = max(after, run.number) < row["evaluation_id"] <= last_id(run.number)
+            arrived = run.last_seq is None or row["seq"] <= run.last_seq
+            if mine and arrived and account_of(row["client"]) == run.account:
+                yield row
 
     async def close(self, id: int, closed: Closed) -> None:
         if self._runs[id].closed_at is not None:

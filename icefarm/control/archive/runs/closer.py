@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -108,7 +108,7 @@ class RunCloser:
         if progress.results + progress.failures == 0:
             await self.runs.forget(run.id)
         else:
-            await self._close(run)
+            await self._close(evolve(run, last_seq=progress.last_seq))
         return True
 
     async def _standing(self, run: Run, progress: Progress) -> Standing:
@@ -136,6 +136,7 @@ class RunCloser:
         return worker is None or (worker.status == "online" and self._spools.get(worker.name, 0) < MAX_BATCH)
 
     async def _close(self, run: Run) -> None:
+        """Close a run with its rows up to its last one: more may arrive between the pages."""
         summary, after = Summary(), run.number
         while rows := await self.runs.rows(run, after, PAGE):
             for row in rows:

@@ -65,6 +65,8 @@ class Progress:
     superseded: bool
     #: When the last of its reservations ended; None if one has not, or there is none.
     over_at: float | None
+    #: The last of its rows that has arrived (`seq`); None without any.
+    last_seq: int | None
 
 
 @frozen

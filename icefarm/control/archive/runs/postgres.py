@@ -60,8 +60,9 @@ _MEASURED = """
 
 # Failures of which another attempt has a value count for nothing.
 _PROGRESS = f"""
-    SELECT count(*) FILTER (WHERE ok), count(*) FILTER (WHERE NOT ok), coalesce(bool_or(attempt < wanted), false)
-      FROM (SELECT bool_or(error IS NULL) AS ok, max(attempt) AS attempt,
+    SELECT count(*) FILTER (WHERE ok), count(*) FILTER (WHERE NOT ok), coalesce(bool_or(attempt < wanted), false),
+           max(seq)
+      FROM (SELECT bool_or(error IS NULL) AS ok, max(attempt) AS attempt, max(seq) AS seq,
                    coalesce((%(retried)s::json ->> evaluation_id)::integer, 0) AS wanted
               {_MEASURED} GROUP BY evaluation_id) evaluations
 """
@@ -148,9 +149,9 @@ class PostgresRuns(Statements, RunStore):
     @in_transaction
     async def progress(self, transaction: Transaction, run: Run) -> Progress:
         fields = {**_range(run, run.number), "retried": json.dumps(run.told.retried)}
-        ((results, failures, superseded),) = await transaction.rows(_PROGRESS, fields)
+        ((results, failures, superseded, last_seq),) = await transaction.rows(_PROGRESS, fields)
         over = {"reservations": list(run.told.boards.values()), "begun": run.begun_at}
-        return Progress(results, failures, superseded, (await transaction.rows(_OVER, over))[0][0])
+        return Progress(results, failures, superseded, (await transaction.rows(_OVER, over))[0][0], last_seq)
 
     @in_transaction
     async def rows(self, transaction: Transaction, run: Run, after: str, limit: int) -> list[dict[str, Any]]:
