@@ -631,6 +631,22 @@ async def a_row_that_arrives_after_a_run_is_closed_is_not_in_it(world: World) ->
 
 
 @rule
+async def a_later_attempt_replaces_nothing_in_a_run_that_is_closed(world: World) -> None:
+    (a,), (d,) = await world.reserve("ada", "A"), await world.reserve("ada", "D")
+    run = await reported(world, told())
+    await world.keep("w1", row(a, of_run(NUMBER, 0)), failure(a, of_run(NUMBER, 1)), row(a, of_run(NUMBER, 2)))
+    before = await world.archive.runs.rows(run, NUMBER, 10)
+    await world.archive.runs.close(run.id, closed(max(each["seq"] for each in before)))
+    again = {"attempt": 2, "value": 9}
+    await world.keep("w1", row(a, of_run(NUMBER, 0), **again), row(a, of_run(NUMBER, 1), **again))
+    await world.keep("w2", row(d, of_run(NUMBER, 2), **again))
+    (run,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    assert await world.archive.runs.rows(run, NUMBER, 10) == before
+    # Of another reservation, it is in the archive all the same.
+    assert [each["value"] for each in await world.results() if each["attempt"] == 2] == [9]
+
+
+@rule
 async def a_run_is_over_when_all_of_its_reservations_have_ended(world: World) -> None:
     reserved = await world.reserve("ada", "A", "B")
     run = await reported(world, evolve(told(), boards={each.serial: each.id for each in reserved}))

@@ -89,13 +89,17 @@ _MAKE_EXPERIMENT = """
     RETURNING id
 """
 
-# Of an evaluation that another attempt has succeeded: what that one replaces.
+# Of an evaluation that another attempt has succeeded: what that one replaces.  A run that is closed keeps what it has.
 _SUPERSEDE = """
     WITH gone AS (
         DELETE FROM measurement m USING arriving a
          WHERE a.attempt > 1 AND m.evaluation_id = a.evaluation_id AND m.experiment = a.experiment
            AND m.attempt < a.attempt
            AND (m.reservation = a.reservation OR (m.error IS NULL AND a.error IS NULL))
+           AND NOT EXISTS (
+               SELECT FROM run r
+                WHERE r.account = split_part(m.client, '/', 1) AND r.number = left(m.evaluation_id, 32)
+                  AND m.seq <= r.last_seq)
         RETURNING m.experiment, m.day, m.serial, m.error, m.ended_at),
     fewer AS (
         SELECT experiment, day, serial, count(*) FILTER (WHERE error IS NULL) AS done,

@@ -116,6 +116,10 @@ class MemoryArchive(Archive):
         if row.error is None and any(kept.row.attempt > row.attempt for kept in values):
             return False
         gone = {kept.seq for kept in replaced if kept.row.attempt < row.attempt}
+        if gone:
+            gone -= self.runs.closed_rows()
+        if any(kept.seq not in gone and kept.row.day == row.day for kept in mine):
+            return False
         self._rows = [kept for kept in self._rows if kept.seq not in gone]
         self._days.add(row.day)
         self._rows.append(_Kept(next(self._numbers), id, worker, each))

@@ -98,6 +98,11 @@ class MemoryRuns(RunStore):
             if mine and arrived and account_of(row["client"]) == run.account:
                 yield row
 
+    def closed_rows(self) -> set[int]:
+        """Return the rows (`seq`) of all runs that are closed."""
+        runs = [run for run in self._runs.values() if run.closed_at is not None]
+        return {row["seq"] for run in runs for row in self._rows_of(run, run.number)}
+
     async def close(self, id: int, closed: Closed) -> None:
         if self._runs[id].closed_at is not None:
             return
