@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import count
@@ -69,7 +70,13 @@ class MemoryRuns(RunStore):
         return self._manifests.get(id)
 
     async def open(self) -> list[Run]:
-        return [run for run in self._runs.values() if run.closed_at is None]
+        turns: Counter[str] = Counter()
+        found = []
+        for run in self._runs.values():
+            if run.closed_at is None:
+                turns[run.account] += 1
+                found.append((turns[run.account], run.id, run))
+        return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
 
     async def progress(self, run: Run) -> Progress:
         rows = await self.rows(run, run.number, 10**9)

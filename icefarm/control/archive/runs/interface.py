@@ -100,7 +100,7 @@ class RunStore(Protocol):
         """Return the manifest of a run; None if it has none yet."""
 
     async def open(self) -> list[Run]:
-        """Return the runs that are not closed, the oldest first, up to a thousand."""
+        """Return runs that are not closed, up to a thousand: the oldest of each account, then the next ones."""
 
     async def progress(self, run: Run) -> Progress:
         """Return how far a run is."""

@@ -46,9 +46,10 @@ _RUNS = f"""
      ORDER BY r.id DESC LIMIT %(limit)s
 """
 
+# Accounts take turns: one with thousands of runs that can't be closed keeps nobody else's open.
 _OPEN = f"""
     SELECT {_COLUMNS} FROM run r JOIN experiment e ON e.id = r.experiment
-     WHERE r.closed_at IS NULL ORDER BY r.id LIMIT 1000
+     WHERE r.closed_at IS NULL ORDER BY row_number() OVER (PARTITION BY r.account ORDER BY r.id), r.id LIMIT 1000
 """
 
 _MEASURED = """
