@@ -13,7 +13,7 @@ from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import canonical, digest, moment
 from icefarm.runs.numbers import position_of
 
-__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "result_line"]
+__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "missing_in", "result_line"]
 
 #: The form of manifests and lines; another one gets another number.
 FORMAT = "icefarm run 1"
@@ -27,6 +27,21 @@ _TAKEN = (
     *("evaluation_id", "serial", "worker", "sha256", "circuit", "value", "error", "message", "window_us", "load_us"),
     *("temperature_c", "origin", "firmware", "firmware_version", "attempt", "sequence", "board_labels"),
 )
+
+
+#: What a reader of lines relies on, and of which type it is.
+_TEXT: tuple[type, ...] = (str, type(None))
+_LINE_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "index": (int, type(None)), "serial": (str,), "value": (object,),
+    **dict.fromkeys(("sha256", "circuit", "error", "firmware", "firmware_version", "origin"), _TEXT),
+}  # fmt: skip
+
+
+def missing_in(line: Mapping[str, Any]) -> str | None:
+    """Return the name of a field that a line that was read lacks, or has with another type; None: it has them all."""
+    return next(
+        (name for name, types in _LINE_FIELDS.items() if name not in line or not isinstance(line[name], types)), None
+    )
 
 
 def result_line(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,6 +172,8 @@ def checked_manifest(content: bytes, id: str | None = None) -> dict[str, Any]:
         if not isinstance(manifest.get(name), type_):
             raise InvalidArgument(f"the manifest has no {name}, or one of another type")
     _check_counts(manifest)
+    if not isinstance(manifest["versions"].get("workers"), dict):
+        raise InvalidArgument("the manifest's versions have no workers")
     if canonical(manifest) != content:
         raise InvalidArgument("the manifest is not in its canonical form (RFC 8785); it was changed")
     if id is not None and digest(content) != id:

@@ -22,7 +22,7 @@ from attrs import define, field
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidArgument
 from icefarm.runs.canonical import digest
-from icefarm.runs.manifest import MOST_BYTES, checked_manifest
+from icefarm.runs.manifest import MOST_BYTES, checked_manifest, missing_in
 
 __all__ = ["MEDIA_TYPE", "Package", "PackageWriter", "circuit_name"]
 
@@ -162,6 +162,10 @@ class Package:
             result = None
         if not isinstance(result, dict):
             raise InvalidArgument(f"{self.path}: line {number} of {RESULTS} is not an object of JSON")
+        if (missing := missing_in(result)) is not None:
+            raise InvalidArgument(
+                f"{self.path}: line {number} of {RESULTS} has no {missing}, or one of another type; it was changed"
+            )
         return result
 
     def _lines(self) -> Iterator[bytes]:
