@@ -45,6 +45,26 @@ async def test_what_a_client_does_is_kept_with_its_account_session_and_address()
 
 
 @ensureDeferred
+async def test_what_an_operator_does_with_accounts_is_kept_with_their_names() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    operator = farm.operator()
+    await operator.call("access_group", "class-a", add=["ada", "bob"])
+    await operator.call("access_group", "class-a", remove=["bob"])
+    await operator.call("access_add", group="class-a", where="virtual", kinds=["pulsecount"])
+    await operator.call("access_add", seconds=60.0)
+    await operator.call("end_accounts", ["class-a", "cem"])
+    entries = [entry for entry in await operator.call("audit") if entry["action"].startswith(("access", "end"))]
+    assert [(entry["action"], entry["subject"], entry["detail"]) for entry in entries] == [
+        ("access_group", "class-a", "+ada +bob"),
+        ("access_group", "class-a", "-bob"),
+        ("access_add", "class-a", "where virtual as pulsecount"),
+        ("access_add", None, None),
+        ("end_accounts", None, "class-a, cem"),
+    ]
+
+
+@ensureDeferred
 async def test_what_is_refused_is_kept_with_the_reason_and_without_the_token() -> None:
     farm = MemoryControl(ControlSettings(SignInPolicy.TOKENS))
     await farm.worker_of("w1", "A")

@@ -46,10 +46,14 @@ def _detail(arguments: Mapping[str, Any]) -> str | None:
     labels = arguments.get("labels")
     if isinstance(labels, Mapping):
         return " ".join(f"{name}-" if value is None else f"{name}={value}" for name, value in labels.items())
-    kind, where = arguments.get("kind"), arguments.get("where")
-    if not isinstance(kind, str):
-        return None
-    return kind if where is None else f"{kind} where {where}"
+    if arguments.get("accounts"):
+        return ", ".join(arguments["accounts"])
+    added, removed = arguments.get("add") or (), arguments.get("remove") or ()
+    if added or removed:
+        return " ".join([*(f"+{name}" for name in added), *(f"-{name}" for name in removed)])
+    kind, where, kinds = arguments.get("kind"), arguments.get("where"), arguments.get("kinds")
+    parts = [kind or "", "" if where is None else f"where {where}", f"as {', '.join(kinds)}" if kinds else ""]
+    return " ".join(part for part in parts if part) or None
 
 
 def _subject(arguments: Mapping[str, Any], result: Any = None) -> str | None:
@@ -57,7 +61,7 @@ def _subject(arguments: Mapping[str, Any], result: Any = None) -> str | None:
     if isinstance(result, Sequence) and not isinstance(result, str):
         serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
         return ", ".join(serials) or None
-    for name in ("serials", "worker", "ids", "name", "amount", "account"):
+    for name in ("serials", "worker", "ids", "name", "amount", "account", "group", "accounts"):
         named = arguments.get(name)
         if named is not None:
             return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
@@ -128,7 +132,8 @@ class RpcDispatcher:
 
     def _done(self, result: Any, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Any:
         """Note in the audit log that a call was carried out."""
-        subject = _subject(arguments, result)
+        # A change of a group returns all of its accounts.
+        subject = _subject(arguments, None if action == "access_group" else result)
         self._log_call(caller, action, subject, "done", result)
         self.audit.called(caller, self._address(caller), action, subject, "done", _detail(arguments))
         return result
