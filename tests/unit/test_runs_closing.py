@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from twisted.internet.task import Clock
 
 from icefarm.bitstream import compress, made_up_bitstream
 from icefarm.bus import Caller
-from icefarm.contract import Role, RunReport, to_wire
+from icefarm.contract import Role, RunReport, WorkerHello, to_wire
 from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.runs import closer
@@ -23,7 +25,7 @@ from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, 
 from icefarm.control.rpc import runs_api
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
-from icefarm.control.telemetry.events import MeasurementsArchived
+from icefarm.control.telemetry.events import MeasurementsArchived, WorkerIntroduced
 from icefarm.errors import InvalidArgument, InvalidBitstream, LimitReached, UnknownRun
 from icefarm.runs.canonical import digest
 from icefarm.runs.manifest import checked_manifest
@@ -31,6 +33,8 @@ from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.store import MemoryStore
 
 NUMBER = "0a" * 16
+#: Lists within lists that have a form in JSON, but no canonical one.
+DEEP = 600 if sys.version_info < (3, 12) else 3000
 ENDED = Standing(1.0, None, told_results=3, told_failures=1, results=3, failures=1)
 LOST_CLIENT = Standing(None, LOST, 0, 0, results=3, failures=0)
 ADA, BOB, BOSS = Caller("ada", 1, Role.CLIENT), Caller("bob", 2, Role.CLIENT), Caller("boss", 3, Role.OPERATOR)
@@ -75,7 +79,12 @@ class Bench:
         of_archive = ArchiveProcedures(self.archive, Activity(self.clock), self.clock, False)
         self.procedures = RunProcedures(self.archive.runs, self.closer, of_archive, self.clock)
         self.finished(self.world.begin())
+        self.hello()
         (self.a,) = self.finished(self.world.reserve("ada", "A"))
+
+    def hello(self) -> None:
+        """Let the worker say hello to this control."""
+        self.closer.heard(WorkerIntroduced(WorkerHello("w1", "i1", "host", "1", [], [])))
 
     def finished(self, asked: Any) -> Any:
         answers: list[Any] = []
@@ -115,13 +124,6 @@ def bench() -> Bench:
 
 def of(index: int, board: int = 0) -> str:
     return evaluation_id(NUMBER, index, board)
-
-
-def nested(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def test_a_run_is_closed_when_all_results_that_its_client_had_have_arrived(bench: Bench) -> None:
@@ -175,6 +177,21 @@ def test_a_run_of_a_client_that_was_lost_is_closed_after_its_reservations_when_w
     assert checked_manifest(bench.finished(bench.procedures.run(ADA, NUMBER))["manifest"].encode())["answered"] is None
 
 
+def test_of_a_worker_that_has_just_said_hello_the_first_batch_is_waited_for(bench: Bench) -> None:
+    bench.tell()
+    bench.keep(row(bench.a, of(0)))
+    bench.finished(bench.store.end(client="ada", serials=None, reason="its client is gone"))
+    # As after a start of control, which has heard nothing of any worker.
+    bench.closer = RunCloser(bench.archive.runs, bench.store, bench.clock)
+    bench.passes(LOST * 2)
+    assert bench.record()["state"] == "running"
+    bench.hello()
+    bench.passes(LOST - 1)
+    assert bench.record()["state"] == "running"
+    bench.passes(SELDOM)
+    assert bench.record()["state"] == "closed"
+
+
 def test_a_worker_that_is_away_is_waited_for(bench: Bench) -> None:
     bench.tell()
     bench.keep(row(bench.a, of(0)))
@@ -226,10 +243,15 @@ def test_what_arrives_while_a_run_is_closed_is_not_in_it(bench: Bench, monkeypat
     assert digest(lines.encode()) == manifest["results"]["digest"]
 
 
-def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench) -> None:
-    # A kind of another author may answer with what a manifest has no form for.
+def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def canonical(manifest: dict[str, Any]) -> bytes:
+        if manifest["experiment"] == "deep":
+            raise RecursionError("as where values are nested too deeply")
+        return json.dumps(manifest).encode()
+
+    monkeypatch.setattr(closer, "canonical", canonical)
     bench.tell(number="0b" * 16, experiment="deep")
-    bench.keep(row(bench.a, evaluation_id("0b" * 16, 0, 0), value=nested(600), experiment="deep"))
+    bench.keep(row(bench.a, evaluation_id("0b" * 16, 0, 0), experiment="deep"))
     bench.tell(number="0b" * 16, experiment="deep", ended=True, results=1)
     bench.tell()
     bench.keep(row(bench.a, of(0)))
@@ -241,7 +263,10 @@ def test_a_run_that_cannot_be_closed_holds_no_other_one_up(bench: Bench) -> None
 
 
 def test_a_report_that_is_nested_too_deeply_is_refused(bench: Bench) -> None:
-    report = {**to_wire(RunReport(NUMBER, "counter", {"A": bench.a.id})), "options": {"deep": nested(600)}}
+    deep: Any = 1
+    for _ in range(DEEP):
+        deep = [deep]
+    report = {**to_wire(RunReport(NUMBER, "counter", {"A": bench.a.id})), "options": {"deep": deep}}
     with pytest.raises(InvalidArgument, match="must be values of JSON"):
         bench.finished(bench.procedures.run_report(ADA, runs=[report]))
 

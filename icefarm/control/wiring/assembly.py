@@ -255,7 +255,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.metrics, MeasurementsArchived)
     if parts.archive is not None:
         hear(parts.archive.activity, MeasurementsArchived)
-        hear(parts.archive.closer, MeasurementsArchived)
+        hear(parts.archive.closer, MeasurementsArchived, WorkerIntroduced)
     hear(parts.rates, WorkerIntroduced, WorkerChanged, BoardsDeleted)
     hear(parts.inventory, *_RESERVATIONS, WorkerLost, BoardLost)
     hear(parts.topics, BookingsChanged)

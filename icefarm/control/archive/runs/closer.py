@@ -12,10 +12,10 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.loops import Repeated
 from icefarm.contract import WorkerRecord
 from icefarm.control.archive.intake import MAX_BATCH
-from icefarm.control.archive.runs.closing import Standing, may_close, next_look
+from icefarm.control.archive.runs.closing import LOST, Standing, may_close, next_look
 from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunStore
 from icefarm.control.storage.interface import Store
-from icefarm.control.telemetry.events import Event, MeasurementsArchived
+from icefarm.control.telemetry.events import Event, MeasurementsArchived, WorkerIntroduced
 from icefarm.errors import IcefarmError
 from icefarm.runs.canonical import canonical, digest
 from icefarm.runs.manifest import Summary
@@ -43,7 +43,8 @@ class RunCloser:
     runs: RunStore
     store: Store
     clock: Clock
-    #: Bytes in the spool of each worker, with its last batch.
+    #: When each worker said hello last, and the bytes in its spool with its last batch since then.
+    _hellos: dict[str, float] = Factory(dict)
     _spools: dict[str, int] = Factory(dict)
     _looked: dict[int, _Looked] = Factory(dict)
     _log: Logger = Factory(Logger)
@@ -66,9 +67,13 @@ class RunCloser:
         self._repeated.next_in(BRISK)
 
     def heard(self, event: Event) -> None:
-        """Note what a worker's spool holds."""
-        if isinstance(event, MeasurementsArchived):
-            self._spools[event.worker] = event.waiting
+        """Note that a worker is there, and what its spool holds."""
+        match event:
+            case WorkerIntroduced(hello):
+                self._hellos[hello.name] = self.clock.seconds()
+                self._spools.pop(hello.name, None)
+            case MeasurementsArchived():
+                self._spools[event.worker] = event.waiting
 
     async def _pass_or_again(self) -> None:
         try:
@@ -132,8 +137,13 @@ class RunCloser:
         return all(self._has_delivered(workers.get(name)) for name in names)
 
     def _has_delivered(self, worker: WorkerRecord | None) -> bool:
+        if worker is None:
+            return True
+        hello = self._hellos.get(worker.name)
+        # The first batch, if there is one, comes within seconds of the hello: this control may have just started.
+        settled = worker.status == "online" and hello is not None and self.clock.seconds() - hello >= LOST
         # A batch that was shorter than the longest had all that there was.
-        return worker is None or (worker.status == "online" and self._spools.get(worker.name, 0) < MAX_BATCH)
+        return settled and self._spools.get(worker.name, 0) < MAX_BATCH
 
     async def _close(self, run: Run) -> None:
         """Close a run with its rows up to its last one: more may arrive between the pages."""

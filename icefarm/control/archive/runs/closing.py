@@ -32,7 +32,7 @@ class Standing:
     failures: int
     #: An evaluation that was attempted again has a row of an earlier attempt only.
     superseded: bool = False
-    #: Every worker of its boards is connected, and its last batch was all that it had.
+    #: Every worker of its boards has been connected for a while, and its last batch was all that it had.
     delivered: bool = True
 
 
