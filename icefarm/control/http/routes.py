@@ -321,35 +321,35 @@ _ENDPOINTS = (
     ),
     Endpoint(
         "/experiments", "GET", "List the experiments that you may read, the last active one first.",
-        ExperimentsQuery, "experiments", _experiments, _same, "experiments", old=False,
+        ExperimentsQuery, "experiments", _experiments, _same, "experiments", (Unavailable,), old=False,
     ),
     Endpoint(
         "/experiments/{experiment}", "GET", "Tell of an experiment: counts, rate, boards, failures.",
-        ExperimentQuery, "experiment", _experiment, _same, "experiment", (UnknownExperiment,), old=False,
+        ExperimentQuery, "experiment", _experiment, _same, "experiment", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
         "/experiments/{experiment}/figures", "GET", "List the figures that the owner reported of an experiment.",
-        FiguresQuery, "experiment_figures", _figures, _same, "figures", (UnknownExperiment,), old=False,
+        FiguresQuery, "experiment_figures", _figures, _same, "figures", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
         "/experiments/{experiment}/results", "GET", "Download an experiment's results, in the order of their arrival.",
-        ResultsQuery, "experiment_file", _results, _same, "results", (UnknownExperiment,), old=False,
+        ResultsQuery, "experiment_file", _results, _same, "results", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
         "/experiments/{experiment}/runs", "GET", "List the runs of an experiment, the youngest first.",
-        RunsQuery, "experiment_runs", _runs, _same, "runs", (UnknownExperiment,), old=False,
+        RunsQuery, "experiment_runs", _runs, _same, "runs", (UnknownExperiment, Unavailable), old=False,
     ),
     Endpoint(
         "/runs/{run}", "GET", "Tell of a run; the SHA-256 of its manifest, which is text, is its id.",
-        RunQuery, "run", _run, _same, "run", (UnknownRun,), old=False,
+        RunQuery, "run", _run, _same, "run", (UnknownRun, Unavailable), old=False,
     ),
     Endpoint(
         "/runs/{run}/file", "GET", "Download a run: a zip with its manifest and its results.",
-        RunFileQuery, "run_results", _run, _same, "file", (UnknownRun,), old=False,
+        RunFileQuery, "run_results", _run, _same, "file", (UnknownRun, Unavailable), old=False,
     ),
     Endpoint(
         "/usage", "GET", "Tell who used which boards, for how long and for what; operators: of all accounts.",
-        UsageOf, "usage", _usage, _same, "usage", old=False,
+        UsageOf, "usage", _usage, _same, "usage", (Unavailable,), old=False,
     ),
     Endpoint(
         "/bookings", "GET", "List the bookings of all accounts, the first to begin first.",
