@@ -41,6 +41,3 @@ COMMENT ON TABLE account_group IS 'The group that an account belongs to, such as
 ALTER TABLE reservation ADD COLUMN limited_by text;
 
 COMMENT ON COLUMN reservation.limited_by IS 'Why it cannot be extended beyond its end: the booking that needs its board then.';
-
--- Which boards were held lately decides what a booking releases.
-CREATE INDEX reservation_by_ended_at ON reservation (ended_at) WHERE ended_at IS NOT NULL;
