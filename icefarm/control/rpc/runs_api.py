@@ -39,6 +39,8 @@ __all__ = ["RunProcedures"]
 MOST_RUNS, MOST_RESULTS = 1000, 2000
 #: Reports of one call; boards and retried evaluations of one; and bytes of what else it says, as JSON.
 MOST_REPORTS, MOST_BOARDS, MOST_RETRIED, MOST_SAID = 100, 10_000, 10_000, 64 * 1024
+#: Lists and mappings inside each other in what a client says of a run.
+DEEPEST = 50
 #: Bytes of the circuits that are kept for an account, in their LZ4 form.
 MOST_KEPT = 200 * 10**6
 #: The fewest digits of a run's id by which it is found.
@@ -180,6 +182,12 @@ def _check_digest(sha256: str) -> None:
         raise InvalidArgument(f"sha256 must be 64 hexadecimal digits, not {sha256!a:.80}")
 
 
+def _is_deep(value: Any, most: int) -> bool:
+    """Tell whether a value is nested deeper than that; how deep Python itself can follow differs."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return most < 0 or any(_is_deep(part, most - 1) for part in parts)
+
+
 def _checked(report: RunReport) -> RunReport:
     if not is_number(report.number):
         raise InvalidArgument(f"a run's number is 32 hexadecimal digits, not {report.number!a:.80}")
@@ -190,12 +198,16 @@ def _checked(report: RunReport) -> RunReport:
     _few("labels", report.labels, MAX_LABELS)
     try:
         said = [getattr(report, name) for name in _SAID]
+        if _is_deep(said, DEEPEST):
+            raise ValueError
         size = len(json.dumps(said, allow_nan=False))
         if size <= MOST_SAID:
-            # What is nested too deeply for a manifest is refused here already.
+            # What no manifest can have is refused here already.
             canonical(said)
-    except (TypeError, ValueError, RecursionError):
-        raise InvalidArgument("options, placement and labels of a run must be values of JSON") from None
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            f"options, placement and labels of a run must be values of JSON, nested {DEEPEST} deep at most"
+        ) from None
     if size > MOST_SAID:
         raise InvalidArgument(f"options, placement and labels of a run have at most {MOST_SAID:,} bytes, not {size:,}")
     if min(report.results, report.failures, *report.retried.values(), 0) < 0:
