@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -17,6 +18,7 @@ _LARGEST = 2**53 - 1
 #: The least number that is written with an exponent.
 _WITH_EXPONENT = 1e21
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_START = _EPOCH.replace(tzinfo=None)
 _FORM = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -26,7 +28,8 @@ def canonical(value: Any) -> bytes:
     A whole number beyond 2**53 - 1, which other readers would round, is text; so is a number that is not finite.  What
     is read back from it has the same form again.
     """
-    return rfc8785.dumps(_tamed(value))
+    # Nearly all is of the kind that the standard library writes in this form, ten times as fast.
+    return _ENCODE(value).encode("ascii") if _is_plain(value) else rfc8785.dumps(_tamed(value))
 
 
 def digest(content: bytes) -> str:
@@ -36,12 +39,37 @@ def digest(content: bytes) -> str:
 
 def moment(seconds: float | None) -> str | None:
     """Return a time as text in UTC, to the microsecond: 2026-11-29T00:30:00.250000Z."""
-    return None if seconds is None else (_EPOCH + timedelta(microseconds=round(seconds * 1e6))).strftime(_FORM)
+    if seconds is None:
+        return None
+    # As `_FORM`, and faster.
+    return f"{(_START + timedelta(microseconds=round(seconds * 1e6))).isoformat(timespec='microseconds')}Z"
 
 
 def seconds_of(text: str) -> float:
     """Return the seconds since the epoch of what `moment` returned.  Raises ValueError."""
     return (datetime.strptime(text, _FORM).replace(tzinfo=UTC) - _EPOCH) / timedelta(seconds=1)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+#: Numbers between these have the same digits, and no exponent, in Python and in JavaScript.
+_LEAST, _MOST = 1e-4, 1e16
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether the standard library writes a value in the canonical form."""
+    kind = value.__class__
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-_LARGEST <= value <= _LARGEST)
+    if kind is float:
+        # A whole number is written without its point there.
+        return _LEAST <= abs(value) < _MOST and not value.is_integer()
+    if kind is dict:
+        return all(name.__class__ is str and name.isascii() for name in value) and all(map(_is_plain, value.values()))
+    if kind is list:
+        return all(map(_is_plain, value))
+    return value is None or kind is bool
 
 
 def _tamed(value: Any) -> Any:

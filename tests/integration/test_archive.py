@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from archive_rules import NOW, RULES, World, encoded, failure, row
+from archive_rules import NOW, NUMBER, RULES, World, encoded, failure, of_run, reported, row, told
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
@@ -21,6 +21,7 @@ from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.series import EXACT, KEPT_STEP
 from icefarm.control.archive.sizes import size_lines, sizes
+from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import InvalidArgument
@@ -77,6 +78,37 @@ async def _until_one_is(database: Database, state: str) -> None:
     while (await database.transaction(lambda each: each.rows(query, {"state": state})))[0][0] != 1:
         assert database.reactor.seconds() < deadline, f"no connection was ever {state}"
         await deferLater(database.reactor, 0.05)
+
+
+@ensureDeferred
+async def test_a_page_of_a_run_reads_little_more_than_its_rows_however_long_the_run_is(database: Database) -> None:
+    archive = PostgresArchive(database)
+    try:
+        world = await World(archive, PostgresStore(database)).begin()
+        (a,) = await world.reserve("ada", "A")
+        run = await reported(world, told())
+        await world.keep("w1", *[row(a, of_run(NUMBER, index)) for index in range(3000)])
+        before = await _rows_read(database)
+        page = await archive.runs.rows(run, of_run(NUMBER, 999), 100)
+        assert [page[0]["evaluation_id"], page[-1]["evaluation_id"]] == [of_run(NUMBER, 1000), of_run(NUMBER, 1099)]
+        assert await _rows_read(database) - before < 200
+    finally:
+        archive.stop()
+
+
+async def _rows_read(database: Database) -> int:
+    """Return how many rows of measurements were read so far, as PostgreSQL counts them."""
+    query = """
+        SELECT pg_stat_clear_snapshot(), (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))
+                                            FROM pg_stat_user_tables WHERE relname LIKE 'measurement_2%')
+    """
+
+    async def read(transaction: Transaction) -> int:
+        # A connection reports what it counted when it is idle, once a second at most; this makes it report now.
+        await transaction.rows("SELECT pg_stat_force_next_flush()")
+        return int((await transaction.rows(query))[0][1])
+
+    return await database.transaction(read)
 
 
 @ensureDeferred

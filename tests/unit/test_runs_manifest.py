@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+import rfc8785
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.contract import RESULT_FIELDS
 from icefarm.errors import InvalidArgument
-from icefarm.runs.canonical import canonical, digest, moment, seconds_of
+from icefarm.runs.canonical import _tamed, canonical, digest, moment, seconds_of
 from icefarm.runs.manifest import LISTED, Summary, checked_manifest
 from icefarm.runs.numbers import evaluation_id, last_id, position_of
 from icefarm.runs.package import LONGEST_LINE, Package, PackageWriter
@@ -65,6 +66,20 @@ def exported(path: Path, manifest: bytes, lines: bytes, circuits: dict[str, byte
     writer.end()
     path.write_bytes(writer.taken())
     return path
+
+
+numbers = st.floats(allow_nan=False) | st.floats(1e-7, 1e-3) | st.floats(1e14, 1e22) | st.integers().map(float)
+usual = st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | st.text(st.characters(max_codepoint=0x82)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(max_codepoint=0x82)), inner),
+    max_leaves=8,
+)
+
+
+@given(usual)
+@settings(max_examples=400)
+def test_what_the_standard_library_writes_is_the_canonical_form_too(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(_tamed(value))
 
 
 @given(values)
