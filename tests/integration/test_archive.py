@@ -19,12 +19,14 @@ from icefarm.control.archive.interface import SeriesQuery, Stored
 from icefarm.control.archive.postgres import PostgresArchive
 from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.runs.postgres import _IN_ORDER_OF_THE_INDEX, _ROWS
 from icefarm.control.archive.series import EXACT, KEPT_STEP
 from icefarm.control.archive.sizes import size_lines, sizes
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
 from icefarm.control.storage.postgres.store import PostgresStore
 from icefarm.errors import InvalidArgument
+from icefarm.runs.numbers import last_id
 
 pytestmark = pytest.mark.integration
 
@@ -88,27 +90,25 @@ async def test_a_page_of_a_run_reads_little_more_than_its_rows_however_long_the_
         (a,) = await world.reserve("ada", "A")
         run = await reported(world, told())
         await world.keep("w1", *[row(a, of_run(NUMBER, index)) for index in range(3000)])
-        before = await _rows_read(database)
         page = await archive.runs.rows(run, of_run(NUMBER, 999), 100)
         assert [page[0]["evaluation_id"], page[-1]["evaluation_id"]] == [of_run(NUMBER, 1000), of_run(NUMBER, 1099)]
-        assert await _rows_read(database) - before < 200
+        fields = {"after": of_run(NUMBER, 999), "last": last_id(NUMBER), "account": "ada", "begun": NOW - 100}
+        assert await _rows_read(database, fields | {"seq": None, "limit": 100}) < 200
     finally:
         archive.stop()
 
 
-async def _rows_read(database: Database) -> int:
-    """Return how many rows of measurements were read so far, as PostgreSQL counts them."""
-    query = """
-        SELECT pg_stat_clear_snapshot(), (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))
-                                            FROM pg_stat_user_tables WHERE relname LIKE 'measurement_2%')
-    """
+async def _rows_read(database: Database, fields: dict[str, Any]) -> int:
+    """Return how many rows PostgreSQL reads for a page of a run."""
 
-    async def read(transaction: Transaction) -> int:
-        # A connection reports what it counted when it is idle, once a second at most; this makes it report now.
-        await transaction.rows("SELECT pg_stat_force_next_flush()")
-        return int((await transaction.rows(query))[0][1])
+    async def explained(transaction: Transaction) -> dict[str, Any]:
+        await transaction.rows(_IN_ORDER_OF_THE_INDEX)
+        return (await transaction.rows(f"EXPLAIN (ANALYZE, FORMAT JSON) {_ROWS}", fields))[0][0][0]["Plan"]
 
-    return await database.transaction(read)
+    def read(plan: dict[str, Any]) -> float:
+        return max([plan["Actual Rows"], *map(read, plan.get("Plans", ()))])
+
+    return int(read(await database.transaction(explained)))
 
 
 @ensureDeferred

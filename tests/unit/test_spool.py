@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from icefarm.errors import Busy
 from icefarm.system.files import Locked
 from icefarm.worker.archive.recorder import GATHER, SOON, Recorder
-from icefarm.worker.archive.spool import BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
+from icefarm.worker.archive.spool import BATCH_BYTES, BATCH_ROWS, Batch, FileSpool, MemorySpool, Spool
 
 LIMIT = 1 << 20
 
@@ -202,6 +203,57 @@ def test_once_nothing_is_in_progress_rows_are_sent_soon() -> None:
     recorder.sender.hurry()
     clock.advance(SOON)
     assert control.got == [b"row"]
+
+
+class SlowControl(Control):
+    """Stores a batch when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: list[Deferred[None]] = []
+
+    async def send_rows(self, batch: Batch, spool: Spool, lost: int) -> None:
+        await super().send_rows(batch, spool, lost)
+        self.stored.append(Deferred())
+        await self.stored[-1]
+
+
+def test_rows_that_arrive_while_a_batch_is_stored_gather_again() -> None:
+    clock, control = Clock(), SlowControl()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    recorder.write(b"0")
+    clock.advance(GATHER)
+    recorder.write(b"1")
+    control.stored[0].callback(None)
+    recorder.write(b"2")
+    assert control.got == [b"0"]
+    clock.advance(GATHER)
+    assert (control.got, len(control.told)) == ([b"0", b"1", b"2"], 2)
+
+
+def test_rows_that_have_gathered_to_a_whole_batch_do_not_wait() -> None:
+    clock, control = Clock(), Control()
+    recorder = Recorder(clock, MemorySpool())
+    recorder.sender.attach(control)
+    row = bytes(BATCH_BYTES // 4)
+    for _ in range(9):
+        recorder.write(row)
+    clock.advance(GATHER)
+    assert (len(control.told), recorder.spool.waiting) == (2, len(row))
+
+
+def test_rows_of_an_end_that_comes_while_a_batch_is_stored_are_sent_soon() -> None:
+    clock, control = Clock(), SlowControl()
+    recorder = Recorder(clock)
+    recorder.sender.attach(control)
+    recorder.write(b"0")
+    clock.advance(GATHER)
+    recorder.write(b"1")
+    recorder.sender.hurry()
+    control.stored[0].callback(None)
+    clock.advance(SOON)
+    assert control.got == [b"0", b"1"]
 
 
 def test_a_control_that_stores_nothing_is_not_hurried() -> None:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.errors import IcefarmError, UnknownBitstream
 from icefarm.worker.archive.rows import Note, failure_row, measurement_row
-from icefarm.worker.archive.spool import Batch, MemorySpool, Spool
+from icefarm.worker.archive.spool import BATCH_BYTES, Batch, MemorySpool, Spool
 
 __all__ = ["GATHER", "SOON", "ArchiveLink", "Recorder", "ReservationRows", "Sender"]
 
@@ -50,6 +50,8 @@ class Sender:
     _link: ArchiveLink | None = None
     _timer: Any = None
     _sending: Deferred[Any] | None = None
+    #: Nothing more was about to come when rows were being sent already.
+    _hurried: bool = False
     _pause: float = AGAIN_FIRST
     _trouble: str | None = None
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
@@ -67,12 +69,14 @@ class Sender:
         self._timer = None
 
     def poke(self) -> None:
-        """There are rows: send them soon."""
+        """There are rows: send them in a while."""
         if self._link is not None and self._timer is None and self._sending is None:
-            self._timer = self._clock.callLater(GATHER, self._begin)
+            self._timer = self._clock.callLater(SOON if self._hurried else GATHER, self._begin)
+            self._hurried = False
 
     def hurry(self) -> None:
         """Nothing more is about to come: do not wait for it."""
+        self._hurried = self._sending is not None
         if self._timer is not None and self._timer.getTime() - self._clock.seconds() > SOON and self._trouble is None:
             self._timer.reset(SOON)
 
@@ -89,7 +93,10 @@ class Sender:
         sending.addErrback(self._failed).addCallback(self._done)
 
     async def _send(self) -> bool:
-        """Send batches; returns whether all were stored."""
+        """Send the rows that have gathered; returns whether all were stored.
+
+        Rows that arrive meanwhile gather again: of a busy farm, a batch would have a handful of rows otherwise.
+        """
         while (link := self._link) is not None and (batch := self.spool.batch()) is not None:
             try:
                 await link.send_rows(batch, self.spool, self.lost)
@@ -98,6 +105,8 @@ class Sender:
                 return False
             self.spool.acknowledge(batch)
             self._pause, self._trouble = AGAIN_FIRST, None
+            if self.spool.waiting < BATCH_BYTES:
+                break
         return True
 
     def _refused(self, error: IcefarmError) -> None:
