@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -22,6 +23,8 @@ __all__ = ["Calibration", "Corrected", "Reading"]
 
 #: Hexadecimal digits of a calibration's id.
 _ID_DIGITS = 16
+#: Numbers of a covariance of three parameters.
+_TRIANGLE = 6
 
 
 def _finite(_: object, attribute: Attribute[Any], value: float | None) -> None:
@@ -37,6 +40,13 @@ def _positive(_: object, attribute: Attribute[Any], value: float) -> None:
 def _not_negative(_: object, attribute: Attribute[Any], value: float) -> None:
     if not (isfinite(value) and value >= 0):
         raise InvalidArgument(f"{attribute.name} must be at least 0, not {value}")
+
+
+def _triangle(values: Iterable[float]) -> tuple[float, ...]:
+    given = tuple(float(value) for value in values)
+    if len(given) != _TRIANGLE or not all(map(isfinite, given)):
+        raise InvalidArgument(f"covariance is {_TRIANGLE} finite numbers, not {given}")
+    return given
 
 
 @frozen
@@ -95,8 +105,10 @@ class Calibration:
     reference: str
     #: Deviation at the reference time and temperature, ppm.
     offset_ppm: float = field(validator=_finite)
-    #: Standard deviation of single windows about that line, counting included, ppm.
+    #: Standard deviation of single windows within a session, without that of counting, ppm.
     noise_ppm: float = field(validator=_not_negative)
+    #: Standard deviation from session to session about the line, beyond what `noise_ppm` explains, ppm.
+    session_noise_ppm: float = field(validator=_not_negative)
     #: Change with time, ppm a day.
     drift_ppm_per_day: float = field(validator=_finite)
     #: Change with temperature, ppm per kelvin.
@@ -107,7 +119,7 @@ class Calibration:
     reference_temperature_c: float | None = field(validator=_finite)
     #: Covariance of offset, drift and ppm per kelvin: the upper triangle, by rows (oo, od, ok, dd, dk, kk), in the
     #: products of their units.
-    covariance: tuple[float, float, float, float, float, float] = field(converter=tuple)
+    covariance: tuple[float, ...] = field(converter=_triangle)
     #: How many readings it is made of.
     readings: int
     #: What is left of them when the line and the noise are estimated (Student's t); at least 1.

@@ -1,0 +1,194 @@
+"""Pure: no I/O, no clock.  Boards that are unlike the others, or unlike what they were.
+
+A board is compared in two ways.  *With its history*: the mean of its last session with what its calibration, made of
+earlier readings, predicts.  What most boards do alike on a day is no board's fault, and is taken off.  *With the
+others*: its offset and its noise with the median of all boards, in units of their scatter, which is the median absolute
+deviation (MAD), so that a few odd boards don't hide themselves.  The limits are quantiles of Student's t, so that few
+readings or few boards make a wide limit rather than false alarms.  docs/calibration.md has formulas and figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log, sqrt
+from statistics import fmean, median
+
+from attrs import frozen
+
+from icefarm.calibration.correction import Deviation, deviation_at
+from icefarm.calibration.estimation import COUNT_VARIANCE, MAD_TO_SIGMA
+from icefarm.calibration.records import Calibration, Reading
+from icefarm.calibration.student import t_quantile
+
+__all__ = ["HISTORY_ALARM", "OTHERS_ALARM", "Suspicion", "against_history", "against_others", "session_deviation"]
+
+#: Probability that a healthy board's session is taken for a deviation; normal noise reaches it at 4.9 sigma.
+#: At one session a day it makes a false alarm in 2,700 years of a board.
+HISTORY_ALARM = 1e-6
+#: The same of a comparison with the others, for normally distributed boards: 4 sigma.  It is not made afresh each day,
+#: since a board's offset stays: of 16,000 healthy boards one is marked.
+OTHERS_ALARM = 6.3e-5
+#: From how many boards on what they do alike is taken off.
+_MANY = 5
+#: The MAD of n normal values says as much of their scatter as the standard deviation of 0.37 n (Rousseeuw and Croux 1993).
+_MAD_EFFICIENCY = 0.37
+#: The noise of a board is compared from this many degrees of freedom on.
+_ENOUGH_FOR_NOISE = 10.0
+#: Noise below this share of the median board's is not told apart: a quiet board is no suspect.
+_LEAST_NOISE_SHARE = 0.1
+#: The standard deviation of a median is that of a mean times this.
+_MEDIAN_TO_MEAN = 1.2533
+
+
+@frozen
+class Suspicion:
+    """Why a board is suspect: a figure, what it was expected to be, and how far beyond the limit it is."""
+
+    serial: str
+    reference: str
+    #: "history": it changed; "others": it is unlike the other boards.
+    compared_with: str
+    #: "offset_ppm" or "noise_ppm".
+    figure: str
+    value: float
+    expected: float
+    #: The standard deviation of the difference (of its logarithm for "noise_ppm").
+    scatter: float
+    #: The difference in units of it, and how large it may be.
+    sigmas: float
+    limit: float
+
+    def __str__(self) -> str:
+        what = {"offset_ppm": "offset", "noise_ppm": "noise"}[self.figure]
+        whom = "its own history lets expect" if self.compared_with == "history" else "the median of all boards is"
+        return (
+            f"{what} {self.value:.4g} ppm at {self.reference}, where {whom} {self.expected:.4g} ppm: "
+            f"{self.sigmas:.1f} standard deviations, at most {self.limit:.1f}"
+        )
+
+
+@frozen
+class _Value:
+    """A board's figure with its uncertainty."""
+
+    value: float
+    uncertainty: float
+    freedom: float
+
+
+def session_deviation(calibration: Calibration, session: Sequence[Reading]) -> Deviation:
+    """Return how far a session's mean is from what an earlier calibration predicts."""
+    count = len(session)
+    time = fmean(reading.time for reading in session)
+    temperatures = [reading.temperature_c for reading in session if reading.temperature_c is not None]
+    predicted = deviation_at(calibration, time, fmean(temperatures) if temperatures else None)
+    step = fmean(reading.step_ppm for reading in session)
+    variance = (
+        predicted.standard_uncertainty**2
+        + (calibration.noise_ppm**2 + COUNT_VARIANCE * step**2) / count
+        + calibration.session_noise_ppm**2
+    )
+    measured = fmean(reading.ppm for reading in session)
+    return Deviation(measured - predicted.ppm, sqrt(variance), calibration.degrees_of_freedom)
+
+
+def against_history(
+    sessions: Iterable[tuple[Calibration, Sequence[Reading]]], alarm: float = HISTORY_ALARM
+) -> list[Suspicion]:
+    """Return the boards whose last session is unlike their history.
+
+    ``sessions`` are boards' last sessions of about the same time, each with the board's calibration from before it.
+    """
+    pairs = [(calibration, session) for calibration, session in sessions if session]
+    deviations = [session_deviation(calibration, session) for calibration, session in pairs]
+    common, of_common = _common(deviations)
+    found = []
+    for (calibration, session), deviation in zip(pairs, deviations, strict=True):
+        scatter = sqrt(deviation.standard_uncertainty**2 + of_common**2)
+        sigmas = abs(deviation.ppm - common) / scatter
+        limit = t_quantile(1 - alarm / 2, deviation.degrees_of_freedom)
+        if sigmas > limit:
+            measured = fmean(reading.ppm for reading in session)
+            expected = measured - deviation.ppm + common
+            figures = (measured, expected, scatter, sigmas, limit)
+            found.append(Suspicion(calibration.serial, calibration.reference, "history", "offset_ppm", *figures))
+    return found
+
+
+def _common(deviations: Sequence[Deviation]) -> tuple[float, float]:
+    """Return what boards deviate by alike, and its uncertainty."""
+    if len(deviations) < _MANY:
+        return 0.0, 0.0
+    typical = median(deviation.standard_uncertainty for deviation in deviations)
+    return median(deviation.ppm for deviation in deviations), _MEDIAN_TO_MEAN * typical / sqrt(len(deviations))
+
+
+def against_others(
+    calibrations: Iterable[Calibration], *, time: float, temperature_c: float | None = None, alarm: float = OTHERS_ALARM
+) -> list[Suspicion]:
+    """Return the boards that are unlike the others: each board's calibration of one reference, at a time.
+
+    Offsets are compared at one temperature; by default the median of the calibrations'.
+    """
+    boards = {calibration.serial: calibration for calibration in calibrations}
+    known = [each.reference_temperature_c for each in boards.values() if each.reference_temperature_c is not None]
+    if temperature_c is None and known:
+        temperature_c = median(known)
+    offsets = {}
+    for serial, calibration in boards.items():
+        at = deviation_at(calibration, time, temperature_c)
+        offsets[serial] = _Value(at.ppm, at.standard_uncertainty, at.degrees_of_freedom)
+    found = _outliers(boards, offsets, "offset_ppm", alarm)
+    return found + [_in_ppm(each) for each in _outliers(boards, _noises(boards.values()), "noise_ppm", alarm)]
+
+
+def _noises(calibrations: Iterable[Calibration]) -> dict[str, _Value]:
+    """Return the logarithms of noise, which scatter about evenly; those of readings enough."""
+    enough = [each for each in calibrations if each.degrees_of_freedom >= _ENOUGH_FOR_NOISE]
+    floor = _LEAST_NOISE_SHARE * median([each.noise_ppm for each in enough] or [0.0])
+    return {
+        each.serial: _Value(
+            log(max(each.noise_ppm, floor)), 1 / sqrt(2 * each.degrees_of_freedom), each.degrees_of_freedom
+        )
+        for each in enough
+        if floor > 0
+    }
+
+
+def _in_ppm(suspicion: Suspicion) -> Suspicion:
+    return Suspicion(
+        suspicion.serial,
+        suspicion.reference,
+        suspicion.compared_with,
+        suspicion.figure,
+        exp(suspicion.value),
+        exp(suspicion.expected),
+        suspicion.scatter,
+        suspicion.sigmas,
+        suspicion.limit,
+    )
+
+
+def _outliers(
+    boards: Mapping[str, Calibration], values: Mapping[str, _Value], figure: str, alarm: float
+) -> list[Suspicion]:
+    if len(values) < 3:
+        return []
+    middle = median(each.value for each in values.values())
+    spread = MAD_TO_SIGMA * median(abs(each.value - middle) for each in values.values())
+    # The scatter of the values has their usual uncertainty in it; what one has beyond it comes on top.
+    usual = median(each.uncertainty for each in values.values()) ** 2
+    freedom = max(1.0, _MAD_EFFICIENCY * (len(values) - 1))
+    found = []
+    for serial, each in sorted(values.items()):
+        own = max(0.0, each.uncertainty**2 - usual) if spread else each.uncertainty**2
+        scatter = sqrt(spread**2 + own)
+        if not scatter:
+            continue
+        sigmas = abs(each.value - middle) / scatter
+        effective = scatter**4 / (spread**4 / freedom + own**2 / each.freedom)
+        limit = t_quantile(1 - alarm / 2, effective)
+        if sigmas > limit:
+            reference = boards[serial].reference
+            found.append(Suspicion(serial, reference, "others", figure, each.value, middle, scatter, sigmas, limit))
+    return found
