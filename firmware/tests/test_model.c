@@ -87,9 +87,24 @@ static struct model *open_model(double offset_ppm, double noise_ppm)
     return model;
 }
 
+/* Ten seconds, at the reference temperature, when the boards have just started. */
+static struct fpga_window window_of(const char *serial, uint32_t sequence)
+{
+    return (struct fpga_window){
+        .bitstream = bitstream,
+        .length = LENGTH,
+        .serial = serial,
+        .window_us = 10000000,
+        .sequence = sequence,
+        .clock_mhz = 48,
+        .pin = MODEL_PIN,
+        .temperature_c = MODEL_REFERENCE_C,
+    };
+}
+
 static uint32_t pulses(const struct model *model, const char *serial, uint32_t sequence)
 {
-    struct fpga_window window = {bitstream, LENGTH, serial, 10000000, sequence, 48, 27};
+    struct fpga_window window = window_of(serial, sequence);
     return model_pulses(model, 50000, &window);
 }
 
@@ -127,12 +142,57 @@ static void noise_has_the_deviation_that_was_asked_for(void)
     free(model);
 }
 
+static double pace_ppm(const struct model *model, const char *serial, double days, double kelvin)
+{
+    struct fpga_window window = window_of(serial, 1);
+    window.days = days;
+    window.temperature_c += kelvin;
+    return (model_pace(model, &window) - 1) * 1e6;
+}
+
+static void a_board_drifts_evenly_and_at_its_own_rate(void)
+{
+    struct model_options options = {.landscape = true, .drift_ppm_per_day = 5};
+    struct model *model = model_open(&options);
+    double one = pace_ppm(model, "0000000000000001", 1, 0), other = pace_ppm(model, "0000000000000002", 1, 0);
+    CHECK(pace_ppm(model, "0000000000000001", 0, 10) == 0);
+    CHECK(fabs(one - other) > 0.1 && fabs(one) <= 5 && fabs(other) <= 5);
+    CHECK(fabs(pace_ppm(model, "0000000000000001", 30, 10) - 30 * one) < 1e-6);
+    free(model);
+}
+
+static void a_board_follows_its_temperature_with_a_coefficient_of_its_own(void)
+{
+    struct model_options options = {.landscape = true, .ppm_per_kelvin = 20};
+    struct model *model = model_open(&options);
+    double one = pace_ppm(model, "0000000000000001", 0, 1), other = pace_ppm(model, "0000000000000002", 0, 1);
+    CHECK(pace_ppm(model, "0000000000000001", 90, 0) == 0);
+    CHECK(fabs(one - other) > 0.1 && fabs(one) <= 20 && fabs(other) <= 20);
+    CHECK(fabs(pace_ppm(model, "0000000000000001", 0, -4) + 4 * one) < 1e-6);
+    free(model);
+}
+
+static void a_board_is_warmest_once_a_day(void)
+{
+    double sum = 0, day = 0;
+    for (int i = 0; i < 1440; i++) {
+        double celsius = model_temperature("0000000000000001", 2 + i / 1440.0);
+        CHECK(celsius > 20 && celsius < 40);
+        CHECK(celsius == model_temperature("0000000000000001", 2 + i / 1440.0));
+        sum += celsius / 1440;
+        day += celsius * sin(6.283185307179586 * i / 1440) / 720;
+    }
+    CHECK(sum > 23 && sum < 37);
+    CHECK(day > 2.5 && day < 3.5);
+}
+
 static void samples_swing_faster_where_the_frequency_is_higher(void)
 {
     static uint16_t samples[500];
     struct model_options options = {0};
     struct model *model = model_open(&options);
-    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48, 27};
+    struct fpga_window window = window_of("0123456789ABCDEF", 1);
+    window.window_us = 50000;
     long previous = -1;
     for (double hz = 0; hz <= 100000; hz += 10000) {
         model_samples(model, hz, &window, 10000, samples, 500);
@@ -151,7 +211,8 @@ static void levels_of_a_pin_are_all_or_nothing(void)
     uint16_t samples[4];
     struct model_options options = {.simulated = true};
     struct model *model = model_open(&options);
-    struct fpga_window window = {bitstream, LENGTH, "0123456789ABCDEF", 50000, 1, 48, 27};
+    struct fpga_window window = window_of("0123456789ABCDEF", 1);
+    window.window_us = 50000;
     model_levels(model, &window, levels, samples, 4);
     CHECK(samples[0] == 0 && samples[1] == 4095 && samples[2] == 4095 && samples[3] == 0);
     free(model);
@@ -166,6 +227,9 @@ int main(void)
     RUN(without_offset_and_noise_counts_are_exact);
     RUN(an_offset_is_a_boards_own_and_lasting);
     RUN(noise_has_the_deviation_that_was_asked_for);
+    RUN(a_board_drifts_evenly_and_at_its_own_rate);
+    RUN(a_board_follows_its_temperature_with_a_coefficient_of_its_own);
+    RUN(a_board_is_warmest_once_a_day);
     RUN(levels_of_a_pin_are_all_or_nothing);
     RUN(samples_swing_faster_where_the_frequency_is_higher);
     return 0;

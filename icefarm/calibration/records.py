@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 from attrs import Attribute, field, frozen
 
-from icefarm.calibration.student import t_quantile
+from icefarm.calibration.distributions import t_quantile
 from icefarm.errors import InvalidArgument
 
 __all__ = ["Calibration", "Corrected", "Reading"]

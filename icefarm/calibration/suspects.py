@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log, sqrt
-from statistics import fmean, median
+from statistics import NormalDist, fmean, median
 
 from attrs import frozen
 
 from icefarm.calibration.correction import Deviation, deviation_at
 from icefarm.calibration.estimation import COUNT_VARIANCE, MAD_TO_SIGMA
 from icefarm.calibration.records import Calibration, Reading
-from icefarm.calibration.student import t_quantile
+from icefarm.calibration.distributions import t_quantile
 
 __all__ = ["HISTORY_ALARM", "OTHERS_ALARM", "Suspicion", "against_history", "against_others", "session_deviation"]
 
@@ -106,13 +106,19 @@ def against_history(
     for (calibration, session), deviation in zip(pairs, deviations, strict=True):
         scatter = sqrt(deviation.standard_uncertainty**2 + of_common**2)
         sigmas = abs(deviation.ppm - common) / scatter
-        limit = t_quantile(1 - alarm / 2, deviation.degrees_of_freedom)
+        limit = _limit(sigmas, alarm, deviation.degrees_of_freedom)
         if sigmas > limit:
             measured = fmean(reading.ppm for reading in session)
             expected = measured - deviation.ppm + common
             figures = (measured, expected, scatter, sigmas, limit)
             found.append(Suspicion(calibration.serial, calibration.reference, "history", "offset_ppm", *figures))
     return found
+
+
+def _limit(sigmas: float, alarm: float, freedom: float) -> float:
+    """Return the limit; the normal distribution's, which is the lowest, where that is enough to pass."""
+    lowest = NormalDist().inv_cdf(1 - alarm / 2)
+    return lowest if sigmas <= lowest else t_quantile(1 - alarm / 2, freedom)
 
 
 def _common(deviations: Sequence[Deviation]) -> tuple[float, float]:
@@ -186,8 +192,7 @@ def _outliers(
         if not scatter:
             continue
         sigmas = abs(each.value - middle) / scatter
-        effective = scatter**4 / (spread**4 / freedom + own**2 / each.freedom)
-        limit = t_quantile(1 - alarm / 2, effective)
+        limit = _limit(sigmas, alarm, scatter**4 / (spread**4 / freedom + own**2 / each.freedom))
         if sigmas > limit:
             reference = boards[serial].reference
             found.append(Suspicion(serial, reference, "others", figure, each.value, middle, scatter, sigmas, limit))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import isfinite
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +26,7 @@ __all__ = [
     "Given",
     "Placement",
     "SameBoard",
+    "SameBoardAsParent",
     "Spread",
     "alternating",
 ]
@@ -39,6 +42,21 @@ def _seed(seed: int) -> int:
 
 def _k(k: int) -> int:
     return int(RULES["k"].apply("k", k))
+
+
+def _offsets(given: Any) -> tuple[tuple[str, float], ...] | None:
+    """Take a mapping of serials to ppm, or calibrations."""
+    if given is None:
+        return None
+    try:
+        pairs = given.items() if isinstance(given, Mapping) else [(each.serial, each.offset_ppm) for each in given]
+        found = {str(serial): float(ppm) for serial, ppm in pairs}
+    except (AttributeError, TypeError, ValueError):
+        raise InvalidArgument("offsets is a mapping of serials to ppm, or calibrations of one reference") from None
+    unusable = sorted(serial for serial, ppm in found.items() if not isfinite(ppm))
+    if unusable:
+        raise InvalidArgument(f"offsets must be finite numbers; those of {', '.join(unusable)} are not")
+    return tuple(sorted(found.items()))
 
 
 @runtime_checkable
@@ -121,41 +139,90 @@ class SameBoard:
 
 
 @frozen
-class Spread:
-    """Each bitstream on one random board; in each round of as many bitstreams as boards, each board has one."""
+class SameBoardAsParent:
+    """Each bitstream on the board that measured its parent, so that a child's gain is no difference between boards.
 
+    ``parents`` says whose child a bitstream is: the bitstream, as it is passed to `evaluate`, with its parent's
+    `icefarm.client.Result` or serial.  Entries may be added while a run goes on, before the child is yielded.  One
+    without a parent, and one whose parent's board is not there any more, is placed as by `SameBoard`.
+    """
+
+    parents: Mapping[Any, Any]
     seed: int = field(default=0, converter=_seed)
 
     def fan_out(self, _: Sequence[str]) -> int:
+        return 1
+
+    def choose(self, index: int, source: Any, boards: Sequence[str]) -> tuple[str, ...]:
+        try:
+            parent = self.parents.get(source)
+        except TypeError:
+            raise InvalidArgument(
+                f"a {type(source).__name__} can't be looked up among the children: pass bytes or a path"
+            ) from None
+        serial = parent if isinstance(parent, str) else getattr(parent, "serial", None)
+        return (serial,) if serial in boards else SameBoard(self.seed).choose(index, source, boards)
+
+    def record(self) -> Mapping[str, Any]:
+        return {"placement": "parent", "seed": self.seed}
+
+
+@frozen
+class Spread:
+    """Each bitstream on one random board; in each round of as many bitstreams as boards, each board has one.
+
+    With ``offsets``, the boards' deviations in ppm by serial, bitstreams that follow each other go to boards of unlike
+    offset, so that a few of them already see the whole range.
+    """
+
+    seed: int = field(default=0, converter=_seed)
+    offsets: tuple[tuple[str, float], ...] | None = field(default=None, converter=_offsets)
+
+    def fan_out(self, boards: Sequence[str]) -> int:
+        _by_offset(self.offsets, boards)
         return 1
 
     def choose(self, index: int, _: Any, boards: Sequence[str]) -> tuple[str, ...]:
         if not boards:
             return ()
         turn, place = divmod(index, len(boards))
-        return (_shuffled(boards, self.seed, turn)[place],)
+        if self.offsets is None:
+            return (_shuffled(boards, self.seed, turn)[place],)
+        first = Random(f"{self.seed} {turn}").randrange(len(boards))
+        far_apart = _far_apart(_by_offset(self.offsets, boards))
+        return (far_apart[(place + first) % len(boards)],)
 
     def record(self) -> Mapping[str, Any]:
-        return {"placement": "spread", "seed": self.seed}
+        return {"placement": "spread", "seed": self.seed, **_recorded(self.offsets)}
 
 
 @frozen
 class Distinct:
-    """Each bitstream on ``k`` different random boards."""
+    """Each bitstream on ``k`` different random boards.
+
+    With ``offsets``, the boards' deviations in ppm by serial, they are of distinct fabric: one of the slowest ``k``-th of the
+    boards, one of the next, up to one of the fastest.
+    """
 
     k: int = field(converter=_k)
     seed: int = field(default=0, converter=_seed)
+    offsets: tuple[tuple[str, float], ...] | None = field(default=None, converter=_offsets)
 
     def fan_out(self, boards: Sequence[str]) -> int:
         if self.k > len(boards):
             raise InvalidArgument(f"{self.k} distinct boards were requested, and there are {len(boards)}")
+        _by_offset(self.offsets, boards)
         return self.k
 
     def choose(self, index: int, _: Any, boards: Sequence[str]) -> tuple[str, ...]:
-        return tuple(_shuffled(boards, self.seed, index)[: self.k])
+        if self.offsets is None:
+            return tuple(_shuffled(boards, self.seed, index)[: self.k])
+        order, pick = _by_offset(self.offsets, boards), Random(f"{self.seed} {index}")
+        edges = [n * len(order) // self.k for n in range(self.k + 1)]
+        return tuple(pick.choice(order[low:high]) for low, high in pairwise(edges))
 
     def record(self) -> Mapping[str, Any]:
-        return {"placement": "distinct", "k": self.k, "seed": self.seed}
+        return {"placement": "distinct", "k": self.k, "seed": self.seed, **_recorded(self.offsets)}
 
 
 @checked
@@ -171,6 +238,31 @@ def alternating(sources: Iterable[Any], times: int, *, seed: int | None = None) 
             yield from _shuffled(given, seed, turn)
         else:
             yield from reversed(given) if turn % 2 else given
+
+
+def _by_offset(offsets: tuple[tuple[str, float], ...] | None, boards: Sequence[str]) -> list[str]:
+    """Return the boards from the slowest to the fastest.  Raises `InvalidArgument` for boards without an offset."""
+    if offsets is None:
+        return list(boards)
+    known = dict(offsets)
+    missing = sorted(serial for serial in boards if serial not in known)
+    if missing:
+        raise InvalidArgument(
+            f"boards have no offset: {', '.join(missing)}; they have one when they have measured a reference circuit, "
+            "so give them time, or evaluate on other boards"
+        )
+    return sorted(boards, key=lambda serial: (known[serial], serial))
+
+
+def _far_apart(order: Sequence[str]) -> list[str]:
+    """Return items so that any few in a row are from all over their order (van der Corput's sequence)."""
+    bits = max(1, (len(order) - 1).bit_length())
+    mirrored = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(2**bits))
+    return [order[place] for place in mirrored if place < len(order)]
+
+
+def _recorded(offsets: tuple[tuple[str, float], ...] | None) -> Mapping[str, Any]:
+    return {} if offsets is None else {"offsets": dict(offsets)}
 
 
 def _shuffled(items: Sequence[Any], seed: int, turn: int) -> list[Any]:

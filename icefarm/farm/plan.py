@@ -59,6 +59,8 @@ class FarmOptions:
     model: str | None = None
     offset_ppm: float | None = None
     noise: float | None = None
+    drift_ppm_per_day: float | None = None
+    ppm_per_kelvin: float | None = None
     grace: float | None = None
     worker_grace: float | None = None
     reservation: float | None = None
@@ -163,6 +165,8 @@ def worker_program(
         "model": options.model,
         "offset-ppm": options.offset_ppm,
         "noise": options.noise,
+        "drift-ppm-per-day": options.drift_ppm_per_day,
+        "ppm-per-kelvin": options.ppm_per_kelvin,
         "spool": DataDirectory(options.data_dir).spool(options.name),
         "log-format": options.log_format,
         "log-level": options.log_level,

@@ -57,6 +57,8 @@ class FarmInMemory:
         speed: str = "instant",
         offset_ppm: float = 0.0,
         noise_ppm: float = 0.0,
+        drift_ppm_per_day: float = 0.0,
+        ppm_per_kelvin: float = 0.0,
         model: str | Path = "simulated,landscape",
         grace: float = GRACE,
     ) -> None:
@@ -74,6 +76,8 @@ class FarmInMemory:
             speed=speed,
             offset_ppm=offset_ppm,
             noise_ppm=noise_ppm,
+            drift_ppm_per_day=drift_ppm_per_day,
+            ppm_per_kelvin=ppm_per_kelvin,
             model=model,
         )
         reactor = ThreadedProcesses(self._engine.reactor)

@@ -43,7 +43,8 @@ class VirtualBusOptions:
 
     ``seed`` determines their serials: give each worker its own, such as its name.  ``speed`` is ``real``, ``instant``
     or a factor.  ``model`` is what the FPGA does with a bitstream: one of `MODELS`, or the path of a shared object that
-    does it instead; ``offset_ppm`` and ``noise_ppm`` make boards differ and measurements vary.
+    does it instead; ``offset_ppm``, ``drift_ppm_per_day`` and ``ppm_per_kelvin`` make boards differ, ``noise_ppm``
+    makes measurements vary.
     """
 
     boards: int = 1
@@ -56,6 +57,8 @@ class VirtualBusOptions:
     model: str | Path = MODELS[0]
     offset_ppm: float = 0.0
     noise_ppm: float = 0.0
+    drift_ppm_per_day: float = 0.0
+    ppm_per_kelvin: float = 0.0
 
     def arguments(self, directory: str) -> list[str]:
         """Return the command line for the program; drives appear in ``directory``."""
@@ -67,6 +70,8 @@ class VirtualBusOptions:
             "--buffers": self.buffers,
             "--offset-ppm": self.offset_ppm,
             "--noise": self.noise_ppm,
+            "--drift-ppm-per-day": self.drift_ppm_per_day,
+            "--ppm-per-kelvin": self.ppm_per_kelvin,
             "--model": self.model,
             "--directory": directory,
         }

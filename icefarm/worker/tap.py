@@ -120,6 +120,8 @@ class Options(LayeredOptions):
         ),
         Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
         Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
+        Setting("drift-ppm-per-day", "how fast virtual boards drift at most", "PPM", "0", number),
+        Setting("ppm-per-kelvin", "how much virtual boards depend on temperature at most", "PPM", "0", number),
         Setting("virtual-commands", "take commands for virtual boards (faults, unplug) at this Unix socket", "SOCKET"),
         Setting(
             "power-cycle",
@@ -186,6 +188,8 @@ def _sources(options: Options, reactor: Any) -> list[Source]:
             model=options["model"],
             offset_ppm=options["offset-ppm"],
             noise_ppm=options["noise"],
+            drift_ppm_per_day=options["drift-ppm-per-day"],
+            ppm_per_kelvin=options["ppm-per-kelvin"],
         )
         commands = options["virtual-commands"]
         sources.append(VirtualBoards(reactor, virtual, None if commands is None else Path(commands)))

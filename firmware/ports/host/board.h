@@ -53,6 +53,7 @@ struct fpga {
     uint8_t n_counted;
     uint32_t window_us;
     uint32_t windows;
+    double began_days; /* when the window began, since the boards started */
     uint64_t load_end_us, count_end_us;
     /* Sampling: it ends at count_end_us as well. */
     bool sampling;
@@ -76,6 +77,7 @@ struct bench {
     const struct model *model;
     struct simulation *simulation; /* NULL if the model does not simulate */
     int epoll;
+    uint64_t started_us; /* on clock_us() */
 };
 
 struct port {

@@ -1,4 +1,5 @@
 /* The port: what the core asks of a board's hardware. Times are those of the virtual hardware, see board_duration. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,12 +66,34 @@ enum load_state port_load_state(struct port *b)
     return b->fpga.takes_it ? LOAD_DONE : LOAD_FAILED;
 }
 
+/* The windows before this one count. */
+static struct fpga_window this_window(const struct port *b)
+{
+    const struct fpga *fpga = &b->fpga;
+    return (struct fpga_window){
+        .bitstream = fpga->bitstream,
+        .length = fpga->length,
+        .serial = b->serial,
+        .window_us = fpga->window_us,
+        .sequence = fpga->windows,
+        .clock_mhz = fpga->clock_mhz,
+        .pin = MODEL_PIN,
+        .days = fpga->began_days,
+        .temperature_c = model_temperature(b->serial, fpga->began_days),
+    };
+}
+
+static double days_now(const struct port *b)
+{
+    static const double US_PER_DAY = 86400e6;
+    return (double)(clock_us() - b->bench->started_us) / US_PER_DAY;
+}
+
 static struct fpga_window begin_window(struct port *b)
 {
     struct fpga *fpga = &b->fpga;
     fpga->windows++;
-    return (struct fpga_window){fpga->bitstream, fpga->length,    b->serial, fpga->window_us,
-                                fpga->windows,   fpga->clock_mhz, MODEL_PIN};
+    return this_window(b);
 }
 
 /* Have the circuit simulated from where it is, for so long; `delay_us` passes first, and n_samples are taken then or none. */
@@ -79,8 +102,8 @@ static void begin_simulation(struct port *b, uint32_t delay_us, uint32_t n_sampl
     struct fpga *fpga = &b->fpga;
     if (b->bench->simulation == NULL)
         return;
-    struct fpga_window window = {fpga->bitstream,   fpga->length,    b->serial, fpga->window_us,
-                                 fpga->windows + 1, fpga->clock_mhz, MODEL_PIN};
+    struct fpga_window window = this_window(b);
+    window.sequence++;
     double pace = model_pace(b->bench->model, &window);
     struct simulation_request request = {
         .bitstream = fpga->bitstream,
@@ -153,6 +176,7 @@ void port_count_start(struct port *b, const uint8_t *pins, uint8_t n, uint32_t w
     b->fpga.window_us = window_us;
     b->fpga.count_end_us = clock_us() + (uint64_t)((double)window_us * b->bench->scale);
     b->fpga.counting = true;
+    b->fpga.began_days = days_now(b);
     begin_simulation(b, 0, 0);
 }
 
@@ -188,6 +212,7 @@ void port_sample_start(struct port *b, uint32_t delay_us, uint32_t rate_hz, uint
     fpga->window_us = (uint32_t)((uint64_t)n * 1000000 / rate_hz);
     fpga->count_end_us = clock_us() + (uint64_t)(((double)delay_us + fpga->window_us) * b->bench->scale);
     fpga->sampling = true;
+    fpga->began_days = days_now(b);
     begin_simulation(b, delay_us, n);
 }
 
@@ -247,12 +272,9 @@ void port_stop(struct port *b)
     b->fpga.load_end_us = 0;
 }
 
-/* 25 to 35 degrees, by board, and a slow change that shows it is alive. */
 int16_t port_temperature(struct port *b)
 {
-    uint64_t board_part = hash_text(1, b->serial) % 1000;
-    uint64_t minute = port_now_us(b) / 60000000;
-    return (int16_t)(2500 + board_part + hash_mix(board_part + minute) % 50);
+    return (int16_t)lrint(100 * model_temperature(b->serial, days_now(b)));
 }
 
 const char *port_serial(struct port *b)

@@ -13,6 +13,8 @@ struct model {
     bool falls_back;
     double offset_ppm;
     double noise_ppm;
+    double drift_ppm_per_day;
+    double ppm_per_kelvin;
 };
 
 static int open_plugin(struct model *model, const char *path)
@@ -35,6 +37,8 @@ struct model *model_open(const struct model_options *options)
         return NULL;
     model->offset_ppm = options->offset_ppm;
     model->noise_ppm = options->noise_ppm;
+    model->drift_ppm_per_day = options->drift_ppm_per_day;
+    model->ppm_per_kelvin = options->ppm_per_kelvin;
     model->falls_back = options->landscape;
     if (options->plugin != NULL && open_plugin(model, options->plugin) < 0) {
         free(model);
@@ -49,6 +53,8 @@ double model_frequency(const struct model *model, const uint8_t *bitstream, size
         return 0;
     return landscape_frequency(bitstream, length, pin);
 }
+
+static const double TURN = 6.283185307179586;
 
 /* -1 to 1, evenly. */
 static double even(uint64_t hash)
@@ -65,10 +71,33 @@ static double normal(uint64_t seed)
     return sum;
 }
 
-/* How far a board is off its nominal frequency, ppm. */
-static double offset_of(const struct model *model, uint64_t board)
+/* What tells a board's drift, its temperature coefficient, and the phases of its temperature's courses from its offset. */
+enum { OF_DRIFT = 1, OF_KELVIN, OF_WEATHER, OF_DRAUGHT };
+
+/* How far a board is off its nominal frequency, ppm, but for noise. */
+static double offset_of(const struct model *model, uint64_t board, const struct fpga_window *window)
 {
-    return model->offset_ppm > 0 ? model->offset_ppm * even(hash_mix(board)) : 0;
+    double ppm = model->offset_ppm > 0 ? model->offset_ppm * even(hash_mix(board)) : 0;
+    if (model->drift_ppm_per_day > 0)
+        ppm += model->drift_ppm_per_day * even(hash_mix(board + OF_DRIFT)) * window->days;
+    if (model->ppm_per_kelvin > 0)
+        ppm += model->ppm_per_kelvin * even(hash_mix(board + OF_KELVIN)) * (window->temperature_c - MODEL_REFERENCE_C);
+    return ppm;
+}
+
+/* -1 to 1, once in so many days; boards differ by their phases. */
+static double course(double days, double period, uint64_t phase)
+{
+    return sin(TURN * (days / period + even(phase)));
+}
+
+double model_temperature(const char *serial, double days)
+{
+    uint64_t board = hash_text(0, serial);
+    double of_board = MODEL_REFERENCE_C + (double)(hash_text(1, serial) % 1000) / 100;
+    double weather = 1.5 * course(days, 9.3, hash_mix(board + OF_WEATHER));
+    double draught = 0.2 * course(days, 600.0 / 86400, hash_mix(board + OF_DRAUGHT));
+    return of_board + 3 * course(days, 1, 0) + weather + draught;
 }
 
 bool model_falls_back(const struct model *model)
@@ -79,7 +108,7 @@ bool model_falls_back(const struct model *model)
 double model_pace(const struct model *model, const struct fpga_window *window)
 {
     uint64_t board = hash_text(0, window->serial);
-    double ppm = offset_of(model, board);
+    double ppm = offset_of(model, board, window);
     if (model->noise_ppm > 0)
         ppm += model->noise_ppm * normal(hash_mix(board ^ (uint64_t)window->sequence << 32));
     return 1 + ppm / 1e6;
@@ -127,7 +156,7 @@ void model_samples(const struct model *model, double hz, const struct fpga_windo
     if (model->plugin != NULL)
         return;
     uint64_t board = hash_text(0, window->serial);
-    double step = hz * (1 + offset_of(model, board) / 1e6) / SLOWER / rate_hz;
+    double step = hz * (1 + offset_of(model, board, window) / 1e6) / SLOWER / rate_hz;
     uint64_t seed = hash_mix(board ^ (uint64_t)window->sequence << 32);
     for (uint32_t i = 0; i < n; i++)
         samples[i] = with_noise(model, FULL_SCALE * triangle(step * i), seed + i);

@@ -24,6 +24,8 @@ struct fpga_window {
     uint32_t sequence; /* 1 for the board's first window since it started */
     uint32_t clock_mhz; /* at the FPGA's pin 35; 0: nobody drives it */
     uint32_t pin; /* of the FPGA, whose edges are counted */
+    double days; /* since the virtual boards started */
+    double temperature_c; /* of the board */
 };
 
 typedef uint32_t (*fpga_pulses_function)(const struct fpga_window *window);
@@ -37,6 +39,8 @@ struct model_options {
     bool landscape;     /* an invented frequency, for all or for what cannot be simulated */
     double offset_ppm;  /* greatest offset of a board's frequency */
     double noise_ppm;   /* standard deviation of each window's frequency */
+    double drift_ppm_per_day; /* greatest change of a board's frequency with time */
+    double ppm_per_kelvin;    /* greatest change of a board's frequency with temperature */
 };
 
 /* NULL after a message on stderr if a file cannot be used. */
@@ -51,7 +55,14 @@ double model_frequency(const struct model *model, const uint8_t *bitstream, size
 /* Whether the landscape stands in for a circuit that cannot be simulated. */
 bool model_falls_back(const struct model *model);
 
-/* How fast this board's circuit runs in this window, 1 if exactly as it should: its offset, and noise. */
+/* A board's temperature, degrees Celsius: its own between 25 and 35, with a day's course of 3 degrees either way, one of 9.3 days, and a
+ * quick small one. */
+double model_temperature(const char *serial, double days);
+
+/* The temperature at which a board has its offset. */
+enum { MODEL_REFERENCE_C = 25 };
+
+/* How fast this board's circuit runs in this window, 1 if exactly as it should: its offset, drift, temperature, and noise. */
 double model_pace(const struct model *model, const struct fpga_window *window);
 
 /* A count as it is reported. */

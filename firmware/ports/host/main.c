@@ -215,6 +215,7 @@ int main(int argc, char **argv)
     prepare_process();
     if ((options.bench.model = model_open(&options.model)) == NULL)
         return 1;
+    options.bench.started_us = clock_us();
     run.epoll = options.bench.epoll = epoll_create1(EPOLL_CLOEXEC);
     run.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (run.epoll < 0 || run.timer < 0)

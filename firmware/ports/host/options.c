@@ -17,6 +17,8 @@ static const char usage[] =
     "  --buffers N          bitstream buffers of each (1 to 8; default 2)\n"
     "  --blank              start with nothing in flash, that is in the boot loader\n"
     "  --offset-ppm N       greatest offset of a board's frequency (default 0)\n"
+    "  --drift-ppm-per-day N greatest change of a board's frequency with time (default 0)\n"
+    "  --ppm-per-kelvin N   greatest change of a board's frequency with its temperature (default 0)\n"
     "  --noise N            standard deviation of each measurement, ppm (default 0)\n"
     "  --model MODEL        what the FPGA does: simulated (its bitstream is run; the default), landscape (an invented\n"
     "                       frequency), simulated,landscape (invented where it can't be simulated), or FILE.so: see fpga_model.h\n"
@@ -92,6 +94,8 @@ static void take(struct options *options, int option, const char *value)
     case 'b': options->bench.buffers = (uint8_t)number("--buffers", value, 1, BUFFERS_MAX); break;
     case 'k': options->blank = true; break;
     case 'o': options->model.offset_ppm = number("--offset-ppm", value, 0, 1e5); break;
+    case 'D': options->model.drift_ppm_per_day = number("--drift-ppm-per-day", value, 0, 1e4); break;
+    case 'K': options->model.ppm_per_kelvin = number("--ppm-per-kelvin", value, 0, 1e4); break;
     case 'r': options->model.noise_ppm = number("--noise", value, 0, 1e5); break;
     case 'm': take_model(&options->model, value); break;
     case 'S': options->simulate.file = value; break;
@@ -116,6 +120,7 @@ struct options options_parse(int argc, char **argv)
         {"directory", required_argument, NULL, 'd'},  {"speed", required_argument, NULL, 'x'},
         {"buffers", required_argument, NULL, 'b'},    {"blank", no_argument, NULL, 'k'},
         {"offset-ppm", required_argument, NULL, 'o'}, {"noise", required_argument, NULL, 'r'},
+        {"drift-ppm-per-day", required_argument, NULL, 'D'}, {"ppm-per-kelvin", required_argument, NULL, 'K'},
         {"model", required_argument, NULL, 'm'},
         {"simulate", required_argument, NULL, 'S'},   {"window", required_argument, NULL, 'W'},
         {"pins", required_argument, NULL, 'P'},       {"clock-mhz", required_argument, NULL, 'C'},

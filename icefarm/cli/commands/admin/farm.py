@@ -148,6 +148,8 @@ def _host_name() -> str:
 )
 @click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
 @click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
+@click.option("--drift-ppm-per-day", type=NUMBER, help="How fast virtual boards drift at most.")
+@click.option("--ppm-per-kelvin", type=NUMBER, help="How much virtual boards depend on their temperature at most.")
 @click.option("--grace", type=SECONDS, help="How long a client that is gone keeps its boards.")
 @click.option(
     "--worker-grace",
