@@ -50,11 +50,7 @@ def deviation_at(calibration: Calibration, time: float, temperature_c: float | N
 
 def _warmth(calibration: Calibration, temperature_c: float | None) -> tuple[float, float]:
     """Return the kelvins above the calibration's reference temperature, and their standard uncertainty."""
-    middle, coldest, hottest = (
-        calibration.reference_temperature_c,
-        calibration.coldest_c,
-        calibration.hottest_c,
-    )
+    middle, coldest, hottest = calibration.reference_temperature_c, calibration.coldest_c, calibration.hottest_c
     if middle is None or coldest is None or hottest is None:
         return 0.0, 0.0
     if temperature_c is None:

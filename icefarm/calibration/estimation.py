@@ -63,6 +63,10 @@ class Prior:
     ppm_per_kelvin: float = 1000.0
 
 
+#: For boards that nothing is known of.
+_WIDE = Prior()
+
+
 @frozen
 class _Row:
     """A reading, as the fit sees it."""
@@ -93,7 +97,7 @@ class _Fit:
 def calibrate(
     readings: Iterable[Reading],
     *,
-    prior: Prior = Prior(),
+    prior: Prior = _WIDE,
     window_days: float = WINDOW_DAYS,
     since: float | None = None,
 ) -> Calibration | None:
@@ -110,7 +114,8 @@ def calibrate(
     last = used[-1]
     temperatures = [reading.temperature_c for reading in used if reading.temperature_c is not None]
     middle = fmean(temperatures) if temperatures else None
-    fit = _with_sessions(_fit(_rows(used, last.time, middle), prior), _rows(used, last.time, middle), prior)
+    rows = _rows(used, last.time, middle)
+    fit = _with_sessions(_fit(rows, prior), rows, prior)
     covariance = fit.covariance
     step = fmean(reading.step_ppm for reading in used)
     covariance[0][0] += step**2 * counting_bias_variance(sqrt(fit.noise) / step)
@@ -178,8 +183,8 @@ def _rows(readings: Sequence[Reading], time: float, temperature: float | None) -
     rows = []
     for number, session in enumerate(sessions_of(readings)):
         for reading in session:
-            known = reading.temperature_c is not None and temperature is not None
-            warmer = reading.temperature_c - temperature if known else 0.0  # type: ignore[operator]
+            known = reading.temperature_c
+            warmer = 0.0 if known is None or temperature is None else known - temperature
             x = (1.0, (reading.time - time) / DAY, warmer)
             rows.append(_Row(x, reading.ppm, COUNT_VARIANCE * reading.step_ppm**2, number))
     return rows

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from attrs import Attribute, field, frozen
 
+from icefarm.arguments import passes_over_unknown
 from icefarm.calibration.distributions import t_quantile
 from icefarm.errors import InvalidArgument
 
@@ -49,6 +50,7 @@ def _triangle(values: Iterable[float]) -> tuple[float, ...]:
     return given
 
 
+@passes_over_unknown
 @frozen
 class Reading:
     """One window of a reference circuit on one board.
@@ -88,6 +90,7 @@ class Reading:
         return 1e6 / self.expected_pulses
 
 
+@passes_over_unknown
 @frozen
 class Calibration:
     """What is known of a board's deviation, from readings of one reference circuit.

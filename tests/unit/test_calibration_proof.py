@@ -20,8 +20,8 @@ def missed(proof: Proof) -> list[tuple[str, str, str]]:
     return [(name, goal, measured) for name, goal, measured, met in proof.rows() if not met]
 
 
-def test_forty_boards_hold_the_promises_in_three_weeks(library: Any) -> None:
-    assert missed(prove(library, boards=40, days=21, seed=2)) == []
+def test_sixty_boards_hold_the_promises_in_twenty_days(library: Any) -> None:
+    assert missed(prove(library, boards=60, days=20, seed=2)) == []
 
 
 @pytest.mark.nightly

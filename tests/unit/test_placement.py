@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
 from icefarm.client.evaluation.payload import Placing
+from icefarm.client.evaluation.results import Result
 from icefarm.client.placement import (
     AnyBoard,
     Distinct,
@@ -17,6 +21,7 @@ from icefarm.client.placement import (
     Given,
     Placement,
     SameBoard,
+    SameBoardAsParent,
     Spread,
     alternating,
 )
@@ -75,6 +80,81 @@ def test_when_a_board_is_gone_only_its_own_circuits_move() -> None:
     before, after = chosen(SameBoard(), 200), chosen(SameBoard(), 200, BOARDS[:3])
     assert all(was == now for was, now in zip(before, after, strict=True) if was != ("D",))
     assert {("A",), ("B",), ("C",), ("D",)} == set(before)
+
+
+OFFSETS = {"A": 900.0, "B": -50.0, "C": 40.0, "D": -700.0}
+#: From slow to fast.
+ORDER = ["D", "B", "C", "A"]
+
+
+@frozen
+class Calibrated:
+    """What a calibration has of one, and more."""
+
+    serial: str
+    offset_ppm: float
+
+
+def test_a_child_goes_where_its_parent_was_measured() -> None:
+    parents = {b"child": Result(b"parent", "C"), "by serial.bin": "B"}
+    placement = SameBoardAsParent(parents)
+    assert placement.choose(0, b"child", BOARDS) == ("C",)
+    assert placement.choose(1, "by serial.bin", BOARDS) == ("B",)
+    parents[b"later"] = Result(b"child", "D")
+    assert placement.choose(2, b"later", BOARDS) == ("D",)
+
+
+def test_a_child_without_parent_or_board_of_it_goes_where_it_always_goes() -> None:
+    placement = SameBoardAsParent({"orphan": "gone", "unmeasured": Result("x", None)}, 3)
+    for source in ("founder", "orphan", "unmeasured"):
+        assert placement.choose(0, source, BOARDS) == SameBoard(3).choose(0, source, BOARDS)
+    assert placement.record() == {"placement": "parent", "seed": 3}
+
+
+def test_a_child_that_cannot_be_looked_up_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="pass bytes or a path"):
+        SameBoardAsParent({}).choose(0, bytearray(b"child"), BOARDS)
+
+
+@given(st.integers(), st.integers(1, 6))
+def test_spreading_over_unlike_offsets_gives_each_board_its_share_in_each_round(seed: int, rounds: int) -> None:
+    counts = Counter(boards[0] for boards in chosen(Spread(seed, OFFSETS), rounds * len(BOARDS)))
+    assert counts == dict.fromkeys(BOARDS, rounds)
+
+
+@given(st.integers(), st.integers(2, 40))
+def test_two_bitstreams_in_a_row_meet_a_slow_and_a_fast_board(seed: int, count: int) -> None:
+    boards = [f"{n:02}" for n in range(2 * count)]
+    offsets = {serial: float(n) for n, serial in enumerate(boards)}
+    order = [boards.index(each[0]) for each in chosen(Spread(seed, offsets), 2 * count, boards)]
+    apart = [abs(one - other) for one, other in pairwise(order)]
+    assert fmean(apart) >= 0.45 * len(boards)
+
+
+@given(st.integers(), st.integers(1, 4))
+def test_boards_of_distinct_fabric_are_from_slow_to_fast(seed: int, k: int) -> None:
+    for boards in chosen(Distinct(k, seed, OFFSETS), 5):
+        ranks = [ORDER.index(serial) for serial in boards]
+        assert [rank * k // 4 for rank in ranks] == list(range(k)) or k == 3
+        assert ranks == sorted(set(ranks))
+
+
+def test_calibrations_serve_as_offsets() -> None:
+    given_calibrations = [Calibrated(serial, ppm) for serial, ppm in OFFSETS.items()]
+    assert chosen(Distinct(2, 1, given_calibrations)) == chosen(Distinct(2, 1, OFFSETS))
+    assert Distinct(2, 1, OFFSETS).record() == {"placement": "distinct", "k": 2, "seed": 1, "offsets": OFFSETS}
+
+
+@pytest.mark.parametrize("placement", [Spread(0, {"A": 1.0}), Distinct(2, 0, {"A": 1.0})])
+def test_a_board_without_an_offset_is_refused_by_name(placement: Placement) -> None:
+    with pytest.raises(InvalidArgument, match="no offset: B; they have one when"):
+        Placing(placement, ["A", "B"])
+
+
+@pytest.mark.parametrize("offsets", [5, {"A": "fast"}, ["A"], {"A": float("nan")}])
+def test_offsets_that_are_none_are_refused(offsets: Any) -> None:
+    with pytest.raises(InvalidArgument, match="offsets"):
+        Spread(0, offsets)
 
 
 def test_items_say_how_their_boards_were_chosen() -> None:
