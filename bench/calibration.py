@@ -175,10 +175,9 @@ class _Trial:
             board.readings += sessions[board.serial]
             board.calibration = calibrate(board.readings)
         calibrations = [board.calibration for board in self.boards if board.calibration is not None]
-        at = BEGIN + (number + 1) * DAY
-        found += against_others(calibrations, time=at)
+        found += against_others(calibrations)
         if number == 0:
-            self.strangers = [self._finds_stranger(calibrations, n, at) for n in range(len(calibrations))]
+            self.strangers = [self._finds_stranger(calibrations, n) for n in range(len(calibrations))]
         suspect = {(each.serial, each.compared_with, each.figure) for each in found}
         self.false_alarms += len(suspect - self.suspect)
         self.suspect = suspect
@@ -192,13 +191,13 @@ class _Trial:
         changed = [*sessions[:chosen], (calibration, moved), *sessions[chosen + 1 :]]
         return any(each.serial == calibration.serial for each in against_history(changed))
 
-    def _finds_stranger(self, calibrations: Sequence[Calibration], chosen: int, at: float) -> bool:
+    def _finds_stranger(self, calibrations: Sequence[Calibration], chosen: int) -> bool:
         """Tell whether a board that is 5 robust standard deviations off the middle of all would be found."""
         spread = MAD_TO_SIGMA * OPTIONS.offset_ppm / 2  # of an even distribution
         noise = self.random.gauss(0, calibrations[chosen].offset_uncertainty_ppm)
         odd = evolve(calibrations[chosen], offset_ppm=self.random.choice((-1, 1)) * SIGMAS * spread + noise)
         changed = [*calibrations[:chosen], odd, *calibrations[chosen + 1 :]]
-        found = against_others(changed, time=at)
+        found = against_others(changed)
         return any(each.serial == odd.serial and each.figure == "offset_ppm" for each in found)
 
 

@@ -129,21 +129,16 @@ def _common(deviations: Sequence[Deviation]) -> tuple[float, float]:
     return median(deviation.ppm for deviation in deviations), _MEDIAN_TO_MEAN * typical / sqrt(len(deviations))
 
 
-def against_others(
-    calibrations: Iterable[Calibration], *, time: float, temperature_c: float | None = None, alarm: float = OTHERS_ALARM
-) -> list[Suspicion]:
-    """Return the boards that are unlike the others: each board's calibration of one reference, at a time.
+def against_others(calibrations: Iterable[Calibration], alarm: float = OTHERS_ALARM) -> list[Suspicion]:
+    """Return the boards that are unlike the others, by each board's present calibration of one reference.
 
-    Offsets are compared at one temperature; by default the median of the calibrations'.
+    Offsets are those at each board's own mean temperature: a board's first days don't say what another one would do.
     """
     boards = {calibration.serial: calibration for calibration in calibrations}
-    known = [each.reference_temperature_c for each in boards.values() if each.reference_temperature_c is not None]
-    if temperature_c is None and known:
-        temperature_c = median(known)
-    offsets = {}
-    for serial, calibration in boards.items():
-        at = deviation_at(calibration, time, temperature_c)
-        offsets[serial] = _Value(at.ppm, at.standard_uncertainty, at.degrees_of_freedom)
+    offsets = {
+        serial: _Value(each.offset_ppm, each.offset_uncertainty_ppm, each.degrees_of_freedom)
+        for serial, each in boards.items()
+    }
     found = _outliers(boards, offsets, "offset_ppm", alarm)
     return found + [_in_ppm(each) for each in _outliers(boards, _noises(boards.values()), "noise_ppm", alarm)]
 

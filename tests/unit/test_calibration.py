@@ -283,14 +283,14 @@ def test_a_board_alone_is_compared_with_its_history_too() -> None:
 def test_a_board_unlike_the_others_is_suspect_and_its_oddity_does_not_hide_it() -> None:
     found = [calibrated(each) for each in farm(40).values()]
     odd = [evolve(each, offset_ppm=50_000.0) for each in found[:3]]
-    suspects = against_others([*odd, *found[3:]], time=20 * DAY)
+    suspects = against_others([*odd, *found[3:]])
     assert [each.serial for each in suspects] == ["B00", "B01", "B02"]
     assert "the median of all boards is" in str(suspects[0])
 
 
 def test_a_noisy_board_is_suspect() -> None:
     readings = {**farm(30), "noisy": board("noisy", offset=0, noise=30 * NOISE)}
-    (found,) = against_others([calibrated(each) for each in readings.values()], time=20 * DAY)
+    (found,) = against_others([calibrated(each) for each in readings.values()])
     assert (found.serial, found.figure) == ("noisy", "noise_ppm")
     assert found.value == pytest.approx(30 * NOISE, rel=0.3)
     assert found.expected == pytest.approx(NOISE, rel=0.3)
@@ -300,12 +300,12 @@ def test_a_noisy_board_is_suspect() -> None:
 def test_few_boards_accuse_none_of_them(count: int) -> None:
     calibrations = [calibrated(each) for each in farm(count).values()]
     calibrations[0] = evolve(calibrations[0], offset_ppm=20_000.0)
-    assert against_others(calibrations, time=20 * DAY) == []
+    assert against_others(calibrations) == []
 
 
 def test_equal_boards_without_noise_are_no_suspects() -> None:
     calibrations = [calibrated(board(f"B{n}", noise=0.0)) for n in range(10)]
-    assert against_others(calibrations, time=20 * DAY) == []
+    assert against_others(calibrations) == []
 
 
 # ---- spread between boards
