@@ -34,7 +34,7 @@ _MANY = 5
 _MAD_EFFICIENCY = 0.37
 #: The noise of a board is compared from this many degrees of freedom on.
 _ENOUGH_FOR_NOISE = 10.0
-#: Noise below this share of the median board's is not told apart: a quiet board is no suspect.
+#: Noise below this share of the median board's counts as that much: it may be 0, which has no logarithm.
 _LEAST_NOISE_SHARE = 0.1
 #: The standard deviation of a median is that of a mean times this.
 _MEDIAN_TO_MEAN = 1.2533
@@ -139,8 +139,10 @@ def against_others(calibrations: Iterable[Calibration], alarm: float = OTHERS_AL
         serial: _Value(each.offset_ppm, each.offset_uncertainty_ppm, each.degrees_of_freedom)
         for serial, each in boards.items()
     }
-    found = _outliers(boards, offsets, "offset_ppm", alarm)
-    return found + [_in_ppm(each) for each in _outliers(boards, _noises(boards.values()), "noise_ppm", alarm)]
+    noisy = _outliers(boards, _noises(boards.values()), "noise_ppm", alarm)
+    # A quiet board is no suspect; and the logarithm of an estimate from few readings is low too easily.
+    noisy = [_in_ppm(each) for each in noisy if each.value > each.expected]
+    return _outliers(boards, offsets, "offset_ppm", alarm) + noisy
 
 
 def _noises(calibrations: Iterable[Calibration]) -> dict[str, _Value]:

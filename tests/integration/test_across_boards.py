@@ -1,4 +1,4 @@
-"""Virtual boards that differ by known offsets: the example finds how far, and calibrations find each board's."""
+"""Virtual boards that differ by known offsets: the example of docs/calibration.md finds how far, and calibrations find each."""
 
 from __future__ import annotations
 

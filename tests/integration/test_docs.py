@@ -75,6 +75,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/choosing-boards.md", "Choosing boards"): "tests/integration/test_choosing.py",
     ("docs/choosing-boards.md", "Labels"): "tests/integration/test_choosing.py",
     ("docs/choosing-boards.md", "Which accounts may have which boards"): "tests/integration/test_choosing.py",
+    ("docs/calibration.md", "Does a circuit work on all boards?"): "tests/integration/test_across_boards.py",
     ("docs/client.md", "In a notebook"): "tests/integration/test_notebook.py",
     ("docs/evolution.md", "Write your own evolution loop"): "tests/integration/test_own_loop.py",
     ("docs/architecture.md", "Adding a device kind"): "test_the_kind_in_the_page_on_architecture_is_one",
