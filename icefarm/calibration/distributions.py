@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  Student's t, F and chi-squared: their quantiles, for any degrees of freedom, whole or not."""
+"""Pure: no I/O, no clock.  Student's t, F and chi-squared: quantiles for any degrees of freedom, whole or not."""
 
 from __future__ import annotations
 

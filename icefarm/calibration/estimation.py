@@ -15,6 +15,7 @@ from statistics import fmean, median
 
 from attrs import field, frozen
 
+from icefarm.calibration.distributions import f_tail
 from icefarm.calibration.records import Calibration, Reading
 from icefarm.errors import InvalidArgument
 
@@ -44,6 +45,9 @@ COUNT_VARIANCE = 1 / 6
 MAD_TO_SIGMA = 1.4826
 #: From how many standard deviations on a reading counts less.  For normal noise the estimate loses nothing visible.
 _HUBER = 3.0
+#: Sessions that scatter more than this probability explains have a noise of their own.  A larger one would take chance
+#: for that too often, and a board's uncertainty from a few sessions instead of from all windows.
+_BY_CHANCE = 0.001
 #: The fit repeats until the noise changes by less than this part; it takes 3 to 6 rounds.
 _SETTLED = 1e-6
 _MOST_ROUNDS = 30
@@ -226,7 +230,8 @@ def _solved(rows: Sequence[_Row], trust: list[float], prior: Prior, noise: float
     determined = sum(covariance[i][j] * normal[j][i] for i in range(3) for j in range(3))
     total = sum(trust)
     freedom = max(total - determined, 0.5)
-    squares = sum(t * r * r for t, r in zip(trust, residuals, strict=True))
+    # Outliers are cut to the limit here (Huber's proposal 2), or they would raise it for themselves.
+    squares = sum((t * r) ** 2 for t, r in zip(trust, residuals, strict=True))
     counting = sum(t * row.counting for t, row in zip(trust, rows, strict=True)) / total
     return _Fit(line, covariance, max(0.0, squares / freedom - counting), freedom, trust, residuals)
 
@@ -279,15 +284,14 @@ def _with_sessions(fit: _Fit, rows: Sequence[_Row], prior: Prior) -> _Fit:
     for row, trusted, residual, each in zip(rows, fit.trust, fit.residuals, variance, strict=True):
         weights[row.session] += trusted / each
         means[row.session] += trusted / each * residual
-        total += trusted / each * residual**2
+        total += (trusted * residual) ** 2 / each
     between = sum(mean**2 / weight for mean, weight in zip(means, weights, strict=True))
     within_freedom = sum(fit.trust) - count
     freedom = fit.freedom - within_freedom
     if within_freedom < 1 or freedom < 1:
         return fit
     within = max((total - between) / within_freedom, 1e-9)
-    ratio = between / freedom / within
-    if ratio <= 1 + 2 * sqrt(2 / freedom + 2 / within_freedom):
+    if f_tail(between / freedom / within, freedom, within_freedom) > _BY_CHANCE:
         return fit
     scaled = _solved(rows, fit.trust, prior, fit.noise, scale=between / freedom)
     typical = fmean(variance)

@@ -16,9 +16,9 @@ from statistics import NormalDist, fmean, median
 from attrs import frozen
 
 from icefarm.calibration.correction import Deviation, deviation_at
+from icefarm.calibration.distributions import t_quantile
 from icefarm.calibration.estimation import COUNT_VARIANCE, MAD_TO_SIGMA
 from icefarm.calibration.records import Calibration, Reading
-from icefarm.calibration.distributions import t_quantile
 
 __all__ = ["HISTORY_ALARM", "OTHERS_ALARM", "Suspicion", "against_history", "against_others", "session_deviation"]
 
@@ -30,7 +30,8 @@ HISTORY_ALARM = 1e-6
 OTHERS_ALARM = 6.3e-5
 #: From how many boards on what they do alike is taken off.
 _MANY = 5
-#: The MAD of n normal values says as much of their scatter as the standard deviation of 0.37 n (Rousseeuw and Croux 1993).
+#: The MAD of n normal values says as much of their scatter as the standard deviation of 0.37 n (Rousseeuw and Croux,
+#: Journal of the American Statistical Association 88, 1993).
 _MAD_EFFICIENCY = 0.37
 #: The noise of a board is compared from this many degrees of freedom on.
 _ENOUGH_FOR_NOISE = 10.0

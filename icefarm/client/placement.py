@@ -161,7 +161,9 @@ class SameBoardAsParent:
                 f"a {type(source).__name__} can't be looked up among the children: pass bytes or a path"
             ) from None
         serial = parent if isinstance(parent, str) else getattr(parent, "serial", None)
-        return (serial,) if serial in boards else SameBoard(self.seed).choose(index, source, boards)
+        if serial is not None and serial in boards:
+            return (serial,)
+        return SameBoard(self.seed).choose(index, source, boards)
 
     def record(self) -> Mapping[str, Any]:
         return {"placement": "parent", "seed": self.seed}
@@ -200,8 +202,8 @@ class Spread:
 class Distinct:
     """Each bitstream on ``k`` different random boards.
 
-    With ``offsets``, the boards' deviations in ppm by serial, they are of distinct fabric: one of the slowest ``k``-th of the
-    boards, one of the next, up to one of the fastest.
+    With ``offsets``, the boards' deviations in ppm by serial, they are of distinct fabric: one of the slowest ``k``-th
+    of the boards, one of the next, up to one of the fastest.
     """
 
     k: int = field(converter=_k)

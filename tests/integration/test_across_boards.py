@@ -1,4 +1,4 @@
-"""Virtual boards that differ by known offsets: the example of docs/calibration.md finds how far, and calibrations find each."""
+"""Boards that differ by known offsets: the example of docs/calibration.md finds how far, and calibrations find each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icefarm.calibration.correction import corrected
 from icefarm.calibration.distributions import t_quantile
 from icefarm.calibration.estimation import calibrate
 from icefarm.calibration.records import Reading
-from icefarm.client import Result
+from icefarm.client import Farm, Result
 from icefarm.testing.in_memory import FarmInMemory
 
 pytestmark = pytest.mark.integration
@@ -32,6 +32,11 @@ WINDOW, REPEATS = 10.0, 10
 def farm() -> Iterator[FarmInMemory]:
     with FarmInMemory(boards=BOARDS, offset_ppm=OFFSET_PPM, noise_ppm=NOISE_PPM, model="landscape") as farm:
         yield farm
+
+
+@pytest.fixture(scope="module")
+def client(farm: FarmInMemory) -> Farm:
+    return farm.client()
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +70,26 @@ def of_board(exact: VirtualModel, serial: str) -> float:
 
 def test_the_example_finds_how_far_boards_differ(
     farm: FarmInMemory,
+    client: Farm,
     exact: VirtualModel,
     example: ModuleType,
     circuits: Sequence[str],
 ) -> None:
-    values = example.measured(farm.client(), circuits, BOARDS, WINDOW, REPEATS)
+    values = example.measured(client, circuits, BOARDS, WINDOW, REPEATS)
     found = example.spreads(values)
     true = stdev(of_board(exact, serial) for serial in farm.serials)
     for circuit in circuits:
         assert found[circuit].between_ppm == pytest.approx(true, rel=0.05)
         assert found[circuit].low_ppm < true < found[circuit].high_ppm
         assert found[circuit].noise_ppm == pytest.approx(NOISE_PPM, rel=0.3)
-    assert [line[:28].strip() for line in example.table(found).splitlines()[1:]] == [path[-28:] for path in circuits]
+    assert [line[:28].strip() for line in example.table(found).splitlines()[1:]] == [Path(path).stem for path in circuits]
 
 
 def test_the_example_draws_what_it_found(example: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     values = {"a.bin": {"A": [100.0, 101.0], "B": [103.0, 102.0]}}
     example.plot(values, example.spreads(values), tmp_path / "spread.svg")
-    assert (tmp_path / "spread.svg").read_text(encoding="utf-8").count("<g id=\"line2d") > 4
+    assert (tmp_path / "spread.svg").read_text(encoding="utf-8").count('<g id="line2d') > 4
 
 
 def as_readings(result: Result, expected_hz: float) -> list[Reading]:
@@ -97,10 +103,10 @@ def as_readings(result: Result, expected_hz: float) -> list[Reading]:
 
 
 def test_a_known_offset_is_estimated_within_its_uncertainty(
-    farm: FarmInMemory, exact: VirtualModel, circuits: Sequence[str]
+    client: Farm, exact: VirtualModel, circuits: Sequence[str]
 ) -> None:
     hertz = exact.frequency(Path(circuits[0]).read_bytes())
-    with farm.client().reserve(BOARDS, window=WINDOW) as boards:
+    with client.reserve(BOARDS, window=WINDOW) as boards:
         for result in boards.evaluate_each([circuits[0]], options={"repeats": REPEATS}):
             found = calibrate(as_readings(result, hertz))
             assert found is not None
