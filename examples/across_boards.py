@@ -57,7 +57,8 @@ def table(found: Mapping[str, Spread]) -> str:
         interval = f"{each.low_ppm:.0f} to {each.high_ppm:.0f} ppm"
         noise = "-" if each.noise_ppm is None else f"{each.noise_ppm:.0f} ppm"
         between = f"{each.between_ppm:.0f} ppm"
-        lines.append(f"{Path(circuit).stem[-28:]:28} {each.boards:6} {each.mean:12.1f} {between:>15}  {interval:20}  {noise}")
+        name = Path(circuit).stem[-28:]
+        lines.append(f"{name:28} {each.boards:6} {each.mean:12.1f} {between:>15}  {interval:20}  {noise}")
     return "\n".join(lines)
 
 

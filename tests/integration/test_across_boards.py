@@ -82,7 +82,8 @@ def test_the_example_finds_how_far_boards_differ(
         assert found[circuit].between_ppm == pytest.approx(true, rel=0.05)
         assert found[circuit].low_ppm < true < found[circuit].high_ppm
         assert found[circuit].noise_ppm == pytest.approx(NOISE_PPM, rel=0.3)
-    assert [line[:28].strip() for line in example.table(found).splitlines()[1:]] == [Path(path).stem for path in circuits]
+    rows = example.table(found).splitlines()[1:]
+    assert [row[:28].strip() for row in rows] == [Path(path).stem for path in circuits]
 
 
 def test_the_example_draws_what_it_found(example: ModuleType, tmp_path: Path) -> None:
