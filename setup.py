@@ -158,6 +158,8 @@ setup(
             "circuits/frequencies.txt",
         ],
         "icefarm.dashboard": ["static/**"],
+        # A link to deploy/systemd, from where `icefarm host install` takes the worker's unit.
+        "icefarm.host": ["units/*.service"],
         "icefarm.farm.router.inside": ["twisted/plugins/*.py"],
     },
 )

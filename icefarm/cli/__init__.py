@@ -83,6 +83,7 @@ VERBS = {
         "Add, list and revoke tokens of clients, workers and operators.",
     ),
     "udev": ("admin.host", "udev", "Let users without root access the boards of this host."),
+    "host": ("admin.host_install", "host", "Make a worker a service of this host, or undo that: host install."),
     "doctor": ("admin.host", "doctor", "Check this host for what boards need and what interferes."),
     "router": ("admin.farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
     "firmware": ("admin.firmware", "firmware", "List, build and install the firmware of real boards."),

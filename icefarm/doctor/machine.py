@@ -6,6 +6,7 @@ import grp
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from attrs import field, frozen
@@ -58,14 +59,14 @@ class Machine:
             return None
 
 
-def _run(command: Sequence[str]) -> tuple[int, str]:
+def _run(command: Sequence[str], limit: float = RUN_LIMIT) -> tuple[int, str]:
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=RUN_LIMIT,
+            timeout=limit,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -87,13 +88,13 @@ def _group_names() -> dict[int, str]:
     return {group.gr_gid: group.gr_name for group in grp.getgrall()}
 
 
-def this_machine() -> Machine:
-    """Return the host that this process runs on."""
+def this_machine(run_limit: float = RUN_LIMIT) -> Machine:
+    """Return the host that this process runs on.  ``run_limit``: seconds that a program may take."""
     names = _group_names()
     return Machine(
         root=Path("/"),
         which=find,
-        run=_run,
+        run=partial(_run, limit=run_limit),
         may_use=lambda path: os.access(path, os.R_OK | os.W_OK),
         own_groups=frozenset(names[gid] for gid in {*os.getgroups(), os.getegid()} if gid in names),
         groups=frozenset(names.values()),

@@ -31,7 +31,12 @@ class Host:
         self.answers: dict[str, tuple[int, str]] = {
             "dmesg": (0, "usb 1-2: new full-speed USB device"),
             "udevadm": (0, ""),
+            "systemctl": (0, ""),
+            "systemd-sysusers": (0, ""),
+            "systemd-tmpfiles": (0, ""),
+            "twistd": (0, "Usage: twistd"),
         }
+        self.is_root = False
         self.usable = True
         self.forbidden: set[Path] = set()
         self.own_groups = {"plugdev"}
@@ -77,7 +82,7 @@ class Host:
             may_use=lambda path: self.usable and path not in self.forbidden,
             own_groups=frozenset(self.own_groups),
             groups=frozenset(self.groups),
-            is_root=False,
+            is_root=self.is_root,
             database=self._look_at,
             postgres=lambda: self.postgres,
             reach=self._reach,

@@ -41,6 +41,8 @@ VERBS: dict[str, list[str]] = {
     "accounts import": ["students.csv"], "accounts export": [], "accounts remove": ["ada", "--yes"],
     "token add": ["t1", "--role", "client"], "token list": [], "token revoke": ["t1"], "token rotate": ["t1"],
     "udev print": [], "udev install": ["--directory", "."], "router config": ["--router-ticket-file", "ticket"],
+    "host install": ["--worker", "--root", "host", "--url", "http://farm:8080", "--token-file", "token", "--dry-run"],
+    "host uninstall": ["--root", "host", "--dry-run"],
     "firmware list": [], "firmware install": ["default-1.0.0.uf2"], "firmware build": [],
 }  # fmt: skip
 #: Of a verb that has verbs of its own, and of none: what --help and --version print.
@@ -102,7 +104,7 @@ def run(words: list[str], redirection: tuple[Callable[[int], None], int] | None,
         if redirection is not None:
             redirection[0](redirection[1])
         try:
-            obj = host.machine() if words[0] in ("udev", "doctor") else RecordingFarm().sign_in
+            obj = host.machine() if words[0] in ("udev", "doctor", "host") else RecordingFarm().sign_in
             main(words, obj=obj, prog_name="icefarm")
         except SystemExit as ended:
             code = ended.code
@@ -124,6 +126,9 @@ def walk(directory: Path) -> dict[str, dict[str, dict[str, Any]]]:
     prepare(directory)
     (directory / "host").mkdir()
     host = Host(directory / "host")
+    host.write(f"{sys.prefix.lstrip('/')}/bin/twistd", "")
+    host.write("etc/icefarm/installed.json", json.dumps({"files": {"etc/gone": ""}}))
+    Path("token").write_text("secret\n")
     every = {**VERBS, **HELP}
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for verb, arguments in every.items():

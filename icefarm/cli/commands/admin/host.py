@@ -22,7 +22,7 @@ from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
 
-__all__ = ["doctor", "udev"]
+__all__ = ["doctor", "group_option", "hubs_option", "udev"]
 
 #: How to tell udevd of new rules, and to apply them to what is already plugged in (udevadm(8)).
 _APPLY = (
@@ -30,12 +30,12 @@ _APPLY = (
     ("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block"),
 )
 
-_group_option = click.option(
+group_option = click.option(
     "--group", default=DEFAULT_GROUP, show_default=True, help="The group whose members may use the boards."
 )
 
 
-_hubs_option = click.option("--hubs", is_flag=True, help="They may also switch the power of hub ports (uhubctl).")
+hubs_option = click.option("--hubs", is_flag=True, help="They may also switch the power of hub ports (uhubctl).")
 
 
 def _machine() -> Machine:
@@ -60,16 +60,16 @@ def udev() -> None:
 
 
 @udev.command("print")
-@_group_option
-@_hubs_option
+@group_option
+@hubs_option
 def print_(group: str, hubs: bool) -> None:
     """Print the rules."""
     click.echo(_rules(group, hubs), nl=False)
 
 
 @udev.command()
-@_group_option
-@_hubs_option
+@group_option
+@hubs_option
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -100,7 +100,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
 
 @click.command()
 @output_option
-@_group_option
+@group_option
 @images_option
 @data_dir_option
 @click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="The farm's PostgreSQL, if you run one.")

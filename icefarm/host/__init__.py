@@ -1,0 +1,1 @@
+"""What a host with boards gets from icefarm: unit, user, udev rules, configuration; and how it is undone."""
