@@ -22,6 +22,7 @@ from icefarm.worker.board.context import WorkerContext
 from icefarm.worker.board.hardware import Hardware
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.link import ControlLink, WorkerIdentity
 from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
@@ -49,6 +50,7 @@ class Worker(Service):
     #: Where measurements wait for the archive.
     _spool: Spool = Factory(MemorySpool)
     _follows_evaluations: bool = False
+    _alive: AliveFile = Factory(AliveFile)
     boards: BoardRegistry = field(init=False)
     _control: ControlLink = field(init=False)
     _context: WorkerContext = field(init=False)
@@ -80,6 +82,7 @@ class Worker(Service):
             self._process,
             self._context.archive,
             next((pool for pool in map(self._pool_of, self._sources) if pool is not None), None),
+            self._alive,
         )
 
     def _pool_of(self, source: Source) -> BoardPool | None:

@@ -34,6 +34,7 @@ from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 from icefarm.worker.archive.spool import FileSpool, MemorySpool, Spool
 from icefarm.worker.board.hardware import SerialHardware
+from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.flash.hub_power import HubPower
@@ -149,6 +150,7 @@ class Options(LayeredOptions):
             "1000",
             _megabytes,
         ),
+        Setting("alive-file", "touch this file whenever control has answered a heartbeat, for health checks", "FILE"),
         Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
         LOG_FORMAT,
         LOG_LEVEL,
@@ -293,4 +295,5 @@ def _service(options: Options) -> Worker:
         options["slow-load"],
         _spool(options, log),
         follows_evaluations(options),
+        AliveFile(None if options["alive-file"] is None else Path(options["alive-file"])),
     )

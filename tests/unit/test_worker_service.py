@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from icefarm.bitstream import from_file
@@ -42,6 +44,7 @@ from icefarm.testing.memory.fake_control import RecordingControl, let_in
 from icefarm.testing.memory.process import MemoryProcess
 from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.usb.usb_events import UsbEvent
+from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, WorkerIdentity
 from icefarm.worker.control_link.rpc import SETTLE_LIMIT
 from icefarm.worker.flash.images import Images
@@ -75,7 +78,7 @@ class MemorySource:
 class Farm:
     """A worker with two boards, a router, and control as recorded."""
 
-    def __init__(self) -> None:
+    def __init__(self, alive: AliveFile | None = None) -> None:
         self.clock = Clock()
         self.control = RecordingControl()
         self.failures: list[Failure] = []
@@ -88,7 +91,7 @@ class Farm:
         self.source = MemorySource(hardware)
         self.worker = MemoryProcess(self.router, self.clock).worker(
             WorkerIdentity("w1", "instance", "host", "1.0"), hardware, Kinds.of(PulseCount), self.source,
-            failed=self.failures.append, left=lambda: self.departures.append(self.clock.seconds()),
+            failed=self.failures.append, left=lambda: self.departures.append(self.clock.seconds()), alive=alive,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -279,6 +282,36 @@ def test_control_that_does_not_know_the_worker_gets_its_hello_again(farm: Farm) 
     farm.control.known = False
     farm.settle(6)
     assert len(farm.control.hellos) == 2
+
+
+def test_a_file_is_touched_as_long_as_control_answers(tmp_path: Path) -> None:
+    file = tmp_path / "alive"
+    farm = Farm(AliveFile(file))
+    assert not file.exists()
+    farm.start()
+    file.unlink()
+    farm.settle(5.5)
+    assert farm.control.heartbeats == 1
+    file.unlink()
+
+    async def never(*_: Any) -> Any:
+        return await Deferred()
+
+    run(farm.bus.register(control_worker_procedure("heartbeat"), never, replace=True))
+    farm.settle(HEARTBEAT_LIMIT)
+    assert not file.exists()
+    run(farm.worker.stopService())
+
+
+def test_a_file_that_cannot_be_touched_is_said_once_and_costs_nothing_else(tmp_path: Path) -> None:
+    with capturedLogs() as events:
+        farm = Farm(AliveFile(tmp_path / "absent" / "alive"))
+        farm.start()
+        farm.settle(20)
+        run(farm.worker.stopService())
+    assert farm.control.heartbeats == 4
+    said = [event for event in events if "cannot touch" in str(event.get("log_format"))]
+    assert len(said) == 1
 
 
 def test_a_worker_whose_heartbeat_is_not_answered_drops_its_link(farm: Farm) -> None:

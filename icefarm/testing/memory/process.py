@@ -26,6 +26,7 @@ from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.wamp import MemoryLink, MemoryRouter
 from icefarm.wamp.credentials import Credentials, Tickets
 from icefarm.worker.board.hardware import Hardware
+from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import WorkerIdentity
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import Source
@@ -82,6 +83,7 @@ class MemoryProcess:
         *,
         failed: Callable[[Failure], None],
         left: Callable[[], None],
+        alive: AliveFile | None = None,
     ) -> Worker:
         """Make a worker, which makes its link when it starts."""
         credentials = Credentials(identity.name, Role.WORKER, identity.instance)
@@ -89,7 +91,10 @@ class MemoryProcess:
         def link(joined: Any, refused: Any) -> MemoryLink:
             return self.make_link(credentials, joined, refused)
 
-        return Worker(identity, self.clock, hardware, kinds, [source], link, _Outcomes(failed, left))
+        outcomes = _Outcomes(failed, left)
+        return Worker(
+            identity, self.clock, hardware, kinds, [source], link, outcomes, alive=alive or AliveFile()
+        )  # fmt: skip
 
     def client(
         self,

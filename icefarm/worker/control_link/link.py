@@ -32,6 +32,7 @@ from icefarm.worker.board.context import Observer
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.boards import BoardRegistrations, Reports
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.rpc import ControlProcedures, Settling
@@ -116,6 +117,7 @@ class ControlLink(Observer):
     _archive: Recorder
     #: None where all boards are always there.
     _pool: BoardPool | None = None
+    _alive: AliveFile = Factory(AliveFile)
     _control: ControlProcedures = Factory(
         lambda self: ControlProcedures(self._boards, self._departure, self._pool), takes_self=True
     )
@@ -183,6 +185,7 @@ class ControlLink(Observer):
             return
         orders = from_wire(answer, HelloReply, "control's answer to the hello")
         self._trouble = None
+        self._alive.touch()
         session.greeted = True
         if self._session is session:
             self._reports.attach(session.registrations)
@@ -221,6 +224,7 @@ class ControlLink(Observer):
             if not answer.get("known") or not session.greeted:
                 await self._greet(session)
             else:
+                self._alive.touch()
                 await session.registrations.offer(self._boards, known=True)
             if session.beats % COUNTER_BEATS == 0:
                 self._reports.find_counters(self._boards)
