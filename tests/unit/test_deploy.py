@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ from icefarm.worker.tap import Options as WorkerOptions
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE_FILES = sorted(DEPLOY.glob("compose*.yaml"))
+#: Those of a whole farm.
+FARMS = [path for path in COMPOSE_FILES if path.name != "compose.worker.yaml"]
+#: The images that deploy/Dockerfile builds.
+OURS = ("icefarm", "icefarm-client")
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 #: Seconds for a checker.
 LIMIT = 30
@@ -55,8 +60,8 @@ def test_the_image_has_nothing_but_what_the_lock_files_name() -> None:
         for each in installs
         if re.fullmatch(r"--no-build-isolation --require-hashes -r requirements/\w+.txt", each)
     ]
-    assert len(of_locks) == 4
-    assert set(installs) - set(of_locks) == {"--no-build-isolation ."}
+    assert len(of_locks) == 5
+    assert set(installs) - set(of_locks) == {"--no-index /wheels/*.whl"}
     for file in re.findall(r"requirements/(\w+.txt)", text):
         assert (ROOT / "requirements" / file).is_file()
 
@@ -68,8 +73,8 @@ def test_compose_files_fit_the_compose_specification(path: Path) -> None:
 
 @pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 def test_no_container_of_ours_has_privileges(path: Path) -> None:
-    ours = [service for service in _services(path).values() if service["image"] == "icefarm"]
-    assert len(ours) == 3
+    ours = [service for service in _services(path).values() if service["image"] in OURS]
+    assert len(ours) == (3 if path in FARMS else 1)
     for service in ours:
         assert service["read_only"]
         assert "privileged" not in service
@@ -91,7 +96,7 @@ def test_what_others_wait_for_says_whether_it_is_healthy(path: Path) -> None:
                 assert "test" in services[needed]["healthcheck"]
 
 
-@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FARMS, ids=lambda path: path.name)
 def test_the_worker_has_a_token_before_the_farm_starts_and_no_other_secret_of_the_farm(path: Path) -> None:
     # A farm that others can reach refuses to start while nobody has a token.
     services = _services(path)
@@ -117,14 +122,18 @@ def test_every_secret_and_volume_that_is_used_is_declared(path: Path) -> None:
     assert named == set(whole["volumes"])
 
 
-@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
-def test_the_commands_have_options_that_exist(path: Path) -> None:
+@pytest.mark.parametrize("path", FARMS, ids=lambda path: path.name)
+def test_the_commands_of_a_farm_have_options_that_exist(path: Path) -> None:
     services = _services(path)
     token = services["token"]["command"][-1].partition("icefarm token add ")[2].split()
     assert {word for word in token if word.startswith("--")} <= {name for each in add.params for name in each.opts}
     farm = {word for word in (each.partition("=")[0] for each in services["farm"]["command"]) if word.startswith("--")}
     assert farm <= {name for parameter in up.params for name in parameter.opts}
-    command = services["worker"]["command"]
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_the_worker_has_options_that_exist(path: Path) -> None:
+    command = _services(path)["worker"]["command"]
     given = [word.partition("=")[0] for word in command[command.index("icefarm-worker") + 1 :]]
     assert set(given) <= {f"--{setting.key}" for setting in WorkerOptions.settings}
 
@@ -179,9 +188,48 @@ def test_the_worker_s_example_names_directories_that_its_unit_makes(setting: str
     assert directory.removeprefix("/var/lib/") in made.split()
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "compose.virtual.yaml"])
-def test_a_worker_in_a_container_has_its_spool_on_a_volume_that_it_may_write(name: str) -> None:
-    file = yaml.safe_load((DEPLOY / name).read_text())
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_every_service_that_goes_on_says_whether_it_is_healthy(path: Path) -> None:
+    assert [name for name, each in _services(path).items() if name != "token" and "healthcheck" not in each] == []
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_the_worker_s_check_looks_at_the_file_that_the_worker_touches(path: Path) -> None:
+    worker = _services(path)["worker"]
+    (file,) = [word.partition("=")[2] for word in worker["command"] if word.startswith("--alive-file=")]
+    assert f"find {file} -newermt" in worker["healthcheck"]["test"][-1]
+    assert any(Path(file).is_relative_to(directory) for directory in worker["tmpfs"])
+
+
+def test_the_worker_s_check_tells_a_new_file_from_an_old_one(tmp_path: Path) -> None:
+    kind, check = _services(DEPLOY / "compose.worker.yaml")["worker"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    file = tmp_path / "alive"
+
+    def is_healthy() -> bool:
+        command = ["sh", "-c", check.replace("/tmp/alive", str(file))]
+        return subprocess.run(command, capture_output=True, timeout=LIMIT, check=False).returncode == 0
+
+    assert not is_healthy()
+    file.touch()
+    assert is_healthy()
+    os.utime(file, (time.time() - 40,) * 2)
+    assert not is_healthy()
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_images_are_built_from_stages_that_there_are(path: Path) -> None:
+    stages = set(re.findall(r"^FROM .* AS (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.M))
+    targets = {"icefarm": None, "icefarm-client": "client"}
+    for service in _services(path).values():
+        if service["image"] in OURS and "build" in service:
+            assert service["build"].get("target") == targets[service["image"]]
+            assert service["build"].get("target", "farm") in stages
+
+
+@pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
+def test_a_worker_in_a_container_has_its_spool_on_a_volume_that_it_may_write(path: Path) -> None:
+    file = yaml.safe_load(path.read_text())
     worker = file["services"]["worker"]
     (spool,) = [word.partition("=")[2] for word in worker["command"] if word.startswith("--spool=")]
     volumes = dict(reversed(volume.split(":", 1)) for volume in worker["volumes"])

@@ -13,7 +13,7 @@ from build_backend import lock
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
-NAMES = ("build", "farm", "router", "test", "oldest", "node", "release")
+NAMES = ("build", "client", "farm", "router", "test", "mutation", "oldest", "node", "release")
 
 
 def _locked(name: str) -> dict[str, list[Requirement]]:
