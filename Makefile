@@ -14,7 +14,7 @@ LONG  := integration browser faults-quick fuzz-quick
 each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: demo test check $(QUICK) $(LONG) coverage oldest firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
+.PHONY: demo test check $(QUICK) $(LONG) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
 help:
 	@echo "make demo    start a farm of virtual boards, evaluate the example circuits, print results, stop"
@@ -24,9 +24,12 @@ help:
 	@echo "make faults  every test of docs/reliability.md, including long ones"
 	@echo "make soak MINUTES=30  random faults for that long, with an account of every evaluation"
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
-	@echo "make nightly SECONDS=600  200 made-up circuits and a fuzzer for the virtual FPGA"
+	@echo "make nightly  all that takes long; one page of results: build/nightly/index.md; NIGHTLY=\"--minutes 5 dist soak\" chooses"
 	@echo "make coverage  the tests again, and which lines and branches they reach: build/coverage/html"
-	@echo "make oldest  unit and integration tests with the oldest versions of packages that are allowed"
+	@echo "make pythons  unit and integration tests with every supported Python that is on this machine"
+	@echo "make oldest  the same with the oldest versions of packages that are allowed"
+	@echo "make mutation  change the pure modules in every place, and see whether the tests notice"
+	@echo "make release-check  say what speaks against a release, or how to tag it"
 	@echo "make docs    build the site of docs/, into docs/_build/html"
 	@echo "make bench   print the figures of docs/performance.md for this machine"
 	@echo "make screenshots  redraw docs/images from a running farm"
@@ -89,10 +92,22 @@ coverage: venv
 	$(COVERAGE) html --quiet --directory build/coverage/html
 	$(COVERAGE) report --format=total
 
+# noxfile.py says how; environments stay in build/nox.
+pythons: $(RELEASE)/.installed
+	$(RELEASE)/bin/nox --session tests
+
 # With the oldest versions that pyproject.toml allows of what a farm runs.
-oldest:
-	@$(PYTHON) build_backend/install.py build/oldest oldest
-	$(MAKE) VENV=build/oldest unit integration
+oldest: $(RELEASE)/.installed
+	$(RELEASE)/bin/nox --session oldest
+
+# Which modules, and by which tests: [tool.mutmut] of pyproject.toml. MUTANTS="icefarm.selectors.*" chooses some.
+mutation: venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps \
+		--requirement requirements/mutation.txt
+	$(BIN)/python build_backend/mutation.py $(MUTANTS)
+
+release-check:
+	$(PYTHON) build_backend/version.py check
 
 integration: venv
 	$(BIN)/python -m pytest -m 'integration and not browser' $(PARALLEL)
@@ -149,11 +164,9 @@ docs: venv
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-# Made-up circuits against an independent simulation, and changed ones against crashes; needs yosys, nextpnr-ice40, iverilog, clang.
+# Some parts need programs of their own: yosys, nextpnr-ice40, iverilog, clang; they fail or are passed over without.
 nightly: venv
-	$(MAKE) dist
-	$(BIN)/python -m pytest -m nightly
-	$(MAKE) -C firmware fuzz_ice40 FUZZING=-max_total_time=$(SECONDS)
+	$(BIN)/python build_backend/nightly.py $(NIGHTLY)
 
 bench: venv
 	$(BIN)/python -m bench
@@ -171,5 +184,5 @@ format: venv
 	$(BIN)/python build_backend/frontend_tools.py format
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	$(MAKE) -C firmware clean

@@ -1,0 +1,48 @@
+"""Tests with every supported Python that this machine has, and with the oldest packages that are allowed.
+
+``make pythons`` runs all of it; ``nox -s tests-3.13 -- unit`` one Python and one suite.  Packages come from the lock
+files of requirements/, by the installer that make uses (build_backend/install.py).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+_CLASSIFIER = "Programming Language :: Python :: 3."
+#: Those that pyproject.toml says are supported.
+PYTHONS = [
+    each.rpartition(" ")[2]
+    for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    if each.startswith(_CLASSIFIER)
+]
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+# They are not on every machine; the last lines say which were passed over.
+nox.options.error_on_missing_interpreters = False
+nox.options.envdir = "build/nox"
+
+
+def _run(session: nox.Session, what: str) -> None:
+    """Install what a lock file has, and run suites of the Makefile: unit and integration unless others are named."""
+    place = session.virtualenv.location
+    python = f"{place}/bin/python"
+    session.run("python", "build_backend/install.py", place, what)
+    for suite in session.posargs or ("unit", "integration"):
+        session.run("make", suite, f"VENV={place}", f"PYTHON={python}", external=True)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """With the newest packages."""
+    _run(session, "tests")
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """With the oldest packages that are allowed, on the Python that nox runs on."""
+    _run(session, "oldest")

@@ -1,0 +1,219 @@
+"""What makes a release ready: its version, set everywhere at once; what speaks against it; the nightly run's page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from attrs import Factory, frozen
+
+from build_backend import mutation, nightly, version
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANGELOG = "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 1.0.0 - 2026-11-29\n\n### Added\n- All.\n"
+COMMIT = "c" * 40
+
+
+@frozen
+class Ready:
+    """A tree that is ready to be released as 1.1.0, but for what a test changes."""
+
+    changes: Mapping[str, object] = Factory(dict)
+
+    def tree(self) -> version.Tree:
+        results = [{"name": name, "passed": True} for name in version.NEEDED]
+        values = {
+            "version": "1.1.0",
+            "cited": "1.1.0",
+            "changelog": version.dated(CHANGELOG, "1.1.0", date(2026, 12, 24)),
+            "classifiers": ("Development Status :: 5 - Production/Stable",),
+            "changes": "",
+            "commit": COMMIT,
+            "tags": ("v1.0.0",),
+            "nightly": json.dumps({"commit": COMMIT, "results": results}),
+        }
+        return version.Tree(**{**values, **self.changes})  # type: ignore[arg-type]
+
+
+def test_nothing_speaks_against_a_release_that_is_ready() -> None:
+    assert version.obstacles(Ready().tree()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": "1.1.0.dev0"}, "the version 1.1.0.dev0 is that of no release"),
+        ({"cited": "1.0.0"}, "CITATION.cff names version 1.0.0, not 1.1.0"),
+        ({"tags": ("v1.0.0", "v1.1.0")}, "there is a tag v1.1.0 already"),
+        ({"changelog": CHANGELOG}, "no section '## 1.1.0 - YYYY-MM-DD'"),
+        ({"changelog": CHANGELOG}, "changes under 'Unreleased'"),
+        ({"classifiers": ("Development Status :: 3 - Alpha",)}, "3 - Alpha"),
+        ({"changes": " M README.md"}, "not committed:\n M README.md"),
+        ({"nightly": None}, "no results of a nightly run"),
+        ({"nightly": json.dumps({"commit": "d" * 40, "results": []})}, "of commit dddddddddddd, not of cccccccccccc"),
+        ({"nightly": json.dumps({"commit": COMMIT, "results": []})}, "nightly run: soak did not run"),
+        (
+            {"nightly": json.dumps({"commit": COMMIT, "results": [{"name": "soak", "passed": False}]})},
+            "nightly run: soak failed",
+        ),
+    ],
+)
+def test_what_speaks_against_a_release_is_said(changes: dict[str, object], said: str) -> None:
+    found = version.obstacles(Ready(changes).tree())
+    assert any(said in line for line in found), found
+
+
+def test_every_part_that_a_release_takes_is_one_of_the_nightly_run() -> None:
+    assert set(version.NEEDED) <= {part.name for part in nightly.PARTS}
+
+
+def test_a_release_dates_the_changes_and_leaves_room_for_the_next_ones() -> None:
+    text = version.dated(CHANGELOG, "1.1.0", date(2026, 12, 24))
+    assert re.findall(r"^## (.+)$", text, re.M) == ["Unreleased", "1.1.0 - 2026-12-24", "1.0.0 - 2026-11-29"]
+    assert text.index("1.1.0 - ") < text.index("- A thing.") < text.index("1.0.0 - ")
+
+
+def test_a_release_without_changes_is_refused() -> None:
+    with pytest.raises(version.Unfit, match="nothing under 'Unreleased'"):
+        version.dated("# Changelog\n\n## Unreleased\n\n## 1.0.0 - 2026-11-29\n\n- All.\n", "1.0.1", date(2026, 12, 24))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The files of this repository that name its version."""
+    (tmp_path / "icefarm").mkdir()
+    for name in ("icefarm/_version.py", "CITATION.cff", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_a_version_is_set_in_every_file_that_names_it(tree: Path) -> None:
+    version.set_version(tree, "7.8.9", date(2026, 12, 24))
+    assert '\n__version__ = "7.8.9"\n' in (tree / "icefarm" / "_version.py").read_text()
+    assert "\nversion: 7.8.9\n" in (tree / "CITATION.cff").read_text()
+    assert "\n## Unreleased\n\n## 7.8.9 - 2026-12-24\n" in (tree / "CHANGELOG.md").read_text()
+
+
+def test_a_version_in_development_does_not_date_the_changelog(tree: Path) -> None:
+    before = (tree / "CHANGELOG.md").read_text()
+    version.set_version(tree, "7.9.0.dev0", date(2026, 12, 24))
+    assert (tree / "CHANGELOG.md").read_text() == before
+    assert "\nversion: 7.9.0.dev0\n" in (tree / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("wrong", ["1.0", "v1.0.0", "1.0.0 ", "one"])
+def test_what_is_no_version_changes_nothing(tree: Path, wrong: str) -> None:
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    with pytest.raises(version.Unfit, match="is not a version"):
+        version.set_version(tree, wrong, date(2026, 12, 24))
+    assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
+
+
+def _part(script: str, **changes: object) -> nightly.Part:
+    values: dict[str, object] = {
+        "name": "a part",
+        "what": "it",
+        "command": (sys.executable, "-c", script),
+        "minutes": 1,
+    }
+    return nightly.Part(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_part_that_passes_says_its_figure(tmp_path: Path) -> None:
+    result = nightly.run(_part("print('score 70'); print('score 91')", figure=r"^score (\d+)$"), tmp_path)
+    assert (result.passed, result.says) == (True, "91")
+    assert (tmp_path / result.log).read_text() == "score 70\nscore 91\n"
+
+
+def test_a_part_that_fails_says_its_last_line(tmp_path: Path) -> None:
+    result = nightly.run(_part("import sys; print('fine'); sys.exit('it broke')"), tmp_path)
+    assert (result.passed, result.says) == (False, "exit code 1: it broke")
+
+
+def test_a_part_without_end_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys, time; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    )
+    result = nightly.run(_part(script, minutes=1 / 60), tmp_path)
+    assert (result.passed, result.says) == (False, "no end after 0.0166667 minutes")
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_part_has_its_environment(tmp_path: Path) -> None:
+    part = _part("import os; print(os.environ['ICEFARM_PART'])", figure="(.+)", environment=(("ICEFARM_PART", "x"),))
+    assert nightly.run(part, tmp_path).says == "x"
+
+
+def test_the_page_says_which_parts_failed_and_where_their_logs_are() -> None:
+    results = [
+        nightly.Result("dist", "files", True, "", 60.0, "dist.log"),
+        nightly.Result("soak", "faults", False, "a | b", 90.0, "soak.log"),
+    ]
+    text = nightly.page(results, "abc", datetime(2026, 11, 29, 3, 0, tzinfo=UTC))
+    assert "# Nightly run of 2026-11-29 03:00 UTC" in text
+    assert "Commit `abc`: failed: soak." in text
+    assert "| dist | files | passed | 1.0 | [dist.log](dist.log) |" in text
+    assert "| soak | faults | **failed**: a \\| b | 1.5 | [soak.log](soak.log) |" in text
+
+
+def test_parts_are_chosen_by_name_and_run_in_their_order() -> None:
+    assert [part.name for part in nightly.parts_named(["soak", "dist"], nightly.PARTS)] == ["dist", "soak"]
+    assert nightly.parts_named([], nightly.PARTS) == list(nightly.PARTS)
+    with pytest.raises(ValueError, match="no part moon"):
+        nightly.parts_named(["moon"], nightly.PARTS)
+
+
+def test_parts_run_targets_and_files_that_there_are() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for part in nightly.PARTS:
+        if part.command[:2] == ("make", "-C"):
+            assert part.command[3] in (ROOT / part.command[2] / "Makefile").read_text()
+        elif part.command[0] == "make":
+            assert part.command[1] in targets
+        assert [word for word in part.command if word.startswith("tests/") and not (ROOT / word).exists()] == []
+
+
+def test_every_version_of_a_release_is_of_one_form() -> None:
+    sections = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert sections[0] == "Unreleased"
+    assert [each for each in sections[1:] if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", each)] == []
+
+
+def test_the_score_of_changes_is_read_from_what_mutmut_leaves(tmp_path: Path) -> None:
+    (tmp_path / "icefarm").mkdir()
+    codes = {"icefarm.a.x_f__mutmut_1": 1, "icefarm.a.x_f__mutmut_2": 0, "icefarm.a.x_g__mutmut_1": None}
+    (tmp_path / "icefarm" / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
+    more = {"icefarm.b.x_h__mutmut_1": 36, "icefarm.b.x_h__mutmut_2": 33}
+    (tmp_path / "icefarm" / "b.py.meta").write_text(json.dumps({"exit_code_by_key": more}))
+    found = mutation.statuses(tmp_path)
+    assert list(found.values()) == ["noticed", "unnoticed", "noticed", "no tests"]
+    assert mutation.score(found) == 50
+    text = mutation.page(found)
+    assert "| `icefarm.a` | 2 | 1 | 50 |" in text
+    assert "- `icefarm.a.x_f__mutmut_2`: unnoticed" in text
+    assert "x_f__mutmut_1" not in text
+
+
+def test_nothing_that_was_tried_is_no_success() -> None:
+    assert mutation.score({}) == 0
