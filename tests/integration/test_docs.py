@@ -147,8 +147,9 @@ NOT_RUN: dict[Section, str] = {
     (
         "docs/operations.md",
         "A host with boards",
-    ): "it changes the host; test_host_systemd.py does it in a container",
+    ): "it changes the host, as root",
     ("docs/operations.md", "A script in a container"): "it needs a container engine",
+    ("docs/operations.md", "Base images"): "it asks registries of images; tests/unit/test_images.py has one",
     ("docs/operations.md", "In containers"): "it needs a container engine; the page says what was run by hand",
     ("docs/operations.md", "Under systemd"): "it changes the host, as root; the page says what was run by hand",
     ("docs/operations.md", "Checking a farm"): "tests/acceptance is run by itself, as a part of all tests",
