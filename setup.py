@@ -155,6 +155,7 @@ setup(
             "requirements/build.txt",
             "requirements/router.txt",
             "circuits/*.bin",
+            "circuits/references/*.bin",
             "circuits/frequencies.txt",
         ],
         "icefarm.dashboard": ["static/**"],
