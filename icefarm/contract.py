@@ -44,6 +44,7 @@ __all__ = [
     "WORKER_PROCEDURES",
     "AccessRule",
     "Assignment",
+    "BoardCalibration",
     "BoardHealth",
     "BoardReading",
     "BookingRecord",
@@ -60,6 +61,7 @@ __all__ = [
     "Permission",
     "PoolRecord",
     "QueueRecord",
+    "ReferenceCircuit",
     "ReservationRecord",
     "Role",
     "RunRecord",
@@ -120,6 +122,7 @@ CONTROL_PROCEDURES = (
     *("history", "device_history", "journal", "limits", "access"),
     *("history", "device_history", "journal", "limits"),
     *("book", "bookings", "cancel_bookings", "account_groups", "recent_failures"),
+    *("calibrations", "reference_readings"),
     *EXPERIMENT_PROCEDURES,
 )
 #: ``icefarm.v1.control.<name>`` that only operators may call.
@@ -142,13 +145,13 @@ MAX_BOARD_LABELS = 20
 ARCHIVE_FIELDS = (
     *("evaluation_id", "reservation", "serial", "kind", "options", "value", "error", "message", "sha256"),
     *("circuit", "experiment", "labels", "firmware", "firmware_version", "origin", "window_us", "load_us"),
-    *("temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
+    *("temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels", "calibration"),
 )
 #: The row of a result, as readers of the archive get it.
 RESULT_FIELDS = (
     *("seq", "evaluation_id", "client", "reservation", "serial", "worker", "kind", "options", "value", "number"),
     *("error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin", "window_us"),
-    *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
+    *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels", "calibration"),
 )
 
 #: Longest name of a client, worker, board or account, in characters.
@@ -311,6 +314,47 @@ class Assignment:
     options: dict[str, Any] = Factory(dict)
     #: The board's labels, for the provenance of what it measures.
     labels: dict[str, str] = Factory(dict)
+    #: The id of the board's calibration, for the same.
+    calibration: str | None = None
+
+
+@passes_over_unknown
+@frozen
+class ReferenceCircuit:
+    """A reference circuit that an idle board is to measure."""
+
+    name: str
+    bitstream: bytes
+    #: How often; it is loaded each time.
+    times: int = 1
+
+
+@passes_over_unknown
+@frozen
+class BoardCalibration:
+    """How a board measures, in figures: from its readings of one reference circuit (docs/calibration.md)."""
+
+    #: Of the calibration, which each result of the board names.
+    id: str
+    reference: str
+    #: When it was last measured, and the board's temperature then.
+    measured_at: float
+    temperature_c: float | None
+    #: Its deviation, the standard deviation of single windows, the change with time and with temperature; the
+    #: uncertainties are standard ones.
+    offset_ppm: float
+    offset_uncertainty_ppm: float
+    noise_ppm: float
+    drift_ppm_per_day: float
+    drift_uncertainty: float
+    ppm_per_kelvin: float
+    kelvin_uncertainty: float
+    #: How many readings it is made of.
+    readings: int
+    #: Why the board is unlike the others, or unlike itself, with figures; None: it is not.
+    suspect: str | None = None
+    #: The operator's rule for suspects: "avoid" gives them out last, "set-aside" not at all, "ignore" like all others.
+    rule: str = "avoid"
 
 
 @passes_over_unknown
@@ -399,6 +443,8 @@ class WorkerHello:
     devices: list[DeviceReport]
     #: None: all of its boards are always there.
     pool: PoolRecord | None = None
+    #: Whether it measures reference circuits on idle boards when control asks for that.
+    references: bool = False
 
 
 @passes_over_unknown
@@ -449,6 +495,8 @@ class DeviceRecord:
     model: str | None = None
     #: What operators note of it and of its worker; of two with one name, its own.
     labels: dict[str, str] = Factory(dict)
+    #: From the reference circuit of the FPGA's oscillator; None: it is not calibrated.
+    calibration: BoardCalibration | None = None
 
 
 @passes_over_unknown
@@ -483,6 +531,8 @@ class ReservationRecord:
     at_least: int | None = None
     #: The selector of the boards that it would like to have; None: any.
     where: str | None = None
+    #: The id of the board's calibration.
+    calibration: str | None = None
 
 
 @passes_over_unknown
@@ -602,6 +652,8 @@ class Measurement:
     origin: str | None = None
     #: The labels that operators gave the board.
     board_labels: dict[str, str] = Factory(dict)
+    #: The id of the board's calibration; None: it had none.  The value is not corrected by it.
+    calibration: str | None = None
 
 
 @passes_over_unknown

@@ -13,8 +13,10 @@ from attrs import asdict, evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from icefarm.calibration.records import Calibration, Reading
 from icefarm.contract import (
     AccessRule,
+    BoardCalibration,
     BoardHealth,
     DeviceReport,
     DeviceStatus,
@@ -22,6 +24,7 @@ from icefarm.contract import (
     ReservationRecord,
     WorkerHello,
 )
+from icefarm.control.inventory.calibration.interface import KeptReading
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -76,6 +79,41 @@ access_rules = st.builds(
     seconds=st.sampled_from([None, 60.0]),
     kinds=st.sampled_from([None, ["counter", "variance"]]),
 )
+readings = st.builds(
+    KeptReading,
+    st.builds(
+        Reading,
+        st.sampled_from(SERIALS),
+        st.sampled_from(["oscillator", "ring"]),
+        st.just(3e6),
+        st.integers(2_999_900, 3_000_100).map(float),
+        st.just(1_000_000),
+        st.integers(1_000_000, 1_000_020).map(float),
+        st.sampled_from([None, 25.5]),
+        st.sampled_from(["pulse_count 1.0", "pulse_count 1.1"]),
+    ),
+    st.sampled_from(["1", "2"]),
+)
+calibrations = st.builds(
+    Calibration,
+    id=st.just(""),
+    serial=st.sampled_from(SERIALS),
+    reference=st.just("oscillator"),
+    offset_ppm=st.sampled_from([-1.5, 0.0, 7.25]),
+    noise_ppm=st.just(1.0),
+    session_noise_ppm=st.just(0.0),
+    drift_ppm_per_day=st.just(0.0),
+    ppm_per_kelvin=st.just(0.0),
+    reference_time=st.just(1.0),
+    reference_temperature_c=st.none(),
+    covariance=st.just((1.0, 0.0, 0.0, 1.0, 0.0, 1.0)),
+    readings=st.just(3),
+    degrees_of_freedom=st.just(1.0),
+    coldest_c=st.none(),
+    hottest_c=st.none(),
+    first_time=st.just(1.0),
+    valid_from=st.integers(1_000_000, 1_000_020).map(float),
+).map(Calibration.with_id)
 reports = st.builds(
     DeviceReport,
     serial=st.sampled_from(SERIALS),
@@ -101,6 +139,15 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _comparable(each) for key, each in value.items() if key not in _OWN}
     return value
+
+
+board_figures = st.builds(
+    BoardCalibration,
+    *(st.just("id"), st.just("oscillator"), st.just(1.0), st.sampled_from([None, 25.5]), st.sampled_from([-2.5, 3.0])),
+    *(st.just(0.5), st.just(1.0), st.just(0.0), st.just(1.0), st.just(0.0), st.just(1.0), st.just(3)),
+    suspect=st.sampled_from([None, "it jumped"]),
+    rule=st.sampled_from(["avoid", "set-aside"]),
+)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -162,6 +209,32 @@ class StoreMachine(RuleBasedStateMachine):
         if not isinstance(boards, IcefarmError) and worker is None:
             wanted = {name: value for name, value in labels.items() if value is not None}
             assert all(wanted.items() <= board.labels.items() for board in boards)
+
+    @rule(
+        measured=st.lists(readings, min_size=1, max_size=3, unique_by=lambda each: each.reading.time),
+        made=st.lists(calibrations, max_size=2),
+    )
+    def boards_measure_references(self, measured: list[KeptReading], made: list[Calibration]) -> None:
+        self.call(lambda store: store.keep_readings(measured, made))
+        for each in made:
+            assert each in self.run_call(self.stores[0].calibrations([each.id]))
+
+    @rule(figures=st.dictionaries(st.sampled_from([*SERIALS, "nowhere"]), board_figures, max_size=2))
+    def figures_of_boards_are_shown(self, figures: dict[str, BoardCalibration]) -> None:
+        known = {board.serial for board in self.run_call(self.stores[0].devices())}
+        records = self.call(lambda store: store.show_calibrations(figures))
+        assert {record.serial: record.calibration for record in records} == {
+            serial: each for serial, each in figures.items() if serial in known
+        }
+
+    @rule(before=st.integers(1_000_000, 1_000_021).map(float))
+    def old_readings_are_forgotten(self, before: float) -> None:
+        self.call(lambda store: store.forget_readings(before))
+
+    @invariant()
+    def calibrations_agree(self) -> None:
+        self.call(lambda store: store.calibrations())
+        self.call(lambda store: store.reference_readings("S0", "oscillator", 1_000_005.0, 3))
 
     @rule(made=access_rules)
     def a_rule_of_access_is_made(self, made: AccessRule) -> None:

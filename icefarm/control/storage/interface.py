@@ -28,6 +28,7 @@ from icefarm.contract import (
     WorkerHello,
     WorkerRecord,
 )
+from icefarm.control.inventory.calibration.interface import CalibrationStore
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar
 from icefarm.control.scheduling.elastic import Terms
@@ -112,7 +113,7 @@ class Lately:
     holds: list[Hold]
 
 
-class Store(Protocol):
+class Store(CalibrationStore, Protocol):
     """Control's store.  Lists are sorted by name or serial unless said otherwise."""
 
     # ------------------------------------------------------------------------------------- workers and boards

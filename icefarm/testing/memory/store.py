@@ -8,10 +8,12 @@ from uuid import uuid4
 
 from attrs import Factory, define, evolve, field
 
+from icefarm.calibration.records import Calibration, Reading
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
     MAX_BOARD_LABELS,
     AccessRule,
+    BoardCalibration,
     BoardHealth,
     BookingRecord,
     DeviceRecord,
@@ -23,6 +25,7 @@ from icefarm.contract import (
     WorkerRecord,
     account_of,
 )
+from icefarm.control.inventory.calibration.interface import KeptReading, LastMeasured
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import current_status, free, undeletable
 from icefarm.control.scheduling.bookings.allotment import allot, extended
@@ -48,6 +51,7 @@ from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.roster import RosterEntry
 from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, TokenRecord
 from icefarm.testing.memory.bookings import MemoryBookings
+from icefarm.testing.memory.calibration import MemoryCalibrations
 
 __all__ = ["MemoryStore"]
 
@@ -103,6 +107,7 @@ class MemoryStore(Store):
     _rules: list[AccessRule] = Factory(list)
     #: Labels of each board's own.
     _labels: dict[str, dict[str, str]] = Factory(dict)
+    _calibrated: MemoryCalibrations = Factory(MemoryCalibrations)
     _booked: MemoryBookings = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -157,8 +162,7 @@ class MemoryStore(Store):
         if self._workers[worker].status == "online" or reserved:
             raise undeletable_worker(worker, reserved)
         for serial in boards:
-            del self._boards[serial]
-            self._labels.pop(serial, None)
+            self._forget(serial)
         del self._workers[worker]
         self._instances.pop(worker, None)
         return boards
@@ -201,16 +205,19 @@ class MemoryStore(Store):
         if refused:
             raise cannot_delete(refused)
         for serial in wanted:
-            del self._boards[serial]
-            self._labels.pop(serial, None)
+            self._forget(serial)
         return wanted
 
     async def retire(self, serials: Sequence[str]) -> list[str]:
         retired = sorted({serial for serial in serials if serial in self._boards and serial not in self._holds})
         for serial in retired:
-            del self._boards[serial]
-            self._labels.pop(serial, None)
+            self._forget(serial)
         return retired
+
+    def _forget(self, serial: str) -> None:
+        del self._boards[serial]
+        self._labels.pop(serial, None)
+        self._calibrated.shown.pop(serial, None)
 
     async def set_labels(
         self, labels: Mapping[str, str | None], *, serials: Sequence[str] | None = None, worker: str | None = None
@@ -301,6 +308,7 @@ class MemoryStore(Store):
             reserved_at=None if reservation is None else reservation.created_at,
             model=report.model,
             labels=self._labels_of(serial),
+            calibration=self._calibrated.shown.get(serial),
         )
 
     def _labels_of(self, serial: str) -> dict[str, str]:
@@ -313,6 +321,31 @@ class MemoryStore(Store):
         missing = [serial for serial in serials if serial not in self._boards]
         if missing:
             raise unknown_devices(missing)
+
+    # ----------------------------------------------------------------------------------------------- calibrations
+
+    async def keep_readings(self, readings: Sequence[KeptReading], calibrations: Sequence[Calibration]) -> None:
+        self._calibrated.keep(readings, calibrations)
+
+    async def reference_readings(self, serial: str, reference: str, since: float, limit: int) -> list[Reading]:
+        return self._calibrated.readings(serial, reference, since, limit)
+
+    async def last_measured(self) -> dict[str, LastMeasured]:
+        return self._calibrated.last_measured()
+
+    async def calibrations(self, ids: Sequence[str] | None = None) -> list[Calibration]:
+        return self._calibrated.calibrations(ids)
+
+    async def show_calibrations(self, figures: Mapping[str, BoardCalibration]) -> list[DeviceRecord]:
+        known = {serial: each for serial, each in figures.items() if serial in self._boards}
+        self._calibrated.show(known)
+        for serial in known.keys() & self._holds.keys():
+            held = self._holds[serial]
+            self._reservations[held] = evolve(self._reservations[held], calibration=known[serial].id)
+        return [self._device(serial) for serial in sorted(known)]
+
+    async def forget_readings(self, before: float) -> None:
+        self._calibrated.forget(before)
 
     # ---------------------------------------------------------------------------------------------- reservations
 
@@ -361,6 +394,7 @@ class MemoryStore(Store):
                 wanted=terms.wanted,
                 at_least=terms.at_least,
                 where=terms.where,
+                calibration=self._calibrated.id_of(serial),
             )
             self._reservations[reservation.id] = reservation
             self._holds[serial] = reservation.id

@@ -15,12 +15,14 @@ from psycopg2.errors import ForeignKeyViolation
 
 from icefarm.contract import (
     MAX_BOARD_LABELS,
+    BoardCalibration,
     BoardHealth,
     DeviceRecord,
     DeviceReport,
     DeviceStatus,
     WorkerHello,
     WorkerRecord,
+    from_wire,
     to_wire,
 )
 from icefarm.control.scheduling.availability import free, undeletable
@@ -37,14 +39,14 @@ from icefarm.control.storage.interface import State
 from icefarm.control.storage.postgres.calendar import calendar_of
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 
-__all__ = ["InventoryStatements", "all_devices", "all_workers", "check_known"]
+__all__ = ["InventoryStatements", "all_devices", "all_workers", "check_known", "known_devices"]
 
 _DEVICE = """
     serial, worker, status, reason, client, reservation, kind, firmware, firmware_version, usb_path,
     evaluations, failures, retries,
     extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
     (SELECT extract(epoch FROM r.created_at)::float8 FROM reservation r WHERE r.id = reservation),
-    model, coalesce((SELECT w.labels FROM worker w WHERE w.name = worker), '{}') || labels,
+    model, coalesce((SELECT w.labels FROM worker w WHERE w.name = worker), '{}') || labels, calibration,
     recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
 """
 #: Columns of a board's row that are fields of its health.
@@ -132,8 +134,9 @@ _SEEN = """
 
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
-    serial, worker, status, *rest, reserved_at, model, labels = row[:-_HEALTH]
-    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at, model, labels]
+    serial, worker, status, *rest, reserved_at, model, labels, figures = row[:-_HEALTH]
+    calibration = None if figures is None else from_wire(figures, BoardCalibration, f"the calibration of {serial}")
+    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at, model, labels, calibration]
     return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
 
 
@@ -157,7 +160,7 @@ async def all_devices(transaction: Transaction) -> list[DeviceRecord]:
     return [_device(row) for row in rows]
 
 
-async def _devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
+async def known_devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
     statement = f"SELECT {_DEVICE} FROM device WHERE serial = ANY(%(serials)s)"
     found = {row[0]: _device(row) for row in await transaction.rows(statement, {"serials": list(serials)})}
     missing = [serial for serial in serials if serial not in found]
@@ -259,7 +262,7 @@ class InventoryStatements(Statements):
         full = sorted(serial for serial, count in counts if count > MAX_BOARD_LABELS)
         if full:
             raise too_many_labels(f"board {', '.join(full)}")
-        return await _devices(transaction, wanted)
+        return await known_devices(transaction, wanted)
 
     @in_transaction
     async def worker_seen(self, transaction: Transaction, worker: str) -> int:
@@ -269,7 +272,7 @@ class InventoryStatements(Statements):
     @in_transaction
     async def worker_lost(self, transaction: Transaction, worker: str, reason: str) -> list[DeviceRecord]:
         await transaction.rows("UPDATE worker SET status = 'offline' WHERE name = %(worker)s", {"worker": worker})
-        return await _devices(transaction, await _set_offline(transaction, worker, reason))
+        return await known_devices(transaction, await _set_offline(transaction, worker, reason))
 
     @in_transaction
     async def set_draining(
@@ -288,7 +291,7 @@ class InventoryStatements(Statements):
     async def delete_devices(self, transaction: Transaction, serials: Sequence[str]) -> list[str]:
         wanted = list(dict.fromkeys(serials))
         await check_known(transaction, wanted)
-        refused = [device for device in await _devices(transaction, wanted) if undeletable(device) is not None]
+        refused = [device for device in await known_devices(transaction, wanted) if undeletable(device) is not None]
         if refused:
             raise cannot_delete(refused)
         await transaction.rows("DELETE FROM device WHERE serial = ANY(%(serials)s)", {"serials": wanted})
@@ -309,7 +312,7 @@ class InventoryStatements(Statements):
 
     @in_transaction
     async def devices(self, transaction: Transaction, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
-        return await all_devices(transaction) if serials is None else await _devices(transaction, serials)
+        return await all_devices(transaction) if serials is None else await known_devices(transaction, serials)
 
     @in_transaction
     async def available(self, transaction: Transaction, kind: str | None = None) -> list[str]:

@@ -23,7 +23,8 @@ RESERVATION = """
     extract(epoch FROM ended_at)::float8, end_reason, grace,
     coalesce((SELECT w.labels || d.labels FROM device d JOIN worker w ON w.name = d.worker
                WHERE d.serial = reservation.serial), '{}'),
-    limited_by, request, priority, wanted, at_least, selector
+    limited_by, request, priority, wanted, at_least, selector,
+    (SELECT d.calibration ->> 'id' FROM device d WHERE d.serial = reservation.serial)
 """
 
 P = ParamSpec("P")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from attrs import define
 
+from icefarm.control.inventory.calibration.postgres import CalibrationStatements
 from icefarm.control.storage.interface import Store
 from icefarm.control.storage.postgres.access import AccessStatements
 from icefarm.control.storage.postgres.accounts import AccountStatements, LimitStatements
@@ -30,6 +31,7 @@ class PostgresStore(
     AuditStatements,
     LimitStatements,
     AccessStatements,
+    CalibrationStatements,
     Store,
 ):
     """Implements `Store` over a `Database` with the current schema.
