@@ -23,7 +23,8 @@ from twisted.python.failure import Failure
 
 from icefarm.bitstream import compress, from_file, made_up_bitstream
 from icefarm.bus import Bus
-from icefarm.contract import AUTHENTICATOR, Assignment, Role, device_procedure
+from icefarm.contract import AUTHENTICATOR, Assignment, Role, device_procedure, to_wire
+from icefarm.control.inventory.calibration.references import circuits_for
 from icefarm.errors import DeviceFailed
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
@@ -475,3 +476,41 @@ async def test_images_of_another_version_than_the_workers_own_are_named_in_the_l
     assert set(images.by_name) == {"default", "pulse_count"}
     (line,) = said
     assert f"pulse_count 0.0.1 for real boards is not that of this icefarm, {shipped}" in line
+
+
+@ensureDeferred
+async def test_an_idle_board_measures_the_references_that_it_can_and_is_available_meanwhile() -> None:
+    async with rig(offset_ppm=5000.0) as farm:
+        (serial,) = farm.serials
+        circuits = [
+            {**to_wire(each), "bitstream": each.bitstream, "times": 2}
+            for each in (*circuits_for(virtual=True), *circuits_for(virtual=False)[-1:])
+        ]
+        measured = await farm.control.order(
+            "w1", "measure_references", serial=serial, reservation="c1", window=0.05, circuits=circuits
+        )
+        # Virtual boards refuse the ring of inverters.
+        assert [each["reference"] for each in measured] == ["oscillator"] * 2 + ["crystal"] * 2
+        counts = {each["value"] for each in measured}
+        assert all(abs(count - 150_000) <= 151_000 * 0.0051 for count in counts)
+        assert farm.control.devices[serial]["status"] == "available"
+        await farm.reserve(serial)
+        assert (await farm.evaluate(serial))["kind"] == "pulsecount"
+
+
+@ensureDeferred
+async def test_a_reservation_waits_for_one_window_of_a_reference_at_most() -> None:
+    async with rig(speed="real") as farm:
+        (serial,) = farm.serials
+        oscillator, *_ = circuits_for(virtual=True)
+        wanted = [{**to_wire(oscillator), "bitstream": oscillator.bitstream, "times": 20}]
+        measuring = Deferred.fromCoroutine(
+            farm.control.order("w1", "measure_references", serial=serial, reservation="c1", window=1.0, circuits=wanted)
+        )
+        await farm.control.until(lambda: farm.control.devices[serial]["firmware"] == "pulse_count").addTimeout(
+            LIMIT, reactor
+        )
+        began = reactor.seconds()  # type: ignore[attr-defined]
+        await farm.reserve(serial)
+        assert reactor.seconds() - began < 2.5  # type: ignore[attr-defined]
+        assert len(await measuring) < 20

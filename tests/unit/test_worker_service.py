@@ -25,6 +25,7 @@ from icefarm.contract import (
 )
 from icefarm.errors import (
     Busy,
+    DeviceFailed,
     InvalidArgument,
     InvalidBitstream,
     LinkLost,
@@ -33,6 +34,7 @@ from icefarm.errors import (
     NotYours,
     ReservationEnded,
     TimedOut,
+    Unavailable,
     UnknownBitstream,
     UnknownDevice,
     UnknownKind,
@@ -533,3 +535,63 @@ def test_a_stopped_worker_leaves_nothing_behind() -> None:
     assert farm.boards[0].port is None
     assert farm.boards[0].runs == "pulse_count 1.0"
     assert farm.clock.getDelayedCalls() == []
+
+
+REFERENCE = {"name": "oscillator", "bitstream": BITSTREAM, "times": 2}
+
+
+def lend(farm: Farm, serial: str = SERIAL, *circuits: Any) -> list[Any]:
+    """Order a board to measure references."""
+    return farm.order(
+        "measure_references",
+        serial=serial,
+        reservation="calibration-1",
+        window=0.1,
+        circuits=[*circuits] or [REFERENCE],
+    )
+
+
+def test_a_free_board_measures_references_and_is_free_all_the_time(farm: Farm) -> None:
+    shown: list[str] = []
+    measured = lend(farm)
+    for _ in range(200):
+        farm.settle(0.05)
+        shown.append(farm.status())
+    (measurements,) = measured
+    assert [(each["reference"], each["value"]) for each in measurements] == [("oscillator", 100)] * 2
+    assert set(shown) == {"available"}
+    assert farm.boards[0].runs == "default 1.0"
+    assert farm.control.devices[SERIAL]["reservation"] is None
+
+
+def test_a_reservation_gets_a_board_that_measures_references_at_once(farm: Farm) -> None:
+    farm.boards[0].patient = True
+    measured = lend(farm)
+    farm.settle(10.0)
+    assert farm.boards[0].runs == "pulse_count 1.0"
+    assert farm.prepare() == [None]
+    assert measured == [[]]
+    assert farm.status() == "reserved"
+    farm.boards[0].patient = False
+    (answer,) = farm.evaluate()
+    assert answer["value"] == 100
+
+
+def test_a_board_that_is_reserved_measures_no_references(farm: Farm) -> None:
+    farm.prepare()
+    (error,) = lend(farm)
+    assert isinstance(error, Unavailable)
+    (answer,) = farm.evaluate()
+    assert answer["value"] == 100
+
+
+def test_a_board_that_fails_with_references_is_recovered_as_any_other(farm: Farm) -> None:
+    farm.boards[0].faults.add("silent")
+    measured = lend(farm)
+    farm.settle(300.0)
+    (error,) = measured
+    assert isinstance(error, DeviceFailed)
+    assert farm.status() in ("broken", "offline")
+    farm.boards[0].faults.clear()
+    farm.settle(300.0)
+    assert farm.status() == "available"

@@ -97,6 +97,7 @@ def measurement_row(reservation: str, note: Note, measured: Mapping[str, Any]) -
             get("sha256"), note.circuit, note.experiment, note.labels, get("firmware"), get("firmware_version"),
             get("origin"), get("window_us"), get("load_us"), get("temperature_c"), get("sequence"),
             max(get("attempt") or 1, note.attempt), get("started_at"), get("ended_at"), get("board_labels") or None,
+            get("calibration"),
         ]
     )  # fmt: skip
 
@@ -111,7 +112,7 @@ def failure_row(
             evaluation_id, reservation, get("serial"), get("kind"), get("options"), None, error.name,
             error.message[:MAX_MESSAGE], note.sha256, note.circuit, note.experiment, note.labels, get("firmware"),
             get("firmware_version"), None, None, None, None, None, note.attempt, None, now,
-            get("board_labels") or None,
+            get("board_labels") or None, get("calibration"),
         ]
     )  # fmt: skip
 

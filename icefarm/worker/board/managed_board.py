@@ -17,7 +17,7 @@ from twisted.logger import Logger, LogLevel
 
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
-from icefarm.errors import DeviceFailed, IcefarmError
+from icefarm.errors import DeviceFailed, IcefarmError, Unavailable
 from icefarm.log_format import printable
 from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board import events as e
@@ -36,6 +36,8 @@ __all__ = ["ManagedBoard"]
 LINES, LINES_PERIOD = 50, 5.0
 #: Longest id and reason in such a line, in characters.
 LONGEST_ID, LONGEST_REASON = 100, 400
+#: Why a board that is available has another firmware than the default one.
+BORROWED = "measures reference circuits"
 #: Ended reservations that a board remembers, to explain late calls.
 REMEMBERED = 16
 
@@ -64,6 +66,8 @@ class ManagedBoard:
     _aside: bool = False
     #: Whether its FPGA took no bitstream, and has taken none since.
     _load_failed: bool = False
+    #: The reservation for which it is borrowed, until it is ready again after that; None: it is not.
+    _borrowed: str | None = None
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     #: Bounds the lines that the board, and clients with its evaluations, cause.
     _lines: RateLimit = Factory(lambda: RateLimit(LINES, LINES_PERIOD))
@@ -104,6 +108,8 @@ class ManagedBoard:
             self._context.worker, self._context.clock, self._context.admission, self, self._context.archive
         )
         new = BoardReservation.of(assignment, kind, firmware, context)
+        if assignment.reservation != self._borrowed:
+            self._borrowed = None
         if before is not None:
             self._end(before, "another one took its place")
         self.reservation = new
@@ -113,6 +119,20 @@ class ManagedBoard:
     async def prepare(self, assignment: Assignment) -> None:
         """Serve a reservation; returns when the board is usable.  Raises like `assign`, and `DeviceFailed`."""
         await self.assign(assignment).usable()
+
+    def borrow(self, assignment: Assignment) -> BoardReservation:
+        """Serve a reservation of the farm's own: meanwhile it is reported as available, and any other one takes it.
+
+        Raises `Unavailable` where it is not free, and what `assign` raises.
+        """
+        if self.reservation is not None or not isinstance(self.life.state, s.Ready):
+            raise Unavailable(f"board {self.serial} is not free", serial=self.serial)
+        self._borrowed = assignment.reservation
+        try:
+            return self.assign(assignment)
+        except IcefarmError:
+            self._borrowed = None
+            raise
 
     def release(self, reservation: str | None, reason: str) -> None:
         """End a reservation (None: whichever it serves); harmless if it serves another one."""
@@ -170,13 +190,15 @@ class ManagedBoard:
 
     def _shown(self) -> dict[str, Any]:
         """Return the parts of its report whose change is reported at once: everything except the counters."""
-        life = self.life
+        life, want = self.life, self._want
         status, reason = s.status_of(life)
+        if self._borrowed is not None and status not in (DeviceStatus.BROKEN, DeviceStatus.OFFLINE):
+            status, reason = DeviceStatus.AVAILABLE, BORROWED
         return {
             "status": status,
             "reason": reason,
-            "reservation": None if life.want is None else life.want.reservation,
-            "kind": None if life.want is None else life.want.kind,
+            "reservation": None if want is None else want.reservation,
+            "kind": None if want is None else want.kind,
             "firmware": None if self._firmware is None else self._firmware.name,
             "firmware_version": None if self._firmware is None else self._firmware.version,
             "usb_path": life.place,
@@ -185,8 +207,13 @@ class ManagedBoard:
 
     def reading(self) -> BoardReading:
         """Return its counters."""
+        return self.tally.reading(self.serial, None if self._want is None else self._want.kind)
+
+    @property
+    def _want(self) -> s.DesiredState | None:
+        """What its reservation requires, unless it is borrowed for that."""
         want = self.life.want
-        return self.tally.reading(self.serial, None if want is None else want.kind)
+        return None if want is None or want.reservation == self._borrowed else want
 
     def _let_go(self, reason: str) -> None:
         """End all operations on the board, and leave it running."""
@@ -215,6 +242,8 @@ class ManagedBoard:
 
     def entered(self, before: s.Life) -> None:
         """The state has changed, and the effects have been carried out (for `Runner`)."""
+        if isinstance(self.life.state, s.Ready | s.Broken | s.Gone) and self.reservation is None:
+            self._borrowed = None
         self._tell_rebooting()
         if isinstance(self.life.state, s.Reserved):
             assert self.reservation is not None

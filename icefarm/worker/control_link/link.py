@@ -177,7 +177,9 @@ class ControlLink(Observer):
         me = self.identity
         # The farm may have put the name into the account of the worker's token.
         pool = None if self._pool is None else PoolRecord(self._pool.least, self._pool.most, self._pool.model)
-        hello = WorkerHello(session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports, pool)
+        hello = WorkerHello(
+            session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports, pool, True
+        )
         try:
             answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
         except IcefarmError as error:

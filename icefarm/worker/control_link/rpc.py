@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
-from icefarm.contract import Assignment, Role, device_prefix, method_of
+from icefarm.contract import Assignment, ReferenceCircuit, Role, device_prefix, method_of
 from icefarm.errors import (
     IcefarmError,
     InvalidArgument,
@@ -26,6 +26,7 @@ from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.shutdown import Departure
 from icefarm.worker.reservation.board_reservation import BoardReservation
+from icefarm.worker.reservation.references import measure_references
 
 __all__ = ["BoardProcedures", "ControlProcedures", "Settling"]
 
@@ -50,7 +51,7 @@ class ControlProcedures:
     def _all(self) -> dict[str, CheckedFunction]:
         every = (
             *(self.prepare, self.relabel, self.release, self.reboot, self.delete, self.retest),
-            *(self.drain, self.resume, self.leave, self.plug_in, self.retire),
+            *(self.drain, self.resume, self.leave, self.plug_in, self.retire, self.measure_references),
         )
         return {function.__name__: CheckedFunction.of(function) for function in every}
 
@@ -101,6 +102,12 @@ class ControlProcedures:
     async def retest(self, serial: str) -> None:
         """Give a broken board another chance now."""
         self._boards.get(serial).retest()
+
+    async def measure_references(
+        self, serial: str, reservation: str, window: float, circuits: list[ReferenceCircuit]
+    ) -> list[dict[str, Any]]:
+        """Measure reference circuits on a board that is free; a reservation of it goes before."""
+        return await measure_references(self._boards.get(serial), reservation, window, circuits)
 
     async def plug_in(self, amount: int) -> int:
         """Plug in so many more virtual boards, as far as there are any; returns how many."""

@@ -113,6 +113,7 @@ class BoardReservation:
             "firmware": firmware.name,
             "firmware_version": firmware.version,
             "board_labels": assignment.labels,
+            "calibration": assignment.calibration,
         }
         rows = ReservationRows(context.archive, assignment.reservation, {**stamp, "options": plain})
         evaluations = Evaluations(context.board.tally, rows)
