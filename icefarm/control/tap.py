@@ -19,6 +19,7 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
 from icefarm.contract import Role
+from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
@@ -35,6 +36,8 @@ from icefarm.wamp.url import is_loopback
 
 __all__ = ["Options", "makeService"]
 
+#: Boards that may measure reference circuits at the same time.
+MOST_AT_ONCE = 1000
 #: Options that only an issuer makes sense of.
 _FOR_AN_ISSUER = tuple(
     f"oidc-{name}" for name in ("client", "audience", "group", "operator-group", "accounts", "ca-file")
@@ -47,6 +50,13 @@ def _days(text: str) -> float:
         return seconds(text)
     except ValueError:
         raise ValueError(f"must be a number of days above 0, not {text!r}") from None
+
+
+def _boards(text: str) -> int:
+    """Parse a number of boards above 0."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= MOST_AT_ONCE):
+        raise ValueError(f"must be a whole number from 1 to {MOST_AT_ONCE}, not {text!r}")
+    return int(text)
 
 
 def _seconds_or_off(text: str) -> float | None:
@@ -128,6 +138,15 @@ class Options(LayeredOptions):
             "preemptible",
             "ask for boards that were reserved by number when others go before, unless their client says otherwise",
             flag=True,
+        ),
+        Setting("no-calibration", "do not have idle boards measure reference circuits", flag=True),
+        Setting("calibrate-at-once", "boards that measure them at the same time", "N", "2", _boards),
+        Setting(
+            "suspect-boards",
+            "what becomes of boards that measure unlike the others: given out last, not at all, or like the others",
+            "|".join(SuspectRule),
+            SuspectRule.AVOID,
+            choice(*SuspectRule),
         ),
         Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
@@ -215,6 +234,9 @@ def _service(options: Options) -> ControlProcess:
         half_life=options["half-life"],
         max_hold=options["max-hold-while-waited"],
         preemptible=options["preemptible"],
+        calibration=not options["no-calibration"],
+        calibrate_at_once=options["calibrate-at-once"],
+        suspect_boards=SuspectRule(options["suspect-boards"]),
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.bus import Bus
-from icefarm.contract import Assignment, ReservationRecord, to_wire, worker_procedure
+from icefarm.contract import Assignment, ReferenceCircuit, ReservationRecord, to_wire, worker_procedure
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.errors import LinkLost
 
@@ -22,11 +22,13 @@ PREPARE_LIMIT = 60.0
 REBOOT_LIMIT = 2 * PREPARE_LIMIT
 #: Seconds for calls that a worker answers at once.
 ANSWER_LIMIT = 10.0
+#: Seconds for reference circuits: the board is flashed, and measures for ten seconds or so.
+REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
 
 
 def assignment(record: ReservationRecord) -> Assignment:
     """Return the assignment of a reservation for its worker."""
-    return Assignment(record.id, record.client, record.kind, record.options, record.labels)
+    return Assignment(record.id, record.client, record.kind, record.options, record.labels, record.calibration)
 
 
 @define(eq=False)
@@ -85,6 +87,14 @@ class WorkerClient:
         """Unplug virtual boards that are not needed."""
         await self._call(worker, "retire", ANSWER_LIMIT, serials)
 
+    async def measure_references(
+        self, worker: str, serial: str, id: str, window: float, circuits: Sequence[ReferenceCircuit]
+    ) -> list[dict[str, Any]]:
+        """Have a free board measure reference circuits; returns what it measured.  Raises also `Unavailable`."""
+        wanted = [to_wire(circuit) for circuit in circuits]
+        measured = await self._call(worker, "measure_references", REFERENCES_LIMIT, serial, id, window, wanted)
+        return list(measured)
+
     async def drain(self, worker: str) -> None:
         """Tell a worker that it is drained."""
         await self._call(worker, "drain", ANSWER_LIMIT)
@@ -108,7 +118,11 @@ class WorkerClient:
                 del self._settling[serial]
 
     async def _call(
-        self, worker: str, method: str, limit: float, *args: str | int | list[str] | Mapping[str, Any]
+        self,
+        worker: str,
+        method: str,
+        limit: float,
+        *args: str | float | list[str] | list[dict[str, Any]] | Mapping[str, Any],
     ) -> Any:
         if self.bus is None:
             raise LinkLost("control has no connection to the router just now")

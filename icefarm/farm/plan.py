@@ -77,6 +77,9 @@ class FarmOptions:
     half_life: float | None = None
     max_hold_while_waited: float | str | None = None
     preemptible: bool = False
+    #: Whether idle boards measure reference circuits, and what becomes of those that are unlike the others.
+    calibration: bool = True
+    suspect_boards: str | None = None
     #: What each account and each connection may cost, where that differs from the defaults.
     limits: FarmLimits = Factory(FarmLimits)
     #: Proxies in front of the farm's own router that say whose connections they pass on.
@@ -141,6 +144,8 @@ def control_program(
         "half-life": options.half_life,
         "max-hold-while-waited": options.max_hold_while_waited,
         "preemptible": options.preemptible or None,
+        "no-calibration": None if options.calibration else True,
+        "suspect-boards": options.suspect_boards,
         "limit": ",".join(f"{name}={value:.15g}" for name, value in options.limits.account.items()) or None,
     }
     program = _service(

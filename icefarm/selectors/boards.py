@@ -78,6 +78,13 @@ def _account(board: DeviceRecord) -> str | None:
     return None if board.client is None else account_of(board.client)
 
 
+def _figure(name: str) -> Callable[[DeviceRecord], Any]:
+    def read(board: DeviceRecord) -> Any:
+        return None if board.calibration is None else getattr(board.calibration, name)
+
+    return read
+
+
 def _field(name: str) -> Callable[[DeviceRecord], Any]:
     def read(board: DeviceRecord) -> Any:
         return getattr(board, name)
@@ -105,6 +112,11 @@ NAMES: Mapping[str, BoardName] = {
     "virtual": BoardName("a program that behaves as a board", is_virtual),
     "simulated": BoardName("a virtual board that runs the circuit", _is_simulated),
     "landscape": BoardName("a virtual board that may invent a frequency for the circuit", _is_landscape),
+    "offset_ppm": BoardName("how far it is off, by its last calibration; nothing without one", _figure("offset_ppm")),
+    "noise_ppm": BoardName("the standard deviation of its windows", _figure("noise_ppm")),
+    "drift_ppm_per_day": BoardName("how fast its offset changes", _figure("drift_ppm_per_day")),
+    "temperature": BoardName("its temperature when it was last calibrated, degrees Celsius", _figure("temperature_c")),
+    "suspect": BoardName("it measures unlike the others, or unlike what it was", _figure("suspect")),
 }
 
 #: Who names one of these allows virtual boards.

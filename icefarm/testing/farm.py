@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, asdict, define, field
 from twisted.internet.defer import Deferred
 
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller
+from icefarm.calibration.records import Calibration, Reading
 from icefarm.contract import (
     AUTHENTICATOR,
     AUTHORIZER,
@@ -75,13 +76,17 @@ class MemoryFarm:
     answering: bool = True
     #: Raised at each sign-in of a client.
     refusal: IcefarmError | None = None
+    #: What is known of boards; each result names the first calibration of its board.
+    calibrations: list[Calibration] = Factory(list)
+    readings: list[Reading] = Factory(list)
     _kept: dict[tuple[str, str], Any] = Factory(dict)
 
     async def start(self) -> None:
         self.control = self.router.join("control", Role.CONTROL)
         await self.control.register(AUTHENTICATOR, self._authenticate)
         await self.control.register(AUTHORIZER, allow_all)
-        for name in ("reserve", "extend", "end", "available", "heartbeat", "reboot", "drain"):
+        served = ("reserve", "extend", "end", "available", "heartbeat", "reboot", "drain")
+        for name in (*served, "calibrations", "reference_readings"):
             await self.control.register(control_procedure(name), self._serve)
         await self.start_worker()
 
@@ -136,6 +141,11 @@ class MemoryFarm:
                 return {"amount": len(free), "serials": free}
             case "heartbeat":
                 return {"time": 0.0, "reservations": list(self._own(caller)), "heartbeat_s": 5.0}
+            case "calibrations":
+                known = [each for each in self.calibrations if each.id in (kwargs.get("ids") or [each.id])]
+                return {"calibrations": [asdict(each) for each in known], "suspects": {}, "time": 0.0}
+            case "reference_readings":
+                return {"readings": [asdict(each) for each in self.readings], "time": 0.0}
         raise AssertionError(name)
 
     def _own(self, caller: Caller) -> Iterable[str]:
@@ -168,7 +178,16 @@ class MemoryFarm:
         end = 1000.0 + (self.term if seconds is None else seconds)
         records = [
             ReservationRecord(
-                f"r{len(self.calls)}-{serial}", serial, "w1", client, kind, options, 1000.0, end, grace=grace
+                f"r{len(self.calls)}-{serial}",
+                serial,
+                "w1",
+                client,
+                kind,
+                options,
+                1000.0,
+                end,
+                grace=grace,
+                calibration=self._calibration_of(serial),
             )
             for serial in free[:wanted]
         ]
@@ -211,5 +230,9 @@ class MemoryFarm:
             Measurement(
                 1000, kwargs["evaluation_id"], serial, "w1", record.kind, record.options, "pulse_count", "1.0", digest,
                 1_000_000, 34_000, 0, None, len(self.asked), kwargs["attempt"], 1.0, 2.0,
+                calibration=self._calibration_of(serial),
             )
         )  # fmt: skip
+
+    def _calibration_of(self, serial: str) -> str | None:
+        return next((each.id for each in self.calibrations if each.serial == serial), None)

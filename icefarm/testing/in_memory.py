@@ -86,7 +86,10 @@ class FarmInMemory:
         self._process = MemoryProcess(self._router, reactor)
         self._store = MemoryStore(reactor)
         self._control = self._process.control(
-            self._store, MemoryHistory(), ControlSettings(grace=grace), archive=MemoryArchive(reactor, self._store)
+            self._store,
+            MemoryHistory(),
+            ControlSettings(grace=grace, calibration=False),
+            archive=MemoryArchive(reactor, self._store),
         )
         self._worker = self._process.worker(
             WorkerIdentity("in-memory", "in-memory", "in-memory", __version__),

@@ -43,6 +43,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "/delete": {"serials": ["none"]},
     "/usage": {"account": VICTIM},
     "/bookings": {},
+    "/calibrations": {},
+    "/readings": {"serial": "A"},
     "/book": {"account": VICTIM, "amount": 9999, "starts_at": time.time() + 60, "seconds": 60},
     "/bookings/cancel": {"ids": ["none"]},
     "/limits": {"account": VICTIM},

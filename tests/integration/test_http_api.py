@@ -392,6 +392,15 @@ def test_boards_are_booked_and_bookings_are_cancelled_by_their_account(api: Api)
     assert api.post("/api/book", {**wanted, "starts_at": 5.0})[0] == 400
 
 
+def test_boards_are_compared_and_their_readings_listed(api: Api) -> None:
+    code, answer = api.ask("GET", "/api/calibrations?reference=oscillator")
+    assert (code, answer["calibrations"], answer["suspects"]) == (200, [], {})
+    assert api.ask("GET", "/api/calibrations?reference=quartz")[0] == 400
+    code, answer = api.ask("GET", "/api/readings?serial=A&reference=crystal")
+    assert (code, answer["readings"]) == (200, [])
+    assert api.ask("GET", "/api/readings")[0] == 400
+
+
 def test_tokens_are_in_no_log(api: Api) -> None:
     assert api.ask("GET", "/api/available", token=True)[0] == 200
     for log in api.data_dir.rglob("*.log*"):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from attrs import Factory, frozen
 
 from icefarm.contract import ExperimentBoard, ExperimentFigures, ExperimentPart, FailureRecord
-from icefarm.control.archive.rows import ArchiveRow
+from icefarm.control.archive.rows import ArchiveRow, OwnedRow
 from icefarm.control.archive.runs.interface import RunStore
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
 
@@ -203,6 +203,9 @@ class Archive(Protocol):
 
     async def store(self, worker: str, rows: Sequence[ArchiveRow]) -> Stored:
         """Store the rows of a worker, all of them or none; those that are there already are left alone."""
+
+    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+        """Store rows of the farm's own, which no client's reservation is behind; their experiments are shared."""
 
     async def experiments(self, query: ExperimentQuery) -> list[Experiment]:
         """Return experiments, the last active one first."""

@@ -53,6 +53,7 @@ _COLUMNS = (
     *("day", "evaluation_id", "experiment", "client", "reservation", "serial", "worker", "kind", "options", "value"),
     *("number", "error", "message", "sha256", "circuit", "labels", "firmware", "firmware_version", "origin"),
     *("window_us", "load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels"),
+    "calibration",
 )
 _LIST = ", ".join(_COLUMNS)
 
@@ -357,6 +358,19 @@ class PostgresArchive(Statements, Archive):
         own = owned(rows, {id: (serial, client) for id, serial, client in cursor.fetchall()})
         if not own:
             return Stored(foreign=len(rows))
+        new = self._copy(worker, own, cursor)
+        served = {each.row.reservation for each in own}
+        foreign = sum(row.reservation not in served for row in rows)
+        return Stored(new, len(rows) - foreign - sum(new.values()), foreign)
+
+    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+        if rows:
+            await self._writer.run(partial(self._copy, worker, rows), STORE_LIMIT)
+            for key in {each.key for each in rows}:
+                await self.announce(key, None, True)
+
+    def _copy(self, worker: str, own: Sequence[OwnedRow], cursor: Any) -> dict[ExperimentKey, int]:
+        """Store rows whose owners are known; returns how many are new, by experiment."""
         ids = _experiment_ids(cursor, {each.key for each in own})
         self._make_partitions(cursor, {each.row.day for each in own})
         cursor.copy_expert(_COPY, _as_csv(worker, own, ids))
@@ -369,10 +383,7 @@ class PostgresArchive(Statements, Archive):
             cursor.execute(_NOTE_RETRIES)
         cursor.execute(_KEEP)
         keys = {id: key for key, id in ids.items()}
-        new = {keys[id]: count for id, count in cursor.fetchall()}
-        served = {each.row.reservation for each in own}
-        foreign = sum(row.reservation not in served for row in rows)
-        return Stored(new, len(rows) - foreign - sum(new.values()), foreign)
+        return {keys[id]: count for id, count in cursor.fetchall()}
 
     def _make_partitions(self, cursor: Any, days: set[date]) -> None:
         for day in sorted(days - self._days):

@@ -51,9 +51,10 @@ _TYPES: Mapping[str, tuple[type, ...] | None] = {
     "started_at": _MAYBE_NUMBER,
     "ended_at": _NUMBER,
     "board_labels": (dict, type(None)),
+    "calibration": _MAYBE_TEXT,
 }
 #: The fields that workers of earlier versions do not send.
-_ADDED = ("board_labels",)
+_ADDED = ("board_labels", "calibration")
 #: The largest number in each field from ``window_us`` on.
 _MOST = (LARGEST, LARGEST, LARGEST, LARGEST, MOST_ATTEMPTS, LATEST, LATEST)
 _CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
@@ -91,6 +92,7 @@ class ArchiveRow:
     ended_at: float
     day: date
     board_labels: str | None = None
+    calibration: str | None = None
 
 
 @frozen
@@ -216,7 +218,7 @@ def _checked_row(
     (
         evaluation_id, reservation, serial, kind, options, value, error, message, sha256, circuit, experiment, labels,
         firmware, firmware_version, origin, window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at,
-        board_labels,
+        board_labels, calibration,
     ) = fields  # fmt: skip
     today = int(now // DAY)
     own = int(ended_at // DAY)
@@ -246,6 +248,7 @@ def _checked_row(
         ended_at,
         day_of(own if now - days * DAY < ended_at < now + AHEAD else today),
         _json(board_labels) if board_labels else None,
+        None if calibration is None else _word(calibration),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 
 from icefarm import __version__
+from icefarm.calibration.records import Calibration, Reading
 from icefarm.contract import (
     AccessRule,
     BookingRecord,
@@ -84,6 +85,14 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "bookings": _list_of("Booking"),
     "booking": {"$ref": "#/components/schemas/Booking"},
     "ids": {"type": "array", "items": {"type": "string"}},
+    "calibrations": _whole(
+        {
+            "calibrations": _list_of("Calibration"),
+            "suspects": {"type": "object", "description": "Why boards are suspect, by serial."},
+            "time": {"type": "number", "description": "By the farm's clock, seconds since 1970."},
+        }
+    ),
+    "readings": _whole({"readings": _list_of("Reading"), "time": {"type": "number"}}),
     "access": _whole(
         {
             "account": {"type": "string"},
@@ -148,6 +157,8 @@ def description(public_url: str | None = None) -> dict[str, Any]:
                 "Error": _error_schema(),
                 "Available": _available_schema(),
                 "Booking": _schema(BookingRecord),
+                "Calibration": _schema(Calibration),
+                "Reading": _schema(Reading),
                 "AccessRule": _schema(AccessRule),
                 "Experiment": _schema(ExperimentRecord),
                 "ExperimentBoard": _schema(ExperimentBoard),

@@ -17,6 +17,7 @@ from icefarm.control.http.schemas import (
     BookingIds,
     BookingsQuery,
     BookingWanted,
+    CalibrationsQuery,
     ExperimentQuery,
     ExperimentsQuery,
     FiguresQuery,
@@ -28,6 +29,7 @@ from icefarm.control.http.schemas import (
     NamedSerials,
     NoQuery,
     Poll,
+    ReadingsQuery,
     RequestId,
     Reserve,
     ReserveSerials,
@@ -92,7 +94,7 @@ class Endpoint:
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
     #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits",
-    #: "access", "bookings", "booking", "ids"; "results": a file.
+    #: "access", "bookings", "booking", "ids", "calibrations", "readings"; "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -225,6 +227,15 @@ def _booking(asked: BookingWanted) -> dict[str, Any]:
 
 def _booking_ids(asked: BookingIds) -> dict[str, Any]:
     return {"ids": asked.ids}
+
+
+def _calibrations(asked: CalibrationsQuery) -> dict[str, Any]:
+    serials = None if asked.serials is None else asked.serials.split(",")
+    return {"reference": asked.reference, "serials": serials}
+
+
+def _readings(asked: ReadingsQuery) -> dict[str, Any]:
+    return {"serial": asked.serial, "reference": asked.reference, "since": asked.since}
 
 
 def _limits_of(asked: LimitsOf) -> dict[str, Any]:
@@ -362,6 +373,14 @@ _ENDPOINTS = (
     Endpoint(
         "/bookings/cancel", "POST", "Cancel bookings of your account (an operator: any).",
         BookingIds, "cancel_bookings", _booking_ids, _same, "ids", (NotYours,), old=False,
+    ),
+    Endpoint(
+        "/calibrations", "GET", "Tell how boards deviate: their present calibrations, and which boards are suspect.",
+        CalibrationsQuery, "calibrations", _calibrations, _same, "calibrations", old=False,
+    ),
+    Endpoint(
+        "/readings", "GET", "List what a board measured of a reference circuit, the oldest reading first.",
+        ReadingsQuery, "reference_readings", _readings, _same, "readings", old=False,
     ),
     Endpoint(
         "/limits", "GET", "Tell what your account may have, and what it has; operators: any account.",

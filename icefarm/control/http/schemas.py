@@ -20,6 +20,7 @@ __all__ = [
     "BookingIds",
     "BookingWanted",
     "BookingsQuery",
+    "CalibrationsQuery",
     "ExperimentQuery",
     "ExperimentsQuery",
     "FiguresQuery",
@@ -31,6 +32,7 @@ __all__ = [
     "NamedSerials",
     "NoQuery",
     "Poll",
+    "ReadingsQuery",
     "RequestId",
     "Reserve",
     "ReserveSerials",
@@ -288,6 +290,26 @@ class BookingsQuery:
     )
 
 
+_REFERENCE = {"description": "The reference circuit: oscillator, crystal or ring."}
+
+
+@frozen
+class CalibrationsQuery:
+    """The query for calibrations."""
+
+    reference: str | None = field(default=None, metadata=_REFERENCE)
+    serials: str | None = field(default=None, metadata={"description": "Of these boards; several with commas."})
+
+
+@frozen
+class ReadingsQuery:
+    """The query for readings of a reference circuit."""
+
+    serial: str = field(metadata={"description": "The board's serial."})
+    reference: str = field(default="oscillator", metadata=_REFERENCE)
+    since: float | None = field(default=None, metadata={"description": "Seconds since 1970; default: 90 days ago."})
+
+
 @frozen
 class BookingWanted:
     """Boards to be kept for an account, for a time."""
@@ -358,6 +380,8 @@ Body = (
     | RunQuery
     | RunFileQuery
     | UsageOf
+    | CalibrationsQuery
+    | ReadingsQuery
     | LimitsOf
     | BookingsQuery
     | BookingWanted

@@ -13,7 +13,20 @@ from icefarm.control.scheduling.access import ANYTHING, Allowance
 from icefarm.control.scheduling.selection import select
 from icefarm.selectors.language import Selector
 
-__all__ = ["UnavailableReason", "current_status", "free", "unavailable_reason", "undeletable"]
+__all__ = [
+    "AVOID",
+    "SET_ASIDE",
+    "UnavailableReason",
+    "current_status",
+    "free",
+    "suspicion",
+    "unavailable_reason",
+    "undeletable",
+]
+
+
+#: The rules for suspect boards that placement knows; any other one means nothing to it.
+AVOID, SET_ASIDE = "avoid", "set-aside"
 
 
 class UnavailableReason(Enum):
@@ -27,6 +40,7 @@ class UnavailableReason(Enum):
     PREPARING = "being flashed or tested"
     AVOIDED = "set aside after a failure, or for an earlier request"
     BOOKED = "kept for a booking"
+    SUSPECT = "set aside as suspect, by the operator's rule"
 
 
 def unavailable_reason(
@@ -56,9 +70,16 @@ def unavailable_reason(
         found = UnavailableReason.BOOKED
     elif device.serial in avoid:
         found = UnavailableReason.AVOIDED
+    elif suspicion(device) == SET_ASIDE:
+        found = UnavailableReason.SUSPECT
     else:
         return None
     return found
+
+
+def suspicion(device: DeviceRecord) -> str | None:
+    """Return what the operator's rule says of a suspect board: "avoid", "set-aside" or "ignore"; None: it is none."""
+    return None if device.calibration is None or device.calibration.suspect is None else device.calibration.rule
 
 
 def free(

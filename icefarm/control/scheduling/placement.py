@@ -13,7 +13,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.availability import unavailable_reason
+from icefarm.control.scheduling.availability import AVOID, suspicion, unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.control.scheduling.selection import select
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
@@ -108,8 +108,9 @@ def choose(
     """Choose the boards that a request gets: all of them, or as many as there are where it begins with fewer; or none.
 
     Boards asked for by serial come in the order asked.  An amount is spread over the workers, the one with the fewest
-    reserved boards first, and takes the boards with the fewest failures; equal cases fall by name, so the same farm
-    always gives the same answer.  ``booked`` boards are kept for others; their values say for whom.
+    reserved boards first, and takes the boards with the fewest failures; suspect ones only where there are no others.
+    Equal cases fall by name, so the same farm always gives the same answer.  ``booked`` boards are kept for others;
+    their values say for whom.
 
     Raises `Unavailable`, `UnknownKind`, `UnknownDevice` or `NotAuthorized`; their texts say what is missing and when to
     expect it.
@@ -130,12 +131,21 @@ def choose(
     return _spread(usable, devices, min(request.most, len(usable)))
 
 
+def _in_doubt(device: DeviceRecord) -> bool:
+    """Tell whether a board is given out after all others."""
+    return suspicion(device) == AVOID
+
+
 def _check_kind(workers: Sequence[WorkerRecord], kind: str) -> None:
     if not workers:
         raise Unavailable("no worker has joined this farm yet, so it has no boards", free=0, suitable=0)
     kinds = sorted({offered for worker in workers for offered in worker.kinds})
     if kind not in kinds:
         raise UnknownKind(f"no worker offers kind '{kind}'; there are: {', '.join(kinds) or 'none'}", kinds=kinds)
+
+
+def _rank(device: DeviceRecord) -> tuple[bool, int, str]:
+    return _in_doubt(device), device.failures, device.serial
 
 
 def _spread(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:
@@ -145,15 +155,16 @@ def _spread(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amo
         boards.setdefault(device.worker, []).append(device)
     for of_worker in boards.values():
         # The best board is last, where pop() takes it.
-        of_worker.sort(key=lambda device: (device.failures, device.serial), reverse=True)
-    heap = [(load[worker], of_worker[-1].failures, worker) for worker, of_worker in boards.items()]
+        of_worker.sort(key=_rank, reverse=True)
+    heap = [(_in_doubt(mine[-1]), load[worker], mine[-1].failures, worker) for worker, mine in boards.items()]
     heapq.heapify(heap)
     chosen: list[str] = []
     while len(chosen) < amount:
-        reserved, _, worker = heapq.heappop(heap)
+        _, reserved, _, worker = heapq.heappop(heap)
         chosen.append(boards[worker].pop().serial)
         if boards[worker]:
-            heapq.heappush(heap, (reserved + 1, boards[worker][-1].failures, worker))
+            best = boards[worker][-1]
+            heapq.heappush(heap, (_in_doubt(best), reserved + 1, best.failures, worker))
     return chosen
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "MeasurementsArchived",
     "QueueChanged",
     "RatesChanged",
+    "ReferencesMeasured",
     "ReservationsEnded",
     "ReservationsExtended",
     "ReservationsShortened",
@@ -242,6 +243,15 @@ class MeasurementsArchived:
     lost: int
 
 
+@frozen
+class ReferencesMeasured:
+    """A board was lent for reference circuits for so many seconds, and gave so many readings."""
+
+    serial: str
+    readings: int
+    seconds: float
+
+
 # ---------------------------------------------------------------------------------------------------------- sessions
 
 
@@ -303,6 +313,6 @@ Event = (
     BoardsChanged | BoardsAvailable | BoardsDeleted | WorkerIntroduced | WorkerChanged | WorkerLogged
     | ReservationsStarted | ReservationsExtended | ReservationsShortened | ReservationsEnded | BookingsChanged
     | BoardReady | BoardFailed | EndingSoon | BoardWanted | GiveBackSoon | BoardJoined
-    | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived
+    | KindEvent | QueueChanged | BoardWorked | RatesChanged | MeasurementsArchived | ReferencesMeasured
     | AccessChanged | RouterJoined | SignInAnswered | SessionEnded | WorkerLost | ClientBack | ClientGone | BoardLost
 )  # fmt: skip

@@ -19,6 +19,7 @@ from icefarm.control.telemetry.events import (
     Event,
     MeasurementsArchived,
     QueueChanged,
+    ReferencesMeasured,
     ReservationsEnded,
     ReservationsStarted,
     RouterJoined,
@@ -72,6 +73,8 @@ class Metrics:
     _lost: dict[str, int] = Factory(dict)
     _sessions: int = 0
     _flashes: _Sum = Factory(_Sum)
+    #: Readings of reference circuits, and the seconds for which boards were lent for them.
+    _references: _Sum = Factory(_Sum)
     _loads: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
     _measurements: defaultdict[str, _Sum] = Factory(lambda: defaultdict(_Sum))
     #: When each waiting request started to wait, and the counted active reservations.
@@ -105,6 +108,8 @@ class Metrics:
                 self._hellos[hello.name] += 1
             case SignInAnswered(role, outcome):
                 self._sign_ins[role, outcome] += 1
+            case ReferencesMeasured(_, readings, seconds):
+                self._references.add(readings, seconds)
             case MeasurementsArchived():
                 self._count_archived(event)
             case RouterJoined():
@@ -161,6 +166,12 @@ class Metrics:
         states = Counter({(status.value,): 0 for status in DeviceStatus})
         states.update((device.status.value,) for device in farm.devices)
         yield _gauges("icefarm_boards", "Boards by state.", ["state"], states)
+        suspects = sum(
+            device.calibration is not None and device.calibration.suspect is not None for device in farm.devices
+        )
+        yield _gauges(
+            "icefarm_suspect_boards", "Boards that are unlike the others, or unlike themselves.", [], {(): suspects}
+        )
         workers = Counter({("online",): 0, ("offline",): 0})
         workers.update((worker.status,) for worker in farm.workers)
         yield _gauges("icefarm_workers", "Workers by state.", ["state"], workers)
@@ -181,6 +192,8 @@ class Metrics:
             yield _counters(name, words, ["kind"], {(kind,): count for kind, count in counts.items()})
         words = "Flashing of a board: from the first block until it runs the image."
         yield _summaries("icefarm_flash_seconds", words, [], {(): self._flashes})
+        words = "Readings of reference circuits, and for how long boards were lent for them."
+        yield _summaries("icefarm_reference_seconds", words, [], {(): self._references})
         loads = {(kind,): each for kind, each in self._loads.items()}
         yield _summaries("icefarm_load_seconds", "Loading of a bitstream into the FPGA.", ["kind"], loads)
         measurements = {(kind,): each for kind, each in self._measurements.items()}

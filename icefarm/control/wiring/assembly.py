@@ -18,6 +18,7 @@ from icefarm.control.archive.intake import Intake
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.retention import Retention
 from icefarm.control.archive.runs.closer import RunCloser
+from icefarm.control.inventory.calibration.keeper import CalibrationKeeper
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
 from icefarm.control.inventory.owners import BoardOwners
@@ -38,6 +39,7 @@ from icefarm.control.rpc.access_api import AccessProcedures
 from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures, Table, without_archive
 from icefarm.control.rpc.booking_api import BookingProcedures
+from icefarm.control.rpc.calibration_api import CalibrationProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.dispatcher import RpcDispatcher
 from icefarm.control.rpc.history_api import WatchProcedures, journal_lines
@@ -74,6 +76,7 @@ from icefarm.control.telemetry.events import (
     MeasurementsArchived,
     QueueChanged,
     RatesChanged,
+    ReferencesMeasured,
     ReservationsEnded,
     ReservationsExtended,
     ReservationsShortened,
@@ -160,6 +163,7 @@ class Parts:
     records: Shared[FarmRecords]
     access: Shared[AccessRules]
     pools: VirtualPools
+    calibration: CalibrationKeeper
     journal: Shared[dict[str, Any]]
     #: None where nothing is archived.
     archive: ArchiveParts | None
@@ -172,6 +176,7 @@ class Parts:
         for part in (
             *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
             *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit, self.pools),
+            self.calibration,
         ):
             part.stop()
         if self.archive is not None:
@@ -201,6 +206,7 @@ def assemble(
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
     recorder = HistoryRecorder(history, store, rates, clock)
+    records = farm_records(store, clock)
     parts = Parts(
         publisher=publisher,
         limits=limits,
@@ -227,14 +233,30 @@ def assemble(
         rates=rates,
         metrics=Metrics(clock),
         recorder=recorder,
-        records=farm_records(store, clock),
+        records=records,
         access=access,
         pools=pools,
+        calibration=_keeper(store, worker_client, queue, records, publisher, clock, settings, archive),
         journal=journal_lines(recorder, clock),
         archive=None if archive is None else ArchiveParts.of(archive, store, publisher, clock, settings),
     )
     _subscribe(parts)
     return parts
+
+
+def _keeper(
+    store: Store,
+    worker_client: WorkerClient,
+    queue: WaitingQueue,
+    records: Shared[FarmRecords],
+    publisher: Publisher,
+    clock: Clock,
+    settings: ControlSettings,
+    archive: Archive | None,
+) -> CalibrationKeeper:
+    at_once = settings.calibrate_at_once if settings.calibration else 0
+    rule = settings.suspect_boards
+    return CalibrationKeeper(store, worker_client, queue, records, publisher, clock, at_once, rule, archive)
 
 
 def _subscribe(parts: Parts) -> None:
@@ -252,7 +274,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.recorder, BoardsChanged, BoardsDeleted, BoardWorked, QueueChanged, WorkerLogged)
     hear(parts.metrics, BoardWorked, ReservationsStarted, ReservationsEnded, QueueChanged)
     hear(parts.metrics, WorkerIntroduced, RouterJoined, SignInAnswered)
-    hear(parts.metrics, MeasurementsArchived)
+    hear(parts.metrics, MeasurementsArchived, ReferencesMeasured)
     if parts.archive is not None:
         hear(parts.archive.activity, MeasurementsArchived)
         hear(parts.archive.closer, MeasurementsArchived, WorkerIntroduced)
@@ -267,6 +289,7 @@ def _subscribe(parts: Parts) -> None:
     hear(parts.queue, *_RESERVATIONS, BoardsAvailable, AccessChanged)
     hear(parts.pools, WorkerIntroduced, WorkerLost, ReservationsStarted, ReservationsEnded)
     hear(parts.drain, WorkerChanged, ReservationsEnded)
+    hear(parts.calibration, WorkerIntroduced, WorkerLost, BoardsDeleted)
     hear(parts.absent_clients, ClientBack, ClientGone)
     hear(parts.dispatcher, SessionEnded)
 
@@ -308,6 +331,7 @@ def handlers(
     archive = None if parts.archive is None else parts.archive.archive
     for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
+    of_calibration = CalibrationProcedures(store, clock)
     of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
     tables = {
         **for_clients.table(),
@@ -315,6 +339,7 @@ def handlers(
         **for_teachers.table(),
         **for_watchers.table(),
         **of_access.table(),
+        **of_calibration.table(),
         **_archive_procedures(parts.archive, clock, settings),
     }
     found = {}

@@ -98,6 +98,7 @@ class Control(Service):
         if self.issued is not None:
             self.issued.keys.start()
         self.parts.audit.start()
+        self.parts.calibration.start()
         if self.parts.archive is not None:
             self.parts.archive.start()
         self.log.info("control is at the router")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
@@ -47,5 +48,9 @@ class ControlSettings:
     max_hold: float | None = 86400.0
     #: Whether boards that are reserved by number may be asked back for others, unless their client says otherwise.
     preemptible: bool = False
+    #: Whether idle boards measure reference circuits, how many at the same time, and what becomes of suspect boards.
+    calibration: bool = True
+    calibrate_at_once: int = 2
+    suspect_boards: SuspectRule = SuspectRule.AVOID
     #: What each account may have and ask for, unless an operator set something else for it.
     limits: AccountLimits = Factory(AccountLimits)

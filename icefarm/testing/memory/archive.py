@@ -104,6 +104,11 @@ class MemoryArchive(Archive):
                 new[each.key] += 1
         return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign)
 
+    async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
+        for each in rows:
+            self._keep(worker, each)
+            await self.announce(each.key, None, True)
+
     def _keep(self, worker: str, each: OwnedRow) -> bool:
         id = self.made(each.key)
         row = each.row

@@ -100,6 +100,11 @@ class RecordingWorker:
     labels: dict[str, dict[str, str]] = Factory(dict)
     #: Boards whose last report did not get through; it is resent when control is back.
     unsent: set[str] = Factory(set)
+    #: How far boards are off when they measure the reference of the FPGA's oscillator, in ppm, by what `offset` says of
+    #: a board at a time; None: it measures no references.
+    offset: Callable[[str, float], float] | None = None
+    #: Their measurements of references wait for the test.
+    measuring: list[Deferred[None]] | None = None
 
     def __attrs_post_init__(self) -> None:
         for serial in self.serials:
@@ -115,7 +120,9 @@ class RecordingWorker:
     async def hello(self) -> None:
         """Say hello, and carry out the answer."""
         reports = [self.report_of(serial) for serial in self.serials]
-        hello = WorkerHello(self.name, self.instance, "host", "1.0", [PULSECOUNT], reports, self.pool)
+        hello = WorkerHello(
+            self.name, self.instance, "host", "1.0", [PULSECOUNT], reports, self.pool, self.offset is not None
+        )
         answer = await self.call("hello", hello=to_wire(hello))
         self.draining = answer["draining"]
         assignments = {
@@ -171,9 +178,11 @@ class RecordingWorker:
         """Return the boards for which control ordered that, in order."""
         return [serial for asked, serial, _ in self.orders if asked == method]
 
-    async def _ordered(self, _: Caller, procedure: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+    async def _ordered(self, _: Caller, procedure: str, args: Sequence[Any], __: Mapping[str, Any]) -> Any:
         method = method_of(procedure)[1]
         serial = str(args[0]) if args else ""
+        if method == "measure_references":
+            return await self._measure(serial, float(args[2]), args[3])
         match method:
             case "prepare":
                 await self._prepare(serial, from_wire(args[1], Assignment, "assignment"))
@@ -198,6 +207,24 @@ class RecordingWorker:
                 self.orders.append((method, serial, ""))
                 self.draining = method == "drain" if method in ("drain", "resume") else self.draining
                 self.left = self.left or method == "leave"
+
+    async def _measure(self, serial: str, window: float, circuits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        self.orders.append(("measure_references", serial, " ".join(circuit["name"] for circuit in circuits)))
+        if self.measuring is not None:
+            waiting: Deferred[None] = Deferred()
+            self.measuring.append(waiting)
+            await waiting
+        assert self.bus is not None
+        assert self.offset is not None
+        now = self.bus.router.clock.seconds()
+        pulses = 3e6 * window * (1 + self.offset(serial, now) * 1e-6)
+        measured = {
+            "value": round(pulses), "serial": serial, "worker": self.name, "kind": "pulsecount", "options": {},
+            "firmware": PULSECOUNT.firmware, "firmware_version": PULSECOUNT.firmware_version, "sha256": "0" * 64,
+            "window_us": round(window * 1e6), "load_us": 30_000, "usb_bytes_in_window": 0, "temperature_c": 25.0,
+            "sequence": 1, "attempt": 1, "started_at": now, "ended_at": now + window, "reference": "oscillator",
+        }  # fmt: skip
+        return [{**measured, "evaluation_id": f"{serial} {now} {number}"} for number in range(circuits[0]["times"])]
 
     async def _prepare(self, serial: str, wanted: Assignment) -> None:
         self.orders.append(("prepare", serial, wanted.reservation))

@@ -92,6 +92,10 @@ class FarmProcess:
     url: str = ""
     _process: subprocess.Popen[str] = field(init=False)
 
+    def _without_calibration(self) -> tuple[str, ...]:
+        """Boards that nobody uses do nothing, unless ``arguments`` say otherwise; earlier versions never calibrate."""
+        return ("--no-calibration",) if self.python == sys.executable else ()
+
     def __enter__(self) -> FarmProcess:
         self._process = subprocess.Popen(
             [
@@ -103,6 +107,7 @@ class FarmProcess:
                 "--data-dir",
                 str(self.data_dir),
                 "--no-standby",
+                *self._without_calibration(),
                 *self.arguments,
             ],
             stdout=subprocess.PIPE,

@@ -169,6 +169,17 @@ def _host_name() -> str:
     is_flag=True,
     help="Ask for boards that were reserved by number when others go before, unless their client says otherwise.",
 )
+@click.option(
+    "--calibration/--no-calibration",
+    default=True,
+    show_default=True,
+    help="Have idle boards measure reference circuits once a day.",
+)
+@click.option(
+    "--suspect-boards",
+    type=click.Choice(("avoid", "set-aside", "ignore")),
+    help="What becomes of boards that measure unlike the others: given out last (default), not at all, as others.",
+)
 @click.option("--archive", type=click.Choice(("on", "off")), help="Keep every measurement; on by default.")
 @click.option("--archive-days", type=click.FloatRange(0, min_open=True), help="Days that they are kept; 90 by default.")
 @click.option("--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes that are kept; 20 by default.")

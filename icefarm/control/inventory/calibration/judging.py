@@ -1,0 +1,142 @@
+"""Pure: no I/O, no clock.  What readings of boards say of them: calibrations, and which boards are suspect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from icefarm.calibration.estimation import DAY, calibrate
+from icefarm.calibration.records import Calibration, Reading
+from icefarm.calibration.suspects import Suspicion, against_history, against_others
+from icefarm.contract import BoardCalibration
+from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
+
+__all__ = ["Judge", "SuspectRule", "figures_of", "readings_of"]
+
+#: Days for which a board's last session is compared with those of other boards.
+RECENT = 2.0
+
+Key = tuple[str, str]
+
+
+class SuspectRule(StrEnum):
+    """What the operator wants of boards that are suspect."""
+
+    #: They are given out when no others are free.
+    AVOID = "avoid"
+    #: They are not given out.
+    SET_ASIDE = "set-aside"
+    #: They are shown as suspect, and given out like all others.
+    IGNORE = "ignore"
+
+
+def readings_of(measurements: Iterable[Mapping[str, Any]]) -> list[Reading]:
+    """Return what a worker measured as readings; what is no count of a reference that there is, is left out."""
+    found = []
+    for each in measurements:
+        reference = REFERENCES.get(str(each.get("reference")))
+        if reference is not None and isinstance(each["value"], int | float) and each["window_us"] > 0:
+            firmware = f"{each['firmware']} {each['firmware_version']}"
+            found.append(
+                Reading(
+                    each["serial"], reference.name, reference.expected_hz, float(each["value"]), each["window_us"],
+                    each["started_at"], each["temperature_c"], firmware,
+                )
+            )  # fmt: skip
+    return found
+
+
+def figures_of(
+    calibration: Calibration, temperature_c: float | None, suspect: str | None, rule: str
+) -> BoardCalibration:
+    """Return a calibration as records of boards show it, with the board's last temperature."""
+    return BoardCalibration(
+        id=calibration.id,
+        reference=calibration.reference,
+        measured_at=calibration.valid_from,
+        temperature_c=temperature_c,
+        offset_ppm=calibration.offset_ppm,
+        offset_uncertainty_ppm=calibration.offset_uncertainty_ppm,
+        noise_ppm=calibration.noise_ppm,
+        drift_ppm_per_day=calibration.drift_ppm_per_day,
+        drift_uncertainty=calibration.drift_uncertainty,
+        ppm_per_kelvin=calibration.ppm_per_kelvin,
+        kelvin_uncertainty=calibration.kelvin_uncertainty,
+        readings=calibration.readings,
+        suspect=suspect,
+        rule=rule,
+    )
+
+
+@frozen
+class _Session:
+    """What a board measured of a reference the last time, and its calibration from before that."""
+
+    before: Calibration
+    readings: Sequence[Reading]
+
+
+@define
+class Judge:
+    """What is known of all boards: their present calibrations, and their last sessions."""
+
+    rule: SuspectRule = SuspectRule.AVOID
+    present: dict[Key, Calibration] = Factory(dict)
+    _sessions: dict[Key, _Session] = Factory(dict)
+    #: Of boards when they last measured.
+    _temperatures: dict[str, float | None] = Factory(dict)
+    #: Why boards were suspect, by the last judgement of a control before this one.
+    _told: dict[str, str] = Factory(dict)
+
+    def learn(self, calibrations: Iterable[Calibration], shown: Mapping[str, BoardCalibration]) -> None:
+        """Take over what the store knows: calibrations, and the figures in the records of boards."""
+        self.present = {(each.serial, each.reference): each for each in calibrations}
+        self._temperatures = {serial: each.temperature_c for serial, each in shown.items()}
+        self._told = {serial: each.suspect for serial, each in shown.items() if each.suspect is not None}
+
+    def measured(self, key: Key, past: Sequence[Reading], session: Sequence[Reading]) -> Calibration | None:
+        """Take in a session of a board and reference; returns the calibration that follows, None if none does yet."""
+        before = self.present.get(key)
+        self._temperatures[key[0]] = session[-1].temperature_c
+        if before is not None:
+            self._sessions[key] = _Session(before, session)
+            self._told.pop(key[0], None)
+        made = calibrate([*past, *session])
+        if made is not None:
+            self.present[key] = made
+        return made
+
+    def forget(self, serials: Iterable[str]) -> None:
+        """Forget boards."""
+        gone = set(serials)
+        self.present = {key: each for key, each in self.present.items() if key[0] not in gone}
+        self._sessions = {key: each for key, each in self._sessions.items() if key[0] not in gone}
+
+    def suspects(self, now: float) -> dict[str, str]:
+        """Return the boards that are suspect, each with why."""
+        found = dict(self._told)
+        for suspicion in self._suspicions(now):
+            found.setdefault(suspicion.serial, str(suspicion))
+        return found
+
+    def _suspicions(self, now: float) -> Iterable[Suspicion]:
+        for reference in REFERENCES:
+            sessions = [
+                (each.before, each.readings)
+                for (_, name), each in self._sessions.items()
+                if name == reference and now - each.readings[-1].time < RECENT * DAY
+            ]
+            yield from against_history(sessions)
+            yield from against_others([each for (_, name), each in self.present.items() if name == reference])
+
+    def figures(self, now: float) -> dict[str, BoardCalibration]:
+        """Return the figures of all boards that have some, by serial."""
+        suspects = self.suspects(now)
+        return {
+            serial: figures_of(each, self._temperatures.get(serial), suspects.get(serial), self.rule)
+            for (serial, reference), each in self.present.items()
+            if reference == MAIN
+        }

@@ -1,0 +1,78 @@
+"""Pure: no I/O, no clock.  Which boards are to measure the reference circuits now."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from math import floor
+
+from attrs import frozen
+
+from icefarm.contract import DeviceRecord, DeviceStatus, WorkerHello
+from icefarm.control.inventory.calibration.interface import LastMeasured
+
+__all__ = ["DAY", "LEAST_APART", "QUIET", "Measurer", "due", "measurer", "time_of_day"]
+
+DAY = 86400.0
+#: Seconds for which a board is free before it measures: who gives a board back often wants it again.
+QUIET = 60.0
+#: Seconds between two times at least, whatever changes: a worker that starts again and again costs its boards little.
+LEAST_APART = 6 * 3600.0
+#: The device kind that measures, and its firmware on the boards.
+KIND = "pulsecount"
+
+
+@frozen
+class Measurer:
+    """A worker whose boards can measure references: its present start, and the firmware that measures."""
+
+    instance: str
+    firmware: str
+
+
+def measurer(hello: WorkerHello) -> Measurer | None:
+    """Return what a hello says of that; None for a worker that cannot measure references."""
+    for kind in hello.kinds:
+        if kind.name == KIND and hello.references:
+            return Measurer(hello.instance, f"{kind.firmware} {kind.firmware_version}")
+    return None
+
+
+def time_of_day(serial: str) -> float:
+    """Return when a board measures each day, in seconds after midnight (UTC): boards spread over the day."""
+    return zlib.crc32(serial.encode()) / 2**32 * DAY
+
+
+def due(
+    devices: Sequence[DeviceRecord],
+    measurers: Mapping[str, Measurer],
+    last: Mapping[str, LastMeasured],
+    now: float,
+    resting: Collection[str] = (),
+) -> list[str]:
+    """Return the serials of the boards that are due, those that have waited longest first.
+
+    ``measurers`` are workers by name, ``last`` is what boards measured last, and ``resting`` boards are left alone.
+    """
+    found = []
+    for board in devices:
+        worker = measurers.get(board.worker)
+        if worker is None or board.serial in resting or not _is_idle(board, now):
+            continue
+        before = last.get(board.serial)
+        if before is None or _is_due(board.serial, worker, before, now):
+            found.append((0.0 if before is None else before.at, board.serial))
+    return [serial for _, serial in sorted(found)]
+
+
+def _is_idle(board: DeviceRecord, now: float) -> bool:
+    return board.status is DeviceStatus.AVAILABLE and board.reservation is None and now - board.changed_at >= QUIET
+
+
+def _is_due(serial: str, worker: Measurer, before: LastMeasured, now: float) -> bool:
+    if now - before.at < LEAST_APART:
+        return False
+    if worker.firmware != before.firmware or worker.instance != before.instance:
+        return True
+    own = time_of_day(serial)
+    return floor((now - own) / DAY) > floor((before.at - own) / DAY)
