@@ -32,6 +32,7 @@ VERBS = {
     "status": ("show.overview", "status", "Show the farm on one screen."),
     "devices": ("show.listing", "devices", "List the boards, their state, and its reason."),
     "board": ("show.overview", "board", "Show all of one board, and its last events."),
+    "boards": ("show.boards", "boards", "Compare the boards: how they deviate from what circuits are to show."),
     "workers": ("show.listing", "workers", "List the workers."),
     "reservations": ("show.listing", "reservations", "List who holds which boards, and for how long."),
     "queue": ("show.listing", "queue", "List the requests that wait for boards, in order, and why."),

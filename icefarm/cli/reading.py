@@ -100,6 +100,18 @@ class Reader:
         )
         return list(answer["usage"])
 
+    def calibrations(self, reference: str, serials: tuple[str, ...]) -> Answer:
+        """Return the present calibrations of a reference, and why boards are suspect."""
+
+        def ask(farm: Farm) -> Answer:
+            found = farm.boards.calibration(reference, serials=list(serials) or None)
+            now = farm.snapshot()
+            figures = {each.serial: each.calibration for each in now.devices}
+            why = {serial: each.suspect for serial, each in figures.items() if each is not None and each.suspect}
+            return {"calibrations": [asdict(each) for each in found], "suspects": why, "time": now.time}
+
+        return self._read("/calibrations", _given(reference=reference, serials=",".join(serials) or None), ask)
+
     def figures(self, name: str, account: str | None) -> list[Answer]:
         """Return what the owner of an experiment reported."""
         answer = self._quickly(f"/experiments/{_part(name)}/figures", _given(account=account, limit=MOST_FIGURES))

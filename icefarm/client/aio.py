@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from icefarm.client.api.adapters import Asyncio
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calibration import AsyncioFarmBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.exit_hooks import ExitHook
@@ -70,6 +71,11 @@ class Farm(OpenedAwaiting, Asyncio):
     def closed(self) -> bool:
         """Whether it is not open: not yet, no longer, or opened by the parent of this forked process."""
         return super().closed or not self._ending.pending
+
+    @property
+    def boards(self) -> AsyncioFarmBoards:
+        """All boards of the farm, reserved or not, to compare them."""
+        return AsyncioFarmBoards(self)
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from icefarm.client.api.adapters import Blocking
 from icefarm.client.api.arguments import checked
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calibration import BlockingFarmBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.exit_hooks import ExitHook
 from icefarm.client.api.experiments import BlockingExperiment, within
@@ -162,6 +163,11 @@ class Farm(FarmFace, Blocking):
             return (*own, "does not answer")
         counts = Counter(str(device.status) for device in devices)
         return (*own, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+
+    @property
+    def boards(self) -> BlockingFarmBoards:
+        """All boards of the farm, reserved or not, to compare them."""
+        return BlockingFarmBoards(self)
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(self, boards)

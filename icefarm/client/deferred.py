@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.client.api.adapters import OnReactor
 from icefarm.client.api.boards import BoardSet, ReservedBoards
+from icefarm.client.api.calibration import OnReactorFarmBoards
 from icefarm.client.api.calls import AnyKindCall, MultiPulseCountCall, PulseCountCall, VarianceCall, documented_as
 from icefarm.client.api.device import AwaitedDevice, AwaitedDevices
 from icefarm.client.api.experiments import AwaitedResults, ExperimentFace, ResultStream
@@ -64,6 +65,11 @@ class Farm(OpenedAwaiting, OnReactor):
 
     def _ended(self) -> None:
         self._reactor.removeSystemEventTrigger(self._trigger)
+
+    @property
+    def boards(self) -> OnReactorFarmBoards:
+        """All boards of the farm, reserved or not, to compare them."""
+        return OnReactorFarmBoards(self)
 
     def _boards(self, boards: BoardSet) -> Boards:
         return Boards(boards)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from icefarm.client.connection.link import FarmLink, MakeLink
     from icefarm.client.connection.reservations import ClientReservations
     from icefarm.client.connection.watch import Watch
+    from icefarm.client.evaluation.calibrations import KnownCalibrations
     from icefarm.client.evaluation.resuming import Resumption
     from icefarm.client.evaluation.run import Run
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
@@ -111,6 +112,8 @@ class ClientSession(FarmQuestions, OperatorOrders):
     experiment: str | None = None
     _link: FarmLink = field(init=False)
     boards: BoardCalls = field(init=False)
+    #: Of boards that it has, or had.
+    calibrations: KnownCalibrations = field(init=False)
     _reservations: ClientReservations = field(init=False)
     _run_reporter: RunReporter = field(init=False)
 
@@ -118,6 +121,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         from icefarm.client.connection.board_calls import BoardCalls
         from icefarm.client.connection.link import FarmLink
         from icefarm.client.connection.reservations import ClientReservations
+        from icefarm.client.evaluation.calibrations import KnownCalibrations
         from icefarm.client.evaluation.run_report import RunReporter
 
         who = self.credentials
@@ -127,6 +131,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         self.boards = BoardCalls(self.clock, self._link)
         self._link.listener = self._reservations = ClientReservations(self.clock, self._link, self.boards)
         self._run_reporter = RunReporter(self.clock, self._link)
+        self.calibrations = KnownCalibrations(self.call)
 
     @property
     def name(self) -> str:
@@ -222,9 +227,11 @@ class ClientSession(FarmQuestions, OperatorOrders):
         # Left out where they are not used, for farms that do not know them.
         asked += _given([where, at_least, preemptible, priority])
         limit = timeout if wait else 0.0
-        return await self._reservations.reserve(
+        records = await self._reservations.reserve(
             asked, limit=limit, keep=keep, progress=progress, on_boards_changed=on_boards_changed
         )
+        await self.calibrations.learn(record.calibration for record in records)
+        return records
 
     def group_of(self, records: Sequence[ReservationRecord]) -> BoardGroup | None:
         """Return the group that these reservations are of; None: their boards stay the same."""
@@ -238,6 +245,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         found = await self.snapshot()
         records = [each for each in found.reservations if each.client == self.name and each.ended_at is None]
         self._reservations.adopt(records, found.time, keep=keep)
+        await self.calibrations.learn(record.calibration for record in records)
         return records
 
     @checked
@@ -290,7 +298,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         resumption = self._resumption(plan, reservations) if plan.resume else None
         limit, note = _limit(plan, reservations), self._note(plan)
         notes = self._run_notes(plan, present) if plan.archive else None
-        return Run(self.clock, self.boards, present, plan, limit, note, resumption, notes)
+        return Run(self.clock, self.boards, present, plan, limit, note, resumption, notes, self.calibrations)
 
     def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:
         from icefarm.client.evaluation.resuming import Resumption, question_of

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import Factory, define, evolve
 from click.testing import CliRunner, Result
 
+from icefarm.calibration.records import Calibration
 from icefarm.cli import main
 from icefarm.cli.connect import Access
 from icefarm.client import Result as Evaluated
@@ -18,6 +19,7 @@ from icefarm.client.connection.events import Change
 from icefarm.client.session import Access as AccountAccess
 from icefarm.contract import (
     AccessRule,
+    BoardCalibration,
     BookingRecord,
     DeviceRecord,
     DeviceStatus,
@@ -73,6 +75,35 @@ def measurement(serial: str, **fields: Any) -> Measurement:
 
 def experiment(name: str = "ga-7", **fields: Any) -> ExperimentRecord:
     return evolve(ExperimentRecord("ada", name, 1, 0, 4, 1, NOW, NOW + 1, 0.5, True, NOW), **fields)
+
+
+def calibration(serial: str = "A", **fields: Any) -> Calibration:
+    record = Calibration(
+        id="c-" + serial,
+        serial=serial,
+        reference="oscillator",
+        offset_ppm=123.456,
+        noise_ppm=2.5,
+        session_noise_ppm=0.0,
+        drift_ppm_per_day=0.25,
+        ppm_per_kelvin=-3.0,
+        reference_time=NOW,
+        reference_temperature_c=25.0,
+        covariance=(0.25, 0.0, 0.0, 0.01, 0.0, 0.04),
+        readings=270,
+        degrees_of_freedom=265.0,
+        coldest_c=20.0,
+        hottest_c=30.0,
+        first_time=NOW - 1,
+        valid_from=NOW,
+    )
+    return evolve(record, **fields)
+
+
+def board_calibration(**fields: Any) -> BoardCalibration:
+    return evolve(
+        BoardCalibration("c-A", "oscillator", NOW, 25.0, 123.456, 0.5, 2.5, 0.25, 0.1, -3.0, 0.2, 270), **fields
+    )
 
 
 def run_record(**fields: Any) -> RunRecord:
@@ -223,6 +254,13 @@ class RecordingFarm:
 
     def archived_run(self, id: str) -> Any:
         return self._called("archived_run", SimpleNamespace(record=run_record(id=None), id=None, manifest={}), id)
+
+    @property
+    def boards(self) -> SimpleNamespace:
+        return SimpleNamespace(calibration=self.calibration)
+
+    def calibration(self, reference: str | None = None, *, serials: Sequence[str] | None = None) -> list[Calibration]:
+        return self._called("calibration", [calibration("A"), calibration("B")], reference, serials)
 
     def usage(self, by: str, *, since: float, account: str | None) -> list[UsageRecord]:
         record = UsageRecord("ada", None, None, 2, 3, 7200.0, 5, 1, NOW, NOW + 1)

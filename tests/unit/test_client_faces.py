@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from memory_faces import Faces
+from recording_farm import calibration
 from twisted.internet.defer import Deferred
 
 from icefarm.bitstream import made_up_bitstream
+from icefarm.calibration.records import Reading
 from icefarm.client import aio, blocking, deferred
 from icefarm.client.api.process_engine import engine
 from icefarm.client.device import Device
@@ -482,3 +484,24 @@ def test_both_modules_offer_the_same_client() -> None:
     from icefarm.client.lib import drivers as lib_drivers
 
     assert drivers.PulseCountClient is lib_drivers.PulseCountClient
+
+
+def test_each_face_tells_how_boards_deviate_and_results_are_corrected_by_that(faces: Faces) -> None:
+    known = calibration("A", reference_time=1.0, offset_ppm=1000.0, ppm_per_kelvin=0.0)
+    faces.farm.calibrations.append(known)
+    faces.farm.readings.append(Reading("A", "oscillator", 3e6, 3_003_000.0, 1_000_000, 1.0))
+    with faces.Farm(name="alice") as farm:
+        assert farm.boards.calibration("oscillator") == [known]
+        assert [round(reading.ppm) for reading in farm.boards.readings("A")] == [1000]
+        with farm.reserve(2) as boards:
+            results = {result.serial: result for result in boards.evaluate_each([CIRCUIT])}
+    assert results["A"].value == 1000
+    assert results["A"].corrected is not None
+    assert results["A"].corrected.value == pytest.approx(999.0, abs=0.01)
+    assert results["B"].corrected is None
+
+    async def asynchronously() -> Any:
+        async with faces.AsyncFarm(name="bob") as farm:
+            return await farm.boards.calibration(serials=["A"])
+
+    assert asyncio.run(asynchronously()) == [known]

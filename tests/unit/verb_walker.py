@@ -31,6 +31,7 @@ VERBS: dict[str, list[str]] = {
     "evaluate": ["circuit.bin", "--out", "results.csv"], "simulate": ["circuit.bin"],
     "runs": ["ga-7"], "run": ["0123456789"],
     "experiments": [], "experiment": ["ga-7"], "results": ["ga-7"], "usage": [], "account usage": [],
+    "boards compare": [],
     "plot": ["ga-7", "--out", "fitness.svg"],
     "book": ["2", "--at", "2026-12-01 10:00", "--for", "2h"], "bookings": [], "cancel": ["b1"],
     "end": ["A", "--name", "a"], "extend": ["A", "--name", "a"],

@@ -378,6 +378,7 @@ RULES: Mapping[str, Rule] = {
     "circuits": Rule("the path of a folder", _path),
     "cancel_bookings.ids": Rule("a list of ids of bookings", _texts),
     "at": Rule("a datetime with a time zone, or seconds since the epoch", _moment),
+    "reference": Rule("the name of a reference circuit: oscillator, crystal or ring", _text),
     "reservation": Rule("the id of a reservation", _text),
     "worker": Rule("the name of a worker", _text),
     "accounts": Rule("a list of names of accounts or groups", _texts),

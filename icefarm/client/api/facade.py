@@ -135,6 +135,11 @@ class FarmFace(VerbAdapter):
         """Tell whether a reservation is active, as far as this client knows."""
         return self._subject.holds(serial, reservation)
 
+    @property
+    def boards(self) -> Any:
+        """All boards of the farm, reserved or not, to compare them."""
+        raise NotImplementedError
+
     @checked
     def experiment(self, name: str | None = None, account: str | None = None) -> Any:
         """Return an experiment of the farm's archive, to read, and, if it is this account's, to report figures of.

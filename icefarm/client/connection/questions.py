@@ -10,6 +10,7 @@ import attrs
 from attrs import define, frozen
 
 from icefarm.arguments import passes_over_unknown
+from icefarm.calibration.records import Calibration, Reading
 from icefarm.client.api.arguments import checked
 from icefarm.contract import (
     AccessRule,
@@ -117,6 +118,28 @@ class FarmQuestions(FarmCalls):
         """
         answer = await self.call("usage", by=by, since=since, until=until, account=account)
         return [from_wire(each, UsageRecord) for each in answer["usage"]]
+
+    @checked
+    async def calibration(
+        self, reference: str | None = None, *, serials: Sequence[str] | None = None
+    ) -> list[Calibration]:
+        """Return the present calibrations of boards, by serial and reference (docs/calibration.md).
+
+        They are of one ``reference`` (oscillator, crystal or ring) or all, and of the boards in ``serials`` or all.
+        """
+        answer = await self.call("calibrations", reference=reference, serials=serials)
+        return [from_wire(each, Calibration, "a calibration") for each in answer["calibrations"]]
+
+    @checked
+    async def readings(
+        self, serial: str, reference: str = "oscillator", *, since: float | None = None
+    ) -> list[Reading]:
+        """Return what a board measured of a reference circuit, the oldest first.
+
+        It is that of the last 90 days, or ``since`` a time in seconds since the epoch.
+        """
+        answer = await self.call("reference_readings", serial=serial, reference=reference, since=since)
+        return [from_wire(each, Reading, "a reading") for each in answer["readings"]]
 
     async def devices(self) -> list[DeviceRecord]:
         """Return all boards that the farm knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from attrs import frozen
@@ -11,6 +11,10 @@ from attrs import frozen
 from icefarm.client.api.notebook.shown import circuit_name, html_table, short_repr
 from icefarm.contract import Measurement
 from icefarm.errors import IcefarmError
+
+if TYPE_CHECKING:
+    # Most results are never corrected.
+    from icefarm.calibration.records import Calibration, Corrected
 
 __all__ = ["Result"]
 
@@ -35,6 +39,8 @@ class Result:
     placement: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     #: With ``resume``: the farm's archive had it, and no board measured it now.
     archived: bool = False
+    #: The calibrations that this client knows, by their ids.
+    _calibrations: Mapping[str, Calibration] = attrs.field(factory=dict, repr=False, eq=False)
 
     def __repr__(self) -> str:
         outcome = f"error={self.error!r:.200}" if self.error is not None else f"value={short_repr(self.value)}"
@@ -66,3 +72,26 @@ class Result:
         Raises `error` if there is one.
         """
         return self.measurement.value
+
+    @property
+    def corrected(self) -> Corrected | None:
+        """The value as a board without any deviation would have measured it, with its standard uncertainty.
+
+        It is corrected by the board's calibration (docs/calibration.md), which is that of the FPGA's own oscillator;
+        of several windows it is the mean.  None where that cannot be done: `why_not_corrected` says why.
+        Raises `error` if there is one.
+        """
+        found = self._correction()
+        return None if isinstance(found, str) else found
+
+    @property
+    def why_not_corrected(self) -> str | None:
+        """Why there is no corrected value; None if there is one.  Raises `error` if there is one."""
+        found = self._correction()
+        return found if isinstance(found, str) else None
+
+    def _correction(self) -> Corrected | str:
+        from icefarm.client.evaluation.correcting import correction
+
+        measured = self.measurement
+        return correction(measured, self._calibrations.get(measured.calibration or ""))

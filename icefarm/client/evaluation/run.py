@@ -12,8 +12,10 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
+from icefarm.calibration.records import Calibration
 from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.link import client_log
+from icefarm.client.evaluation.calibrations import KnownCalibrations
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.resuming import Resumption, split
 from icefarm.client.evaluation.run_report import RunNotes
@@ -74,6 +76,8 @@ class Run:
     _resumption: Resumption | None = None
     #: What the farm is told of the run; None if it keeps nothing of it.
     _notes: RunNotes | None = None
+    #: To which results refer; None: no result has a correction.
+    _calibrations: KnownCalibrations | None = None
     _dispatch: Dispatch = field(init=False)
     #: Options of each evaluation.
     _options: dict[str, Any] = field(init=False)
@@ -332,10 +336,21 @@ class Run:
         for answer in answers:
             item = answer.item
             self._results.append(
-                Result(item.source, answer.serial, answer.result, answer.error, item.placement, answer.archived)
-            )
+                Result(
+                    item.source, answer.serial, answer.result, answer.error, item.placement, answer.archived,
+                    self._known(answer.result),
+                )
+            )  # fmt: skip
             if self._notes is not None and not answer.archived:
                 self._notes.count(answer.result)
+
+    def _known(self, measured: Measurement | None) -> Mapping[str, Calibration]:
+        """Return the calibrations that are known; that of a measurement is, or will be."""
+        if self._calibrations is None:
+            return {}
+        if measured is not None and measured.calibration not in self._calibrations.by_id:
+            self._calibrations.learn_later(measured.calibration)
+        return self._calibrations.by_id
 
 
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:

@@ -17,6 +17,7 @@ from icefarm.cli.http_way import web_address
 from icefarm.cli.names import board_named
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.records.columns import suspect
 from icefarm.cli.ui.records.formatting import clean, duration, shown
 from icefarm.cli.ui.records.tables import Column, Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
@@ -68,6 +69,7 @@ def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "version": found["farm"].get("version"),
         "boards": dict(Counter(each["status"] for each in found["devices"])),
+        "suspects": sum(suspect(each) is not None for each in found["devices"]),
         "workers": dict(Counter(each["status"] for each in found["workers"])),
         "clients": dict(Counter(each["client"] for each in _active(found))),
         "queue": len(found["queue"]),
@@ -86,6 +88,10 @@ def _status_lines(url: str, found: Mapping[str, Any]) -> Iterator[str]:
     for each in faulty[:MOST_NAMED]:
         yield f"          {each['serial']} {each['status']}: {shown(each['reason'])}"
     yield from _and_more(faulty, 'more; "icefarm devices --status broken" lists them')
+    suspects = [each for each in boards if suspect(each)]
+    for each in suspects[:MOST_NAMED]:
+        yield f"          {each['serial']} is suspect: {suspect(each)}"
+    yield from _and_more(suspects, 'more are suspect; "icefarm devices --where suspect" lists them')
     yield f"workers:  {len(found['workers'])}{_in_words(counts['workers'])}"
     yield f"clients:  {len(counts['clients'])}"
     ends = {each["client"]: each["expires_at"] - found["time"] for each in _active(found)}

@@ -47,6 +47,7 @@ __all__ = [
     "TOKENS",
     "as_record",
     "bookings",
+    "compared",
     "devices",
     "error",
     "expected",
@@ -60,6 +61,7 @@ __all__ = [
     "reservations",
     "runs",
     "seconds_left",
+    "suspect",
     "usage",
     "workers",
 ]
@@ -191,7 +193,14 @@ def health(record: Record) -> str | None:
     words = [f"{found[name]} {name}" for name in ("timeouts", "retries", "failures") if found[name]]
     said = [f"{', '.join(words)} in {found['attempts']}"] if words else []
     said += [f"set aside {found['set_aside']}x"] if found["set_aside"] else []
+    said += ["suspect"] if suspect(record) else []
     return "; ".join(said) or None
+
+
+def suspect(record: Record) -> str | None:
+    """Return why a board is suspect; None: it is not, or the farm does not say."""
+    why = (record.get("calibration") or {}).get("suspect")
+    return None if why is None else str(why)
 
 
 #: Firmware images; ``current``: of the version that this icefarm comes with.
@@ -507,6 +516,34 @@ def usage(by: Sequence[str]) -> Shape:
             *reserved,
             _column("EVALUATIONS", "evaluations", 1, right=True),
             _column("FAILED", "failed", 2, right=True),
+        ),
+    )
+
+
+def _with_uncertainty(figure: str, uncertainty: str) -> Callable[[Record], str]:
+    return lambda record: f"{record[figure]:.4g} ± {record[uncertainty]:.2g}"
+
+
+def compared(now: float) -> Shape:
+    """Calibrations of boards, side by side; ``now`` is the farm's time."""
+    return Shape(
+        (
+            *("serial", "reference", "offset_ppm", "offset_uncertainty_ppm", "noise_ppm", "drift_ppm_per_day"),
+            *("drift_uncertainty", "ppm_per_kelvin", "kelvin_uncertainty", "temperature_c", "readings", "suspect"),
+            *("measured_at", "firmware", "id"),
+        ),
+        (
+            _column("SERIAL", "serial", 0),
+            Column("OFFSET_PPM", _with_uncertainty("offset_ppm", "offset_uncertainty_ppm"), right=True, priority=0),
+            Column("NOISE_PPM", lambda record: f"{record['noise_ppm']:.3g}", right=True, priority=1),
+            Column(
+                "DRIFT_PER_DAY", _with_uncertainty("drift_ppm_per_day", "drift_uncertainty"), right=True, priority=1
+            ),
+            Column("PER_KELVIN", _with_uncertainty("ppm_per_kelvin", "kelvin_uncertainty"), right=True, priority=2),
+            _column("READINGS", "readings", 4, right=True),
+            Column("MEASURED_AGO", lambda record: duration(now - record["measured_at"]), right=True, priority=3),
+            _column("CALIBRATION", "id", 5),
+            _column("SUSPECT", "suspect", 1, least=14),
         ),
     )
 

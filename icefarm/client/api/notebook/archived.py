@@ -53,6 +53,8 @@ class ArchivedResult:
     ended_at: float
     #: The labels that operators gave the board; None without any.
     board_labels: dict[str, str] | None = None
+    #: The id of the board's calibration when it measured; the value is not corrected by it.
+    calibration: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -92,7 +94,7 @@ assert _NAMES == RESULT_FIELDS
 #: Columns whose values have no one type: they are JSON in a table.
 _AS_JSON = ("options", "value", "labels", "board_labels")
 #: Fields that farms of earlier versions do not have.
-_ADDED = ("board_labels",)
+_ADDED = ("board_labels", "calibration")
 
 
 def page_of(answer: Mapping[str, Any]) -> ResultPage:

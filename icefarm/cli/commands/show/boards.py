@@ -1,0 +1,75 @@
+"""The verb ``boards``: how the boards of a farm compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import click
+
+from icefarm.calibration.records import Calibration
+from icefarm.cli.completing import complete_serials
+from icefarm.cli.connect import Access, with_access
+from icefarm.cli.reading import Reader
+from icefarm.cli.ui.options import output_option
+from icefarm.cli.ui.records import columns
+from icefarm.cli.ui.records.tables import Output
+from icefarm.cli.verb import opened_screen, show
+from icefarm.contract import from_wire
+
+__all__ = ["boards"]
+
+#: By what boards are sorted; the largest deviation first, in either direction.
+_ORDERS = {
+    "serial": lambda record: record["serial"],
+    "offset": lambda record: -abs(record["offset_ppm"]),
+    "noise": lambda record: -record["noise_ppm"],
+    "drift": lambda record: -abs(record["drift_ppm_per_day"]),
+}
+
+
+@click.group()
+def boards() -> None:
+    """Compare the boards of a farm."""
+
+
+@boards.command()
+@click.argument("serials", metavar="[SERIAL]...", nargs=-1, shell_complete=complete_serials)
+@click.option(
+    "--reference",
+    type=click.Choice(("oscillator", "crystal", "ring")),
+    default="oscillator",
+    show_default=True,
+    help="The reference circuit: the FPGA's own oscillator, the board's crystal, a ring of inverters.",
+)
+@click.option(
+    "--sort", type=click.Choice(tuple(_ORDERS)), default="serial", show_default=True, help="What comes first."
+)
+@output_option
+@with_access()
+def compare(access: Access, output: Output, serials: tuple[str, ...], reference: str, sort: str) -> None:
+    """List how boards deviate: offset, noise, drift with time and with temperature.
+
+    Idle boards measure reference circuits once a day, and the figures follow of the readings of the last 90 days. What
+    is behind "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is suspect.
+    """
+    with opened_screen() as screen:
+        found = Reader(access).calibrations(reference, serials)
+        records = [_record(each, found["suspects"]) for each in found["calibrations"]]
+        show(screen, sorted(records, key=_ORDERS[sort]), columns.compared(found["time"]), output)
+        if not records:
+            screen.say("no board is calibrated yet: boards measure when nobody has reserved them for a minute")
+
+
+def _record(wire: Mapping[str, Any], suspects: Mapping[str, str]) -> dict[str, Any]:
+    calibration = from_wire(wire, Calibration, "a calibration")
+    return {
+        **attrs.asdict(calibration),
+        "offset_uncertainty_ppm": calibration.offset_uncertainty_ppm,
+        "drift_uncertainty": calibration.drift_uncertainty,
+        "kelvin_uncertainty": calibration.kelvin_uncertainty,
+        "temperature_c": calibration.reference_temperature_c,
+        "measured_at": calibration.valid_from,
+        "suspect": suspects.get(calibration.serial),
+    }

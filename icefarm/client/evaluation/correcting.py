@@ -1,0 +1,46 @@
+"""Pure: no I/O, no clock.  What a board without any deviation would have measured.  Nothing is corrected by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from icefarm.calibration.correction import corrected
+from icefarm.calibration.records import Calibration, Corrected
+from icefarm.contract import Measurement
+from icefarm.errors import InvalidArgument
+
+__all__ = ["correction"]
+
+#: The device kinds that count pulses.
+_COUNTING = ("pulsecount",)
+
+
+def correction(measured: Measurement, calibration: Calibration | None) -> Corrected | str:
+    """Return a measurement's value as it is without its board's deviation, or why it cannot be corrected.
+
+    Of several windows it is their mean.  ``calibration`` is the one that the measurement names, if that is known.
+    """
+    if measured.calibration is None:
+        return f"board {measured.serial} had no calibration when it measured"
+    if calibration is None:
+        return f"calibration {measured.calibration} of board {measured.serial} is not known here"
+    counts = _counts(measured.value) if measured.kind in _COUNTING else None
+    if not counts:
+        return f"a value of kind {measured.kind} is no count of pulses"
+    try:
+        return corrected(
+            sum(counts) / len(counts),
+            calibration,
+            time=measured.started_at,
+            temperature_c=measured.temperature_c,
+            windows=len(counts),
+        )
+    except InvalidArgument as error:
+        return error.message
+
+
+def _counts(value: Any) -> Sequence[float] | None:
+    """Return the counts of a value: one, or one for each window."""
+    counts = value if isinstance(value, list) else [value]
+    return counts if all(isinstance(each, int | float) and not isinstance(each, bool) for each in counts) else None
