@@ -3,6 +3,7 @@ import { BoardPage } from "./views/board.tsx";
 import { BoardsPage } from "./views/boards.tsx";
 import { BookingsPage } from "./views/calendar.tsx";
 import { ClassPage } from "./views/classroom.tsx";
+import { ComparePage } from "./views/compare.tsx";
 import { ConfirmDialog } from "./views/confirm.tsx";
 import { EventsPage } from "./views/events.tsx";
 import { ExperimentPage } from "./views/experiment.tsx";
@@ -71,6 +72,8 @@ function Content() {
           <BoardsPage />
         </>
       );
+    case "compare":
+      return <ComparePage />;
     case "board":
       return <BoardPage key={name} serial={name ?? ""} />;
     case "workers":

@@ -3,6 +3,7 @@
 
 export const PAGES = [
   { page: "boards", label: "Boards" },
+  { page: "compare", label: "Compare" },
   { page: "experiments", label: "Experiments" },
   { page: "usage", label: "Usage" },
   { page: "workers", label: "Workers" },

@@ -41,6 +41,59 @@ export interface BoardRecord {
   readonly model?: string | null;
   /** What operators note of it and of its worker. A farm of an earlier version does not say. */
   readonly labels?: Labels;
+  /** How it deviates; null: it is not calibrated. A farm of an earlier version does not say. */
+  readonly calibration?: BoardCalibration | null;
+}
+
+/** A board's calibration, as records of boards show it: the figures of the FPGA's own oscillator. */
+export interface BoardCalibration {
+  readonly id: string;
+  readonly measured_at: number;
+  readonly offset_ppm: number;
+  readonly offset_uncertainty_ppm: number;
+  readonly noise_ppm: number;
+  readonly drift_ppm_per_day: number;
+  readonly drift_uncertainty: number;
+  /** Why it is unlike the others, or unlike what it was. */
+  readonly suspect: string | null;
+}
+
+export type Reference = "oscillator" | "crystal" | "ring";
+
+/** How a board deviates, from its readings of a reference circuit. */
+export interface Calibration {
+  readonly id: string;
+  readonly serial: string;
+  readonly reference: string;
+  readonly offset_ppm: number;
+  readonly noise_ppm: number;
+  readonly drift_ppm_per_day: number;
+  readonly ppm_per_kelvin: number;
+  /** Of offset, drift and ppm per kelvin: the upper triangle, by rows. */
+  readonly covariance: readonly number[];
+  readonly readings: number;
+  readonly valid_from: number;
+}
+
+export interface Calibrations {
+  readonly calibrations: readonly Calibration[];
+  /** Why boards are suspect, by serial. */
+  readonly suspects: Readonly<Record<string, string>>;
+  readonly time: number;
+}
+
+/** A window in which a board measured a reference circuit. */
+export interface ReferenceReading {
+  readonly time: number;
+  readonly expected_hz: number;
+  readonly pulses: number;
+  readonly window_us: number;
+  readonly temperature_c: number | null;
+}
+
+export interface ReferenceReadings {
+  readonly readings: readonly ReferenceReading[];
+  readonly time: number;
 }
 
 export interface ReservationRecord {

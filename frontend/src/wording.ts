@@ -113,6 +113,7 @@ export function health(board: BoardRecord, reading?: Reading): Health {
     const share = (100 * failures) / (failures + evaluations);
     return { level: "warn", word: `${count(failures, "failure")} (${number(share, 2)} %)` };
   }
+  if (board.calibration?.suspect) return { level: "warn", word: "suspect" };
   if (retries > 0) return { level: "ok", word: retries === 1 ? "ok, 1 retry" : `ok, ${retries} retries` };
   return { level: "ok", word: "ok" };
 }

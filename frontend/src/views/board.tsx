@@ -2,10 +2,11 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
 import { boardActions } from "../actions.ts";
+import { withUncertainty } from "../calibration.ts";
 import { logLine, mergedLines, stateLine } from "../journal.ts";
 import { usePage } from "../page.ts";
 import { type Span, spanOf } from "../plotting.ts";
-import type { BoardFigure, BoardHistory, BoardRecord, Reading, StateChange } from "../records.ts";
+import type { BoardCalibration, BoardFigure, BoardHistory, BoardRecord, Reading, StateChange } from "../records.ts";
 import { storiesOf } from "../stories.ts";
 import { stretches, totals } from "../timeline.ts";
 import {
@@ -25,6 +26,7 @@ import { Stories } from "./events.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
+import { ReferenceHistory } from "./references.tsx";
 import { Actions, ClientLink, Facts, KindLink, Left, State, ThingHead, WorkerLink } from "./small.tsx";
 
 /** Seconds that the timeline shows at least. */
@@ -48,6 +50,7 @@ export function BoardPage({ serial }: { serial: string }) {
         </>
       )}
       {problem !== null && board !== undefined && <p class="problem">{problem}</p>}
+      {board !== undefined && <ReferenceHistory board={board} />}
       {board !== undefined && <BoardValues serial={serial} />}
       {past !== null && past.states.length > 0 && <Past past={past} worker={board?.worker ?? ""} serial={serial} />}
     </section>
@@ -81,6 +84,7 @@ function BoardFacts({ board, reading }: { board: BoardRecord; reading: Reading |
     ["Virtual", board.model ?? null],
     ["Firmware", firmware(board)],
     ["USB", board.usb_path],
+    ["Offset", board.calibration ? offsetText(board.calibration) : null],
     ["Evaluations", `${number(Math.max(board.evaluations, reading?.evaluations ?? 0), 9)} since its worker started`],
     ["Failures", count(Math.max(board.failures, reading?.failures ?? 0), "evaluation")],
     ["Retries", String(Math.max(board.retries, reading?.retries ?? 0))],
@@ -90,6 +94,10 @@ function BoardFacts({ board, reading }: { board: BoardRecord; reading: Reading |
     ["Temperature", withUnit(reading?.temperature_c, "°C")],
   ];
   return <Facts of={facts} long="Reason" />;
+}
+
+function offsetText({ offset_ppm, offset_uncertainty_ppm }: BoardCalibration): string {
+  return `${withUncertainty(offset_ppm, offset_uncertainty_ppm)} ppm`;
 }
 
 function withUnit(value: number | null | undefined, unit: string): string | null {

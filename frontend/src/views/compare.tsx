@@ -1,0 +1,139 @@
+import {
+  boardsOrderText,
+  parseBoardsOrder,
+  parseReference,
+  REFERENCES,
+  sortedCalibrations,
+  uncertainties,
+  withUncertainty,
+} from "../calibration.ts";
+import { usePage } from "../page.ts";
+import type { Calibration, Calibrations } from "../records.ts";
+import { dateAndTime, number, whole } from "../wording.ts";
+import { Problem } from "./experiments.tsx";
+import { usePast } from "./past.ts";
+import { BoardLink, Moment } from "./small.tsx";
+import { type Column, Table } from "./table.tsx";
+
+/** Milliseconds after which calibrations are asked for again: boards measure once a day. */
+const REFRESH = 60_000;
+
+type Row = Calibration & { readonly suspect: string };
+
+/** How boards deviate, side by side. */
+export function ComparePage() {
+  const { navigation } = usePage();
+  const reference = parseReference(navigation.chosen("reference"));
+  const { past, problem } = usePast<Calibrations>("calibrations", { reference }, REFRESH);
+  const order = parseBoardsOrder(navigation.chosen("sort"));
+  const rows = sortedCalibrations(past?.calibrations ?? [], order).map((each) => ({
+    ...each,
+    suspect: past?.suspects[each.serial] ?? "",
+  }));
+  return (
+    <section>
+      <h1 tabIndex={-1}>Boards compared</h1>
+      <div class="filter">
+        <label>
+          By the{" "}
+          <select
+            value={reference}
+            onChange={(event) => navigation.choose({ reference: event.currentTarget.value }, "step")}
+          >
+            {REFERENCES.map((each) => (
+              <option key={each.reference} value={each.reference}>
+                {each.label}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <Problem text={problem} />
+      {past !== null && (
+        <>
+          <p class="quiet">
+            Of the readings of the last 90 days; idle boards measure once a day. What is behind ± is one standard
+            uncertainty.
+          </p>
+          <Table
+            label="Boards compared"
+            columns={COLUMNS}
+            rows={rows}
+            keyOf={({ serial }) => serial}
+            rowClass={({ suspect }) => (suspect === "" ? "" : "warn")}
+            order={order}
+            sort={(next) => navigation.choose({ sort: boardsOrderText(next) }, "step")}
+            even
+            empty="No board is calibrated yet: boards measure when nobody has reserved them for a minute."
+          />
+        </>
+      )}
+    </section>
+  );
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  {
+    id: "board",
+    label: "Board",
+    priority: 0,
+    shrinks: 120,
+    mono: true,
+    sortable: true,
+    text: ({ serial }) => serial,
+    draw: ({ serial }) => <BoardLink serial={serial} />,
+  },
+  {
+    id: "offset",
+    label: "Offset, ppm",
+    priority: 0,
+    numeric: true,
+    sortable: true,
+    text: (row) => withUncertainty(row.offset_ppm, uncertainties(row).offset),
+  },
+  {
+    id: "noise",
+    label: "Noise, ppm",
+    priority: 1,
+    numeric: true,
+    labelled: true,
+    sortable: true,
+    text: ({ noise_ppm }) => number(noise_ppm),
+  },
+  {
+    id: "drift",
+    label: "Drift, ppm a day",
+    priority: 1,
+    numeric: true,
+    labelled: true,
+    sortable: true,
+    text: (row) => withUncertainty(row.drift_ppm_per_day, uncertainties(row).drift),
+  },
+  {
+    id: "kelvin",
+    label: "ppm per kelvin",
+    priority: 2,
+    numeric: true,
+    labelled: true,
+    sortable: true,
+    text: (row) => withUncertainty(row.ppm_per_kelvin, uncertainties(row).kelvin),
+  },
+  {
+    id: "readings",
+    label: "Readings",
+    priority: 4,
+    numeric: true,
+    labelled: true,
+    sortable: true,
+    text: ({ readings }) => whole(readings),
+  },
+  {
+    id: "measured",
+    label: "Last measured",
+    priority: 3,
+    sortable: true,
+    text: ({ valid_from }) => dateAndTime(valid_from),
+    draw: ({ valid_from }) => <Moment time={valid_from} />,
+  },
+  { id: "suspect", label: "Suspect", priority: 1, shrinks: 140, grows: true, text: ({ suspect }) => suspect },
+];
