@@ -87,6 +87,9 @@ _RETURNS = {
     "book": "the [BookingRecord](#bookingrecord)",
     "bookings": "list of [BookingRecord](#bookingrecord)",
     "cancel_bookings": "ids",
+    "calibrations": "`calibrations` (list of [Calibration](calibration.md#how-it-is-computed)), `suspects` (why, by "
+    "serial), `time`",
+    "reference_readings": "`readings` (a list), `time`",
     "account_groups": "a mapping of accounts to groups",
     "recent_failures": "list of [FailureRecord](#failurerecord)",
     "end_accounts": "serials",
