@@ -134,7 +134,8 @@ async def test_where_nothing_is_booked_an_extension_does_not_wait_for_those_that
 async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -> None:
     def machine() -> StoreMachine:
         clock = Clock()
-        run(execute(database, "TRUNCATE worker, device, reservation, request, access_rule, account_group"))
+        tables = "worker, device, reservation, request, access_rule, account_group, reference_reading, calibration"
+        run(execute(database, f"TRUNCATE {tables}"))
 
         def pass_time(seconds: float) -> None:
             clock.advance(seconds)

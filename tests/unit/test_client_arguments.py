@@ -70,6 +70,7 @@ BAD: dict[str, list[Any]] = {
     "circuits": [5, [1], 1.5],
     "kept_circuits": _NO_BOOLEAN,
     "digest": _NO_TEXT,
+    "reference": _NO_TEXT,
     "reservation": _NO_TEXT,
     "worker": _NO_TEXT,
     "account": [each for each in _NO_TEXT if each is not None],
@@ -230,7 +231,7 @@ NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
     "id": "0" * 8, "path": "run.zip", "rules": [1], "group": "g",
     "accounts": ["a"],
-    "labels": {"lab": "3"}, "reservation": "r", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
+    "labels": {"lab": "3"}, "reservation": "r", "reference": "ring", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
     "at": 2e9, "seconds": 3600.0,
 }  # fmt: skip
 

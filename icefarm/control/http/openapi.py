@@ -281,7 +281,7 @@ def _schema(cls: type[Any], *, closed: bool = False) -> dict[str, Any]:
 def _type(hint: Any) -> dict[str, Any]:
     if hint in _TYPES:
         return {"type": _TYPES[hint]}
-    if get_origin(hint) is list:
+    if get_origin(hint) in (list, tuple):
         return {"type": "array", "items": _type(get_args(hint)[0])}
     if get_origin(hint) is dict:
         return {"type": "object"}
