@@ -480,7 +480,7 @@ async def test_images_of_another_version_than_the_workers_own_are_named_in_the_l
 
 @ensureDeferred
 async def test_an_idle_board_measures_the_references_that_it_can_and_is_available_meanwhile() -> None:
-    async with rig(offset_ppm=5000.0) as farm:
+    async with rig(offset_ppm=5000.0, model="simulated") as farm:
         (serial,) = farm.serials
         circuits = [
             {**to_wire(each), "bitstream": each.bitstream, "times": 2}
