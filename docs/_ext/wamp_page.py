@@ -31,6 +31,7 @@ from icefarm.control.rpc.access_api import AccessProcedures
 from icefarm.control.rpc.account_api import AccountProcedures
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.booking_api import BookingProcedures
+from icefarm.control.rpc.calibration_api import CalibrationProcedures
 from icefarm.control.rpc.client_api import ClientProcedures
 from icefarm.control.rpc.history_api import WatchProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
@@ -161,7 +162,7 @@ def _excerpt(path: Path, name: str) -> str:
 def _control() -> Iterator[str]:
     classes = (
         *(ClientProcedures, BookingProcedures, AccessProcedures, AccountProcedures),
-        *(WatchProcedures, ArchiveProcedures, RunProcedures),
+        *(WatchProcedures, ArchiveProcedures, RunProcedures, CalibrationProcedures),
     )
     yield from _procedures(contract.CONTROL_PROCEDURES, *classes)
 

@@ -231,7 +231,8 @@ NEEDED: dict[str, Any] = {
     "serials": ["A"], "serial": "A", "worker": "w", "ids": ["q"], "method": "m", "listener": print,
     "id": "0" * 8, "path": "run.zip", "rules": [1], "group": "g",
     "accounts": ["a"],
-    "labels": {"lab": "3"}, "reservation": "r", "reference": "ring", "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
+    "labels": {"lab": "3"}, "reservation": "r", "reference": "ring",
+    "bitstreams": [CIRCUIT], "plan": None, "reservations": {}, "items": [],
     "at": 2e9, "seconds": 3600.0,
 }  # fmt: skip
 
