@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 try:
     from hypothesis import settings
 except ImportError:
@@ -21,3 +23,12 @@ else:
 # that: those that a test interrupts would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # A lab that runs tests/acceptance need not have these either.
+    if config.pluginmanager.hasplugin("timeout") and config.pluginmanager.hasplugin("twisted"):
+        import reactor_guard
+
+        config.pluginmanager.register(reactor_guard)

@@ -1,0 +1,165 @@
+"""Tests of tests: one that waits for Twisted in vain ends at its limit, and none takes signals from the reactor."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+#: Seconds for a run of pytest.
+LIMIT = 100
+
+HANGING = """
+import time
+import pytest
+import reactor_guard
+from pytest_twisted import async_yield_fixture, blockon, ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+reactor_guard.GRACE = 0.5
+pytestmark = pytest.mark.timeout(0.5)
+patient = pytest.mark.timeout(20)
+late = Deferred()
+
+@pytest.fixture
+def waiting():
+    blockon(late)
+
+def test_waits_forever(waiting):
+    pass
+
+@pytest.fixture
+def mine():
+    reactor.callLater(0, late.callback, "late")
+    return blockon(deferLater(reactor, 0.1, lambda: "mine"))
+
+@patient
+def test_is_not_disturbed_by_a_late_result(mine):
+    assert mine == "mine"
+
+def test_sleeps():
+    time.sleep(50)
+
+@ensureDeferred
+async def test_cleans_up():
+    try:
+        await Deferred()
+    finally:
+        await deferLater(reactor, 0.1)
+        print("cleaned up")
+
+@ensureDeferred
+async def test_goes_on_when_it_is_cancelled():
+    while True:
+        try:
+            await Deferred()
+        except CancelledError:
+            pass
+
+@async_yield_fixture
+async def ending():
+    yield
+    await Deferred()
+
+def test_ends_in_vain(ending):
+    pass
+
+@pytest.fixture(scope="session")
+def session():
+    yield
+    blockon(Deferred())
+
+@patient
+@ensureDeferred
+async def test_is_fine(session):
+    await deferLater(reactor, 0.01)
+
+def test_fails_before_the_session_hangs(session):
+    time.sleep(50)
+"""
+
+THIEVES = """
+import asyncio
+import signal
+import sys
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.utils import getProcessValue
+
+pytestmark = pytest.mark.timeout(10)
+
+def add_a_handler():
+    async def handled():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+    asyncio.run(handled())
+
+def test_takes_the_descriptor():
+    add_a_handler()
+
+@pytest.fixture
+def taken():
+    yield
+    add_a_handler()
+
+def test_takes_it_at_its_end(taken):
+    pass
+
+def test_takes_the_handler():
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+@ensureDeferred
+async def test_hears_of_the_end_of_a_process():
+    assert await getProcessValue(sys.executable, ["-c", "pass"]) == 0
+"""
+
+
+def outcomes(text: str, directory: Path) -> tuple[dict[str, list[str]], str]:
+    """Run a file of tests, and return the outcomes of each, and the output."""
+    (directory / "test_it.py").write_text(text)
+    plugins = ("-p", "reactor_guard", "-p", "no:cacheprovider", "-p", "no:icefarm", "-p", "no:xdist")
+    command = [sys.executable, "-m", "pytest", "-rA", *plugins, "test_it.py"]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    found: dict[str, list[str]] = {}
+    for outcome, name in re.findall(r"^(PASSED|FAILED|ERROR) test_it\.py::test_(\w+)", done.stdout, re.MULTILINE):
+        found.setdefault(name, []).append(outcome)
+    return {name: sorted(each) for name, each in found.items()}, done.stdout
+
+
+def test_a_test_that_hangs_in_a_wait_ends_at_its_limit_and_the_next_one_runs(tmp_path: Path) -> None:
+    found, output = outcomes(HANGING, tmp_path)
+    assert found == {
+        "waits_forever": ["ERROR"],
+        "is_not_disturbed_by_a_late_result": ["PASSED"],
+        "sleeps": ["FAILED"],
+        "cleans_up": ["FAILED"],
+        "goes_on_when_it_is_cancelled": ["FAILED"],
+        "ends_in_vain": ["ERROR", "PASSED"],
+        "is_fine": ["PASSED"],
+        "fails_before_the_session_hangs": ["ERROR", "FAILED"],
+    }, output
+    assert output.count("Failed: Timeout (>0.5s) from pytest-timeout.") >= 7
+    assert "cleaned up" in output
+    assert re.search(r"^> +time\.sleep\(50\)$", output, re.MULTILINE)
+    # Where the coroutine waited.
+    assert re.search(r"^> +await Deferred\(\)$", output, re.MULTILINE)
+
+
+def test_a_test_that_takes_signals_from_the_reactor_fails_and_the_next_one_hears_of_its_process(
+    tmp_path: Path,
+) -> None:
+    found, output = outcomes(THIEVES, tmp_path)
+    assert found == {
+        "takes_the_descriptor": ["FAILED"],
+        "takes_it_at_its_end": ["ERROR", "PASSED"],
+        "takes_the_handler": ["FAILED"],
+        "hears_of_the_end_of_a_process": ["PASSED"],
+    }, output
+    assert "signal.set_wakeup_fd(-1)" in output
