@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -36,11 +37,15 @@ def _programs() -> tuple[str, list[str]]:
 def _installed() -> str:
     """Return node, once the issuer is installed; skip the test on a machine that can't have it."""
     node, npm = _programs()
-    if not (DIRECTORY / "node_modules" / "oidc-provider").is_dir():
-        install = [*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(install, cwd=DIRECTORY, capture_output=True, text=True, timeout=INSTALL_LIMIT)
-        if done.returncode != 0:
-            pytest.skip(f"npm could not install the issuer that these tests run: {done.stderr[-500:]}")
+    # Tests in several processes want it at the same time.
+    with (DIRECTORY / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # What npm writes last.
+        if not (DIRECTORY / "node_modules" / ".package-lock.json").is_file():
+            install = [*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(install, cwd=DIRECTORY, capture_output=True, text=True, timeout=INSTALL_LIMIT)
+            if done.returncode != 0:
+                pytest.skip(f"npm could not install the issuer that these tests run: {done.stderr[-500:]}")
     return node
 
 
