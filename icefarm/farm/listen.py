@@ -9,31 +9,58 @@ import socket
 import ssl
 from pathlib import Path
 
+from attrs import define
+
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.router.config import Address
 
-__all__ = ["check_certificate", "is_loopback", "listening_address", "public_url"]
+__all__ = ["HeldAddress", "check_certificate", "is_loopback", "public_url"]
 
 
-def listening_address(host: str, port: int) -> Address:
-    """Return the address to listen at, with a port of the system's choice for 0.
+@define(eq=False)
+class HeldAddress:
+    """An address to listen at, checked, and kept for the program that is going to listen there.
 
-    A name is resolved to its address. Raises `CannotStart` if the address can't be used.
+    While it is held, the system gives its port to nobody who asks for any free one: not to a server, not to an outgoing
+    connection. A program that asks for this very port, with SO_REUSEADDR as servers do, gets it.
     """
-    try:
-        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror as error:
-        raise CannotStart(f"cannot listen at {host}: {error.strerror}; see --listen") from None
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the router does, so that an address with lingering old connections can be used.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    address: Address
+    _socket: socket.socket
+
+    @classmethod
+    def hold(cls, host: str, port: int) -> HeldAddress:
+        """Hold an address, with a port of the system's choice for 0.
+
+        A name is resolved to its address. Raises `CannotStart` if the address can't be used.
+        """
         try:
-            probe.bind(found)
-            probe.listen(1)
+            family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        except socket.gaierror as error:
+            raise CannotStart(f"cannot listen at {host}: {error.strerror}; see --listen") from None
+        held = _reusable(family)
+        try:
+            held.bind(found)
+            address = held.getsockname()
+            # One that listens would be in the way of the program.
+            with _reusable(family) as probe:
+                probe.bind(address)
+                probe.listen(1)
         except OSError as error:
+            held.close()
             raise CannotStart(_why_not(host, port, error)) from None
-        address = probe.getsockname()
-    return str(address[0]), int(address[1])
+        return cls((str(address[0]), int(address[1])), held)
+
+    def release(self) -> None:
+        """Hold it no longer.  Harmless when it is not held."""
+        self._socket.close()
+
+
+def _reusable(family: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    # As the router does, so that an address with lingering old connections can be used.
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def _why_not(host: str, port: int, error: OSError) -> str:

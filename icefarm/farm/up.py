@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory as ProtocolFactory
 from twisted.internet.protocol import Protocol
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.listen import check_certificate, is_loopback, listening_address, public_url
+from icefarm.farm.listen import HeldAddress, check_certificate, is_loopback, public_url
 from icefarm.farm.paths import DataDirectory, DirectoryLock
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
 from icefarm.farm.postgres.server import PrivatePostgres
@@ -55,6 +55,8 @@ class LocalFarm:
     _starting: Deferred[Any] | None = None
     _failure: CannotStart | None = None
     _http: Address = ("127.0.0.1", 0)
+    #: Where its servers listen, for as long as it runs: one that is restarted finds its port free.
+    _held: list[HeldAddress] = Factory(list)
 
     def __attrs_post_init__(self) -> None:
         self._directory = DataDirectory(self.options.data_dir)
@@ -84,6 +86,8 @@ class LocalFarm:
             part = self._parts.pop(name, None)
             if part is not None:
                 await part.stop()
+        while self._held:
+            self._held.pop().release()
         self._lock.release()
 
     async def _start(self) -> None:
@@ -112,7 +116,7 @@ class LocalFarm:
         check_certificate(options.certificate, options.key)
         if options.router is None:
             find_crossbar(options.crossbar)
-            self.options = options = evolve(options, listen=listening_address(*options.listen))
+            self.options = options = evolve(options, listen=self._hold(options.listen))
             self.url = public_url(options.listen, options.certificate is not None)
             # A proxy passes on connections from anywhere.
             self._reachable = not is_loopback(options.listen[0]) or bool(options.proxies)
@@ -126,7 +130,11 @@ class LocalFarm:
             # To the router, all who come through the proxy are on the proxy's host.
             self._reachable = self._reachable or not is_loopback(urlsplit(options.public_url).hostname or "")
         self.needs_tokens = self._reachable or options.require_tokens or options.private or bool(options.oidc)
-        self._http = listening_address(*(options.http or self._http))
+        self._http = self._hold(options.http or self._http)
+
+    def _hold(self, wanted: Address) -> Address:
+        self._held.append(held := HeldAddress.hold(*wanted))
+        return held.address
 
     async def _start_router(self) -> None:
         options = self.options

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from icefarm.farm.errors import CannotStart
-from icefarm.farm.listen import check_certificate, is_loopback, listening_address, public_url
+from icefarm.farm.listen import HeldAddress, check_certificate, is_loopback, public_url
+
+#: From linux/in.h.
+IP_LOCAL_PORT_RANGE = 51
 
 
 @pytest.fixture
@@ -20,20 +24,57 @@ def taken_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_port_0_becomes_a_free_one() -> None:
-    host, port = listening_address("127.0.0.1", 0)
+@pytest.fixture
+def held() -> Iterator[HeldAddress]:
+    held = HeldAddress.hold("127.0.0.1", 0)
+    yield held
+    held.release()
+
+
+def test_port_0_becomes_a_free_one(held: HeldAddress) -> None:
+    host, port = held.address
     assert host == "127.0.0.1"
     assert port > 0
 
 
+def test_a_program_that_is_given_a_held_port_may_listen_there(held: HeldAddress) -> None:
+    with socket.create_server(held.address), socket.create_connection(held.address):
+        pass
+
+
+def test_a_held_port_is_in_use_for_everybody_else(held: HeldAddress) -> None:
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(held.address)
+    held.release()
+    with socket.socket() as other:
+        other.bind(held.address)
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_the_system_gives_a_held_port_to_nobody_who_asks_for_any_free_one(held: HeldAddress, reuse: bool) -> None:
+    host, port = held.address
+    with socket.socket() as other:
+        try:
+            # The lowest and the highest port that the system may choose.
+            other.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("=HH", port, port))
+        except OSError:
+            pytest.skip("this kernel has no range of ports for a socket (Linux 6.3)")
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        with pytest.raises(OSError, match="in use"):
+            other.bind((host, 0))
+        held.release()
+        other.bind((host, 0))
+        assert other.getsockname() == (host, port)
+
+
 def test_a_port_in_use_is_named_with_the_way_out(taken_port: int) -> None:
     with pytest.raises(CannotStart, match=rf"port {taken_port} is in use; .*--listen 127.0.0.1:PORT"):
-        listening_address("127.0.0.1", taken_port)
+        HeldAddress.hold("127.0.0.1", taken_port)
 
 
 def test_an_address_of_another_host_is_refused() -> None:
     with pytest.raises(CannotStart, match=r"192\.0\.2\.1 is not an address of this host"):
-        listening_address("192.0.2.1", 0)
+        HeldAddress.hold("192.0.2.1", 0)
 
 
 @pytest.mark.parametrize(
