@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import IO
 
 from attrs import Factory, define, frozen
 
-__all__ = ["PAGES", "ROOT", "Block", "Reader", "blocks", "free_port", "sections"]
+__all__ = ["PAGES", "ROOT", "Block", "Reader", "blocks", "sections"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -85,13 +84,6 @@ def sections() -> dict[tuple[str, str], list[Block]]:
                 if block.language not in ("", "text") and not block.language.startswith("{"):
                     found.setdefault((page, block.heading), []).append(block)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @define(eq=False)

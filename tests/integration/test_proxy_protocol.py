@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 from attrs import frozen
 from certificates import issue
-from guides import free_port
 from nginx import with_stream_module
 
 from icefarm.client import Farm
 from icefarm.farm.paths import DataDirectory
 from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.router import free_port
 
 pytestmark = pytest.mark.integration
 

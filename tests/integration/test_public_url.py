@@ -13,12 +13,12 @@ from urllib.parse import urljoin
 
 import pytest
 from attrs import frozen
-from guides import free_port
 from nginx import PREFIX, nginx
 
 from icefarm.client import Farm
 from icefarm.errors import NotAuthorized
 from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.router import free_port
 
 pytestmark = pytest.mark.integration
 

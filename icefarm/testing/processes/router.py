@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,23 @@ from icefarm.farm.router.node import router_program
 __all__ = ["RealRouter", "free_port"]
 
 
+#: The lowest port that is chosen; services of the machine have those below, as a rule.
+LOWEST = 10_000
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback interface that is free now, and that the system gives to nobody.
+
+    It is below those that the system chooses for connections, and for servers that ask for any free one: one of those
+    could have it by the time when it is used.
+    """
+    first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    while True:
+        # Tests in several processes may begin their random numbers in the same way.
+        port = LOWEST + secrets.randbelow(max(first, 2 * LOWEST) - LOWEST)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @frozen(eq=False)
