@@ -26,7 +26,7 @@ from icefarm.errors import IcefarmError, LinkLost, error_from_wire
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.oidc.stored_login import StoredLogin, login_path
-from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 
@@ -59,7 +59,7 @@ def id_token(url: str, name: str, home: Path) -> str:
     home.mkdir()
     environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
     command = [sys.executable, "-u", "-m", "icefarm", "login", url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as verb:
+    with OwnProcess(command, stdout=subprocess.PIPE, text=True, env=environment) as verb:
         assert verb.stdout is not None
         Person(PEOPLE.get(name, name)).go_through(verb.stdout.readline().split()[1])
         verb.stdout.read()

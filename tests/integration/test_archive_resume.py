@@ -18,7 +18,7 @@ from icefarm.bitstream import made_up_bitstream
 from icefarm.client import Farm
 from icefarm.client.placement import EachBoard
 from icefarm.errors import InvalidArgument, UnknownExperiment
-from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +77,7 @@ def test_a_run_that_was_killed_goes_on_elsewhere_and_measures_only_what_is_missi
     first, second = tmp_path / "one", tmp_path / "two"
     first.mkdir()
     second.mkdir()
-    with subprocess.Popen(
+    with OwnProcess(
         command(farm, "ada/one", *circuits, *run), cwd=first, env=plain(), stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icefarm.testing.processes.farm_process import Witness, descendants
+from icefarm.testing.processes.farm_process import OwnProcess, Witness, descendants
 
 pytestmark = pytest.mark.integration
 
@@ -18,10 +18,8 @@ ROOT = Path(__file__).parents[2]
 QUICK = ("--repeats", "1", "--files", "40", "--part", "instant", "--boards", "2")
 
 
-def bench(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench", *QUICK, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+def bench(*arguments: str) -> OwnProcess:
+    return OwnProcess([sys.executable, "-m", "bench", *QUICK, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_short_benchmark_measures_every_party_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
 
 pytestmark = pytest.mark.integration
 
@@ -82,7 +82,7 @@ def test_an_experiment_that_there_is_not_is_an_error_of_one_line(farm: FarmProce
 def test_results_are_followed_until_ctrl_c(farm: FarmProcess) -> None:
     evaluate(farm, "followed", 1)
     command = [sys.executable, "-m", "icefarm", "results", "followed", "--follow", "-o", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(farm)) as following:
+    with OwnProcess(command, stdout=subprocess.PIPE, text=True, env=environment(farm)) as following:
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())
         evaluate_more = icefarm(

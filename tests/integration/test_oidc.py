@@ -20,7 +20,7 @@ from attrs import frozen
 from oidc_issuer import IssuerProcess, Person
 
 from icefarm.oidc.stored_login import StoredLogin, login_path
-from icefarm.testing.processes.farm_process import FarmProcess
+from icefarm.testing.processes.farm_process import FarmProcess, OwnProcess
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +67,7 @@ class Site:
     def sign_in(self, name: str) -> str:
         """Sign in as a person does, and return what the command says."""
         command = [sys.executable, "-u", "-m", "icefarm", "login"]
-        with subprocess.Popen(
+        with OwnProcess(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment
         ) as verb:
             assert verb.stdout is not None

@@ -30,6 +30,7 @@ from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.exit_watch import process_ended
 from icefarm.farm.processes.privileges import may_reach
 from icefarm.farm.processes.supervisor import Ended
+from icefarm.testing.processes.farm_process import OwnProcess
 
 pytestmark = pytest.mark.integration
 
@@ -119,7 +120,7 @@ def another_farm(server: PrivatePostgres) -> Iterator[int]:
         "started.addCallback(lambda _: print('started', flush=True));"
         "reactor.run()"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as farm:
+    with OwnProcess([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as farm:
         try:
             assert farm.stdout is not None
             assert farm.stdout.readline() == "started\n"

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from attrs import Factory, define, field
 
-__all__ = ["FarmProcess", "Witness", "descendants"]
+__all__ = ["FarmProcess", "OwnProcess", "Witness", "descendants"]
 
 #: Seconds for a farm to start, and for processes to end.
 START_LIMIT = 90.0
@@ -73,6 +74,24 @@ class Witness:
             os.close(descriptor)
         self._descriptors.clear()
         return left
+
+
+class OwnProcess(subprocess.Popen[str]):
+    """A process of a test, for a ``with`` block: where that ends with an error, all that it started is killed.
+
+    Popen alone would wait for its end, although a test that has failed may have done nothing to end it.
+    """
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if error[0] is None:
+                super().__exit__(*error)
+        finally:
+            if self.poll() is None:
+                for pid in [*descendants(self.pid), self.pid]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            super().__exit__(*error)
 
 
 @define(eq=False)
