@@ -6,6 +6,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Tests with real parts mostly wait. A file shares its farm, so it stays in one process.
 PARALLEL ?= --numprocesses 3 --dist loadfile --durations 20
+# Each test has a limit of its own.  Should that fail, this ends the suite as Ctrl-C does, so that it reports what it knows.
+SUITE_LIMIT ?= 1800
+PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
 # What `make check` runs, and what `make test` runs after it; every test is in one of them.
 QUICK := lint types firmware-test frontend-test unit
@@ -78,7 +81,7 @@ check: venv
 	$(call each,$(QUICK))
 
 unit: venv
-	$(BIN)/python -m pytest -m 'not integration and not browser and not faults and not nightly' --numprocesses 2
+	$(PYTEST) -m 'not integration and not browser and not faults and not nightly' --numprocesses 2
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
@@ -110,13 +113,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(BIN)/python -m pytest -m 'integration and not browser' $(PARALLEL)
+	$(PYTEST) -m 'integration and not browser' $(PARALLEL)
 
 browser: venv
-	$(BIN)/python -m pytest -m browser $(PARALLEL)
+	$(PYTEST) -m browser $(PARALLEL)
 
 faults-quick: venv
-	$(BIN)/python -m pytest -m 'faults and not slow' $(PARALLEL)
+	$(PYTEST) -m 'faults and not slow' $(PARALLEL)
 
 fuzz-quick:
 	$(MAKE) fuzz SECONDS=60
