@@ -29,6 +29,7 @@ from bench.report import (
     simulated_lines,
 )
 from bench.simulated import VARIANTS, measure_simulated, write_variants
+from icefarm.cli.ui.terminal.sigint import interrupts_kept
 from icefarm.farm.router.config import find_crossbar
 
 BOARDS = (1, 4, 64, 200)
@@ -49,7 +50,8 @@ def main() -> int:
         for name, value in figures.conditions.items():
             _say(f"{name}: {value}")
         try:
-            _measure(figures, options, circuits)
+            with interrupts_kept():
+                _measure(figures, options, circuits)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

@@ -33,6 +33,20 @@ def test_an_interrupt_in_a_callback_of_the_collector_is_not_lost() -> None:
             Event().wait(LIMIT)
 
 
+def test_an_exit_on_a_signal_in_such_a_callback_is_not_lost() -> None:
+    former = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(143))
+    garbage = Garbage()
+    kept = weakref.ref(garbage, lambda _: signal.raise_signal(signal.SIGUSR1))
+    try:
+        with interrupts_kept():
+            del garbage
+            assert kept() is None
+            with pytest.raises(SystemExit, match="143"):
+                Event().wait(LIMIT)
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
 def test_an_interrupt_that_comes_again_while_the_first_one_is_noted_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

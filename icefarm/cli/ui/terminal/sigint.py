@@ -1,4 +1,4 @@
-"""Ctrl-C that takes effect whenever it arrives.
+"""Ctrl-C and SIGTERM that take effect whenever they arrive.
 
 click turns KeyboardInterrupt into `Abort` where it reaches click; this is about one that Python itself swallows.
 """
@@ -20,28 +20,30 @@ AGAIN = 0.01
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Raise KeyboardInterrupt again where Python would only print it.
+    """Raise KeyboardInterrupt, and SystemExit of a signal's handler, again where Python would only print it.
 
-    Python raises it in whatever the main thread is running.  If that is a callback of the garbage collector, nothing
-    can catch it there: it goes to `sys.unraisablehook` and no further, and the verb would run to its end.  Signals are
-    the main thread's; elsewhere this does nothing.
+    Python raises it in whatever the main thread is running.  If that is a callback of a weak reference, of which each
+    import has one, or of the garbage collector, nothing can catch it there: it goes to `sys.unraisablehook` and no
+    further, and the program would run to its end.  Signals are the main thread's; elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     others, in_hook = sys.unraisablehook, False
+    lost: BaseException = KeyboardInterrupt()
 
     def repeat(*_: object) -> None:
         # Raised in the hook it would be lost like the first one.
         if in_hook:
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
         else:
-            raise KeyboardInterrupt
+            raise lost
 
     def hook(unraisable: Any) -> None:
-        nonlocal in_hook
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        nonlocal in_hook, lost
+        if issubclass(unraisable.exc_type, (KeyboardInterrupt, SystemExit)):
             in_hook = True
+            lost = unraisable.exc_type(*getattr(unraisable.exc_value, "args", ()))
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
             in_hook = False
         else:
