@@ -46,7 +46,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
         files = options.files or (FEW if options.part == "archive" else COUNT)
         circuits = write_circuits(Path(directory), options.circuits, files)
-        figures = Figures(_conditions(circuits))
+        figures = Figures(_conditions(circuits), options.circuits)
         for name, value in figures.conditions.items():
             _say(f"{name}: {value}")
         try:

@@ -10,6 +10,7 @@ from statistics import median
 from attrs import field, frozen
 
 from bench.accounts import Account, Accounts, Party, accounts_of, machine_time, pace, parties
+from bench.bare_router import RouterLimit, measure_router
 from bench.farm import running_farm
 from bench.files import CircuitFiles
 from bench.wire import traffic_to
@@ -82,6 +83,8 @@ class InstantFigures:
     accounts: Mapping[Party, Account]
     #: Bytes per evaluation between client and router of circuits that the worker has had before.
     known: float = 0.0
+    #: What the router alone passes on, in the same run.
+    router: Sequence[RouterLimit] = ()
     stretch: Stretch = field(init=False)
 
     @stretch.default
@@ -112,7 +115,8 @@ def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Ca
                 run_stretch(all_boards, paths, effort.seconds, lambda: accounts_of(members), process.url)
                 for _ in range(effort.repeats)
             ]
-        return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of, known)
+            router = measure_router(farm, all_boards)
+        return InstantFigures(boards, ready, latency, stretches, accounts_of(parties(process.pid)).of, known, router)
 
 
 def _time_to_reserve(farm: Farm, boards: int) -> float:

@@ -9,6 +9,7 @@ import attrs
 from attrs import Factory, define
 
 from bench.archiving import ArchiveFigures
+from bench.circuits import Mix
 from bench.feeding import FeedFigures
 from bench.goals import Comparison, compare
 from bench.instant import InstantFigures, Stretch
@@ -36,6 +37,8 @@ class Figures:
 
     #: Machine, versions, circuits, load.
     conditions: dict[str, Any]
+    #: The form of the circuits: each has goals of its own.
+    mix: Mix = Mix.MIXED
     instant: list[InstantFigures] = Factory(list)
     real: list[RealFigures] = Factory(list)
     simulated: list[SimulatedFigures] = Factory(list)
@@ -46,7 +49,7 @@ class Figures:
         """Return the figures that there are goals for."""
         found: dict[str, float] = {}
         for figures in self.instant:
-            found.update(_of_instant(figures))
+            found.update(_of_instant(figures, "" if self.mix is Mix.MIXED else f", {self.mix}"))
         for each in self.real:
             found[f"beyond a window of {each.window:g} s, {each.boards} real boards"] = each.beyond
         for figures_of in self.simulated:
@@ -72,15 +75,21 @@ class Figures:
         }
 
 
-def _of_instant(figures: InstantFigures) -> dict[str, float]:
-    boards = f"{figures.boards} board{'s' if figures.boards > 1 else ''}"
+def _of_instant(figures: InstantFigures, form: str) -> dict[str, float]:
+    boards, stretch = f"{figures.boards} board{'s' if figures.boards > 1 else ''}", figures.stretch
     found = {
-        f"evaluations a second, {boards}": figures.stretch.rate,
-        f"CPU per evaluation but the boards', {boards}": figures.stretch.cpu_without_boards,
+        f"evaluations a second, {boards}{form}": stretch.rate,
+        f"CPU per evaluation but the boards', {boards}{form}": stretch.cpu_without_boards,
         f"reserve to ready, {boards}": figures.median_ready,
         f"threads of the worker, {boards}": figures.accounts["worker"].threads,
-        "bytes on the wire per evaluation": figures.stretch.sent + figures.stretch.received,
+        f"bytes on the wire per evaluation{form}": stretch.sent + stretch.received,
     }
+    for party in ("client", "router", "worker"):
+        found[f"CPU per evaluation of the {party}, {boards}{form}"] = stretch.cpu_ms.get(party, 0.0)
+    for limit in figures.router:
+        found[f"part of the bare router's rate, {limit.together} in a message, {boards}{form}"] = (
+            stretch.rate / limit.circuits
+        )
     if figures.boards == 1:
         found["one evaluation, submit to result, p50"] = figures.latency_at(0.5)
     return found
@@ -93,6 +102,7 @@ def _instant_json(figures: InstantFigures) -> dict[str, Any]:
         "ready_s": list(figures.ready),
         "latency_ms": {"p50": figures.latency_at(0.5), "p99": figures.latency_at(0.99)},
         "stretches": stretches,
+        "router": [{"together": each.together, "calls": each.calls} for each in figures.router],
         "accounts": {party: attrs.asdict(account) for party, account in figures.accounts.items()},
     }
 
@@ -118,6 +128,11 @@ def instant_lines(figures: InstantFigures) -> Iterator[str]:
     ready = figures.ready
     yield f"{figures.boards} instant board{'s' if figures.boards > 1 else ''}"
     yield f"  evaluations/s            {stretch.rate:.0f} (of {rates}; cores busy with other things: {others})"
+    for limit in figures.router:
+        yield (
+            f"  bare router, {limit.together:2} together  {limit.circuits:.0f} circuits/s in {limit.calls:.0f} calls/s; "
+            f"the farm does {stretch.rate / limit.circuits:.2f} of it"
+        )
     yield f"  pace of the machine      {paces} ms for the same piece of Python"
     yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
     yield f"  reserve to ready         {figures.median_ready:.3f} s ({min(ready):.3f} to {max(ready):.3f})"

@@ -11,6 +11,7 @@ import pytest
 
 from bench.accounts import Account, Accounts, accounts_of, parties
 from bench.archiving import ArchiveFigures, Turn
+from bench.bare_router import RouterLimit
 from bench.circuits import SHARES, Form, Mix, circuit, forms
 from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
@@ -36,7 +37,10 @@ def stretch(rate: float, worker: float = 0.5) -> Stretch:
 def figures(boards: int, *rates: float) -> InstantFigures:
     accounts = {"worker": Account(cpu=1.0, threads=2, processes=1)}
     latency = [float(each) for each in range(1, 101)]
-    return InstantFigures(boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts)
+    router = [RouterLimit(1, 2000.0), RouterLimit(16, 1000.0)]
+    return InstantFigures(
+        boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts, router=router
+    )
 
 
 @pytest.mark.parametrize("form", list(Form))
@@ -132,11 +136,21 @@ def test_a_figure_without_anything_to_compare_it_with_has_no_factor() -> None:
 
 
 def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table() -> None:
-    whole = Figures({}, [figures(boards, 1000) for boards in (1, 4, 64, 200)])
+    whole = Figures({}, instant=[figures(boards, 1000) for boards in (1, 4, 64, 200)])
     whole.simulated = [SimulatedFigures(64, [stretch(600)], [stretch(700)])]
     whole.archive = [ArchiveFigures(4, [Turn(100, {"control": 0.1})], [Turn(100, {})])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
-    assert [each.goal for each in whole.compared()] == list(GOALS.values())
+    placed = {each.goal.name for each in whole.compared()}
+    for mix in (Mix.SPARSE, Mix.DENSE):
+        placed |= {each.goal.name for each in Figures({}, mix, [figures(64, 1000)]).compared()}
+    assert placed == set(GOALS)
+
+
+def test_the_rate_is_shown_beside_what_the_router_alone_passes_on() -> None:
+    found = {each.goal.name: each.measured for each in Figures({}, instant=[figures(64, 1000)]).compared()}
+    assert found["part of the bare router's rate, 1 in a message, 64 boards"] == 0.5
+    assert found["part of the bare router's rate, 16 in a message, 64 boards"] == 1 / 16
+    assert "16000 circuits/s in 1000 calls/s" in "\n".join(instant_lines(figures(64, 1000)))
 
 
 def test_a_goal_that_is_missed_is_pointed_out() -> None:
