@@ -1,6 +1,11 @@
 """Adds the endpoint ``icefarm:PORT:...`` to those that Twisted knows, and so to those of a Crossbar.io node."""
 
+import sys
+
 from icefarm_guard import GuardParser  # type: ignore[import-not-found]
+from icefarm_plain_text import spare  # type: ignore[import-not-found]
 from icefarm_proxied import behind_proxies  # type: ignore[import-not-found]
 
 guard = GuardParser(behind_proxies)
+# A router looks for the endpoint when it has started its realm, and so has imported what is replaced.
+spare(sys.modules)
