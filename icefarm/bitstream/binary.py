@@ -66,9 +66,10 @@ def normal_form(data: bytes, name: str | None = None) -> bytes:
     start = data.find(PREAMBLE, 0, COMMENT_LIMIT + len(PREAMBLE))
     if start < 0:
         raise refusal(name, "it has no preamble (7E AA 99 7E); give a .bin that icepack wrote, or the .asc")
-    body = data[start:]
+    if start == len(EMPTY_COMMENT) and data.startswith(EMPTY_COMMENT) and _is_usual(data, start):
+        return data
     try:
-        return EMPTY_COMMENT + _arranged_body(body)
+        return EMPTY_COMMENT + _arranged_body(data[start:])
     except WrongBinary as error:
         raise refusal(name, str(error)) from None
 
@@ -102,6 +103,11 @@ def for_loading(data: bytes) -> bytes:
 def _is_zero(body: bytes, content: slice) -> bool:
     part = body[content]
     return part.count(0) == len(part)
+
+
+def _is_usual(data: bytes, start: int) -> bool:
+    """Tell whether a bitstream from ``start`` on is as `icepack` writes most of them, with content for block RAM."""
+    return any(frame.bram and frame.is_of(data, start) for frame in _frames())
 
 
 def _arranged_body(body: bytes) -> bytes:
@@ -157,16 +163,17 @@ class _Frame:
     #: The bytes from there to the end.
     tail: bytes
 
-    def is_of(self, body: bytes) -> bool:
-        """Tell whether the walk would find nothing wrong with a body, and has these commands."""
-        return self.has_parts_of(body) and crc16(memoryview(body)[self.under_crc]) == 0
+    def is_of(self, data: bytes, start: int = 0) -> bool:
+        """Tell whether the walk would find nothing wrong with the body that begins there, and has these commands."""
+        covered = slice(start + self.under_crc.start, start + self.under_crc.stop)
+        return self.has_parts_of(data, start) and crc16(data[covered]) == 0
 
-    def has_parts_of(self, body: bytes) -> bool:
-        """Tell whether a body has these commands; its CRC is not looked at."""
+    def has_parts_of(self, data: bytes, start: int = 0) -> bool:
+        """Tell whether the body that begins there has these commands; its CRC is not looked at."""
         return (
-            len(body) == self.length
-            and body.endswith(self.tail)
-            and all(body.startswith(part, position) for position, part in self.parts)
+            len(data) - start == self.length
+            and data.endswith(self.tail)
+            and all(data.startswith(part, start + position) for position, part in self.parts)
         )
 
 

@@ -6,8 +6,8 @@ import codecs
 import hashlib
 import os
 import re
+import stat
 from contextlib import suppress
-from pathlib import Path
 
 from attrs import field, frozen
 
@@ -82,7 +82,7 @@ def from_file(path: str | os.PathLike[str]) -> Bitstream:
     """
     name = os.fspath(path)
     file, image = _split(name)
-    suffix = Path(file).suffix.lower()
+    suffix = os.path.splitext(file)[1].lower()
     if suffix not in _SUFFIXES:
         raise refusal(name, "its name ends in neither .bin nor .asc; give one of these")
     data = _content(file)
@@ -96,7 +96,7 @@ def from_file(path: str | os.PathLike[str]) -> Bitstream:
 
 def _split(name: str) -> tuple[str, int | None]:
     """Return the file in ``FILE.bin#2``, and the number of the image."""
-    match = _IMAGE.fullmatch(name)
+    match = _IMAGE.fullmatch(name) if "#" in name else None
     return (name, None) if match is None else (match[1], int(match[2]))
 
 
@@ -113,7 +113,7 @@ def _as_utf8(data: bytes) -> tuple[bytes, str | None]:
 
 def _rearranged(data: bytes, checked: bytes) -> str | None:
     """Say that the commands had another order, if they had; what follows the comment is compared."""
-    if data.endswith(checked[len(EMPTY_COMMENT) :]):
+    if data is checked or data.endswith(checked[len(EMPTY_COMMENT) :]):
         return None
     tool = next((match[0].decode("latin-1") for match in [_TOOL.search(data[: data.find(PREAMBLE)])] if match), None)
     whose = "of another tool" if tool is None else f"of {tool}"
@@ -160,18 +160,20 @@ def _offer(contents: FlashContents, name: str | None) -> str:
 
 
 def _content(name: str) -> bytes:
-    path = Path(name)
     try:
-        if not path.is_file():
-            raise _unreadable(name, "there is no such file" if not path.exists() else "it is not a regular file")
-        size = path.stat().st_size
+        status = os.stat(name)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(name, "it is not a regular file")
+        size = status.st_size
         if size > FILE_LIMIT:
             raise refusal(
                 name, f"it is too long, {size:,} bytes where at most {FILE_LIMIT:,} make sense; is it the right file?"
             )
-        with path.open("rb") as file:
+        with open(name, "rb", buffering=0) as file:
             # One byte more shows that the file has grown; reading up to the limit would allocate that much each time.
             return file.read(size + 1)
+    except FileNotFoundError:
+        raise _unreadable(name, "there is no such file") from None
     except OSError as error:
         raise _unreadable(name, error.strerror or str(error)) from None
     except ValueError as error:  # A zero byte in the name.

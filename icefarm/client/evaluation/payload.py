@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from attrs import evolve
-
 from icefarm.bitstream import Bitstream, compress, from_bytes, from_file
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.placement import Placement
@@ -45,16 +43,22 @@ def payload_of(source: Any) -> dict[str, Any]:
     raise InvalidArgument(f"a bitstream is a path or bytes, not {type(source).__name__}")
 
 
-def item_of(source: Any, serials: tuple[str, ...] | None = None, bitstream: Any = None) -> Item:
+def item_of(
+    source: Any,
+    serials: tuple[str, ...] | None = None,
+    bitstream: Any = None,
+    placement: Mapping[str, Any] | None = None,
+) -> Item:
     """Make an item of ``source``; if it can't be sent, an item with its error.
 
-    ``bitstream`` is what to send if ``source`` is something else that the caller wants back.
+    ``bitstream`` is what to send if ``source`` is something else that the caller wants back; ``placement`` says how its
+    boards were chosen.
     """
     sent = source if bitstream is None else bitstream
     try:
-        return Item(source, payload_of(sent), serials, name=_name_of(sent))
+        return Item(source, payload_of(sent), serials, None, placement, _name_of(sent))
     except IcefarmError as error:
-        return Item(source, None, serials, error)
+        return Item(source, None, serials, error, placement)
 
 
 def _name_of(source: Any) -> str | None:
@@ -76,7 +80,7 @@ def path_text(path: str) -> str:
 
 def placed_item(source: Any, serials: tuple[str, ...] | None, how: Mapping[str, Any], index: int) -> Item:
     """Make an item of ``source`` for the boards chosen for it; the item says how they were chosen."""
-    return evolve(item_of(source, serials), placement={**how, "index": index})
+    return item_of(source, serials, placement={**how, "index": index})
 
 
 class Placing:
