@@ -133,20 +133,24 @@ class Farm(FarmFace, Blocking):
 
         run, batch = engine.run(begin)
         feeder = _Feeder(engine, run, items)
+        following: Future[ResultBatch] | None = None
         try:
             while True:
                 deserted = batch.deserted if deserted_raises else None
-                if deserted is None:
+                if deserted is None and not batch.done:
                     # Before the results: the boards continue while the caller handles them.
-                    feeder.feed(batch.wanted)
+                    following = feeder.feed(batch.wanted)
                 yield from batch.results
                 if batch.done:
                     return
                 if deserted is not None:
                     raise deserted
-                batch = engine.run(run.take)
+                assert following is not None
+                batch, following = engine.wait(following), None
         finally:
             if not batch.done and engine.pid == os.getpid():
+                if following is not None:
+                    following.cancel()
                 engine.post(run.stop)
 
     def _repr_html_(self) -> str:
@@ -211,13 +215,18 @@ class _Feeder:
         self._items = iter(items)
         self._exhausted = False
 
-    def feed(self, wanted: int) -> None:
+    def feed(self, wanted: int) -> Future[ResultBatch]:
+        """Hand over so many items; the future is of the next results, asked for with the last ones."""
+        chunk: list[Item] = []
+        ends = False
         while wanted > 0 and not self._exhausted:
+            if chunk:
+                self._engine.post(self._run.feed, chunk)
             size = min(wanted, CHUNK)
             chunk = list(islice(self._items, size))
-            self._exhausted = len(chunk) < size
-            self._engine.post(self._run.feed, chunk, last=self._exhausted)
+            ends = self._exhausted = len(chunk) < size
             wanted -= size
+        return self._engine.submit(self._run.exchange, chunk, ends)
 
 
 class ArchivedRun(RunFace, Blocking):

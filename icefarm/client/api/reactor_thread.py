@@ -60,7 +60,10 @@ class Engine:
 
     def run(self, function: Callable[..., Awaited[T]], *args: Any, **kwargs: Any) -> T:
         """Run a function that is awaited, and wait for its result; an interrupt (Ctrl-C) cancels it."""
-        future = self.submit(function, *args, **kwargs)
+        return self.wait(self.submit(function, *args, **kwargs))
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait for a result; an interrupt cancels what gives it."""
         try:
             return future.result()
         except BaseException:

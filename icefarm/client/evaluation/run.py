@@ -155,6 +155,12 @@ class Run:
             self._trouble = InternalError("an internal error of the client; its log has the details")
         self._stir()
 
+    def exchange(self, items: Sequence[Item], last: bool) -> Deferred[ResultBatch]:
+        """Take items, and return the next batch, as `feed` and `take` do."""
+        if items or last:
+            self.feed(items, last)
+        return self.take()
+
     def take(self) -> Deferred[ResultBatch]:
         """Return the next batch, as soon as there is a result, or nothing to do without more items."""
         taker: Deferred[ResultBatch] = Deferred(self._forget)
