@@ -27,7 +27,10 @@ __all__ = [
     "CONTROL_PROCEDURES",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
+    "EVALUATE_LIST",
     "EXPERIMENT_PROCEDURES",
+    "LIST_BYTES",
+    "LIST_MOST",
     "LONGEST_NAME",
     "MAX_BOARD_LABELS",
     "MAX_CIRCUIT_NAME",
@@ -131,6 +134,11 @@ OPERATOR_PROCEDURES = (
     *("set_limits", "label", "access_list", "access_add", "access_remove", "access_group"),
     "end_accounts",
 )
+#: A board's method that takes evaluations in lists, for any boards of its worker.  A worker that has it says so in its
+#: answer to ``ping``: ``{"lists": True}``.
+EVALUATE_LIST = "evaluate_list"
+#: Evaluations of one list, and bytes of its bitstreams, or of its results.  A message has at most 2 MiB.
+LIST_MOST, LIST_BYTES = 64, 512 * 1024
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
 WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CLIENT_CASES", "DEVICE_CASES", "WORKER_CASES"]
+__all__ = ["CLIENT_CASES", "DEVICE_CASES", "LIST_CASES", "WORKER_CASES"]
 
 _NAN, _HUGE = float("nan"), 10**400
 _SERIALS = [("A",), ([1],), ([["A"]],), ({"A": 1},), ([None],), (7,), (["A"] * 3, "more", 1, 2)]
@@ -419,3 +419,26 @@ DEVICE_CASES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("pulsecount", "evaluate"): _ANY_EVALUATE,
     ("variance", "evaluate"): [*_ANY_EVALUATE, {**_SOUND, "options": {"waveform": 1}}],
 }
+#: Of ``evaluate_list``, which any board takes for all boards of its worker.
+LIST_CASES: list[dict[str, Any]] = [
+    {},
+    {"evaluations": None},
+    {"evaluations": 7},
+    {"evaluations": "text"},
+    {"evaluations": {}},
+    {"evaluations": [None]},
+    {"evaluations": [[]]},
+    {"evaluations": [{}]},
+    {"evaluations": [{"call": 1}]},
+    {"evaluations": [{"call": 1, "serial": 7}]},
+    {"evaluations": [{"call": "1", "serial": "x"}]},
+    {"evaluations": [{"call": True, "serial": "x"}]},
+    {"evaluations": [{"call": 1.0, "serial": "x"}]},
+    {"evaluations": [{"call": _NAN, "serial": "x"}]},
+    {"evaluations": [{"call": 1, "serial": "x"}] * 65},
+    {"evaluations": [], "wait": None},
+    {"evaluations": [], "wait": 1},
+    {"evaluations": [], "wait": "true"},
+    {"evaluations": [], "more": 1},
+    {"evaluations": [], "reservation": "x"},
+]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from attrs import Factory, asdict, define, field
+from attrs import Factory, asdict, define, field, frozen
 from twisted.internet.defer import Deferred
 
 from icefarm.arguments import CheckedFunction
@@ -18,18 +19,29 @@ from icefarm.calibration.records import Calibration, Reading
 from icefarm.contract import (
     AUTHENTICATOR,
     AUTHORIZER,
+    EVALUATE_LIST,
     Measurement,
     ReservationRecord,
     Role,
     client_topic,
     control_procedure,
     device_prefix,
+    device_procedure,
     method_of,
     to_wire,
 )
-from icefarm.errors import DeviceFailed, IcefarmError, NotYours, ReservationEnded, Unavailable, UnknownBitstream
+from icefarm.errors import (
+    DeviceFailed,
+    IcefarmError,
+    InternalError,
+    NotYours,
+    ReservationEnded,
+    Unavailable,
+    UnknownBitstream,
+)
 from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
+from icefarm.worker.control_link.evaluation_lists import BoardDoor, EvaluationLists
 
 __all__ = ["MemoryFarm"]
 
@@ -41,6 +53,21 @@ def _evaluate_without_note(
 
 
 _EVALUATE_WITHOUT_NOTE = CheckedFunction.of(_evaluate_without_note)
+
+
+@frozen
+class _MemoryDoor(BoardDoor):
+    """One board, for what comes in a list."""
+
+    farm: MemoryFarm
+    serial: str
+
+    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
+        return await self.farm._evaluate(caller, device_procedure(self.serial, "evaluate"), (), arguments)
+
+    @property
+    def in_progress(self) -> int:
+        return len(self.farm.held)
 
 
 @define(eq=False)
@@ -72,6 +99,10 @@ class MemoryFarm:
     noteless: bool = False
     #: The worker caches no bitstreams: each must be sent whole.
     forgetful: bool = False
+    #: The worker takes evaluations in lists; the length of each list; and whether it fails them all.
+    lists: bool = True
+    listed: list[int] = Factory(list)
+    fails_lists: bool = False
     #: While it is false, control answers nothing.
     answering: bool = True
     #: Raised at each sign-in of a client.
@@ -96,8 +127,10 @@ class MemoryFarm:
     async def another_worker(self, name: str, *serials: str) -> MemoryBus:
         """Have another process serve some boards, until its session is dropped."""
         worker = self.router.join(name, Role.WORKER)
+        lists = EvaluationLists(self.router.clock)
         for serial in serials:
-            await worker.register(device_prefix(serial), self._evaluate, prefix=True)
+            lists.doors[serial] = _MemoryDoor(self, serial)
+            await worker.register(device_prefix(serial), partial(self._called, lists), prefix=True)
         return worker
 
     def stop_worker(self) -> None:
@@ -195,6 +228,18 @@ class MemoryFarm:
         self.answered[request] = [to_wire(record) for record in records]
         return self.answered[request]
 
+    async def _called(
+        self, lists: EvaluationLists, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        if method_of(procedure)[1] != EVALUATE_LIST:
+            return await self._evaluate(caller, procedure, args, kwargs)
+        if self.stopped:
+            await Deferred()
+        self.listed.append(len(kwargs["evaluations"]))
+        if self.fails_lists:
+            raise InternalError
+        return await lists.handle(caller, args, kwargs)
+
     async def _evaluate(self, caller: Caller, procedure: str, _: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         serial = method_of(procedure)[0]
         record = self.reservations.get(serial)
@@ -203,7 +248,7 @@ class MemoryFarm:
         if self.stopped:
             await Deferred()
         if method_of(procedure)[1] == "ping":
-            return None
+            return {"lists": True} if self.lists and not self.noteless else None
         if self.noteless:
             _EVALUATE_WITHOUT_NOTE.bind((), {name: value for name, value in kwargs.items() if name != "reservation"})
         self.asked.append(kwargs)

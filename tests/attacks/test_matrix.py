@@ -23,6 +23,7 @@ from twisted.internet.threads import deferToThread
 from icefarm.contract import (
     AUTHENTICATOR,
     AUTHORIZER,
+    EVALUATE_LIST,
     READING_TOPIC,
     REALM,
     DeviceReport,
@@ -41,7 +42,15 @@ from icefarm.contract import (
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.revocation import INTERVAL
 from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
-from icefarm.errors import IcefarmError, InvalidArgument, LimitReached, LinkLost, NameInUse, NotAuthorized
+from icefarm.errors import (
+    IcefarmError,
+    InvalidArgument,
+    LimitReached,
+    LinkLost,
+    NameInUse,
+    NotAuthorized,
+    error_from_wire,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.attacks]
 
@@ -77,6 +86,20 @@ def call(procedure: str, *args: Any, as_whom: tuple[str, str] | None = None, **k
         keywords = named if options is None else {**named, "options": options}
         uri = procedure.replace("SERIAL", target.serial)
         return await raw(session._wamp.call(uri, *given, **keywords))
+
+    return attack
+
+
+def evaluate_in_a_list(name: str, as_whom: tuple[str, str] | None = None) -> Attack:
+    """Evaluate on the victim's board, in a list; its result is that of the attack."""
+
+    async def attack(target: Target, session: Any) -> Any:
+        usual = {member: value(target) if callable(value) else value for member, value in _evaluation(name).items()}
+        evaluation = {"call": 1, "serial": target.serial, **usual}
+        answer = await call(BOARD + EVALUATE_LIST, as_whom=as_whom, evaluations=[evaluation])(target, session)
+        (result,) = answer["results"]
+        if "error" in result:
+            raise error_from_wire(result["error"], [result["message"]], result["fields"]) or IcefarmError()
 
     return attack
 
@@ -144,6 +167,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     "end another's reservation": (call(control_procedure("end"), serials=_serials), NOBODY),
     "extend another's reservation": (call(control_procedure("extend"), serials=_serials), NOBODY),
     "evaluate under another's reservation": (call(BOARD + "evaluate", **_evaluation("stolen")), NOBODY),
+    "evaluate under another's reservation in a list": (evaluate_in_a_list("stolen"), NOBODY),
     "reset another's board": (call(BOARD + "reset", reservation=lambda target: target.reservation), NOBODY),
     # The operators' procedures.
     "end any reservation": (call(control_procedure("end_any"), serials=["none"]), OPERATOR),
@@ -186,6 +210,7 @@ ACTIONS: Mapping[str, tuple[Attack, set[Role]]] = {
     # In another's name, by the option for links between routers.
     "end as its client": (call(control_procedure("end"), as_whom=AS_VICTIM), NOBODY),
     "evaluate as its client": (call(BOARD + "evaluate", as_whom=AS_VICTIM, **_evaluation("forged")), NOBODY),
+    "evaluate as its client in a list": (evaluate_in_a_list("forged", AS_VICTIM), NOBODY),
     "reboot as an operator": (call(control_procedure("reboot"), serials=_serials, as_whom=AS_BOSS), NOBODY),
     "end any as an operator": (call(control_procedure("end_any"), serials=_serials, as_whom=AS_BOSS), NOBODY),
     "hello as another worker": (call(control_worker_procedure("hello"), hello=_hello, as_whom=AS_SHELF), NOBODY),

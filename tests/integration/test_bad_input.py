@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_twisted
 from attrs import Factory, define
-from bad_arguments import CLIENT_CASES, DEVICE_CASES, WORKER_CASES
+from bad_arguments import CLIENT_CASES, DEVICE_CASES, LIST_CASES, WORKER_CASES
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor as the_reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -27,6 +27,7 @@ from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan, connect
 from icefarm.contract import (
     CONTROL_PROCEDURES,
+    EVALUATE_LIST,
     OPERATOR_PROCEDURES,
     WORKER_PROCEDURES,
     ReservationRecord,
@@ -248,6 +249,32 @@ async def test_bad_arguments_to_boards_are_refused_by_name(scene: Scene, kind: s
     for other in ("", "started", "_options", "no\x00such", "x" * 1000):
         error = await refusal(bus, device_procedure(record.serial, other), (), {"reservation": record.id})
         assert isinstance(error, InvalidArgument | LinkLost) or error.name == "no_such_procedure", (other, error)
+    assert await bus.call(control_procedure("end"), timeout=LIMIT) == [record.serial]
+
+
+@ensureDeferred
+async def test_what_is_no_list_of_evaluations_is_refused_and_bad_ones_in_a_list_answer_by_themselves(
+    scene: Scene,
+) -> None:
+    bus = await scene.sign_in(Role.CLIENT, "mallory-lists")
+    record = await reserved(bus, "pulsecount")
+    procedure = device_procedure(record.serial, EVALUATE_LIST)
+    for kwargs in LIST_CASES:
+        assert isinstance(await refusal(bus, procedure, (), kwargs), InvalidArgument), kwargs
+    named = {"serial": record.serial, "reservation": record.id}
+    bad = [{**named, **each} for each in DEVICE_CASES["pulsecount", "evaluate"]]
+    sound = {**named, "evaluation_id": "sound", "bitstream": CIRCUIT.read_bytes()}
+    waiting = {number: each for number, each in enumerate([*bad, sound])}
+    evaluations = [{**each, "call": number} for number, each in waiting.items()]
+    while waiting:
+        answer = await bus.call(procedure, (), {"evaluations": evaluations}, timeout=LIMIT)
+        evaluations = []
+        for each in answer["results"]:
+            asked = waiting.pop(each["call"])
+            if asked is sound:
+                assert each["measurement"]["evaluation_id"] == "sound"
+            else:
+                assert each["error"] == "icefarm.v1.error.invalid_argument", (asked, each)
     assert await bus.call(control_procedure("end"), timeout=LIMIT) == [record.serial]
 
 

@@ -15,6 +15,7 @@ from icefarm.bus import Bus
 from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
+from icefarm.client.evaluation.worker_lists import Alone, WorkerLists
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement, from_wire
 from icefarm.errors import (
@@ -119,6 +120,7 @@ class BoardCalls:
     _link: FarmLink
     leases: Leases = Factory(Leases)
     _sent: Sent = Factory(Sent)
+    _lists: WorkerLists = Factory(lambda self: WorkerLists(self._clock, _log), takes_self=True)
     #: Workers that take no note of an evaluation: they are older than the archive.
     _noteless: set[str] = Factory(set)
     _users: list[BoardUser] = Factory(list)
@@ -182,8 +184,16 @@ class BoardCalls:
             return await self._called(bus, lease, call, limit)
 
     async def _called(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
-        """Call a board's ``evaluate``; a worker that is older than the archive takes no note, and gets none."""
+        """Call a board's ``evaluate``, in a list where the worker takes lists.
+
+        A worker that is older than the archive takes no note, and gets none.
+        """
         worker, procedure = lease.record.worker, lease.prefix + "evaluate"
+        if self._lists.take(bus, lease):
+            try:
+                return await self._lists.evaluate(lease, call, limit)
+            except Alone:
+                pass
         if worker not in self._noteless:
             try:
                 return await bus.call(procedure, (), call, timeout=limit)
@@ -267,7 +277,9 @@ class BoardCalls:
     def board_back(self, serial: str) -> None:
         """The board is served again, perhaps by a worker of another version."""
         if serial in self.leases.by_serial:
-            self._noteless.discard(self.leases.by_serial[serial].record.worker)
+            worker = self.leases.by_serial[serial].record.worker
+            self._noteless.discard(worker)
+            self._lists.forget(worker)
         for user in list(self._users):
             user.board_back(serial)
 

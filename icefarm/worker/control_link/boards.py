@@ -23,6 +23,7 @@ from icefarm.bus import Bus, Registration
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, control_worker_procedure
 from icefarm.errors import IcefarmError, LinkLost
 from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.control_link.evaluation_lists import EvaluationLists
 from icefarm.worker.control_link.rpc import BoardProcedures, Settling
 
 __all__ = ["BoardRegistrations", "Reports"]
@@ -127,6 +128,8 @@ class BoardRegistrations:
     bus: Bus
     _settling: Settling
     _reports: Reports
+    #: What clients evaluate in lists.
+    _lists: EvaluationLists
     #: By serial, also those that are still being registered.
     offered: dict[str, Deferred[Registration | None]] = Factory(dict)
     #: Why boards that control knows cannot be called.
@@ -142,6 +145,7 @@ class BoardRegistrations:
     async def withdraw(self, serial: str) -> None:
         """Take back the procedures of a board that is not here any more."""
         self.refused.pop(serial, None)
+        self._lists.doors.pop(serial, None)
         registering = self.offered.pop(serial, None)
         registration = None if registering is None else await registering
         if registration is not None:
@@ -155,7 +159,7 @@ class BoardRegistrations:
         return evolve(report, status=DeviceStatus.OFFLINE, reason=f"nobody can call it: {why}")
 
     async def _offer(self, board: ManagedBoard, known: bool) -> None:
-        serial, procedures = board.serial, BoardProcedures.of(board, self._settling)
+        serial, procedures = board.serial, BoardProcedures.of(board, self._settling, self._lists)
         registering: Deferred[Registration | None] = Deferred()
         self.offered[serial] = registering
         registration = None
@@ -169,6 +173,8 @@ class BoardRegistrations:
                 self._log.warn("nobody can call board {serial}: {why}", serial=serial, why=error)
                 self._reports.changed(board)
         else:
+            if serial in self.offered:
+                self._lists.doors[serial] = procedures
             if self.refused.pop(serial, None) is not None:
                 self._reports.changed(board)
         finally:

@@ -34,6 +34,7 @@ from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.boards import BoardRegistrations, Reports
+from icefarm.worker.control_link.evaluation_lists import EvaluationLists
 from icefarm.worker.control_link.kind_offer import KindOffer
 from icefarm.worker.control_link.rpc import ControlProcedures, Settling
 from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
@@ -134,7 +135,7 @@ class ControlLink(Observer):
 
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
-        registrations = BoardRegistrations(bus, self._settling, self._reports)
+        registrations = BoardRegistrations(bus, self._settling, self._reports, EvaluationLists(self._clock))
         session = self._session = _ControlSession(bus, registrations)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True

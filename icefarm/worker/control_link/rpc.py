@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
-from icefarm.contract import Assignment, ReferenceCircuit, Role, device_prefix, method_of
+from icefarm.contract import EVALUATE_LIST, Assignment, ReferenceCircuit, Role, device_prefix, method_of
 from icefarm.errors import (
     IcefarmError,
     InvalidArgument,
@@ -24,7 +24,9 @@ from icefarm.errors import (
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
+from icefarm.worker.control_link.evaluation_lists import BoardDoor, EvaluationLists
 from icefarm.worker.control_link.shutdown import Departure
+from icefarm.kinds.registry import EVALUATE
 from icefarm.worker.reservation.board_reservation import BoardReservation
 from icefarm.worker.reservation.references import measure_references
 
@@ -160,23 +162,38 @@ class Settling:
 
 
 @frozen
-class BoardProcedures:
+class BoardProcedures(BoardDoor):
     """``icefarm.v1.device.<serial>.*``: calls of clients on boards that they have reserved."""
 
     _board: ManagedBoard
     _settling: Settling
+    #: Those of the whole worker.
+    _lists: EvaluationLists
     prefix: str
 
     @classmethod
-    def of(cls, board: ManagedBoard, settling: Settling) -> BoardProcedures:
-        return cls(board, settling, device_prefix(board.serial))
+    def of(cls, board: ManagedBoard, settling: Settling, lists: EvaluationLists) -> BoardProcedures:
+        return cls(board, settling, lists, device_prefix(board.serial))
+
+    @property
+    def in_progress(self) -> int:
+        reservation = self._board.reservation
+        return 0 if reservation is None else reservation.in_progress
 
     async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Carry out a call (`icefarm.bus.Handler`)."""
         waiting = self._settling.wait()
         if waiting is not None:
             await waiting
-        arguments = dict(kwargs)
+        method = procedure.removeprefix(self.prefix)
+        if method == EVALUATE_LIST:
+            return await self._lists.handle(caller, args, kwargs)
+        return await self._called(caller, method, args, dict(kwargs))
+
+    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
+        return await self._called(caller, EVALUATE, (), arguments)
+
+    async def _called(self, caller: Caller, method: str, args: Sequence[Any], arguments: dict[str, Any]) -> Any:
         if "reservation" in arguments:
             name = arguments.pop("reservation")
         elif args:
@@ -186,9 +203,8 @@ class BoardProcedures:
         if not isinstance(name, str):
             name = from_wire(name, str, "reservation")
         reservation = self._admitted(caller, name)
-        method = procedure.removeprefix(self.prefix)
         if method == PING:
-            return None
+            return {"lists": True}
         evaluation = arguments.get("evaluation_id")
         if not isinstance(evaluation, str):
             return await reservation.call(method, args, arguments)

@@ -130,6 +130,11 @@ class BoardReservation:
         reservation._stamp = stamp
         return reservation
 
+    @property
+    def in_progress(self) -> int:
+        """Evaluations that run, or wait for the board."""
+        return self._evaluations.in_progress
+
     def relabel(self, labels: Mapping[str, str]) -> None:
         """Note other labels of the board from now on."""
         self._stamp = {**self._stamp, "board_labels": dict(labels)}

@@ -77,6 +77,11 @@ class Evaluations:
     #: The latest call that a kept result answered, where it was not the first.
     _calls: dict[str, int] = Factory(dict)
 
+    @property
+    def in_progress(self) -> int:
+        """Evaluations that run or wait."""
+        return len(self._running)
+
     def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate, note: Any = None) -> Deferred[Any]:
         """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
         if not 0 < len(evaluation_id) <= LONGEST_ID:

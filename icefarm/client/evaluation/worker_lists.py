@@ -1,0 +1,254 @@
+"""Evaluations on their way to workers in lists: those of one turn of the reactor together, and their results together.
+
+Theory of operation
+===================
+::
+
+    evaluate --> _unsent --once a turn--> evaluate_list --> _pending --results of any of its calls--> answered
+                                               |
+                                               +-- one call at a time waits for results
+
+What always holds:
+
+- An evaluation is in ``_unsent`` or in ``_pending`` until it is answered, its time is over, or its caller gives up.
+- While something is pending, a call waits for results, or one will be sent this turn.
+- A call that fails takes along all that is pending at that worker: with a lost connection they fail with it, and their
+  callers call again.  With any other error each is called for alone (`Alone`), so that none suffers for another one.
+- What is called again has the id that it had, so the worker carries nothing out twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from typing import Any
+
+from attrs import Factory, define, field, frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from icefarm.bus import Bus
+from icefarm.client.connection.leases import Lease
+from icefarm.concurrency.clock import Clock
+from icefarm.contract import EVALUATE_LIST, LIST_BYTES, LIST_MOST
+from icefarm.errors import IcefarmError, InternalError, LinkLost, TimedOut, error_from_wire
+from icefarm.text.durations import in_words
+
+__all__ = ["Alone", "WorkerLists", "lists_of"]
+
+#: Seconds for a worker to say whether it knows lists.
+PING_LIMIT = 10.0
+#: Bytes of an evaluation beside its bitstream, as counted for the bound of a list.
+EVALUATION_BYTES = 1024
+
+
+class Alone(Exception):
+    """The evaluation is to be called for alone."""
+
+
+@frozen(eq=False)
+class _Evaluation:
+    """An evaluation that has no answer yet."""
+
+    number: int
+    lease: Lease
+    arguments: Mapping[str, Any]
+    answer: Deferred[Any]
+    limit: float | None
+    #: When its time is over.
+    deadline: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a message, about."""
+        bitstream = self.arguments["bitstream"]
+        if isinstance(bitstream, Mapping):
+            bitstream = bitstream.get("lz4") or bitstream.get("plain") or b""
+        return EVALUATION_BYTES + len(bitstream)
+
+    def on_wire(self) -> dict[str, Any]:
+        return {**self.arguments, "call": self.number, "serial": self.lease.record.serial}
+
+
+def lists_of(evaluations: Iterable[Any]) -> Iterator[list[Any]]:
+    """Divide what has a ``size`` into lists that a worker takes, in order."""
+    chosen: list[Any] = []
+    total = 0
+    for each in evaluations:
+        size = each.size
+        if chosen and (len(chosen) >= LIST_MOST or total + size > LIST_BYTES):
+            yield chosen
+            chosen, total = [], 0
+        chosen.append(each)
+        total += size
+    if chosen:
+        yield chosen
+
+
+@define(eq=False)
+class _Worker:
+    """One worker, as one session at the router reaches it."""
+
+    _clock: Clock
+    _bus: Bus
+    _log: Logger
+    #: Whether it takes lists, as far as is known; None: it is to be asked.
+    takes_lists: bool | None = None
+    _numbers: Iterator[int] = Factory(partial(count, 1))
+    _unsent: dict[int, _Evaluation] = Factory(dict)
+    _pending: dict[int, _Evaluation] = Factory(dict)
+    #: A call waits for results.
+    _waiting: bool = False
+    _flush: Any = None
+    _timer: Any = None
+
+    def ask(self, lease: Lease) -> None:
+        """Ask whether it takes lists; until it answers, it does not."""
+        self.takes_lists = False
+        ensureDeferred(self._asked(lease)).addErrback(self._failed)
+
+    async def _asked(self, lease: Lease) -> None:
+        try:
+            named = {"reservation": lease.record.id}
+            answer = await self._bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
+            self.takes_lists = isinstance(answer, Mapping) and answer.get("lists") is True
+        except IcefarmError:
+            self.takes_lists = None
+
+    def evaluate(self, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Deferred[Any]:
+        """Send an evaluation with the others of this turn; fails with `Alone`, `LinkLost`, `TimedOut` or its error."""
+        number = next(self._numbers)
+        answer: Deferred[Any] = Deferred(lambda _: self._forget(number))
+        deadline = float("inf") if limit is None else self._clock.seconds() + limit
+        self._unsent[number] = _Evaluation(number, lease, arguments, answer, limit, deadline)
+        self._flush_later()
+        self._watch(deadline)
+        return answer
+
+    def _forget(self, number: int) -> _Evaluation | None:
+        return self._unsent.pop(number, None) or self._pending.pop(number, None)
+
+    # ----------------------------------------------------------------------------------------------- sending
+
+    def _flush_later(self) -> None:
+        """Send once all that happens in this turn has happened."""
+        if self._flush is None:
+            self._flush = self._clock.callLater(0, self._send)
+
+    def _send(self) -> None:
+        self._flush = None
+        unsent, self._unsent = self._unsent, {}
+        lists = list(lists_of(unsent.values()))
+        self._pending.update(unsent)
+        if not lists and self._pending and not self._waiting:
+            lists.append([])
+        for evaluations in lists:
+            if not self._pending:
+                # The connection is lost: an earlier list has failed at once, and all with it.
+                return
+            wait = not self._waiting and evaluations is lists[-1]
+            self._waiting = self._waiting or wait
+            ensureDeferred(self._exchange(evaluations, wait)).addErrback(self._failed)
+
+    async def _exchange(self, evaluations: list[_Evaluation], wait: bool) -> None:
+        """Send a list, and take what the worker answers: results of whichever evaluations have one."""
+        lease = (evaluations or list(self._pending.values()))[0].lease
+        told = {"evaluations": [each.on_wire() for each in evaluations], "wait": wait}
+        try:
+            answer = await self._bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
+            results = [(each["call"], _outcome(each)) for each in answer["results"]]
+        except LinkLost as error:
+            self._give_up(LinkLost, error.message)
+            return
+        finally:
+            if wait:
+                self._waiting = False
+        for number, outcome in results:
+            evaluation = self._pending.pop(number, None)
+            if evaluation is not None:
+                evaluation.answer.callback(outcome)
+        if self._pending and not self._waiting:
+            self._flush_later()
+        elif not (self._pending or self._unsent):
+            self._watch_nothing()
+
+    def _give_up(self, error: type[Exception], message: str) -> None:
+        pending, self._pending = self._pending, {}
+        for evaluation in pending.values():
+            evaluation.answer.errback(error(message))
+
+    def _failed(self, failure: Failure) -> None:
+        """Call for each evaluation alone, since one of them, or of their results, may be to blame."""
+        if failure.check(IcefarmError) is None:
+            self._log.failure("a list of evaluations failed", failure)
+        else:
+            self._log.debug("a list of evaluations failed: {error}", error=failure.value)
+        self._give_up(Alone, "a list failed")
+
+    # ------------------------------------------------------------------------------------------- their time
+
+    def _watch(self, deadline: float) -> None:
+        # A timer that fires too early costs less than one for each evaluation.
+        if deadline == float("inf") or (self._timer is not None and self._timer.getTime() <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._overdue)
+
+    def _watch_nothing(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _overdue(self) -> None:
+        self._timer, now = None, self._clock.seconds()
+        for evaluation in [*self._unsent.values(), *self._pending.values()]:
+            if evaluation.deadline <= now and self._forget(evaluation.number) is not None:
+                procedure, limit = evaluation.lease.prefix + "evaluate", in_words(evaluation.limit or 0)
+                evaluation.answer.errback(TimedOut(f"{procedure} did not answer within {limit}"))
+                # The call that waits may have been lost: the worker answers an older one when a newer one comes.
+                self._waiting = False
+        left = [each.deadline for each in (*self._unsent.values(), *self._pending.values())]
+        if left:
+            self._watch(min(left))
+            self._flush_later()
+
+
+def _outcome(result: Mapping[str, Any]) -> Any:
+    """Return the measurement of a result, or a Failure with its error."""
+    if "measurement" in result:
+        return result["measurement"]
+    return Failure(error_from_wire(result["error"], [result["message"]], result["fields"]) or InternalError())
+
+
+@define(eq=False)
+class WorkerLists:
+    """The lists of one client, to all workers that take them."""
+
+    _clock: Clock
+    _log: Logger
+    _bus: Bus | None = None
+    _workers: dict[str, _Worker] = field(init=False, factory=dict)
+
+    def take(self, bus: Bus, lease: Lease) -> bool:
+        """Tell whether a board's worker takes lists; one that is not known is asked, and takes none for now."""
+        if bus is not self._bus:
+            self._bus = bus
+            self._workers.clear()
+        worker = self._workers.get(lease.record.worker)
+        if worker is None:
+            worker = self._workers[lease.record.worker] = _Worker(self._clock, bus, self._log)
+        if worker.takes_lists is None:
+            worker.ask(lease)
+        return bool(worker.takes_lists)
+
+    def evaluate(self, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Deferred[Any]:
+        """Evaluate on a board whose worker takes lists.  Fails with `Alone` if it is to be called for alone."""
+        return self._workers[lease.record.worker].evaluate(lease, arguments, limit)
+
+    def forget(self, worker: str) -> None:
+        """A worker came back, perhaps in another version: it is asked again."""
+        if worker in self._workers:
+            self._workers[worker].takes_lists = None
