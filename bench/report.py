@@ -129,9 +129,10 @@ def instant_lines(figures: InstantFigures) -> Iterator[str]:
     yield f"{figures.boards} instant board{'s' if figures.boards > 1 else ''}"
     yield f"  evaluations/s            {stretch.rate:.0f} (of {rates}; cores busy with other things: {others})"
     for limit in figures.router:
+        part = stretch.rate / limit.circuits
         yield (
-            f"  bare router, {limit.together:2} together  {limit.circuits:.0f} circuits/s in {limit.calls:.0f} calls/s; "
-            f"the farm does {stretch.rate / limit.circuits:.2f} of it"
+            f"  bare router, {limit.together:2} together  "
+            f"{limit.circuits:.0f} circuits/s in {limit.calls:.0f} calls/s; the farm does {part:.2f} of it"
         )
     yield f"  pace of the machine      {paces} ms for the same piece of Python"
     yield f"  one evaluation           p50 {figures.latency_at(0.5):.1f} ms, p99 {figures.latency_at(0.99):.1f} ms"
@@ -194,7 +195,7 @@ def feed_lines(figures: FeedFigures) -> Iterator[str]:
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield a table of figures beside goals."""
-    row = "{:<46}{:>10}  {:>10} {:<4} {:>7}  {}"
+    row = "{:<66}{:>10}  {:>10} {:<4} {:>7}  {}"
     yield row.format("", "measured", "goal", "", "factor", "0.1.16")
     for each in comparisons:
         goal = each.goal

@@ -25,9 +25,9 @@ __all__ = [
     "AUTHENTICATOR",
     "AUTHORIZER",
     "CONTROL_PROCEDURES",
+    "EVALUATE_LIST",
     "EVENT_PREFIX",
     "EVENT_TOPICS",
-    "EVALUATE_LIST",
     "EXPERIMENT_PROCEDURES",
     "LIST_BYTES",
     "LIST_MOST",
@@ -135,7 +135,7 @@ OPERATOR_PROCEDURES = (
     "end_accounts",
 )
 #: A board's method that takes evaluations in lists, for any boards of its worker.  A worker that has it says so in its
-#: answer to ``ping``: ``{"lists": True}``.
+#: answer to ``ping``: ``{"lists": True}``; ``deltas`` says that it takes bitstreams as differences.
 EVALUATE_LIST = "evaluate_list"
 #: Evaluations of one list, and bytes of its bitstreams, or of its results.  A message has at most 2 MiB.
 LIST_MOST, LIST_BYTES = 64, 512 * 1024

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from attrs import Factory, define, field, frozen
 
 from icefarm.bitstream import LENGTH, LENGTH_WITHOUT_BRAM, compress, decompress, for_loading, normal_form
+from icefarm.bitstream.delta import restored
 from icefarm.errors import InvalidBitstream, UnknownBitstream
 
 __all__ = ["Admission", "Circuit", "Packed"]
@@ -15,20 +16,25 @@ __all__ = ["Admission", "Circuit", "Packed"]
 #: Bytes of checked bitstreams in the cache, so that clients need not send them again: 600 dense ones, or tens of
 #: thousands of sparse ones.
 KEPT_BYTES = 64 << 20
+#: The last circuits in their normal form, for those that come as a difference from one of them: 7 MB.
+BASES = 64
 
 
 @frozen
 class Packed:
     """A bitstream in its normal form as clients send it, identified by its SHA-256 in hex.
 
-    It is one LZ4 block with its decoded length, or plain if that is not longer; or neither, if the client assumes that
-    the worker has it already.
+    It is one LZ4 block with its decoded length, or plain if that is not longer; or its difference from another one that
+    the worker has (`icefarm.bitstream.delta`); or none of these, if the client assumes that the worker has it already.
     """
 
     sha256: str
     lz4: bytes | None = field(default=None, eq=False, repr=False)
     length: int | None = field(default=None, eq=False)
     plain: bytes | None = field(default=None, eq=False, repr=False)
+    #: SHA-256 of the other one, and the difference from it.
+    base: str | None = field(default=None, eq=False)
+    delta: bytes | None = field(default=None, eq=False, repr=False)
 
 
 @frozen
@@ -63,6 +69,8 @@ class Admission:
     """Checks bitstreams, and caches checked ones by their SHA-256."""
 
     _known: OrderedDict[str, _Kept] = Factory(OrderedDict)
+    #: By SHA-256, the latest one last.
+    _bases: OrderedDict[str, bytes] = Factory(OrderedDict)
     _bytes: int = 0
     _room: int = KEPT_BYTES
 
@@ -73,19 +81,38 @@ class Admission:
         """
         if isinstance(bitstream, Packed):
             return self._packed(bitstream)
-        return self._keep(_checked_plain(bitstream))
+        return self._keep(self._taken(normal_form(bitstream), None))
 
     def _packed(self, packed: Packed) -> Circuit:
         digest = packed.sha256.lower()
         known = self._known.get(digest)
         if packed.lz4 is None and packed.plain is None:
             if known is None:
-                raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
+                known = self._from_base(packed, digest)
         elif known is None or packed.lz4 is None or packed.lz4 != known.sent:
-            known = _checked(packed)
-            if known.circuit.sha256 != digest:
-                raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
+            known = self._taken(_normal(packed), packed.lz4, digest)
         return self._keep(known)
+
+    def _from_base(self, packed: Packed, digest: str) -> _Kept:
+        if packed.delta is None or packed.base is None:
+            raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
+        base = self._bases.get(packed.base.lower())
+        if base is None:
+            raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
+        return self._taken(_checked(restored(packed.delta, base)), None, digest)
+
+    def _taken(self, plain: bytes, sent: bytes | None, digest: str | None = None) -> _Kept:
+        """Take a bitstream in its normal form, of which a client says that it has this SHA-256."""
+        actual = hashlib.sha256(plain).hexdigest()
+        if digest not in (None, actual):
+            raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
+        self._bases[actual] = plain
+        if len(self._bases) > BASES:
+            self._bases.popitem(last=False)
+        loaded = for_loading(plain)
+        if sent is not None and len(loaded) == len(plain):
+            return _Kept(Circuit(sent, True, len(plain), actual), sent)
+        return _Kept(_packed_here(loaded, actual), sent)
 
     def _keep(self, kept: _Kept) -> Circuit:
         """Cache a circuit as the most recently used, and evict the least recently used if there is no room."""
@@ -100,29 +127,23 @@ class Admission:
         return kept.circuit
 
 
-def _checked(packed: Packed) -> _Kept:
-    """Return a bitstream that a client sent whole, after checking it."""
+def _normal(packed: Packed) -> bytes:
+    """Return a bitstream that a client sent whole in its normal form, after checking it."""
     if packed.plain is not None:
-        return _checked_plain(packed.plain)
+        return normal_form(packed.plain)
     assert packed.lz4 is not None
     if packed.length not in (LENGTH, LENGTH_WITHOUT_BRAM):
         raise InvalidBitstream(
             f"a bitstream has {LENGTH:,} bytes in its normal form, or {LENGTH_WITHOUT_BRAM:,} without the content of "
             f"block RAM, not {packed.length or 0:,}"
         )
-    plain = decompress(packed.lz4, packed.length)
+    return _checked(decompress(packed.lz4, packed.length))
+
+
+def _checked(plain: bytes) -> bytes:
     if normal_form(plain) != plain:
         raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
-    digest = hashlib.sha256(plain).hexdigest()
-    loaded = for_loading(plain)
-    if len(loaded) == len(plain):
-        return _Kept(Circuit(packed.lz4, True, len(plain), digest), packed.lz4)
-    return _Kept(_packed_here(loaded, digest), packed.lz4)
-
-
-def _checked_plain(bitstream: bytes) -> _Kept:
-    plain = normal_form(bitstream)
-    return _Kept(_packed_here(for_loading(plain), hashlib.sha256(plain).hexdigest()))
+    return plain
 
 
 def _packed_here(loaded: bytes, digest: str) -> Circuit:

@@ -103,6 +103,8 @@ class MemoryFarm:
     lists: bool = True
     listed: list[int] = Factory(list)
     fails_lists: bool = False
+    #: It takes bitstreams as differences, from those that it was sent whole.
+    deltas: bool = False
     #: While it is false, control answers nothing.
     answering: bool = True
     #: Raised at each sign-in of a client.
@@ -248,11 +250,15 @@ class MemoryFarm:
         if self.stopped:
             await Deferred()
         if method_of(procedure)[1] == "ping":
-            return {"lists": True} if self.lists and not self.noteless else None
+            return {"lists": True, "deltas": self.deltas} if self.lists and not self.noteless else None
         if self.noteless:
             _EVALUATE_WITHOUT_NOTE.bind((), {name: value for name, value in kwargs.items() if name != "reservation"})
         self.asked.append(kwargs)
-        if self.forgetful and isinstance(kwargs["bitstream"], Mapping) and len(kwargs["bitstream"]) == 1:
+        if (
+            self.forgetful
+            and isinstance(kwargs["bitstream"], Mapping)
+            and not {"lz4", "plain"} & set(kwargs["bitstream"])
+        ):
             raise UnknownBitstream
         key = (serial, kwargs["evaluation_id"])
         if self.holding:

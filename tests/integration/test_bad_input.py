@@ -264,7 +264,7 @@ async def test_what_is_no_list_of_evaluations_is_refused_and_bad_ones_in_a_list_
     named = {"serial": record.serial, "reservation": record.id}
     bad = [{**named, **each} for each in DEVICE_CASES["pulsecount", "evaluate"]]
     sound = {**named, "evaluation_id": "sound", "bitstream": CIRCUIT.read_bytes()}
-    waiting = {number: each for number, each in enumerate([*bad, sound])}
+    waiting = dict(enumerate([*bad, sound]))
     evaluations = [{**each, "call": number} for number, each in waiting.items()]
     while waiting:
         answer = await bus.call(procedure, (), {"evaluations": evaluations}, timeout=LIMIT)

@@ -38,9 +38,7 @@ def figures(boards: int, *rates: float) -> InstantFigures:
     accounts = {"worker": Account(cpu=1.0, threads=2, processes=1)}
     latency = [float(each) for each in range(1, 101)]
     router = [RouterLimit(1, 2000.0), RouterLimit(16, 1000.0)]
-    return InstantFigures(
-        boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts, router=router
-    )
+    return InstantFigures(boards, [0.3, 0.1, 0.2], latency, [stretch(rate) for rate in rates], accounts, router=router)
 
 
 @pytest.mark.parametrize("form", list(Form))

@@ -88,8 +88,8 @@ def test_a_miss_has_all_of_that_worker_sent_again_and_less_believed() -> None:
     for payload in many:
         known.briefly("w1", payload)
         known.briefly("w2", payload)
-    known.missed("w1", many[0])
-    known.missed("w1", many[1])
+    known.missed("w1", many[0], {"sha256": many[0]["sha256"]})
+    known.missed("w1", many[1], {"sha256": many[1]["sha256"]})
     assert all(known.briefly("w1", payload) is payload for payload in many)
     assert [known.briefly("w1", payload) is payload for payload in many[len(many) // 2 :]] == [False] * (len(many) // 2)
     assert known.briefly("w2", many[0]) == {"sha256": "0"}

@@ -15,6 +15,7 @@ from icefarm.bus import Bus
 from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
+from icefarm.client.evaluation.bases import Bases
 from icefarm.client.evaluation.worker_lists import Alone, WorkerLists
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement, from_wire
@@ -75,6 +76,7 @@ class _Worker:
     known: OrderedDict[str, int] = Factory(OrderedDict)
     held: int = 0
     room: int = ASSUMED_CACHE_BYTES
+    bases: Bases = Factory(Bases)
 
 
 @define(eq=False)
@@ -86,10 +88,11 @@ class Sent:
 
     _workers: dict[str, _Worker] = Factory(dict)
 
-    def briefly(self, worker: str, payload: Any) -> Any:
+    def briefly(self, worker: str, payload: Any, deltas: bool = False) -> Any:
         """Return what to send to a worker for a bitstream: only its hash if all of it was sent before.
 
-        What is sent now counts as received: calls of one session arrive in order.
+        With ``deltas``, the worker takes the difference from another one.  What is sent now counts as received: calls
+        of one session arrive in order.
         """
         if not isinstance(payload, Mapping):
             return payload
@@ -102,11 +105,14 @@ class Sent:
         there.held += size
         while there.held > there.room:
             there.held -= there.known.popitem(last=False)[1]
-        return payload
+        return there.bases.brief(payload) if deltas else payload
 
-    def missed(self, worker: str, payload: Mapping[str, Any]) -> None:
-        """Note that a worker did not have a bitstream: it was restarted, or others fill its cache too."""
+    def missed(self, worker: str, payload: Mapping[str, Any], brief: Mapping[str, Any]) -> None:
+        """Note that a worker did not have a bitstream, or its base: it was restarted, or others fill its cache too."""
         there = self._workers.get(worker)
+        if there is not None and "base" in brief:
+            there.bases.lost()
+            return
         # Several pending calls may find out; the first one has already drawn the conclusion.
         if there is not None and payload["sha256"] in there.known:
             self._workers[worker] = _Worker(room=max(BELIEVED_LEAST, there.room // 2))
@@ -176,11 +182,12 @@ class BoardCalls:
             raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
         call = {**arguments, "reservation": lease.record.id}
         whole, worker = arguments["bitstream"], lease.record.worker
-        brief = self._sent.briefly(worker, whole) if arguments["attempt"] == 1 else whole
+        deltas = self._lists.take(bus, lease) and self._lists.deltas(worker)
+        brief = self._sent.briefly(worker, whole, deltas) if arguments["attempt"] == 1 else whole
         try:
             return await self._called(bus, lease, {**call, "bitstream": brief}, limit)
         except UnknownBitstream:
-            self._sent.missed(worker, whole)
+            self._sent.missed(worker, whole, brief)
             return await self._called(bus, lease, call, limit)
 
     async def _called(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
@@ -193,7 +200,9 @@ class BoardCalls:
             try:
                 return await self._lists.evaluate(lease, call, limit)
             except Alone:
-                pass
+                if "delta" in call["bitstream"]:
+                    # Perhaps it is another worker now, of an earlier version.
+                    raise UnknownBitstream from None
         if worker not in self._noteless:
             try:
                 return await bus.call(procedure, (), call, timeout=limit)

@@ -33,7 +33,7 @@ from icefarm.bus import Bus
 from icefarm.client.connection.leases import Lease
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import EVALUATE_LIST, LIST_BYTES, LIST_MOST
-from icefarm.errors import IcefarmError, InternalError, LinkLost, TimedOut, error_from_wire
+from icefarm.errors import IcefarmError, InternalError, LinkLost, NoSuchProcedure, TimedOut, error_from_wire
 from icefarm.text.durations import in_words
 
 __all__ = ["Alone", "WorkerLists", "lists_of"]
@@ -65,7 +65,7 @@ class _Evaluation:
         """Bytes that it takes in a message, about."""
         bitstream = self.arguments["bitstream"]
         if isinstance(bitstream, Mapping):
-            bitstream = bitstream.get("lz4") or bitstream.get("plain") or b""
+            bitstream = bitstream.get("lz4") or bitstream.get("plain") or bitstream.get("delta") or b""
         return EVALUATION_BYTES + len(bitstream)
 
     def on_wire(self) -> dict[str, Any]:
@@ -96,6 +96,7 @@ class _Worker:
     _log: Logger
     #: Whether it takes lists, as far as is known; None: it is to be asked.
     takes_lists: bool | None = None
+    takes_deltas: bool = False
     _numbers: Iterator[int] = Factory(partial(count, 1))
     _unsent: dict[int, _Evaluation] = Factory(dict)
     _pending: dict[int, _Evaluation] = Factory(dict)
@@ -113,22 +114,28 @@ class _Worker:
         try:
             named = {"reservation": lease.record.id}
             answer = await self._bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
-            self.takes_lists = isinstance(answer, Mapping) and answer.get("lists") is True
+            says = answer if isinstance(answer, Mapping) else {}
+            self.takes_lists, self.takes_deltas = says.get("lists") is True, says.get("deltas") is True
         except IcefarmError:
             self.takes_lists = None
 
     def evaluate(self, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Deferred[Any]:
         """Send an evaluation with the others of this turn; fails with `Alone`, `LinkLost`, `TimedOut` or its error."""
         number = next(self._numbers)
-        answer: Deferred[Any] = Deferred(lambda _: self._forget(number))
+        answer: Deferred[Any] = Deferred(partial(self._given_up, number))
         deadline = float("inf") if limit is None else self._clock.seconds() + limit
         self._unsent[number] = _Evaluation(number, lease, arguments, answer, limit, deadline)
         self._flush_later()
         self._watch(deadline)
         return answer
 
+    def _given_up(self, number: int, _: object) -> None:
+        self._forget(number)
+
     def _forget(self, number: int) -> _Evaluation | None:
-        return self._unsent.pop(number, None) or self._pending.pop(number, None)
+        evaluation = self._unsent.pop(number, None) or self._pending.pop(number, None)
+        self._rest()
+        return evaluation
 
     # ----------------------------------------------------------------------------------------------- sending
 
@@ -169,15 +176,15 @@ class _Worker:
             evaluation = self._pending.pop(number, None)
             if evaluation is not None:
                 evaluation.answer.callback(outcome)
+        self._rest()
         if self._pending and not self._waiting:
             self._flush_later()
-        elif not (self._pending or self._unsent):
-            self._watch_nothing()
 
     def _give_up(self, error: type[Exception], message: str) -> None:
         pending, self._pending = self._pending, {}
         for evaluation in pending.values():
             evaluation.answer.errback(error(message))
+        self._rest()
 
     def _failed(self, failure: Failure) -> None:
         """Call for each evaluation alone, since one of them, or of their results, may be to blame."""
@@ -197,10 +204,11 @@ class _Worker:
             self._timer.cancel()
         self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._overdue)
 
-    def _watch_nothing(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+    def _rest(self) -> None:
+        """Watch no longer if there is nothing to answer."""
+        if self._timer is not None and not (self._pending or self._unsent):
+            self._timer.cancel()
+            self._timer = None
 
     def _overdue(self) -> None:
         self._timer, now = None, self._clock.seconds()
@@ -220,7 +228,9 @@ def _outcome(result: Mapping[str, Any]) -> Any:
     """Return the measurement of a result, or a Failure with its error."""
     if "measurement" in result:
         return result["measurement"]
-    return Failure(error_from_wire(result["error"], [result["message"]], result["fields"]) or InternalError())
+    error = error_from_wire(result["error"], [result["message"]], result["fields"]) or InternalError()
+    # That worker does not have the board; whoever has it is found by the board's own procedure.
+    return Failure(Alone(error.message) if isinstance(error, NoSuchProcedure) else error)
 
 
 @define(eq=False)
@@ -243,6 +253,10 @@ class WorkerLists:
         if worker.takes_lists is None:
             worker.ask(lease)
         return bool(worker.takes_lists)
+
+    def deltas(self, worker: str) -> bool:
+        """Tell whether a worker that takes lists takes bitstreams as differences."""
+        return self._workers[worker].takes_deltas
 
     def evaluate(self, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Deferred[Any]:
         """Evaluate on a board whose worker takes lists.  Fails with `Alone` if it is to be called for alone."""

@@ -198,7 +198,7 @@ def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Map
     """Check what a list is made of.  Raises `InvalidArgument`; what is in an evaluation is checked with it."""
     given = {**dict(zip(("evaluations", "wait"), args, strict=False)), **kwargs}
     evaluations, wait = given.pop("evaluations", None), given.pop("wait", True)
-    if given or len(args) > 2:  # noqa: PLR2004
+    if given or len(args) > 2:
         raise InvalidArgument(f"{EVALUATE_LIST} takes (evaluations, wait)")
     if not isinstance(wait, bool):
         wait = from_wire(wait, bool, "wait")

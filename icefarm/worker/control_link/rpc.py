@@ -21,12 +21,12 @@ from icefarm.errors import (
     TimedOut,
     UnknownBitstream,
 )
+from icefarm.kinds.registry import EVALUATE
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.evaluation_lists import BoardDoor, EvaluationLists
 from icefarm.worker.control_link.shutdown import Departure
-from icefarm.kinds.registry import EVALUATE
 from icefarm.worker.reservation.board_reservation import BoardReservation
 from icefarm.worker.reservation.references import measure_references
 
@@ -204,7 +204,7 @@ class BoardProcedures(BoardDoor):
             name = from_wire(name, str, "reservation")
         reservation = self._admitted(caller, name)
         if method == PING:
-            return {"lists": True}
+            return {"lists": True, "deltas": True}
         evaluation = arguments.get("evaluation_id")
         if not isinstance(evaluation, str):
             return await reservation.call(method, args, arguments)

@@ -19,7 +19,7 @@ MANY = 4
 #: Evaluations that the board still has when its result waits: one that it measures, and one that it has received.
 SPARE = 2
 #: Part of the time that the board took for the last evaluation, and the longest wait, in seconds.
-PART, LONGEST = 1 / 8, 0.02
+PART, LONGEST = 1 / 16, 0.05
 #: Results that wait for a client that does not ask for them; it gets older ones by calling again.
 KEPT = 4096
 

@@ -1,0 +1,217 @@
+"""Bitstreams as differences from others: what travels, what the worker makes of it, and when a client sends one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_client_session import World, await_now
+
+from bench.circuits import Form, circuit
+from icefarm.bitstream import LENGTH, from_bytes
+from icefarm.bitstream.delta import difference, restored
+from icefarm.bitstream.image import body
+from icefarm.bitstream.up5k import BOOT_SETTINGS, BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT
+from icefarm.client.evaluation.bases import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
+from icefarm.client.evaluation.payload import payload_of
+from icefarm.errors import IcefarmError, InvalidBitstream, UnknownBitstream
+from icefarm.kinds.circuit import Admission, Packed
+
+CRAM = [CRAM_WIDTH * height // 8 for height in CRAM_HEIGHTS]
+BRAM = [width * BRAM_HEIGHT // 8 for width in BRAM_WIDTHS]
+
+
+def family(children: int, bits: int = 20) -> list[bytes]:
+    """Return a dense circuit and children of it, each with so many other bits."""
+    random = Random(7)
+    parent = [random.randbytes(length) for length in (*CRAM, *BRAM)]
+    made = [parent]
+    for _ in range(children):
+        child = [bytearray(bank) for bank in parent]
+        for _ in range(bits):
+            bank = random.choice(child)
+            bank[random.randrange(len(bank))] ^= 1 << random.randrange(8)
+        made.append([bytes(bank) for bank in child])
+    return [EMPTY_COMMENT + body(BOOT_SETTINGS["enabled"], banks[:4], banks[4:]) for banks in made]
+
+
+PARENT, CHILD, SIBLING = family(2)
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_circuit_that_differs_in_twenty_bits_travels_in_less_than_1_kB(form: Form) -> None:
+    parent = circuit(1, form).data
+    child = bytearray(parent)
+    random = Random(1)
+    for _ in range(20):
+        child[random.randrange(100, LENGTH - 100)] ^= 1 << random.randrange(8)
+    delta = difference(bytes(child), parent)
+    assert delta is not None
+    assert len(delta) <= 20 * 18
+    assert restored(delta, parent) == child
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(min_size=1, max_size=5000), st.dictionaries(st.integers(0, 4999), st.integers(0, 255)))
+def test_what_was_made_a_difference_is_restored(base: bytes, changes: dict[int, int]) -> None:
+    data = bytearray(base)
+    for at, byte in changes.items():
+        data[at % len(data)] = byte
+    delta = difference(bytes(data), base)
+    assert delta is not None
+    assert restored(delta, base) == data
+    assert len(delta) <= 18 * len(changes)
+
+
+@given(st.integers(0, 2000))
+def test_a_difference_is_not_longer_than_is_wanted(limit: int) -> None:
+    delta = difference(CHILD, PARENT, limit)
+    assert (delta is None) == (limit < len(difference(CHILD, PARENT) or b""))
+
+
+def test_what_has_another_length_has_no_difference() -> None:
+    assert difference(CHILD, PARENT[:-1]) is None
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200))
+def test_anything_is_a_difference_or_is_refused(delta: bytes) -> None:
+    try:
+        assert len(restored(delta, PARENT)) == LENGTH
+    except InvalidBitstream:
+        return
+
+
+@pytest.mark.parametrize(
+    "delta", [b"\0", b"\0\0", b"\0\0x", b"\xff\xff" + bytes(16), (LENGTH // 16).to_bytes(2, "little")]
+)
+def test_what_is_no_difference_is_refused(delta: bytes) -> None:
+    with pytest.raises(InvalidBitstream):
+        restored(delta, PARENT)
+
+
+# ----------------------------------------------------------------------------------------------- at the worker
+
+
+def packed(data: bytes, base: bytes | None = None, changed: Mapping[str, Any] = MappingProxyType({})) -> Packed:
+    payload = payload_of(data)
+    if base is not None:
+        named = {"base": payload_of(base)["sha256"], "delta": difference(data, base)}
+        payload = {"sha256": payload["sha256"], **named, **changed}
+    return Packed(**payload)
+
+
+def test_a_difference_gives_the_circuit_that_the_whole_one_gives() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    assert admission.admit(packed(CHILD, PARENT)) == Admission().admit(packed(CHILD))
+
+
+def test_a_difference_may_be_the_base_of_the_next_one() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    admission.admit(packed(CHILD, PARENT))
+    assert admission.admit(packed(SIBLING, CHILD)).sha256 == payload_of(SIBLING)["sha256"]
+
+
+def test_a_difference_from_what_the_worker_does_not_have_is_asked_for_whole() -> None:
+    with pytest.raises(UnknownBitstream, match="base"):
+        Admission().admit(packed(CHILD, PARENT))
+
+
+@pytest.mark.parametrize("changed", [{"sha256": "0" * 64}, {"delta": b"x" * 100}, {"delta": b""}, {"delta": bytes(18)}])
+def test_a_wrong_difference_is_no_bitstream_and_is_not_kept(changed: dict[str, Any]) -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    with pytest.raises(InvalidBitstream):
+        admission.admit(packed(CHILD, PARENT, changed))
+    with pytest.raises(UnknownBitstream):
+        admission.admit(Packed(payload_of(CHILD)["sha256"]))
+
+
+@pytest.mark.parametrize("changed", [{"base": None}, {"delta": None}])
+def test_a_difference_needs_its_base_and_a_base_its_difference(changed: dict[str, Any]) -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    with pytest.raises(IcefarmError):
+        admission.admit(packed(CHILD, PARENT, changed))
+
+
+# ----------------------------------------------------------------------------------------------- at the client
+
+
+def test_the_child_of_a_circuit_is_sent_as_its_difference() -> None:
+    bases = Bases()
+    assert bases.brief(payload_of(PARENT)) == payload_of(PARENT)
+    brief = bases.brief(payload_of(CHILD))
+    assert (brief["base"], sorted(brief)) == (payload_of(PARENT)["sha256"], ["base", "delta", "sha256"])
+    assert restored(brief["delta"], PARENT) == CHILD
+
+
+def test_the_parent_is_found_among_the_last_circuits() -> None:
+    bases = Bases()
+    bases.brief(payload_of(PARENT))
+    for number in range(BASES - 1):
+        bases.brief(payload_of(circuit(number, Form.DENSE).data))
+    assert bases.brief(payload_of(CHILD))["base"] == payload_of(PARENT)["sha256"]
+
+
+def test_circuits_that_have_nothing_in_common_are_sent_whole_and_soon_no_longer_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bases, tried = Bases(), []
+    compared = Bases._difference
+    monkeypatch.setattr(Bases, "_difference", lambda self, circuit: tried.append(circuit) or compared(self, circuit))
+    for number in range(ATTEMPTS + 3 * (SELDOM + 1) + 1):
+        payload = payload_of(circuit(number, Form.DENSE).data)
+        assert bases.brief(payload) is payload
+    assert len(tried) == ATTEMPTS + 3
+
+
+def test_a_small_circuit_is_not_worth_a_difference() -> None:
+    bases = Bases()
+    for number in range(3):
+        payload = payload_of(circuit(1, Form.SPARSE).data)
+        assert len(payload["lz4"]) < SMALLEST
+        assert bases.brief(payload) is payload, number
+
+
+@pytest.fixture
+def world() -> World:
+    made = World("A")
+    await_now(made.client.start())
+    made.reserve(1)
+    return made
+
+
+def forms(world: World) -> list[list[str]]:
+    return [sorted(asked["bitstream"]) for asked in world.farm.asked]
+
+
+WHOLE, DELTA = ["plain", "sha256"], ["base", "delta", "sha256"]
+
+
+def test_a_worker_that_takes_differences_gets_them(world: World) -> None:
+    world.farm.deltas = True
+    outcome = world.evaluating([from_bytes(each) for each in (PARENT, CHILD, SIBLING)])
+    assert [result.ok for result in outcome.results[0]] == [True] * 3
+    assert forms(world) == [WHOLE, DELTA, DELTA]
+
+
+def test_a_worker_that_knows_none_gets_all_whole(world: World) -> None:
+    world.evaluating([PARENT, CHILD, SIBLING])
+    assert forms(world) == [WHOLE] * 3
+
+
+def test_what_a_worker_has_no_base_of_is_sent_whole_under_the_same_id(world: World) -> None:
+    world.farm.deltas = world.farm.forgetful = True
+    outcome = world.evaluating([PARENT, CHILD])
+    assert [result.ok for result in outcome.results[0]] == [True] * 2
+    assert forms(world) == [WHOLE, DELTA, WHOLE]
+    ids = [asked["evaluation_id"] for asked in world.farm.asked]
+    assert ids[1] == ids[2]
