@@ -7,8 +7,10 @@ frames of commands, which are compared as a whole; of any other one each command
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import itemgetter
+from typing import Any
 
 from attrs import frozen
 
@@ -90,18 +92,20 @@ def for_loading(data: bytes) -> bytes:
     Where no block RAM is used, and all content for it is 0, the content is left out, as ``icepack -n`` does: a seventh
     of the bytes.  Where one is used the content stays, or the circuit would find what an earlier one left there.
     """
-    body = data[len(EMPTY_COMMENT) :]
-    frame = next((frame for frame in _frames() if frame.has_parts_of(body)), None)
+    start = len(EMPTY_COMMENT)
+    frame = next((frame for frame in _frames() if frame.has_parts_of(data, start)), None)
     if frame is None or not frame.bram:
         return data
-    cram = [memoryview(body)[content] for content in frame.cram]
-    if _uses_block_ram(cram) or not all(_is_zero(body, content) for content in frame.bram):
+    body = memoryview(data)[start:]
+    if not all(_is_zero(bytes(body[content])) for content in frame.bram):
         return data
-    return EMPTY_COMMENT + written(frame.boot, cram, None)
+    if _uses_block_ram([body[content] for content in frame.cram]):
+        return data
+    bare = next(bare for bare in _frames() if bare.boot == frame.boot and not bare.bram)
+    return bare.with_cram_of(data, start)
 
 
-def _is_zero(body: bytes, content: slice) -> bool:
-    part = body[content]
+def _is_zero(part: bytes) -> bool:
     return part.count(0) == len(part)
 
 
@@ -166,7 +170,7 @@ class _Frame:
     def is_of(self, data: bytes, start: int = 0) -> bool:
         """Tell whether the walk would find nothing wrong with the body that begins there, and has these commands."""
         covered = slice(start + self.under_crc.start, start + self.under_crc.stop)
-        return self.has_parts_of(data, start) and crc16(data[covered]) == 0
+        return self.has_parts_of(data, start) and crc16(memoryview(data)[covered]) == 0
 
     def has_parts_of(self, data: bytes, start: int = 0) -> bool:
         """Tell whether the body that begins there has these commands; its CRC is not looked at."""
@@ -175,6 +179,16 @@ class _Frame:
             and data.endswith(self.tail)
             and all(data.startswith(part, start + position) for position, part in self.parts)
         )
+
+    def with_cram_of(self, data: bytes, start: int) -> bytes:
+        """Return what comes before ``start``, and this frame, which has no block RAM, with the CRAM of the body there.
+
+        That body has the same commands for CRAM.
+        """
+        first, end = start + self.under_crc.start, start + self.cram[-1].stop
+        _, rest = self.parts[-1]
+        crc = crc16(rest, crc16(memoryview(data)[first:end]))
+        return b"".join((memoryview(data)[:end], rest, crc.to_bytes(2), self.tail))
 
 
 @cache
@@ -206,7 +220,17 @@ def _uses_block_ram(cram: Sequence[bytes | memoryview]) -> bool:
     tile is set; unused ones have all bits cleared.  ``RamConfig CBIT_*`` and ``RamCascade CBIT_*`` of the RAMT tile
     choose its width and cascading.  Any of these bits counts as use here, so that no doubt is left.
     """
-    return any(bank[at] & mask for bank, bits in zip(cram, _block_ram_bits(), strict=True) for at, mask in bits)
+    for bank, (at_once, masks) in zip(cram, _block_ram_bytes(), strict=True):
+        found = at_once(bank)
+        if any(found) and any(byte & mask for byte, mask in zip(found, masks, strict=True)):
+            return True
+    return False
+
+
+@cache
+def _block_ram_bytes() -> list[tuple[Callable[[Any], tuple[int, ...]], list[int]]]:
+    """Return for each CRAM bank what takes the bytes with such bits out of it, and their masks."""
+    return [(itemgetter(*(at for at, _ in bits)), [mask for _, mask in bits]) for bits in _block_ram_bits()]
 
 
 @cache

@@ -126,9 +126,9 @@ OTHER_DEVICE_NAMES = {
 }
 
 
-def crc16(data: bytes | memoryview) -> int:
+def crc16(data: bytes | memoryview, before: int = 0xFFFF) -> int:
     """Return the CRC-16 of what follows the command that resets it: polynomial 0x1021, start 0xFFFF, MSB first.
 
-    The CRC of data followed by their own CRC is 0.
+    ``before`` is that of what comes before ``data``.  The CRC of data followed by their own CRC is 0.
     """
-    return _crc_ccitt(bytes(data), 0xFFFF)
+    return _crc_ccitt(data, before)
