@@ -17,8 +17,8 @@ __all__ = ["BLOCK", "difference", "restored"]
 
 #: Bytes of a block.
 BLOCK = 16
-#: Bytes that are compared at a time, where the larger part differs.
-_STEPS = (2048, 256, BLOCK)
+#: Bytes that are compared at a time, and where they differ.
+_LARGE, _SMALL = 4096, 512
 _NUMBER = struct.Struct("<H")
 
 
@@ -28,7 +28,7 @@ def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
         return None
     parts: list[bytes] = []
     size = 0
-    for start in _differing(data, base, 0, len(data), 0):
+    for start in _differing(data, base):
         block = data[start : start + BLOCK]
         size += _NUMBER.size + len(block)
         if size > limit:
@@ -37,16 +37,25 @@ def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
     return b"".join(parts)
 
 
-def _differing(data: bytes, base: bytes, start: int, stop: int, level: int) -> Iterator[int]:
-    """Yield where the blocks begin that differ."""
-    step = _STEPS[level]
-    for at in range(start, stop, step):
-        end = min(at + step, stop)
-        if data[at:end] != base[at:end]:
-            if step == BLOCK:
-                yield at
-            else:
-                yield from _differing(data, base, at, end, level + 1)
+def _differing(data: bytes, base: bytes) -> Iterator[int]:
+    """Yield where the blocks begin that differ: what is the same is compared in large pieces."""
+    for large in range(0, len(data), _LARGE):
+        if data[large : large + _LARGE] == base[large : large + _LARGE]:
+            continue
+        for start in range(large, large + _LARGE, _SMALL):
+            one, other = data[start : start + _SMALL], base[start : start + _SMALL]
+            if one != other:
+                yield from _blocks(int.from_bytes(one, "little") ^ int.from_bytes(other, "little"), start)
+
+
+def _blocks(bits: int, start: int) -> Iterator[int]:
+    """Yield where the blocks begin that have any of these bits."""
+    while bits:
+        block = ((bits & -bits).bit_length() - 1) // (8 * BLOCK)
+        start += block * BLOCK
+        yield start
+        start += BLOCK
+        bits >>= (block + 1) * 8 * BLOCK
 
 
 def restored(delta: bytes, base: bytes) -> bytes:
