@@ -20,7 +20,15 @@ from icefarm.calibration.distributions import t_quantile
 from icefarm.calibration.estimation import COUNT_VARIANCE, MAD_TO_SIGMA
 from icefarm.calibration.records import Calibration, Reading
 
-__all__ = ["HISTORY_ALARM", "OTHERS_ALARM", "Suspicion", "against_history", "against_others", "session_deviation"]
+__all__ = [
+    "HISTORY_ALARM",
+    "OTHERS_ALARM",
+    "Suspicion",
+    "against_history",
+    "against_others",
+    "is_beyond",
+    "session_deviation",
+]
 
 #: Probability that a healthy board's session is taken for a deviation; normal noise reaches it at 4.9 sigma.
 #: At one session a day it makes a false alarm in 2,700 years of a board.
@@ -91,6 +99,12 @@ def session_deviation(calibration: Calibration, session: Sequence[Reading]) -> D
     )
     measured = fmean(reading.ppm for reading in session)
     return Deviation(measured - predicted.ppm, sqrt(variance), calibration.degrees_of_freedom)
+
+
+def is_beyond(deviation: Deviation, alarm: float = HISTORY_ALARM) -> bool:
+    """Tell whether a deviation is beyond the limit of `against_history`."""
+    sigmas = abs(deviation.ppm) / deviation.standard_uncertainty
+    return sigmas > _limit(sigmas, alarm, deviation.degrees_of_freedom)
 
 
 def against_history(

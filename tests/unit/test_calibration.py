@@ -17,8 +17,9 @@ from icefarm.arguments import from_wire, to_wire
 from icefarm.calibration.between_boards import spread_of
 from icefarm.calibration.correction import corrected, deviation_at
 from icefarm.calibration.distributions import chi2_quantile, f_quantile, f_tail, t_quantile, t_tail
-from icefarm.calibration.estimation import DAY, Prior, calibrate, counting_bias_variance
+from icefarm.calibration.estimation import DAY, Prior, calibrate, counting_bias_variance, sessions_of
 from icefarm.calibration.records import Calibration, Corrected, Reading
+from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import against_history, against_others
 from icefarm.errors import InvalidArgument
 
@@ -306,6 +307,42 @@ def test_few_boards_accuse_none_of_them(count: int) -> None:
 def test_equal_boards_without_noise_are_no_suspects() -> None:
     calibrations = [calibrated(board(f"B{n}", noise=0.0)) for n in range(10)]
     assert against_others(calibrations) == []
+
+
+# ---- steps
+
+
+def followed(sessions: Iterable[Sequence[Reading]]) -> Calibration:
+    """Return the calibration after sessions, each of which is estimated when it comes."""
+    before, readings = None, []
+    for session in sessions:
+        readings += session
+        before = calibrate(readings, since=begin_of_line(before, readings))
+    assert before is not None
+    return before
+
+
+def test_after_a_step_that_stays_the_calibration_begins_anew() -> None:
+    old, new = board(days=range(40), offset=100), board(days=range(40, 44), offset=100 + 12 * NOISE)
+    sessions = sessions_of([*old, *new])
+    found = followed(sessions)
+    assert (found.readings, found.first_time) == (20, 40 * DAY)
+    at = deviation_at(found, 43 * DAY, 25.0)
+    assert abs(at.ppm - 100 - 12 * NOISE) < 4 * at.standard_uncertainty
+    assert at.standard_uncertainty < 3 * NOISE
+
+
+def test_one_odd_session_is_no_step() -> None:
+    readings = board(days=range(40))
+    sessions = sessions_of(readings)
+    sessions[30] = moved(sessions[30], 500.0)
+    found = followed(sessions)
+    assert found.readings == 200
+    assert found.offset_ppm == pytest.approx(calibrated(readings).offset_ppm, abs=NOISE)
+
+
+def test_a_healthy_board_keeps_its_whole_history() -> None:
+    assert {followed(sessions_of(board(seed=seed, drift=2, per_kelvin=9))).readings for seed in range(20)} == {100}
 
 
 # ---- spread between boards
