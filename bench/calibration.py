@@ -2,7 +2,7 @@
 
 ``python -m bench.calibration [--boards 200] [--days 90] [--seed 1]`` prints the figures of docs/calibration.md beside
 their goals; the exit code is 1 if one is missed.  Nothing runs but the firmware's model of virtual boards and
-`icefarm.calibration`: each board measures a reference once a day, at any hour, and all is estimated again each day.
+`icefarm.calibration`: each board measures a reference as often as on a farm, and all is estimated again each time.
 """
 
 from __future__ import annotations
@@ -24,22 +24,28 @@ from icefarm.calibration.correction import corrected
 from icefarm.calibration.distributions import chi2_quantile, t_quantile
 from icefarm.calibration.estimation import DAY, MAD_TO_SIGMA, calibrate
 from icefarm.calibration.records import Calibration, Corrected, Reading
+from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import against_history, against_others
+from icefarm.control.inventory.calibration.references import MAIN, REFERENCES, WINDOW, WINDOWS
+from icefarm.control.inventory.calibration.schedule import PERIOD, turn_of
 
 __all__ = ["OPTIONS", "Proof", "Share", "prove"]
 
 OPTIONS = ModelOptions(offset_ppm=2_000, noise_ppm=50, drift_ppm_per_day=3, ppm_per_kelvin=30)
 #: The reference: its frequency, and what a session is.
-REFERENCE, EXPECTED_HZ = "bench", 3_000_000.0
-WINDOW_US, WINDOWS = 1_000_000, 5
-#: Seconds that a window costs beyond its length: loading the circuit, and the way to the board and back.
-BESIDE_S = 0.1
+REFERENCE, EXPECTED_HZ = MAIN, REFERENCES[MAIN].expected_hz
+WINDOW_US = round(WINDOW * 1e6)
+#: Seconds that a window costs beyond its length: loading the circuit, and the way to the board and back; and that a
+#: session does: a change of firmware there and back.
+BESIDE_S, FIRMWARE_S = 0.1, 6.0
+#: For so many seconds a board is reserved at most when its turn comes, and measures after that.
+LATE_S = 3_600.0
 #: The circuit that is corrected.
 CIRCUIT_HZ = 1_234_567.0
 #: Seconds since the epoch at which the boards start.
 BEGIN = 1.8e9
-#: Days until a board has a history that it is compared with here; boards that deviate each day from then on.
-WARM_DAYS, TRIED_EACH_DAY = 7, 10
+#: Sessions until a board has a history that it is compared with here; boards that deviate each time from then on.
+WARM, TRIED_EACH_TIME = 8, 10
 #: A deviation that has to be found, in standard deviations.
 SIGMAS = 5.0
 #: The same of a board against the others where these are few, whose scatter is not known as well.
@@ -156,13 +162,13 @@ class _Board:
             pulses, celsius = self.measure(EXPECTED_HZ, days)
             time = BEGIN + days * DAY
             done.append(Reading(self.serial, REFERENCE, EXPECTED_HZ, pulses, WINDOW_US, time, celsius, "bench"))
-            days += (WINDOW_US / 1e6 + BESIDE_S) / DAY
+            days += (WINDOW + BESIDE_S) / DAY
         return done
 
 
 @define
 class _Trial:
-    """The days of all boards, and what is counted meanwhile."""
+    """The sessions of all boards, and what is counted meanwhile."""
 
     boards: list[_Board]
     random: Random
@@ -172,16 +178,16 @@ class _Trial:
     #: Who is suspect, and of what.
     suspect: set[tuple[str, str, str]] = Factory(set)
 
-    def day(self, number: int) -> None:
-        sessions = {board.serial: board.session(number + self.random.random()) for board in self.boards}
+    def turn(self, number: int) -> None:
+        sessions = {board.serial: board.session(self._moment(board, number)) for board in self.boards}
         known = [(board.calibration, sessions[board.serial]) for board in self.boards if board.calibration is not None]
         found = against_history(known)
-        if number >= WARM_DAYS:
-            for _ in range(TRIED_EACH_DAY):
+        if number >= WARM:
+            for _ in range(TRIED_EACH_TIME):
                 self.steps.append(self._finds_step(known))
         for board in self.boards:
             board.readings += sessions[board.serial]
-            board.calibration = calibrate(board.readings)
+            board.calibration = calibrate(board.readings, since=begin_of_line(board.calibration, board.readings))
         calibrations = [board.calibration for board in self.boards if board.calibration is not None]
         found += against_others(calibrations)
         if number == 0:
@@ -190,8 +196,12 @@ class _Trial:
         self.false_alarms += len(suspect - self.suspect)
         self.suspect = suspect
 
+    def _moment(self, board: _Board, number: int) -> float:
+        """Return when a board measures in a turn, in days."""
+        return (number * PERIOD + turn_of(board.serial) + self.random.uniform(0, LATE_S)) / DAY
+
     def _finds_step(self, sessions: Sequence[tuple[Calibration, list[Reading]]]) -> bool:
-        """Tell whether a board that deviates from today on would be found today."""
+        """Tell whether a board that deviates from now on would be found at once."""
         chosen = self.random.randrange(len(sessions))
         calibration, session = sessions[chosen]
         factor = 1 + self.random.choice((-1, 1)) * SIGMAS * OPTIONS.noise_ppm * 1e-6
@@ -245,8 +255,8 @@ def prove(library: Any, boards: int, days: int, seed: int) -> Proof:
     random = Random(seed)
     model, exact = VirtualModel.of(OPTIONS, library), VirtualModel.of(evolve(OPTIONS, noise_ppm=0), library)
     trial = _Trial([_Board(f"{random.getrandbits(64):016X}", model) for _ in range(boards)], random)
-    for number in range(days):
-        trial.day(number)
+    for number in range(int(days * DAY / PERIOD)):
+        trial.turn(number)
     calibrations = [board.calibration for board in trial.boards if board.calibration is not None]
     raw, fixed = _measured(trial.boards, days)
     held = sum(low <= CIRCUIT_HZ <= high for low, high in (each.interval(LEVEL) for each in fixed))
@@ -261,7 +271,7 @@ def prove(library: Any, boards: int, days: int, seed: int) -> Proof:
         raw_ppm=pstdev(raw) * part,
         corrected_ppm=pstdev(each.value for each in fixed) * part,
         predicted_ppm=sqrt(fmean(each.standard_uncertainty**2 for each in fixed)) * part,
-        cost=WINDOWS * (WINDOW_US / 1e6 + BESIDE_S) / DAY,
+        cost=(len(REFERENCES) * WINDOWS * (WINDOW + BESIDE_S) + FIRMWARE_S) / PERIOD,
     )
 
 
@@ -284,9 +294,8 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
         proof = prove(model_library(Path(directory)), asked.boards, asked.days, asked.seed)
-    print(
-        f"{asked.boards} virtual boards, {asked.days} days, {WINDOWS} windows of {WINDOW_US / 1e6:g} s a day; {OPTIONS}"
-    )
+    effort = f"{WINDOWS} windows of {WINDOW:g} s each {PERIOD / 3600:g} hours"
+    print(f"{asked.boards} virtual boards, {asked.days} days, {effort}; {OPTIONS}")
     for name, goal, measured, met in proof.rows():
         print(f"{name:48} {goal:26} {measured:40} {'met' if met else 'MISSED'}")
     return 0 if proof.met else 1

@@ -22,7 +22,7 @@ PREPARE_LIMIT = 60.0
 REBOOT_LIMIT = 2 * PREPARE_LIMIT
 #: Seconds for calls that a worker answers at once.
 ANSWER_LIMIT = 10.0
-#: Seconds for reference circuits: the board is flashed, and measures for ten seconds or so.
+#: Seconds for reference circuits: the board is flashed, and measures for twenty seconds or so.
 REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
 
 

@@ -44,6 +44,17 @@ def test_a_board_that_jumps_is_suspect_the_same_day_with_figures() -> None:
     assert "ppm at oscillator, where its own history lets expect" in found[SERIALS[0]]
 
 
+def test_a_board_that_stays_where_it_jumped_to_is_calibrated_anew() -> None:
+    random, judge, past = Random(6), Judge(), []
+    key = (SERIALS[0], "oscillator")
+    for day in range(24):
+        measured = session(SERIALS[0], day, 100.0 if day < 20 else 400.0, random)
+        judge.measured(key, past, measured)
+        past += measured
+    assert (judge.present[key].readings, judge.present[key].first_time) == (12, 1e9 + 20 * DAY)
+    assert abs(judge.present[key].offset_ppm - 400.0) < 10
+
+
 def test_figures_are_those_of_the_oscillator_with_the_operators_rule() -> None:
     judge = after(8, jump=60.0)
     judge.rule = SuspectRule.SET_ASIDE

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from icefarm.contract import DeviceRecord, DeviceStatus, KindRecord, WorkerHello
 from icefarm.control.inventory.calibration.interface import LastMeasured
 from icefarm.control.inventory.calibration.schedule import (
-    DAY,
     LEAST_APART,
+    PERIOD,
     QUIET,
     Measurer,
     due,
     measurer,
-    time_of_day,
+    turn_of,
 )
 
+DAY = 86400.0
 FIRMWARE = "pulse_count 1.1"
 MEASURERS = {"w": Measurer("start 1", FIRMWARE)}
 NOW = 1000 * DAY
@@ -51,18 +52,23 @@ def test_only_a_board_that_has_been_free_for_a_while_is_due() -> None:
     assert due([board()], MEASURERS, {}, NOW, resting=["A"]) == []
 
 
-@given(st.text(min_size=1), st.floats(0, 3 * DAY))
-def test_each_day_a_board_is_due_once(serial: str, after: float) -> None:
+@given(st.text(min_size=1), st.floats(0, 3 * PERIOD))
+def test_a_board_is_due_once_in_each_period(serial: str, after: float) -> None:
     own = board(serial, changed_at=0.0)
     measured = {serial: LastMeasured(NOW, FIRMWARE, "start 1")}
-    slot = (time_of_day(serial) - NOW % DAY) % DAY or DAY
-    first = slot if slot >= LEAST_APART else slot + DAY if after >= slot + DAY else max(slot, LEAST_APART)
+    slot = (turn_of(serial) - NOW % PERIOD) % PERIOD or PERIOD
+    first = slot if slot >= LEAST_APART else slot + PERIOD if after >= slot + PERIOD else max(slot, LEAST_APART)
     assert (due([own], MEASURERS, measured, NOW + after) == [serial]) == (after >= first)
 
 
-def test_boards_are_spread_over_the_day() -> None:
-    quarters = {int(time_of_day(f"board {number}") // (DAY / 4)) for number in range(40)}
+def test_boards_are_spread_over_the_period() -> None:
+    quarters = {int(turn_of(f"board {number}") // (PERIOD / 4)) for number in range(40)}
     assert quarters == {0, 1, 2, 3}
+
+
+def test_a_board_measures_in_all_hours_of_the_day_and_within_a_day() -> None:
+    assert {round(n * PERIOD / 3600) % 24 for n in range(24)} == set(range(24))
+    assert PERIOD < DAY
 
 
 def test_after_a_change_of_firmware_or_a_new_start_of_its_worker_a_board_is_due_but_not_again_and_again() -> None:

@@ -12,13 +12,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from icefarm.control.archive.interface import ExperimentQuery
 from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.inventory.calibration.keeper import LOOK
-from icefarm.control.inventory.calibration.schedule import DAY, QUIET
+from icefarm.control.inventory.calibration.references import WINDOWS
+from icefarm.control.inventory.calibration.schedule import QUIET
 from icefarm.control.telemetry.events import Event, WorkerLogged
 from icefarm.control.wiring.settings import ControlSettings
 from icefarm.errors import Unavailable
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
 
 start = Deferred.fromCoroutine
+DAY = 86_400.0
 #: Seconds between heartbeats.
 STEP = 5.0
 #: How far boards are off, in ppm.
@@ -60,7 +62,7 @@ async def test_idle_boards_measure_the_references_and_clients_can_compare_them()
     found = (await client.call("calibrations", reference="oscillator"))["calibrations"]
     assert [(each["serial"], round(each["offset_ppm"])) for each in found] == [("A", 100), ("B", -40)]
     readings = (await client.call("reference_readings", "A"))["readings"]
-    assert [reading["pulses"] for reading in readings] == [3_000_300] * 3
+    assert [reading["pulses"] for reading in readings] == [3_000_300] * WINDOWS
 
 
 @ensureDeferred
@@ -168,7 +170,7 @@ async def test_readings_are_in_the_archive_as_an_experiment_of_the_farms_own() -
     worker = await measuring(farm, "A")
     await wait(farm, worker)
     (found,) = await farm.archive.experiments(ExperimentQuery())
-    assert (found.key, found.done, found.shared) == (("icefarm", "calibration"), 3, True)
+    assert (found.key, found.done, found.shared) == (("icefarm", "calibration"), WINDOWS, True)
 
 
 #: What makes board B suspect.

@@ -15,7 +15,7 @@ import { usePast } from "./past.ts";
 import { BoardLink, Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
-/** Milliseconds after which calibrations are asked for again: boards measure once a day. */
+/** Milliseconds after which calibrations are asked for again: boards measure every 19 hours. */
 const REFRESH = 60_000;
 
 type Row = Calibration & { readonly suspect: string };
@@ -52,7 +52,7 @@ export function ComparePage() {
       {past !== null && (
         <>
           <p class="quiet">
-            Of the readings of the last 90 days; idle boards measure once a day. What is behind ± is one standard
+            Of the readings of the last 90 days; idle boards measure every 19 hours. What is behind ± is one standard
             uncertainty.
           </p>
           <Table

@@ -173,7 +173,7 @@ def _host_name() -> str:
     "--calibration/--no-calibration",
     default=True,
     show_default=True,
-    help="Have idle boards measure reference circuits once a day.",
+    help="Have idle boards measure reference circuits every 19 hours.",
 )
 @click.option(
     "--suspect-boards",

@@ -51,8 +51,9 @@ def boards() -> None:
 def compare(access: Access, output: Output, serials: tuple[str, ...], reference: str, sort: str) -> None:
     """List how boards deviate: offset, noise, drift with time and with temperature.
 
-    Idle boards measure reference circuits once a day, and the figures follow of the readings of the last 90 days. What
-    is behind "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is suspect.
+    Idle boards measure reference circuits every 19 hours, and the figures follow of the readings of the last 90 days.
+    What is behind "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is
+    suspect.
     """
     with opened_screen() as screen:
         found = Reader(access).calibrations(reference, serials)

@@ -3,7 +3,7 @@
 Theory of operation
 ===================
 Every `keeper.LOOK` seconds `keeper.CalibrationKeeper` asks `schedule.due` which free boards are to measure the
-reference circuits: once a day, each at its own time of day; after a change of firmware; and after a new start of their
+reference circuits: every 19 hours, each in its turn; after a change of firmware; and after a new start of their
 worker.  A few do at the same time (``at_once``), and none while anybody waits for boards.
 
 The board is not reserved for that.  Its worker borrows it (`icefarm.worker.reservation.references`): for everybody else

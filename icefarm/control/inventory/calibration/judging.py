@@ -10,6 +10,7 @@ from attrs import Factory, define, frozen
 
 from icefarm.calibration.estimation import DAY, calibrate
 from icefarm.calibration.records import Calibration, Reading
+from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import Suspicion, against_history, against_others
 from icefarm.contract import BoardCalibration
 from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
@@ -104,7 +105,8 @@ class Judge:
         if before is not None:
             self._sessions[key] = _Session(before, session)
             self._told.pop(key[0], None)
-        made = calibrate([*past, *session])
+        readings = [*past, *session]
+        made = calibrate(readings, since=begin_of_line(before, readings))
         if made is not None:
             self.present[key] = made
         return made

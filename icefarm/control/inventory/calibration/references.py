@@ -14,7 +14,7 @@ from icefarm.contract import ReferenceCircuit
 __all__ = ["MAIN", "REFERENCES", "WINDOW", "WINDOWS", "Reference", "circuits_for"]
 
 #: Seconds of a window, and windows of each reference circuit at a time.
-WINDOW, WINDOWS = 1.0, 3
+WINDOW, WINDOWS = 1.0, 5
 
 
 @frozen

@@ -11,9 +11,11 @@ from attrs import frozen
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerHello
 from icefarm.control.inventory.calibration.interface import LastMeasured
 
-__all__ = ["DAY", "LEAST_APART", "QUIET", "Measurer", "due", "measurer", "time_of_day"]
+__all__ = ["LEAST_APART", "PERIOD", "QUIET", "Measurer", "due", "measurer", "turn_of"]
 
-DAY = 86400.0
+#: Seconds between two times: less than a day, so that a board that changed is found within one, and no part of a day,
+#: so that it measures in the cool of the night and in the heat of the afternoon, which tell what temperature does.
+PERIOD = 19 * 3600.0
 #: Seconds for which a board is free before it measures: who gives a board back often wants it again.
 QUIET = 60.0
 #: Seconds between two times at least, whatever changes: a worker that starts again and again costs its boards little.
@@ -38,9 +40,9 @@ def measurer(hello: WorkerHello) -> Measurer | None:
     return None
 
 
-def time_of_day(serial: str) -> float:
-    """Return when a board measures each day, in seconds after midnight (UTC): boards spread over the day."""
-    return zlib.crc32(serial.encode()) / 2**32 * DAY
+def turn_of(serial: str) -> float:
+    """Return when a board's turn is, in seconds after each beginning of a period: boards spread over it."""
+    return zlib.crc32(serial.encode()) / 2**32 * PERIOD
 
 
 def due(
@@ -74,5 +76,5 @@ def _is_due(serial: str, worker: Measurer, before: LastMeasured, now: float) -> 
         return False
     if worker.firmware != before.firmware or worker.instance != before.instance:
         return True
-    own = time_of_day(serial)
-    return floor((now - own) / DAY) > floor((before.at - own) / DAY)
+    own = turn_of(serial)
+    return floor((now - own) / PERIOD) > floor((before.at - own) / PERIOD)
