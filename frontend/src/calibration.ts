@@ -54,7 +54,9 @@ export function sortedCalibrations(calibrations: readonly Calibration[], order: 
 export function withUncertainty(value: number, uncertainty: number): string {
   if (!(uncertainty > 0)) return String(Number(value.toPrecision(4)));
   const places = Math.max(0, 1 - Math.floor(Math.log10(uncertainty)));
-  return `${value.toFixed(Math.min(places, 6))} ± ${uncertainty.toFixed(Math.min(places, 6))}`;
+  const shown = (each: number) => each.toFixed(Math.min(places, 6));
+  // What rounds to nothing has no sign.
+  return `${Number(shown(value)) === 0 ? shown(0) : shown(value)} ± ${shown(uncertainty)}`;
 }
 
 /** Readings as points over time: how far each is off, ppm, and the board's temperature. */

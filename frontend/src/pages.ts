@@ -3,7 +3,6 @@
 
 export const PAGES = [
   { page: "boards", label: "Boards" },
-  { page: "compare", label: "Compare" },
   { page: "experiments", label: "Experiments" },
   { page: "usage", label: "Usage" },
   { page: "workers", label: "Workers" },
@@ -14,6 +13,10 @@ export const PAGES = [
   { page: "plots", label: "Plots" },
 ] as const;
 
+/** Pages that others lead to, and to which of them they belong. */
+const INNER = [{ page: "compare", label: "Boards compared", section: "boards" }] as const;
+const ALL = [...PAGES, ...INNER] as const;
+
 /** Pages of one thing, which its name follows. An experiment's name is within an account: ACCOUNT/NAME. */
 const THINGS = {
   board: "boards",
@@ -23,7 +26,7 @@ const THINGS = {
   experiment: "experiments",
 } as const;
 
-export type PageName = (typeof PAGES)[number]["page"];
+export type PageName = (typeof ALL)[number]["page"];
 export type ThingName = keyof typeof THINGS;
 export type Query = Readonly<Record<string, string>>;
 
@@ -46,7 +49,7 @@ export function parseAddress(hash: string): Address {
     const whole = names.length === (page === "experiment" ? 2 : 1) && names.every((name) => name);
     return whole ? { page, name: names.join("/"), query } : unknown;
   }
-  const found = PAGES.find((each) => each.page === page);
+  const found = ALL.find((each) => each.page === page);
   return found === undefined || parts.length > 0 ? unknown : { page: found.page, name: null, query };
 }
 
@@ -67,12 +70,12 @@ export function keyOf(whole: string): readonly [account: string, name: string] {
 /** The entry of the navigation that a page belongs to. */
 export function sectionOf({ page }: Address): PageName | null {
   if (page === "unknown") return null;
-  return isThing(page) ? THINGS[page] : page;
+  return isThing(page) ? THINGS[page] : (INNER.find((each) => each.page === page)?.section ?? page);
 }
 
 /** The title of the window: what is shown first, so that tabs and bookmarks differ. */
 export function titleOf({ page, name }: Address): string {
-  const label = PAGES.find((each) => each.page === page)?.label ?? "Not found";
+  const label = ALL.find((each) => each.page === page)?.label ?? "Not found";
   const view = page !== "unknown" && isThing(page) ? `${page[0]?.toUpperCase()}${page.slice(1)} ${name}` : label;
   return `${view} · icefarm`;
 }

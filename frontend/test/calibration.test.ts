@@ -48,6 +48,7 @@ test("a figure has as many places as its uncertainty has meaning", () => {
   assert.equal(withUncertainty(12.3456, 0.234), "12.35 ± 0.23");
   assert.equal(withUncertainty(1234.5, 56), "1235 ± 56");
   assert.equal(withUncertainty(7, 0), "7");
+  assert.equal(withUncertainty(-0.004, 99.9), "0 ± 100");
 });
 
 test("readings become points: how far each is off, in ppm", () => {

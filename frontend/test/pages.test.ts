@@ -60,6 +60,7 @@ test("a page of one thing belongs to a part of the navigation", () => {
   assert.equal(sectionOf(parseAddress("#/board/A1")), "boards");
   assert.equal(sectionOf(parseAddress("#/worker/w")), "workers");
   assert.equal(sectionOf(parseAddress("#/queue")), "queue");
+  assert.equal(sectionOf(parseAddress("#/compare?sort=offset")), "boards");
   assert.equal(sectionOf(parseAddress("#/nothing")), null);
 });
 

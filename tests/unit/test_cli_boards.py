@@ -6,7 +6,10 @@ import csv
 import io
 import json
 
+import pytest
 from recording_farm import RecordingFarm, board_calibration, calibration, device, snapshot
+
+from icefarm.cli.ui.records.columns import with_uncertainty
 
 WHY = "offset 900 ppm at oscillator, where the median of all boards is 0 ppm"
 SUSPECTS = snapshot(
@@ -20,9 +23,17 @@ def test_boards_are_compared_side_by_side_with_uncertainties() -> None:
     assert done.exit_code == 0, done.output
     head, first, second = done.stdout.splitlines()
     assert head.split("\t")[:2] == ["SERIAL", "OFFSET_PPM"]
-    assert first.split("\t")[:2] == ["A", "123.5 ± 0.5"]
+    assert first.split("\t")[:2] == ["A", "123.46 ± 0.50"]
     assert second.split("\t")[-1] == WHY
     assert ("calibration", "oscillator", None) in farm.calls
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "shown"),
+    [(-0.005, 99.9, "0 ± 100"), (1344.56, 25.48, "1345 ± 25"), (-3.14159, 0.0123, "-3.142 ± 0.012"), (7.0, 0.0, "7")],
+)
+def test_a_figure_has_the_places_that_its_uncertainty_allows(value: float, uncertainty: float, shown: str) -> None:
+    assert with_uncertainty(value, uncertainty) == shown
 
 
 def test_a_reference_and_boards_can_be_chosen_and_the_largest_deviation_comes_first() -> None:

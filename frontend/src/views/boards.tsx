@@ -263,6 +263,7 @@ function Filter({ filter, shown, total }: FilterProps) {
         {problem ?? `${shown} of ${count(total, "board")}`}
       </span>
       {!live.operator.value && <Owner />}
+      <a href={addressOf("compare")}>Compare boards</a>
       <details>
         <summary>How to filter</summary>
         <p>

@@ -8,6 +8,7 @@ import {
   withUncertainty,
 } from "../calibration.ts";
 import { usePage } from "../page.ts";
+import { addressOf } from "../pages.ts";
 import type { Calibration, Calibrations } from "../records.ts";
 import { dateAndTime, number, whole } from "../wording.ts";
 import { Problem } from "./experiments.tsx";
@@ -32,6 +33,9 @@ export function ComparePage() {
   }));
   return (
     <section>
+      <p class="back">
+        <a href={addressOf("boards")}>All boards</a>
+      </p>
       <h1 tabIndex={-1}>Boards compared</h1>
       <div class="filter">
         <label>
@@ -60,7 +64,6 @@ export function ComparePage() {
             columns={COLUMNS}
             rows={rows}
             keyOf={({ serial }) => serial}
-            rowClass={({ suspect }) => (suspect === "" ? "" : "warn")}
             order={order}
             sort={(next) => navigation.choose({ sort: boardsOrderText(next) }, "step")}
             even

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
+from math import floor, log10
 from operator import itemgetter
 from typing import Any
 
@@ -63,6 +64,7 @@ __all__ = [
     "seconds_left",
     "suspect",
     "usage",
+    "with_uncertainty",
     "workers",
 ]
 
@@ -521,7 +523,16 @@ def usage(by: Sequence[str]) -> Shape:
 
 
 def _with_uncertainty(figure: str, uncertainty: str) -> Callable[[Record], str]:
-    return lambda record: f"{record[figure]:.4g} ± {record[uncertainty]:.2g}"
+    return lambda record: with_uncertainty(record[figure], record[uncertainty])
+
+
+def with_uncertainty(value: float, uncertainty: float) -> str:
+    """Return a value with as many places as its uncertainty has meaning: two digits of it."""
+    if not uncertainty > 0:
+        return f"{value:.4g}"
+    places = min(6, max(0, 1 - floor(log10(uncertainty))))
+    # What rounds to nothing has no sign.
+    return f"{round(value, places) + 0.0:.{places}f} ± {uncertainty:.{places}f}"
 
 
 def compared(now: float) -> Shape:
