@@ -57,6 +57,8 @@ def gather(stage: StageProcess, boards: int) -> Crowd:
     stage.do("report", worker=f"lab-{len(workers)}", serial=last, status="broken", reason=REASON)
     stage.do("report", worker="lab-1", serial=workers[0][-1], status="offline", reason="not connected")
     stage.do("log", worker="lab-1", level="warn", message="flash retry", serial=held[0])
+    stage.do("calibrate", serial=held[0], ppm=1234.5)
+    stage.do("calibrate", serial=last, ppm=-98_765.4, suspect=f"offset -98765 ppm at oscillator: {REASON}")
     for rounds in range(2):
         done = [
             {"serial": serial, "kind": "pulsecount", "evaluations": 40 * rounds, "temperature_c": 32.2 + index / 7}

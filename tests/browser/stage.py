@@ -25,6 +25,8 @@ from twisted.internet.task import LoopingCall
 from twisted.protocols.basic import LineReceiver
 
 from icefarm.bus import Bus
+from icefarm.calibration.estimation import DAY, calibrate
+from icefarm.calibration.records import Reading
 from icefarm.contract import (
     ARCHIVE_FIELDS,
     BoardReading,
@@ -37,8 +39,11 @@ from icefarm.contract import (
 )
 from icefarm.control.http.resource import ApiResource
 from icefarm.control.http.site import site
+from icefarm.control.inventory.calibration.interface import KeptReading
+from icefarm.control.inventory.calibration.judging import figures_of
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
+from icefarm.control.telemetry.events import BoardsChanged
 from icefarm.control.wiring.server import farm_view, http_api
 from icefarm.control.wiring.service import Control, ControlSettings
 from icefarm.errors import IcefarmError
@@ -133,6 +138,20 @@ class Stage:
             }  # fmt: skip
             rows.append(json.dumps([row.get(name) for name in ARCHIVE_FIELDS]).encode())
         await one.call("archive", rows=b"\n".join(rows))
+
+    async def calibrate(self, serial: str, ppm: float, suspect: str | None = None) -> None:
+        """Let a board have measured the reference of its FPGA's oscillator on three days, and be so far off."""
+        readings = [
+            Reading(serial, "oscillator", 3e6, round(3e6 * (1 + ppm * 1e-6)) + second, 1_000_000,
+                    time.time() - day * DAY + second, 25.0, "pulse_count 1.1")
+            for day in (2, 1, 0) for second in range(3)
+        ]  # fmt: skip
+        made = calibrate(readings)
+        assert made is not None
+        await self.control.store.keep_readings([KeptReading(each, "i") for each in readings], [made])
+        figures = {serial: figures_of(made, 25.0, suspect, "avoid")}
+        records = await self.control.store.show_calibrations(figures)
+        self.control.parts.publisher.publish(BoardsChanged(records))
 
     async def group(self, name: str, accounts: list[str]) -> None:
         """Put accounts into a group, as ``icefarm accounts import`` does."""

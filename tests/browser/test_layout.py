@@ -98,6 +98,7 @@ def places(crowd: Crowd) -> list[str]:
     experiments = ["experiments", experiment, f"{experiment}?compare={CLIENTS[0]}/{quote(EXPERIMENT)}"]
     accounts = [f"account/{name}" for name in CLIENTS]
     others = [
+        "compare",
         "workers",
         "worker/lab-1",
         "queue",

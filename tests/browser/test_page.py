@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 AXE = Path(__file__).parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 PLACES = (
-    *("boards", "workers", "queue", "bookings", "class", "usage", "events", "plots"),
+    *("boards", "compare", "workers", "queue", "bookings", "class", "usage", "events", "plots"),
     *("board/A1", "worker/pi1", "client/exp-42", "nothing"),
 )
 HOSTILE = '<img src=x onerror="document.title=1">'
@@ -32,6 +32,8 @@ def crowd(stage: StageProcess) -> StageProcess:
     stage.do("client", name="exp-42")
     stage.do("call", client="exp-42", procedure="reserve", fields={"serials": ["A1"], "kind": "pulsecount"})
     stage.do("report", worker="pi2", serial="B3", status="broken", reason="CDONE stayed low")
+    stage.do("calibrate", serial="A1", ppm=120.0)
+    stage.do("calibrate", serial="B1", ppm=-900.0, suspect="offset -900 ppm at oscillator")
     stage.do("client", name="eve")
     wanted = {"serials": ["A1"], "kind": "pulsecount", "wait": True, "no_wait": True}
     stage.do("call", client="eve", procedure="reserve", fields=wanted)
@@ -46,6 +48,23 @@ def events(page: Page) -> Locator:
 
 def serials(page: Page) -> list[str]:
     return page.locator("tbody th.serial a").all_inner_texts()
+
+
+# ------------------------------------------------------------------------------------------------- calibrations
+
+
+def test_boards_are_compared_and_sorted_and_suspects_say_why(page: Page, crowd: StageProcess) -> None:
+    open_page(page, crowd.url)
+    page.get_by_role("link", name="Compare boards").click()
+    boards = page.locator("tbody th.board a")
+    expect(boards).to_have_text(["A1", "B1"])
+    page.get_by_role("button", name="Offset, ppm").click()
+    expect(boards).to_have_text(["B1", "A1"])
+    expect(page.locator("td.suspect").first).to_have_text("offset -900 ppm at oscillator")
+    boards.first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("B1")
+    expect(page.get_by_text("Suspect: offset -900 ppm at oscillator")).to_be_visible()
+    expect(page.get_by_role("figure").filter(has_text="Deviation")).to_be_visible()
 
 
 # ------------------------------------------------------------------------------------------- filter and keyboard
