@@ -14,6 +14,7 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from icefarm.errors import InvalidArgument
+from icefarm.text.counts import counted
 
 __all__ = ["CLOCK_PPM", "COVERAGE", "Agreement", "Cell", "Difference", "Noise", "compared", "samples_of"]
 
@@ -91,7 +92,9 @@ class Agreement:
         both = [cell for cell in self.cells if cell.agrees is not None]
         lost = sum(cell.first is not None and cell.second is None for cell in self.cells)
         agreeing = sum(bool(cell.agrees) for cell in both)
-        parts = [f"{agreeing} of {len(both)} values agree within {self.coverage:g} standard uncertainties"]
+        agree = "agrees" if agreeing == 1 else "agree"
+        within = f"within {self.coverage:g} standard uncertainties"
+        parts = [f"{agreeing} of {counted(len(both), 'value')} {agree} {within}"]
         if lost:
             parts.append(f"{lost} have no value now")
         relative = [cell.difference / cell.first for cell in both if cell.first and cell.difference is not None]

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
+from attrs import define
 from recording_farm import NOW, RecordingFarm, device, reservation, snapshot, worker
 
 from icefarm.contract import BoardHealth, DeviceRecord, QueueRecord, ReservationRecord, Role
@@ -25,6 +26,7 @@ from icefarm.errors import (
     TimedOut,
     Unavailable,
     UnknownDevice,
+    UnknownWorker,
 )
 
 # ---------------------------------------------------------------------------------------------------- listing
@@ -200,6 +202,20 @@ def test_a_drained_worker_is_shown() -> None:
     result = RecordingFarm().run("drain", "w1")
     assert result.stdout.splitlines()[1].startswith("w1\tdraining")
     assert "it can be stopped" in result.stderr
+
+
+def test_workers_that_were_drained_are_shown_even_if_a_later_one_is_unknown() -> None:
+    @define(eq=False)
+    class Strict(RecordingFarm):
+        def drain(self, worker: str, *, leave: bool) -> Any:
+            if worker == "w9":
+                raise UnknownWorker("the farm knows no worker 'w9'")
+            return RecordingFarm.drain(self, worker, leave=leave)
+
+    result = Strict(snapshot(workers=[worker()])).run("drain", "w1", "w9")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines()[1].startswith("w1\tdraining")
+    assert "w9" in result.stderr
 
 
 def test_a_worker_that_is_to_leave_is_shown_with_what_it_waits_for() -> None:

@@ -161,7 +161,7 @@ def test_the_picture_shows_boards_with_their_holders() -> None:
     picture = FarmPicture(View(), "http://farm:8080")
     picture.take(Change("snapshot", snapshot(devices=[reserved("A"), device("B")])), NOW)
     text = drawn(picture, NOW + 10)
-    assert "http://farm:8080: 1 workers, 2 boards (1 available, 1 reserved)" in text
+    assert "http://farm:8080: 1 worker, 2 boards (1 available, 1 reserved)" in text
     (row,) = [line for line in text.splitlines() if line.strip().startswith("A ")]
     assert "alice" in row
     assert "50s" in row

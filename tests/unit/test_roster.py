@@ -49,7 +49,7 @@ def test_lists_of_spreadsheets_are_read() -> None:
         ("name,boards\nada,2\nbob,two\n", "line 3, column boards: must be a number, not 'two'"),
         ("name,boards\nada,0\n", "line 2, column boards: the limit boards must be above 0"),
         ("name,boards\nada,nan\n", "line 2, column boards: "),
-        ("name\nada,2\n", "line 2: it has 2 cells, and there are 1 columns"),
+        ("name\nada,2\n", "line 2: it has 2 cells, and the first line 1 column"),
         ('name\n"ada\n', "line 2: it is no CSV"),
     ],
 )

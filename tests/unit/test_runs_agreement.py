@@ -112,7 +112,7 @@ def test_a_value_that_is_lost_disagrees_and_a_failure_of_both_says_nothing() -> 
     lost = compared("pulsecount", [good, (line(7, index=1), line(error="device_failed", index=1)), (line(7, 2), None)])
     assert not lost.agrees
     assert [cell.errors for cell in lost.cells] == [(), ["device_failed"], ["not measured"]]
-    assert "1 of 1 values agree" in lost.summary
+    assert "1 of 1 value agrees" in lost.summary
     assert "2 have no value now" in lost.summary
     assert not compared("pulsecount", []).agrees
 

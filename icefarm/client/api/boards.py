@@ -17,6 +17,7 @@ from icefarm.client.placement import AnyBoard, EachBoard, Given, Placement
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord
 from icefarm.errors import InvalidArgument
+from icefarm.text.counts import counted
 
 __all__ = ["BoardSet", "ReservedBoards"]
 
@@ -99,7 +100,7 @@ class ReservedBoards(VerbAdapter, Generic[Source, Results]):
             (each.serial, each.kind, each.worker, each.options or None, "reserved" if each.serial in held else "ended")
             for each in self.reservations
         ]
-        return html_table(("board", "kind", "worker", "options", "state"), rows, f"{len(held)} boards")
+        return html_table(("board", "kind", "worker", "options", "state"), rows, counted(len(held), "board"))
 
     @checked
     def evaluate(

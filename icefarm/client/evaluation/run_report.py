@@ -21,6 +21,7 @@ from icefarm.concurrency.deferreds import Tasks, shielded
 from icefarm.contract import Measurement, RunReport, control_procedure, to_wire
 from icefarm.errors import Busy, IcefarmError, LimitReached, LinkLost, NoSuchProcedure, TimedOut
 from icefarm.runs.numbers import evaluation_id
+from icefarm.text.counts import counted
 
 __all__ = ["CircuitKeeper", "RunNotes", "RunReporter"]
 
@@ -80,7 +81,7 @@ class RunReporter:
             try:
                 await shielded(self._sending).addTimeout(FLUSH, self.clock)  # type: ignore[arg-type]
             except TimeoutError:
-                _log.warn("the farm was not told how {count} runs ended", count=max(1, len(self._waiting)))
+                _log.warn("the farm was not told how {runs} ended", runs=counted(max(1, len(self._waiting)), "run"))
                 return
             if self._deaf:
                 return
@@ -119,7 +120,7 @@ class RunReporter:
             self._forget_oldest()
             _log.debug("the farm was not told of runs: {error}", error=error)
         except IcefarmError as error:
-            _log.debug("the farm keeps no record of {count} runs: {error}", count=len(reports), error=error)
+            _log.debug("the farm keeps no record of {runs}: {error}", runs=counted(len(reports), "run"), error=error)
         finally:
             done, self._sending = self._sending, None
             if not self._off:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
+from icefarm.text.counts import counted
 
 __all__ = ["size_lines", "sizes"]
 
@@ -36,7 +37,7 @@ def size_lines(found: Sizes) -> Iterator[str]:
     for what, size in found:
         if what == "database":
             yield f"database      {_megabytes(size)}"
-    yield f"archive       {_megabytes(sum(size for _, size in days))}, {len(days)} days"
+    yield f"archive       {_megabytes(sum(size for _, size in days))}, {counted(len(days), 'day')}"
     for day, size in days:
         yield f"  {day}  {_megabytes(size)}"
 

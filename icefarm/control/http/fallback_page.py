@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from icefarm.contract import DeviceRecord, WorkerRecord
+from icefarm.text.counts import counted
 
 __all__ = ["STYLE", "closed_page", "not_found_page", "page", "unavailable_page"]
 
@@ -52,8 +53,8 @@ def page(version: str, url: str, workers: Sequence[WorkerRecord], devices: Seque
     free = sum(device.status == "available" for device in devices)
     online = sum(worker.status == "online" for worker in workers)
     parts = [
-        f"<p>A farm of FPGA boards, icefarm {escape(version)}: {len(devices)} boards, {free} available; "
-        f"{online} of {len(workers)} workers online.</p>",
+        f"<p>A farm of FPGA boards, icefarm {escape(version)}: {counted(len(devices), 'board')}, {free} available; "
+        f"{online} of {counted(len(workers), 'worker')} online.</p>",
         _boards(devices) if devices else "<p>There is no board yet. Add a worker that has some:</p>",
         _workers(workers) if workers else "",
         _how_to_add(url),

@@ -42,6 +42,7 @@ from icefarm.control.telemetry.events import (
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import assignment
 from icefarm.errors import UnknownDevice
+from icefarm.text.counts import counted
 
 __all__ = ["Inventory"]
 
@@ -109,9 +110,9 @@ class Inventory:
         workers = {worker.name: worker for worker in await self.store.workers()}
         reports = {report.serial: report for report in hello.devices if report.serial not in refused}
         self._log.info(
-            "worker {worker} is here: {count} boards, icefarm {version} on {host}",
+            "worker {worker} is here: {boards}, icefarm {version} on {host}",
             worker=hello.name,
-            count=len(reports),
+            boards=counted(len(reports), "board"),
             version=hello.version,
             host=hello.host,
         )

@@ -36,6 +36,7 @@ from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
+from icefarm.text.counts import counted
 
 __all__ = ["WorkerProcedures"]
 
@@ -158,7 +159,7 @@ class WorkerProcedures:
         if left_out is None:
             return
         if left_out:
-            self._log.warn("{worker}: {amount} lines left out", worker=caller.authid, amount=left_out)
+            self._log.warn("{worker}: {lines} left out", worker=caller.authid, lines=counted(left_out, "line"))
         if level not in _LEVELS:
             raise InvalidArgument(f"level must be one of {', '.join(_LEVELS)}, not {level!a:.80}")
         if serial is not None:

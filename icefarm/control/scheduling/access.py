@@ -17,6 +17,7 @@ from icefarm.contract import AccessRule, DeviceRecord, account_of
 from icefarm.errors import LimitReached, NotAuthorized
 from icefarm.selectors.boards import parse_boards, selects
 from icefarm.selectors.language import Selector
+from icefarm.text.counts import counted
 from icefarm.text.durations import in_words
 
 __all__ = ["ANYTHING", "AccessRules", "Allowance", "rule_words"]
@@ -120,7 +121,7 @@ class Allowance:
 
     def _it_may(self) -> str:
         words = [each.words for each in self.allowed or ()]
-        more = f"; and {len(words) - _TOLD} more rules" if len(words) > _TOLD else ""
+        more = f"; and {counted(len(words) - _TOLD, 'more rule')}" if len(words) > _TOLD else ""
         return f"it may have: {'; '.join(words[:_TOLD])}{more}"
 
 

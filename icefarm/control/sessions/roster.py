@@ -16,6 +16,7 @@ from attrs import Factory, field, frozen
 from icefarm.contract import NAME_RULE, normal_name, valid_account
 from icefarm.control.sessions.limits import LIMITS, checked_limits
 from icefarm.errors import InvalidArgument
+from icefarm.text.counts import counted
 
 __all__ = ["MOST_ACCOUNTS", "RosterEntry", "parse_roster", "written_roster"]
 
@@ -96,7 +97,8 @@ def _entries(reader: Iterator[list[str]], columns: Sequence[str]) -> Iterator[Ro
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(columns):
-            raise InvalidArgument(f"line {line}: it has {len(cells)} cells, and there are {len(columns)} columns")
+            there = f"and the first line {counted(len(columns), 'column')}"
+            raise InvalidArgument(f"line {line}: it has {counted(len(cells), 'cell')}, {there}")
         row = dict(zip(columns, [*cells, *[""] * len(columns)], strict=False))
         yield RosterEntry(_account(row, "name", line), _group(row, line), _limits(row, line), line)
 

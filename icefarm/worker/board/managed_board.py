@@ -19,6 +19,7 @@ from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
 from icefarm.errors import DeviceFailed, IcefarmError, Unavailable
 from icefarm.log_format import printable
+from icefarm.text.counts import counted
 from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
@@ -374,7 +375,7 @@ class ManagedBoard:
     def _may_log(self) -> bool:
         left_out = self._lines.admit(self._context.clock.seconds())
         if left_out:
-            self._log.warn("{serial}: {amount} lines left out", serial=self.serial, amount=left_out)
+            self._log.warn("{serial}: {lines} left out", serial=self.serial, lines=counted(left_out, "line"))
         return left_out is not None
 
     # ------------------------------------------------------------------------- what reservation and tally tell

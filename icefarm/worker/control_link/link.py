@@ -26,6 +26,7 @@ from icefarm.contract import (
     worker_prefix,
 )
 from icefarm.errors import IcefarmError, NotAuthorized, TimedOut
+from icefarm.text.counts import counted
 from icefarm.worker.archive.recorder import Recorder
 from icefarm.worker.archive.spool import Batch, Spool
 from icefarm.worker.board.context import Observer
@@ -203,7 +204,7 @@ class ControlLink(Observer):
         self._settling.done()
         await session.registrations.offer(self._boards, known=True)
         self._reports.send_all()
-        self._log.info("known to control, with {count} boards", count=len(reports))
+        self._log.info("known to control, with {boards}", boards=counted(len(reports), "board"))
 
     def _beat_later(self, session: _ControlSession) -> None:
         if not session.over:

@@ -23,6 +23,7 @@ from icefarm.cli.verb import opened_screen
 from icefarm.contract import Role
 from icefarm.errors import InvalidArgument
 from icefarm.system.files import write_whole
+from icefarm.text.counts import counted
 
 __all__ = ["accounts"]
 
@@ -64,7 +65,7 @@ def import_(roster: Path, expires: float | None, out: Path | None, data_dir: Pat
     async def import_all(opened: Any) -> list[str]:
         store = await with_schema(opened)
         made: list[str] = await store.import_accounts(entries, hashes, lasts=expires)
-        detail = f"{len(entries)} accounts, {len(made)} of them new"
+        detail = f"{counted(len(entries), 'account')}, {len(made)} of them new"
         await store.keep_audit([await audit_entry(store, "accounts_import", roster.name, detail)])
         return made
 
@@ -73,7 +74,9 @@ def import_(roster: Path, expires: float | None, out: Path | None, data_dir: Pat
     except InvalidArgument as error:
         raise InvalidArgument(f"{roster}: {error.message}") from None
     _hand_out({name: tokens[name] for name in made}, out)
-    click.echo(f"icefarm: {len(made)} accounts are new, {len(entries) - len(made)} were there", err=True)
+    there = len(entries) - len(made)
+    new = f"{counted(len(made), 'account')} {'is' if len(made) == 1 else 'are'} new"
+    click.echo(f"icefarm: {new}, {there} {'was' if there == 1 else 'were'} there", err=True)
 
 
 def _text_of(path: Path) -> str:
@@ -151,19 +154,27 @@ def remove(
         raise click.UsageError("name accounts, or give --from FILE.csv or --group")
     listed = _listed(names, roster)
     if not yes:
-        what = f"the accounts of group {group}" if group is not None else f"{len(listed)} accounts ({_few(listed)})"
+        what = (
+            f"the accounts of group {group}"
+            if group is not None
+            else f"{counted(len(listed), 'account')} ({_few(listed)})"
+        )
         click.confirm(f"Remove {what}?", abort=True, err=True)
 
     async def remove_all(opened: Any) -> dict[str, int]:
         store = await with_schema(opened)
         chosen = listed if group is None else _of_group(group, await store.account_groups())
         removed: dict[str, int] = await store.remove_accounts(chosen)
-        detail = f"{len(removed)} accounts, {sum(removed.values())} tokens"
+        detail = _removed(removed)
         await store.keep_audit([await audit_entry(store, "accounts_remove", _few(chosen), detail)])
         return removed
 
     removed = with_database(data_dir, database, remove_all)
-    click.echo(f"removed {len(removed)} accounts with {sum(removed.values())} tokens")
+    click.echo(f"removed {_removed(removed)}")
+
+
+def _removed(tokens: Mapping[str, int]) -> str:
+    return f"{counted(len(tokens), 'account')} with {counted(sum(tokens.values()), 'token')}"
 
 
 def _of_group(group: str, groups: Mapping[str, str]) -> list[str]:

@@ -162,9 +162,14 @@ def dismiss(access: Access, ids: tuple[str, ...], output: Output) -> None:
 
 def _set_draining(access: Access, output: Output, workers: Sequence[str], change: Callable[[Farm, str], Any]) -> None:
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
-        names = dict.fromkeys(workers)
-        records = [for_worker(farm, worker, partial(change, farm)) for worker in names]
-        show(screen, records, columns.workers(max(record["last_seen"] for record in records)), output)
+        records: list[Any] = []
+        try:
+            for worker in dict.fromkeys(workers):
+                records.append(for_worker(farm, worker, partial(change, farm)))
+        finally:
+            # If one is unknown, what became of those before it is shown all the same.
+            if records:
+                show(screen, records, columns.workers(max(record["last_seen"] for record in records)), output)
         for record in records:
             if record["draining"]:
                 screen.say(_waits_for(farm, record["name"], leaving=record["leaving"]))

@@ -23,6 +23,7 @@ from icefarm.cli.ui.records.tables import Output, Rows
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import opened_screen, room_of, show
 from icefarm.selectors.language import Selector
+from icefarm.text.counts import counted
 
 __all__ = [
     "account_option",
@@ -145,7 +146,7 @@ def results(
         chosen = (row for row in rows if fits(row, conditions))
         if out is not None:
             count = write_rows(out, chosen)
-            screen.say(f"wrote {count:,} results to {out}")
+            screen.say(f"wrote {counted(count, 'result')} to {out}")
         else:
             _print(screen, chosen, output, one_by_one=follow)
 

@@ -15,6 +15,7 @@ from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.verb import opened_screen
 from icefarm.client.api.notebook.plots import BEST, picture_of
 from icefarm.system.writing import CannotWrite
+from icefarm.text.counts import counted
 
 __all__ = ["plot"]
 
@@ -57,7 +58,7 @@ def plot(
         if not picture.points and not picture.figures:
             raise click.ClickException(f"{experiment_name} has no values to draw yet")
         _save(drawn_figure(picture), out)
-        screen.say(f"drew {picture.points:,} values of {len(picture.boards)} boards into {out}")
+        screen.say(f"drew {counted(picture.points, 'value')} of {counted(len(picture.boards), 'board')} into {out}")
 
 
 def _save(figure: object, out: str) -> None:

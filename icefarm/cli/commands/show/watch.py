@@ -19,6 +19,7 @@ from icefarm.cli.ui.records.tables import Output, Rows, table_lines
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.ui.terminal.keys import keys_pressed
 from icefarm.cli.verb import farm_of, opened_screen
+from icefarm.text.counts import counted
 
 if TYPE_CHECKING:
     from icefarm.cli.farm_state import View
@@ -197,4 +198,6 @@ class FarmPicture:
             counts[status] = counts.get(status, 0) + 1
         boards = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         online = sum(record.get("status") == "online" for record in self.view.workers.values())
-        return f"{online} workers, {len(self.view.devices)} boards" + (f" ({boards})" if boards else "")
+        return f"{counted(online, 'worker')}, {counted(len(self.view.devices), 'board')}" + (
+            f" ({boards})" if boards else ""
+        )

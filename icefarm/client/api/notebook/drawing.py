@@ -6,6 +6,7 @@ from typing import Any
 
 from icefarm.client.api.notebook.plots import Curve, Picture
 from icefarm.client.api.notebook.tables import needed_package
+from icefarm.text.counts import counted
 
 __all__ = ["check_matplotlib", "check_plot_file", "drawn_figure"]
 
@@ -47,7 +48,7 @@ def drawn_figure(picture: Picture) -> Any:
         place.plot(line.times, line.values, marker=".", color="tab:purple", linewidth=1)
         place.set_ylabel(line.name, parse_math=False)
     left_out = len(picture.figures) - len(figures)
-    more = f" ({left_out} more figures are not shown)" if left_out else ""
+    more = f" ({counted(left_out, 'more figure')} {'is' if left_out == 1 else 'are'} not shown)" if left_out else ""
     axes[-1].set_xlabel(f"{picture.unit} since the beginning{more}")
     for place in axes:
         place.grid(alpha=0.3)
@@ -61,7 +62,7 @@ def _draw_values(axes: Any, picture: Picture) -> None:
         _draw_points(axes, line, line.name if named else None, pixels)
     best = picture.best
     axes.plot(best.times, best.values, drawstyle="steps-post", color="black", linewidth=1.2, label=best.name)
-    axes.set_ylabel("value" if named else f"value ({len(picture.boards)} boards)")
+    axes.set_ylabel("value" if named else f"value ({counted(len(picture.boards), 'board')})")
     legend = axes.legend(loc="best", fontsize="small", markerscale=2)
     for text in legend.get_texts():
         text.set_parse_math(False)

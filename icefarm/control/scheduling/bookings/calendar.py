@@ -49,6 +49,7 @@ from icefarm.contract import BookingRecord, DeviceRecord, DeviceStatus, WorkerRe
 from icefarm.errors import Unavailable
 from icefarm.selectors.boards import is_virtual, names_virtual, selects
 from icefarm.selectors.language import Selector, parse
+from icefarm.text.counts import counted
 from icefarm.text.local_time import utc
 
 __all__ = [
@@ -396,11 +397,11 @@ def _no_room(
     shelf: Shelf, others: Sequence[BookingRecord], wanted: BookingRecord, missing: int, at: float
 ) -> Unavailable:
     fitting = shelf.fitting(wanted)
-    words = f"{wanted.amount} boards cannot be booked: {missing} too few at {utc(at)}"
+    words = f"{counted(wanted.amount, 'board')} cannot be booked: {missing} too few at {utc(at)}"
     out = [serial for serial in wanted.serials if serial not in shelf.kinds]
     if out:
         words += f"; {', '.join(out)} {'is' if len(out) == 1 else 'are'} not in service"
-    words += f"; {len(fitting)} suitable boards are in service"
+    words += f"; {counted(len(fitting), 'suitable board')} {'is' if len(fitting) == 1 else 'are'} in service"
     if others:
         words += f", and {'; '.join(in_words(each) for each in others)}"
     return Unavailable(words, asked=wanted.amount, missing=missing, suitable=len(fitting))

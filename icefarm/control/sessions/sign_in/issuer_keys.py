@@ -14,6 +14,7 @@ from icefarm.concurrency.deferreds import Tasks, shielded
 from icefarm.errors import Busy, IcefarmError, LinkLost
 from icefarm.oidc.issuer import Issuer, discovery_url, read_discovery
 from icefarm.oidc.web_client import JsonAnswer, WebClient
+from icefarm.text.counts import counted
 
 __all__ = ["IssuerKeys"]
 
@@ -85,7 +86,7 @@ class IssuerKeys:
             self.found = read_discovery(self.issuer, _value(await self.web.get(discovery_url(self.issuer))))
             self._keys = _signing_keys(_value(await self.web.get(self.found.jwks)))
             self._fetched, self._problem = self.clock.seconds(), ""
-            self._log.info("fetched {amount} keys of {issuer}", amount=len(self._keys), issuer=self.issuer)
+            self._log.info("fetched {keys} of {issuer}", keys=counted(len(self._keys), "key"), issuer=self.issuer)
         except IcefarmError as error:
             self._problem = str(error)
             self._log.warn("the keys of {issuer} cannot be fetched: {error}", issuer=self.issuer, error=error)
