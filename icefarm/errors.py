@@ -33,6 +33,7 @@ __all__ = [
     "UnknownRun",
     "UnknownWorker",
     "Untrusted",
+    "Withdrawn",
     "WrongProtocol",
     "WrongThread",
     "error_from_wire",
@@ -113,6 +114,12 @@ class ReservationEnded(IcefarmError):
     """The reservation has ended; reserve again."""
 
     name = "reservation_ended"
+
+
+class Withdrawn(IcefarmError):
+    """The evaluation was withdrawn before its board began it."""
+
+    name = "withdrawn"
 
 
 class InvalidBitstream(IcefarmError):

@@ -123,5 +123,5 @@ class Evaluator(Protocol):
         """Evaluate a bitstream once under an id; the answer is a `icefarm.contract.Measurement`.
 
         A known id joins the running evaluation, or gets the kept result.  Raises `InvalidArgument`, `Busy`,
-        `InvalidBitstream`, `UnknownBitstream`, `DeviceFailed`, `ReservationEnded`.
+        `InvalidBitstream`, `UnknownBitstream`, `DeviceFailed`, `ReservationEnded`, `Withdrawn`.
         """

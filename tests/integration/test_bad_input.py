@@ -240,6 +240,14 @@ async def test_bad_arguments_to_boards_are_refused_by_name(scene: Scene, kind: s
     for kwargs in DEVICE_CASES[kind, method]:
         error = await refusal(bus, procedure, (), {"reservation": record.id, **kwargs})
         assert isinstance(error, InvalidArgument), (kwargs, error)
+    for evaluations in (None, 7, "e1", [7], [None], {"e1": 1}):
+        withdrawn = await refusal(
+            bus,
+            device_procedure(record.serial, "withdraw"),
+            (),
+            {"reservation": record.id, "evaluations": evaluations},
+        )
+        assert isinstance(withdrawn, InvalidArgument), (evaluations, withdrawn)
     sound = DEVICE_CASES[kind, method][-1]
     for reservation in (None, 7, [], {}, b"r", float("nan")):
         assert isinstance(await refusal(bus, procedure, (), {**sound, "reservation": reservation}), InvalidArgument)

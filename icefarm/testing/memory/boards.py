@@ -74,7 +74,7 @@ class MemoryBoard:
     faults: set[str] = Factory(set)
     #: Evaluations are answered when the test calls `finish`.
     patient: bool = False
-    #: Seconds that an evaluation takes.
+    #: Seconds that an evaluation takes, one after the other.
     takes: float = 0.0
     #: The pulses of a circuit, as sent to the board; each further repeat gives one more.
     pulses: Callable[[bytes], int] = lambda _: 100
@@ -82,6 +82,8 @@ class MemoryBoard:
     garble: int = 0
     asked: list[int] = Factory(list)
     evaluating: list[Frame] = Factory(list)
+    #: Ends the first of them.
+    timer: Any = None
     sequence: int = 0
     flashed: int = 0
     port: _Port | None = None
@@ -107,7 +109,7 @@ class MemoryBoard:
         self.plugged = False
         if self.port is not None:
             self.port.close(Failure(ConnectionLost()))
-        self.evaluating.clear()
+        self.drop()
         if self.drive:
             self.drive = False
             self.tell(DriveRemoved(self.serial, self.drive_path))
@@ -126,7 +128,12 @@ class MemoryBoard:
         if self.port is not None:
             self.port.open = False
             self.port = None
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget all evaluations."""
         self.evaluating.clear()
+        self._begin()
 
     def receive(self, data: bytes) -> None:
         for frame in self._reader.feed(data):
@@ -167,16 +174,40 @@ class MemoryBoard:
                 # An application message: echoed, then sent once more, unsolicited.
                 self._reply(type_ | 0x80, frame.id, frame.payload)
                 self._reply(type_ | 0x80, 0, frame.payload[::-1])
-            case FrameType.EVALUATE if self.patient:
+            case FrameType.EVALUATE if self.patient or self.takes > 0:
                 self.evaluating.append(frame)
-            case FrameType.EVALUATE if self.takes > 0:
-                self.clock.callLater(self.takes, self._finish_for, self.port, frame)
+                if len(self.evaluating) == 1:
+                    self._begin()
+            case FrameType.CANCEL:
+                self._cancel(frame)
             case FrameType.EVALUATE:
                 self._result(frame)
 
-    def _finish_for(self, port: _Port | None, frame: Frame) -> None:
+    def _begin(self) -> None:
+        """Carry out the first evaluation, if there is one."""
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        if self.evaluating and not self.patient:
+            self.timer = self.clock.callLater(self.takes, self._done, self.port)
+
+    def _done(self, port: _Port | None) -> None:
         if port is self.port:
-            self._result(frame)
+            self.finish()
+            self._begin()
+        else:
+            self.drop()
+
+    def _cancel(self, frame: Frame) -> None:
+        cancelled = [
+            each for each in self.evaluating if struct.pack("<I", each.id) == frame.payload or not frame.payload
+        ]
+        begun = self.evaluating[:1]
+        self.evaluating = [each for each in self.evaluating if each not in cancelled]
+        if begun and begun[0] in cancelled:
+            self._begin()
+        for each in cancelled:
+            self._reply(FrameType.FAILED, each.id, struct.pack("<H", 8))
+        self._reply(FrameType.CANCELLED, frame.id, struct.pack("<I", len(cancelled)))
 
     def _result(self, frame: Frame) -> None:
         for fault, code in (("parameters", 4), ("cdone", 6), ("stuck", 7)):
@@ -219,7 +250,7 @@ class MemoryHardware:
             raise FileNotFoundError(path)
         assert board.port is None, "a port is opened twice"
         board._reader = FrameReader(EVALUATE_MAX)
-        board.evaluating.clear()
+        board.drop()
         board.port = _Port(board, protocol)
         protocol.makeConnection(board.port)
 

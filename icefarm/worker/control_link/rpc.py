@@ -20,6 +20,7 @@ from icefarm.errors import (
     ReservationEnded,
     TimedOut,
     UnknownBitstream,
+    Withdrawn,
 )
 from icefarm.kinds.registry import EVALUATE
 from icefarm.worker.board.managed_board import ManagedBoard
@@ -133,10 +134,6 @@ class ControlProcedures:
         self._departure.allow()
 
 
-#: A sign of life, which the client of a board asks for before it waits on.
-PING = "ping"
-
-
 @define(eq=False)
 class Settling:
     """Makes calls on boards wait until control has first said who holds them."""
@@ -204,14 +201,24 @@ class BoardProcedures(BoardDoor):
             name = from_wire(name, str, "reservation")
         reservation = self._admitted(caller, name)
         if method == PING:
-            return {"lists": True, "deltas": True}
+            return {"lists": True, "deltas": True, "withdraw": True}
+        if method == WITHDRAW:
+            reservation.withdraw(_ids_to_withdraw(args, arguments))
+            return None
+        return await self._carried_out(reservation, method, args, arguments)
+
+    async def _carried_out(
+        self, reservation: BoardReservation, method: str, args: Sequence[Any], arguments: Mapping[str, Any]
+    ) -> Any:
+        """Call a method of the kind; how an evaluation ended is logged."""
+        name = reservation.assignment.reservation
         evaluation = arguments.get("evaluation_id")
         if not isinstance(evaluation, str):
             return await reservation.call(method, args, arguments)
         try:
             answer = await reservation.call(method, args, arguments)
-        except UnknownBitstream:
-            # It has not begun: the client sends the whole bitstream next.
+        except (UnknownBitstream, Withdrawn):
+            # It has not begun: the client sends the whole bitstream next, or sends it elsewhere.
             raise
         except IcefarmError as error:
             self._board.evaluation_failed(name, evaluation, error)
@@ -230,6 +237,12 @@ class BoardProcedures(BoardDoor):
         if mine is None or mine.assignment.client == caller.authid or board.was_held(caller.authid, name):
             raise ReservationEnded(f"reservation {name!r} of board {serial} has ended; reserve again", serial=serial)
         raise NotYours(f"board {serial} is reserved by another client", serial=serial)
+
+
+def _ids_to_withdraw(args: Sequence[Any], arguments: Mapping[str, Any]) -> list[str]:
+    """Return the argument of ``withdraw``: the ids of evaluations that the board is not to begin."""
+    given = args[0] if args else arguments.get("evaluations")
+    return list(from_wire(given, list[str], "evaluations"))
 
 
 def _unsettled(result: Any, limit: float) -> Any:

@@ -22,6 +22,8 @@ What always holds:
 - An answer to a job shows that the answers to those before it were lost: these are sent again.
 - A job is sent again at most `RESENDS` times.  `STRIKES` jobs in a row that end with CDONE or WATCHDOG are the board's
   fault, not the circuits'.
+- A job that is taken back (`take_back`) fails with `TakenBack` and gives no result, or its answer was on its way and it
+  ends as if nobody had asked.  ``_sent[0]`` is never taken back: the board carries it out.
 - A pipeline that gives up sends nothing more (`stop`), and then fails every job that is left (`fail`).  So each job has
   exactly one outcome.
 """
@@ -29,6 +31,7 @@ What always holds:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,6 +56,7 @@ __all__ = [
     "ParametersRefused",
     "Pipeline",
     "Refused",
+    "TakenBack",
     "Unsupported",
 ]
 
@@ -81,6 +85,10 @@ class Unsupported(Refused):
     """The board's firmware evaluates nothing."""
 
 
+class TakenBack(Exception):
+    """An evaluation was taken back before the board began it."""
+
+
 class Transport(Protocol):
     """Where requests are written; Twisted's `ITransport`."""
 
@@ -102,10 +110,17 @@ class _Job:
     window: float
     exclusive: bool
     answer: Deferred[Answer]
+    #: Under which it can be taken back.
+    key: str | None = None
     id: int = 0
     started_at: float = 0.0
     resends: int = 0
     failures: int = 0
+    #: The board was told not to begin it.
+    cancelled: bool = False
+
+    def take_back(self) -> None:
+        self.answer.errback(TakenBack())
 
 
 @define(eq=False)
@@ -134,19 +149,36 @@ class Pipeline:
     load_failed: bool = False
     _over: str | None = None
 
-    def evaluate(self, circuit: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
+    def evaluate(
+        self, circuit: Circuit, parameters: bytes, window: float, overlap: bool, key: str | None = None
+    ) -> Deferred[Answer]:
         """Load and measure a circuit, after earlier ones.
 
-        ``window`` is the total in seconds.  Without ``overlap`` nothing else is sent to the board meanwhile.  Fails
-        with `BoardUnusable` or `Refused`.  Cancelling does not end the evaluation.
+        ``window`` is the total in seconds.  Without ``overlap`` nothing else is sent to the board meanwhile.  Under its
+        ``key`` it can be taken back.  Fails with `BoardUnusable`, `Refused` or `TakenBack`.  Cancelling does not end
+        the evaluation.
         """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
             answer.errback(BoardUnusable(self._over))
             return answer
-        self._queue.append(_Job(circuit, parameters, window, not overlap, answer))
+        self._queue.append(_Job(circuit, parameters, window, not overlap, answer, key))
         self._pump()
         return answer
+
+    def take_back(self, keys: Container[str]) -> None:
+        """Let the board begin none of these evaluations any more; those that it has not begun fail with `TakenBack`.
+
+        Those that the board has in a buffer are cancelled there.  If that is lost on its way, they are carried out.
+        """
+        waiting = [job for job in self._queue if job.key in keys]
+        self._queue = deque(job for job in self._queue if job.key not in keys)
+        for job in self._sent[1:]:
+            if job.key in keys and not job.cancelled and self.transport is not None and self._over is None:
+                job.cancelled = True
+                self.transport.write(messages.cancel(next(self.ids), job.id))
+        for job in waiting:
+            job.take_back()
 
     def stop(self, why: str) -> None:
         """Send nothing any more."""
@@ -188,6 +220,10 @@ class Pipeline:
 
     def _resend(self, job: _Job) -> None:
         """Resend an evaluation, as the board's last one."""
+        if job.cancelled:
+            # Whatever was damaged, the board has it no more.
+            self._forget(job)
+            return
         self._sent.remove(job)
         job.resends += 1
         if job.resends > RESENDS:
@@ -197,6 +233,14 @@ class Pipeline:
         self._tally.went_wrong(Outcome.RETRY)
         self._send(job)
         self._allow(self._sent[0])
+
+    def _repeat(self, job: _Job) -> None:
+        """Send an evaluation that failed once more, as the next one."""
+        if job.cancelled:
+            job.take_back()
+            return
+        self._tally.went_wrong(Outcome.RETRY)
+        self._queue.appendleft(job)
 
     def _allow(self, job: _Job) -> None:
         """Start the time limit of the evaluation in progress."""
@@ -244,6 +288,8 @@ class Pipeline:
 
     def failed(self, failed: messages.FailureReply) -> None:
         """An evaluation could not be carried out."""
+        if failed.code == messages.Failure.CANCELLED and self._cancelled(failed.id):
+            return
         job = self._finish(failed.id)
         if job is None:
             return
@@ -260,8 +306,7 @@ class Pipeline:
             self.load_failed = failed.code == messages.Failure.CDONE
             self._client.give_up(f"fails one evaluation after the other ({why})")
         elif job.failures == 1:
-            self._tally.went_wrong(Outcome.RETRY)
-            self._queue.appendleft(job)
+            self._repeat(job)
             self._pump()
         else:
             self._pump()
@@ -284,6 +329,23 @@ class Pipeline:
         """An unrecognisable frame: a board only sends answers, so it was the next one due."""
         if self._sent and self._over is None:
             self._resend(self._sent[0])
+
+    def _cancelled(self, id_: int) -> bool:
+        """The board cancelled an evaluation; tell whether it was asked to.  It answers out of turn then."""
+        job = self._find(id_)
+        if job is None or not job.cancelled:
+            return False
+        self._forget(job)
+        return True
+
+    def _forget(self, job: _Job) -> None:
+        """A cancelled evaluation is not on the board any more."""
+        was_first = self._sent[0] is job
+        self._sent.remove(job)
+        if was_first and self._sent:
+            self._allow(self._sent[0])
+        self._pump()
+        job.take_back()
 
     def _find(self, id_: int) -> _Job | None:
         return next((job for job in self._sent if job.id == id_), None)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol
 
 from attrs import Factory, define, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from icefarm.arguments import to_wire
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Assignment
-from icefarm.errors import DeviceFailed, ReservationEnded
+from icefarm.errors import Busy, DeviceFailed, ReservationEnded, Withdrawn
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer
 from icefarm.kinds.registry import EVALUATE, Kind
@@ -23,18 +23,33 @@ from icefarm.worker.archive.rows import Note, note_from_wire
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Refused
+from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Refused, TakenBack
 from icefarm.worker.reservation.idempotency import Evaluations
 
 __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
 
 #: How often an evaluation that a failing board interrupted is repeated.
 RERUNS = 2
+#: Evaluations of a reservation that its client may withdraw; clients withdraw a handful when they give a board back.
+MOST_WITHDRAWN = 512
 #: The argument of an evaluation that is for the archive, not for the kind.
 NOTE = "note"
 
 #: What the client noted of the evaluation that the present call is about.
 _noted: ContextVar[Note | None] = ContextVar("noted", default=None)
+
+
+@define(eq=False)
+class _Evaluation:
+    """An evaluation that is carried out."""
+
+    id: str
+    #: A measurement of it is done: it is finished here.
+    begun: bool = False
+
+
+#: The one that the present code belongs to.
+_present: ContextVar[_Evaluation | None] = ContextVar("present", default=None)
 
 
 class BoardHolder(Protocol):
@@ -93,6 +108,10 @@ class BoardReservation:
     _board_client: BoardClient | None = None
     _ended: ReservationEnded | None = None
     _waiting: list[Deferred[BoardClient]] = Factory(list)
+    #: The evaluations among them, by id.
+    _stalled: dict[str, Deferred[BoardClient]] = Factory(dict)
+    #: Evaluations that are not to be begun.
+    _withdrawn: set[str] = Factory(set)
     #: The kind's options and the provenance of results, which each measurement repeats.
     _stamp: dict[str, Any] = Factory(dict)
     _plain_options: dict[str, Any] = Factory(dict)
@@ -244,7 +263,27 @@ class BoardReservation:
     ) -> Deferred[Any]:
         if self._ended is not None:
             raise self._ended
-        return self._evaluations.once(evaluation_id, content, evaluate, note)
+
+        async def carried_out() -> Any:
+            _present.set(_Evaluation(evaluation_id))
+            return await evaluate()
+
+        return self._evaluations.once(evaluation_id, content, carried_out, note)
+
+    def withdraw(self, ids: Collection[str]) -> None:
+        """Begin none of these evaluations any more: calls that wait for them, and later ones, get `Withdrawn`.
+
+        Those that the board has begun go on to their end, and keep their results.  So the answer of each evaluation's
+        own call says what became of it.  Raises `Busy` for more than `MOST_WITHDRAWN` in all.
+        """
+        if len(self._withdrawn.union(ids)) > MOST_WITHDRAWN:
+            raise Busy(f"{MOST_WITHDRAWN} evaluations of a reservation can be withdrawn; end it instead")
+        self._withdrawn.update(ids)
+        for id in ids:
+            if id in self._stalled:
+                self._stalled[id].cancel()
+        if self._board_client is not None:
+            self._board_client.pipeline.take_back(self._withdrawn)
 
     def _failure(self, why: str) -> DeviceFailed:
         return DeviceFailed(f"board {self.serial} failed: {why}", serial=self.serial, reason=why)
@@ -297,21 +336,48 @@ class BoardReservation:
         return self._joined(evaluation_id, content, evaluated, _noted.get())
 
     async def measure(self, circuit: Circuit, parameters: bytes, *, window: float, overlap: bool) -> Answer:
-        why, tally = "", self._context.board.tally
+        why, tally, evaluation = "", self._context.board.tally, _present.get()
         for run in range(RERUNS + 1):
             if run > 0:
                 tally.went_wrong(Outcome.RETRY)
-            client = self._board_client if self._board_client is not None else await self.usable()
+            client = self._board_client if self._board_client is not None else await self._usable_for(evaluation)
+            key = self._key(evaluation)
             try:
-                answer = await client.pipeline.evaluate(circuit, parameters, window, overlap)
+                answer = await client.pipeline.evaluate(circuit, parameters, window, overlap, key)
             except BoardUnusable as error:
                 why = str(error)
+            except TakenBack:
+                raise Withdrawn from None
             except Refused as error:
                 raise self._failure(self._refusal(error)) from None
             else:
                 tally.measured(answer)
+                if evaluation is not None:
+                    evaluation.begun = True
                 return answer
         raise self._failure(f"the board {why}, {RERUNS + 1} times during this evaluation")
+
+    def _key(self, evaluation: _Evaluation | None) -> str | None:
+        """Return under which key a measurement can be taken back.  Raises `Withdrawn` if it is not to be begun."""
+        if evaluation is None or evaluation.begun:
+            return None
+        if evaluation.id in self._withdrawn:
+            raise Withdrawn
+        return evaluation.id
+
+    async def _usable_for(self, evaluation: _Evaluation | None) -> BoardClient:
+        """Wait for the board, unless the evaluation is withdrawn meanwhile."""
+        key = self._key(evaluation)
+        if key is None:
+            return await self.usable()
+        self._stalled[key] = waiter = self.usable()
+        try:
+            return await waiter
+        except CancelledError:
+            self._key(evaluation)
+            raise
+        finally:
+            self._stalled.pop(key, None)
 
     async def ask(self, type_: int, payload: bytes) -> bytes:
         client = self._board_client if self._board_client is not None else await self.usable()

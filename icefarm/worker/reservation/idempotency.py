@@ -10,7 +10,7 @@ from attrs import Factory, define
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from icefarm.errors import Busy, IcefarmError, InvalidArgument
+from icefarm.errors import Busy, IcefarmError, InvalidArgument, Withdrawn
 
 __all__ = ["Evaluations", "Outcomes"]
 
@@ -122,8 +122,8 @@ class Evaluations:
     def _finished(self, result: Any, evaluation_id: str, running: _Running) -> None:
         if self._running.get(evaluation_id) is running:
             del self._running[evaluation_id]
-        cancelled = isinstance(result, Failure) and result.check(CancelledError) is not None
-        if not cancelled:
+        begun = not isinstance(result, Failure) or result.check(CancelledError, Withdrawn) is None
+        if begun:
             self._tally.evaluated(result.value if isinstance(result, Failure) else None)
             # Only then is it answered.
             if self._outcomes is not None and running.note is not None:
