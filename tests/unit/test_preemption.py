@@ -31,8 +31,10 @@ from icefarm.client.evaluation.run import Run, results_of
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import RunPlan
 from icefarm.contract import Measurement, ReservationRecord, method_of, to_wire
-from icefarm.errors import ReservationEnded
+from icefarm.errors import InvalidArgument, ReservationEnded, Withdrawn
 
+#: Seconds of a call's way to the farm, and of its answer's way back, at most; of an evaluation.
+LATENCY, WINDOW = 0.02, 0.3
 BOARDS = [f"{number:016X}" for number in range(4)]
 
 
@@ -40,12 +42,46 @@ BOARDS = [f"{number:016X}" for number in range(4)]
 
 
 @define(eq=False)
+class Board:
+    """A board, which carries out one evaluation after the other, and what waits for it."""
+
+    busy: bool = False
+    waiting: dict[str, Deferred[None]] = Factory(dict)
+    #: Evaluations that it is not to begin.
+    withdrawn: set[str] = Factory(set)
+
+    async def turn(self, id: str) -> None:
+        """Wait until it begins this evaluation.  Raises `Withdrawn`."""
+        if id in self.withdrawn:
+            raise Withdrawn
+        if self.busy:
+            waiter = self.waiting[id] = Deferred()
+            await waiter
+        self.busy = True
+
+    def free(self) -> None:
+        self.busy = False
+        if self.waiting:
+            self.waiting.pop(next(iter(self.waiting))).callback(None)
+
+    def withdraw(self, ids: list[str]) -> None:
+        self.withdrawn.update(ids)
+        for id in ids:
+            if id in self.waiting:
+                self.waiting.pop(id).errback(Withdrawn())
+
+
+@define(eq=False)
 class Shelf:
-    """A farm as a client meets it: a link whose boards refuse what comes under a reservation that has ended."""
+    """A farm as a client meets it: a link whose boards refuse what comes under a reservation that has ended.
+
+    With ``old``, its workers are older than the withdrawal of evaluations.
+    """
 
     boards: list[str]
     random: Random
     clock: Clock = Factory(Clock)
+    old: bool = False
     patience: Patience = Factory(Patience)
     identity: str = "ada"
     #: The reservation of each board that the client has; how often each evaluation was carried out, and for how many
@@ -54,6 +90,10 @@ class Shelf:
     executed: Counter[str] = Factory(Counter)
     faults: list[str] = Factory(list)
     asked: int = 0
+    #: When each board was asked for, and the seconds until it was given back.
+    since: dict[str, float] = Factory(dict)
+    took: list[float] = Factory(list)
+    shelf: dict[str, Board] = Factory(dict)
     #: A board that was given back comes again in a while.
     gives: bool = True
     calls: BoardCalls = field(init=False)
@@ -78,7 +118,7 @@ class Shelf:
     async def call(self, procedure: str, args: Any = (), fields: Any = None, **_: Any) -> Any:
         """Carry out a call of the client, with time for its way there and back."""
         name = procedure.rpartition(".")[2]
-        await self.pause(0.02)
+        await self.pause(LATENCY)
         if name == "reserve":
             answer: Any = [to_wire(self._reserved(serial)) for serial in self.boards]
         elif name == "end":
@@ -88,20 +128,33 @@ class Shelf:
             answer = [serial for serial, id in self.holds.items() if id in ids]
             for serial in answer:
                 del self.holds[serial]
+                if serial in self.since:
+                    self.took.append(self.clock.seconds() - self.since.pop(serial))
                 if self.gives:
                     self.clock.callLater(self.random.uniform(0.0, 1.0), self._give, serial)
+        elif name == "withdraw":
+            answer = self._withdraw(method_of(procedure)[0], fields)
         else:
             answer = await self._evaluate(method_of(procedure)[0], fields)
-        await self.pause(0.02)
+        await self.pause(LATENCY)
         return answer
+
+    def _withdraw(self, serial: str, fields: Any) -> None:
+        if self.old:
+            raise InvalidArgument("a pulsecount device has no method 'withdraw'; it has evaluate")
+        if self.holds.get(serial) == fields["reservation"]:
+            self.shelf[serial].withdraw(fields["evaluations"])
 
     async def _evaluate(self, serial: str, fields: Any) -> Any:
         reservation = fields["reservation"]
         if self.holds.get(serial) != reservation:
             self.faults.append(f"{serial} was asked under a reservation that has ended")
             raise ReservationEnded("it has ended")
+        board = self.shelf[serial]
+        await board.turn(fields["evaluation_id"])
         self.executed[fields["evaluation_id"]] += 1
-        await self.pause(0.3)
+        await self.pause(WINDOW)
+        board.free()
         if self.holds.get(serial) != reservation:
             self.faults.append(f"the reservation of {serial} ended while it measured")
         return to_wire(
@@ -113,6 +166,7 @@ class Shelf:
 
     def _reserved(self, serial: str) -> ReservationRecord:
         id = self.holds[serial] = f"r{next(self._numbers)}"
+        self.shelf[serial] = Board()
         wanted = len(self.boards)
         return ReservationRecord(
             *(id, serial, "w1", "ada", "pulsecount", {}, 0.0, 1e9), request="g", wanted=wanted, at_least=1
@@ -129,6 +183,7 @@ class Shelf:
         if len(spare) > 1:
             self.asked += 1
             serial = self.random.choice(spare)
+            self.since[serial] = self.clock.seconds()
             self._tell("give_back", serial)
             self._tell("give_back", serial)
 
@@ -137,9 +192,9 @@ class Shelf:
         self.reservations.heard("", (), fields)
 
 
-def evaluate_while_boards_leave(boards: int, depth: int, handovers: int, seed: int) -> Shelf:
+def evaluate_while_boards_leave(boards: int, depth: int, handovers: int, seed: int, *, old: bool = False) -> Shelf:
     """Evaluate until boards were asked back so often; check that each item has one answer and was carried out once."""
-    shelf = Shelf([f"B{number}" for number in range(boards)], Random(seed))
+    shelf = Shelf([f"B{number}" for number in range(boards)], Random(seed), old=old)
     answers: Counter[int] = Counter()
     fed = count()
 
@@ -216,6 +271,21 @@ def test_nothing_is_lost_or_repeated_whenever_boards_leave_and_come(
 
 def test_nothing_is_lost_or_repeated_when_boards_leave_thousands_of_times() -> None:
     assert evaluate_while_boards_leave(6, 3, 3000, 1).asked >= 3000
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 5), st.integers(1, 6), st.integers(1, 30), st.integers(0, 10**6))
+def test_a_board_is_given_back_when_the_evaluation_in_flight_ends(
+    boards: int, depth: int, handovers: int, seed: int
+) -> None:
+    shelf = evaluate_while_boards_leave(boards, depth, handovers, seed)
+    # The withdrawal's way there, one window, the answer's way back, and the way of the end of the reservation.
+    assert max(shelf.took, default=0.0) <= WINDOW + 3 * LATENCY
+
+
+def test_boards_of_workers_that_withdraw_nothing_are_given_back_later() -> None:
+    shelf = evaluate_while_boards_leave(3, 3, 50, 1, old=True)
+    assert WINDOW + 3 * LATENCY < max(shelf.took) <= 3 * WINDOW + 3 * LATENCY
 
 
 # ------------------------------------------------------------------------------------------------- the whole farm

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -18,6 +19,7 @@ from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.client.evaluation.bases import Bases
 from icefarm.client.evaluation.worker_lists import Alone, WorkerLists
 from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import Measurement, from_wire
 from icefarm.errors import (
     IcefarmError,
@@ -36,6 +38,8 @@ __all__ = ["ASSUMED_CACHE_BYTES", "BoardCalls", "BoardUser", "Sent"]
 ASSUMED_CACHE_BYTES = 32 << 20
 #: The least that it is assumed to cache, after misses.
 BELIEVED_LEAST = 1 << 20
+#: Seconds for a worker's answer to what is withdrawn.
+WITHDRAW_LIMIT = 10.0
 
 _log = client_log("boards")
 #: How a worker refuses an argument that it does not know.
@@ -56,6 +60,9 @@ class BoardUser(Protocol):
 
     def retire_board(self, serial: str) -> None:
         """The board is to be given back."""
+
+    def withdrawable(self, serial: str) -> list[str]:
+        """Return the ids of evaluations on their way to the board that others may carry out."""
 
     def uses(self, serial: str) -> bool:
         """Tell whether something for the board is on its way, or waits for it."""
@@ -134,6 +141,7 @@ class BoardCalls:
     _calls: Counter[str] = Factory(Counter)
     #: Boards that are to be given back, and what fires when nothing is on its way to them.
     retiring: dict[str, Deferred[None]] = Factory(dict)
+    _tasks: Tasks = Factory(Tasks)
     _absences: Absences = Factory(
         lambda self: Absences(self._clock, self._link, self.leases, self, self._link.patience.board), takes_self=True
     )
@@ -251,12 +259,37 @@ class BoardCalls:
             user.add_board(serial, group)
 
     def retire(self, serial: str) -> Deferred[None]:
-        """Send nothing more to a board; the answer fires when nothing is on its way to it any more."""
+        """Send nothing more to a board; the answer fires when nothing is on its way to it any more.
+
+        What its worker has not begun, and another board may carry out, is withdrawn there.
+        """
         idle = self.retiring.setdefault(serial, Deferred())
+        withdrawable: list[str] = []
         for user in list(self._users):
             user.retire_board(serial)
+            withdrawable += user.withdrawable(serial)
+        lease = self.leases.by_serial.get(serial)
+        if withdrawable and lease is not None:
+            what = f"evaluations on board {serial} are withdrawn"
+            self._tasks.start(what, partial(self._withdraw, lease, withdrawable))
         self._clock.callLater(0, self._look_at, serial)
         return idle
+
+    async def _withdraw(self, lease: Lease, ids: Sequence[str]) -> None:
+        """Have a board begin none of these evaluations; the answers to their own calls say which it had not begun.
+
+        A worker that is older than this knows nothing of it: they are carried out then.
+        """
+        call = {"reservation": lease.record.id, "evaluations": list(ids)}
+
+        async def once(bus: Bus) -> None:
+            if self.holds(lease.record.serial, lease.record.id):
+                await bus.call(lease.prefix + "withdraw", (), call, timeout=WITHDRAW_LIMIT)
+
+        try:
+            await self._link.retried(once)
+        except IcefarmError as error:
+            _log.debug("board {board} carries out what it has: {error}", board=lease.record.serial, error=error)
 
     def _call_ended(self, serial: str) -> None:
         self._calls[serial] -= 1
@@ -295,6 +328,7 @@ class BoardCalls:
     def stop(self) -> None:
         """The client gives up all boards."""
         self._absences.stop()
+        self._tasks.stop()
         for user in list(self._users):
             user.stop()
 

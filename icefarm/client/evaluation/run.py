@@ -23,7 +23,7 @@ from icefarm.client.evaluation.scheduler import Dispatch
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement
-from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded
+from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnded, Withdrawn
 
 if TYPE_CHECKING:
     from icefarm.client.session import RunPlan
@@ -188,6 +188,11 @@ class Run:
         """Send nothing more to a board that is given back."""
         self._dispatch.retire(serial)
 
+    def withdrawable(self, serial: str) -> list[str]:
+        """Return the ids of evaluations on their way to a board that is given back, which others may carry out."""
+        ids = (sending.task.evaluation_id for sending in self._dispatch.movable(serial))
+        return [id for id in ids if id is not None]
+
     def uses(self, serial: str) -> bool:
         """Tell whether something for a board is on its way, or waits for it."""
         return self._dispatch.uses(serial)
@@ -307,7 +312,10 @@ class Run:
         self._calls.pop(sending, None)
         if self._over:
             return
-        if error is not None:
+        if isinstance(error, Withdrawn) and sending.task.pinned is None:
+            sending.task.attempts.withdrawn()
+            self._dispatch.returned(sending)
+        elif error is not None:
             self._answered(self._dispatch.failed(sending, error))
             self._failed(sending.serial, error)
         else:

@@ -27,7 +27,8 @@ What always holds:
 - No board has more than `depth` tasks in flight; ``_by_load[n]`` lists the boards that have ``n``.
 - A task for any board fails on at most `TRIES` boards, on each of them once.
 - The outcome of a task that was taken from a lost board gives no answer.
-- A board that retires (`retire`) gets nothing new, and loses nothing that it has.
+- A board that retires (`retire`) gets nothing new.  What is on its way to it and can be done elsewhere may be withdrawn
+  (`movable`); what it had not begun comes back (`returned`), to the head of the line, as if it had not been sent.
 - `wanted` bounds what waits: every board has its next tasks at hand, and at most `look_ahead` items wait for slow ones.
 """
 
@@ -198,6 +199,23 @@ class Dispatch:
         """Tell whether something is on its way to a board, or waits for this very board."""
         board = self._boards.get(serial)
         return board is not None and bool(board.in_flight or board.queue)
+
+    def movable(self, serial: str) -> list[Sending]:
+        """Return what is on its way to a board and another board, which stays, may do as well."""
+        board = self._boards.get(serial)
+        if board is None:
+            return []
+        others = [other for other in self._boards if other != serial and other not in self._retiring]
+        return [
+            sending
+            for sending in board.in_flight
+            if sending.task.pinned is None and any(other not in sending.task.tried for other in others)
+        ]
+
+    def returned(self, sending: Sending) -> None:
+        """Note that a board did not begin an evaluation for any board, and won't: another one gets it next."""
+        if self._landed(sending):
+            self._any.appendleft(sending.task)
 
     @property
     def last_loss(self) -> IcefarmError | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from functools import partial
-from itertools import count
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -22,7 +20,7 @@ from icefarm.errors import (
     UnknownKind,
 )
 
-__all__ = ["Blame", "Item", "Sending", "Task", "TaskOutcome", "blame"]
+__all__ = ["Attempts", "Blame", "Item", "Sending", "Task", "TaskOutcome", "blame"]
 
 
 class Blame(Enum):
@@ -66,6 +64,24 @@ class Item:
 
 
 @define(eq=False)
+class Attempts:
+    """Numbers the calls of an evaluation, on whichever board: the last one is that which is answered."""
+
+    made: int = 0
+
+    def __iter__(self) -> Attempts:
+        return self
+
+    def __next__(self) -> int:
+        self.made += 1
+        return self.made
+
+    def withdrawn(self) -> None:
+        """Note that the last call came to nothing: its board did not begin the evaluation."""
+        self.made = max(0, self.made - 1)
+
+
+@define(eq=False)
 class Task:
     """One evaluation that needs an answer."""
 
@@ -75,8 +91,7 @@ class Task:
     #: The boards that failed it, in order.
     tried: list[str] = Factory(list)
     error: IcefarmError | None = None
-    #: Numbers its calls, on whichever board: the last one is that which is answered.
-    attempts: Iterator[int] = Factory(partial(count, 1))
+    attempts: Attempts = Factory(Attempts)
     #: The id under which boards know it; the sender chooses it.
     evaluation_id: str | None = None
 
