@@ -25,6 +25,8 @@ __all__ = ["Client", "Tally"]
 _TESTS = Path(__file__).resolve().parents[1]
 #: Seconds for a client's end.
 END_LIMIT = 40.0
+#: Why a board left that others waited for.
+GIVEN_BACK = "it was given back for others"
 
 
 @define(eq=False)
@@ -43,6 +45,9 @@ class Tally:
     #: Answers of a later attempt than the first.
     repeated: int = 0
     refusals: Counter[str] = Factory(Counter)
+    #: Boards that it gave up for others, and boards that it got in exchange.
+    preempted: int = 0
+    regained: int = 0
     asked: int | None = None
     owed: list[int] = Factory(list)
 
@@ -63,6 +68,9 @@ class Tally:
             case "refused":
                 self.refusals[line["error"]] += 1
                 self.messages[line["error"]] = line["message"]
+            case "changed":
+                self.preempted += len(line["left"]) * (line["reason"] == GIVEN_BACK)
+                self.regained += len(line["came"])
             case "end":
                 self.asked, self.owed = line["asked"], line["owed"]
 
@@ -96,6 +104,8 @@ class Client(ProcessProtocol):
     #: Events that are no answers.
     story: list[Mapping[str, Any]] = Factory(list)
     holding: bool = False
+    #: Its boards come and go.
+    lends: bool = False
     running: bool = True
     code: int | None = None
     #: What it wrote to standard error, a tail of it.
@@ -107,7 +117,7 @@ class Client(ProcessProtocol):
     @classmethod
     def start(cls, farm: FaultyFarm, name: str, *, url: str | None = None, **options: Any) -> Client:
         """Start one; options are those of `faults.evaluator`."""
-        client = cls(farm, name)
+        client = cls(farm, name, lends=options.get("lend", False))
         given = {"url": url or farm.clients_link.url, "name": name, "circuits": farm.circuits, **options}
         words = [f"--{key}" if value is True else f"--{key}={value}" for key, value in given.items()]
         command = [sys.executable, "-m", "faults.evaluator", *words]
@@ -140,6 +150,11 @@ class Client(ProcessProtocol):
                 self.held = {}
             case "holding":
                 self.holding = True
+            case "changed":
+                self.held.update(dict.fromkeys(line["came"], ""))
+                for serial in line["left"]:
+                    self.held.pop(serial, None)
+                return
             case "told" if line["name"] == "ended":
                 self.held.pop(line["serial"], None)
         self.story.append(line)
@@ -150,8 +165,12 @@ class Client(ProcessProtocol):
         self._gone.callback(None)
 
     def measured_since(self, moment: float) -> bool:
-        """Tell whether each of its boards has carried out an evaluation that began after a moment."""
-        return bool(self.held) and all(self.measured.get(serial, 0.0) > moment for serial in self.held)
+        """Tell whether each of its boards has carried out an evaluation that began after a moment.
+
+        Of boards that come and go, one is enough.
+        """
+        measured = [self.measured.get(serial, 0.0) > moment for serial in self.held]
+        return any(measured) if self.lends else bool(measured) and all(measured)
 
     def signal(self, number: signal.Signals) -> None:
         send(self.pid, number)

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from icefarm.client import Boards, Farm
-from icefarm.client.connection.events import ClientEvent
+from icefarm.client.connection.events import BoardsChange, ClientEvent
 from icefarm.client.evaluation.results import Result
 from icefarm.errors import IcefarmError, ReservationEnded
 
@@ -58,7 +58,12 @@ class Evaluator:
         amount = self.options.boards if self.options.boards > 0 else self.random.randint(1, -self.options.boards)
         try:
             boards = self.farm.reserve(
-                amount, wait=True, timeout=self.options.patience, window=self.options.window, overlap=True
+                amount,
+                wait=True,
+                timeout=self.options.patience,
+                window=self.options.window,
+                overlap=True,
+                **self.terms(),
             )
         except IcefarmError as error:
             tell("refused", error=error.name, message=error.message)
@@ -71,6 +76,12 @@ class Evaluator:
             tell("not ended", error=error.name, message=error.message)
         tell("given back")
         return done
+
+    def terms(self) -> Any:
+        """Return how its boards are shared with others."""
+        if not self.options.lend:
+            return {}
+        return {"at_least": 1, "preemptible": True, "priority": 10.0, "on_boards_changed": changed}
 
     def evaluate(self, boards: Boards) -> bool:
         try:
@@ -127,6 +138,10 @@ def heard(event: ClientEvent) -> None:
     tell("told", name=event.name, serial=event.serial, reason=event.reason)
 
 
+def changed(change: BoardsChange) -> None:
+    tell("changed", came=change.came, left=change.left, reason=change.reason)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
@@ -138,6 +153,7 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=1.0)
     parser.add_argument("--patience", type=float, default=60.0, help="seconds in the queue")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lend", action="store_true", help="give boards to others, down to one, and get them back")
     parser.add_argument("--hold", action="store_true", help="keep the boards until standard input closes")
     options = parser.parse_args()
     with Farm(options.url, name=options.name, connect_timeout=30.0, on_event=heard) as farm:

@@ -1,7 +1,8 @@
 """``python -m faults.soak``: a farm under faults, one after the other, at random; prints what became of it.
 
-Several clients evaluate without end; others race to reserve boards, and are killed now and then.  After each fault the
-farm must get whole by itself before the next one strikes; at the end every account must balance.
+Several clients evaluate without end; others race to reserve boards, and are killed now and then.  One of those that
+evaluate gives boards to these, which go before it, and gets them back, all the time.  After each fault the farm must
+get whole by itself before the next one strikes; at the end every account must balance.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ PAUSE = (0.2, 2.0)
 AT_ONCE, TWO = 0.25, "two of these at once"
 #: Evaluations of contenders, in each of their rounds: at most.
 ROUND = 20
+#: Seconds between two looks at the time, where no faults strike.
+CALM = 0.5
 
 
 @define(eq=False)
@@ -68,6 +71,11 @@ class Soak:
     def answered(self) -> int:
         return sum(client.tally.values for client in [*self.evaluators, *self.contenders, *self.past])
 
+    @property
+    def preempted(self) -> int:
+        """How often a board was given up for others."""
+        return sum(client.tally.preempted for client in self.evaluators)
+
     async def run(self) -> None:
         """Let faults strike for the given time, then check everything.  Raises AssertionError."""
         reactor = self.farm.reactor
@@ -79,8 +87,11 @@ class Soak:
         while (
             not self._told_to_end and reactor.seconds() < end and (self.enough is None or self.answered < self.enough)
         ):
-            await self._one_fault()
-            await deferLater(reactor, self.random.uniform(*PAUSE))
+            if self.faults:
+                await self._one_fault()
+                await deferLater(reactor, self.random.uniform(*PAUSE))
+            else:
+                await deferLater(reactor, CALM)
         await self._finish()
 
     def end(self) -> None:
@@ -123,12 +134,14 @@ class Soak:
 
     def _start_evaluators(self) -> None:
         own = self.farm.amount - self.contended
-        shares = [own - own // 2, own // 2]
-        for number, boards in enumerate(share for share in shares if share > 0):
-            name = f"evaluator-{number}"
-            self.evaluators.append(
-                Client.start(self.farm, name, boards=boards, rounds=0, items=0, window=self.window, seed=number)
-            )
+        usual: dict[str, Any] = {"rounds": 0, "items": 0, "window": self.window}
+        lent = own // 2
+        steady = Client.start(self.farm, "evaluator-0", boards=own - lent, seed=0, **usual)
+        self.evaluators.append(steady)
+        if lent > 0:
+            # It has the boards, too, for which others race.
+            more: dict[str, Any] = {"boards": lent + self.contended, "lend": True, "seed": 1}
+            self.evaluators.append(Client.start(self.farm, "lender", **more, **usual))
 
     def _start_contender(self) -> None:
         number = len(self.contenders) + len(self.past)
@@ -148,6 +161,9 @@ class Soak:
         for client in self.past:
             assert not client.tally.wrong, client.tally.wrong[0]
             assert client.tally.doubled == 0
+        if not self.faults:
+            repeated = sum(client.tally.repeated for client in [*self.evaluators, *self.contenders])
+            assert repeated == 0, f"{repeated} evaluations were called for again although nothing failed"
         await check_nothing_is_held(self.farm, RECOVERY_LIMIT)
         check_single_holders(self.farm)
         everybody = [*self.evaluators, *self.contenders, *self.past]
@@ -185,6 +201,8 @@ def report(soak: Soak, seconds: float) -> list[str]:
         f"wrong values: {sum(len(tally.wrong) for tally in everybody)}",
         f"requests for boards that were refused, by name: {dict(refusals)}",
         f"answers of a later call than the first: {sum(tally.repeated for tally in everybody)}",
+        f"boards given up for others: {sum(tally.preempted for tally in everybody)}; got back: "
+        f"{sum(tally.regained for tally in everybody)}",
     ]
     return lines
 
@@ -199,7 +217,8 @@ def _failures(tallies: list[Tally]) -> str:
 async def _main(reactor: Any, options: argparse.Namespace) -> None:
     half = options.boards // 2
     farm = FaultyFarm(reactor, {"w1": options.boards - half, "w2": half}, grace=options.grace, speed=options.speed)
-    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, tell=_tell, window=options.window)
+    faults = () if options.no_faults else FAULTS
+    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, window=options.window)
     _tell(f"seed {options.seed}; farm in {farm.directory}")
     whole = False
     began = reactor.seconds()
@@ -239,6 +258,7 @@ def main() -> int:
     parser.add_argument("--speed", default="instant", help="of the boards")
     parser.add_argument("--window", type=float, default=0.02, help="seconds, of the boards' own time")
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--no-faults", action="store_true", help="boards change hands, and nothing fails")
     options = parser.parse_args()
     from twisted.internet import reactor as module
 
