@@ -326,6 +326,62 @@ async def test_a_reservation_over_http_ends_when_its_time_is_over() -> None:
 
 
 @ensureDeferred
+async def test_an_operator_labels_boards_and_workers() -> None:
+    farm, api = await farm_of()
+    await farm.store.add_token("boss", Role.OPERATOR, token_hash(TOKEN))
+    (board,) = (await post(api, "/api/label", {"serials": ["A"], "labels": {"lab": "3"}}, bearer())).value
+    assert (board["serial"], board["labels"]) == ("A", {"lab": "3"})
+    boards = (await post(api, "/api/label", {"worker": "w1", "labels": {"room": "E1"}}, bearer())).value
+    assert {each["labels"]["room"] for each in boards} == {"E1"}
+    assert (await get(api, "/api/devices", where="lab=3")).value == ["A"]
+    (board,) = (await post(api, "/api/label", {"serials": ["A"], "labels": {"lab": None}}, bearer())).value
+    assert board["labels"] == {"room": "E1"}
+    wrong = await post(api, "/api/label", {"labels": {"lab": "3"}}, bearer())
+    assert told(wrong) == (400, "invalid_argument")
+    assert told(await post(api, "/api/label", {"serials": ["X"], "labels": {"lab": "3"}}, bearer())) == (
+        404,
+        "unknown_device",
+    )
+
+
+@ensureDeferred
+async def test_an_operator_makes_rules_of_access_and_reads_them() -> None:
+    farm, api = await farm_of()
+    await farm.store.add_token("boss", Role.OPERATOR, token_hash(TOKEN))
+    assert (await post(api, "/api/access/group", {"group": "class-a", "add": ["ada"]}, bearer())).value == ["ada"]
+    wanted = {"group": "class-a", "where": "serial=A", "seconds": 600.0, "kinds": ["pulsecount"]}
+    rule = (await post(api, "/api/access/add", wanted, bearer())).value
+    assert {name: rule[name] for name in wanted} == wanted
+    listed = (await get(api, "/api/access/rules", bearer())).value
+    assert listed == {"rules": [rule], "groups": {"class-a": ["ada"]}}
+    assert (await get(api, "/api/access", bearer(), account="ada")).value["rules"] == [rule]
+    assert (await post(api, "/api/access/remove", {"ids": [rule["id"], 99]}, bearer())).value == [rule["id"]]
+    assert (await post(api, "/api/access/group", {"group": "class-a", "remove": ["ada"]}, bearer())).value == []
+
+
+OPERATING = ["/label", "/access/rules", "/access/add", "/access/remove", "/access/group", "/limits/set"]
+
+
+@pytest.mark.parametrize("path", OPERATING)
+@pytest.mark.parametrize("role", [None, Role.CLIENT])
+@ensureDeferred
+async def test_labels_and_rules_are_for_operators(path: str, role: Role | None) -> None:
+    farm, api = await farm_of()
+    if role is not None:
+        await farm.store.add_token("ada", role, token_hash(TOKEN))
+    asker = LOCAL if role is None else bearer()
+    body = {
+        "/label": {"serials": ["A"], "labels": {"lab": "3"}},
+        "/access/add": {"account": "ada"},
+        "/access/remove": {"ids": [1]},
+        "/access/group": {"group": "class-a", "add": ["ada"]},
+        "/limits/set": {"account": "ada", "limits": {"boards": 9}},
+    }.get(path)
+    answer = await (get(api, f"/api{path}", asker) if body is None else post(api, f"/api{path}", body, asker))
+    assert told(answer) == (401 if role is None else 403, "not_authorized")
+
+
+@ensureDeferred
 async def test_an_operator_forgets_boards_that_are_offline() -> None:
     farm, api = await farm_of()
     await farm.store.add_token("boss", Role.OPERATOR, token_hash(TOKEN))

@@ -85,6 +85,15 @@ _ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "bookings": _list_of("Booking"),
     "booking": {"$ref": "#/components/schemas/Booking"},
     "ids": {"type": "array", "items": {"type": "string"}},
+    "numbers": {"type": "array", "items": {"type": "integer"}},
+    "objects": {"type": "array", "items": {"type": "object"}},
+    "access_rule": {"$ref": "#/components/schemas/AccessRule"},
+    "access_rules": _whole(
+        {
+            "rules": _list_of("AccessRule"),
+            "groups": {"type": "object", "description": "The accounts of each group, by its name."},
+        }
+    ),
     "calibrations": _whole(
         {
             "calibrations": _list_of("Calibration"),

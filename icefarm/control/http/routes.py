@@ -11,6 +11,9 @@ from attrs import frozen
 
 from icefarm.control.http.schemas import (
     MAX_WAIT,
+    AccessGroup,
+    AccessRuleIds,
+    AccessRuleWanted,
     BoardQuery,
     BoardsWanted,
     Body,
@@ -22,6 +25,7 @@ from icefarm.control.http.schemas import (
     ExperimentsQuery,
     FiguresQuery,
     KindQuery,
+    Labels,
     LimitsOf,
     LimitsWanted,
     Named,
@@ -94,7 +98,8 @@ class Endpoint:
     #: The answer of the procedure's; its shape is described by ``answers``.
     answer: Callable[[Any], Any]
     #: "serials", "reservations", "available", "object", "experiments", "experiment", "figures", "usage", "limits",
-    #: "access", "bookings", "booking", "ids", "calibrations", "readings"; "results": a file.
+    #: "access", "access_rules", "access_rule", "bookings", "booking", "ids", "numbers", "objects", "calibrations",
+    #: "readings"; "results": a file.
     answers: str
     errors: tuple[type[IcefarmError], ...] = ()
     #: It may answer 202: the request waits.
@@ -246,6 +251,25 @@ def _limits_wanted(asked: LimitsWanted) -> dict[str, Any]:
     return {"account": asked.account, "limits": asked.limits}
 
 
+def _labels(asked: Labels) -> dict[str, Any]:
+    return {"labels": asked.labels, "serials": asked.serials, "worker": asked.worker}
+
+
+def _access_rule(asked: AccessRuleWanted) -> dict[str, Any]:
+    return {
+        "account": asked.account, "group": asked.group, "where": asked.where, "seconds": asked.seconds,
+        "kinds": asked.kinds,
+    }  # fmt: skip
+
+
+def _access_rule_ids(asked: AccessRuleIds) -> dict[str, Any]:
+    return {"ids": asked.ids}
+
+
+def _access_group(asked: AccessGroup) -> dict[str, Any]:
+    return {"name": asked.group, "add": asked.add, "remove": asked.remove}
+
+
 def _results(asked: ResultsQuery) -> dict[str, Any]:
     serials = None if asked.serial is None else [asked.serial]
     return {
@@ -393,6 +417,26 @@ _ENDPOINTS = (
     Endpoint(
         "/limits/set", "POST", "Set what an account may have (operator).",
         LimitsWanted, "set_limits", _limits_wanted, _same, "limits", operating=True, old=False,
+    ),
+    Endpoint(
+        "/label", "POST", "Set labels of boards, or of a worker and so of its boards; answers with these (operator).",
+        Labels, "label", _labels, _same, "objects", (UnknownDevice, UnknownWorker), operating=True, old=False,
+    ),
+    Endpoint(
+        "/access/rules", "GET", "List all rules of access, and the accounts of each group (operator).",
+        NoQuery, "access_list", _nothing, _same, "access_rules", operating=True, old=False,
+    ),
+    Endpoint(
+        "/access/add", "POST", "Add a rule of access for an account, a group, or all without own rules (operator).",
+        AccessRuleWanted, "access_add", _access_rule, _same, "access_rule", operating=True, old=False,
+    ),
+    Endpoint(
+        "/access/remove", "POST", "Remove rules of access; answers with those that there were (operator).",
+        AccessRuleIds, "access_remove", _access_rule_ids, _same, "numbers", operating=True, old=False,
+    ),
+    Endpoint(
+        "/access/group", "POST", "Put accounts into a group, take others out; answers with all of it (operator).",
+        AccessGroup, "access_group", _access_group, _same, "ids", operating=True, old=False,
     ),
 )  # fmt: skip
 #: By path under `BASE`.

@@ -14,6 +14,9 @@ from icefarm.errors import InvalidArgument
 __all__ = [
     "MAX_BODY",
     "MAX_WAIT",
+    "AccessGroup",
+    "AccessRuleIds",
+    "AccessRuleWanted",
     "BoardQuery",
     "BoardsWanted",
     "Body",
@@ -25,6 +28,7 @@ __all__ = [
     "ExperimentsQuery",
     "FiguresQuery",
     "KindQuery",
+    "Labels",
     "LimitsOf",
     "LimitsWanted",
     "Named",
@@ -352,6 +356,48 @@ class LimitsWanted:
 
 
 @frozen
+class Labels:
+    """Labels of boards, or of a worker and so of its boards."""
+
+    labels: dict[str, str | None] = field(
+        metadata={"description": 'Such as {"lab": "3", "batch": null}; null takes a label away.'}
+    )
+    serials: list[str] | None = field(default=None, metadata=_SERIALS)
+    worker: str | None = field(default=None, metadata={"description": "The worker, instead of serials."})
+
+
+@frozen
+class AccessRuleWanted:
+    """A rule of access; what is left out is not limited."""
+
+    account: str | None = field(default=None, metadata={"description": "Of this account."})
+    group: str | None = field(
+        default=None, metadata={"description": "Of this group of accounts. Without both: of all without own rules."}
+    )
+    where: str | None = field(default=None, metadata=_WHERE)
+    seconds: float | None = field(
+        default=None, metadata={"description": "The longest reservation.", "exclusiveMinimum": 0, "maximum": 30 * 86400}
+    )
+    kinds: list[str] | None = field(default=None, metadata={"description": "Device kinds.", "minItems": 1})
+
+
+@frozen
+class AccessRuleIds:
+    """Some rules of access."""
+
+    ids: list[int] = field(metadata={"description": "Their ids.", "maxItems": 500})
+
+
+@frozen
+class AccessGroup:
+    """A group of accounts, with those that come and those that go."""
+
+    group: str = field(metadata={"description": "Its name.", "minLength": 1, "maxLength": 100})
+    add: list[str] = field(default=Factory(list), metadata={"description": "Accounts to put into it."})
+    remove: list[str] = field(default=Factory(list), metadata={"description": "Accounts to take out of it."})
+
+
+@frozen
 class ResultsQuery:
     """The query for an experiment's results."""
 
@@ -387,6 +433,10 @@ Body = (
     | BookingWanted
     | BookingIds
     | LimitsWanted
+    | Labels
+    | AccessRuleWanted
+    | AccessRuleIds
+    | AccessGroup
     | Reserve
     | ReserveSerials
     | BoardsWanted
