@@ -329,7 +329,10 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (({"lab": "3"}, "A"), {}),
         (({"lab": "3"}, None, 7), {}),
     ],
-    "drain": [((), {}), ((7,), {}), ((["w1"],), {})],
+    "drain": [
+        *(((), {}), ((7,), {}), ((["w1"],), {}), (("w1",), {"workers": ["w1"]})),
+        *(((), {"workers": workers}) for workers in ([], "w1", [7], ["w1", "w1"])),
+    ],
     "resume": [((), {}), ((7,), {}), ((["w1"],), {})],
     "retest": [((), {}), ((None,), {}), *((args, {}) for args in _SERIALS)],
 }

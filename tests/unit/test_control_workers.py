@@ -295,6 +295,20 @@ async def test_a_draining_workers_boards_are_not_chosen_until_it_resumes() -> No
 
 
 @ensureDeferred
+async def test_several_workers_are_drained_and_resumed_by_one_call_or_none_is() -> None:
+    farm = MemoryControl()
+    first, second, operator = await farm.worker("w1", "A"), await farm.worker("w2", "B"), farm.operator()
+    drained = await operator.call("drain", workers=["w2", "w1"])
+    assert [(each["name"], each["draining"]) for each in drained] == [("w2", True), ("w1", True)]
+    assert (first.draining, second.draining) == (True, True)
+    resumed = await operator.call("resume", workers=["w1"])
+    assert [(each["name"], each["draining"]) for each in resumed] == [("w1", False)]
+    with pytest.raises(UnknownWorker, match="knows no worker 'w9'"):
+        await operator.call("drain", workers=["w1", "w9"])
+    assert (first.draining, second.draining) == (False, True)
+
+
+@ensureDeferred
 async def test_a_worker_drained_while_it_was_away_hears_of_it() -> None:
     farm = MemoryControl()
     worker, operator = await farm.worker("w1", "A"), farm.operator()

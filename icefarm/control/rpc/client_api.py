@@ -365,18 +365,28 @@ class ClientProcedures:
         reason = f"ended by operator {caller.authid}"
         return [record.serial for record in await self.termination.end(None, _distinct(serials), reason)]
 
-    async def drain(self, _: Caller, worker: str, leave: bool = False) -> dict[str, Any]:
-        """Stop giving out the worker's boards; present reservations go on.
+    async def drain(
+        self, _: Caller, worker: str | None = None, leave: bool = False, workers: list[str] | None = None
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Stop giving out the boards of a worker, or of several; present reservations go on.
 
-        With ``leave``, its process exits when there are none left. Raises `UnknownWorker`.
+        With ``leave``, a worker's process exits when there are none left.  Returns the record of ``worker``, or a list
+        for ``workers``.  Raises `UnknownWorker`, and drains none then.
         """
-        if leave and not self.sessions.state.worker_is_here(worker):
-            raise UnknownWorker(f"worker {worker!r} is not connected: it cannot leave, it can only be drained")
-        return await self._set_draining(worker, draining=True, leaving=leave)
+        names = await self._named_workers(worker, workers)
+        away = [name for name in names if leave and not self.sessions.state.worker_is_here(name)]
+        if away:
+            raise UnknownWorker(f"worker {away[0]!r} is not connected: it cannot leave, it can only be drained")
+        records = [await self._set_draining(name, draining=True, leaving=leave) for name in names]
+        return records if worker is None else records[0]
 
-    async def resume(self, _: Caller, worker: str) -> dict[str, Any]:
-        """Resume giving out the worker's boards."""
-        return await self._set_draining(worker, draining=False, leaving=False)
+    async def resume(
+        self, _: Caller, worker: str | None = None, workers: list[str] | None = None
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Resume giving out the boards of a worker, or of several; as ``drain``."""
+        names = await self._named_workers(worker, workers)
+        records = [await self._set_draining(name, draining=False, leaving=False) for name in names]
+        return records if worker is None else records[0]
 
     async def retest(self, _: Caller, serials: list[str]) -> list[str]:
         """Test broken boards again now."""
@@ -409,6 +419,18 @@ class ClientProcedures:
         tell = [partial(self.worker_client.relabel, board.worker, board.serial, board.labels) for board in held]
         await outcomes(tell, AT_ONCE)
         return [to_wire(board) for board in boards]
+
+    async def _named_workers(self, worker: str | None, workers: list[str] | None) -> list[str]:
+        """Return which workers were named.  Raises `InvalidArgument`, `UnknownWorker`."""
+        if (worker is None) == (workers is None):
+            raise InvalidArgument("give either worker or workers, a list")
+        if workers is None:
+            return [str(worker)]
+        known = {record.name for record in await self.store.workers()}
+        unknown = [name for name in _distinct(workers) if name not in known]
+        if unknown:
+            raise UnknownWorker(f"the farm knows no worker {', '.join(map(ascii, unknown[:10]))}")
+        return workers
 
     async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
         record = await self.store.set_draining(worker, draining, leaving=leaving)

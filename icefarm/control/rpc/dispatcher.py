@@ -56,12 +56,17 @@ def _detail(arguments: Mapping[str, Any]) -> str | None:
     return " ".join(part for part in parts if part) or None
 
 
+def _name(record: Mapping[str, Any]) -> Any:
+    """Return the name of a record: a board's serial, or that of a worker."""
+    return record["serial"] if "serial" in record else record["name"]
+
+
 def _subject(arguments: Mapping[str, Any], result: Any = None) -> str | None:
     """Return what a call was about: the boards that it concerned, or those, the worker or the requests it names."""
     if isinstance(result, Sequence) and not isinstance(result, str):
-        serials = [str(each["serial"] if isinstance(each, Mapping) else each) for each in result]
-        return ", ".join(serials) or None
-    for name in ("serials", "worker", "ids", "name", "amount", "account", "group", "accounts"):
+        names = [str(_name(each) if isinstance(each, Mapping) else each) for each in result]
+        return ", ".join(names) or None
+    for name in ("serials", "worker", "workers", "ids", "name", "amount", "account", "group", "accounts"):
         named = arguments.get(name)
         if named is not None:
             return ", ".join(map(str, named)) if isinstance(named, list) else str(named)
