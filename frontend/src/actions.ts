@@ -115,15 +115,13 @@ export function bulkActions(boards: readonly BoardRecord[]): readonly Action[] {
     const whom = clients.size === 0 ? "nobody has them reserved" : `reserved by ${[...clients].join(", ")}`;
     const about = `${label}: ${amount}`;
     const question = `${label}: ${amount} (${whom})?`;
-    const listed =
-      serials.length > 6 ? `${serials.slice(0, 6).join(", ")} and ${serials.length - 6} more` : serials.join(", ");
     return [
       {
         ...action,
         label: `${label} (${serials.length})`,
         about,
         question,
-        consequence: `${listed}. ${consequence}`,
+        consequence: `${listed(serials)}. ${consequence}`,
         fields: { serials },
         done: `${done}: ${amount}.`,
       },
@@ -162,6 +160,45 @@ export function workerActions(worker: WorkerRecord, boards: readonly BoardRecord
       done: `Worker ${name} is being drained.`,
     },
   ];
+}
+
+/** What can be done with several workers at once: one call for all that an action fits. */
+export function bulkWorkerActions(workers: readonly WorkerRecord[], boards: readonly BoardRecord[]): readonly Action[] {
+  const fitting = [
+    { id: "drain", label: "Drain", of: workers.filter(({ draining }) => !draining) },
+    { id: "resume", label: "Resume", of: workers.filter(({ draining }) => draining) },
+  ];
+  return fitting.flatMap(({ id, label, of }) => {
+    const [first] = of;
+    if (first === undefined) return [];
+    const names = of.map(({ name }) => name);
+    const clients = new Set(boards.flatMap(({ worker, client }) => (names.includes(worker) ? (client ?? []) : [])));
+    const whom =
+      clients.size === 0 ? "no client uses their boards" : `their boards are used by ${[...clients].join(", ")}`;
+    const amount = count(names.length, "worker");
+    const drains = id === "drain";
+    return [
+      {
+        id,
+        label: `${label} (${names.length})`,
+        about: `${label}: ${amount}`,
+        question: `${label}: ${amount} (${whom})?`,
+        consequence: `${listed(names)}. ${
+          drains
+            ? "Their boards get no new reservations; present ones go on until they end."
+            : "Clients that wait for boards may get them at once."
+        }`,
+        procedure: id,
+        fields: { workers: names },
+        done: `${drains ? "Being drained" : "Boards can be reserved again"}: ${amount}.`,
+      },
+    ];
+  });
+}
+
+/** The first few of some names, and how many more there are. */
+function listed(names: readonly string[]): string {
+  return names.length > 6 ? `${names.slice(0, 6).join(", ")} and ${names.length - 6} more` : names.join(", ");
 }
 
 /** What can be done with a request that waits. */
@@ -207,14 +244,12 @@ export function accountsAction(members: readonly Member[]): Action {
   const boards = members.reduce((sum, member) => sum + member.boards.length, 0);
   const whom = accounts.length === 1 ? `account ${accounts[0]}` : count(accounts.length, "account");
   const waits = accounts.length === 1 ? "it waits" : "they wait";
-  const listed =
-    accounts.length > 6 ? `${accounts.slice(0, 6).join(", ")} and ${accounts.length - 6} more` : accounts.join(", ");
   return {
     id: "end-accounts",
     label: "End all",
     about: `End all of ${whom}`,
     question: `End all of ${whom}: ${count(boards, "board")}, and what ${waits} for?`,
-    consequence: `${listed}. Running evaluations fail, and the boards are free for others.`,
+    consequence: `${listed(accounts)}. Running evaluations fail, and the boards are free for others.`,
     procedure: "end_accounts",
     fields: { accounts },
     done: `All of ${whom} has ended.`,

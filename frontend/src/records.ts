@@ -142,6 +142,8 @@ export interface BookingRecord {
   readonly created_at: number;
   readonly ended_at: number | null;
   readonly end_reason: string | null;
+  /** A selector of the boards that it may be of. */
+  readonly where?: string | null;
 }
 
 /** An evaluation that failed, as `recent_failures` returns it. */

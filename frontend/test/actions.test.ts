@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boardActions, bulkActions, queueActions, workerActions } from "../src/actions.ts";
+import { boardActions, bulkActions, bulkWorkerActions, queueActions, workerActions } from "../src/actions.ts";
 import type { BoardRecord } from "../src/records.ts";
 import { board, request, reserved, worker } from "./made.ts";
 
@@ -61,4 +61,19 @@ test("of many boards the first few are named", () => {
 
 test("nothing can be done with no boards", () => {
   assert.deepEqual(bulkActions([]), []);
+});
+
+test("an action on several workers is one call for those that it fits", () => {
+  const workers = [worker("w1"), worker("w2", { draining: true }), worker("w3")];
+  const actions = bulkWorkerActions(workers, [reserved("A", "ada"), reserved("B", "zoe", { worker: "w2" })]);
+  assert.deepEqual(
+    actions.map(({ procedure, fields }) => [procedure, fields]),
+    [
+      ["drain", { workers: ["w1", "w3"] }],
+      ["resume", { workers: ["w2"] }],
+    ],
+  );
+  assert.match(actions[0]?.question ?? "", /^Drain: 2 workers \(their boards are used by ada\)/);
+  assert.match(actions[1]?.consequence ?? "", /^w2\. Clients that wait/);
+  assert.deepEqual(bulkWorkerActions([], []), []);
 });

@@ -180,3 +180,23 @@ def test_a_booking_that_another_makes_appears_and_the_calendar_is_accessible(pag
     assert_accessible(page)
     confirm(page, "Cancel the booking of other", "1 board for other")
     expect(page.locator(".calendar .booking")).to_have_count(0)
+
+
+def test_boards_of_a_kind_are_booked_by_a_selector(page: Page, school: StageProcess) -> None:
+    begin = tomorrow_at(16)
+    open_page(page, school.url, "bookings")
+    sign_in(page, school.token)
+    form = page.get_by_role("form", name="Book boards")
+    form.get_by_label("From").fill(begin.strftime("%Y-%m-%dT%H:%M"))
+    form.get_by_label("Kind").fill("pulsecount")
+    form.get_by_label("Where").fill("nothing_such=1")
+    form.get_by_role("button", name="Book").click()
+    expect(form.get_by_role("alert")).to_contain_text("where names 'nothing_such'")
+    form.get_by_label("Where").fill("serial=C1")
+    form.get_by_role("button", name="Book").click()
+    expect(page.locator(".booked")).to_contain_text("1 board of kind pulsecount where serial=C1 for")
+    (made,) = bookings(school)
+    assert (made["kind"], made["where"], made["amount"]) == ("pulsecount", "serial=C1", 1)
+    school.do("call", client="other", procedure="bookings", fields={})
+    confirm(page, f"Cancel the booking of {made['account']}", "1 board")
+    expect(page.locator(".booked")).to_have_count(0)

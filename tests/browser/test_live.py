@@ -85,6 +85,41 @@ def test_a_worker_is_drained_and_resumed(page: Page, farm: FarmProcess) -> None:
     expect(page.locator("tbody")).not_to_contain_text("draining")
 
 
+def test_workers_that_are_selected_are_drained_and_resumed_at_once(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url, "workers")
+    sign_in(page, token_of(farm))
+    page.get_by_label("Select all that are shown").check()
+    for action, after in (("Drain", "online, draining"), ("Resume", "online")):
+        page.get_by_role("toolbar", name="Selected workers").get_by_role("button", name=f"{action} (1)").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text(f"{action}: 1 worker (no client uses their boards)?")
+        dialog.get_by_role("button", name=f"{action}: 1 worker").click()
+        expect(page.locator("tbody td.state")).to_have_text(f"{'◐' if action == 'Drain' else '●'}{after}")
+
+
+def test_an_operator_edits_the_labels_of_a_board(page: Page, farm: FarmProcess) -> None:
+    open_page(page, farm.url)
+    serial = page.locator("tbody th.serial a").first.inner_text()
+    page.goto(f"{farm.url}/#/board/{serial}")
+    expect(page.get_by_role("button", name="Edit labels")).to_have_count(0)
+    sign_in(page, token_of(farm))
+    page.get_by_role("button", name="Edit labels").click()
+    form = page.get_by_role("form", name=f"Labels of board {serial}")
+    lines = form.get_by_label("Labels, each on a line as name=value")
+    lines.fill("lab")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text('"lab" is none')
+    lines.fill("lab=3\nnote=by the window")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator(".facts")).to_contain_text('lab=3 note="by the window"')
+    with Farm(farm.url, "reader") as reader:
+        assert reader.available(where="lab=3") == [serial]
+    page.get_by_role("button", name="Edit labels").click()
+    lines.fill("")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator(".facts")).not_to_contain_text("lab=3")
+
+
 #: Notes when the page first shows an alert, by the machine's clock, in seconds since the epoch.
 WATCH = """() => new MutationObserver((_, observer) => {
     if (document.querySelector("[role=alert]") === null) return;

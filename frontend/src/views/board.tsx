@@ -23,6 +23,7 @@ import {
 } from "../wording.ts";
 import { BoardValues } from "./boardvalues.tsx";
 import { Stories } from "./events.tsx";
+import { LabelForm } from "./labels.tsx";
 import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
@@ -47,6 +48,7 @@ export function BoardPage({ serial }: { serial: string }) {
         <>
           <BoardFacts board={board} reading={live.readings.value.get(serial)} />
           <Actions actions={boardActions(board)} />
+          <LabelForm board={board} />
         </>
       )}
       {problem !== null && board !== undefined && <p class="problem">{problem}</p>}

@@ -135,8 +135,9 @@ function BookingBlock({ block: { booking, top, height, lane, lanes } }: { block:
   );
 }
 
-function wordsOf({ account, amount, serials, starts_at, ends_at, kept }: BookingRecord): string {
-  const what = serials.length > 0 ? serials.join(", ") : count(amount, "board");
+function wordsOf({ account, amount, serials, kind, where, starts_at, ends_at, kept }: BookingRecord): string {
+  const some = serials.length > 0 ? serials.join(", ") : count(amount, "board");
+  const what = [some, kind ? `of kind ${kind}` : "", where ? `where ${where}` : ""].filter(Boolean).join(" ");
   const released = kept < amount ? `, of which ${kept} are kept still` : "";
   const begins = dateAndTime(starts_at).slice(0, -3);
   return `${what} for ${account}, ${begins}, ${duration(ends_at - starts_at)}${released}`;
@@ -173,12 +174,14 @@ function BookingForm({ start, setStart }: { start: string; setStart: (text: stri
       return;
     }
     problem.value = "";
-    const account = String(form.get("account") ?? "").trim() || null;
+    const textOf = (name: string) => String(form.get(name) ?? "").trim() || null;
     const fields = {
       starts_at: moment.seconds,
       seconds: Number(form.get("hours")) * 3600,
       amount: Number(form.get("amount")),
-      account,
+      account: textOf("account"),
+      kind: textOf("kind"),
+      where: textOf("where"),
     };
     try {
       const made = await live.call<BookingRecord>("book", fields);
@@ -204,6 +207,25 @@ function BookingForm({ start, setStart }: { start: string; setStart: (text: stri
       </label>
       <label>
         Hours <input name="hours" type="number" min="0.25" max="720" step="0.25" defaultValue="2" required />
+      </label>
+      <label>
+        Kind <input name="kind" maxLength={100} list="kinds" placeholder="any" spellcheck={false} autocomplete="off" />
+      </label>
+      <datalist id="kinds">
+        {[...new Set([...live.workers.value.values()].flatMap(({ kinds }) => kinds))].sort().map((kind) => (
+          <option key={kind} value={kind} />
+        ))}
+      </datalist>
+      <label>
+        Where{" "}
+        <input
+          name="where"
+          maxLength={1000}
+          placeholder="lab=3 and healthy"
+          title="Only boards that this selects"
+          spellcheck={false}
+          autocomplete="off"
+        />
       </label>
       {live.operator.value && (
         <label>

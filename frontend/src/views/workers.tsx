@@ -1,9 +1,10 @@
+import { type Signal, useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
-import { workerActions } from "../actions.ts";
+import { bulkWorkerActions, workerActions } from "../actions.ts";
 import { usePage } from "../page.ts";
 import type { BoardRecord, WorkerRecord } from "../records.ts";
-import { clockTime } from "../wording.ts";
+import { clockTime, count } from "../wording.ts";
 import { Actions, Command, Elapsed, KindLink, Moment, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -16,6 +17,7 @@ interface WorkerRow {
 export function WorkersPage() {
   const { live } = usePage();
   const operator = live.operator.value;
+  const selected = useSignal<ReadonlySet<string>>(new Set());
   const columns = useMemo(() => workerColumns(operator), [operator]);
   const boards = [...live.boards.value.values()];
   const rows = [...live.workers.value.values()]
@@ -24,17 +26,44 @@ export function WorkersPage() {
   return (
     <section>
       <h1 tabIndex={-1}>Workers</h1>
+      {operator && <Selection selected={selected} boards={boards} />}
       <Table
         label="Workers"
         columns={columns}
         rows={rows}
         keyOf={({ worker }) => worker.name}
+        selected={operator ? selected : undefined}
         empty="No worker has joined yet."
       />
       <h2>Add a worker</h2>
       <p>On the host that has the boards:</p>
       <Command text={`pip install icefarm\ntwistd -n icefarm-worker --control ${live.url.value} --name NAME`} />
     </section>
+  );
+}
+
+/** What an operator can do with the workers that are selected. */
+function Selection({ selected, boards }: { selected: Signal<ReadonlySet<string>>; boards: readonly BoardRecord[] }) {
+  const { live, operations } = usePage();
+  const workers = [...selected.value].flatMap((name) => live.workers.value.get(name) ?? []);
+  if (workers.length === 0) return null;
+  return (
+    <div class="selection" role="toolbar" aria-label="Selected workers">
+      <strong>{count(workers.length, "worker")} selected</strong>
+      {bulkWorkerActions(workers, boards).map((action) => (
+        <button key={action.id} type="button" disabled={!live.connected.value} onClick={() => operations.ask(action)}>
+          {action.label}
+        </button>
+      ))}
+      <button
+        type="button"
+        onClick={() => {
+          selected.value = new Set();
+        }}
+      >
+        Select none
+      </button>
+    </div>
   );
 }
 
