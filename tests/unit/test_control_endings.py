@@ -80,6 +80,20 @@ async def test_a_reservation_is_ended_by_its_id_and_not_another_one_of_its_board
 
 
 @ensureDeferred
+async def test_a_group_that_misses_boards_does_not_get_back_the_one_that_its_client_gave_back() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B", "C")
+    client = await farm.client("ada")
+    await client.call("reserve", 5, kind="pulsecount", at_least=1)
+    assert await client.call("end", ["A"]) == ["A"]
+    farm.pass_time(2)
+    assert [record.serial for record in await farm.store.active()] == ["B", "C"]
+    await farm.worker("w2", "D")
+    farm.pass_time(2)
+    assert [record.serial for record in await farm.store.active()] == ["B", "C", "D"]
+
+
+@ensureDeferred
 async def test_a_group_wants_no_fewer_boards_where_nothing_could_be_ended() -> None:
     farm = MemoryControl()
     await farm.worker("w1", "A", "B", "C")

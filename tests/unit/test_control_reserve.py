@@ -152,6 +152,34 @@ async def test_a_board_of_a_group_that_does_not_get_ready_is_replaced_and_the_gr
     assert await active(farm) == ["B", "C"]
 
 
+@pytest.mark.parametrize("wait", [False, True])
+@ensureDeferred
+async def test_a_request_that_can_begin_with_fewer_boards_does_so_where_one_does_not_get_ready(wait: bool) -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B", "C"), await farm.client("ada")
+    worker.failing["A"] = DeviceFailed("it smokes")
+    records = await client.call("reserve", 3, kind="pulsecount", at_least=2, wait=wait)
+    assert sorted(record["serial"] for record in records) == ["B", "C"]
+    assert agreed(farm, worker)
+    # It does not get the same board at once again, and has it when that is in order.
+    worker.failing.clear()
+    await live(farm, AVOIDED - 10.0, worker, client)
+    assert await active(farm) == ["B", "C"]
+    await live(farm, 80.0, worker, client)
+    assert await active(farm) == ["A", "B", "C"]
+
+
+@ensureDeferred
+async def test_a_request_that_has_too_few_boards_left_ends() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B", "C"), await farm.client("ada")
+    worker.failing.update(A=DeviceFailed("it smokes"), B=DeviceFailed("it burns"))
+    with pytest.raises(Unavailable, match="board A: it smokes; board B: it burns; and no others"):
+        await client.call("reserve", 3, kind="pulsecount", at_least=2)
+    assert await active(farm) == []
+    assert agreed(farm, worker)
+
+
 @ensureDeferred
 async def test_a_failing_board_asked_for_by_serial_is_not_replaced() -> None:
     farm = MemoryControl()

@@ -15,6 +15,7 @@ from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BookingsChanged, Event, ReservationsShortened
 from icefarm.control.telemetry.publisher import Publisher
+from icefarm.text.counts import counted
 
 __all__ = ["BookingKeeper"]
 
@@ -48,10 +49,13 @@ class BookingKeeper:
     async def _keep(self) -> float | None:
         kept = await self.store.keep_bookings()
         if kept.shortened:
-            self._log.info("{count} reservations end earlier, for bookings", count=len(kept.shortened))
+            self._log.info(
+                "{reservations} shortened, for bookings", reservations=counted(len(kept.shortened), "reservation")
+            )
             self.publisher.publish(ReservationsShortened(kept.shortened))
         for booking in kept.changed:
-            why = booking.end_reason or f"keeps {booking.kept} of {booking.amount} boards, those that are used"
+            kept_still = f"keeps {booking.kept} of {counted(booking.amount, 'board')}, those that are used"
+            why = booking.end_reason or kept_still
             self._log.info("the booking {id} of {account}: {why}", id=booking.id, account=booking.account, why=why)
         if kept.changed:
             self.publisher.publish(BookingsChanged(kept.changed))

@@ -10,7 +10,6 @@ A request passes through three phases, each of which may fail and then leaves no
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import uuid4
@@ -180,11 +179,11 @@ class Reservations:
         Raises `UnknownDevice`, and `NotYours`, as ending them does.
         """
         asked = self.groups.asked()
-        given_back = Counter(
-            record.request
-            for record in await self.store.active(client=client)
-            if record.serial in serials and record.wanted is not None and record.id not in asked
-        )
+        given_back: dict[str, list[str]] = {}
+        for record in await self.store.active(client=client):
+            of_group = record.request is not None and record.wanted is not None
+            if record.serial in serials and of_group and record.id not in asked:
+                given_back.setdefault(record.request or "", []).append(record.serial)
         if given_back:
             # Where the others cannot be ended, none is.
             held_by = {board.serial: board.client for board in await self.store.devices(sorted(serials))}
@@ -192,8 +191,8 @@ class Reservations:
             if foreign:
                 raise not_yours(foreign)
         for request_id, boards in given_back.items():
-            if request_id is not None:
-                await self.store.want_fewer(client, request_id, boards)
+            await self.store.want_fewer(client, request_id, len(boards))
+            self.groups.returned(request_id, boards)
 
     async def _had_before(self, call: ReserveCall) -> Allocation | None:
         """Return the boards already allocated to a request, if its client missed the answer.
@@ -252,9 +251,11 @@ class Reservations:
     async def _prepare(self, call: ReserveCall, taken: list[ReservationRecord]) -> list[ReservationRecord]:
         """Prepare boards, and replacements for those that fail; ``taken`` grows by all that were reserved.
 
-        Raises `DeviceFailed`, `Unavailable`, `_NoReplacement` for a call that waits, and the worker's error if the
-        request itself is wrong.
+        A request that can begin with fewer boards does so where no others replace those that failed.  Raises
+        `DeviceFailed`, `Unavailable`, `_NoReplacement` for a call that waits, and the worker's error if the request
+        itself is wrong.
         """
+        fewer = call.request.at_least is not None
         ready: list[ReservationRecord] = []
         batch, avoid = list(taken), call.request.avoid
         for round in range(1, ROUNDS + 1):
@@ -266,14 +267,26 @@ class Reservations:
             words = "; ".join(f"board {record.serial}: {failed[record.id]}" for record in lost)
             self._log.warn("for {client}, boards did not get ready: {words}", client=call.client, words=words)
             serials = [record.serial for record in lost]
-            if call.request.serials is not None or round == ROUNDS:
+            enough = fewer and len(ready) >= call.request.least
+            if fewer:
+                # It gets others later, and not one of these at once.
+                self.groups.avoid(serials)
+            if call.request.serials is not None or (round == ROUNDS and not enough):
                 raise DeviceFailed(f"not all boards got ready: {words}", serials=serials)
             self.termination.schedule_end(failed, "the board did not get ready")
             avoid = avoid.union(serials)
-            again = evolve(call.request, amount=len(lost), at_least=None, avoid=avoid)
+            least = max(1, call.request.least - len(ready)) if fewer else None
+            again = evolve(call.request, amount=len(lost), at_least=least, avoid=avoid)
             if ready:
                 await self._confirm(call.client, ready, call.seconds)
-            batch = await self._replace(call, again, words, serials)
+            if round == ROUNDS:
+                return ready
+            try:
+                batch = await self._replace(call, again, words, serials)
+            except (Unavailable, _NoReplacement):
+                if enough:
+                    return ready
+                raise
             taken += batch
             self.unanswered.hold(batch)
             self.publisher.publish(ReservationsStarted(batch))

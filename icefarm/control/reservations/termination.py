@@ -17,6 +17,7 @@ from icefarm.control.telemetry.events import ReservationsEnded
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
 from icefarm.errors import IcefarmError, TimedOut, TransportError
+from icefarm.text.counts import counted
 
 __all__ = ["Termination"]
 
@@ -77,7 +78,11 @@ class Termination:
                     self._due.pop(id, None)
                 self._follow(ended)
         except IcefarmError as error:
-            self._log.warn("{count} reservations are to end: {error}", count=len(self._due), error=error)
+            self._log.warn(
+                "{reservations} still to be ended: {error}",
+                reservations=counted(len(self._due), "reservation"),
+                error=error,
+            )
             self.clock.callLater(AGAIN, self._sweeps.poke)
 
     def _follow(self, ended: list[ReservationRecord]) -> list[ReservationRecord]:

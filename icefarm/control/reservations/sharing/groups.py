@@ -94,6 +94,8 @@ class Groups:
     _asked: dict[str, _Asked] = Factory(dict)
     #: Boards that did not get ready, and until when they are avoided.
     _bad: dict[str, float] = Factory(dict)
+    #: Boards that clients gave back by themselves, by request: it does not get them again.
+    _returned: dict[str, set[str]] = Factory(dict)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
@@ -162,6 +164,9 @@ class Groups:
         """
         now = self.clock.seconds()
         self._bad = {serial: until for serial, until in self._bad.items() if until > now}
+        groups = list(groups)
+        present = {group.id for group in groups}
+        self._returned = {id: serials for id, serials in self._returned.items() if id in present}
         found = {}
         # What its groups ask for counts for an account at once: together they get no more than it may hold.
         held = Counter(account_of(record.client) for record in active)
@@ -179,7 +184,7 @@ class Groups:
                     None,
                     first.options,
                     at_least=1,
-                    avoid=self._bad.keys(),
+                    avoid=self._bad.keys() | self._returned.get(group.id, set()),
                     where=where,
                     allowance=allowance,
                 )
@@ -188,6 +193,15 @@ class Groups:
                 queued = QueuedRequest(id, group.client, request, since=began, priority=group.priority, grows=True)
                 found[id] = (queued, group)
         return found
+
+    def returned(self, request: str, serials: Iterable[str]) -> None:
+        """Give these boards to a request no more: its client gave them back by itself."""
+        self._returned.setdefault(request, set()).update(serials)
+
+    def avoid(self, serials: Iterable[str]) -> None:
+        """Give no group these boards for a while: they did not get ready."""
+        until = self.clock.seconds() + AVOIDED
+        self._bad.update(dict.fromkeys(serials, until))
 
     async def grow(self, group: Group, serials: Sequence[str]) -> None:
         """Give these boards to a group; they are made ready in the background.  Raises what `Store.reserve` does."""
@@ -221,9 +235,7 @@ class Groups:
     async def _prepare(self, group: Group, records: Sequence[ReservationRecord]) -> None:
         orders = {record.id: partial(self.worker_client.prepare, record) for record in records}
         failed = await failures(orders, AT_ONCE)
-        for record in records:
-            if record.id in failed:
-                self._bad[record.serial] = self.clock.seconds() + AVOIDED
+        self.avoid(record.serial for record in records if record.id in failed)
         self.termination.schedule_end(failed, "the board did not get ready")
         ready = [record.serial for record in records if record.id not in failed]
         if not ready:
