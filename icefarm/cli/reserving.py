@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, frozen
 
 from icefarm.cli.names import for_boards
 from icefarm.cli.ui.records.columns import expected
@@ -42,6 +42,11 @@ class Wanted:
     where: Selector | None = None
     #: How they are shared with others, as `reserve` of a farm takes it: what is said of that (docs/sharing.md).
     sharing: Mapping[str, Any] = Factory(dict)
+
+    @property
+    def steady(self) -> Wanted:
+        """The same boards until the end: none is given to others, whatever the farm's default is."""
+        return evolve(self, sharing={**self.sharing, "preemptible": False})
 
 
 def reserved(farm: Farm, wanted: Wanted, screen: Screen, **more: Any) -> Boards:

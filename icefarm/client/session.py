@@ -9,6 +9,7 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -225,11 +226,21 @@ class ClientSession(FarmQuestions, OperatorOrders):
         chosen = {**(options or {}), **more_options}
         asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
         # Left out where they are not used, for farms that do not know them.
-        asked += _given([where, at_least, preemptible, priority])
-        limit = timeout if wait else 0.0
-        records = await self._reservations.reserve(
-            asked, limit=limit, keep=keep, progress=progress, on_boards_changed=on_boards_changed
+        more = _given([where, at_least, preemptible, priority])
+        reserve = partial(
+            self._reservations.reserve,
+            limit=timeout if wait else 0.0,
+            keep=keep,
+            progress=progress,
+            on_boards_changed=on_boards_changed,
         )
+        try:
+            records = await reserve([*asked, *more])
+        except InvalidArgument as error:
+            # A farm of an earlier version takes no boards from anybody.
+            if more != [None, None, False] or _TOO_MANY not in error.message:
+                raise
+            records = await reserve(asked)
         await self.calibrations.learn(record.calibration for record in records)
         return records
 
@@ -345,6 +356,10 @@ class ClientSession(FarmQuestions, OperatorOrders):
         today = datetime.fromtimestamp(self.clock.seconds(), UTC).date()
         named = {"experiment": plan.experiment or self.experiment or default_experiment(self.name, today)}
         return {**named, "labels": dict(plan.labels)} if plan.labels else named
+
+
+#: How a farm refuses arguments that it does not know.
+_TOO_MANY = "too many positional arguments"
 
 
 def _given(arguments: list[Any]) -> list[Any]:

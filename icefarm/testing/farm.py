@@ -34,6 +34,7 @@ from icefarm.errors import (
     DeviceFailed,
     IcefarmError,
     InternalError,
+    InvalidArgument,
     NotYours,
     ReservationEnded,
     Unavailable,
@@ -52,6 +53,8 @@ def _evaluate_without_note(
     """What a worker took before there was an archive."""
 
 
+#: Arguments of reserve in a version whose farms take no boards from anybody.
+_RESERVE_ARGUMENTS = 9
 _EVALUATE_WITHOUT_NOTE = CheckedFunction.of(_evaluate_without_note)
 
 
@@ -165,6 +168,8 @@ class MemoryFarm:
             await Deferred()
         match name:
             case "reserve":
+                if len(args) > _RESERVE_ARGUMENTS:
+                    raise InvalidArgument("too many positional arguments")
                 return self._reserve(caller.authid, *args)
             case "end":
                 chosen = kwargs.get("serials") or list(self._own(caller))

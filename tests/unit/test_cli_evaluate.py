@@ -71,6 +71,15 @@ def test_a_run_may_keep_its_boards_where_the_farm_has_others_give_them_up(files:
     assert asked(farm)[2]["preemptible"] is False
 
 
+@pytest.mark.parametrize("how", [["--each"], ["--placement", "spread"], ["--placement", "distinct:2"]])
+def test_a_run_that_needs_each_of_its_boards_keeps_them_whatever_the_farm_is_set_to(
+    files: list[str], how: list[str]
+) -> None:
+    farm = RecordingFarm()
+    farm.run("evaluate", *files, "--devices", "2", *how)
+    assert asked(farm)[2]["preemptible"] is False
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

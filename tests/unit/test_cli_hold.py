@@ -13,7 +13,7 @@ from icefarm.cli.commands.boards import hold
 from icefarm.cli.commands.boards.hold import LEASE, _Hold
 from icefarm.cli.connect import Access
 from icefarm.cli.http_way import HttpAnswer, HttpWay
-from icefarm.errors import InvalidArgument, Unavailable
+from icefarm.errors import Unavailable
 
 
 def reserved(farm: RecordingFarm) -> list[dict[str, Any]]:
@@ -25,14 +25,6 @@ def test_boards_that_a_command_knows_by_their_serials_are_not_given_to_others() 
     assert farm.run("reserve", "--priority", "20", "2", "--", "true").exit_code == 3
     (asked,) = reserved(farm)
     assert (asked["preemptible"], asked["priority"], asked["seconds"], asked["keep"]) == (False, 20, LEASE, False)
-
-
-def test_a_farm_that_does_not_know_of_giving_boards_up_is_asked_without() -> None:
-    farm = RecordingFarm(answers={"reserve": InvalidArgument("reserve takes fewer arguments")})
-    result = farm.run("shell")
-    assert result.exit_code == 2
-    assert "reserve takes fewer arguments" in result.stderr
-    assert ["preemptible" in asked for asked in reserved(farm)] == [True, False]
 
 
 @define

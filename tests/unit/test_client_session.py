@@ -156,6 +156,13 @@ def test_reserving_passes_options_on_and_knows_the_boards(world: World) -> None:
     assert len(request) == 32
 
 
+def test_a_farm_that_takes_no_boards_from_anybody_is_not_asked_to_leave_them(world: World) -> None:
+    world.reserve(2, preemptible=False)
+    assert [len(asked) for asked in world.called("reserve")] == [12, 9]
+    with pytest.raises(InvalidArgument, match="too many"):
+        world.reserve(2, preemptible=True)
+
+
 def test_too_few_boards_is_an_error_and_reserves_none(world: World) -> None:
     with pytest.raises(Unavailable):
         world.reserve(3)

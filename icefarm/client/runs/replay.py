@@ -167,6 +167,8 @@ def replay(
     bitstreams = original.bitstreams()
     amount, chosen = wanted_boards(farm, original, serials)
     options = dict(original.manifest["options"])
+    # Each evaluation is for a board of its own: none may leave.
+    how.setdefault("preemptible", False)
     with farm.reserve(amount, serials=chosen, kind=original.kind, options=options, **how) as boards:
         return measured_again(farm, boards, original, bitstreams, experiment, clock_ppm)
 

@@ -18,6 +18,7 @@ import click
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.router.config import find_crossbar
 from icefarm.system.extras import require_control_packages
+from icefarm.text.counts import counted
 
 if TYPE_CHECKING:
     from icefarm.client import Result
@@ -100,7 +101,7 @@ def evaluate(url: str, boards: int, frequencies: dict[str, float]) -> int:
     paths = [CIRCUITS / f"{name}.bin" for name in frequencies]
     right = 0
     with Farm(url, name="demo") as farm, farm.reserve(boards, kind="pulsecount", window=WINDOW) as reserved:
-        click.echo(f"reserved {len(reserved)} boards: {', '.join(reserved.serials)}\n")
+        click.echo(f"reserved {counted(len(reserved), 'board')}: {', '.join(reserved.serials)}\n")
         click.echo(ROW.format(*HEADS))
         for result in reserved.evaluate_each(paths):
             print_row(result)

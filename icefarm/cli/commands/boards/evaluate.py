@@ -27,6 +27,7 @@ from icefarm.cli.verb import farm_of, opened_screen, room_of
 from icefarm.errors import InvalidBitstream
 from icefarm.selectors.language import Selector
 from icefarm.system.haste import leaving
+from icefarm.text.counts import counted
 
 if TYPE_CHECKING:
     from icefarm.client import Farm, Result
@@ -283,7 +284,8 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
                 screen.say(error.message)
     if bad:
         more = f" ({bad - MOST_NAMED} more than those named)" if bad > MOST_NAMED else ""
-        raise InvalidBitstream(f"{bad} of {len(set(files))} files can't be evaluated{more}; nothing is reserved")
+        all_files = counted(len(set(files)), "file")
+        raise InvalidBitstream(f"{bad} of {all_files} can't be evaluated{more}; nothing is reserved")
     return digests
 
 
@@ -294,6 +296,9 @@ def _carry_out(
     wanted = Wanted(
         asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout, asked.where, sharing
     )
+    if not asked.anywhere:
+        # Each file is for one board or another: none may leave.
+        wanted = wanted.steady
     held = held_boards(farm, wanted)
     if held is not None:
         missing = _evaluated(farm, held, asked, screen, output, digests, saved)
@@ -334,7 +339,8 @@ def _evaluated(
         left = remaining(left, digests, saved, asked.wording)
     missing = _print_results(farm, boards, asked, left, screen, output, saved)
     if missing:
-        screen.say(f"{missing} of {left.evaluations} evaluations have no result")
+        have = "has" if missing == 1 else "have"
+        screen.say(f"{missing} of {counted(left.evaluations, 'evaluation')} {have} no result")
     return missing
 
 
@@ -364,7 +370,8 @@ def _print_results(
             screen.write(rows.row(record))
             advance()
     if asked.resume:
-        screen.say(f"{archived} of {left.evaluations} results are from the archive, of experiment {asked.experiment}")
+        known = f"{archived} of {counted(left.evaluations, 'result')} {'is' if archived == 1 else 'are'}"
+        screen.say(f"{known} from the archive, of experiment {asked.experiment}")
     return missing
 
 

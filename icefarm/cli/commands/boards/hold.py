@@ -19,7 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import Factory, define, evolve
+from attrs import Factory, define
 
 from icefarm.cli.commands.boards.evaluate import (
     check_timeout,
@@ -41,7 +41,7 @@ from icefarm.cli.ui.parameter_types import BOARDS
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.contract import ReservationRecord
-from icefarm.errors import IcefarmError, InvalidArgument, LinkLost, NameInUse, NotYours, error_from_wire, error_uri
+from icefarm.errors import IcefarmError, LinkLost, NameInUse, NotYours, error_from_wire, error_uri
 
 if TYPE_CHECKING:
     from icefarm.client import Farm
@@ -194,12 +194,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], screen: Screen,
 def _reserved(farm: Farm, wanted: Wanted, screen: Screen) -> Sequence[ReservationRecord]:
     """Reserve boards that stay the same: the command knows them by their serials, and need not be signed in."""
     terms = {"seconds": LEASE, "grace": GRACE, "keep": False}
-    firm = evolve(wanted, sharing={**wanted.sharing, "preemptible": False})
-    try:
-        return reserved(farm, firm, screen, **terms).reservations
-    except InvalidArgument:
-        # A farm of an earlier version takes no boards from anybody; another error comes again.
-        return reserved(farm, wanted, screen, **terms).reservations
+    return reserved(farm, wanted.steady, screen, **terms).reservations
 
 
 def _hold(access: Access, wanted: Wanted, command: Sequence[str]) -> int:

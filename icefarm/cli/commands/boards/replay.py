@@ -81,7 +81,7 @@ def replay(
             amount, chosen = wanted_boards(farm, original, tuple(dict.fromkeys(serials)) or None)
             wanted = Wanted(amount, chosen, original.kind, original.manifest["options"], wait, timeout)
             count = sum(map(original.measurable, original.lines))
-            with reserved(farm, wanted, screen) as boards, screen.progress(count, "measuring again") as advance:
+            with reserved(farm, wanted.steady, screen) as boards, screen.progress(count, "measuring again") as advance:
                 tolerance = CLOCK_PPM if clock_ppm is None else clock_ppm
                 found = measured_again(farm, boards, original, bitstreams, experiment, tolerance, advance)
         _show(screen, original, found, output)
