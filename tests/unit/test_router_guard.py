@@ -26,6 +26,7 @@ from icefarm.farm.router.inside.icefarm_guard import (
     GuardFactory,
     GuardParser,
     Limits,
+    sender_of,
     trim,
 )
 from icefarm.farm.router.inside.icefarm_proxied import behind_proxies
@@ -229,6 +230,25 @@ def test_an_address_has_so_many_connections_and_another_address_its_own() -> Non
     assert refused.disconnecting
     _, other = port.connect("10.0.0.2")
     assert not other.disconnecting
+
+
+def test_all_addresses_of_a_network_of_ipv6_count_as_one() -> None:
+    port = Port(connections=2)
+    for address in ("2001:db8::1", "2001:db8::ffff:2"):
+        connection, _ = port.connect(address)
+        sign_in(connection)
+    _, refused = port.connect("2001:db8:0:0:7::3")
+    assert refused.disconnecting
+    _, other = port.connect("2001:db8:0:1::1")
+    assert not other.disconnecting
+
+
+@pytest.mark.parametrize(("host", "sender"), [
+    ("10.0.0.1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("2001:db8::1", "2001:db8::/64"),
+    ("fe80::1%eth0", "fe80::/64"), ("::1", "::/64"), ("unix", "unix"),
+])  # fmt: skip
+def test_a_connection_counts_under_the_address_of_its_sender(host: str, sender: str) -> None:
+    assert sender_of(host) == sender
 
 
 def test_connections_that_have_ended_make_room() -> None:

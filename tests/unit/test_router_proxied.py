@@ -203,3 +203,16 @@ def test_an_address_of_ipv4_that_is_written_as_one_of_ipv6_is_the_same() -> None
     factory = ProxiedFactory(Factory.forProtocol(Recorded), networks("10.0.0.2"), Clock(), 10.0)
     made = factory.buildProtocol(IPv4Address("TCP", "::ffff:10.0.0.2", 1))
     assert not isinstance(made, Recorded)
+
+
+@pytest.mark.parametrize(("named", "whose"), [
+    ("::ffff:10.0.0.2", "10.0.0.2"), ("::ffff:10.0.0.0/104", "10.9.9.9"), ("::ffff:10.0.0.2", "::ffff:10.0.0.2"),
+])  # fmt: skip
+def test_a_proxy_may_be_named_by_an_address_of_ipv4_written_as_one_of_ipv6(named: str, whose: str) -> None:
+    factory = ProxiedFactory(Factory.forProtocol(Recorded), networks(named), Clock(), 10.0)
+    assert not isinstance(factory.buildProtocol(IPv4Address("TCP", whose, 1)), Recorded)
+    assert isinstance(factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)), Recorded)
+
+
+def test_networks_of_ipv6_stay_what_they_are() -> None:
+    assert [str(each) for each in networks("fd00::/8, ::/0, 10.0.0.2")] == ["fd00::/8", "::/0", "10.0.0.2/32"]

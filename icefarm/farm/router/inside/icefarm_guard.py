@@ -5,8 +5,8 @@ accepts connections as usual, and looks at each chunk that arrives before the ro
 
 - A connection that is neither signed in nor waits for the answer to a request for `Limits.sign_in` seconds is closed.
   Until it is signed in, it may send `Limits.unsigned` bytes, or one HTTP request of `Limits.request` bytes.
-- An address has at most `Limits.connections` connections, `Limits.pending` of them not signed in: a further one ends
-  the oldest of these.
+- An address (of IPv6: a network of 64 bits) has at most `Limits.connections` connections, `Limits.pending` of them not
+  signed in: a further one ends the oldest of these.
 - An account has a share of the router's time, and so has an address before sign-in.  While it is used up, and others
   want some too, the router does not read from these connections.  A worker takes what it needs.
 - Many people may share one address.  Sessions that sign in, requests over HTTP and connections that have said nothing
@@ -35,6 +35,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from functools import partial
 from hashlib import blake2b
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from secrets import token_bytes
 from typing import Any
 from typing import Protocol as Protocol_
@@ -105,6 +106,8 @@ _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: Characters of URIs in the router's cache of permissions, which has no bound of its own: 2,000 boards and more.
 CACHED = 256 * 1024
+#: Bits of an address of IPv6 that say whose it is.
+SITE = 64
 #: Addresses and accounts that are remembered, and tokens that have signed somebody in.
 REMEMBERED = 10_000
 
@@ -305,6 +308,23 @@ class Attempt:
         self.connection.attempts.spend(PER_FAILURE)
         self.connection.waits_to_sign_in = False
         self.go_on(self.message)
+
+
+def sender_of(host: str) -> str:
+    """Return under which address a host's connections count.
+
+    A host chooses among all addresses of its network of IPv6, 2**64 of them (RFC 4291, section 2.5.1): they count as
+    one.  An address of IPv4 that is written as one of IPv6 is that of IPv4.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address, SITE), strict=False))
 
 
 def unread(transport: Any) -> int:
@@ -736,7 +756,7 @@ class GuardFactory(WrappingFactory):
             self._timer = None
 
     def buildProtocol(self, addr: Any) -> Any:
-        address = str(getattr(addr, "host", "unix"))
+        address = sender_of(str(getattr(addr, "host", "unix")))
         if self._counts.get(address, 0) >= self.limits.connections:
             self.note("were too many from one address")
             return _Refused()
@@ -809,7 +829,7 @@ class GuardFactory(WrappingFactory):
         if self._closed and now - self._logged >= LOG_INTERVAL:
             closed, self._closed, self._logged = self._closed, {}, now
             for reason, number in closed.items():
-                self.log.warn("closed {number} connections that {reason}", number=number, reason=reason)
+                self.log.warn("connections that {reason} were closed: {number}", number=number, reason=reason)
         self._timer = self.clock.callLater(SWEEP, self._sweep)
 
 

@@ -33,6 +33,8 @@ _LINE = b"PROXY "
 #: Bytes of the longest line of version 1, with its end, and of what follows the first 16 of version 2: addresses, and
 #: additions that are not looked at.
 LONGEST_LINE, LONGEST_ADDITIONS = 107, 2048
+#: Bits before an address of IPv4 that is written as one of IPv6 (RFC 4291, section 2.5.5.2).
+MAPPED = 96
 #: By the byte for family and transport: how many bytes an address has.
 _FAMILIES = {0x11: 4, 0x21: 16}
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -115,7 +117,16 @@ def _read_binary(data: bytes) -> Header | None:
 
 def networks(text: str) -> list[Network]:
     """Read addresses and networks with commas between, such as ``10.0.0.2,fd00::/8``.  Raises ValueError."""
-    return [ip_network(each.strip()) for each in text.split(",") if each.strip()]
+    return [_network(each.strip()) for each in text.split(",") if each.strip()]
+
+
+def _network(text: str) -> Network:
+    """Read a network; that of IPv4 where IPv6 only stands for it, as `_plain` takes the addresses of connections."""
+    found = ip_network(text)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is None or found.prefixlen < MAPPED:
+        return found
+    return IPv4Network((mapped, found.prefixlen - MAPPED))
 
 
 def _plain(host: str) -> IPv4Address | IPv6Address | None:
