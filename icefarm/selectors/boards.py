@@ -119,7 +119,7 @@ NAMES: Mapping[str, BoardName] = {
     "suspect": BoardName("it measures unlike the others, or unlike what it was", _figure("suspect")),
 }
 
-#: Who names one of these allows virtual boards.
+#: Who wants one of these allows virtual boards.
 _ALLOW_VIRTUAL = frozenset(("virtual", "simulated", "landscape"))
 
 
@@ -165,8 +165,11 @@ def selects(selector: Selector, board: DeviceRecord) -> bool:
 
 
 def names_virtual(selector: Selector | None) -> bool:
-    """Tell whether a selector allows virtual boards where there are real ones, because it names them."""
-    return selector is not None and not _ALLOW_VIRTUAL.isdisjoint(selector.names)
+    """Tell whether a selector allows virtual boards where there are real ones, because it wants them.
+
+    To name them in order to exclude some, as in ``not landscape``, allows none.
+    """
+    return selector is not None and selector.wants(_ALLOW_VIRTUAL)
 
 
 def narrowed(selector: Selector, boards: Sequence[DeviceRecord]) -> tuple[list[DeviceRecord], list[str]]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import define, frozen
@@ -228,6 +228,15 @@ def _names(node: _Node) -> Iterator[str]:
         yield node.name
 
 
+def _wants(node: _Node, names: Collection[str], truth: bool) -> bool:
+    """Tell whether a part holds because one of these names is true; ``truth`` is False inside ``not``."""
+    if isinstance(node, _Not):
+        return _wants(node.inner, names, not truth)
+    if isinstance(node, _All | _Either):
+        return any(_wants(part, names, truth) for part in node.parts)
+    return node.name in names and node.holds(lambda _: truth) and not node.holds(lambda _: not truth)
+
+
 @frozen
 class Selector:
     """What was read; ``str`` prints it.  Two are equal if they say the same in the same order."""
@@ -242,6 +251,10 @@ class Selector:
     def names(self) -> list[str]:
         """The names in it, each once, in their order."""
         return list(dict.fromkeys(_names(self._root)))
+
+    def wants(self, names: Collection[str]) -> bool:
+        """Tell whether it says of one of these names that it may be true: ``not virtual`` does not want ``virtual``."""
+        return _wants(self._root, names, truth=True)
 
     @property
     def parts(self) -> list[Selector]:
