@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench.lab_month import simulate
-from icefarm.control.scheduling.fair_share import HALF_LIFE
+from bench.lab_month import HANDED_OVER, LONGEST_WAIT, simulate
 
 
 def test_in_two_weeks_of_a_lab_shares_are_fair_each_day_and_no_wait_is_long() -> None:
@@ -12,6 +11,10 @@ def test_in_two_weeks_of_a_lab_shares_are_fair_each_day_and_no_wait_is_long() ->
     assert 0.9 < min(found.shares) <= max(found.shares) < 1.1
     assert len(found.waits) == 8 * 15
     assert found.unserved == 0
-    assert max(found.waits) < HALF_LIFE
+    assert max(found.waits) <= LONGEST_WAIT
+    assert len(found.guests) == 3 * 4
+    assert found.missed == 0
+    assert max(found.guests) <= HANDED_OVER
+    assert found.released == 1
     assert found.busy > 0.999
     assert found.handovers > 200
