@@ -19,14 +19,13 @@ from twisted.python.failure import Failure
 from faults.farm import FaultyFarm
 from faults.oracle import Oracle
 from faults.parts import send
+from icefarm.client.connection.reservations import FOR_OTHERS
 
 __all__ = ["Client", "Tally"]
 
 _TESTS = Path(__file__).resolve().parents[1]
 #: Seconds for a client's end.
 END_LIMIT = 40.0
-#: Why a board left that others waited for.
-GIVEN_BACK = "it was given back for others"
 
 
 @define(eq=False)
@@ -69,7 +68,7 @@ class Tally:
                 self.refusals[line["error"]] += 1
                 self.messages[line["error"]] = line["message"]
             case "changed":
-                self.preempted += len(line["left"]) * (line["reason"] == GIVEN_BACK)
+                self.preempted += len(line["left"]) * (line["reason"] == FOR_OTHERS)
                 self.regained += len(line["came"])
             case "end":
                 self.asked, self.owed = line["asked"], line["owed"]

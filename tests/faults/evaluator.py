@@ -9,6 +9,7 @@ import argparse
 import json
 import select
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import count
@@ -51,6 +52,7 @@ class Evaluator:
         rounds = 0
         while self.again or (not self.told_to_end() and rounds < (self.options.rounds or float("inf"))):
             rounds += self.round()
+            time.sleep(self.random.uniform(0.0, self.options.pause))
         tell("end", asked=next(self.numbers), owed=sorted(self.owed))
 
     def round(self) -> bool:
@@ -152,6 +154,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="0: without end")
     parser.add_argument("--window", type=float, default=1.0)
     parser.add_argument("--patience", type=float, default=60.0, help="seconds in the queue")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two rounds, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lend", action="store_true", help="give boards to others, down to one, and get them back")
     parser.add_argument("--hold", action="store_true", help="keep the boards until standard input closes")

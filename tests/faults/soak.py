@@ -36,6 +36,8 @@ PAUSE = (0.2, 2.0)
 AT_ONCE, TWO = 0.25, "two of these at once"
 #: Evaluations of contenders, in each of their rounds: at most.
 ROUND = 20
+#: Seconds between these, at most: the boards go back to the client that lent them.
+BETWEEN = 0.5
 #: Seconds between two looks at the time, where no faults strike.
 CALM = 0.5
 
@@ -53,6 +55,8 @@ class Soak:
     tell: Any = print
     #: Boards that are left to contenders.
     contended: int = 2
+    #: Clients that race for them.
+    racing: int = 2
     window: float = 0.02
     random: Random = field(init=False)
     evaluators: list[Client] = Factory(list)
@@ -81,7 +85,7 @@ class Soak:
         reactor = self.farm.reactor
         self._start_evaluators()
         await until(reactor, lambda: all(client.measured_since(0) for client in self.evaluators), "evaluations", 60)
-        for _ in range(2 if self.contended > 0 else 0):
+        for _ in range(self.racing if self.contended > 0 else 0):
             self._start_contender()
         end = reactor.seconds() + self.seconds
         while (
@@ -92,6 +96,8 @@ class Soak:
                 await deferLater(reactor, self.random.uniform(*PAUSE))
             else:
                 await deferLater(reactor, CALM)
+        if self.contenders:
+            await until(reactor, lambda: self.preempted > 0, "a board that was given up for others", RECOVERY_LIMIT)
         await self._finish()
 
     def end(self) -> None:
@@ -146,6 +152,7 @@ class Soak:
     def _start_contender(self) -> None:
         number = len(self.contenders) + len(self.past)
         options = {"boards": -self.contended, "rounds": 0, "items": -ROUND, "window": self.window, "patience": 20}
+        options["pause"] = BETWEEN
         self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
 
     async def _replace_contender(self) -> None:
@@ -218,7 +225,8 @@ async def _main(reactor: Any, options: argparse.Namespace) -> None:
     half = options.boards // 2
     farm = FaultyFarm(reactor, {"w1": options.boards - half, "w2": half}, grace=options.grace, speed=options.speed)
     faults = () if options.no_faults else FAULTS
-    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, window=options.window)
+    more = {"racing": options.contenders, "window": options.window}
+    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, **more)
     _tell(f"seed {options.seed}; farm in {farm.directory}")
     whole = False
     began = reactor.seconds()
@@ -258,6 +266,7 @@ def main() -> int:
     parser.add_argument("--speed", default="instant", help="of the boards")
     parser.add_argument("--window", type=float, default=0.02, help="seconds, of the boards' own time")
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--contenders", type=int, default=2, help="clients that race for boards")
     parser.add_argument("--no-faults", action="store_true", help="boards change hands, and nothing fails")
     options = parser.parse_args()
     from twisted.internet import reactor as module

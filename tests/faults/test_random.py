@@ -23,7 +23,6 @@ async def test_random_faults_lose_nothing_and_leave_nothing_behind(farm: FaultyF
     soak = Soak(farm, seed, SECONDS, contended=1, window=0.2)
     try:
         await soak.run()
-        assert soak.preempted > 0
     finally:
         for client in [*soak.evaluators, *soak.contenders]:
             await client.kill()

@@ -240,4 +240,4 @@ def test_what_others_wrote_is_no_markup_and_no_command_to_the_terminal() -> None
 def test_workers_that_are_away_are_not_counted() -> None:
     picture = FarmPicture(View(), "")
     picture.take(Change("snapshot", snapshot(workers=[worker("w1"), worker("w2", status="offline")])), NOW)
-    assert "1 workers" in drawn(picture)
+    assert "1 worker," in drawn(picture)

@@ -25,7 +25,7 @@ from icefarm.client.api.boards import BoardSet
 from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.events import BoardsChange
 from icefarm.client.connection.patience import Patience
-from icefarm.client.connection.reservations import ClientReservations
+from icefarm.client.connection.reservations import FOR_OTHERS, ClientReservations
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.run import Run, results_of
 from icefarm.client.evaluation.tasks import Item
@@ -390,5 +390,6 @@ def test_boards_of_a_whole_farm_change_hands_and_nothing_is_lost_or_carried_out_
     assert contest.attempts == Counter({1: contest.fed})
     assert contest.executed == contest.fed
     assert contest.world.faults == []
+    assert {change.reason for change in contest.changes if change.left} == {FOR_OTHERS}
     # It got them back, all but those that were taken last.
     assert contest.left - sum(len(change.came) for change in contest.changes) <= 3

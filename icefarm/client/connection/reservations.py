@@ -23,13 +23,15 @@ from icefarm.errors import IcefarmError, ReservationEnded
 from icefarm.text.durations import in_words
 from icefarm.text.local_time import utc
 
-__all__ = ["ClientReservations"]
+__all__ = ["FOR_OTHERS", "ClientReservations"]
 
 #: Seconds for the answer to a request for boards, beyond the wait for them: they may have to be flashed.
 RESERVE_LIMIT = 180.0
 #: Seconds for returning boards on the way out of a block, of the farm or of the script; past that, the farm does it
 #: by itself.  With the end of the interpreter every way out takes less than 5 s.
 LEAVE_LIMIT = 2.0
+#: Why a board left that others waited for.
+FOR_OTHERS = "it was given back for others"
 
 
 @define(eq=False)
@@ -224,7 +226,10 @@ class ClientReservations:
         fields, serial = event.fields, event.serial
         match event.name:
             case "ended" if serial is not None:
-                self._gone(serial, event.reservation, event.reason or "it has ended")
+                # Of one that is given back, the farm may say so before it answers.
+                given_back = event.reservation in self._leaving
+                reason = FOR_OTHERS if given_back else event.reason or "it has ended"
+                self._gone(serial, event.reservation, reason)
             case "ending_soon" if serial is not None:
                 self._warn_of_booking(serial, event.reservation, fields)
                 lease = self.leases.by_serial.get(serial)
@@ -270,7 +275,7 @@ class ClientReservations:
             if self._boards.holds(serial, reservation):
                 # By its id: the board may have come back before this answer, or before the call is made again.
                 await self._link.call(control_procedure("end"), {"reservations": [reservation]})
-                self._gone(serial, reservation, "it was given back for others")
+                self._gone(serial, reservation, FOR_OTHERS)
         finally:
             self._leaving.discard(reservation)
 
@@ -285,7 +290,7 @@ class ClientReservations:
             return
         before = self._boards.leases.by_serial.get(record.serial)
         if before is not None:
-            self._gone(record.serial, before.record.id, "it was given back for others")
+            self._gone(record.serial, before.record.id, FOR_OTHERS)
         self._log.info("board {serial} came to those of this client", serial=record.serial)
         self.leases.add(Lease.of(record, self._clock.seconds(), keep=group.keep))
         group.records[record.serial] = record

@@ -426,10 +426,12 @@ class ClientProcedures:
             raise InvalidArgument("give either worker or workers, a list")
         if workers is None:
             return [str(worker)]
+        if not workers or len(set(workers)) < len(workers):
+            raise InvalidArgument("workers must name at least one worker, and each once")
         known = {record.name for record in await self.store.workers()}
-        unknown = [name for name in _distinct(workers) if name not in known]
+        unknown = [name for name in workers if name not in known]
         if unknown:
-            raise UnknownWorker(f"the farm knows no worker {', '.join(map(ascii, unknown[:10]))}")
+            raise UnknownWorker(f"the farm knows no worker {', '.join(f'{name!a:.120}' for name in unknown[:10])}")
         return workers
 
     async def _set_draining(self, worker: str, *, draining: bool, leaving: bool) -> dict[str, Any]:
