@@ -134,6 +134,12 @@ class ControlProcedures:
         self._departure.allow()
 
 
+#: A sign of life, which the client of a board asks for before it waits on; the answer says what the worker knows.
+PING = "ping"
+#: Begins none of these evaluations any more: ``(reservation, evaluations)``, a list of ids.
+WITHDRAW = "withdraw"
+
+
 @define(eq=False)
 class Settling:
     """Makes calls on boards wait until control has first said who holds them."""
