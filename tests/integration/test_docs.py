@@ -37,6 +37,8 @@ WITH_A_FARM: tuple[Section, ...] = (
     ("docs/api.md", "asyncio"),
     ("docs/api.md", "Twisted"),
     ("docs/api.md", "Testing"),
+    ("docs/calibration.md", "How boards compare"),
+    ("docs/calibration.md", "Corrected values"),
     ("docs/cli.md", "Output"),
     ("docs/client.md", "The client"),
     ("docs/client.md", "Reserving"),
