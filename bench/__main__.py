@@ -18,6 +18,7 @@ from bench.circuits import Mix
 from bench.feeding import measure_feed
 from bench.files import COUNT, CircuitFiles, write_circuits
 from bench.instant import Effort, measure_instant
+from bench.many_boards import many_lines, measure_many
 from bench.real import measure_real
 from bench.report import (
     Figures,
@@ -35,6 +36,8 @@ from icefarm.farm.router.config import find_crossbar
 BOARDS = (1, 4, 64, 200)
 WINDOWS = (0.1, 1.0)
 SIMULATING = 64
+#: Boards of several workers.
+MANY = 1000
 #: Different circuits for the archive alone, to which it makes no difference.
 FEW = 100
 
@@ -44,7 +47,7 @@ def main() -> int:
     # What stops on Ctrl-C stops on SIGTERM too: the farm must not stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="icefarm-bench-") as directory:
-        files = options.files or (FEW if options.part == "archive" else COUNT)
+        files = options.files or (FEW if options.part in ("archive", "many") else COUNT)
         circuits = write_circuits(Path(directory), options.circuits, files)
         figures = Figures(_conditions(circuits), options.circuits)
         for name, value in figures.conditions.items():
@@ -77,6 +80,10 @@ def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFil
     elif options.part in ("archive", "all"):
         figures.archive.append(measure_archive(circuits, options.pairs, options.turn, _say))
         print(*archive_lines(figures.archive[-1]), sep="\n", flush=True)
+    if options.part == "many":
+        for boards in options.boards or (MANY,):
+            figures.many.append(measure_many(boards, options.workers, circuits.paths[0], options.idle, _say))
+            print(*many_lines(figures.many[-1]), sep="\n", flush=True)
     if options.part in ("real", "all"):
         for each in measure_real(options.real_boards, WINDOWS, circuits, options.real_seconds, _say):
             figures.real.append(each)
@@ -119,7 +126,10 @@ def _crossbar_version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
-        "--part", choices=("all", "instant", "simulated", "archive", "real"), default="all", help="what to measure"
+        "--part",
+        choices=("all", "instant", "simulated", "archive", "many", "real"),
+        default="all",
+        help="what to measure",
     )
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
@@ -128,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--turn", type=int, default=1000, help="evaluations of such a turn (1000)")
     parser.add_argument("--feed", type=float, metavar="S", help="feed the archive for so long, without boards")
     parser.add_argument("--rate", type=float, default=1000.0, help="rows a second that are fed (1000)")
+    parser.add_argument("--workers", type=int, default=10, help="workers that the boards of part many have (10)")
+    parser.add_argument("--idle", type=float, default=20.0, help="seconds for which they do nothing (20)")
     parser.add_argument("--real-boards", type=int, default=16, help="boards of real speed (16)")
     parser.add_argument("--real-seconds", type=float, default=15.0, help="of each window on boards of real speed (15)")
     parser.add_argument("--circuits", type=Mix, choices=list(Mix), default=Mix.MIXED, help="form of circuits (mixed)")

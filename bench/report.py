@@ -13,6 +13,7 @@ from bench.circuits import Mix
 from bench.feeding import FeedFigures
 from bench.goals import Comparison, compare
 from bench.instant import InstantFigures, Stretch
+from bench.many_boards import ManyFigures
 from bench.real import RealFigures
 from bench.simulated import SimulatedFigures
 
@@ -44,6 +45,7 @@ class Figures:
     simulated: list[SimulatedFigures] = Factory(list)
     archive: list[ArchiveFigures] = Factory(list)
     feed: list[FeedFigures] = Factory(list)
+    many: list[ManyFigures] = Factory(list)
 
     def compared(self) -> list[Comparison]:
         """Return the figures that there are goals for."""
@@ -68,6 +70,7 @@ class Figures:
             "simulated": [_simulated_json(each) for each in self.simulated],
             "archive": [{**attrs.asdict(each), "cost": each.cost} for each in self.archive],
             "feed": [attrs.asdict(each) for each in self.feed],
+            "many": [attrs.asdict(each) for each in self.many],
             "goals": [
                 {**attrs.asdict(each.goal), "measured": each.measured, "met": each.met, "ratio": each.ratio}
                 for each in self.compared()

@@ -96,7 +96,10 @@ class Bus(Protocol):
         *,
         only: str | None = None,
     ) -> None:
-        """Publish an event; with ``only``, just to the sessions of that authid."""
+        """Publish an event; with ``only``, just to the sessions of that authid.  Returns once it is on its way.
+
+        Raises `LinkLost`, and `InvalidArgument` for what cannot travel.
+        """
 
     def on_lost(self, handler: OnLost) -> None:
         """Call ``handler`` once when the session is gone (at once if it is already gone)."""

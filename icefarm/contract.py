@@ -140,7 +140,7 @@ EVALUATE_LIST = "evaluate_list"
 #: Evaluations of one list, and bytes of its bitstreams, or of its results.  A message has at most 2 MiB.
 LIST_MOST, LIST_BYTES = 64, 512 * 1024
 #: ``icefarm.v1.control.worker.<name>`` that only workers may call.
-WORKER_PROCEDURES = ("hello", "report", "heartbeat", "log", "event", "archive")
+WORKER_PROCEDURES = ("hello", "report", "reports", "heartbeat", "log", "event", "archive")
 
 #: The longest name that a client gives a circuit, in characters; and labels of an evaluation, and figures of one
 #: report of an experiment.
@@ -453,6 +453,8 @@ class WorkerHello:
     pool: PoolRecord | None = None
     #: Whether it measures reference circuits on idle boards when control asks for that.
     references: bool = False
+    #: It takes orders for many boards at once: ``prepare_all``, ``release_all``.
+    lists: bool = False
 
 
 @passes_over_unknown

@@ -37,6 +37,8 @@ __all__ = [
     "WrongProtocol",
     "WrongThread",
     "error_from_wire",
+    "error_in_answer",
+    "error_to_wire",
     "error_uri",
 ]
 
@@ -221,6 +223,20 @@ class WrongThread(IcefarmError, RuntimeError):
 def error_uri(error: IcefarmError | type[IcefarmError]) -> str:
     """Return the URI under which an error travels, such as ``icefarm.v1.error.unavailable``."""
     return _PREFIX + error.name
+
+
+def error_to_wire(error: IcefarmError) -> dict[str, object]:
+    """Return an error as it travels in the answer to a call for many things; `error_in_answer` reads it."""
+    return {"error": error_uri(error), "message": error.message, "fields": error.fields}
+
+
+def error_in_answer(told: Mapping[str, object]) -> IcefarmError:
+    """Read an error that `error_to_wire` wrote."""
+    fields = told.get("fields")
+    found = error_from_wire(
+        str(told.get("error")), [told.get("message")], fields if isinstance(fields, Mapping) else {}
+    )
+    return IcefarmError(str(told.get("message"))) if found is None else found
 
 
 def error_from_wire(uri: str, args: Sequence[object], fields: Mapping[str, object]) -> IcefarmError | None:

@@ -375,6 +375,13 @@ WORKER_CASES: dict[str, list[dict[str, Any]]] = {
         {"report": {**_REPORT, "serial": " A"}},
         {"report": {**_REPORT, "evaluations": "many"}},
     ],
+    "reports": [
+        {},
+        {"reports": None},
+        {"reports": _REPORT},
+        {"reports": [_REPORT, {**_REPORT, "status": 7}]},
+        {"reports": [{**_REPORT, "serial": " A"}]},
+    ],
     "heartbeat": [{}, {"instance": None}, {"instance": "i", "x": 1}],
     "log": [
         {},

@@ -132,7 +132,7 @@ class BookingMachine(RuleBasedStateMachine):
     @rule(serial=st.sampled_from(SERIALS), status=st.sampled_from([DeviceStatus.BROKEN, DeviceStatus.AVAILABLE]))
     def a_board_breaks_or_works(self, serial: str, status: DeviceStatus) -> None:
         worker = "w1" if serial in SERIALS[:2] else "w2"
-        self.call(lambda store: store.report(worker, DeviceReport(serial, status)))
+        self.call(lambda store: store.report(worker, [DeviceReport(serial, status)]))
 
     @rule(seconds=st.sampled_from([300.0, 600.0, 1800.0]))
     def time_passes(self, seconds: float) -> None:

@@ -194,9 +194,15 @@ class StoreMachine(RuleBasedStateMachine):
     def a_worker_says_hello(self, worker: str, devices: list[DeviceReport], instance: str) -> None:
         self.call(lambda store: store.hello(hello_of(worker, devices, instance)))
 
-    @rule(worker=st.sampled_from(WORKERS), report=reports)
-    def a_worker_reports(self, worker: str, report: DeviceReport) -> None:
-        self.call(lambda store: store.report(worker, report))
+    @rule(
+        worker=st.sampled_from(WORKERS),
+        said=st.lists(reports, min_size=1, max_size=4, unique_by=lambda report: report.serial),
+    )
+    def a_worker_reports(self, worker: str, said: list[DeviceReport]) -> None:
+        taken = self.call(lambda store: store.report(worker, said))
+        if not isinstance(taken, IcefarmError):
+            known = {device.serial for device in taken.devices} | taken.contested.keys()
+            assert known == {report.serial for report in said}
 
     @rule(worker=st.sampled_from(WORKERS))
     def a_worker_is_lost(self, worker: str) -> None:
@@ -420,9 +426,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from(PAUSES))
     def time_passes(self, seconds: float) -> None:
         self.let_pass(seconds)
-        for record in self.run_call(self.stores[0].active()):
-            self.seen[record.id] = record
-        overdue = self.run_call(self.stores[0].next_expiry()) == 0.0
+        active = self.run_call(self.stores[0].active())
+        self.seen.update({record.id: record for record in active})
+        now = self.run_call(self.stores[0].now())
+        overdue = any(record.expires_at <= now for record in active)
         ended = self.call(lambda store: store.end_expired())
         assert bool(ended) == overdue
         assert all(record.end_reason == "expired" for record in ended)
@@ -461,6 +468,9 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def boards_and_reservations_agree(self) -> None:
         devices = self.call(lambda store: store.devices())
+        for worker in WORKERS:
+            own = self.call(lambda store, worker=worker: store.devices(worker=worker))
+            assert own == [device for device in devices if device.worker == worker]
         active = self.run_call(self.stores[0].active())
         assert len({record.serial for record in active}) == len(active)
         by_serial = {record.serial: record for record in active}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.bus import Bus
+from icefarm.concurrency.deferreds import failures, outcomes
 from icefarm.contract import Assignment, ReferenceCircuit, ReservationRecord, to_wire, worker_procedure
 from icefarm.control.sessions.tracker import Sessions
-from icefarm.errors import LinkLost
+from icefarm.control.telemetry.events import Event, WorkerIntroduced
+from icefarm.errors import IcefarmError, LinkLost, error_in_answer
 
-__all__ = ["WorkerClient", "assignment"]
+__all__ = ["WorkerClient", "assignment", "by_worker"]
 
 #: Seconds to make a board ready for its reservation: flashed, restarted, tested, with retries.
 PREPARE_LIMIT = 60.0
@@ -24,6 +27,9 @@ REBOOT_LIMIT = 2 * PREPARE_LIMIT
 ANSWER_LIMIT = 10.0
 #: Seconds for reference circuits: the board is flashed, and measures for twenty seconds or so.
 REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
+#: Boards in one call to a worker, and such calls to one worker at the same time; calls for single boards, over all
+#: workers.
+BOARDS_AT_ONCE, LISTS_AT_ONCE, SINGLY_AT_ONCE = 250, 4, 256
 
 
 def assignment(record: ReservationRecord) -> Assignment:
@@ -37,34 +43,99 @@ class WorkerClient:
 
     sessions: Sessions
     bus: Bus | None = None
+    #: Workers that take orders for many boards at once.
+    _take_lists: set[str] = Factory(set)
     #: Pending calls to prepare or release each board.
     _settling: Counter[str] = Factory(Counter)
+    #: Those of them that have reported since that they serve their reservations.
+    _settled: set[str] = Factory(set)
+
+    def heard(self, event: Event) -> None:
+        """Note what a worker can do."""
+        if isinstance(event, WorkerIntroduced):
+            known = self._take_lists.add if event.hello.lists else self._take_lists.discard
+            known(event.hello.name)
 
     def is_settling(self, serial: str) -> bool:
         """Tell whether a call to prepare or release a board is pending, so that its worker's view may be older."""
-        return serial in self._settling
+        return serial in self._settling and serial not in self._settled
+
+    def settled(self, serial: str) -> None:
+        """Note that a board serves its reservation, whether or not others of the same call do."""
+        if serial in self._settling:
+            self._settled.add(serial)
 
     async def prepare(self, record: ReservationRecord) -> None:
         """Make a board ready for its reservation; resolves when it is usable.
 
         Raises also `DeviceFailed`, `UnknownDevice`, `UnknownKind`, `InvalidArgument`, `ReservationEnded`.
         """
-        with self._settle(record.serial):
+        with self._settle([record.serial]):
             # No preparation overtakes the answer to a hello, which lists all boards to prepare.
             await self.sessions.until_greeted(record.worker)
             await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
+
+    async def prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
+        """Make boards ready for their reservations; returns, by reservation, why some are not."""
+        failed: dict[str, IcefarmError] = {}
+        orders = [partial(self._prepare_some, worker, some, failed) for worker, some in by_worker(records)]
+        await outcomes(orders, max(1, len(orders)))
+        return failed
+
+    async def _prepare_some(
+        self, worker: str, records: Sequence[ReservationRecord], failed: dict[str, IcefarmError]
+    ) -> None:
+        if worker not in self._take_lists:
+            failed.update(await failures({each.id: partial(self.prepare, each) for each in records}, SINGLY_AT_ONCE))
+            return
+        lists = [records[start : start + BOARDS_AT_ONCE] for start in range(0, len(records), BOARDS_AT_ONCE)]
+        await outcomes([partial(self._prepare_list, worker, some, failed) for some in lists], LISTS_AT_ONCE)
+
+    async def _prepare_list(
+        self, worker: str, records: Sequence[ReservationRecord], failed: dict[str, IcefarmError]
+    ) -> None:
+        with self._settle([record.serial for record in records]):
+            try:
+                await self.sessions.until_greeted(worker)
+                wanted = {record.serial: to_wire(assignment(record)) for record in records}
+                answer = await self._call(worker, "prepare_all", PREPARE_LIMIT + ANSWER_LIMIT, wanted, PREPARE_LIMIT)
+            except IcefarmError as error:
+                failed.update({record.id: error for record in records})
+            else:
+                failed.update(_failures(records, answer))
 
     async def relabel(self, worker: str, serial: str, labels: Mapping[str, str]) -> None:
         """Tell a worker that a board has other labels."""
         await self._call(worker, "relabel", ANSWER_LIMIT, serial, labels)
 
-    async def release(self, record: ReservationRecord) -> None:
-        """Take a board back."""
+    async def release_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
+        """Take boards of one worker back, whose reservations have ended; returns, by reservation, why some are not."""
+        worker = records[0].worker
+        if worker not in self._take_lists:
+            return await failures({each.id: partial(self._release_one, each) for each in records}, SINGLY_AT_ONCE)
+        failed: dict[str, IcefarmError] = {}
+        for reason in dict.fromkeys(record.end_reason or "ended" for record in records):
+            some = [record for record in records if (record.end_reason or "ended") == reason]
+            failed.update(await self._release_list(worker, some, reason))
+        return failed
+
+    async def _release_one(self, record: ReservationRecord) -> None:
         await self.release_id(record.worker, record.serial, record.id, record.end_reason or "ended")
+
+    async def _release_list(
+        self, worker: str, records: Sequence[ReservationRecord], reason: str
+    ) -> dict[str, IcefarmError]:
+        with self._settle([record.serial for record in records]):
+            try:
+                ended = {record.serial: record.id for record in records}
+                answer = await self._call(worker, "release_all", ANSWER_LIMIT, ended, reason)
+            except IcefarmError as error:
+                return {record.id: error for record in records}
+        return _failures(records, answer)
 
     async def release_id(self, worker: str, serial: str, reservation: str, reason: str) -> None:
         """Release a board from a reservation; harmless if the board does not serve it."""
-        with self._settle(serial):
+        with self._settle([serial]):
             await self._call(worker, "release", ANSWER_LIMIT, serial, reservation, reason)
 
     async def reboot(self, worker: str, serial: str) -> None:
@@ -108,14 +179,16 @@ class WorkerClient:
         await self._call(worker, "leave", ANSWER_LIMIT)
 
     @contextmanager
-    def _settle(self, serial: str) -> Iterator[None]:
-        self._settling[serial] += 1
+    def _settle(self, serials: Iterable[str]) -> Iterator[None]:
+        counted = Counter(serials)
+        self._settling += counted
+        self._settled -= counted.keys()
         try:
             yield
         finally:
-            self._settling[serial] -= 1
-            if not self._settling[serial]:
-                del self._settling[serial]
+            # This drops those that have come to nothing.
+            self._settling -= counted
+            self._settled -= counted.keys()
 
     async def _call(
         self,
@@ -127,3 +200,17 @@ class WorkerClient:
         if self.bus is None:
             raise LinkLost("control has no connection to the router just now")
         return await self.bus.call(worker_procedure(worker, method), args, timeout=limit)
+
+
+def by_worker(records: Iterable[ReservationRecord]) -> list[tuple[str, list[ReservationRecord]]]:
+    """Return the reservations of each worker's boards."""
+    found: dict[str, list[ReservationRecord]] = {}
+    for record in records:
+        found.setdefault(record.worker, []).append(record)
+    return list(found.items())
+
+
+def _failures(records: Iterable[ReservationRecord], answer: Mapping[str, Any]) -> dict[str, IcefarmError]:
+    """Read a worker's answer: why some boards failed, by reservation."""
+    told: Mapping[str, Mapping[str, object]] = answer["failed"]
+    return {record.id: error_in_answer(told[record.serial]) for record in records if record.serial in told}

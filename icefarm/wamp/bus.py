@@ -6,7 +6,7 @@ import icefarm.wamp._lean_autobahn  # noqa: F401 isort: skip
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import Factory, define
 from autobahn.exception import PayloadExceededError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from icefarm.wamp.session import RouterSession
 
 __all__ = ["WampBus"]
+
+T = TypeVar("T")
 
 #: Seconds that a goodbye may take.
 CLOSE_LIMIT = 1.0
@@ -159,8 +161,9 @@ class WampBus(Bus):
         *,
         only: str | None = None,
     ) -> None:
-        options = PublishOptions(acknowledge=True, eligible_authid=None if only is None else [only])
-        await self._asked(self._wamp.publish, topic, *args, **_keywords(kwargs), options=options)
+        # Without an acknowledgement, which would double the messages: whoever publishes may, and nobody waits for it.
+        options = PublishOptions(eligible_authid=None if only is None else [only])
+        self._request(self._wamp.publish, topic, *args, **_keywords(kwargs), options=options)
 
     def on_lost(self, handler: OnLost) -> None:
         if self._lost is not None:
@@ -195,7 +198,7 @@ class WampBus(Bus):
         for handler in handlers:
             handler(reason)
 
-    def _request(self, function: Callable[..., Deferred[Any]], *args: Any, **kwargs: Any) -> Deferred[Any]:
+    def _request(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if self._lost is not None:
             raise LinkLost(self._lost)
         try:
@@ -232,9 +235,9 @@ class WampBus(Bus):
                 return NoSuchProcedure(f"nobody offers {what} now")
             case "wamp.error.authorization_failed":
                 return NoSuchProcedure(f"{what}: control, which decides who may do that, is not connected just now")
-            case "wamp.error.no_such_session":
-                # Of the router's own wamp.session.*: it ended between two questions.
-                return NoSuchProcedure(f"{what}: the router has no such session")
+            case "wamp.error.no_such_session" | "wamp.error.no_such_subscription":
+                # Of the router's own wamp.session.* and wamp.subscription.*: it ended between two questions.
+                return NoSuchProcedure(f"{what}: the router has no such session or subscription")
             case "wamp.error.not_authorized":
                 return NotAuthorized(f"the router does not allow it: {what}")
             case "wamp.error.invalid_uri" | "wamp.error.invalid_argument" | "wamp.error.procedure_already_exists":

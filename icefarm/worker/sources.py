@@ -27,7 +27,8 @@ __all__ = ["RealBoards", "Source", "VirtualBoards", "model_of"]
 #: What a model of another author is called; only its path is known.
 OTHER_MODEL = "other"
 
-#: Seconds until virtual boards are restarted after their process ended: the first time, and the longest.
+#: Seconds until virtual boards are restarted after their process ended: the first time, and the longest. After one that
+#: has run for that long, it is the first again.
 RESTART_FIRST = 1.0
 RESTART_LONGEST = 30.0
 
@@ -111,6 +112,7 @@ class VirtualBoards:
     _tell: Callable[[UsbEvent], None] | None = None
     _timer: Any = None
     _delay: float = RESTART_FIRST
+    _started_at: float = 0.0
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     async def images(self, kinds: Kinds) -> Images:
@@ -136,6 +138,7 @@ class VirtualBoards:
         self.bus = VirtualBus(self._reactor, self.options)
         self.bus.subscribe(tell)
         await self.bus.start()
+        self._started_at = self._reactor.seconds()
         self.bus.when_ended().addCallback(self._ended)
         await self._plug_as_before(self.bus)
 
@@ -179,6 +182,8 @@ class VirtualBoards:
     def _ended(self, why: str) -> None:
         if self._tell is None:
             return
+        if self._reactor.seconds() - self._started_at >= RESTART_LONGEST:
+            self._delay = RESTART_FIRST
         self._log.error(
             "the virtual boards ended ({why}); they are started again in {delay} s", why=why, delay=self._delay
         )

@@ -302,7 +302,7 @@ async def test_what_the_database_can_not_keep_is_refused_by_name(database: Datab
     store = PostgresStore(database)
     await store.hello(hello_of("w1", boards("A")))
     with pytest.raises(InvalidArgument):
-        await store.report("w1", bad)
+        await store.report("w1", [bad])
     with pytest.raises(InvalidArgument):
         await store.end(client="a\x00", serials=None, reason="x")
     assert len(await store.devices()) == 1
@@ -451,3 +451,25 @@ async def test_every_table_and_column_that_needs_a_word_has_one(database: Databa
         " AND obj_description(oid) IS NULL",
     )
     assert tables == []
+
+
+@ensureDeferred
+async def test_requests_that_wait_for_each_other_leave_connections_for_heartbeats(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards(*"ABCDEF")))
+    begun, ending = defer.Deferred[None](), defer.Deferred[None]()
+
+    async def choose_for_long(transaction: Transaction) -> None:
+        await take_turns(transaction)
+        begun.callback(None)
+        await ending
+
+    choosing = defer.Deferred.fromCoroutine(database.transaction(choose_for_long))
+    await begun
+    wanted = ReservationRequest("counter", amount=1)
+    asking = [defer.Deferred.fromCoroutine(store.reserve("ada", wanted, 60.0)) for _ in range(6)]
+    assert await defer.Deferred.fromCoroutine(store.worker_seen("w1")).addTimeout(3, reactor) == 6  # type: ignore[arg-type]
+    ending.callback(None)
+    await choosing
+    got = [await each for each in asking]
+    assert {records[0].serial for records in got} == set("ABCDEF")

@@ -71,7 +71,7 @@ async def test_a_board_that_is_forgotten_just_before_it_is_given_out_is_waited_f
         await ada.call("end")
         farm.pass_time(0.2, step=0.1)
         assert forgotten == ["A"]
-        await farm.store.report("w1", DeviceReport("A", DeviceStatus.AVAILABLE))
+        await farm.store.report("w1", [DeviceReport("A", DeviceStatus.AVAILABLE)])
         farm.pass_time(1)
     holder = "bob" if waiting is None else "eve"
     assert [record.client for record in await farm.store.active() if record.serial == "A"] == [holder]

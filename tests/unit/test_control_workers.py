@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import pytest
+from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
+from icefarm.bus import Caller, Handler
 from icefarm.concurrency.deferreds import shielded
-from icefarm.contract import DeviceRecord, DeviceStatus
+from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, method_of, to_wire
 from icefarm.control.sessions.liveness import HEARTBEAT, SILENCE
+from icefarm.control.storage.interface import Taken
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import DeviceFailed, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
 from icefarm.testing.memory.control_harness import MemoryClient, MemoryControl, RecordingWorker
+from icefarm.testing.memory.store import MemoryStore
 
 SETTINGS = ControlSettings()
 GRACE, WORKER_GRACE = SETTINGS.grace, SETTINGS.worker_grace
@@ -278,6 +285,98 @@ async def test_two_workers_cannot_have_one_board() -> None:
     with pytest.raises(NotYours):
         await second.report("A")
     await first.report("A")
+
+
+@ensureDeferred
+async def test_reports_of_many_boards_are_taken_in_together_and_those_of_others_are_named() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A")
+    second, client = await farm.worker("w2", "B", "C"), await farm.client("ada")
+    second.holds["A"], second.status["A"] = None, DeviceStatus.AVAILABLE
+    said = [to_wire(evolve(second.report_of(serial), status=DeviceStatus.BROKEN)) for serial in "ABC"]
+    answer = await second.call("reports", reports=said)
+    assert list(answer["refused"]) == ["A"]
+    assert "w1" in answer["refused"]["A"]
+    assert await statuses(farm) == {"A": "available", "B": "broken", "C": "broken"}
+    assert [fields["serial"] for topic, fields in client.events if topic == "device"] == ["B", "C"]
+
+
+@ensureDeferred
+async def test_reports_that_come_while_others_are_written_share_a_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", *"ABCDEF")
+    written: list[int] = []
+    report = MemoryStore.report
+
+    async def counted(self: MemoryStore, name: str, reports: Sequence[DeviceReport]) -> Taken:
+        written.append(len(reports))
+        return await report(self, name, reports)
+
+    monkeypatch.setattr(MemoryStore, "report", counted)
+    farm.database.latency = 0.5
+    for serial in worker.serials:
+        worker.tell(serial)
+    farm.pass_time(5)
+    assert written == [1, 5]
+    assert worker.unsent == set()
+
+
+@ensureDeferred
+async def test_a_worker_of_an_earlier_version_gets_one_order_for_each_board() -> None:
+    farm = MemoryControl()
+    worker = RecordingWorker("w1", ["A", "B"], lists=False)
+    await farm.join(worker)
+    client = await farm.client("ada")
+    calls: list[str] = []
+    ordered = worker._ordered
+    entry = next(entry for entry in farm.router.procedures if entry.owner is worker.bus)
+
+    async def noted(caller: Caller, procedure: str, *args: Any) -> Any:
+        calls.append(method_of(procedure)[1])
+        return await ordered(caller, procedure, *args)
+
+    entry.handler = noted
+    await client.call("reserve", 2, kind="pulsecount")
+    await client.call("end")
+    assert calls == ["prepare", "prepare", "release", "release"]
+    assert worker.holds == {"A": None, "B": None}
+
+
+@ensureDeferred
+async def test_a_worker_gets_one_order_for_all_boards_of_a_request() -> None:
+    farm = MemoryControl()
+    workers, client = (
+        [await farm.worker(name, f"{name}a", f"{name}b") for name in ("w1", "w2")],
+        await farm.client("ada"),
+    )
+    calls: Counter[str] = Counter()
+    for worker in workers:
+        entry = next(entry for entry in farm.router.procedures if entry.owner is worker.bus)
+        entry.handler = partial(_counted, calls, worker._ordered)
+    await client.call("reserve", 4, kind="pulsecount")
+    await client.call("end")
+    assert calls == {"prepare_all": 2, "release_all": 2}
+    assert all(set(worker.holds.values()) == {None} for worker in workers)
+
+
+async def _counted(calls: Counter[str], ordered: Handler, caller: Caller, procedure: str, *args: Any) -> Any:
+    calls[method_of(procedure)[1]] += 1
+    return await ordered(caller, procedure, *args)
+
+
+@ensureDeferred
+async def test_a_board_that_breaks_while_another_one_of_its_request_gets_ready_is_noticed() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")
+    worker.stuck["B"] = Deferred()
+    asked = shielded(Deferred.fromCoroutine(client.call("reserve", serials=["A", "B"], kind="pulsecount")))
+    await worker.report("A", DeviceStatus.BROKEN, "it burns")
+    worker.stuck["B"].callback(None)
+    with pytest.raises(ReservationEnded):
+        await asked
+    assert await farm.store.active() == []
 
 
 @ensureDeferred

@@ -181,6 +181,9 @@ class Control:
         self.clock = Clock()
         self.calls: list[list[dict[str, Any]]] = []
         self.error: Exception | None = None
+        #: A run whose report is refused, and the numbers of those whose report was taken in.
+        self.wrong: str | None = None
+        self.kept: list[str] = []
         self.bus: Any = self
         self.reporter = RunReporter(self.clock, self)
 
@@ -189,6 +192,10 @@ class Control:
         self.calls.append(arguments["runs"])
         if self.error is not None:
             raise self.error
+        numbers = [run["number"] for run in arguments["runs"]]
+        if self.wrong in numbers:
+            raise InvalidArgument("no")
+        self.kept += numbers
 
     def run(self, number: int) -> RunNotes:
         return RunNotes(self.reporter, RunReport(f"{number:032x}", "pulsecount", {"A": "r"}))
@@ -266,6 +273,17 @@ def test_a_report_that_the_farm_refuses_is_not_made_again() -> None:
     control.run(1).id_for(task(0))
     control.clock.pump([GATHER] * 10)
     assert len(control.calls) == 1
+
+
+def test_a_report_that_the_farm_refuses_costs_no_other_one() -> None:
+    control = Control()
+    control.run(99).id_for(task(0))
+    control.wrong = f"{3:032x}"
+    for number in range(6):
+        control.run(number).id_for(task(0))
+    control.clock.pump([GATHER] * 10)
+    assert control.kept == [f"{number:032x}" for number in (99, 0, 1, 2, 4, 5)]
+    assert len(control.calls) == 8
 
 
 def test_a_run_without_an_evaluation_is_not_told_of() -> None:

@@ -67,7 +67,7 @@ def test_a_worker_may_not_take_a_board_that_another_one_sees() -> None:
 def test_a_board_that_moves_takes_its_reservation_along() -> None:
     store = farm_of_two()
     (made,) = run(store.reserve("ada", ReservationRequest("counter", serials=["A"]), 60.0))
-    run(store.report("w1", DeviceReport("A", DeviceStatus.OFFLINE, reason="unplugged")))
+    run(store.report("w1", [DeviceReport("A", DeviceStatus.OFFLINE, reason="unplugged")]))
     run(store.hello(hello_of("w2", [DeviceReport("A", DeviceStatus.RESERVED, reservation=made.id)])))
     assert [record.worker for record in run(store.active(client="ada"))] == ["w2"]
 

@@ -38,6 +38,7 @@ from icefarm.errors import (
     UnknownBitstream,
     UnknownDevice,
     UnknownKind,
+    error_in_answer,
 )
 from icefarm.kinds import Kinds
 from icefarm.kinds.pulsecount import PulseCount
@@ -407,13 +408,13 @@ def test_an_event_of_a_kind_is_told_to_control(farm: Farm) -> None:
 
 
 def test_a_report_that_does_not_arrive_is_sent_again_in_its_latest_form(farm: Farm) -> None:
-    farm.control.errors["report"] = Busy("the database is away")
+    farm.control.errors["reports"] = Busy("the database is away")
     farm.prepare()
     farm.order("release", serial=SERIAL, reservation="r1", reason="x")
     farm.settle()
     farm.prepare(assignment=Assignment("r2", "bob", "pulsecount"))
     farm.control.reports.clear()
-    del farm.control.errors["report"]
+    del farm.control.errors["reports"]
     farm.settle(6)
     assert [(report["status"], report["reservation"]) for report in farm.control.reports] == [("reserved", "r2")]
 
@@ -422,11 +423,11 @@ def test_a_report_that_does_not_arrive_is_sent_again_in_its_latest_form(farm: Fa
 def test_a_board_that_is_deleted_while_its_report_is_on_its_way_is_neither_reported_nor_offered_again(
     farm: Farm, arrives: bool
 ) -> None:
-    answer = farm.control.held["report"] = Deferred[None]()
+    answer = farm.control.held["reports"] = Deferred[None]()
     farm.boards[1].unplug()
     farm.settle(11)
     farm.order("delete", serial=OTHER)
-    del farm.control.held["report"]
+    del farm.control.held["reports"]
     reported = len(farm.control.reports)
     if arrives:
         answer.callback(None)
@@ -436,6 +437,76 @@ def test_a_board_that_is_deleted_while_its_report_is_on_its_way_is_neither_repor
     assert [report["serial"] for report in farm.control.reports[reported:]] == []
     with pytest.raises(NoSuchProcedure):
         raise farm.call("alice", "ping", OTHER, reservation="r1")[0]
+
+
+def test_boards_that_change_at_the_same_time_are_reported_together(farm: Farm) -> None:
+    farm.settle()
+    farm.control.reports.clear()
+    farm.control.together.clear()
+    for board in farm.boards:
+        board.unplug()
+    farm.settle(11)
+    assert sorted({report["serial"] for report in farm.control.reports}) == [SERIAL, OTHER]
+    assert max(farm.control.together) == 2
+
+
+def test_a_lone_report_is_sent_at_once(farm: Farm) -> None:
+    farm.settle()
+    farm.control.reports.clear()
+    farm.order("prepare", serial=SERIAL, assignment=to_wire(ASSIGNMENT))
+    assert [report["serial"] for report in farm.control.reports] == [SERIAL]
+
+
+def test_a_control_of_an_earlier_version_gets_one_report_at_a_time() -> None:
+    farm = Farm()
+    farm.control.lists = False
+    farm.start()
+    farm.settle()
+    farm.control.together.clear()
+    for board in farm.boards:
+        board.unplug()
+    farm.settle(11)
+    assert farm.status(SERIAL) == farm.status(OTHER) == "offline"
+    assert set(farm.control.together) == {1}
+    assert run(farm.worker.stopService()) == [None]
+
+
+def test_a_report_that_is_refused_does_not_hold_up_others_and_is_sent_again(farm: Farm) -> None:
+    farm.settle()
+    farm.control.refused[OTHER] = "another worker has it"
+    farm.control.reports.clear()
+    for board in farm.boards:
+        board.unplug()
+    farm.settle(11)
+    assert farm.status(SERIAL) == "offline"
+    del farm.control.refused[OTHER]
+    farm.settle(6)
+    assert farm.status(OTHER) == "offline"
+
+
+def test_an_order_for_many_boards_says_which_of_them_failed_and_why(farm: Farm) -> None:
+    wanted = {serial: to_wire(Assignment(f"r-{serial}", "alice", "pulsecount")) for serial in (SERIAL, "NONE")}
+    answers = farm.order("prepare_all", assignments=wanted, seconds=30.0)
+    farm.settle()
+    ((answer),) = answers
+    assert list(answer["failed"]) == ["NONE"]
+    assert isinstance(error_in_answer(answer["failed"]["NONE"]), UnknownDevice)
+    assert farm.status() == "reserved"
+    ended = {SERIAL: f"r-{SERIAL}", OTHER: "another one"}
+    assert farm.order("release_all", reservations=ended, reason="ended") == [{"failed": {}}]
+    farm.settle()
+    assert farm.status() == farm.status(OTHER) == "available"
+
+
+def test_a_board_that_takes_too_long_keeps_no_other_one_of_its_order(farm: Farm) -> None:
+    farm.boards[1].faults.add("silent")
+    wanted = {serial: to_wire(Assignment(f"r-{serial}", "alice", "pulsecount")) for serial in (SERIAL, OTHER)}
+    answers = farm.order("prepare_all", assignments=wanted, seconds=3.0)
+    farm.settle(4)
+    ((answer),) = answers
+    assert list(answer["failed"]) == [OTHER]
+    assert isinstance(error_in_answer(answer["failed"][OTHER]), TimedOut)
+    farm.boards[1].faults.clear()
 
 
 def test_counters_are_reported_now_and_then(farm: Farm) -> None:

@@ -110,7 +110,7 @@ class RunReporter:
             del self._waiting[report.number]
         pause = GATHER
         try:
-            await self._call({"runs": [to_wire(report) for report in reports]})
+            await self._tell(reports)
             self._deaf = False
         except _PASSING as error:
             # Of a run that is told of again meanwhile, the later report counts.
@@ -119,8 +119,6 @@ class RunReporter:
             pause = PAUSE if self._deaf else GATHER
             self._forget_oldest()
             _log.debug("the farm was not told of runs: {error}", error=error)
-        except IcefarmError as error:
-            _log.debug("the farm keeps no record of {runs}: {error}", runs=counted(len(reports), "run"), error=error)
         finally:
             done, self._sending = self._sending, None
             if not self._off:
@@ -128,6 +126,21 @@ class RunReporter:
                 self._timer = self.clock.callLater(pause, self._begin)
             if done is not None:
                 done.callback(None)
+
+    async def _tell(self, reports: list[RunReport]) -> None:
+        """Send reports; one that the farm refuses costs no other.  Raises errors that pass."""
+        try:
+            await self._call({"runs": [to_wire(report) for report in reports]})
+        except _PASSING:
+            raise
+        except IcefarmError as error:
+            if len(reports) == 1:
+                number = reports[0].number
+                _log.warn("the farm keeps no record of run {number}: {error}", number=number, error=error)
+                return
+            # After an error that passes, all are sent again, which changes nothing for those that had arrived.
+            for report in reports:
+                await self._tell([report])
 
     async def _call(self, arguments: Mapping[str, Any]) -> None:
         bus = self.link.bus

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.logger import Logger
 
+from icefarm.concurrency.batches import Batches
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import InOrder, Tasks
+from icefarm.concurrency.loops import Coalesced
 from icefarm.contract import (
     Assignment,
     DeviceRecord,
@@ -22,6 +24,8 @@ from icefarm.contract import (
 )
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.termination import Termination
+from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.explanations import contested
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
@@ -41,15 +45,13 @@ from icefarm.control.telemetry.events import (
 )
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import assignment
-from icefarm.errors import UnknownDevice
+from icefarm.errors import IcefarmError, InvalidArgument, UnknownDevice
 from icefarm.text.counts import counted
 
 __all__ = ["Inventory"]
 
-
-def _boards_of(worker: str) -> str:
-    """Return the prefix of the keys of a worker's reports."""
-    return f"worker {worker} board "
+#: Reports of several boards, as a worker sends them; and why some are refused, by serial.
+_Reports = Batches[Sequence[DeviceReport], dict[str, IcefarmError]]
 
 
 def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
@@ -75,9 +77,20 @@ class Inventory:
     _missed: dict[str, bool] = Factory(dict)
     #: How often each board was published from a report or its worker's loss.
     _published: Counter[str] = Factory(Counter)
+    #: The workers' reports: those that come while others are written share a transaction.
+    _reports: dict[str, _Reports] = Factory(dict)
+    #: Boards to publish again, with the worker of each; and boards that have become free.
+    _changed: dict[str, str] = Factory(dict)
+    _freed: dict[str, DeviceRecord] = Factory(dict)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
+    _shows: Coalesced = field(init=False)
+    _tells: Coalesced = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._shows = Coalesced("publishing boards that changed hands", self._show_changed, self._tasks)
+        self._tells = Coalesced("publishing boards that are free", self._tell_free, self._tasks)
 
     def stop(self) -> None:
         """Cancel pending work."""
@@ -92,7 +105,7 @@ class Inventory:
                 | ReservationsShortened(records)
                 | ReservationsEnded(records)
             ):
-                self._tasks.start("boards that changed hands", partial(self.show_boards, records))
+                self.show_boards(records)
             case WorkerLost(name):
                 lost = partial(self.lost, name, "its worker is not connected")
                 self._tasks.persist(self.clock, f"worker {name} is lost", lost)
@@ -117,13 +130,18 @@ class Inventory:
             host=hello.host,
         )
         self.publisher.publish(WorkerChanged(workers[hello.name]))
-        self._take_in([device for device in await self.store.devices() if device.worker == hello.name], reports)
+        self._take_in(await self.store.devices(worker=hello.name), reports)
         named = {one.serial: assignment(one) for one in active if one.serial in reports}
         return named, workers[hello.name].draining
 
-    async def report(self, worker: str, report: DeviceReport) -> None:
-        """Record a worker's report of one board.  Raises what `Store.report` does."""
-        await self._order.run(f"{_boards_of(worker)}{report.serial}", partial(self._report, worker, report))
+    async def report(self, worker: str, reports: Sequence[DeviceReport]) -> dict[str, IcefarmError]:
+        """Record a worker's reports; returns why some are refused, by serial.  Raises what `Store.report` does."""
+        return await self._of(worker).put(reports)
+
+    def _of(self, worker: str) -> _Reports:
+        if worker not in self._reports:
+            self._reports[worker] = Batches(partial(self._report, worker))
+        return self._reports[worker]
 
     async def lost(self, worker: str, reason: str) -> None:
         """Set a lost worker offline; its boards' reservations have the grace period."""
@@ -139,7 +157,7 @@ class Inventory:
     async def show(self, record: WorkerRecord) -> None:
         """Publish a worker and its boards again, after an operator's decision about it."""
         self.publisher.publish(WorkerChanged(record))
-        devices = [device for device in await self.store.devices() if device.worker == record.name]
+        devices = await self.store.devices(worker=record.name)
         self._free -= {device.serial for device in devices}
         self._take_in(devices, {})
 
@@ -167,22 +185,37 @@ class Inventory:
 
     async def _hello(self, hello: WorkerHello) -> list[str]:
         # A report of an earlier session may still be on its way to the database; it is older.
-        await self._order.quiet(_boards_of(hello.name))
+        await self._of(hello.name).quiet()
         return await self.store.hello(hello)
 
     async def _lost(self, worker: str, reason: str) -> list[DeviceRecord]:
-        await self._order.quiet(_boards_of(worker))
+        await self._of(worker).quiet()
         return await self.store.worker_lost(worker, reason)
 
-    async def _report(self, worker: str, report: DeviceReport) -> None:
-        record = await self.store.report(worker, report)
-        self._take_in([record], {report.serial: report})
+    async def _report(self, worker: str, lists: Sequence[Sequence[DeviceReport]]) -> list[dict[str, IcefarmError]]:
+        """Write reports in one transaction; of a board, the last one counts."""
+        latest = {report.serial: report for reports in lists for report in reports}
+        refused: dict[str, IcefarmError] = {}
+        try:
+            await self._write(worker, latest, refused)
+        except InvalidArgument:
+            # One of them can't be stored.
+            for serial, report in latest.items():
+                try:
+                    await self._write(worker, {serial: report}, refused)
+                except InvalidArgument as error:
+                    refused[serial] = error
+        return [{each.serial: refused[each.serial] for each in reports if each.serial in refused} for reports in lists]
+
+    async def _write(self, worker: str, reports: dict[str, DeviceReport], refused: dict[str, IcefarmError]) -> None:
+        taken = await self.store.report(worker, list(reports.values()))
+        refused.update({serial: contested(serial, other) for serial, other in taken.contested.items()})
+        self._take_in(taken.devices, reports)
 
     def _take_in(
         self, devices: Sequence[DeviceRecord], reports: dict[str, DeviceReport], *, with_worker: bool = False
     ) -> None:
         """Publish changed boards, and act on the changes."""
-        freed = []
         if devices:
             self._published.update(device.serial for device in devices)
             self.publisher.publish(BoardsChanged(devices))
@@ -192,27 +225,45 @@ class Inventory:
                 self._free.discard(device.serial)
             elif device.serial not in self._free:
                 self._free.add(device.serial)
-                freed.append(device.serial)
-            if device.serial in reports and _disagree(device, reports[device.serial]):
+                self._freed[device.serial] = device
+            if device.serial not in reports:
+                continue
+            if _disagree(device, reports[device.serial]):
                 self.reconciler.reconcile(device, reports[device.serial])
-        if freed:
-            self._tasks.start("publishing boards that are free", partial(self._tell_free, freed))
+            elif device.status is DeviceStatus.RESERVED:
+                self.reconciler.agreed(device)
+        if self._freed:
+            self._tells.poke()
 
-    async def _tell_free(self, serials: Sequence[str]) -> None:
-        available = set(await self.store.available())
-        freed = [serial for serial in serials if serial in available]
+    async def _tell_free(self) -> None:
+        workers = await self.store.workers()
+        boards, self._freed = list(self._freed.values()), {}
+        freed = free(boards, workers, None)
         if freed:
             self.publisher.publish(BoardsAvailable(freed))
 
-    async def show_boards(self, records: Sequence[ReservationRecord] | Sequence[DeviceRecord]) -> None:
+    def show_boards(self, records: Sequence[ReservationRecord] | Sequence[DeviceRecord]) -> None:
         """Publish boards whose reservation or labels changed, unless a report that is newer than what is read does."""
-        for worker in {record.worker for record in records}:
-            await self._order.quiet(_boards_of(worker))
-        before = {record.serial: self._published[record.serial] for record in records}
-        boards = [board for board in await self.store.devices() if board.serial in before]
+        self._changed.update({record.serial: record.worker for record in records})
+        if self._changed:
+            self._shows.poke()
+
+    async def _show_changed(self) -> None:
+        changed, self._changed = self._changed, {}
+        for worker in sorted(set(changed.values())):
+            await self._of(worker).quiet()
+        before = {serial: self._published[serial] for serial in changed}
+        boards = await self._known(list(changed))
         current = [board for board in boards if self._published[board.serial] == before[board.serial]]
         if current:
             self.publisher.publish(BoardsChanged(current))
+
+    async def _known(self, serials: Sequence[str]) -> list[DeviceRecord]:
+        """Return those of these boards that have not been forgotten meanwhile."""
+        try:
+            return await self.store.devices(serials)
+        except UnknownDevice:
+            return [board for board in await self.store.devices() if board.serial in serials]
 
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
         """Give a reserved board that goes offline its time to come back; notify its holder of both, once."""

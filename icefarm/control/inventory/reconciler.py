@@ -53,6 +53,10 @@ class Reconciler:
             )
             self._tasks.start(f"board {record.serial} is corrected", partial(self._correct, record, report.reservation))
 
+    def agreed(self, record: DeviceRecord) -> None:
+        """Note that a board serves the reservation that the store has for it."""
+        self.worker_client.settled(record.serial)
+
     async def _correct(self, record: DeviceRecord, held: str | None) -> None:
         wanted = None if record.reservation is None else await self.store.reservation(record.reservation)
         if self.worker_client.is_settling(record.serial):

@@ -11,7 +11,7 @@ from icefarm.concurrency.loops import DueTimer
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
-from icefarm.control.storage.interface import Store
+from icefarm.control.storage.shared import FarmRecords, Shared
 from icefarm.control.telemetry.events import EndingSoon, Event
 from icefarm.control.telemetry.publisher import Publisher
 
@@ -47,7 +47,7 @@ def notices(
 class ExpiryTimer:
     """Wakes up when a reservation expires or a notice is due.  The time is the store's."""
 
-    store: Store
+    records: Shared[FarmRecords]
     termination: Termination
     unanswered: UnansweredCalls
     publisher: Publisher
@@ -73,18 +73,24 @@ class ExpiryTimer:
         self._timer.stop()
 
     async def _act(self) -> float | None:
-        await self.termination.end_expired()
-        active, now = await self.store.active(), await self.store.now()
+        active, now = await self._active()
+        if any(record.expires_at <= now for record in active) and await self.termination.end_expired():
+            active, now = await self._active()
         confirmed = [one for one in active if not self.unanswered.is_unconfirmed(one.id)]
         self._seen = {one.id: self._see(one, now) for one in confirmed}
         due, sleep = notices(confirmed, self._told, {id: before for id, (_, before) in self._seen.items()}, now)
-        expiry = await self.store.next_expiry()
         for record in due:
             self.publisher.publish(EndingSoon(record, max(0.0, record.expires_at - now)))
         ids = {record.id for record in active}
         self._told = {id: end for id, end in self._told.items() if id in ids}
         self._told.update({record.id: record.expires_at for record in due})
-        return min([time for time in (sleep, expiry) if time is not None], default=None)
+        left = [max(0.0, record.expires_at - now) for record in active]
+        return min([*left, *(() if sleep is None else (sleep,))], default=None)
+
+    async def _active(self) -> tuple[list[ReservationRecord], float]:
+        """Return the active reservations, and the time by the store's clock."""
+        found = await self.records.get()
+        return found.reservations, found.now + self.records.age
 
     def _see(self, record: ReservationRecord, now: float) -> tuple[float, float]:
         seen = self._seen.get(record.id)

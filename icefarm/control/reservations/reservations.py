@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import failures, shielded, started
+from icefarm.concurrency.deferreds import shielded, started
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
 from icefarm.control.reservations.line import Line
@@ -55,8 +55,6 @@ __all__ = ["PROBATION", "ROUNDS", "Reservations"]
 PROBATION = PREPARE_LIMIT + 30.0
 #: Rounds of replacing boards whose preparation failed, including the first choice.
 ROUNDS = 3
-#: Boards prepared concurrently, over all workers, for one request.
-AT_ONCE = 256
 
 #: Errors of the request, not of the board: another board would not help.
 _FAULTS_OF_THE_REQUEST = (InvalidArgument, UnknownKind, ReservationEnded)
@@ -324,12 +322,11 @@ class Reservations:
 
     async def _prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
         """Prepare boards concurrently; return the errors of those that failed, by reservation."""
-        failed = await failures({record.id: partial(self._prepare_one, record) for record in records}, AT_ONCE)
+        failed = await self.worker_client.prepare_all(records)
+        for record in records:
+            if record.id not in failed:
+                self.publisher.publish(BoardReady(record))
         for error in failed.values():
             if isinstance(error, _FAULTS_OF_THE_REQUEST):
                 raise error
         return failed
-
-    async def _prepare_one(self, record: ReservationRecord) -> None:
-        await self.worker_client.prepare(record)
-        self.publisher.publish(BoardReady(record))

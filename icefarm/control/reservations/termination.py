@@ -15,7 +15,7 @@ from icefarm.contract import ReservationRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import ReservationsEnded
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.control.worker_client import WorkerClient
+from icefarm.control.worker_client import WorkerClient, by_worker
 from icefarm.errors import IcefarmError, TimedOut, TransportError
 from icefarm.text.counts import counted
 
@@ -94,19 +94,20 @@ class Termination:
                 serial=record.serial,
                 reason=record.end_reason,
             )
-            self._tasks.start(f"release of {record.serial}", partial(self._release, record))
+        for worker, records in by_worker(ended):
+            self._tasks.start(f"release of boards of {worker}", partial(self._release, worker, records))
         if ended:
             self.publisher.publish(ReservationsEnded(ended))
         return ended
 
-    async def _release(self, record: ReservationRecord, tries: int = RELEASES) -> None:
-        try:
-            await self.worker_client.release(record)
-        except TimedOut as error:
-            self._log.warn("release of {serial}: {error}", serial=record.serial, error=error)
-            if tries > 1:
-                again = partial(self._release, record, tries - 1)
-                self.clock.callLater(AGAIN, self._tasks.start, f"release of {record.serial}", again)
-        except TransportError:
-            # The worker is away. The answer to its next hello says that the board is free.
-            return
+    async def _release(self, worker: str, records: Sequence[ReservationRecord], tries: int = RELEASES) -> None:
+        failed = await self.worker_client.release_all(records)
+        late = [record for record in records if isinstance(failed.get(record.id), TimedOut)]
+        for record in records:
+            error = failed.get(record.id)
+            # Of a worker that is away, the answer to its next hello says that the board is free.
+            if error is not None and (record in late or not isinstance(error, TransportError)):
+                self._log.warn("release of {serial}: {error}", serial=record.serial, error=error)
+        if late and tries > 1:
+            again = partial(self._release, worker, late, tries - 1)
+            self.clock.callLater(AGAIN, self._tasks.start, f"release of boards of {worker}", again)

@@ -30,7 +30,6 @@ from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.access import AccessRules
-from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
@@ -162,7 +161,7 @@ class ClientProcedures:
         found = await self.records.get()
         selector = None if where is None else _selector(where, found)
         rules = await self.access_rules.get()
-        serials = free(found.devices, found.workers, kind, selector, rules.of(caller.authid))
+        serials = found.free(kind, selector, rules.of(caller.authid), where)
         if found.bookings:
             shelf = Shelf.of(found.devices, found.workers, found.now + self.records.age)
             calendar = Calendar(tuple(found.bookings), rules.groups)
@@ -409,7 +408,7 @@ class ClientProcedures:
         boards = await self.store.set_labels(
             labels, serials=None if serials is None else _distinct(serials), worker=worker
         )
-        await self.inventory.show_boards(boards)
+        self.inventory.show_boards(boards)
         for record in await self.store.workers():
             if record.name == worker:
                 await self.inventory.show(record)

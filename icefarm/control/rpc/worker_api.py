@@ -89,7 +89,7 @@ class WorkerProcedures:
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
         """Return each procedure with the roles that may call it."""
-        methods = (self.hello, self.report, self.heartbeat, self.log, self.event, self.archive)
+        methods = (self.hello, self.report, self.reports, self.heartbeat, self.log, self.event, self.archive)
         return {method.__name__: (method, (Role.WORKER,)) for method in methods}
 
     async def hello(self, caller: Caller, hello: WorkerHello) -> dict[str, Any]:
@@ -116,15 +116,30 @@ class WorkerProcedures:
             "heartbeat_s": HEARTBEAT,
             "draining": draining,
             "archive": self.intake is not None,
+            "lists": True,
         }
 
     async def report(self, caller: Caller, report: DeviceReport) -> None:
         """Record a board's report."""
         bounded = bounded_report(report)
+        await self._check_welcome(caller)
+        refused = await self.inventory.report(caller.authid, [bounded])
+        for error in refused.values():
+            raise error
+
+    async def reports(self, caller: Caller, reports: list[DeviceReport]) -> dict[str, Any]:
+        """Record the reports of many boards; ``refused`` in the answer says why some are not recorded, by serial."""
+        if len(reports) > MAX_BOARDS:
+            raise InvalidArgument(f"reports has {len(reports)} of them; at most {MAX_BOARDS} at once")
+        bounded = [bounded_report(report) for report in reports]
+        await self._check_welcome(caller)
+        refused = await self.inventory.report(caller.authid, bounded)
+        return {"refused": {serial: str(error) for serial, error in refused.items()}}
+
+    async def _check_welcome(self, caller: Caller) -> None:
         await self.sessions.until_greeted(caller.authid)
         if not self.sessions.is_welcome(caller):
             raise UnknownWorker("control does not know this session; say hello first")
-        await self.inventory.report(caller.authid, bounded)
 
     async def heartbeat(
         self,

@@ -37,7 +37,7 @@ from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.roster import RosterEntry
 
-__all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "TokenRecord"]
+__all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "Taken", "TokenRecord"]
 
 
 @frozen
@@ -113,6 +113,16 @@ class Lately:
     holds: list[Hold]
 
 
+@frozen
+class Taken:
+    """What became of a worker's reports."""
+
+    #: The boards that it may have.
+    devices: list[DeviceRecord]
+    #: The others: the online worker that has each, by serial.
+    contested: dict[str, str] = Factory(dict)
+
+
 class Store(CalibrationStore, Protocol):
     """Control's store.  Lists are sorted by name or serial unless said otherwise."""
 
@@ -128,10 +138,10 @@ class Store(CalibrationStore, Protocol):
         not change. A reserved board that moved here brings its reservation along.
         """
 
-    async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
-        """Record a worker's report of one of its boards, or of a new one.
+    async def report(self, worker: str, reports: Sequence[DeviceReport]) -> Taken:
+        """Record a worker's reports of some of its boards, or of new ones; one report of each.
 
-        Raises `UnknownWorker` for one that has not said hello, `NotYours` if another online worker has that board.
+        Raises `UnknownWorker` for one that has not said hello.
         """
 
     async def worker_seen(self, worker: str) -> int:
@@ -155,8 +165,11 @@ class Store(CalibrationStore, Protocol):
     async def workers(self) -> list[WorkerRecord]:
         """Return all workers that ever joined."""
 
-    async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
-        """Return these boards, in the given order, or all.  Raises `UnknownDevice` that names the missing ones."""
+    async def devices(self, serials: Sequence[str] | None = None, *, worker: str | None = None) -> list[DeviceRecord]:
+        """Return these boards, in the given order, or all, or those of a worker.
+
+        Raises `UnknownDevice` that names the missing ones.
+        """
 
     async def delete_devices(self, serials: Sequence[str]) -> list[str]:
         """Forget these boards, all or none; their past reservations are kept.  Returns their serials.
@@ -249,9 +262,6 @@ class Store(CalibrationStore, Protocol):
 
         The reason is "expired", followed by what limited them.
         """
-
-    async def next_expiry(self) -> float | None:
-        """Return the seconds until the next reservation expires, 0 if one is overdue, None if there is none."""
 
     async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
         """Return the active reservations of that client, of that worker's boards; by serial."""

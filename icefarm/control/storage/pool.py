@@ -15,7 +15,7 @@ import psycopg2
 from attrs import Factory, define
 from psycopg2.errors import DeadlockDetected, SerializationFailure, UniqueViolation
 from psycopg2.extensions import make_dsn, parse_dsn
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, TimeoutError, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -82,6 +82,8 @@ class Database:
     _opened: int = 0
     _free: deque[DatabaseConnection] = Factory(deque)
     _waiting: deque[Deferred[DatabaseConnection]] = Factory(deque)
+    #: Of transactions that choose boards.
+    _turn: DeferredLock = Factory(DeferredLock)
     _delays: set[Deferred[None]] = Factory(set)
     _keepers: list[Deferred[None]] = Factory(list)
     _first: Deferred[None] = Factory(Deferred)
@@ -134,6 +136,22 @@ class Database:
                 if not (error.again and tries_left):
                     raise Busy(f"the database does not answer ({error}); try again in a while") from error
         raise AssertionError("the last try returns or raises")
+
+    async def transaction_in_turn(self, function: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run a transaction that chooses boards, after those before it.
+
+        They would wait for each other in the database, each on a connection that a heartbeat may need.
+        """
+        turn = self._turn.acquire()
+        turn.addTimeout(TRANSACTION_LIMIT, self.reactor)
+        try:
+            await turn
+        except TimeoutError:
+            raise Busy("too many ask for boards at the same time; try again in a while") from None
+        try:
+            return await self.transaction(function)
+        finally:
+            self._turn.release()
 
     async def _attempt(self, function: Callable[[Transaction], Awaitable[T]], until: float) -> T:
         connection = await self._take_free(until - self.reactor.seconds())

@@ -17,11 +17,13 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import started
 from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord, to_wire
-from icefarm.control.scheduling.access import AccessRules
+from icefarm.control.scheduling.access import AccessRules, Allowance
+from icefarm.control.scheduling.availability import free
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event
+from icefarm.selectors.language import Selector
 
-__all__ = ["FRESH", "FarmRecords", "Shared", "access_rules", "farm_records"]
+__all__ = ["FRESH", "FarmRecords", "Shared", "access_rules"]
 
 T = TypeVar("T")
 
@@ -96,7 +98,21 @@ class FarmRecords:
     bookings: list[BookingRecord]
     #: The store's time of the read.
     now: float
+    #: Free boards, by what was asked.
+    _free: dict[tuple[str | None, str | None], list[str]] = Factory(dict)
     _wire: Mapping[str, list[dict[str, Any]]] | None = None
+
+    def free(self, kind: str | None, where: Selector | None, allowance: Allowance, text: str | None) -> list[str]:
+        """Return `icefarm.control.scheduling.availability.free` of these; ``text`` is the selector's.
+
+        Counted once while nothing changes, for all accounts that may have everything.
+        """
+        if allowance.allowed is not None:
+            return free(self.devices, self.workers, kind, where, allowance)
+        asked = kind, text
+        if asked not in self._free:
+            self._free[asked] = free(self.devices, self.workers, kind, where)
+        return self._free[asked]
 
     def wire(self) -> Mapping[str, list[dict[str, Any]]]:
         """Return the records for the wire, made once; nobody may change them."""
@@ -115,15 +131,5 @@ def access_rules(store: Store, clock: Clock) -> Shared[AccessRules]:
 
     async def read() -> AccessRules:
         return await store.access()
-
-    return Shared(clock, read)
-
-
-def farm_records(store: Store, clock: Clock) -> Shared[FarmRecords]:
-    """Return the shared read of a store's records."""
-
-    async def read() -> FarmRecords:
-        workers, devices, active = await store.workers(), await store.devices(), await store.active()
-        return FarmRecords(workers, devices, active, await store.bookings(), await store.now())
 
     return Shared(clock, read)

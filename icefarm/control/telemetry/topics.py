@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import Factory, asdict, define, field
 
 from icefarm.bus import Bus
 from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
+from icefarm.control.telemetry.audience import Audience
 from icefarm.control.telemetry.events import (
     BoardFailed,
     BoardJoined,
@@ -48,9 +49,13 @@ _AVAILABLE, _DELETED, _LOG = event_topic("available"), event_topic("deleted"), e
 
 @define(eq=False)
 class RouterTopics:
-    """A subscriber.  Events while the router is out of reach are lost: clients that reconnect take a snapshot."""
+    """A subscriber.  Events while the router is out of reach are lost: clients that reconnect take a snapshot.
+
+    An event that nobody has subscribed to is not sent.
+    """
 
     bus: Bus | None = None
+    audience: Audience = Factory(Audience)
     #: A lost link is not worth a line for each event.
     _tasks: Tasks = field(init=False, factory=partial(Tasks, (LinkLost,)))
 
@@ -129,12 +134,12 @@ class RouterTopics:
 
     def _all(self, topic: str, records: Sequence[Any]) -> None:
         bus = self.bus
-        if bus is None:
+        if bus is None or not self.audience.listens(topic):
             return
         for record in records:
             self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), to_wire(record)))
 
     def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:
         bus = self.bus
-        if bus is not None:
+        if bus is not None and self.audience.listens(topic):
             self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), dict(fields), only=only))

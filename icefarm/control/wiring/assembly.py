@@ -55,7 +55,8 @@ from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.shared import FarmRecords, Shared, access_rules, farm_records
+from icefarm.control.storage.mirror import FarmMirror
+from icefarm.control.storage.shared import FarmRecords, Shared, access_rules
 from icefarm.control.telemetry.events import (
     AccessChanged,
     BoardFailed,
@@ -160,6 +161,7 @@ class Parts:
     rates: Rates
     metrics: Metrics
     recorder: HistoryRecorder
+    mirror: FarmMirror
     records: Shared[FarmRecords]
     access: Shared[AccessRules]
     pools: VirtualPools
@@ -177,6 +179,7 @@ class Parts:
             *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
             *(self.inventory, self.absent_clients, self.termination, self.topics, self.audit, self.pools),
             self.calibration,
+            self.mirror,
         ):
             part.stop()
         if self.archive is not None:
@@ -198,7 +201,8 @@ def assemble(
         store, worker_client, termination, unanswered, publisher, sessions, limits, clock, settings.reservation
     )
     long_holds = LongHolds(publisher, groups, settings.max_hold)
-    access = access_rules(store, clock)
+    mirror, access = FarmMirror(store, clock), access_rules(store, clock)
+    records = Shared(clock, mirror.read)
     pools = VirtualPools(store, worker_client, publisher, clock)
     line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access, pools)
     queue = WaitingQueue(line, sessions, clock)
@@ -206,7 +210,6 @@ def assemble(
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
     recorder = HistoryRecorder(history, store, rates, clock)
-    records = farm_records(store, clock)
     parts = Parts(
         publisher=publisher,
         limits=limits,
@@ -223,7 +226,7 @@ def assemble(
         queue=queue,
         termination=termination,
         booking_keeper=BookingKeeper(store, queue, publisher, clock),
-        expiry=ExpiryTimer(store, termination, unanswered, publisher, clock),
+        expiry=ExpiryTimer(records, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
         inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
         owners=BoardOwners(),
@@ -233,6 +236,7 @@ def assemble(
         rates=rates,
         metrics=Metrics(clock),
         recorder=recorder,
+        mirror=mirror,
         records=records,
         access=access,
         pools=pools,
@@ -263,11 +267,13 @@ def _subscribe(parts: Parts) -> None:
     """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
     hear = parts.publisher.subscribe
     # Before anybody who may ask because of an event.
-    hear(parts.records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
-    hear(parts.records, BookingsChanged)
+    for of_records in (parts.mirror, parts.records):
+        hear(of_records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
+        hear(of_records, BookingsChanged)
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
     hear(parts.access, AccessChanged)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
+    hear(parts.worker_client, WorkerIntroduced)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
     hear(parts.topics, *_RESERVATIONS, BoardReady, BoardFailed, EndingSoon, KindEvent, QueueChanged, RatesChanged)
     hear(parts.topics, BoardWanted, GiveBackSoon, BoardJoined)

@@ -78,6 +78,7 @@ class Control(Service):
         self._was_in = True
         self._use(bus)
         await self.sessions.attach(bus)
+        await self.parts.topics.audience.attach(bus)
         registered = await outcomes(
             [
                 partial(bus.register, procedure, handler, replace=replace)
@@ -187,6 +188,7 @@ class Control(Service):
             self.log.warn("control has lost the router: {reason}", reason=reason)
             self._use(None)
             self.sessions.detach()
+            self.parts.topics.audience.detach()
             self.parts.dispatcher.close()
 
     async def _learn(self) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import Clock as TestClock
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import failures
 from icefarm.contract import (
     Assignment,
     DeviceReport,
@@ -32,7 +34,7 @@ from icefarm.contract import (
 )
 from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 from icefarm.control.wiring.service import Control, ControlSettings
-from icefarm.errors import Busy, IcefarmError, UnknownDevice
+from icefarm.errors import Busy, IcefarmError, TimedOut, UnknownDevice, error_to_wire
 from icefarm.oidc.web_client import WebClient
 from icefarm.testing.memory.archive import MemoryArchive
 from icefarm.testing.memory.clock import MortalClock
@@ -98,6 +100,10 @@ class RecordingWorker:
     pool: PoolRecord | None = None
     #: The labels of boards that it was told of.
     labels: dict[str, dict[str, str]] = Factory(dict)
+    #: It takes orders for many boards at once; one of an earlier version does not.
+    lists: bool = True
+    #: Keeps the time for such an order; None: it takes as long as it takes.
+    clock: Any = None
     #: Boards whose last report did not get through; it is resent when control is back.
     unsent: set[str] = Factory(set)
     #: How far boards are off when they measure the reference of the FPGA's oscillator, in ppm, by what `offset` says of
@@ -121,7 +127,15 @@ class RecordingWorker:
         """Say hello, and carry out the answer."""
         reports = [self.report_of(serial) for serial in self.serials]
         hello = WorkerHello(
-            self.name, self.instance, "host", "1.0", [PULSECOUNT], reports, self.pool, self.offset is not None
+            self.name,
+            self.instance,
+            "host",
+            "1.0",
+            [PULSECOUNT],
+            reports,
+            self.pool,
+            self.offset is not None,
+            self.lists,
         )
         answer = await self.call("hello", hello=to_wire(hello))
         self.draining = answer["draining"]
@@ -183,14 +197,13 @@ class RecordingWorker:
         serial = str(args[0]) if args else ""
         if method == "measure_references":
             return await self._measure(serial, float(args[2]), args[3])
+        if method in ("prepare_all", "release_all"):
+            return await self._ordered_for_all(method, args[0], args[1])
         match method:
             case "prepare":
                 await self._prepare(serial, from_wire(args[1], Assignment, "assignment"))
             case "release":
-                self.orders.append((method, serial, str(args[1])))
-                if self.holds.get(serial) == args[1]:
-                    self._hold(serial, None)
-                    self.tell(serial)
+                self._release(serial, str(args[1]))
             case "plug_in":
                 self.orders.append((method, serial, ""))
                 for number in range(len(self.serials), len(self.serials) + int(args[0])):
@@ -225,6 +238,33 @@ class RecordingWorker:
             "sequence": 1, "attempt": 1, "started_at": now, "ended_at": now + window, "reference": "oscillator",
         }  # fmt: skip
         return [{**measured, "evaluation_id": f"{serial} {now} {number}"} for number in range(circuits[0]["times"])]
+
+    async def _ordered_for_all(self, method: str, orders: Mapping[str, Any], limit: Any) -> dict[str, Any]:
+        """Carry out an order for many boards; ``limit`` is the seconds for a preparation."""
+        failed: dict[str, IcefarmError] = {}
+        if method == "release_all":
+            for serial, reservation in orders.items():
+                self._release(serial, reservation)
+        else:
+            wanted = {serial: from_wire(each, Assignment, "assignment") for serial, each in orders.items()}
+            preparing = {serial: partial(self._prepare_within, limit, serial, each) for serial, each in wanted.items()}
+            failed = await failures(preparing, len(preparing))
+        return {"failed": {serial: error_to_wire(error) for serial, error in failed.items()}}
+
+    async def _prepare_within(self, limit: float, serial: str, wanted: Assignment) -> None:
+        preparing = Deferred.fromCoroutine(self._prepare(serial, wanted))
+        if self.clock is not None:
+            preparing.addTimeout(limit, self.clock)
+        try:
+            await preparing
+        except TimeoutError:
+            raise TimedOut(f"board {serial} was not usable within {limit:g} s") from None
+
+    def _release(self, serial: str, reservation: str) -> None:
+        self.orders.append(("release", serial, reservation))
+        if self.holds.get(serial) == reservation:
+            self._hold(serial, None)
+            self.tell(serial)
 
     async def _prepare(self, serial: str, wanted: Assignment) -> None:
         self.orders.append(("prepare", serial, wanted.reservation))
@@ -369,6 +409,7 @@ class MemoryControl:
 
     async def join(self, worker: RecordingWorker, ticket: str = "") -> None:
         """Start a worker's session."""
+        worker.clock = self.clock
         bus = await self.router.sign_in(Credentials(worker.name, Role.WORKER, worker.instance, ticket))
         await worker.joined(bus)
         self.clock.advance(0)

@@ -43,6 +43,10 @@ class RecordingControl:
     #: Whether it knows the worker, for the answers to heartbeats.
     known: bool = True
     heartbeat_s: float = 5.0
+    #: Whether it takes reports in lists; one of an earlier version does not.
+    lists: bool = True
+    #: Why it refuses reports of boards, by serial; in lists only.
+    refused: dict[str, str] = Factory(dict)
     #: Raised instead of answering, by name of the procedure.
     errors: dict[str, Exception] = Factory(dict)
     #: Answers wait for these, by name of the procedure.
@@ -50,6 +54,8 @@ class RecordingControl:
     hellos: list[dict[str, Any]] = Factory(list)
     heartbeats: int = 0
     reports: list[dict[str, Any]] = Factory(list)
+    #: How many reports came with each call.
+    together: list[int] = Factory(list)
     words: list[tuple[str, dict[str, Any]]] = Factory(list)
     #: The latest report of each board, from hellos and reports.
     devices: dict[str, dict[str, Any]] = Factory(dict)
@@ -112,16 +118,28 @@ class RecordingControl:
                 self.known = True
                 self.devices = {device["serial"]: device for device in arguments["hello"]["devices"]}
                 wanted = {serial: to_wire(assignment) for serial, assignment in self.assignments.items()}
-                return {"assignments": wanted, "heartbeat_s": self.heartbeat_s, "draining": False}
+                answer = {"assignments": wanted, "heartbeat_s": self.heartbeat_s, "draining": False}
+                return {**answer, "lists": self.lists}
             case "heartbeat":
                 self.heartbeats += 1
                 return {"known": self.known}
             case "report":
-                self.reports.append(arguments["report"])
-                self.devices[arguments["report"]["serial"]] = arguments["report"]
+                self._note([arguments["report"]])
+            case "reports":
+                said = arguments["reports"]
+                refused = {
+                    each["serial"]: self.refused[each["serial"]] for each in said if each["serial"] in self.refused
+                }
+                self._note([each for each in said if each["serial"] not in refused])
+                return {"refused": refused}
             case _:
                 self.words.append((name, arguments))
         return None
+
+    def _note(self, reports: Sequence[dict[str, Any]]) -> None:
+        self.reports += reports
+        self.together.append(len(reports))
+        self.devices.update({report["serial"]: report for report in reports})
 
     def _check(self) -> None:
         for waiting in list(self._waiting):

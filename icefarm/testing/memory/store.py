@@ -32,7 +32,6 @@ from icefarm.control.scheduling.bookings.allotment import allot, extended
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
-    contested,
     foreign_request,
     foreign_token,
     incomplete,
@@ -49,7 +48,7 @@ from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.roster import RosterEntry
-from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, TokenRecord
+from icefarm.control.storage.interface import AuditEntry, Kept, Lately, State, Store, Taken, TokenRecord
 from icefarm.testing.memory.bookings import MemoryBookings
 from icefarm.testing.memory.calibration import MemoryCalibrations
 
@@ -145,14 +144,15 @@ class MemoryStore(Store):
         self._set_offline(named - reports.keys(), "its worker no longer has it")
         return refused
 
-    async def report(self, worker: str, report: DeviceReport) -> DeviceRecord:
+    async def report(self, worker: str, reports: Sequence[DeviceReport]) -> Taken:
         if worker not in self._workers:
             raise unknown_worker(worker)
-        other = self._held_by_another(report.serial, worker)
-        if other is not None:
-            raise contested(report.serial, other)
-        self._take(worker, report)
-        return self._device(report.serial)
+        others = {report.serial: self._held_by_another(report.serial, worker) for report in reports}
+        mine = [report for report in reports if others[report.serial] is None]
+        for report in mine:
+            self._take(worker, report)
+        devices = [self._device(serial) for serial in sorted(report.serial for report in mine)]
+        return Taken(devices, {serial: other for serial, other in others.items() if other is not None})
 
     async def delete_worker(self, worker: str) -> list[str]:
         if worker not in self._workers:
@@ -192,7 +192,9 @@ class MemoryStore(Store):
     async def workers(self) -> list[WorkerRecord]:
         return self._all_workers()
 
-    async def devices(self, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+    async def devices(self, serials: Sequence[str] | None = None, *, worker: str | None = None) -> list[DeviceRecord]:
+        if worker is not None:
+            return [device for device in self._all_devices() if device.worker == worker]
         if serials is None:
             return self._all_devices()
         self._check_known(serials)
@@ -465,10 +467,6 @@ class MemoryStore(Store):
         for one in [one for one in self._active() if one.expires_at <= now]:
             ended += self._end([one.id], "expired" if one.limited_by is None else f"expired: {one.limited_by}")
         return ended
-
-    async def next_expiry(self) -> float | None:
-        ends = [reservation.expires_at for reservation in self._active()]
-        return max(0.0, min(ends) - self.clock.seconds()) if ends else None
 
     async def active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
         return self._active(client=client, worker=worker)

@@ -81,6 +81,7 @@ class _Entry:
     def _remove(self) -> None:
         if self in self.entries:
             self.entries.remove(self)
+            self.owner.router._note_subscriptions()
 
 
 @define(eq=False, repr=False)
@@ -101,6 +102,8 @@ class MemoryRouter:
     #: All connections, including those that have not signed in; pending calls.
     _connections: set[MemoryBus] = Factory(set)
     _calls: set[_Call] = Factory(set)
+    #: The numbers of what is subscribed to: (URI, whether that is a prefix).
+    _subscribed: dict[tuple[str, bool], int] = Factory(dict)
     #: Messages on their way, and when the last of them arrives.
     _ways: dict[tuple[str, int], deque[Callable[[], object]]] = Factory(lambda: defaultdict(deque))
     _arrivals: dict[tuple[str, int], float] = Factory(dict)
@@ -151,6 +154,7 @@ class MemoryRouter:
         self._connections.remove(bus)
         for entries in (self.procedures, self.subscriptions):
             entries[:] = [entry for entry in entries if entry.owner is not bus]
+        self._note_subscriptions()
         for call in sorted(self._calls, key=lambda call: call.number):
             if call.callee is bus:
                 call.answered(LinkLost(reason))
@@ -206,8 +210,29 @@ class MemoryRouter:
             except Exception:
                 self._log.failure("the handler of {topic} failed", topic=topic)
 
+    def _note_subscriptions(self) -> None:
+        """Say what is subscribed to now for the first time, and what no longer."""
+        now = {(entry.uri, entry.prefix) for entry in self.subscriptions}
+        for key in [key for key in self._subscribed if key not in now]:
+            self._meta("wamp.subscription.on_delete", [0, self._subscribed.pop(key)])
+        for key in sorted(now - self._subscribed.keys()):
+            self._subscribed[key] = next(self._numbers)
+            self._meta("wamp.subscription.on_create", [0, self._subscription(key)])
+
+    def _subscription(self, key: tuple[str, bool]) -> dict[str, Any]:
+        return {"id": self._subscribed[key], "uri": key[0], "match": "prefix" if key[1] else "exact"}
+
     def _meta_call(self, procedure: str, args: Sequence[Any]) -> Any:
+        numbers = {number: key for key, number in self._subscribed.items()}
         match procedure, list(args):
+            case "wamp.subscription.list", _:
+                return {
+                    "exact": [number for number, key in numbers.items() if not key[1]],
+                    "prefix": [number for number, key in numbers.items() if key[1]],
+                    "wildcard": [],
+                }
+            case "wamp.subscription.get", [number] if number in numbers:
+                return self._subscription(numbers[number])
             case "wamp.session.list", _:
                 return list(self.sessions)
             case "wamp.session.count", _:
@@ -385,6 +410,8 @@ class MemoryBus(Bus):
                     raise InvalidArgument(f"{entry.uri} is registered already")
                 entry.entries.remove(other)
         entry.entries.append(entry)
+        if replace is None:
+            self.router._note_subscriptions()
         told(None)
 
     def _ask_to_register(self, entry: _Entry, replace: bool, told: Callable[[Any], None]) -> None:

@@ -3,15 +3,15 @@
 Control decides whether the worker may offer procedures: it must have the board by the inventory, so a board that is new
 is offered once control has taken it in.  A board whose procedures nobody can call is reported as offline.
 
-Of each board the latest report is sent, in order, and again until control acknowledges it.
+Of each board the latest report is sent, in order, and again until control acknowledges it.  A lone report is sent at
+once; boards that change while it is on its way, or within `PAUSE`, are reported together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any
 
 from attrs import Factory, define, evolve
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -20,6 +20,8 @@ from twisted.python.failure import Failure
 
 from icefarm.arguments import to_wire
 from icefarm.bus import Bus, Registration
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import failures
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, control_worker_procedure
 from icefarm.errors import IcefarmError, LinkLost
 from icefarm.worker.board.managed_board import ManagedBoard
@@ -28,9 +30,14 @@ from icefarm.worker.control_link.rpc import BoardProcedures, Settling
 
 __all__ = ["BoardRegistrations", "Reports"]
 
-REPORT = control_worker_procedure("report")
-#: Seconds for the answer to a report; control asks its database.
+REPORT, REPORTS = control_worker_procedure("report"), control_worker_procedure("reports")
+#: Seconds for the answer to reports; control asks its database.
 REPORT_LIMIT = 15.0
+#: Seconds between two calls with reports, and boards of one: a message of 200 kB.
+PAUSE = 0.02
+AT_ONCE = 500
+#: Concurrent calls to a control that takes one report at a time.
+SINGLY_AT_ONCE = 64
 
 Counters = tuple[int, int, int, BoardHealth]
 #: What of a report is not worth one by itself.
@@ -41,13 +48,17 @@ _counters: Callable[[DeviceReport], Counters] = attrgetter("evaluations", "failu
 class Reports:
     """The unacknowledged reports."""
 
+    _clock: Clock
     #: Boards whose report has changed, by serial.
     _unsent: dict[str, ManagedBoard] = Factory(dict)
-    _sending: set[str] = Factory(set)
+    #: Boards whose report did not arrive, or was refused: it is sent again when the board changes, or with `send_all`.
+    _failed: dict[str, ManagedBoard] = Factory(dict)
     #: Each board's counters in its last report.
     _counted: dict[str, Counters] = Factory(dict)
     #: Those of the session in which control has answered a hello, and takes reports.
     _session: BoardRegistrations | None = None
+    #: The session in which reports are on their way, or were within `PAUSE`.
+    _sending: BoardRegistrations | None = None
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
     def attach(self, session: BoardRegistrations) -> None:
@@ -60,18 +71,20 @@ class Reports:
 
     def changed(self, board: ManagedBoard) -> None:
         """A board's report has changed: send it, or keep it until control takes reports."""
+        self._failed.pop(board.serial, None)
         self._unsent[board.serial] = board
-        if self._session is not None and board.serial not in self._sending:
-            self._start(self._send(board, self._session))
+        self._begin()
 
     def forget(self, serial: str) -> None:
         """A board was forgotten."""
         self._unsent.pop(serial, None)
+        self._failed.pop(serial, None)
         self._counted.pop(serial, None)
 
     def told(self, reports: Iterable[DeviceReport]) -> None:
         """A hello contained all reports; later changes are not in it."""
         self._unsent.clear()
+        self._failed.clear()
         for report in reports:
             self._counted[report.serial] = _counters(report)
 
@@ -83,39 +96,49 @@ class Reports:
 
     def send_all(self) -> None:
         """Send what is unsent."""
-        for _, board in sorted(self._unsent.items()):
-            self.changed(board)
+        self._unsent = {**self._failed, **self._unsent}
+        self._failed = {}
+        self._begin()
 
-    async def _send(self, board: ManagedBoard, session: BoardRegistrations) -> None:
-        """Report a board until control has its latest state.
+    def _begin(self) -> None:
+        session = self._session
+        if session is not None and self._unsent and self._sending is not session:
+            self._sending = session
+            Deferred.fromCoroutine(self._send(session)).addErrback(self._fault)
 
-        Each board has at most one report in progress: reports arrive in order, and changes meanwhile become one
-        report.  If sending fails, the report stays unsent and the error is raised.
+    async def _send(self, session: BoardRegistrations) -> None:
+        """Report the boards that have changed.
+
+        There is one such call at a time: reports of a board arrive in order, and changes meanwhile become one report.
         """
-        serial = board.serial
-        self._sending.add(serial)
+        began = self._clock.seconds()
+        boards = dict(sorted(self._unsent.items())[:AT_ONCE])
+        reports = [session.shown(board.report()) for board in boards.values()]
+        for report in reports:
+            del self._unsent[report.serial]
+            self._counted[report.serial] = _counters(report)
+        refused: Iterable[str] = boards
         try:
-            while serial in self._unsent:
-                board = self._unsent.pop(serial)
-                report = board.report()
-                self._counted[serial] = _counters(report)
-                if serial in session.refused:
-                    report = session.shown(report)
-                try:
-                    await session.bus.call(REPORT, (), {"report": to_wire(report)}, timeout=REPORT_LIMIT)
-                except BaseException:
-                    if serial in self._counted:
-                        self._unsent.setdefault(serial, board)
-                    raise
-                if serial in self._counted and serial not in session.offered:
-                    self._start(session.offer([board], known=True))
+            refused = await session.report(reports)
         finally:
-            self._sending.discard(serial)
+            self._keep(boards[serial] for serial in refused)
+            left = max(0.0, began + PAUSE - self._clock.seconds())
+            self._clock.callLater(left, self._go_on, session)
+        taken = [board for serial, board in boards.items() if serial in self._counted and serial not in refused]
+        await session.offer(taken, known=True)
 
-    def _start(self, operation: Coroutine[Deferred[Any], Any, Any]) -> None:
-        Deferred.fromCoroutine(operation).addErrback(self._failed)
+    def _keep(self, boards: Iterable[ManagedBoard]) -> None:
+        """Keep boards whose report control does not have, except those that were forgotten or have changed again."""
+        for board in boards:
+            if board.serial in self._counted and board.serial not in self._unsent:
+                self._failed[board.serial] = board
 
-    def _failed(self, failure: Failure) -> None:
+    def _go_on(self, session: BoardRegistrations) -> None:
+        if self._sending is session:
+            self._sending = None
+            self._begin()
+
+    def _fault(self, failure: Failure) -> None:
         """Ignore errors that a lost session or an absent control explains; the next hello makes up for them."""
         if failure.check(CancelledError, IcefarmError) is None:
             self._log.failure("a report to control failed", failure)
@@ -130,6 +153,8 @@ class BoardRegistrations:
     _reports: Reports
     #: What clients evaluate in lists.
     _lists: EvaluationLists
+    #: Whether control takes reports in lists; one of an earlier version does not.
+    takes_lists: bool = False
     #: By serial, also those that are still being registered.
     offered: dict[str, Deferred[Registration | None]] = Factory(dict)
     #: Why boards that control knows cannot be called.
@@ -150,6 +175,20 @@ class BoardRegistrations:
         registration = None if registering is None else await registering
         if registration is not None:
             await registration.end()
+
+    async def report(self, reports: Sequence[DeviceReport]) -> Collection[str]:
+        """Report boards; returns the serials of those whose report is refused."""
+        if not self.takes_lists:
+            return await failures({each.serial: partial(self._report_one, each) for each in reports}, SINGLY_AT_ONCE)
+        told = {"reports": [to_wire(report) for report in reports]}
+        answer = await self.bus.call(REPORTS, (), told, timeout=REPORT_LIMIT)
+        refused: Mapping[str, str] = answer["refused"]
+        for serial, why in refused.items():
+            self._log.debug("control refuses the report of board {serial}: {why}", serial=serial, why=why)
+        return refused
+
+    async def _report_one(self, report: DeviceReport) -> None:
+        await self.bus.call(REPORT, (), {"report": to_wire(report)}, timeout=REPORT_LIMIT)
 
     def shown(self, report: DeviceReport) -> DeviceReport:
         """Return what to report of a board: one that nobody can call is offline."""

@@ -78,6 +78,8 @@ class HelloReply:
     draining: bool = False
     #: Control keeps measurements in the archive.
     archive: bool = False
+    #: Control takes reports in lists.
+    lists: bool = False
 
 
 @define(eq=False)
@@ -121,11 +123,11 @@ class ControlLink(Observer):
     _pool: BoardPool | None = None
     _alive: AliveFile = Factory(AliveFile)
     _control: ControlProcedures = Factory(
-        lambda self: ControlProcedures(self._boards, self._departure, self._pool), takes_self=True
+        lambda self: ControlProcedures(self._clock, self._boards, self._departure, self._pool), takes_self=True
     )
     _settling: Settling = Factory(lambda self: Settling(self._clock), takes_self=True)
     _session: _ControlSession | None = None
-    _reports: Reports = Factory(Reports)
+    _reports: Reports = Factory(lambda self: Reports(self._clock), takes_self=True)
     _readings: BoardCounters = Factory(BoardCounters)
     _words: int = 0
     _trouble: str | None = None
@@ -180,7 +182,7 @@ class ControlLink(Observer):
         # The farm may have put the name into the account of the worker's token.
         pool = None if self._pool is None else PoolRecord(self._pool.least, self._pool.most, self._pool.model)
         hello = WorkerHello(
-            session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports, pool, True
+            session.bus.authid, me.instance, me.host, me.version, self._offer.records(), reports, pool, True, lists=True
         )
         try:
             answer = await self._call(session, "hello", HELLO_LIMIT, hello=to_wire(hello))
@@ -191,6 +193,7 @@ class ControlLink(Observer):
         self._trouble = None
         self._alive.touch()
         session.greeted = True
+        session.registrations.takes_lists = orders.lists
         if self._session is session:
             self._reports.attach(session.registrations)
         session.interval = orders.heartbeat_s

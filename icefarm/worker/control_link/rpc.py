@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction, from_wire
 from icefarm.bus import Caller
+from icefarm.concurrency.clock import Clock
+from icefarm.concurrency.deferreds import failures, started
 from icefarm.contract import EVALUATE_LIST, Assignment, ReferenceCircuit, Role, device_prefix, method_of
 from icefarm.errors import (
     IcefarmError,
@@ -21,8 +24,10 @@ from icefarm.errors import (
     TimedOut,
     UnknownBitstream,
     Withdrawn,
+    error_to_wire,
 )
 from icefarm.kinds.registry import EVALUATE
+from icefarm.text.durations import in_words
 from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
@@ -41,6 +46,7 @@ SETTLE_LIMIT = 10.0
 class ControlProcedures:
     """``icefarm.v1.worker.<name>.*``: control's orders for this worker."""
 
+    _clock: Clock
     _boards: BoardRegistry
     _departure: Departure
     #: None where all boards are always there.
@@ -53,7 +59,8 @@ class ControlProcedures:
     @_functions.default
     def _all(self) -> dict[str, CheckedFunction]:
         every = (
-            *(self.prepare, self.relabel, self.release, self.reboot, self.delete, self.retest),
+            *(self.prepare, self.prepare_all, self.relabel, self.release, self.release_all, self.reboot),
+            *(self.delete, self.retest),
             *(self.drain, self.resume, self.leave, self.plug_in, self.retire, self.measure_references),
         )
         return {function.__name__: CheckedFunction.of(function) for function in every}
@@ -81,6 +88,32 @@ class ControlProcedures:
         board = self._boards.get(serial)
         self._ordered.add(serial)
         await board.prepare(assignment)
+
+    async def prepare_all(self, assignments: dict[str, Assignment], seconds: float) -> dict[str, Any]:
+        """Make boards serve reservations, by serial; returns when each is usable or has failed, or the time is over.
+
+        ``failed`` in the answer says why some are not usable.
+        """
+        orders = {serial: partial(self._prepare_within, seconds, serial, each) for serial, each in assignments.items()}
+        failed = await failures(orders, max(1, len(orders)))
+        return {"failed": {serial: error_to_wire(error) for serial, error in failed.items()}}
+
+    async def _prepare_within(self, seconds: float, serial: str, assignment: Assignment) -> None:
+        preparing = started(partial(self.prepare, serial, assignment))
+        preparing.addTimeout(seconds, self._clock)  # type: ignore[arg-type]
+        try:
+            await preparing
+        except TimeoutError:
+            raise TimedOut(f"board {serial} was not usable within {in_words(seconds)}") from None
+
+    async def release_all(self, reservations: dict[str, str], reason: str) -> dict[str, Any]:
+        """End the reservations of boards, by serial, of those that still have that one.
+
+        ``failed`` in the answer says why some are not released.
+        """
+        orders = {serial: partial(self.release, serial, each, reason) for serial, each in reservations.items()}
+        failed = await failures(orders, max(1, len(orders)))
+        return {"failed": {serial: error_to_wire(error) for serial, error in failed.items()}}
 
     async def relabel(self, serial: str, labels: dict[str, str]) -> None:
         """Note a board's labels in what it measures from now on."""

@@ -28,7 +28,7 @@ from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Tasks, failures
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
@@ -60,8 +60,6 @@ ASK_AGAIN = 10.0
 LONGEST = 600.0
 #: Seconds for which a board that did not get ready is not given to a group.
 AVOIDED = 60.0
-#: Boards made ready at the same time.
-AT_ONCE = 64
 
 
 @define(eq=False)
@@ -233,8 +231,7 @@ class Groups:
             self.unanswered.let_go(records)
 
     async def _prepare(self, group: Group, records: Sequence[ReservationRecord]) -> None:
-        orders = {record.id: partial(self.worker_client.prepare, record) for record in records}
-        failed = await failures(orders, AT_ONCE)
+        failed = await self.worker_client.prepare_all(records)
         self.avoid(record.serial for record in records if record.id in failed)
         self.termination.schedule_end(failed, "the board did not get ready")
         ready = [record.serial for record in records if record.id not in failed]

@@ -13,7 +13,14 @@ from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import Kept
 from icefarm.control.storage.postgres.calendar import BOOKING, calendar_of, groups_of
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
-from icefarm.control.storage.postgres.statements import RESERVATION, Statements, in_transaction, now, take_turns
+from icefarm.control.storage.postgres.statements import (
+    RESERVATION,
+    Statements,
+    in_transaction,
+    in_turn,
+    now,
+    take_turns,
+)
 
 __all__ = ["BookingStatements", "set_group"]
 
@@ -95,7 +102,7 @@ async def set_group(transaction: Transaction, account: str, name: str | None) ->
 class BookingStatements(Statements):
     """Bookings, and the groups of accounts."""
 
-    @in_transaction
+    @in_turn
     async def book(
         self, transaction: Transaction, wanted: BookingRecord, most: Mapping[str, float] | None = None
     ) -> BookingRecord:
@@ -128,7 +135,7 @@ class BookingStatements(Statements):
         rows = await transaction.rows(_CANCEL, {"ids": list(ids), "reason": reason})
         return sorted((BookingRecord(*row) for row in rows), key=lambda each: (each.starts_at, each.id))
 
-    @in_transaction
+    @in_turn
     async def keep_bookings(self, transaction: Transaction) -> Kept:
         await take_turns(transaction)
         calendar = await calendar_of(transaction)

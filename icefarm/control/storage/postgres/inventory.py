@@ -28,14 +28,13 @@ from icefarm.contract import (
 from icefarm.control.scheduling.availability import free, undeletable
 from icefarm.control.scheduling.explanations import (
     cannot_delete,
-    contested,
     too_many_labels,
     undeletable_worker,
     unknown_devices,
     unknown_worker,
 )
 from icefarm.control.storage.connection import Transaction
-from icefarm.control.storage.interface import State
+from icefarm.control.storage.interface import State, Taken
 from icefarm.control.storage.postgres.calendar import calendar_of
 from icefarm.control.storage.postgres.statements import Statements, in_transaction, now
 
@@ -143,7 +142,8 @@ def _device(row: Sequence[Any]) -> DeviceRecord:
 async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> list[DeviceRecord]:
     """Keep what a worker says of its boards; returns those of them that it may have."""
     wire = json.dumps([to_wire(report) for report in reports])
-    return [_device(row) for row in await transaction.rows(_TAKE, {"worker": worker, "reports": wire})]
+    rows = await transaction.rows(_TAKE, {"worker": worker, "reports": wire})
+    return sorted((_device(row) for row in rows), key=lambda device: device.serial)
 
 
 async def _set_offline(transaction: Transaction, worker: str, reason: str, except_for: Iterable[str] = ()) -> list[str]:
@@ -158,6 +158,11 @@ async def all_workers(transaction: Transaction) -> list[WorkerRecord]:
 async def all_devices(transaction: Transaction) -> list[DeviceRecord]:
     rows = await transaction.rows(f'SELECT {_DEVICE} FROM device ORDER BY serial COLLATE "C"')
     return [_device(row) for row in rows]
+
+
+async def _devices_of(transaction: Transaction, worker: str) -> list[DeviceRecord]:
+    statement = f'SELECT {_DEVICE} FROM device WHERE worker = %(worker)s ORDER BY serial COLLATE "C"'
+    return [_device(row) for row in await transaction.rows(statement, {"worker": worker})]
 
 
 async def known_devices(transaction: Transaction, serials: Sequence[str]) -> list[DeviceRecord]:
@@ -184,8 +189,7 @@ async def _label_worker(transaction: Transaction, worker: str, changes: Mapping[
         raise unknown_worker(worker)
     if counts[0][1] > MAX_BOARD_LABELS:
         raise too_many_labels(f"worker {worker!r}")
-    statement = f'SELECT {_DEVICE} FROM device WHERE worker = %(worker)s ORDER BY serial COLLATE "C"'
-    return [_device(row) for row in await transaction.rows(statement, {"worker": worker})]
+    return await _devices_of(transaction, worker)
 
 
 @define
@@ -211,17 +215,16 @@ class InventoryStatements(Statements):
         return sorted(reports.keys() - {device.serial for device in taken})
 
     @in_transaction
-    async def report(self, transaction: Transaction, worker: str, report: DeviceReport) -> DeviceRecord:
+    async def report(self, transaction: Transaction, worker: str, reports: Sequence[DeviceReport]) -> Taken:
         try:
-            taken = await _take(transaction, worker, [report])
+            taken = await _take(transaction, worker, reports)
         except ForeignKeyViolation:
             raise unknown_worker(worker) from None
-        if not taken:
-            row = await transaction.rows(
-                "SELECT worker FROM device WHERE serial = %(serial)s", {"serial": report.serial}
-            )
-            raise contested(report.serial, row[0][0])
-        return taken[0]
+        missing = {report.serial for report in reports} - {device.serial for device in taken}
+        if not missing:
+            return Taken(taken)
+        statement = "SELECT serial, worker FROM device WHERE serial = ANY(%(serials)s)"
+        return Taken(taken, dict(await transaction.rows(statement, {"serials": sorted(missing)})))
 
     @in_transaction
     async def delete_worker(self, transaction: Transaction, worker: str) -> list[str]:
@@ -311,7 +314,11 @@ class InventoryStatements(Statements):
         return await all_workers(transaction)
 
     @in_transaction
-    async def devices(self, transaction: Transaction, serials: Sequence[str] | None = None) -> list[DeviceRecord]:
+    async def devices(
+        self, transaction: Transaction, serials: Sequence[str] | None = None, *, worker: str | None = None
+    ) -> list[DeviceRecord]:
+        if worker is not None:
+            return await _devices_of(transaction, worker)
         return await all_devices(transaction) if serials is None else await known_devices(transaction, serials)
 
     @in_transaction

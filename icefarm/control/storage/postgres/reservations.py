@@ -24,7 +24,14 @@ from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.interface import Lately
 from icefarm.control.storage.postgres.calendar import calendar_of
 from icefarm.control.storage.postgres.inventory import all_devices, all_workers, check_known
-from icefarm.control.storage.postgres.statements import RESERVATION, Statements, in_transaction, now, take_turns
+from icefarm.control.storage.postgres.statements import (
+    RESERVATION,
+    Statements,
+    in_transaction,
+    in_turn,
+    now,
+    take_turns,
+)
 from icefarm.errors import Busy
 
 __all__ = ["ReservationStatements"]
@@ -156,7 +163,7 @@ async def _answered(transaction: Transaction, client: str, request_id: str) -> l
 class ReservationStatements(Statements):
     """Reservations."""
 
-    @in_transaction
+    @in_turn
     async def reserve(
         self,
         transaction: Transaction,
@@ -250,12 +257,6 @@ class ReservationStatements(Statements):
         statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
         ids = [row[0] for row in await transaction.rows(statement)]
         return _by_serial(await transaction.rows(_END_EXPIRED, {"ids": ids}))
-
-    @in_transaction
-    async def next_expiry(self, transaction: Transaction) -> float | None:
-        statement = "SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8 FROM reservation"
-        seconds = (await transaction.rows(statement + " WHERE ended_at IS NULL"))[0][0]
-        return None if seconds is None else max(0.0, seconds)
 
     @in_transaction
     async def active(

@@ -11,7 +11,7 @@ from attrs import define
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
 
-__all__ = ["RESERVATION", "Statements", "in_transaction", "now", "take_turns"]
+__all__ = ["RESERVATION", "Statements", "in_transaction", "in_turn", "now", "take_turns"]
 
 #: Key of the advisory lock: "reserve" in ASCII.
 _LOCK = 0x72657365_727665
@@ -50,6 +50,18 @@ def in_transaction(
     @wraps(method)
     async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._database.transaction(lambda transaction: method(self, transaction, *args, **kwargs))
+
+    return run
+
+
+def in_turn(
+    method: Callable[Concatenate[S, Transaction, P], Awaitable[T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Do what `in_transaction` does for a method that calls `take_turns`: one after the other (decorator)."""
+
+    @wraps(method)
+    async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.transaction_in_turn(lambda transaction: method(self, transaction, *args, **kwargs))
 
     return run
 

@@ -1,0 +1,73 @@
+"""Operations that are asked for one by one and carried out together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from icefarm.concurrency.deferreds import started
+
+__all__ = ["Batches"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@define(eq=False)
+class _Batch(Generic[T, R]):
+    """Items, who waits for the answer to each, and who waits for the end of all."""
+
+    items: list[T] = Factory(list)
+    answers: list[Deferred[R]] = Factory(list)
+    ended: list[Deferred[None]] = Factory(list)
+
+
+@define(eq=False)
+class Batches(Generic[T, R]):
+    """Carries out a lone item at once, and those that come meanwhile together, in order, once that has ended.
+
+    So nothing waits in a quiet farm, and the busier it is, the more items share a transaction.
+    """
+
+    #: Carries out items; returns an answer for each.
+    operation: Callable[[Sequence[T]], Coroutine[Any, Any, Sequence[R]]]
+    _next: _Batch[T, R] = Factory(_Batch)
+    _running: _Batch[T, R] | None = None
+
+    def put(self, item: T) -> Deferred[R]:
+        """Have an item carried out; fires with its answer, or fails as the operation does for its whole batch.
+
+        It may be cancelled; the item is carried out still.
+        """
+        answer: Deferred[R] = Deferred()
+        self._next.items.append(item)
+        self._next.answers.append(answer)
+        if self._running is None:
+            self._begin()
+        return answer
+
+    async def quiet(self) -> None:
+        """Wait until all that was put so far has been carried out, or has failed."""
+        if self._running is None:
+            return
+        ended: Deferred[None] = Deferred()
+        (self._next if self._next.items else self._running).ended.append(ended)
+        await ended
+
+    def _begin(self) -> None:
+        if self._next.items:
+            self._running, self._next = self._next, _Batch()
+            started(partial(self.operation, self._running.items)).addBoth(self._done, self._running)
+
+    def _done(self, result: Sequence[R] | Failure, batch: _Batch[T, R]) -> None:
+        self._running = None
+        self._begin()
+        for place, answer in enumerate(batch.answers):
+            answer.callback(result if isinstance(result, Failure) else result[place])
+        for ended in batch.ended:
+            ended.callback(None)
