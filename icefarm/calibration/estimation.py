@@ -16,7 +16,7 @@ from statistics import fmean, median
 from attrs import field, frozen
 
 from icefarm.calibration.distributions import f_tail
-from icefarm.calibration.records import Calibration, Reading
+from icefarm.calibration.records import Calibration, Reading, positive
 from icefarm.errors import InvalidArgument
 
 __all__ = [
@@ -60,11 +60,11 @@ _Matrix = list[list[float]]
 class Prior:
     """How much boards can drift and depend on temperature: standard deviations about 0.
 
-    They matter only until readings say more.
+    They matter only until readings say more.  Raises `InvalidArgument` for what is not above 0.
     """
 
-    drift_ppm_per_day: float = 100.0
-    ppm_per_kelvin: float = 1000.0
+    drift_ppm_per_day: float = field(default=100.0, validator=positive)
+    ppm_per_kelvin: float = field(default=1000.0, validator=positive)
 
 
 #: For boards that nothing is known of.
@@ -95,7 +95,7 @@ class _Fit:
     trust: list[float]
     residuals: list[float]
     #: Variance between sessions beyond that.
-    session_noise: float = field(default=0.0)
+    session_noise: float = 0.0
 
 
 def calibrate(
@@ -223,7 +223,7 @@ def _solved(rows: Sequence[_Row], trust: list[float], prior: Prior, noise: float
     normal, right = _normal_equations(rows, trust, noise, scale)
     precision = (0.0, prior.drift_ppm_per_day**-2, prior.ppm_per_kelvin**-2)
     whole = [[normal[i][j] + (precision[i] if i == j else 0.0) for j in range(3)] for i in range(3)]
-    covariance = inverse(whole)
+    covariance = _inverse(whole)
     line = [sum(covariance[i][j] * right[j] for j in range(3)) for i in range(3)]
     residuals = [row.ppm - sum(a * b for a, b in zip(line, row.x, strict=True)) for row in rows]
     # What the readings determine of the parameters; the rest is the prior's.
@@ -255,7 +255,7 @@ def _normal_equations(
     return [[oo, od, ok], [od, dd, dk], [ok, dk, kk]], (yo, yd, yk)
 
 
-def inverse(m: _Matrix) -> _Matrix:
+def _inverse(m: _Matrix) -> _Matrix:
     """Return the inverse of a symmetric positive definite matrix of three rows, by its cofactors.
 
     Rows are scaled first: days and kelvin differ by orders of magnitude.

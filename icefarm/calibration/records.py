@@ -20,7 +20,7 @@ from icefarm.arguments import passes_over_unknown
 from icefarm.calibration.distributions import t_quantile
 from icefarm.errors import InvalidArgument
 
-__all__ = ["Calibration", "Corrected", "Reading"]
+__all__ = ["Calibration", "Corrected", "Reading", "positive"]
 
 #: Hexadecimal digits of a calibration's id.
 _ID_DIGITS = 16
@@ -33,7 +33,8 @@ def _finite(_: object, attribute: Attribute[Any], value: float | None) -> None:
         raise InvalidArgument(f"{attribute.name} must be a finite number, not {value}")
 
 
-def _positive(_: object, attribute: Attribute[Any], value: float) -> None:
+def positive(_: object, attribute: Attribute[Any], value: float) -> None:
+    """Refuse what is not above 0 (validator of attrs)."""
     if not (isfinite(value) and value > 0):
         raise InvalidArgument(f"{attribute.name} must be above 0, not {value}")
 
@@ -62,11 +63,11 @@ class Reading:
     #: The reference circuit's name.
     reference: str
     #: The frequency that a perfect board shows.
-    expected_hz: float = field(validator=_positive)
+    expected_hz: float = field(validator=positive)
     #: Rising edges that were counted; a whole number, or the mean of several windows' counts.
     pulses: float = field(validator=_not_negative)
     #: The window, microseconds, as the board measured it.
-    window_us: int = field(validator=_positive)
+    window_us: int = field(validator=positive)
     #: When the window began.
     time: float = field(validator=_finite)
     #: Of the board; None if it can't tell.
@@ -126,7 +127,7 @@ class Calibration:
     #: How many readings it is made of.
     readings: int
     #: What is left of them when the line and the noise are estimated (Student's t); at least 1.
-    degrees_of_freedom: float = field(validator=_positive)
+    degrees_of_freedom: float = field(validator=positive)
     #: Coldest and hottest of the readings; equal to the reference temperature if there is only one; None as above.
     coldest_c: float | None = field(validator=_finite)
     hottest_c: float | None = field(validator=_finite)

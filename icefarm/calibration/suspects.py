@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log, sqrt
 from statistics import NormalDist, fmean, median
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from icefarm.calibration.correction import Deviation, deviation_at
 from icefarm.calibration.distributions import t_quantile
@@ -174,17 +174,7 @@ def _noises(calibrations: Iterable[Calibration]) -> dict[str, _Value]:
 
 
 def _in_ppm(suspicion: Suspicion) -> Suspicion:
-    return Suspicion(
-        suspicion.serial,
-        suspicion.reference,
-        suspicion.compared_with,
-        suspicion.figure,
-        exp(suspicion.value),
-        exp(suspicion.expected),
-        suspicion.scatter,
-        suspicion.sigmas,
-        suspicion.limit,
-    )
+    return evolve(suspicion, value=exp(suspicion.value), expected=exp(suspicion.expected))
 
 
 def _outliers(

@@ -140,6 +140,11 @@ def test_what_the_first_day_does_not_say_is_uncertain() -> None:
     assert deviation_at(found, 2 * DAY, found.reference_temperature_c).standard_uncertainty > 14
 
 
+def test_a_prior_of_no_width_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="ppm_per_kelvin must be above 0"):
+        Prior(ppm_per_kelvin=0.0)
+
+
 def test_two_readings_are_no_calibration() -> None:
     assert calibrate([]) is None
     assert calibrate([reading(1), reading(2)]) is None
