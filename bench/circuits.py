@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import cache
 from random import Random
 
 from icefarm.bitstream import Bitstream
@@ -22,6 +23,8 @@ class Form(StrEnum):
     EVOLVED = "evolved"
     #: One bit in four is set everywhere, block RAM included: compression gains nothing, and it is sent as it is.
     DENSE = "dense"
+    #: Dense, and like one circuit but for a few bits, as the children of one parent are.
+    RELATED = "related"
 
 
 class Mix(StrEnum):
@@ -31,6 +34,7 @@ class Mix(StrEnum):
     SPARSE = "sparse"
     EVOLVED = "evolved"
     DENSE = "dense"
+    RELATED = "related"
 
 
 #: Of twenty circuits of a mix, how many have each form.
@@ -40,6 +44,8 @@ SHARES = {Form.SPARSE: 9, Form.EVOLVED: 9, Form.DENSE: 2}
 _SPARSENESS = 2048
 #: Part of the configuration that is random in an evolved circuit.
 _REGION = 0.1
+#: Bits in which a related circuit differs from the first dense one.
+_MUTATIONS = 20
 
 
 def forms(mix: Mix) -> Iterator[Form]:
@@ -58,10 +64,32 @@ def _spread(shares: dict[Form, int]) -> Sequence[Form]:
 def circuit(seed: int, form: Form) -> Bitstream:
     """Return circuit number ``seed`` of a form: the same on every machine, another one for another seed."""
     random = Random(f"{form.value} {seed}")
+    if form is Form.RELATED:
+        cram, bram = _dense_parent()
+        return Bitstream(
+            EMPTY_COMMENT + body(BOOT_SETTINGS["enabled"], _mutated(random, cram), bram), f"related-{seed}"
+        )
     cram = [_bank(random, CRAM_WIDTH * height // 8, form) for height in CRAM_HEIGHTS]
     lengths = [width * BRAM_HEIGHT // 8 for width in BRAM_WIDTHS]
     bram = [_quarter(random, length) if form is Form.DENSE else bytes(length) for length in lengths]
     return Bitstream(EMPTY_COMMENT + body(BOOT_SETTINGS["enabled"], cram, bram), f"{form.value}-{seed}")
+
+
+@cache
+def _dense_parent() -> tuple[list[bytes], list[bytes]]:
+    """Return the banks of the parent of related circuits."""
+    random = Random("parent")
+    lengths = [CRAM_WIDTH * height // 8 for height in CRAM_HEIGHTS], [width * BRAM_HEIGHT // 8 for width in BRAM_WIDTHS]
+    cram, bram = ([_quarter(random, length) for length in each] for each in lengths)
+    return cram, bram
+
+
+def _mutated(random: Random, banks: Sequence[bytes]) -> list[bytes]:
+    changed = [bytearray(bank) for bank in banks]
+    for _ in range(_MUTATIONS):
+        bank = random.choice(changed)
+        bank[random.randrange(len(bank))] ^= 1 << random.randrange(8)
+    return [bytes(bank) for bank in changed]
 
 
 def _bank(random: Random, length: int, form: Form) -> bytes:

@@ -37,7 +37,9 @@ def _of_forms() -> Iterator[Goal]:
         yield Goal(f"CPU per evaluation of the {party}, 64 boards, sparse", "ms", goal, None, alone)
     yield Goal("CPU per evaluation but the boards', 64 boards, sparse", "ms", 0.7, None, alone)
     yield Goal("CPU per evaluation but the boards', 64 boards, dense", "ms", 3.0, None, alone)
-    for form in ("", ", sparse", ", dense"):
+    yield Goal("CPU per evaluation but the boards', 64 boards, related", "ms", 1.5, None, alone)
+    yield Goal("bytes on the wire per evaluation, related", "B", 1000, None, alone)
+    for form in ("", ", sparse", ", dense", ", related"):
         for together in (1, 16):
             name = f"part of the bare router's rate, {together} in a message, 64 boards{form}"
             yield Goal(name, "", None, None, "", more_is_better=True)

@@ -60,6 +60,14 @@ def test_sparse_evolved_and_dense_circuits_differ_in_what_is_sent() -> None:
     assert dense > 104_090
 
 
+def test_related_circuits_are_dense_and_differ_in_a_few_bits() -> None:
+    one, other = circuit(1, Form.RELATED), circuit(2, Form.RELATED)
+    bits = (int.from_bytes(one.data) ^ int.from_bytes(other.data)).bit_count()
+    # Their own bits, and the two CRCs.
+    assert 10 < bits <= 2 * 20 + 16
+    assert len(compress(one.data)) > 104_090
+
+
 def test_a_mix_has_its_shares_of_each_form() -> None:
     counted = Counter(islice(forms(Mix.MIXED), 20 * 3))
     assert counted == {form: 3 * share for form, share in SHARES.items()}
@@ -139,7 +147,7 @@ def test_all_that_is_measured_of_the_standard_farms_has_its_place_in_the_table()
     whole.archive = [ArchiveFigures(4, [Turn(100, {"control": 0.1})], [Turn(100, {})])]
     whole.real = [RealFigures(16, window, 100, 35.0, 36.0, 34.5, 0.9) for window in (0.1, 1.0)]
     placed = {each.goal.name for each in whole.compared()}
-    for mix in (Mix.SPARSE, Mix.DENSE):
+    for mix in (Mix.SPARSE, Mix.DENSE, Mix.RELATED):
         placed |= {each.goal.name for each in Figures({}, mix, [figures(64, 1000)]).compared()}
     assert placed == set(GOALS)
 
