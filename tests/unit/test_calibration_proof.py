@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from bench.calibration import Proof, prove
 from bench.virtual_model import model_library
+
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the boards' model is compiled: it needs cc")
 
 
 @pytest.fixture(scope="module")
