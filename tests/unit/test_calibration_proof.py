@@ -11,7 +11,6 @@ import pytest
 from bench.calibration import Proof, prove
 from bench.virtual_model import model_library
 
-
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the boards' model is compiled: it needs cc")
 
 
