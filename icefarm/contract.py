@@ -309,6 +309,8 @@ class KindRecord:
     methods: list[str]
     #: The kind's own version; empty where its worker does not say.
     version: str = ""
+    #: The worker can let several clients share a board of this kind.
+    shareable: bool = False
 
 
 @passes_over_unknown
@@ -324,6 +326,10 @@ class Assignment:
     labels: dict[str, str] = Factory(dict)
     #: The id of the board's calibration, for the same.
     calibration: str | None = None
+    #: The farm's own reservation of the board, which this client shares with others; None: it has the board for itself.
+    within: str | None = None
+    #: How much of the board's time its account gets, beside others that share it.
+    weight: float = 1.0
 
 
 @passes_over_unknown
@@ -402,6 +408,8 @@ class DeviceReport:
     #: What a virtual board does with a circuit: "simulated", "landscape", "simulated,landscape" or "other"; None: it is
     #: a real board, or its worker is of an earlier version.
     model: str | None = None
+    #: Where several clients share it: their reservations, which are within the one that the worker holds for it.
+    shares: list[str] = Factory(list)
 
 
 @passes_over_unknown
@@ -476,6 +484,8 @@ class WorkerRecord:
     kind_versions: dict[str, str] = Factory(dict)
     #: What operators note of it; its boards have these labels too.
     labels: dict[str, str] = Factory(dict)
+    #: Those of its kinds whose boards several clients can share.
+    shared_kinds: list[str] = Factory(list)
 
 
 @passes_over_unknown
@@ -507,6 +517,9 @@ class DeviceRecord:
     labels: dict[str, str] = Factory(dict)
     #: From the reference circuit of the FPGA's oscillator; None: it is not calibrated.
     calibration: BoardCalibration | None = None
+    #: Who shares it: clients by reservation, the first to come first; its ``client`` is the first, and its
+    #: ``reservation`` the farm's own.  Empty: nobody does.
+    shares: dict[str, str] = Factory(dict)
 
 
 @passes_over_unknown
@@ -543,6 +556,10 @@ class ReservationRecord:
     where: str | None = None
     #: The id of the board's calibration.
     calibration: str | None = None
+    #: The farm's own reservation of the board, which its client shares with others; None: it has the board for itself.
+    within: str | None = None
+    #: The part of the board's time that counts as its own: 1, or less where it shares the board.
+    part: float = 1.0
 
 
 @passes_over_unknown
@@ -567,6 +584,8 @@ class QueueRecord:
     latest: float | None = None
     #: The selector of the boards that it may have, if it gave one.
     where: str | None = None
+    #: It would share boards with others.
+    shared: bool = False
 
 
 @passes_over_unknown

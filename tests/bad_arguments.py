@@ -32,6 +32,8 @@ _SELECTORS = (7, "", "lab=", "and", "nothing_such=1", "(" * 30 + "real" + ")" * 
 CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "available": [
         *(((), {"where": where}) for where in _SELECTORS),
+        ((), {"shared": True}),
+        (("pulsecount",), {"shared": "yes"}),
         ((7,), {}),
         ((["k"],), {}),
         ((), {"sort": "x"}),
@@ -40,6 +42,9 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "reserve": [
         *(((1,), {"kind": "pulsecount", "where": where}) for where in _SELECTORS),
         ((), {"serials": ["A"], "kind": "pulsecount", "where": "real"}),
+        ((1,), {"kind": "pulsecount", "shared": 1}),
+        ((1,), {"kind": "pulsecount", "shared": True, "at_least": 1}),
+        ((1,), {"kind": "pulsecount", "shared": True, "preemptible": True}),
         ((), {}),
         ((), {"kind": "pulsecount"}),
         ((0,), {"kind": "pulsecount"}),

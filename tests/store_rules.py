@@ -6,6 +6,7 @@ two holders, that nothing is leaked, that boards and reservations agree, and tha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ from icefarm.contract import (
     WorkerHello,
 )
 from icefarm.control.inventory.calibration.interface import KeptReading
-from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.availability import Sharing, free
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
@@ -60,6 +61,8 @@ _OWN = {
     "since",
     "left",
     "number",
+    "within",
+    "part",
 }
 
 some_serials = st.lists(st.sampled_from(SERIALS), min_size=1, max_size=2, unique=True)
@@ -127,7 +130,10 @@ reports = st.builds(
 
 
 def hello_of(worker: str, devices: list[DeviceReport], instance: str = "1") -> WorkerHello:
-    kinds = [KindRecord(name, name, name, "1", ["evaluate"], f"{name} 2") for name in KINDS[worker]]
+    kinds = [
+        KindRecord(name, name, name, "1", ["evaluate"], f"{name} 2", shareable=name == "counter")
+        for name in KINDS[worker]
+    ]
     return WorkerHello(worker, instance, "host", "1.0", kinds, devices)
 
 
@@ -137,8 +143,13 @@ def _comparable(value: Any) -> Any:
     if hasattr(value, "__attrs_attrs__"):
         return _comparable(asdict(value))
     if isinstance(value, dict):
-        return {key: _comparable(each) for key, each in value.items() if key not in _OWN}
+        return {key: _comparable(_named(key, each)) for key, each in value.items() if key not in _OWN}
     return value
+
+
+def _named(field: str, value: Any) -> Any:
+    """Return what two stores say alike of a field: who shares a board, without the ids of the reservations."""
+    return list(value.values()) if field == "shares" and isinstance(value, dict) else value
 
 
 board_figures = st.builds(
@@ -298,6 +309,47 @@ class StoreMachine(RuleBasedStateMachine):
             assert set(serials) <= set(free_now)
             self._check_new(made, client)
 
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        amount=st.integers(1, 2),
+        kind=st.sampled_from([*["counter"] * 6, "variance"]),
+        sharers=st.sampled_from([1, 2, 2, 2]),
+        seconds=st.sampled_from(LENGTHS),
+    )
+    def a_client_shares_some(self, client: str, amount: int, kind: str, sharers: int, seconds: float) -> None:
+        state = self.run_call(self.stores[0].state())
+        places = free(state.devices, state.workers, kind, sharing=Sharing(client, sharers))
+        request = ReservationRequest(kind, amount=amount, options={"window": 0.5}, sharers=sharers)
+        made = self.call(lambda store: store.reserve(client, request, seconds))
+        if isinstance(made, IcefarmError):
+            assert kind == "variance" or len(places) < amount
+            return
+        assert {record.serial for record in made} <= set(places)
+        assert all(record.within is not None for record in made)
+        self._check_new(made, client)
+
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        serials=some_serials,
+        sharers=st.sampled_from([1, 2, 2]),
+        id=st.sampled_from(REQUESTS),
+    )
+    def a_client_shares_these(self, client: str, serials: list[str], sharers: int, id: str) -> None:
+        request = ReservationRequest("counter", serials=serials, sharers=sharers)
+        made = self.call(lambda store: store.reserve(client, request, 1000.0, request_id=id))
+        if not isinstance(made, IcefarmError):
+            self.seen.update({record.id: record for record in made})
+
+    @rule(serials=some_serials)
+    def shared_boards_are_taken_from_all(self, serials: list[str]) -> None:
+        """Under the farm's own reservation: its board broke, or its worker did not come back."""
+        ids = [
+            [board.reservation for board in self.run_call(store.devices()) if board.serial in serials and board.shares]
+            for store in self.stores
+        ]
+        by_store = dict(zip(map(id, self.stores), ids, strict=True))
+        self._ended(self.call(lambda store: store.end_reservations(by_store[id(store)], "a device failed")))
+
     def _check_new(self, made: list[ReservationRecord], client: str) -> None:
         assert all(record.client == client and record.ended_at is None for record in made)
         assert not self.seen.keys() & {record.id for record in made}
@@ -336,8 +388,8 @@ class StoreMachine(RuleBasedStateMachine):
         where: Selector | None,
         priority: float,
     ) -> None:
-        at_least = 1 if amount == 3 else None
-        request = ReservationRequest("counter", amount=amount, where=where, at_least=at_least)
+        at_least, sharers = 1 if amount == 3 else None, 4 if amount == 2 else None
+        request = ReservationRequest("counter", amount=amount, where=where, at_least=at_least, sharers=sharers)
         queued = self.call(lambda store: store.enqueue(client, request, id, timeout, since=since, priority=priority))
         if not isinstance(queued, IcefarmError):
             assert (queued.id, queued.client) == (id, client)
@@ -472,13 +524,21 @@ class StoreMachine(RuleBasedStateMachine):
             own = self.call(lambda store, worker=worker: store.devices(worker=worker))
             assert own == [device for device in devices if device.worker == worker]
         active = self.run_call(self.stores[0].active())
-        assert len({record.serial for record in active}) == len(active)
-        by_serial = {record.serial: record for record in active}
+        by_serial: dict[str, list[ReservationRecord]] = defaultdict(list)
+        for record in active:
+            by_serial[record.serial].append(record)
         assert by_serial.keys() <= {device.serial for device in devices}
         for device in devices:
-            record = by_serial.get(device.serial)
-            expected = (None, None, None) if record is None else (record.id, record.client, record.worker)
-            assert (device.reservation, device.client, device.worker if record else None) == expected
+            held = by_serial.get(device.serial, [])
+            assert {record.worker for record in held} <= {device.worker}
+            assert (device.client is None) is (device.reservation is None) is (not held)
+            if device.shares:
+                assert {record.id: record.client for record in held} == device.shares
+                assert len({record.client for record in held}) == len(held)
+                assert {(record.within, record.kind) for record in held} == {(device.reservation, device.kind)}
+                assert device.expires_at == max(record.expires_at for record in held)
+            elif held:
+                assert [(one.id, one.client, one.within) for one in held] == [(device.reservation, device.client, None)]
 
     @invariant()
     def lists_agree(self) -> None:

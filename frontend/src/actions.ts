@@ -3,7 +3,7 @@
 import type { Member } from "./classroom.ts";
 import { accountOf } from "./identity.ts";
 import type { BoardRecord, BookingRecord, QueueRecord, WorkerRecord } from "./records.ts";
-import { count } from "./wording.ts";
+import { clientsOf, count } from "./wording.ts";
 
 export interface Action {
   readonly id: string;
@@ -19,7 +19,7 @@ export interface Action {
 }
 
 function whose(board: BoardRecord): string {
-  return board.client === null ? "nobody has it reserved" : `reserved by ${board.client}`;
+  return board.client === null ? "nobody has it reserved" : `reserved by ${clientsOf(board).join(", ")}`;
 }
 
 /** What can be done with a board as it is; operators only. */
@@ -27,15 +27,16 @@ export function boardActions(board: BoardRecord): readonly Action[] {
   const { serial } = board;
   const actions: Action[] = [];
   if (board.reservation !== null) {
+    const holders = clientsOf(board).join(", ");
     actions.push({
       id: "end",
       label: "End",
       about: `End the reservation of board ${serial}`,
-      question: `End the reservation of board ${serial} by client ${board.client}?`,
+      question: `End the reservation of board ${serial} by client ${holders}?`,
       consequence: "Its running evaluations fail, and the board is free for others.",
       procedure: "end_any",
       fields: { serials: [serial] },
-      done: `Board ${serial}: the reservation of ${board.client} has ended.`,
+      done: `Board ${serial}: the reservation of ${holders} has ended.`,
     });
   }
   if (board.status === "broken") {
@@ -132,7 +133,7 @@ export function bulkActions(boards: readonly BoardRecord[]): readonly Action[] {
 /** What can be done with a worker: the clients that it concerns are named. */
 export function workerActions(worker: WorkerRecord, boards: readonly BoardRecord[]): readonly Action[] {
   const { name } = worker;
-  const clients = [...new Set(boards.filter((each) => each.worker === name && each.client).map((each) => each.client))];
+  const clients = [...new Set(boards.filter((each) => each.worker === name).flatMap(clientsOf))];
   const whom = clients.length === 0 ? "no client uses its boards" : `its boards are used by ${clients.join(", ")}`;
   if (worker.draining) {
     return [

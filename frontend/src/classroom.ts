@@ -3,6 +3,7 @@
 import type { Farm } from "./farm.ts";
 import { accountOf } from "./identity.ts";
 import type { BoardRecord, FailureRecord, QueueRecord } from "./records.ts";
+import { clientsOf } from "./wording.ts";
 
 /** By account. */
 export type Groups = Readonly<Record<string, string>>;
@@ -31,11 +32,12 @@ export function isChosen(chosen: string, account: string, groups: Groups): boole
   return groups[account] === chosen || account.toLowerCase().startsWith(chosen.toLowerCase());
 }
 
-function byAccount<Item extends { readonly client: string | null }>(items: readonly Item[]): Map<string, Item[]> {
+function byAccount<Item>(items: readonly Item[], clients: (item: Item) => readonly string[]): Map<string, Item[]> {
   const found = new Map<string, Item[]>();
   for (const item of items) {
-    const account = accountOf(item.client);
-    found.set(account, [...(found.get(account) ?? []), item]);
+    for (const account of new Set(clients(item).map(accountOf))) {
+      found.set(account, [...(found.get(account) ?? []), item]);
+    }
   }
   return found;
 }
@@ -47,9 +49,9 @@ export function membersOf(
   failures: readonly FailureRecord[],
   chosen: string,
 ): readonly Member[] {
-  const boards = byAccount([...farm.boards.values()].filter(({ client }) => client !== null));
-  const queue = byAccount([...farm.queue.values()]);
-  const failed = byAccount(failures);
+  const boards = byAccount([...farm.boards.values()], clientsOf);
+  const queue = byAccount([...farm.queue.values()], ({ client }) => [client]);
+  const failed = byAccount(failures, ({ client }) => [client]);
   const accounts = new Set([...Object.keys(groups), ...boards.keys(), ...queue.keys(), ...failed.keys()]);
   return [...accounts]
     .filter((account) => isChosen(chosen, account, groups))

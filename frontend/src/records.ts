@@ -41,6 +41,8 @@ export interface BoardRecord {
   readonly model?: string | null;
   /** What operators note of it and of its worker. A farm of an earlier version does not say. */
   readonly labels?: Labels;
+  /** The clients that share it, by reservation; `client` is the first. A farm of an earlier version does not say. */
+  readonly shares?: Readonly<Record<string, string>>;
   /** How it deviates; null: it is not calibrated. A farm of an earlier version does not say. */
   readonly calibration?: BoardCalibration | null;
 }
@@ -122,6 +124,8 @@ export interface QueueRecord {
   readonly where?: string | null;
   /** The clients of the first requests that go before it. A farm of an earlier version does not say. */
   readonly behind?: readonly string[];
+  /** It would share boards with others. A farm of an earlier version does not say. */
+  readonly shared?: boolean;
   /** When it is likely to be served: not before, not after; null: unknown. */
   readonly earliest?: number | null;
   readonly latest?: number | null;

@@ -3,7 +3,7 @@
 import type { Farm } from "./farm.ts";
 import { matches, parseFilter, type Texts } from "./filter.ts";
 import type { BoardRecord, Reading } from "./records.ts";
-import { firmware, type Health, health, labelText, STATE_ORDER } from "./wording.ts";
+import { clientsOf, firmware, type Health, health, labelText, STATE_ORDER } from "./wording.ts";
 
 export interface Row {
   readonly board: BoardRecord;
@@ -71,7 +71,7 @@ export function textsOf({ board, health }: Row): Texts {
     worker: board.worker,
     state: board.status,
     health: health.word,
-    client: board.client,
+    client: clientsOf(board).join(", ") || null,
     kind: board.kind,
     firmware: firmware(board),
     label: labelText(board.labels),
@@ -102,8 +102,8 @@ export function visibleRows(
 }
 
 /** Tell whether a board is reserved by a client, or by a client of the account with that name. */
-export function isOf(owner: string, { client }: BoardRecord): boolean {
-  return owner !== "" && client !== null && (client === owner || client.startsWith(`${owner}/`));
+export function isOf(owner: string, board: BoardRecord): boolean {
+  return owner !== "" && clientsOf(board).some((client) => client === owner || client.startsWith(`${owner}/`));
 }
 
 /** Nothing comes last, numbers by size, texts with numbers in them as people count. */

@@ -117,3 +117,9 @@ export function health(board: BoardRecord, reading?: Reading): Health {
   if (retries > 0) return { level: "ok", word: retries === 1 ? "ok, 1 retry" : `ok, ${retries} retries` };
   return { level: "ok", word: "ok" };
 }
+
+/** The clients that have a board: several may share it. */
+export function clientsOf({ client, shares = {} }: Pick<BoardRecord, "client" | "shares">): readonly string[] {
+  const sharing = Object.values(shares);
+  return sharing.length > 0 ? sharing : client === null ? [] : [client];
+}

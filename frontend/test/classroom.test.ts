@@ -83,3 +83,15 @@ test("bookings come and go by events", () => {
   const over = booking("b", { ended_at: 9, end_reason: "its time is over" });
   assert.equal(applied(one, [{ topic: "booking", fields: over }], 0).bookings.size, 0);
 });
+
+test("all who share a board have it", () => {
+  const shared = reserved("A", "ada", { shares: { r1: "ada", r2: "bob", r3: "ada/laptop" } });
+  const members = membersOf(replaced(UNKNOWN_FARM, snapshot([shared]), 0), GROUPS, [], "class-a");
+  assert.deepEqual(
+    members.map(({ account, boards }) => [account, boards.length]),
+    [
+      ["ada", 1],
+      ["bob", 1],
+    ],
+  );
+});

@@ -52,6 +52,13 @@ test("boards of an account's clients are the account's own", () => {
   assert.equal(isOf("", board("A")), false);
 });
 
+test("a board that several clients share is each one's own, and found by each name", () => {
+  const shared = reserved("A", "ada", { shares: { r1: "ada", r2: "bob/night" } });
+  assert.equal(isOf("bob", shared), true);
+  assert.equal(textsOf(rowOf(shared)).client, "ada, bob/night");
+  assert.deepEqual(serials(farmOf(shared, reserved("B", "zoe")), "client:bob", BY_SERIAL), ["A"]);
+});
+
 test("an order descends from its largest", () => {
   assert.deepEqual(serials(farmOf(board("A"), board("B")), "", { column: "serial", down: true }), ["B", "A"]);
 });

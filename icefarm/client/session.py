@@ -62,6 +62,8 @@ ASK_LIMIT = 60.0
 #: Seconds that an evaluation may take beyond its windows and those of the evaluations before it on the same board:
 #: a board that failed is reflashed, and the evaluation repeated.
 EVALUATION_LIMIT = 150.0
+#: The same on a board that others share: its turn may come late, and nobody knows how long theirs take.
+SHARED_LIMIT = 3600.0
 
 
 @frozen
@@ -201,6 +203,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         at_least: int | None = None,
         preemptible: bool | None = None,
         priority: float | None = None,
+        shared: bool = False,
         on_boards_changed: Callable[[BoardsChange], None] | None = None,
         **more_options: Any,
     ) -> list[ReservationRecord]:
@@ -219,6 +222,9 @@ class ClientSession(FarmQuestions, OperatorOrders):
         operator set.  ``on_boards_changed`` is called with each `BoardsChange`, like ``on_event``.  ``priority`` is at
         most that of the account, and that by default.
 
+        With ``shared``, others who say so, too, may have evaluations of the same kind on these boards; they are carried
+        out in turns, so that each account gets the same part of a board's time (docs/sharing.md).
+
         Raises `Unavailable`, `UnknownKind`, `UnknownDevice`, `InvalidArgument`, `DeviceFailed`, `TimedOut`.
         """
         if (amount is None) == (serials is None):
@@ -226,7 +232,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         chosen = {**(options or {}), **more_options}
         asked = [amount, serials, kind, chosen, wait, timeout, seconds, uuid4().hex, grace]
         # Left out where they are not used, for farms that do not know them.
-        more = _given([where, at_least, preemptible, priority])
+        more = _given([where, at_least, preemptible, priority, shared or None])
         reserve = partial(
             self._reservations.reserve,
             limit=timeout if wait else 0.0,
@@ -373,6 +379,8 @@ def _limit(plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> floa
     """Return the seconds that each attempt of an evaluation gets."""
     if plan.limit is not None:
         return plan.limit
+    if any(record.within is not None for record in reservations.values()):
+        return SHARED_LIMIT
     windows = [record.options.get("window", 1.0) for record in reservations.values()]
     longest = max((float(window) for window in windows if isinstance(window, int | float)), default=1.0)
     repeats = plan.options.get("repeats", 1)

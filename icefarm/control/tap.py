@@ -19,8 +19,10 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
 from icefarm.contract import Role
+from icefarm.control.inventory.bounds import MOST_SHARES
 from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
+from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_pairs
@@ -30,7 +32,7 @@ from icefarm.oidc.issuer import checked_url
 from icefarm.twistd.collecting import spare_what_is_there
 from icefarm.twistd.json_log import LOG_FORMAT, LOG_LEVEL, logged
 from icefarm.twistd.options import LayeredOptions, Setting, choice, host_and_port, seconds
-from icefarm.twistd.parsers import certificates, directory, public_url, url
+from icefarm.twistd.parsers import certificates, directory, public_url, url, whole_number
 from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.url import is_loopback
 
@@ -74,6 +76,14 @@ def _size(text: str) -> float:
         return seconds(text)
     except ValueError:
         raise ValueError(f"must be a number of gigabytes above 0, not {text!r}") from None
+
+
+def _sharers(text: str) -> int:
+    """Parse how many clients may share a board."""
+    most = whole_number(text)
+    if not 1 <= most <= MOST_SHARES:
+        raise ValueError(f"must be from 1 to {MOST_SHARES}, not {text!r}")
+    return most
 
 
 def _dsn(text: str) -> str:
@@ -148,6 +158,7 @@ class Options(LayeredOptions):
             SuspectRule.AVOID,
             choice(*SuspectRule),
         ),
+        Setting("most-sharers", "clients that may share a board", "N", str(MOST_SHARERS), _sharers),
         Setting("limit", "what each account may have", "NAME=N,...", parse=parse_limits),
         Setting(
             "insecure", "send the router's ticket without TLS to another host, where others can read it", flag=True
@@ -237,6 +248,7 @@ def _service(options: Options) -> ControlProcess:
         calibration=not options["no-calibration"],
         calibrate_at_once=options["calibrate-at-once"],
         suspect_boards=SuspectRule(options["suspect-boards"]),
+        most_sharers=options["most-sharers"],
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

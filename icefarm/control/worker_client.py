@@ -13,6 +13,7 @@ from attrs import Factory, define
 from icefarm.bus import Bus
 from icefarm.concurrency.deferreds import failures, outcomes
 from icefarm.contract import Assignment, ReferenceCircuit, ReservationRecord, to_wire, worker_procedure
+from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, WorkerIntroduced
 from icefarm.errors import IcefarmError, LinkLost, error_in_answer
@@ -32,9 +33,12 @@ REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
 BOARDS_AT_ONCE, LISTS_AT_ONCE, SINGLY_AT_ONCE = 250, 4, 256
 
 
-def assignment(record: ReservationRecord) -> Assignment:
+def assignment(record: ReservationRecord, limits: Limits) -> Assignment:
     """Return the assignment of a reservation for its worker."""
-    return Assignment(record.id, record.client, record.kind, record.options, record.labels, record.calibration)
+    # As the order in the queue: in units of the weight that all others have.
+    weight = limits.of(record.client).weight / limits.farm.weight
+    about = (record.kind, record.options, record.labels, record.calibration)
+    return Assignment(record.id, record.client, *about, within=record.within, weight=weight)
 
 
 @define(eq=False)
@@ -42,6 +46,7 @@ class WorkerClient:
     """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while there is no bus."""
 
     sessions: Sessions
+    limits: Limits
     bus: Bus | None = None
     #: Workers that take orders for many boards at once.
     _take_lists: set[str] = Factory(set)
@@ -73,7 +78,8 @@ class WorkerClient:
         with self._settle([record.serial]):
             # No preparation overtakes the answer to a hello, which lists all boards to prepare.
             await self.sessions.until_greeted(record.worker)
-            await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, to_wire(assignment(record)))
+            order = to_wire(assignment(record, self.limits))
+            await self._call(record.worker, "prepare", PREPARE_LIMIT, record.serial, order)
 
     async def prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
         """Make boards ready for their reservations; returns, by reservation, why some are not."""
@@ -97,7 +103,7 @@ class WorkerClient:
         with self._settle([record.serial for record in records]):
             try:
                 await self.sessions.until_greeted(worker)
-                wanted = {record.serial: to_wire(assignment(record)) for record in records}
+                wanted = {record.serial: to_wire(assignment(record, self.limits)) for record in records}
                 answer = await self._call(worker, "prepare_all", PREPARE_LIMIT + ANSWER_LIMIT, wanted, PREPARE_LIMIT)
             except IcefarmError as error:
                 failed.update({record.id: error for record in records})
@@ -111,11 +117,12 @@ class WorkerClient:
     async def release_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
         """Take boards of one worker back, whose reservations have ended; returns, by reservation, why some are not."""
         worker = records[0].worker
-        if worker not in self._take_lists:
-            return await failures({each.id: partial(self._release_one, each) for each in records}, SINGLY_AT_ONCE)
-        failed: dict[str, IcefarmError] = {}
-        for reason in dict.fromkeys(record.end_reason or "ended" for record in records):
-            some = [record for record in records if (record.end_reason or "ended") == reason]
+        # Lists have one reservation of each board.
+        alone = [record for record in records if worker in self._take_lists and record.within is None]
+        singly = {record.id: partial(self._release_one, record) for record in records if record not in alone}
+        failed = await failures(singly, SINGLY_AT_ONCE) if singly else {}
+        for reason in dict.fromkeys(record.end_reason or "ended" for record in alone):
+            some = [record for record in alone if (record.end_reason or "ended") == reason]
             failed.update(await self._release_list(worker, some, reason))
         return failed
 

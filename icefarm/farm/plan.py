@@ -77,6 +77,7 @@ class FarmOptions:
     half_life: float | None = None
     max_hold_while_waited: float | str | None = None
     preemptible: bool = False
+    most_sharers: int | None = None
     #: Whether idle boards measure reference circuits, and what becomes of those that are unlike the others.
     calibration: bool = True
     suspect_boards: str | None = None
@@ -144,6 +145,7 @@ def control_program(
         "half-life": options.half_life,
         "max-hold-while-waited": options.max_hold_while_waited,
         "preemptible": options.preemptible or None,
+        "most-sharers": options.most_sharers,
         "no-calibration": None if options.calibration else True,
         "suspect-boards": options.suspect_boards,
         "limit": ",".join(f"{name}={value:.15g}" for name, value in options.limits.account.items()) or None,

@@ -26,6 +26,9 @@ Any other method for clients is a coroutine marked with `@register`; a kind may 
 reservation of one board.  Optional hooks: ``async started()`` each time the board becomes usable, ``board_lost()`` each
 time it no longer is, ``message(type, payload)`` for what the firmware's application sends unprompted, ``stopped()``
 when the reservation is over.
+
+Several clients can share a board of a kind that only declares what it measures: one without further methods, and
+without the first three hooks.
 """
 
 from __future__ import annotations
@@ -56,6 +59,8 @@ _METHOD = "__icefarm_method__"
 #: The method that clients call on a kind that declares its measurement.
 EVALUATE = "evaluate"
 _DECLARED = ("parameters", "decode")
+#: With these, a kind expects to be the only one that uses its board.
+_BOARD_HOOKS = ("started", "board_lost", "message")
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,6 +87,8 @@ class Kind:
     firmware_since: str = ""
     #: attrs class of an evaluation's options, if the kind declares what it measures; else None.
     evaluation_options: type | None = None
+    #: Evaluations of several reservations can take turns on one board: it does nothing else with the board.
+    shareable: bool = False
 
     def check_options(self, options: Mapping[str, Any]) -> Any:
         """Return a reservation's options as the kind's own class.  Raises `InvalidArgument`."""
@@ -146,7 +153,12 @@ def _describe(cls: type, name: str, firmware: str, version: str, firmware_since:
             f"{cls.__qualname__}: a device kind needs methods 'parameters' and 'decode', "
             "or a coroutine method marked with @register"
         )
-    return Kind(name, summary, firmware, cls, options, methods, version, firmware_since, evaluation_options)
+    shareable = evaluation_options is not None and len(methods) == 1 and not _has_hooks(cls)
+    return Kind(name, summary, firmware, cls, options, methods, version, firmware_since, evaluation_options, shareable)
+
+
+def _has_hooks(cls: type) -> bool:
+    return any(hasattr(cls, hook) for hook in _BOARD_HOOKS)
 
 
 @frozen

@@ -363,3 +363,59 @@ def test_nobody_is_passed_for_longer_than_a_half_life(boards: int, newcomers: in
         waiting = [queued for queued in waiting if queued.id not in got][:50]
         ends = [time + random.uniform(600, 3600) if end <= time else end for end in ends]
     assert time <= HALF_LIFE + 3600
+
+
+# ------------------------------------------------------------------------------------------------- shared boards
+
+
+SHARING = [evolve(HERE[0], shared_kinds=["counter"])]
+
+
+def shares(client: str, number: int, amount: int = 1, most: int = 2, since: float = NOW) -> QueuedRequest:
+    return QueuedRequest(f"{client}{number}", client, some(amount, sharers=most), number, since)
+
+
+def shared(serial: str, *clients: str) -> DeviceRecord:
+    held = reserved(serial, client=clients[0])
+    return evolve(held, kind="counter", shares={f"r-{client}": client for client in clients})
+
+
+def _shared_out(queue: list[QueuedRequest], devices: list[DeviceRecord]) -> dict[str, list[str]]:
+    found = decide(queue, devices, SHARING, NOW, stands(devices))
+    return {verdict.id: verdict.serials for verdict in found}
+
+
+def test_several_requests_of_one_walk_share_a_board_as_far_as_there_is_room() -> None:
+    queue = [shares("ada", 1), shares("bob", 2), shares("cem", 3)]
+    assert _shared_out(queue, [board("A")]) == {"ada1": ["A"], "bob2": ["A"], "cem3": []}
+
+
+def test_requests_spread_over_boards_before_they_share() -> None:
+    queue = [shares("ada", 1), shares("bob", 2), shares("cem", 3)]
+    assert _shared_out(queue, [board("A"), board("B")]) == {"ada1": ["A"], "bob2": ["B"], "cem3": ["A"]}
+
+
+def test_who_wants_a_board_for_itself_gets_none_that_others_share() -> None:
+    now = evolve(asks("ada", 1), since=NOW)
+    assert _shared_out([now, shares("bob", 2)], [shared("A", "cem")]) == {"ada1": [], "bob2": ["A"]}
+
+
+def test_nobody_joins_a_board_that_one_waits_for_who_came_long_before() -> None:
+    early = evolve(asks("ada", 1), since=NOW - KEEP_AFTER)
+    assert _shared_out([early, shares("bob", 2)], [shared("A", "cem")]) == {"ada1": [], "bob2": []}
+
+
+def test_of_shared_boards_as_many_are_kept_as_one_needs_and_those_that_the_fewest_share() -> None:
+    early = evolve(asks("ada", 1), since=NOW - KEEP_AFTER)
+    boards = [shared("A", "cem", "dee"), shared("B", "eve")]
+    assert _shared_out([early, shares("bob", 2, most=4)], boards) == {"ada1": [], "bob2": ["A"]}
+
+
+def test_nobody_shares_a_board_with_itself() -> None:
+    assert _shared_out([shares("ada", 1), shares("ada", 2)], [board("A")]) == {"ada1": ["A"], "ada2": []}
+
+
+def test_a_board_of_a_worker_that_cannot_share_it_is_not_waited_for() -> None:
+    (verdict,) = decide([shares("ada", 1)], [board("A", "old"), reserved("B", client="cem")],
+                        [worker("old", kinds=["counter"]), *SHARING], NOW)  # fmt: skip
+    assert (verdict.serials, verdict.reach) == ([], frozenset({"B"}))

@@ -10,6 +10,7 @@ import type { BoardCalibration, BoardFigure, BoardHistory, BoardRecord, Reading,
 import { storiesOf } from "../stories.ts";
 import { stretches, totals } from "../timeline.ts";
 import {
+  clientsOf,
   clockTime,
   count,
   dateAndTime,
@@ -28,7 +29,7 @@ import { usePast } from "./past.ts";
 import { Plot } from "./plot.tsx";
 import { useSpan, ZoomHint } from "./plots.tsx";
 import { ReferenceHistory } from "./references.tsx";
-import { Actions, ClientLink, Facts, KindLink, Left, State, ThingHead, WorkerLink } from "./small.tsx";
+import { Actions, ClientLinks, Facts, KindLink, Left, State, ThingHead, WorkerLink } from "./small.tsx";
 
 /** Seconds that the timeline shows at least. */
 const SHORTEST = 900;
@@ -72,7 +73,10 @@ function BoardFacts({ board, reading }: { board: BoardRecord; reading: Reading |
     // What a board that is well is doing just now.
     ["Doing", level === "bad" ? null : board.reason],
     ["Worker", <WorkerLink key="worker" name={board.worker} />],
-    ["Client", board.client && <ClientLink name={board.client} />],
+    [
+      clientsOf(board).length > 1 ? "Shared by" : "Client",
+      board.client && <ClientLinks key="clients" names={clientsOf(board)} />,
+    ],
     ["Kind", board.kind && <KindLink name={board.kind} />],
     [
       "Time left",

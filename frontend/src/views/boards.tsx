@@ -6,8 +6,8 @@ import { FIELDS, parseFilter } from "../filter.ts";
 import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
 import { type Order, orderText, parseOrder, type Row, visibleRows } from "../rows.ts";
-import { clockTime, count, firmware, labelText, number } from "../wording.ts";
-import { Actions, BoardLink, ClientLink, Command, KindLink, Left, State, WorkerLink } from "./small.tsx";
+import { clientsOf, clockTime, count, firmware, labelText, number } from "../wording.ts";
+import { Actions, BoardLink, ClientLinks, Command, KindLink, Left, State, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** All boards in one table. */
@@ -113,8 +113,8 @@ function allColumns(operator: boolean): readonly Column<Row>[] {
       priority: 1,
       shrinks: 110,
       sortable: true,
-      text: ({ board }) => board.client ?? "",
-      draw: ({ board }) => board.client !== null && <ClientLink name={board.client} />,
+      text: ({ board }) => clientsOf(board).join(", "),
+      draw: ({ board }) => <ClientLinks names={clientsOf(board)} />,
     },
     {
       id: "kind",

@@ -88,15 +88,17 @@ function queueColumns(operator: boolean): readonly Column<QueueRecord>[] {
   ];
 }
 
-function wants({ serials, amount, kind }: QueueRecord): string {
-  return serials.length > 0 ? serials.join(", ") : `${amount} × ${kind}`;
+function wants({ serials, amount, kind, shared = false }: QueueRecord): string {
+  const boards = serials.length > 0 ? serials.join(", ") : `${amount} × ${kind}`;
+  return shared ? `${boards}, shared` : boards;
 }
 
-function Wants({ row: { serials, amount, kind } }: { row: QueueRecord }) {
+function Wants({ row: { serials, amount, kind, shared = false } }: { row: QueueRecord }) {
   if (serials.length === 0) {
     return (
       <>
         {amount} × <KindLink name={kind} />
+        {shared && ", shared"}
       </>
     );
   }
@@ -108,6 +110,7 @@ function Wants({ row: { serials, amount, kind } }: { row: QueueRecord }) {
           <BoardLink serial={serial} />
         </span>
       ))}
+      {shared && ", shared"}
     </>
   );
 }

@@ -55,6 +55,20 @@ export function ClientLink({ name }: { name: string }) {
   return <a href={addressOf("client", name)}>{name}</a>;
 }
 
+/** Several clients that have one thing. */
+export function ClientLinks({ names }: { names: readonly string[] }) {
+  return (
+    <>
+      {names.map((name, index) => (
+        <span key={name}>
+          {index > 0 && ", "}
+          <ClientLink name={name} />
+        </span>
+      ))}
+    </>
+  );
+}
+
 export function AccountLink({ name }: { name: string }) {
   return <a href={addressOf("account", name)}>{name}</a>;
 }

@@ -9,7 +9,7 @@ import { addressOf } from "../pages.ts";
 import type { AccountLimits, BoardRecord } from "../records.ts";
 import { BY_NEED, visibleRows } from "../rows.ts";
 import { storiesOf } from "../stories.ts";
-import { count, labelText, number } from "../wording.ts";
+import { clientsOf, count, labelText, number } from "../wording.ts";
 import { boardColumns, classOf, serialOf } from "./boards.tsx";
 import { Stories } from "./events.tsx";
 import { ExperimentsOf } from "./experiments.tsx";
@@ -63,7 +63,7 @@ export function WorkerPage({ name }: { name: string }) {
 /** One client: the boards that it has, what it waits for, and what it did. */
 export function ClientPage({ name }: { name: string }) {
   const { live } = usePage();
-  const boards = [...live.boards.value.values()].filter((board) => board.client === name);
+  const boards = [...live.boards.value.values()].filter((board) => clientsOf(board).includes(name));
   const waiting = [...live.queue.value.values()].filter((each) => each.client === name);
   return (
     <section>
@@ -89,7 +89,7 @@ export function ClientPage({ name }: { name: string }) {
 export function AccountPage({ name }: { name: string }) {
   const { live } = usePage();
   const isOf = (client: string | null) => isOfAccount(name, client);
-  const boards = [...live.boards.value.values()].filter(({ client }) => isOf(client));
+  const boards = [...live.boards.value.values()].filter((board) => clientsOf(board).some(isOf));
   const waiting = [...live.queue.value.values()].filter(({ client }) => isOf(client));
   const readable = live.operator.value || live.account.value === name;
   return (

@@ -45,6 +45,7 @@ class Request:
     at_least: int | None = None
     preemptible: bool | None = None
     priority: float | None = None
+    shared: bool = False
 
     @property
     def anywhere(self) -> bool:

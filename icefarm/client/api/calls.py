@@ -32,6 +32,7 @@ class ReserveOptions(TypedDict, total=False):
     at_least: int | None
     preemptible: bool | None
     priority: float | None
+    shared: bool
     on_boards_changed: Callable[[BoardsChange], None] | None
 
 

@@ -71,10 +71,14 @@ class FarmQuestions(FarmCalls):
     """The verbs that every client has beside those for its boards."""
 
     @checked
-    async def available(self, kind: str | None = None, *, where: str | None = None) -> list[str]:
-        """Return the serials of the boards that can be reserved now; with ``where``, of those that it selects."""
-        chosen = {"kind": kind} if where is None else {"kind": kind, "where": where}
-        answer = await self.call("available", **chosen)
+    async def available(self, kind: str | None = None, *, where: str | None = None, shared: bool = False) -> list[str]:
+        """Return the serials of the boards that can be reserved now; with ``where``, of those that it selects.
+
+        With ``shared``, of those that have a place for one more client that shares them as that kind.
+        """
+        # Left out where they are not used, for farms that do not know them.
+        more = {name: value for name, value in {"where": where, "shared": shared or None}.items() if value is not None}
+        answer = await self.call("available", kind=kind, **more)
         return [str(serial) for serial in answer["serials"]]
 
     async def snapshot(self) -> Snapshot:

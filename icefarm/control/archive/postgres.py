@@ -38,7 +38,7 @@ from icefarm.control.archive.series import series
 from icefarm.control.archive.thread import ThreadConnection
 from icefarm.control.archive.usage import Held, Measured, UsageQuery
 from icefarm.control.storage.connection import Transaction
-from icefarm.control.storage.postgres.statements import Statements, in_transaction
+from icefarm.control.storage.postgres.statements import PART, Statements, in_transaction
 from icefarm.errors import InvalidArgument
 
 __all__ = ["PostgresArchive"]
@@ -241,14 +241,15 @@ _OF_BOARD = """
      GROUP BY e.id ORDER BY max(b.last_at) DESC, e.id DESC LIMIT %(limit)s
 """
 
-_HELD = """
-    SELECT account, serial, count(*), sum(extract(epoch FROM end_ - begin_))::float8,
+_HELD = f"""
+    SELECT account, serial, count(*), sum(part * extract(epoch FROM end_ - begin_))::float8,
            extract(epoch FROM min(begin_))::float8, extract(epoch FROM max(end_))::float8
       FROM (SELECT split_part(client, '/', 1) AS account, serial,
                    greatest(created_at, to_timestamp(%(since)s)) AS begin_,
-                   least(coalesce(ended_at, 'infinity'), to_timestamp(%(until)s)) AS end_
+                   least(coalesce(ended_at, 'infinity'), to_timestamp(%(until)s)) AS end_,
+                   {PART} AS part
               FROM reservation
-             WHERE created_at < to_timestamp(%(until)s)
+             WHERE client <> '' AND created_at < to_timestamp(%(until)s)
                AND (ended_at IS NULL OR ended_at > to_timestamp(%(since)s))) r
      WHERE (%(account)s::text IS NULL OR account = %(account)s)
      GROUP BY account, serial

@@ -106,7 +106,7 @@ def _boards(devices: Sequence[DeviceRecord]) -> str:
             device.serial,
             device.worker,
             device.status if device.reason is None else f"{device.status}: {device.reason}",
-            device.client,
+            ", ".join(device.shares.values()) or device.client,
             device.kind,
             " ".join(text for text in (device.firmware, device.firmware_version) if text),
             device.evaluations,

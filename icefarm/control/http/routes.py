@@ -150,6 +150,8 @@ def _board(asked: BoardQuery) -> dict[str, Any]:
 def _reserve(asked: Reserve | ReserveSerials) -> dict[str, Any]:
     which = {"amount": asked.amount, "where": asked.where} if isinstance(asked, Reserve) else {"serials": asked.serials}
     arguments = {**which, "kind": asked.kind, "options": kind_options(asked.args), "grace": UNATTENDED_GRACE}
+    if asked.shared:
+        arguments["shared"] = True
     if asked.wait:
         if not 0 < asked.timeout <= MAX_WAIT:
             raise InvalidArgument(f"timeout must be above 0 s and at most {in_words(MAX_WAIT)}, not {asked.timeout!r}")
@@ -167,6 +169,7 @@ def _wanted(asked: BoardsWanted) -> dict[str, Any]:
         "kind": asked.kind,
         "options": kind_options(asked.args),
         "grace": UNATTENDED_GRACE,
+        "shared": asked.shared,
     }
     return arguments if asked.seconds is None else {**arguments, "seconds": asked.seconds}
 

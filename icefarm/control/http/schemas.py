@@ -76,6 +76,7 @@ _SECONDS = {
 _KIND = {"description": "The device kind, such as pulsecount."}
 _AMOUNT = {"description": "How many boards, all or none.", "minimum": 1, "maximum": 10_000}
 _ARGS = {"description": 'Options of the kind, such as {"window": 1.0}.'}
+_SHARED = {"description": "Others who say so, too, may share these boards, as the same kind."}
 _WAIT = {"description": "Wait in the farm's queue if too few boards are free."}
 _TIMEOUT = {
     "description": "Longest wait, in seconds. A request that waits longer than 25 s answers 202 then, and is polled.",
@@ -119,6 +120,7 @@ class Reserve:
     seconds: float | None = field(default=None, metadata=_SECONDS)
     wait: bool = field(default=False, metadata=_WAIT)
     timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
+    shared: bool = field(default=False, metadata=_SHARED)
 
 
 @frozen
@@ -132,6 +134,7 @@ class ReserveSerials:
     seconds: float | None = field(default=None, metadata=_SECONDS)
     wait: bool = field(default=False, metadata=_WAIT)
     timeout: float = field(default=DEFAULT_WAIT, metadata=_TIMEOUT)
+    shared: bool = field(default=False, metadata=_SHARED)
 
 
 @frozen
@@ -145,6 +148,7 @@ class BoardsWanted:
     name: str | None = field(default=None, metadata=_NAME)
     args: dict[str, Any] = field(default=Factory(dict), metadata=_ARGS)
     seconds: float | None = field(default=None, metadata=_SECONDS)
+    shared: bool = field(default=False, metadata=_SHARED)
 
 
 @frozen

@@ -16,7 +16,7 @@ from attrs import evolve, fields
 from icefarm.contract import LONGEST_NAME, BoardReading, DeviceReport, KindRecord, PoolRecord, WorkerHello, valid_name
 from icefarm.errors import InvalidArgument
 
-__all__ = ["MOST_BOARDS", "bounded_hello", "bounded_report", "clean", "plausible"]
+__all__ = ["MOST_BOARDS", "MOST_SHARES", "bounded_hello", "bounded_report", "clean", "plausible"]
 
 #: Boards of all workers together: as many as fit into a snapshot, which is one message.
 MOST_BOARDS = 8000
@@ -24,6 +24,8 @@ MOST_BOARDS = 8000
 LONGEST_REASON, LONGEST_TEXT, LONGEST_SUMMARY = 400, 200, 300
 #: Kinds of a worker, and methods of a kind.
 MOST_KINDS, MOST_METHODS = 64, 64
+#: Clients that share a board.
+MOST_SHARES = 1000
 #: Largest counter, and the most that one grows between two heartbeats: evaluations take at least 0.1 ms.
 LARGEST, LARGEST_STEP = 2**53, 200_000
 #: Degrees Celsius that a board can have and still speak.
@@ -55,6 +57,8 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
     counters = (report.evaluations, report.failures, report.retries)
     if not all(0 <= counter <= LARGEST for counter in counters):
         raise InvalidArgument(f"the counters of board {_name('serial', report.serial)} are not plausible")
+    if len(report.shares) > MOST_SHARES:
+        raise InvalidArgument(f"at most {MOST_SHARES} clients share a board, not {len(report.shares)}")
     return evolve(
         report,
         reason=_maybe(report.reason, LONGEST_REASON),
@@ -65,6 +69,7 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         usb_path=_maybe(report.usb_path, LONGEST_TEXT),
         model=_maybe(report.model, LONGEST_NAME),
         serial=_name("serial", report.serial),
+        shares=[clean(each, LONGEST_NAME) for each in report.shares],
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field, frozen
 from twisted.logger import Logger
 
 from icefarm.concurrency.batches import Batches
@@ -22,11 +22,12 @@ from icefarm.contract import (
     WorkerHello,
     WorkerRecord,
 )
-from icefarm.control.inventory.reconciler import Reconciler
+from icefarm.control.inventory.reconciler import Reconciler, holders
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.explanations import contested
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
+from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import (
@@ -55,10 +56,23 @@ _Reports = Batches[Sequence[DeviceReport], dict[str, IcefarmError]]
 
 
 def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
-    """Tell whether the store and a worker disagree on a board's reservation, or a broken board is reserved."""
+    """Tell whether the store and a worker disagree on who has a board, or a broken board is reserved."""
     if record.status is DeviceStatus.BROKEN and record.reservation is not None:
         return True
-    return record.status is not DeviceStatus.OFFLINE and record.reservation != report.reservation
+    if record.status is DeviceStatus.OFFLINE:
+        return False
+    return record.reservation != report.reservation or record.shares.keys() != set(report.shares)
+
+
+@frozen
+class Orders:
+    """What a worker's boards must serve, by serial."""
+
+    #: Of a board that several clients share, the farm's own reservation.
+    assignments: dict[str, Assignment]
+    shares: dict[str, list[Assignment]]
+    #: It gets no new ones.
+    draining: bool
 
 
 @define(eq=False)
@@ -71,6 +85,7 @@ class Inventory:
     reconciler: Reconciler
     publisher: Publisher
     clock: Clock
+    limits: Limits
     #: Boards that could be reserved according to their last report.
     _free: set[str] = Factory(set)
     #: Boards that went offline while reserved, and are not yet usable again; and whether together with their worker.
@@ -112,8 +127,8 @@ class Inventory:
             case BoardLost(serial):
                 self._tasks.persist(self.clock, f"board {serial} is lost", partial(self._give_up, serial))
 
-    async def hello(self, hello: WorkerHello) -> tuple[dict[str, Assignment], bool]:
-        """Register a worker; return the reservations that its boards must serve, and whether it is drained."""
+    async def hello(self, hello: WorkerHello) -> Orders:
+        """Register a worker; return what its boards must serve."""
         refused = await self._order.run(f"worker {hello.name}", partial(self._hello, hello))
         for serial in refused:
             self._log.error(
@@ -131,8 +146,19 @@ class Inventory:
         )
         self.publisher.publish(WorkerChanged(workers[hello.name]))
         self._take_in(await self.store.devices(worker=hello.name), reports)
-        named = {one.serial: assignment(one) for one in active if one.serial in reports}
-        return named, workers[hello.name].draining
+        return self._orders([one for one in active if one.serial in reports], workers[hello.name].draining)
+
+    def _orders(self, active: Sequence[ReservationRecord], draining: bool) -> Orders:
+        orders = Orders({}, {}, draining)
+        for record in active:
+            wanted = assignment(record, self.limits)
+            if record.within is None:
+                orders.assignments[record.serial] = wanted
+                continue
+            own = evolve(wanted, reservation=record.within, client="", options={}, within=None, weight=1.0)
+            orders.assignments[record.serial] = own
+            orders.shares.setdefault(record.serial, []).append(wanted)
+        return orders
 
     async def report(self, worker: str, reports: Sequence[DeviceReport]) -> dict[str, IcefarmError]:
         """Record a worker's reports; returns why some are refused, by serial.  Raises what `Store.report` does."""
@@ -286,10 +312,8 @@ class Inventory:
         self._tasks.start("a message to a holder", partial(self._tell, reservation, trouble))
 
     async def _tell(self, reservation: str, trouble: str | None) -> None:
-        record = await self.store.reservation(reservation)
-        if record is None:
-            return
-        if trouble is None:
-            self.publisher.publish(BoardReady(record, "the board is back"))
-        else:
-            self.publisher.publish(BoardFailed(record, trouble))
+        for record in await holders(self.store, reservation):
+            if trouble is None:
+                self.publisher.publish(BoardReady(record, "the board is back"))
+            else:
+                self.publisher.publish(BoardFailed(record, trouble))

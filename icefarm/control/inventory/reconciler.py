@@ -20,7 +20,15 @@ from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.worker_client import WorkerClient
 from icefarm.errors import IcefarmError, TransportError
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "holders"]
+
+
+async def holders(store: Store, reservation: str) -> list[ReservationRecord]:
+    """Return the clients' reservations that a board's own stands for: those within it, or just that one."""
+    record = await store.reservation(reservation)
+    if record is None or record.client:
+        return [] if record is None else [record]
+    return [each for each in await store.active(worker=record.worker) if each.within == reservation]
 
 
 @define(eq=False)
@@ -48,23 +56,29 @@ class Reconciler:
             self._log.info(
                 "board {serial}: its worker has it for {held}, the store for {wanted}",
                 serial=record.serial,
-                held=report.reservation,
-                wanted=record.reservation,
+                held=report.shares or report.reservation,
+                wanted=list(record.shares) or record.reservation,
             )
-            self._tasks.start(f"board {record.serial} is corrected", partial(self._correct, record, report.reservation))
+            self._tasks.start(f"board {record.serial} is corrected", partial(self._correct, record, report))
 
     def agreed(self, record: DeviceRecord) -> None:
         """Note that a board serves the reservation that the store has for it."""
         self.worker_client.settled(record.serial)
 
-    async def _correct(self, record: DeviceRecord, held: str | None) -> None:
-        wanted = None if record.reservation is None else await self.store.reservation(record.reservation)
+    async def _correct(self, record: DeviceRecord, report: DeviceReport) -> None:
+        wanted = [] if record.reservation is None else await holders(self.store, record.reservation)
+        wanted = [each for each in wanted if each.ended_at is None]
         if self.worker_client.is_settling(record.serial):
             return
-        if wanted is not None and wanted.ended_at is None:
-            await self._prepare(wanted)
-        elif held is not None:
-            await self._release(record, held)
+        ids = {each.id for each in wanted}
+        for share in report.shares if record.reservation == report.reservation else ():
+            if share not in ids:
+                await self._release(record, share)
+        for each in wanted:
+            if each.id not in report.shares:
+                await self._prepare(each)
+        if not wanted and report.reservation is not None:
+            await self._release(record, report.reservation)
 
     async def _release(self, record: DeviceRecord, held: str) -> None:
         try:
@@ -85,9 +99,9 @@ class Reconciler:
             self.publisher.publish(BoardReady(wanted))
 
     async def _give_up(self, reservation: str, report: DeviceReport) -> None:
-        """Set a board aside: its holder is notified, and may reserve another."""
-        wanted = await self.store.reservation(reservation)
-        if wanted is not None and wanted.ended_at is None:
-            why = report.reason or "it does not pass its test"
-            self.publisher.publish(BoardFailed(wanted, why))
-            self.termination.schedule_end([wanted.id], f"the board failed: {why}")
+        """Set a board aside: who has it is notified, and may reserve another."""
+        why = report.reason or "it does not pass its test"
+        wanted = [each for each in await holders(self.store, reservation) if each.ended_at is None]
+        for each in wanted:
+            self.publisher.publish(BoardFailed(each, why))
+        self.termination.schedule_end([each.id for each in wanted], f"the board failed: {why}")

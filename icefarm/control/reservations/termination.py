@@ -111,3 +111,11 @@ class Termination:
         if late and tries > 1:
             again = partial(self._release, worker, late, tries - 1)
             self.clock.callLater(AGAIN, self._tasks.start, f"release of boards of {worker}", again)
+        await self._release_shared(worker, {record.within for record in records if record.within is not None})
+
+    async def _release_shared(self, worker: str, owns: Collection[str]) -> None:
+        """Take boards back that nobody shares any more, by the farm's own reservations of them."""
+        found = [await self.store.reservation(id) for id in sorted(owns)]
+        over = [own for own in found if own is not None and own.ended_at is not None]
+        if over:
+            await self._release(worker, over)

@@ -69,6 +69,7 @@ class Waiter:
             place=self.place,
             reason=self.reason,
             where=None if request.where is None else str(request.where),
+            shared=request.sharers is not None,
             used=self.outlook.used,
             behind=list(self.outlook.behind),
             earliest=self.outlook.earliest,

@@ -30,6 +30,7 @@ from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
 from icefarm.control.scheduling.access import AccessRules
+from icefarm.control.scheduling.availability import Sharing, free
 from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
@@ -118,6 +119,8 @@ class ClientProcedures:
     grace_s: float
     #: Whether boards that are reserved by number may be asked back, unless their client says otherwise.
     preemptible: bool
+    #: How many clients may share a board.
+    most_sharers: int
     #: Where programs connect from outside; None: where each of them does.
     url: str | None = None
 
@@ -154,14 +157,25 @@ class ClientProcedures:
             raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
         self.sessions.tell(Renewed(caller.session, holder.expires_at))
 
-    async def available(self, caller: Caller, kind: str | None = None, where: str | None = None) -> dict[str, Any]:
-        """List the boards that can be reserved now; with ``where``, those of them that it selects."""
+    async def available(
+        self, caller: Caller, kind: str | None = None, where: str | None = None, shared: bool = False
+    ) -> dict[str, Any]:
+        """List the boards that can be reserved now; with ``where``, those of them that it selects.
+
+        With ``shared``, those that can be shared as that kind, which must be given.
+        """
+        if shared and kind is None:
+            raise InvalidArgument("shared needs the kind that boards are shared as: give kind")
         if kind is not None:
             _check_kind(kind)
         found = await self.records.get()
         selector = None if where is None else _selector(where, found)
         rules = await self.access_rules.get()
-        serials = found.free(kind, selector, rules.of(caller.authid), where)
+        if shared:
+            sharing = Sharing(caller.authid, self.most_sharers)
+            serials = free(found.devices, found.workers, kind, selector, rules.of(caller.authid), sharing)
+        else:
+            serials = found.free(kind, selector, rules.of(caller.authid), where)
         if found.bookings:
             shelf = Shelf.of(found.devices, found.workers, found.now + self.records.age)
             calendar = Calendar(tuple(found.bookings), rules.groups)
@@ -186,6 +200,7 @@ class ClientProcedures:
         at_least: int | None = None,
         preemptible: bool | None = None,
         priority: float | None = None,
+        shared: bool = False,
     ) -> list[dict[str, Any]]:
         """Reserve boards and make them ready, all or nothing; see `Reservations.reserve`.
 
@@ -194,7 +209,8 @@ class ClientProcedures:
         that it gets with ``joined``; None: as the farm is set.  ``priority``: 0 to that of its account; None: that.
 
         The client chooses the id ``request``: a repeated call with it keeps its place, or gets the boards allocated.
-        ``where`` is a selector of the boards that an amount may be of.
+        ``where`` is a selector of the boards that an amount may be of.  ``shared``: others who say so may share these
+        boards, as the same kind.
         """
         if not kind:
             raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
@@ -212,13 +228,12 @@ class ClientProcedures:
         waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
         self._check_limits(caller, duration, waits)
         selector = None if where is None else _selector(where, await self.records.get())
-        if caller.session == NO_SESSION:
-            # Nobody hears that boards are wanted.
-            preemptible = False
-        gives_up = self.preemptible and amount is not None if preemptible is None else preemptible
+        gives_up = self._gives_up(caller, amount, preemptible, shared)
         terms = terms_of(self._priority(caller, priority), amount, at_least, gives_up, where)
-        allowed = access.lasting(duration)
-        wanted = ReservationRequest(kind, amount, serials, options or {}, at_least, where=selector, allowance=allowed)
+        allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
+        wanted = ReservationRequest(
+            kind, amount, serials, options or {}, at_least, where=selector, allowance=allowed, sharers=sharers
+        )
         self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
@@ -226,6 +241,15 @@ class ClientProcedures:
             caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace, terms=terms
         )
         return [to_wire(record) for record in records]
+
+    def _gives_up(self, caller: Caller, amount: int | None, preemptible: bool | None, shared: bool) -> bool:
+        """Tell whether boards may be asked back for others."""
+        if shared and preemptible:
+            raise InvalidArgument("preemptible goes with boards that a client has for itself, not with shared ones")
+        if caller.session == NO_SESSION or shared:
+            # Nobody hears that boards are wanted; or they are shared with those who want them.
+            return False
+        return self.preemptible and amount is not None if preemptible is None else preemptible
 
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend the caller's reservations to that long from now; never shortens one."""
@@ -326,9 +350,13 @@ class ClientProcedures:
         """Restart and flash boards, keeping their reservations: a client's own, or any for an operator."""
         devices = await self.store.devices(_distinct(serials))
         if caller.role != Role.OPERATOR:
-            foreign = [device.serial for device in devices if device.client != caller.authid]
+            foreign = [device.serial for device in devices if device.client != caller.authid and not device.shares]
             if foreign:
                 raise NotYours(f"not reserved by you: {', '.join(foreign)}", serials=foreign)
+            shared = [device.serial for device in devices if device.shares]
+            if shared:
+                words = f"others may share {', '.join(shared)}: only an operator can restart shared boards"
+                raise NotYours(words, serials=shared)
         return await self._for_each(devices, self.worker_client.reboot, "reboot")
 
     async def heartbeat(self, caller: Caller, instance: str) -> dict[str, Any]:

@@ -105,16 +105,17 @@ class WorkerProcedures:
         self.sessions.heard(caller, hello.instance)
         self.sessions.greet(hello.name)
         try:
-            assignments, draining = await self.inventory.hello(hello)
+            orders = await self.inventory.hello(hello)
             self.sessions.welcome(caller)
             self.publisher.publish(WorkerIntroduced(hello))
             self._agreement.greeted(hello.name, _present(hello), await self._note_seen(hello.name))
         finally:
             self.sessions.greeted(hello.name)
         return {
-            "assignments": {serial: to_wire(assignment) for serial, assignment in assignments.items()},
+            "assignments": {serial: to_wire(assignment) for serial, assignment in orders.assignments.items()},
+            "shares": {serial: [to_wire(each) for each in shares] for serial, shares in orders.shares.items()},
             "heartbeat_s": HEARTBEAT,
-            "draining": draining,
+            "draining": orders.draining,
             "archive": self.intake is not None,
             "lists": True,
         }

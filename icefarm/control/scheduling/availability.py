@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from enum import Enum
 
+from attrs import frozen
+
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
 from icefarm.control.scheduling.selection import select
@@ -16,9 +18,11 @@ from icefarm.selectors.language import Selector
 __all__ = [
     "AVOID",
     "SET_ASIDE",
+    "Sharing",
     "UnavailableReason",
     "current_status",
     "free",
+    "held_by",
     "suspicion",
     "unavailable_reason",
     "undeletable",
@@ -33,14 +37,26 @@ class UnavailableReason(Enum):
     """Why a board can't be reserved now; its value ends the sentence "the board is …"."""
 
     UNSUITABLE = "not able to run that kind"
+    UNSHAREABLE = "not able to share that kind"
     OFFLINE = "offline"
     BROKEN = "broken"
     RESERVED = "reserved"
+    FULL = "shared by as many clients as may"
+    YOURS = "shared by you already"
     DRAINING = "on a worker that is being drained"
     PREPARING = "being flashed or tested"
     AVOIDED = "set aside after a failure, or for an earlier request"
     BOOKED = "kept for a booking"
     SUSPECT = "set aside as suspect, by the operator's rule"
+
+
+@frozen
+class Sharing:
+    """A client would share boards."""
+
+    client: str
+    #: How many clients may share one, this one among them.
+    most: int
 
 
 def unavailable_reason(
@@ -49,32 +65,48 @@ def unavailable_reason(
     kind: str | None,
     avoid: frozenset[str] = frozenset(),
     booked: Collection[str] = (),
+    sharing: Sharing | None = None,
 ) -> UnavailableReason | None:
     """Return why a board can't be reserved; None if it can.
 
-    ``kind`` None means any kind; ``booked`` boards are kept for others.
+    ``kind`` None means any kind; ``booked`` boards are kept for others; ``sharing`` None: it is to be for one client.
     """
     if worker is None or worker.status != "online" or device.status is DeviceStatus.OFFLINE:
-        found = UnavailableReason.OFFLINE
-    elif kind is not None and kind not in worker.kinds:
-        found = UnavailableReason.UNSUITABLE
-    elif device.status is DeviceStatus.BROKEN:
-        found = UnavailableReason.BROKEN
-    elif device.reservation is not None:
-        found = UnavailableReason.RESERVED
-    elif worker.draining:
-        found = UnavailableReason.DRAINING
-    elif device.status is not DeviceStatus.AVAILABLE:
-        found = UnavailableReason.PREPARING
-    elif device.serial in booked:
-        found = UnavailableReason.BOOKED
-    elif device.serial in avoid:
-        found = UnavailableReason.AVOIDED
-    elif suspicion(device) == SET_ASIDE:
-        found = UnavailableReason.SUSPECT
-    else:
+        return UnavailableReason.OFFLINE
+    if kind is not None and kind not in worker.kinds:
+        return UnavailableReason.UNSUITABLE
+    if device.status is DeviceStatus.BROKEN:
+        return UnavailableReason.BROKEN
+    taken = _taken(device, worker, kind, sharing)
+    if taken is not None:
+        return taken
+    if worker.draining:
+        return UnavailableReason.DRAINING
+    # One that is just made ready for those who share it is so for one more.
+    if device.status is not DeviceStatus.AVAILABLE and device.reservation is None:
+        return UnavailableReason.PREPARING
+    if device.serial in booked:
+        return UnavailableReason.BOOKED
+    if device.serial in avoid:
+        return UnavailableReason.AVOIDED
+    return UnavailableReason.SUSPECT if suspicion(device) == SET_ASIDE else None
+
+
+def _taken(
+    device: DeviceRecord, worker: WorkerRecord, kind: str | None, sharing: Sharing | None
+) -> UnavailableReason | None:
+    """Return why those who have a board keep others from it; None if they do not."""
+    if sharing is None:
+        return None if device.reservation is None else UnavailableReason.RESERVED
+    if kind not in worker.shared_kinds:
+        return UnavailableReason.UNSHAREABLE
+    if device.reservation is None:
         return None
-    return found
+    if not device.shares or device.kind != kind:
+        return UnavailableReason.RESERVED
+    if sharing.client in device.shares.values():
+        return UnavailableReason.YOURS
+    return UnavailableReason.FULL if len(device.shares) >= sharing.most else None
 
 
 def suspicion(device: DeviceRecord) -> str | None:
@@ -88,14 +120,22 @@ def free(
     kind: str | None,
     where: Selector | None = None,
     allowance: Allowance = ANYTHING,
+    sharing: Sharing | None = None,
 ) -> list[str]:
     """Return the serials of the boards that could be reserved for that kind (None: for any), sorted."""
     by_name = {worker.name: worker for worker in workers}
     return sorted(
         device.serial
         for device in select(devices, by_name, kind, where, allowance).boards
-        if unavailable_reason(device, by_name.get(device.worker), kind) is None
+        if unavailable_reason(device, by_name.get(device.worker), kind, sharing=sharing) is None
     )
+
+
+def held_by(device: DeviceRecord) -> str:
+    """Say who has a board that is reserved."""
+    if not device.shares:
+        return f"'{device.client}'"
+    return " and ".join(f"'{client}'" for client in device.shares.values())
 
 
 def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:
@@ -111,7 +151,7 @@ def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:
 def undeletable(device: DeviceRecord) -> str | None:
     """Return why a board can't be forgotten, as the end of a sentence "board X is"; None if it can."""
     if device.reservation is not None:
-        return f"reserved by '{device.client}'"
+        return f"reserved by {held_by(device)}"
     if device.status not in (DeviceStatus.OFFLINE, DeviceStatus.BROKEN):
         return f"{device.status}; only boards that are offline or broken can be deleted"
     return None

@@ -10,7 +10,8 @@ in what time a quarter, or three quarters, of such holds have ended.  Where too 
 
 `expected` lets those who wait be served in their order, each as soon as enough boards are back: once with boards that
 come back early (a quarter), once with late ones (three quarters).  The two ends make the range; an end that is None is
-unknown.  It does not foresee later requests that go first, priorities, or boards that fail.
+unknown.  It does not foresee later requests that go first, priorities, or boards that fail.  Boards that several share
+do not count: nobody knows when all of them, or one, will leave.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def expected(boards: Sequence[tuple[str, float] | None], queue: Sequence[Pending
 
 def outlooks(
     waiting: Sequence[tuple[Verdict, QueuedRequest]],
-    active: Iterable[ReservationRecord],
+    active: Sequence[ReservationRecord],
     times: HoldTimes,
     now: float,
 ) -> dict[str, Range]:
@@ -134,11 +135,12 @@ def outlooks(
     Those that wait for the same boards are looked at together, with those that wait for some of these before them.
     """
     held = {record.serial: (account_of(record.client), now - record.created_at) for record in active}
+    shared = {record.serial for record in active if record.within is not None}
     found: dict[str, Range] = {}
     for reach in dict.fromkeys(verdict.reach for verdict, _ in waiting):
         queue = [(verdict, queued) for verdict, queued in waiting if verdict.reach is reach or verdict.reach & reach]
         pending = [Pending(account_of(queued.client), queued.request.least) for _, queued in queue]
-        ranges = expected([held.get(serial) for serial in sorted(reach)], pending, times)
+        ranges = expected([held.get(serial) for serial in sorted(reach - shared)], pending, times)
         found |= {verdict.id: each for (verdict, _), each in zip(queue, ranges, strict=True) if verdict.reach == reach}
     return found
 

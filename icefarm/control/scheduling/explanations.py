@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from icefarm.contract import MAX_BOARD_LABELS, DeviceRecord, ReservationRecord
-from icefarm.control.scheduling.availability import UnavailableReason, undeletable
+from icefarm.control.scheduling.availability import UnavailableReason, held_by, undeletable
 from icefarm.control.scheduling.selection import Selection
 from icefarm.errors import InvalidArgument, LimitReached, NotYours, Unavailable, UnknownDevice, UnknownWorker
 
@@ -38,7 +38,7 @@ def board_refusal(device: DeviceRecord, found: UnavailableReason, now: float, bo
     if found is UnavailableReason.BOOKED and booking is not None:
         return f"{found.value}: {booking}"
     if found is UnavailableReason.RESERVED:
-        words = f"reserved by '{device.client}'{_since(device, now)}"
+        words = f"reserved by {held_by(device)}{_since(device, now)}"
         if device.expires_at is None:
             return words
         return f"{words}, for at most {_duration(device.expires_at - now)} more unless extended"
@@ -71,7 +71,7 @@ def amount_refusal(
         expires_at, serial, first = min(ends)
         free_in = max(0.0, expires_at - now)
         words += (
-            f"; the first reservation to end is that of board {serial}, held by '{first.client}'{_since(first, now)}: "
+            f"; the first reservation to end is that of board {serial}, held by {held_by(first)}{_since(first, now)}: "
             f"in at most {_duration(free_in)} unless extended, which clients do by themselves while they run"
         )
     if UnavailableReason.BOOKED in counts:

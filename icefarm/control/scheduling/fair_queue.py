@@ -27,10 +27,17 @@ Boards that are kept for a request go to none behind it: all or nothing means th
 same time, and it would never get them if small ones behind it took each as it comes free.  Kept boards are idle, so
 that begins only when a request has waited for `KEEP_AFTER`; until then, others use what it can't use yet.
 
+Requests that would share boards stand in the same queue.  A board that a request would share is within its reach like
+one that it would have for itself; one that gets it leaves room on it for those behind.  For a request that wants a
+board for itself and has waited for `KEEP_AFTER`, of the shared boards as many are kept as it needs, those that the
+fewest share: nobody behind it joins these, so they become free.  Joining only the others, later requests never make
+these boards more shared than they are.
+
 Invariants:
 
-- No board is in two verdicts of one walk.
-- No board is free that a request could use, except those that are kept for an earlier one.
+- No board is in two verdicts of one walk, unless both share it.
+- No board is free that a request could use, and no place on a shared one, except those that are kept for an earlier
+  one.
 - A request is held up by one behind it for at most `KEEP_AFTER`, and never by one without a board in common with it.
 - A request that may wait forever (for a board that is broken, offline or drained, or that its own client has) keeps
   no boards from others.
@@ -138,7 +145,7 @@ def decide(
     """
     by_name, shelf = {worker.name: worker for worker in workers}, Shelf.of(devices, workers, now)
     standing = Standing(now) if standing is None else standing
-    walk = _Round(devices, by_name, list(workers), now, calendar, shelf, lenders, set(leaving))
+    walk = _Round(list(devices), by_name, list(workers), now, calendar, shelf, lenders, set(leaving))
     return walk.walk(queue, standing)
 
 
@@ -146,7 +153,8 @@ def decide(
 class _Round:
     """One walk along the queue."""
 
-    devices: Sequence[DeviceRecord]
+    #: As they are once earlier requests have what they get of shared boards.
+    devices: list[DeviceRecord]
     by_name: Mapping[str, WorkerRecord]
     workers: Sequence[WorkerRecord]
     now: float
@@ -168,6 +176,7 @@ class _Round:
 
     def walk(self, queue: Sequence[QueuedRequest], standing: Standing) -> list[Verdict]:
         self.holders.update(device.client for device in self.devices if device.client is not None)
+        self.holders.update(client for device in self.devices for client in device.shares.values())
         rest, verdicts = self._arranged(queue, standing), []
         while rest:
             queued = rest.pop(0)
@@ -213,6 +222,7 @@ class _Round:
         keeps = self.now - queued.since >= KEEP_AFTER or bool(request.avoid)
         alike: _Alike | None = None
         plain = request.amount is not None and not request.avoid and queued.client not in self.holders
+        plain = plain and request.sharers is None
         if plain and not self.calendar and not self.lenders:
             allowance = None if request.allowance.allowed is None else request.allowance
             alike = (request.kind, request.least, request.where, allowance, keeps, queued.number != LAST)
@@ -220,7 +230,7 @@ class _Round:
             return evolve(self.told[alike][1], id=queued.id)
         booked = self._booked_for_others(queued)
         try:
-            serials = self._choose(request, booked)
+            serials = self._choose(queued, booked)
         except Unavailable as error:
             verdict = self._waits(queued, error, standing, booked, keeps=keeps)
             if alike is not None:
@@ -228,16 +238,30 @@ class _Round:
             return verdict
         except IcefarmError as error:
             return Verdict(queued.id, error=error)
-        self.kept.update(serials)
+        if request.sharers is None:
+            self.kept.update(serials)
+        else:
+            self._share(queued, serials)
         self.got.update(dict.fromkeys(serials, queued.client))
         return Verdict(queued.id, serials)
 
-    def _choose(self, request: ReservationRequest, booked: Mapping[str, str]) -> list[str]:
+    def _share(self, queued: QueuedRequest, serials: Collection[str]) -> None:
+        """Let later requests see that one more client shares these boards."""
+        for place, device in enumerate(self.devices):
+            if device.serial in serials:
+                shares = {**device.shares, queued.id: queued.client}
+                own, client = device.reservation or queued.id, device.client or queued.client
+                self.devices[place] = evolve(
+                    device, shares=shares, reservation=own, client=client, kind=queued.request.kind
+                )
+
+    def _choose(self, queued: QueuedRequest, booked: Mapping[str, str]) -> list[str]:
+        request = queued.request
         taken = [serial for serial in request.serials or () if serial in self.kept]
         if taken:
             raise Unavailable(f"an earlier request waits for {', '.join(taken)}", serials=taken)
         avoiding = evolve(request, avoid=request.avoid | self.kept)
-        return choose(self.devices, self.workers, avoiding, self.now, booked)
+        return choose(self.devices, self.workers, avoiding, self.now, booked, queued.client)
 
     def _waits(
         self, queued: QueuedRequest, error: Unavailable, standing: Standing, booked: Mapping[str, str], *, keeps: bool
@@ -250,9 +274,19 @@ class _Round:
         asks = self._asks(queued, standing, unbooked) if self.lenders and (waits or queued.grows) else None
         # One that does not wait is refused now, unless it has the boards in a moment.
         if asks is None and keeps and not queued.grows and (waits or soon):
-            self.kept.update(reach)
+            self.kept.update(self._kept_for(queued.request, reach))
         seen = frozenset() if queued.grows else frozenset(device.serial for device in usable)
         return Verdict(queued.id, error=error, soon=bool(soon), reach=seen, asks=tuple(asks or ()))
+
+    def _kept_for(self, request: ReservationRequest, reach: set[str]) -> set[str]:
+        """Return what is kept of the boards within a request's reach: of shared ones no more than it needs.
+
+        Those that the fewest share are free first, since nobody else joins them.
+        """
+        shared = [device for device in self.devices if device.serial in reach and device.shares]
+        shared.sort(key=lambda device: (len(device.shares), device.serial))
+        spared = shared[request.least :] if request.sharers is None else []
+        return reach - {device.serial for device in spared}
 
     def _coming(self, request: ReservationRequest, boards: Iterable[DeviceRecord]) -> list[str]:
         """Return those of these boards that it could use in a moment, the soonest first: free, made ready, or given up
@@ -293,7 +327,9 @@ class _Round:
         return [
             device
             for device in self._selected(request)
-            if not self._drained(device) and self._obstacle(device, request.kind) in obstacles
+            if not self._drained(device)
+            and self._obstacle(device, request.kind) in obstacles
+            and (request.sharers is None or request.kind in self.by_name[device.worker].shared_kinds)
         ]
 
     def _within_reach(self, queued: QueuedRequest, usable: Iterable[DeviceRecord]) -> set[str]:
@@ -307,6 +343,7 @@ class _Round:
             for device in usable
             if (device.serial in self.got or device.serial not in self.kept)
             and self.got.get(device.serial, device.client) != queued.client
+            and queued.client not in device.shares.values()
         }
         return found if len(found) >= queued.request.least else set()
 

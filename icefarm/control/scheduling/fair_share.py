@@ -2,7 +2,8 @@
 
 Theory of operation
 -------------------
-The unit is the board-second: a board that is reserved for a second, whatever is done with it.  A board-second weighs 1
+The unit is the board-second: a board that is reserved for a second, whatever is done with it.  Of a board that several
+clients share, each has an equal part (`Hold.part` is its mean over the hold).  A board-second weighs 1
 when it passes, and half as much after each half-life, so that the account that used a lot yesterday is not behind for
 a month.  With the half-life H, a hold from ``began`` to ``ended`` weighs, at the time ``now``,
 
@@ -35,7 +36,7 @@ Bounds:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import exp, log
 
@@ -62,6 +63,8 @@ class Hold:
     account: str
     began: float
     ended: float | None = None
+    #: The part of the board's time that counts as the account's: less than 1 where it shared the board.
+    part: float = 1.0
 
 
 def weight_of(began: float, ended: float, now: float, half_life: float) -> float:
@@ -90,8 +93,8 @@ class Ledger:
             return
         before, at = self._sums.get(hold.account, (0.0, hold.ended))
         later = max(at, hold.ended)
-        weight = before * self._decay(later - at) + weight_of(hold.began, hold.ended, later, self.half_life)
-        self._sums[hold.account] = weight, later
+        weight = hold.part * weight_of(hold.began, hold.ended, later, self.half_life)
+        self._sums[hold.account] = before * self._decay(later - at) + weight, later
 
     def at(self, now: float) -> dict[str, float]:
         """Return the board-seconds of each account, as they weigh now; nothing that weighs next to nothing."""
@@ -113,8 +116,8 @@ class Standing:
     weights: Mapping[str, float] = Factory(dict)
     #: Seconds after which a request goes before all others of its priority.
     longest: float = HALF_LIFE
-    #: By account: the boards that it holds.
-    held: Mapping[str, int] = Factory(dict)
+    #: By account: the boards that it holds, and its parts of those that it shares.
+    held: Mapping[str, float] = Factory(dict)
     _given: Mapping[str, int] = field(factory=dict)
 
     def level(self, client: str) -> int:
@@ -167,9 +170,9 @@ def standing(
     weights: Mapping[str, float] | None = None,
 ) -> Standing:
     """Return how accounts stand, with the boards that they hold now."""
-    used, boards = ledger.at(now), Counter[str]()
+    used, boards = ledger.at(now), defaultdict[str, float](float)
     for hold in held:
-        boards[hold.account] += 1
-        weight = max(ADVANCE, weight_of(hold.began, now, now, ledger.half_life))
+        boards[hold.account] += hold.part
+        weight = hold.part * max(ADVANCE, weight_of(hold.began, now, now, ledger.half_life))
         used[hold.account] = used.get(hold.account, 0.0) + weight
     return Standing(now, used, weights or {}, ledger.half_life, boards)

@@ -12,10 +12,13 @@ back: at
 
 So the holder knows at least an hour before.  Only as many boards are asked for as those who wait need, those first that
 were announced before, then those that have been held longest.  When nobody waits any more, the announcement is void.
+
+A board that several clients share is asked of all of them, once each of them has had it for so long.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
@@ -50,21 +53,25 @@ def due(
 
     ``told`` says when holders were first told, by reservation.
     """
-    held = {record.serial: record for record in active}
-    chosen: dict[str, Notice] = {}
+    held: dict[str, list[ReservationRecord]] = defaultdict(list)
+    for record in active:
+        held[record.serial].append(record)
+    chosen: dict[str, list[Notice]] = {}
     for verdict, queued in waiting:
-        others = [held[serial] for serial in verdict.reach if serial in held and _others(held[serial], queued)]
-        free = len(verdict.reach) - sum(serial in held for serial in verdict.reach)
-        long = [
-            record
-            for record in others
-            if record.serial not in chosen and _when(record, queued, told, max_hold, now) - now <= NOTICE
-        ]
-        long.sort(key=lambda record: (record.id not in told, record.created_at, record.serial))
-        for record in long[: max(0, queued.request.least - free)]:
-            at = _when(record, queued, told, max_hold, now)
-            chosen[record.serial] = Notice(record, at, queued.client)
-    return list(chosen.values())
+        free = len(verdict.reach - held.keys())
+        long = []
+        for serial in verdict.reach & held.keys() - chosen.keys():
+            notices = [Notice(each, _when(each, queued, told, max_hold, now), queued.client) for each in held[serial]]
+            if all(_others(each, queued) for each in held[serial]) and max(n.at for n in notices) - now <= NOTICE:
+                long.append(notices)
+        long.sort(key=lambda of_board: min(_order(notice.record, told) for notice in of_board))
+        chosen |= {of_board[0].record.serial: of_board for of_board in long[: max(0, queued.request.least - free)]}
+    return [notice for of_board in chosen.values() for notice in of_board]
+
+
+def _order(record: ReservationRecord, told: Mapping[str, float]) -> tuple[bool, float, str]:
+    """Return when a board is asked for: those that were announced before, then those that were held longest."""
+    return record.id not in told, record.created_at, record.serial
 
 
 def _others(record: ReservationRecord, queued: QueuedRequest) -> bool:

@@ -13,16 +13,19 @@ from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.availability import AVOID, suspicion, unavailable_reason
+from icefarm.control.scheduling.availability import AVOID, Sharing, suspicion, unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.control.scheduling.selection import select
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 from icefarm.selectors.language import Selector
 
-__all__ = ["MAX_BOARDS", "ReservationRequest", "choose"]
+__all__ = ["MAX_BOARDS", "MOST_SHARERS", "ReservationRequest", "choose"]
 
 #: Maximum boards of one request; a guard against typing mistakes, far above any farm.
 MAX_BOARDS = 10_000
+#: How many clients may share a board, unless the operator sets another number: half a class.  With windows of a second
+#: each of them has a result about four times a minute.
+MOST_SHARERS = 16
 #: Longest options of a kind, as JSON, in characters.
 MAX_OPTIONS = 16_384
 
@@ -80,12 +83,16 @@ class ReservationRequest:
     where: Selector | None = None
     #: What its account may have.
     allowance: Allowance = ANYTHING
+    #: How many clients may share each board, this one among them; None: it has its boards for itself.
+    sharers: int | None = None
 
     def __attrs_post_init__(self) -> None:
         if (self.amount is None) == (self.serials is None):
             raise InvalidArgument("give either amount or serials")
         if self.serials is not None and self.where is not None:
             raise InvalidArgument("where chooses among boards, and serials names them: give where with an amount")
+        if self.sharers is not None and self.at_least is not None:
+            raise InvalidArgument("at_least goes with boards that a client has for itself, not with shared ones")
 
     @property
     def most(self) -> int:
@@ -97,6 +104,10 @@ class ReservationRequest:
         """With how many boards it can begin."""
         return self.most if self.serials is not None or self.at_least is None else min(self.at_least, self.most)
 
+    def sharing(self, client: str) -> Sharing | None:
+        """Return how the client of this request would share boards; None: it would not."""
+        return None if self.sharers is None else Sharing(client, self.sharers)
+
 
 def choose(
     devices: Sequence[DeviceRecord],
@@ -104,31 +115,49 @@ def choose(
     request: ReservationRequest,
     now: float,
     booked: Mapping[str, str] = MappingProxyType({}),
+    client: str = "",
 ) -> list[str]:
     """Choose the boards that a request gets: all of them, or as many as there are where it begins with fewer; or none.
 
     Boards asked for by serial come in the order asked.  An amount is spread over the workers, the one with the fewest
     reserved boards first, and takes the boards with the fewest failures; suspect ones only where there are no others.
-    Equal cases fall by name, so the same farm always gives the same answer.  ``booked`` boards are kept for others;
-    their values say for whom.
+    Equal cases fall by name, so the same farm always gives the same answer.  A request for shared boards takes those
+    that the fewest share, free ones first.  ``booked`` boards are kept for others; their values say for whom.
 
     Raises `Unavailable`, `UnknownKind`, `UnknownDevice` or `NotAuthorized`; their texts say what is missing and when to
     expect it.
     """
     by_name = {worker.name: worker for worker in workers}
-    _check_kind(workers, request.kind)
+    _check_kind(workers, request)
+    sharing = request.sharing(client)
     if request.serials is not None:
-        return _choose_named(devices, by_name, request, request.serials, now, booked)
+        return _choose_named(devices, by_name, request, request.serials, now, booked, sharing)
     selection = select(devices, by_name, request.kind, request.where, request.allowance)
     suitable = selection.boards
     obstacles = {
-        device.serial: unavailable_reason(device, by_name.get(device.worker), request.kind, request.avoid, booked)
+        device.serial: unavailable_reason(
+            device, by_name.get(device.worker), request.kind, request.avoid, booked, sharing
+        )
         for device in suitable
     }
     usable = [device for device in suitable if obstacles[device.serial] is None]
     if len(usable) < request.least:
         raise amount_refusal(selection, obstacles, request.kind, request.least, now, booked)
+    if sharing is not None:
+        return _least_shared(usable, devices, request.most)
     return _spread(usable, devices, min(request.most, len(usable)))
+
+
+def _least_shared(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:
+    """Choose boards that the fewest share: free ones as of any request, then others."""
+    free = [device for device in usable if not device.shares]
+    shared = sorted((device for device in usable if device.shares), key=_by_sharers)
+    chosen = _spread(free, devices, min(amount, len(free)))
+    return chosen + [device.serial for device in shared][: amount - len(chosen)]
+
+
+def _by_sharers(device: DeviceRecord) -> tuple[bool, int, str]:
+    return _in_doubt(device), len(device.shares), device.serial
 
 
 def _in_doubt(device: DeviceRecord) -> bool:
@@ -136,12 +165,21 @@ def _in_doubt(device: DeviceRecord) -> bool:
     return suspicion(device) == AVOID
 
 
-def _check_kind(workers: Sequence[WorkerRecord], kind: str) -> None:
+def _check_kind(workers: Sequence[WorkerRecord], request: ReservationRequest) -> None:
+    kind = request.kind
     if not workers:
         raise Unavailable("no worker has joined this farm yet, so it has no boards", free=0, suitable=0)
     kinds = sorted({offered for worker in workers for offered in worker.kinds})
     if kind not in kinds:
         raise UnknownKind(f"no worker offers kind '{kind}'; there are: {', '.join(kinds) or 'none'}", kinds=kinds)
+    if request.sharers is not None and not any(kind in worker.shared_kinds for worker in workers):
+        shared = sorted({offered for worker in workers for offered in worker.shared_kinds})
+        raise InvalidArgument(
+            f"boards of kind '{kind}' cannot be shared: it needs its board for itself, or its workers are of an "
+            f"earlier version; reserve without shared. Kinds that can be shared here: {', '.join(shared) or 'none'}",
+            kind=kind,
+            shared_kinds=shared,
+        )
 
 
 def _rank(device: DeviceRecord) -> tuple[bool, int, str]:
@@ -175,6 +213,7 @@ def _choose_named(
     serials: Sequence[str],
     now: float,
     booked: Mapping[str, str],
+    sharing: Sharing | None,
 ) -> list[str]:
     known = {device.serial: device for device in devices}
     unknown = [serial for serial in serials if serial not in known]
@@ -186,7 +225,7 @@ def _choose_named(
     reasons = {}
     for serial in serials:
         device = known[serial]
-        found = unavailable_reason(device, workers.get(device.worker), request.kind, booked=booked)
+        found = unavailable_reason(device, workers.get(device.worker), request.kind, booked=booked, sharing=sharing)
         if found is not None:
             reasons[serial] = f"board {serial} is {board_refusal(device, found, now, booked.get(serial))}"
     if reasons:

@@ -193,7 +193,7 @@ def assemble(
     publisher = Publisher()
     limits = Limits(settings.limits)
     sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits)
-    worker_client = WorkerClient(sessions)
+    worker_client = WorkerClient(sessions, limits)
     termination = Termination(store, worker_client, publisher, clock)
     unanswered = UnansweredCalls(termination, sessions, clock)
     shares = Shares(store, limits, settings.half_life)
@@ -228,7 +228,7 @@ def assemble(
         booking_keeper=BookingKeeper(store, queue, publisher, clock),
         expiry=ExpiryTimer(records, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
-        inventory=Inventory(store, sessions, termination, reconciler, publisher, clock),
+        inventory=Inventory(store, sessions, termination, reconciler, publisher, clock, limits),
         owners=BoardOwners(),
         reconciler=reconciler,
         drain=DrainMonitor(store, worker_client, clock),
@@ -321,6 +321,7 @@ def handlers(
         settings.reservation,
         settings.grace,
         settings.preemptible,
+        settings.most_sharers,
         None if settings.public_url is None else socket_url(settings.public_url),
     )
     for_workers = WorkerProcedures(

@@ -8,6 +8,7 @@ from attrs import Factory, field, frozen
 
 from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
+from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings
@@ -48,6 +49,8 @@ class ControlSettings:
     max_hold: float | None = 86400.0
     #: Whether boards that are reserved by number may be asked back for others, unless their client says otherwise.
     preemptible: bool = False
+    #: How many clients that would share boards may share one.
+    most_sharers: int = MOST_SHARERS
     #: Whether idle boards measure reference circuits, how many at the same time, and what becomes of suspect boards.
     calibration: bool = True
     calibrate_at_once: int = 2

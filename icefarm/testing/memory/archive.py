@@ -239,15 +239,21 @@ class MemoryArchive(Archive):
         return self._held(query), self._measured(query)
 
     def _held(self, query: UsageQuery) -> list[Held]:
-        spans: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        spans: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
         for each in self.store_.all_reservations():
             begin = max(each.created_at, query.since)
             end = query.until if each.ended_at is None else min(each.ended_at, query.until)
             account = account_of(each.client)
             if begin < query.until and end > query.since and query.account in (None, account):
-                spans.setdefault((account, each.serial), []).append((begin, end))
+                spans.setdefault((account, each.serial), []).append((begin, end, each.part))
         return [
-            Held(*key, len(own), sum(end - begin for begin, end in own), min(own)[0], max(end for _, end in own))
+            Held(
+                *key,
+                len(own),
+                sum((end - begin) * part for begin, end, part in own),
+                min(own)[0],
+                max(end for _, end, _ in own),
+            )
             for key, own in spans.items()
         ]
 

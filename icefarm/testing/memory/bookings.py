@@ -57,22 +57,27 @@ class MemoryBookings:
     def keep(
         self,
         reservations: dict[str, ReservationRecord],
-        holds: Mapping[str, str],
+        held: Mapping[str, Sequence[str]],
         devices: Sequence[DeviceRecord],
         workers: Sequence[WorkerRecord],
     ) -> Kept:
-        """Carry out what is due; ``reservations`` change in place."""
+        """Carry out what is due; ``reservations`` change in place.  ``held`` has those of each board."""
         calendar, now = self.calendar(), self.clock.seconds()
         if not calendar:
             return Kept()
-        recent = [each for each in reservations.values() if each.ended_at is None or each.ended_at > now - UNUSED]
+        recent = [
+            each
+            for each in reservations.values()
+            if each.client and (each.ended_at is None or each.ended_at > now - UNUSED)
+        ]
         changed = progressed(calendar, recent, now)
         self._bookings.update({each.id: each for each in changed})
         calendar, shortened = self.calendar(), []
         for ending in sorted(calendar.endings(Shelf.of(devices, workers, now)), key=lambda each: each.serial):
-            before = reservations[holds[ending.serial]]
-            expires_at = min(before.expires_at, max(before.created_at, ending.at))
-            after = evolve(before, expires_at=expires_at, limited_by=in_words(ending.booking))
-            reservations[after.id] = after
-            shortened.append(after)
+            for id in held[ending.serial]:
+                before = reservations[id]
+                expires_at = min(before.expires_at, max(before.created_at, ending.at))
+                after = evolve(before, expires_at=expires_at, limited_by=in_words(ending.booking))
+                reservations[after.id] = after
+                shortened.append(after)
         return Kept(shortened, changed, ask_again(calendar, now))

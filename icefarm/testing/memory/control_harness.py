@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,7 @@ from icefarm.wamp.credentials import Credentials
 
 __all__ = ["PULSECOUNT", "MemoryClient", "MemoryControl", "RecordingWorker"]
 
-PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["evaluate"])
+PULSECOUNT = KindRecord("pulsecount", "counts pulses", "pulse_count", "1.0", ["evaluate"], shareable=True)
 #: Seconds for each call of a test, on the test's own clock.
 LIMIT = 1000.0
 
@@ -90,6 +90,8 @@ class RecordingWorker:
     #: Each board's reservation, and its status.
     holds: dict[str, str | None] = Factory(dict)
     status: dict[str, DeviceStatus] = Factory(dict)
+    #: The reservations within that of each board that several clients share.
+    shares: dict[str, set[str]] = Factory(dict)
     #: Boards whose preparation fails, and why; boards whose preparation waits for the test.
     failing: dict[str, IcefarmError] = Factory(dict)
     stuck: dict[str, Deferred[None]] = Factory(dict)
@@ -144,8 +146,9 @@ class RecordingWorker:
         }
         for serial in self.serials:
             wanted = assignments[serial].reservation if serial in assignments else None
-            if self.holds[serial] != wanted:
-                self._hold(serial, wanted)
+            shares = {each["reservation"] for each in answer["shares"].get(serial, ())}
+            if (self.holds[serial], self.shares.get(serial, set())) != (wanted, shares):
+                self._hold(serial, wanted, shares)
                 self.tell(serial)
         self._resend()
 
@@ -181,7 +184,8 @@ class RecordingWorker:
     def report_of(self, serial: str) -> DeviceReport:
         """Return the report of a board."""
         model = None if self.pool is None else self.pool.model
-        return DeviceReport(serial, self.status[serial], reservation=self.holds[serial], model=model)
+        shares = sorted(self.shares.get(serial, ()))
+        return DeviceReport(serial, self.status[serial], reservation=self.holds[serial], model=model, shares=shares)
 
     async def call(self, name: str, /, **kwargs: Any) -> Any:
         """Call one of control's procedures for workers."""
@@ -220,6 +224,15 @@ class RecordingWorker:
                 self.orders.append((method, serial, ""))
                 self.draining = method == "drain" if method in ("drain", "resume") else self.draining
                 self.left = self.left or method == "leave"
+
+    def _release(self, serial: str, reservation: str) -> None:
+        self.orders.append(("release", serial, reservation))
+        if self.holds.get(serial) == reservation:
+            self._hold(serial, None)
+            self.tell(serial)
+        elif reservation in self.shares.get(serial, ()):
+            self.shares[serial].remove(reservation)
+            self.tell(serial)
 
     async def _measure(self, serial: str, window: float, circuits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         self.orders.append(("measure_references", serial, " ".join(circuit["name"] for circuit in circuits)))
@@ -260,12 +273,6 @@ class RecordingWorker:
         except TimeoutError:
             raise TimedOut(f"board {serial} was not usable within {limit:g} s") from None
 
-    def _release(self, serial: str, reservation: str) -> None:
-        self.orders.append(("release", serial, reservation))
-        if self.holds.get(serial) == reservation:
-            self._hold(serial, None)
-            self.tell(serial)
-
     async def _prepare(self, serial: str, wanted: Assignment) -> None:
         self.orders.append(("prepare", serial, wanted.reservation))
         if serial not in self.holds:
@@ -275,7 +282,11 @@ class RecordingWorker:
         if serial in self.failing:
             raise self.failing[serial]
         self.labels[serial] = wanted.labels
-        self._hold(serial, wanted.reservation)
+        if wanted.within is None:
+            self._hold(serial, wanted.reservation)
+        else:
+            before = self.shares.get(serial, set()) if self.holds[serial] == wanted.within else set()
+            self._hold(serial, wanted.within, before | {wanted.reservation})
         self.tell(serial)
 
     def _plug_in(self, serial: str) -> None:
@@ -283,8 +294,8 @@ class RecordingWorker:
         self.holds[serial], self.status[serial] = None, DeviceStatus.AVAILABLE
         self.tell(serial)
 
-    def _hold(self, serial: str, reservation: str | None) -> None:
-        self.holds[serial] = reservation
+    def _hold(self, serial: str, reservation: str | None, shares: Collection[str] = ()) -> None:
+        self.holds[serial], self.shares[serial] = reservation, set(shares)
         self.status[serial] = DeviceStatus.AVAILABLE if reservation is None else DeviceStatus.RESERVED
 
 

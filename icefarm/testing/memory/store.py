@@ -62,6 +62,22 @@ class _Board:
     changed_at: float
 
 
+@define
+class _Part:
+    """What one of those who share a board has had of its time."""
+
+    counted_at: float
+    sharers: int = 1
+    seconds: float = 0.0
+
+    def count(self, now: float, sharers: int) -> None:
+        """From now on so many share it."""
+        self.seconds, self.counted_at, self.sharers = self.at(now), now, sharers
+
+    def at(self, now: float) -> float:
+        return self.seconds + max(0.0, now - self.counted_at) / self.sharers
+
+
 def _new_id() -> str:
     return uuid4().hex
 
@@ -91,8 +107,10 @@ class MemoryStore(Store):
     _instances: dict[str, str] = Factory(dict)
     _boards: dict[str, _Board] = Factory(dict)
     _reservations: dict[str, ReservationRecord] = Factory(dict)
-    #: The active reservation of each board that has one.
+    #: The active reservation of each board that has one: of one that is shared, the farm's own, without a client.
     _holds: dict[str, str] = Factory(dict)
+    #: The active reservations within each of the farm's own.
+    _within: dict[str, dict[str, _Part]] = Factory(dict)
     #: The boards allocated to each request, and waiting requests with the moment at which they give up.
     _got: dict[str, list[str]] = Factory(dict)
     _queue: dict[str, tuple[QueuedRequest, float | None]] = Factory(dict)
@@ -134,6 +152,7 @@ class MemoryStore(Store):
             devices=0,
             last_seen=self.clock.seconds(),
             kind_versions={kind.name: kind.version for kind in hello.kinds},
+            shared_kinds=[kind.name for kind in hello.kinds if kind.shareable],
             labels={} if before is None else before.labels,
         )
         reports = {report.serial: report for report in hello.devices}
@@ -244,8 +263,7 @@ class MemoryStore(Store):
 
     def _label_reservations(self, serials: Iterable[str]) -> None:
         for serial in serials:
-            if serial in self._holds:
-                held = self._holds[serial]
+            for held in self._ids_of(serial):
                 self._reservations[held] = evolve(self._reservations[held], labels=self._labels_of(serial))
 
     def _held_by_another(self, serial: str, worker: str) -> str | None:
@@ -263,13 +281,31 @@ class MemoryStore(Store):
         )
         changed_at = before.changed_at if before is not None and same else self.clock.seconds()
         self._boards[report.serial] = _Board(worker, report, changed_at)
-        if report.serial in self._holds:
-            held = self._holds[report.serial]
+        for held in self._ids_of(report.serial):
             earlier = self._reservations[held].worker
             if earlier != worker:
                 self.past_workers.setdefault(held, set()).add(earlier)
             self._reservations[held] = evolve(self._reservations[held], worker=worker)
             self._label_reservations([report.serial])
+
+    def _ids_of(self, serial: str) -> list[str]:
+        """Return the active reservations of a board: where it is shared, the farm's own and those within it."""
+        held = self._holds.get(serial)
+        return [] if held is None else [held, *self._within.get(held, ())]
+
+    def _held(self, serial: str) -> list[ReservationRecord]:
+        """Return the clients' active reservations of a board."""
+        records = [self._shown(self._reservations[id]) for id in self._ids_of(serial)]
+        return sorted((one for one in records if one.client), key=lambda one: one.client)
+
+    def _shown(self, record: ReservationRecord) -> ReservationRecord:
+        """Return a reservation with its part of the board's time until now."""
+        part = self._within.get(record.within or "", {}).get(record.id)
+        if part is None:
+            return record
+        now = self.clock.seconds()
+        lasts = now - record.created_at
+        return evolve(record, part=1 / part.sharers if lasts < 1.0 else min(1.0, part.at(now) / lasts))
 
     def _set_offline(self, serials: Iterable[str], reason: str) -> list[str]:
         changed = [
@@ -290,12 +326,13 @@ class MemoryStore(Store):
     def _device(self, serial: str) -> DeviceRecord:
         board, held = self._boards[serial], self._holds.get(serial)
         report, reservation = board.report, None if held is None else self._reservations[held]
+        shares = {id: self._reservations[id].client for id in self._within.get(held or "", ())}
         return DeviceRecord(
             serial=serial,
             worker=board.worker,
             status=current_status(report.status, reserved=reservation is not None),
             reason=report.reason,
-            client=None if reservation is None else reservation.client,
+            client=next(iter(shares.values()), None if reservation is None else reservation.client),
             reservation=held,
             kind=None if reservation is None else reservation.kind,
             firmware=report.firmware,
@@ -310,6 +347,7 @@ class MemoryStore(Store):
             reserved_at=None if reservation is None else reservation.created_at,
             model=report.model,
             labels=self._labels_of(serial),
+            shares=shares,
             calibration=self._calibrated.shown.get(serial),
         )
 
@@ -342,8 +380,8 @@ class MemoryStore(Store):
         known = {serial: each for serial, each in figures.items() if serial in self._boards}
         self._calibrated.show(known)
         for serial in known.keys() & self._holds.keys():
-            held = self._holds[serial]
-            self._reservations[held] = evolve(self._reservations[held], calibration=known[serial].id)
+            for held in self._ids_of(serial):
+                self._reservations[held] = evolve(self._reservations[held], calibration=known[serial].id)
         return [self._device(serial) for serial in sorted(known)]
 
     async def forget_readings(self, before: float) -> None:
@@ -396,16 +434,47 @@ class MemoryStore(Store):
                 wanted=terms.wanted,
                 at_least=terms.at_least,
                 where=terms.where,
+                within=None if request.sharers is None else self._own(serial, request.kind, now + chosen.seconds),
                 calibration=self._calibrated.id_of(serial),
             )
             self._reservations[reservation.id] = reservation
-            self._holds[serial] = reservation.id
-            self._boards[serial].changed_at = now
-            made.append(reservation)
+            if reservation.within is None:
+                self._holds[serial] = reservation.id
+                self._boards[serial].changed_at = now
+            else:
+                self._within[reservation.within][reservation.id] = _Part(now)
+                self._recount(reservation.within)
+            made.append(self._shown(reservation))
         if request_id is not None:
             self._strike(client, request_id)
             self._got.setdefault(request_id, []).extend(one.id for one in made)
         return made
+
+    def _own(self, serial: str, kind: str, expires_at: float) -> str:
+        """Return the farm's own reservation of a board that is shared, or about to be."""
+        held = self._holds.get(serial)
+        if held is None:
+            worker, now = self._boards[serial].worker, self.clock.seconds()
+            own = ReservationRecord(self.new_id(), serial, worker, "", kind, {}, now, expires_at)
+            held = self._holds[serial] = own.id
+            self._reservations[held], self._within[held] = own, {}
+            self._boards[serial].changed_at = now
+        return held
+
+    def _recount(self, own: str) -> None:
+        """Those who share a board have changed, or for how long they do."""
+        parts, now = self._within[own], self.clock.seconds()
+        if not parts:
+            reason = "nobody shares the board any more"
+            self._reservations[own] = evolve(self._reservations[own], ended_at=now, end_reason=reason)
+            serial = self._reservations[own].serial
+            del self._within[own], self._holds[serial]
+            self._boards[serial].changed_at = now
+            return
+        for part in parts.values():
+            part.count(now, len(parts))
+        last = max(self._reservations[id].expires_at for id in parts)
+        self._reservations[own] = evolve(self._reservations[own], expires_at=last)
 
     async def answered(self, client: str, request_id: str) -> list[ReservationRecord]:
         return self._answered(client, request_id)
@@ -437,6 +506,8 @@ class MemoryStore(Store):
         for each in extended(records, self._all_devices(), self._all_workers(), now, seconds, calendar, until or {}):
             longer = evolve(own[each.serial], expires_at=each.until, limited_by=each.limited_by)
             self._reservations[longer.id] = longer
+            if longer.within is not None:
+                self._recount(longer.within)
         return [self._reservations[record.id] for record in records]
 
     async def end(self, *, client: str | None, serials: Sequence[str] | None, reason: str) -> list[ReservationRecord]:
@@ -445,11 +516,12 @@ class MemoryStore(Store):
                 raise ValueError("whose reservations, or which boards?")
             return self._end([reservation.id for reservation in self._active(client=client)], reason)
         self._check_known(serials)
-        held = {serial: self._reservations[self._holds[serial]] for serial in serials if serial in self._holds}
-        foreign = [serial for serial, reservation in held.items() if client not in (None, reservation.client)]
+        held = [reservation for serial in set(serials) for reservation in self._held(serial)]
+        ending = [reservation for reservation in held if client in (None, reservation.client)]
+        foreign = {one.serial for one in held} - {one.serial for one in ending}
         if foreign:
             raise not_yours(sorted(foreign))
-        return self._end([reservation.id for reservation in held.values()], reason)
+        return self._end([reservation.id for reservation in ending], reason)
 
     async def want_fewer(self, client: str, request_id: str, boards: int) -> None:
         for one in self._active(client=client):
@@ -472,37 +544,43 @@ class MemoryStore(Store):
         return self._active(client=client, worker=worker)
 
     def all_reservations(self) -> list[ReservationRecord]:
-        """Return the reservations that there are and were."""
-        return list(self._reservations.values())
+        """Return the reservations of clients that there are and were."""
+        return [self._shown(one) for one in self._reservations.values() if one.client]
 
     async def reservation(self, id: str) -> ReservationRecord | None:
         return self._reservations.get(id)
 
     async def lately(self, half_life: float, holds: int) -> Lately:
-        past = [one for one in self._reservations.values() if one.ended_at is not None]
+        past = [one for one in self._reservations.values() if one.ended_at is not None and one.client]
         past.sort(key=lambda one: (one.ended_at or 0.0, one.serial))
-        last = [Hold(account_of(one.client), one.created_at, one.ended_at) for one in past]
         ledger = Ledger(half_life)
-        for hold in last:
-            ledger.add(hold)
+        for one in past:
+            ledger.add(Hold(account_of(one.client), one.created_at, one.ended_at, one.part))
+        alone = [one for one in past if one.within is None]
+        last = [Hold(account_of(one.client), one.created_at, one.ended_at) for one in alone]
         return Lately(self.clock.seconds(), ledger.at(self.clock.seconds()), last[-holds:])
 
     async def now(self) -> float:
         return self.clock.seconds()
 
     def _active(self, *, client: str | None = None, worker: str | None = None) -> list[ReservationRecord]:
-        active = [self._reservations[self._holds[serial]] for serial in sorted(self._holds)]
+        active = [one for serial in sorted(self._holds) for one in self._held(serial)]
         return [one for one in active if client in (None, one.client) and worker in (None, one.worker)]
 
     def _end(self, ids: Collection[str], reason: str) -> list[ReservationRecord]:
         now = self.clock.seconds()
         ended = []
-        for serial, id in sorted(self._holds.items()):
-            if id in ids:
-                del self._holds[serial]
-                self._boards[serial].changed_at = now
-                self._reservations[id] = evolve(self._reservations[id], ended_at=now, end_reason=reason)
-                ended.append(self._reservations[id])
+        for one in self._active():
+            if one.id not in ids and one.within not in ids:
+                continue
+            self._reservations[one.id] = over = evolve(one, ended_at=now, end_reason=reason)
+            ended.append(over)
+            if one.within is None:
+                del self._holds[one.serial]
+                self._boards[one.serial].changed_at = now
+            else:
+                del self._within[one.within][one.id]
+                self._recount(one.within)
         return ended
 
     # ------------------------------------------------------------------------------------------------------ queue
@@ -557,7 +635,11 @@ class MemoryStore(Store):
         return self._booked.cancel(ids, account, reason)
 
     async def keep_bookings(self) -> Kept:
-        return self._booked.keep(self._reservations, self._holds, self._all_devices(), self._all_workers())
+        held = {serial: [one.id for one in self._held(serial)] for serial in self._holds}
+        kept = self._booked.keep(self._reservations, held, self._all_devices(), self._all_workers())
+        for own in list(self._within):
+            self._recount(own)
+        return kept
 
     async def account_groups(self) -> dict[str, str]:
         return dict(self._booked.groups)

@@ -7,17 +7,18 @@ USB events, commands, and the ends of procedures become events of the state mach
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
 
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
-from icefarm.errors import DeviceFailed, IcefarmError, Unavailable
+from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, Unavailable
+from icefarm.kinds.registry import Kind
 from icefarm.log_format import printable
 from icefarm.text.counts import counted
 from icefarm.usb.usb_events import UsbEvent
@@ -30,6 +31,7 @@ from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Tally
 from icefarm.worker.protocol.pipeline import BoardUnusable
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
+from icefarm.worker.reservation.shared_board import SharedBoard
 
 __all__ = ["ManagedBoard"]
 
@@ -40,17 +42,17 @@ LONGEST_ID, LONGEST_REASON = 100, 400
 #: Why a board that is available has another firmware than the default one.
 BORROWED = "measures reference circuits"
 #: Ended reservations that a board remembers, to explain late calls.
-REMEMBERED = 16
+REMEMBERED = 64
 
 
 @define(eq=False)
 class ManagedBoard:
-    """A board, present or not, with the reservation that it serves."""
+    """A board, present or not, with the reservation that it serves, or those that share it."""
 
     serial: str
     images: Images
     _context: WorkerContext
-    reservation: BoardReservation | None = None
+    reservation: BoardReservation | SharedBoard | None = None
     #: Whether each of its evaluations is logged, not only those that fail.
     logs_evaluations: bool = Factory(lambda self: self._context.follows_evaluations, takes_self=True)
     #: Its counters and health.
@@ -97,29 +99,86 @@ class ManagedBoard:
         Raises `UnknownKind`, `InvalidArgument` (options), `DeviceFailed` (no firmware for that kind).
         """
         before = self.reservation
-        if before is not None and before.assignment.reservation == assignment.reservation:
+        if assignment.within is not None:
+            own = evolve(assignment, reservation=assignment.within, client="", options={}, within=None)
+            return self._shared(own).join(assignment)
+        if isinstance(before, BoardReservation) and before.assignment.reservation == assignment.reservation:
             before.relabel(assignment.labels)
             return before
+        kind, firmware = self._kind_of(assignment)
+        new = BoardReservation.of(assignment, kind, firmware, self._reservation_context())
+        self._serve(new)
+        return new
+
+    def share_among(self, own: Assignment, shares: Sequence[Assignment]) -> None:
+        """Let these clients share the board, and no others, within the farm's ``own`` reservation.
+
+        Raises as `assign` does.
+        """
+        shared, wanted = self._shared(own), {each.reservation for each in shares}
+        for reservation in shared.ids():
+            if reservation not in wanted:
+                self._leave(shared, reservation, "the farm no longer knows it")
+        for each in shares:
+            shared.join(each)
+        self._tell_sharers(shared)
+
+    def find(self, reservation: str) -> BoardReservation | None:
+        """Return the client's reservation of that id, if the board serves it."""
+        return None if self.reservation is None else self.reservation.find(reservation)
+
+    def _shared(self, own: Assignment) -> SharedBoard:
+        """Serve several clients, within the farm's own reservation; what it already serves so continues."""
+        before = self.reservation
+        if isinstance(before, SharedBoard) and before.assignment.reservation == own.reservation:
+            shared = before
+        else:
+            kind, firmware = self._kind_of(own)
+            if not kind.shareable:
+                raise InvalidArgument(
+                    f"kind {kind.name} needs a board for itself; reserve without shared", kind=kind.name
+                )
+            shared = SharedBoard(own, kind, firmware, self._reservation_context())
+            self._serve(shared)
+        return shared
+
+    def _kind_of(self, assignment: Assignment) -> tuple[Kind, s.Firmware]:
         kind = self._context.kinds.get(assignment.kind)
         try:
-            firmware = self.images.get(kind.firmware).firmware
+            return kind, self.images.get(kind.firmware).firmware
         except NoImage as error:
             raise DeviceFailed(str(error), serial=self.serial) from None
-        context = ReservationContext(
-            self._context.worker, self._context.clock, self._context.admission, self, self._context.archive
-        )
-        new = BoardReservation.of(assignment, kind, firmware, context)
-        if assignment.reservation != self._borrowed:
+
+    def _reservation_context(self) -> ReservationContext:
+        context = self._context
+        return ReservationContext(context.worker, context.clock, context.admission, self, context.archive)
+
+    def _serve(self, new: BoardReservation | SharedBoard) -> None:
+        before = self.reservation
+        if new.assignment.reservation != self._borrowed:
             self._borrowed = None
         if before is not None:
             self._end(before, "another one took its place")
         self.reservation = new
-        self._runner.post(e.Assign(s.DesiredState(assignment.reservation, kind.name, firmware)))
-        return new
+        want = s.DesiredState(new.assignment.reservation, new.kind.name, new.firmware)
+        self._runner.post(e.Assign(want))
+
+    def _leave(self, shared: SharedBoard, reservation: str, reason: str) -> None:
+        left = shared.leave(reservation, reason)
+        if left is not None:
+            self._past.extend(left.held())
+
+    def _tell_sharers(self, shared: SharedBoard) -> None:
+        """Have the board reported, if others share it now."""
+        want = s.DesiredState(shared.assignment.reservation, shared.kind.name, shared.firmware)
+        self._runner.post(e.Assign(want))
 
     async def prepare(self, assignment: Assignment) -> None:
         """Serve a reservation; returns when the board is usable.  Raises like `assign`, and `DeviceFailed`."""
-        await self.assign(assignment).usable()
+        reservation = self.assign(assignment)
+        if isinstance(self.reservation, SharedBoard):
+            self._tell_sharers(self.reservation)
+        await reservation.usable()
 
     def borrow(self, assignment: Assignment) -> BoardReservation:
         """Serve a reservation of the farm's own: meanwhile it is reported as available, and any other one takes it.
@@ -136,12 +195,19 @@ class ManagedBoard:
             raise
 
     def release(self, reservation: str | None, reason: str) -> None:
-        """End a reservation (None: whichever it serves); harmless if it serves another one."""
+        """End a reservation (None: whichever it serves); harmless if it serves another one.
+
+        Of several that share the board, the others go on.
+        """
         mine = self.reservation
-        if mine is None or reservation not in (None, mine.assignment.reservation):
+        if mine is None:
             return
-        self._end(mine, reason)
-        self._runner.post(e.Release())
+        if reservation in (None, mine.assignment.reservation):
+            self._end(mine, reason)
+            self._runner.post(e.Release())
+        elif isinstance(mine, SharedBoard) and reservation is not None:
+            self._leave(mine, reservation, reason)
+            self._tell_sharers(mine)
 
     def reboot(self) -> Deferred[None]:
         """Restart and flash the board; its reservation stays.
@@ -204,6 +270,7 @@ class ManagedBoard:
             "firmware_version": None if self._firmware is None else self._firmware.version,
             "usb_path": life.place,
             "model": self.images.model,
+            "shares": self.reservation.ids() if isinstance(self.reservation, SharedBoard) else [],
         }
 
     def reading(self) -> BoardReading:
@@ -222,9 +289,9 @@ class ManagedBoard:
             self._end(self.reservation, reason)
         self._runner.post(e.Delete())
 
-    def _end(self, reservation: BoardReservation, reason: str) -> None:
+    def _end(self, reservation: BoardReservation | SharedBoard, reason: str) -> None:
         self.reservation = None
-        self._past.append((reservation.assignment.client, reservation.assignment.reservation))
+        self._past.extend(reservation.held())
         reservation.end(reason)
 
     # -------------------------------------------------------------------------------------------- the machine

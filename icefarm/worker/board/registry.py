@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from attrs import Factory, define
@@ -78,8 +78,13 @@ class BoardRegistry:
         """Take a board in again that is about to be plugged in."""
         self._retired.discard(serial)
 
-    def converge(self, assignments: Mapping[str, Assignment], apart_from: Collection[str]) -> None:
-        """Make each board serve the reservation that it is assigned, or none."""
+    def converge(
+        self,
+        assignments: Mapping[str, Assignment],
+        shares: Mapping[str, Sequence[Assignment]],
+        apart_from: Collection[str],
+    ) -> None:
+        """Make each board serve the reservation that it is assigned, or those that share it, or none."""
         for board in self:
             if board.serial in apart_from:
                 continue
@@ -88,7 +93,10 @@ class BoardRegistry:
                 board.release(None, "the farm no longer knows it")
                 continue
             try:
-                board.assign(wanted)
+                if board.serial in shares:
+                    board.share_among(wanted, shares[board.serial])
+                else:
+                    board.assign(wanted)
             except IcefarmError as error:
                 self._log.error("{serial}: {error}", serial=board.serial, error=error)
 

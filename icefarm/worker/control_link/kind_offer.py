@@ -31,5 +31,8 @@ class KindOffer:
             )
             if image is not None:
                 version, methods = image.firmware.version, sorted(kind.methods)
-                records.append(KindRecord(kind.name, kind.summary, kind.firmware, version, methods, kind.version))
+                record = KindRecord(
+                    kind.name, kind.summary, kind.firmware, version, methods, kind.version, kind.shareable
+                )
+                records.append(record)
         return records

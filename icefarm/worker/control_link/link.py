@@ -80,6 +80,8 @@ class HelloReply:
     archive: bool = False
     #: Control takes reports in lists.
     lists: bool = False
+    #: The clients that share boards; the assignments have the farm's own reservations of these.
+    shares: dict[str, list[Assignment]] = Factory(dict)
 
 
 @define(eq=False)
@@ -203,7 +205,7 @@ class ControlLink(Observer):
             self._archive.sender.attach(_RowsToControl(session))
         else:
             self._archive.sender.detach()
-        self._control.converge(orders.assignments)
+        self._control.converge(orders.assignments, orders.shares)
         self._settling.done()
         await session.registrations.offer(self._boards, known=True)
         self._reports.send_all()

@@ -69,9 +69,9 @@ class ControlProcedures:
         """Orders from now on are newer than control's answer to the hello."""
         self._ordered.clear()
 
-    def converge(self, assignments: Mapping[str, Assignment]) -> None:
+    def converge(self, assignments: Mapping[str, Assignment], shares: Mapping[str, Sequence[Assignment]]) -> None:
         """Assign boards as control's answer to the hello says, except those with a later order."""
-        self._boards.converge(assignments, self._ordered)
+        self._boards.converge(assignments, shares, self._ordered)
 
     async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Carry out a call (`icefarm.bus.Handler`)."""
@@ -268,12 +268,11 @@ class BoardProcedures(BoardDoor):
 
     def _admitted(self, caller: Caller, name: str) -> BoardReservation:
         """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
-        board, mine, serial = self._board, self._board.reservation, self._board.serial
-        if mine is not None and mine.assignment.reservation == name:
-            if mine.assignment.client == caller.authid:
-                return mine
-            raise NotYours(f"board {serial} is reserved by another client", serial=serial)
-        if mine is None or mine.assignment.client == caller.authid or board.was_held(caller.authid, name):
+        board, serial = self._board, self._board.serial
+        mine, others = board.find(name), board.reservation
+        if mine is not None and mine.client == caller.authid:
+            return mine
+        if mine is None and (others is None or others.is_held_by(caller.authid) or board.was_held(caller.authid, name)):
             raise ReservationEnded(f"reservation {name!r} of board {serial} has ended; reserve again", serial=serial)
         raise NotYours(f"board {serial} is reserved by another client", serial=serial)
 

@@ -23,8 +23,9 @@ from icefarm.worker.archive.rows import Note, note_from_wire
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Outcome, Tally
-from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Refused, TakenBack
+from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Pipeline, Refused, TakenBack
 from icefarm.worker.reservation.idempotency import Evaluations
+from icefarm.worker.reservation.turns import Turn
 
 __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
 
@@ -117,10 +118,17 @@ class BoardReservation:
     _plain_options: dict[str, Any] = Factory(dict)
     #: The options of an evaluation that names none, where the kind declares what it measures.
     _usual: _Chosen | None = None
+    #: Its place among those who share the board; None: it has the board for itself.
+    _turn: Turn | None = None
 
     @classmethod
     def of(
-        cls, assignment: Assignment, kind: Kind, firmware: Firmware, context: ReservationContext
+        cls,
+        assignment: Assignment,
+        kind: Kind,
+        firmware: Firmware,
+        context: ReservationContext,
+        turn: Turn | None = None,
     ) -> BoardReservation:
         """Begin a reservation.  Raises `InvalidArgument` for options that the kind refuses, `DeviceFailed`."""
         options = kind.check_options(assignment.options)
@@ -147,6 +155,7 @@ class BoardReservation:
         if kind.evaluation_options is not None:
             reservation._usual = _Chosen.of(kind.evaluation_options())
         reservation._stamp = stamp
+        reservation._turn = turn
         return reservation
 
     @property
@@ -198,6 +207,18 @@ class BoardReservation:
         for waiter in waiting:
             waiter.errback(self._ended)
         self._call_hook("stopped")
+
+    def find(self, reservation: str) -> BoardReservation | None:
+        """Return itself if that is its id."""
+        return self if self.assignment.reservation == reservation else None
+
+    def is_held_by(self, client: str) -> bool:
+        """Tell whether it is that client's."""
+        return self.client == client
+
+    def held(self) -> Sequence[tuple[str, str]]:
+        """Return its (client, reservation)."""
+        return [(self.client, self.assignment.reservation)]
 
     def usable(self) -> Deferred[BoardClient]:
         """Wait for the board.  Fails with `ReservationEnded`, or with `DeviceFailed` if that won't be soon."""
@@ -282,7 +303,9 @@ class BoardReservation:
         for id in ids:
             if id in self._stalled:
                 self._stalled[id].cancel()
-        if self._board_client is not None:
+        if self._turn is not None:
+            self._turn.take_back(self._withdrawn)
+        elif self._board_client is not None:
             self._board_client.pipeline.take_back(self._withdrawn)
 
     def _failure(self, why: str) -> DeviceFailed:
@@ -343,7 +366,8 @@ class BoardReservation:
             client = self._board_client if self._board_client is not None else await self._usable_for(evaluation)
             key = self._key(evaluation)
             try:
-                answer = await client.pipeline.evaluate(circuit, parameters, window, overlap, key)
+                pipeline: Pipeline | Turn = client.pipeline if self._turn is None else self._turn
+                answer = await pipeline.evaluate(circuit, parameters, window, overlap, key)
             except BoardUnusable as error:
                 why = str(error)
             except TakenBack:

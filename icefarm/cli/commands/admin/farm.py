@@ -169,6 +169,7 @@ def _host_name() -> str:
     is_flag=True,
     help="Ask for boards that were reserved by number when others go before, unless their client says otherwise.",
 )
+@click.option("--most-sharers", type=click.IntRange(1, 1000), help="How many clients may share a board; 16 by default.")
 @click.option(
     "--calibration/--no-calibration",
     default=True,

@@ -44,6 +44,7 @@ __all__ = [
     "priority_option",
     "reserve_where_option",
     "serial_option",
+    "shared_option",
     "timeout_option",
     "wait_option",
     "window_option",
@@ -98,6 +99,10 @@ wait_option = click.option("--wait", is_flag=True, help="Wait if too few boards 
 timeout_option = click.option("--timeout", type=WAIT, help="Wait at most this long.")
 priority_option = click.option(
     "--priority", type=PRIORITY, help="Of those who wait, the higher one is served first.  [default: the account's]"
+)
+
+shared_option = click.option(
+    "--shared", is_flag=True, help="Let others who say so, too, have evaluations on these boards in turns."
 )
 
 
@@ -168,6 +173,7 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
     help="Give boards to requests that go before, and get others later.",
 )
 @priority_option
+@shared_option
 @wait_option
 @timeout_option
 @output_option
@@ -238,6 +244,8 @@ def _check_sharing(request: Mapping[str, Any], serials: Sequence[str], placement
 
     if request["at_least"] is None and not request["preemptible"]:
         return
+    if request["shared"]:
+        raise click.UsageError("--at-least and --preemptible go with boards of your own, not with --shared")
     if serials:
         raise click.UsageError("--at-least and --preemptible go with --devices, not with --serial")
     if not isinstance(placement, AnyBoard):
@@ -292,7 +300,9 @@ def _check(files: Sequence[str], screen: Screen) -> dict[str, str]:
 def _carry_out(
     farm: Farm, asked: Request, screen: Screen, output: Output, digests: Mapping[str, str], saved: ResultsFile | None
 ) -> Exit:
-    sharing = given(at_least=asked.at_least, preemptible=asked.preemptible, priority=asked.priority)
+    sharing = given(
+        at_least=asked.at_least, preemptible=asked.preemptible, priority=asked.priority, shared=asked.shared or None
+    )
     wanted = Wanted(
         asked.devices, asked.serials, asked.kind, asked.options, asked.wait, asked.timeout, asked.where, sharing
     )

@@ -30,6 +30,7 @@ from icefarm.cli.commands.boards.evaluate import (
     priority_option,
     reserve_where_option,
     serial_option,
+    shared_option,
     timeout_option,
     wait_option,
     window_option,
@@ -241,7 +242,7 @@ def _wanted(amount: int | None, asked: Mapping[str, Any]) -> Wanted:
         asked["wait"],
         asked["timeout"],
         asked["where"],
-        given(priority=asked["priority"]),
+        given(priority=asked["priority"], shared=asked["shared"] or None),
     )
 
 
@@ -253,6 +254,7 @@ _OPTIONS = (
     window_option,
     option_option,
     priority_option,
+    shared_option,
     wait_option,
     timeout_option,
     with_access(named=True),

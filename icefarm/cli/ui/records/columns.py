@@ -227,6 +227,11 @@ def _left(now: float, priority: int) -> Column:
     return Column("ENDS_IN", left, right=True, priority=priority)
 
 
+def _clients(record: Record) -> object:
+    """Who has a board: several who share it, or one."""
+    return list((record.get("shares") or {}).values()) or record["client"]
+
+
 def devices(now: float) -> Shape:
     """Boards; ``now`` is the farm's time."""
     return Shape(
@@ -235,7 +240,7 @@ def devices(now: float) -> Shape:
             _column("SERIAL", "serial", 0),
             _column("STATUS", "status", 0),
             _column("WORKER", "worker", 4, least=8),
-            _column("CLIENT", "client", 1, least=10),
+            Column("CLIENT", _clients, priority=1, least=10),
             _column("KIND", "kind", 3, least=10),
             Column("FIRMWARE", firmware, priority=6),
             _column("EVALUATIONS", "evaluations", 7, right=True),
@@ -276,6 +281,12 @@ def workers(now: float) -> Shape:
     )
 
 
+def _wants(record: Record) -> object:
+    if record["serials"]:
+        return record["serials"]
+    return f"{record['amount']},shared" if record.get("shared") else record["amount"]
+
+
 def queue(now: float) -> Shape:
     """Waiting requests; ``now`` is the farm's time."""
     return Shape(
@@ -284,7 +295,7 @@ def queue(now: float) -> Shape:
             _column("PLACE", "place", 0, right=True),
             _column("CLIENT", "client", 0, least=10),
             _column("KIND", "kind", 3, least=10),
-            Column("WANTS", lambda record: record["serials"] or record["amount"], right=True, priority=1, least=8),
+            Column("WANTS", _wants, right=True, priority=1, least=8),
             Column("WAITS_FOR", lambda record: duration(now - record["since"]), right=True, priority=1),
             _column("REASON", "reason", 2, least=14),
             _column("ID", "id", 4),

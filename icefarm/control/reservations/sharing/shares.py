@@ -29,8 +29,8 @@ class Shares:
     half_life: float
     _ledger: Ledger = field(init=False)
     _holds: deque[Hold] = field(init=False, factory=lambda: deque(maxlen=HOLDS))
-    #: What ended while the store was asked.
-    _meanwhile: list[Hold] | None = None
+    #: What ended while the store was asked, and whether it had the board for itself.
+    _meanwhile: list[tuple[Hold, bool]] | None = None
 
     def __attrs_post_init__(self) -> None:
         self._ledger = Ledger(self.half_life)
@@ -40,29 +40,30 @@ class Shares:
         self._meanwhile = []
         try:
             found = await self.store.lately(self.half_life, HOLDS)
-            later = [hold for hold in self._meanwhile if hold.ended is not None and hold.ended > found.at]
+            later = [each for each in self._meanwhile if each[0].ended is not None and each[0].ended > found.at]
         finally:
             self._meanwhile = None
         self._ledger.set(found.used, found.at)
         self._holds.clear()
         self._holds.extend(found.holds)
-        for hold in later:
-            self._add(hold)
+        for hold, alone in later:
+            self._add(hold, alone=alone)
 
     def heard(self, event: Event) -> None:
         """Reservations have ended."""
         if isinstance(event, ReservationsEnded):
-            for hold in _holds(event.records):
+            for record in event.records:
+                hold = _hold(record)
                 if self._meanwhile is not None:
-                    self._meanwhile.append(hold)
-                self._add(hold)
+                    self._meanwhile.append((hold, record.within is None))
+                self._add(hold, alone=record.within is None)
 
     def standing(self, active: Iterable[ReservationRecord], now: float) -> Standing:
         """Return how accounts stand; ``active`` are the reservations that go on."""
         # In units of the weight that all others have.
         usual = self.limits.farm.weight
         weights = {account: self.limits.of(account).weight / usual for account in self.limits.own}
-        return standing(self._ledger, _holds(active), now, weights)
+        return standing(self._ledger, map(_hold, active), now, weights)
 
     def records(
         self, active: Sequence[ReservationRecord], queue: Iterable[QueueRecord], now: float
@@ -86,13 +87,14 @@ class Shares:
         return sorted(found, key=lambda record: (-record.used, record.account))
 
     def times(self, active: Iterable[ReservationRecord], now: float) -> HoldTimes:
-        """Return how long boards were held lately."""
-        return HoldTimes.of([*self._holds, *_holds(active)], now)
+        """Return how long boards were held lately, by clients that had them for themselves."""
+        return HoldTimes.of([*self._holds, *(_hold(record) for record in active if record.within is None)], now)
 
-    def _add(self, hold: Hold) -> None:
+    def _add(self, hold: Hold, *, alone: bool) -> None:
         self._ledger.add(hold)
-        self._holds.append(hold)
+        if alone:
+            self._holds.append(hold)
 
 
-def _holds(records: Iterable[ReservationRecord]) -> list[Hold]:
-    return [Hold(account_of(record.client), record.created_at, record.ended_at) for record in records]
+def _hold(record: ReservationRecord) -> Hold:
+    return Hold(account_of(record.client), record.created_at, record.ended_at, record.part)

@@ -50,11 +50,11 @@ def allot(
 ) -> Allotment:
     """Return what a client gets of what it asks for.  Raises what `choose` does."""
     if not calendar:
-        return Allotment(choose(devices, workers, request, now), seconds)
+        return Allotment(choose(devices, workers, request, now, client=client), seconds)
     shelf = Shelf.of(devices, workers, now)
     booked = booked_for_others(shelf, request, client, calendar)
     serials = _choose_lasting(devices, workers, request, shelf, client, calendar, booked)
-    crossed = calendar.first_crossed(shelf, client, serials, now + seconds)
+    crossed = calendar.first_crossed(shelf.without(serials), client, serials, now + seconds)
     if crossed is None:
         return Allotment(serials, seconds)
     return Allotment(serials, max(0.0, crossed.starts_at - now), in_words(crossed))
@@ -65,6 +65,10 @@ def booked_for_others(shelf: Shelf, request: ReservationRequest, client: str, ca
     if not calendar:
         return MappingProxyType({})
     kept = calendar.kept(shelf, client, _unwanted(shelf, request))
+    if request.sharers is not None:
+        # Those that accounts of a booking share are theirs.
+        claims = calendar.claims(shelf, shelf.now, client)
+        kept |= {serial: claim.booking for claim in claims for serial in claim.own}
     return {serial: in_words(booking) for serial, booking in kept.items()}
 
 
@@ -108,11 +112,12 @@ def _choose_lasting(
     needed = set() if request.serials else calendar.needed_soon(shelf, client, _unwanted(shelf, request))
     if needed:
         try:
-            return choose(devices, workers, evolve(request, avoid=request.avoid | needed), shelf.now, booked)
+            others = evolve(request, avoid=request.avoid | needed)
+            return choose(devices, workers, others, shelf.now, booked, client)
         except Unavailable:
             # Not enough others: the reservation will be shorter.
             pass
-    return choose(devices, workers, request, shelf.now, booked)
+    return choose(devices, workers, request, shelf.now, booked, client)
 
 
 def _unwanted(shelf: Shelf, request: ReservationRequest) -> list[str]:

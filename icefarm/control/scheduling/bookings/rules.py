@@ -67,17 +67,27 @@ def progressed(calendar: Calendar, recent: Sequence[ReservationRecord], now: flo
         if booking.ends_at <= now:
             changed.append(evolve(booking, ended_at=now, end_reason="its time is over"))
         elif booking.starts_at + UNUSED <= now:
-            spans = [
-                (each.created_at, now + 1.0 if each.ended_at is None else each.ended_at)
+            used = [
+                each
                 for each in recent
                 if calendar.serves(booking, each.client) and (not booking.serials or each.serial in booking.serials)
             ]
-            kept = min(booking.kept, peak(spans, now - UNUSED))
+            kept = min(booking.kept, peak(_spans(used, now), now - UNUSED))
             if kept == 0:
                 changed.append(evolve(booking, kept=0, ended_at=now, end_reason="nobody took its boards"))
             elif kept < booking.kept:
                 changed.append(evolve(booking, kept=kept))
     return changed
+
+
+def _spans(records: Sequence[ReservationRecord], now: float) -> list[tuple[float, float]]:
+    """Return from when to when boards were reserved; a board that several clients share is one board."""
+    spans: dict[str, tuple[float, float]] = {}
+    for each in records:
+        own, end = each.within or each.id, now + 1.0 if each.ended_at is None else each.ended_at
+        begin, last = spans.get(own, (each.created_at, end))
+        spans[own] = min(begin, each.created_at), max(last, end)
+    return list(spans.values())
 
 
 def ask_again(calendar: Calendar, now: float) -> float | None:

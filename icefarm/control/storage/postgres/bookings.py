@@ -51,13 +51,13 @@ _PROGRESS = f"""
 
 _RECENT = f"""
     SELECT {RESERVATION} FROM reservation
-     WHERE ended_at IS NULL OR ended_at > now() - make_interval(secs => %(seconds)s)
+     WHERE client <> '' AND (ended_at IS NULL OR ended_at > now() - make_interval(secs => %(seconds)s))
 """
 
 _SHORTEN = f"""
     UPDATE reservation
        SET expires_at = least(expires_at, greatest(created_at, to_timestamp(%(at)s))), limited_by = %(why)s
-     WHERE holds = %(serial)s RETURNING {RESERVATION}
+     WHERE serial = %(serial)s AND ended_at IS NULL AND client <> '' RETURNING {RESERVATION}
 """
 
 _SET_GROUP = """

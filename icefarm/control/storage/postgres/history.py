@@ -84,7 +84,8 @@ _LAST_LOG = f"SELECT {_LINE} FROM log_line WHERE at >= to_timestamp(%(since)s) O
 _LAST_RESERVATIONS = """
     SELECT id, serial, worker, client, kind, options, extract(epoch FROM created_at)::float8,
            extract(epoch FROM expires_at)::float8, extract(epoch FROM ended_at)::float8, end_reason
-      FROM reservation WHERE created_at >= to_timestamp(%(since)s) ORDER BY created_at DESC LIMIT %(limit)s
+      FROM reservation WHERE created_at >= to_timestamp(%(since)s) AND client <> ''
+     ORDER BY created_at DESC LIMIT %(limit)s
 """
 _TABLES = ("sample", "board_sample", "board_state", "log_line")
 

@@ -46,6 +46,8 @@ _DEVICE = """
     extract(epoch FROM reserved_until)::float8, extract(epoch FROM changed_at)::float8,
     (SELECT extract(epoch FROM r.created_at)::float8 FROM reservation r WHERE r.id = reservation),
     model, coalesce((SELECT w.labels FROM worker w WHERE w.name = worker), '{}') || labels, calibration,
+    (SELECT json_object_agg(s.id, s.client ORDER BY s.created_at, s.id) FROM reservation s
+      WHERE s.within = reservation AND s.ended_at IS NULL),
     recent_attempts, recent_timeouts, recent_retries, recent_failures, set_aside
 """
 #: Columns of a board's row that are fields of its health.
@@ -54,16 +56,17 @@ _HEALTH = 5
 _WORKERS = """
     SELECT name, status, draining, host, version, kinds,
            (SELECT count(*) FROM device WHERE device.worker = worker.name),
-           extract(epoch FROM last_seen)::float8, leaving, kind_versions, labels
+           extract(epoch FROM last_seen)::float8, leaving, kind_versions, labels, shared_kinds
       FROM worker
 """
 
 _UPSERT_WORKER = """
-    INSERT INTO worker (name, status, host, version, kinds, kind_versions, instance)
-    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(kind_versions)s, %(instance)s)
+    INSERT INTO worker (name, status, host, version, kinds, kind_versions, shared_kinds, instance)
+    VALUES (%(name)s, 'online', %(host)s, %(version)s, %(kinds)s, %(kind_versions)s, %(shared_kinds)s, %(instance)s)
     ON CONFLICT (name) DO UPDATE
        SET status = 'online', host = excluded.host, version = excluded.version, kinds = excluded.kinds,
-           kind_versions = excluded.kind_versions, instance = excluded.instance, last_seen = now()
+           kind_versions = excluded.kind_versions, shared_kinds = excluded.shared_kinds,
+           instance = excluded.instance, last_seen = now()
 """
 
 # A new process of a worker that had to leave starts over once none of its boards is reserved.
@@ -107,7 +110,7 @@ _TAKE = f"""
         RETURNING d.*
     ), moved AS (
         UPDATE reservation SET worker = %(worker)s
-         WHERE holds IN (SELECT serial FROM taken) AND worker <> %(worker)s
+         WHERE serial IN (SELECT serial FROM taken) AND ended_at IS NULL AND worker <> %(worker)s
     )
     SELECT {_DEVICE} FROM taken
 """
@@ -133,10 +136,11 @@ _SEEN = """
 
 
 def _device(row: Sequence[Any]) -> DeviceRecord:
-    serial, worker, status, *rest, reserved_at, model, labels, figures = row[:-_HEALTH]
+    serial, worker, status, reason, client, *rest, reserved_at, model, labels, figures, found = row[:-_HEALTH]
     calibration = None if figures is None else from_wire(figures, BoardCalibration, f"the calibration of {serial}")
-    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at, model, labels, calibration]
-    return DeviceRecord(serial, worker, DeviceStatus(status), *rest)
+    shares = found or {}
+    rest += [BoardHealth(*row[-_HEALTH:]), reserved_at, model, labels, calibration, shares]
+    return DeviceRecord(serial, worker, DeviceStatus(status), reason, next(iter(shares.values()), client), *rest)
 
 
 async def _take(transaction: Transaction, worker: str, reports: Iterable[DeviceReport]) -> list[DeviceRecord]:
@@ -205,6 +209,7 @@ class InventoryStatements(Statements):
             "version": hello.version,
             "kinds": kinds,
             "kind_versions": json.dumps({kind.name: kind.version for kind in hello.kinds}),
+            "shared_kinds": [kind.name for kind in hello.kinds if kind.shareable],
             "instance": hello.instance,
         }
         await transaction.rows(_BEGIN_ANEW, worker)

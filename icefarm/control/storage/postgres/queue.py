@@ -21,23 +21,24 @@ __all__ = ["QueueStatements"]
 _REQUEST = """
     SELECT id, client, kind, amount, serials, options, number,
            extract(epoch FROM since)::float8, extract(epoch FROM wait_until - now())::float8, selector, priority,
-           at_least
+           at_least, sharers
       FROM request
 """
 
 _ENQUEUE = """
-    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since, selector, priority, at_least)
+    INSERT INTO request (id, client, kind, amount, serials, options, wait_until, since, selector, priority, at_least,
+                         sharers)
     VALUES (%(id)s, %(client)s, %(kind)s, %(amount)s, %(serials)s, %(options)s::json,
             now() + make_interval(secs => %(timeout)s), coalesce(to_timestamp(%(since)s::float8), now()),
-            %(selector)s, %(priority)s, %(at_least)s)
+            %(selector)s, %(priority)s, %(at_least)s, %(sharers)s)
     ON CONFLICT (id) DO NOTHING
 """
 
 
 def _queued(row: Sequence[Any]) -> QueuedRequest:
-    id, client, kind, amount, serials, options, number, since, left, selector, priority, at_least = row
+    id, client, kind, amount, serials, options, number, since, left, selector, priority, at_least, sharers = row
     where = None if selector is None else parse_boards(selector)
-    request = ReservationRequest(kind, amount, serials, options, at_least, where=where)
+    request = ReservationRequest(kind, amount, serials, options, at_least, where=where, sharers=sharers)
     return QueuedRequest(id, client, request, number, since, None if left is None else max(0.0, left), priority)
 
 
@@ -69,6 +70,7 @@ class QueueStatements(Statements):
             "selector": None if request.where is None else str(request.where),
             "priority": priority,
             "at_least": request.at_least,
+            "sharers": request.sharers,
         }
         await transaction.rows(_ENQUEUE, parameters)
         queued = _queued((await transaction.rows(_REQUEST + "WHERE id = %(id)s", {"id": request_id}))[0])

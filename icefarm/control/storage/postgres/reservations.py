@@ -41,35 +41,47 @@ _CHOICES = 5
 
 _LOCK_FREE = """
     SELECT serial FROM device
-     WHERE serial = ANY(%(serials)s) AND reported = 'available' AND reservation IS NULL
+     WHERE serial = ANY(%(serials)s)
+       AND (reported = 'available' AND reservation IS NULL
+            OR %(shared)s AND client = '' AND kind = %(kind)s AND reported NOT IN ('broken', 'offline'))
      ORDER BY serial FOR UPDATE
+"""
+
+# The farm's own reservations of boards that are about to be shared and are not yet.
+_HOLD_FOR_SHARERS = """
+    INSERT INTO reservation (serial, worker, client, kind, expires_at)
+    SELECT serial, worker, '', %(kind)s, now() + make_interval(secs => %(seconds)s)
+      FROM device WHERE serial = ANY(%(serials)s) AND reservation IS NULL
 """
 
 _RESERVE = f"""
     INSERT INTO reservation (serial, worker, client, kind, options, expires_at, request, grace, limited_by, priority,
-                             wanted, at_least, selector)
+                             wanted, at_least, selector, within)
     SELECT serial, worker, %(client)s, %(kind)s, %(options)s::json, now() + make_interval(secs => %(seconds)s),
-           %(request)s, %(grace)s, %(limited_by)s, %(priority)s, %(wanted)s, %(at_least)s, %(where)s
+           %(request)s, %(grace)s, %(limited_by)s, %(priority)s, %(wanted)s, %(at_least)s, %(where)s,
+           CASE WHEN %(shared)s THEN reservation END
       FROM device WHERE serial = ANY(%(serials)s)
     RETURNING {RESERVATION}
 """
 
 # What the client has, with its boards' rows locked first.
 _OWN = """
-    SELECT d.serial FROM device d WHERE d.client = %(client)s ORDER BY d.serial FOR UPDATE
+    SELECT serial FROM device
+     WHERE serial IN (SELECT serial FROM reservation WHERE client = %(client)s AND ended_at IS NULL)
+     ORDER BY serial FOR UPDATE
 """
 
 _EXTEND = f"""
     UPDATE reservation
        SET expires_at = greatest(expires_at, now() + make_interval(secs => %(seconds)s)), limited_by = NULL
-     WHERE holds = ANY(%(serials)s) AND client = %(client)s
+     WHERE serial = ANY(%(serials)s) AND client = %(client)s AND ended_at IS NULL
     RETURNING {RESERVATION}
 """
 
 _EXTEND_UNTIL = f"""
     UPDATE reservation
        SET expires_at = greatest(expires_at, to_timestamp(%(until)s)), limited_by = %(limited_by)s
-     WHERE holds = %(serial)s
+     WHERE serial = %(serial)s AND client = %(client)s AND ended_at IS NULL
     RETURNING {RESERVATION}
 """
 
@@ -80,15 +92,16 @@ _WANT_FEWER = """
      WHERE ended_at IS NULL AND client = %(client)s AND request = %(request)s AND wanted IS NOT NULL
 """
 
+# The farm's own reservation of a shared board ends with those within it.
 _END = f"""
     UPDATE reservation SET ended_at = now(), end_reason = %(reason)s
-     WHERE id = ANY(%(ids)s) AND ended_at IS NULL
+     WHERE (id = ANY(%(ids)s) OR within = ANY(%(ids)s)) AND ended_at IS NULL AND client <> ''
     RETURNING {RESERVATION}
 """
 
 _END_EXPIRED = f"""
     UPDATE reservation SET ended_at = now(), end_reason = concat_ws(': ', 'expired', limited_by)
-     WHERE id = ANY(%(ids)s) AND ended_at IS NULL
+     WHERE serial = ANY(%(serials)s) AND expires_at <= now() AND ended_at IS NULL AND client <> ''
     RETURNING {RESERVATION}
 """
 
@@ -97,21 +110,25 @@ _FORGOTTEN = 20.0
 
 _USED = """
     SELECT split_part(client, '/', 1),
-           sum(exp(-%(rate)s * extract(epoch FROM now() - ended_at)::float8)
-               - exp(-%(rate)s * extract(epoch FROM now() - created_at)::float8)) / %(rate)s
+           sum((exp(-%(rate)s * extract(epoch FROM now() - ended_at)::float8)
+                - exp(-%(rate)s * extract(epoch FROM now() - created_at)::float8))
+               * CASE WHEN within IS NULL THEN 1
+                      ELSE board_seconds / greatest(1e-6, extract(epoch FROM ended_at - created_at)::float8) END)
+           / %(rate)s
       FROM reservation
-     WHERE ended_at > now() - make_interval(secs => %(forgotten)s)
+     WHERE ended_at > now() - make_interval(secs => %(forgotten)s) AND client <> ''
      GROUP BY 1
 """
 
 _LAST_HOLDS = """
     SELECT split_part(client, '/', 1), extract(epoch FROM created_at)::float8, extract(epoch FROM ended_at)::float8
-      FROM reservation WHERE ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT %(holds)s
+      FROM reservation WHERE ended_at IS NOT NULL AND client <> '' AND within IS NULL
+     ORDER BY ended_at DESC LIMIT %(holds)s
 """
 
 
 def _by_serial(rows: Sequence[Sequence[Any]]) -> list[ReservationRecord]:
-    return sorted((ReservationRecord(*row) for row in rows), key=lambda record: record.serial)
+    return sorted((ReservationRecord(*row) for row in rows), key=lambda record: (record.serial, record.client))
 
 
 async def _choose_and_lock(
@@ -121,7 +138,8 @@ async def _choose_and_lock(
     for _ in range(_CHOICES):
         devices, workers = await all_devices(transaction), await all_workers(transaction)
         chosen = allot(devices, workers, request, await now(transaction), client, seconds, calendar)
-        locked = await transaction.rows(_LOCK_FREE, {"serials": chosen.serials})
+        wanted = {"serials": chosen.serials, "kind": request.kind, "shared": request.sharers is not None}
+        locked = await transaction.rows(_LOCK_FREE, wanted)
         if len(locked) == len(chosen.serials):
             return chosen
     raise Busy("the boards change state too fast to choose among them; try again in a while")
@@ -140,13 +158,16 @@ async def _extend_around(
     until: Mapping[str, float],
 ) -> list[ReservationRecord]:
     """Extend reservations until bookings of others begin, and until so long by serial, at most."""
-    statement = f"SELECT {RESERVATION} FROM reservation WHERE holds = ANY(%(serials)s) AND client = %(client)s"
+    statement = f"""
+        SELECT {RESERVATION} FROM reservation
+         WHERE serial = ANY(%(serials)s) AND client = %(client)s AND ended_at IS NULL
+    """
     rows = await transaction.rows(statement, {"serials": list(serials), "client": client})
     devices, workers = await all_devices(transaction), await all_workers(transaction)
     moment = await now(transaction)
     done: list[Sequence[Any]] = []
     for each in extended(_by_serial(rows), devices, workers, moment, seconds, calendar, until):
-        fields = {"serial": each.serial, "until": each.until, "limited_by": each.limited_by}
+        fields = {"serial": each.serial, "client": client, "until": each.until, "limited_by": each.limited_by}
         done += await transaction.rows(_EXTEND_UNTIL, fields)
     return _by_serial(done)
 
@@ -195,8 +216,11 @@ class ReservationStatements(Statements):
             "limited_by": chosen.limited_by,
             "request": request_id,
             "grace": grace,
+            "shared": request.sharers is not None,
             **asdict(terms or Terms(DEFAULT_PRIORITY)),
         }
+        if request.sharers is not None:
+            await transaction.rows(_HOLD_FOR_SHARERS, parameters)
         made = {record.serial: record for record in _by_serial(await transaction.rows(_RESERVE, parameters))}
         return [made[serial] for serial in chosen.serials]
 
@@ -232,12 +256,16 @@ class ReservationStatements(Statements):
                 raise ValueError("whose reservations, or which boards?")
             serials = [row[0] for row in await transaction.rows(_OWN, {"client": client})]
         await check_known(transaction, serials)
-        statement = "SELECT id, serial, client FROM reservation WHERE holds = ANY(%(serials)s)"
+        statement = """
+            SELECT id, serial, client FROM reservation
+             WHERE serial = ANY(%(serials)s) AND ended_at IS NULL AND client <> ''
+        """
         held = await transaction.rows(statement, {"serials": list(serials)})
-        foreign = [serial for _, serial, holder in held if client not in (None, holder)]
+        ending = [(id, serial) for id, serial, holder in held if client in (None, holder)]
+        foreign = {serial for _, serial, _ in held} - {serial for _, serial in ending}
         if foreign:
             raise not_yours(sorted(foreign))
-        return await _end(transaction, [id for id, _, _ in held], reason)
+        return await _end(transaction, [id for id, _ in ending], reason)
 
     @in_transaction
     async def want_fewer(self, transaction: Transaction, client: str, request_id: str, boards: int) -> None:
@@ -248,15 +276,22 @@ class ReservationStatements(Statements):
     async def end_reservations(
         self, transaction: Transaction, ids: Sequence[str], reason: str
     ) -> list[ReservationRecord]:
-        statement = "SELECT FROM device WHERE reservation = ANY(%(ids)s) ORDER BY serial FOR UPDATE"
+        statement = """
+            SELECT FROM device WHERE serial IN (SELECT serial FROM reservation WHERE id = ANY(%(ids)s))
+             ORDER BY serial FOR UPDATE
+        """
         await transaction.rows(statement, {"ids": list(ids)})
         return await _end(transaction, ids, reason)
 
     @in_transaction
     async def end_expired(self, transaction: Transaction) -> list[ReservationRecord]:
-        statement = "SELECT reservation FROM device WHERE reserved_until <= now() ORDER BY serial FOR UPDATE"
-        ids = [row[0] for row in await transaction.rows(statement)]
-        return _by_serial(await transaction.rows(_END_EXPIRED, {"ids": ids}))
+        statement = """
+            SELECT serial FROM device
+             WHERE serial IN (SELECT serial FROM reservation WHERE ended_at IS NULL AND expires_at <= now())
+             ORDER BY serial FOR UPDATE
+        """
+        serials = [row[0] for row in await transaction.rows(statement)]
+        return _by_serial(await transaction.rows(_END_EXPIRED, {"serials": serials}))
 
     @in_transaction
     async def active(
@@ -264,7 +299,8 @@ class ReservationStatements(Statements):
     ) -> list[ReservationRecord]:
         statement = f"""
             SELECT {RESERVATION} FROM reservation
-             WHERE ended_at IS NULL AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
+             WHERE ended_at IS NULL AND client <> ''
+               AND client = coalesce(%(client)s, client) AND worker = coalesce(%(worker)s, worker)
         """
         return _by_serial(await transaction.rows(statement, {"client": client, "worker": worker}))
 

@@ -11,20 +11,32 @@ from attrs import define
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.pool import Database
 
-__all__ = ["RESERVATION", "Statements", "in_transaction", "in_turn", "now", "take_turns"]
+__all__ = ["PART", "RESERVATION", "Statements", "in_transaction", "in_turn", "now", "take_turns"]
 
 #: Key of the advisory lock: "reserve" in ASCII.
 _LOCK = 0x72657365_727665
 
+#: The part of the board's time that counts as a reservation's own.
+PART = """
+    CASE WHEN within IS NULL THEN 1.0
+         WHEN coalesce(ended_at, clock_timestamp()) - created_at < interval '1 second' THEN 1.0 / sharers
+         ELSE least(1.0, (board_seconds + CASE WHEN ended_at IS NULL
+                              THEN greatest(0, extract(epoch FROM clock_timestamp() - counted_at)::float8) / sharers
+                              ELSE 0 END)
+                    / extract(epoch FROM coalesce(ended_at, clock_timestamp()) - created_at)::float8)
+    END::float8
+"""
+
 #: The columns of a `ReservationRecord`.
-RESERVATION = """
+RESERVATION = f"""
     id, serial, worker, client, kind, options,
     extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8,
     extract(epoch FROM ended_at)::float8, end_reason, grace,
     coalesce((SELECT w.labels || d.labels FROM device d JOIN worker w ON w.name = d.worker
-               WHERE d.serial = reservation.serial), '{}'),
+               WHERE d.serial = reservation.serial), '{{}}'),
     limited_by, request, priority, wanted, at_least, selector,
-    (SELECT d.calibration ->> 'id' FROM device d WHERE d.serial = reservation.serial)
+    (SELECT d.calibration ->> 'id' FROM device d WHERE d.serial = reservation.serial), within,
+    {PART}
 """
 
 P = ParamSpec("P")
