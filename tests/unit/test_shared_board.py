@@ -10,7 +10,7 @@ from test_device import BITSTREAM, SERIAL, Shelf, gathered
 
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, DeviceStatus, Role, device_procedure
-from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, ReservationEnded
+from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, ReservationEnded, Withdrawn
 from icefarm.worker.control_link.evaluation_lists import EvaluationLists
 from icefarm.worker.control_link.rpc import BoardProcedures, Settling
 
@@ -233,3 +233,15 @@ def test_a_call_names_its_own_reservation_of_the_board(
     procedures = BoardProcedures.of(shelf.device, settling, EvaluationLists(shelf.clock))
     answer = gathered(procedures.handle(caller, device_procedure(SERIAL, "ping"), (reservation,), {}))
     assert [type(each) for each in answer] == [dict if error is None else error]
+
+
+def test_what_one_withdraws_is_not_carried_out_and_the_others_go_on_under_the_same_ids() -> None:
+    shelf = SharedShelf("ada", "bob")
+    of_ada = [shelf.send("ada", number, evaluation_id=f"e{number}") for number in range(4)]
+    of_bob = [shelf.send("bob", number, evaluation_id=f"e{number}") for number in range(4)]
+    reservation = shelf.device.find("of ada")
+    assert reservation is not None
+    reservation.withdraw([f"e{number}" for number in range(4)])
+    shelf.settle(5)
+    assert [answer[0]["value"] for answer in of_bob] == [100] * 4
+    assert sum(isinstance(answer[0], Withdrawn) for answer in of_ada) >= 2
