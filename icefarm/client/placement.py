@@ -49,14 +49,26 @@ def _offsets(given: Any) -> tuple[tuple[str, float], ...] | None:
     if given is None:
         return None
     try:
-        pairs = given.items() if isinstance(given, Mapping) else [(each.serial, each.offset_ppm) for each in given]
+        pairs = [*given.items()] if isinstance(given, Mapping) else [*map(_pair, given)]
         found = {str(serial): float(ppm) for serial, ppm in pairs}
     except (AttributeError, TypeError, ValueError):
         raise InvalidArgument("offsets is a mapping of serials to ppm, or calibrations of one reference") from None
+    if len(found) < len(pairs):
+        raise InvalidArgument("offsets has several of one board: give calibrations of one reference")
     unusable = sorted(serial for serial, ppm in found.items() if not isfinite(ppm))
     if unusable:
         raise InvalidArgument(f"offsets must be finite numbers; those of {', '.join(unusable)} are not")
     return tuple(sorted(found.items()))
+
+
+def _pair(given: Any) -> tuple[str, float]:
+    return given if isinstance(given, tuple) else (given.serial, given.offset_ppm)
+
+
+def _parents(given: Any) -> Mapping[Any, Any]:
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(f"parents is a mapping of bitstreams to results or serials, not {type(given).__name__}")
+    return given
 
 
 @runtime_checkable
@@ -147,7 +159,7 @@ class SameBoardAsParent:
     without a parent, and one whose parent's board is not there any more, is placed as by `SameBoard`.
     """
 
-    parents: Mapping[Any, Any]
+    parents: Mapping[Any, Any] = field(converter=_parents)
     seed: int = field(default=0, converter=_seed)
 
     def fan_out(self, _: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,6 +149,20 @@ def test_calibrations_serve_as_offsets() -> None:
 def test_a_board_without_an_offset_is_refused_by_name(placement: Placement) -> None:
     with pytest.raises(InvalidArgument, match="no offset: B; they have one when"):
         Placing(placement, ["A", "B"])
+
+
+def test_calibrations_of_two_references_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="calibrations of one reference"):
+        Spread(0, [Calibrated("A", 1.0), Calibrated("A", 5.0)])
+
+
+def test_a_placement_by_offset_can_be_changed_as_any_record() -> None:
+    assert evolve(Distinct(2, 1, OFFSETS), seed=5) == Distinct(2, 5, OFFSETS)
+
+
+def test_parents_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="parents is a mapping"):
+        SameBoardAsParent([b"child"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("offsets", [5, {"A": "fast"}, ["A"], {"A": float("nan")}])
