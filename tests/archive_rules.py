@@ -26,7 +26,7 @@ from icefarm.control.archive.interface import (
     SeriesQuery,
     Stored,
 )
-from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.rows import OwnedRow, parse_rows
 from icefarm.control.archive.runs.interface import Closed, Run, RunQuery
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -119,6 +119,22 @@ async def a_row_comes_back_as_it_was_sent_with_what_its_reservation_says(world: 
     assert {name: found[name] for name in told} == told
     assert (found["client"], found["worker"], found["number"]) == ("ada/laptop", "w1", 3.0)
     assert abs(found["ended_at"] - sent["ended_at"]) < 1e-5
+
+
+@rule
+async def rows_of_the_farms_own_are_kept_without_a_reservation_and_everybody_may_read_them(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    sent = [{**row(a, id, experiment=None, calibration="c1"), "reservation": "calibration"} for id in ("e1", "e2")]
+    parsed = parse_rows(encoded(*sent), world.now(), 90)
+    rows = [OwnedRow(each, "icefarm", ("icefarm", "calibration")) for each in parsed.rows]
+    await world.archive.keep("w1", rows)
+    await world.archive.keep("w1", rows)
+    await world.archive.keep("w1", [])
+    found = await world.experiment("calibration")
+    assert (found.account, found.done, found.shared) == ("icefarm", 2, True)
+    assert [(each["serial"], each["client"], each["calibration"]) for each in await world.results("calibration")] == [
+        ("A", "icefarm", "c1")
+    ] * 2
 
 
 @rule

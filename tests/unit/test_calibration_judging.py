@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
+
+import pytest
 
 from icefarm.calibration.records import Reading
 from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, readings_of
+from icefarm.errors import InvalidArgument
 
 DAY = 86400.0
 SERIALS = [f"board {number}" for number in range(12)]
@@ -79,12 +83,22 @@ def test_why_a_board_is_suspect_is_remembered_until_it_measures_again() -> None:
     assert judge.suspects(1e9 + 9 * DAY) == {}
 
 
+MEASURED = {
+    "reference": "crystal", "serial": "A", "value": 3_000_001, "window_us": 1_000_000, "started_at": 5.0,
+    "ended_at": 6.0, "temperature_c": None, "firmware": "pulse_count", "firmware_version": "1.1", "worker": "w",
+    "evaluation_id": "e", "kind": "pulsecount", "options": {}, "sha256": "0", "load_us": 1, "usb_bytes_in_window": 0,
+    "sequence": 1, "attempt": 1,
+}  # fmt: skip
+
+
 def test_what_is_no_count_of_a_reference_is_left_out() -> None:
-    measured = {
-        "reference": "crystal", "serial": "A", "value": 3_000_001, "window_us": 1_000_000, "started_at": 5.0,
-        "temperature_c": None, "firmware": "pulse_count", "firmware_version": "1.1",
-    }  # fmt: skip
-    wrong = [{**measured, "reference": "quartz"}, {**measured, "value": [1, 2]}, {**measured, "window_us": 0}]
-    (reading,) = readings_of([measured, *wrong])
+    wrong = [{**MEASURED, "reference": "quartz"}, {**MEASURED, "value": [1, 2]}, {**MEASURED, "window_us": 0}]
+    (reading,) = readings_of("A", [MEASURED, *wrong])
     assert (reading.reference, reading.expected_hz, reading.firmware) == ("crystal", 3e6, "pulse_count 1.1")
     assert abs(reading.ppm - 1 / 3) < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [{"serial": "B"}, {"value": None, "started_at": "now"}, {"window_us": "long"}])
+def test_a_worker_that_answers_with_something_else_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        readings_of("A", [{**MEASURED, **wrong}])

@@ -150,6 +150,15 @@ async def test_a_worker_that_does_not_measure_references_is_not_asked() -> None:
 
 
 @ensureDeferred
+async def test_boards_of_a_drained_worker_are_left_alone() -> None:
+    farm = MemoryControl()
+    worker = await measuring(farm, "A")
+    await farm.operator().call("drain", "w1")
+    await wait(farm, worker, 300.0)
+    assert worker.asked("measure_references") == []
+
+
+@ensureDeferred
 async def test_the_next_control_knows_what_was_measured() -> None:
     farm = MemoryControl()
     worker = await measuring(farm, "A")

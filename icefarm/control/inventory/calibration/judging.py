@@ -12,8 +12,9 @@ from icefarm.calibration.estimation import DAY, calibrate
 from icefarm.calibration.records import Calibration, Reading
 from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import Suspicion, against_history, against_others
-from icefarm.contract import BoardCalibration
+from icefarm.contract import BoardCalibration, Measurement, from_wire
 from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
+from icefarm.errors import InvalidArgument
 
 __all__ = ["Judge", "SuspectRule", "figures_of", "readings_of"]
 
@@ -34,17 +35,23 @@ class SuspectRule(StrEnum):
     IGNORE = "ignore"
 
 
-def readings_of(measurements: Iterable[Mapping[str, Any]]) -> list[Reading]:
-    """Return what a worker measured as readings; what is no count of a reference that there is, is left out."""
+def readings_of(serial: str, measurements: Iterable[Mapping[str, Any]]) -> list[Reading]:
+    """Return what a worker measured with a board as readings; what is no count of a known reference is left out.
+
+    Raises `InvalidArgument` for what is no measurement, or that of another board.
+    """
     found = []
     for each in measurements:
+        measured = from_wire(each, Measurement, "what a worker measured")
+        if measured.serial != serial:
+            raise InvalidArgument(f"a worker answered with what {measured.serial!a:.100} measured, not {serial}")
         reference = REFERENCES.get(str(each.get("reference")))
-        if reference is not None and isinstance(each["value"], int | float) and each["window_us"] > 0:
-            firmware = f"{each['firmware']} {each['firmware_version']}"
+        if reference is not None and isinstance(measured.value, int | float) and measured.window_us > 0:
+            firmware = f"{measured.firmware} {measured.firmware_version}"
             found.append(
                 Reading(
-                    each["serial"], reference.name, reference.expected_hz, float(each["value"]), each["window_us"],
-                    each["started_at"], each["temperature_c"], firmware,
+                    serial, reference.name, reference.expected_hz, float(measured.value), measured.window_us,
+                    measured.started_at, measured.temperature_c, firmware,
                 )
             )  # fmt: skip
     return found

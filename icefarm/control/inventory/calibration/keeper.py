@@ -137,7 +137,9 @@ class CalibrationKeeper:
         now = self.clock.seconds()
         self._resting = {serial: until for serial, until in self._resting.items() if until > now}
         records = await self.records.get()
+        drained = {worker.name for worker in records.workers if worker.draining}
         left_alone = {*self._measuring, *self._resting}
+        left_alone |= {board.serial for board in records.devices if board.worker in drained}
         boards = {board.serial: board for board in records.devices}
         for serial in due(records.devices, self._measurers, self._last, now, left_alone)[:free]:
             self._measuring.add(serial)
@@ -159,25 +161,26 @@ class CalibrationKeeper:
 
     async def _measure(self, board: DeviceRecord) -> None:
         """Have a board measure; what it does not measure now, it does later."""
-        began, measurements = self.clock.seconds(), []
+        began, readings = self.clock.seconds(), []
         worker = self._measurers[board.worker]
         try:
             circuits = circuits_for(virtual=is_virtual(board))
             measurements = await self.worker_client.measure_references(
                 board.worker, board.serial, f"calibration-{uuid4().hex}", WINDOW, circuits
             )
-            readings = readings_of(measurements)
-            if readings:
-                await self._order.run("readings", partial(self._keep, board, worker, readings))
+            found = readings_of(board.serial, measurements)
+            if found:
+                await self._order.run("readings", partial(self._keep, board, worker, found))
+                readings = found
                 await self._archive(board, measurements)
         except IcefarmError as error:
             self._log.debug("board {serial} measured no reference: {error}", serial=board.serial, error=error)
         finally:
             self._measuring.discard(board.serial)
-            if not measurements:
+            if not readings:
                 self._resting[board.serial] = self.clock.seconds() + REST
         took = self.clock.seconds() - began
-        self.publisher.publish(ReferencesMeasured(board.serial, len(measurements), took))
+        self.publisher.publish(ReferencesMeasured(board.serial, len(readings), took))
 
     async def _keep(self, board: DeviceRecord, worker: Measurer, readings: Sequence[Reading]) -> None:
         made: list[Calibration] = []
