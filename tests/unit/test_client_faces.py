@@ -505,3 +505,12 @@ def test_each_face_tells_how_boards_deviate_and_results_are_corrected_by_that(fa
             return await farm.boards.calibration(serials=["A"])
 
     assert asyncio.run(asynchronously()) == [known]
+
+    class DeferredFarm(deferred.Farm):
+        _connect = staticmethod(faces.process.connect)
+
+    async def in_the_reactor() -> Any:
+        async with DeferredFarm(faces.engine.reactor, name="cem") as farm:
+            return await farm.boards.calibration()
+
+    assert faces.there(in_the_reactor) == [known]
