@@ -21,6 +21,8 @@ __all__ = ["FarmProcess", "OwnProcess", "Witness", "descendants"]
 #: Seconds for a farm to start, and for processes to end.
 START_LIMIT = 90.0
 END_LIMIT = 30.0
+#: Seconds for a process that hangs to say where.
+SAYING_LIMIT = 3.0
 
 
 def descendants(pid: int) -> list[int]:
@@ -79,8 +81,12 @@ class Witness:
 class OwnProcess(subprocess.Popen[str]):
     """A process of a test, for a ``with`` block: where that ends with an error, all that it started is killed.
 
-    Popen alone would wait for its end, although a test that has failed may have done nothing to end it.
+    Popen alone would wait for its end, although a test that has failed may have done nothing to end it.  One of Python
+    says first, on its standard error, what all its threads were doing.
     """
+
+    def __init__(self, *arguments: Any, env: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(*arguments, env={**(env or os.environ), "PYTHONFAULTHANDLER": "1"}, **options)
 
     def __exit__(self, *error: Any) -> None:
         try:
@@ -88,9 +94,14 @@ class OwnProcess(subprocess.Popen[str]):
                 super().__exit__(*error)
         finally:
             if self.poll() is None:
-                for pid in [*descendants(self.pid), self.pid]:
+                family = descendants(self.pid)
+                self.send_signal(signal.SIGABRT)
+                with suppress(subprocess.TimeoutExpired):
+                    self.wait(SAYING_LIMIT)
+                for pid in family:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+                self.kill()
             super().__exit__(*error)
 
 
