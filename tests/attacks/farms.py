@@ -59,7 +59,7 @@ def id_token(url: str, name: str, home: Path) -> str:
     home.mkdir()
     environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
     command = [sys.executable, "-u", "-m", "icefarm", "login", url]
-    with OwnProcess(command, stdout=subprocess.PIPE, text=True, env=environment) as verb:
+    with OwnProcess(command, stdout=subprocess.PIPE, env=environment) as verb:
         assert verb.stdout is not None
         Person(PEOPLE.get(name, name)).go_through(verb.stdout.readline().split()[1])
         verb.stdout.read()

@@ -78,7 +78,7 @@ def test_a_run_that_was_killed_goes_on_elsewhere_and_measures_only_what_is_missi
     first.mkdir()
     second.mkdir()
     with OwnProcess(
-        command(farm, "ada/one", *circuits, *run), cwd=first, env=plain(), stdout=subprocess.PIPE, text=True
+        command(farm, "ada/one", *circuits, *run), cwd=first, env=plain(), stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         before = [json.loads(process.stdout.readline()) for _ in range(COUNT // 3)]

@@ -19,7 +19,7 @@ QUICK = ("--repeats", "1", "--files", "40", "--part", "instant", "--boards", "2"
 
 
 def bench(*arguments: str) -> OwnProcess:
-    return OwnProcess([sys.executable, "-m", "bench", *QUICK, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return OwnProcess([sys.executable, "-m", "bench", *QUICK, *arguments], cwd=ROOT, stdout=subprocess.PIPE)
 
 
 def test_a_short_benchmark_measures_every_party_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_experiment_that_there_is_not_is_an_error_of_one_line(farm: FarmProce
 def test_results_are_followed_until_ctrl_c(farm: FarmProcess) -> None:
     evaluate(farm, "followed", 1)
     command = [sys.executable, "-m", "icefarm", "results", "followed", "--follow", "-o", "json"]
-    with OwnProcess(command, stdout=subprocess.PIPE, text=True, env=environment(farm)) as following:
+    with OwnProcess(command, stdout=subprocess.PIPE, env=environment(farm)) as following:
         assert following.stdout is not None
         first = json.loads(following.stdout.readline())
         evaluate_more = icefarm(

@@ -67,9 +67,7 @@ class Site:
     def sign_in(self, name: str) -> str:
         """Sign in as a person does, and return what the command says."""
         command = [sys.executable, "-u", "-m", "icefarm", "login"]
-        with OwnProcess(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment
-        ) as verb:
+        with OwnProcess(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment) as verb:
             assert verb.stdout is not None
             line = verb.stdout.readline()
             shown = re.fullmatch(r"Open (\S+) and confirm the code ([A-Z]{4}-[A-Z]{4})\n", line)

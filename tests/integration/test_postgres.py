@@ -120,7 +120,7 @@ def another_farm(server: PrivatePostgres) -> Iterator[int]:
         "started.addCallback(lambda _: print('started', flush=True));"
         "reactor.run()"
     )
-    with OwnProcess([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as farm:
+    with OwnProcess([sys.executable, "-c", program], stdout=subprocess.PIPE) as farm:
         try:
             assert farm.stdout is not None
             assert farm.stdout.readline() == "started\n"

@@ -135,7 +135,7 @@ def test_the_example_compares_two_farms(farm: FarmProcess, fast: FarmProcess) ->
 
 def test_a_run_whose_client_is_killed_is_closed_with_what_was_measured(farm: FarmProcess) -> None:
     environment = {**os.environ, "ICEFARM_URL": farm.url}
-    with OwnProcess([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True, env=environment) as script:
+    with OwnProcess([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, env=environment) as script:
         assert script.stdout is not None
         seen = 0
         for line in script.stdout:

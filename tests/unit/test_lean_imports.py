@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
+
+from icefarm.farm.router.node import STAND_INS
 
 #: Packages that take long to import.
 TWISTED = ("twisted", "autobahn", "OpenSSL")
@@ -49,3 +53,42 @@ def test_a_script_imports_twisted_only_when_it_makes_a_farm(statement: str) -> N
 
 def test_a_farm_imports_no_numpy() -> None:
     assert _imported("import icefarm.wamp.link, icefarm.client.api.reactor_thread", ("numpy", "bjdata")) == []
+
+
+#: What Crossbar.io imports of blockchains and their networks.
+UNUSED = ("web3.main", "py_ecc.bls", "aiohttp", "requests", "_bjdata")
+needs_crossbar = pytest.mark.skipif(find_spec("crossbar") is None, reason="the router is in an environment of its own")
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs find the stand-ins that a router finds."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(STAND_INS), os.environ.get("PYTHONPATH", ""))))
+
+
+@needs_crossbar
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("modules", ["crossbar.node.node, crossbar.node.main", "crossbar.worker.main"])
+def test_a_router_imports_no_blockchain(modules: str) -> None:
+    assert _imported(f"import {modules}", UNUSED) == []
+
+
+@needs_crossbar
+@pytest.mark.usefixtures("stand_ins")
+def test_a_stand_in_does_what_crossbar_does_with_it_while_it_is_imported() -> None:
+    program = "import web3; assert web3.Web3.toChecksumAddress('0x' + '5aaeb6' + 34 * '0').startswith('0x5aaEB6')"
+    assert _imported(program, UNUSED) == []
+
+
+@needs_crossbar
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import web3, ens; assert web3.Web3.toBytes(1) == b'\\1' and web3.Web3.keccak(b'') and ens.AsyncENS",
+        "import web3.middleware; from eth_keyfile.keyfile import decode_keyfile_json",
+        "from eth_keyfile import create_keyfile_json; assert create_keyfile_json(32 * b'1', b'x', iterations=1)",
+    ],
+)
+def test_what_a_stand_in_lacks_is_taken_from_the_real_module(program: str) -> None:
+    _imported(program, ())

@@ -16,6 +16,8 @@ from icefarm.farm.router.turn import STANDS_BY
 
 __all__ = ["STANDS_BY_OR_SERVES", "router_program"]
 
+#: Take the place of what a router need not import: less than half of its start is left.
+STAND_INS = Path(__file__).parent / "stand_ins"
 #: Crossbar.io writes this once all of its configuration runs: every role and transport.
 _READY = re.compile(r"NODE_BOOT_COMPLETE")
 #: The same, or that it has started and waits for its turn to listen.
@@ -54,7 +56,7 @@ def router_program(
         ),
         directory=home,
         log=directory.log(home.name),
-        environment={**environment, "PYTHONPATH": _path(additions, environment.get("PYTHONPATH"))},
+        environment={**environment, "PYTHONPATH": _path(additions, STAND_INS, environment.get("PYTHONPATH"))},
         ready=_READY,
         complaint=_COMPLAINT,
         omit=_REQUESTS,
@@ -64,19 +66,13 @@ def router_program(
 
 
 def _additions(home: Path) -> Path:
-    """Return a directory for PYTHONPATH with what the node, which may have an environment of its own, is to find.
-
-    - That there is no bjdata, an optional serializer of Autobahn (UBJSON), which no farm speaks.  Crossbar.io brings
-      one that is compiled for an older numpy: importing it prints a traceback of 20 lines in each process.
-    - The endpoint at which it waits for its turn to listen, as a plugin of its Twisted.
-    """
+    """Return a directory for PYTHONPATH with the endpoint at which the node waits for its turn, a plugin of Twisted."""
     directory = home / "python"
     plugins = directory / "twisted" / "plugins"
     plugins.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(directory / "bjdata.py", 'raise ImportError("hidden: see icefarm.farm.router.node")\n')
     write_private(plugins / "icefarm_turn.py", Path(turn.__file__).read_text())
     return directory
 
 
-def _path(first: Path, others: str | None) -> str:
-    return os.pathsep.join([str(first), *([others] if others else [])])
+def _path(*directories: str | Path | None) -> str:
+    return os.pathsep.join(str(each) for each in directories if each)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,17 @@ class OwnProcess(subprocess.Popen[str]):
     says first, on its standard error, what all its threads were doing.
     """
 
-    def __init__(self, *arguments: Any, env: Mapping[str, str] | None = None, **options: Any) -> None:
-        super().__init__(*arguments, env={**(env or os.environ), "PYTHONFAULTHANDLER": "1"}, **options)
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        environment = {**(env or os.environ), "PYTHONFAULTHANDLER": "1"}
+        super().__init__(command, text=True, cwd=cwd, env=environment, stdout=stdout, stderr=stderr)
 
     def __exit__(self, *error: Any) -> None:
         try:

@@ -1,0 +1,4 @@
+"""Stands in for web3.contract; see the package around it."""
+
+#: The name of a type.
+Contract = object
