@@ -114,6 +114,7 @@ ELSEWHERE: dict[Section, str] = {
     ("docs/runs.md", "Measuring a run again"): "tests/integration/test_runs.py",
     ("docs/runs.md", "The file, and its digests"): "test_a_run_is_cited_and_checked_as_its_page_says",
     ("docs/sharing.md", "Priorities, and boards that change hands"): "tests/integration/test_preemption_processes.py",
+    ("docs/sharing.md", "Boards that several clients share"): "tests/integration/test_preemption_processes.py",
     ("docs/sign-in.md", "Signing in"): "tests/integration/test_oidc.py",
     ("docs/testing.md", "With pytest"): "test_the_tests_in_the_page_on_testing_pass",
     ("docs/testing.md", "Without pytest"): "test_the_tests_in_the_page_on_testing_pass",

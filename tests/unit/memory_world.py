@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
@@ -51,6 +51,14 @@ _LOADED = [Admission().admit(circuit.data).payload for circuit in CIRCUITS]
 def pulses_of(serial: str, payload: bytes) -> int:
     """Return what a circuit, as it is sent, gives on a board."""
     return zlib.crc32(payload, zlib.crc32(serial.encode())) % 1_000_000
+
+
+class Held(NamedTuple):
+    """Who has a board."""
+
+    serial: str
+    reservation: str
+    client: str
 
 
 @define(eq=False, repr=False)
@@ -110,13 +118,14 @@ class WorkerProcess:
             board.tell = lambda _: None
             board.let_go()
 
-    def held(self) -> dict[str, tuple[str, str]]:
-        """Return (reservation, client) of each board that serves one."""
-        held = {board.serial: board.reservation for board in self.worker.boards}
+    def held(self) -> set[Held]:
+        """Return what its boards serve."""
+        serving = [(board.serial, board.reservation) for board in self.worker.boards]
         return {
-            serial: (reservation.assignment.reservation, reservation.assignment.client)
-            for serial, reservation in held.items()
+            Held(serial, id, client)
+            for serial, reservation in serving
             if reservation is not None
+            for client, id in reservation.held()
         }
 
 
@@ -173,9 +182,11 @@ class ClientProcess:
         self.process.vanish(silently=silently)
         self.doing.clear()
 
-    def experiment(self, amount: int, items: int, *, wait: bool = False, timeout: float | None = None) -> None:
+    def experiment(
+        self, amount: int, items: int, *, wait: bool = False, timeout: float | None = None, shared: bool = False
+    ) -> None:
         what = f"experiment with {amount} boards and {items} items"
-        self._do(what, self._experiment(amount, items, wait, timeout))
+        self._do(what, self._experiment(amount, items, wait, timeout, shared))
 
     def extend(self) -> None:
         self._do("extend", self.session.extend(seconds=600.0))
@@ -200,10 +211,10 @@ class ClientProcess:
 
         Deferred.fromCoroutine(doing).addBoth(ended)
 
-    async def _experiment(self, amount: int, items: int, wait: bool, timeout: float | None) -> None:
+    async def _experiment(self, amount: int, items: int, wait: bool, timeout: float | None, shared: bool) -> None:
         try:
             records = await self.session.reserve(
-                amount, wait=wait, timeout=timeout, seconds=600.0, options={"window": self.window}
+                amount, wait=wait, timeout=timeout, seconds=600.0, options={"window": self.window}, shared=shared
             )
         except LinkLost:
             # The farm was away for longer than the session asks again; what it may have granted is not wanted any more.
@@ -323,19 +334,18 @@ class MemoryWorld:
         client.start()
         return client
 
-    def reserved(self) -> dict[str, tuple[str, str]]:
-        """Return (reservation, client) of each board, as the database has it."""
-        store = self.farm.store
-        return {serial: (id, store._reservations[id].client) for serial, id in store._holds.items()}
+    def reserved(self) -> set[Held]:
+        """Return who has which board, as the database has it."""
+        return {Held(record.serial, record.id, record.client) for record in self.farm.store._active()}
 
-    def served(self) -> dict[str, tuple[str, str]]:
+    def served(self) -> set[Held]:
         """Return the same as the workers have it."""
-        return {serial: held for worker in self.workers for serial, held in worker.held().items()}
+        return {held for worker in self.workers for held in worker.held()}
 
-    def believed(self) -> dict[str, tuple[str, str]]:
+    def believed(self) -> set[Held]:
         """Return the same as the clients have it."""
         return {
-            serial: (lease.record.id, client.name)
+            Held(serial, lease.record.id, client.name)
             for client in self.clients
             if client.runs
             for serial, lease in client.session._reservations.leases.by_serial.items()

@@ -24,7 +24,11 @@ ABSENCES = (0.1, 1.0, 2.5, 6.0)
 #: Seconds until all that was begun has ended, with all that is waited for: probation, patience, silence, retests.
 LONG = 200.0
 
-DONE_BY_CLIENTS = (*["experiment"] * 3, *["experiment in line"] * 3, "experiment in line for long", "extend", "end")
+DONE_BY_CLIENTS = (
+    *(*["experiment"] * 3, *["experiment in line"] * 3, "experiment in line for long"),
+    *(*["shared experiment"] * 2, *["shared experiment in line"] * 3),
+    *("extend", "end"),
+)
 DONE_TO_CLIENTS = ("kill client", "unplug client", "start client", "cut client")
 DONE_TO_WORKERS = ("kill worker", "unplug worker", "start worker", "restart worker", "cut worker")
 DONE_TO_BOARDS = ("pull out", "plug in", "silent", "cdone", "repair")
@@ -72,14 +76,13 @@ def act_on_client(client: ClientProcess, step: str, which: int) -> None:
     if step == "start client":
         if not client.runs:
             client.start()
+    elif client.runs and "experiment" in step:
+        waits, limit = "in line" in step, None if "for long" in step else 20.0
+        client.experiment(
+            1 + which % 3, 5 + 5 * which, wait=waits, timeout=limit if waits else None, shared="shared" in step
+        )
     elif client.runs:
         match step:
-            case "experiment":
-                client.experiment(1 + which % 3, 5 + 5 * which)
-            case "experiment in line":
-                client.experiment(1 + which % 3, 5 + 5 * which, wait=True, timeout=20.0)
-            case "experiment in line for long":
-                client.experiment(1 + which % 3, 5 + 5 * which, wait=True)
             case "extend":
                 client.extend()
             case "end":
@@ -162,7 +165,7 @@ def test_after_any_history_all_is_answered_once_and_everybody_agrees(
         if client.runs:
             client.end()
     world.pass_time(1.0)
-    assert world.reserved() == world.served() == world.believed() == {}
+    assert world.reserved() == world.served() == world.believed() == set()
     newcomer = world.new_client("zoe")
     newcomer.experiment(3, 9)
     world.pass_time(30.0)
