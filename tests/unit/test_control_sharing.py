@@ -9,7 +9,8 @@ from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
-from icefarm.contract import DeviceStatus, KindRecord
+from icefarm.contract import DeviceStatus, KindRecord, control_procedure
+from icefarm.control.scheduling.fair_queue import KEEP_AFTER
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import InvalidArgument, NotYours, Unavailable
 from icefarm.testing.memory import control_harness
@@ -236,6 +237,26 @@ async def test_boards_of_a_worker_that_cannot_share_them_are_not_shared(monkeypa
 
 
 @ensureDeferred
+async def test_a_worker_that_comes_back_as_an_older_one_shares_its_boards_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    farm = MemoryControl()
+    worker, ada, bob = await farm.worker("w1", "A"), await farm.client("ada"), await farm.client("bob")
+    await sharing(ada)
+    await sharing(bob)
+    assert worker.bus is not None
+    worker.bus.drop("it is replaced by an earlier version")
+    older: KindRecord = evolve(control_harness.PULSECOUNT, shareable=False)
+    monkeypatch.setattr(control_harness, "PULSECOUNT", older)
+    fresh = RecordingWorker("w1", ["A"], instance="second start")
+    await farm.join(fresh)
+    farm.pass_time(1.0)
+    assert await farm.store.active() == []
+    assert fresh.holds == {"A": None}
+    assert [client.words()[-1] for client in (ada, bob)] == [("ended", "A")] * 2
+
+
+@ensureDeferred
 @pytest.mark.parametrize("more", [{"at_least": 1}, {"preemptible": True}])
 async def test_shared_boards_become_no_fewer(more: dict[str, Any]) -> None:
     farm = MemoryControl()
@@ -300,3 +321,80 @@ async def test_the_queue_of_those_who_would_share_survives_a_restart_of_control(
     farm.pass_time(1.0)
     (queued,) = await farm.store.waiting()
     assert queued.request.sharers == 1
+
+
+async def live(farm: MemoryControl, seconds: float, *alive: RecordingWorker | MemoryClient) -> None:
+    """Let time pass with everybody's heartbeats."""
+    for _ in range(round(seconds / 5)):
+        farm.clock.advance(5)
+        for one in alive:
+            await (one.heartbeat() if isinstance(one, RecordingWorker) else one.call("heartbeat", "i"))
+
+
+@ensureDeferred
+async def test_one_that_waits_for_a_board_of_its_own_gets_it_for_nobody_joins_it_any_more() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    ada, bob, cem = [await farm.client(name) for name in ("ada", "bob", "cem")]
+    await sharing(ada)
+    waiting = start(bob.call("reserve", 1, kind="pulsecount", wait=True))
+    await live(farm, KEEP_AFTER + 10, worker, ada, bob, cem)
+    joining = start(sharing(cem, wait=True))
+    await live(farm, 10, worker, ada, bob, cem)
+    assert not joining.called
+    await ada.call("end")
+    await live(farm, 5, worker, ada, bob, cem)
+    (own,) = await waiting
+    assert own["within"] is None
+    await bob.call("end")
+    await live(farm, 5, worker, ada, bob, cem)
+    assert joining.called
+    assert await shown(farm) == {"A": ["cem"]}
+
+
+@ensureDeferred
+async def test_what_a_class_has_booked_is_shared_by_the_class_only() -> None:
+    farm = MemoryControl()
+    worker = await farm.worker("w1", "A")
+    await farm.store.set_account_groups({"ada": "class-a", "cem": "class-a"})
+    now = farm.clock.seconds()
+    await farm.operator().call("book", now, 3600.0, 1, account="class-a")
+    ada, bob, cem = [await farm.client(name) for name in ("ada", "bob", "cem")]
+    await sharing(ada)
+    with pytest.raises(Unavailable, match="kept for a booking"):
+        await sharing(bob)
+    await sharing(cem)
+    await live(farm, 700, worker, ada, bob, cem)
+    (booking,) = await farm.store.bookings()
+    assert booking.kept == 1
+    assert await shown(farm) == {"A": ["ada", "cem"]}
+
+
+@ensureDeferred
+async def test_a_booking_of_others_ends_the_reservations_of_all_who_share_its_board() -> None:
+    farm = MemoryControl()
+    worker, ada, bob = await farm.worker("w1", "A"), await farm.client("ada"), await farm.client("bob")
+    await sharing(ada, seconds=7200.0)
+    await sharing(bob, seconds=7200.0)
+    begin = farm.clock.seconds() + 900.0
+    await farm.operator().call("book", begin, 3600.0, 1, account="class-a")
+    await live(farm, 10, worker, ada, bob)
+    assert {(record.client, record.expires_at) for record in await farm.store.active()} == {
+        ("ada", begin),
+        ("bob", begin),
+    }
+    await live(farm, 900, worker, ada, bob)
+    assert await farm.store.active() == []
+
+
+@ensureDeferred
+async def test_a_board_that_all_have_shared_for_long_is_asked_of_all_of_them() -> None:
+    farm = MemoryControl(ControlSettings(max_hold=7200.0))
+    worker, ada, bob, cem = await farm.worker("w1", "A"), *[await farm.client(name) for name in ("ada", "bob", "cem")]
+    await sharing(ada, seconds=86400.0)
+    await sharing(bob, seconds=86400.0)
+    asked = {"kind": "pulsecount", "wait": True}
+    start(cem.bus.call(control_procedure("reserve"), (1,), asked, timeout=1e6)).addErrback(lambda _: None)
+    await live(farm, 2 * 3600.0 + 120.0, worker, ada, bob, cem)
+    for client in (ada, bob):
+        assert {"give_back_soon", "give_back"} <= {told["event"] for told in client.told}

@@ -245,3 +245,13 @@ def test_what_one_withdraws_is_not_carried_out_and_the_others_go_on_under_the_sa
     shelf.settle(5)
     assert [answer[0]["value"] for answer in of_bob] == [100] * 4
     assert sum(isinstance(answer[0], Withdrawn) for answer in of_ada) >= 2
+
+
+def test_an_evaluation_that_the_others_would_wait_for_too_long_is_refused() -> None:
+    shelf = SharedShelf("ada", "bob")
+    refused = shelf.send("ada", 1, options={"repeats": 11})
+    assert isinstance(refused[0], InvalidArgument)
+    assert "at most 10 s, since others wait for it, and this one would for 11 s" in str(refused[0])
+    allowed = shelf.send("ada", 2, options={"repeats": 10})
+    shelf.settle()
+    assert len(allowed[0]["value"]) == 10

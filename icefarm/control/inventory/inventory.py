@@ -134,7 +134,7 @@ class Inventory:
             self._log.error(
                 "worker {worker} has board {serial}, which another worker has", worker=hello.name, serial=serial
             )
-        active = await self.store.active(worker=hello.name)
+        active = await self._served_by(hello)
         workers = {worker.name: worker for worker in await self.store.workers()}
         reports = {report.serial: report for report in hello.devices if report.serial not in refused}
         self._log.info(
@@ -147,6 +147,15 @@ class Inventory:
         self.publisher.publish(WorkerChanged(workers[hello.name]))
         self._take_in(await self.store.devices(worker=hello.name), reports)
         return self._orders([one for one in active if one.serial in reports], workers[hello.name].draining)
+
+    async def _served_by(self, hello: WorkerHello) -> list[ReservationRecord]:
+        """Return the active reservations of a worker's boards; end those that it is too old for.  Raises `Busy`."""
+        active = await self.store.active(worker=hello.name)
+        shareable = {kind.name for kind in hello.kinds if kind.shareable}
+        lost = [one for one in active if one.within is not None and one.kind not in shareable]
+        if lost:
+            await self.termination.end_these(lost, "its worker is of another version now, which cannot share boards")
+        return [one for one in active if one not in lost]
 
     def _orders(self, active: Sequence[ReservationRecord], draining: bool) -> Orders:
         orders = Orders({}, {}, draining)

@@ -264,6 +264,8 @@ class BoardReservation:
         assert usual is not None
         chosen = usual if options is None or options == usual.options else _Chosen.of(options)
         parameters = self._instance.parameters(chosen.options)
+        if self._turn is not None:
+            self._turn.check(parameters.window)
 
         async def evaluated() -> dict[str, Any]:
             circuit = self.admit(bitstream)

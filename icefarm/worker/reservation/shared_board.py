@@ -16,7 +16,7 @@ from icefarm.kinds.registry import Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
-from icefarm.worker.reservation.turns import Turns
+from icefarm.worker.reservation.turns import Turn, Turns
 
 __all__ = ["SharedBoard"]
 
@@ -58,8 +58,10 @@ class SharedBoard:
         if before is not None:
             before.relabel(assignment.labels)
             return before
-        turn = self._turns.admit(account_of(assignment.client), assignment.weight, assignment.reservation)
+        account = account_of(assignment.client)
+        turn = Turn(self._turns, account, assignment.reservation)
         share = BoardReservation.of(assignment, self.kind, self.firmware, self._context, turn)
+        self._turns.admit(account, assignment.weight)
         self._shares[assignment.reservation] = share
         if self._board_client is not None:
             share.attach(self._board_client)

@@ -15,15 +15,18 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
+from icefarm.errors import InvalidArgument
 from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol.pipeline import BoardUnusable, Pipeline, TakenBack
 from icefarm.worker.reservation.deficit_round_robin import DeficitRoundRobin
 
-__all__ = ["LOADING", "Turn", "Turns"]
+__all__ = ["LOADING", "LONGEST", "Turn", "Turns"]
 
 #: Seconds that loading a circuit takes, about, beside its window: it counts with the cost of an evaluation.
 LOADING = 0.05
+#: Seconds that one evaluation may measure: the others wait for it, whoever's turn is next.
+LONGEST = 10.0
 
 
 @define(eq=False)
@@ -73,10 +76,9 @@ class Turns:
         while (job := self._order.next()) is not None:
             job.answer.errback(BoardUnusable(why))
 
-    def admit(self, account: str, weight: float, reservation: str) -> Turn:
-        """Let one more reservation of an account share the board; return its place."""
+    def admit(self, account: str, weight: float) -> None:
+        """Let an account share the board, with so much weight beside others."""
         self._order.weigh(account, weight)
-        return Turn(self, account, reservation)
 
     def dismiss(self, account: str) -> None:
         """Nothing of an account is to be carried out any more, and nothing of it waits."""
@@ -143,6 +145,14 @@ class Turn:
         """See `icefarm.worker.protocol.pipeline.Pipeline.evaluate`."""
         own = None if key is None else self._own(key)
         return self._turns.evaluate(self.account, circuit, parameters, window, overlap, own)
+
+    def check(self, window: float) -> None:
+        """Raise `InvalidArgument` for an evaluation that others would wait for too long."""
+        if window > LONGEST:
+            raise InvalidArgument(
+                f"an evaluation on a shared board measures for at most {LONGEST:g} s, since others wait for it, and "
+                f"this one would for {window:g} s; reserve without shared, or ask for a shorter window or fewer repeats"
+            )
 
     def take_back(self, keys: Iterable[str]) -> None:
         """See `icefarm.worker.protocol.pipeline.Pipeline.take_back`."""
