@@ -34,8 +34,8 @@ RECOVERY_LIMIT = 120.0
 PAUSE = (0.2, 2.0)
 #: How often two faults strike at once, and what they are called together.
 AT_ONCE, TWO = 0.25, "two of these at once"
-#: Evaluations of contenders, in each of their rounds: at most.
-ROUND = 20
+#: Evaluations of contenders, in each of their rounds, at most; and where only boards change hands.
+ROUND, QUICK_ROUND = 20, 3
 #: Seconds between these, at most: the boards go back to the client that lent them.
 BETWEEN = 0.5
 #: Seconds between two looks at the time, where no faults strike.
@@ -151,8 +151,14 @@ class Soak:
 
     def _start_contender(self) -> None:
         number = len(self.contenders) + len(self.past)
-        options = {"boards": -self.contended, "rounds": 0, "items": -ROUND, "window": self.window, "patience": 20}
-        options["pause"] = BETWEEN
+        options: dict[str, Any] = {
+            "boards": -self.contended,
+            "rounds": 0,
+            "items": -(ROUND if self.faults else QUICK_ROUND),
+            "window": self.window,
+            "patience": 20,
+            "pause": BETWEEN,
+        }
         self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
 
     async def _replace_contender(self) -> None:
