@@ -360,6 +360,23 @@ def test_what_an_account_may_have_is_its_own_to_read_and_an_operators(api: Api) 
     assert api.ask("GET", "/api/access?account=ada")[0] in (401, 403)
 
 
+def test_labels_and_rules_of_access_are_read_and_changed_by_operators(api: Api) -> None:
+    serial = api.ask("GET", "/api/devices")[1][0]
+    code, (board,) = api.post("/api/label", {"serials": [serial], "labels": {"lab": "3"}}, token=True)
+    assert (code, board["labels"]) == (200, {"lab": "3"})
+    assert api.ask("GET", "/api/devices?where=lab=3") == (200, [serial])
+    assert api.post("/api/label", {"serials": [serial], "labels": {"lab": None}})[0] == 401
+    assert api.post("/api/label", {"serials": [serial], "labels": {"lab": None}}, token=True)[0] == 200
+    assert api.post("/api/access/group", {"group": "class-a", "add": ["kim"]}, token=True) == (200, ["kim"])
+    code, rule = api.post("/api/access/add", {"group": "class-a", "seconds": 600.0}, token=True)
+    assert (code, rule["group"], rule["seconds"]) == (200, "class-a", 600.0)
+    listed = api.ask("GET", "/api/access/rules", token=True)
+    assert listed == (200, {"rules": [rule], "groups": {"class-a": ["kim"]}})
+    assert api.post("/api/access/remove", {"ids": [rule["id"]]}, token=True) == (200, [rule["id"]])
+    assert api.post("/api/access/group", {"group": "class-a", "remove": ["kim"]}, token=True) == (200, [])
+    assert api.ask("GET", "/api/access/rules")[0] == 401
+
+
 def test_usage_is_ones_own_and_an_operators_is_everybodys(api: Api) -> None:
     with Farm(api.url, name="ada") as farm, farm.reserve(1, window=0.01):
         code, answer = api.ask("GET", "/api/usage?by=account,board", token=True)
