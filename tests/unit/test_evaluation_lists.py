@@ -366,3 +366,18 @@ def test_each_evaluation_of_a_list_has_its_own_limit(world: World) -> None:
     assert outcome.waits
     world.settle(2)
     assert [result.error.name for result in outcome.results[0]] == ["timed_out"] * 2
+
+
+def test_an_evaluation_that_is_overdue_has_another_call_wait_and_no_more(world: World) -> None:
+    world.farm.holding = True
+    world.reserve(2)
+    world.evaluating(CIRCUITS[:2], RunPlan(world.client.serials, limit=10.0))
+    world.settle(5)
+    outcome = world.evaluating(CIRCUITS[2:4], RunPlan(world.client.serials, limit=30.0))
+    world.settle(20)
+    # Each board's two, those that are overdue again on the other board, and twice a call that only waits.
+    assert len(world.farm.listed) <= 5
+    world.farm.holding = False
+    world.farm.release()
+    world.settle(1)
+    assert [result.ok for result in outcome.results[0]] == [True] * 2

@@ -33,7 +33,15 @@ from icefarm.bus import Bus
 from icefarm.client.connection.leases import Lease
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import EVALUATE_LIST, LIST_BYTES, LIST_MOST
-from icefarm.errors import IcefarmError, InternalError, LinkLost, NoSuchProcedure, TimedOut, error_from_wire
+from icefarm.errors import (
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    LinkLost,
+    NoSuchProcedure,
+    TimedOut,
+    error_from_wire,
+)
 from icefarm.text.durations import in_words
 
 __all__ = ["Alone", "WorkerLists", "lists_of"]
@@ -100,8 +108,8 @@ class _Worker:
     _numbers: Iterator[int] = Factory(partial(count, 1))
     _unsent: dict[int, _Evaluation] = Factory(dict)
     _pending: dict[int, _Evaluation] = Factory(dict)
-    #: A call waits for results.
-    _waiting: bool = False
+    #: The call that waits for results; None if no call does.
+    _waiting: object = None
     _flush: Any = None
     _timer: Any = None
 
@@ -116,6 +124,8 @@ class _Worker:
             answer = await self._bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
             says = answer if isinstance(answer, Mapping) else {}
             self.takes_lists, self.takes_deltas = says.get("lists") is True, says.get("deltas") is True
+        except InvalidArgument:
+            self.takes_lists = False
         except IcefarmError:
             self.takes_lists = None
 
@@ -149,20 +159,24 @@ class _Worker:
         unsent, self._unsent = self._unsent, {}
         lists = list(lists_of(unsent.values()))
         self._pending.update(unsent)
-        if not lists and self._pending and not self._waiting:
+        if not lists and self._pending and self._waiting is None:
             lists.append([])
         for evaluations in lists:
             if not self._pending:
                 # The connection is lost: an earlier list has failed at once, and all with it.
                 return
-            wait = not self._waiting and evaluations is lists[-1]
-            self._waiting = self._waiting or wait
-            ensureDeferred(self._exchange(evaluations, wait)).addErrback(self._failed)
+            waits = None
+            if self._waiting is None and evaluations is lists[-1]:
+                waits = self._waiting = object()
+            ensureDeferred(self._exchange(evaluations, waits)).addErrback(self._failed)
 
-    async def _exchange(self, evaluations: list[_Evaluation], wait: bool) -> None:
-        """Send a list, and take what the worker answers: results of whichever evaluations have one."""
+    async def _exchange(self, evaluations: list[_Evaluation], waits: object) -> None:
+        """Send a list, and take what the worker answers: results of whichever evaluations have one.
+
+        ``waits`` stands for the call, if it waits for results.
+        """
         lease = (evaluations or list(self._pending.values()))[0].lease
-        told = {"evaluations": [each.on_wire() for each in evaluations], "wait": wait}
+        told = {"evaluations": [each.on_wire() for each in evaluations], "wait": waits is not None}
         try:
             answer = await self._bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
             results = [(each["call"], _outcome(each)) for each in answer["results"]]
@@ -170,14 +184,15 @@ class _Worker:
             self._give_up(LinkLost, error.message)
             return
         finally:
-            if wait:
-                self._waiting = False
+            # A call that was given up (`_overdue`) may be answered after the next one is sent.
+            if waits is not None and self._waiting is waits:
+                self._waiting = None
         for number, outcome in results:
             evaluation = self._pending.pop(number, None)
             if evaluation is not None:
                 evaluation.answer.callback(outcome)
         self._rest()
-        if self._pending and not self._waiting:
+        if self._pending and self._waiting is None:
             self._flush_later()
 
     def _give_up(self, error: type[Exception], message: str) -> None:
@@ -217,7 +232,7 @@ class _Worker:
                 procedure, limit = evaluation.lease.prefix + "evaluate", in_words(evaluation.limit or 0)
                 evaluation.answer.errback(TimedOut(f"{procedure} did not answer within {limit}"))
                 # The call that waits may have been lost: the worker answers an older one when a newer one comes.
-                self._waiting = False
+                self._waiting = None
         left = [each.deadline for each in (*self._unsent.values(), *self._pending.values())]
         if left:
             self._watch(min(left))
