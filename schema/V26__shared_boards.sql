@@ -38,6 +38,7 @@ COMMENT ON COLUMN device.client             IS 'Who has it reserved; empty: seve
 CREATE UNIQUE INDEX reservation_active_within ON reservation (within, client) WHERE ended_at IS NULL AND within IS NOT NULL;
 
 CREATE INDEX reservation_by_own ON reservation (within) WHERE within IS NOT NULL;
+CREATE INDEX reservation_active_by_serial ON reservation (serial) WHERE ended_at IS NULL;
 
 DROP TRIGGER reservation_shown_in_device ON reservation;
 CREATE TRIGGER reservation_shown_in_device

@@ -65,6 +65,13 @@ def test_a_run_may_begin_with_fewer_boards_and_give_some_to_others(files: list[s
     assert asked(farm) == (8, None, {**usual, "at_least": 2, "preemptible": True, "priority": 20})
 
 
+def test_a_run_may_share_its_boards(files: list[str]) -> None:
+    farm = RecordingFarm()
+    assert farm.run("evaluate", *files, "--devices", "2", "--shared").exit_code == 0
+    usual = {"kind": "pulsecount", "options": {}, "wait": False, "timeout": None}
+    assert asked(farm) == (2, None, {**usual, "shared": True})
+
+
 def test_a_run_may_keep_its_boards_where_the_farm_has_others_give_them_up(files: list[str]) -> None:
     farm = RecordingFarm()
     farm.run("evaluate", *files, "--serial", "A", "--each", "--not-preemptible")
@@ -84,6 +91,7 @@ def test_a_run_that_needs_each_of_its_boards_keeps_them_whatever_the_farm_is_set
     ("arguments", "words"),
     [
         (["--serial", "A", "--at-least", "1"], "go with --devices, not with --serial"),
+        (["--shared", "--at-least", "1"], "go with boards of your own, not with --shared"),
         (["--devices", "2", "--each", "--preemptible"], "need --any"),
         (["--priority", "101"], "must be a number from 0 to 100"),
         (["--at-least", "0"], "must be a whole number of boards"),

@@ -27,6 +27,12 @@ def test_boards_that_a_command_knows_by_their_serials_are_not_given_to_others() 
     assert (asked["preemptible"], asked["priority"], asked["seconds"], asked["keep"]) == (False, 20, LEASE, False)
 
 
+def test_a_command_may_have_shared_boards() -> None:
+    farm = RecordingFarm(answers={"reserve": Unavailable("all boards are reserved")})
+    assert farm.run("reserve", "--shared", "--", "true").exit_code == 3
+    assert [asked["shared"] for asked in reserved(farm)] == [True]
+
+
 @define
 class Way:
     """Answers posts, one after the other, and ends the hold after the last."""

@@ -95,6 +95,18 @@ async def test_named_boards_are_reserved_for_a_time_of_ones_own() -> None:
 
 
 @ensureDeferred
+@pytest.mark.parametrize("path", ["/api/reserve", "/api/reserveserials", "/api/requests"])
+async def test_boards_are_shared_by_those_who_say_so(path: str) -> None:
+    farm, api = await farm_of()
+    which = {"serials": ["A"]} if path == "/api/reserveserials" else {"amount": 2}
+    for name in ("ada", "bob"):
+        asked = {"name": name, **which, "kind": "pulsecount", "shared": True}
+        assert (await post(api, path, asked)).code == 200
+    shares = {board.serial: list(board.shares.values()) for board in await farm.store.devices()}
+    assert shares["A"] == ["ada", "bob"]
+
+
+@ensureDeferred
 async def test_options_have_the_names_of_earlier_versions_too() -> None:
     _, api = await farm_of()
     args = {"flush_interval_seconds": 10, "flush_at_bitstreams_remaining": 25, "window": 0.5}
