@@ -34,6 +34,10 @@ class Bench:
         self.lost: list[str] = []
         self.said: list[tuple[LogLevel, str]] = []
         self.tally = Tally(self)
+        self.open()
+
+    def open(self) -> None:
+        """Open its port, once more if it was open before."""
         self.board = BoardClient(self.clock, self, self.tally)
         MemoryHardware([self.peer]).open(self.peer.tty_path, self.board)
 
@@ -213,6 +217,24 @@ def test_an_answer_that_was_lost_is_noticed_by_the_one_after_it(patient: Bench) 
     assert patient.result(second).sequence == 1
     patient.peer.finish()
     assert patient.result(first).sequence == 2
+
+
+def test_an_answer_to_an_evaluation_of_before_the_port_was_opened_is_nobodys(patient: Bench) -> None:
+    failures = swallow(patient.evaluate())
+    left = patient.peer.evaluating[:]
+    patient.board.close("the worker starts again")
+    patient.settle()
+    assert len(failures) == 1
+    patient.open()
+    patient.greet()
+    # The board has noticed nothing of it.
+    answer = patient.evaluate()
+    patient.peer.evaluating[:0] = left
+    patient.peer.finish()
+    patient.settle()
+    assert not answer.called
+    patient.peer.finish()
+    assert patient.result(answer).sequence == 2
 
 
 def test_a_board_that_only_garbles_is_given_up(bench: Bench) -> None:

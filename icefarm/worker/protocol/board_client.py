@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import count
+from random import randrange
 from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, define, field
@@ -80,7 +82,9 @@ class BoardClient(PortProtocol):
 
     @pipeline.default
     def _make_pipeline(self) -> Pipeline:
-        return Pipeline(self._clock, self, self._tally, self._slower)
+        # A board that did not notice that its port was closed may answer requests of before: their ids are others.
+        ids = count(randrange(1, 2**31))
+        return Pipeline(self._clock, self, self._tally, self._slower, ids)
 
     # ---------------------------------------------------------------------------------------------- requests
 
