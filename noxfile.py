@@ -31,7 +31,7 @@ def _run(session: nox.Session, what: str) -> None:
     """Install what a lock file has, and run suites of the Makefile: unit and integration unless others are named."""
     place = session.virtualenv.location
     python = f"{place}/bin/python"
-    session.run("python", "build_backend/install.py", place, what)
+    session.run_install("python", "build_backend/install.py", place, what)
     for suite in session.posargs or ("unit", "integration"):
         session.run("make", suite, f"VENV={place}", f"PYTHON={python}", external=True)
 

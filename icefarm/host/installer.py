@@ -28,6 +28,7 @@ from icefarm.host.changes import (
 )
 from icefarm.host.worker_files import DECLARATIONS, UNIT
 from icefarm.system.files import write_whole
+from icefarm.worker.usb.monitor import UDEV_CONTROL
 
 __all__ = ["RECORD", "Installer"]
 
@@ -136,8 +137,9 @@ class Installer:
         ]
 
     def _udev(self) -> Sequence[Run]:
-        """Return how udevd hears of rules; where none runs, it reads them when it starts."""
-        return _UDEV if self.machine.which("udevadm") else ()
+        """Return how udevd hears of rules; where none runs, as in a container, it reads them when it starts."""
+        runs = self.machine.which("udevadm") and (self.root / UDEV_CONTROL.lstrip("/")).exists()
+        return _UDEV if runs else ()
 
     def uninstall(self) -> list[Action]:
         """Return what to do.  Raises `CannotStart` if nothing was installed."""

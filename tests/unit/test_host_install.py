@@ -102,6 +102,12 @@ def test_it_makes_the_user_then_starts_the_worker_with_the_host_and_now(here: Wo
     ]
 
 
+def test_where_no_udevd_runs_nobody_tells_it_of_rules(here: WorkerHost) -> None:
+    here.path("run/udev/control").unlink()
+    assert here.install_whole().exit_code == 0
+    assert [command for command in here.commands() if "udevadm" in command] == []
+
+
 def test_it_may_leave_starting_for_later(here: WorkerHost) -> None:
     here.install_whole("--no-start")
     assert here.commands()[-1] == "systemctl enable icefarm-worker.service"
