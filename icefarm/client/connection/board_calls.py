@@ -117,12 +117,16 @@ class Sent:
     def missed(self, worker: str, payload: Mapping[str, Any], brief: Mapping[str, Any]) -> None:
         """Note that a worker did not have a bitstream, or its base: it was restarted, or others fill its cache too."""
         there = self._workers.get(worker)
-        if there is not None and "base" in brief:
+        if there is not None and _is_difference(brief):
             there.bases.lost()
             return
         # Several pending calls may find out; the first one has already drawn the conclusion.
         if there is not None and payload["sha256"] in there.known:
             self._workers[worker] = _Worker(room=max(BELIEVED_LEAST, there.room // 2))
+
+
+def _is_difference(bitstream: Any) -> bool:
+    return isinstance(bitstream, Mapping) and "delta" in bitstream
 
 
 @define(eq=False)
@@ -208,7 +212,7 @@ class BoardCalls:
             try:
                 return await self._lists.evaluate(lease, call, limit)
             except Alone:
-                if "delta" in call["bitstream"]:
+                if _is_difference(call["bitstream"]):
                     # Perhaps it is another worker now, of an earlier version.
                     raise UnknownBitstream from None
         if worker not in self._noteless:
