@@ -52,9 +52,8 @@ class BoardDoor(Protocol):
     async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
         """Evaluate, as the board's procedure ``evaluate`` does."""
 
-    @property
-    def in_progress(self) -> int:
-        """Evaluations that the board has."""
+    def in_progress(self, reservation: object) -> int:
+        """Return how many evaluations the board has under a reservation; others may share it."""
 
 
 @define(eq=False)
@@ -162,24 +161,23 @@ class EvaluationLists:
         return outbox
 
     def _begin(self, caller: Caller, evaluation: Mapping[str, Any], outbox: _Outbox) -> None:
-        arguments = dict(evaluation)
-        call, serial = arguments.pop(_CALL), arguments.pop(_SERIAL)
-        door = self.doors.get(serial)
-        running = Deferred.fromCoroutine(self._carried_out(caller, door, serial, arguments))
-        running.addBoth(self._ended, call, door, arguments, outbox)
+        door = self.doors.get(evaluation[_SERIAL])
+        running = Deferred.fromCoroutine(self._carried_out(caller, door, evaluation))
+        running.addBoth(self._ended, door, evaluation, outbox)
 
-    async def _carried_out(self, caller: Caller, door: BoardDoor | None, serial: str, arguments: dict[str, Any]) -> Any:
+    async def _carried_out(self, caller: Caller, door: BoardDoor | None, evaluation: Mapping[str, Any]) -> Any:
+        arguments = dict(evaluation)
+        serial = arguments.pop(_SERIAL)
+        del arguments[_CALL]
         if door is None:
             raise NoSuchProcedure(f"this worker does not offer board {serial} now")
         return await door.evaluate(caller, arguments)
 
-    def _ended(
-        self, result: Any, call: int, door: BoardDoor | None, arguments: Mapping[str, Any], outbox: _Outbox
-    ) -> None:
+    def _ended(self, result: Any, door: BoardDoor | None, asked: Mapping[str, Any], outbox: _Outbox) -> None:
         outbox.running -= 1
-        left = 0 if door is None else door.in_progress
+        call, left = asked[_CALL], 0 if door is None else door.in_progress(asked.get("reservation"))
         if isinstance(result, Failure):
-            error = without_echo(self._explained(result), arguments)
+            error = without_echo(self._explained(result), asked)
             shown = {"error": error_uri(error), "message": error.message, "fields": error.fields}
             outbox.add({_CALL: call, **shown}, left, 0.0)
         else:

@@ -211,10 +211,9 @@ class BoardProcedures(BoardDoor):
     def of(cls, board: ManagedBoard, settling: Settling, lists: EvaluationLists) -> BoardProcedures:
         return cls(board, settling, lists, device_prefix(board.serial))
 
-    @property
-    def in_progress(self) -> int:
-        reservation = self._board.reservation
-        return 0 if reservation is None else reservation.in_progress
+    def in_progress(self, reservation: object) -> int:
+        mine = self._board.find(reservation) if isinstance(reservation, str) else None
+        return 0 if mine is None else mine.in_progress
 
     async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Carry out a call (`icefarm.bus.Handler`)."""
