@@ -16,6 +16,7 @@ from bench.circuits import SHARES, Form, Mix, circuit, forms
 from bench.files import COUNT, write_circuits
 from bench.goals import GOALS, compare
 from bench.instant import InstantFigures, Stretch
+from bench.many_boards import ManyFigures, Step, many_lines
 from bench.real import RealFigures
 from bench.report import Figures, archive_lines, comparison_lines, instant_lines, simulated_lines
 from bench.simulated import SimulatedFigures
@@ -196,3 +197,13 @@ def test_new_and_known_circuits_have_goals_of_their_own() -> None:
     whole = Figures({}, simulated=[SimulatedFigures(64, [stretch(400)], [stretch(600)])])
     assert [each.met for each in whole.compared()] == [False, True]
     assert "new      400 evaluations/s" in "\n".join(simulated_lines(whole.simulated[0]))
+
+
+def test_many_boards_are_told_of_by_the_step_that_took_the_median_time_with_all_that_went_wrong() -> None:
+    steps = [Step(seconds, {"control": seconds / 10}, 0.5) for seconds in (3.0, 1.0, 2.0)]
+    figures = ManyFigures(1000, 10, 20.0, 4.0, steps, steps, steps, [1.0, 9.0, 2.0], [0.5, 0.7], ["TimedOut: late"])
+    text = "\n".join(many_lines(figures))
+    assert "2.00 s (3.00, 1.00, 2.00; 0.5 cores busy with other work)" in text
+    assert "control 0.20" in text
+    assert "p50, p99       2.0 ms     9.0 ms" in text
+    assert text.endswith("ERROR TimedOut: late")

@@ -22,7 +22,7 @@ from icefarm.contract import (
     WorkerHello,
     WorkerRecord,
 )
-from icefarm.control.inventory.reconciler import Reconciler, holders
+from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.explanations import contested
@@ -97,15 +97,19 @@ class Inventory:
     #: Boards to publish again, with the worker of each; and boards that have become free.
     _changed: dict[str, str] = Factory(dict)
     _freed: dict[str, DeviceRecord] = Factory(dict)
+    #: Messages to holders: the board's worker, the reservation, and what is wrong; None: the board is back.
+    _messages: list[tuple[str, str, str | None]] = Factory(list)
     _order: InOrder = Factory(InOrder)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
     _shows: Coalesced = field(init=False)
     _tells: Coalesced = field(init=False)
+    _words: Coalesced = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._shows = Coalesced("publishing boards that changed hands", self._show_changed, self._tasks)
         self._tells = Coalesced("publishing boards that are free", self._tell_free, self._tasks)
+        self._words = Coalesced("messages to holders", self._tell_holders, self._tasks)
 
     def stop(self) -> None:
         """Cancel pending work."""
@@ -312,17 +316,28 @@ class Inventory:
             self.sessions.tell(DeviceMissing(serial, with_worker))
             if self._missed.get(serial) is not with_worker:
                 self._missed[serial] = with_worker
-                self._tell_holder(reservation, device.reason or "the board is offline")
+                self._tell_holder(device.worker, reservation, device.reason or "the board is offline")
         elif device.status is DeviceStatus.RESERVED and serial in self._missed:
             del self._missed[serial]
-            self._tell_holder(reservation, None)
+            self._tell_holder(device.worker, reservation, None)
 
-    def _tell_holder(self, reservation: str, trouble: str | None) -> None:
-        self._tasks.start("a message to a holder", partial(self._tell, reservation, trouble))
+    def _tell_holder(self, worker: str, reservation: str, trouble: str | None) -> None:
+        self._messages.append((worker, reservation, trouble))
+        self._words.poke()
 
-    async def _tell(self, reservation: str, trouble: str | None) -> None:
-        for record in await holders(self.store, reservation):
-            if trouble is None:
-                self.publisher.publish(BoardReady(record, "the board is back"))
-            else:
-                self.publisher.publish(BoardFailed(record, trouble))
+    async def _tell_holders(self) -> None:
+        messages, self._messages = self._messages, []
+        held: dict[str, list[ReservationRecord]] = {}
+        for name in sorted({worker for worker, _, _ in messages}):
+            for record in await self.store.active(worker=name):
+                # Of a board that is shared, the clients' reservations are within the farm's own.
+                held.setdefault(record.within or record.id, []).append(record)
+        for _, reservation, trouble in messages:
+            for record in held.get(reservation, ()):
+                self._tell(record, trouble)
+
+    def _tell(self, record: ReservationRecord, trouble: str | None) -> None:
+        if trouble is None:
+            self.publisher.publish(BoardReady(record, "the board is back"))
+        else:
+            self.publisher.publish(BoardFailed(record, trouble))
