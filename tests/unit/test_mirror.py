@@ -139,6 +139,18 @@ async def test_records_that_nobody_asked_for_in_a_while_are_read_before_the_answ
 
 
 @ensureDeferred
+async def test_a_snapshot_says_when_workers_were_seen_last_also_if_nobody_has_asked_for_long() -> None:
+    farm = MemoryControl()
+    worker, client = await farm.worker("w1", "A"), await farm.client("ada")
+    await free(client)
+    farm.clock.advance(STALE / 2)
+    await worker.heartbeat()
+    farm.clock.advance(FRESH)
+    snapshot = await client.call("snapshot")
+    assert snapshot["workers"][0]["last_seen"] == farm.clock.seconds() - FRESH
+
+
+@ensureDeferred
 async def test_a_change_during_the_read_of_everything_is_not_lost() -> None:
     farm = MemoryControl()
     worker, client = await farm.worker("w1", "A", "B"), await farm.client("ada")

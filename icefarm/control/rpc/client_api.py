@@ -113,6 +113,7 @@ class ClientProcedures:
     clock: Clock
     credentials: CredentialsCheck
     records: Shared[FarmRecords]
+    snapshots: Shared[FarmRecords]
     access_rules: Shared[AccessRules]
     #: Default length of a reservation in seconds.
     reservation_s: float
@@ -330,8 +331,8 @@ class ClientProcedures:
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""
-        found, queue = await self.records.get(), self.queue.records()
-        now = found.now + self.records.age
+        found, queue = await self.snapshots.get(), self.queue.records()
+        now = found.now + self.snapshots.age
         return {
             **found.wire(),
             "queue": [to_wire(record) for record in queue],

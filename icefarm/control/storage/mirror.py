@@ -110,10 +110,11 @@ class Mirrored:
     def _put(self, record: DeviceRecord) -> None:
         self.devices[record.serial] = record
         self.stale.discard(record.serial)
-        held = self.reservations.get(record.reservation or "")
-        if held is not None:
-            # A board that moves takes its reservation along.
-            self.reservations[held.id] = evolve(held, worker=record.worker, labels=record.labels)
+        for id in (record.reservation or "", *record.shares):
+            held = self.reservations.get(id)
+            if held is not None:
+                # A board that moves takes its reservations along.
+                self.reservations[id] = evolve(held, worker=record.worker, labels=record.labels)
 
     def replace(self, serials: Iterable[str], records: Iterable[DeviceRecord]) -> None:
         """Take in what was read of these boards; those without a record are gone."""
@@ -149,6 +150,8 @@ class FarmMirror:
     _meanwhile: list[Event] | None = None
     #: Boards that events changed since a read of some began.
     _touched: set[str] = Factory(set)
+    #: One reads what is stale at a time, and one reads everything.
+    _turn: DeferredLock = Factory(DeferredLock)
     _lock: DeferredLock = Factory(DeferredLock)
     _tasks: Tasks = Factory(Tasks)
     _refreshes: Coalesced = field(init=False)
@@ -170,14 +173,28 @@ class FarmMirror:
         self._tasks.stop()
 
     async def read(self) -> FarmRecords:
-        """Return the records; for one caller at a time.  Raises `Busy`."""
-        age = self.clock.seconds() - self._read_at
-        if self._mirrored is None or self._failed or age >= STALE:
-            await self._read_all()
-        elif age >= FRESH:
-            self._refreshes.poke()
-        mirrored = await self._caught_up()
-        return mirrored.records(self.clock.seconds() + self._ahead)
+        """Return the records, as events say; what these don't is at most `STALE` seconds old.  Raises `Busy`."""
+        return await self._read(STALE)
+
+    async def read_closely(self) -> FarmRecords:
+        """Return the records; what no event says, as when a worker was last seen, is at most `FRESH` seconds old.
+
+        Raises `Busy`.
+        """
+        return await self._read(FRESH)
+
+    async def _read(self, oldest: float) -> FarmRecords:
+        await self._turn.acquire()
+        try:
+            age = self.clock.seconds() - self._read_at
+            if self._mirrored is None or self._failed or age >= oldest:
+                await self._read_all()
+            elif age >= FRESH:
+                self._refreshes.poke()
+            mirrored = await self._caught_up()
+            return mirrored.records(self.clock.seconds() + self._ahead)
+        finally:
+            self._turn.release()
 
     async def _refresh(self) -> None:
         try:

@@ -162,7 +162,9 @@ class Parts:
     metrics: Metrics
     recorder: HistoryRecorder
     mirror: FarmMirror
+    #: The farm's records, for questions about boards; and for displays, which also show what no event says.
     records: Shared[FarmRecords]
+    snapshots: Shared[FarmRecords]
     access: Shared[AccessRules]
     pools: VirtualPools
     calibration: CalibrationKeeper
@@ -202,7 +204,7 @@ def assemble(
     )
     long_holds = LongHolds(publisher, groups, settings.max_hold)
     mirror, access = FarmMirror(store, clock), access_rules(store, clock)
-    records = Shared(clock, mirror.read)
+    records, snapshots = Shared(clock, mirror.read), Shared(clock, mirror.read_closely)
     pools = VirtualPools(store, worker_client, publisher, clock)
     line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access, pools)
     queue = WaitingQueue(line, sessions, clock)
@@ -238,6 +240,7 @@ def assemble(
         recorder=recorder,
         mirror=mirror,
         records=records,
+        snapshots=snapshots,
         access=access,
         pools=pools,
         calibration=_keeper(store, worker_client, queue, records, publisher, clock, settings, archive),
@@ -267,7 +270,7 @@ def _subscribe(parts: Parts) -> None:
     """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
     hear = parts.publisher.subscribe
     # Before anybody who may ask because of an event.
-    for of_records in (parts.mirror, parts.records):
+    for of_records in (parts.mirror, parts.records, parts.snapshots):
         hear(of_records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
         hear(of_records, BookingsChanged)
     hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
@@ -317,6 +320,7 @@ def handlers(
         clock,
         credentials,
         parts.records,
+        parts.snapshots,
         parts.access,
         settings.reservation,
         settings.grace,
