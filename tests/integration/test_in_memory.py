@@ -250,3 +250,32 @@ def test_the_clock_at_pin_35_is_the_reservations(simulating: FarmInMemory) -> No
     with simulating.client().reserve(1, window=0.299, clock_mhz=12) as boards:
         (result,) = boards.evaluate([MADE_FOR_TESTS / "divider_pin.bin"])
     assert result.value == 6000
+
+
+def test_two_clients_share_a_board_and_each_has_its_own_results(farm: FarmInMemory) -> None:
+    serial, circuits = farm.serials[0], [SLOW, FAST] * 6
+    clients = {name: farm.client(name) for name in ("ada", "bob")}
+    boards = {
+        name: client.reserve(serials=[serial], shared=True, window=window)
+        for (name, client), window in zip(clients.items(), (0.5, 0.25), strict=True)
+    }
+    streams = [boards[name].evaluate(circuits, experiment=f"of {name}") for name in clients]
+    pairs = list(zip(*streams, strict=True))
+    of_ada, of_bob = zip(*pairs, strict=True)
+    assert sorted(result.value for result in of_ada) == [1000] * 6 + [16_000] * 6
+    assert sorted(result.value for result in of_bob) == [500] * 6 + [8_000] * 6
+    turns = sorted(
+        (result.measurement.sequence, name) for pair in pairs for name, result in zip(clients, pair, strict=True)
+    )
+    assert [sequence for sequence, _ in turns] == list(range(1, 25))
+    assert sum(one[1] != other[1] for one, other in pairwise(turns)) >= 4
+    for name, client in clients.items():
+        (record,) = boards[name].reservations
+        experiment = client.experiment(f"of {name}")
+        while experiment.info().experiment.done < 12:
+            time.sleep(0.05)
+        archived = list(experiment.results())
+        assert {(each.client, each.reservation) for each in archived} == {(name, record.id)}
+    boards["ada"].end()
+    (result,) = boards["bob"].evaluate([SLOW])
+    assert result.value == 500

@@ -106,6 +106,58 @@ async def test_what_was_used_lately_is_added_up_by_account(database: Database) -
     assert [round((hold.ended or 0.0) - hold.began) for hold in found.holds] == [1000, 2900, 30]
 
 
+_LATER = """
+    UPDATE reservation SET created_at = created_at - interval '100 s', counted_at = counted_at - interval '100 s'
+     WHERE ended_at IS NULL
+"""
+
+
+@ensureDeferred
+async def test_who_shares_a_board_pays_for_a_part_of_its_time(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    request = ReservationRequest("counter", amount=1, sharers=3)
+    (of_ada,) = await store.reserve("ada", request, 1000.0)
+    await execute(database, _LATER)
+    (of_bob,) = await store.reserve("bob", request, 1000.0)
+    await execute(database, _LATER)
+    assert {each.client: each.part for each in await store.active()} == {
+        "ada": pytest.approx(0.75, abs=0.02),
+        "bob": pytest.approx(0.5, abs=0.02),
+    }
+    await store.end(client="ada", serials=None, reason="done")
+    await execute(database, _LATER)
+    await store.end(client="bob", serials=["A"], reason="done")
+    for made in (of_ada, of_bob):
+        kept = await store.reservation(made.id)
+        assert kept is not None
+        assert kept.part == pytest.approx(0.75, abs=0.02)
+    found = await store.lately(1e9, 10)
+    assert found.used == {"ada": pytest.approx(150.0, abs=5.0), "bob": pytest.approx(150.0, abs=5.0)}
+    assert found.holds == []
+
+
+@ensureDeferred
+async def test_a_shared_board_is_held_as_long_as_somebody_shares_it_also_by_hand(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.hello(hello_of("w1", boards("A")))
+    for client in ("ada", "bob"):
+        await store.reserve(client, ReservationRequest("counter", amount=1, sharers=2), 1000.0)
+    with pytest.raises(UniqueViolation, match="reservation_one_active_per_device"):
+        await execute(
+            database,
+            "INSERT INTO reservation (serial, worker, client, kind, expires_at) VALUES ('A', 'w1', 'eve', 'k', now())",
+        )
+    by_hand = "UPDATE reservation SET ended_at = now(), end_reason = 'by hand' WHERE client = %(client)s"
+    await execute(database, by_hand, client="ada")
+    (device,) = await store.devices()
+    assert list(device.shares.values()) == ["bob"]
+    await execute(database, by_hand, client="")
+    (device,) = await store.devices()
+    assert (device.reservation, device.client, device.shares) == (None, None, {})
+    assert await store.active() == []
+
+
 @ensureDeferred
 async def test_where_nothing_is_booked_an_extension_does_not_wait_for_those_that_choose_boards(
     database: Database,
