@@ -342,7 +342,7 @@ def handlers(
     archive = None if parts.archive is None else parts.archive.archive
     for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
-    of_calibration = CalibrationProcedures(store, clock)
+    of_calibration = CalibrationProcedures(store, parts.records, clock)
     of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
     tables = {
         **for_clients.table(),

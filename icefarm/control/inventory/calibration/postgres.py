@@ -49,11 +49,20 @@ _LAST = """
       FROM reference_reading ORDER BY serial, at DESC, id DESC
 """
 
+# From board to board by the index: a year has hundreds of calibrations of each.
 _PRESENT = """
-    SELECT figures FROM (
-        SELECT DISTINCT ON (serial, reference) serial, reference, figures
-          FROM calibration ORDER BY serial, reference, valid_from DESC, id) present
-     ORDER BY serial COLLATE "C", reference COLLATE "C"
+    WITH RECURSIVE calibrated AS (
+        (SELECT serial, reference FROM calibration ORDER BY serial, reference LIMIT 1)
+        UNION ALL
+        SELECT n.serial, n.reference
+          FROM calibrated k, LATERAL (
+               SELECT serial, reference FROM calibration c
+                WHERE (c.serial, c.reference) > (k.serial, k.reference) ORDER BY serial, reference LIMIT 1) n)
+    SELECT p.figures
+      FROM calibrated k, LATERAL (
+           SELECT figures FROM calibration c WHERE c.serial = k.serial AND c.reference = k.reference
+            ORDER BY valid_from DESC, id COLLATE "C" DESC LIMIT 1) p
+     ORDER BY k.serial COLLATE "C", k.reference COLLATE "C"
 """
 
 _BY_ID = """
