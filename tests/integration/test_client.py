@@ -44,6 +44,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [
         sys.executable, "-m", "icefarm", "up", "--boards", str(BOARDS), "--data-dir", str(directory),
         "--listen", "127.0.0.1:0", "--speed", "instant", "--grace", str(GRACE),
+        "--no-calibration",
     ]  # fmt: skip
     farm = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said: list[str] = []
