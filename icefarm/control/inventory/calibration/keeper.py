@@ -202,8 +202,8 @@ class CalibrationKeeper:
         changed = {serial: each for serial, each in figures.items() if self._shown.get(serial) != each}
         if not changed:
             return
-        before, self._shown = self._shown, figures
         records = await self.store.show_calibrations(changed)
+        before, self._shown = self._shown, figures
         self.publisher.publish(BoardsChanged(records))
         for record in records:
             was = before.get(record.serial)
