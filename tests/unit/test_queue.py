@@ -419,3 +419,46 @@ def test_a_board_of_a_worker_that_cannot_share_it_is_not_waited_for() -> None:
     (verdict,) = decide([shares("ada", 1)], [board("A", "old"), reserved("B", client="cem")],
                         [worker("old", kinds=["counter"]), *SHARING], NOW)  # fmt: skip
     assert (verdict.serials, verdict.reach) == ([], frozenset({"B"}))
+
+
+_some_boards = st.lists(
+    st.sampled_from([(), (), ("cem",), ("dee",), ("cem", "dee"), "eve"]), min_size=1, max_size=5
+).map(
+    lambda holders: [
+        reserved(f"S{number}", client=who)
+        if isinstance(who, str)
+        else shared(f"S{number}", *who)
+        if who
+        else board(f"S{number}")
+        for number, who in enumerate(holders)
+    ]
+)
+_some_requests = st.lists(st.tuples(st.sampled_from(["ada", "bob", "cem", "fay"]), st.booleans()), max_size=8)
+
+
+@given(_some_requests, _some_boards)
+def test_of_those_who_share_and_those_who_do_not_nobody_waits_for_what_there_is(
+    asked: list[tuple[str, bool]], farm: list[DeviceRecord]
+) -> None:
+    queue = [
+        shares(client, number, most=3) if shares_boards else evolve(asks(client, number), since=NOW)
+        for number, (client, shares_boards) in enumerate(asked)
+    ]
+    by_id = {queued.id: queued for queued in queue}
+    verdicts = decide(queue, farm, SHARING, NOW, stands(farm))
+    alone = [each.serials[0] for each in verdicts if each.serials and by_id[each.id].request.sharers is None]
+    sharing = {one.serial: list(one.shares.values()) for one in farm if one.client is None or one.shares}
+    for verdict in verdicts:
+        if verdict.serials and by_id[verdict.id].request.sharers is not None:
+            sharing[verdict.serials[0]].append(by_id[verdict.id].client)
+    # What one has for itself nobody else has; what is shared has room, and each client once.
+    assert len(set(alone)) == len(alone)
+    assert all(sharing.pop(serial) == [] for serial in alone)
+    assert all(len(set(clients)) == len(clients) <= 3 for clients in sharing.values())
+    for verdict in verdicts:
+        if not verdict.serials:
+            client, wants = by_id[verdict.id].client, by_id[verdict.id].request
+            room = [
+                one for one in sharing.values() if (one == [] or wants.sharers) and client not in one and len(one) < 3
+            ]
+            assert room == []
