@@ -29,6 +29,8 @@ from twisted.python.failure import Failure
 
 #: Seconds after its limit in which a test cleans up; then its wait ends in any case.
 GRACE = 60.0
+#: Seconds after a limit that passes between two phases of a test.
+SOON = 0.1
 
 _SETTINGS = pytest.StashKey[Any]()
 #: A test may put another one in its place.
@@ -92,6 +94,8 @@ class _Wait:
 
 #: The wait that the reactor runs for now.
 _wait: _Wait | None = None
+#: Whether a test is set up, called or torn down, and would fail by an error.
+_in_phase = False
 
 
 def _blockon(deferred: Deferred[Any]) -> Any:
@@ -124,6 +128,10 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
 
     def expire(*_: object) -> None:
         __tracebackhide__ = True
+        if not _in_phase:
+            # pytest itself would fail.
+            _setitimer(signal.ITIMER_REAL, SOON, GRACE)
+            return
         in_reactor = greenlet.getcurrent() is pytest_twisted._instances.gr_twisted
         try:
             pytest_timeout.timeout_sigalrm(item, settings)
@@ -175,6 +183,17 @@ _signals: _Signals | None = None
 
 
 @contextmanager
+def _phase(name: str) -> Iterator[None]:
+    global _in_phase
+    with _signals_kept(name):
+        _in_phase = True
+        try:
+            yield
+        finally:
+            _in_phase = False
+
+
+@contextmanager
 def _signals_kept(phase: str) -> Iterator[None]:
     global _signals
     if pytest_twisted._instances.gr_twisted is None:
@@ -201,13 +220,13 @@ def _signals_kept(phase: str) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:
-    with _signals_kept("setup"):
+    with _phase("setup"):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    with _signals_kept("call"):
+    with _phase("call"):
         return (yield)
 
 
@@ -217,5 +236,5 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     settings = item.stash.get(_SETTINGS, None)
     if settings is not None:
         item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
-    with _signals_kept("teardown"):
+    with _phase("teardown"):
         return (yield)
