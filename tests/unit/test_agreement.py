@@ -6,6 +6,7 @@ from pytest_twisted import ensureDeferred
 
 from icefarm.contract import WorkerHello
 from icefarm.control.inventory.agreement import Agreement
+from icefarm.control.storage.shared import FRESH
 from icefarm.testing.memory.control_harness import PULSECOUNT, MemoryControl
 
 
@@ -51,6 +52,9 @@ async def test_a_farm_whose_inventory_was_falsified_heals_with_the_workers_heart
     client = await farm.client("ada")
     empty = WorkerHello("w1", "forged", "host", "1.0", [PULSECOUNT], [])
     await farm.store.hello(empty)
+    # Control reads anew what somebody else has changed in the database.
+    farm.clock.advance(FRESH)
+    await client.call("available")
     assert (await client.call("available"))["amount"] == 0
     beats = [await worker.heartbeat() for _ in range(2)]
     assert beats == [True, False]

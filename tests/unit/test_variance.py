@@ -37,7 +37,10 @@ class Board:
         self.tally = Tally(self)
         self.pipeline = self
 
-    def evaluate(self, _: Circuit, parameters: bytes, window: float, overlap: bool) -> Deferred[Answer]:
+    def evaluate(
+        self, _: Circuit, parameters: bytes, window: float, overlap: bool, key: str | None = None
+    ) -> Deferred[Answer]:
+        assert key is not None
         self.asked.append((parameters, window, overlap))
         return succeed(Answer(self.content, 1, 34_600, 50_000, 0, 25.0, 1.0, 2.0))
 
