@@ -36,8 +36,9 @@ PAUSE = (0.2, 2.0)
 AT_ONCE, TWO = 0.25, "two of these at once"
 #: Evaluations of contenders, in each of their rounds, at most; and where only boards change hands.
 ROUND, QUICK_ROUND = 20, 3
-#: Seconds between these, at most: the boards go back to the client that lent them.
-BETWEEN = 0.5
+#: Seconds between these, at most; where only boards change hands, so long that they go back to the client that lent
+#: them: their firmware is written twice meanwhile.
+BETWEEN, LONG_BETWEEN = 0.5, 6.0
 #: Seconds between two looks at the time, where no faults strike.
 CALM = 0.5
 
@@ -157,7 +158,7 @@ class Soak:
             "items": -(ROUND if self.faults else QUICK_ROUND),
             "window": self.window,
             "patience": 20,
-            "pause": BETWEEN,
+            "pause": BETWEEN if self.faults else LONG_BETWEEN,
         }
         self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
 
@@ -232,7 +233,7 @@ async def _main(reactor: Any, options: argparse.Namespace) -> None:
     farm = FaultyFarm(reactor, {"w1": options.boards - half, "w2": half}, grace=options.grace, speed=options.speed)
     faults = () if options.no_faults else FAULTS
     more = {"racing": options.contenders, "window": options.window}
-    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, **more)
+    soak = Soak(farm, options.seed, options.minutes * 60, options.evaluations, faults, _tell, options.contended, **more)
     _tell(f"seed {options.seed}; farm in {farm.directory}")
     whole = False
     began = reactor.seconds()
@@ -272,6 +273,7 @@ def main() -> int:
     parser.add_argument("--speed", default="instant", help="of the boards")
     parser.add_argument("--window", type=float, default=0.02, help="seconds, of the boards' own time")
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--contended", type=int, default=2, help="boards for which they race, each for 1 to N")
     parser.add_argument("--contenders", type=int, default=2, help="clients that race for boards")
     parser.add_argument("--no-faults", action="store_true", help="boards change hands, and nothing fails")
     options = parser.parse_args()
