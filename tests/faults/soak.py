@@ -36,9 +36,9 @@ PAUSE = (0.2, 2.0)
 AT_ONCE, TWO = 0.25, "two of these at once"
 #: Evaluations of contenders, in each of their rounds, at most; and where only boards change hands.
 ROUND, QUICK_ROUND = 20, 3
-#: Seconds between these, at most; where only boards change hands, so long that they go back to the client that lent
-#: them: their firmware is written twice meanwhile.
-BETWEEN, LONG_BETWEEN = 0.5, 6.0
+#: Seconds between these, at most: mostly the boards go back to the client that lent them, which takes a few seconds,
+#: since their firmware is written twice on the way.
+BETWEEN = 6.0
 #: Seconds between two looks at the time, where no faults strike.
 CALM = 0.5
 
@@ -158,7 +158,7 @@ class Soak:
             "items": -(ROUND if self.faults else QUICK_ROUND),
             "window": self.window,
             "patience": 20,
-            "pause": BETWEEN if self.faults else LONG_BETWEEN,
+            "pause": BETWEEN,
         }
         self.contenders.append(Client.start(self.farm, f"contender-{number}", seed=number, **options))
 
