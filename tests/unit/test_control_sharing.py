@@ -389,12 +389,12 @@ async def test_a_booking_of_others_ends_the_reservations_of_all_who_share_its_bo
 
 @ensureDeferred
 async def test_a_board_that_all_have_shared_for_long_is_asked_of_all_of_them() -> None:
-    farm = MemoryControl(ControlSettings(max_hold=7200.0))
+    farm = MemoryControl(ControlSettings(max_hold=600.0))
     worker, ada, bob, cem = await farm.worker("w1", "A"), *[await farm.client(name) for name in ("ada", "bob", "cem")]
     await sharing(ada, seconds=86400.0)
     await sharing(bob, seconds=86400.0)
     asked = {"kind": "pulsecount", "wait": True}
     start(cem.bus.call(control_procedure("reserve"), (1,), asked, timeout=1e6)).addErrback(lambda _: None)
-    await live(farm, 2 * 3600.0 + 120.0, worker, ada, bob, cem)
+    await live(farm, 3600.0 + 120.0, worker, ada, bob, cem)
     for client in (ada, bob):
         assert {"give_back_soon", "give_back"} <= {told["event"] for told in client.told}
