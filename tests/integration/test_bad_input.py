@@ -75,7 +75,7 @@ def kinds() -> Mapping[str, Any]:
 
 
 def workers_procedures() -> set[str]:
-    return {"prepare", "release", "reboot", "delete", "retest", "drain", "resume"}
+    return {"prepare", "prepare_all", "release", "release_all", "reboot", "delete", "retest", "drain", "resume"}
 
 
 @define(eq=False)
