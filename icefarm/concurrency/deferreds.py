@@ -113,11 +113,6 @@ class InOrder:
             running.addErrback(lambda failure: failure.trap(IcefarmError))
             raise
 
-    async def quiet(self, prefix: str) -> None:
-        """Wait until all operations under keys with this prefix have ended."""
-        for last in [last for key, last in self._last.items() if key.startswith(prefix)]:
-            await shielded(last)
-
     async def _run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
         before, mine = self._last.get(key), Deferred[None]()
         self._last[key] = mine
