@@ -128,6 +128,10 @@ def test_what_cannot_be_read_is_refused_with_what_to_write(text: str, words: str
     assert words in str(caught.value)
 
 
+def test_names_are_those_of_all_parts_each_once_in_their_order() -> None:
+    assert parse("not (lab=3 or rack=7) and lab=4 and not healthy").names == ["lab", "rack", "healthy"]
+
+
 def test_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_known(parse("lba=3"), {"lab", "batch"})
