@@ -20,7 +20,7 @@ SLACK = 1.5
 #: What is wrong with the tables of the page, as sentences.
 FAULTS = """(slack) => {
   const faults = [];
-  const shrinks = ["health", "client", "kind", "worker", "firmware", "experiment", "account"];
+  const shrinks = ["health", "client", "kind", "worker", "firmware", "experiment", "account", "suspect"];
   const box = (element) => element.getBoundingClientRect();
   for (const table of document.querySelectorAll("table")) {
     const heads = [...table.querySelectorAll("thead th")];

@@ -34,7 +34,8 @@ def opened(page: Page, crowd: Crowd) -> None:
 
 
 def drag(page: Page, over: Locator, begin: float, end: float) -> None:
-    """Drag over a plot, between two parts of its width."""
+    """Drag over a plot, between two parts of its width, once it is drawn."""
+    expect(over).to_be_visible()
     box = over.bounding_box()
     assert box is not None
     y = box["y"] + box["height"] / 2

@@ -80,7 +80,6 @@ const COLUMNS: readonly Column<Row>[] = [
     id: "board",
     label: "Board",
     priority: 0,
-    shrinks: 120,
     mono: true,
     sortable: true,
     text: ({ serial }) => serial,
