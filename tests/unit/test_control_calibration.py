@@ -173,6 +173,19 @@ async def test_the_next_control_knows_what_was_measured() -> None:
     assert len((await client.call("calibrations"))["calibrations"]) == 1
 
 
+@pytest.mark.parametrize("late", [DAY, -DAY])
+@ensureDeferred
+async def test_boards_of_a_worker_whose_clock_is_wrong_measure_no_more_often_and_as_of_now(late: float) -> None:
+    farm = MemoryControl()
+    worker = await measuring(farm, "A")
+    worker.late = late
+    await wait(farm, worker, 1800.0)
+    assert worker.asked("measure_references") == ["A"]
+    client = await farm.client("ada")
+    (found,) = (await client.call("calibrations"))["calibrations"]
+    assert 0 <= farm.clock.seconds() - found["valid_from"] < 1800.0
+
+
 @ensureDeferred
 async def test_readings_are_in_the_archive_as_an_experiment_of_the_farms_own() -> None:
     farm = MemoryControl()

@@ -113,6 +113,8 @@ class RecordingWorker:
     offset: Callable[[str, float], float] | None = None
     #: Their measurements of references wait for the test.
     measuring: list[Deferred[None]] | None = None
+    #: Seconds that its own clock is behind.
+    late: float = 0.0
 
     def __attrs_post_init__(self) -> None:
         for serial in self.serials:
@@ -248,7 +250,8 @@ class RecordingWorker:
             "value": round(pulses), "serial": serial, "worker": self.name, "kind": "pulsecount", "options": {},
             "firmware": PULSECOUNT.firmware, "firmware_version": PULSECOUNT.firmware_version, "sha256": "0" * 64,
             "window_us": round(window * 1e6), "load_us": 30_000, "usb_bytes_in_window": 0, "temperature_c": 25.0,
-            "sequence": 1, "attempt": 1, "started_at": now, "ended_at": now + window, "reference": "oscillator",
+            "sequence": 1, "attempt": 1, "started_at": now - self.late, "ended_at": now - self.late + window,
+            "reference": "oscillator",
         }  # fmt: skip
         return [{**measured, "evaluation_id": f"{serial} {now} {number}"} for number in range(circuits[0]["times"])]
 

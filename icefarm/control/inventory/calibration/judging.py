@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from icefarm.calibration.estimation import DAY, calibrate
 from icefarm.calibration.records import Calibration, Reading
@@ -16,10 +16,12 @@ from icefarm.contract import BoardCalibration, Measurement, from_wire
 from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
 from icefarm.errors import InvalidArgument
 
-__all__ = ["Judge", "SuspectRule", "figures_of", "readings_of"]
+__all__ = ["Judge", "SuspectRule", "figures_of", "in_time", "readings_of"]
 
 #: Days for which a board's last session is compared with those of other boards.
 RECENT = 2.0
+#: Seconds that a worker's clock may differ from control's.
+CLOCKS_APART = 60.0
 
 Key = tuple[str, str]
 
@@ -55,6 +57,18 @@ def readings_of(serial: str, measurements: Iterable[Mapping[str, Any]]) -> list[
                 )
             )  # fmt: skip
     return found
+
+
+def in_time(readings: Sequence[Reading], began: float, ended: float) -> list[Reading]:
+    """Return readings that a board made between two times of control's clock.
+
+    A worker's clock may be wrong, as that of a computer without a battery is until it has asked for the time.  Then its
+    readings count as of the end.  With yesterday's date the board would be due again at once, and with tomorrow's date
+    its calibration would stay the present one until then.
+    """
+    if all(began - CLOCKS_APART <= reading.time <= ended + CLOCKS_APART for reading in readings):
+        return list(readings)
+    return [evolve(reading, time=ended) for reading in readings]
 
 
 def figures_of(

@@ -22,7 +22,7 @@ from icefarm.contract import ARCHIVE_FIELDS, BoardCalibration, DeviceRecord
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.rows import OwnedRow, parse_rows
 from icefarm.control.inventory.calibration.interface import KeptReading, LastMeasured
-from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, readings_of
+from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, in_time, readings_of
 from icefarm.control.inventory.calibration.references import WINDOW, circuits_for
 from icefarm.control.inventory.calibration.schedule import Measurer, due, measurer
 from icefarm.control.reservations.queue import WaitingQueue
@@ -168,7 +168,7 @@ class CalibrationKeeper:
             measurements = await self.worker_client.measure_references(
                 board.worker, board.serial, f"calibration-{uuid4().hex}", WINDOW, circuits
             )
-            found = readings_of(board.serial, measurements)
+            found = in_time(readings_of(board.serial, measurements), began, self.clock.seconds())
             if found:
                 await self._order.run("readings", partial(self._keep, board, worker, found))
                 readings = found
