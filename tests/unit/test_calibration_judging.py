@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from icefarm.calibration.records import Reading
 from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, readings_of
@@ -57,6 +58,19 @@ def test_a_board_that_stays_where_it_jumped_to_is_calibrated_anew() -> None:
         past += measured
     assert (judge.present[key].readings, judge.present[key].first_time) == (12, 1e9 + 20 * DAY)
     assert abs(judge.present[key].offset_ppm - 400.0) < 10
+
+
+def test_a_board_that_counts_in_another_way_with_another_firmware_is_no_suspect() -> None:
+    random, judge, past = Random(7), Judge(), []
+    key = (SERIALS[0], "oscillator")
+    for day in range(12):
+        measured = session(SERIALS[0], day, 100.0 if day < 8 else 400.0, random)
+        if day >= 8:
+            measured = [evolve(reading, firmware="pulse_count 1.2") for reading in measured]
+        judge.measured(key, past, measured)
+        past += measured
+        assert judge.suspects(1e9 + day * DAY) == {}
+    assert (judge.present[key].readings, judge.present[key].first_time) == (12, 1e9 + 8 * DAY)
 
 
 def test_figures_are_those_of_the_oscillator_with_the_operators_rule() -> None:

@@ -121,7 +121,9 @@ class Judge:
 
     def measured(self, key: Key, past: Sequence[Reading], session: Sequence[Reading]) -> Calibration | None:
         """Take in a session of a board and reference; returns the calibration that follows, None if none does yet."""
-        before = self.present.get(key)
+        known = self.present.get(key)
+        # Another firmware may count in another way.
+        before = known if known is not None and known.firmware == session[-1].firmware else None
         self._temperatures[key[0]] = session[-1].temperature_c
         if before is not None:
             self._sessions[key] = _Session(before, session)
