@@ -49,6 +49,13 @@ def test_a_board_that_jumps_is_suspect_the_same_day_with_figures() -> None:
     assert "ppm at oscillator, where its own history lets expect" in found[SERIALS[0]]
 
 
+def test_a_suspect_board_that_does_not_measure_again_stays_suspect() -> None:
+    judge = after(8, jump=60.0)
+    found = judge.suspects(1e9 + 8 * DAY)
+    assert list(found) == [SERIALS[0]]
+    assert judge.suspects(1e9 + 30 * DAY) == found
+
+
 def test_a_board_that_stays_where_it_jumped_to_is_calibrated_anew() -> None:
     random, judge, past = Random(6), Judge(), []
     key = (SERIALS[0], "oscillator")

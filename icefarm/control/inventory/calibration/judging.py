@@ -110,8 +110,10 @@ class Judge:
     _sessions: dict[Key, _Session] = Factory(dict)
     #: Of boards when they last measured.
     _temperatures: dict[str, float | None] = Factory(dict)
-    #: Why boards were suspect, by the last judgement of a control before this one.
+    #: Why boards are suspect that have not measured since: by a control before this one, or by a session that is old.
     _told: dict[str, str] = Factory(dict)
+    #: What `suspects` last said.
+    _found: dict[str, str] = Factory(dict)
 
     def learn(self, calibrations: Iterable[Calibration], shown: Mapping[str, BoardCalibration]) -> None:
         """Take over what the store knows: calibrations, and the figures in the records of boards."""
@@ -127,7 +129,7 @@ class Judge:
         self._temperatures[key[0]] = session[-1].temperature_c
         if before is not None:
             self._sessions[key] = _Session(before, session)
-            self._told.pop(key[0], None)
+            self._acquit(key[0])
         readings = [*past, *session]
         made = calibrate(readings, since=begin_of_line(before, readings))
         if made is not None:
@@ -140,20 +142,30 @@ class Judge:
         self.present = {key: each for key, each in self.present.items() if key[0] not in gone}
         self._sessions = {key: each for key, each in self._sessions.items() if key[0] not in gone}
 
+    def _acquit(self, serial: str) -> None:
+        """Forget why a board was suspect."""
+        self._told.pop(serial, None)
+        self._found.pop(serial, None)
+
     def suspects(self, now: float) -> dict[str, str]:
         """Return the boards that are suspect, each with why."""
+        self._drop_old_sessions(now)
         found = dict(self._told)
-        for suspicion in self._suspicions(now):
+        for suspicion in self._suspicions():
             found.setdefault(suspicion.serial, str(suspicion))
+        self._found = found
         return found
 
-    def _suspicions(self, now: float) -> Iterable[Suspicion]:
+    def _drop_old_sessions(self, now: float) -> None:
+        """Compare old sessions no longer; boards that are suspect stay so until they measure again."""
+        old = [key for key, each in self._sessions.items() if now - each.readings[-1].time >= RECENT * DAY]
+        for key in old:
+            del self._sessions[key]
+        self._told |= {serial: self._found[serial] for serial, _ in old if serial in self._found}
+
+    def _suspicions(self) -> Iterable[Suspicion]:
         for reference in REFERENCES:
-            sessions = [
-                (each.before, each.readings)
-                for (_, name), each in self._sessions.items()
-                if name == reference and now - each.readings[-1].time < RECENT * DAY
-            ]
+            sessions = [(each.before, each.readings) for (_, name), each in self._sessions.items() if name == reference]
             yield from against_history(sessions)
             yield from against_others([each for (_, name), each in self.present.items() if name == reference])
 
