@@ -175,6 +175,8 @@ class StoreMachine(RuleBasedStateMachine):
         #: Of the first store: all that were ever made, as last seen.
         self.seen: dict[str, ReservationRecord] = {}
         self.answers: list[Any] = []
+        #: The ids of the calibrations that were ever made.
+        self.made: list[str] = []
 
     def call(self, operation: Callable[[Store], Awaitable[Any]]) -> Any:
         """Do it on all stores; returns the first one's answer, or the error that it raised."""
@@ -235,6 +237,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.call(lambda store: store.keep_readings(measured, made))
         for each in made:
             assert each in self.run_call(self.stores[0].calibrations([each.id]))
+        self.made += [each.id for each in made]
 
     @rule(figures=st.dictionaries(st.sampled_from([*SERIALS, "nowhere"]), board_figures, max_size=2))
     def figures_of_boards_are_shown(self, figures: dict[str, BoardCalibration]) -> None:
@@ -247,10 +250,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(before=st.integers(1_000_000, 1_000_021).map(float))
     def old_readings_are_forgotten(self, before: float) -> None:
         self.call(lambda store: store.forget_readings(before))
+        self.call(lambda store: store.calibrations(self.made))
 
     @invariant()
     def calibrations_agree(self) -> None:
-        self.call(lambda store: store.calibrations())
+        known = {board.serial for board in self.run_call(self.stores[0].devices())}
+        assert {each.serial for each in self.call(lambda store: store.calibrations())} <= known
+        assert self.call(lambda store: store.last_measured()).keys() <= known
         self.call(lambda store: store.reference_readings("S0", "oscillator", 1_000_005.0, 3))
 
     @rule(made=access_rules)

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
+from icefarm.contract import DeviceStatus
 from icefarm.control.archive.interface import ExperimentQuery
 from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.inventory.calibration.keeper import LOOK
@@ -171,6 +172,31 @@ async def test_the_next_control_knows_what_was_measured() -> None:
     assert worker.asked("measure_references") == ["A"]
     client = await farm.client("ada")
     assert len((await client.call("calibrations"))["calibrations"]) == 1
+
+
+@ensureDeferred
+async def test_a_board_that_was_deleted_is_no_longer_compared_and_its_readings_count_when_it_comes_back() -> None:
+    farm = MemoryControl()
+    worker = await measuring(farm, "A", "B")
+    client = await farm.client("ada")
+    await wait(farm, worker)
+    await worker.report("B", DeviceStatus.OFFLINE)
+    await farm.operator().call("delete", ["B"])
+    worker.serials.remove("B")
+    assert [each["serial"] for each in (await client.call("calibrations"))["calibrations"]] == ["A"]
+    farm.kill_control()
+    farm.start_control()
+    farm.clock.advance(1)
+    await farm.join(worker)
+    await wait(farm, worker)
+    assert {serial for serial, _ in farm.control.parts.calibration._judge.present} == {"A"}
+    worker.serials.append("B")
+    await worker.report("B", DeviceStatus.AVAILABLE)
+    await wait(farm, worker)
+    assert sorted(worker.asked("measure_references")) == ["A", "B", "B"]
+    client = await farm.client("ada")
+    found = (await client.call("calibrations", serials=["B"]))["calibrations"]
+    assert [each["readings"] for each in found] == [2 * WINDOWS]
 
 
 @pytest.mark.parametrize("late", [DAY, -DAY])

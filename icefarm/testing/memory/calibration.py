@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from attrs import Factory, define
 
@@ -36,16 +36,17 @@ class MemoryCalibrations:
         own = [each.reading for each in self._readings if each.reading.serial == serial]
         return [each for each in own if each.reference == reference and each.time >= since][-limit:]
 
-    def last_measured(self) -> dict[str, LastMeasured]:
+    def last_measured(self, known: Collection[str]) -> dict[str, LastMeasured]:
         return {
             each.reading.serial: LastMeasured(each.reading.time, each.reading.firmware, each.instance)
             for each in self._readings
+            if each.reading.serial in known
         }
 
-    def calibrations(self, ids: Sequence[str] | None) -> list[Calibration]:
+    def calibrations(self, ids: Sequence[str] | None, known: Collection[str]) -> list[Calibration]:
         if ids is not None:
             return sorted((each for id, each in self._calibrations.items() if id in ids), key=_place)
-        return sorted(self._present().values(), key=_place)
+        return sorted(self._present(known), key=_place)
 
     def show(self, figures: Mapping[str, BoardCalibration]) -> None:
         self.shown.update(figures)
@@ -54,13 +55,13 @@ class MemoryCalibrations:
         """Return the id of a board's calibration, if it shows one."""
         return None if serial not in self.shown else self.shown[serial].id
 
-    def forget(self, before: float) -> None:
+    def forget(self, before: float, known: Collection[str]) -> None:
         self._readings = [each for each in self._readings if each.reading.time >= before]
-        present = self._present().values()
+        present = self._present(known)
         self._calibrations = {
             id: each for id, each in self._calibrations.items() if each.valid_from >= before or each in present
         }
 
-    def _present(self) -> dict[tuple[str, str], Calibration]:
+    def _present(self, known: Collection[str]) -> list[Calibration]:
         in_order = sorted(self._calibrations.values(), key=lambda each: (each.valid_from, each.id))
-        return {(each.serial, each.reference): each for each in in_order}
+        return [*{(each.serial, each.reference): each for each in in_order if each.serial in known}.values()]

@@ -371,10 +371,10 @@ class MemoryStore(Store):
         return self._calibrated.readings(serial, reference, since, limit)
 
     async def last_measured(self) -> dict[str, LastMeasured]:
-        return self._calibrated.last_measured()
+        return self._calibrated.last_measured(self._boards)
 
     async def calibrations(self, ids: Sequence[str] | None = None) -> list[Calibration]:
-        return self._calibrated.calibrations(ids)
+        return self._calibrated.calibrations(ids, self._boards)
 
     async def show_calibrations(self, figures: Mapping[str, BoardCalibration]) -> list[DeviceRecord]:
         known = {serial: each for serial, each in figures.items() if serial in self._boards}
@@ -385,7 +385,7 @@ class MemoryStore(Store):
         return [self._device(serial) for serial in sorted(known)]
 
     async def forget_readings(self, before: float) -> None:
-        self._calibrated.forget(before)
+        self._calibrated.forget(before, self._boards)
 
     # ---------------------------------------------------------------------------------------------- reservations
 

@@ -40,13 +40,13 @@ class CalibrationStore(Protocol):
         """Return a board's readings since then, the last ``limit`` of them; the oldest first."""
 
     async def last_measured(self) -> dict[str, LastMeasured]:
-        """Return the last reading of each board that has one, by serial."""
+        """Return the last reading of each board that the farm knows and that has one, by serial."""
 
     async def calibrations(self, ids: Sequence[str] | None = None) -> list[Calibration]:
-        """Return these calibrations, or the present one of each board and reference; by serial and reference."""
+        """Return these calibrations, or the present ones of all boards that the farm knows; by serial and reference."""
 
     async def show_calibrations(self, figures: Mapping[str, BoardCalibration]) -> list[DeviceRecord]:
         """Set the figures in the records of these boards, by serial; returns those that the farm knows."""
 
     async def forget_readings(self, before: float) -> None:
-        """Delete readings before that moment, and calibrations that were replaced before it."""
+        """Delete readings before that moment, and calibrations before it that were replaced or whose board is gone."""

@@ -141,6 +141,9 @@ class Judge:
         gone = set(serials)
         self.present = {key: each for key, each in self.present.items() if key[0] not in gone}
         self._sessions = {key: each for key, each in self._sessions.items() if key[0] not in gone}
+        for serial in gone:
+            self._temperatures.pop(serial, None)
+            self._acquit(serial)
 
     def _acquit(self, serial: str) -> None:
         """Forget why a board was suspect."""

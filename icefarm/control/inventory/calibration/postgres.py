@@ -44,22 +44,37 @@ _READINGS = """
      ORDER BY at DESC, id DESC LIMIT %(limit)s
 """
 
-_LAST = """
-    SELECT DISTINCT ON (serial) serial, extract(epoch FROM at)::float8, firmware, instance
-      FROM reference_reading ORDER BY serial, at DESC, id DESC
-"""
 
-# From board to board by the index: a year has hundreds of calibrations of each.
-_PRESENT = """
-    WITH RECURSIVE calibrated AS (
-        (SELECT serial, reference FROM calibration ORDER BY serial, reference LIMIT 1)
+def _known(table: str) -> str:
+    """Return the beginning of a query: the boards in a table that the farm knows, each with its references.
+
+    They are found from one to the next by the table's index: a year has thousands of readings of each.
+    """
+    return f"""
+    WITH RECURSIVE pair AS (
+        (SELECT serial, reference FROM {table} ORDER BY serial, reference LIMIT 1)
         UNION ALL
         SELECT n.serial, n.reference
-          FROM calibrated k, LATERAL (
-               SELECT serial, reference FROM calibration c
-                WHERE (c.serial, c.reference) > (k.serial, k.reference) ORDER BY serial, reference LIMIT 1) n)
+          FROM pair p, LATERAL (
+               SELECT serial, reference FROM {table} t
+                WHERE (t.serial, t.reference) > (p.serial, p.reference) ORDER BY serial, reference LIMIT 1) n),
+    known AS (SELECT serial, reference FROM pair JOIN device USING (serial))
+    """
+
+
+_LAST = f"""
+    {_known("reference_reading")}
+    SELECT DISTINCT ON (k.serial) k.serial, extract(epoch FROM l.at)::float8, l.firmware, l.instance
+      FROM known k, LATERAL (
+           SELECT id, at, firmware, instance FROM reference_reading r
+            WHERE r.serial = k.serial AND r.reference = k.reference ORDER BY at DESC, id DESC LIMIT 1) l
+     ORDER BY k.serial, l.at DESC, l.id DESC
+"""
+
+_PRESENT = f"""
+    {_known("calibration")}
     SELECT p.figures
-      FROM calibrated k, LATERAL (
+      FROM known k, LATERAL (
            SELECT figures FROM calibration c WHERE c.serial = k.serial AND c.reference = k.reference
             ORDER BY valid_from DESC, id COLLATE "C" DESC LIMIT 1) p
      ORDER BY k.serial COLLATE "C", k.reference COLLATE "C"
@@ -81,8 +96,10 @@ _FORGET = """
     DELETE FROM reference_reading WHERE at < to_timestamp(%(before)s);
     DELETE FROM calibration c
      WHERE valid_from < to_timestamp(%(before)s)
-       AND EXISTS (SELECT FROM calibration n
-                    WHERE n.serial = c.serial AND n.reference = c.reference AND n.valid_from > c.valid_from);
+       AND (EXISTS (SELECT FROM calibration n
+                     WHERE n.serial = c.serial AND n.reference = c.reference AND n.valid_from >= c.valid_from
+                       AND (n.valid_from, n.id COLLATE "C") > (c.valid_from, c.id COLLATE "C"))
+            OR NOT EXISTS (SELECT FROM device d WHERE d.serial = c.serial));
 """
 
 
