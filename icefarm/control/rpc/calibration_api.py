@@ -58,10 +58,11 @@ class CalibrationProcedures:
                 raise InvalidArgument(f"{name} must be at most {MOST_NAMED:,}, each 1 to 100 printable characters")
         if reference is not None:
             _checked(reference)
+        wanted = None if serials is None else set(serials)
         found = [
             each
             for each in await self.store.calibrations(ids)
-            if reference in (None, each.reference) and (serials is None or each.serial in serials)
+            if reference in (None, each.reference) and (wanted is None or each.serial in wanted)
         ]
         suspects = {
             board.serial: board.calibration.suspect
