@@ -69,10 +69,10 @@ class Suspicion:
 
     def __str__(self) -> str:
         what = {"offset_ppm": "offset", "noise_ppm": "noise"}[self.figure]
-        whom = "its own history lets expect" if self.compared_with == "history" else "the median of all boards is"
+        whom = "its own history predicts" if self.compared_with == "history" else "the median of all boards is"
         return (
             f"{what} {self.value:.4g} ppm at {self.reference}, where {whom} {self.expected:.4g} ppm: "
-            f"{self.sigmas:.1f} standard deviations, at most {self.limit:.1f}"
+            f"{self.sigmas:.1f} standard deviations apart, and the limit is {self.limit:.1f}"
         )
 
 

@@ -274,7 +274,7 @@ def test_a_board_that_changed_is_suspect_with_its_figures() -> None:
     assert found.value - found.expected == pytest.approx(5 * NOISE, abs=2 * NOISE)
     assert found.sigmas > found.limit > 4.8
     assert str(found).startswith("offset ")
-    assert "its own history lets expect" in str(found)
+    assert "its own history predicts" in str(found)
 
 
 def test_what_all_boards_do_alike_is_no_boards_fault() -> None:

@@ -46,7 +46,7 @@ def test_healthy_boards_are_no_suspects() -> None:
 def test_a_board_that_jumps_is_suspect_the_same_day_with_figures() -> None:
     found = after(8, jump=60.0).suspects(1e9 + 8 * DAY)
     assert list(found) == [SERIALS[0]]
-    assert "ppm at oscillator, where its own history lets expect" in found[SERIALS[0]]
+    assert "ppm at oscillator, where its own history predicts" in found[SERIALS[0]]
 
 
 def test_a_suspect_board_that_does_not_measure_again_stays_suspect() -> None:

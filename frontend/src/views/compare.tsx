@@ -56,8 +56,8 @@ export function ComparePage() {
       {past !== null && (
         <>
           <p class="quiet">
-            Of the readings of the last 90 days; idle boards measure every 19 hours. What is behind ± is one standard
-            uncertainty.
+            From the readings of the last 90 days; idle boards measure every 19 hours. The number after ± is one
+            standard uncertainty.
           </p>
           <Table
             label="Boards compared"

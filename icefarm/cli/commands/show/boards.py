@@ -51,8 +51,8 @@ def boards() -> None:
 def compare(access: Access, output: Output, serials: tuple[str, ...], reference: str, sort: str) -> None:
     """List how boards deviate: offset, noise, drift with time and with temperature.
 
-    Idle boards measure reference circuits every 19 hours, and the figures follow of the readings of the last 90 days.
-    What is behind "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is
+    Idle boards measure reference circuits every 19 hours, and the figures come from the readings of the last 90 days.
+    The number after "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is
     suspect.
     """
     with opened_screen() as screen:
