@@ -16,7 +16,7 @@ __all__ = ["Admission", "Circuit", "Packed"]
 #: Bytes of checked bitstreams in the cache, so that clients need not send them again: 600 dense ones, or tens of
 #: thousands of sparse ones.
 KEPT_BYTES = 64 << 20
-#: The last circuits in their normal form, for those that come as a difference from one of them: 7 MB.
+#: The last circuits in their normal form, of all accounts, for those that come as a difference from one: 7 MB.
 BASES = 64
 
 
@@ -65,48 +65,63 @@ class _Kept:
 
 
 @define(eq=False)
+class _Base:
+    """A circuit in its normal form, and the accounts that have sent it: they know what is in it."""
+
+    plain: bytes
+    accounts: set[str] = Factory(set)
+
+
+@define(eq=False)
 class Admission:
     """Checks bitstreams, and caches checked ones by their SHA-256."""
 
     _known: OrderedDict[str, _Kept] = Factory(OrderedDict)
     #: By SHA-256, the latest one last.
-    _bases: OrderedDict[str, bytes] = Factory(OrderedDict)
+    _bases: OrderedDict[str, _Base] = Factory(OrderedDict)
     _bytes: int = 0
     _room: int = KEPT_BYTES
 
-    def admit(self, bitstream: Packed | bytes) -> Circuit:
-        """Return a bitstream ready for a board.  Raises `InvalidBitstream`, `UnknownBitstream`.
+    def admit(self, bitstream: Packed | bytes, account: str = "") -> Circuit:
+        """Return a bitstream of an account ready for a board.  Raises `InvalidBitstream`, `UnknownBitstream`.
 
         What a board is given is packed if that makes it shorter.
         """
         if isinstance(bitstream, Packed):
-            return self._packed(bitstream)
-        return self._keep(self._taken(normal_form(bitstream), None))
+            return self._packed(bitstream, account)
+        return self._keep(self._taken(normal_form(bitstream), None, account))
 
-    def _packed(self, packed: Packed) -> Circuit:
+    def _packed(self, packed: Packed, account: str) -> Circuit:
         digest = packed.sha256.lower()
         known = self._known.get(digest)
         if packed.lz4 is None and packed.plain is None:
             if known is None:
-                known = self._from_base(packed, digest)
+                known = self._from_base(packed, account, digest)
         elif known is None or packed.lz4 is None or packed.lz4 != known.sent:
-            known = self._taken(_normal(packed), packed.lz4, digest)
+            known = self._taken(_normal(packed), packed.lz4, account, digest)
+        elif digest in self._bases:
+            self._bases[digest].accounts.add(account)
         return self._keep(known)
 
-    def _from_base(self, packed: Packed, digest: str) -> _Kept:
+    def _from_base(self, packed: Packed, account: str, digest: str) -> _Kept:
+        """Make a bitstream of its difference from one that the same account has sent.
+
+        With the base of another account, the errors for wrong differences would say what is in it.
+        """
         if packed.delta is None or packed.base is None:
             raise UnknownBitstream(f"this worker does not have the bitstream {digest:.12}; send all of it")
         base = self._bases.get(packed.base.lower())
-        if base is None:
+        if base is None or account not in base.accounts:
             raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
-        return self._taken(_checked(restored(packed.delta, base)), None, digest)
+        return self._taken(_checked(restored(packed.delta, base.plain)), None, account, digest)
 
-    def _taken(self, plain: bytes, sent: bytes | None, digest: str | None = None) -> _Kept:
+    def _taken(self, plain: bytes, sent: bytes | None, account: str, digest: str | None = None) -> _Kept:
         """Take a bitstream in its normal form, of which a client says that it has this SHA-256."""
         actual = hashlib.sha256(plain).hexdigest()
         if digest not in (None, actual):
             raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
-        self._bases[actual] = plain
+        self._bases.setdefault(actual, _Base(plain)).accounts.add(account)
+        self._bases.move_to_end(actual)
         if len(self._bases) > BASES:
             self._bases.popitem(last=False)
         loaded = for_loading(plain)

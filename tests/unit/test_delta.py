@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -11,15 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_client_session import World, await_now
+from test_worker_service import OTHER, Farm, run
 
 from bench.circuits import Form, circuit
 from icefarm.bitstream import LENGTH, from_bytes
 from icefarm.bitstream.delta import difference, restored
 from icefarm.bitstream.image import body
-from icefarm.bitstream.up5k import BOOT_SETTINGS, BRAM_HEIGHT, BRAM_WIDTHS, CRAM_HEIGHTS, CRAM_WIDTH, EMPTY_COMMENT
+from icefarm.bitstream.up5k import (
+    BOOT_SETTINGS,
+    BRAM_HEIGHT,
+    BRAM_WIDTHS,
+    CRAM_HEIGHTS,
+    CRAM_WIDTH,
+    EMPTY_COMMENT,
+    PREAMBLE,
+)
 from icefarm.client.evaluation.bases import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
 from icefarm.client.evaluation.payload import payload_of
+from icefarm.contract import Assignment
 from icefarm.errors import IcefarmError, InvalidBitstream, UnknownBitstream
+from icefarm.kinds.circuit import BASES as KEPT_BASES
 from icefarm.kinds.circuit import Admission, Packed
 
 CRAM = [CRAM_WIDTH * height // 8 for height in CRAM_HEIGHTS]
@@ -140,6 +151,65 @@ def test_a_difference_needs_its_base_and_a_base_its_difference(changed: dict[str
     admission.admit(packed(PARENT))
     with pytest.raises(IcefarmError):
         admission.admit(packed(CHILD, PARENT, changed))
+
+
+def test_an_account_cannot_name_the_circuit_of_another_one_as_a_base() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT), "alice")
+    digest = payload_of(PARENT)["sha256"]
+    # Only what another account knows as a whole could be the right difference; any other one would say what is there.
+    for wrong in (difference(CHILD, PARENT), b"\0\0" + PREAMBLE.ljust(16, b"\0")):
+        with pytest.raises(UnknownBitstream, match="base"):
+            admission.admit(Packed("0" * 64, base=digest, delta=wrong), "bob")
+
+
+def test_an_account_that_has_a_circuit_measured_by_its_hash_has_no_base_in_it() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT), "alice")
+    assert admission.admit(Packed(payload_of(PARENT)["sha256"]), "bob").sha256 == payload_of(PARENT)["sha256"]
+    with pytest.raises(UnknownBitstream, match="base"):
+        admission.admit(packed(CHILD, PARENT), "bob")
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_a_circuit_that_two_accounts_have_sent_is_a_base_of_both(form: Form) -> None:
+    admission, parent = Admission(), circuit(1, form).data
+    admission.admit(packed(parent), "alice")
+    admission.admit(packed(parent), "bob")
+    for account in ("alice", "bob"):
+        with pytest.raises(InvalidBitstream):
+            admission.admit(Packed("0" * 64, base=payload_of(parent)["sha256"], delta=b""), account)
+
+
+def test_a_circuit_that_is_sent_again_is_the_latest_base() -> None:
+    admission = Admission()
+    admission.admit(packed(PARENT))
+    for number in range(KEPT_BASES - 1):
+        admission.admit(packed(circuit(number, Form.DENSE).data))
+    admission.admit(packed(PARENT))
+    admission.admit(packed(circuit(KEPT_BASES, Form.DENSE).data))
+    assert admission.admit(packed(CHILD, PARENT)).sha256 == payload_of(CHILD)["sha256"]
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    farm = Farm()
+    farm.start()
+    farm.prepare()
+    farm.prepare(OTHER, Assignment("r2", "bob", "pulsecount"))
+    yield farm
+    assert run(farm.worker.stopService()) == [None]
+
+
+def test_clients_of_two_accounts_have_no_bases_in_common(farm: Farm) -> None:
+    delta = {"sha256": payload_of(CHILD)["sha256"], "base": payload_of(PARENT)["sha256"]}
+    delta["delta"] = difference(CHILD, PARENT)
+    (measured,) = farm.evaluate(bitstream=payload_of(PARENT))
+    assert measured["sha256"] == delta["base"]
+    (refused,) = farm.evaluate("bob", serial=OTHER, reservation="r2", bitstream=delta)
+    assert isinstance(refused, UnknownBitstream)
+    (measured,) = farm.evaluate(evaluation_id="e2", bitstream=delta)
+    assert measured["sha256"] == delta["sha256"]
 
 
 # ----------------------------------------------------------------------------------------------- at the client

@@ -16,7 +16,7 @@ from icefarm.bitstream.delta import difference
 
 __all__ = ["BASES", "SMALLEST", "Bases"]
 
-#: Circuits that are remembered for each worker: the parents of a generation.  A worker keeps more of each client.
+#: Circuits that are remembered for each worker: the parents of a generation.  A worker keeps more, of all clients.
 BASES = 8
 #: Bytes as sent from which on a circuit is worth a difference: making one costs more than it saves below.
 SMALLEST = 4096

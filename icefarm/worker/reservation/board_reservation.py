@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from icefarm.arguments import to_wire
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import Assignment
+from icefarm.contract import Assignment, account_of
 from icefarm.errors import Busy, DeviceFailed, ReservationEnded, Withdrawn
 from icefarm.kinds.circuit import Admission, Circuit, Packed
 from icefarm.kinds.handle import Answer
@@ -352,7 +352,7 @@ class BoardReservation:
         return self._context.clock
 
     def admit(self, bitstream: Packed | bytes) -> Circuit:
-        return self._context.admission.admit(bitstream)
+        return self._context.admission.admit(bitstream, account_of(self.client))
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
         async def evaluated() -> Any:
