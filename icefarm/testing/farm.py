@@ -131,7 +131,7 @@ class MemoryFarm:
     async def another_worker(self, name: str, *serials: str) -> MemoryBus:
         """Have another process serve some boards, until its session is dropped."""
         worker = self.router.join(name, Role.WORKER)
-        lists = EvaluationLists(self.router.clock)
+        lists = EvaluationLists(self.router.clock, session=worker.session)
         for serial in serials:
             lists.doors[serial] = _MemoryDoor(self, serial)
             await worker.register(device_prefix(serial), partial(self._called, lists), prefix=True)

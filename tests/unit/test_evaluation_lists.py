@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import Factory, define, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from test_client_session import World, await_now
 from test_worker_service import BITSTREAM, OTHER, SERIAL, Farm, run
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 
 from icefarm.bitstream import made_up_bitstream
 from icefarm.bus import Caller
-from icefarm.client.evaluation.worker_lists import lists_of
+from icefarm.client.connection.leases import Lease
+from icefarm.client.evaluation.worker_lists import WorkerLists, lists_of
 from icefarm.client.session import RunPlan
-from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, Role, device_procedure
-from icefarm.errors import InternalError, InvalidArgument
+from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, device_procedure
+from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
 from icefarm.worker.control_link.evaluation_lists import KEPT_FOR, EvaluationLists
 from icefarm.worker.reservation.collector import LONGEST, MANY, SPARE, Collector, patience
 
@@ -180,7 +183,8 @@ def test_what_a_later_call_sends_is_answered_by_the_one_that_waits(farm: Farm) -
     first.patient = second.patient = True
     client = Client(farm)
     waits = client.send(evaluation(1))
-    assert client.send(evaluation(2, OTHER), wait=False) == [{"results": []}]
+    (answer,) = client.send(evaluation(2, OTHER), wait=False)
+    assert answer["results"] == []
     assert waits == []
     second.finish()
     farm.settle(0.1)
@@ -201,14 +205,24 @@ def test_a_call_that_waits_is_answered_when_a_newer_one_waits(farm: Farm) -> Non
     farm.boards[0].patient = True
     client = Client(farm)
     older, newer = client.send(evaluation(1)), client.send()
-    assert (older, newer) == ([{"results": []}], [])
+    assert ([each["results"] for each in older], newer) == ([[]], [])
     farm.boards[0].finish()
     farm.settle(0.1)
     assert [each["call"] for each in newer[0]["results"]] == [1]
 
 
 def test_a_call_with_nothing_to_wait_for_is_answered_at_once(farm: Farm) -> None:
-    assert Client(farm).send() == [{"results": []}]
+    (answer,) = Client(farm).send()
+    assert answer["results"] == []
+
+
+def test_each_answer_names_the_session_of_the_worker(farm: Farm) -> None:
+    client = Client(farm)
+    (first,), (second,) = client.send(evaluation(1)), client.send()
+    farm.lose_link()
+    farm.settle()
+    (third,) = client.send()
+    assert first["session"] == second["session"] != third["session"]
 
 
 def test_a_result_that_was_lost_with_the_connection_is_given_again(farm: Farm) -> None:
@@ -309,6 +323,99 @@ def test_the_evaluations_of_many_boards_travel_in_few_lists(world: World) -> Non
     assert set(world.farm.carried_out.values()) == {1}
 
 
+@define(eq=False)
+class Answered:
+    """A session whose lists are answered by the test."""
+
+    lists: list[tuple[Mapping[str, Any], Deferred[Any]]] = Factory(list)
+
+    async def call(self, procedure: str, _: Any, told: Mapping[str, Any], **__: Any) -> Any:
+        if procedure.endswith(".ping"):
+            return {"lists": True}
+        answer: Deferred[Any] = Deferred()
+        self.lists.append((told, answer))
+        return await answer
+
+
+LEASE = Lease.of(ReservationRecord("r1", "A", "w1", "alice", "pulsecount", {}, 0.0, 3600.0), 0.0, keep=False)
+
+
+@define
+class Sender:
+    """A client of one worker."""
+
+    clock: Clock = Factory(Clock)
+    bus: Any = Factory(Answered)
+    lists: WorkerLists = Factory(lambda self: WorkerLists(self.clock, Logger()), takes_self=True)
+
+    def send(self) -> list[Any]:
+        """Send an evaluation; its result or error appears in the list that is returned."""
+        self.lists.take(self.bus, LEASE)
+        outcome = run(self.lists.evaluate(LEASE, {"bitstream": b""}, 30.0))
+        self.clock.advance(0)
+        return outcome
+
+    def answer(self, number: int, *results: Mapping[str, Any], session: int = 1) -> None:
+        """Answer a list, the first of which is 0."""
+        self.bus.lists[number][1].callback({"results": list(results), "session": session})
+        self.clock.advance(0)
+
+    @property
+    def told(self) -> list[tuple[list[int], bool]]:
+        """The numbers of the evaluations of each list, and whether its call waits."""
+        return [([each["call"] for each in told["evaluations"]], told["wait"]) for told, _ in self.bus.lists]
+
+
+def test_an_evaluation_of_which_its_worker_does_not_know_any_more_is_as_lost_as_with_its_session() -> None:
+    sender = Sender()
+    outcome = sender.send()
+    sender.answer(0)
+    assert isinstance(outcome[0], LinkLost)
+    assert sender.told == [([1], True)]
+    assert sender.clock.getDelayedCalls() == []
+
+
+def test_what_was_sent_after_the_call_that_is_answered_without_a_result_is_waited_for() -> None:
+    sender = Sender()
+    lost, sent_later = sender.send(), sender.send()
+    sender.answer(1)
+    assert lost == []
+    sender.answer(0)
+    assert isinstance(lost[0], LinkLost)
+    assert sent_later == []
+    sender.answer(2, {"call": 2, "measurement": 5})
+    assert sent_later == [5]
+    assert sender.told == [([1], True), ([2], False), ([], True)]
+
+
+def test_what_was_sent_to_an_earlier_session_of_the_worker_is_lost_with_it() -> None:
+    sender = Sender()
+    done, lost = sender.send(), sender.send()
+    sender.answer(1)
+    sender.answer(0, {"call": 1, "measurement": 5})
+    sent_later = sender.send()
+    sender.answer(3, session=2)
+    assert done == [5]
+    assert isinstance(lost[0], LinkLost)
+    assert sent_later == []
+    sender.answer(2, {"call": 3, "measurement": 6}, session=2)
+    assert sent_later == [6]
+    assert sender.told == [([1], True), ([2], False), ([], True), ([3], False)]
+
+
+def test_an_answer_to_an_older_call_says_nothing_of_what_is_pending() -> None:
+    sender = Sender()
+    overdue = sender.send()
+    sender.clock.advance(10)
+    pending = sender.send()
+    sender.clock.advance(20)
+    assert isinstance(overdue[0], TimedOut)
+    sender.answer(0)
+    assert pending == []
+    sender.answer(2, {"call": 2, "measurement": 5})
+    assert pending == [5]
+
+
 def test_a_worker_that_knows_no_lists_gets_each_evaluation_alone(world: World) -> None:
     world.farm.lists = False
     world.reserve(4)
@@ -344,6 +451,26 @@ def test_evaluations_in_a_list_that_is_lost_with_the_worker_are_carried_out_by_t
     await_now(world.farm.start_worker())
     world.settle(10)
     assert [result.value for result in outcome.results[0]] == [1000] * 24
+
+
+def test_a_worker_that_came_back_while_no_call_waited_carries_out_what_it_had(world: World) -> None:
+    world.farm.holding = True
+    world.reserve(4)
+    outcome = world.evaluating(CIRCUITS[:12])
+
+    def come_back() -> None:
+        world.farm.stop_worker()
+        await_now(world.farm.start_worker())
+
+    world.farm.held.pop(0).callback(None)
+    # Just after that result has left, before the client calls again.
+    world.clock.callLater(LONGEST, come_back)
+    world.settle(1)
+    world.farm.holding = False
+    world.farm.release()
+    world.settle(10)
+    assert [result.value for result in outcome.results[0]] == [1000] * 12
+    assert set(world.farm.carried_out.values()) == {1}
 
 
 def test_a_run_that_is_given_up_leaves_nothing_waiting(world: World) -> None:

@@ -14,6 +14,8 @@ What always holds:
 - While something is pending, a call waits for results, or one will be sent this turn.
 - A call that fails takes along all that is pending at that worker: with a lost connection they fail with it, and their
   callers call again.  With any other error each is called for alone (`Alone`), so that none suffers for another one.
+- What a worker knows nothing of fails as with a lost connection: it was sent before a call whose answer names another
+  session of the worker, or before the call that waits is answered without a result, since nothing is in progress then.
 - What is called again has the id that it had, so the worker carries nothing out twice.
 """
 
@@ -22,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count
+from math import inf
 from typing import Any
 
 from attrs import Factory, define, field, frozen
@@ -110,6 +113,8 @@ class _Worker:
     _pending: dict[int, _Evaluation] = Factory(dict)
     #: The call that waits for results; None if no call does.
     _waiting: object = None
+    #: Its session at the router, as its last answer named it.
+    _session: object = None
     _flush: Any = None
     _timer: Any = None
 
@@ -133,7 +138,7 @@ class _Worker:
         """Send an evaluation with the others of this turn; fails with `Alone`, `LinkLost`, `TimedOut` or its error."""
         number = next(self._numbers)
         answer: Deferred[Any] = Deferred(partial(self._given_up, number))
-        deadline = float("inf") if limit is None else self._clock.seconds() + limit
+        deadline = inf if limit is None else self._clock.seconds() + limit
         self._unsent[number] = _Evaluation(number, lease, arguments, answer, limit, deadline)
         self._flush_later()
         self._watch(deadline)
@@ -176,10 +181,15 @@ class _Worker:
         ``waits`` stands for the call, if it waits for results.
         """
         lease = (evaluations or list(self._pending.values()))[0].lease
+        last = next(reversed(self._pending))
+        before = evaluations[0].number - 1 if evaluations else last
         told = {"evaluations": [each.on_wire() for each in evaluations], "wait": waits is not None}
         try:
             answer = await self._bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
             results = [(each["call"], _outcome(each)) for each in answer["results"]]
+            unknown_until = before if self._is_another(answer.get("session")) else 0
+            if waits is not None and waits is self._waiting and not results:
+                unknown_until = last
         except LinkLost as error:
             self._give_up(LinkLost, error.message)
             return
@@ -191,14 +201,24 @@ class _Worker:
             evaluation = self._pending.pop(number, None)
             if evaluation is not None:
                 evaluation.answer.callback(outcome)
+        if unknown_until:
+            self._give_up(LinkLost, "the session of the worker that carried it out is gone", unknown_until)
         self._rest()
         if self._pending and self._waiting is None:
             self._flush_later()
 
-    def _give_up(self, error: type[Exception], message: str) -> None:
-        pending, self._pending = self._pending, {}
-        for evaluation in pending.values():
-            evaluation.answer.errback(error(message))
+    def _is_another(self, session: object) -> bool:
+        """Tell whether an answer comes from another session of the worker than the one before."""
+        before, self._session = self._session, session
+        return before not in (None, session)
+
+    def _give_up(self, error: type[Exception], message: str, last: float = inf) -> None:
+        """Fail what is pending, as far as it was sent until the ``last`` one."""
+        for number in [number for number in self._pending if number <= last]:
+            # One that fails may end others.
+            evaluation = self._pending.pop(number, None)
+            if evaluation is not None:
+                evaluation.answer.errback(error(message))
         self._rest()
 
     def _failed(self, failure: Failure) -> None:
@@ -213,7 +233,7 @@ class _Worker:
 
     def _watch(self, deadline: float) -> None:
         # A timer that fires too early costs less than one for each evaluation.
-        if deadline == float("inf") or (self._timer is not None and self._timer.getTime() <= deadline):
+        if deadline == inf or (self._timer is not None and self._timer.getTime() <= deadline):
             return
         if self._timer is not None:
             self._timer.cancel()

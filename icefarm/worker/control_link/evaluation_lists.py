@@ -132,6 +132,8 @@ class EvaluationLists:
     _clock: Clock
     #: By serial: the boards that are offered in this session.
     doors: dict[str, BoardDoor] = Factory(dict)
+    #: The number of that session: what another one was sent is not known here.
+    session: int | None = None
     _outboxes: dict[int, _Outbox] = Factory(dict)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.worker"))
 
@@ -147,7 +149,7 @@ class EvaluationLists:
         outbox.running += len(evaluations)
         for each in evaluations:
             self._begin(caller, each, outbox)
-        return {"results": await outbox.wait() if wait else outbox.take()}
+        return {"results": await outbox.wait() if wait else outbox.take(), "session": self.session}
 
     def _outbox(self, session: int) -> _Outbox:
         now = self._clock.seconds()

@@ -140,7 +140,8 @@ class ControlLink(Observer):
 
     async def joined(self, bus: Bus) -> None:
         """Begin a session (for `Link`)."""
-        registrations = BoardRegistrations(bus, self._settling, self._reports, EvaluationLists(self._clock))
+        lists = EvaluationLists(self._clock, session=bus.session)
+        registrations = BoardRegistrations(bus, self._settling, self._reports, lists)
         session = self._session = _ControlSession(bus, registrations)
         bus.on_lost(partial(self._lost, session))
         self._was_in = True
