@@ -14,7 +14,7 @@ from test_worker_board import PARAMETERS, Bench
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from icefarm.errors import Busy, Withdrawn
+from icefarm.errors import Busy, InvalidArgument, Withdrawn
 from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.frames import FrameType
 from icefarm.worker.protocol.pipeline import TakenBack
@@ -184,6 +184,16 @@ def test_a_client_withdraws_a_bounded_number(reserved: Shelf) -> None:
     reserved.device.reservation.withdraw([f"e{number}" for number in range(MOST_WITHDRAWN)])
     with pytest.raises(Busy, match="end it instead"):
         reserved.device.reservation.withdraw(["one more"])
+
+
+@pytest.mark.parametrize("id", ["", "x" * 65])
+def test_an_id_that_no_evaluation_has_is_not_kept_as_withdrawn(reserved: Shelf, id: str) -> None:
+    assert reserved.device.reservation is not None
+    with pytest.raises(InvalidArgument, match="1 to 64 characters"):
+        reserved.device.reservation.withdraw(["e1", id])
+    answers = reserved.evaluate("e1")
+    reserved.settle()
+    assert answers[0]["value"] == 100
 
 
 def test_a_reservation_begins_with_nothing_withdrawn(reserved: Shelf) -> None:

@@ -24,7 +24,7 @@ from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Outcome, Tally
 from icefarm.worker.protocol.pipeline import BoardUnusable, ParametersRefused, Pipeline, Refused, TakenBack
-from icefarm.worker.reservation.idempotency import Evaluations
+from icefarm.worker.reservation.idempotency import Evaluations, check_id
 from icefarm.worker.reservation.turns import Turn
 
 __all__ = ["BoardHolder", "BoardReservation", "ReservationContext"]
@@ -297,8 +297,10 @@ class BoardReservation:
         """Begin none of these evaluations any more: calls that wait for them, and later ones, get `Withdrawn`.
 
         Those that the board has begun go on to their end, and keep their results.  So the answer of each evaluation's
-        own call says what became of it.  Raises `Busy` for more than `MOST_WITHDRAWN` in all.
+        own call says what became of it.  Raises `Busy` for more than `MOST_WITHDRAWN` in all, and `InvalidArgument`.
         """
+        for id in ids:
+            check_id(id)
         if len(self._withdrawn.union(ids)) > MOST_WITHDRAWN:
             raise Busy(f"{MOST_WITHDRAWN} evaluations of a reservation can be withdrawn; end it instead")
         self._withdrawn.update(ids)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from icefarm.errors import Busy, IcefarmError, InvalidArgument, Withdrawn
 
-__all__ = ["Evaluations", "Outcomes"]
+__all__ = ["Evaluations", "Outcomes", "check_id"]
 
 #: Carries an evaluation out.
 Evaluate = Callable[[], Coroutine[Deferred[Any], Any, Any]]
@@ -84,8 +84,7 @@ class Evaluations:
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate, note: Any = None) -> Deferred[Any]:
         """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
-        if not 0 < len(evaluation_id) <= LONGEST_ID:
-            raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
+        check_id(evaluation_id)
         fingerprint = hash(content)
         known = self._kept.get(evaluation_id)
         if known is not None:
@@ -142,6 +141,12 @@ class Evaluations:
         if self._outcomes is not None and note is not None and note.attempt > self._calls.get(evaluation_id, 1):
             self._calls[evaluation_id] = note.attempt
             self._outcomes.keep(evaluation_id, note, result)
+
+
+def check_id(evaluation_id: str) -> None:
+    """Raise `InvalidArgument` for an id that no evaluation has."""
+    if not 0 < len(evaluation_id) <= LONGEST_ID:
+        raise InvalidArgument(f"an evaluation_id has 1 to {LONGEST_ID} characters, not {len(evaluation_id)}")
 
 
 def _check_same(content: int, other: int, evaluation_id: str) -> None:
