@@ -31,7 +31,7 @@ from icefarm.arguments import from_wire
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import EVALUATE_LIST, LIST_MOST
-from icefarm.errors import IcefarmError, InternalError, InvalidArgument, NoSuchProcedure, error_uri
+from icefarm.errors import IcefarmError, InternalError, InvalidArgument, NoSuchProcedure, error_to_wire
 from icefarm.text.echo import without_echo
 from icefarm.worker.reservation.collector import Collector, patience
 
@@ -180,8 +180,7 @@ class EvaluationLists:
         call, left = asked[_CALL], 0 if door is None else door.in_progress(asked.get("reservation"))
         if isinstance(result, Failure):
             error = without_echo(self._explained(result), asked)
-            shown = {"error": error_uri(error), "message": error.message, "fields": error.fields}
-            outbox.add({_CALL: call, **shown}, left, 0.0)
+            outbox.add({_CALL: call, **error_to_wire(error)}, left, 0.0)
         else:
             outbox.add({_CALL: call, "measurement": result}, left, _duration(result))
 
