@@ -123,7 +123,6 @@ EXPERIMENT_PROCEDURES = (
 CONTROL_PROCEDURES = (
     *("available", "reserve", "extend", "end", "snapshot", "reboot", "heartbeat", "renew"),
     *("history", "device_history", "journal", "limits", "access"),
-    *("history", "device_history", "journal", "limits"),
     *("book", "bookings", "cancel_bookings", "account_groups", "recent_failures"),
     *("calibrations", "reference_readings"),
     *EXPERIMENT_PROCEDURES,

@@ -220,7 +220,7 @@ def _plain(signature: inspect.Signature) -> str:
 
 def _orders() -> Iterator[str]:
     for name, function in vars(ControlProcedures).items():
-        if inspect.iscoroutinefunction(function) and name != "handle":
+        if inspect.iscoroutinefunction(function) and name != "handle" and not name.startswith("_"):
             yield _entry(f"{PREFIX}worker.NAME.{name}", function, 1)
 
 
