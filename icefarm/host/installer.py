@@ -86,7 +86,7 @@ class Installer:
 
     def recorded(self) -> Mapping[str, str]:
         """Return the digests of what was installed; nothing if nothing was.  Raises `CannotStart`."""
-        text = self.machine.read(RECORD)
+        text = self.there([RECORD]).get(RECORD)
         if text is None:
             return {}
         try:
@@ -112,8 +112,9 @@ class Installer:
         digests = {**recorded, **{file.path: digest_of(file.content) for file in wanted}}
         record = {"version": __version__, "files": dict(sorted(digests.items()))}
         written = HostFile(RECORD, (json.dumps(record, indent=1) + "\n").encode(), 0o600)
-        changes = any(isinstance(action, Write) for action in files)
         noted = self.there([RECORD]).get(RECORD) == written.content
+        # The record has the version: after an upgrade the worker is restarted even if no other file differs.
+        changes = not noted or any(isinstance(action, Write) for action in files)
         return [*files, Keep(RECORD) if noted else Write(written), *self._after_install(start, changes)]
 
     def _after_install(self, start: bool, changes: bool) -> list[Run]:

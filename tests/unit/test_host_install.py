@@ -17,6 +17,7 @@ from click.testing import Result
 from recorded_host import Host
 
 from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
+from icefarm.host import installer
 from icefarm.host.changes import HostFile, installing
 from icefarm.host.installer import RECORD
 from icefarm.host.worker_files import CA_FILE, SETTINGS, SYSUSERS, TMPFILES, TOKEN, UNIT
@@ -141,6 +142,16 @@ def test_a_second_time_nothing_is_written_and_the_worker_goes_on(here: WorkerHos
     assert here.commands()[-1] == "systemctl start icefarm-worker.service"
 
 
+def test_after_an_upgrade_that_changes_no_file_the_worker_is_restarted(
+    here: WorkerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.install_whole()
+    here.host.ran.clear()
+    monkeypatch.setattr(installer, "__version__", "99.0.0")
+    assert here.install().exit_code == 0
+    assert here.commands()[-1] == "systemctl restart icefarm-worker.service"
+
+
 def test_an_upgrade_needs_neither_url_nor_token_and_keeps_settings_changed_by_hand(here: WorkerHost) -> None:
     here.install_whole()
     by_hand = here.path(SETTINGS).read_text() + 'log-level = "debug"\n'
@@ -226,6 +237,13 @@ def test_uninstalling_shows_first_what_it_would_do(here: WorkerHost) -> None:
 def test_a_host_on_which_nothing_was_installed_says_so(here: WorkerHost) -> None:
     result = here.uninstall()
     assert (result.exit_code, "nothing was installed here" in result.stderr) == (1, True)
+
+
+def test_a_record_that_cannot_be_read_is_not_taken_for_none(here: WorkerHost) -> None:
+    here.path(RECORD).mkdir(parents=True)
+    result = here.uninstall()
+    assert result.exit_code == 1
+    assert result.stderr == f"icefarm: {here.path(RECORD)}: Is a directory\n"
 
 
 def test_a_damaged_record_says_what_to_do(here: WorkerHost) -> None:
