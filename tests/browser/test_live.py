@@ -115,9 +115,14 @@ def test_an_operator_edits_the_labels_of_a_board(page: Page, farm: FarmProcess) 
     with Farm(farm.url, "reader") as reader:
         assert reader.available(where="lab=3") == [serial]
     page.get_by_role("button", name="Edit labels").click()
+    with Farm(farm.url, "boss", token=token_of(farm), role="operator") as operator:
+        operator.label({"batch": "7"}, serials=[serial])
+    expect(page.locator(".facts")).to_contain_text("batch=7")
     lines.fill("")
     form.get_by_role("button", name="Save").click()
     expect(page.locator(".facts")).not_to_contain_text("lab=3")
+    # It came while the others were being edited.
+    expect(page.locator(".facts")).to_contain_text("batch=7")
 
 
 #: Notes when the page first shows an alert, by the machine's clock, in seconds since the epoch.

@@ -3,23 +3,26 @@ import { useSignal } from "@preact/signals";
 import { labelChanges, labelLines, labelsLeft } from "../labels.ts";
 import { farmError } from "../link.ts";
 import { usePage } from "../page.ts";
-import type { BoardRecord } from "../records.ts";
+import type { BoardRecord, Labels } from "../records.ts";
 
 /** Edits the labels of a board; for operators. */
 export function LabelForm({ board }: { board: BoardRecord }) {
   const { live, operations } = usePage();
   const editing = useSignal(false);
   const text = useSignal("");
+  /** The labels that are being edited: others may change some meanwhile. */
+  const before = useSignal<Labels | undefined>(undefined);
   const problem = useSignal("");
   if (!live.operator.value) return null;
   const begin = () => {
+    before.value = board.labels;
     text.value = labelLines(board.labels);
     problem.value = "";
     editing.value = true;
   };
   const save = async (event: SubmitEvent) => {
     event.preventDefault();
-    const found = labelChanges(text.value, board.labels);
+    const found = labelChanges(text.value, before.value);
     if ("problem" in found) {
       problem.value = found.problem;
       return;
@@ -33,6 +36,7 @@ export function LabelForm({ board }: { board: BoardRecord }) {
         labels: found.changes,
         serials: [board.serial],
       });
+      before.value = changed?.labels;
       const left = labelsLeft(found.changes, changed?.labels);
       if (left.length > 0) {
         problem.value = `${left.join(", ")}: this is a label of worker ${board.worker}, and so of all of its boards. Take it away there: icefarm label --worker.`;
