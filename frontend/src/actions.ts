@@ -104,7 +104,7 @@ export function bulkActions(boards: readonly BoardRecord[]): readonly Action[] {
     for (const action of boardActions(board)) {
       const known = fitting.get(action.id) ?? { action, serials: [], clients: new Set<string>() };
       known.serials.push(board.serial);
-      if (board.client !== null) known.clients.add(board.client);
+      for (const client of clientsOf(board)) known.clients.add(client);
       fitting.set(action.id, known);
     }
   }
@@ -173,7 +173,7 @@ export function bulkWorkerActions(workers: readonly WorkerRecord[], boards: read
     const [first] = of;
     if (first === undefined) return [];
     const names = of.map(({ name }) => name);
-    const clients = new Set(boards.flatMap(({ worker, client }) => (names.includes(worker) ? (client ?? []) : [])));
+    const clients = new Set(boards.filter(({ worker }) => names.includes(worker)).flatMap(clientsOf));
     const whom =
       clients.size === 0 ? "no client uses their boards" : `their boards are used by ${[...clients].join(", ")}`;
     const amount = count(names.length, "worker");

@@ -59,6 +59,15 @@ test("of many boards the first few are named", () => {
   assert.match(bulkActions(many)[0]?.consequence ?? "", /^S0, S1, S2, S3, S4, S5 and 24 more\. /);
 });
 
+test("an action on several boards or workers names all who share one of them", () => {
+  const shared = reserved("A", "ada", { shares: { r1: "ada", r2: "bob" } });
+  assert.match(bulkActions([shared, board("B")])[0]?.question ?? "", /\(reserved by ada, bob\)\?$/);
+  assert.match(
+    bulkWorkerActions([worker("w1")], [shared])[0]?.question ?? "",
+    /\(their boards are used by ada, bob\)\?$/,
+  );
+});
+
 test("nothing can be done with no boards", () => {
   assert.deepEqual(bulkActions([]), []);
 });
