@@ -105,6 +105,23 @@ async def test_one_that_ends_leaves_the_others_alone_and_the_last_one_frees_the_
 
 
 @ensureDeferred
+async def test_a_client_ends_a_board_of_its_group_and_a_shared_one_in_one_call() -> None:
+    farm = MemoryControl()
+    await farm.worker("w1", "A", "B", "C")
+    ada, bob, eve = [await farm.client(name) for name in ("ada", "bob", "eve")]
+    (of_bob,) = await sharing(bob)
+    own = await ada.call("reserve", 2, kind="pulsecount", at_least=1, preemptible=True)
+    await sharing(ada)
+    both = sorted([own[0]["serial"], of_bob["serial"]])
+    with pytest.raises(NotYours):
+        await eve.call("end", both)
+    assert sorted(await ada.call("end", both)) == both
+    assert (await shown(farm))[of_bob["serial"]] == ["bob"]
+    (left,) = [record for record in await farm.store.active() if record.client == "ada"]
+    assert (left.serial, left.wanted) == (own[1]["serial"], 1)
+
+
+@ensureDeferred
 async def test_a_client_that_is_gone_leaves_the_others_alone() -> None:
     farm = MemoryControl(ControlSettings(grace=5.0))
     worker, ada, bob = await farm.worker("w1", "A"), await farm.client("ada"), await farm.client("bob")

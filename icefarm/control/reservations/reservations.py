@@ -28,6 +28,7 @@ from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.access import AccessRules, Allowance
+from icefarm.control.scheduling.availability import holders_of
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import not_yours, over_by_access
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -184,8 +185,8 @@ class Reservations:
                 given_back.setdefault(record.request or "", []).append(record.serial)
         if given_back:
             # Where the others cannot be ended, none is.
-            held_by = {board.serial: board.client for board in await self.store.devices(sorted(serials))}
-            foreign = [serial for serial, holder in held_by.items() if holder not in (None, client)]
+            found = await self.store.devices(sorted(serials))
+            foreign = [board.serial for board in found if board.client and client not in holders_of(board)]
             if foreign:
                 raise not_yours(foreign)
         for request_id, boards in given_back.items():

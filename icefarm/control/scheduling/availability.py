@@ -23,6 +23,7 @@ __all__ = [
     "current_status",
     "free",
     "held_by",
+    "holders_of",
     "suspicion",
     "unavailable_reason",
     "undeletable",
@@ -131,11 +132,14 @@ def free(
     )
 
 
+def holders_of(device: DeviceRecord) -> list[str | None]:
+    """Return who has a board that is reserved: those who share it, or the one who has it for itself."""
+    return list(device.shares.values()) or [device.client]
+
+
 def held_by(device: DeviceRecord) -> str:
     """Say who has a board that is reserved."""
-    if not device.shares:
-        return f"'{device.client}'"
-    return " and ".join(f"'{client}'" for client in device.shares.values())
+    return " and ".join(f"'{client}'" for client in holders_of(device))
 
 
 def current_status(reported: DeviceStatus, *, reserved: bool) -> DeviceStatus:
