@@ -247,6 +247,22 @@ def test_what_one_withdraws_is_not_carried_out_and_the_others_go_on_under_the_sa
     assert sum(isinstance(answer[0], Withdrawn) for answer in of_ada) >= 2
 
 
+def test_what_one_withdraws_does_not_shorten_what_another_one_is_charged_for() -> None:
+    # Each evaluation takes longer than its window lets expect.
+    shelf = SharedShelf("ada", "bob", takes=4.5)
+    for number in range(5):
+        shelf.send("ada", number)
+        shelf.send("bob", number)
+    shelf.settle(4.4)
+    reservation = shelf.device.find("of bob")
+    assert reservation is not None
+    reservation.withdraw(["bob 0"])
+    shelf.settle(0.05)
+    assert shelf.answers == ["bob"]
+    shelf.settle(5 * 4.5)
+    assert shelf.answers[1:6] == ["ada", "ada", "bob", "bob", "bob"]
+
+
 def test_an_evaluation_that_the_others_would_wait_for_too_long_is_refused() -> None:
     shelf = SharedShelf("ada", "bob")
     refused = shelf.send("ada", 1, options={"repeats": 11})

@@ -58,7 +58,7 @@ class Turns:
     #: That of the board, while it is usable.
     _pipeline: Pipeline | None = None
     _begun: int = 0
-    #: When the board last finished one.
+    #: When the board last finished one that it carried out.
     _last_end: float = 0.0
 
     def attach(self, pipeline: Pipeline) -> None:
@@ -116,10 +116,11 @@ class Turns:
             answer.addBoth(self._ended, job, pipeline)
 
     def _ended(self, result: Any, job: _Job, pipeline: Pipeline) -> None:
-        now = self._clock.seconds()
-        took = now - max(job.begun_at, self._last_end)
-        self._last_end = now
-        self._order.charge(job.account, max(0.0, took - job.cost))
+        if not (isinstance(result, Failure) and result.check(TakenBack)):
+            now = self._clock.seconds()
+            took = now - max(job.begun_at, self._last_end)
+            self._last_end = now
+            self._order.charge(job.account, max(0.0, took - job.cost))
         if self._pipeline is pipeline:
             self._begun -= 1
             if isinstance(result, Failure) and result.check(BoardUnusable):
