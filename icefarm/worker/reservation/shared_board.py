@@ -36,11 +36,6 @@ class SharedBoard:
     def __iter__(self) -> Iterator[BoardReservation]:
         return iter(list(self._shares.values()))
 
-    @property
-    def in_progress(self) -> int:
-        """Evaluations that wait or are carried out, of all who share it."""
-        return sum(share.in_progress for share in self)
-
     def find(self, reservation: str) -> BoardReservation | None:
         """Return the reservation of that id within it."""
         return self._shares.get(reservation)
