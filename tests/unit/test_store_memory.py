@@ -31,7 +31,7 @@ def test_the_rules_hold_whatever_happens() -> None:
         clock = Clock()
         return StoreMachine([MemoryStore(clock)], _run_raising, clock.advance)
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None))
 
 
 def test_the_rules_of_bookings_hold_whatever_happens() -> None:

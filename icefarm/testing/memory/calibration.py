@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import Factory, define
 
@@ -15,6 +15,14 @@ __all__ = ["MemoryCalibrations"]
 
 def _place(calibration: Calibration) -> tuple[str, str, str]:
     return calibration.serial, calibration.reference, calibration.id
+
+
+def _age(calibration: Calibration) -> tuple[float, str]:
+    return calibration.valid_from, calibration.id
+
+
+def _present(calibrations: Iterable[Calibration]) -> dict[tuple[str, str], Calibration]:
+    return {(each.serial, each.reference): each for each in sorted(calibrations, key=_age)}
 
 
 @define
@@ -46,7 +54,8 @@ class MemoryCalibrations:
     def calibrations(self, ids: Sequence[str] | None, known: Collection[str]) -> list[Calibration]:
         if ids is not None:
             return sorted((each for id, each in self._calibrations.items() if id in ids), key=_place)
-        return sorted(self._present(known), key=_place)
+        present = _present(self._calibrations.values()).values()
+        return sorted((each for each in present if each.serial in known), key=_place)
 
     def show(self, figures: Mapping[str, BoardCalibration]) -> None:
         self.shown.update(figures)
@@ -57,11 +66,8 @@ class MemoryCalibrations:
 
     def forget(self, before: float, known: Collection[str]) -> None:
         self._readings = [each for each in self._readings if each.reading.time >= before]
-        present = self._present(known)
-        self._calibrations = {
-            id: each for id, each in self._calibrations.items() if each.valid_from >= before or each in present
-        }
-
-    def _present(self, known: Collection[str]) -> list[Calibration]:
-        in_order = sorted(self._calibrations.values(), key=lambda each: (each.valid_from, each.id))
-        return [*{(each.serial, each.reference): each for each in in_order if each.serial in known}.values()]
+        past = [each for each in self._calibrations.values() if each.valid_from < before]
+        kept = _present(past).values()
+        for each in past:
+            if each not in kept or each.serial not in known:
+                del self._calibrations[each.id]

@@ -37,16 +37,25 @@ class CalibrationStore(Protocol):
         """Store readings, and the calibrations that follow of them; a calibration that there is already stays."""
 
     async def reference_readings(self, serial: str, reference: str, since: float, limit: int) -> list[Reading]:
-        """Return a board's readings since then, the last ``limit`` of them; the oldest first."""
+        """Return a board's readings since then, the last ``limit`` of them; the oldest first.
+
+        Of readings with the same time, the one that was stored first comes first.
+        """
 
     async def last_measured(self) -> dict[str, LastMeasured]:
         """Return the last reading of each board that the farm knows and that has one, by serial."""
 
     async def calibrations(self, ids: Sequence[str] | None = None) -> list[Calibration]:
-        """Return these calibrations, or the present ones of all boards that the farm knows; by serial and reference."""
+        """Return these calibrations, or the present ones of all boards that the farm knows.
+
+        They come by serial, reference and id.  The present one of a board and a reference is the one with the latest
+        ``valid_from``, and of those that have the same, the last by id.
+        """
 
     async def show_calibrations(self, figures: Mapping[str, BoardCalibration]) -> list[DeviceRecord]:
         """Set the figures in the records of these boards, by serial; returns those that the farm knows."""
 
     async def forget_readings(self, before: float) -> None:
-        """Delete readings before that moment, and calibrations before it that were replaced or whose board is gone."""
+        """Delete readings before that moment, and calibrations before it that were replaced before it too, or whose
+        board is gone.
+        """

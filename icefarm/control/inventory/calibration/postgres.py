@@ -81,7 +81,8 @@ _PRESENT = f"""
 """
 
 _BY_ID = """
-    SELECT figures FROM calibration WHERE id = ANY(%(ids)s) ORDER BY serial COLLATE "C", reference COLLATE "C", id
+    SELECT figures FROM calibration WHERE id = ANY(%(ids)s)
+     ORDER BY serial COLLATE "C", reference COLLATE "C", id COLLATE "C"
 """
 
 _SHOW = """
@@ -98,6 +99,7 @@ _FORGET = """
      WHERE valid_from < to_timestamp(%(before)s)
        AND (EXISTS (SELECT FROM calibration n
                      WHERE n.serial = c.serial AND n.reference = c.reference AND n.valid_from >= c.valid_from
+                       AND n.valid_from < to_timestamp(%(before)s)
                        AND (n.valid_from, n.id COLLATE "C") > (c.valid_from, c.id COLLATE "C"))
             OR NOT EXISTS (SELECT FROM device d WHERE d.serial = c.serial));
 """
