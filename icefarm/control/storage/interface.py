@@ -310,7 +310,10 @@ class Store(CalibrationStore, Protocol):
         """
 
     async def bookings(self, since: float | None = None) -> list[BookingRecord]:
-        """Return the bookings that have not ended, and those whose time is not over ``since`` then; the first first."""
+        """Return the bookings that have not ended, and those whose time is not over ``since`` then.
+
+        The first to begin comes first; of those that begin at the same time, the one that was booked first.
+        """
 
     async def cancel_bookings(self, ids: Sequence[str], account: str | None, reason: str) -> list[BookingRecord]:
         """End these bookings, all or none; returns those that this call ended.

@@ -30,7 +30,7 @@ class MemoryBookings:
 
     def sorted(self) -> list[BookingRecord]:
         """Return all that ever were, the first to begin first."""
-        return sorted(self._bookings.values(), key=lambda each: (each.starts_at, each.id))
+        return sorted(self._bookings.values(), key=lambda each: (each.starts_at, each.created_at))
 
     def book(
         self,

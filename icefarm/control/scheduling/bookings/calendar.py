@@ -270,7 +270,7 @@ class Calendar:
         """Return the bookings that keep boards at a moment, the first to start first."""
         early = HAND_OVER if at <= shelf.now else 0.0
         found = [each for each in self.bookings if each.starts_at - early <= at < each.ends_at]
-        return sorted(found, key=lambda each: (each.starts_at, each.id))
+        return sorted(found, key=lambda each: (each.starts_at, each.created_at))
 
     def claims(self, shelf: Shelf, at: float, client: str | None = None) -> list[Claim]:
         """Return what bookings claim at a moment, except for ``client``'s own."""

@@ -34,7 +34,7 @@ _BOOK = f"""
 _LIST = f"""
     SELECT {BOOKING} FROM booking
      WHERE ended_at IS NULL OR ends_at > to_timestamp(%(since)s::float8)
-     ORDER BY starts_at, id
+     ORDER BY starts_at, created_at, id
 """
 
 _CANCEL = f"""
@@ -133,7 +133,7 @@ class BookingStatements(Statements):
         rows = await transaction.rows(f"SELECT {BOOKING} FROM booking WHERE id = ANY(%(ids)s)", {"ids": list(ids)})
         check_cancelling(ids, {row[0]: BookingRecord(*row) for row in rows}, account)
         rows = await transaction.rows(_CANCEL, {"ids": list(ids), "reason": reason})
-        return sorted((BookingRecord(*row) for row in rows), key=lambda each: (each.starts_at, each.id))
+        return sorted((BookingRecord(*row) for row in rows), key=lambda each: (each.starts_at, each.created_at))
 
     @in_turn
     async def keep_bookings(self, transaction: Transaction) -> Kept:

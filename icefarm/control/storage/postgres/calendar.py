@@ -18,7 +18,8 @@ BOOKING = """
 
 async def calendar_of(transaction: Transaction) -> Calendar:
     """Return the bookings that have not ended; where there are none, no groups either."""
-    rows = await transaction.rows(f"SELECT {BOOKING} FROM booking WHERE ended_at IS NULL ORDER BY starts_at, id")
+    query = f"SELECT {BOOKING} FROM booking WHERE ended_at IS NULL ORDER BY starts_at, created_at, id"
+    rows = await transaction.rows(query)
     if not rows:
         return NO_BOOKINGS
     return Calendar(tuple(BookingRecord(*row) for row in rows), await groups_of(transaction))
