@@ -18,6 +18,7 @@ from twisted.internet import defer, reactor
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from icefarm.calibration.records import Calibration
 from icefarm.contract import DeviceReport, DeviceStatus, Role, account_of
 from icefarm.control.scheduling.fair_share import Hold, Ledger
 from icefarm.control.scheduling.placement import ReservationRequest
@@ -196,8 +197,19 @@ async def test_it_does_what_its_twin_does_whatever_happens(database: Database) -
 
         return StoreMachine([PostgresStore(database), MemoryStore(clock)], run, pass_time)
 
-    small = settings(max_examples=25, stateful_step_count=30, deadline=None)
+    # What fails is not made smaller: that takes minutes here.
+    small = settings(max_examples=25, stateful_step_count=30, deadline=None, phases=[Phase.generate])
     await where_calls_may_block(lambda: run_state_machine_as_test(machine, settings=small))
+
+
+@ensureDeferred
+async def test_of_calibrations_with_the_same_moment_the_last_by_id_is_the_present_one(database: Database) -> None:
+    about = (1.0, 0.0, 0.0, 0.0, 1.0, None, (1.0, 0.0, 0.0, 1.0, 0.0, 1.0), 3, 1.0, None, None, 1.0, 5.0)
+    made = [Calibration("", "A", "oscillator", float(offset), *about).with_id() for offset in range(8)]
+    for store in (PostgresStore(database), MemoryStore(Clock())):
+        await store.hello(hello_of("w1", boards("A")))
+        await store.keep_readings([], made)
+        assert await store.calibrations() == [max(made, key=lambda each: each.id)]
 
 
 @ensureDeferred
