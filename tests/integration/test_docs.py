@@ -371,6 +371,7 @@ def test_what_the_page_shows_works_from_nothing(
         reader.close()
 
 
+@pytest.mark.timeout(300)  # It starts a farm twice and a dozen commands: 25 s, two minutes on a machine at load 10.
 def test_what_was_backed_up_is_there_again(postgres: str, short_directory: Path, tmp_path: Path) -> None:
     dump, restore, _ = sections()["docs/operations.md", "Backup"]
     reader = Reader(tmp_path / "clone", short_directory / f"home-{free_port()}", free_port())
