@@ -4,17 +4,17 @@ import type { Calibration, Reference, ReferenceReading } from "./records.ts";
 import { compare, type Order, orderText, parseOrder, type Sortable } from "./rows.ts";
 
 /** The reference circuits, and what each tells of. */
-export const REFERENCES: readonly { readonly reference: Reference; readonly label: string }[] = [
-  { reference: "oscillator", label: "FPGA's oscillator" },
-  { reference: "crystal", label: "board's crystal" },
-  { reference: "ring", label: "ring of inverters" },
+export const REFERENCES: readonly { readonly value: Reference; readonly label: string }[] = [
+  { value: "oscillator", label: "FPGA's oscillator" },
+  { value: "crystal", label: "board's crystal" },
+  { value: "ring", label: "ring of inverters" },
 ];
 
 const BY_BOARD: Order = { column: "board", down: false };
 
 /** Read the name of a reference circuit, as it stands in an address. */
 export function parseReference(text: string): Reference {
-  return REFERENCES.find(({ reference }) => reference === text)?.reference ?? "oscillator";
+  return REFERENCES.find(({ value }) => value === text)?.value ?? "oscillator";
 }
 
 /** The standard uncertainties of offset, drift and temperature coefficient, which are on the diagonal of the covariance. */

@@ -7,7 +7,7 @@ import { usePage } from "../page.ts";
 import { addressOf } from "../pages.ts";
 import { type Order, orderText, parseOrder, type Row, visibleRows } from "../rows.ts";
 import { clientsOf, clockTime, count, firmware, labelText, number } from "../wording.ts";
-import { Actions, BoardLink, ClientLinks, Command, KindLink, Left, State, WorkerLink } from "./small.tsx";
+import { Actions, BoardLink, ClientLinks, Command, KindLink, Left, Selection, State, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** All boards in one table. */
@@ -52,7 +52,7 @@ function Boards() {
         Boards
       </h1>
       <Filter filter={filter.value} shown={rows.value.length} total={total} />
-      {operator && <Selection selected={selected} />}
+      {operator && <SelectedBoards selected={selected} />}
       <Table
         label="Boards"
         columns={columns}
@@ -191,27 +191,13 @@ function allColumns(operator: boolean): readonly Column<Row>[] {
 }
 
 /** What an operator can do with the boards that are selected. */
-function Selection({ selected }: { selected: Signal<ReadonlySet<string>> }) {
-  const { live, operations } = usePage();
+function SelectedBoards({ selected }: { selected: Signal<ReadonlySet<string>> }) {
+  const { live } = usePage();
   const boards = [...selected.value].flatMap((serial) => live.boards.value.get(serial) ?? []);
   if (boards.length === 0) return null;
+  const actions = bulkActions(boards);
   return (
-    <div class="selection" role="toolbar" aria-label="Selected boards">
-      <strong>{count(boards.length, "board")} selected</strong>
-      {bulkActions(boards).map((action) => (
-        <button key={action.id} type="button" disabled={!live.connected.value} onClick={() => operations.ask(action)}>
-          {action.label}
-        </button>
-      ))}
-      <button
-        type="button"
-        onClick={() => {
-          selected.value = new Set();
-        }}
-      >
-        Select none
-      </button>
-    </div>
+    <Selection label="Selected boards" amount={count(boards.length, "board")} actions={actions} selected={selected} />
   );
 }
 

@@ -10,7 +10,7 @@ import { dateAndTime, whole } from "../wording.ts";
 import { useSeries } from "./archive.ts";
 import { nameColumns } from "./experiments.tsx";
 import { usePast } from "./past.ts";
-import { Plot } from "./plot.tsx";
+import { Plot, ZoomOut } from "./plot.tsx";
 import { Moment, NameChoice } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -55,16 +55,7 @@ function ValuesPlot({ series }: { series: ExperimentSeries }) {
   const whole = useMemo(() => spanOfAll([together.time], series.step), [together, series.step]);
   return (
     <>
-      {zoomed.value !== null && (
-        <button
-          type="button"
-          onClick={() => {
-            zoomed.value = null;
-          }}
-        >
-          Zoom out of values
-        </button>
-      )}
+      <ZoomOut of="values" zoomed={zoomed} />
       <Plot
         {...drawn}
         title="Values"

@@ -13,7 +13,7 @@ import type { Calibration, Calibrations } from "../records.ts";
 import { dateAndTime, number, whole } from "../wording.ts";
 import { Problem } from "./experiments.tsx";
 import { usePast } from "./past.ts";
-import { BoardLink, Moment } from "./small.tsx";
+import { BoardLink, Choice, Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Milliseconds after which calibrations are asked for again: boards measure every 19 hours. */
@@ -38,19 +38,7 @@ export function ComparePage() {
       </p>
       <h1 tabIndex={-1}>Boards compared</h1>
       <div class="filter">
-        <label>
-          By the{" "}
-          <select
-            value={reference}
-            onChange={(event) => navigation.choose({ reference: event.currentTarget.value }, "step")}
-          >
-            {REFERENCES.map((each) => (
-              <option key={each.reference} value={each.reference}>
-                {each.label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="By the" part="reference" value={reference} choices={REFERENCES} />
       </div>
       <Problem text={problem} />
       {past !== null && (

@@ -51,6 +51,21 @@ export interface PlotProps {
   readonly zoom: (span: Span) => void;
 }
 
+/** Leads back from a part of the time, where the page has plots of other things too. */
+export function ZoomOut({ of, zoomed }: { of: string; zoomed: Signal<Span | null> }) {
+  if (zoomed.value === null) return null;
+  return (
+    <button
+      type="button"
+      onClick={() => {
+        zoomed.value = null;
+      }}
+    >
+      Zoom out of {of}
+    </button>
+  );
+}
+
 /** A plot over time, with its values at the moment under the pointer, or the last ones, in words. */
 export function Plot(props: PlotProps) {
   const { title, unit, times, series, hovered } = props;

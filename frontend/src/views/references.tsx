@@ -6,7 +6,8 @@ import { usePage } from "../page.ts";
 import type { Span } from "../plotting.ts";
 import type { BoardRecord, ReferenceReadings } from "../records.ts";
 import { usePast } from "./past.ts";
-import { Plot } from "./plot.tsx";
+import { Plot, ZoomOut } from "./plot.tsx";
+import { Choice } from "./small.tsx";
 
 /** Milliseconds after which readings are asked for again. */
 const REFRESH = 60_000;
@@ -22,19 +23,7 @@ export function ReferenceHistory({ board }: { board: BoardRecord }) {
       <h2>Its calibration</h2>
       {board.calibration.suspect && <p class="problem">Suspect: {board.calibration.suspect}</p>}
       <div class="controls">
-        <label>
-          Readings of the{" "}
-          <select
-            value={reference}
-            onChange={(event) => navigation.choose({ reference: event.currentTarget.value }, "step")}
-          >
-            {REFERENCES.map((each) => (
-              <option key={each.reference} value={each.reference}>
-                {each.label}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choice label="Readings of the" part="reference" value={reference} choices={REFERENCES} />
       </div>
       <Readings key={reference} serial={board.serial} reference={reference} />
     </>
@@ -61,16 +50,7 @@ function Readings({ serial, reference }: { serial: string; reference: string }) 
   };
   return (
     <>
-      {zoomed.value !== null && (
-        <button
-          type="button"
-          onClick={() => {
-            zoomed.value = null;
-          }}
-        >
-          Zoom out of readings
-        </button>
-      )}
+      <ZoomOut of="readings" zoomed={zoomed} />
       <div class="plots small">
         <Plot
           {...shared}

@@ -1,4 +1,4 @@
-import { useSignal } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
 import type { Action } from "../actions.ts";
@@ -171,6 +171,62 @@ export function NameChoice({ label, part, value, names, none }: NameChoiceProps)
         ))}
       </select>
     </label>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  /** The part of the page's address that it stands in. */
+  part: string;
+  value: string;
+  choices: readonly { readonly value: string; readonly label: string }[];
+}
+
+/** One of a few things, each with a label; the one that is chosen stands in the page's address. */
+export function Choice({ label, part, value, choices }: ChoiceProps) {
+  const { navigation } = usePage();
+  return (
+    <label>
+      {label}{" "}
+      <select value={value} onChange={(event) => navigation.choose({ [part]: event.currentTarget.value }, "step")}>
+        {choices.map((each) => (
+          <option key={each.value} value={each.value}>
+            {each.label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+interface SelectionProps {
+  label: string;
+  /** How many of what, such as "3 boards". */
+  amount: string;
+  actions: readonly Action[];
+  selected: Signal<ReadonlySet<string>>;
+}
+
+/** What an operator can do with the rows of a table that are selected. */
+export function Selection({ label, amount, actions, selected }: SelectionProps) {
+  const { live, operations } = usePage();
+  return (
+    <div class="selection" role="toolbar" aria-label={label}>
+      <strong>{amount} selected</strong>
+      {actions.map((action) => (
+        <button key={action.id} type="button" disabled={!live.connected.value} onClick={() => operations.ask(action)}>
+          {action.label}
+        </button>
+      ))}
+      <button
+        type="button"
+        onClick={() => {
+          selected.value = new Set();
+        }}
+      >
+        Select none
+      </button>
+    </div>
   );
 }
 

@@ -21,7 +21,7 @@ import {
 import { dateAndTime, duration, whole } from "../wording.ts";
 import { Problem } from "./experiments.tsx";
 import { usePast } from "./past.ts";
-import { AccountLink, BoardLink, ExperimentLink, Moment } from "./small.tsx";
+import { AccountLink, BoardLink, Choice, ExperimentLink, Moment } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 /** Milliseconds after which usage is asked for again: it adds up all reservations of the time. */
@@ -93,19 +93,12 @@ function Choices({ dimensions, span, account, usage }: ChoicesProps) {
           </label>
         ))}
       </fieldset>
-      <label>
-        Last{" "}
-        <select
-          value={parseSpan(span).span}
-          onChange={(event) => navigation.choose({ since: event.currentTarget.value }, "step")}
-        >
-          {SPANS.map((each) => (
-            <option key={each.span} value={each.span}>
-              {each.label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Choice
+        label="Last"
+        part="since"
+        value={parseSpan(span).span}
+        choices={SPANS.map(({ span, label }) => ({ value: span, label }))}
+      />
       {account !== "" && (
         <button type="button" onClick={() => navigation.choose({ account: "" }, "step")}>
           All accounts

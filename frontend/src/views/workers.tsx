@@ -5,7 +5,7 @@ import { bulkWorkerActions, workerActions } from "../actions.ts";
 import { usePage } from "../page.ts";
 import type { BoardRecord, WorkerRecord } from "../records.ts";
 import { clockTime, count } from "../wording.ts";
-import { Actions, Command, Elapsed, KindLink, Moment, WorkerLink } from "./small.tsx";
+import { Actions, Command, Elapsed, KindLink, Moment, Selection, WorkerLink } from "./small.tsx";
 import { type Column, Table } from "./table.tsx";
 
 interface WorkerRow {
@@ -26,7 +26,7 @@ export function WorkersPage() {
   return (
     <section>
       <h1 tabIndex={-1}>Workers</h1>
-      {operator && <Selection selected={selected} boards={boards} />}
+      {operator && <SelectedWorkers selected={selected} boards={boards} />}
       <Table
         label="Workers"
         columns={columns}
@@ -43,27 +43,24 @@ export function WorkersPage() {
 }
 
 /** What an operator can do with the workers that are selected. */
-function Selection({ selected, boards }: { selected: Signal<ReadonlySet<string>>; boards: readonly BoardRecord[] }) {
-  const { live, operations } = usePage();
+function SelectedWorkers({
+  selected,
+  boards,
+}: {
+  selected: Signal<ReadonlySet<string>>;
+  boards: readonly BoardRecord[];
+}) {
+  const { live } = usePage();
   const workers = [...selected.value].flatMap((name) => live.workers.value.get(name) ?? []);
   if (workers.length === 0) return null;
+  const actions = bulkWorkerActions(workers, boards);
   return (
-    <div class="selection" role="toolbar" aria-label="Selected workers">
-      <strong>{count(workers.length, "worker")} selected</strong>
-      {bulkWorkerActions(workers, boards).map((action) => (
-        <button key={action.id} type="button" disabled={!live.connected.value} onClick={() => operations.ask(action)}>
-          {action.label}
-        </button>
-      ))}
-      <button
-        type="button"
-        onClick={() => {
-          selected.value = new Set();
-        }}
-      >
-        Select none
-      </button>
-    </div>
+    <Selection
+      label="Selected workers"
+      amount={count(workers.length, "worker")}
+      actions={actions}
+      selected={selected}
+    />
   );
 }
 
