@@ -29,6 +29,7 @@ __all__ = [
     "EVENT_PREFIX",
     "EVENT_TOPICS",
     "EXPERIMENT_PROCEDURES",
+    "FARM_ACCOUNT",
     "LIST_BYTES",
     "LIST_MOST",
     "LONGEST_NAME",
@@ -98,6 +99,8 @@ __all__ = [
 MAX_SECONDS = 30 * 86400.0
 
 REALM = "icefarm"
+#: The account under which the farm itself measures.
+FARM_ACCOUNT = "icefarm"
 PROTOCOL_VERSION = 1
 PREFIX = "icefarm.v1."
 EVENT_PREFIX = PREFIX + "event."

@@ -20,7 +20,7 @@ from psycopg2.extensions import parse_dsn
 
 from icefarm.contract import Role
 from icefarm.control.inventory.bounds import MOST_SHARES
-from icefarm.control.inventory.calibration.judging import SuspectRule
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits, parse_limits

@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 
 from icefarm.calibration.records import Reading
-from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, readings_of
+from icefarm.control.inventory.calibration.judging import Judge, readings_of
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.errors import InvalidArgument
 
 DAY = 86400.0

@@ -11,10 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
 from icefarm.control.archive.interface import ExperimentQuery
-from icefarm.control.inventory.calibration.judging import SuspectRule
 from icefarm.control.inventory.calibration.keeper import LOOK
 from icefarm.control.inventory.calibration.references import WINDOWS
 from icefarm.control.inventory.calibration.schedule import QUIET
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.telemetry.events import Event, WorkerLogged
 from icefarm.control.wiring.settings import ControlSettings
 from icefarm.errors import Unavailable

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from attrs import Factory, define
@@ -83,9 +84,10 @@ class Bases:
         return True
 
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
-        base = max(reversed(self._bases), key=lambda base: _alike(circuit.plain, base.plain))
+        candidates = ((_alike(circuit.plain, base.plain), base) for base in reversed(self._bases))
+        alike, base = max(candidates, key=itemgetter(0))
         self._failed += 1
-        if _alike(circuit.plain, base.plain) < PLACES // 2:
+        if alike < PLACES // 2:
             return None
         delta = difference(circuit.plain, base.plain, int(PART * _size(circuit.payload)))
         if delta is None:

@@ -29,7 +29,7 @@ from icefarm.control.scheduling.explanations import contested
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
 from icefarm.control.sessions.limits import Limits
 from icefarm.control.sessions.tracker import Sessions
-from icefarm.control.storage.interface import Store
+from icefarm.control.storage.interface import Store, known_devices
 from icefarm.control.telemetry.events import (
     BoardFailed,
     BoardLost,
@@ -292,17 +292,10 @@ class Inventory:
         for worker in sorted(set(changed.values())):
             await self._of(worker).quiet()
         before = {serial: self._published[serial] for serial in changed}
-        boards = await self._known(list(changed))
+        boards = await known_devices(self.store, changed.keys())
         current = [board for board in boards if self._published[board.serial] == before[board.serial]]
         if current:
             self.publisher.publish(BoardsChanged(current))
-
-    async def _known(self, serials: Sequence[str]) -> list[DeviceRecord]:
-        """Return those of these boards that have not been forgotten meanwhile."""
-        try:
-            return await self.store.devices(serials)
-        except UnknownDevice:
-            return [board for board in await self.store.devices() if board.serial in serials]
 
     def _note_absence(self, device: DeviceRecord, with_worker: bool) -> None:
         """Give a reserved board that goes offline its time to come back; notify its holder of both, once."""

@@ -6,7 +6,7 @@ The schema computes the same status in SQL (the generated column ``device.status
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from enum import Enum
+from enum import Enum, StrEnum
 
 from attrs import frozen
 
@@ -16,9 +16,8 @@ from icefarm.control.scheduling.selection import select
 from icefarm.selectors.language import Selector
 
 __all__ = [
-    "AVOID",
-    "SET_ASIDE",
     "Sharing",
+    "SuspectRule",
     "UnavailableReason",
     "current_status",
     "free",
@@ -30,8 +29,15 @@ __all__ = [
 ]
 
 
-#: The rules for suspect boards that placement knows; any other one means nothing to it.
-AVOID, SET_ASIDE = "avoid", "set-aside"
+class SuspectRule(StrEnum):
+    """What the operator wants of boards that are suspect."""
+
+    #: They are given out when no others are free.
+    AVOID = "avoid"
+    #: They are not given out.
+    SET_ASIDE = "set-aside"
+    #: They are shown as suspect, and given out like all others.
+    IGNORE = "ignore"
 
 
 class UnavailableReason(Enum):
@@ -90,7 +96,7 @@ def unavailable_reason(
         return UnavailableReason.BOOKED
     if device.serial in avoid:
         return UnavailableReason.AVOIDED
-    return UnavailableReason.SUSPECT if suspicion(device) == SET_ASIDE else None
+    return UnavailableReason.SUSPECT if suspicion(device) == SuspectRule.SET_ASIDE else None
 
 
 def _taken(

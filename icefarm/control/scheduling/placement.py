@@ -13,7 +13,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.availability import AVOID, Sharing, suspicion, unavailable_reason
+from icefarm.control.scheduling.availability import Sharing, SuspectRule, suspicion, unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.control.scheduling.selection import select
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
@@ -162,7 +162,7 @@ def _by_sharers(device: DeviceRecord) -> tuple[bool, int, str]:
 
 def _in_doubt(device: DeviceRecord) -> bool:
     """Tell whether a board is given out after all others."""
-    return suspicion(device) == AVOID
+    return suspicion(device) == SuspectRule.AVOID
 
 
 def _check_kind(workers: Sequence[WorkerRecord], request: ReservationRequest) -> None:

@@ -7,7 +7,7 @@ anew in the background now and then: when a worker was last seen, and what someb
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import DeferredLock
@@ -16,7 +16,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks
 from icefarm.concurrency.loops import Coalesced
 from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord
-from icefarm.control.storage.interface import Store
+from icefarm.control.storage.interface import Store, known_devices
 from icefarm.control.storage.shared import FRESH, FarmRecords
 from icefarm.control.telemetry.events import (
     BoardsChanged,
@@ -31,7 +31,7 @@ from icefarm.control.telemetry.events import (
     WorkerIntroduced,
     WorkerLost,
 )
-from icefarm.errors import IcefarmError, UnknownDevice
+from icefarm.errors import IcefarmError
 
 __all__ = ["STALE", "FarmMirror", "Mirrored"]
 
@@ -243,15 +243,9 @@ class FarmMirror:
         serials, mirrored.stale = mirrored.stale, set()
         self._touched.clear()
         try:
-            found = await self._known(serials)
+            found = await known_devices(self.store, serials)
         except IcefarmError:
             mirrored.stale |= serials
             raise
         # What events said meanwhile is newer, or as new.
         mirrored.replace(serials - self._touched, [each for each in found if each.serial not in self._touched])
-
-    async def _known(self, serials: Collection[str]) -> list[DeviceRecord]:
-        try:
-            return await self.store.devices(sorted(serials))
-        except UnknownDevice:
-            return [device for device in await self.store.devices() if device.serial in serials]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
-from icefarm.control.inventory.calibration.judging import SuspectRule
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits

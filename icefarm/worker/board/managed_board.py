@@ -121,7 +121,7 @@ class ManagedBoard:
                 self._leave(shared, reservation, "the farm no longer knows it")
         for each in shares:
             shared.join(each)
-        self._tell_sharers(shared)
+        self._require(shared)
 
     def find(self, reservation: str) -> BoardReservation | None:
         """Return the client's reservation of that id, if the board serves it."""
@@ -160,24 +160,23 @@ class ManagedBoard:
         if before is not None:
             self._end(before, "another one took its place")
         self.reservation = new
-        want = s.DesiredState(new.assignment.reservation, new.kind.name, new.firmware)
-        self._runner.post(e.Assign(want))
+        self._require(new)
 
     def _leave(self, shared: SharedBoard, reservation: str, reason: str) -> None:
         left = shared.leave(reservation, reason)
         if left is not None:
             self._past.extend(left.held())
 
-    def _tell_sharers(self, shared: SharedBoard) -> None:
-        """Have the board reported, if others share it now."""
-        want = s.DesiredState(shared.assignment.reservation, shared.kind.name, shared.firmware)
+    def _require(self, reservation: BoardReservation | SharedBoard) -> None:
+        """Say what a reservation requires; the board is reported too if others share it now."""
+        want = s.DesiredState(reservation.assignment.reservation, reservation.kind.name, reservation.firmware)
         self._runner.post(e.Assign(want))
 
     async def prepare(self, assignment: Assignment) -> None:
         """Serve a reservation; returns when the board is usable.  Raises like `assign`, and `DeviceFailed`."""
         reservation = self.assign(assignment)
         if isinstance(self.reservation, SharedBoard):
-            self._tell_sharers(self.reservation)
+            self._require(self.reservation)
         await reservation.usable()
 
     def borrow(self, assignment: Assignment) -> BoardReservation:
@@ -207,7 +206,7 @@ class ManagedBoard:
             self._runner.post(e.Release())
         elif isinstance(mine, SharedBoard) and reservation is not None:
             self._leave(mine, reservation, reason)
-            self._tell_sharers(mine)
+            self._require(mine)
 
     def reboot(self) -> Deferred[None]:
         """Restart and flash the board; its reservation stays.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from icefarm.contract import Assignment, ReferenceCircuit
+from icefarm.contract import FARM_ACCOUNT, Assignment, ReferenceCircuit
 from icefarm.errors import DeviceFailed, InvalidBitstream, ReservationEnded
 from icefarm.worker.archive.rows import Note
 from icefarm.worker.board.managed_board import ManagedBoard
@@ -16,8 +16,8 @@ from icefarm.worker.reservation.board_reservation import BoardReservation
 
 __all__ = ["measure_references"]
 
-#: The account for which the farm itself measures, and the kind that measures.
-OWNER, KIND = "icefarm", "pulsecount"
+#: The kind that measures.
+KIND = "pulsecount"
 #: Control keeps what they measured by itself.
 _NOT_ARCHIVED = Note(archive=False)
 
@@ -30,7 +30,7 @@ async def measure_references(
     A circuit that the board refuses is left out, and so is what is missing when the board is taken for a reservation.
     Raises `Unavailable` where it is not free, `DeviceFailed`, `UnknownKind`.
     """
-    borrowed = board.borrow(Assignment(reservation, OWNER, KIND, {"window": window}))
+    borrowed = board.borrow(Assignment(reservation, FARM_ACCOUNT, KIND, {"window": window}))
     found: list[dict[str, Any]] = []
     try:
         await borrowed.usable()

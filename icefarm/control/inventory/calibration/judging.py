@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 from attrs import Factory, define, evolve, frozen
@@ -14,9 +13,10 @@ from icefarm.calibration.steps import begin_of_line
 from icefarm.calibration.suspects import Suspicion, against_history, against_others
 from icefarm.contract import BoardCalibration, Measurement, from_wire
 from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.errors import InvalidArgument
 
-__all__ = ["Judge", "SuspectRule", "figures_of", "in_time", "readings_of"]
+__all__ = ["Judge", "figures_of", "in_time", "readings_of"]
 
 #: Days for which a board's last session is compared with those of other boards.
 RECENT = 2.0
@@ -24,17 +24,6 @@ RECENT = 2.0
 CLOCKS_APART = 60.0
 
 Key = tuple[str, str]
-
-
-class SuspectRule(StrEnum):
-    """What the operator wants of boards that are suspect."""
-
-    #: They are given out when no others are free.
-    AVOID = "avoid"
-    #: They are not given out.
-    SET_ASIDE = "set-aside"
-    #: They are shown as suspect, and given out like all others.
-    IGNORE = "ignore"
 
 
 def readings_of(serial: str, measurements: Iterable[Mapping[str, Any]]) -> list[Reading]:

@@ -18,14 +18,15 @@ from icefarm.calibration.records import Calibration, Reading
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import InOrder, Tasks
 from icefarm.concurrency.loops import Repeated
-from icefarm.contract import ARCHIVE_FIELDS, BoardCalibration, DeviceRecord
+from icefarm.contract import ARCHIVE_FIELDS, FARM_ACCOUNT, BoardCalibration, DeviceRecord
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.rows import OwnedRow, parse_rows
 from icefarm.control.inventory.calibration.interface import KeptReading, LastMeasured
-from icefarm.control.inventory.calibration.judging import Judge, SuspectRule, in_time, readings_of
+from icefarm.control.inventory.calibration.judging import Judge, in_time, readings_of
 from icefarm.control.inventory.calibration.references import WINDOW, circuits_for
 from icefarm.control.inventory.calibration.schedule import Measurer, due, measurer
 from icefarm.control.reservations.queue import WaitingQueue
+from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.storage.interface import Store
 from icefarm.control.storage.shared import FarmRecords, Shared
 from icefarm.control.telemetry.events import (
@@ -42,10 +43,10 @@ from icefarm.control.worker_client import WorkerClient
 from icefarm.errors import IcefarmError
 from icefarm.selectors.boards import is_virtual
 
-__all__ = ["EXPERIMENT", "OWNER", "CalibrationKeeper"]
+__all__ = ["EXPERIMENT", "CalibrationKeeper"]
 
-#: The account under which the farm itself measures, and its experiment in the archive.
-OWNER, EXPERIMENT = "icefarm", "calibration"
+#: The experiment in the archive.
+EXPERIMENT = "calibration"
 #: Seconds between looks at who is due.
 LOOK = 15.0
 #: Seconds for which a board is left alone after it measured nothing.
@@ -227,5 +228,5 @@ class CalibrationKeeper:
             for each in measurements
         ]
         parsed = parse_rows("\n".join(lines).encode(), self.clock.seconds(), WINDOW_DAYS)
-        rows = [OwnedRow(row, OWNER, (OWNER, EXPERIMENT)) for row in parsed.rows]
+        rows = [OwnedRow(row, FARM_ACCOUNT, (FARM_ACCOUNT, EXPERIMENT)) for row in parsed.rows]
         await self.archive.keep(board.worker, rows)
