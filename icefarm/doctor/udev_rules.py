@@ -6,12 +6,17 @@ import re
 
 from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS
 
-__all__ = ["DEFAULT_GROUP", "RULES_FILE", "udev_rules"]
+__all__ = ["APPLY", "DEFAULT_GROUP", "RULES_FILE", "udev_rules"]
 
 #: The group that Debian and its derivatives have for users of hot-plugged devices.
 DEFAULT_GROUP = "plugdev"
 #: Below 73, where systemd's own rules assign devices; after 60, where their properties are determined.
 RULES_FILE = "70-icefarm.rules"
+#: How to tell udevd of new rules, and to apply them to what is already plugged in (udevadm(8)).
+APPLY = (
+    ("udevadm", "control", "--reload"),
+    ("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block"),
+)
 #: Names of groups as useradd takes them (useradd(8)).
 _GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from icefarm import __version__
 from icefarm.doctor.machine import Machine
+from icefarm.doctor.udev_rules import APPLY
 from icefarm.farm.errors import CannotStart
 from icefarm.host.changes import (
     OLD,
@@ -36,10 +37,6 @@ __all__ = ["RECORD", "Installer"]
 RECORD = "etc/icefarm/installed.json"
 #: Where a service does not look: the unit has ProtectHome=yes and PrivateTmp=yes.
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-_UDEV = (
-    Run(("udevadm", "control", "--reload")),
-    Run(("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block")),
-)
 
 
 @frozen
@@ -140,7 +137,7 @@ class Installer:
     def _udev(self) -> Sequence[Run]:
         """Return how udevd hears of rules; where none runs, as in a container, it reads them when it starts."""
         runs = self.machine.which("udevadm") and (self.root / UDEV_CONTROL.lstrip("/")).exists()
-        return _UDEV if runs else ()
+        return [Run(command) for command in APPLY] if runs else []
 
     def uninstall(self) -> list[Action]:
         """Return what to do.  Raises `CannotStart` if nothing was installed."""

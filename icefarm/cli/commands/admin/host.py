@@ -18,17 +18,11 @@ from icefarm.cli.ui.records.columns import FINDINGS
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.doctor.machine import Machine, this_machine
-from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
+from icefarm.doctor.udev_rules import APPLY, DEFAULT_GROUP, RULES_FILE, udev_rules
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
 
 __all__ = ["doctor", "group_option", "hubs_option", "udev"]
-
-#: How to tell udevd of new rules, and to apply them to what is already plugged in (udevadm(8)).
-_APPLY = (
-    ("udevadm", "control", "--reload"),
-    ("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block"),
-)
 
 group_option = click.option(
     "--group", default=DEFAULT_GROUP, show_default=True, help="The group whose members may use the boards."
@@ -91,7 +85,7 @@ def install(group: str, hubs: bool, directory: Path) -> None:
     if machine.which("udevadm") is None:
         click.echo("there is no udevadm here: the rules take effect when udevd starts", err=True)
         return
-    for command in _APPLY:
+    for command in APPLY:
         code, said = machine.run(command)
         if code != 0:
             raise CannotStart(f"{' '.join(command)} failed: {said or code}")
