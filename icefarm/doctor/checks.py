@@ -15,11 +15,10 @@ from icefarm.doctor import farm_checks
 from icefarm.doctor.farm_checks import FarmUnderCheck
 from icefarm.doctor.finding import Finding, odd, ok, wrong
 from icefarm.doctor.machine import Machine
-from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
+from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, runs_udevd, udev_rules
 from icefarm.doctor.usb_tree import UsbDevice, devices_in, node_of, parent_of
 from icefarm.farm.router.config import CrossbarMissing, find_crossbar
 from icefarm.worker.flash.hub_ports import hub_port, smart_hubs
-from icefarm.worker.usb.monitor import UDEV_CONTROL
 
 __all__ = ["examine"]
 
@@ -95,7 +94,7 @@ def examine(machine: Machine, group: str, farm: FarmUnderCheck) -> list[tuple[st
 
 
 def _rules(machine: Machine, group: str) -> Iterator[Finding]:
-    if not (machine.root / UDEV_CONTROL.lstrip("/")).exists():
+    if not runs_udevd(machine):
         yield odd(
             "no udevd runs here: boards are found by the kernel's own announcements, and rules have no effect",
             "give the user of the worker access to the boards' devices otherwise (in a container: by the host's rules)",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS
+from icefarm.doctor.machine import Machine
+from icefarm.worker.usb.monitor import APPLICATION_IDS, BOOT_IDS, UDEV_CONTROL
 
-__all__ = ["APPLY", "DEFAULT_GROUP", "RULES_FILE", "udev_rules"]
+__all__ = ["DEFAULT_GROUP", "RULES_FILE", "commands_to_apply", "runs_udevd", "udev_rules"]
 
 #: The group that Debian and its derivatives have for users of hot-plugged devices.
 DEFAULT_GROUP = "plugdev"
 #: Below 73, where systemd's own rules assign devices; after 60, where their properties are determined.
 RULES_FILE = "70-icefarm.rules"
 #: How to tell udevd of new rules, and to apply them to what is already plugged in (udevadm(8)).
-APPLY = (
+_APPLY = (
     ("udevadm", "control", "--reload"),
     ("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=tty", "--subsystem-match=block"),
 )
@@ -27,6 +29,16 @@ ACTION=="remove", GOTO="icefarm_end"
 _TAIL = """\
 LABEL="icefarm_end"
 """
+
+
+def runs_udevd(machine: Machine) -> bool:
+    """Tell whether udevd runs on a host; in a container it mostly does not."""
+    return (machine.root / UDEV_CONTROL.lstrip("/")).exists()
+
+
+def commands_to_apply(machine: Machine) -> Sequence[tuple[str, ...]]:
+    """Return how udevd hears of rules; nothing where none runs: it reads them when it starts."""
+    return _APPLY if runs_udevd(machine) and machine.which("udevadm") is not None else ()
 
 
 def udev_rules(group: str = DEFAULT_GROUP, *, hubs: bool = False) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +11,7 @@ from attrs import frozen
 
 from icefarm import __version__
 from icefarm.doctor.machine import Machine
-from icefarm.doctor.udev_rules import APPLY
+from icefarm.doctor.udev_rules import commands_to_apply
 from icefarm.farm.errors import CannotStart
 from icefarm.host.changes import (
     OLD,
@@ -27,13 +26,13 @@ from icefarm.host.changes import (
     installing,
     removing,
 )
+from icefarm.host.record import BoardAccess, DamagedRecord, Record
 from icefarm.host.worker_files import DECLARATIONS, UNIT
 from icefarm.system.files import write_whole
-from icefarm.worker.usb.monitor import UDEV_CONTROL
 
 __all__ = ["RECORD", "Installer"]
 
-#: What was installed: JSON, the version and the digest of each file.
+#: What was installed: `Record`.
 RECORD = "etc/icefarm/installed.json"
 #: Where a service does not look: the unit has ProtectHome=yes and PrivateTmp=yes.
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
@@ -81,14 +80,12 @@ class Installer:
         if not (self.machine.is_root or dry_run):
             raise CannotStart("this takes root: run it with sudo, or see with --dry-run what it would do")
 
-    def recorded(self) -> Mapping[str, str]:
-        """Return the digests of what was installed; nothing if nothing was.  Raises `CannotStart`."""
+    def recorded(self) -> Record:
+        """Return what the last installation did; an empty record if there was none.  Raises `CannotStart`."""
         text = self.there([RECORD]).get(RECORD)
-        if text is None:
-            return {}
         try:
-            return dict(json.loads(text)["files"])
-        except (ValueError, KeyError, TypeError):
+            return Record() if text is None else Record.parse(text)
+        except DamagedRecord:
             raise CannotStart(f"/{RECORD} is damaged: remove it, and install again") from None
 
     def there(self, paths: Iterable[str]) -> dict[str, bytes]:
@@ -99,16 +96,15 @@ class Installer:
                 found[path] = (self.root / path).read_bytes()
         return found
 
-    def install(self, wanted: Sequence[HostFile], *, force: bool, start: bool) -> list[Action]:
-        """Return what to do.  Raises `CannotStart`."""
-        recorded = self.recorded()
+    def install(self, wanted: Sequence[HostFile], access: BoardAccess, *, force: bool, start: bool) -> list[Action]:
+        """Return what to do.  ``access``: who may use the boards, for the record.  Raises `CannotStart`."""
+        recorded = self.recorded().files
         try:
             files = installing(wanted, self.there(file.path for file in wanted), recorded, force=force)
         except ChangedByHand as error:
             raise CannotStart(str(error)) from None
         digests = {**recorded, **{file.path: digest_of(file.content) for file in wanted}}
-        record = {"version": __version__, "files": dict(sorted(digests.items()))}
-        written = HostFile(RECORD, (json.dumps(record, indent=1) + "\n").encode(), 0o600)
+        written = HostFile(RECORD, Record(digests, access).text(__version__), 0o600)
         noted = self.there([RECORD]).get(RECORD) == written.content
         # The record has the version: after an upgrade the worker is restarted even if no other file differs.
         changes = not noted or any(isinstance(action, Write) for action in files)
@@ -134,14 +130,12 @@ class Installer:
             *begin,
         ]
 
-    def _udev(self) -> Sequence[Run]:
-        """Return how udevd hears of rules; where none runs, as in a container, it reads them when it starts."""
-        runs = self.machine.which("udevadm") and (self.root / UDEV_CONTROL.lstrip("/")).exists()
-        return [Run(command) for command in APPLY] if runs else []
+    def _udev(self) -> list[Run]:
+        return [Run(command) for command in commands_to_apply(self.machine)]
 
     def uninstall(self) -> list[Action]:
         """Return what to do.  Raises `CannotStart` if nothing was installed."""
-        recorded = self.recorded()
+        recorded = self.recorded().files
         if not recorded:
             raise CannotStart(f"nothing was installed here by icefarm host install: there is no {self.root / RECORD}")
         files = removing(self.there(recorded), recorded)

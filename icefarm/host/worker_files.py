@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 
 from attrs import frozen
 
-from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, udev_rules
+from icefarm.doctor.udev_rules import RULES_FILE, udev_rules
 from icefarm.host.changes import HostFile
+from icefarm.host.record import BoardAccess
 
 __all__ = [
     "CA_FILE",
@@ -74,16 +75,16 @@ class WorkerSettings:
         return HostFile(SETTINGS, (_HEAD + "".join(lines)).encode())
 
 
-def fixed_files(prefix: PurePosixPath, group: str = DEFAULT_GROUP, *, hubs: bool = False) -> tuple[HostFile, ...]:
+def fixed_files(prefix: PurePosixPath, access: BoardAccess) -> tuple[HostFile, ...]:
     """Return the files that every host with a worker gets; ``prefix``: the environment that icefarm is in.
 
     Raises ValueError if the group's name is not valid.
     """
     texts = {
-        f"etc/udev/rules.d/{RULES_FILE}": udev_rules(group, hubs=hubs),
-        SYSUSERS: _SYSUSERS.format(group=group),
+        f"etc/udev/rules.d/{RULES_FILE}": udev_rules(access.group, hubs=access.hubs),
+        SYSUSERS: _SYSUSERS.format(group=access.group),
         TMPFILES: _TMPFILES,
-        f"etc/systemd/system/{UNIT}": _unit(prefix, group),
+        f"etc/systemd/system/{UNIT}": _unit(prefix, access.group),
     }
     return tuple(HostFile(path, text.encode()) for path, text in texts.items())
 

@@ -60,6 +60,14 @@ def test_installing_writes_the_rules_and_tells_udevd(host: Host, tmp_path: Path)
     assert [command[:2] for command in host.ran] == [["udevadm", "control"], ["udevadm", "trigger"]]
 
 
+def test_where_no_udevd_runs_the_rules_are_written_all_the_same(host: Host, tmp_path: Path) -> None:
+    (host.root / "run/udev/control").unlink()
+    result = host.icefarm("udev", "install", "--directory", str(tmp_path))
+    assert (result.exit_code, host.ran) == (0, [])
+    assert "no udevd runs here" in result.stdout
+    assert (tmp_path / RULES_FILE).exists()
+
+
 def test_installing_without_the_right_to_says_how(host: Host, tmp_path: Path) -> None:
     result = host.icefarm("udev", "install", "--directory", str(tmp_path / "absent"))
     assert result.exit_code == 1

@@ -191,6 +191,28 @@ def test_rules_of_udev_install_are_taken_over(here: WorkerHost) -> None:
     assert not here.path(f"etc/udev/rules.d/{RULES_FILE}").exists()
 
 
+def test_an_upgrade_keeps_the_group_and_the_right_to_switch_hubs(here: WorkerHost) -> None:
+    here.install_whole("--group", "lab", "--hubs")
+    before = here.files()
+    assert here.install().exit_code == 0
+    assert here.files() == before
+    assert before[f"etc/udev/rules.d/{RULES_FILE}"] == udev_rules("lab", hubs=True)
+
+
+def test_the_right_to_switch_hubs_can_be_taken_back(here: WorkerHost) -> None:
+    here.install_whole("--group", "lab", "--hubs")
+    assert here.install("--no-hubs").exit_code == 0
+    assert here.files()[f"etc/udev/rules.d/{RULES_FILE}"] == udev_rules("lab")
+
+
+def test_a_record_without_a_group_is_that_of_the_default_group(here: WorkerHost) -> None:
+    here.install_whole()
+    record = json.loads(here.path(RECORD).read_text())
+    here.path(RECORD).write_text(json.dumps({"version": record["version"], "files": record["files"]}))
+    assert here.install().exit_code == 0
+    assert json.loads(here.path(RECORD).read_text()) == record
+
+
 def test_a_dry_run_shows_all_but_the_token_and_does_nothing(here: WorkerHost) -> None:
     here.host.is_root = False
     before = here.files()

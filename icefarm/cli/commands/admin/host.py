@@ -18,7 +18,7 @@ from icefarm.cli.ui.records.columns import FINDINGS
 from icefarm.cli.ui.records.tables import Output
 from icefarm.cli.verb import opened_screen, show
 from icefarm.doctor.machine import Machine, this_machine
-from icefarm.doctor.udev_rules import APPLY, DEFAULT_GROUP, RULES_FILE, udev_rules
+from icefarm.doctor.udev_rules import DEFAULT_GROUP, RULES_FILE, commands_to_apply, udev_rules
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
 
@@ -82,14 +82,13 @@ def install(group: str, hubs: bool, directory: Path) -> None:
         hint = "" if machine.is_root else f"; it takes root: sudo {sys.executable} -m icefarm udev install"
         raise CannotStart(f"cannot write {path}: {error.strerror}{hint}") from None
     click.echo(f"wrote {path}")
-    if machine.which("udevadm") is None:
-        click.echo("there is no udevadm here: the rules take effect when udevd starts", err=True)
-        return
-    for command in APPLY:
+    commands = commands_to_apply(machine)
+    for command in commands:
         code, said = machine.run(command)
         if code != 0:
             raise CannotStart(f"{' '.join(command)} failed: {said or code}")
-    click.echo(f"told udevd; members of {group} may use the boards (usermod -aG {group} USER, then log in again)")
+    told = "told udevd" if commands else "no udevd runs here: the rules take effect when it starts"
+    click.echo(f"{told}; members of {group} may use the boards (usermod -aG {group} USER, then log in again)")
 
 
 @click.command()

@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 import click
 from attrs import evolve
 
-from icefarm.cli.commands.admin.host import group_option, hubs_option
 from icefarm.cli.connect import log_quietly, token_from
 from icefarm.cli.ui.parameter_types import NAME, URL, VIRTUAL_BOARDS
 from icefarm.doctor.machine import Machine, this_machine
+from icefarm.doctor.udev_rules import DEFAULT_GROUP
 from icefarm.errors import InvalidArgument
 from icefarm.farm.errors import CannotStart
 from icefarm.host.changes import Action, HostFile, Write
 from icefarm.host.installer import Installer
+from icefarm.host.record import BoardAccess
 from icefarm.host.worker_files import CA_FILE, IMAGES, SETTINGS, TOKEN, UNIT, WorkerSettings, fixed_files
 from icefarm.wamp.ca_file import check_certificates
 
@@ -61,8 +62,16 @@ def _installer(root: Path, prefix: PurePosixPath) -> Installer:
 @click.option("--ca-file", type=_FILE, metavar="FILE", help="The only certificates to trust at an https:// URL.")
 @click.option("--name", type=NAME, help="The worker's name in the farm.  [default: the name of the host]")
 @click.option("--virtual-boards", type=VIRTUAL_BOARDS, metavar="N|N..M", help="How many virtual boards to run.")
-@group_option
-@hubs_option
+@click.option(
+    "--group",
+    show_default=f"that of the last time, or {DEFAULT_GROUP}",
+    help="The group whose members may use the boards.",
+)
+@click.option(
+    "--hubs/--no-hubs",
+    default=None,
+    help="They may also switch the power of hub ports (uhubctl).  [default: as the last time, or not]",
+)
 @click.option(
     "--prefix",
     type=click.Path(path_type=PurePosixPath),
@@ -81,8 +90,8 @@ def install(
     ca_file: Path | None,
     name: str | None,
     virtual_boards: tuple[int, int] | None,
-    group: str,
-    hubs: bool,
+    group: str | None,
+    hubs: bool | None,
     prefix: PurePosixPath,
     root: Path,
     force: bool,
@@ -91,25 +100,26 @@ def install(
 ) -> None:
     """Make this host one of a farm's workers: unit, user, group, udev rules, settings, token.
 
-    Run it again to upgrade, or to change something: it writes what differs, and restarts the worker then. Files that
-    were changed by hand stay. It takes root and systemd.
+    Run it again to upgrade, or to change something: what is not given stays as it was; it writes what differs, and
+    restarts the worker then. Files that were changed by hand stay. It takes root and systemd.
     """
     if not worker:
         raise click.UsageError("say what this host becomes: --worker")
     installer = _installer(root, prefix)
     installer.check(PurePosixPath(sys.base_prefix) if installer.is_live else None, dry_run=dry_run)
     settings = _settings(url, name, virtual_boards, ca_file)
-    wanted = [*_fixed(prefix, group, hubs), *settings, *_token(token_file)]
+    access = installer.recorded().access.changed(group, hubs)
+    wanted = [*_fixed(prefix, access), *settings, *_token(token_file)]
     _check_complete(installer, wanted)
-    actions = installer.install(wanted, force=force, start=not no_start)
+    actions = installer.install(wanted, access, force=force, start=not no_start)
     _carry_out(installer, actions, dry_run)
     if not dry_run:
         click.echo(f"the worker is {UNIT} (journalctl -u {UNIT}); firmware of real boards goes into /{IMAGES}")
 
 
-def _fixed(prefix: PurePosixPath, group: str, hubs: bool) -> Sequence[HostFile]:
+def _fixed(prefix: PurePosixPath, access: BoardAccess) -> Sequence[HostFile]:
     try:
-        return fixed_files(prefix, group, hubs=hubs)
+        return fixed_files(prefix, access)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
