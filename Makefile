@@ -30,7 +30,7 @@ help:
 	@echo "make fuzz SECONDS=600  damaged frames, bitstreams and images for all parsers"
 	@echo "make nightly  all that takes long; one page of results: build/nightly/index.md; NIGHTLY=\"--minutes 5 dist soak\" chooses"
 	@echo "make coverage  the tests again, and which lines and branches they reach: build/coverage/html"
-	@echo "make pythons  unit and integration tests with every supported Python that is on this machine"
+	@echo "make pythons  unit and integration tests with every supported Python; PYTHONS=\"3.11 3.13\" chooses"
 	@echo "make oldest  the same with the oldest versions of packages that are allowed"
 	@echo "make mutation  change the pure modules in every place, and see whether the tests notice"
 	@echo "make release-check  say what speaks against a release, or how to tag it"
@@ -96,15 +96,19 @@ coverage: venv
 	$(COVERAGE) html --quiet --directory build/coverage/html
 	$(COVERAGE) report --format=total
 
-# noxfile.py says how; environments stay in build/nox.
+# noxfile.py says how; environments stay in build/nox.  One that is not on this machine is an error: PYTHONS="3.11 3.13"
+# chooses, SUITES=unit as well.
+PYTHONS ?=
+SUITES  ?= unit integration
 pythons: $(RELEASE)/.installed
-	$(RELEASE)/bin/nox --session tests
+	$(RELEASE)/bin/nox --session $(if $(PYTHONS),$(addprefix tests-,$(PYTHONS)),tests) -- $(SUITES)
 
 # With the oldest versions that pyproject.toml allows of what a farm runs.
 oldest: $(RELEASE)/.installed
-	$(RELEASE)/bin/nox --session oldest
+	$(RELEASE)/bin/nox --session oldest -- $(SUITES)
 
-# Which modules, and by which tests: [tool.mutmut] of pyproject.toml. MUTANTS="icefarm.selectors.*" chooses some.
+# Which modules, and by which tests: [tool.mutmut] of pyproject.toml. MUTANTS="icefarm.selectors.*" chooses some; so may
+# MUTANTS="--processes 1".
 mutation: venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps \
 		--requirement requirements/mutation.txt

@@ -1,7 +1,7 @@
-"""Tests with every supported Python that this machine has, and with the oldest packages that are allowed.
+"""Tests with every supported Python, and with the oldest packages that are allowed.
 
-``make pythons`` runs all of it; ``nox -s tests-3.13 -- unit`` one Python and one suite.  Packages come from the lock
-files of requirements/, by the installer that make uses (build_backend/install.py).
+``make pythons`` runs the tests with each Python, ``make pythons PYTHONS=3.13 SUITES=unit`` one suite with one.
+Packages come from the lock files of requirements/, by the installer that make uses (build_backend/install.py).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ PYTHONS = [
 
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
-# They are not on every machine; the last lines say which were passed over.
-nox.options.error_on_missing_interpreters = False
+# With a Python that is not on this machine nothing is tested: its session fails, and the last lines name it.
+nox.options.error_on_missing_interpreters = True
+nox.options.download_python = "never"
 nox.options.envdir = "build/nox"
 
 

@@ -1,28 +1,73 @@
 """Change the pure modules, one change at a time, and see whether the unit tests notice: ``make mutation``.
 
 mutmut makes the changes and runs the tests that reach each of them (``[tool.mutmut]`` of pyproject.toml says which
-modules and tests).  ``build/mutation.md`` lists what no test noticed, by module.  Exits with 1 if fewer than `GOAL` per
-cent of the changes were noticed.  Names of changes (``icefarm.selectors.*``) choose some; `mutmut show NAME` shows one.
+modules and tests).  ``build/mutation.md`` has the score of each module, and each change that no test noticed.  Changes
+that change nothing are in ``tests/equivalent_changes.toml``, with the reason, and do not count.  Exits with 1 if fewer
+than `GOAL` per cent of the others were noticed.
+
+Names of changes (``icefarm.selectors.*``) choose some, and add to what was tried before; without names all begins anew.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["GOAL", "page", "score", "statuses"]
+__all__ = ["GOAL", "Change", "Equivalent", "equivalents", "judged", "page", "score", "statuses"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MUTANTS, PAGE = ROOT / "mutants", ROOT / "build" / "mutation.md"
+EQUIVALENTS = ROOT / "tests" / "equivalent_changes.toml"
 #: Per cent of the changes that tests have to notice.
 GOAL = 85
 #: mutmut's exit codes of a change that was noticed: tests failed, or did not end (by mutmut, by a signal).
 _NOTICED = frozenset({1, 3, 24, 36, 37, 152, 255, -24})
 _UNNOTICED, _NO_TESTS = frozenset({0}), frozenset({5, 33})
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a change that was tried: noticed, unnoticed, no tests, unclear, or equivalent."""
+
+    #: MODULE.FUNCTION__mutmut_NUMBER.
+    name: str
+    status: str
+    #: The lines that it takes away and adds, as in a diff; empty if it was noticed.
+    lines: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def function(self) -> str:
+        return self.name.rpartition("__mutmut_")[0]
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A change that changes nothing that anybody could notice."""
+
+    function: str
+    lines: tuple[str, ...]
+    why: str
+
+    def is_that(self, change: Change) -> bool:
+        """Tell whether a change is this one; numbers of changes differ from version to version of a function."""
+        return (self.function, self.lines) == (change.function, change.lines)
+
+
+def equivalents(text: str) -> list[Equivalent]:
+    """Read the changes that change nothing, from TOML."""
+    found = tomllib.loads(text)["change"]
+    return [Equivalent(each["function"], tuple(each["lines"]), each["why"]) for each in found]
 
 
 def statuses(directory: Path) -> dict[str, str]:
@@ -43,39 +88,71 @@ def _status(code: int) -> str:
     return "no tests" if code in _NO_TESTS else "unclear"
 
 
-def score(found: Mapping[str, str]) -> float:
-    """Return how many of the changes were noticed, in per cent."""
-    return 100 * sum(status == "noticed" for status in found.values()) / len(found) if found else 0.0
+def judged(changes: Iterable[Change], known: Sequence[Equivalent]) -> list[Change]:
+    """Return the changes, with those that are known to change nothing as equivalent."""
+    return [
+        Change(change.name, "equivalent", change.lines) if any(each.is_that(change) for each in known) else change
+        for change in changes
+    ]
 
 
-def _module(name: str) -> str:
-    """Return the module of a change, which is called MODULE.FUNCTION__mutmut_NUMBER."""
-    return name.rpartition(".")[0]
+def score(changes: Iterable[Change]) -> float:
+    """Return how many of the changes were noticed, in per cent of those that change something."""
+    counted = [change.status == "noticed" for change in changes if change.status != "equivalent"]
+    return 100 * sum(counted) / len(counted) if counted else 0.0
 
 
-def page(found: Mapping[str, str]) -> str:
+def page(changes: Sequence[Change]) -> str:
     """Return the page of results, in Markdown: the score of each module, and what was not noticed."""
-    lines = ["# Changes to pure modules", "", "| module | changes | noticed | % |", "|---|---|---|---|"]
-    totals, noticed = Counter(map(_module, found)), Counter(_module(n) for n, s in found.items() if s == "noticed")
-    for module in sorted(totals, key=lambda each: noticed[each] / totals[each]):
-        share = 100 * noticed[module] / totals[module]
-        lines.append(f"| `{module}` | {totals[module]} | {noticed[module]} | {share:.0f} |")
-    lines += ["", "## Not noticed", ""]
-    lines += [f"- `{name}`: {status}" for name, status in sorted(found.items()) if status != "noticed"]
+    by_module: dict[str, list[Change]] = {}
+    for change in changes:
+        by_module.setdefault(change.module, []).append(change)
+    head = "| module | changes | noticed | equivalent | % |"
+    lines = ["# Changes to pure modules", "", head, "|---|---|---|---|---|"]
+    for module, own in sorted(by_module.items(), key=lambda item: (score(item[1]), item[0])):
+        noticed, equivalent = (sum(change.status == each for change in own) for each in ("noticed", "equivalent"))
+        lines.append(f"| `{module}` | {len(own)} | {noticed} | {equivalent} | {score(own):.0f} |")
+    lines += ["", "## Not noticed"]
+    for change in sorted(changes, key=lambda each: each.name):
+        if change.status not in ("noticed", "equivalent"):
+            lines += ["", f"`{change.name}`: {change.status}", "```diff", *change.lines, "```"]
     return "\n".join(lines) + "\n"
 
 
-def main(names: Sequence[str]) -> int:
+def _tried() -> list[Change]:
+    """Return what was tried so far, with the lines of what was not noticed."""
+    return [
+        Change(name, status, () if status == "noticed" else _lines(name)) for name, status in statuses(MUTANTS).items()
+    ]
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    # mutmut is in the environment of `make mutation` only.
+    from mutmut.mutation.diff_apply import get_diff_for_mutant  # type: ignore[import-not-found]
+
+    found = get_diff_for_mutant(name).splitlines()
+    return tuple(line for line in found if line[:1] in ("+", "-") and line[:3] not in ("+++", "---"))
+
+
+def main(arguments: Sequence[str]) -> int:
     """Run mutmut, write the page, and return the exit code."""
-    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "2", *names]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of changes, such as icefarm.selectors.*")
+    parser.add_argument("--processes", type=int, default=2, help="that try changes at the same time")
+    options = parser.parse_args(arguments)
+    if not options.names:
+        shutil.rmtree(MUTANTS, ignore_errors=True)
+    mutmut = str(Path(sys.executable).with_name("mutmut"))
+    command = [mutmut, "run", "--max-children", str(options.processes), *options.names]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         print("mutmut failed", file=sys.stderr)
         return 1
-    found = statuses(MUTANTS)
+    changes = judged(_tried(), equivalents(EQUIVALENTS.read_text(encoding="utf-8")))
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(found))
-    share = score(found)
-    print(f"{sum(status == 'noticed' for status in found.values())} of {len(found)} changes noticed ({share:.1f} %)")
+    PAGE.write_text(page(changes), encoding="utf-8")
+    counted = [change for change in changes if change.status != "equivalent"]
+    noticed, share = sum(change.status == "noticed" for change in counted), score(counted)
+    print(f"{noticed} of {len(counted)} changes noticed ({share:.1f} %): {PAGE.relative_to(ROOT)}")
     return 0 if share >= GOAL else 1
 
 

@@ -37,8 +37,9 @@ class Part:
     what: str
     command: tuple[str, ...]
     minutes: float
-    #: Finds in the log what the page says beside "passed"; the last match counts.
+    #: Finds in the log what the page says beside "passed"; the last match counts, or each.
     figure: str | None = None
+    each_match: bool = False
     #: Beside the environment of the run.
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -56,6 +57,8 @@ class Result:
     log: str
 
 
+#: How each session of nox ended.
+_NOX = r"^nox > \* ([^:]+: \w+)"
 _PYTEST = r"^=*\s*(\d+ (?:passed|failed|skipped).*?)\s*=*$"
 
 
@@ -64,7 +67,10 @@ def parts(python: str, seconds: int, minutes: int) -> tuple[Part, ...]:
     pytest = (python, "-m", "pytest")
     return (
         Part("dist", "what a release consists of, made twice and checked", ("make", "dist"), 30),
-        Part("pythons", "unit and integration tests with each Python that is there", ("make", "pythons"), 180, _PYTEST),
+        Part(
+            "pythons", "unit and integration tests with each supported Python", ("make", "pythons"), 180, _NOX,
+            each_match=True,
+        ),
         Part("oldest", "the same with the oldest packages that are allowed", ("make", "oldest"), 60, _PYTEST),
         Part("coverage", "lines and branches that the tests reach", ("make", "coverage"), 90, r"^(\d+)$"),
         Part(
@@ -138,7 +144,7 @@ def _says(part: Part, code: int | None, output: str) -> str:
         return f"no end after {part.minutes:g} minutes"
     found = re.findall(part.figure, output, re.MULTILINE) if part.figure else []
     if found:
-        return str(found[-1])
+        return ", ".join(found if part.each_match else found[-1:])
     return "" if code == 0 else f"exit code {code}: {_last_line(output)}"
 
 

@@ -132,6 +132,13 @@ def test_a_part_that_passes_says_its_figure(tmp_path: Path) -> None:
     assert (tmp_path / result.log).read_text() == "score 70\nscore 91\n"
 
 
+def test_a_part_of_several_sessions_says_how_each_ended(tmp_path: Path) -> None:
+    lines = "nox > Ran multiple sessions:\\nnox > * tests-3.11: success\\nnox > * tests-3.12: failed, no Python"
+    (part,) = nightly.parts_named(["pythons"], nightly.PARTS)
+    result = nightly.run(_part(f"print('{lines}')", figure=part.figure, each_match=part.each_match), tmp_path)
+    assert result.says == "tests-3.11: success, tests-3.12: failed"
+
+
 def test_a_part_that_fails_says_its_last_line(tmp_path: Path) -> None:
     result = nightly.run(_part("import sys; print('fine'); sys.exit('it broke')"), tmp_path)
     assert (result.passed, result.says) == (False, "exit code 1: it broke")
@@ -200,20 +207,51 @@ def test_every_version_of_a_release_is_of_one_form() -> None:
     assert [each for each in sections[1:] if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", each)] == []
 
 
-def test_the_score_of_changes_is_read_from_what_mutmut_leaves(tmp_path: Path) -> None:
+def test_what_became_of_changes_is_read_from_what_mutmut_leaves(tmp_path: Path) -> None:
     (tmp_path / "icefarm").mkdir()
     codes = {"icefarm.a.x_f__mutmut_1": 1, "icefarm.a.x_f__mutmut_2": 0, "icefarm.a.x_g__mutmut_1": None}
     (tmp_path / "icefarm" / "a.py.meta").write_text(json.dumps({"exit_code_by_key": codes}))
     more = {"icefarm.b.x_h__mutmut_1": 36, "icefarm.b.x_h__mutmut_2": 33}
     (tmp_path / "icefarm" / "b.py.meta").write_text(json.dumps({"exit_code_by_key": more}))
-    found = mutation.statuses(tmp_path)
-    assert list(found.values()) == ["noticed", "unnoticed", "noticed", "no tests"]
-    assert mutation.score(found) == 50
-    text = mutation.page(found)
-    assert "| `icefarm.a` | 2 | 1 | 50 |" in text
-    assert "- `icefarm.a.x_f__mutmut_2`: unnoticed" in text
+    assert mutation.statuses(tmp_path) == {
+        "icefarm.a.x_f__mutmut_1": "noticed",
+        "icefarm.a.x_f__mutmut_2": "unnoticed",
+        "icefarm.b.x_h__mutmut_1": "noticed",
+        "icefarm.b.x_h__mutmut_2": "no tests",
+    }
+
+
+SAME = mutation.Equivalent("icefarm.a.x_f", ("-    a < b", "+    a <= b"), "a is never b")
+CHANGES = [
+    mutation.Change("icefarm.a.x_f__mutmut_1", "noticed"),
+    mutation.Change("icefarm.a.x_f__mutmut_2", "unnoticed", ("-    1", "+    2")),
+    mutation.Change("icefarm.a.x_f__mutmut_3", "unnoticed", SAME.lines),
+]
+
+
+def test_a_change_that_changes_nothing_does_not_count() -> None:
+    assert mutation.score(CHANGES) == pytest.approx(100 / 3)
+    assert mutation.score(mutation.judged(CHANGES, [SAME])) == 50
+
+
+def test_the_page_has_each_module_and_each_change_that_was_not_noticed() -> None:
+    text = mutation.page(mutation.judged(CHANGES, [SAME]))
+    assert "| `icefarm.a` | 3 | 1 | 1 | 50 |" in text
+    assert "`icefarm.a.x_f__mutmut_2`: unnoticed\n```diff\n-    1\n+    2\n```" in text
     assert "x_f__mutmut_1" not in text
+    assert "x_f__mutmut_3" not in text
 
 
 def test_nothing_that_was_tried_is_no_success() -> None:
-    assert mutation.score({}) == 0
+    assert mutation.score([]) == 0
+
+
+def test_each_change_that_is_said_to_change_nothing_is_of_a_function_that_there_is() -> None:
+    for each in mutation.equivalents((ROOT / "tests" / "equivalent_changes.toml").read_text()):
+        module, _, function = each.function.rpartition(".")
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        # A function is x_NAME, a method xǁCLASSǁNAME.
+        name = function.rpartition("ǁ")[2] if "ǁ" in function else function.removeprefix("x_")
+        assert f"def {name}(" in source, each
+        assert all(line[1:].strip() in source for line in each.lines if line.startswith("-")), each
+        assert each.why
