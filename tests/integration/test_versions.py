@@ -11,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from icefarm.farm.router.config import find_crossbar
-from icefarm.testing.processes.farm_process import END_LIMIT, FarmProcess
+from icefarm.testing.processes.farm_process import END_LIMIT, FarmProcess, OwnProcess
+from icefarm.testing.processes.router import free_port
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
 
@@ -38,6 +41,30 @@ with Farm(sys.argv[1], name="both", experiment="versions") as farm:
         serials = list(boards.serials)
 print(json.dumps([[each.serial in serials, each.value, str(each.error)] for each in results]))
 """
+#: A client that evaluates without a pause until the file "end" appears, and keeps account of its results.
+UNINTERRUPTED = """
+import sys
+from pathlib import Path
+from icefarm.client import Farm
+place, circuits, count = Path(sys.argv[2]), sys.argv[3:], 0
+with Farm(sys.argv[1], name="both", experiment="upgrade") as farm:
+    with farm.reserve(2, wait=True, timeout=60, window=0.1) as boards:
+        while not (place / "end").exists():
+            for result in boards.evaluate(circuits):
+                assert result.error is None, result
+                count += 1
+                (place / "results").write_text(str(count))
+"""
+#: Prints how many results of that client the farm keeps.
+ARCHIVED = """
+import sys
+from icefarm.client import Farm
+with Farm(sys.argv[1], name="both") as farm:
+    print(sum(1 for _ in farm.experiment("upgrade").results()))
+"""
+CIRCUITS = sorted(str(path) for path in (ROOT / "examples" / "circuits").glob("square_*.bin"))
+#: Seconds until what an upgrade interrupts goes on.
+RETURN_LIMIT = 90
 
 
 def _reference() -> str | None:
@@ -91,36 +118,96 @@ def place() -> Iterator[Path]:
     shutil.rmtree(short, ignore_errors=True)
 
 
+@contextmanager
+def _worker(python: Path, url: str, place: Path, *options: str) -> Iterator[None]:
+    """A worker of that version with two virtual boards; at the end it is gone."""
+    command = [
+        str(python.with_name("twistd")), "-n", "--pidfile=", "icefarm-worker", "--control", url, "--name", "w1",
+        "--virtual-boards", "2", *options,
+    ]  # fmt: skip
+    with (place / "worker.log").open("a") as log:
+        running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=place)
+    try:
+        yield
+    finally:
+        running.terminate()
+        try:
+            running.wait(END_LIMIT)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def _run(python: Path, script: str, place: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [python, "-P", "-c", script, *arguments], capture_output=True, text=True, check=False, timeout=200, cwd=place
+    )
+    log = (place / "worker.log").read_text()
+    assert done.returncode == 0, (done.stderr, log[-4000:])
+    assert "Traceback" not in log
+    return done.stdout
+
+
 @pytest.mark.parametrize(("control", "worker", "client"), MIXED)
 def test_parts_one_version_apart_work_together(
     pythons: Mapping[str, Path], place: Path, control: str, worker: str, client: str
 ) -> None:
-    circuits = sorted(str(path) for path in (ROOT / "examples" / "circuits").glob("square_*.bin"))
     arguments = ("--boards", "0", "--listen", "127.0.0.1:0", "--crossbar", find_crossbar(None))
     with FarmProcess(place / "data", arguments, python=str(pythons[control])) as farm:
         farm.wait_until_ready()
-        with (place / "worker.log").open("w") as log:
-            running = subprocess.Popen(
-                [pythons[worker].with_name("twistd"), "-n", "--pidfile=",
-                 "icefarm-worker", "--control", farm.url, "--name", "w1", "--virtual-boards", "2",
-                 "--speed", "instant"],
-                stdout=log, stderr=subprocess.STDOUT, cwd=place,
-            )  # fmt: skip
-        try:
-            done = subprocess.run(
-                [pythons[client], "-P", "-c", CLIENT, farm.url, *circuits],
-                capture_output=True, text=True, check=False, timeout=200, cwd=place,
-            )  # fmt: skip
-        finally:
-            running.terminate()
-            try:
-                running.wait(END_LIMIT)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
-    log_text = (place / "worker.log").read_text()
-    assert done.returncode == 0, (done.stderr, log_text[-4000:])
-    results = json.loads(done.stdout)
-    assert len(results) == len(circuits)
+        with _worker(pythons[worker], farm.url, place, "--speed", "instant"):
+            results = json.loads(_run(pythons[client], CLIENT, place, farm.url, *CIRCUITS))
+    assert len(results) == len(CIRCUITS)
     assert {(reserved, value is None, error) for reserved, value, error in results} == {(True, False, "None")}
-    assert "Traceback" not in log_text
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + RETURN_LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {RETURN_LIMIT} s"
+        time.sleep(0.1)
+
+
+class _Client:
+    """The uninterrupted client."""
+
+    def __init__(self, process: OwnProcess, place: Path) -> None:
+        self._process, self._place = process, place
+
+    def _results(self) -> int:
+        assert self._process.poll() is None, f"the client has ended with {self._process.returncode}"
+        path = self._place / "results"
+        return int((path.read_text() if path.exists() else "") or 0)
+
+    def wait_for_more(self) -> None:
+        """Wait for results of evaluations that began after now: those in progress are one list of circuits at most."""
+        enough = self._results() + 2 * len(CIRCUITS)
+        wait_until(lambda: self._results() >= enough, f"{enough} results of the client")
+
+    def end(self) -> int:
+        """Let it end; return how many results it had."""
+        (self._place / "end").touch()
+        assert self._process.wait(RETURN_LIMIT) == 0
+        return int((self._place / "results").read_text())
+
+
+def test_a_client_goes_on_while_control_and_then_its_worker_are_upgraded(
+    pythons: Mapping[str, Path], place: Path
+) -> None:
+    arguments = ("--boards", "0", "--listen", f"127.0.0.1:{free_port()}", "--crossbar", find_crossbar(None))
+    before, after = (FarmProcess(place / "data", arguments, python=str(pythons[each])) for each in ("old", "new"))
+    with ExitStack() as farm, ExitStack() as worker:
+        farm.enter_context(before).wait_until_ready()
+        url = before.url
+        worker.enter_context(_worker(pythons["old"], url, place))
+        with OwnProcess([str(pythons["old"]), "-P", "-c", UNINTERRUPTED, url, str(place), *CIRCUITS], cwd=place) as own:
+            client = _Client(own, place)
+            client.wait_for_more()
+            farm.close()
+            farm.enter_context(after).wait_until_ready()
+            client.wait_for_more()
+            worker.close()
+            worker.enter_context(_worker(pythons["new"], url, place))
+            client.wait_for_more()
+            results = client.end()
+        wait_until(lambda: int(_run(pythons["new"], ARCHIVED, place, url)) == results, "all results in the archive")
