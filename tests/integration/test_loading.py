@@ -21,7 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from icefarm.usb.uf2 import build, parse
 from icefarm.worker.board import states
 from icefarm.worker.flash import flasher, picotool
-from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.flasher import Loading
 from icefarm.worker.flash.mounted_drive import MOUNT_LIMIT, Mounts, mount_point
 from icefarm.worker.flash.picotool import Picotool

@@ -40,8 +40,8 @@ from icefarm.wamp.credentials import Credentials
 from icefarm.wamp.link import Link
 from icefarm.worker.board.hardware import SerialHardware
 from icefarm.worker.control_link.link import WorkerIdentity
-from icefarm.worker.flash.drive_writer import FlashFailed, write_drive
-from icefarm.worker.flash.flasher import Loading
+from icefarm.worker.flash.errors import FlashFailed
+from icefarm.worker.flash.flasher import Loading, write_drive
 from icefarm.worker.service import Worker
 from icefarm.worker.sources import RealBoards, VirtualBoards
 

@@ -116,7 +116,7 @@ class Shelf(Observer):
         kinds = Kinds.of(PulseCount, Hooked, Faulty, Pins)
         around = WorkerContext("w1", self.clock, self.hardware, kinds, Admission(), self, slow_load)
         self.device = ManagedBoard(SERIAL, IMAGES, around)
-        self.board = MemoryBoard(self.clock, SERIAL, self.device.usb)
+        self.board = MemoryBoard(self.clock, SERIAL, self.device.post)
         self.hardware.boards.append(self.board)
         if plugged:
             self.board.plug()

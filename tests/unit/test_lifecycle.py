@@ -12,7 +12,7 @@ from icefarm.contract import DeviceStatus
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
-from icefarm.worker.board.state_machine import TRIES, Impossible, step
+from icefarm.worker.board.state_machine import TRIES, Impossible, Life, status_of, step, time_limit
 
 SERIAL = "0123456789ABCDEF"
 TTY, DRIVE = "/dev/ttyACM0", "/dev/sda"
@@ -28,7 +28,7 @@ LOADER_GONE = DriveRemoved(SERIAL, DRIVE)
 FLASH = [UNPLUG, LOADER, e.Written(), LOADER_GONE, PLUG]
 
 
-def run(life: s.Life, *events: e.Event) -> tuple[s.Life, list[e.Effect]]:
+def run(life: Life, *events: e.Event) -> tuple[Life, list[e.Effect]]:
     """Return the life after all events, and the effects of the last one."""
     effects: list[e.Effect] = []
     for event in events:
@@ -36,19 +36,19 @@ def run(life: s.Life, *events: e.Event) -> tuple[s.Life, list[e.Effect]]:
     return life, effects
 
 
-def fresh() -> s.Life:
-    return s.Life(DEFAULT)
+def fresh() -> Life:
+    return Life(DEFAULT)
 
 
-def ready() -> s.Life:
+def ready() -> Life:
     return run(fresh(), PLUG, e.Greeted(DEFAULT), e.TestsPassed())[0]
 
 
-def reserved() -> s.Life:
+def reserved() -> Life:
     return run(ready(), e.Assign(WANT), *FLASH, e.Greeted(COUNTER), e.KindStarted())[0]
 
 
-def broken() -> s.Life:
+def broken() -> Life:
     life = run(fresh(), PLUG)[0]
     return run(life, e.Failed("is silent"), e.Failed("is silent"), e.Failed("is silent"))[0]
 
@@ -79,7 +79,7 @@ def test_a_board_that_comes_as_a_boot_drive_is_flashed() -> None:
 
 
 def test_a_tested_board_is_available() -> None:
-    assert s.status_of(ready()) == (DeviceStatus.AVAILABLE, None)
+    assert status_of(ready()) == (DeviceStatus.AVAILABLE, None)
 
 
 def test_a_reserved_board_gets_the_firmware_of_its_kind() -> None:
@@ -131,7 +131,7 @@ def test_a_reservation_survives_a_board_that_is_plugged_in_again() -> None:
 def test_those_who_wait_are_told_when_an_unplugged_board_does_not_come_back() -> None:
     life, effects = run(reserved(), UNPLUG, e.TimedOutWaiting())
     assert effects == [e.FailWaiting("the board is unplugged")]
-    assert s.time_limit(life) is None
+    assert time_limit(life) is None
 
 
 def test_a_lost_connection_waits_for_word_from_usb() -> None:
@@ -156,12 +156,12 @@ def test_a_silent_board_is_asked_again_then_flashed_then_set_aside() -> None:
 
 def test_a_board_that_does_not_come_back_from_flashing_is_broken() -> None:
     life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, e.Written(), LOADER_GONE, e.TimedOutWaiting())
-    assert s.status_of(life) == (DeviceStatus.BROKEN, "did not come back after pulse_count 1.0 was flashed")
+    assert status_of(life) == (DeviceStatus.BROKEN, "did not come back after pulse_count 1.0 was flashed")
 
 
 def test_a_board_unplugged_on_its_way_to_the_boot_loader_is_offline_and_its_reservation_waits_for_it() -> None:
     life, effects = run(ready(), e.Assign(WANT), UNPLUG, e.TimedOutWaiting())
-    assert s.status_of(life) == (DeviceStatus.OFFLINE, "gone since it left for its boot loader")
+    assert status_of(life) == (DeviceStatus.OFFLINE, "gone since it left for its boot loader")
     assert effects == [e.FailWaiting("the board is gone since it left for its boot loader")]
     life, _ = run(life, PLUG, e.Greeted(DEFAULT), *FLASH, e.Greeted(COUNTER), e.KindStarted())
     assert isinstance(life.state, s.Reserved)
@@ -169,7 +169,7 @@ def test_a_board_unplugged_on_its_way_to_the_boot_loader_is_offline_and_its_rese
 
 def test_a_board_unplugged_while_it_is_flashed_is_offline() -> None:
     life, _ = run(ready(), e.Assign(WANT), UNPLUG, LOADER, LOADER_GONE, e.Failed("left"), e.TimedOutWaiting())
-    assert s.status_of(life)[0] is DeviceStatus.OFFLINE
+    assert status_of(life)[0] is DeviceStatus.OFFLINE
 
 
 def test_a_board_whose_image_does_not_start_is_flashed_again_then_set_aside() -> None:
@@ -189,10 +189,10 @@ def test_a_broken_board_is_tested_again_after_a_while_and_taken_back() -> None:
 
 def test_a_board_that_breaks_again_and_again_is_tested_ever_less_often() -> None:
     life = broken()
-    first = s.time_limit(life)
+    first = time_limit(life)
     life, _ = run(life, e.TimedOutWaiting(), e.Failed("still"), *FLASH, e.Failed("still"))
     assert first is not None
-    assert s.time_limit(life) == 2 * first
+    assert time_limit(life) == 2 * first
 
 
 def test_a_result_forgives_failures_and_only_many_of_them_what_a_board_was_set_aside_for() -> None:
@@ -207,7 +207,7 @@ def test_a_broken_board_can_be_retested_by_hand() -> None:
 
 
 def test_a_broken_board_that_is_unplugged_is_offline() -> None:
-    assert s.status_of(run(broken(), UNPLUG)[0])[0] is DeviceStatus.OFFLINE
+    assert status_of(run(broken(), UNPLUG)[0])[0] is DeviceStatus.OFFLINE
 
 
 def test_a_reboot_keeps_the_reservation_and_flashes_its_firmware() -> None:
@@ -219,7 +219,7 @@ def test_a_reboot_keeps_the_reservation_and_flashes_its_firmware() -> None:
 
 def test_a_deleted_board_keeps_nothing() -> None:
     life, effects = run(reserved(), e.Delete())
-    assert life == s.Life(DEFAULT, s.Gone(why="deleted"))
+    assert life == Life(DEFAULT, s.Gone(why="deleted"))
     assert effects[-1] == e.ClosePort()
 
 
@@ -239,16 +239,16 @@ def test_a_procedure_that_cannot_be_running_is_a_fault(event: e.Event) -> None:
 PLACE = "1-1"
 
 
-def failing(power: bool = True) -> tuple[s.Life, list[e.Effect]]:
+def failing(power: bool = True) -> tuple[Life, list[e.Effect]]:
     """A board that has failed, was asked again, was flashed, and has failed again; and what is done then."""
-    life = s.Life(DEFAULT, power=power)
+    life = Life(DEFAULT, power=power)
     return run(life, PLUG, e.Failed("is silent"), e.Failed("is silent"), *FLASH, e.Failed("is silent"))
 
 
 def test_a_board_that_flashing_did_not_help_has_its_power_cycled() -> None:
     life, effects = failing()
     assert effects == [e.ClosePort(), e.CyclePower(PLACE)]
-    assert s.status_of(life) == (DeviceStatus.TESTING, "is silent; its power is cycled")
+    assert status_of(life) == (DeviceStatus.TESTING, "is silent; its power is cycled")
 
 
 def test_without_a_way_to_switch_power_it_is_set_aside_at_once() -> None:
@@ -257,7 +257,7 @@ def test_without_a_way_to_switch_power_it_is_set_aside_at_once() -> None:
 
 def test_a_board_that_is_on_no_hub_is_set_aside_at_once() -> None:
     virtual = evolve(PLUG, usb_path="virtual-1")
-    life, _ = run(s.Life(DEFAULT, power=True), virtual, e.Failed("x"), e.Failed("x"), UNPLUG)
+    life, _ = run(Life(DEFAULT, power=True), virtual, e.Failed("x"), e.Failed("x"), UNPLUG)
     life, _ = run(life, evolve(LOADER, usb_path="virtual-1"), e.Written(), LOADER_GONE, virtual, e.Failed("x"))
     assert life.state == s.Broken("x")
 
@@ -295,7 +295,7 @@ def test_a_board_whose_power_cannot_be_cycled_is_set_aside_with_both_reasons(eve
 
 
 def test_a_board_that_does_not_come_back_from_flashing_has_its_power_cycled() -> None:
-    life, effects = run(s.Life(DEFAULT, power=True), LOADER, e.Written(), LOADER_GONE, e.TimedOutWaiting())
+    life, effects = run(Life(DEFAULT, power=True), LOADER, e.Written(), LOADER_GONE, e.TimedOutWaiting())
     assert effects == [e.CyclePower(PLACE)]
     assert run(life, e.Cycled(), PLUG)[1] == [e.OpenPort(TTY)]
 
@@ -327,7 +327,7 @@ class Lives(RuleBasedStateMachine):
 
     @initialize(power=st.booleans())
     def switches(self, power: bool) -> None:
-        self.life = s.Life(DEFAULT, power=power)
+        self.life = Life(DEFAULT, power=power)
 
     def _step(self, event: e.Event) -> None:
         before = self.life
@@ -368,7 +368,7 @@ class Lives(RuleBasedStateMachine):
     def command(self, event: e.Event) -> None:
         self._step(event)
 
-    @precondition(lambda self: s.time_limit(self.life) is not None)
+    @precondition(lambda self: time_limit(self.life) is not None)
     @rule()
     def time_passes(self) -> None:
         self._step(e.TimedOutWaiting())
@@ -396,7 +396,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def states_on_the_way_have_a_limit(self) -> None:
         settled = isinstance(self.life.state, s.Ready | s.Reserved) or self.life.state == evolve_gone(self.life)
-        assert (s.time_limit(self.life) is None) == settled
+        assert (time_limit(self.life) is None) == settled
 
     @invariant()
     def a_held_state_has_a_reservation(self) -> None:
@@ -415,17 +415,17 @@ class Lives(RuleBasedStateMachine):
 _ENDS: dict[type, e.Event] = {s.Testing: e.TestsPassed(), s.Flashing: e.Written(), s.Preparing: e.KindStarted()}
 
 
-def _cycling(life: s.Life) -> bool:
+def _cycling(life: Life) -> bool:
     """Tell whether power is being cycled just now."""
     return isinstance(life.state, s.Cycling) and not life.state.done
 
 
-def evolve_gone(life: s.Life) -> s.State | None:
+def evolve_gone(life: Life) -> s.State | None:
     """Return the state if it is that of a board that is given up waiting for."""
     return life.state if isinstance(life.state, s.Gone) and not life.state.waiting else None
 
 
-def _perfect_board(life: s.Life) -> s.Life:
+def _perfect_board(life: Life) -> Life:
     """Let a board that does all it is told, and is plugged in, play with the machine; return how that ends."""
     runs = DEFAULT
     if life.port is None and life.drive is None:
@@ -447,7 +447,7 @@ def _perfect_board(life: s.Life) -> s.Life:
             case s.Testing() | s.Preparing():
                 event = _ENDS[type(life.state)]
             case _:
-                event = e.TimedOutWaiting() if s.time_limit(life) is not None else PLUG
+                event = e.TimedOutWaiting() if time_limit(life) is not None else PLUG
         life, _ = step(life, event)
     raise AssertionError(f"no end in {life}")
 
@@ -458,5 +458,5 @@ TestLives = Lives.TestCase
 @given(st.lists(st.sampled_from([PLUG, UNPLUG, LOADER, LOADER_GONE, e.Assign(WANT), e.Release()]), max_size=30))
 def test_a_report_can_be_made_of_every_life(events: list[e.Event]) -> None:
     life, _ = run(fresh(), *events)
-    status, _ = s.status_of(life)
+    status, _ = status_of(life)
     assert status in DeviceStatus

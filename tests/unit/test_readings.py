@@ -20,7 +20,7 @@ ANSWER = Answer(b"", 1, 34_000, 1_000_000, 0, 31.5, 100.0, 101.25)
 
 
 class Unmoved:
-    """A `Judge` that lets a board be."""
+    """A `TallyListener` that lets a board be."""
 
     def did_well(self) -> None: ...
 

@@ -51,10 +51,10 @@ class Board:
         """For `BoardHolder`."""
 
     def did_well(self) -> None:
-        """For `Judge`."""
+        """For `TallyListener`."""
 
     def did_badly(self, why: str, again: bool) -> None:
-        """For `Judge`."""
+        """For `TallyListener`."""
 
 
 async def evaluate(board: Board, reserved: dict[str, Any], **arguments: Any) -> dict[str, Any]:

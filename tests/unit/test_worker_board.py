@@ -53,10 +53,10 @@ class Bench:
         self.said.append((level, text))
 
     def did_well(self) -> None:
-        """For `Judge`."""
+        """For `TallyListener`."""
 
     def did_badly(self, why: str, again: bool) -> None:
-        """For `Judge`."""
+        """For `TallyListener`."""
 
     @property
     def retries(self) -> int:

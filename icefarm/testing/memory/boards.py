@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from icefarm.concurrency.clock import Clock
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.worker.board.states import Firmware
-from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed
 from icefarm.worker.flash.images import FirmwareImage, Images
 from icefarm.worker.protocol.frames import EVALUATE_MAX, Frame, FrameReader, FrameType, encode

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import Assignment, BoardReading, DeviceReport, DeviceStatus
@@ -21,11 +20,11 @@ from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, Unavaila
 from icefarm.kinds.registry import Kind
 from icefarm.log_format import printable
 from icefarm.text.counts import counted
-from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.context import SLOWER, WorkerContext
 from icefarm.worker.board.runner import Procedure, Runner
+from icefarm.worker.board.state_machine import Life, time_limit
 from icefarm.worker.flash.images import Images, NoImage
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Tally
@@ -46,7 +45,7 @@ REMEMBERED = 64
 
 
 @define(eq=False)
-class ManagedBoard:
+class ManagedBoard(Runner):
     """A board, present or not, with the reservation that it serves, or those that share it."""
 
     serial: str
@@ -74,24 +73,12 @@ class ManagedBoard:
     _past: deque[tuple[str, str]] = Factory(lambda: deque(maxlen=REMEMBERED))
     #: Bounds the lines that the board, and clients with its evaluations, cause.
     _lines: RateLimit = Factory(lambda: RateLimit(LINES, LINES_PERIOD))
-    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
-    _runner: Runner = field(init=False)
 
-    @_runner.default
-    def _run_life(self) -> Runner:
-        life = s.Life(self.images.default, power=self._context.hardware.switches_power)
-        return Runner(life, self._context.clock, self)
-
-    @property
-    def life(self) -> s.Life:
-        """Its state, and what it keeps between states."""
-        return self._runner.life
+    def __attrs_post_init__(self) -> None:
+        power = self._context.hardware.switches_power
+        self.begin(Life(self.images.default, power=power), self._context.clock)
 
     # ------------------------------------------------------------------------------------------------ commands
-
-    def usb(self, event: UsbEvent) -> None:
-        """Apply a USB event of the board."""
-        self._runner.post(event)
 
     def assign(self, assignment: Assignment) -> BoardReservation:
         """Serve a reservation; one that it already serves continues unchanged.
@@ -170,7 +157,7 @@ class ManagedBoard:
     def _require(self, reservation: BoardReservation | SharedBoard) -> None:
         """Say what a reservation requires; the board is reported too if others share it now."""
         want = s.DesiredState(reservation.assignment.reservation, reservation.kind.name, reservation.firmware)
-        self._runner.post(e.Assign(want))
+        self.post(e.Assign(want))
 
     async def prepare(self, assignment: Assignment) -> None:
         """Serve a reservation; returns when the board is usable.  Raises like `assign`, and `DeviceFailed`."""
@@ -203,7 +190,7 @@ class ManagedBoard:
             return
         if reservation in (None, mine.assignment.reservation):
             self._end(mine, reason)
-            self._runner.post(e.Release())
+            self.post(e.Release())
         elif isinstance(mine, SharedBoard) and reservation is not None:
             self._leave(mine, reservation, reason)
             self._require(mine)
@@ -215,13 +202,13 @@ class ManagedBoard:
         """
         waiter: Deferred[None] = Deferred(self._rebooting.remove)
         self._rebooting.append(waiter)
-        self._runner.post(e.Reboot())
+        self.post(e.Reboot())
         self._tell_rebooting()
         return waiter
 
     def retest(self) -> None:
         """Give a broken board another chance."""
-        self._runner.post(e.Retest())
+        self.post(e.Retest())
 
     def delete(self) -> None:
         """Forget the board."""
@@ -238,7 +225,7 @@ class ManagedBoard:
     @property
     def at_rest(self) -> bool:
         """Whether it is not reserved, and not in transition between states."""
-        resting = isinstance(self.life.state, s.Broken) or s.time_limit(self.life) is None
+        resting = isinstance(self.life.state, s.Broken) or time_limit(self.life) is None
         return resting and self.reservation is None
 
     def report(self) -> DeviceReport:
@@ -257,7 +244,7 @@ class ManagedBoard:
     def _shown(self) -> dict[str, Any]:
         """Return the parts of its report whose change is reported at once: everything except the counters."""
         life, want = self.life, self._want
-        status, reason = s.status_of(life)
+        status, reason = self._status
         if self._borrowed is not None and status not in (DeviceStatus.BROKEN, DeviceStatus.OFFLINE):
             status, reason = DeviceStatus.AVAILABLE, BORROWED
         return {
@@ -286,7 +273,7 @@ class ManagedBoard:
         """End all operations on the board, and leave it running."""
         if self.reservation is not None:
             self._end(self.reservation, reason)
-        self._runner.post(e.Delete())
+        self.post(e.Delete())
 
     def _end(self, reservation: BoardReservation | SharedBoard, reason: str) -> None:
         self.reservation = None
@@ -307,8 +294,8 @@ class ManagedBoard:
             else:
                 waiter.errback(DeviceFailed(f"board {self.serial} {hopeless}", serial=self.serial, reason=hopeless))
 
-    def entered(self, before: s.Life) -> None:
-        """The state has changed, and the effects have been carried out (for `Runner`)."""
+    def entered(self, before: Life) -> None:
+        """See `Runner`."""
         if isinstance(self.life.state, s.Ready | s.Broken | s.Gone) and self.reservation is None:
             self._borrowed = None
         self._tell_rebooting()
@@ -319,7 +306,7 @@ class ManagedBoard:
         self._note(before)
 
     def settled(self) -> None:
-        """All events so far are handled (for `Runner`)."""
+        """See `Runner`: its report may have changed."""
         self.tally.on_trial = self.life.tries > 0 or self.life.relapses > 0
         shown = self._shown()
         told, self._told = self._told, shown
@@ -331,7 +318,7 @@ class ManagedBoard:
             self._context.observer.changed(self)
 
     def carry_out(self, effect: e.Effect) -> Procedure | None:
-        """Carry out an effect; return the procedure of the state, where it begins one (for `Runner`)."""
+        """See `Runner`."""
         match effect:
             case e.OpenPort(path):
                 self._close_port()
@@ -408,12 +395,12 @@ class ManagedBoard:
         """See `icefarm.worker.protocol.board_client.PortOwner`."""
         if client is self._client:
             self._load_failed = self._load_failed or client.pipeline.load_failed
-            self._runner.post(e.Failed(why), self.life.state)
+            self.post(e.Failed(why), self.life.state)
 
     def port_lost(self, client: BoardClient, why: str) -> None:
         """See `icefarm.worker.protocol.board_client.PortOwner`."""
         if client is self._client:
-            self._runner.post(e.PortLost(why), self.life.state)
+            self.post(e.PortLost(why), self.life.state)
 
     def board_said(self, level: LogLevel, text: str) -> None:
         """Pass on the board's log lines, except debug ones."""
@@ -458,20 +445,20 @@ class ManagedBoard:
         self._context.observer.emitted(self, reservation, event, fields)
 
     def did_well(self) -> None:
-        """See `icefarm.worker.protocol.health.Judge`."""
+        """See `icefarm.worker.protocol.health.TallyListener`."""
         if self.life.tries:
-            self._runner.post(e.Proven())
+            self.post(e.Proven())
         if self.life.relapses and self.tally.health.mended:
-            self._runner.post(e.Mended())
+            self.post(e.Mended())
 
     def did_badly(self, why: str, again: bool) -> None:
-        """See `icefarm.worker.protocol.health.Judge`."""
+        """See `icefarm.worker.protocol.health.TallyListener`."""
         if not again:
             self._log.warn("{serial} {why}: it is reflashed", serial=self.serial, why=why)
         # Not while handling the board's message.
-        self._context.clock.callLater(0, self._runner.post, e.Unreliable(why, again))
+        self._context.clock.callLater(0, self.post, e.Unreliable(why, again))
 
-    def _note(self, before: s.Life) -> None:
+    def _note(self, before: Life) -> None:
         match self.life.state:
             case s.Broken(why):
                 self.tally.judged()

@@ -59,7 +59,7 @@ class BoardRegistry:
             if board is None:
                 board = self._boards[relevant.serial] = ManagedBoard(relevant.serial, images, self._context)
                 self._context.observer.added(board)
-            board.usb(relevant)
+            board.post(relevant)
 
     def delete(self, serial: str) -> None:
         """Forget a board; plugging it in again brings it back.  Raises `UnknownDevice`."""

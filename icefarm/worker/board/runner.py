@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import Factory, define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
+from icefarm.contract import DeviceStatus
 from icefarm.errors import IcefarmError
 from icefarm.worker.board import events as e
-from icefarm.worker.board.state_machine import step
-from icefarm.worker.board.states import Life, State, time_limit
-from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.board.state_machine import Life, status_of, step, time_limit
+from icefarm.worker.board.states import State
+from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed
 from icefarm.worker.flash.images import NoImage
 from icefarm.worker.protocol.pipeline import BoardUnusable
-
-if TYPE_CHECKING:
-    from icefarm.worker.board.managed_board import ManagedBoard
 
 __all__ = ["Procedure", "Runner"]
 
@@ -35,18 +34,38 @@ _EXPECTED = (BoardUnusable, FlashFailed, PowerFailed, NoImage, OSError, IcefarmE
 
 
 @define(eq=False)
-class Runner:
-    """A life, and the running procedure of its state."""
+class Runner(ABC):
+    """A life, and the running procedure of its state.  `icefarm.worker.board.managed_board.ManagedBoard` is one.
 
-    life: Life
-    _clock: Clock
-    #: Carries out the effects.
-    _board: ManagedBoard
-    _events: deque[tuple[e.Event, State | None]] = Factory(deque)
-    _deciding: bool = False
-    _timer: Any = None
-    _procedure: Deferred[None] | None = None
-    _log: Logger = Factory(partial(Logger, namespace="icefarm.worker.protocol.board_client"))
+    What is one gives it its first life (`begin`), and carries out the effects.
+    """
+
+    #: Its state, and what it keeps between states.
+    life: Life = field(init=False)
+    #: The state in one word, and its reason or purpose, for users.
+    _status: tuple[DeviceStatus, str | None] = field(init=False)
+    _life_clock: Clock = field(init=False)
+    _events: deque[tuple[e.Event, State | None]] = field(init=False, factory=deque)
+    _deciding: bool = field(init=False, default=False)
+    _timer: Any = field(init=False, default=None)
+    _procedure: Deferred[None] | None = field(init=False, default=None)
+    _log: Logger = field(init=False, factory=partial(Logger, namespace="icefarm.worker.protocol.board_client"))
+
+    def begin(self, life: Life, clock: Clock) -> None:
+        """Begin a life, before the first event."""
+        self.life, self._status, self._life_clock = life, status_of(life), clock
+
+    @abstractmethod
+    def carry_out(self, effect: e.Effect) -> Procedure | None:
+        """Carry out an effect; return the procedure of the state, where it begins one."""
+
+    @abstractmethod
+    def entered(self, before: Life) -> None:
+        """The state has changed, and the effects have been carried out."""
+
+    @abstractmethod
+    def settled(self) -> None:
+        """All events so far are handled."""
 
     def post(self, event: e.Event, state: State | None = None) -> None:
         """Handle an event, after earlier ones; drop it if its ``state`` has been left."""
@@ -61,30 +80,31 @@ class Runner:
                     self._decide(event)
         finally:
             self._deciding = False
-        self._board.settled()
+        self.settled()
 
     def _decide(self, event: e.Event) -> None:
         before = self.life
         self.life, effects = step(before, event)
-        state = self.life.state
+        self._status, state = status_of(self.life), self.life.state
         entered = state is not before.state
         if entered:
             # The timer and the procedure are those of a state, and end with it.
             limit = time_limit(self.life)
             if self._timer is not None and self._timer.active():
                 self._timer.cancel()
-            self._timer = None if limit is None else self._clock.callLater(limit, self.post, e.TimedOutWaiting(), state)
+            timed_out = e.TimedOutWaiting()
+            self._timer = None if limit is None else self._life_clock.callLater(limit, self.post, timed_out, state)
             procedure, self._procedure = self._procedure, None
             if procedure is not None:
                 procedure.cancel()
         for effect in effects:
-            begun = self._board.carry_out(effect)
+            begun = self.carry_out(effect)
             if begun is not None:
                 # Its result is an event, and its failure another.
                 running = Deferred.fromCoroutine(begun)
                 self._procedure = running.addCallbacks(self._done, self._failed, (state,), {}, (state,))
         if entered:
-            self._board.entered(before)
+            self.entered(before)
 
     def _done(self, event: e.Event | None, state: State) -> None:
         if event is not None:

@@ -29,7 +29,7 @@ What always holds:
 - Failures are counted in `Life.tries`.  A passed test or an evaluation with a result resets the count, so a board that
   never works is `Broken` after three failures, and after a fourth where its power was cycled.
 - A `Broken` board is tested again after a time limit that doubles.  No state but `Gone`, `Ready` and `Reserved` lasts
-  forever (`icefarm.worker.board.states.time_limit`).
+  forever (`time_limit`).
 - A command changes the goal at once; a transient state checks `Life.goal` when it finishes.
 - The end of a procedure or of a time limit, in a state that has none, raises `Impossible`.  Every other event may come
   in every state.
@@ -40,15 +40,17 @@ another object than before, and then carries out the effects in order.
 
 from __future__ import annotations
 
-from attrs import evolve
+from attrs import evolve, frozen
 
+from icefarm.contract import DeviceStatus
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved
 from icefarm.worker.board import events as e
 from icefarm.worker.board import states as s
 from icefarm.worker.board.events import Effect, Event
-from icefarm.worker.board.states import Firmware, Life, State
+from icefarm.worker.board.states import DesiredState, Firmware, State
+from icefarm.worker.flash.hub_ports import hub_port
 
-__all__ = ["Impossible", "step"]
+__all__ = ["Impossible", "Life", "status_of", "step", "time_limit"]
 
 #: Consecutive failures after which a board's power is cycled, or it is set aside; one less makes the worker flash it.
 TRIES = 3
@@ -57,6 +59,40 @@ TRIES = 3
 _OPEN = (s.Seen, s.Testing, s.Ready, s.Preparing, s.Reserved)
 #: States in which the kind has the board.
 _KIND = (s.Preparing, s.Reserved)
+
+#: The state that a life begins in.
+_GONE = s.Gone()
+
+
+@frozen
+class Life:
+    """A board's state and what it keeps between states."""
+
+    default: Firmware
+    state: State = _GONE
+    want: DesiredState | None = None
+    #: What it offers on USB now.
+    port: str | None = None
+    drive: str | None = None
+    #: Consecutive failures, and how often it was set aside since it last worked well for a while.
+    tries: int = 0
+    relapses: int = 0
+    #: Where it was last plugged in, such as "1-2.3".
+    place: str | None = None
+    #: Whether this host can cycle power at all, and whether that was tried since the board last worked.
+    power: bool = False
+    cycled: bool = False
+
+    @property
+    def can_cycle(self) -> bool:
+        """Whether to cycle the power of its port next."""
+        return self.power and not self.cycled and hub_port(self.place) is not None
+
+    @property
+    def goal(self) -> Firmware:
+        """The firmware that it must run."""
+        return self.default if self.want is None else self.want.firmware
+
 
 Step = tuple[Life, list[Effect]]
 
@@ -85,6 +121,39 @@ def step(life: Life, event: Event) -> Step:
         case e.PortLost(why):
             return _port_lost(life, why)
     return _done(life, event)
+
+
+def time_limit(life: Life) -> float | None:
+    """Return how many seconds the state may last, or None if it may last forever."""
+    match life.state:
+        case s.Gone(waiting=True):
+            return s.REPLUG_LIMIT
+        case s.Broken():
+            return min(s.RETEST_FIRST * 2.0 ** max(0, life.relapses - 1), s.RETEST_LONGEST)
+        case s.Cycling(done=done):
+            return s.RESTART_LIMIT if done else s.CYCLE_LIMIT
+        case s.Gone() | s.Ready() | s.Reserved():
+            return None
+    return life.state.limit
+
+
+def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
+    """Return the state in one word, and its reason or purpose, for users."""
+    match life.state:
+        case s.Gone(why=why):
+            return DeviceStatus.OFFLINE, why
+        case s.Broken(why):
+            return DeviceStatus.BROKEN, why
+        case s.Ready():
+            return DeviceStatus.AVAILABLE, None
+        case s.Reserved():
+            return DeviceStatus.RESERVED, None
+        case s.Cycling(why):
+            return DeviceStatus.TESTING, f"{why}; its power is cycled"
+        case s.Testing() | s.Seen(written=None):
+            return DeviceStatus.TESTING, None
+    # One text for all steps, so that displays show a switch of firmware as one change.
+    return DeviceStatus.FLASHING, f"switching to {life.goal.name} {life.goal.version}"
 
 
 # ------------------------------------------------------------------------------------------------------- USB
@@ -203,19 +272,10 @@ def _timed_out(life: Life) -> Step:
             return _set_aside(life, f"{why}, and did not come back after its power was cycled")
         case s.Cycling(why):
             return _set_aside(life, f"{why}; its power could not be cycled in time")
-    if s.time_limit(life) is None:
-        raise Impossible(f"a time-out in {life.state}")
-    return _failed(life, _OVERDUE[type(life.state)])
+        case s.Gone() | s.Ready() | s.Reserved():
+            raise Impossible(f"a time-out in {life.state}")
+    return _failed(life, life.state.overdue)
 
-
-_OVERDUE: dict[type, str] = {
-    s.Seen: "did not say hello in time",
-    s.Touching: "did not start its boot loader in time",
-    s.Flashing: "did not take its firmware in time",
-    s.Restarting: "did not restart in time after it was flashed",
-    s.Testing: "did not finish its test in time",
-    s.Preparing: "was not prepared in time",
-}
 
 # --------------------------------------------------------------------------------------------------- commands
 

@@ -1,4 +1,4 @@
-"""Pure: no I/O, no clock.  The states of a board, their time limits, and how they are shown.
+"""Pure: no I/O, no clock.  The states of a board, and how long each may last.
 
 `icefarm.worker.board.state_machine` decides the transitions; docs/lifecycle.md has the whole table.
 """
@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from attrs import frozen
-
-from icefarm.contract import DeviceStatus
-from icefarm.worker.flash.hub_ports import hub_port
 
 __all__ = [
     "Broken",
@@ -19,7 +17,6 @@ __all__ = [
     "Firmware",
     "Flashing",
     "Gone",
-    "Life",
     "Preparing",
     "Ready",
     "Reserved",
@@ -28,8 +25,6 @@ __all__ = [
     "State",
     "Testing",
     "Touching",
-    "status_of",
-    "time_limit",
 ]
 
 #: Seconds in which an unreachable board that is still wanted may come back before waiting calls fail.
@@ -99,6 +94,9 @@ class Gone:
 class Seen:
     """Its port is open and HELLO was sent.  ``written`` is the image flashed just before."""
 
+    limit: ClassVar[float] = HELLO_LIMIT
+    overdue: ClassVar[str] = "did not say hello in time"
+
     written: Firmware | None = None
 
 
@@ -106,10 +104,16 @@ class Seen:
 class Touching:
     """Asked to start its boot loader; the boot drive must appear."""
 
+    limit: ClassVar[float] = DRIVE_LIMIT
+    overdue: ClassVar[str] = "did not start its boot loader in time"
+
 
 @frozen
 class Flashing:
     """Its boot drive is there and an image is being written."""
+
+    limit: ClassVar[float] = WRITE_LIMIT
+    overdue: ClassVar[str] = "did not take its firmware in time"
 
     image: Firmware
 
@@ -118,12 +122,18 @@ class Flashing:
 class Restarting:
     """The image is written; the serial port must appear."""
 
+    limit: ClassVar[float] = RESTART_LIMIT
+    overdue: ClassVar[str] = "did not restart in time after it was flashed"
+
     image: Firmware
 
 
 @frozen
 class Testing:
     """It runs the default firmware, and tests itself."""
+
+    limit: ClassVar[float] = TEST_LIMIT
+    overdue: ClassVar[str] = "did not finish its test in time"
 
 
 @frozen
@@ -134,6 +144,9 @@ class Ready:
 @frozen
 class Preparing:
     """It runs the firmware of its kind, whose own preparations run."""
+
+    limit: ClassVar[float] = START_LIMIT
+    overdue: ClassVar[str] = "was not prepared in time"
 
 
 @frozen
@@ -157,77 +170,3 @@ class Broken:
 
 
 State = Gone | Seen | Touching | Flashing | Restarting | Testing | Ready | Preparing | Reserved | Cycling | Broken
-
-
-@frozen
-class Life:
-    """A board's state and what it keeps between states."""
-
-    default: Firmware
-    state: State = Gone()
-    want: DesiredState | None = None
-    #: What it offers on USB now.
-    port: str | None = None
-    drive: str | None = None
-    #: Consecutive failures, and how often it was set aside since it last worked well for a while.
-    tries: int = 0
-    relapses: int = 0
-    #: Where it was last plugged in, such as "1-2.3".
-    place: str | None = None
-    #: Whether this host can cycle power at all, and whether that was tried since the board last worked.
-    power: bool = False
-    cycled: bool = False
-
-    @property
-    def can_cycle(self) -> bool:
-        """Whether to cycle the power of its port next."""
-        return self.power and not self.cycled and hub_port(self.place) is not None
-
-    @property
-    def goal(self) -> Firmware:
-        """The firmware that it must run."""
-        return self.default if self.want is None else self.want.firmware
-
-
-def time_limit(life: Life) -> float | None:
-    """Return how many seconds the state may last, or None if it may last forever."""
-    match life.state:
-        case Gone(waiting=True):
-            return REPLUG_LIMIT
-        case Broken():
-            return min(RETEST_FIRST * 2.0 ** max(0, life.relapses - 1), RETEST_LONGEST)
-        case Cycling(done=True):
-            return RESTART_LIMIT
-        case Gone() | Ready() | Reserved():
-            return None
-    return _LIMITS[type(life.state)]
-
-
-_LIMITS: dict[type, float] = {
-    Seen: HELLO_LIMIT,
-    Touching: DRIVE_LIMIT,
-    Flashing: WRITE_LIMIT,
-    Restarting: RESTART_LIMIT,
-    Testing: TEST_LIMIT,
-    Preparing: START_LIMIT,
-    Cycling: CYCLE_LIMIT,
-}
-
-
-def status_of(life: Life) -> tuple[DeviceStatus, str | None]:
-    """Return the state in one word, and its reason or purpose, for users."""
-    match life.state:
-        case Gone(why=why):
-            return DeviceStatus.OFFLINE, why
-        case Broken(why):
-            return DeviceStatus.BROKEN, why
-        case Ready():
-            return DeviceStatus.AVAILABLE, None
-        case Reserved():
-            return DeviceStatus.RESERVED, None
-        case Cycling(why):
-            return DeviceStatus.TESTING, f"{why}; its power is cycled"
-        case Testing() | Seen(written=None):
-            return DeviceStatus.TESTING, None
-    # One text for all steps, so that displays show a switch of firmware as one change.
-    return DeviceStatus.FLASHING, f"switching to {life.goal}"

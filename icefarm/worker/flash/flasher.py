@@ -3,10 +3,18 @@
 It writes an image to the blocks of the boot drive; if that fails, picotool loads it; if that fails too, it copies the
 image to the mounted drive.  It starts a boot loader by the touch at 1200 baud, and if the board ignores that, by
 picotool.  Virtual boards have a FIFO as their drive, and no other way.
+
+No threads.  The drive of a virtual board is a FIFO, written through the reactor as the board takes it.
+A real drive is a block device: writes and fsync can block for as long as the USB bus does (half a minute if the board
+hangs), and its descriptor never shows that in advance; so a child process (``dd`` of coreutils) does that.  It waits
+for the board at each block, and so reports how much the board has taken, not how much the kernel has buffered.  In
+the end, what counts is that the board comes back and reports the written firmware in HELLO.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -14,15 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define
+from serial import Serial
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectionDone
+from twisted.internet.fdesc import writeToFD
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from icefarm.worker.flash.drive_writer import FlashFailed, touch, write_drive
+from icefarm.usb.uf2 import BLOCK_SIZE
+from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.mounted_drive import Mounts
 from icefarm.worker.flash.picotool import Picotool
 
-__all__ = ["Loading"]
+__all__ = ["Loading", "write_drive"]
 
 #: Seconds for writing the drive's blocks, and for copying to a mounted one. With picotool's own limit, less than
 #: `icefarm.worker.board.states.WRITE_LIMIT`.
@@ -32,6 +47,13 @@ COPY_LIMIT = 5.0
 TOUCH_LIMIT = 4.0
 #: The image's name on a mounted drive; any will do.
 _FILE = "firmware.uf2"
+#: The baud rate that asks the firmware to start its boot loader (Arduino's convention, TinyUSB and pico-sdk's too).
+TOUCH_BAUD = 1200
+_DD = "dd"
+#: Bytes per write to the drive, a page of the kernel's buffer.
+_AT_ONCE = 4096
+#: dd's last line, in the C locale: how much it has written.
+_COPIED = re.compile(rb"^(\d+) bytes", re.MULTILINE)
 
 
 @define(eq=False)
@@ -120,3 +142,109 @@ def _is_fifo(path: str) -> bool:
         return stat.S_ISFIFO(Path(path).stat().st_mode)
     except OSError:
         return False
+
+
+def touch(path: str) -> None:
+    """Ask a board to start its boot loader.  The port must not be open.  Raises `FlashFailed`."""
+    try:
+        # The board acts only on the closing; what it sends meanwhile does not matter.
+        Serial(path, TOUCH_BAUD).close()
+    except OSError as error:
+        raise FlashFailed(f"could not be touched at 1200 baud: {error}") from None
+
+
+def write_drive(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
+    """Write whole UF2 blocks to a boot drive; fires when the last one is handed over.
+
+    The board restarts then, so an error after the last block is not one.  Cancelling stops the writing.
+    Fails with `FlashFailed`.
+    """
+    if not blocks or len(blocks) % BLOCK_SIZE:
+        raise ValueError(f"{len(blocks)} bytes are not whole blocks")
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            # Without a reader this fails at once instead of waiting for one.
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            return _FifoWriter(reactor, descriptor, blocks).done
+        return _spawn_writer(reactor, path, blocks)
+    except OSError as error:
+        raise FlashFailed(f"its boot drive {path} could not be opened: {error.strerror}") from None
+
+
+class _FifoWriter(FileDescriptor):
+    """Writes everything to a descriptor as it takes it, then closes it."""
+
+    connected = 1
+
+    def __init__(self, reactor: Any, descriptor: int, content: bytes) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._given_up = False
+        self.done: Deferred[None] = Deferred(self._cancel)
+        self.write(content)
+        self.loseConnection()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        result: int | Exception = writeToFD(self._descriptor, data)
+        return result
+
+    def _cancel(self, _: Deferred[None]) -> None:
+        self._given_up = True
+        self.connectionLost(Failure(ConnectionDone()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self._descriptor < 0:
+            return
+        super().connectionLost(reason)
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if self.done.called or self._given_up:
+            return
+        if reason.check(ConnectionDone):
+            self.done.callback(None)
+        else:
+            self.done.errback(FlashFailed("left while its firmware was being written"))
+
+
+def _spawn_writer(reactor: Any, path: str, blocks: bytes) -> Deferred[None]:
+    writer = _ChildWriter(blocks)
+    arguments = [_DD, f"of={path}", f"bs={_AT_ONCE}", "iflag=fullblock", "oflag=dsync", "conv=nocreat,notrunc,fsync"]
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    reactor.spawnProcess(writer, _DD, arguments, environment)
+    return writer.done
+
+
+class _ChildWriter(ProcessProtocol):
+    """Feeds the child that writes to a block device, and judges how it ended."""
+
+    transport: Any
+
+    def __init__(self, blocks: bytes) -> None:
+        self._blocks = blocks
+        self._said = b""
+        self.done: Deferred[None] = Deferred(self._cancel)
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._blocks)
+        self.transport.closeStdin()
+
+    def errReceived(self, data: bytes) -> None:
+        self._said += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if self.done.called:
+            return
+        copied = _COPIED.search(self._said)
+        if copied is not None and int(copied[1]) == len(self._blocks):
+            # Everything was taken: an error after that means that the board has left to restart.
+            self.done.callback(None)
+            return
+        said = self._said.decode(errors="replace").strip().partition("\n")[0] or reason.getErrorMessage()
+        self.done.errback(FlashFailed(f"its boot drive could not be written: {said}"))
+
+    def _cancel(self, _: Deferred[None]) -> None:
+        if self.transport.pid is not None:
+            self.transport.signalProcess("KILL")

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from icefarm.system.command import CommandFailed, run
-from icefarm.worker.flash.drive_writer import FlashFailed
+from icefarm.worker.flash.errors import FlashFailed
 
 __all__ = ["Picotool"]
 

@@ -17,7 +17,7 @@ from icefarm.contract import BoardHealth, BoardReading
 from icefarm.errors import DeviceFailed
 from icefarm.kinds.handle import Answer
 
-__all__ = ["RUN", "SHARE", "WINDOW", "Health", "Judge", "Outcome", "Tally"]
+__all__ = ["RUN", "SHARE", "WINDOW", "Health", "Outcome", "Tally", "TallyListener"]
 
 #: How many of a board's last outcomes count: results, time-outs, retries, and failures.
 WINDOW = 60
@@ -86,7 +86,7 @@ class Health:
         )
 
 
-class Judge(Protocol):
+class TallyListener(Protocol):
     """Acts on a board's tally."""
 
     def did_well(self) -> None:
@@ -100,12 +100,12 @@ class Judge(Protocol):
 class Tally:
     """One board's counters since the worker started, and its reliability."""
 
-    _judge: Judge
+    _judge: TallyListener
     evaluations: int = 0
     failures: int = 0
     retries: int = 0
     health: Health = Factory(Health)
-    #: Whether `Judge.did_well` is called: the board failed, and has not proved itself since.
+    #: Whether `TallyListener.did_well` is called: the board failed, and has not proved itself since.
     on_trial: bool = False
     #: It was flashed because it was unreliable, and has not yet shown that this helped.
     _doubted: bool = False

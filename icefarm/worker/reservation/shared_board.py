@@ -1,8 +1,8 @@
 """A board that several clients share: the farm's own reservation of it, and within that, one of each client.
 
 Each client's reservation is an ordinary one (`BoardReservation`): it has its own id, which calls must name, and its own
-options, evaluations, and rows for the archive.  What they share is the board, with one kind and one firmware; `Turns`
-lets their evaluations take turns, by account.
+options, evaluations, and rows for the archive.  What they share is the board, with one kind and one firmware;
+`BoardTurns` lets their evaluations take turns, by account.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from icefarm.kinds.registry import Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
-from icefarm.worker.reservation.turns import Turn, Turns
+from icefarm.worker.reservation.turns import BoardTurns, Turn
 
 __all__ = ["SharedBoard"]
 
@@ -31,7 +31,7 @@ class SharedBoard:
     _context: ReservationContext
     _shares: dict[str, BoardReservation] = Factory(dict)
     _board_client: BoardClient | None = None
-    _turns: Turns = Factory(lambda self: Turns(self._context.clock), takes_self=True)
+    _turns: BoardTurns = Factory(lambda self: BoardTurns(self._context.clock), takes_self=True)
 
     def __iter__(self) -> Iterator[BoardReservation]:
         return iter(list(self._shares.values()))

@@ -21,7 +21,7 @@ from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol.pipeline import BoardUnusable, Pipeline, TakenBack
 from icefarm.worker.reservation.deficit_round_robin import DeficitRoundRobin
 
-__all__ = ["LOADING", "LONGEST", "Turn", "Turns"]
+__all__ = ["LOADING", "LONGEST", "BoardTurns", "Turn"]
 
 #: Seconds that loading a circuit takes, about, beside its window: it counts with the cost of an evaluation.
 LOADING = 0.05
@@ -50,7 +50,7 @@ class _Job:
 
 
 @define(eq=False)
-class Turns:
+class BoardTurns:
     """What waits for a shared board, and what the board carries out."""
 
     _clock: Clock
@@ -136,7 +136,7 @@ class Turns:
 class Turn:
     """A reservation's place among those that share a board, with its account; stands in for the board's pipeline."""
 
-    _turns: Turns
+    _turns: BoardTurns
     account: str
     _reservation: str
 
