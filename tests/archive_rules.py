@@ -19,7 +19,7 @@ from store_rules import hello_of
 from icefarm.contract import ARCHIVE_FIELDS, RESULT_FIELDS, DeviceReport, DeviceStatus, ReservationRecord, RunReport
 from icefarm.control.archive.interface import (
     Archive,
-    ExperimentQuery,
+    ExperimentFilter,
     FileForm,
     KnownQuery,
     ResultQuery,
@@ -27,7 +27,7 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import OwnedRow, parse_rows
-from icefarm.control.archive.runs.interface import Closed, Run, RunQuery
+from icefarm.control.archive.runs.interface import Closed, Run, RunFilter
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
@@ -100,7 +100,7 @@ class World:
         return await self.archive.store(worker, parsed.rows)
 
     async def experiment(self, name: str = "ga-7") -> Any:
-        (found,) = await self.archive.experiments(ExperimentQuery(name=name))
+        (found,) = await self.archive.experiments(ExperimentFilter(name=name))
         return found
 
     async def results(self, name: str = "ga-7", **query: Any) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ async def a_worker_still_delivers_what_it_measured_before_the_board_moved(world:
 async def the_same_id_of_another_client_is_another_evaluation(world: World) -> None:
     a, b = [(await world.reserve(client, serial))[0] for client, serial in (("ada", "A"), ("bob", "B"))]
     await world.keep("w1", row(a, value=1), row(b, value=2, attempt=9))
-    found = await world.archive.experiments(ExperimentQuery(name="ga-7"))
+    found = await world.archive.experiments(ExperimentFilter(name="ga-7"))
     assert sorted((each.account, each.done) for each in found) == [("ada", 1), ("bob", 1)]
 
 
@@ -286,9 +286,9 @@ async def experiments_are_listed_the_last_active_first_and_in_pages(world: World
     for name in ("one", "two", "three"):
         await world.keep("w1", row(a, f"e-{name}", experiment=name))
     await world.keep("w1", row(a, "e-again", experiment="one"))
-    found = await world.archive.experiments(ExperimentQuery(limit=2))
+    found = await world.archive.experiments(ExperimentFilter(limit=2))
     assert [each.name for each in found] == ["one", "three"]
-    rest = await world.archive.experiments(ExperimentQuery(before=(found[-1].active_at, found[-1].id)))
+    rest = await world.archive.experiments(ExperimentFilter(before=(found[-1].active_at, found[-1].id)))
     assert [each.name for each in rest] == ["two"]
 
 
@@ -298,7 +298,7 @@ async def pages_have_every_experiment_of_a_batch_once(world: World) -> None:
     await world.keep("w1", *(row(a, f"e{n}", experiment=f"x{n}") for n in range(5)))
     seen: list[str] = []
     before = None
-    while page := await world.archive.experiments(ExperimentQuery(before=before, limit=2)):
+    while page := await world.archive.experiments(ExperimentFilter(before=before, limit=2)):
         seen += [each.name for each in page]
         before = page[-1].active_at, page[-1].id
     assert sorted(seen) == [f"x{n}" for n in range(5)]
@@ -311,7 +311,7 @@ async def others_see_what_is_shared_and_nothing_on_a_private_farm(world: World) 
     await world.archive.announce(("ada", "own"), None, False)
 
     async def seen(reader: str | None, private: bool = False) -> set[str]:
-        found = await world.archive.experiments(ExperimentQuery(reader=reader, private=private))
+        found = await world.archive.experiments(ExperimentFilter(reader=reader, private=private))
         return {each.name for each in found}
 
     assert await seen("ada") == await seen(None) == await seen("ada", True) == {"open", "own"}
@@ -464,13 +464,13 @@ async def a_boards_experiments_are_those_that_the_reader_may_read_the_last_one_f
     await world.archive.announce(("ada", "own"), None, False)
 
     async def seen(**query: Any) -> set[tuple[str, int, int]]:
-        parts = await world.archive.of_board("A", ExperimentQuery(**query))
+        parts = await world.archive.of_board("A", ExperimentFilter(**query))
         return {(part.name, part.done, part.failed) for part in parts}
 
     assert await seen() == await seen(reader="ada") == {("old", 1, 0), ("ga-7", 1, 1), ("own", 1, 0)}
     assert await seen(reader="bob") == {("old", 1, 0), ("ga-7", 1, 1)}
     assert await seen(reader="bob", private=True) == set()
-    assert [part.name for part in await world.archive.of_board("A", ExperimentQuery())][-1] == "old"
+    assert [part.name for part in await world.archive.of_board("A", ExperimentFilter())][-1] == "old"
 
 
 @rule
@@ -564,7 +564,7 @@ async def reported(world: World, report: RunReport, client: str = "ada", name: s
     """Report a run, and return it."""
     world.tick()
     await world.archive.runs.report(client, [report], [name])
-    (run,) = await world.archive.runs.runs(RunQuery(prefix=report.number, reader=client.partition("/")[0]))
+    (run,) = await world.archive.runs.runs(RunFilter(prefix=report.number, reader=client.partition("/")[0]))
     return run
 
 
@@ -586,7 +586,7 @@ async def a_run_is_open_from_its_first_report_until_it_is_closed(world: World) -
     assert await world.archive.runs.manifest(begun.id) is None
     await world.archive.runs.close(begun.id, closed(results=3, manifest=b'{"a":1}'))
     assert await world.archive.runs.open() == []
-    (run,) = await world.archive.runs.runs(RunQuery(prefix="ab" * 5))
+    (run,) = await world.archive.runs.runs(RunFilter(prefix="ab" * 5))
     assert (run.results, run.boards, run.manifest_id, run.closed_at is not None) == (3, 1, "ab" * 32, True)
     assert await world.archive.runs.manifest(begun.id) == b'{"a":1}'
 
@@ -650,7 +650,7 @@ async def a_row_that_arrives_after_a_run_is_closed_is_not_in_it(world: World) ->
     (first,) = await world.archive.runs.rows(run, NUMBER, 10)
     await world.archive.runs.close(run.id, closed(first["seq"]))
     await world.keep("w1", row(a, of_run(NUMBER, 1)))
-    (run,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    (run,) = await world.archive.runs.runs(RunFilter(prefix=NUMBER))
     assert [each["evaluation_id"] for each in await world.archive.runs.rows(run, NUMBER, 10)] == [of_run(NUMBER, 0)]
 
 
@@ -664,7 +664,7 @@ async def a_later_attempt_replaces_nothing_in_a_run_that_is_closed(world: World)
     again = {"attempt": 2, "value": 9}
     await world.keep("w1", row(a, of_run(NUMBER, 0), **again), row(a, of_run(NUMBER, 1), **again))
     await world.keep("w2", row(d, of_run(NUMBER, 2), **again))
-    (run,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    (run,) = await world.archive.runs.runs(RunFilter(prefix=NUMBER))
     assert await world.archive.runs.rows(run, NUMBER, 10) == before
     # Of another reservation, it is in the archive all the same.
     assert [each["value"] for each in await world.results() if each["attempt"] == 2] == [9]
@@ -690,7 +690,7 @@ async def runs_are_read_by_those_who_may_read_their_experiment(world: World) -> 
     await world.archive.announce(("bob", "secret"), None, False)
 
     async def seen(**query: Any) -> list[str]:
-        return [run.number for run in await world.archive.runs.runs(RunQuery(**query))]
+        return [run.number for run in await world.archive.runs.runs(RunFilter(**query))]
 
     assert await seen() == [OTHER, NUMBER]
     assert await seen(reader="ada") == [NUMBER]
@@ -712,10 +712,10 @@ async def a_run_outlives_its_results_and_says_since_when(world: World) -> None:
     await world.archive.runs.close(run.id, closed())
     day = datetime.fromtimestamp(NOW - 2, UTC).date()
     await world.archive.drop(day - timedelta(days=1))
-    (before,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    (before,) = await world.archive.runs.runs(RunFilter(prefix=NUMBER))
     assert before.dropped_at is None
     await world.archive.drop(day)
-    (after,) = await world.archive.runs.runs(RunQuery(prefix=NUMBER))
+    (after,) = await world.archive.runs.runs(RunFilter(prefix=NUMBER))
     assert after.dropped_at is not None
     assert await world.archive.runs.manifest(run.id) == b"{}"
     assert (await world.experiment()).name == "ga-7"
@@ -726,7 +726,7 @@ async def a_circuit_is_kept_once_for_an_account_and_read_by_the_runs_that_have_i
     runs = world.archive.runs
     one, other = await reported(world, told()), await reported(world, told(OTHER))
     await runs.report("bob", [told(NUMBER)], ["noise"])
-    (theirs,) = await runs.runs(RunQuery(experiment=(await world.experiment("noise")).id))
+    (theirs,) = await runs.runs(RunFilter(experiment=(await world.experiment("noise")).id))
     assert not await runs.keep_circuit("ada", NUMBER, "ab" * 32)
     assert await runs.circuit(one, "ab" * 32) is None
     assert await runs.add_circuit("ada", "ab" * 32, 100, b"block", 1000)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from icefarm.wamp.url import RouterUrl
 
 __all__ = [
-    "Access",
     "Connect",
+    "SignIn",
     "access_of",
     "ca_file_option",
     "connect",
@@ -46,7 +46,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @frozen
-class Access:
+class SignIn:
     """How to sign in.  ``named``: the user chose the name; it was not generated."""
 
     url: str
@@ -69,11 +69,11 @@ class Access:
         return parse_url(self.url, None if self.ca_file is None else str(self.ca_file))
 
     @property
-    def as_operator(self) -> Access:
+    def as_operator(self) -> SignIn:
         return evolve(self, role=Role.OPERATOR)
 
 
-Connect = Callable[[Access], "Farm"]
+Connect = Callable[[SignIn], "Farm"]
 
 
 def user_here() -> str:
@@ -136,11 +136,11 @@ def access_of(
     ca_file: Path | None,
     token_file: Path | None,
     name: str | None = None,
-) -> Access:
+) -> SignIn:
     """Return how to sign in by these options and the environment.  Raises `click.UsageError` for a bad token file."""
     token = os.environ.get("ICEFARM_TOKEN") or None if token_file is None else token_from(token_file)
     trusted = context.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
-    return Access(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
+    return SignIn(url, name or _own_name(), name is not None, token, Role.CLIENT, data_dir, trusted, ca_file)
 
 
 ca_file_option = click.option(
@@ -190,7 +190,7 @@ _NAME_OPTION = click.option(
 )
 
 
-def connect(access: Access) -> Farm:
+def connect(access: SignIn) -> Farm:
     """Sign in.  Raises `LinkLost`, with what to do, if no farm answers; `NotAuthorized`, `NameInUse`."""
     from icefarm.client import Farm
     from icefarm.wamp.url import parse_url
@@ -218,7 +218,7 @@ def connect(access: Access) -> Farm:
         raise _nobody(access.url, error.fields.get("reason")) from None
 
 
-def has_login(access: Access, own: RunningFarm | None) -> bool:
+def has_login(access: SignIn, own: RunningFarm | None) -> bool:
     """Tell whether a sign-in by ``icefarm login`` is to be used.
 
     A token that was given wins, and for an operator's verbs that of the own farm.
@@ -238,7 +238,7 @@ def log_quietly() -> None:
     globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
 
 
-def own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
+def own_farm(access: SignIn, where: RouterUrl) -> RunningFarm | None:
     """Return the farm of the data directory, if it runs and is the one that the URL names, and no token was given.
 
     It is reached through a socket in a directory that only its owner can write to, so that nothing else on this host
@@ -254,7 +254,7 @@ def own_farm(access: Access, where: RouterUrl) -> RunningFarm | None:
     return farm if parse_url(farm.url).port == where.port else None
 
 
-def token_for(access: Access, own: RunningFarm | None) -> str | None:
+def token_for(access: SignIn, own: RunningFarm | None) -> str | None:
     """Return the token to send: the one given, else the operator's if it goes to its own farm and is needed there."""
     if access.token is not None:
         return access.token

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from icefarm.cli.connect import Access, has_login, own_farm, token_for
+from icefarm.cli.connect import SignIn, has_login, own_farm, token_for
 from icefarm.text.public_url import SOCKET_PATH
 from icefarm.wamp.url import INSECURE, RouterUrl
 
@@ -48,7 +48,7 @@ class HttpWay:
     token: str | None
 
     @classmethod
-    def of(cls, access: Access) -> HttpWay | None:
+    def of(cls, access: SignIn) -> HttpWay | None:
         """Return the way to a farm; None if no token may take it, or a kept sign-in is to be used."""
         where = access.where
         own = own_farm(access, where)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import click
 from attrs import asdict, frozen
 
-from icefarm.cli.connect import Access
+from icefarm.cli.connect import SignIn
 from icefarm.cli.http_way import HttpWay, NotWhole
 from icefarm.cli.verb import farm_of
 from icefarm.contract import to_wire
@@ -35,7 +35,7 @@ Answer = dict[str, Any]
 class Reader:
     """Asks one farm.  Raises what `icefarm.cli.connect.connect` does, and what the procedures of control do."""
 
-    access: Access
+    access: SignIn
 
     def snapshot(self) -> Answer:
         """Return all records of the farm, as on the wire."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from icefarm.cli.connect import Access, Connect, connect
+from icefarm.cli.connect import Connect, SignIn, connect
 from icefarm.cli.ui.records.tables import Output, Record, Shape, rendered, table_lines
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.log_format import LOG_FORMAT, JsonFormatter
@@ -81,7 +81,7 @@ def opened_screen(*, without_connection: bool = False) -> Iterator[Screen]:
         logger.propagate = before[1]
 
 
-def farm_of(access: Access) -> Farm:
+def farm_of(access: SignIn) -> Farm:
     """Sign in; tests put another function for that into click's object."""
     way: Connect = click.get_current_context().obj or connect
     return way(access)

@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from icefarm.calibration.records import Calibration
 from icefarm.cli import main
-from icefarm.cli.connect import Access
+from icefarm.cli.connect import SignIn
 from icefarm.client import Result as Evaluated
 from icefarm.client import Snapshot
 from icefarm.client.api.notebook.archived import ArchivedResult, ExperimentInfo
 from icefarm.client.connection.events import Change
-from icefarm.client.session import Access as AccountAccess
+from icefarm.client.session import Access
 from icefarm.contract import (
     AccessRule,
     BoardCalibration,
@@ -156,10 +156,10 @@ class RecordingFarm:
     interrupt_after: int | None = None
     changes: Sequence[Sequence[Change]] = ()
     calls: list[tuple[Any, ...]] = Factory(list)
-    signed_in: list[Access] = Factory(list)
+    signed_in: list[SignIn] = Factory(list)
     url: str = "memory:"
 
-    def sign_in(self, access: Access) -> RecordingFarm:
+    def sign_in(self, access: SignIn) -> RecordingFarm:
         self.signed_in.append(access)
         self._answer("sign_in", None)
         return self
@@ -216,9 +216,7 @@ class RecordingFarm:
         return self._called("retest", list(serials), serials)
 
     def access(self, account: str | None) -> Any:
-        return self._called(
-            "access", AccountAccess(account or "ada", "class-a", [AccessRule(1, where="lab=3")]), account
-        )
+        return self._called("access", Access(account or "ada", "class-a", [AccessRule(1, where="lab=3")]), account)
 
     def access_list(self) -> dict[str, Any]:
         return self._called("access_list", {"rules": [AccessRule(1)], "groups": {"class-a": ["ada"]}})

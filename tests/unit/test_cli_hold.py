@@ -11,7 +11,7 @@ from recording_farm import RecordingFarm, reservation
 
 from icefarm.cli.commands.boards import hold
 from icefarm.cli.commands.boards.hold import LEASE, _Hold
-from icefarm.cli.connect import Access
+from icefarm.cli.connect import SignIn
 from icefarm.cli.http_way import HttpAnswer, HttpWay
 from icefarm.errors import Unavailable
 
@@ -64,7 +64,7 @@ def test_the_others_stay_when_the_farm_takes_a_board_back(monkeypatch: pytest.Mo
     way, screen = Way([HttpAnswer(403, wrong), HttpAnswer(200, ["B"])]), Said()
     monkeypatch.setattr(HttpWay, "of", lambda _: way)
     monkeypatch.setattr(hold, "EXTENDED_EVERY", 0.001)
-    held: Any = _Hold(Access("http://farm.example", "ada"), [reservation("A"), reservation("B")], screen)  # type: ignore[arg-type]
+    held: Any = _Hold(SignIn("http://farm.example", "ada"), [reservation("A"), reservation("B")], screen)  # type: ignore[arg-type]
     way.holds.append(held)
     held.keep()
     assert way.posts == [("/extend", ["A", "B"]), ("/extend", ["B"])]
@@ -77,6 +77,6 @@ def test_when_all_are_taken_back_it_says_why(monkeypatch: pytest.MonkeyPatch) ->
     way, screen = Way([HttpAnswer(403, wrong), HttpAnswer(200, [])]), Said()
     monkeypatch.setattr(HttpWay, "of", lambda _: way)
     monkeypatch.setattr(hold, "EXTENDED_EVERY", 0.001)
-    _Hold(Access("http://farm.example", "ada"), [reservation("A")], screen).keep()  # type: ignore[arg-type]
+    _Hold(SignIn("http://farm.example", "ada"), [reservation("A")], screen).keep()  # type: ignore[arg-type]
     assert way.posts == [("/extend", ["A"])]
     assert screen.lines == ["the boards are no longer held: not reserved by you: A"]

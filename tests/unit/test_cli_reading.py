@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_lean_imports import HEAVY
 
-from icefarm.cli.connect import Access
+from icefarm.cli.connect import SignIn
 from icefarm.cli.http_way import HttpWay, may_go, web_address
 from icefarm.oidc.stored_login import login_path
 from icefarm.wamp.url import INSECURE, parse_url
@@ -139,12 +139,12 @@ def test_who_has_signed_in_at_the_labs_issuer_is_asked_for_as_a_client(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     url = "https://farm.example"
-    assert HttpWay.of(Access(url, "me")) is not None
+    assert HttpWay.of(SignIn(url, "me")) is not None
     login = login_path(url, os.environ)
     login.parent.mkdir(parents=True)
     login.write_text("{}")
-    assert HttpWay.of(Access(url, "me")) is None
-    assert HttpWay.of(Access(url, "me", token="given")) is not None
+    assert HttpWay.of(SignIn(url, "me")) is None
+    assert HttpWay.of(SignIn(url, "me", token="given")) is not None
 
 
 def test_a_sign_in_asks_behind_the_path_of_a_proxy_too(server: Server) -> None:

@@ -20,7 +20,7 @@ from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.runs import closer
 from icefarm.control.archive.runs.closer import RunCloser
-from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, Standing, may_close, next_look
+from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, RunStanding, may_close, next_look
 from icefarm.control.rpc import runs_api
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
@@ -34,8 +34,8 @@ from icefarm.testing.memory.store import MemoryStore
 NUMBER = "0a" * 16
 #: Lists within lists: more than a run may have.
 DEEP = 60
-ENDED = Standing(1.0, None, told_results=3, told_failures=1, results=3, failures=1)
-LOST_CLIENT = Standing(None, LOST, 0, 0, results=3, failures=0)
+ENDED = RunStanding(1.0, None, told_results=3, told_failures=1, results=3, failures=1)
+LOST_CLIENT = RunStanding(None, LOST, 0, 0, results=3, failures=0)
 ADA, BOB, BOSS = Caller("ada", 1, Role.CLIENT), Caller("bob", 2, Role.CLIENT), Caller("boss", 3, Role.OPERATOR)
 
 
@@ -56,7 +56,7 @@ ADA, BOB, BOSS = Caller("ada", 1, Role.CLIENT), Caller("bob", 2, Role.CLIENT), C
         (evolve(LOST_CLIENT, delivered=False, since_reservations=LATEST), True),
     ],
 )
-def test_a_run_is_closed_when_nothing_more_is_to_be_expected(run: Standing, closed: bool) -> None:
+def test_a_run_is_closed_when_nothing_more_is_to_be_expected(run: RunStanding, closed: bool) -> None:
     assert may_close(run) is closed
 
 

@@ -21,8 +21,8 @@ from icefarm.control.archive.usage import Held, Measured, UsageQuery
 __all__ = [
     "Archive",
     "Experiment",
+    "ExperimentFilter",
     "ExperimentKey",
-    "ExperimentQuery",
     "Extract",
     "FileForm",
     "KnownQuery",
@@ -73,7 +73,7 @@ class Stored:
 
 
 @frozen
-class ExperimentQuery:
+class ExperimentFilter:
     """Which experiments; None: all."""
 
     account: str | None = None
@@ -207,7 +207,7 @@ class Archive(Protocol):
     async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
         """Store rows of the farm's own, which no client's reservation is behind; their experiments are shared."""
 
-    async def experiments(self, query: ExperimentQuery) -> list[Experiment]:
+    async def experiments(self, query: ExperimentFilter) -> list[Experiment]:
         """Return experiments, the last active one first."""
 
     async def boards(self, id: int) -> list[ExperimentBoard]:
@@ -237,7 +237,7 @@ class Archive(Protocol):
     async def series(self, id: int, query: SeriesQuery) -> Series:
         """Return the results of an experiment summed up over time."""
 
-    async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+    async def of_board(self, serial: str, query: ExperimentFilter) -> list[ExperimentPart]:
         """Return what a board did for the experiments that `query.reader` may read, the last one first."""
 
     async def usage(self, query: UsageQuery) -> tuple[list[Held], list[Measured]]:

@@ -21,8 +21,8 @@ from icefarm.control.archive.extracts import PAGE, RESULT, extract, result_field
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
+    ExperimentFilter,
     ExperimentKey,
-    ExperimentQuery,
     Extract,
     FileForm,
     KnownQuery,
@@ -414,7 +414,7 @@ class PostgresArchive(Statements, Archive):
     # ---------------------------------------------------------------------------------------------------- reading
 
     @in_transaction
-    async def experiments(self, transaction: Transaction, query: ExperimentQuery) -> list[Experiment]:
+    async def experiments(self, transaction: Transaction, query: ExperimentFilter) -> list[Experiment]:
         before, before_id = query.before or (None, None)
         fields = {
             "account": query.account, "name": query.name, "reader": query.reader, "private": query.private,
@@ -466,7 +466,7 @@ class PostgresArchive(Statements, Archive):
         return await series(transaction, id, query)
 
     @in_transaction
-    async def of_board(self, transaction: Transaction, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+    async def of_board(self, transaction: Transaction, serial: str, query: ExperimentFilter) -> list[ExperimentPart]:
         fields = {"serial": serial, "reader": query.reader, "private": query.private, "limit": query.limit}
         return [ExperimentPart(*row) for row in await transaction.rows(_OF_BOARD, fields)]
 

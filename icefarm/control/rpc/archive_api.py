@@ -27,7 +27,7 @@ from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
-    ExperimentQuery,
+    ExperimentFilter,
     FileForm,
     KnownQuery,
     ResultQuery,
@@ -156,7 +156,7 @@ class ArchiveProcedures:
         ``next`` in the answer goes into ``after`` of the next call; None says that there are no more.
         """
         before = None if after is None else _before(after)
-        query = ExperimentQuery(
+        query = ExperimentFilter(
             account, name, self.reader(caller), self.private, before, since, _limit(limit, MOST_EXPERIMENTS)
         )
         found = await self.archive.experiments(query)
@@ -329,7 +329,9 @@ class ArchiveProcedures:
 
     async def board_experiments(self, caller: Caller, serial: str, limit: int = 100) -> list[dict[str, Any]]:
         """Return what a board did for the experiments that the caller may read, the last one first."""
-        query = ExperimentQuery(reader=self.reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS))
+        query = ExperimentFilter(
+            reader=self.reader(caller), private=self.private, limit=_limit(limit, MOST_EXPERIMENTS)
+        )
         return [to_wire(part) for part in await self.archive.of_board(serial, query)]
 
     async def usage(
@@ -380,7 +382,7 @@ class ArchiveProcedures:
         Raises `UnknownExperiment`, also for one that the caller may not read, and `InvalidArgument` where there are
         several.
         """
-        query = ExperimentQuery(account, name, self.reader(caller), self.private, limit=SAME_NAME)
+        query = ExperimentFilter(account, name, self.reader(caller), self.private, limit=SAME_NAME)
         first = evolve(query, account=account_of(caller.authid)) if account is None else query
         found = await self.archive.experiments(first)
         if not found and account is None:

@@ -26,7 +26,7 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.runs.closer import RunCloser
-from icefarm.control.archive.runs.interface import Run, RunQuery, RunStore
+from icefarm.control.archive.runs.interface import Run, RunFilter, RunStore
 from icefarm.control.rpc.archive_api import READERS, ArchiveProcedures, Table
 from icefarm.errors import InvalidArgument, LimitReached, NotAuthorized, UnknownRun
 from icefarm.runs.canonical import canonical, digest
@@ -83,7 +83,7 @@ class RunProcedures:
             raise InvalidArgument(f"after must be what an earlier answer gave as next, not {after!a:.80}")
         found = await self.archive.find(caller, name, account)
         before = None if after is None else int(after)
-        runs = await self.runs.runs(RunQuery(found.id, before=before, limit=limit))
+        runs = await self.runs.runs(RunFilter(found.id, before=before, limit=limit))
         more = len(runs) == limit
         return {"runs": [to_wire(_record(run)) for run in runs], "next": str(runs[-1].id) if more else None}
 
@@ -169,7 +169,7 @@ class RunProcedures:
         if _ID.fullmatch(id) is None:
             raise InvalidArgument(f"a run's id is {SHORTEST} to 64 hexadecimal digits, not {id!a:.80}")
         reader, private = self.archive.reader(caller), self.archive.private
-        found = await self.runs.runs(RunQuery(prefix=id, reader=reader, private=private, limit=2))
+        found = await self.runs.runs(RunFilter(prefix=id, reader=reader, private=private, limit=2))
         if not found:
             raise UnknownRun(f"there is no run {id} that you may read")
         if len(found) > 1:

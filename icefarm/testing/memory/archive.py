@@ -25,8 +25,8 @@ from icefarm.contract import (
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
+    ExperimentFilter,
     ExperimentKey,
-    ExperimentQuery,
     Extract,
     FileForm,
     KnownQuery,
@@ -130,7 +130,7 @@ class MemoryArchive(Archive):
         self._rows.append(_Kept(next(self._numbers), id, worker, each))
         return True
 
-    async def experiments(self, query: ExperimentQuery) -> list[Experiment]:
+    async def experiments(self, query: ExperimentFilter) -> list[Experiment]:
         found = [self._counted(each) for each in self._experiments.values() if _fits(each, query)]
         return sorted(found, key=lambda each: (each.active_at, each.id), reverse=True)[: query.limit]
 
@@ -226,7 +226,7 @@ class MemoryArchive(Archive):
         points = [_point(serial or None, time, binned[serial, time]) for serial, time in sorted(binned)]
         return Series(max((kept.seq for kept in found), default=query.after), points, query.step, query.board_step)
 
-    async def of_board(self, serial: str, query: ExperimentQuery) -> list[ExperimentPart]:
+    async def of_board(self, serial: str, query: ExperimentFilter) -> list[ExperimentPart]:
         parts = []
         for each in self._experiments.values():
             mine = [board for board in await self.boards(each.id) if board.serial == serial]
@@ -363,7 +363,7 @@ def _point(serial: str | None, time: float, rows: Sequence[ArchiveRow]) -> Serie
     )  # fmt: skip
 
 
-def _fits(each: Experiment, query: ExperimentQuery) -> bool:
+def _fits(each: Experiment, query: ExperimentFilter) -> bool:
     readable = query.reader in (None, each.account) or (each.shared and not query.private)
     return (
         readable

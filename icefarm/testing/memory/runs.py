@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define, evolve
 
 from icefarm.contract import RESULT_FIELDS, RunReport, account_of
-from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunQuery, RunStore
+from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunFilter, RunStore
 from icefarm.runs.numbers import last_id
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class MemoryRuns(RunStore):
             elif known.ended_at is None and known.closed_at is None:
                 self._runs[known.id] = evolve(known, told=report, ended_at=ended_at)
 
-    async def runs(self, query: RunQuery) -> list[Run]:
+    async def runs(self, query: RunFilter) -> list[Run]:
         found = [run for run in self._runs.values() if self._fits(run, query)]
         return sorted(found, key=lambda run: run.id, reverse=True)[: query.limit]
 
-    def _fits(self, run: Run, query: RunQuery) -> bool:
+    def _fits(self, run: Run, query: RunFilter) -> bool:
         experiment = self.archive.named((run.account, run.experiment))
         readable = query.reader in (None, run.account) or (experiment.shared and not query.private)
         return (

@@ -8,7 +8,7 @@ import click
 
 from icefarm.cli.choosing import where_option
 from icefarm.cli.completing import complete_accounts, complete_kinds
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
@@ -25,7 +25,7 @@ __all__ = ["access"]
 @output_option
 @with_access()
 @click.pass_context
-def access(context: click.Context, access: Access, account: str | None, output: Output) -> None:
+def access(context: click.Context, access: SignIn, account: str | None, output: Output) -> None:
     """Show which boards your account may have, for how long, and as what; operators make the rules.
 
     An account has the rules for itself and for its group, else those for everybody; without any, it may have all
@@ -46,7 +46,7 @@ def access(context: click.Context, access: Access, account: str | None, output: 
 @click.option("--groups", is_flag=True, help="List the groups and their accounts instead.")
 @output_option
 @with_access()
-def list_(access: Access, groups: bool, output: Output) -> None:
+def list_(access: SignIn, groups: bool, output: Output) -> None:
     """List all rules (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         found = farm.access_list()
@@ -69,7 +69,7 @@ def list_(access: Access, groups: bool, output: Output) -> None:
 @output_option
 @with_access()
 def add(
-    access: Access,
+    access: SignIn,
     account: str | None,
     group: str | None,
     everybody: bool,
@@ -99,7 +99,7 @@ def add(
 @click.argument("ids", nargs=-1, required=True, type=click.IntRange(0), metavar="IDS...")
 @output_option
 @with_access()
-def remove(access: Access, ids: tuple[int, ...], output: Output) -> None:
+def remove(access: SignIn, ids: tuple[int, ...], output: Output) -> None:
     """Remove rules by their ids, and print those that there were (operators).
 
     Exits with 1 if one of them does not exist; the others are still removed.
@@ -119,7 +119,7 @@ def remove(access: Access, ids: tuple[int, ...], output: Output) -> None:
 @click.option("--remove", type=ACCOUNT, multiple=True, shell_complete=complete_accounts, help="May be repeated.")
 @output_option
 @with_access()
-def group(access: Access, group_name: str, add: tuple[str, ...], remove: tuple[str, ...], output: Output) -> None:
+def group(access: SignIn, group_name: str, add: tuple[str, ...], remove: tuple[str, ...], output: Output) -> None:
     """Put accounts into the group called NAME, take others out, and print its accounts (operators).
 
     An account is in one group at most.

@@ -11,7 +11,7 @@ import click
 
 from icefarm.cli.choosing import where_option
 from icefarm.cli.completing import complete_accounts, complete_bookings, complete_kinds, complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.names import for_boards
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
@@ -58,7 +58,7 @@ def _errors_in(zone: ZoneInfo) -> Iterator[None]:
 @output_option
 @with_access(named=True)
 def book(
-    access: Access,
+    access: SignIn,
     amount: int | None,
     boards: tuple[str, ...],
     at: str,
@@ -106,7 +106,7 @@ def book(
 @zone_option
 @output_option
 @with_access()
-def bookings(access: Access, account: str | None, past: bool, zone: ZoneInfo, output: Output) -> None:
+def bookings(access: SignIn, account: str | None, past: bool, zone: ZoneInfo, output: Output) -> None:
     """List the boards that are booked: by whom, for whom, from when until when."""
     with opened_screen() as screen:
         found = Reader(access).bookings(time.time() - 7 * 86400 if past else None)
@@ -119,7 +119,7 @@ def bookings(access: Access, account: str | None, past: bool, zone: ZoneInfo, ou
 @click.option("--any-account", is_flag=True, help="Cancel bookings of any account (operators).")
 @output_option
 @with_access(named=True)
-def cancel(access: Access, ids: tuple[str, ...], any_account: bool, output: Output) -> None:
+def cancel(access: SignIn, ids: tuple[str, ...], any_account: bool, output: Output) -> None:
     """Cancel bookings of your account; IDS may be the beginnings of some ("icefarm bookings" lists them).
 
     Boards that are reserved already stay so.

@@ -15,7 +15,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.cli.commands.admin.farm import data_dir_option
-from icefarm.cli.connect import Access, user_here, with_access
+from icefarm.cli.connect import SignIn, user_here, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import ACCOUNT, NAME, SPAN
@@ -313,7 +313,7 @@ def _changes(given: Sequence[str]) -> dict[str, float | None]:
 @account.command("usage")
 @output_option
 @with_access()
-def usage_(access: Access, output: Output) -> None:
+def usage_(access: SignIn, output: Output) -> None:
     """List what accounts have used of the boards lately, which decides who is served next.
 
     That is in board-hours (bh), which count half after each half-life: control's option --half-life.  "icefarm usage"

@@ -9,7 +9,7 @@ import click
 
 from icefarm.cli.choosing import boards_where, where_option
 from icefarm.cli.completing import complete_labels_of_boards, complete_workers
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.names import for_boards, for_worker
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import columns
@@ -38,7 +38,7 @@ __all__ = ["label"]
 @where_option("Label the boards that this selects.")
 @output_option
 @with_access()
-def label(access: Access, words: tuple[str, ...], worker: str | None, where: Selector | None, output: Output) -> None:
+def label(access: SignIn, words: tuple[str, ...], worker: str | None, where: Selector | None, output: Output) -> None:
     """Note labels of boards, or of a worker and so of its boards, such as lab=3; lab- takes one away (operators).
 
     Requests choose boards by labels: icefarm reserve --where "lab=3 and healthy". Of a board's own label and one of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from icefarm.cli.completing import complete_accounts, complete_serials, complete_workers
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.names import for_boards, for_worker
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
@@ -31,14 +31,14 @@ _needed = click.argument("serials", nargs=-1, required=True, metavar="SERIALS...
 _workers = click.argument("workers", nargs=-1, required=True, metavar="WORKERS...", shell_complete=complete_workers)
 
 
-def _with_name(access: Access) -> Access:
+def _with_name(access: SignIn) -> SignIn:
     """Reservations belong to a name; the one generated for this call has none."""
     if not access.named:
         raise click.UsageError("whose reservations? Name the client that holds them with --name")
     return access
 
 
-def _change(access: Access, output: Output, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
+def _change(access: SignIn, output: Output, change: Callable[[Farm], Sequence[str]], nothing: str) -> None:
     """Do something to boards and list those affected."""
     with opened_screen() as screen, farm_of(access) as farm:
         _list(screen, output, change(farm), nothing)
@@ -64,7 +64,7 @@ def _list(screen: Screen, output: Output, done: Sequence[str], nothing: str) -> 
 )
 @output_option
 @with_access(named=True)
-def end(access: Access, serials: tuple[str, ...], any_client: bool, accounts: tuple[str, ...], output: Output) -> None:
+def end(access: SignIn, serials: tuple[str, ...], any_client: bool, accounts: tuple[str, ...], output: Output) -> None:
     """End reservations of a client that is gone, all of them if no boards are named.
 
     While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
@@ -92,7 +92,7 @@ def end(access: Access, serials: tuple[str, ...], any_client: bool, accounts: tu
 @click.option("--seconds", type=LENGTH, help="How long they last from now; by default as long as a new reservation.")
 @output_option
 @with_access(named=True)
-def extend(access: Access, serials: tuple[str, ...], seconds: float | None, output: Output) -> None:
+def extend(access: SignIn, serials: tuple[str, ...], seconds: float | None, output: Output) -> None:
     """Extend reservations of a client that is gone, all of them if no boards are named; never shortens one.
 
     The farm still ends them if their client does not come back within its grace period.
@@ -111,7 +111,7 @@ def extend(access: Access, serials: tuple[str, ...], seconds: float | None, outp
 @click.option("--own", is_flag=True, help="As the client --name that has reserved them, not as operator.")
 @output_option
 @with_access(named=True)
-def reboot(access: Access, serials: tuple[str, ...], own: bool, output: Output) -> None:
+def reboot(access: SignIn, serials: tuple[str, ...], own: bool, output: Output) -> None:
     """Restart and reflash boards; reservations and waiting evaluations stay (operators)."""
     chosen = _with_name(access) if own else access.as_operator
     _change(chosen, output, lambda farm: for_boards(farm, serials, farm.reboot), "there was nothing to reboot")
@@ -121,7 +121,7 @@ def reboot(access: Access, serials: tuple[str, ...], own: bool, output: Output) 
 @_needed
 @output_option
 @with_access()
-def delete(access: Access, serials: tuple[str, ...], output: Output) -> None:
+def delete(access: SignIn, serials: tuple[str, ...], output: Output) -> None:
     """Forget boards that are offline or broken (operators)."""
     _change(
         access.as_operator, output, lambda farm: for_boards(farm, serials, farm.delete), "there was nothing to delete"
@@ -132,7 +132,7 @@ def delete(access: Access, serials: tuple[str, ...], output: Output) -> None:
 @_needed
 @output_option
 @with_access()
-def retest(access: Access, serials: tuple[str, ...], output: Output) -> None:
+def retest(access: SignIn, serials: tuple[str, ...], output: Output) -> None:
     """Test broken boards again, and take back those that pass (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         done = for_boards(farm, serials, farm.retest)
@@ -146,7 +146,7 @@ def retest(access: Access, serials: tuple[str, ...], output: Output) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="IDS...")
 @output_option
 @with_access()
-def dismiss(access: Access, ids: tuple[str, ...], output: Output) -> None:
+def dismiss(access: SignIn, ids: tuple[str, ...], output: Output) -> None:
     """Remove requests from the queue ("icefarm queue" lists them); their clients are told so (operators).
 
     Exits with 1 if one of them no longer waits; the others are still removed.
@@ -160,7 +160,7 @@ def dismiss(access: Access, ids: tuple[str, ...], output: Output) -> None:
             click.get_current_context().exit(Exit.FAILED)
 
 
-def _set_draining(access: Access, output: Output, workers: Sequence[str], change: Callable[[Farm, str], Any]) -> None:
+def _set_draining(access: SignIn, output: Output, workers: Sequence[str], change: Callable[[Farm, str], Any]) -> None:
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         records: list[Any] = []
         try:
@@ -204,7 +204,7 @@ def _waits_for(farm: Farm, worker: str, *, leaving: bool) -> str:
 @click.option("--leave", is_flag=True, help="The worker exits, with code 0, when none of its boards is reserved.")
 @output_option
 @with_access()
-def drain(access: Access, workers: tuple[str, ...], leave: bool, output: Output) -> None:
+def drain(access: SignIn, workers: tuple[str, ...], leave: bool, output: Output) -> None:
     """Stop giving out the boards of workers; present reservations go on (operators)."""
     _set_draining(access, output, workers, _drain_and_leave if leave else _drain)
 
@@ -213,6 +213,6 @@ def drain(access: Access, workers: tuple[str, ...], leave: bool, output: Output)
 @_workers
 @output_option
 @with_access()
-def resume(access: Access, workers: tuple[str, ...], output: Output) -> None:
+def resume(access: SignIn, workers: tuple[str, ...], output: Output) -> None:
     """Resume giving out the boards of drained workers (operators)."""
     _set_draining(access, output, workers, _resume)

@@ -20,7 +20,7 @@ import click
 from attrs import define, field
 
 from icefarm.cli.completing import complete_kinds, complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reserving import Wanted, reserved
 from icefarm.cli.verb import farm_of, opened_screen
 from icefarm.errors import DeviceFailed
@@ -158,7 +158,7 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
 @click.option("--baud", type=click.IntRange(300, 3_000_000), help="The speed of the port, if not the kind's own.")
 @click.option("--wait", is_flag=True, help="Wait if the board is not free.")
 @with_access(named=True)
-def console(access: Access, serial: str, file: str, kind: str, baud: int | None, wait: bool) -> None:
+def console(access: SignIn, serial: str, file: str, kind: str, baud: int | None, wait: bool) -> None:
     """Load the circuit in FILE into BOARD, and connect its serial port to this terminal.
 
     Ctrl-] ends it and returns the board. It takes a kind such as that of examples/console_kind on the board's worker.

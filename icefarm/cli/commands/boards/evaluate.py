@@ -13,7 +13,7 @@ import click
 
 from icefarm.cli.choosing import where_option
 from icefarm.cli.completing import complete_experiments, complete_kinds, complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reserving import SERIALS, Wanted, held_boards, reserved
 from icefarm.cli.results.results_file import ResultsFile, open_results
 from icefarm.cli.results.resume import Remaining, Request, everything, remaining, resumed
@@ -179,7 +179,7 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
 @output_option
 @with_access(named=True)
 def evaluate(
-    access: Access,
+    access: SignIn,
     output: Output,
     any_: bool,
     placement: str | None,

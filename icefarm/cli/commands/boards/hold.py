@@ -35,7 +35,7 @@ from icefarm.cli.commands.boards.evaluate import (
     wait_option,
     window_option,
 )
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.http_way import HttpAnswer, HttpWay
 from icefarm.cli.reserving import HELD, SERIALS, Wanted, reserved
 from icefarm.cli.ui.parameter_types import BOARDS
@@ -65,7 +65,7 @@ _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 class _Hold:
     """Boards, held under a name until `end`."""
 
-    access: Access
+    access: SignIn
     records: Sequence[ReservationRecord]
     screen: Screen
     _over: Event = Factory(Event)
@@ -142,7 +142,7 @@ def _check(answer: HttpAnswer | None) -> None:
     raise error or LinkLost()
 
 
-def _environment(access: Access, records: Sequence[ReservationRecord]) -> dict[str, str]:
+def _environment(access: SignIn, records: Sequence[ReservationRecord]) -> dict[str, str]:
     """Return the environment of the command: which farm, under which name, and which boards."""
     known = {
         "ICEFARM_URL": access.url,
@@ -198,7 +198,7 @@ def _reserved(farm: Farm, wanted: Wanted, screen: Screen) -> Sequence[Reservatio
     return reserved(farm, wanted.steady, screen, **terms).reservations
 
 
-def _hold(access: Access, wanted: Wanted, command: Sequence[str]) -> int:
+def _hold(access: SignIn, wanted: Wanted, command: Sequence[str]) -> int:
     """Hold boards while a command runs, and return its exit code."""
     with opened_screen() as screen:
         with farm_of(access) as farm:
@@ -271,7 +271,7 @@ def _board_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("words", nargs=-1, required=True, metavar="[N] -- COMMAND [ARGUMENTS]...")
 @_board_options
-def reserve(access: Access, words: tuple[str, ...], **asked: Any) -> None:
+def reserve(access: SignIn, words: tuple[str, ...], **asked: Any) -> None:
     """Hold N boards (1 by default) while COMMAND runs, and exit as it does.
 
     Options come before N. COMMAND finds ICEFARM_SERIALS, ICEFARM_RESERVATION, ICEFARM_KIND, ICEFARM_URL and
@@ -290,7 +290,7 @@ def reserve(access: Access, words: tuple[str, ...], **asked: Any) -> None:
 @click.command()
 @click.argument("amount", type=BOARDS, required=False, metavar="[N]")
 @_board_options
-def shell(access: Access, amount: int | None, **asked: Any) -> None:
+def shell(access: SignIn, amount: int | None, **asked: Any) -> None:
     """Hold N boards (1 by default) while you work in a shell ($SHELL); "exit" returns them.
 
     As "icefarm reserve" with your shell for its command.

@@ -13,7 +13,7 @@ import attrs
 import click
 
 from icefarm.cli.commands.boards.evaluate import check_timeout, serial_option, timeout_option, wait_option
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reserving import Wanted, reserved
 from icefarm.cli.ui.exit_codes import Exit
 from icefarm.cli.ui.options import output_option
@@ -49,7 +49,7 @@ _ID = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 @output_option
 @with_access(named=True)
 def replay(
-    access: Access,
+    access: SignIn,
     output: Output,
     source: str,
     circuits: str | None,
@@ -88,7 +88,7 @@ def replay(
     sys.exit(Exit.OK if found.agrees else Exit.FAILED)
 
 
-def _original(access: Access, source: str, origin: str | None, folder: CircuitFolder | None) -> Original:
+def _original(access: SignIn, source: str, origin: str | None, folder: CircuitFolder | None) -> Original:
     from icefarm.client.runs.replay import Original
     from icefarm.runs.package import Package
 

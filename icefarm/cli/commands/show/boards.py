@@ -10,7 +10,7 @@ import click
 
 from icefarm.calibration.records import Calibration
 from icefarm.cli.completing import complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import columns
@@ -48,7 +48,7 @@ def boards() -> None:
 )
 @output_option
 @with_access()
-def compare(access: Access, output: Output, serials: tuple[str, ...], reference: str, sort: str) -> None:
+def compare(access: SignIn, output: Output, serials: tuple[str, ...], reference: str, sort: str) -> None:
     """List how boards deviate: offset, noise, drift with time and with temperature.
 
     Idle boards measure reference circuits every 19 hours, and the figures come from the readings of the last 90 days.

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from icefarm.cli.completing import complete_experiments, complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Answer, Reader
 from icefarm.cli.results.conditions import fits
 from icefarm.cli.results.rows_file import write_rows
@@ -55,7 +55,7 @@ since_option = click.option("--since", type=SPAN, help="Only what ended in the l
 @click.option("--since", type=SPAN, help="Only those that were active in the last such time, as in 30m or 7d.")
 @output_option
 @with_access()
-def experiments(access: Access, output: Output, account: str | None, since: float | None) -> None:
+def experiments(access: SignIn, output: Output, account: str | None, since: float | None) -> None:
     """List the experiments that you may read, the last active one first."""
     now = time.time()
     with opened_screen() as screen:
@@ -68,7 +68,7 @@ def experiments(access: Access, output: Output, account: str | None, since: floa
 @account_option
 @output_option
 @with_access()
-def experiment(access: Access, output: Output, experiment_name: str, account: str | None) -> None:
+def experiment(access: SignIn, output: Output, experiment_name: str, account: str | None) -> None:
     """Show an experiment: its progress, rate, time left, failures by error, and what each board did.
 
     With "-o json" it is one object; with "-o csv" the boards.
@@ -123,7 +123,7 @@ def _summary(found: Answer) -> Iterator[str]:
 @output_option
 @with_access()
 def results(
-    access: Access,
+    access: SignIn,
     output: Output,
     experiment_name: str,
     account: str | None,

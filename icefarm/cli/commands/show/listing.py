@@ -8,7 +8,7 @@ import click
 
 from icefarm.cli.choosing import chosen_by, where_option
 from icefarm.cli.completing import complete_accounts, complete_workers
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.names import for_worker
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
@@ -29,7 +29,7 @@ __all__ = ["audit", "devices", "queue", "reservations", "workers"]
 @where_option("Only the boards that this selects.")
 @output_option
 @with_access()
-def devices(access: Access, output: Output, status: str | None, where: Selector | None) -> None:
+def devices(access: SignIn, output: Output, status: str | None, where: Selector | None) -> None:
     """List the boards, with their state and its reason."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -46,7 +46,7 @@ def devices(access: Access, output: Output, status: str | None, where: Selector 
 @output_option
 @with_access()
 @click.pass_context
-def workers(context: click.Context, access: Access, output: Output) -> None:
+def workers(context: click.Context, access: SignIn, output: Output) -> None:
     """List the workers, which are the hosts that boards are plugged into."""
     if context.invoked_subcommand is not None:
         return
@@ -59,7 +59,7 @@ def workers(context: click.Context, access: Access, output: Output) -> None:
 @click.argument("worker", metavar="NAME", shell_complete=complete_workers)
 @output_option
 @with_access()
-def delete_(access: Access, worker: str, output: Output) -> None:
+def delete_(access: SignIn, worker: str, output: Output) -> None:
     """Forget a worker that is offline, and its boards (operators); prints the boards.
 
     What they were reserved for in the past is kept. A worker that connects again is known again.
@@ -73,7 +73,7 @@ def delete_(access: Access, worker: str, output: Output) -> None:
 @click.command()
 @output_option
 @with_access()
-def reservations(access: Access, output: Output) -> None:
+def reservations(access: SignIn, output: Output) -> None:
     """List the active reservations of all clients."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -84,7 +84,7 @@ def reservations(access: Access, output: Output) -> None:
 @click.command()
 @output_option
 @with_access()
-def queue(access: Access, output: Output) -> None:
+def queue(access: SignIn, output: Output) -> None:
     """List the requests that wait for boards, the next one first, and why each of them waits."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -99,7 +99,7 @@ def queue(access: Access, output: Output) -> None:
 @click.option("--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="At most so many entries.")
 @output_option
 @with_access()
-def audit(access: Access, last: float, account: str | None, action: str | None, limit: int, output: Output) -> None:
+def audit(access: SignIn, last: float, account: str | None, action: str | None, limit: int, output: Output) -> None:
     """List who signed in, was refused, reserved, ended, rebooted, drained, deleted, or changed tokens (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         found = farm.audit(last, account=account, action=action, limit=limit)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from icefarm.cli.completing import complete_names, complete_serials
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.http_way import web_address
 from icefarm.cli.names import board_named
 from icefarm.cli.reading import Reader
@@ -55,7 +55,7 @@ def _moment(seconds: float) -> str:
 @click.command()
 @_as_text_option
 @with_access()
-def status(access: Access, output: str) -> None:
+def status(access: SignIn, output: str) -> None:
     """Show the farm on one screen: boards by state, faults, workers, clients and the queue."""
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -125,7 +125,7 @@ def _write_lines(screen: Screen, lines: Iterator[str]) -> None:
 @click.argument("serial", shell_complete=complete_serials)
 @_as_text_option
 @with_access()
-def board(access: Access, serial: str, output: str) -> None:
+def board(access: SignIn, serial: str, output: str) -> None:
     """Show all of one board, and its last events; SERIAL may be the beginning of one."""
     with opened_screen() as screen:
         reader = Reader(access)
@@ -164,7 +164,7 @@ def _state_words(state: Mapping[str, Any]) -> str:
 )
 @output_option
 @with_access()
-def logs(access: Access, subject: str | None, follow: bool, lines: int, output: Output) -> None:
+def logs(access: SignIn, subject: str | None, follow: bool, lines: int, output: Output) -> None:
     """Show lines of the workers' logs: all, or those of a board or a worker, by the beginning of its name.
 
     With "-o json", or with --follow, each line is printed as it comes (JSON Lines).
@@ -199,7 +199,7 @@ def _about(line: Mapping[str, Any], only: str | None) -> bool:
     return only is None or only in (line.get("serial"), line.get("worker"))
 
 
-def _follow(access: Access, only: str | None, rows: Rows, screen: Screen) -> None:
+def _follow(access: SignIn, only: str | None, rows: Rows, screen: Screen) -> None:
     fields = dict.fromkeys(LOG.fields)
     try:
         with farm_of(access) as farm:
@@ -221,7 +221,7 @@ def page_of(url: str) -> str:
 
 @click.command("open")
 @with_access()
-def open_(access: Access) -> None:
+def open_(access: SignIn) -> None:
     """Open the farm's page in a browser, and print its address."""
     page = page_of(access.url)
     click.echo(page)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from icefarm.cli.commands.show.experiments import account_option, board_option, experiment_argument, since_option
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.records.formatting import clean
 from icefarm.cli.verb import opened_screen
@@ -31,7 +31,7 @@ __all__ = ["plot"]
 @click.option("--out", type=click.Path(), required=True, metavar="FILE", help="The picture: .svg, .png or .pdf.")
 @with_access()
 def plot(
-    access: Access,
+    access: SignIn,
     experiment_name: str,
     account: str | None,
     serials: tuple[str, ...],

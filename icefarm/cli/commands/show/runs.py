@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from icefarm.cli.commands.show.experiments import account_option, experiment_argument
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.reading import Answer, Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import columns
@@ -26,7 +26,7 @@ __all__ = ["run", "runs"]
 @account_option
 @output_option
 @with_access()
-def runs(access: Access, output: Output, experiment_name: str, account: str | None) -> None:
+def runs(access: SignIn, output: Output, experiment_name: str, account: str | None) -> None:
     """List the runs of an experiment, the youngest first: the streams of evaluations that it is made of."""
     with opened_screen() as screen:
         show(screen, Reader(access).runs(experiment_name, account), columns.runs(time.time()), output)
@@ -41,7 +41,7 @@ def runs(access: Access, output: Output, experiment_name: str, account: str | No
 @click.option("--with-bitstreams", is_flag=True, help="Put the circuits that the farm kept into FILE.")
 @output_option
 @with_access()
-def run(access: Access, output: Output, id: str, out: str | None, circuits: str | None, with_bitstreams: bool) -> None:
+def run(access: SignIn, output: Output, id: str, out: str | None, circuits: str | None, with_bitstreams: bool) -> None:
     """Show a run: what it was, by which id it is cited, what each board did.
 
     ID is the run's id or number, or the first 8 or more digits of one.  With "-o json" it is one object with the whole

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from icefarm.cli.connect import Access, own_farm, with_access
+from icefarm.cli.connect import SignIn, own_farm, with_access
 from icefarm.cli.reading import Reader
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import SPAN
@@ -31,7 +31,7 @@ __all__ = ["usage"]
 @click.option("--all", "all_", is_flag=True, help="Of all accounts, with an operator's token.")
 @output_option
 @with_access()
-def usage(access: Access, output: Output, by: tuple[str, ...], since: float, account: str | None, all_: bool) -> None:
+def usage(access: SignIn, output: Output, by: tuple[str, ...], since: float, account: str | None, all_: bool) -> None:
     """List who used which boards, for how long and for what, the longest time first.
 
     Operators see all accounts, and so does who has the data directory of a farm on this host; others see their own.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import Factory, define
 
-from icefarm.cli.connect import Access, with_access
+from icefarm.cli.connect import SignIn, with_access
 from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.formatting import clean, duration
@@ -40,7 +40,7 @@ QUEUE_LINES = 5
 @click.command()
 @output_option
 @with_access()
-def watch(access: Access, output: Output) -> None:
+def watch(access: SignIn, output: Output) -> None:
     """Show what happens in the farm until Ctrl-C.
 
     On a terminal it draws the queue, the boards and recent events, and keeps the picture up to date; arrow keys, PgUp

@@ -9,10 +9,10 @@ from twisted.logger import Logger
 
 from icefarm import __version__
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.contract import WorkerRecord
 from icefarm.control.archive.intake import MAX_BATCH
-from icefarm.control.archive.runs.closing import LOST, Standing, may_close, next_look
+from icefarm.control.archive.runs.closing import LOST, RunStanding, may_close, next_look
 from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunStore
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, MeasurementsArchived, WorkerIntroduced
@@ -116,11 +116,11 @@ class RunCloser:
             await self._close(evolve(run, last_seq=progress.last_seq))
         return True
 
-    async def _standing(self, run: Run, progress: Progress) -> Standing:
+    async def _standing(self, run: Run, progress: Progress) -> RunStanding:
         # By the clock of the database, as the times of runs are.
         now = await self.store.now()
         over = progress.over_at
-        return Standing(
+        return RunStanding(
             since_end=None if run.ended_at is None else now - run.ended_at,
             since_reservations=None if over is None else now - over,
             told_results=run.told.results,

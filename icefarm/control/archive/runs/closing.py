@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["LATEST", "LOST", "SETTLED", "Standing", "may_close", "next_look"]
+__all__ = ["LATEST", "LOST", "SETTLED", "RunStanding", "may_close", "next_look"]
 
 #: Seconds that a failure's row may take; a failure that no board had a part in has none.
 SETTLED = 10.0
@@ -17,7 +17,7 @@ SOON, SELDOM = 1.0, 60.0
 
 
 @frozen
-class Standing:
+class RunStanding:
     """How far a run is."""
 
     #: Seconds since its client said that it has ended; None: it has not said so.
@@ -36,7 +36,7 @@ class Standing:
     delivered: bool = True
 
 
-def may_close(run: Standing) -> bool:
+def may_close(run: RunStanding) -> bool:
     """Tell whether nothing more is to be expected of a run."""
     if run.since_end is not None:
         if run.since_end >= LATEST:

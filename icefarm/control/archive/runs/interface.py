@@ -13,7 +13,7 @@ from attrs import frozen
 
 from icefarm.contract import RunReport
 
-__all__ = ["Closed", "Progress", "Run", "RunQuery", "RunStore"]
+__all__ = ["Closed", "Progress", "Run", "RunFilter", "RunStore"]
 
 
 @frozen
@@ -39,7 +39,7 @@ class Run:
 
 
 @frozen
-class RunQuery:
+class RunFilter:
     """Which runs; None: all."""
 
     #: Of the experiment with this id.
@@ -93,7 +93,7 @@ class RunStore(Protocol):
         A report of a run that is closed changes nothing.
         """
 
-    async def runs(self, query: RunQuery) -> list[Run]:
+    async def runs(self, query: RunFilter) -> list[Run]:
         """Return runs, the youngest first."""
 
     async def manifest(self, id: int) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, evolve
 
 from icefarm.contract import RESULT_FIELDS, RunReport, account_of, from_wire, to_wire
-from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunQuery, RunStore
+from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunFilter, RunStore
 from icefarm.control.storage.connection import Transaction
 from icefarm.control.storage.postgres.statements import Statements, in_transaction
 from icefarm.runs.numbers import last_id
@@ -138,7 +138,7 @@ class PostgresRuns(Statements, RunStore):
             await transaction.rows(_REPORT, fields)
 
     @in_transaction
-    async def runs(self, transaction: Transaction, query: RunQuery) -> list[Run]:
+    async def runs(self, transaction: Transaction, query: RunFilter) -> list[Run]:
         fields = {
             "experiment": query.experiment, "like": None if query.prefix is None else f"{query.prefix}%",
             "reader": query.reader, "private": query.private, "before": query.before, "limit": query.limit,
