@@ -56,7 +56,7 @@ def _figures(amount: int) -> str:
         "count the free boards": lambda: free(boards, workers, KIND),
         "choose one board": lambda: choose(boards, workers, one, 0.0),
         "100 reports into memory": lambda: mirrored.apply(changed),
-        "records for an answer": lambda: mirrored.records(0.0),
+        "records for an answer": lambda: mirrored.records(),
         "a snapshot for the wire": lambda: [to_wire(board) for board in boards],
     }
     figures = ", ".join(f"{name} {_cpu_ms(each):.2f} ms" for name, each in work.items())

@@ -1,4 +1,7 @@
-"""Concurrency with Deferreds: gathered, shielded, in order, in the background."""
+"""Concurrency with Deferreds: operations that are gathered, shielded, or in the background.
+
+In the background they run once, every so many seconds, whenever they are asked for, or when they are due.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -23,7 +26,9 @@ from icefarm.errors import Busy, IcefarmError
 
 __all__ = [
     "AGAIN",
-    "InOrder",
+    "Coalesced",
+    "DueTimer",
+    "Repeated",
     "Tasks",
     "failures",
     "outcomes",
@@ -37,6 +42,9 @@ T = TypeVar("T")
 
 #: Seconds until what could not be done, because the database is away or a worker does not answer, is tried again.
 AGAIN = 5.0
+#: Seconds that a timer for what is due sleeps at least, and at most: clocks of control and database may drift apart.
+SHORTEST = 0.05
+LONGEST = 3600.0
 
 
 def started(operation: Callable[[], Coroutine[Any, Any, T]]) -> Deferred[T]:
@@ -96,37 +104,6 @@ async def within(seconds: float, clock: Clock, operation: Callable[[], Coroutine
 
 
 @define(eq=False)
-class InOrder:
-    """Runs operations one after the other where their key is the same."""
-
-    _last: dict[str, Deferred[None]] = Factory(dict)
-
-    async def run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run ``operation`` when all earlier ones under ``key`` have ended; return its result.
-
-        The caller may cancel its wait; the operation still takes place, so that the order holds.
-        """
-        running = ensureDeferred(self._run(key, operation))
-        try:
-            return await shielded(running)
-        except CancelledError:
-            running.addErrback(lambda failure: failure.trap(IcefarmError))
-            raise
-
-    async def _run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        before, mine = self._last.get(key), Deferred[None]()
-        self._last[key] = mine
-        try:
-            if before is not None:
-                await shielded(before)
-            return await operation()
-        finally:
-            if self._last[key] is mine:
-                del self._last[key]
-            mine.callback(None)
-
-
-@define(eq=False)
 class Tasks:
     """What runs in the background: failures are logged, and all of it can be stopped."""
 
@@ -176,3 +153,146 @@ class Tasks:
             self.log.warn("{what}: {error}", what=what, error=failure.value)
         else:
             self.log.failure("{what} failed", failure, what=what)
+
+
+@define(eq=False)
+class Repeated:
+    """An operation that is started every so many seconds, from `start` to `stop`; there is no start after a stop.
+
+    A run that takes longer than that is not joined by another one.
+    """
+
+    _clock: Clock
+    _seconds: float
+    #: What it is, for the log.
+    _what: str
+    _operation: Callable[[], Coroutine[Any, Any, Any]]
+    _timer: Any = None
+    _stopped: bool = False
+    _runs: bool = False
+    _tasks: Tasks = Factory(Tasks)
+
+    def start(self, first: float | None = None) -> None:
+        """Start it after ``first`` seconds, or after the usual time, and then again and again.  Harmless if started."""
+        if self._timer is None and not self._stopped:
+            self._timer = self._clock.callLater(self._seconds if first is None else first, self._tick)
+
+    def stop(self) -> None:
+        """Start it no more, and cancel what runs."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._tasks.stop()
+
+    def next_in(self, seconds: float) -> None:
+        """Start it the next time after so many seconds."""
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(seconds)
+
+    def _tick(self) -> None:
+        self._timer = self._clock.callLater(self._seconds, self._tick)
+        if not self._runs:
+            self._tasks.start(self._what, self._run)
+
+    async def _run(self) -> None:
+        self._runs = True
+        try:
+            await self._operation()
+        finally:
+            self._runs = False
+
+
+@define(eq=False)
+class Coalesced:
+    """An operation that runs once more if it was requested, however often, while it ran.
+
+    So a run starts after each request, and no two run at the same time.
+    """
+
+    #: Says in the log what failed.
+    what: str
+    operation: Callable[[], Coroutine[Any, Any, None]]
+    tasks: Tasks
+    _asked: bool = False
+    _running: bool = False
+
+    def poke(self) -> None:
+        """Run it: now, or again once the present run has ended."""
+        self._asked = True
+        if not self._running:
+            self._running = True
+            self.tasks.start(self.what, self._run)
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                self._asked = False
+                await self.operation()
+        finally:
+            self._running = False
+            if self._asked:
+                # The run failed, and was asked for once more meanwhile.
+                self.poke()
+
+
+@define(eq=False)
+class DueTimer:
+    """Does what is due whenever it is asked to, and again when the next of it is due."""
+
+    clock: Clock
+    #: Says in the log what failed.
+    what: str
+    #: Does what is due; returns in how many seconds something else is, None: when something changes.
+    operation: Callable[[], Coroutine[Any, Any, float | None]]
+    #: When it is to look again, by the clock, and whether it is looking now.
+    _due: float | None = None
+    _looking: bool = False
+    _timer: Any = None
+    _stopped: bool = False
+    _log: Logger = Factory(Logger)
+    _tasks: Tasks = Factory(Tasks)
+    _looks: Coalesced = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._looks = Coalesced(self.what, self._look, self._tasks)
+
+    def poke(self) -> None:
+        """Do what is due, and find when to do so again."""
+        self._looks.poke()
+
+    def at_latest(self, seconds: float) -> None:
+        """Do what is due in so many seconds, unless it does so sooner."""
+        moment = self.clock.seconds() + min(max(seconds, SHORTEST), LONGEST)
+        if self._due is None or moment < self._due:
+            self._due = moment
+            if not self._looking:
+                self._set()
+
+    def stop(self) -> None:
+        """Stop for good."""
+        self._stopped = True
+        self._cancel()
+        self._tasks.stop()
+
+    async def _look(self) -> None:
+        self._due, self._looking = None, True
+        try:
+            sleep = await self.operation()
+        except IcefarmError as error:
+            self._log.warn("{what} cannot be looked after just now: {error}", what=self.what, error=error)
+            sleep = AGAIN
+        finally:
+            self._looking = False
+        if sleep is not None:
+            self.at_latest(sleep)
+        self._set()
+
+    def _set(self) -> None:
+        self._cancel()
+        if self._due is not None and not self._stopped:
+            self._timer = self.clock.callLater(max(0.0, self._due - self.clock.seconds()), self.poke)
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None

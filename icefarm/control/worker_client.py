@@ -13,7 +13,7 @@ from attrs import Factory, define
 from icefarm.bus import Bus
 from icefarm.concurrency.deferreds import failures, outcomes
 from icefarm.contract import Assignment, ReferenceCircuit, ReservationRecord, to_wire, worker_procedure
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, WorkerIntroduced
 from icefarm.errors import IcefarmError, LinkLost, error_in_answer
@@ -33,7 +33,7 @@ REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
 BOARDS_AT_ONCE, LISTS_AT_ONCE, SINGLY_AT_ONCE = 250, 4, 256
 
 
-def assignment(record: ReservationRecord, limits: Limits) -> Assignment:
+def assignment(record: ReservationRecord, limits: FarmLimits) -> Assignment:
     """Return the assignment of a reservation for its worker."""
     # As the order in the queue: in units of the weight that all others have.
     weight = limits.of(record.client).weight / limits.farm.weight
@@ -46,7 +46,7 @@ class WorkerClient:
     """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while there is no bus."""
 
     sessions: Sessions
-    limits: Limits
+    limits: FarmLimits
     bus: Bus | None = None
     #: Workers that take orders for many boards at once.
     _take_lists: set[str] = Factory(set)

@@ -5,27 +5,27 @@ from __future__ import annotations
 from pytest_twisted import ensureDeferred
 
 from icefarm.contract import WorkerHello
-from icefarm.control.inventory.agreement import Agreement
+from icefarm.control.inventory.agreement import CountAgreement
 from icefarm.control.storage.shared import FRESH
 from icefarm.testing.memory.control_harness import PULSECOUNT, MemoryControl
 
 
 def test_a_heartbeat_that_agrees_asks_for_nothing() -> None:
-    agreement = Agreement()
+    agreement = CountAgreement()
     agreement.greeted("w", 4, 4)
     assert agreement.beats("w", 4, 4)
     assert agreement.beats("w", 3, 4)
 
 
 def test_boards_that_are_missing_twice_in_a_row_are_asked_for() -> None:
-    agreement = Agreement()
+    agreement = CountAgreement()
     agreement.greeted("w", 4, 4)
     assert agreement.beats("w", 4, 3)
     assert not agreement.beats("w", 4, 3)
 
 
 def test_a_report_that_arrives_between_two_heartbeats_settles_it() -> None:
-    agreement = Agreement()
+    agreement = CountAgreement()
     agreement.greeted("w", 4, 4)
     assert agreement.beats("w", 5, 4)
     assert agreement.beats("w", 5, 5)
@@ -33,7 +33,7 @@ def test_a_report_that_arrives_between_two_heartbeats_settles_it() -> None:
 
 
 def test_boards_that_were_refused_at_the_hello_are_not_asked_for_again() -> None:
-    agreement = Agreement()
+    agreement = CountAgreement()
     agreement.greeted("w", 4, 3)
     assert all(agreement.beats("w", 4, 3) for _ in range(5))
     agreement.beats("w", 4, 2)
@@ -41,7 +41,7 @@ def test_boards_that_were_refused_at_the_hello_are_not_asked_for_again() -> None
 
 
 def test_a_worker_of_an_earlier_version_and_a_database_that_is_away_ask_for_nothing() -> None:
-    agreement = Agreement()
+    agreement = CountAgreement()
     assert all(agreement.beats("w", None, 0) and agreement.beats("w", 4, None) for _ in range(5))
 
 

@@ -9,7 +9,7 @@ from pytest_twisted import ensureDeferred
 
 from icefarm.bus import Bus
 from icefarm.contract import EVENT_PREFIX, Role, client_topic, event_topic
-from icefarm.control.telemetry.audience import Audience
+from icefarm.control.telemetry.topics import Audience
 from icefarm.errors import NoSuchProcedure
 from icefarm.testing.memory.control_harness import MemoryControl
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter

@@ -19,8 +19,8 @@ from icefarm.contract import (
     worker_prefix,
     worker_procedure,
 )
-from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.sessions.sign_in.authorizer import may_register
+from icefarm.control.storage.mirror import BoardOwners
 from icefarm.control.telemetry.events import BoardsChanged, BoardsDeleted
 from icefarm.errors import NotAuthorized
 from icefarm.testing.memory.control_harness import MemoryControl

@@ -10,7 +10,7 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from icefarm.contract import DeviceStatus
-from icefarm.control.archive.interface import ExperimentQuery
+from icefarm.control.archive.interface import ExperimentFilter
 from icefarm.control.inventory.calibration.keeper import LOOK
 from icefarm.control.inventory.calibration.references import WINDOWS
 from icefarm.control.inventory.calibration.schedule import QUIET
@@ -217,7 +217,7 @@ async def test_readings_are_in_the_archive_as_an_experiment_of_the_farms_own() -
     farm = MemoryControl()
     worker = await measuring(farm, "A")
     await wait(farm, worker)
-    (found,) = await farm.archive.experiments(ExperimentQuery())
+    (found,) = await farm.archive.experiments(ExperimentFilter())
     assert (found.key, found.done, found.shared) == (("icefarm", "calibration"), WINDOWS, True)
 
 

@@ -9,8 +9,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 
-from icefarm.concurrency.deferreds import AGAIN, InOrder, Tasks, failures, outcomes, shielded
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks, failures, outcomes, shielded
+from icefarm.concurrency.in_order import InOrder
 from icefarm.errors import Busy
 
 

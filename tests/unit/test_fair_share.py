@@ -16,7 +16,7 @@ from icefarm.contract import control_procedure
 from icefarm.control.reservations.sharing.shares import Shares
 from icefarm.control.scheduling.estimates import FEW, HoldTimes, Pending, Range, expected
 from icefarm.control.scheduling.fair_share import ADVANCE, HALF_LIFE, Hold, Ledger, standing, weight_of
-from icefarm.control.sessions.limits import AccountLimits, Limits
+from icefarm.control.sessions.limits import AccountLimits, FarmLimits
 from icefarm.testing.memory.control_harness import LIMIT, MemoryControl
 
 HOUR = 3600.0
@@ -110,7 +110,7 @@ def test_no_range_ends_before_it_begins(
 
 def test_the_weight_that_the_farm_gives_to_all_is_that_of_an_account_with_another_limit_of_its_own() -> None:
     store: Any = None
-    shares = Shares(store, Limits(AccountLimits(weight=2), {"ada": {"boards": 4}, "bob": {"weight": 4}}), HALF_LIFE)
+    shares = Shares(store, FarmLimits(AccountLimits(weight=2), {"ada": {"boards": 4}, "bob": {"weight": 4}}), HALF_LIFE)
     stand = shares.standing([], 0.0)
     used = evolve(stand, used={"ada": 3600.0, "bob": 7200.0, "eve": 3600.0})
     assert used.level("ada") == used.level("bob") == used.level("eve")

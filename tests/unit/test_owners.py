@@ -1,10 +1,10 @@
-"""Which worker has which board: `icefarm.control.inventory.owners`."""
+"""Which worker has which board: `icefarm.control.storage.mirror`."""
 
 from __future__ import annotations
 
 from recording_farm import device
 
-from icefarm.control.inventory.owners import BoardOwners
+from icefarm.control.storage.mirror import BoardOwners
 from icefarm.control.telemetry.events import BoardsChanged, BoardsDeleted
 
 

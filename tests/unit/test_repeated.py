@@ -5,8 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from icefarm.concurrency.deferreds import AGAIN
-from icefarm.concurrency.loops import LONGEST, DueTimer, Repeated
+from icefarm.concurrency.deferreds import AGAIN, LONGEST, DueTimer, Repeated
 from icefarm.errors import Busy, IcefarmError
 
 

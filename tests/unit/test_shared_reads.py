@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from icefarm.control.storage.shared import FRESH, Shared
 from icefarm.control.telemetry.events import BoardsDeleted
+from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import Busy
 from icefarm.testing.memory.control_harness import MemoryControl
 
@@ -23,7 +24,8 @@ class Source:
     def __init__(self) -> None:
         self.clock = Clock()
         self.reads: list[Deferred[str]] = []
-        self.shared: Shared[str] = Shared(self.clock, self.read)
+        self.publisher = Publisher()
+        self.shared: Shared[str] = Shared(self.clock, self.publisher, (BoardsDeleted,), self.read)
 
     async def read(self) -> str:
         self.reads.append(Deferred())
@@ -46,7 +48,7 @@ def test_all_who_ask_while_nothing_changes_share_one_read() -> None:
 def test_who_asks_after_a_change_does_not_get_what_was_read_before_it() -> None:
     source = Source()
     before = source.ask()
-    source.shared.heard(CHANGE)
+    source.publisher.publish(CHANGE)
     after = [source.ask() for _ in range(200)]
     source.reads[0].callback("old")
     assert before.result == "old"  # type: ignore[attr-defined]
@@ -59,7 +61,7 @@ def test_who_asks_after_a_change_does_not_get_what_was_read_before_it() -> None:
 def test_a_change_during_the_read_makes_the_next_one_who_asks_read_again() -> None:
     source = Source()
     source.ask()
-    source.shared.heard(CHANGE)
+    source.publisher.publish(CHANGE)
     source.reads[0].callback("old")
     later = source.ask()
     assert not later.called

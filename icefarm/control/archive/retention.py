@@ -17,8 +17,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import AGAIN, Repeated
 from icefarm.control.archive.interface import Archive, Partition
 from icefarm.errors import IcefarmError
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from attrs import Factory, define
 
-__all__ = ["Agreement"]
+__all__ = ["CountAgreement"]
 
 
 @define(eq=False)
-class Agreement:
+class CountAgreement:
     """Compares the counts in workers' heartbeats with the database.
 
     The database may legitimately have fewer: it refuses a board that another worker has.  So what counts is whether

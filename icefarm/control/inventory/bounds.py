@@ -68,8 +68,8 @@ def bounded_report(report: DeviceReport) -> DeviceReport:
         firmware_version=_maybe(report.firmware_version, LONGEST_NAME),
         usb_path=_maybe(report.usb_path, LONGEST_TEXT),
         model=_maybe(report.model, LONGEST_NAME),
-        serial=_name("serial", report.serial),
         shares=[clean(each, LONGEST_NAME) for each in report.shares],
+        serial=_name("serial", report.serial),
     )
 
 

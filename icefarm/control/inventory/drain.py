@@ -8,8 +8,7 @@ from attrs import Factory, define
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Tasks
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.contract import WorkerRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, ReservationsEnded, WorkerChanged

@@ -9,10 +9,9 @@ from functools import partial
 from attrs import Factory, define, evolve, field, frozen
 from twisted.logger import Logger
 
-from icefarm.concurrency.batches import Batches
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import InOrder, Tasks
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import Coalesced, Tasks
+from icefarm.concurrency.in_order import Batches, InOrder
 from icefarm.contract import (
     Assignment,
     DeviceRecord,
@@ -27,9 +26,10 @@ from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.availability import free
 from icefarm.control.scheduling.explanations import contested
 from icefarm.control.sessions.events import DeviceFound, DeviceMissing
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
-from icefarm.control.storage.interface import Store, known_devices
+from icefarm.control.storage.interface import Store
+from icefarm.control.storage.mirror import known_devices
 from icefarm.control.telemetry.events import (
     BoardFailed,
     BoardLost,
@@ -45,7 +45,7 @@ from icefarm.control.telemetry.events import (
     WorkerLost,
 )
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.control.worker_client import assignment
+from icefarm.control.worker_client import WorkerClient, assignment
 from icefarm.errors import IcefarmError, InvalidArgument, UnknownDevice
 from icefarm.text.counts import counted
 
@@ -83,9 +83,10 @@ class Inventory:
     sessions: Sessions
     termination: Termination
     reconciler: Reconciler
+    worker_client: WorkerClient
     publisher: Publisher
     clock: Clock
-    limits: Limits
+    limits: FarmLimits
     #: Boards that could be reserved according to their last report.
     _free: set[str] = Factory(set)
     #: Boards that went offline while reserved, and are not yet usable again; and whether together with their worker.
@@ -270,7 +271,7 @@ class Inventory:
             if _disagree(device, reports[device.serial]):
                 self.reconciler.reconcile(device, reports[device.serial])
             elif device.status is DeviceStatus.RESERVED:
-                self.reconciler.agreed(device)
+                self.worker_client.settled(device.serial)
         if self._freed:
             self._tells.poke()
 

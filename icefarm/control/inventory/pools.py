@@ -8,8 +8,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Tasks
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import Coalesced, Tasks
 from icefarm.contract import DeviceRecord
 from icefarm.control.scheduling.on_demand import Pool, possible, present, surplus, unplugged, wanted
 from icefarm.control.scheduling.placement import ReservationRequest

@@ -61,10 +61,6 @@ class Reconciler:
             )
             self._tasks.start(f"board {record.serial} is corrected", partial(self._correct, record, report))
 
-    def agreed(self, record: DeviceRecord) -> None:
-        """Note that a board serves the reservation that the store has for it."""
-        self.worker_client.settled(record.serial)
-
     async def _correct(self, record: DeviceRecord, report: DeviceReport) -> None:
         wanted = [] if record.reservation is None else await holders(self.store, record.reservation)
         wanted = [each for each in wanted if each.ended_at is None]

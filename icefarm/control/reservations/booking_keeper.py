@@ -10,7 +10,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import DueTimer
+from icefarm.concurrency.deferreds import DueTimer
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BookingsChanged, Event, ReservationsShortened

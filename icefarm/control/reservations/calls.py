@@ -1,4 +1,4 @@
-"""Calls for boards: their parameters and results, and what a call that ended early left behind.
+"""Calls for boards: how they get some, and what a call that ended early left behind.
 
 A call that ends before its answer may already have boards.  Either its client gave up, and they are released; or it
 lost its session, and may call again with the same request id to get them.  The two look alike until the router reports
@@ -18,22 +18,27 @@ Until its client is answered, a reservation is unconfirmed: on probation, and wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
+from twisted.internet.defer import CancelledError, DeferredLock
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import ReservationRecord
+from icefarm.concurrency.deferreds import shielded, started
+from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
-from icefarm.control.scheduling.placement import ReservationRequest
+from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
+from icefarm.control.storage.interface import Store
 from icefarm.control.worker_client import PREPARE_LIMIT
 
-__all__ = ["GIVEN_UP", "RETURN", "Allocation", "ReserveCall", "UnansweredCalls"]
+__all__ = ["GIVEN_UP", "RETURN", "Allocation", "Allocator", "ReserveCall", "UnansweredCalls"]
 
 #: Seconds until a call that ended early counts as given up: a lost session looks the same until the router reports it.
 GIVEN_UP = 1.0
@@ -58,10 +63,11 @@ class ReserveCall:
     timeout: float | None = None
     #: Since when it waits, by the store's clock, if it was served before with boards that failed.
     since: float | None = None
+    #: The name of the client.
+    client: str = field(init=False)
 
-    @property
-    def client(self) -> str:
-        """The name of the client."""
+    @client.default
+    def _name_of_caller(self) -> str:
         return self.caller.authid
 
 
@@ -159,3 +165,70 @@ class UnansweredCalls:
         if self._orphans.get(request_id) is orphan and self.sessions.state.client_is_here(orphan.client):
             del self._orphans[request_id]
             self.termination.schedule_end(orphan.ids, "its client came back and did not ask for it")
+
+
+@define(eq=False)
+class Allocator:
+    """Has the store reserve boards for calls, within the limits of their accounts.
+
+    A transaction runs to its end even if its call ends before; what it reserves is abandoned then.
+    """
+
+    store: Store
+    limits: FarmLimits
+    unanswered: UnansweredCalls
+    #: Calls of an account with a limit take turns.
+    _locks: dict[str, DeferredLock] = Factory(dict)
+    #: Requests served since `served_from_now`.
+    _served: set[str] = Factory(set)
+
+    def served_from_now(self) -> set[str]:
+        """Return a set that will have the ids of the requests that are served from now on."""
+        self._served = set()
+        return self._served
+
+    async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve boards for a call.  Raises what `Store.reserve` does."""
+        return await self._to_its_end(call, partial(self._reserve_within_limit, call, request))
+
+    async def replace(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve more boards for a call, in place of some that failed.  Raises what `Store.reserve` does."""
+        return await self._to_its_end(call, partial(self._reserve, call, request, more=True))
+
+    async def _to_its_end(
+        self, call: ReserveCall, operation: Callable[[], Coroutine[Any, Any, list[ReservationRecord]]]
+    ) -> list[ReservationRecord]:
+        reserving = started(operation)
+        try:
+            return await shielded(reserving)
+        except CancelledError:
+            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
+            raise
+
+    async def _reserve_within_limit(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
+        """Reserve boards, as many as the account may hold."""
+        account = account_of(call.client)
+        if self.limits.of(account).boards >= MAX_BOARDS:
+            return await self._reserve(call, request)
+        lock = self._locks.setdefault(account, DeferredLock())
+        await lock.acquire()
+        try:
+            active = await self.store.active()
+            # A repeated call gets the boards that it has already.
+            got = {record.id for record in await self.store.answered(call.client, call.id)}
+            others = [each for each in active if account_of(each.client) == account and each.id not in got]
+            self.limits.check(account, "boards", len(others), request.most)
+            return await self._reserve(call, request)
+        finally:
+            lock.release()
+            if not lock.locked:
+                self._locks.pop(account, None)
+
+    async def _reserve(
+        self, call: ReserveCall, request: ReservationRequest, *, more: bool = False
+    ) -> list[ReservationRecord]:
+        records = await self.store.reserve(
+            call.client, request, call.seconds, request_id=call.id, grace=call.grace, more=more, terms=call.terms
+        )
+        self._served.add(call.id)
+        return records

@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 from attrs import Factory, define, field
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import DueTimer
+from icefarm.concurrency.deferreds import DueTimer
 from icefarm.contract import ReservationRecord
 from icefarm.control.reservations.calls import UnansweredCalls
 from icefarm.control.reservations.termination import Termination
-from icefarm.control.storage.shared import FarmRecords, Shared
-from icefarm.control.telemetry.events import EndingSoon, Event
+from icefarm.control.storage.mirror import FarmMirror
+from icefarm.control.telemetry.events import (
+    EndingSoon,
+    Event,
+    ReservationsExtended,
+    ReservationsShortened,
+    ReservationsStarted,
+)
 from icefarm.control.telemetry.publisher import Publisher
 
 __all__ = ["NOTICE", "ExpiryTimer", "lead", "notices"]
@@ -45,9 +51,9 @@ def notices(
 
 @define(eq=False)
 class ExpiryTimer:
-    """Wakes up when a reservation expires or a notice is due.  The time is the store's."""
+    """Wakes up when a reservation expires or a notice is due, and reads all then.  The time is the store's."""
 
-    records: Shared[FarmRecords]
+    mirror: FarmMirror
     termination: Termination
     unanswered: UnansweredCalls
     publisher: Publisher
@@ -60,9 +66,12 @@ class ExpiryTimer:
     def __attrs_post_init__(self) -> None:
         self._timer = DueTimer(self.clock, "expiry of reservations", self._act)
 
-    def heard(self, _: Event) -> None:
-        """Reservations changed: find what is due next."""
-        self._timer.poke()
+    def heard(self, event: Event) -> None:
+        """Be awake when the reservations that an event is about need it."""
+        match event:
+            case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsShortened(records):
+                self._expect(records)
+        # One that has ended wakes it up in vain.
 
     def poke(self) -> None:
         """Find what is due next."""
@@ -71,6 +80,24 @@ class ExpiryTimer:
     def stop(self) -> None:
         """Stop."""
         self._timer.stop()
+
+    def _expect(self, records: Sequence[ReservationRecord]) -> None:
+        if not self.mirror.is_read:
+            self._timer.poke()
+            return
+        now = self.mirror.now()
+        soonest = min((self._next_of(record, now) for record in records), default=None)
+        if soonest is not None and soonest > now:
+            self._timer.at_latest(soonest - now)
+        elif soonest is not None:
+            self._timer.poke()
+
+    def _next_of(self, record: ReservationRecord, now: float) -> float:
+        """Return when a reservation expires, or the notice before that."""
+        if self.unanswered.is_unconfirmed(record.id):
+            return record.expires_at
+        end, before = self._seen[record.id] = self._see(record, now)
+        return end if self._told.get(record.id) == end else end - before
 
     async def _act(self) -> float | None:
         active, now = await self._active()
@@ -89,8 +116,8 @@ class ExpiryTimer:
 
     async def _active(self) -> tuple[list[ReservationRecord], float]:
         """Return the active reservations, and the time by the store's clock."""
-        found = await self.records.get()
-        return found.reservations, found.now + self.records.age
+        found = await self.mirror.read()
+        return found.reservations, self.mirror.now()
 
     def _see(self, record: ReservationRecord, now: float) -> tuple[float, float]:
         seen = self._seen.get(record.id)

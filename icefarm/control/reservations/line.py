@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from attrs import Factory, define, evolve
-from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Tasks, shielded, started
+from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import QueueRecord, ReservationRecord, account_of
 from icefarm.control.inventory.pools import VirtualPools
-from icefarm.control.reservations.calls import ReserveCall, UnansweredCalls
+from icefarm.control.reservations.calls import Allocator, ReserveCall, UnansweredCalls
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.sharing.long_holds import LongHolds
 from icefarm.control.reservations.sharing.shares import Shares
@@ -23,8 +22,6 @@ from icefarm.control.scheduling.elastic import Group, groups
 from icefarm.control.scheduling.estimates import outlooks
 from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict, decide
 from icefarm.control.scheduling.fair_share import Standing
-from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
-from icefarm.control.sessions.limits import Limits
 from icefarm.control.storage.interface import State, Store
 from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.events import QueueChanged
@@ -39,47 +36,41 @@ class Line:
     """The waiting requests, in order of arrival."""
 
     store: Store
+    allocator: Allocator
     unanswered: UnansweredCalls
     publisher: Publisher
     clock: Clock
-    limits: Limits
     shares: Shares
     groups: Groups
     long_holds: LongHolds
     access: Shared[AccessRules]
     pools: VirtualPools
-    _locks: dict[str, DeferredLock] = Factory(dict)
-    _waiters: list[Waiter] = Factory(list)
-    #: Requests served or removed since the last query to the store: its answer may be older.
-    _settled: set[str] = Factory(set)
+    waiters: list[Waiter] = Factory(list)
+    #: Requests removed since the last query to the store: its answer may be older.
+    _removed: set[str] = Factory(set)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
     def __iter__(self) -> Iterator[Waiter]:
-        return iter(list(self._waiters))
+        return iter(list(self.waiters))
 
     def __len__(self) -> int:
-        return len(self._waiters)
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody waits, or boards may change hands."""
-        return bool(self._waiters) or self.groups.exist
+        return len(self.waiters)
 
     def __contains__(self, waiter: Waiter) -> bool:
-        return waiter in self._waiters
+        return waiter in self.waiters
 
     def records(self) -> list[QueueRecord]:
         """Return the waiting requests, the next one first."""
-        return [waiter.record() for waiter in sorted(self._waiters, key=lambda waiter: waiter.place) if waiter.place]
+        return [waiter.record() for waiter in sorted(self.waiters, key=lambda waiter: waiter.place) if waiter.place]
 
     def count(self, account: str) -> int:
         """Return how many requests of an account are kept in the queue."""
-        return sum(waiter.kept and account_of(waiter.queued.client) == account for waiter in self._waiters)
+        return sum(waiter.kept and account_of(waiter.queued.client) == account for waiter in self.waiters)
 
     def find(self, id: str) -> Waiter | None:
         """Return the waiter with that request."""
-        return next((waiter for waiter in self._waiters if waiter.queued.id == id), None)
+        return next((waiter for waiter in self.waiters if waiter.queued.id == id), None)
 
     async def enqueue(self, call: ReserveCall) -> QueuedRequest:
         """Store a call's request, after all others; an already stored one stays unchanged.
@@ -94,23 +85,24 @@ class Line:
 
     def add(self, waiter: Waiter) -> Waiter:
         """Append one."""
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         return waiter
 
     async def restore(self) -> list[Waiter]:
         """Add the store's requests that are missing here; return them.  Raises `Busy`."""
-        settled: set[str] = set()
-        self._settled = settled
+        removed: set[str] = set()
+        self._removed, served = removed, self.allocator.served_from_now()
         stored = await self.store.waiting()
+        settled = removed | served
         missing = [queued for queued in stored if queued.id not in settled and self.find(queued.id) is None]
         return [self.add(Waiter(queued, kept=True)) for queued in missing]
 
     def remove(self, waiter: Waiter, *, served: bool = False) -> None:
         """Remove one; the store has already removed a served one."""
-        if waiter not in self._waiters:
+        if waiter not in self.waiters:
             return
-        self._waiters.remove(waiter)
-        self._settled.add(waiter.queued.id)
+        self.waiters.remove(waiter)
+        self._removed.add(waiter.queued.id)
         self.pools.forget(waiter.queued.id)
         waiter.stop_timers()
         self.hide(waiter)
@@ -132,53 +124,12 @@ class Line:
     def close(self, error: IcefarmError) -> None:
         """Answer all with an error.  They keep their places in the store, for the next control."""
         self._tasks.stop()
-        waiters, self._waiters = self._waiters, []
+        waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.stop_timers()
             waiter.reply(error)
 
     # ----------------------------------------------------------------------------------------------------- serving
-
-    async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
-        """Reserve for a call, bypassing the queue.  Raises what `Store.reserve` does.
-
-        A caller that gives up meanwhile leaves nothing behind, since the transaction runs to its end.
-        """
-        reserving = started(partial(self._reserve_within_limit, call, request))
-        reserving.addCallback(self._reserved, call)
-        try:
-            return await shielded(reserving)
-        except CancelledError:
-            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
-            raise
-
-    async def _reserve_within_limit(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
-        """Reserve boards, as many as the account may hold; calls of one account take turns."""
-        reserve = partial(
-            self.store.reserve,
-            call.client,
-            request,
-            call.seconds,
-            request_id=call.id,
-            grace=call.grace,
-            terms=call.terms,
-        )
-        account = account_of(call.client)
-        if self.limits.of(account).boards >= MAX_BOARDS:
-            return await reserve()
-        lock = self._locks.setdefault(account, DeferredLock())
-        await lock.acquire()
-        try:
-            active = await self.store.active()
-            # A repeated call gets the boards that it has already.
-            got = {record.id for record in await self.store.answered(call.client, call.id)}
-            others = [each for each in active if account_of(each.client) == account and each.id not in got]
-            self.limits.check(account, "boards", len(others), request.most)
-            return await reserve()
-        finally:
-            lock.release()
-            if not lock.locked:
-                self._locks.pop(account, None)
 
     async def serve(self) -> bool:
         """Serve the requests whose turn it is, and send the others their places.
@@ -188,7 +139,7 @@ class Line:
         """
         access, begun = await self.access.get(), self.groups.begun
         state, active = await self.store.state(), await self.store.active()
-        waiters = {waiter.queued.id: waiter for waiter in self._waiters if not waiter.passed}
+        waiters = {waiter.queued.id: waiter for waiter in self.waiters if not waiter.passed}
         standing, lenders = self.shares.standing(active, state.now), groups(active)
         # One that has begun since the store was asked may be missing there.
         self.groups.exist = bool(lenders) or self.groups.begun != begun
@@ -208,7 +159,7 @@ class Line:
         self._look_out(verdicts, waiters, state, active, standing)
         for verdict in verdicts:
             waiter = waiters[verdict.id]
-            if waiter not in self._waiters:
+            if waiter not in self.waiters:
                 continue
             try:
                 gone |= not await self._carry_out(waiter, verdict)
@@ -267,12 +218,12 @@ class Line:
                 where=None,
                 allowance=waiter.queued.request.allowance,
             )
-            records = await self.reserve(call, these)
+            records = await self.allocator.reserve(call, these)
         except (Unavailable, UnknownDevice) as error:
             # A board has changed since the state was read, or is no longer there.
             waiter.reason = error.message
             return False
-        if waiter not in self._waiters:
+        if waiter not in self.waiters:
             self.unanswered.abandon(call, records)
         else:
             # If the client was lost meanwhile, it finds them when it asks again.
@@ -281,7 +232,7 @@ class Line:
 
     def _tell_places(self, ordered: Sequence[Waiter]) -> None:
         """Send progress to the clients whose place or reason has changed."""
-        waiting = [each for each in ordered if each.kept and each.reason and each in self._waiters and not each.passed]
+        waiting = [each for each in ordered if each.kept and each.reason and each in self.waiters and not each.passed]
         for place, waiter in enumerate(waiting, start=1):
             news = waiter.reason, waiter.outlook.behind
             told = (waiter.place, waiter.told) == (place, news)
@@ -311,10 +262,6 @@ class Line:
                 None if found.low is None else state.now + found.low,
                 None if found.high is None else state.now + found.high,
             )
-
-    def _reserved(self, records: list[ReservationRecord], call: ReserveCall) -> list[ReservationRecord]:
-        self._settled.add(call.id)
-        return records
 
     async def _dequeue(self, id: str) -> None:
         # While the database was away, its client may have repeated the call under this id.

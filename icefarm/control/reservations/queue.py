@@ -49,14 +49,14 @@ from attrs import Factory, define, evolve, field
 from twisted.internet.defer import CancelledError
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Tasks, shielded, started
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks, shielded, started
 from icefarm.contract import QueueRecord, account_of
-from icefarm.control.reservations.calls import GIVEN_UP, RETURN, Allocation, ReserveCall
+from icefarm.control.reservations.calls import GIVEN_UP, RETURN, Allocation, Allocator, ReserveCall
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.waiter import Waiter
 from icefarm.control.scheduling.explanations import foreign_request
 from icefarm.control.scheduling.fair_queue import QueuedRequest
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event
 from icefarm.errors import Busy, TimedOut, Unavailable
@@ -81,6 +81,8 @@ class WaitingQueue:
     """Everybody who asked for boards and has no answer yet."""
 
     line: Line
+    allocator: Allocator
+    limits: FarmLimits
     sessions: Sessions
     clock: Clock
     #: Requests of each account that are being stored.
@@ -96,6 +98,11 @@ class WaitingQueue:
         """Something changed about boards or reservations: see who can be served now."""
         self.poke()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits, or boards may change hands."""
+        return bool(self.line.waiters) or self.line.groups.exist
+
     def records(self) -> list[QueueRecord]:
         """Return those that wait, the next one first."""
         return self.line.records()
@@ -110,10 +117,10 @@ class WaitingQueue:
         Raises what `Store.reserve` does, and `TimedOut`. Giving up leaves nothing behind; a caller whose session ended
         keeps its place for a while.
         """
-        if not self.line:
+        if not self.line.waiters:
             limit = None if call.timeout is None else self.clock.seconds() + call.timeout
             try:
-                return Allocation.of(await self.line.reserve(call, call.request), call.since, limit)
+                return Allocation.of(await self.allocator.reserve(call, call.request), call.since, limit)
             except Unavailable:
                 # Perhaps it may wait.
                 pass
@@ -160,7 +167,7 @@ class WaitingQueue:
 
     def poke(self) -> None:
         """Something changed: see who can be served now."""
-        if self.line.busy:
+        if self.busy:
             self._walks.poke()
 
     def stop(self) -> None:
@@ -190,7 +197,7 @@ class WaitingQueue:
     async def _enqueue(self, call: ReserveCall) -> QueuedRequest:
         """Store a request that is to wait.  Raises `LimitReached` if its account has too many."""
         account = account_of(call.client)
-        self.line.limits.check(account, "queue", self.line.count(account) + self._arriving[account])
+        self.limits.check(account, "queue", self.line.count(account) + self._arriving[account])
         self._arriving[account] += 1
         try:
             return await self.line.enqueue(call)
@@ -262,13 +269,13 @@ class WaitingQueue:
     # ----------------------------------------------------------------------------------------------------- serving
 
     async def _walk(self) -> None:
-        if not self.line.busy:
+        if not self.busy:
             return
         try:
             boards_were_gone = await self.line.serve()
             if boards_were_gone:
                 self.clock.callLater(SOON, self.poke)
-            if self.line.busy and (self._next is None or not self._next.active()):
+            if self.busy and (self._next is None or not self._next.active()):
                 self._next = self.clock.callLater(LOOK_AGAIN, self.poke)
         except Busy as error:
             self._database_is_away(error)
@@ -277,5 +284,5 @@ class WaitingQueue:
         for waiter in self.line:
             if not waiter.kept:
                 self.line.finish(waiter, error)
-        if self.line.busy:
+        if self.busy:
             self.clock.callLater(AGAIN, self.poke)

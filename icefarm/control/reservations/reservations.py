@@ -11,7 +11,6 @@ A request passes through three phases, each of which may fail and then leaves no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from uuid import uuid4
 
 from attrs import Factory, define, evolve
@@ -20,10 +19,8 @@ from twisted.logger import Logger
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import shielded, started
 from icefarm.contract import ReservationRecord
-from icefarm.control.reservations.calls import Allocation, ReserveCall, UnansweredCalls
-from icefarm.control.reservations.line import Line
+from icefarm.control.reservations.calls import Allocation, Allocator, ReserveCall, UnansweredCalls
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.sharing.groups import Groups
 from icefarm.control.reservations.termination import Termination
@@ -31,6 +28,7 @@ from icefarm.control.scheduling.access import AccessRules, Allowance
 from icefarm.control.scheduling.availability import holders_of
 from icefarm.control.scheduling.elastic import Terms
 from icefarm.control.scheduling.explanations import not_yours, over_by_access
+from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.events import Granted
 from icefarm.control.sessions.tracker import Sessions
@@ -74,7 +72,7 @@ class Reservations:
     """Carries out the calls of clients and operators about reservations."""
 
     store: Store
-    line: Line
+    allocator: Allocator
     queue: WaitingQueue
     groups: Groups
     unanswered: UnansweredCalls
@@ -106,8 +104,8 @@ class Reservations:
         at the place that it had. A caller that loses its session has its boards on probation; asking again with the
         same ``request_id``, it gets them; back and not asking, it loses them after `RETURN`.
         """
-        call = ReserveCall(caller, request, min(seconds, PROBATION), request_id or uuid4().hex, grace, wait)
-        call = evolve(call, timeout=timeout, terms=terms or call.terms)
+        terms, probation = terms or Terms(DEFAULT_PRIORITY), min(seconds, PROBATION)
+        call = ReserveCall(caller, request, probation, request_id or uuid4().hex, grace, wait, terms, timeout)
         before = await self._had_before(call) if request_id is not None else None
         while True:
             self.unanswered.begin(call)
@@ -204,7 +202,7 @@ class Reservations:
                 await self.termination.end_these(got, "not all boards of its request are there any more")
                 break
             try:
-                return Allocation.of(await self.line.reserve(call, call.request), None, limit)
+                return Allocation.of(await self.allocator.reserve(call, call.request), None, limit)
             except Unavailable:
                 # One of them has just gone.
                 continue
@@ -308,14 +306,8 @@ class Reservations:
         self, call: ReserveCall, request: ReservationRequest, words: str, serials: Sequence[str]
     ) -> list[ReservationRecord]:
         """Reserve replacements for boards that failed."""
-        reserve = partial(self.store.reserve, call.client, request, call.seconds, request_id=call.id)
-        reserving = started(partial(reserve, grace=call.grace, more=True, terms=call.terms))
         try:
-            return await shielded(reserving)
-        except CancelledError:
-            # The transaction goes on without us; release what it reserves.
-            reserving.addCallbacks(partial(self.unanswered.abandon, call), lambda _: None)
-            raise
+            return await self.allocator.replace(call, request)
         except Unavailable as error:
             if call.wait:
                 raise _NoReplacement(words, serials) from None

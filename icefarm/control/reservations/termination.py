@@ -9,8 +9,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import AGAIN, Tasks
-from icefarm.concurrency.loops import Coalesced
+from icefarm.concurrency.deferreds import AGAIN, Coalesced, Tasks
 from icefarm.contract import ReservationRecord
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import ReservationsEnded

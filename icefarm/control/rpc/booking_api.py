@@ -11,7 +11,7 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import MAX_SECONDS, BookingRecord, Role, account_of, to_wire, valid_account, valid_name
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import BookingsChanged
 from icefarm.control.telemetry.publisher import Publisher
@@ -33,7 +33,7 @@ class BookingProcedures:
 
     store: Store
     publisher: Publisher
-    account_limits: Limits
+    account_limits: FarmLimits
     clock: Clock
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:

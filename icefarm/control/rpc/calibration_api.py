@@ -14,7 +14,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.contract import Role, valid_name
 from icefarm.control.inventory.calibration.references import MAIN, REFERENCES
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.shared import FarmRecords, Shared
+from icefarm.control.storage.mirror import FarmMirror
 from icefarm.errors import InvalidArgument
 
 __all__ = ["CalibrationProcedures"]
@@ -34,7 +34,7 @@ class CalibrationProcedures:
     """What everybody may know of boards: how they deviate."""
 
     store: Store
-    records: Shared[FarmRecords]
+    mirror: FarmMirror
     clock: Clock
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:
@@ -66,7 +66,7 @@ class CalibrationProcedures:
         ]
         suspects = {
             board.serial: board.calibration.suspect
-            for board in (await self.records.get()).devices
+            for board in (await self.mirror.read()).devices
             if board.calibration is not None and board.calibration.suspect is not None
         }
         shown = {each.serial for each in found}

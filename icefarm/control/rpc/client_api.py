@@ -35,7 +35,7 @@ from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.events import Renewed
-from icefarm.control.sessions.limits import checked_limits
+from icefarm.control.sessions.limits import AccountLimits, checked_limits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import count_of
 from icefarm.control.sessions.sign_in.authenticator import RESERVED_NAMES
@@ -43,7 +43,8 @@ from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.sign_in.tokens import may_sign_in
 from icefarm.control.sessions.tracker import NO_SESSION, Sessions
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.shared import FarmRecords, Shared
+from icefarm.control.storage.mirror import FarmMirror, FarmRecords
+from icefarm.control.storage.shared import Shared
 from icefarm.control.telemetry.events import BoardsDeleted
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
@@ -84,6 +85,28 @@ def _check_kind(kind: str) -> None:
         raise InvalidArgument(f"kind must have at most {LONGEST_NAME} characters, not {len(kind)}")
 
 
+def _check_request(
+    kind: str,
+    request: str | None,
+    timeout: float | None,
+    seconds: float | None,
+    grace: float | None,
+    priority: float | None,
+) -> None:
+    if not kind:
+        raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
+    _check_kind(kind)
+    for what, given in (("timeout", timeout), ("seconds", seconds)):
+        if given is not None:
+            _bounded(what, given)
+    if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
+        raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
+    if grace is not None and not 0 <= grace <= MAX_SECONDS:
+        raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
+    if priority is not None and priority < 0:
+        raise InvalidArgument(f"priority must be 0 or above, not {priority!r}")
+
+
 def _selector(text: str, records: FarmRecords) -> Selector:
     """Read a selector of boards.  Raises `InvalidArgument`, also for names that the farm does not know."""
     selector = parse_boards(text)
@@ -112,8 +135,7 @@ class ClientProcedures:
     publisher: Publisher
     clock: Clock
     credentials: CredentialsCheck
-    records: Shared[FarmRecords]
-    snapshots: Shared[FarmRecords]
+    mirror: FarmMirror
     access_rules: Shared[AccessRules]
     #: Default length of a reservation in seconds.
     reservation_s: float
@@ -169,7 +191,7 @@ class ClientProcedures:
             raise InvalidArgument("shared needs the kind that boards are shared as: give kind")
         if kind is not None:
             _check_kind(kind)
-        found = await self.records.get()
+        found = await self.mirror.read()
         selector = None if where is None else _selector(where, found)
         rules = await self.access_rules.get()
         if shared:
@@ -178,7 +200,7 @@ class ClientProcedures:
         else:
             serials = found.free(kind, selector, rules.of(caller.authid), where)
         if found.bookings:
-            shelf = Shelf.of(found.devices, found.workers, found.now + self.records.age)
+            shelf = Shelf.of(found.devices, found.workers, self.mirror.now())
             calendar = Calendar(tuple(found.bookings), rules.groups)
             kept = calendar.kept(shelf, caller.authid, shelf.kinds.keys() - set(serials))
             serials = [serial for serial in serials if serial not in kept]
@@ -213,29 +235,21 @@ class ClientProcedures:
         ``where`` is a selector of the boards that an amount may be of.  ``shared``: others who say so may share these
         boards, as the same kind.
         """
-        if not kind:
-            raise InvalidArgument("kind is missing; give the device kind, such as 'pulsecount'")
-        _check_kind(kind)
-        if timeout is not None:
-            _bounded("timeout", timeout)
-        access = (await self.access_rules.get()).of(caller.authid)
-        duration = self._usual(caller, access.longest(kind)) if seconds is None else _bounded("seconds", seconds)
+        _check_request(kind, request, timeout, seconds, grace, priority)
+        limits = self.sessions.limits
+        own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
+        duration = self._usual(own, access.longest(kind)) if seconds is None else seconds
         access.check(kind, duration)
-        if request is not None and not (len(request) <= LONGEST_ID and valid_name(request)):
-            raise InvalidArgument(f"request must have 1 to {LONGEST_ID} printable characters, not {request!a:.80}")
-        if grace is not None and not 0 <= grace <= MAX_SECONDS:
-            raise InvalidArgument(f"grace must be a number of seconds from 0 to {in_words(MAX_SECONDS)}, not {grace!r}")
-        # A caller without a session is never away.  Grace beyond the reservation's end means nothing.
-        waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
-        self._check_limits(caller, duration, waits)
-        selector = None if where is None else _selector(where, await self.records.get())
-        gives_up = self._gives_up(caller, amount, preemptible, shared)
-        terms = terms_of(self._priority(caller, priority), amount, at_least, gives_up, where)
         allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
+        selector = None if where is None else _selector(where, await self.mirror.read())
+        gives_up = self._gives_up(caller, amount, preemptible, shared)
+        terms = terms_of(own.priority if priority is None else priority, amount, at_least, gives_up, where)
         wanted = ReservationRequest(
             kind, amount, serials, options or {}, at_least, where=selector, allowance=allowed, sharers=sharers
         )
-        self.sessions.limits.check(caller.authid, "boards", 0, amount or len(serials or ()))
+        # A caller without a session is never away.  Grace beyond the reservation's end means nothing.
+        waits = None if grace is None or caller.session == NO_SESSION else min(grace, duration)
+        limits.check_request(caller.authid, duration, waits, priority, boards=amount or len(serials or ()))
         # A client that wants boards must send heartbeats from now on.
         self.sessions.heard(caller, watch=True)
         records = await self.reservations.reserve(
@@ -254,8 +268,9 @@ class ClientProcedures:
 
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend the caller's reservations to that long from now; never shortens one."""
-        duration = self._default_for(caller) if seconds is None else _bounded("seconds", seconds)
-        self._check_limits(caller, duration, None)
+        own = self.sessions.limits.of(caller.authid)
+        duration = self._usual(own, None) if seconds is None else _bounded("seconds", seconds)
+        self.sessions.limits.check_seconds(caller.authid, "seconds", duration)
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
 
@@ -306,33 +321,15 @@ class ClientProcedures:
         self.sessions.limits.own = await self.store.account_limits()
         return await self.limits(caller, name)
 
-    def _priority(self, caller: Caller, priority: float | None) -> float:
-        most = self.sessions.limits.of(caller.authid).priority
-        if priority is None:
-            return most
-        if priority < 0:
-            raise InvalidArgument(f"priority must be 0 or above, not {priority!r}")
-        self.sessions.limits.check_seconds(caller.authid, "priority", priority)
-        return priority
-
-    def _usual(self, caller: Caller, longest: float | None) -> float:
+    def _usual(self, own: AccountLimits, longest: float | None) -> float:
         """Return how long a reservation lasts that says nothing of it."""
-        usual = self._default_for(caller)
+        usual = min(self.reservation_s, own.seconds)
         return usual if longest is None else min(usual, longest)
-
-    def _default_for(self, caller: Caller) -> float:
-        return min(self.reservation_s, self.sessions.limits.of(caller.authid).seconds)
-
-    def _check_limits(self, caller: Caller, seconds: float, grace: float | None) -> None:
-        limits = self.sessions.limits
-        limits.check_seconds(caller.authid, "seconds", seconds)
-        if grace is not None:
-            limits.check_seconds(caller.authid, "grace", grace)
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""
-        found, queue = await self.snapshots.get(), self.queue.records()
-        now = found.now + self.snapshots.age
+        found, queue = await self.mirror.read_closely(), self.queue.records()
+        now = self.mirror.now()
         return {
             **found.wire(),
             "queue": [to_wire(record) for record in queue],

@@ -19,7 +19,7 @@ from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, account_of
-from icefarm.control.rpc.pacing import FREE, Pacing, weight_of
+from icefarm.control.rpc.pacing import Pacing, weight_of
 from icefarm.control.sessions.audit import ACTIONS, AuditLog
 from icefarm.control.sessions.limits import limits_text
 from icefarm.control.sessions.tracker import Sessions
@@ -100,8 +100,9 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            with self._counted(caller):
-                await self._turn(caller, method.__name__, args, kwargs)
+            with self._counted(caller, weight_of(method.__name__, args, kwargs)) as turn:
+                if turn is not None:
+                    await self._run(caller.session, turn)
                 arguments = checked.bind(args, kwargs)
                 running = ensureDeferred(method(caller, **arguments))
                 if method.__name__ in ACTIONS:
@@ -112,23 +113,21 @@ class RpcDispatcher:
         return from_worker if Role.WORKER in roles else from_client
 
     @contextmanager
-    def _counted(self, caller: Caller) -> Iterator[None]:
-        """Count a call while it is not answered; a session that goes on in spite of refusals is ended."""
+    def _counted(self, caller: Caller, weight: float | None) -> Iterator[Deferred[None] | None]:
+        """Count a call while it is not answered, and say what it waits for until its turn.
+
+        A session that goes on in spite of refusals is ended.
+        """
         try:
-            with self.pacing.pending(caller):
-                yield
-        except LimitReached as error:
-            if error.fields.get("limit") == "calls" and self.pacing.is_too_much(caller):
+            turn = self.pacing.begin(caller, weight)
+        except LimitReached:
+            if self.pacing.is_too_much(caller):
                 self.sessions.end(caller, "it makes more calls than its account may")
             raise
-
-    async def _turn(self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Wait until it is the turn of a call."""
-        if name in FREE:
-            return
-        turn = self.pacing.turn(caller, weight_of(name, args, kwargs))
-        if turn is not None:
-            await self._run(caller.session, turn)
+        try:
+            yield turn
+        finally:
+            self.pacing.end(caller)
 
     def heard(self, event: Event) -> None:
         """Cancel the pending calls of a session that has ended."""

@@ -13,6 +13,16 @@ from icefarm.contract import Role, to_wire
 from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.storage.history import columns
 from icefarm.control.storage.shared import Shared
+from icefarm.control.telemetry.events import (
+    BoardsChanged,
+    BoardsDeleted,
+    ReservationsEnded,
+    ReservationsExtended,
+    ReservationsShortened,
+    ReservationsStarted,
+    WorkerLogged,
+)
+from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.recorder import INTERVAL, KEPT, HistoryRecorder
 from icefarm.errors import InvalidArgument
 
@@ -22,6 +32,11 @@ __all__ = ["WatchProcedures", "journal_lines"]
 POINTS = 720
 #: Maximum changes, reservations and log lines in the journal, each.
 LINES = 300
+#: What changes the journal.
+_IN_JOURNAL = (
+    BoardsChanged, BoardsDeleted, WorkerLogged,
+    ReservationsStarted, ReservationsExtended, ReservationsShortened, ReservationsEnded,
+)  # fmt: skip
 #: Entries of the audit log in one answer at most.
 ENTRIES = 5000
 
@@ -88,7 +103,7 @@ class WatchProcedures:
         return [asdict(entry) for entry in entries]
 
 
-def journal_lines(recorder: HistoryRecorder, clock: Clock) -> Shared[dict[str, Any]]:
+def journal_lines(recorder: HistoryRecorder, publisher: Publisher, clock: Clock) -> Shared[dict[str, Any]]:
     """Return the shared read of the journal; nobody may change its answer."""
 
     async def read() -> dict[str, Any]:
@@ -100,4 +115,4 @@ def journal_lines(recorder: HistoryRecorder, clock: Clock) -> Shared[dict[str, A
             "log": [to_wire(line) for line in journal.log],
         }
 
-    return Shared(clock, read)
+    return Shared(clock, publisher, _IN_JOURNAL, read)

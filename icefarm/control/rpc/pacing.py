@@ -8,8 +8,7 @@ goes on is ended: refusals cost time too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -19,9 +18,9 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 
-__all__ = ["FREE", "Pacing", "weight_of"]
+__all__ = ["Pacing", "weight_of"]
 
 #: Seconds for which units may be saved up.
 SAVED = 2.0
@@ -37,8 +36,10 @@ REFUSED, PERIOD = 200, 10.0
 REMEMBERED = 1000
 
 
-def weight_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
-    """Return the units that a call costs."""
+def weight_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
+    """Return the units that a call costs; None: it never waits."""
+    if name in FREE:
+        return None
     size = sum(len(value) for value in (*args, *kwargs.values()) if isinstance(value, str | bytes | list | dict))
     return WEIGHTS.get(name, 1) + size / BYTES
 
@@ -60,34 +61,36 @@ class Pacing:
     """Gives the calls of each account their turn."""
 
     clock: Clock
-    limits: Limits
+    limits: FarmLimits
     _accounts: dict[str, _Account] = Factory(dict)
 
-    @contextmanager
-    def pending(self, caller: Caller) -> Iterator[None]:
-        """Count a call while it is not answered.  Raises `LimitReached`."""
-        account = self._account(caller.authid)
-        self.limits.check(caller.authid, "calls", account.pending)
+    def begin(self, caller: Caller, weight: float | None) -> Deferred[None] | None:
+        """Count a call until its `end`; return None if it may be carried out now, else what fires when it may.
+
+        Raises `LimitReached`; then it is not counted.
+        """
+        identity = caller.authid
+        account = self._account(identity)
+        self.limits.check(identity, "calls", account.pending)
         account.pending += 1
-        try:
-            yield
-        finally:
-            account.pending -= 1
+        return None if weight is None else self._turn(identity, account, weight)
+
+    def end(self, caller: Caller) -> None:
+        """Count a call no longer: it is answered."""
+        self._account(caller.authid).pending -= 1
 
     def is_too_much(self, caller: Caller) -> bool:
         """Note a refused call; tells whether its session is to end."""
         return not self._account(caller.authid).refused.passes(self.clock.seconds())
 
-    def turn(self, caller: Caller, weight: float) -> Deferred[None] | None:
-        """Return None if a call may be carried out now, else what fires when it may."""
-        account = self._account(caller.authid)
-        self._refill(caller.authid, account)
+    def _turn(self, identity: str, account: _Account, weight: float) -> Deferred[None] | None:
+        self._refill(identity, account)
         if account.left > 0 and not account.waiting:
             account.left -= weight
             return None
         turn: Deferred[None] = Deferred()
         account.waiting.append((weight, turn))
-        self._wait(caller.authid, account)
+        self._wait(identity, account)
         return turn
 
     def _account(self, identity: str) -> _Account:

@@ -23,14 +23,14 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.intake import Intake
-from icefarm.control.inventory.agreement import Agreement
+from icefarm.control.inventory.agreement import CountAgreement
 from icefarm.control.inventory.bounds import MOST_BOARDS, bounded_hello, bounded_report, clean
 from icefarm.control.inventory.inventory import Inventory
-from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.scheduling.placement import MAX_BOARDS
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
+from icefarm.control.storage.mirror import BoardOwners
 from icefarm.control.telemetry.events import KindEvent, WorkerIntroduced, WorkerLogged
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
@@ -84,7 +84,7 @@ class WorkerProcedures:
     intake: Intake | None = None
     #: Lines of each worker.
     _lines: dict[str, RateLimit] = Factory(dict)
-    _agreement: Agreement = Factory(Agreement)
+    _agreement: CountAgreement = Factory(CountAgreement)
     _log: Logger = Factory(Logger)
 
     def table(self) -> Mapping[str, tuple[Callable[..., Any], tuple[Role, ...]]]:

@@ -1,21 +1,24 @@
-"""Pure: no I/O, no clock.  A board's status, and why it can't be reserved.
+"""Pure: no I/O, no clock.  Which boards a request may have at all, which of them are free, and why others are not.
 
-The schema computes the same status in SQL (the generated column ``device.status``).
+Virtual boards are for requests that name them (``where="virtual"``), as soon as the farm knows a real board.
+
+The schema computes a board's status in SQL as well (the generated column ``device.status``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, StrEnum
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.selection import select
+from icefarm.selectors.boards import is_virtual, names_virtual, narrowed
 from icefarm.selectors.language import Selector
 
 __all__ = [
+    "Selection",
     "Sharing",
     "SuspectRule",
     "UnavailableReason",
@@ -23,6 +26,7 @@ __all__ = [
     "free",
     "held_by",
     "holders_of",
+    "select",
     "suspicion",
     "unavailable_reason",
     "undeletable",
@@ -119,6 +123,45 @@ def _taken(
 def suspicion(device: DeviceRecord) -> str | None:
     """Return what the operator's rule says of a suspect board: "avoid", "set-aside" or "ignore"; None: it is none."""
     return None if device.calibration is None or device.calibration.suspect is None else device.calibration.rule
+
+
+@frozen
+class Selection:
+    """The boards that a request may have; and in words, how the others of its kind are left out."""
+
+    boards: list[DeviceRecord]
+    words: list[str] = Factory(list)
+
+
+def select(
+    devices: Sequence[DeviceRecord],
+    workers: Mapping[str, WorkerRecord],
+    kind: str | None,
+    where: Selector | None,
+    allowance: Allowance = ANYTHING,
+) -> Selection:
+    """Return the boards that can be of that kind (None: of any), that the selector selects (None: all), and that the
+    account may have.
+    """
+    boards = [device for device in devices if _may_ever_run(device, workers, kind)]
+    steps: list[str] = []
+    total = len(boards)
+    if not names_virtual(where) and not all(map(is_virtual, devices)):
+        boards = [board for board in boards if not is_virtual(board)]
+        if len(boards) < total:
+            steps.append(f'real leaves {len(boards)} (where="virtual" allows the others)')
+    if where is not None:
+        boards, parts = narrowed(where, boards)
+        steps += parts
+    if allowance.allowed is not None:
+        boards = [board for board in boards if allowance.allows(board, kind)]
+        steps.append(allowance.leaves(len(boards)))
+    return Selection(boards, [f"of {total} board{'s' * (total != 1)}, {', '.join(steps)}"] if steps else [])
+
+
+def _may_ever_run(device: DeviceRecord, workers: Mapping[str, WorkerRecord], kind: str | None) -> bool:
+    worker = workers.get(device.worker)
+    return worker is not None and (kind is None or kind in worker.kinds)
 
 
 def free(

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from icefarm.contract import MAX_BOARD_LABELS, DeviceRecord, ReservationRecord
-from icefarm.control.scheduling.availability import UnavailableReason, held_by, undeletable
-from icefarm.control.scheduling.selection import Selection
+from icefarm.control.scheduling.availability import Selection, UnavailableReason, held_by, undeletable
 from icefarm.errors import InvalidArgument, LimitReached, NotYours, Unavailable, UnknownDevice, UnknownWorker
 
 __all__ = [

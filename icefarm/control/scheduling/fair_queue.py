@@ -56,13 +56,12 @@ from attrs import Factory, evolve, field, frozen
 
 from icefarm.contract import BookingRecord, DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import Allowance
-from icefarm.control.scheduling.availability import UnavailableReason, unavailable_reason
+from icefarm.control.scheduling.availability import UnavailableReason, select, unavailable_reason
 from icefarm.control.scheduling.bookings.allotment import booked_for_others
 from icefarm.control.scheduling.bookings.calendar import NO_BOOKINGS, Calendar, Holding, Shelf
 from icefarm.control.scheduling.elastic import Group, spared
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Standing
 from icefarm.control.scheduling.placement import ReservationRequest, choose
-from icefarm.control.scheduling.selection import select
 from icefarm.errors import IcefarmError, Unavailable
 from icefarm.selectors.language import Selector
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from attrs import frozen
 
 from icefarm.contract import DeviceRecord, DeviceStatus, WorkerRecord
+from icefarm.control.scheduling.availability import select
 from icefarm.control.scheduling.placement import ReservationRequest
-from icefarm.control.scheduling.selection import select
 
 __all__ = ["ON_DEMAND", "WARM", "Pool", "possible", "present", "surplus", "unplugged", "wanted"]
 

@@ -13,9 +13,8 @@ from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.availability import Sharing, SuspectRule, suspicion, unavailable_reason
+from icefarm.control.scheduling.availability import Sharing, SuspectRule, select, suspicion, unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
-from icefarm.control.scheduling.selection import select
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 from icefarm.selectors.language import Selector
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import account_of
 from icefarm.control.storage.interface import AuditEntry, Store

@@ -16,7 +16,7 @@ from icefarm.contract import MAX_SECONDS, account_of
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY
 from icefarm.errors import InvalidArgument, LimitReached
 
-__all__ = ["LIMITS", "AccountLimits", "Limits", "checked_limits", "limits_text", "parse_limits"]
+__all__ = ["LIMITS", "AccountLimits", "FarmLimits", "checked_limits", "limits_text", "parse_limits"]
 
 
 def _limit(default: float, most: float, what: str) -> Any:
@@ -57,7 +57,7 @@ def checked_limits(given: Mapping[str, float]) -> dict[str, float]:
 
 
 @define(eq=False)
-class Limits:
+class FarmLimits:
     """The limits of the farm, and those of single accounts."""
 
     farm: AccountLimits = Factory(AccountLimits)
@@ -82,6 +82,15 @@ class Limits:
                 limit=name,
                 most=most,
             )
+
+    def check_request(
+        self, identity: str, seconds: float, grace: float | None, priority: float | None, boards: int
+    ) -> None:
+        """Raise `LimitReached` if an account asks for more than it may in one request; None: it does not ask."""
+        for name, asked in (("seconds", seconds), ("grace", grace), ("priority", priority)):
+            if asked is not None:
+                self.check_seconds(identity, name, asked)
+        self.check(identity, "boards", 0, boards)
 
     def check_seconds(self, identity: str, name: str, seconds: float) -> None:
         """Raise `LimitReached` if an account asks for too much of what is asked for at once, such as seconds."""

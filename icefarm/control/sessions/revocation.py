@@ -10,7 +10,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.control.sessions.events import Expired, Revoked
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store

@@ -27,7 +27,7 @@ from icefarm.control.sessions.events import (
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import SILENCE, advance
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
@@ -61,7 +61,7 @@ class Sessions:
     clock: Clock
     publisher: Publisher
     state: Presence
-    limits: Limits = Factory(Limits)
+    limits: FarmLimits = Factory(FarmLimits)
     _bus: Bus | None = None
     _timer: Any = None
     #: Events that arrive while the sessions are being listed.

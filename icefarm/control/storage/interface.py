@@ -36,9 +36,8 @@ from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.fair_share import DEFAULT_PRIORITY, Hold
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.sessions.roster import RosterEntry
-from icefarm.errors import UnknownDevice
 
-__all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "Taken", "TokenRecord", "known_devices"]
+__all__ = ["AuditEntry", "Kept", "Lately", "State", "Store", "Taken", "TokenRecord"]
 
 
 @frozen
@@ -413,11 +412,3 @@ class Store(CalibrationStore, Protocol):
 
     async def forget_audit(self, before: float) -> None:
         """Delete entries before that moment."""
-
-
-async def known_devices(store: Store, serials: Collection[str]) -> list[DeviceRecord]:
-    """Return those of these boards that have not been forgotten meanwhile.  Raises `Busy`."""
-    try:
-        return await store.devices(sorted(serials))
-    except UnknownDevice:
-        return [board for board in await store.devices() if board.serial in serials]

@@ -7,17 +7,19 @@ anew in the background now and then: when a worker was last seen, and what someb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import DeferredLock
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import Tasks
-from icefarm.concurrency.loops import Coalesced
-from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord
-from icefarm.control.storage.interface import Store, known_devices
-from icefarm.control.storage.shared import FRESH, FarmRecords
+from icefarm.concurrency.deferreds import Coalesced, Tasks
+from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord, to_wire
+from icefarm.control.scheduling.access import Allowance
+from icefarm.control.scheduling.availability import free
+from icefarm.control.storage.interface import Store
+from icefarm.control.storage.shared import FRESH
 from icefarm.control.telemetry.events import (
     BoardsChanged,
     BoardsDeleted,
@@ -31,12 +33,85 @@ from icefarm.control.telemetry.events import (
     WorkerIntroduced,
     WorkerLost,
 )
-from icefarm.errors import IcefarmError
+from icefarm.errors import IcefarmError, UnknownDevice
+from icefarm.selectors.language import Selector
 
-__all__ = ["STALE", "FarmMirror", "Mirrored"]
+__all__ = ["STALE", "BoardOwners", "FarmMirror", "FarmRecords", "Mirrored", "known_devices"]
 
 #: Seconds after which who asks waits until all has been read anew.
 STALE = 30.0
+
+
+async def known_devices(store: Store, serials: Collection[str]) -> list[DeviceRecord]:
+    """Return those of these boards that have not been forgotten meanwhile.  Raises `Busy`."""
+    try:
+        return await store.devices(sorted(serials))
+    except UnknownDevice:
+        return [board for board in await store.devices() if board.serial in serials]
+
+
+@define(eq=False)
+class FarmRecords:
+    """Workers, boards, active reservations, and bookings that have not ended."""
+
+    workers: list[WorkerRecord]
+    devices: list[DeviceRecord]
+    reservations: list[ReservationRecord]
+    bookings: list[BookingRecord]
+    #: Free boards, by what was asked.
+    _free: dict[tuple[str | None, str | None], list[str]] = Factory(dict)
+    _wire: Mapping[str, list[dict[str, Any]]] | None = None
+
+    def free(self, kind: str | None, where: Selector | None, allowance: Allowance, text: str | None) -> list[str]:
+        """Return `icefarm.control.scheduling.availability.free` of these; ``text`` is the selector's.
+
+        Counted once while nothing changes, for all accounts that may have everything.
+        """
+        if allowance.allowed is not None:
+            return free(self.devices, self.workers, kind, where, allowance)
+        asked = kind, text
+        if asked not in self._free:
+            self._free[asked] = free(self.devices, self.workers, kind, where)
+        return self._free[asked]
+
+    def wire(self) -> Mapping[str, list[dict[str, Any]]]:
+        """Return the records for the wire, made once; nobody may change them."""
+        if self._wire is None:
+            self._wire = {
+                "workers": [to_wire(record) for record in self.workers],
+                "devices": [to_wire(record) for record in self.devices],
+                "reservations": [to_wire(record) for record in self.reservations],
+                "bookings": [to_wire(record) for record in self.bookings],
+            }
+        return self._wire
+
+
+@define(eq=False)
+class BoardOwners:
+    """Follows the inventory, so that a question about it needs no database."""
+
+    _workers: dict[str, str] = Factory(dict)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def learn(self, devices: Iterable[DeviceRecord]) -> None:
+        """Take in the boards that the database has."""
+        for device in devices:
+            self._workers.setdefault(device.serial, device.worker)
+
+    def heard(self, event: Event) -> None:
+        """Take in what happens to boards."""
+        match event:
+            case BoardsChanged(records):
+                self._workers |= {record.serial: record.worker for record in records}
+            case BoardsDeleted(serials):
+                for serial in serials:
+                    self._workers.pop(serial, None)
+
+    def worker_of(self, serial: str) -> str | None:
+        """Return the worker that has a board; None for a board that the farm does not know."""
+        return self._workers.get(serial)
 
 
 @define(eq=False)
@@ -123,14 +198,13 @@ class Mirrored:
         for record in records:
             self._put(record)
 
-    def records(self, now: float) -> FarmRecords:
-        """Return all records as of that moment of the store's clock."""
+    def records(self) -> FarmRecords:
+        """Return all records."""
         return FarmRecords(
             [self.workers[name] for name in sorted(self.workers)],
             [self.devices[serial] for serial in sorted(self.devices)],
             sorted(self.reservations.values(), key=lambda record: record.serial),
             list(self.bookings),
-            now,
         )
 
 
@@ -141,6 +215,8 @@ class FarmMirror:
     store: Store
     clock: Clock
     _mirrored: Mirrored | None = None
+    #: What was answered last, while nothing has changed since.
+    _records: FarmRecords | None = None
     #: The store's clock less the reactor's.
     _ahead: float = 0.0
     #: When all was read last, and whether an attempt failed since.
@@ -167,6 +243,16 @@ class FarmMirror:
             self._touched |= {record.serial for record in event.records}
         if self._mirrored is not None:
             self._mirrored.apply(event)
+            self._records = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it has read the records, and so knows the store's clock."""
+        return self._mirrored is not None
+
+    def now(self) -> float:
+        """Return the time by the store's clock, as of the last read."""
+        return self.clock.seconds() + self._ahead
 
     def stop(self) -> None:
         """Cancel pending work."""
@@ -192,7 +278,9 @@ class FarmMirror:
             elif age >= FRESH:
                 self._refreshes.poke()
             mirrored = await self._caught_up()
-            return mirrored.records(self.clock.seconds() + self._ahead)
+            if self._records is None:
+                self._records = mirrored.records()
+            return self._records
         finally:
             self._turn.release()
 
@@ -216,7 +304,7 @@ class FarmMirror:
         mirrored = Mirrored.of(workers, devices, active, bookings)
         for event in meanwhile:
             mirrored.apply(event)
-        self._mirrored, self._failed = mirrored, False
+        self._mirrored, self._records, self._failed = mirrored, None, False
         self._read_at, self._ahead = self.clock.seconds(), now - self.clock.seconds()
 
     async def _caught_up(self) -> Mirrored:
@@ -238,6 +326,7 @@ class FarmMirror:
         if mirrored.changes == before:
             mirrored.workers, mirrored.bookings = {worker.name: worker for worker in workers}, bookings
             mirrored.workers_are_stale = mirrored.bookings_are_stale = False
+            self._records = None
 
     async def _read_stale(self, mirrored: Mirrored) -> None:
         serials, mirrored.stale = mirrored.stale, set()
@@ -249,3 +338,4 @@ class FarmMirror:
             raise
         # What events said meanwhile is newer, or as new.
         mirrored.replace(serials - self._touched, [each for each in found if each.serial not in self._touched])
+        self._records = None

@@ -7,7 +7,7 @@ began before the event is for those alone who asked before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define
@@ -16,14 +16,12 @@ from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import started
-from icefarm.contract import BookingRecord, DeviceRecord, ReservationRecord, WorkerRecord, to_wire
-from icefarm.control.scheduling.access import AccessRules, Allowance
-from icefarm.control.scheduling.availability import free
+from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.storage.interface import Store
-from icefarm.control.telemetry.events import Event
-from icefarm.selectors.language import Selector
+from icefarm.control.telemetry.events import AccessChanged, Event
+from icefarm.control.telemetry.publisher import Publisher
 
-__all__ = ["FRESH", "FarmRecords", "Shared", "access_rules"]
+__all__ = ["FRESH", "Shared", "access_rules"]
 
 T = TypeVar("T")
 
@@ -34,12 +32,14 @@ FRESH = 1.0
 
 @define(eq=False)
 class Shared(Generic[T]):
-    """One read, shared.  It hears of what changes its answer."""
+    """One read, shared."""
 
     clock: Clock
+    publisher: Publisher
+    #: Events of these types change the answer.
+    changes: Collection[type[Event]]
     read: Callable[[], Coroutine[Any, Any, T]]
-    #: How many events it has heard; of those, how many before the last read, and before the one that runs.
-    _events: int = 0
+    #: How many changes there were before the last read, and before the one that runs.
     _known_at: int = -1
     _begun_at: int | None = None
     _last: list[T] = Factory(list)
@@ -48,21 +48,13 @@ class Shared(Generic[T]):
     _joined: list[Deferred[T]] = Factory(list)
     _waiting: list[Deferred[T]] = Factory(list)
 
-    def heard(self, _: Event) -> None:
-        """Something changed."""
-        self._events += 1
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last read."""
-        return self.clock.seconds() - self._read_at
-
     async def get(self) -> T:
         """Return the answer.  Raises what the read does."""
-        if self._known_at == self._events and self.age < FRESH:
+        changes = self.publisher.count(self.changes)
+        if self._known_at == changes and self.clock.seconds() - self._read_at < FRESH:
             return self._last[0]
         answer: Deferred[T] = Deferred()
-        if self._begun_at == self._events:
+        if self._begun_at == changes:
             self._joined.append(answer)
         else:
             self._waiting.append(answer)
@@ -71,7 +63,7 @@ class Shared(Generic[T]):
         return await answer
 
     def _begin(self) -> None:
-        self._joined, self._waiting, self._begun_at = self._waiting, [], self._events
+        self._joined, self._waiting, self._begun_at = self._waiting, [], self.publisher.count(self.changes)
         started(self.read).addBoth(self._done)
 
     def _done(self, result: T | Failure) -> None:
@@ -88,48 +80,10 @@ class Shared(Generic[T]):
             self._begin()
 
 
-@define(eq=False)
-class FarmRecords:
-    """Workers, boards, active reservations, and bookings that have not ended."""
-
-    workers: list[WorkerRecord]
-    devices: list[DeviceRecord]
-    reservations: list[ReservationRecord]
-    bookings: list[BookingRecord]
-    #: The store's time of the read.
-    now: float
-    #: Free boards, by what was asked.
-    _free: dict[tuple[str | None, str | None], list[str]] = Factory(dict)
-    _wire: Mapping[str, list[dict[str, Any]]] | None = None
-
-    def free(self, kind: str | None, where: Selector | None, allowance: Allowance, text: str | None) -> list[str]:
-        """Return `icefarm.control.scheduling.availability.free` of these; ``text`` is the selector's.
-
-        Counted once while nothing changes, for all accounts that may have everything.
-        """
-        if allowance.allowed is not None:
-            return free(self.devices, self.workers, kind, where, allowance)
-        asked = kind, text
-        if asked not in self._free:
-            self._free[asked] = free(self.devices, self.workers, kind, where)
-        return self._free[asked]
-
-    def wire(self) -> Mapping[str, list[dict[str, Any]]]:
-        """Return the records for the wire, made once; nobody may change them."""
-        if self._wire is None:
-            self._wire = {
-                "workers": [to_wire(record) for record in self.workers],
-                "devices": [to_wire(record) for record in self.devices],
-                "reservations": [to_wire(record) for record in self.reservations],
-                "bookings": [to_wire(record) for record in self.bookings],
-            }
-        return self._wire
-
-
-def access_rules(store: Store, clock: Clock) -> Shared[AccessRules]:
+def access_rules(store: Store, publisher: Publisher, clock: Clock) -> Shared[AccessRules]:
     """Return the shared read of who may have which boards."""
 
     async def read() -> AccessRules:
         return await store.access()
 
-    return Shared(clock, read)
+    return Shared(clock, publisher, (AccessChanged,), read)

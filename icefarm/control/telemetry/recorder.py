@@ -13,7 +13,7 @@ from attrs import Factory, define, field
 from twisted.logger import Logger
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import Repeated
 from icefarm.contract import BoardReading, DeviceRecord, DeviceStatus, QueueRecord
 from icefarm.control.storage.history import BoardSample, FarmSample, History, HistoryBatch, LogLine, StateChange
 from icefarm.control.storage.interface import Store

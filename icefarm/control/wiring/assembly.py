@@ -21,12 +21,11 @@ from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.inventory.calibration.keeper import CalibrationKeeper
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
-from icefarm.control.inventory.owners import BoardOwners
 from icefarm.control.inventory.pools import VirtualPools
 from icefarm.control.inventory.reconciler import Reconciler
 from icefarm.control.reservations.absent_clients import AbsentClients
 from icefarm.control.reservations.booking_keeper import BookingKeeper
-from icefarm.control.reservations.calls import UnansweredCalls
+from icefarm.control.reservations.calls import Allocator, UnansweredCalls
 from icefarm.control.reservations.expiry import ExpiryTimer
 from icefarm.control.reservations.line import Line
 from icefarm.control.reservations.queue import WaitingQueue
@@ -48,15 +47,15 @@ from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.rpc.worker_api import WorkerProcedures
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.sessions.audit import AuditLog
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
 from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.mirror import FarmMirror
-from icefarm.control.storage.shared import FarmRecords, Shared, access_rules
+from icefarm.control.storage.mirror import BoardOwners, FarmMirror
+from icefarm.control.storage.shared import Shared, access_rules
 from icefarm.control.telemetry.events import (
     AccessChanged,
     BoardFailed,
@@ -139,7 +138,7 @@ class Parts:
     """Control's parts, except the store and the sign-in of sessions."""
 
     publisher: Publisher
-    limits: Limits
+    limits: FarmLimits
     sessions: Sessions
     audit: AuditLog
     dispatcher: RpcDispatcher
@@ -162,9 +161,6 @@ class Parts:
     metrics: Metrics
     recorder: HistoryRecorder
     mirror: FarmMirror
-    #: The farm's records, for questions about boards; and for displays, which also show what no event says.
-    records: Shared[FarmRecords]
-    snapshots: Shared[FarmRecords]
     access: Shared[AccessRules]
     pools: VirtualPools
     calibration: CalibrationKeeper
@@ -193,7 +189,7 @@ def assemble(
 ) -> Parts:
     """Make control's parts, from those without dependencies to those that are called from outside."""
     publisher = Publisher()
-    limits = Limits(settings.limits)
+    limits = FarmLimits(settings.limits)
     sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits)
     worker_client = WorkerClient(sessions, limits)
     termination = Termination(store, worker_client, publisher, clock)
@@ -203,11 +199,11 @@ def assemble(
         store, worker_client, termination, unanswered, publisher, sessions, limits, clock, settings.reservation
     )
     long_holds = LongHolds(publisher, groups, settings.max_hold)
-    mirror, access = FarmMirror(store, clock), access_rules(store, clock)
-    records, snapshots = Shared(clock, mirror.read), Shared(clock, mirror.read_closely)
+    mirror, access = FarmMirror(store, clock), access_rules(store, publisher, clock)
     pools = VirtualPools(store, worker_client, publisher, clock)
-    line = Line(store, unanswered, publisher, clock, limits, shares, groups, long_holds, access, pools)
-    queue = WaitingQueue(line, sessions, clock)
+    allocator = Allocator(store, limits, unanswered)
+    line = Line(store, allocator, unanswered, publisher, clock, shares, groups, long_holds, access, pools)
+    queue = WaitingQueue(line, allocator, limits, sessions, clock)
     reconciler = Reconciler(store, worker_client, termination, publisher)
     rates = Rates(clock, publisher, HEARTBEAT)
     audit = AuditLog(store, clock, settings.audit_days)
@@ -220,7 +216,7 @@ def assemble(
         dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
         worker_client=worker_client,
         reservations=Reservations(
-            store, line, queue, groups, unanswered, worker_client, termination, publisher, sessions, clock, access
+            store, allocator, queue, groups, unanswered, worker_client, termination, publisher, sessions, clock, access
         ),
         unanswered=unanswered,
         shares=shares,
@@ -228,9 +224,9 @@ def assemble(
         queue=queue,
         termination=termination,
         booking_keeper=BookingKeeper(store, queue, publisher, clock),
-        expiry=ExpiryTimer(records, termination, unanswered, publisher, clock),
+        expiry=ExpiryTimer(mirror, termination, unanswered, publisher, clock),
         absent_clients=AbsentClients(store, sessions, queue, unanswered, termination, clock, settings.grace),
-        inventory=Inventory(store, sessions, termination, reconciler, publisher, clock, limits),
+        inventory=Inventory(store, sessions, termination, reconciler, worker_client, publisher, clock, limits),
         owners=BoardOwners(),
         reconciler=reconciler,
         drain=DrainMonitor(store, worker_client, clock),
@@ -239,12 +235,10 @@ def assemble(
         metrics=Metrics(clock),
         recorder=recorder,
         mirror=mirror,
-        records=records,
-        snapshots=snapshots,
         access=access,
         pools=pools,
-        calibration=_keeper(store, worker_client, queue, records, publisher, clock, settings, archive),
-        journal=journal_lines(recorder, clock),
+        calibration=_keeper(store, worker_client, queue, mirror, publisher, clock, settings, archive),
+        journal=journal_lines(recorder, publisher, clock),
         archive=None if archive is None else ArchiveParts.of(archive, store, publisher, clock, settings),
     )
     _subscribe(parts)
@@ -255,7 +249,7 @@ def _keeper(
     store: Store,
     worker_client: WorkerClient,
     queue: WaitingQueue,
-    records: Shared[FarmRecords],
+    mirror: FarmMirror,
     publisher: Publisher,
     clock: Clock,
     settings: ControlSettings,
@@ -263,18 +257,15 @@ def _keeper(
 ) -> CalibrationKeeper:
     at_once = settings.calibrate_at_once if settings.calibration else 0
     rule = settings.suspect_boards
-    return CalibrationKeeper(store, worker_client, queue, records, publisher, clock, at_once, rule, archive)
+    return CalibrationKeeper(store, worker_client, queue, mirror, publisher, clock, at_once, rule, archive)
 
 
 def _subscribe(parts: Parts) -> None:
     """Say who hears of what.  Displays come first: they see what happened before what follows from it."""
     hear = parts.publisher.subscribe
     # Before anybody who may ask because of an event.
-    for of_records in (parts.mirror, parts.records, parts.snapshots):
-        hear(of_records, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
-        hear(of_records, BookingsChanged)
-    hear(parts.journal, BoardsChanged, BoardsDeleted, WorkerLogged, *_RESERVATIONS)
-    hear(parts.access, AccessChanged)
+    hear(parts.mirror, BoardsChanged, BoardsDeleted, WorkerChanged, WorkerIntroduced, WorkerLost, *_RESERVATIONS)
+    hear(parts.mirror, BookingsChanged)
     hear(parts.owners, BoardsChanged, BoardsDeleted)
     hear(parts.worker_client, WorkerIntroduced)
     hear(parts.topics, BoardsChanged, BoardsAvailable, BoardsDeleted, WorkerChanged, WorkerLogged)
@@ -319,8 +310,7 @@ def handlers(
         parts.publisher,
         clock,
         credentials,
-        parts.records,
-        parts.snapshots,
+        parts.mirror,
         parts.access,
         settings.reservation,
         settings.grace,
@@ -342,7 +332,7 @@ def handlers(
     archive = None if parts.archive is None else parts.archive.archive
     for_teachers = AccountProcedures(store, parts.queue, parts.termination, archive)
     for_bookers = BookingProcedures(store, parts.publisher, parts.limits, clock)
-    of_calibration = CalibrationProcedures(store, parts.records, clock)
+    of_calibration = CalibrationProcedures(store, parts.mirror, clock)
     of_access = AccessProcedures(store, parts.access, parts.queue, parts.publisher)
     tables = {
         **for_clients.table(),

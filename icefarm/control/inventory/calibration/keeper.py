@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from icefarm.calibration.estimation import DAY, WINDOW_DAYS
 from icefarm.calibration.records import Calibration, Reading
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import InOrder, Tasks
-from icefarm.concurrency.loops import Repeated
+from icefarm.concurrency.deferreds import Repeated, Tasks
+from icefarm.concurrency.in_order import InOrder
 from icefarm.contract import ARCHIVE_FIELDS, FARM_ACCOUNT, BoardCalibration, DeviceRecord
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.rows import OwnedRow, parse_rows
@@ -28,7 +28,7 @@ from icefarm.control.inventory.calibration.schedule import Measurer, due, measur
 from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.storage.interface import Store
-from icefarm.control.storage.shared import FarmRecords, Shared
+from icefarm.control.storage.mirror import FarmMirror
 from icefarm.control.telemetry.events import (
     BoardsChanged,
     BoardsDeleted,
@@ -64,7 +64,7 @@ class CalibrationKeeper:
     store: Store
     worker_client: WorkerClient
     queue: WaitingQueue
-    records: Shared[FarmRecords]
+    mirror: FarmMirror
     publisher: Publisher
     clock: Clock
     #: Boards that measure at the same time; 0: none ever does.
@@ -137,7 +137,7 @@ class CalibrationKeeper:
             return
         now = self.clock.seconds()
         self._resting = {serial: until for serial, until in self._resting.items() if until > now}
-        records = await self.records.get()
+        records = await self.mirror.read()
         drained = {worker.name for worker in records.workers if worker.draining}
         left_alone = {*self._measuring, *self._resting}
         left_alone |= {board.serial for board in records.devices if board.worker in drained}

@@ -36,7 +36,7 @@ from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.elastic import GROWS, Group, Terms
 from icefarm.control.scheduling.fair_queue import QueuedRequest
 from icefarm.control.scheduling.placement import ReservationRequest
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import (
@@ -80,7 +80,7 @@ class Groups:
     unanswered: UnansweredCalls
     publisher: Publisher
     sessions: Sessions
-    limits: Limits
+    limits: FarmLimits
     clock: Clock
     #: Seconds of a reservation that its client says nothing about.
     seconds: float

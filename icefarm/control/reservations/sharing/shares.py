@@ -10,7 +10,7 @@ from attrs import define, field
 from icefarm.contract import QueueRecord, ReservationRecord, ShareRecord, account_of
 from icefarm.control.scheduling.estimates import HoldTimes
 from icefarm.control.scheduling.fair_share import Hold, Ledger, Standing, standing
-from icefarm.control.sessions.limits import Limits
+from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, ReservationsEnded
 
@@ -25,7 +25,7 @@ class Shares:
     """A subscriber: adds what ends to what was used.  The database has it all, for the next control to `learn`."""
 
     store: Store
-    limits: Limits
+    limits: FarmLimits
     half_life: float
     _ledger: Ledger = field(init=False)
     _holds: deque[Hold] = field(init=False, factory=lambda: deque(maxlen=HOLDS))

@@ -129,7 +129,7 @@ class Shelf:
         return self.selected(found, None if booking.where is None else _parsed(booking.where))
 
     def selected(self, serials: set[str], where: Selector | None) -> set[str]:
-        """Return those of these boards that a request with that selector may have (`scheduling.selection`)."""
+        """Return those of these boards that a request with that selector may have (`scheduling.availability`)."""
         if where is not None:
             serials = {
                 serial for serial in serials if serial not in self.devices or selects(where, self.devices[serial])

@@ -19,7 +19,7 @@ from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.contract import PREFIX, WORKER_PROCEDURES, control_worker_procedure, device_prefix, worker_prefix
-from icefarm.control.inventory.owners import BoardOwners
+from icefarm.control.storage.mirror import BoardOwners
 from icefarm.errors import NotAuthorized
 
 __all__ = ["ROUTER_ROLE", "RegistrationAuthorizer", "may_register"]

@@ -1,21 +1,52 @@
-"""Operations that are asked for one by one and carried out together."""
+"""Operations that are asked for one by one, and carried out one after the other or together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from icefarm.concurrency.deferreds import started
+from icefarm.concurrency.deferreds import shielded
+from icefarm.errors import IcefarmError
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "InOrder"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@define(eq=False)
+class InOrder:
+    """Runs operations one after the other where their key is the same."""
+
+    _last: dict[str, Deferred[None]] = Factory(dict)
+
+    async def run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run ``operation`` when all earlier ones under ``key`` have ended; return its result.
+
+        The caller may cancel its wait; the operation still takes place, so that the order holds.
+        """
+        running = ensureDeferred(self._run(key, operation))
+        try:
+            return await shielded(running)
+        except CancelledError:
+            running.addErrback(lambda failure: failure.trap(IcefarmError))
+            raise
+
+    async def _run(self, key: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        before, mine = self._last.get(key), Deferred[None]()
+        self._last[key] = mine
+        try:
+            if before is not None:
+                await shielded(before)
+            return await operation()
+        finally:
+            if self._last[key] is mine:
+                del self._last[key]
+            mine.callback(None)
 
 
 @define(eq=False)
@@ -62,7 +93,7 @@ class Batches(Generic[T, R]):
     def _begin(self) -> None:
         if self._next.items:
             self._running, self._next = self._next, _Batch()
-            started(partial(self.operation, self._running.items)).addBoth(self._done, self._running)
+            ensureDeferred(self.operation(self._running.items)).addBoth(self._done, self._running)
 
     def _done(self, result: Sequence[R] | Failure, batch: _Batch[T, R]) -> None:
         self._running = None
