@@ -1,4 +1,7 @@
-"""The walks in docs/architecture.md are those that a farm takes: each function is called, in that order."""
+"""The walks in docs/architecture.md are those that a farm takes: each function is called, in that order.
+
+They pass through few files, and seldom go back to one.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from walk import Call, Figures, moves
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +22,9 @@ SCRIPT = ROOT / "tests" / "integration" / "walk.py"
 #: `file.py` `function`, at the beginning of a numbered step.
 STEP = re.compile(r"^\d+\. `([a-z_/0-9]+\.py)` `([A-Za-z_.]+)`", re.M)
 
-Call = tuple[str, str]
+#: Files that each walk may pass through, and how often it may go back to one that it left.  Threads and timers make the
+#: second figure differ by a few from one time to the next.  They are to become lower, not higher.
+BOUNDS = {"evaluation": (34, 50), "reservation": (80, 380), "plug-in": (52, 165)}
 
 
 def steps(name: str) -> list[Call]:
@@ -47,6 +53,27 @@ def test_each_walk_is_as_the_page_says(name: str, walks: dict[str, list[Call]]) 
     walk = steps(name)
     assert len(walk) > 10
     assert missing(walk, walks[name]) is None
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_each_walk_passes_through_few_files_and_seldom_goes_back(name: str, walks: dict[str, list[Call]]) -> None:
+    files, returns = BOUNDS[name]
+    figures = Figures.of(walks[name])
+    way = "\n".join(moves(walks[name]))
+    assert figures.files <= files, way
+    assert figures.returns <= returns, way
+
+
+def test_the_figures_of_a_walk_count_files_and_the_moves_between_them() -> None:
+    walk = [("a.py", "f"), ("a.py", "g"), ("b.py", "f"), ("a.py", "f"), ("c.py", "h"), ("b.py", "f")]
+    assert Figures.of(walk) == Figures(files=3, functions=4, moves=5, returns=2)
+    assert [line.split() for line in moves(walk)] == [
+        ["a.py", "f,", "g"],
+        ["b.py", "f"],
+        ["back", "a.py", "f"],
+        ["c.py", "h"],
+        ["back", "b.py", "f"],
+    ]
 
 
 def test_a_step_out_of_order_is_found() -> None:

@@ -1,6 +1,12 @@
-"""Prints the calls of icefarm's functions in each walk of docs/architecture.md, as JSON: {walk: [[file, function]...]}.
+"""Prints what each walk of docs/architecture.md calls: a reservation, an evaluation, a board that is plugged in.
 
-A reservation whose board has to be flashed, one evaluation, and a board that is plugged in until it is ready.
+The reservation has a board flashed; the evaluation is one of a client that has evaluated before, as most are; the board
+is plugged in until it is available.  The farm is in memory (`icefarm.testing`), so its stand-ins are not counted, and
+neither are heartbeats, which come when they are due::
+
+    .venv/bin/python tests/integration/walk.py                          each walk's calls, as JSON
+    .venv/bin/python tests/integration/walk.py figures                  how many files each passes through
+    .venv/bin/python tests/integration/walk.py moves evaluation         its way from file to file
 
 In a process of its own: the client's thread must not have been started before.
 """
@@ -10,15 +16,53 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+
 import icefarm
-from icefarm.bitstream import made_up_bitstream
+from icefarm.bitstream import Bitstream, made_up_bitstream
+from icefarm.client import Boards
 from icefarm.testing.in_memory import FarmInMemory
 
 ROOT = Path(icefarm.__file__).parent
-calls: list[tuple[str, str]] = []
+#: Seconds after which a client, a worker and control have done what they do in the background after a walk.
+SETTLED = 0.6
+
+#: File and function.
+Call = tuple[str, str]
+calls: list[Call] = []
+
+
+@frozen
+class Figures:
+    """What a newcomer has to follow in a walk."""
+
+    files: int
+    functions: int
+    #: From one file to another, and how many of them go back to a file that was left before.
+    moves: int
+    returns: int
+
+    @classmethod
+    def of(cls, walk: list[Call]) -> Figures:
+        left = [path for path, _ in groupby(path for path, _ in walk)]
+        files = set(left)
+        return cls(len(files), len(set(walk)), len(left), len(left) - len(files))
+
+
+def moves(walk: list[Call]) -> Iterator[str]:
+    """Yield a line for each move to a file: whether it was left before, and what is called there."""
+    seen: set[str] = set()
+    for path, there in groupby(walk, key=itemgetter(0)):
+        functions = list(dict.fromkeys(function for _, function in there))
+        yield f"{'back' if path in seen else '':5}{path:44}{', '.join(functions)}"
+        seen.add(path)
 
 
 def note(frame: Any, event: str, _: Any) -> None:
@@ -27,21 +71,52 @@ def note(frame: Any, event: str, _: Any) -> None:
         calls.append((str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname))
 
 
-def main() -> None:
-    bitstream = made_up_bitstream(1)
-    walks: dict[str, list[tuple[str, str]]] = {}
+def taken() -> list[Call]:
+    """Return what was called since the last walk."""
+    walk = [(path, function) for path, function in calls if counts(path, function)]
+    calls.clear()
+    return walk
+
+
+def counts(path: str, function: str) -> bool:
+    """Tell whether a call is one of a walk."""
+    return not path.startswith("testing/") and "heartbeat" not in function
+
+
+def evaluation(boards: Boards, circuit: Bitstream) -> list[Call]:
+    """Take the walk of an evaluation."""
+    time.sleep(SETTLED)
+    calls.clear()
+    (result,) = boards.evaluate([circuit])
+    walk = taken()
+    if result.error is not None:
+        raise result.error
+    return walk
+
+
+def walks() -> dict[str, list[Call]]:
+    """Take each walk, in a farm where all was done before.
+
+    An evaluation is walked several times: what the farm does in the background may come in between.
+    """
+    found: dict[str, list[Call]] = {}
+    circuits = [made_up_bitstream(seed) for seed in range(5)]
+    for circuit in circuits:
+        # It is made when it is first asked for, outside a walk.
+        assert circuit.sha256
     threading.setprofile(note)
     sys.setprofile(note)
     with FarmInMemory(boards=1) as farm:
         client = farm.client()
+        with client.reserve(1, window=0.001) as boards:
+            list(boards.evaluate(circuits[:1]))
+        farm.wait_until_available()
+        time.sleep(SETTLED)
         calls.clear()
         boards = client.reserve(1, window=0.001)
-        walks["reservation"] = list(calls)
-        calls.clear()
-        (result,) = boards.evaluate([bitstream])
-        walks["evaluation"] = list(calls)
-        if not result.ok:
-            raise result.error
+        found["reservation"] = taken()
+        list(boards.evaluate(circuits[1:2]))
+        found["evaluation"] = min((evaluation(boards, circuit) for circuit in circuits[2:]), key=len)
         boards.end()
         farm.wait_until_available()
         (serial,) = farm.serials
@@ -49,15 +124,29 @@ def main() -> None:
         while client.available():
             # Each call gives the farm a turn, until it has noticed.
             pass
+        time.sleep(SETTLED)
         calls.clear()
         farm.plug(serial)
         farm.wait_until_available()
         # What follows from it, in the farm's own thread.
         client.available()
-        walks["plug-in"] = list(calls)
+        found["plug-in"] = taken()
     sys.setprofile(None)
-    print(json.dumps(walks))
+    threading.setprofile(None)  # type: ignore[arg-type]
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    found = walks()
+    match arguments:
+        case ["figures"]:
+            for name, walk in found.items():
+                print(f"{name:12}{Figures.of(walk)}")
+        case ["moves", name]:
+            print(*moves(found[name]), sep="\n")
+        case _:
+            print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
