@@ -14,7 +14,7 @@ from icefarm.bitstream import compress
 __all__ = ["COUNT", "CircuitFiles", "write_circuits"]
 
 #: So many that those of the mix are more than client and worker remember (`CACHED_FILES` in
-#: `icefarm.client.evaluation.payload`, `ASSUMED_CACHE_BYTES` in `icefarm.client.connection.board_calls`,
+#: `icefarm.client.evaluation.payload`, `ASSUMED_CACHE_BYTES` in `icefarm.client.evaluation.sent`,
 #: `KEPT_BYTES` in `icefarm.kinds.circuit`): taking them in turn means reading, checking, compressing and sending each
 #: of them every time, as with circuits that were never seen before.  Sparse ones alone would have to be about six times
 #: as many.

@@ -90,12 +90,8 @@ class Farm(OpenedAwaiting, Asyncio):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
-
-        async def begin() -> tuple[Run, ResultBatch]:
-            run = self._subject.run(plan, reservations)
-            return run, run.opening
-
-        run, batch = await self._bound(begin)()
+        run: Run = await self._bound(self._subject.begin)(plan, reservations)
+        batch: ResultBatch = run.opening
 
         async def take() -> ResultBatch:
             return await run.take()

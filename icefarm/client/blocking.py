@@ -126,12 +126,8 @@ class Farm(FarmFace, Blocking):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], items: Iterable[Item], deserted_raises: bool
     ) -> Iterator[Result]:
         engine = self._engine
-
-        async def begin() -> tuple[Run, ResultBatch]:
-            run = self._subject.run(plan, reservations)
-            return run, run.opening
-
-        run, batch = engine.run(begin)
+        run = engine.run(self._subject.begin, plan, reservations)
+        batch: ResultBatch = run.opening
         feeder = _Feeder(engine, run, items)
         following: Future[ResultBatch] | None = None
         try:

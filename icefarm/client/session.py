@@ -307,14 +307,18 @@ class ClientSession(FarmQuestions, OperatorOrders):
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self.boards.ask(serial, method, arguments, limit)
 
+    async def begin(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
+        """Begin a run, as `run` does, for a caller in another thread."""
+        return self.run(plan, reservations)
+
     def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
         from icefarm.client.evaluation.run import Run
 
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         resumption = self._resumption(plan, reservations) if plan.resume else None
-        limit, note = _limit(plan, reservations), self._note(plan)
-        notes = self._run_notes(plan, present) if plan.archive else None
+        limit, notes = _limit(plan, reservations), self._run_notes(plan, present) if plan.archive else None
+        note = self._note(plan)
         return Run(self.clock, self.boards, present, plan, limit, note, resumption, notes, self.calibrations)
 
     def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:

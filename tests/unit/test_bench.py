@@ -22,8 +22,8 @@ from bench.report import Figures, archive_lines, comparison_lines, instant_lines
 from bench.simulated import SimulatedFigures
 from bench.variants import banks_of, variant
 from icefarm.bitstream import check, compress, from_file
-from icefarm.client.connection.board_calls import ASSUMED_CACHE_BYTES
 from icefarm.client.evaluation.payload import CACHED_FILES
+from icefarm.client.evaluation.sent import ASSUMED_CACHE_BYTES
 from icefarm.testing.processes.farm_process import command_of
 
 KNOWN = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"

@@ -9,7 +9,7 @@ import pytest
 from memory_faces import Faces
 
 from icefarm.bitstream import made_up_bitstream
-from icefarm.client.connection.board_calls import ASSUMED_CACHE_BYTES, Sent
+from icefarm.client.evaluation.sent import ASSUMED_CACHE_BYTES, Sent
 
 CIRCUITS = Path(__file__).parents[2] / "examples" / "circuits"
 CIRCUIT, OTHER = CIRCUITS / "square_2khz.bin", CIRCUITS / "square_8khz.bin"

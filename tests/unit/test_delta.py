@@ -26,8 +26,8 @@ from icefarm.bitstream.up5k import (
     EMPTY_COMMENT,
     PREAMBLE,
 )
-from icefarm.client.evaluation.bases import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
 from icefarm.client.evaluation.payload import payload_of
+from icefarm.client.evaluation.sent import ATTEMPTS, BASES, SELDOM, SMALLEST, Bases
 from icefarm.contract import Assignment
 from icefarm.errors import IcefarmError, InvalidBitstream, UnknownBitstream
 from icefarm.kinds.circuit import BASES as KEPT_BASES

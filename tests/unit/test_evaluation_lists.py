@@ -22,7 +22,7 @@ from icefarm.client.evaluation.worker_lists import WorkerLists, lists_of
 from icefarm.client.session import RunPlan
 from icefarm.contract import LIST_BYTES, LIST_MOST, Assignment, ReservationRecord, Role, device_procedure
 from icefarm.errors import InternalError, InvalidArgument, LinkLost, TimedOut
-from icefarm.worker.control_link.evaluation_lists import KEPT_FOR, EvaluationLists
+from icefarm.worker.control_link.board_calls import KEPT_FOR, EvaluationLists
 from icefarm.worker.reservation.collector import LONGEST, MANY, SPARE, Collector, patience
 
 # ------------------------------------------------------------------------------------------- when results leave
@@ -250,9 +250,6 @@ def test_the_end_of_a_reservation_answers_what_waits_for_its_board(farm: Farm) -
 class Door:
     """A board that answers at once."""
 
-    def in_progress(self, _: object) -> int:
-        return 0
-
     async def evaluate(self, _: Caller, arguments: dict[str, Any]) -> Any:
         return {"value": arguments["evaluation_id"]}
 
@@ -346,11 +343,12 @@ class Sender:
 
     clock: Clock = Factory(Clock)
     bus: Any = Factory(Answered)
-    lists: WorkerLists = Factory(lambda self: WorkerLists(self.clock, Logger()), takes_self=True)
+    lists: WorkerLists = Factory(lambda self: WorkerLists(self.clock, self.bus, Logger()), takes_self=True)
 
     def send(self) -> list[Any]:
         """Send an evaluation; its result or error appears in the list that is returned."""
-        self.lists.take(self.bus, LEASE)
+        if self.lists.takes_lists is None:
+            self.lists.ask(LEASE)
         outcome = run(self.lists.evaluate(LEASE, {"bitstream": b""}, 30.0))
         self.clock.advance(0)
         return outcome

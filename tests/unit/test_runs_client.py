@@ -218,7 +218,7 @@ def test_short_runs_are_told_of_together() -> None:
     for number in range(50):
         notes = control.run(number)
         notes.id_for(task(0))
-        notes.count(None)
+        notes.count([None])
         notes.end()
     assert [len(runs) for runs in control.calls] == [1]
     control.clock.advance(GATHER)

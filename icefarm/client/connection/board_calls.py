@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,13 +16,15 @@ from twisted.internet.task import deferLater
 from icefarm.bus import Bus
 from icefarm.client.connection.absences import Absences
 from icefarm.client.connection.leases import Lease, Leases
-from icefarm.client.connection.link import FarmLink, client_log
-from icefarm.client.evaluation.bases import Bases
+from icefarm.client.connection.link import FarmLink, Retries, client_log
+from icefarm.client.evaluation.sent import Sent, is_difference
+from icefarm.client.evaluation.tasks import Attempts
 from icefarm.client.evaluation.worker_lists import Alone, WorkerLists
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks
 from icefarm.contract import Measurement, from_wire
 from icefarm.errors import (
+    Busy,
     IcefarmError,
     InvalidArgument,
     LinkLost,
@@ -31,21 +34,14 @@ from icefarm.errors import (
     UnknownBitstream,
 )
 
-__all__ = ["ASSUMED_CACHE_BYTES", "BoardCalls", "BoardUser", "Sent"]
+__all__ = ["BoardCalls", "BoardUser"]
 
-#: Bytes of bitstreams that a worker is assumed to cache: half of what it does (`icefarm.kinds.circuit.KEPT_BYTES`), so
-#: that two clients that cycle through more than its cache holds do not miss every time.
-ASSUMED_CACHE_BYTES = 32 << 20
-#: The least that it is assumed to cache, after misses.
-BELIEVED_LEAST = 1 << 20
 #: Seconds for a worker's answer to what is withdrawn.
 WITHDRAW_LIMIT = 10.0
 
 _log = client_log("boards")
 #: How a worker refuses an argument that it does not know.
 _NOTE_REFUSED = "unexpected keyword argument 'note'"
-#: The answer of an attempt that met nobody.
-_AWAY = object()
 _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
 
 
@@ -78,58 +74,6 @@ class BoardUser(Protocol):
 
 
 @define(eq=False)
-class _Worker:
-    #: Size of each bitstream as sent, by SHA-256; the most recently used one is last.
-    known: OrderedDict[str, int] = Factory(OrderedDict)
-    held: int = 0
-    room: int = ASSUMED_CACHE_BYTES
-    bases: Bases = Factory(Bases)
-
-
-@define(eq=False)
-class Sent:
-    """What was sent to each worker, so that a bitstream travels once.
-
-    It may be wrong: a worker forgets, restarts, or never received it.
-    """
-
-    _workers: dict[str, _Worker] = Factory(dict)
-
-    def briefly(self, worker: str, payload: Any, deltas: bool = False) -> Any:
-        """Return what to send to a worker for a bitstream: only its hash if all of it was sent before.
-
-        With ``deltas``, the worker takes the difference from another one.  What is sent now counts as received: calls
-        of one session arrive in order.
-        """
-        if not isinstance(payload, Mapping):
-            return payload
-        there = self._workers.setdefault(worker, _Worker())
-        digest = payload["sha256"]
-        if digest in there.known:
-            there.known.move_to_end(digest)
-            return {"sha256": digest}
-        size = there.known[digest] = len(payload.get("lz4") or payload.get("plain") or b"")
-        there.held += size
-        while there.held > there.room:
-            there.held -= there.known.popitem(last=False)[1]
-        return there.bases.brief(payload) if deltas else payload
-
-    def missed(self, worker: str, payload: Mapping[str, Any], brief: Mapping[str, Any]) -> None:
-        """Note that a worker did not have a bitstream, or its base: it was restarted, or others fill its cache too."""
-        there = self._workers.get(worker)
-        if there is not None and _is_difference(brief):
-            there.bases.lost()
-            return
-        # Several pending calls may find out; the first one has already drawn the conclusion.
-        if there is not None and payload["sha256"] in there.known:
-            self._workers[worker] = _Worker(room=max(BELIEVED_LEAST, there.room // 2))
-
-
-def _is_difference(bitstream: Any) -> bool:
-    return isinstance(bitstream, Mapping) and "delta" in bitstream
-
-
-@define(eq=False)
 class BoardCalls:
     """What runs of evaluations need of a client's connection and of its reservations."""
 
@@ -137,7 +81,8 @@ class BoardCalls:
     _link: FarmLink
     leases: Leases = Factory(Leases)
     _sent: Sent = Factory(Sent)
-    _lists: WorkerLists = Factory(lambda self: WorkerLists(self._clock, _log), takes_self=True)
+    #: The workers of its boards, by name, as the present session reaches them.
+    _workers: dict[str, WorkerLists] = Factory(dict)
     #: Workers that take no note of an evaluation: they are older than the archive.
     _noteless: set[str] = Factory(set)
     _users: list[BoardUser] = Factory(list)
@@ -156,7 +101,7 @@ class BoardCalls:
         return lease is not None and lease.record.id == reservation
 
     async def evaluate(
-        self, serial: str, arguments: Mapping[str, Any], attempts: Iterator[int], limit: float | None
+        self, serial: str, arguments: Mapping[str, Any], attempts: Attempts, limit: float | None
     ) -> Measurement:
         """Evaluate on a board; ``attempts`` numbers the calls, each of which may take ``limit`` seconds.
 
@@ -166,55 +111,85 @@ class BoardCalls:
         lease = self.leases.by_serial.get(serial)
         if lease is None:
             raise ReservationEnded(f"board {serial} is no longer reserved by you", serial=serial)
+        self._calls[serial] += 1
+        try:
+            answer = await self._answered(lease, arguments, attempts, limit)
+        finally:
+            self._call_ended(serial)
+        return _measurement(answer, serial)
 
-        async def once(bus: Bus) -> Any:
+    async def _answered(
+        self, lease: Lease, arguments: Mapping[str, Any], attempts: Attempts, limit: float | None
+    ) -> Any:
+        """Call a board again, while what went wrong passes by itself or its worker is away."""
+        link = self._link
+        retries = Retries(link)
+        while True:
+            bus = link.bus or await retries.session()
+            attempts.made += 1
             try:
-                return await self._attempt(bus, lease, {**arguments, "attempt": next(attempts)}, limit)
+                return await self._attempt(bus, lease, {**arguments, "attempt": attempts.made}, limit)
+            except Busy as busy:
+                await retries.pause(busy)
+            except (LinkLost, NoSuchProcedure) as error:
+                # Calls fail before the link hears that its own connection is lost.
+                await deferLater(self._clock, 0)  # type: ignore[arg-type]
+                if link.bus is not bus:
+                    await retries.pause(error)
+                    continue
+                await self._absences.wait(lease)
+                retries = Retries(link)
             except TimedOut:
                 if await self._absences.is_served(lease):
                     raise
-            except (LinkLost, NoSuchProcedure):
-                # Calls fail before the link hears that its own connection is lost.
-                await deferLater(self._clock, 0)  # type: ignore[arg-type]
-                if self._link.bus is not bus:
-                    raise
-            return _AWAY
-
-        self._calls[serial] += 1
-        try:
-            while (answer := await self._link.retried(once)) is _AWAY:
                 await self._absences.wait(lease)
-            return _measurement(answer, serial)
-        finally:
-            self._call_ended(serial)
+                retries = Retries(link)
 
-    async def _attempt(self, bus: Bus, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Any:
-        serial = lease.record.serial
-        if not self.holds(serial, lease.record.id):
-            raise ReservationEnded(f"the reservation of board {serial} has ended", serial=serial)
-        call = {**arguments, "reservation": lease.record.id}
-        whole, worker = arguments["bitstream"], lease.record.worker
-        deltas = self._lists.take(bus, lease) and self._lists.deltas(worker)
-        brief = self._sent.briefly(worker, whole, deltas) if arguments["attempt"] == 1 else whole
+    async def _attempt(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
+        """Call a board once: with as little of its bitstream as its worker needs, or all of it."""
+        record = lease.record
+        held = self.leases.by_serial.get(record.serial)
+        if held is None or held.record.id != record.id:
+            raise ReservationEnded(f"the reservation of board {record.serial} has ended", serial=record.serial)
+        worker = self._workers.get(record.worker)
+        if worker is None or worker.bus is not bus or worker.takes_lists is None:
+            worker = self._known(bus, lease)
+        whole = brief = call["bitstream"]
+        if call["attempt"] == 1:
+            brief = self._sent.briefly(record.worker, whole, bool(worker.takes_lists and worker.takes_deltas))
+        told = {**call, "bitstream": brief, "reservation": record.id}
         try:
-            return await self._called(bus, lease, {**call, "bitstream": brief}, limit)
+            if worker.takes_lists:
+                return await worker.evaluate(lease, told, limit)
+            return await self._called_alone(bus, lease, told, limit)
+        except Alone:
+            if not is_difference(brief):
+                return await self._called_alone(bus, lease, told, limit)
+            # Perhaps it is another worker now, of an earlier version.
         except UnknownBitstream:
-            self._sent.missed(worker, whole, brief)
-            return await self._called(bus, lease, call, limit)
+            pass
+        self._sent.missed(record.worker, whole, brief)
+        return await self._called(self._known(bus, lease), lease, {**told, "bitstream": whole}, limit)
 
-    async def _called(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
-        """Call a board's ``evaluate``, in a list where the worker takes lists.
+    def _known(self, bus: Bus, lease: Lease) -> WorkerLists:
+        """Return a board's worker, as a session reaches it; one that is not known is asked what it takes."""
+        worker = self._workers.get(lease.record.worker)
+        if worker is None or worker.bus is not bus:
+            worker = self._workers[lease.record.worker] = WorkerLists(self._clock, bus, _log)
+        if worker.takes_lists is None:
+            worker.ask(lease)
+        return worker
 
-        A worker that is older than the archive takes no note, and gets none.
-        """
+    async def _called(self, worker: WorkerLists, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
+        """Call a board's ``evaluate`` with a whole bitstream, in a list where the worker takes lists."""
+        if worker.takes_lists:
+            with suppress(Alone):
+                return await worker.evaluate(lease, call, limit)
+        return await self._called_alone(worker.bus, lease, call, limit)
+
+    async def _called_alone(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
+        """Call a board's ``evaluate``.  A worker that is older than the archive takes no note, and gets none."""
         worker, procedure = lease.record.worker, lease.prefix + "evaluate"
-        if self._lists.take(bus, lease):
-            try:
-                return await self._lists.evaluate(lease, call, limit)
-            except Alone:
-                if _is_difference(call["bitstream"]):
-                    # Perhaps it is another worker now, of an earlier version.
-                    raise UnknownBitstream from None
         if worker not in self._noteless:
             try:
                 return await bus.call(procedure, (), call, timeout=limit)
@@ -325,7 +300,8 @@ class BoardCalls:
         if serial in self.leases.by_serial:
             worker = self.leases.by_serial[serial].record.worker
             self._noteless.discard(worker)
-            self._lists.forget(worker)
+            if worker in self._workers:
+                self._workers[worker].takes_lists = None
         for user in list(self._users):
             user.board_back(serial)
 

@@ -32,7 +32,7 @@ from icefarm.errors import (
 if TYPE_CHECKING:
     from icefarm.wamp.credentials import Credentials, Tickets
 
-__all__ = ["FarmLink", "LinkListener", "MakeLink", "Patience", "RunningLink", "client_log"]
+__all__ = ["PASSING", "FarmLink", "LinkListener", "MakeLink", "Patience", "Retries", "RunningLink", "client_log"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ RETRY_LONGEST = 5.0
 #: Refusals that a later attempt would meet again.
 _FINAL = (NameInUse, NotAuthorized, InvalidArgument, LimitReached)
 #: Errors that pass by themselves: the link, a worker or control comes back, the database answers again.
-_PASSING = (LinkLost, NoSuchProcedure, Busy)
+PASSING = (LinkLost, NoSuchProcedure, Busy)
 
 
 def client_log(part: str) -> Logger:
@@ -143,24 +143,22 @@ class FarmLink:
 
     async def retried(self, attempt: Callable[[Bus], Awaitable[T]]) -> T:
         """Await ``attempt(bus)``, and retry while the error is one that passes by itself."""
-        away = 0.0
+        retries = Retries(self)
         while True:
-            began = self.clock.seconds()
-            bus = self.bus or await self.session(self.patience.retry - away)
-            away += self.clock.seconds() - began
+            bus = self.bus or await retries.session()
             try:
                 return await attempt(bus)
-            except _PASSING as error:
-                if self._over is not None or away >= self.patience.retry:
-                    raise self._over or error from None
-                pause = min(retry_pause(away, self.random(), RETRY_LONGEST), self.patience.retry - away)
-                away += pause
-            await deferLater(self.clock, pause)  # type: ignore[arg-type]
+            except PASSING as error:
+                await retries.pause(error)
+
+    def check_goes_on(self) -> None:
+        """Raise why there will be no further session, if so."""
+        if self._over is not None:
+            raise self._over
 
     async def session(self, limit: float) -> Bus:
         """Wait for a session.  Raises `LinkLost`, saying why there is none, or the refusal."""
-        if self._over is not None:
-            raise self._over
+        self.check_goes_on()
         if self.bus is not None:
             return self.bus
         if self._link is None:
@@ -288,3 +286,33 @@ class FarmLink:
             beat.cancel()
         if self._renewal is not None:
             self._renewal.cancel()
+
+
+@define(eq=False)
+class Retries:
+    """The attempts of one call, and what they have used of the client's patience.
+
+    Time in which an attempt runs does not count.
+    """
+
+    _link: FarmLink
+    _away: float = 0.0
+
+    async def session(self) -> Bus:
+        """Wait for a session.  Raises as `FarmLink.session` does, when patience ends too."""
+        link = self._link
+        began = link.clock.seconds()
+        bus = await link.session(link.patience.retry - self._away)
+        self._away += link.clock.seconds() - began
+        return bus
+
+    async def pause(self, error: IcefarmError) -> None:
+        """Pause after an attempt that failed with an error that passes.  Raises it when patience ends."""
+        link = self._link
+        left = link.patience.retry - self._away
+        link.check_goes_on()
+        if left <= 0:
+            raise error
+        pause = min(retry_pause(self._away, link.random(), RETRY_LONGEST), left)
+        self._away += pause
+        await deferLater(link.clock, pause)  # type: ignore[arg-type]

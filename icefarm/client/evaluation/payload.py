@@ -54,11 +54,17 @@ def item_of(
     ``bitstream`` is what to send if ``source`` is something else that the caller wants back; ``placement`` says how its
     boards were chosen.
     """
-    sent = source if bitstream is None else bitstream
+    payload, error, name = _prepared(source if bitstream is None else bitstream)
+    return Item(source, payload, serials, error, placement, name)
+
+
+def _prepared(source: Any) -> tuple[dict[str, Any] | None, IcefarmError | None, str | None]:
+    """Return what is sent for a bitstream, and what the caller calls it; or why it can't be sent."""
+    name = _name_of(source)
     try:
-        return Item(source, payload_of(sent), serials, None, placement, _name_of(sent))
+        return payload_of(source), None, name
     except IcefarmError as error:
-        return Item(source, None, serials, error, placement)
+        return None, error, None
 
 
 def _name_of(source: Any) -> str | None:
@@ -99,7 +105,9 @@ class Placing:
     def item(self, source: Any) -> Item:
         """Make the next item."""
         index, self._made = self._made, self._made + 1
-        return placed_item(source, self._placement.choose(index, source, self._boards), self.record, index)
+        payload, error, name = _prepared(source)
+        serials = self._placement.choose(index, source, self._boards)
+        return Item(source, payload, serials, error, {**self.record, "index": index}, name)
 
 
 def sha256_of(payload: dict[str, Any]) -> str:

@@ -12,14 +12,13 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
-from icefarm.calibration.records import Calibration
 from icefarm.client.connection.board_calls import BoardCalls
 from icefarm.client.connection.link import client_log
 from icefarm.client.evaluation.calibrations import KnownCalibrations
 from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.resuming import Resumption, split
-from icefarm.client.evaluation.run_report import RunNotes
-from icefarm.client.evaluation.scheduler import Dispatch
+from icefarm.client.evaluation.run_report import CircuitKeeper, RunNotes
+from icefarm.client.evaluation.scheduler import Dispatch, WorkLeft
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, TaskOutcome, blame
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import Measurement
@@ -82,7 +81,9 @@ class Run:
     #: Options of each evaluation.
     _options: dict[str, Any] = field(init=False)
     _results: list[Result] = field(init=False, factory=list)
-    _calls: dict[Sending, Deferred[None]] = field(init=False, factory=dict)
+    #: What was measured since the last batch, for the run's report: measurements, and None for errors.
+    _fresh: list[Measurement | None] = field(init=False, factory=list)
+    _calls: dict[Sending, Deferred[Any]] = field(init=False, factory=dict)
     _taker: Deferred[ResultBatch] | None = field(init=False, default=None)
     _wake: Any = field(init=False, default=None)
     #: Failures in a row, by board; and when boards that rest are called again.
@@ -103,10 +104,9 @@ class Run:
             dispatch.board_away(serial)
         for serial in self._boards.retiring:
             dispatch.retire(serial)
-        wanted, deserted = dispatch.wanted, None if dispatch.boards else no_board_left()
-        if self._resumption is not None:
-            wanted = self._resumption.wanted(wanted)
-        self.opening = ResultBatch((), wanted, False, deserted)
+        work_left = dispatch.work_left()
+        wanted = work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
+        self.opening = ResultBatch((), wanted, False, None if work_left.boards else no_board_left())
 
     @property
     def boards(self) -> list[str]:
@@ -235,7 +235,7 @@ class Run:
             call.cancel()
         self._boards.unfollow(self)
         if self._notes is not None:
-            self._notes.end()
+            self._notes.end(self._fresh)
 
     def _forget(self, taker: Deferred[ResultBatch]) -> None:
         if self._taker is taker:
@@ -248,82 +248,101 @@ class Run:
 
     def _look(self) -> None:
         self._wake = None
-        dispatch = self._dispatch
-        sendings = dispatch.sendable()
-        starved = dispatch.idle and not dispatch.exhausted and self._looking is None
-        ready = dispatch.done or starved or self._trouble is not None
+        sendings = self._dispatch.sendable()
         for sending in sendings:
             self._send(sending)
-        if self._taker is None or not (self._results or ready):
+        if self._taker is None or (sendings and not self._results and self._trouble is None):
             return
-        taker, self._taker = self._taker, None
         if self._trouble is not None and not self._results:
-            self._finish()
-            taker.errback(self._trouble)
+            self._refuse(self._trouble)
             return
-        results, self._results = self._results, []
-        deserted = None if dispatch.boards else no_board_left(dispatch.last_loss)
-        wanted = dispatch.wanted if self._resumption is None else self._resumption.wanted(dispatch.wanted)
-        batch = ResultBatch(results, wanted, dispatch.done, deserted)
-        if batch.done:
+        work_left = self._dispatch.work_left()
+        starved = work_left.idle and not self._dispatch.exhausted and self._looking is None
+        if self._results or work_left.done or starved:
+            self._deliver(work_left)
+
+    def _refuse(self, why: IcefarmError) -> None:
+        """End the run with an error."""
+        taker, self._taker = self._taker, None
+        self._finish()
+        if taker is not None:
+            taker.errback(why)
+
+    def _deliver(self, work_left: WorkLeft) -> None:
+        """Give the taker what there is."""
+        (taker, self._taker), (results, self._results) = (self._taker, None), (self._results, [])
+        deserted = None if work_left.boards else no_board_left(self._dispatch.last_loss)
+        wanted = work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)
+        if work_left.done:
             self._finish()
-        taker.callback(batch)
+        elif self._notes is not None:
+            fresh, self._fresh = self._fresh, []
+            self._notes.count(fresh)
+        if taker is not None:
+            taker.callback(ResultBatch(results, wanted, work_left.done, deserted))
 
     def _send(self, sending: Sending) -> None:
-        call = ensureDeferred(self._carry_out(sending))
-        call.addErrback(self._broke, sending)
-        if not call.called:
-            self._calls[sending] = call
-
-    async def _carry_out(self, sending: Sending) -> None:
-        task = sending.task
+        task, notes = sending.task, self._notes
         if task.evaluation_id is None:
-            task.evaluation_id = uuid4().hex if self._notes is None else self._notes.id_for(task)
-        if self._notes is not None and self._notes.keeper is not None:
-            await self._notes.keeper.keep(task.item.payload)
-        try:
-            call = {
-                "evaluation_id": task.evaluation_id,
-                "bitstream": task.item.payload,
-                "options": self._options,
-                "note": {**self._note, "circuit": task.item.name},
-            }
-            measured = await self._boards.evaluate(sending.serial, call, task.attempts, self._limit)
-        except IcefarmError as error:
-            self._log_end(sending, f"failed: {error.name}: {error}")
-            self._landed(sending, error=error)
+            task.evaluation_id = uuid4().hex if notes is None else notes.id_for(task)
+        call = {
+            "evaluation_id": task.evaluation_id,
+            "bitstream": task.item.payload,
+            "options": self._options,
+            "note": {**self._note, "circuit": task.item.name},
+        }
+        if notes is None or notes.keeper is None:
+            evaluating = self._boards.evaluate(sending.serial, call, task.attempts, self._limit)
         else:
-            self._log_end(sending, "done")
-            self._landed(sending, measured)
+            evaluating = self._kept_and_evaluated(notes.keeper, sending, call)
+        measuring: Deferred[Any] = ensureDeferred(evaluating)
+        measuring.addCallbacks(self._measured, self._failed, callbackArgs=(sending,), errbackArgs=(sending,))
+        measuring.addErrback(self._failed, sending)
+        if not measuring.called:
+            self._calls[sending] = measuring
+
+    async def _kept_and_evaluated(
+        self, keeper: CircuitKeeper, sending: Sending, call: Mapping[str, Any]
+    ) -> Measurement:
+        await keeper.keep(sending.task.item.payload)
+        return await self._boards.evaluate(sending.serial, call, sending.task.attempts, self._limit)
 
     def _log_end(self, sending: Sending, text: str) -> None:
         """Log an evaluation's end: at level debug, since a run may have millions, and its results say the same."""
+        about = {"board": sending.serial, "evaluation": sending.task.evaluation_id}
+        _log.debug("evaluation {evaluation} on board {board} {text}", text=text, **about)
+
+    def _measured(self, measured: Measurement, sending: Sending) -> None:
         if _records.isEnabledFor(logging.DEBUG):
-            about = {"board": sending.serial, "evaluation": sending.task.evaluation_id}
-            _log.debug("evaluation {evaluation} on board {board} {text}", text=text, **about)
+            self._log_end(sending, "done")
+        self._calls.pop(sending, None)
+        if self._over:
+            return
+        self._answered(self._dispatch.succeeded(sending, measured))
+        self._worked(sending.serial)
+        self._stir()
 
-    def _broke(self, failure: Failure, sending: Sending) -> None:
-        """Answer an item whose call was cancelled, or failed through a bug."""
-        if failure.check(CancelledError) is None:
-            _log.failure("an evaluation failed", failure)
-        self._landed(sending, error=InternalError("an internal error of the client; its log has the details"))
-
-    def _landed(self, sending: Sending, measured: Measurement | None = None, error: IcefarmError | None = None) -> None:
+    def _failed(self, failure: Failure, sending: Sending) -> None:
+        """Answer an item, or send it elsewhere; also one whose call was cancelled, or failed through a bug."""
+        error = failure.value
+        if not isinstance(error, IcefarmError):
+            if failure.check(CancelledError) is None:
+                _log.failure("an evaluation failed", failure)
+            error = InternalError("an internal error of the client; its log has the details")
+        elif _records.isEnabledFor(logging.DEBUG):
+            self._log_end(sending, f"failed: {error.name}: {error}")
         self._calls.pop(sending, None)
         if self._over:
             return
         if isinstance(error, Withdrawn) and sending.task.pinned is None:
             sending.task.attempts.withdrawn()
             self._dispatch.returned(sending)
-        elif error is not None:
-            self._answered(self._dispatch.failed(sending, error))
-            self._failed(sending.serial, error)
         else:
-            self._answered(self._dispatch.succeeded(sending, measured))
-            self._worked(sending.serial)
+            self._answered(self._dispatch.failed(sending, error))
+            self._blamed(sending.serial, error)
         self._stir()
 
-    def _failed(self, serial: str, error: IcefarmError) -> None:
+    def _blamed(self, serial: str, error: IcefarmError) -> None:
         """Lose a board that is gone; let one that fails again and again rest, each time for longer."""
         fault = blame(error)
         if fault is Blame.GONE:
@@ -348,23 +367,20 @@ class Run:
 
     def _answered(self, answers: Iterable[TaskOutcome]) -> None:
         for answer in answers:
-            item = answer.item
+            item, measured = answer.item, answer.result
+            if measured is not None and measured.calibration is not None:
+                self._learn(measured.calibration)
+            if not answer.archived:
+                self._fresh.append(measured)
+            known = {} if self._calibrations is None else self._calibrations.by_id
             self._results.append(
-                Result(
-                    item.source, answer.serial, answer.result, answer.error, item.placement, answer.archived,
-                    self._known(answer.result),
-                )
-            )  # fmt: skip
-            if self._notes is not None and not answer.archived:
-                self._notes.count(answer.result)
+                Result(item.source, answer.serial, measured, answer.error, item.placement, answer.archived, known)
+            )
 
-    def _known(self, measured: Measurement | None) -> Mapping[str, Calibration]:
-        """Return the calibrations that are known; that of a measurement is, or will be."""
-        if self._calibrations is None:
-            return {}
-        if measured is not None and measured.calibration not in self._calibrations.by_id:
-            self._calibrations.learn_later(measured.calibration)
-        return self._calibrations.by_id
+    def _learn(self, calibration: str) -> None:
+        """Learn a calibration that a measurement names, unless it is known; its result looks it up later."""
+        if self._calibrations is not None and calibration not in self._calibrations.by_id:
+            self._calibrations.learn_later(calibration)
 
 
 async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:

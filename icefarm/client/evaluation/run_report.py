@@ -6,7 +6,7 @@ gathered, so that a script of many short runs makes few calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 from attrs import Factory, define, evolve
@@ -213,17 +213,19 @@ class RunNotes:
         board = 0 if task.pinned is None else self._boards.setdefault(task.pinned, len(self._boards) + 1)
         return evaluation_id(self.report.number, index, board)
 
-    def count(self, result: Measurement | None) -> None:
-        """Count an evaluation that is answered: with a measurement, or an error."""
-        if result is None:
-            self._failures += 1
-            return
-        self._results += 1
-        if result.attempt > 1 and len(self._retried) < MOST_RETRIED:
-            self._retried[result.evaluation_id] = result.attempt
+    def count(self, answers: Iterable[Measurement | None]) -> None:
+        """Count evaluations that are answered: with a measurement, or an error."""
+        for measured in answers:
+            if measured is None:
+                self._failures += 1
+                continue
+            self._results += 1
+            if measured.attempt > 1 and len(self._retried) < MOST_RETRIED:
+                self._retried[measured.evaluation_id] = measured.attempt
 
-    def end(self) -> None:
-        """Tell that the run has ended."""
+    def end(self, answers: Iterable[Measurement | None] = ()) -> None:
+        """Tell that the run has ended, after these answers."""
+        self.count(answers)
         if self._begun and not self._ended:
             self._ended = True
             self.reporter.tell(

@@ -38,12 +38,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from icefarm.client.evaluation.tasks import Blame, Item, Sending, Task, TaskOutcome, blame
 from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded
 
-__all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch"]
+__all__ = ["DEPTH", "LOOK_AHEAD", "Dispatch", "WorkLeft"]
 
 #: Evaluations in flight per board: one being measured, one being received, one on its way.
 DEPTH = 3
@@ -51,6 +51,19 @@ DEPTH = 3
 LOOK_AHEAD = 256
 #: Boards that an item for any board is tried on.
 TRIES = 3
+
+
+@frozen
+class WorkLeft:
+    """What is left to do."""
+
+    #: Every item has been answered and no more come.
+    done: bool
+    #: Nothing happens unless more items come, and how many more are taken.
+    idle: bool
+    wanted: int
+    #: Whether there is a board.
+    boards: bool
 
 
 @define(eq=False)
@@ -127,6 +140,10 @@ class Dispatch:
             room += max(0, target - len(board.in_flight) - len(board.queue))
         spare = self.look_ahead - self._queued // self.fan_out
         return max(0, min(-(-room // self.fan_out), spare))
+
+    def work_left(self) -> WorkLeft:
+        """Return what is left to do."""
+        return WorkLeft(self.done, self.idle, self.wanted, bool(self._boards))
 
     def feed(self, items: Iterable[Item], *, last: bool = False) -> list[TaskOutcome]:
         """Take items, the ``last`` ones perhaps; answer those that can't be sent at once."""

@@ -69,13 +69,6 @@ class Attempts:
 
     made: int = 0
 
-    def __iter__(self) -> Attempts:
-        return self
-
-    def __next__(self) -> int:
-        self.made += 1
-        return self.made
-
     def withdrawn(self) -> None:
         """Note that the last call came to nothing: its board did not begin the evaluation."""
         self.made = max(0, self.made - 1)

@@ -27,7 +27,7 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, frozen
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -99,11 +99,11 @@ def lists_of(evaluations: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 @define(eq=False)
-class _Worker:
-    """One worker, as one session at the router reaches it."""
+class WorkerLists:
+    """The lists of one client to one worker, as one session at the router reaches it."""
 
     _clock: Clock
-    _bus: Bus
+    bus: Bus
     _log: Logger
     #: Whether it takes lists, as far as is known; None: it is to be asked.
     takes_lists: bool | None = None
@@ -126,7 +126,7 @@ class _Worker:
     async def _asked(self, lease: Lease) -> None:
         try:
             named = {"reservation": lease.record.id}
-            answer = await self._bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
+            answer = await self.bus.call(lease.prefix + "ping", (), named, timeout=PING_LIMIT)
             says = answer if isinstance(answer, Mapping) else {}
             self.takes_lists, self.takes_deltas = says.get("lists") is True, says.get("deltas") is True
         except InvalidArgument:
@@ -185,7 +185,7 @@ class _Worker:
         before = evaluations[0].number - 1 if evaluations else last
         told = {"evaluations": [each.on_wire() for each in evaluations], "wait": waits is not None}
         try:
-            answer = await self._bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
+            answer = await self.bus.call(lease.prefix + EVALUATE_LIST, (), told, timeout=None)
             results = [(each["call"], _outcome(each)) for each in answer["results"]]
             unknown_until = before if self._is_another(answer.get("session")) else 0
             if waits is not None and waits is self._waiting and not results:
@@ -197,15 +197,16 @@ class _Worker:
             # A call that was given up (`_overdue`) may be answered after the next one is sent.
             if waits is not None and self._waiting is waits:
                 self._waiting = None
-        for number, outcome in results:
-            evaluation = self._pending.pop(number, None)
-            if evaluation is not None:
-                evaluation.answer.callback(outcome)
+        answered = [(self._pending.pop(number, None), outcome) for number, outcome in results]
         if unknown_until:
             self._give_up(LinkLost, "the session of the worker that carried it out is gone", unknown_until)
         self._rest()
         if self._pending and self._waiting is None:
             self._flush_later()
+        for evaluation, outcome in answered:
+            # One that is answered may end others.
+            if evaluation is not None and not evaluation.answer.called:
+                evaluation.answer.callback(outcome)
 
     def _is_another(self, session: object) -> bool:
         """Tell whether an answer comes from another session of the worker than the one before."""
@@ -266,38 +267,3 @@ def _outcome(result: Mapping[str, Any]) -> Any:
     error = error_from_wire(result["error"], [result["message"]], result["fields"]) or InternalError()
     # That worker does not have the board; whoever has it is found by the board's own procedure.
     return Failure(Alone(error.message) if isinstance(error, NoSuchProcedure) else error)
-
-
-@define(eq=False)
-class WorkerLists:
-    """The lists of one client, to all workers that take them."""
-
-    _clock: Clock
-    _log: Logger
-    _bus: Bus | None = None
-    _workers: dict[str, _Worker] = field(init=False, factory=dict)
-
-    def take(self, bus: Bus, lease: Lease) -> bool:
-        """Tell whether a board's worker takes lists; one that is not known is asked, and takes none for now."""
-        if bus is not self._bus:
-            self._bus = bus
-            self._workers.clear()
-        worker = self._workers.get(lease.record.worker)
-        if worker is None:
-            worker = self._workers[lease.record.worker] = _Worker(self._clock, bus, self._log)
-        if worker.takes_lists is None:
-            worker.ask(lease)
-        return bool(worker.takes_lists)
-
-    def deltas(self, worker: str) -> bool:
-        """Tell whether a worker that takes lists takes bitstreams as differences."""
-        return self._workers[worker].takes_deltas
-
-    def evaluate(self, lease: Lease, arguments: Mapping[str, Any], limit: float | None) -> Deferred[Any]:
-        """Evaluate on a board whose worker takes lists.  Fails with `Alone` if it is to be called for alone."""
-        return self._workers[lease.record.worker].evaluate(lease, arguments, limit)
-
-    def forget(self, worker: str) -> None:
-        """A worker came back, perhaps in another version: it is asked again."""
-        if worker in self._workers:
-            self._workers[worker].takes_lists = None

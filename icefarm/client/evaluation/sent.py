@@ -1,11 +1,11 @@
-"""Pure: no I/O, no clock.  The last circuits that a worker was sent, and the one that a next one differs little from.
+"""Pure: no I/O, no clock.  What workers were sent, so that a circuit travels once, or as a difference.
 
 Children of one circuit differ in a few bits: the difference has some 300 bytes, the circuit 11 or 104 kB.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
@@ -15,7 +15,13 @@ from attrs import Factory, define
 from icefarm.bitstream import decompress
 from icefarm.bitstream.delta import difference
 
-__all__ = ["BASES", "SMALLEST", "Bases"]
+__all__ = ["ASSUMED_CACHE_BYTES", "BASES", "SMALLEST", "Bases", "Sent", "is_difference"]
+
+#: Bytes of bitstreams that a worker is assumed to cache: half of what it does (`icefarm.kinds.circuit.KEPT_BYTES`), so
+#: that two clients that cycle through more than its cache holds do not miss every time.
+ASSUMED_CACHE_BYTES = 32 << 20
+#: The least that it is assumed to cache, after misses.
+BELIEVED_LEAST = 1 << 20
 
 #: Circuits that are remembered for each worker: the parents of a generation.  A worker keeps more, of all clients.
 BASES = 8
@@ -100,3 +106,56 @@ def _alike(one: bytes, other: bytes) -> int:
     """Return at how many places two circuits are the same."""
     step = max(BYTES, len(one) // PLACES)
     return sum(one[at : at + BYTES] == other[at : at + BYTES] for at in range(0, step * PLACES, step))
+
+
+@define(eq=False)
+class _Worker:
+    #: Size of each bitstream as sent, by SHA-256; the most recently used one is last.
+    known: OrderedDict[str, int] = Factory(OrderedDict)
+    held: int = 0
+    room: int = ASSUMED_CACHE_BYTES
+    bases: Bases = Factory(Bases)
+
+
+@define(eq=False)
+class Sent:
+    """What was sent to each worker, so that a bitstream travels once.
+
+    It may be wrong: a worker forgets, restarts, or never received it.
+    """
+
+    _workers: dict[str, _Worker] = Factory(dict)
+
+    def briefly(self, worker: str, payload: Any, deltas: bool = False) -> Any:
+        """Return what to send to a worker for a bitstream: only its hash if all of it was sent before.
+
+        With ``deltas``, the worker takes the difference from another one.  What is sent now counts as received: calls
+        of one session arrive in order.
+        """
+        if not isinstance(payload, Mapping):
+            return payload
+        there = self._workers.setdefault(worker, _Worker())
+        digest = payload["sha256"]
+        if digest in there.known:
+            there.known.move_to_end(digest)
+            return {"sha256": digest}
+        size = there.known[digest] = _size(payload)
+        there.held += size
+        while there.held > there.room:
+            there.held -= there.known.popitem(last=False)[1]
+        return there.bases.brief(payload) if deltas else payload
+
+    def missed(self, worker: str, payload: Mapping[str, Any], brief: Mapping[str, Any]) -> None:
+        """Note that a worker did not have a bitstream, or its base: it was restarted, or others fill its cache too."""
+        there = self._workers.get(worker)
+        if there is not None and is_difference(brief):
+            there.bases.lost()
+            return
+        # Several pending calls may find out; the first one has already drawn the conclusion.
+        if there is not None and payload["sha256"] in there.known:
+            self._workers[worker] = _Worker(room=max(BELIEVED_LEAST, there.room // 2))
+
+
+def is_difference(bitstream: object) -> bool:
+    """Tell whether a bitstream is sent as its difference from another one."""
+    return isinstance(bitstream, Mapping) and "delta" in bitstream
