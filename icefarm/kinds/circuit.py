@@ -54,14 +54,9 @@ class _Kept:
     """A circuit, and the LZ4 block that a client sent for it, which need not be checked again."""
 
     circuit: Circuit
-    sent: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes."""
-        if self.sent is None or self.sent is self.circuit.payload:
-            return len(self.circuit.payload)
-        return len(self.circuit.payload) + len(self.sent)
+    sent: bytes | None
+    #: Bytes that it takes.
+    size: int
 
 
 @define(eq=False)
@@ -87,21 +82,28 @@ class Admission:
 
         What a board is given is packed if that makes it shorter.
         """
-        if isinstance(bitstream, Packed):
-            return self._packed(bitstream, account)
-        return self._keep(self._taken(normal_form(bitstream), None, account))
+        kept = self._packed(bitstream, account) if isinstance(bitstream, Packed) else self._taken(bitstream, account)
+        # The most recently used one is last; the least recently used ones make room.
+        before = self._known.pop(kept.circuit.sha256, None)
+        if before is not None:
+            self._bytes -= before.size
+        self._known[kept.circuit.sha256] = kept
+        self._bytes += kept.size
+        while self._bytes > self._room:
+            _, oldest = self._known.popitem(last=False)
+            self._bytes -= oldest.size
+        return kept.circuit
 
-    def _packed(self, packed: Packed, account: str) -> Circuit:
+    def _packed(self, packed: Packed, account: str) -> _Kept:
         digest = packed.sha256.lower()
         known = self._known.get(digest)
         if packed.lz4 is None and packed.plain is None:
-            if known is None:
-                known = self._from_base(packed, account, digest)
-        elif known is None or packed.lz4 is None or packed.lz4 != known.sent:
-            known = self._taken(_normal(packed), packed.lz4, account, digest)
-        elif digest in self._bases:
+            return known or self._from_base(packed, account, digest)
+        if known is None or packed.lz4 is None or packed.lz4 != known.sent:
+            return self._taken(_unpacked(packed), account, packed.lz4, digest, exactly=packed.plain is None)
+        if digest in self._bases:
             self._bases[digest].accounts.add(account)
-        return self._keep(known)
+        return known
 
     def _from_base(self, packed: Packed, account: str, digest: str) -> _Kept:
         """Make a bitstream of its difference from one that the same account has sent.
@@ -113,10 +115,15 @@ class Admission:
         base = self._bases.get(packed.base.lower())
         if base is None or account not in base.accounts:
             raise UnknownBitstream(f"this worker does not have the base {packed.base:.12}; send all of the bitstream")
-        return self._taken(_checked(restored(packed.delta, base.plain)), None, account, digest)
+        return self._taken(restored(packed.delta, base.plain), account, None, digest, exactly=True)
 
-    def _taken(self, plain: bytes, sent: bytes | None, account: str, digest: str | None = None) -> _Kept:
-        """Take a bitstream in its normal form, of which a client says that it has this SHA-256."""
+    def _taken(
+        self, given: bytes, account: str, sent: bytes | None = None, digest: str | None = None, *, exactly: bool = False
+    ) -> _Kept:
+        """Take a bitstream of which a client says that it has this SHA-256, and ``exactly`` its normal form."""
+        plain = normal_form(given)
+        if exactly and plain != given:
+            raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
         actual = hashlib.sha256(plain).hexdigest()
         if digest not in (None, actual):
             raise InvalidBitstream("the bitstream does not match its SHA-256; was it damaged on its way?")
@@ -126,43 +133,21 @@ class Admission:
             self._bases.popitem(last=False)
         loaded = for_loading(plain)
         if sent is not None and len(loaded) == len(plain):
-            return _Kept(Circuit(sent, True, len(plain), actual), sent)
-        return _Kept(_packed_here(loaded, actual), sent)
-
-    def _keep(self, kept: _Kept) -> Circuit:
-        """Cache a circuit as the most recently used, and evict the least recently used if there is no room."""
-        before = self._known.pop(kept.circuit.sha256, None)
-        if before is not None:
-            self._bytes -= before.size
-        self._known[kept.circuit.sha256] = kept
-        self._bytes += kept.size
-        while self._bytes > self._room:
-            _, oldest = self._known.popitem(last=False)
-            self._bytes -= oldest.size
-        return kept.circuit
+            return _Kept(Circuit(sent, True, len(plain), actual), sent, len(sent))
+        packed = compress(loaded)
+        compressed = len(packed) < len(loaded)
+        payload = packed if compressed else loaded
+        return _Kept(Circuit(payload, compressed, len(loaded), actual), sent, len(payload) + len(sent or b""))
 
 
-def _normal(packed: Packed) -> bytes:
-    """Return a bitstream that a client sent whole in its normal form, after checking it."""
+def _unpacked(packed: Packed) -> bytes:
+    """Return a bitstream that a client sent whole."""
     if packed.plain is not None:
-        return normal_form(packed.plain)
+        return packed.plain
     assert packed.lz4 is not None
     if packed.length not in (LENGTH, LENGTH_WITHOUT_BRAM):
         raise InvalidBitstream(
             f"a bitstream has {LENGTH:,} bytes in its normal form, or {LENGTH_WITHOUT_BRAM:,} without the content of "
             f"block RAM, not {packed.length or 0:,}"
         )
-    return _checked(decompress(packed.lz4, packed.length))
-
-
-def _checked(plain: bytes) -> bytes:
-    if normal_form(plain) != plain:
-        raise InvalidBitstream("a compressed bitstream must be in its normal form, without a comment")
-    return plain
-
-
-def _packed_here(loaded: bytes, digest: str) -> Circuit:
-    packed = compress(loaded)
-    if len(packed) < len(loaded):
-        return Circuit(packed, True, len(loaded), digest)
-    return Circuit(loaded, False, len(loaded), digest)
+    return decompress(packed.lz4, packed.length)

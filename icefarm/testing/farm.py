@@ -42,7 +42,7 @@ from icefarm.errors import (
 )
 from icefarm.testing.memory.fake_control import allow_all
 from icefarm.testing.memory.wamp import MemoryBus, MemoryRouter
-from icefarm.worker.control_link.evaluation_lists import BoardDoor, EvaluationLists
+from icefarm.worker.control_link.board_calls import BoardDoor, EvaluationLists
 
 __all__ = ["MemoryFarm"]
 
@@ -67,9 +67,6 @@ class _MemoryDoor(BoardDoor):
 
     async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
         return await self.farm._evaluate(caller, device_procedure(self.serial, "evaluate"), (), arguments)
-
-    def in_progress(self, _: object) -> int:
-        return len(self.farm.held)
 
 
 @define(eq=False)

@@ -25,7 +25,7 @@ from icefarm.worker.board.states import DRIVE_LIMIT, REPLUG_LIMIT, RESTART_LIMIT
 from icefarm.worker.protocol.frames import FrameType, encode
 from icefarm.worker.protocol.health import RUN, WINDOW, Outcome
 from icefarm.worker.protocol.pipeline import EVALUATION_MARGIN
-from icefarm.worker.reservation.board_reservation import RERUNS
+from icefarm.worker.reservation.measuring import RERUNS
 
 SERIAL = "0123456789ABCDEF"
 IMAGES = memory_images("default", "pulse_count", "hooked")

@@ -11,8 +11,8 @@ from test_device import BITSTREAM, SERIAL, Shelf, gathered
 from icefarm.bus import Caller
 from icefarm.contract import Assignment, DeviceStatus, Role, device_procedure
 from icefarm.errors import DeviceFailed, IcefarmError, InvalidArgument, NotYours, ReservationEnded, Withdrawn
-from icefarm.worker.control_link.evaluation_lists import EvaluationLists
-from icefarm.worker.control_link.rpc import BoardProcedures, Settling
+from icefarm.worker.control_link.board_calls import BoardProcedures, EvaluationLists
+from icefarm.worker.control_link.settling import Settling
 
 
 def share(client: str, window: float = 1.0, weight: float = 1.0, within: str = "own") -> Assignment:

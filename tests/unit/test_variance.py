@@ -19,7 +19,8 @@ from icefarm.kinds.circuit import Admission
 from icefarm.kinds.variance import Variance
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.health import Tally
-from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
+from icefarm.worker.reservation.board_reservation import BoardReservation
+from icefarm.worker.reservation.measuring import ReservationContext
 
 BITSTREAM = from_file("examples/circuits/square_2khz.bin").data
 KIND = Kinds.of(Variance).get("variance")

@@ -18,7 +18,7 @@ from icefarm.errors import Busy, InvalidArgument, Withdrawn
 from icefarm.kinds.circuit import Circuit
 from icefarm.worker.protocol.frames import FrameType
 from icefarm.worker.protocol.pipeline import TakenBack
-from icefarm.worker.reservation.board_reservation import MOST_WITHDRAWN
+from icefarm.worker.reservation.measuring import MOST_WITHDRAWN
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ from icefarm.testing.memory.wamp import MemoryRouter
 from icefarm.usb.usb_events import UsbEvent
 from icefarm.worker.control_link.alive import AliveFile
 from icefarm.worker.control_link.link import HEARTBEAT_LIMIT, WorkerIdentity
-from icefarm.worker.control_link.rpc import SETTLE_LIMIT
+from icefarm.worker.control_link.settling import SETTLE_LIMIT
 from icefarm.worker.flash.images import Images
 
 SERIAL, OTHER = "0123456789ABCDEF", "FEDCBA9876543210"

@@ -29,7 +29,8 @@ from icefarm.worker.flash.images import Images, NoImage
 from icefarm.worker.protocol.board_client import BoardClient
 from icefarm.worker.protocol.health import Tally
 from icefarm.worker.protocol.pipeline import BoardUnusable
-from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
+from icefarm.worker.reservation.board_reservation import BoardReservation
+from icefarm.worker.reservation.measuring import ReservationContext
 from icefarm.worker.reservation.shared_board import SharedBoard
 
 __all__ = ["ManagedBoard"]

@@ -25,8 +25,8 @@ from icefarm.concurrency.deferreds import failures
 from icefarm.contract import BoardHealth, DeviceReport, DeviceStatus, control_worker_procedure
 from icefarm.errors import IcefarmError, LinkLost
 from icefarm.worker.board.managed_board import ManagedBoard
-from icefarm.worker.control_link.evaluation_lists import EvaluationLists
-from icefarm.worker.control_link.rpc import BoardProcedures, Settling
+from icefarm.worker.control_link.board_calls import BoardProcedures, EvaluationLists
+from icefarm.worker.control_link.settling import Settling
 
 __all__ = ["BoardRegistrations", "Reports"]
 

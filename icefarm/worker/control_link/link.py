@@ -34,10 +34,11 @@ from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
 from icefarm.worker.control_link.alive import AliveFile
+from icefarm.worker.control_link.board_calls import EvaluationLists
 from icefarm.worker.control_link.boards import BoardRegistrations, Reports
-from icefarm.worker.control_link.evaluation_lists import EvaluationLists
 from icefarm.worker.control_link.kind_offer import KindOffer
-from icefarm.worker.control_link.rpc import ControlProcedures, Settling
+from icefarm.worker.control_link.rpc import ControlProcedures
+from icefarm.worker.control_link.settling import Settling
 from icefarm.worker.control_link.shutdown import Departure, WorkerProcess
 from icefarm.worker.reservation.counters import BoardCounters
 

@@ -1,4 +1,4 @@
-"""The worker's procedures for control and for clients' calls on their boards, with checked arguments."""
+"""The worker's procedures for control, with checked arguments."""
 
 from __future__ import annotations
 
@@ -6,40 +6,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.python.failure import Failure
+from attrs import Factory, define, field
+from twisted.internet.defer import TimeoutError
 
-from icefarm.arguments import CheckedFunction, from_wire
+from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import failures, started
-from icefarm.contract import EVALUATE_LIST, Assignment, ReferenceCircuit, Role, device_prefix, method_of
-from icefarm.errors import (
-    IcefarmError,
-    InvalidArgument,
-    NotAuthorized,
-    NotYours,
-    ReservationEnded,
-    TimedOut,
-    UnknownBitstream,
-    Withdrawn,
-    error_to_wire,
-)
-from icefarm.kinds.registry import EVALUATE
+from icefarm.contract import Assignment, ReferenceCircuit, Role, method_of
+from icefarm.errors import InvalidArgument, NotAuthorized, TimedOut, error_to_wire
 from icefarm.text.durations import in_words
-from icefarm.worker.board.managed_board import ManagedBoard
 from icefarm.worker.board.pool import BoardPool
 from icefarm.worker.board.registry import BoardRegistry
-from icefarm.worker.control_link.evaluation_lists import BoardDoor, EvaluationLists
 from icefarm.worker.control_link.shutdown import Departure
-from icefarm.worker.reservation.board_reservation import BoardReservation
 from icefarm.worker.reservation.references import measure_references
 
-__all__ = ["BoardProcedures", "ControlProcedures", "Settling"]
-
-#: Seconds that calls on boards wait for control to first say who holds them.
-SETTLE_LIMIT = 10.0
+__all__ = ["ControlProcedures"]
 
 
 @define(eq=False)
@@ -165,124 +147,3 @@ class ControlProcedures:
     async def leave(self) -> None:
         """End this process as soon as its boards are idle: none is reserved, and none will be."""
         self._departure.allow()
-
-
-#: A sign of life, which the client of a board asks for before it waits on; the answer says what the worker knows.
-PING = "ping"
-#: Begins none of these evaluations any more: ``(reservation, evaluations)``, a list of ids.
-WITHDRAW = "withdraw"
-
-
-@define(eq=False)
-class Settling:
-    """Makes calls on boards wait until control has first said who holds them."""
-
-    _clock: Any
-    _settled: bool = False
-    _waiting: list[Deferred[None]] = Factory(list)
-
-    def done(self) -> None:
-        """Control has said so."""
-        self._settled = True
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
-
-    def wait(self) -> Deferred[None] | None:
-        """Return a Deferred that fires then, or fails with `TimedOut`; None if there is nothing to wait for."""
-        if self._settled:
-            return None
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter.addTimeout(SETTLE_LIMIT, self._clock, _unsettled)
-
-
-@frozen
-class BoardProcedures(BoardDoor):
-    """``icefarm.v1.device.<serial>.*``: calls of clients on boards that they have reserved."""
-
-    _board: ManagedBoard
-    _settling: Settling
-    #: Those of the whole worker.
-    _lists: EvaluationLists
-    prefix: str
-
-    @classmethod
-    def of(cls, board: ManagedBoard, settling: Settling, lists: EvaluationLists) -> BoardProcedures:
-        return cls(board, settling, lists, device_prefix(board.serial))
-
-    def in_progress(self, reservation: object) -> int:
-        mine = self._board.find(reservation) if isinstance(reservation, str) else None
-        return 0 if mine is None else mine.in_progress
-
-    async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Carry out a call (`icefarm.bus.Handler`)."""
-        waiting = self._settling.wait()
-        if waiting is not None:
-            await waiting
-        method = procedure.removeprefix(self.prefix)
-        if method == EVALUATE_LIST:
-            return await self._lists.handle(caller, args, kwargs)
-        return await self._called(caller, method, args, dict(kwargs))
-
-    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
-        return await self._called(caller, EVALUATE, (), arguments)
-
-    async def _called(self, caller: Caller, method: str, args: Sequence[Any], arguments: dict[str, Any]) -> Any:
-        if "reservation" in arguments:
-            name = arguments.pop("reservation")
-        elif args:
-            name, *args = args
-        else:
-            raise InvalidArgument("reservation is missing: a call to a board must name its reservation")
-        if not isinstance(name, str):
-            name = from_wire(name, str, "reservation")
-        reservation = self._admitted(caller, name)
-        if method == PING:
-            return {"lists": True, "deltas": True, "withdraw": True}
-        if method == WITHDRAW:
-            reservation.withdraw(_ids_to_withdraw(args, arguments))
-            return None
-        return await self._carried_out(reservation, method, args, arguments)
-
-    async def _carried_out(
-        self, reservation: BoardReservation, method: str, args: Sequence[Any], arguments: Mapping[str, Any]
-    ) -> Any:
-        """Call a method of the kind; how an evaluation ended is logged."""
-        name = reservation.assignment.reservation
-        evaluation = arguments.get("evaluation_id")
-        if not isinstance(evaluation, str):
-            return await reservation.call(method, args, arguments)
-        try:
-            answer = await reservation.call(method, args, arguments)
-        except (UnknownBitstream, Withdrawn):
-            # It has not begun: the client sends the whole bitstream next, or sends it elsewhere.
-            raise
-        except IcefarmError as error:
-            self._board.evaluation_failed(name, evaluation, error)
-            raise
-        if self._board.logs_evaluations:
-            self._board.evaluation_done(name, evaluation)
-        return answer
-
-    def _admitted(self, caller: Caller, name: str) -> BoardReservation:
-        """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
-        board, serial = self._board, self._board.serial
-        mine, others = board.find(name), board.reservation
-        if mine is not None and mine.client == caller.authid:
-            return mine
-        if mine is None and (others is None or others.is_held_by(caller.authid) or board.was_held(caller.authid, name)):
-            raise ReservationEnded(f"reservation {name!r} of board {serial} has ended; reserve again", serial=serial)
-        raise NotYours(f"board {serial} is reserved by another client", serial=serial)
-
-
-def _ids_to_withdraw(args: Sequence[Any], arguments: Mapping[str, Any]) -> list[str]:
-    """Return the argument of ``withdraw``: the ids of evaluations that the board is not to begin."""
-    given = args[0] if args else arguments.get("evaluations")
-    return list(from_wire(given, list[str], "evaluations"))
-
-
-def _unsettled(result: Any, limit: float) -> Any:
-    if isinstance(result, Failure) and result.check(CancelledError):
-        raise TimedOut(f"control has not said within {limit:g} s whose this board is; try again")
-    return result

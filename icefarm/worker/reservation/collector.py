@@ -6,6 +6,7 @@ A result waits only while its board has work for so long that the client's next 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, define
@@ -22,6 +23,8 @@ SPARE = 2
 PART, LONGEST = 1 / 16, 0.05
 #: Results that wait for a client that does not ask for them; it gets older ones by calling again.
 KEPT = 4096
+#: Bytes of a measurement beside its value, at most, and of each number of the value.
+MEASUREMENT_BYTES, NUMBER_BYTES = 2048, 9
 
 
 def patience(left: int, running: int, took: float) -> float:
@@ -46,6 +49,10 @@ class Collector:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def collect(self, result: Mapping[str, Any], now: float, left: int, running: int) -> None:
+        """Take a result; see `patience` for ``left`` and ``running``."""
+        self.add(result, _size(result), now + patience(left, running, _duration(result)))
 
     def add(self, result: Any, size: int, due: float) -> None:
         """Take a result of so many bytes, which is to leave at ``due``."""
@@ -73,3 +80,24 @@ class Collector:
         result, size = self._waiting.popleft()
         self._bytes -= size
         return result
+
+
+def _size(result: Mapping[str, Any]) -> int:
+    """Return how many bytes a result takes, at most; what only a kind of another author could answer is guessed."""
+    measured = result.get("measurement")
+    value = measured.get("value") if isinstance(measured, Mapping) else measured
+    if value is None or isinstance(value, int | float):
+        return MEASUREMENT_BYTES
+    if isinstance(value, list | tuple):
+        return MEASUREMENT_BYTES + NUMBER_BYTES * sum(len(each) if isinstance(each, list) else 1 for each in value)
+    return MEASUREMENT_BYTES + len(repr(value))
+
+
+def _duration(result: Mapping[str, Any]) -> float:
+    """Return how many seconds a board took for a result; 0 for an error."""
+    measured = result.get("measurement")
+    try:
+        return float(measured["ended_at"] - measured["started_at"])  # type: ignore[index]
+    except (KeyError, TypeError):
+        # A kind of another author may answer with anything.
+        return 0.0

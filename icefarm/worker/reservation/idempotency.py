@@ -59,10 +59,10 @@ class _Running:
         self.waiting.append(waiter)
         return waiter
 
-    def finish(self, result: Any) -> None:
+    def leave(self) -> list[Deferred[Any]]:
+        """Return what waits for the result; nothing does any more."""
         waiting, self.waiting = self.waiting, []
-        for waiter in waiting:
-            waiter.callback(result)
+        return waiting
 
 
 @define(eq=False)
@@ -76,11 +76,6 @@ class Evaluations:
     _kept: OrderedDict[str, tuple[int, Any]] = Factory(OrderedDict)
     #: The latest call that a kept result answered, where it was not the first.
     _calls: dict[str, int] = Factory(dict)
-
-    @property
-    def in_progress(self) -> int:
-        """Evaluations that run or wait."""
-        return len(self._running)
 
     def once(self, evaluation_id: str, content: Hashable, evaluate: Evaluate, note: Any = None) -> Deferred[Any]:
         """Evaluate, or join, or return the kept result; see `icefarm.kinds.DeviceHandle.once`."""
@@ -105,7 +100,8 @@ class Evaluations:
         """End running evaluations: waiting calls get ``error``."""
         running, self._running = self._running, {}
         for evaluation in running.values():
-            evaluation.finish(Failure(error))
+            for waiter in evaluation.leave():
+                waiter.callback(Failure(error))
             if evaluation.task is not None:
                 evaluation.task.cancel()
 
@@ -121,6 +117,7 @@ class Evaluations:
     def _finished(self, result: Any, evaluation_id: str, running: _Running) -> None:
         if self._running.get(evaluation_id) is running:
             del self._running[evaluation_id]
+        waiting = running.leave()
         begun = not isinstance(result, Failure) or result.check(CancelledError, Withdrawn) is None
         if begun:
             self._tally.evaluated(result.value if isinstance(result, Failure) else None)
@@ -132,9 +129,10 @@ class Evaluations:
             if len(self._kept) > KEPT:
                 forgotten, _ = self._kept.popitem(last=False)
                 self._calls.pop(forgotten, None)
-        running.finish(result)
         if self._outcomes is not None and not self._running:
             self._outcomes.lull()
+        for waiter in waiting:
+            waiter.callback(result)
 
     def _answered_again(self, evaluation_id: str, note: Any, result: Any) -> None:
         """Archive a kept result under the later call that it answers: another board may have been called meanwhile."""

@@ -15,7 +15,8 @@ from icefarm.contract import Assignment, account_of
 from icefarm.kinds.registry import Kind
 from icefarm.worker.board.states import Firmware
 from icefarm.worker.protocol.board_client import BoardClient
-from icefarm.worker.reservation.board_reservation import BoardReservation, ReservationContext
+from icefarm.worker.reservation.board_reservation import BoardReservation
+from icefarm.worker.reservation.measuring import ReservationContext
 from icefarm.worker.reservation.turns import BoardTurns, Turn
 
 __all__ = ["SharedBoard"]

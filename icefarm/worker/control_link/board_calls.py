@@ -1,7 +1,7 @@
-"""Evaluations that arrive in lists, for any boards of this worker, and results that leave in lists.
+"""Calls of clients on boards that they have reserved: one at a time, and evaluations in lists for many boards.
 
-Theory of operation
-===================
+Theory of operation of lists
+============================
 A client has one call of ``evaluate_list`` at a time that waits for results, whatever it sends meanwhile::
 
     call(evaluations, wait) --> each begins at its board --> its result --> Collector of the client's session
@@ -18,11 +18,12 @@ What always holds:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,30 +31,43 @@ from twisted.python.failure import Failure
 from icefarm.arguments import from_wire
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.contract import EVALUATE_LIST, LIST_MOST
-from icefarm.errors import IcefarmError, InternalError, InvalidArgument, NoSuchProcedure, error_to_wire
+from icefarm.contract import EVALUATE_LIST, LIST_MOST, device_prefix
+from icefarm.errors import (
+    IcefarmError,
+    InternalError,
+    InvalidArgument,
+    NoSuchProcedure,
+    NotYours,
+    ReservationEnded,
+    UnknownBitstream,
+    Withdrawn,
+    error_to_wire,
+)
+from icefarm.kinds.registry import EVALUATE
 from icefarm.text.echo import without_echo
-from icefarm.worker.reservation.collector import Collector, patience
+from icefarm.worker.board.managed_board import ManagedBoard
+from icefarm.worker.control_link.settling import Settling
+from icefarm.worker.reservation.board_reservation import BoardReservation
+from icefarm.worker.reservation.collector import Collector
 
-__all__ = ["BoardDoor", "EvaluationLists"]
+__all__ = ["BoardDoor", "BoardProcedures", "EvaluationLists"]
 
+#: A sign of life, which the client of a board asks for before it waits on; the answer says what the worker knows.
+PING = "ping"
+#: Begins none of these evaluations any more: ``(reservation, evaluations)``, a list of ids.
+WITHDRAW = "withdraw"
 #: Seconds for which the results of a session wait that calls no more.
 KEPT_FOR = 60.0
-#: Bytes of a measurement beside its value, at most, and of each number of the value.
-MEASUREMENT_BYTES, NUMBER_BYTES = 2048, 9
 
 #: Makes the elements of a list distinct: the client numbers them.
 _CALL, _SERIAL = "call", "serial"
 
 
 class BoardDoor(Protocol):
-    """Where the calls on one board arrive; `icefarm.worker.control_link.rpc.BoardProcedures` implements it."""
+    """Where evaluations for one board arrive; `BoardProcedures` implements it."""
 
-    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
+    def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Awaitable[Any]:
         """Evaluate, as the board's procedure ``evaluate`` does."""
-
-    def in_progress(self, reservation: object) -> int:
-        """Return how many evaluations the board has under a reservation; others may share it."""
 
 
 @define(eq=False)
@@ -63,19 +77,30 @@ class _Outbox:
     _clock: Clock
     #: When it was last called, or had a result.
     used: float
-    running: int = 0
+    #: Evaluations that have no result yet: in all, and at each board.
+    _running: int = 0
+    _at_board: Counter[str] = Factory(Counter)
     _collector: Collector = Factory(Collector)
     _caller: Deferred[list[Any]] | None = None
     _timer: Any = None
 
     @property
     def idle(self) -> bool:
-        return self.running == 0 and self._caller is None
+        return self._running == 0 and self._caller is None
 
-    def add(self, result: Mapping[str, Any], left: int, took: float) -> None:
-        """Take a result; its board still has ``left`` evaluations, and took so many seconds."""
+    def expect(self, evaluations: Sequence[Mapping[str, Any]]) -> None:
+        """Expect a result of each of these."""
+        self._running += len(evaluations)
+        self._at_board.update(each[_SERIAL] for each in evaluations)
+
+    def add(self, result: Mapping[str, Any], serial: str) -> None:
+        """Take a result that a board gave."""
         self.used = now = self._clock.seconds()
-        self._collector.add(result, _size(result), now + patience(left, self.running, took))
+        self._running -= 1
+        left = self._at_board[serial] = self._at_board[serial] - 1
+        if left == 0:
+            del self._at_board[serial]
+        self._collector.collect(result, now, left, self._running)
         self._schedule()
 
     def take(self) -> list[Any]:
@@ -109,7 +134,7 @@ class _Outbox:
         """Return in how many seconds the call that waits is answered; None: not before another result."""
         due = self._collector.due
         if due is None:
-            return None if self.running else 0.0
+            return None if self._running else 0.0
         return max(0.0, due - self._clock.seconds())
 
     def _look(self) -> None:
@@ -146,7 +171,7 @@ class EvaluationLists:
         """Begin the evaluations of a call, and answer it with results.  Raises `InvalidArgument` if none has begun."""
         evaluations, wait = _arguments(args, kwargs)
         outbox = self._outbox(caller.session)
-        outbox.running += len(evaluations)
+        outbox.expect(evaluations)
         for each in evaluations:
             self._begin(caller, each, outbox)
         return {"results": await outbox.wait() if wait else outbox.take(), "session": self.session}
@@ -163,26 +188,24 @@ class EvaluationLists:
         return outbox
 
     def _begin(self, caller: Caller, evaluation: Mapping[str, Any], outbox: _Outbox) -> None:
-        door = self.doors.get(evaluation[_SERIAL])
-        running = Deferred.fromCoroutine(self._carried_out(caller, door, evaluation))
-        running.addBoth(self._ended, door, evaluation, outbox)
+        running = Deferred.fromCoroutine(self._carried_out(caller, evaluation))
+        running.addBoth(self._ended, evaluation, outbox)
 
-    async def _carried_out(self, caller: Caller, door: BoardDoor | None, evaluation: Mapping[str, Any]) -> Any:
+    async def _carried_out(self, caller: Caller, evaluation: Mapping[str, Any]) -> Any:
         arguments = dict(evaluation)
         serial = arguments.pop(_SERIAL)
         del arguments[_CALL]
+        door = self.doors.get(serial)
         if door is None:
             raise NoSuchProcedure(f"this worker does not offer board {serial} now")
         return await door.evaluate(caller, arguments)
 
-    def _ended(self, result: Any, door: BoardDoor | None, asked: Mapping[str, Any], outbox: _Outbox) -> None:
-        outbox.running -= 1
-        call, left = asked[_CALL], 0 if door is None else door.in_progress(asked.get("reservation"))
+    def _ended(self, result: Any, asked: Mapping[str, Any], outbox: _Outbox) -> None:
         if isinstance(result, Failure):
-            error = without_echo(self._explained(result), asked)
-            outbox.add({_CALL: call, **error_to_wire(error)}, left, 0.0)
+            answer = error_to_wire(without_echo(self._explained(result), asked))
         else:
-            outbox.add({_CALL: call, "measurement": result}, left, _duration(result))
+            answer = {"measurement": result}
+        outbox.add({_CALL: asked[_CALL], **answer}, asked[_SERIAL])
 
     def _explained(self, failure: Failure) -> IcefarmError:
         error = failure.value
@@ -209,20 +232,77 @@ def _arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Map
     return list(evaluations), wait
 
 
-def _size(result: Mapping[str, Any]) -> int:
-    """Return how many bytes a result takes, at most; what only a kind of another author could answer is guessed."""
-    measured = result.get("measurement")
-    value = measured.get("value") if isinstance(measured, Mapping) else measured
-    if value is None or isinstance(value, int | float):
-        return MEASUREMENT_BYTES
-    if isinstance(value, list | tuple):
-        return MEASUREMENT_BYTES + NUMBER_BYTES * sum(len(each) if isinstance(each, list) else 1 for each in value)
-    return MEASUREMENT_BYTES + len(repr(value))
+@frozen
+class BoardProcedures(BoardDoor):
+    """``icefarm.v1.device.<serial>.*``: calls of clients on boards that they have reserved."""
+
+    _board: ManagedBoard
+    _settling: Settling
+    #: Those of the whole worker.
+    _lists: EvaluationLists
+    prefix: str
+
+    @classmethod
+    def of(cls, board: ManagedBoard, settling: Settling, lists: EvaluationLists) -> BoardProcedures:
+        return cls(board, settling, lists, device_prefix(board.serial))
+
+    async def handle(self, caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Carry out a call (`icefarm.bus.Handler`)."""
+        if not self._settling.settled:
+            await self._settling.wait()
+        method = procedure.removeprefix(self.prefix)
+        if method == EVALUATE_LIST:
+            return await self._lists.handle(caller, args, kwargs)
+        return await self._called(caller, method, args, dict(kwargs))
+
+    async def evaluate(self, caller: Caller, arguments: dict[str, Any]) -> Any:
+        return await self._called(caller, EVALUATE, (), arguments)
+
+    async def _called(self, caller: Caller, method: str, args: Sequence[Any], arguments: dict[str, Any]) -> Any:
+        name, args = _reservation(args, arguments)
+        evaluation = arguments.get("evaluation_id")
+        reservation = self._admitted(caller, name)
+        if method == PING:
+            return {"lists": True, "deltas": True, "withdraw": True}
+        if method == WITHDRAW:
+            reservation.withdraw(_ids_to_withdraw(args, arguments))
+            return None
+        try:
+            answer = await reservation.call(method, args, arguments)
+        except (UnknownBitstream, Withdrawn):
+            # It has not begun: the client sends the whole bitstream next, or sends it elsewhere.
+            raise
+        except IcefarmError as error:
+            if isinstance(evaluation, str):
+                self._board.evaluation_failed(name, evaluation, error)
+            raise
+        if self._board.logs_evaluations and isinstance(evaluation, str):
+            self._board.evaluation_done(name, evaluation)
+        return answer
+
+    def _admitted(self, caller: Caller, name: str) -> BoardReservation:
+        """Return the caller's reservation of the board.  Raises `NotYours`, `ReservationEnded`."""
+        board, serial, others = self._board, self._board.serial, self._board.reservation
+        mine = None if others is None else others.find(name)
+        if mine is not None and mine.client == caller.authid:
+            return mine
+        if mine is None and (others is None or others.is_held_by(caller.authid) or board.was_held(caller.authid, name)):
+            raise ReservationEnded(f"reservation {name!r} of board {serial} has ended; reserve again", serial=serial)
+        raise NotYours(f"board {serial} is reserved by another client", serial=serial)
 
 
-def _duration(result: Any) -> float:
-    try:
-        return float(result["ended_at"] - result["started_at"])
-    except (KeyError, TypeError):
-        # A kind of another author may answer with anything.
-        return 0.0
+def _reservation(args: Sequence[Any], arguments: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+    """Take the reservation out of the arguments of a call, of which it is the first; return it, and the other ones."""
+    if "reservation" in arguments:
+        name = arguments.pop("reservation")
+    elif args:
+        name, *args = args
+    else:
+        raise InvalidArgument("reservation is missing: a call to a board must name its reservation")
+    return name if isinstance(name, str) else from_wire(name, str, "reservation"), args
+
+
+def _ids_to_withdraw(args: Sequence[Any], arguments: Mapping[str, Any]) -> list[str]:
+    """Return the argument of ``withdraw``: the ids of evaluations that the board is not to begin."""
+    given = args[0] if args else arguments.get("evaluations")
+    return list(from_wire(given, list[str], "evaluations"))
