@@ -19,7 +19,7 @@ void core_init(struct core *core, struct port *port, const struct app *app, cons
     core->slots = slots;
     core->n_slots = n_slots;
     for (uint8_t i = 0; i < n_slots; i++)
-        slots[i].state = SLOT_FREE;
+        slot_empty(&slots[i]);
     frame_reader_init(&core->reader);
 }
 
@@ -113,7 +113,7 @@ void core_disconnected(struct core *core)
     core->greeted = false;
     evaluate_cancel(core, true, 0, false);
     for (uint8_t i = 0; i < core->n_slots; i++)
-        core->slots[i].state = SLOT_FREE;
+        slot_empty(&core->slots[i]);
     frame_drop(&core->reader);
     core->tx_start = core->tx_end = 0;
 }

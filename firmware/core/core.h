@@ -7,9 +7,10 @@
  *     core.c        what the port calls
  *     intake.c      a frame while it arrives
  *     requests.c    answers to all requests but EVALUATE
- *     evaluate.c, selftest.c
+ *     selftest.c
+ *     evaluate.c    buffers, and what is loaded and measured
  *     outbox.c      frames and log lines on their way to the host
- *     frame.c, lz4.c, crc32.c */
+ *     frame.c, lz4.c, difference.c, crc32.c */
 #ifndef CORE_H
 #define CORE_H
 
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "app.h"
+#include "difference.h"
 #include "frame.h"
 #include "lz4.h"
 #include "port.h"
@@ -29,11 +31,13 @@ enum { CORE_TX_SIZE = 2 * REPLY_MAX, LOG_LINES = 8 };
 
 enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_ACTIVE };
 
-/* A bitstream buffer and the evaluation that it is for. */
+/* A bitstream buffer and the evaluation that it is for. After a RESULT it keeps its bitstream, as a base of differences, until another
+ * evaluation takes the buffer. */
 struct slot {
     enum slot_state state;
     uint32_t id;
-    uint32_t order;
+    uint32_t held; /* id of the EVALUATE whose bitstream is whole in here, or 0 */
+    uint32_t order; /* of that one */
     uint32_t length;
     uint16_t n_parameters;
     uint8_t slower; /* the configuration clock is divided by that */
@@ -48,8 +52,10 @@ struct intake {
     enum failure failure;
     struct slot *slot;
     uint32_t got; /* payload bytes so far */
-    uint32_t fixed; /* EVALUATE: bytes in front of the bitstream, once known */
+    uint32_t fixed; /* EVALUATE: bytes in front of the bitstream or of the difference, once known */
+    uint32_t held_length; /* of the bitstream that the slot held until now */
     struct lz4_decoder lz4;
+    struct difference_decoder difference;
     uint8_t bytes[REQUEST_MAX];
 };
 

@@ -6,6 +6,12 @@
 #include "le.h"
 #include "outbox.h"
 
+void slot_empty(struct slot *slot)
+{
+    slot->state = SLOT_FREE;
+    slot->held = 0;
+}
+
 uint8_t evaluate_free_slots(const struct core *core)
 {
     uint8_t n = 0;
@@ -14,16 +20,40 @@ uint8_t evaluate_free_slots(const struct core *core)
     return n;
 }
 
+/* Whether a bitstream came before another one. The difference is signed, so that order may wrap. */
+static bool came_before(const struct slot *slot, const struct slot *other)
+{
+    return (int32_t)(slot->order - other->order) < 0;
+}
+
+/* Whether less is lost when this slot is filled. */
+static bool is_better(const struct slot *slot, const struct slot *other)
+{
+    if (slot->held == 0 || other->held == 0)
+        return slot->held == 0 && other->held != 0;
+    return came_before(slot, other);
+}
+
 struct slot *evaluate_claim(struct core *core, uint32_t id)
 {
+    struct slot *best = NULL;
     for (uint8_t i = 0; i < core->n_slots; i++) {
         struct slot *slot = &core->slots[i];
-        if (slot->state != SLOT_FREE)
-            continue;
-        slot->state = SLOT_FILLING;
-        slot->id = id;
-        return slot;
+        if (slot->state == SLOT_FREE && (best == NULL || is_better(slot, best)))
+            best = slot;
     }
+    if (best != NULL) {
+        best->state = SLOT_FILLING;
+        best->id = id;
+    }
+    return best;
+}
+
+struct slot *evaluate_held(struct core *core, uint32_t id)
+{
+    for (uint8_t i = 0; i < core->n_slots; i++)
+        if (id != 0 && core->slots[i].held == id)
+            return &core->slots[i];
     return NULL;
 }
 
@@ -40,16 +70,19 @@ static struct slot *oldest_ready(struct core *core)
     struct slot *oldest = NULL;
     for (uint8_t i = 0; i < core->n_slots; i++) {
         struct slot *slot = &core->slots[i];
-        /* The difference is signed, so that order may wrap. */
-        if (slot->state == SLOT_READY && (oldest == NULL || (int32_t)(slot->order - oldest->order) < 0))
+        if (slot->state == SLOT_READY && (oldest == NULL || came_before(slot, oldest)))
             oldest = slot;
     }
     return oldest;
 }
 
-static void release(struct core *core)
+/* The evaluation is over; only after a RESULT its bitstream is kept. */
+static void release(struct core *core, bool keep)
 {
-    core->active->state = SLOT_FREE;
+    if (keep)
+        core->active->state = SLOT_FREE;
+    else
+        slot_empty(core->active);
     core->active = NULL;
     core->phase = CORE_IDLE;
 }
@@ -62,7 +95,7 @@ static void give_up(struct core *core, enum failure failure, const char *text)
     core->ailing = true;
     port_stop(core->port);
     outbox_fail(core, core->active->id, failure, text);
-    release(core);
+    release(core, false);
 }
 
 static uint32_t clock_of(const struct core *core, const struct slot *slot)
@@ -115,7 +148,7 @@ static void answer(struct core *core)
     memcpy(payload + RESULT_FIXED, core->run.result, core->run.result_length);
     core_commit(core, MSG_EVALUATE | MSG_REPLY, core->active->id, n);
     core->ailing = false;
-    release(core);
+    release(core, true);
 }
 
 /* A circuit that this board cannot measure: the board is well, so nothing is logged. */
@@ -126,7 +159,7 @@ static bool not_measured(struct core *core)
         return false;
     outbox_fail(core, core->active->id, FAILED_NOT_MEASURED, why);
     port_stop(core->port);
-    release(core);
+    release(core, false);
     return true;
 }
 
@@ -182,7 +215,7 @@ uint32_t evaluate_cancel(struct core *core, bool all, uint32_t id, bool answered
             core->phase = CORE_IDLE;
             core->active = NULL;
         }
-        slot->state = SLOT_FREE;
+        slot_empty(slot);
         if (answered)
             outbox_fail(core, slot->id, FAILED_CANCELLED, "cancelled by the host");
         n++;

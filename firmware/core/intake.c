@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crc32.h"
 #include "evaluate.h"
 #include "le.h"
 #include "outbox.h"
@@ -54,12 +55,49 @@ bool intake_waits(struct core *core)
     return core->held;
 }
 
+/* The two fields in front of a difference. */
+static const uint8_t *difference_fields(const struct intake *intake)
+{
+    return intake->bytes + intake->fixed - DIFFERENCE_FIXED;
+}
+
+/* Put the base into the buffer, where the difference changes it. It may be there: the one that the buffer held until now. */
+static enum failure open_difference(struct core *core)
+{
+    struct intake *intake = &core->intake;
+    struct slot *slot = intake->slot;
+    const struct slot *base = evaluate_held(core, le_get32(difference_fields(intake)));
+    if (base == NULL || (base == slot ? intake->held_length : base->length) != slot->length)
+        return FAILED_UNKNOWN_BASE;
+    if (base != slot)
+        memcpy(slot->bitstream, base->bitstream, slot->length);
+    difference_begin(&intake->difference, slot->bitstream, slot->length);
+    return FAILED_NONE;
+}
+
+static enum failure open_encoded(struct core *core)
+{
+    struct intake *intake = &core->intake;
+    struct slot *slot = intake->slot;
+    switch (intake->bytes[0]) {
+    case ENCODING_RAW:
+        return core->reader.header.length - intake->fixed == slot->length ? FAILED_NONE : FAILED_BAD_LENGTH;
+    case ENCODING_LZ4:
+        lz4_begin(&intake->lz4, slot->bitstream, slot->length);
+        return FAILED_NONE;
+    case ENCODING_DIFFERENCE:
+        return open_difference(core);
+    default:
+        return FAILED_BAD_ENCODING;
+    }
+}
+
 /* The fields in front of the bitstream are complete: check them, and set up for the bitstream. */
 static void open_bitstream(struct core *core)
 {
     struct intake *intake = &core->intake;
     struct slot *slot = intake->slot;
-    uint32_t rest = core->reader.header.length - intake->fixed;
+    intake->held_length = slot->length;
     slot->length = le_get32(intake->bytes + 4);
     slot->n_parameters = le_get16(intake->bytes + 2);
     slot->slower = intake->bytes[1] == 0 ? 1 : intake->bytes[1];
@@ -68,12 +106,16 @@ static void open_bitstream(struct core *core)
         intake->failure = FAILED_BAD_LENGTH;
     else if (slot->slower > SLOWER_MAX)
         intake->failure = FAILED_BAD_PARAMETERS;
-    else if (intake->bytes[0] == ENCODING_LZ4)
-        lz4_begin(&intake->lz4, slot->bitstream, slot->length);
-    else if (intake->bytes[0] != ENCODING_RAW)
-        intake->failure = FAILED_BAD_ENCODING;
-    else if (rest != slot->length)
-        intake->failure = FAILED_BAD_LENGTH;
+    else
+        intake->failure = open_encoded(core);
+    slot->held = 0;
+}
+
+/* Bytes in front of the bitstream, by the first fields; what has no room for them is of no use. */
+static uint32_t front_of(const struct intake *intake)
+{
+    uint32_t fields = intake->bytes[0] == ENCODING_DIFFERENCE ? DIFFERENCE_FIXED : 0;
+    return EVALUATE_FIXED + le_get16(intake->bytes + 2) + fields;
 }
 
 /* Gather the fixed part, then the parameters; returns how many bytes were taken. */
@@ -85,10 +127,9 @@ static size_t take_front(struct core *core, const uint8_t *bytes, size_t n)
     memcpy(intake->bytes + intake->got, bytes, taken);
     intake->got += (uint32_t)taken;
     if (intake->got == EVALUATE_FIXED && intake->fixed == 0) {
-        uint32_t n_parameters = le_get16(intake->bytes + 2);
-        if (n_parameters > PARAMETERS_MAX || EVALUATE_FIXED + n_parameters > core->reader.header.length)
+        intake->fixed = front_of(intake);
+        if (le_get16(intake->bytes + 2) > PARAMETERS_MAX || intake->fixed > core->reader.header.length)
             intake->failure = FAILED_BAD_LENGTH;
-        intake->fixed = EVALUATE_FIXED + n_parameters;
     }
     if (intake->got == intake->fixed && intake->failure == FAILED_NONE)
         open_bitstream(core);
@@ -107,6 +148,8 @@ static void take_evaluate(struct core *core, const uint8_t *bytes, size_t n)
         return;
     if (intake->bytes[0] == ENCODING_LZ4)
         lz4_feed(&intake->lz4, bytes, n);
+    else if (intake->bytes[0] == ENCODING_DIFFERENCE)
+        difference_feed(&intake->difference, bytes, n);
     else
         memcpy(intake->slot->bitstream + (intake->got - intake->fixed), bytes, n);
     intake->got += (uint32_t)n;
@@ -135,35 +178,65 @@ void intake_drop(struct core *core, enum nak nak)
     core_send(core, MSG_NAK, header->id, payload, sizeof payload);
 }
 
+/* Whether what was decoded is the bitstream that was meant; raw ones have nothing that could be wrong. */
+static enum failure judge_bitstream(const struct intake *intake)
+{
+    const struct slot *slot = intake->slot;
+    if (intake->bytes[0] == ENCODING_LZ4)
+        return lz4_complete(&intake->lz4) && intake->lz4.length == slot->length ? FAILED_NONE : FAILED_BAD_LZ4;
+    if (intake->bytes[0] == ENCODING_DIFFERENCE) {
+        uint32_t meant = le_get32(difference_fields(intake) + 4);
+        bool right = difference_complete(&intake->difference) && crc32_update(0, slot->bitstream, slot->length) == meant;
+        return right ? FAILED_NONE : FAILED_BAD_DIFFERENCE;
+    }
+    return FAILED_NONE;
+}
+
+static enum failure judge(const struct core *core)
+{
+    const struct intake *intake = &core->intake;
+    if (intake->failure != FAILED_NONE)
+        return intake->failure;
+    bool empty = intake->fixed == core->reader.header.length && intake->bytes[0] != ENCODING_DIFFERENCE;
+    if (intake->fixed == 0 || intake->got < intake->fixed || empty)
+        return FAILED_BAD_LENGTH;
+    return judge_bitstream(intake);
+}
+
+static const char *text_of(enum failure failure)
+{
+    switch (failure) {
+    case FAILED_BAD_PARAMETERS:
+        return "the configuration clock can be divided by 1 to 16";
+    case FAILED_BAD_ENCODING:
+        return "the encoding is neither raw nor LZ4, and no difference";
+    case FAILED_BAD_LZ4:
+        return "the LZ4 block is damaged, or not as long as stated";
+    case FAILED_UNKNOWN_BASE:
+        return "the board does not hold the bitstream that this one differs from; send all of it";
+    case FAILED_BAD_DIFFERENCE:
+        return "the difference is damaged, or its base is another one than was meant; send all of the bitstream";
+    default:
+        return "the lengths in the request do not fit together, or the board";
+    }
+}
+
 /* The whole EVALUATE is here and sound: queue it, or say why not. */
 static void end_evaluate(struct core *core)
 {
-    struct intake *intake = &core->intake;
-    struct slot *slot = intake->slot;
-    const char *text = "the lengths in the request do not fit together, or the board";
-    if (intake->failure == FAILED_NONE && (intake->fixed == 0 || intake->got < intake->fixed))
-        intake->failure = FAILED_BAD_LENGTH;
-    if (intake->failure == FAILED_NONE && intake->fixed == core->reader.header.length)
-        intake->failure = FAILED_BAD_LENGTH; /* no bitstream at all */
-    if (intake->failure == FAILED_BAD_PARAMETERS)
-        text = "the configuration clock can be divided by 1 to 16";
-    if (intake->failure == FAILED_BAD_ENCODING)
-        text = "the encoding is neither raw nor LZ4";
-    if (intake->failure == FAILED_NONE && intake->bytes[0] == ENCODING_LZ4 &&
-        (!lz4_complete(&intake->lz4) || intake->lz4.length != slot->length)) {
-        intake->failure = FAILED_BAD_LZ4;
-        text = "the LZ4 block is damaged, or not as long as stated";
-    }
-    if (intake->failure == FAILED_NONE) {
+    struct slot *slot = core->intake.slot;
+    enum failure failure = judge(core);
+    const char *text = text_of(failure);
+    if (failure == FAILED_NONE) {
         text = core->app->check(slot->parameters, slot->n_parameters);
-        if (text != NULL)
-            intake->failure = FAILED_BAD_PARAMETERS;
+        failure = text != NULL ? FAILED_BAD_PARAMETERS : FAILED_NONE;
     }
-    if (intake->failure != FAILED_NONE) {
-        slot->state = SLOT_FREE;
-        outbox_fail(core, slot->id, intake->failure, text);
+    if (failure != FAILED_NONE) {
+        slot_empty(slot);
+        outbox_fail(core, slot->id, failure, text);
         return;
     }
+    slot->held = slot->id;
     slot->order = core->next_order++;
     slot->state = SLOT_READY;
 }

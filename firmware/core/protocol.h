@@ -1,9 +1,9 @@
-/* Numbers of the board protocol, version 1: docs/protocol.md. */
+/* Numbers of the board protocol, version 2: docs/protocol.md. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
 enum {
-    PROTOCOL_VERSION = 1,
+    PROTOCOL_VERSION = 2,
     FRAME_MAGIC_0 = 0xc5,
     FRAME_MAGIC_1 = 0x1f,
     FRAME_HEADER_SIZE = 16,
@@ -14,6 +14,7 @@ enum {
     EVALUATE_MAX = 104960,
     REQUEST_MAX = 1024,
     EVALUATE_FIXED = 8,
+    DIFFERENCE_FIXED = 8, /* in front of a difference: its base, and the CRC-32 of what it makes */
     PARAMETERS_MAX = 256,
     RESULT_FIXED = 28,
     REPLY_MAX = 4096, /* of the replies of this firmware; the protocol allows 65,536 */
@@ -41,7 +42,7 @@ enum message_type {
 
 enum log_level { LEVEL_DEBUG = 10, LEVEL_INFO = 20, LEVEL_WARNING = 30, LEVEL_ERROR = 40 };
 
-enum encoding { ENCODING_RAW = 0, ENCODING_LZ4 = 1 };
+enum encoding { ENCODING_RAW = 0, ENCODING_LZ4 = 1, ENCODING_DIFFERENCE = 2 };
 
 enum failure {
     FAILED_NONE = 0,
@@ -54,6 +55,8 @@ enum failure {
     FAILED_WATCHDOG = 7,
     FAILED_CANCELLED = 8,
     FAILED_NOT_MEASURED = 9,
+    FAILED_UNKNOWN_BASE = 10,
+    FAILED_BAD_DIFFERENCE = 11,
 };
 
 /* How a result came to be. Real boards measure; virtual ones say which of the rest it was. */

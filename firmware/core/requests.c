@@ -18,10 +18,17 @@ static size_t put_text(uint8_t *out, const char *text)
     return n + 1;
 }
 
-static void hello(struct core *core, uint32_t id)
+/* The greatest version that both speak. A host of version 1 does not say its own. */
+static uint8_t version_for(const struct frame_header *header, const uint8_t *payload)
+{
+    uint8_t theirs = header->length > 0 && payload[0] > 0 ? payload[0] : 1;
+    return theirs < PROTOCOL_VERSION ? theirs : PROTOCOL_VERSION;
+}
+
+static void hello(struct core *core, uint32_t id, uint8_t version)
 {
     uint8_t *payload = core_reserve(core, 28 + 2 * (1 + TEXT_MAX));
-    payload[0] = PROTOCOL_VERSION;
+    payload[0] = version;
     payload[1] = core->n_slots;
     le_put16(payload + 2, 0);
     le_put32(payload + 4, EVALUATE_MAX);
@@ -91,7 +98,7 @@ void request_answer(struct core *core, const struct frame_header *header, const 
 {
     switch (header->type) {
     case MSG_HELLO:
-        hello(core, header->id);
+        hello(core, header->id, version_for(header, payload));
         break;
     case MSG_STATUS:
         status(core, header->id);

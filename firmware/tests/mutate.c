@@ -128,8 +128,37 @@ static size_t with_parameters(uint8_t *out, size_t n)
     return n - 8 + size;
 }
 
-static size_t make_evaluate(uint8_t *out)
+/* The difference from what a buffer may hold: sound if it does, but for some; in its place too if the buffer is the next one. */
+static size_t make_difference(const struct port *bench, uint8_t *out)
 {
+    enum { RUNS = 5, RUN = 40 };
+    static uint8_t result[BITSTREAM_CAPACITY], fields[DIFFERENCE_FIXED + RUNS * (6 + RUN)];
+    const struct slot *base = &bench->slots[draw(2)];
+    uint32_t length = draw(10) != 0 ? base->length : draw(BITSTREAM_CAPACITY + 10), at = 0;
+    size_t n = DIFFERENCE_FIXED;
+    memcpy(result, base->bitstream, sizeof result);
+    for (uint32_t runs = draw(RUNS + 1); runs > 0; runs--) {
+        uint32_t gap = draw(50) != 0 ? draw(400) : draw(1u << 21), run = draw(50) != 0 ? 1 + draw(RUN) : 0;
+        fields[n++] = (uint8_t)(0x80 | gap);
+        fields[n++] = (uint8_t)(0x80 | gap >> 7);
+        fields[n++] = (uint8_t)(gap >> 14);
+        fields[n++] = (uint8_t)run;
+        at += gap;
+        for (uint32_t i = 0; i < run; i++, at++, n++) {
+            fields[n] = (uint8_t)draw(256);
+            if (at < sizeof result)
+                result[at] = fields[n];
+        }
+    }
+    le_put32(fields, draw(10) != 0 ? base->held : draw(8));
+    le_put32(fields + 4, draw(10) != 0 && length <= sizeof result ? crc32_update(0, result, length) : draw(UINT32_MAX));
+    return bench_evaluate(out, ENCODING_DIFFERENCE, length, 1 + draw(100000), (uint16_t)(1 + draw(40)), fields, n);
+}
+
+static size_t make_evaluate(const struct port *bench, uint8_t *out)
+{
+    if (draw(3) == 0)
+        return with_parameters(out, make_difference(bench, out));
     uint8_t bitstream[GREATEST_BITSTREAM], block[GREATEST_BITSTREAM + 16];
     size_t n = 1 + draw(sizeof bitstream);
     for (size_t i = 0; i < n; i++)
@@ -140,11 +169,11 @@ static size_t make_evaluate(uint8_t *out)
     if (draw(2) == 0)
         n = bench_evaluate(out, ENCODING_LZ4, length, window_us, repeats, block, wrap(block, bitstream, n));
     else
-        n = bench_evaluate(out, (uint8_t)draw(3), length, window_us, repeats, bitstream, n);
+        n = bench_evaluate(out, (uint8_t)draw(4), length, window_us, repeats, bitstream, n);
     return with_parameters(out, n);
 }
 
-static size_t make_frame(uint8_t *out)
+static size_t make_frame(const struct port *bench, uint8_t *out)
 {
     static const uint8_t types[] = {MSG_HELLO,  MSG_STATUS, MSG_EVALUATE, MSG_EVALUATE, MSG_EVALUATE,
                                     MSG_CANCEL, MSG_TEST,   0x40,         0x85};
@@ -153,7 +182,7 @@ static size_t make_frame(uint8_t *out)
     if (draw(500) == 0)
         header.type = MSG_REBOOT;
     if (header.type == MSG_EVALUATE)
-        header.length = (uint32_t)make_evaluate(payload);
+        header.length = (uint32_t)make_evaluate(bench, payload);
     else
         for (header.length = 0; draw(10) != 0; header.length++)
             payload[header.length] = (uint8_t)draw(256);
@@ -228,7 +257,7 @@ int main(int argc, char **argv)
     struct port *bench = bench_new(&app_pulse_count);
     for (long i = 1; i <= frames; i++) {
         disturb(bench);
-        give_in_pieces(bench, frame, damage(frame, make_frame(frame)));
+        give_in_pieces(bench, frame, damage(frame, make_frame(bench, frame)));
         if (i % 100 == 0)
             must_answer(bench);
         if (i % 1000 == 0)

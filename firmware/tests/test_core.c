@@ -51,6 +51,19 @@ static void hello_says_who_the_board_is(void)
     bench_free(bench);
 }
 
+static void a_board_answers_with_the_greatest_version_that_both_speak(void)
+{
+    static const uint8_t said[] = {0, 1, 2, 3, 255}, answered[] = {1, 1, 2, 2, 2};
+    struct port *bench = bench_new(&app_pulse_count);
+    for (uint32_t i = 0; i < sizeof said; i++) {
+        bench_ask(bench, MSG_HELLO, i + 1, &said[i], 1);
+        expect(bench, 0x81, i + 1);
+        CHECK_EQUAL(got[0].payload[0], answered[i]);
+        CHECK_EQUAL(got[0].n, 46);
+    }
+    bench_free(bench);
+}
+
 static void status_counts_frames_refusals_and_evaluations(void)
 {
     struct port *bench = bench_new(&app_pulse_count);
@@ -167,7 +180,7 @@ static void requests_that_do_not_fit_together_fail_with_a_reason(void)
         uint32_t value;
         enum failure failure;
     } wrong[] = {
-        {0, 1, 2, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},          {2, 2, 9, FAILED_BAD_LENGTH},
+        {0, 1, 3, FAILED_BAD_ENCODING},      {2, 2, 257, FAILED_BAD_LENGTH},          {2, 2, 9, FAILED_BAD_LENGTH},
         {4, 4, 0, FAILED_BAD_LENGTH},        {4, 4, 104091, FAILED_BAD_LENGTH},       {4, 4, 15, FAILED_BAD_LENGTH},
         {8, 4, 0, FAILED_BAD_PARAMETERS},    {8, 4, 60000001, FAILED_BAD_PARAMETERS}, {12, 2, 0, FAILED_BAD_PARAMETERS},
         {12, 2, 257, FAILED_BAD_PARAMETERS}, {14, 2, 1, FAILED_BAD_PARAMETERS},       {1, 1, 17, FAILED_BAD_PARAMETERS},
@@ -637,6 +650,7 @@ static void requests_may_be_split_anywhere(void)
 int main(void)
 {
     RUN(hello_says_who_the_board_is);
+    RUN(a_board_answers_with_the_greatest_version_that_both_speak);
     RUN(status_counts_frames_refusals_and_evaluations);
     RUN(an_evaluation_loads_the_bitstream_and_answers_with_every_window);
     RUN(a_result_says_how_it_came_to_be);

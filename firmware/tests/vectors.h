@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-enum { VECTOR_FIELDS = 8, VECTOR_LINE = 16384 };
+enum { VECTOR_FIELDS = 8, VECTOR_LINE = 32768 };
 
 /* Bytes of a hexadecimal field; "-" is none. */
 static inline size_t vector_bytes(const char *field, uint8_t *out)

@@ -1,61 +1,71 @@
 """Pure: no I/O, no clock.  A bitstream as its difference from another one of the same length, its base.
 
-The difference is what replaces blocks of the base: for each the number of the block (two bytes, the lower one first),
-and its bytes, `BLOCK` of them; the last block of a bitstream is shorter.  20 bits that differ make at most 360 bytes of
-104,090.  Nothing is compressed, so that neither side needs more than some 30 microseconds.
+The difference is runs of bytes that replace those of the base.  Each run is a gap (the number of bytes that stay, from
+the end of the run before), its length, and its bytes.  Both numbers are LEB128: seven bits a byte, the lowest first,
+bit 7 set if another byte follows; three bytes at most.  20 bits that differ make some 80 bytes of 104,090.  Nothing is
+compressed, so that neither side needs more than some ten microseconds.  Clients send circuits to workers like that,
+and workers to boards (docs/protocol.md).
 """
 
 from __future__ import annotations
 
-import struct
+import re
 from collections.abc import Iterator
 
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["BLOCK", "difference", "restored"]
+__all__ = ["PLACES", "alike", "difference", "restored"]
 
-#: Bytes of a block.
-BLOCK = 16
 #: Bytes that are compared at a time, and where they differ.
 _LARGE, _SMALL = 4096, 512
-_NUMBER = struct.Struct("<H")
+#: Bytes that differ, and up to two between them that do not: another run would take as many.
+_RUN = re.compile(rb"[^\0]+(?:\0{1,2}[^\0]+)*")
+#: Bytes of a number, at most.
+_NUMBER = 3
+#: Where two bitstreams are compared to find out whether they are related: so many bytes at so many places.
+PLACES, _BYTES = 16, 256
+
+
+def alike(one: bytes, other: bytes) -> int:
+    """Return at how many of `PLACES` places two bitstreams are the same; takes some microseconds."""
+    step = max(_BYTES, len(one) // PLACES)
+    return sum(one[at : at + _BYTES] == other[at : at + _BYTES] for at in range(0, step * PLACES, step))
 
 
 def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
     """Return the difference of ``data`` from ``base``; None if it is longer than ``limit``, or their lengths differ."""
     if len(data) != len(base):
         return None
-    parts: list[bytes] = []
-    size = 0
-    for start in _differing(data, base):
-        block = data[start : start + BLOCK]
-        size += _NUMBER.size + len(block)
-        if size > limit:
+    made, end = bytearray(), 0
+    for start, stop in _runs(data, base):
+        made += _number(start - end) + _number(stop - start) + data[start:stop]
+        end = stop
+        if len(made) > limit:
             return None
-        parts += (_NUMBER.pack(start // BLOCK), block)
-    return b"".join(parts)
+    return bytes(made)
 
 
-def _differing(data: bytes, base: bytes) -> Iterator[int]:
-    """Yield where the blocks begin that differ: what is the same is compared in large pieces."""
+def _runs(data: bytes, base: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where runs begin and end: what is the same is compared in large pieces."""
     for large in range(0, len(data), _LARGE):
         if data[large : large + _LARGE] == base[large : large + _LARGE]:
             continue
-        for start in range(large, large + _LARGE, _SMALL):
+        for start in range(large, min(large + _LARGE, len(data)), _SMALL):
             one, other = data[start : start + _SMALL], base[start : start + _SMALL]
             if one != other:
-                yield from _blocks(int.from_bytes(one, "little") ^ int.from_bytes(other, "little"), start)
+                bits = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
+                for run in _RUN.finditer(bits.to_bytes(len(one), "little")):
+                    yield start + run.start(), start + run.end()
 
 
-def _blocks(bits: int, start: int) -> Iterator[int]:
-    """Yield where the blocks begin that have any of these bits."""
-    while bits:
-        block = ((bits & -bits).bit_length() - 1) // (8 * BLOCK)
-        start += block * BLOCK
-        yield start
-        start += BLOCK
-        bits >>= (block + 1) * 8 * BLOCK
+def _number(number: int) -> bytes:
+    made = bytearray()
+    while number > 0x7F:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
 
 
 def restored(delta: bytes, base: bytes) -> bytes:
@@ -63,13 +73,27 @@ def restored(delta: bytes, base: bytes) -> bytes:
 
     Raises `InvalidBitstream` if it is none.  Whether the bitstream is the right one, its SHA-256 tells.
     """
-    data, at, length = bytearray(base), 0, len(base)
+    data, at, end = bytearray(base), 0, 0
     while at < len(delta):
-        start = at + _NUMBER.size
-        first = _NUMBER.unpack_from(delta, at)[0] * BLOCK if start <= len(delta) else length
-        size = min(BLOCK, length - first)
-        if size <= 0 or start + size > len(delta):
-            raise InvalidBitstream("the difference from another bitstream is damaged")
-        data[first : first + size] = delta[start : start + size]
-        at = start + size
+        gap, at = _read(delta, at)
+        length, at = _read(delta, at)
+        start, end = end + gap, end + gap + length
+        if length == 0 or end > len(data) or at + length > len(delta):
+            raise _damaged()
+        data[start:end] = delta[at : at + length]
+        at += length
     return bytes(data)
+
+
+def _read(delta: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins there, and where it ends."""
+    number = 0
+    for place, byte in enumerate(delta[at : at + _NUMBER]):
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number, at + place + 1
+    raise _damaged()
+
+
+def _damaged() -> InvalidBitstream:
+    return InvalidBitstream("the difference from another bitstream is damaged")

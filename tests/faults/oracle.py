@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import Factory, define
 
+from bench.circuits import Form, circuit
 from bench.virtual_model import ModelOptions, VirtualModel, model_library
 from icefarm.bitstream import Bitstream, made_up_bitstream
 
@@ -17,12 +18,19 @@ OFFSET_PPM = 20_000.0
 
 
 def write_circuits(directory: Path, count: int) -> list[Bitstream]:
-    """Write so many different circuits into a directory as NUMBER.bin, and return them."""
+    """Write so many different circuits into a directory as NUMBER.bin, and return them.
+
+    Every third one is dense and a relative of the others of these, so they travel as differences, also to the boards.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    circuits = [made_up_bitstream(number, sparseness=10) for number in range(count)]
-    for number, circuit in enumerate(circuits):
-        (directory / f"{number}.bin").write_bytes(circuit.data)
+    circuits = [_circuit(number) for number in range(count)]
+    for number, each in enumerate(circuits):
+        (directory / f"{number}.bin").write_bytes(each.data)
     return circuits
+
+
+def _circuit(number: int) -> Bitstream:
+    return circuit(number, Form.RELATED) if number % 3 == 0 else made_up_bitstream(number, sparseness=10)
 
 
 @define(eq=False)

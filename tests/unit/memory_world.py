@@ -15,6 +15,7 @@ from attrs import Factory, define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from bench.circuits import Form, circuit
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client.connection.patience import Patience
 from icefarm.client.evaluation.payload import item_of
@@ -43,7 +44,11 @@ __all__ = ["CIRCUITS", "ClientProcess", "MemoryWorld", "WorkerProcess"]
 GRACE = 3.0
 EVALUATION = 0.2
 PATIENCE = Patience(connect=60.0, retry=60.0)
-CIRCUITS = [made_up_bitstream(number, sparseness=20) for number in range(4)]
+#: Two sparse ones, and two dense relatives, of which one travels as its difference from the other.
+CIRCUITS = [
+    *(made_up_bitstream(number, sparseness=20) for number in range(2)),
+    *(circuit(number, Form.RELATED) for number in range(2)),
+]
 #: What boards get of them.
 _LOADED = [Admission().admit(circuit.data).payload for circuit in CIRCUITS]
 

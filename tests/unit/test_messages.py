@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from contextlib import suppress
 
 import pulse_counts
@@ -11,6 +12,7 @@ from frame_vectors import vector
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icefarm.bitstream.delta import difference
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Frame, FrameReader, FrameType
 from icefarm.worker.protocol.messages import Encoding, MalformedReply
@@ -23,7 +25,7 @@ def decoded(name: str) -> messages.Reply:
 
 
 def test_requests_are_written_as_the_vectors_say() -> None:
-    assert messages.hello(1) == vector("hello")
+    assert messages.hello(1) == vector("hello_2")
     assert messages.status(0xFFFFFFFF) == vector("status")
     assert messages.cancel(7) == vector("cancel_all")
     assert messages.cancel(8, 7) == vector("cancel_one")
@@ -35,6 +37,19 @@ def test_evaluate_is_written_as_the_vectors_say() -> None:
     bitstream = b"\xff\x00\x00\xff\x7e\xaa\x99\x7e" + bytes(8)
     parameters = pulse_counts.parameters(1_000_000)
     assert messages.evaluate(11, bitstream, 16, Encoding.RAW, parameters) == vector("evaluate_raw")
+
+
+def test_a_difference_is_written_as_the_vectors_say() -> None:
+    base = bytes.fromhex("ff0000ff7eaa997e") + bytes(32)
+    changed = bytearray(base)
+    changed[17], changed[20], changed[39] = 0x55, 0x66, 0x77
+    runs = difference(bytes(changed), base)
+    assert runs is not None
+    parameters = pulse_counts.parameters(1_000_000)
+    sent = messages.evaluate_difference(13, 11, runs, zlib.crc32(changed), len(base), parameters)
+    assert sent == vector("evaluate_difference")
+    sent = messages.evaluate_difference(14, 11, b"", zlib.crc32(base), len(base), parameters)
+    assert sent == vector("evaluate_again")
 
 
 def test_hello_is_understood() -> None:
@@ -75,6 +90,7 @@ def test_failures_and_refusals_are_understood() -> None:
     assert failed == messages.FailureReply(11, messages.Failure.CDONE, "CDONE did not rise")
     assert isinstance(failed, messages.FailureReply)
     assert failed.reason == "cdone"
+    assert decoded("unknown_base") == messages.FailureReply(13, messages.Failure.UNKNOWN_BASE, "send all")
     assert decoded("nak") == messages.Nak(11, messages.NakCode.CORRUPT, FrameType.EVALUATE)
 
 

@@ -84,6 +84,32 @@ static void receive(const char *what, uint8_t encoding, const uint8_t *encoded, 
     bench_free(bench);
 }
 
+/* An EVALUATE that differs in 20 bytes from the bitstream that the board holds, until the FPGA is given it. */
+static void receive_difference(void)
+{
+    enum { RUNS = 20, EVERY = 5000 };
+    struct port *bench = bench_new(&app_pulse_count);
+    size_t size = bench_evaluate(payload, ENCODING_RAW, sizeof bitstream, 1000, 1, bitstream, sizeof bitstream);
+    bench_ask(bench, MSG_EVALUATE, 1, payload, size);
+    static uint8_t fields[DIFFERENCE_FIXED + RUNS * 4];
+    for (size_t i = 0; i < RUNS; i++) {
+        uint8_t *run = fields + DIFFERENCE_FIXED + i * 4;
+        bitstream[i * EVERY + EVERY - 1] ^= 1;
+        run[0] = (uint8_t)(0x80 | (EVERY - 1));
+        run[1] = (EVERY - 1) >> 7;
+        run[2] = 1;
+        run[3] = bitstream[i * EVERY + EVERY - 1];
+    }
+    le_put32(fields, 1);
+    le_put32(fields + 4, crc32_update(0, bitstream, sizeof bitstream));
+    size = bench_evaluate(payload, ENCODING_DIFFERENCE, sizeof bitstream, 1000, 1, fields, sizeof fields);
+    begin();
+    bench_ask(bench, MSG_EVALUATE, 2, payload, size);
+    say("difference", instructions());
+    CHECK(bench->loads == 2 && memcmp(bench->loaded, bitstream, sizeof bitstream) == 0);
+    bench_free(bench);
+}
+
 int main(void)
 {
     calibrate();
@@ -94,6 +120,7 @@ int main(void)
     say("crc", instructions());
     CHECK(crc != 0);
     receive("raw", ENCODING_RAW, bitstream, sizeof bitstream);
+    receive_difference();
     size_t n = densest_block();
     receive("lz4", ENCODING_LZ4, block, n);
     struct port *bench = bench_new(&app_pulse_count);

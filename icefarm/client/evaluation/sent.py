@@ -13,7 +13,7 @@ from typing import Any
 from attrs import Factory, define
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import difference
+from icefarm.bitstream.delta import PLACES, alike, difference
 
 __all__ = ["ASSUMED_CACHE_BYTES", "BASES", "SMALLEST", "Bases", "Sent", "is_difference"]
 
@@ -27,9 +27,6 @@ BELIEVED_LEAST = 1 << 20
 BASES = 8
 #: Bytes as sent from which on a circuit is worth a difference: making one costs more than it saves below.
 SMALLEST = 4096
-#: What must be the same in two circuits for one to be tried as the base of the other: half of so many bytes at so many
-#: places.
-PLACES, BYTES = 16, 256
 #: A difference is sent if it has at most this part of the circuit.
 PART = 0.5
 #: Attempts in a row without a gain after which only every so many circuits are tried.
@@ -90,22 +87,16 @@ class Bases:
         return True
 
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
-        candidates = ((_alike(circuit.plain, base.plain), base) for base in reversed(self._bases))
-        alike, base = max(candidates, key=itemgetter(0))
+        candidates = ((alike(circuit.plain, base.plain), base) for base in reversed(self._bases))
+        places, base = max(candidates, key=itemgetter(0))
         self._failed += 1
-        if alike < PLACES // 2:
+        if places < PLACES // 2:
             return None
         delta = difference(circuit.plain, base.plain, int(PART * _size(circuit.payload)))
         if delta is None:
             return None
         self._failed = 0
         return {"sha256": circuit.sha256, "base": base.sha256, "delta": delta}
-
-
-def _alike(one: bytes, other: bytes) -> int:
-    """Return at how many places two circuits are the same."""
-    step = max(BYTES, len(one) // PLACES)
-    return sum(one[at : at + BYTES] == other[at : at + BYTES] for at in range(0, step * PLACES, step))
 
 
 @define(eq=False)

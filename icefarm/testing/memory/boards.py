@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
+from icefarm.bitstream import decompress
+from icefarm.bitstream.delta import restored
 from icefarm.concurrency.clock import Clock
 from icefarm.usb.usb_events import DriveAdded, DriveRemoved, TtyAdded, TtyRemoved, UsbEvent
 from icefarm.worker.board.states import Firmware
@@ -18,10 +21,14 @@ from icefarm.worker.flash.errors import FlashFailed
 from icefarm.worker.flash.hub_power import PowerFailed
 from icefarm.worker.flash.images import FirmwareImage, Images
 from icefarm.worker.protocol.frames import EVALUATE_MAX, Frame, FrameReader, FrameType, encode
+from icefarm.worker.protocol.messages import PROTOCOL_VERSION, Encoding
+from icefarm.worker.protocol.messages import Failure as Failed
 
 __all__ = ["MemoryBoard", "MemoryHardware", "memory_images"]
 
 _BLOCK = 512
+#: What an EVALUATE begins with (docs/protocol.md).
+_FRONT = struct.Struct("<BBHI")
 
 
 def memory_images(*names: str, version: str = "1.0") -> Images:
@@ -55,6 +62,30 @@ class _Port:
             self.protocol.connectionLost(reason)
 
 
+def _made_whole(frame: Frame, held: list[Frame]) -> Frame | Failed:
+    """Return an EVALUATE with its whole bitstream, made of one that is held if it is a difference; or what is wrong."""
+    encoding, slower, parameters, length = _FRONT.unpack_from(frame.payload)
+    if encoding != Encoding.DIFFERENCE:
+        return frame
+    start = _FRONT.size + parameters
+    base_id, check = struct.unpack_from("<II", frame.payload, start)
+    bases = [_bitstream_of(each) for each in held if each.id == base_id]
+    if not bases or len(bases[0]) != length:
+        return Failed.UNKNOWN_BASE
+    whole = restored(frame.payload[start + 8 :], bases[0])
+    if zlib.crc32(whole) != check:
+        return Failed.BAD_DIFFERENCE
+    front = _FRONT.pack(Encoding.RAW, slower, parameters, length) + frame.payload[_FRONT.size : start]
+    return Frame(frame.type, frame.id, front + whole)
+
+
+def _bitstream_of(frame: Frame) -> bytes:
+    """Return the bitstream of an EVALUATE that has all of it, decoded."""
+    encoding, _, parameters, length = _FRONT.unpack_from(frame.payload)
+    data = frame.payload[_FRONT.size + parameters :]
+    return decompress(data, length) if encoding == Encoding.LZ4 else data
+
+
 @define(eq=False, repr=False)
 class MemoryBoard:
     """A board: its firmware, the requests it received, and its faults.
@@ -63,7 +94,7 @@ class MemoryBoard:
     (refuses those of evaluations), ``stuck`` (the watchdog ends evaluations), ``fails_to_boot`` (does not come back
     after flashing), ``no_loader`` (does not mind the touch), ``faulty`` (its test fails), ``ganged`` (its hub can't
     switch its port), ``dead`` (does not come back from a cycle of its power), ``old_protocol`` (speaks another version
-    of the board protocol, until it is flashed).
+    of the board protocol, until it is flashed), ``forgets`` (holds no bitstream that a difference could be from).
     """
 
     clock: Clock
@@ -76,12 +107,16 @@ class MemoryBoard:
     patient: bool = False
     #: Seconds that an evaluation takes, one after the other.
     takes: float = 0.0
-    #: The pulses of a circuit, as sent to the board; each further repeat gives one more.
+    #: The latest version of the protocol that it speaks.
+    protocol: int = PROTOCOL_VERSION
+    #: The pulses of a circuit, as sent to the board, or as made of a difference; each further repeat gives one more.
     pulses: Callable[[bytes], int] = lambda _: 100
     #: How many of the next answers are damaged.
     garble: int = 0
     asked: list[int] = Factory(list)
     evaluating: list[Frame] = Factory(list)
+    #: What it holds, the latest last: of each EVALUATE that waits, is carried out, or was answered with RESULT.
+    held: list[Frame] = Factory(list)
     #: Ends the first of them.
     timer: Any = None
     sequence: int = 0
@@ -133,6 +168,7 @@ class MemoryBoard:
     def drop(self) -> None:
         """Forget all evaluations."""
         self.evaluating.clear()
+        self.held.clear()
         self._begin()
 
     def receive(self, data: bytes) -> None:
@@ -157,7 +193,7 @@ class MemoryBoard:
             case FrameType.HELLO:
                 head = struct.pack(
                     "<BBHII16s",
-                    1 + ("old_protocol" in self.faults),
+                    self._version_for(frame),
                     self.buffers,
                     0,
                     EVALUATE_MAX,
@@ -167,6 +203,7 @@ class MemoryBoard:
                 texts = b"".join(bytes([len(text)]) + text.encode() for text in (name, version))
                 self._reply(FrameType.HELLO_REPLY, frame.id, head + texts)
             case FrameType.TEST:
+                self.held = [each for each in self.held if each in self.evaluating]
                 self._reply(FrameType.TESTED, frame.id, struct.pack("<I", "faulty" in self.faults) + frame.payload)
             case FrameType.STATUS:
                 self._reply(FrameType.STATUS_REPLY, frame.id, struct.pack("<QhBBIIIII", 1, 2500, 2, 0, 1, 0, 0, 0, 0))
@@ -174,14 +211,32 @@ class MemoryBoard:
                 # An application message: echoed, then sent once more, unsolicited.
                 self._reply(type_ | 0x80, frame.id, frame.payload)
                 self._reply(type_ | 0x80, 0, frame.payload[::-1])
-            case FrameType.EVALUATE if self.patient or self.takes > 0:
-                self.evaluating.append(frame)
-                if len(self.evaluating) == 1:
-                    self._begin()
+            case FrameType.EVALUATE:
+                self._evaluate(frame)
             case FrameType.CANCEL:
                 self._cancel(frame)
-            case FrameType.EVALUATE:
-                self._result(frame)
+
+    def _version_for(self, hello: Frame) -> int:
+        if "old_protocol" in self.faults:
+            return PROTOCOL_VERSION + 1
+        return min(self.protocol, hello.payload[0] if hello.payload else 1)
+
+    def _evaluate(self, frame: Frame) -> None:
+        whole = _made_whole(frame, self.held)
+        free = [each for each in self.held if each not in self.evaluating]
+        if len(self.held) >= self.buffers and free:
+            self.held.remove(free[0])
+        if isinstance(whole, Failed):
+            self._reply(FrameType.FAILED, frame.id, struct.pack("<H", whole))
+            return
+        if "forgets" not in self.faults:
+            self.held.append(whole)
+        if not self.patient and self.takes == 0:
+            self._result(whole)
+            return
+        self.evaluating.append(whole)
+        if len(self.evaluating) == 1:
+            self._begin()
 
     def _begin(self) -> None:
         """Carry out the first evaluation, if there is one."""
@@ -205,6 +260,7 @@ class MemoryBoard:
         self.evaluating = [each for each in self.evaluating if each not in cancelled]
         if begun and begun[0] in cancelled:
             self._begin()
+        self.held = [each for each in self.held if each not in cancelled]
         for each in cancelled:
             self._reply(FrameType.FAILED, each.id, struct.pack("<H", 8))
         self._reply(FrameType.CANCELLED, frame.id, struct.pack("<I", len(cancelled)))
@@ -212,6 +268,7 @@ class MemoryBoard:
     def _result(self, frame: Frame) -> None:
         for fault, code in (("parameters", 4), ("cdone", 6), ("stuck", 7)):
             if fault in self.faults:
+                self.held = [each for each in self.held if each.id != frame.id]
                 self._reply(FrameType.FAILED, frame.id, struct.pack("<H", code))
                 return
         self.sequence += 1

@@ -25,6 +25,7 @@ from icefarm.kinds.circuit import Admission, Circuit
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.frames import Damaged, FrameReader
 from icefarm.worker.protocol.health import Outcome, Tally
+from icefarm.worker.protocol.held import Held
 from icefarm.worker.protocol.pipeline import BoardUnusable, Pipeline, Refused, Unsupported
 
 __all__ = ["BoardClient", "PortOwner"]
@@ -91,13 +92,20 @@ class BoardClient(PortProtocol):
     async def hello(self) -> messages.Hello:
         """Send HELLO and return the answer.  Raises `BoardUnusable`."""
         hello = await self._ask(messages.hello, messages.Hello)
-        if hello.protocol != messages.PROTOCOL_VERSION:
-            raise BoardUnusable(f"speaks version {hello.protocol} of the protocol, not {messages.PROTOCOL_VERSION}")
+        if not 1 <= hello.protocol <= messages.PROTOCOL_VERSION:
+            raise BoardUnusable(
+                f"speaks version {hello.protocol} of the protocol, not 1 to {messages.PROTOCOL_VERSION}"
+            )
         self.pipeline.buffers = max(1, hello.buffers)
+        self.pipeline.held = Held(hello.buffers if hello.protocol >= messages.DIFFERENCES_SINCE else 0)
         return hello
 
     async def test(self) -> messages.Status:
-        """Make the board test itself, and ask its status.  Raises `BoardUnusable`."""
+        """Make the board test itself, and ask its status.  Raises `BoardUnusable`.
+
+        A test overwrites the board's free buffers.
+        """
+        self.pipeline.held.clear()
         tested = await self._ask(lambda id_: messages.test(id_, ECHO), messages.Tested)
         if tested.failed != 0:
             raise BoardUnusable(f"found itself faulty (test bits {tested.failed:#x})")

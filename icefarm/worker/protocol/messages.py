@@ -10,6 +10,7 @@ from attrs import frozen
 from icefarm.worker.protocol.frames import EVALUATE_MAX, REQUEST_MAX, Buffer, Frame, FrameType, encode
 
 __all__ = [
+    "DIFFERENCES_SINCE",
     "PROTOCOL_VERSION",
     "Cancelled",
     "Encoding",
@@ -29,6 +30,7 @@ __all__ = [
     "cancel",
     "decode",
     "evaluate",
+    "evaluate_difference",
     "hello",
     "message",
     "reboot",
@@ -36,11 +38,15 @@ __all__ = [
     "test",
 ]
 
-PROTOCOL_VERSION = 1
+#: A board answers with the greatest version that both speak.
+PROTOCOL_VERSION = 2
+#: The first version in which a board takes differences.
+DIFFERENCES_SINCE = 2
 
 _HELLO = struct.Struct("<BBHII16s")
 _STATUS = struct.Struct("<QhBBIIIII")
 _EVALUATE = struct.Struct("<BBHI")
+_DIFFERENCE = struct.Struct("<II")
 _RESULT = struct.Struct("<IIQIIhH")
 _U32 = struct.Struct("<I")
 _PARAMETERS_MAX = 256
@@ -48,10 +54,11 @@ _APPLICATION_TYPES = range(0x40, 0x80)
 
 
 class Encoding(IntEnum):
-    """How the bitstream in an EVALUATE is encoded: as it is, or as one LZ4 block."""
+    """How the bitstream in an EVALUATE is encoded: as it is, as one LZ4 block, or as a difference from another one."""
 
     RAW = 0
     LZ4 = 1
+    DIFFERENCE = 2
 
 
 class Failure(IntEnum):
@@ -66,6 +73,8 @@ class Failure(IntEnum):
     WATCHDOG = 7
     CANCELLED = 8
     NOT_MEASURED = 9
+    UNKNOWN_BASE = 10
+    BAD_DIFFERENCE = 11
 
 
 #: The origin of a result, by its number in RESULT; a later version's number is passed on unchanged.
@@ -205,8 +214,8 @@ Reply = Hello | Status | ResultReply | FailureReply | Nak | Tested | Cancelled |
 
 
 def hello(id_: int) -> bytes:
-    """Ask a board for its identity."""
-    return encode(FrameType.HELLO, id_)
+    """Ask a board for its identity, and say which version of the protocol the worker speaks."""
+    return encode(FrameType.HELLO, id_, bytes([PROTOCOL_VERSION]))
 
 
 def status(id_: int) -> bytes:
@@ -250,6 +259,17 @@ def evaluate(id_: int, bitstream: Buffer, length: int, encoding: Encoding, param
     if size > EVALUATE_MAX or len(parameters) > _PARAMETERS_MAX:
         raise ValueError(f"a request of {size} bytes is more than a board takes ({EVALUATE_MAX})")
     return encode(FrameType.EVALUATE, id_, head, parameters, bitstream)
+
+
+def evaluate_difference(
+    id_: int, base: int, runs: bytes, check: int, length: int, parameters: bytes, slower: int = 1
+) -> bytes:
+    """Load and measure a bitstream that differs little from that of the EVALUATE with the id ``base``.
+
+    ``runs`` replace bytes of the base (`icefarm.bitstream.delta`); ``check`` is the CRC-32 of the bitstream.
+    """
+    fields = _DIFFERENCE.pack(base, check)
+    return evaluate(id_, fields + runs, length, Encoding.DIFFERENCE, parameters, slower)
 
 
 def decode(frame: Frame) -> Reply:

@@ -12,6 +12,7 @@ it received::
                    +-------------------+-- FAILED: CDONE or WATCHDOG, the first time
                                        +-- the same, a second time -----------------------> Refused
                                        +-- damaged or lost on its way: sent again, as the last of `_sent`
+                       +-- a difference, and the board does not hold its base: sent again as a whole
                                        +-- silent, or any of these too often: given up --> BoardUnusable
 
 What always holds:
@@ -20,6 +21,8 @@ What always holds:
 - ``_sent`` has at most `buffers` jobs.  A job without overlap is alone in it.
 - Each time that a job is sent it has a new id, so that a late answer to the earlier one belongs to no job.
 - An answer to a job shows that the answers to those before it were lost: these are sent again.
+- A circuit goes as its difference from another one only if the board holds that, as far as is known (`held`).  After
+  anything that was damaged or lost, nothing is known.
 - A job is sent again at most `RESENDS` times.  `STRIKES` jobs in a row that end with CDONE or WATCHDOG are the board's
   fault, not the circuits'.
 - A job that is taken back (`take_back`) fails with `TakenBack` and gives no result, or its answer was on its way and it
@@ -44,6 +47,7 @@ from icefarm.kinds.circuit import Circuit
 from icefarm.kinds.handle import Answer
 from icefarm.worker.protocol import messages
 from icefarm.worker.protocol.health import Outcome, Tally
+from icefarm.worker.protocol.held import Difference, Held
 
 if TYPE_CHECKING:
     from icefarm.worker.protocol.board_client import BoardClient
@@ -101,6 +105,10 @@ _REFUSALS: dict[int, type[Refused]] = {
 }
 
 
+#: A board cannot make a bitstream of its difference from another one.
+_OF_DIFFERENCES = (messages.Failure.UNKNOWN_BASE, messages.Failure.BAD_DIFFERENCE)
+
+
 @define(eq=False)
 class _Job:
     """An evaluation, from the call until its answer."""
@@ -118,6 +126,8 @@ class _Job:
     failures: int = 0
     #: The board was told not to begin it.
     cancelled: bool = False
+    #: Its circuit was sent as a difference.
+    is_difference: bool = False
 
     def take_back(self) -> None:
         self.answer.errback(TakenBack())
@@ -139,6 +149,8 @@ class Pipeline:
     transport: Transport | None = None
     #: Evaluations that the board holds at a time.
     buffers: int = 1
+    #: The bitstreams that the board holds.
+    held: Held = Factory(Held)
     _queue: deque[_Job] = Factory(deque)
     #: Sent and unanswered, in the order in which the board carries them out.
     _sent: list[_Job] = Factory(list)
@@ -176,6 +188,7 @@ class Pipeline:
         for job in self._sent[1:]:
             if job.key in keys and not job.cancelled and self.transport is not None and self._over is None:
                 job.cancelled = True
+                self.held.cancelling(job.id)
                 self.transport.write(messages.cancel(next(self.ids), job.id))
         for job in waiting:
             job.take_back()
@@ -211,15 +224,23 @@ class Pipeline:
         self._sent.append(job)
         if len(self._sent) == 1:
             self._allow(job)
-        circuit = job.circuit
-        encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
+        difference = self.held.difference_for(job.circuit)
+        job.is_difference = difference is not None
+        self.held.sent(job.id, job.circuit)
         assert self.transport is not None
-        self.transport.write(
-            messages.evaluate(job.id, circuit.payload, circuit.length, encoding, job.parameters, self.slower)
-        )
+        self.transport.write(self._request(job, difference))
+
+    def _request(self, job: _Job, difference: Difference | None) -> bytes:
+        circuit, parameters = job.circuit, job.parameters
+        if difference is not None:
+            base, runs, check = difference.base, difference.runs, difference.check
+            return messages.evaluate_difference(job.id, base, runs, check, circuit.length, parameters, self.slower)
+        encoding = messages.Encoding.LZ4 if circuit.compressed else messages.Encoding.RAW
+        return messages.evaluate(job.id, circuit.payload, circuit.length, encoding, parameters, self.slower)
 
     def _resend(self, job: _Job) -> None:
         """Resend an evaluation, as the board's last one."""
+        self.held.clear()
         if job.cancelled:
             # Whatever was damaged, the board has it no more.
             self._forget(job)
@@ -267,6 +288,7 @@ class Pipeline:
 
     def result(self, result: messages.ResultReply) -> None:
         """An evaluation gave a result."""
+        self.held.answered(result.id)
         job = self._finish(result.id)
         if job is None:
             return
@@ -288,7 +310,10 @@ class Pipeline:
 
     def failed(self, failed: messages.FailureReply) -> None:
         """An evaluation could not be carried out."""
+        self.held.failed(failed.id)
         if failed.code == messages.Failure.CANCELLED and self._cancelled(failed.id):
+            return
+        if failed.code in _OF_DIFFERENCES and self._sent_whole(failed):
             return
         job = self._finish(failed.id)
         if job is None:
@@ -314,6 +339,7 @@ class Pipeline:
 
     def not_taken(self, nak: messages.Nak) -> None:
         """The board did not accept an evaluation, and resending it would not help."""
+        self.held.clear()
         job = self._finish(nak.id)
         if job is not None:
             self._pump()
@@ -336,6 +362,24 @@ class Pipeline:
         if job is None or not job.cancelled:
             return False
         self._forget(job)
+        return True
+
+    def _sent_whole(self, failed: messages.FailureReply) -> bool:
+        """Send a circuit whole that the board could not make of its difference; tell whether it was sent as one.
+
+        The board says so at once, out of turn.
+        """
+        job = self._find(failed.id)
+        if job is None or not job.is_difference:
+            return False
+        if job.cancelled or failed.code == messages.Failure.BAD_DIFFERENCE:
+            self._resend(job)
+            return True
+        # It was right to forget the base: an earlier evaluation failed while this one was on its way.
+        self.held.clear()
+        self._sent.remove(job)
+        self._send(job)
+        self._allow(self._sent[0])
         return True
 
     def _forget(self, job: _Job) -> None:
