@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from attrs import define, evolve
@@ -27,10 +28,13 @@ from icefarm.control.archive.interface import (
     Stored,
 )
 from icefarm.control.archive.rows import OwnedRow, parse_rows
+from icefarm.control.archive.runs.arrivals import RunSoFar
 from icefarm.control.archive.runs.interface import Closed, Run, RunFilter
 from icefarm.control.archive.usage import UsageQuery
 from icefarm.control.scheduling.placement import ReservationRequest
 from icefarm.control.storage.interface import Store
+from icefarm.runs.canonical import canonical
+from icefarm.runs.manifest import Summary
 from icefarm.runs.numbers import evaluation_id
 
 __all__ = ["RULES", "World", "row"]
@@ -643,6 +647,34 @@ async def an_evaluation_of_a_run_counts_once_by_its_value_or_else_by_its_last_fa
 
 
 @rule
+async def what_a_store_says_of_its_rows_makes_the_lines_that_are_read_back(world: World) -> None:
+    (a,) = await world.reserve("ada", "A")
+    run = await reported(world, told())
+    odd: list[dict[str, Any]] = [
+        {"started_at": NOW + n / 7 - 0.123456789, "ended_at": NOW + n * 1.0000005} for n in range(50)
+    ] + [
+        {"circuit": 'a\\b\t"é\u2028.bin', "message": "", "firmware": "", "origin": None},
+        {"circuit": "", "temperature_c": 31, "sha256": None, "ended_at": 1},
+        {"value": [1, 2.5, -0.0, 1e-9, 2**60, "\ud800", {"b": [None, True]}], "board_labels": {"lab": "é", "a": "1"}},
+        {"value": "text", "temperature_c": -0.0, "sequence": None, "window_us": -1, "board_labels": {}},
+        {"value": None, "started_at": None, "load_us": 2**53, "temperature_c": 1e-7},
+    ]
+    sent = [row(a, of_run(NUMBER, index), **fields) for index, fields in enumerate(odd)]
+    stored = await world.keep("w1", *sent, failure(a, of_run(NUMBER, len(odd)), message="x" * 1000))
+    arrived, read = RunSoFar(), Summary()
+    for each in stored.rows:
+        arrived.add("w1", each.row)
+    for _ in arrived.rest():
+        pass
+    rows = await world.archive.runs.rows(run, NUMBER, 1000)
+    lines = b"".join(map(read.add, rows))
+    assert arrived.summary is not None
+    assert arrived.summary.manifest({}) == read.manifest({})
+    assert read.digest == sha256(lines).hexdigest()
+    assert lines == b"".join(canonical(json.loads(line)) + b"\n" for line in lines.splitlines())
+
+
+@rule
 async def a_row_that_arrives_after_a_run_is_closed_is_not_in_it(world: World) -> None:
     (a,) = await world.reserve("ada", "A")
     run = await reported(world, told())
@@ -674,13 +706,13 @@ async def a_later_attempt_replaces_nothing_in_a_run_that_is_closed(world: World)
 async def a_run_is_over_when_all_of_its_reservations_have_ended(world: World) -> None:
     reserved = await world.reserve("ada", "A", "B")
     run = await reported(world, evolve(told(), boards={each.serial: each.id for each in reserved}))
-    assert (await world.archive.runs.progress(run)).over_at is None
+    assert await world.archive.runs.over_at(run) is None
     await world.store.end(client="ada", serials=["A"], reason="released")
-    assert (await world.archive.runs.progress(run)).over_at is None
+    assert await world.archive.runs.over_at(run) is None
     await world.store.end(client="ada", serials=["B"], reason="released")
-    assert (await world.archive.runs.progress(run)).over_at is not None
+    assert await world.archive.runs.over_at(run) is not None
     # Those that nobody knows any more have ended.
-    assert (await world.archive.runs.progress(await reported(world, told(OTHER)))).over_at is not None
+    assert await world.archive.runs.over_at(await reported(world, told(OTHER))) is not None
 
 
 @rule

@@ -8,7 +8,7 @@ one placement, one set of options and one order of circuits, so measuring it aga
 The client numbers its runs at random, and the id of each evaluation says where in which run it stands
 (`icefarm.runs.numbers`).  So the archive's rows know their run, without anything more on the way of an evaluation::
 
-    rows of the archive --> result_line --> results.jsonl --SHA-256--> manifest.json --SHA-256--> the run's id
+    rows of the archive --> line_of --> results.jsonl --SHA-256--> manifest.json --SHA-256--> the run's id
 
 The forms are those of RFC 8785 (`icefarm.runs.canonical`): whoever has the lines finds the same digests.
 """

@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
 
 import rfc8785
 
-__all__ = ["canonical", "digest", "moment", "seconds_of"]
+__all__ = ["canonical", "canonical_text", "digest", "moment", "seconds_of"]
 
 #: The largest whole number that every reader of JSON takes exactly.
 _LARGEST = 2**53 - 1
@@ -32,6 +34,18 @@ def canonical(value: Any) -> bytes:
     return _ENCODE(value).encode("ascii") if _is_plain(value) else rfc8785.dumps(_tamed(value))
 
 
+def canonical_text(value: Any) -> str:
+    """Return the same as text: what texts and numbers, of which nearly all fields are, need is done here at once."""
+    kind = value.__class__
+    if kind is str and value.isascii():
+        return str(encode_basestring(value))
+    if value is None:
+        return "null"
+    if kind is int and -_LARGEST <= value <= _LARGEST:
+        return str(value)
+    return canonical(value).decode()
+
+
 def digest(content: bytes) -> str:
     """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -42,7 +56,14 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     # As `_FORM`, and faster.
-    return f"{(_START + timedelta(microseconds=round(seconds * 1e6))).isoformat(timespec='microseconds')}Z"
+    whole, part = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{_to_the_second(whole)}.{part:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(seconds: int) -> str:
+    """Return a time as text; many results end within a second."""
+    return (_START + timedelta(seconds=seconds)).isoformat()
 
 
 def seconds_of(text: str) -> float:

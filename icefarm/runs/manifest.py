@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.errors import InvalidArgument
-from icefarm.runs.canonical import canonical, digest, moment
-from icefarm.runs.numbers import position_of
+from icefarm.runs.canonical import canonical, canonical_text, digest, moment
+from icefarm.runs.numbers import index_of
 
-__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "missing_in", "result_line"]
+__all__ = ["FORMAT", "LISTED", "MOST_BYTES", "Summary", "checked_manifest", "line_of", "missing_in"]
 
 #: The form of manifests and lines; another one gets another number.
 FORMAT = "icefarm run 1"
@@ -44,15 +45,29 @@ def missing_in(line: Mapping[str, Any]) -> str | None:
     )
 
 
-def result_line(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the line of a result says; ``row`` has `icefarm.contract.RESULT_FIELDS`."""
-    position = position_of(row["evaluation_id"])
-    return {
-        "index": None if position is None else position.index,
-        **{name: row[name] for name in _TAKEN},
-        "started": moment(row["started_at"]),
-        "ended": moment(row["ended_at"]),
-    }
+#: A line: its names in the order of the canonical form.
+_NAMES = sorted(("index", "started", "ended", *_TAKEN))
+_LINE = "{" + ",".join(f'"{name}":%({name})s' for name in _NAMES) + "}\n"
+
+
+def line_of(row: Mapping[str, Any]) -> bytes:
+    """Return the line of a result, with its end; ``row`` has the fields of `icefarm.contract.RESULT_FIELDS`.
+
+    It is one object of JSON in its canonical form.
+    """
+    return _line(row, index_of(row["evaluation_id"]))
+
+
+def _line(row: Mapping[str, Any], index: int | None) -> bytes:
+    said = {name: canonical_text(row[name]) for name in _TAKEN}
+    said["index"] = canonical_text(index)
+    said["started"] = canonical_text(moment(row["started_at"]))
+    said["ended"] = canonical_text(moment(row["ended_at"]))
+    return (_LINE % said).encode()
+
+
+#: What may change between the results of a board.
+_MAY_CHANGE = itemgetter("worker", "firmware", "firmware_version", "origin")
 
 
 @define
@@ -61,12 +76,23 @@ class _Board:
 
     results: int = 0
     failed: int = 0
-    #: The different values of what may change meanwhile.
-    seen: dict[str, set[str]] = Factory(dict)
+    #: The different combinations of what may change meanwhile.
+    seen: set[tuple[str | None, ...]] = Factory(set)
+
+    @property
+    def workers(self) -> set[str]:
+        return {worker for worker, _, _, _ in self.seen if worker}
 
     def record(self, serial: str) -> dict[str, Any]:
-        lists = {f"{name}s": sorted(self.seen.get(name, ())) for name in ("worker", "firmware", "origin")}
-        return {"serial": serial, "results": self.results, "failed": self.failed, **lists}
+        firmwares = {" ".join(part for part in (name, version) if part) for _, name, version, _ in self.seen}
+        return {
+            "serial": serial,
+            "results": self.results,
+            "failed": self.failed,
+            "workers": sorted(self.workers),
+            "firmwares": sorted(each for each in firmwares if each),
+            "origins": sorted({origin for _, _, _, origin in self.seen if origin}),
+        }
 
 
 @define
@@ -78,8 +104,6 @@ class Summary:
     circuits: int = 0
     first: float | None = None
     last: float | None = None
-    #: The archive's number of the last one that arrived.
-    last_seq: int = 0
     _listed: list[str | None] = Factory(list)
     _index: int | None = None
     _boards: dict[str, _Board] = Factory(dict)
@@ -88,31 +112,29 @@ class Summary:
 
     def add(self, row: Mapping[str, Any]) -> bytes:
         """Add a result, and return its line, with the line's end."""
-        said = result_line(row)
-        line = canonical(said) + b"\n"
+        index = index_of(row["evaluation_id"])
+        line = _line(row, index)
         self._lines.update(line)
         self._count(row)
-        if said["index"] is None or said["index"] != self._index:
-            self._index = said["index"]
+        if index is None or index != self._index:
+            self._index = index
             self._list(row["sha256"])
         begin, end = row["started_at"] or row["ended_at"], row["ended_at"]
-        self.first = begin if self.first is None else min(self.first, begin)
-        self.last = end if self.last is None else max(self.last, end)
-        self.last_seq = max(self.last_seq, row["seq"])
+        self.first = begin if self.first is None or begin < self.first else self.first
+        self.last = end if self.last is None or end > self.last else self.last
         return line
 
     def _count(self, row: Mapping[str, Any]) -> None:
-        board = self._boards.setdefault(row["serial"], _Board())
+        board = self._boards.get(row["serial"])
+        if board is None:
+            board = self._boards[row["serial"]] = _Board()
         if row["error"] is None:
             self.results += 1
             board.results += 1
         else:
             self.failed += 1
             board.failed += 1
-        firmware = " ".join(part for part in (row["firmware"], row["firmware_version"]) if part)
-        for name, text in (("worker", row["worker"]), ("firmware", firmware), ("origin", row["origin"])):
-            if text:
-                board.seen.setdefault(name, set()).add(text)
+        board.seen.add(_MAY_CHANGE(row))
 
     def _list(self, sha256: str | None) -> None:
         self.circuits += 1
@@ -123,7 +145,7 @@ class Summary:
     @property
     def workers(self) -> list[str]:
         """The workers that measured."""
-        return sorted({name for board in self._boards.values() for name in board.seen.get("worker", ())})
+        return sorted(set().union(*(board.workers for board in self._boards.values())))
 
     @property
     def board_count(self) -> int:

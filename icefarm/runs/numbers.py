@@ -6,7 +6,7 @@ import re
 
 from attrs import frozen
 
-__all__ = ["Position", "evaluation_id", "is_number", "last_id", "position_of"]
+__all__ = ["Position", "evaluation_id", "index_of", "is_number", "last_id", "position_of"]
 
 #: Hexadecimal digits of a bitstream's place in its run, and of the board's; the number before them has 32.  All ids of
 #: a run have the same length, so that their order as text, in any language's, is that of the run.
@@ -40,6 +40,11 @@ def evaluation_id(run: str, index: int, board: int) -> str:
 def last_id(run: str) -> str:
     """Return the highest id that an evaluation of a run can have."""
     return run + "f" * (_INDEX + _BOARD)
+
+
+def index_of(id: str) -> int | None:
+    """Return which bitstream of its run an evaluation is of; None for an id that was chosen in another way."""
+    return int(id[32:40], 16) if _ID.fullmatch(id) is not None else None
 
 
 def position_of(id: str) -> Position | None:

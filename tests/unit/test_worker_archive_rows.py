@@ -11,7 +11,7 @@ import pytest
 from icefarm.contract import ARCHIVE_FIELDS
 from icefarm.control.archive.rows import parse_rows
 from icefarm.errors import DeviceFailed, InvalidArgument
-from icefarm.worker.archive.rows import MAX_ROW, Note, failure_row, measurement_row, note_from_wire
+from icefarm.worker.archive.rows import MAX_ROW, MeasurementRows, Note, failure_row, note_from_wire
 from icefarm.worker.archive.spool import FileSpool
 
 NOW = 1_700_000_000.0
@@ -37,7 +37,7 @@ def fields_of(row: bytes) -> dict[str, Any]:
 def test_a_row_that_is_too_long_is_kept_without_its_longest_parts(
     note: dict[str, Any], measured: dict[str, Any], empty: dict[str, Any]
 ) -> None:
-    row = measurement_row("r1", note_from_wire(note), measured)
+    row = MeasurementRows("r1").row(note_from_wire(note), measured)
     assert len(row) <= MAX_ROW
     whole = {**measured, "labels": note.get("labels"), **empty}
     kept = fields_of(row)
@@ -57,7 +57,7 @@ def test_a_failure_whose_labels_are_too_long_keeps_its_error() -> None:
 def test_rows_after_one_with_long_labels_come_out_of_the_spool(tmp_path: Path) -> None:
     spool = FileSpool.open(tmp_path, 10_000_000)
     for note in (Note(), note_from_wire({"labels": {"genome": LONG}}), Note()):
-        spool.append(measurement_row("r1", note, MEASURED))
+        spool.append(MeasurementRows("r1").row(note, MEASURED))
     batch = spool.batch()
     assert batch is not None
     assert (batch.count, spool.dropped) == (3, 0)

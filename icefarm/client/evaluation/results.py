@@ -91,7 +91,7 @@ class Result:
         return found if isinstance(found, str) else None
 
     def _correction(self) -> Corrected | str:
-        from icefarm.client.evaluation.correcting import correction
+        from icefarm.calibration.correcting import correction
 
         measured = self.measurement
         return correction(measured, self._calibrations.get(measured.calibration or ""))

@@ -5,6 +5,10 @@ A page has so many rows, or so many bytes, and a transaction of its own: a reade
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -12,7 +16,7 @@ from attrs import Factory, define
 from icefarm.contract import RESULT_FIELDS
 from icefarm.control.archive.interface import Extract, FileForm, ResultQuery
 
-__all__ = ["PAGE", "RESULT", "extract", "result_fields"]
+__all__ = ["PAGE", "RESULT", "as_lines", "extract", "result_fields"]
 
 _TIMES = ("started_at", "ended_at")
 #: A row of the table as a result.
@@ -37,6 +41,7 @@ PAGE = f"""
      WHERE until - size < %(size)s ORDER BY seq
 """
 _FIELDS = ", ".join(RESULT_FIELDS)
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 
 # JSON has no characters of control in it: as CSV with such a delimiter and quote it comes as it is.
 _COPY = {
@@ -57,6 +62,25 @@ def result_fields(id: int, query: ResultQuery) -> dict[str, Any]:
         "until": query.until, "serials": None if query.serials is None else list(query.serials),
         "failed": query.failed, "kind": query.kind, "sha256": None if query.sha256 is None else list(query.sha256),
     }  # fmt: skip
+
+
+#: Fields that are JSON in a file of CSV.
+_AS_JSON = ("options", "value", "labels", "board_labels")
+
+
+def as_lines(fields: Sequence[str], rows: Sequence[Sequence[Any]], form: FileForm) -> bytes:
+    """Return results as lines of a file, as PostgreSQL writes them."""
+    if form is FileForm.JSON_LINES:
+        return "".join(_JSON(dict(zip(fields, row, strict=True))) + "\n" for row in rows).encode()
+    file = io.StringIO()
+    places = [fields.index(name) for name in _AS_JSON]
+    writer = csv.writer(file, lineterminator="\n")
+    for row in map(list, rows):
+        for place in places:
+            if row[place] is not None:
+                row[place] = _JSON(row[place])
+        writer.writerow(row)
+    return file.getvalue().encode()
 
 
 @define

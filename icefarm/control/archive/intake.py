@@ -9,6 +9,7 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.rows import parse_rows
+from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.telemetry.events import MeasurementsArchived
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import InvalidArgument, LimitReached
@@ -32,6 +33,7 @@ class Intake:
     clock: Clock
     #: Days that rows are kept.
     days: float
+    arrivals: Arrivals = Factory(Arrivals)
     _running: int = 0
     _warnings: RateLimit = Factory(lambda: RateLimit(1, WARNING))
     _log: Logger = Factory(Logger)
@@ -51,6 +53,7 @@ class Intake:
             stored = await self.archive.store(worker, parsed.rows)
         finally:
             self._running -= 1
+        self.arrivals.note(worker, stored)
         refused = parsed.wrong + stored.foreign
         if refused and self._warnings.passes(self.clock.seconds()):
             self._log.warn(

@@ -70,6 +70,8 @@ class Stored:
     known: int = 0
     #: Rows of reservations that are not the worker's.
     foreign: int = 0
+    #: The rows that are not foreign, new or known: the newest of each evaluation.
+    rows: Sequence[OwnedRow] = ()
 
 
 @frozen

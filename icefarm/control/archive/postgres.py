@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -57,18 +56,23 @@ _COLUMNS = (
 )
 _LIST = ", ".join(_COLUMNS)
 
-#: What is copied: what the reservation and the worker say, then the fields of a row.  Times are copied as numbers.
-_OWN = ("experiment", "client", "worker")
-_OF_ROW = tuple(name for name in _COLUMNS if name not in _OWN)
+#: What is copied: what row after row has in common, then the rest.  Times are copied as numbers.
+_OWN = ("experiment", "worker", "client")
+_COMMON = (
+    *("day", "reservation", "serial", "kind", "options", "firmware", "firmware_version", "origin", "board_labels"),
+    "calibration",
+)
+_REST = tuple(name for name in _COLUMNS if name not in (*_OWN, *_COMMON))
 _AS_NUMBERS = ", ".join(f"NULL::float8 AS {each}" if each.endswith("ed_at") else each for each in _COLUMNS)
 _FROM_NUMBERS = ", ".join(f"to_timestamp({each})" if each.endswith("ed_at") else each for each in _COLUMNS)
-_fields_of = attrgetter(*_OF_ROW)
+_common_of = attrgetter("key", "client", *(f"row.{name}" for name in _COMMON))
+_rest_of = attrgetter(*_REST)
 
 _PREPARE = f"""
     CREATE TEMP TABLE arriving ON COMMIT DELETE ROWS AS SELECT {_AS_NUMBERS} FROM measurement WITH NO DATA
 """
 
-_COPY = f"COPY arriving ({', '.join((*_OWN, *_OF_ROW))}) FROM STDIN (FORMAT csv)"
+_COPY = f"COPY arriving ({', '.join((*_OWN, *_COMMON, *_REST))}) FROM STDIN"
 
 _RESERVATIONS = """
     SELECT id, serial, client FROM reservation
@@ -313,6 +317,10 @@ _EXPORT = f"""
 """
 
 
+#: What the text form of COPY has another sign for.
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
 def _partition(day: date) -> str:
     return f"measurement_{day:%Y%m%d}"
 
@@ -362,7 +370,7 @@ class PostgresArchive(Statements, Archive):
         new = self._copy(worker, own, cursor)
         served = {each.row.reservation for each in own}
         foreign = sum(row.reservation not in served for row in rows)
-        return Stored(new, len(rows) - foreign - sum(new.values()), foreign)
+        return Stored(new, len(rows) - foreign - sum(new.values()), foreign, own)
 
     async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
         if rows:
@@ -374,7 +382,7 @@ class PostgresArchive(Statements, Archive):
         """Store rows whose owners are known; returns how many are new, by experiment."""
         ids = _experiment_ids(cursor, {each.key for each in own})
         self._make_partitions(cursor, {each.row.day for each in own})
-        cursor.copy_expert(_COPY, _as_csv(worker, own, ids))
+        cursor.copy_expert(_COPY, _as_text(worker, own, ids))
         if any(each.row.attempt > 1 for each in own):
             cursor.execute(_SUPERSEDE)
             steps = cursor.fetchall()
@@ -522,12 +530,27 @@ def _experiment_ids(cursor: Any, keys: set[ExperimentKey]) -> dict[ExperimentKey
     return ids
 
 
-def _as_csv(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> io.StringIO:
-    """Return rows for COPY.  None and an empty text are both null there."""
+def _as_text(worker: str, rows: Sequence[OwnedRow], ids: Mapping[ExperimentKey, int]) -> io.StringIO:
+    """Return rows in the text form of COPY."""
+    begins: dict[tuple[Any, ...], str] = {}
     file = io.StringIO()
-    csv.writer(file).writerows((ids[each.key], each.client, worker, *_fields_of(each.row)) for each in rows)
+    for each in rows:
+        common = _common_of(each)
+        begin = begins.get(common)
+        if begin is None:
+            begin = begins[common] = "\t".join(map(_copied, (ids[each.key], worker, *common[1:])))
+        file.write("\t".join((begin, *map(_copied, _rest_of(each.row)))) + "\n")
     file.seek(0)
     return file
+
+
+def _copied(value: Any) -> str:
+    """Return a value as COPY reads it."""
+    if value is None:
+        return "\\N"
+    if value.__class__ is not str:
+        return str(value)
+    return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
 
 
 def _export(day: date, path: Path, cursor: Any) -> None:

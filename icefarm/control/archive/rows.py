@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from math import isfinite
+from operator import contains
 from typing import Any, NoReturn
 
 from attrs import define, frozen
 
 from icefarm.contract import ARCHIVE_FIELDS, LONGEST_NAME, MAX_CIRCUIT_NAME, account_of, default_experiment, valid_name
 from icefarm.control.inventory.bounds import clean
+from icefarm.text.repeated_json import RepeatedJson
 
 __all__ = [
     "ArchiveRow",
@@ -35,29 +37,34 @@ LONGEST_ID, LONGEST_MESSAGE = 64, 400
 #: Largest whole number; attempts are of the database's type integer; the latest time is in the year 3058.
 LARGEST, MOST_ATTEMPTS, LATEST = 2**53, 2**31 - 1, 2**35
 
-_NUMBER, _COUNT, _TEXT = (int, float), (int,), (str,)
-_MAYBE_TEXT, _MAYBE_COUNT, _MAYBE_NUMBER = (str, type(None)), (int, type(None)), (int, float, type(None))
-#: The type of each field; None: any.
-_TYPES: Mapping[str, tuple[type, ...] | None] = {
+#: Types of JSON.
+_Types = frozenset[type]
+_NOTHING = type(None)
+_TEXT: _Types = frozenset((str,))
+_MAYBE_TEXT: _Types = frozenset((str, _NOTHING))
+_MAYBE_COUNT: _Types = frozenset((int, _NOTHING))
+_MAYBE_NUMBER: _Types = frozenset((int, float, _NOTHING))
+_MAYBE_MAPPING: _Types = frozenset((dict, _NOTHING))
+_ANYTHING: _Types = frozenset((dict, list, str, int, float, bool, _NOTHING))
+#: The types of each field, as JSON has them: a number is no bool.
+_TYPES: Mapping[str, _Types] = {
     **dict.fromkeys(("evaluation_id", "reservation", "serial", "kind"), _TEXT),
-    "options": (dict,),
-    "value": None,
+    "options": frozenset((dict,)),
+    "value": _ANYTHING,
     **dict.fromkeys(("error", "message", "sha256", "circuit", "experiment", "origin"), _MAYBE_TEXT),
     **dict.fromkeys(("firmware", "firmware_version"), _MAYBE_TEXT),
-    "labels": (dict, type(None)),
+    "labels": _MAYBE_MAPPING,
     **dict.fromkeys(("window_us", "load_us", "sequence"), _MAYBE_COUNT),
     "temperature_c": _MAYBE_NUMBER,
-    "attempt": _COUNT,
+    "attempt": frozenset((int,)),
     "started_at": _MAYBE_NUMBER,
-    "ended_at": _NUMBER,
-    "board_labels": (dict, type(None)),
+    "ended_at": frozenset((int, float)),
+    "board_labels": _MAYBE_MAPPING,
     "calibration": _MAYBE_TEXT,
 }
 #: The fields that workers of earlier versions do not send.
 _ADDED = ("board_labels", "calibration")
-#: The largest number in each field from ``window_us`` on.
-_MOST = (LARGEST, LARGEST, LARGEST, LARGEST, MOST_ATTEMPTS, LATEST, LATEST)
-_CHECKS = tuple((_TYPES[name] or (object,)) for name in ARCHIVE_FIELDS)
+_CHECKS = tuple(_TYPES[name] for name in ARCHIVE_FIELDS)
 _default_experiment = lru_cache(maxsize=1024)(default_experiment)
 _ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -115,7 +122,7 @@ class Parsed:
 
 def parse_rows(batch: bytes, now: float, days: float) -> Parsed:
     """Parse a batch, one row on each line.  A row older than ``days``, or of the future, belongs to today."""
-    repeated = _Repeated(), _Repeated()
+    repeated = RepeatedJson(_ENCODE), RepeatedJson(_ENCODE)
     found = [_row(fields, now, days, *repeated) for fields in _decoded(batch)]
     rows = [row for row in found if row is not None]
     return Parsed(rows, len(found) - len(rows))
@@ -139,22 +146,6 @@ def _decoded_line(line: bytes) -> Any:
         return _DECODE(line.decode("ascii"))
     except (ValueError, RecursionError):
         return None
-
-
-@define
-class _Repeated:
-    """A mapping that row after row has, and its JSON: it is not written each time."""
-
-    value: Any = None
-    types: tuple[type, ...] = ()
-    text: str = ""
-
-    def json(self, value: Mapping[str, Any]) -> str:
-        # 1, 1.0 and True are equal, and written differently; what is in lists is not looked at.
-        types = tuple(map(type, value.values()))
-        if value != self.value or types != self.types or list in types or dict in types:
-            self.value, self.types, self.text = value, types, _ENCODE(value)
-        return self.text
 
 
 def newest_attempts(rows: Sequence[ArchiveRow]) -> list[ArchiveRow]:
@@ -185,11 +176,6 @@ def day_of(number: int) -> date:
     return datetime.fromtimestamp(number * DAY, UTC).date()
 
 
-@lru_cache(maxsize=4096)
-def _is_name(name: str) -> bool:
-    return valid_name(name)
-
-
 def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is none of JSON's numbers")
 
@@ -197,7 +183,7 @@ def _refuse(word: str) -> NoReturn:
 _DECODE = json.JSONDecoder(parse_constant=_refuse).decode
 
 
-def _row(fields: Any, now: float, days: float, options_of: _Repeated, labels_of: _Repeated) -> ArchiveRow | None:
+def _row(fields: Any, now: float, days: float, options_of: RepeatedJson, labels_of: RepeatedJson) -> ArchiveRow | None:
     """Return a row of its fields; None if they are wrong."""
     try:
         return _checked_row(fields, now, days, options_of, labels_of)
@@ -207,19 +193,27 @@ def _row(fields: Any, now: float, days: float, options_of: _Repeated, labels_of:
 
 
 def _checked_row(
-    fields: Any, now: float, days: float, options_of: _Repeated, labels_of: _Repeated
+    fields: Any, now: float, days: float, options_of: RepeatedJson, labels_of: RepeatedJson
 ) -> ArchiveRow | None:
     # A newer worker may know more fields.
     if not isinstance(fields, list) or len(fields) < len(_CHECKS) - len(_ADDED):
         return None
     fields = [*fields[: len(_CHECKS)], *[None] * (len(_CHECKS) - len(fields))]
-    if not all(map(isinstance, fields, _CHECKS)) or not _plausible(fields):
+    if not all(map(contains, _CHECKS, map(type, fields))):
         return None
     (
         evaluation_id, reservation, serial, kind, options, value, error, message, sha256, circuit, experiment, labels,
         firmware, firmware_version, origin, window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at,
         board_labels, calibration,
     ) = fields  # fmt: skip
+    if not (
+        0 < len(evaluation_id) <= LONGEST_ID
+        and evaluation_id.isprintable()
+        and _are_names(reservation, serial, kind, experiment)
+        and _are_within(window_us, load_us, temperature_c, sequence, attempt, started_at, ended_at)
+    ):
+        return None
+    ended_at = _to_the_microsecond(ended_at)
     today = int(now // DAY)
     own = int(ended_at // DAY)
     return ArchiveRow(
@@ -230,42 +224,58 @@ def _checked_row(
         options_of.json(options),
         None if error is not None else _json(value),
         None if error is not None else _number_of(value),
-        None if error is None else _word(error),
-        None if message is None else clean(message, LONGEST_MESSAGE),
-        None if sha256 is None else clean(sha256, LONGEST_NAME),
-        None if circuit is None else clean(circuit, MAX_CIRCUIT_NAME),
+        _word(error),
+        clean(message, LONGEST_MESSAGE) if message else None,
+        clean(sha256, LONGEST_NAME) if sha256 else None,
+        clean(circuit, MAX_CIRCUIT_NAME) if circuit else None,
         experiment,
         labels_of.json(labels) if labels else None,
-        None if firmware is None else _word(firmware),
-        None if firmware_version is None else _word(firmware_version),
-        None if origin is None else _word(origin),
+        _word(firmware),
+        _word(firmware_version),
+        _word(origin),
         window_us,
         load_us,
         temperature_c,
         sequence,
         attempt,
-        started_at,
+        None if started_at is None else _to_the_microsecond(started_at),
         ended_at,
         day_of(own if now - days * DAY < ended_at < now + AHEAD else today),
         _json(board_labels) if board_labels else None,
-        None if calibration is None else _word(calibration),
+        _word(calibration),
     )
 
 
-def _plausible(fields: list[Any]) -> bool:
-    evaluation_id, reservation, serial, kind = fields[:4]
-    experiment = fields[10]
-    if not 0 < len(evaluation_id) <= LONGEST_ID or not evaluation_id.isprintable():
-        return False
-    if not (_is_name(reservation) and _is_name(serial) and _is_name(kind)):
-        return False
-    if experiment is not None and not _is_name(experiment):
-        return False
-    for value, most in zip(fields[15:22], _MOST, strict=True):
-        # NaN is not below anything.
-        if value is not None and (value.__class__ is bool or not abs(value) <= most):
-            return False
-    return True
+@lru_cache(maxsize=4096)
+def _are_names(reservation: str, serial: str, kind: str, experiment: str | None) -> bool:
+    """Tell whether these are names; row after row has the same."""
+    return all(map(valid_name, (reservation, serial, kind))) and (experiment is None or valid_name(experiment))
+
+
+def _are_within(
+    window_us: int | None,
+    load_us: int | None,
+    temperature_c: float | None,
+    sequence: int | None,
+    attempt: int,
+    started_at: float | None,
+    ended_at: float,
+) -> bool:
+    """Tell whether the database has room for these numbers."""
+    return (
+        (window_us is None or -LARGEST <= window_us <= LARGEST)
+        and (load_us is None or -LARGEST <= load_us <= LARGEST)
+        and (temperature_c is None or -LARGEST <= temperature_c <= LARGEST)
+        and (sequence is None or -LARGEST <= sequence <= LARGEST)
+        and -MOST_ATTEMPTS <= attempt <= MOST_ATTEMPTS
+        and (started_at is None or -LATEST <= started_at <= LATEST)
+        and -LATEST <= ended_at <= LATEST
+    )
+
+
+def _to_the_microsecond(seconds: float) -> float:
+    """Return a time as the database gives it back."""
+    return round(seconds * 1e6) / 1e6
 
 
 def _json(value: Any) -> str:
@@ -274,9 +284,9 @@ def _json(value: Any) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _word(text: str) -> str:
-    """Return a text that many rows have."""
-    return clean(text, LONGEST_NAME)
+def _word(text: str | None) -> str | None:
+    """Return a text that many rows have; an empty one is none, as in the database."""
+    return clean(text, LONGEST_NAME) if text else None
 
 
 def _number_of(value: Any) -> float | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +20,7 @@ from icefarm.contract import (
     FailureRecord,
     account_of,
 )
+from icefarm.control.archive.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -45,8 +44,6 @@ from icefarm.testing.memory.store import MemoryStore
 __all__ = ["MemoryArchive"]
 
 _FIELDS = [attribute.name for attribute in fields(ArchiveRow)]
-#: Those that are JSON in a file of CSV.
-_JSON = ("options", "value", "labels", "board_labels")
 
 
 @define
@@ -102,7 +99,7 @@ class MemoryArchive(Archive):
         for each in sorted(own, key=lambda each: each.row.ended_at):
             if self._keep(worker, each):
                 new[each.key] += 1
-        return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign)
+        return Stored(dict(new), len(rows) - foreign - sum(new.values()), foreign, own)
 
     async def keep(self, worker: str, rows: Sequence[OwnedRow]) -> None:
         for each in rows:
@@ -181,17 +178,8 @@ class MemoryArchive(Archive):
 
     async def extract(self, id: int, query: ResultQuery, form: FileForm) -> Extract:
         page, more = self._page(id, query)
-        results = [dict(zip(RESULT_FIELDS, kept.result(), strict=True)) for kept in page]
-        if form is FileForm.JSON_LINES:
-            text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in results)
-        else:
-            file = io.StringIO()
-            csv.writer(file, lineterminator="\n").writerows(
-                [json.dumps(value) if name in _JSON and value is not None else value for name, value in each.items()]
-                for each in results
-            )
-            text = file.getvalue()
-        return Extract(text.encode(), len(page), page[-1].seq if page else query.after, more)
+        data = as_lines(RESULT_FIELDS, [kept.result() for kept in page], form)
+        return Extract(data, len(page), page[-1].seq if page else query.after, more)
 
     async def known(self, id: int, query: KnownQuery) -> tuple[list[tuple[Any, ...]], bool]:
         newest: dict[tuple[str, str], _Kept] = {}

@@ -78,17 +78,21 @@ class MemoryRuns(RunStore):
                 found.append((turns[run.account], run.id, run))
         return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
 
+    async def over_at(self, run: Run) -> float | None:
+        records = [await self.archive.store_.reservation(id) for id in run.told.boards.values()]
+        known = [record for record in records if record is not None]
+        if any(record.ended_at is None for record in known):
+            return None
+        return max((record.ended_at for record in known if record.ended_at is not None), default=run.begun_at)
+
     async def progress(self, run: Run) -> Progress:
         rows = await self.rows(run, run.number, 10**9)
         results = sum(row["error"] is None for row in rows)
         superseded = any(row["attempt"] < run.told.retried.get(row["evaluation_id"], 0) for row in rows)
-        records = [await self.archive.store_.reservation(id) for id in run.told.boards.values()]
-        known = [record for record in records if record is not None]
-        over = None if any(record.ended_at is None for record in known) else run.begun_at
-        ends = [record.ended_at for record in known if record.ended_at is not None]
-        over_at = max(ends) if over is not None and ends else over
-        last_seq = max((row["seq"] for row in self._rows_of(run, run.number)), default=None)
-        return Progress(results, len(rows) - results, superseded, over_at, last_seq)
+        every = list(self._rows_of(run, run.number))
+        retried = any(row["attempt"] > 1 for row in every)
+        last_seq = max((row["seq"] for row in every), default=None)
+        return Progress(results, len(rows) - results, len(every), retried, superseded, last_seq)
 
     async def rows(self, run: Run, after: str, limit: int) -> list[dict[str, Any]]:
         best: dict[str, Row] = {}

@@ -12,8 +12,9 @@ from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Repeated
 from icefarm.contract import WorkerRecord
 from icefarm.control.archive.intake import MAX_BATCH
+from icefarm.control.archive.runs.arrivals import Arrivals, RunSoFar
 from icefarm.control.archive.runs.closing import LOST, RunStanding, may_close, next_look
-from icefarm.control.archive.runs.interface import Closed, Progress, Run, RunStore
+from icefarm.control.archive.runs.interface import Closed, Run, RunStore
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import Event, MeasurementsArchived, WorkerIntroduced
 from icefarm.errors import IcefarmError
@@ -43,6 +44,7 @@ class RunCloser:
     runs: RunStore
     store: Store
     clock: Clock
+    arrivals: Arrivals = Factory(Arrivals)
     #: When each worker said hello last, and the bytes in its spool with its last batch since then.
     _hellos: dict[str, float] = Factory(dict)
     _spools: dict[str, int] = Factory(dict)
@@ -107,28 +109,38 @@ class RunCloser:
             return False
 
     async def _close_if_whole(self, run: Run) -> bool:
+        over_at = None
+        if run.ended_at is None:
+            over_at = await self.runs.over_at(run)
+            if over_at is None:
+                # Its client is there: nothing is counted while a run goes on.
+                return False
+        standing = await self._standing(run, over_at)
         progress = await self.runs.progress(run)
-        if not may_close(await self._standing(run, progress)):
+        if not may_close(
+            evolve(standing, results=progress.results, failures=progress.failures, superseded=progress.superseded)
+        ):
             return False
-        if progress.results + progress.failures == 0:
+        # At once: what arrives from now on is not in the count.
+        arrived = self.arrivals.take(run.account, run.number, progress.rows)
+        if progress.rows == 0:
             await self.runs.forget(run.id)
         else:
-            await self._close(evolve(run, last_seq=progress.last_seq))
+            await self._close(evolve(run, last_seq=progress.last_seq), None if progress.retried else arrived)
         return True
 
-    async def _standing(self, run: Run, progress: Progress) -> RunStanding:
+    async def _standing(self, run: Run, over_at: float | None) -> RunStanding:
+        """Return how far a run is, without what of it has arrived."""
         # By the clock of the database, as the times of runs are.
         now = await self.store.now()
-        over = progress.over_at
         return RunStanding(
             since_end=None if run.ended_at is None else now - run.ended_at,
-            since_reservations=None if over is None else now - over,
+            since_reservations=None if over_at is None else now - over_at,
             told_results=run.told.results,
             told_failures=run.told.failures,
-            results=progress.results,
-            failures=progress.failures,
-            superseded=progress.superseded,
-            delivered=run.ended_at is not None or over is None or await self._delivered(run),
+            results=0,
+            failures=0,
+            delivered=run.ended_at is not None or over_at is None or await self._delivered(run),
         )
 
     async def _delivered(self, run: Run) -> bool:
@@ -145,18 +157,35 @@ class RunCloser:
         # A batch that was shorter than the longest had all that there was.
         return settled and self._spools.get(worker.name, 0) < MAX_BATCH
 
-    async def _close(self, run: Run) -> None:
-        """Close a run with its rows up to its last one: more may arrive between the pages."""
+    async def _close(self, run: Run, arrived: RunSoFar | None) -> None:
+        summary = None if arrived is None else await self._summed_up(arrived)
+        if summary is None:
+            summary = await self._read_back(run)
+        await self._keep(run, summary)
+
+    async def _summed_up(self, arrived: RunSoFar) -> Summary | None:
+        for _ in arrived.rest():
+            await self._others_turn()
+        return arrived.summary
+
+    async def _read_back(self, run: Run) -> Summary:
+        """Sum up a run with its rows up to its last one: more may arrive between the pages."""
         summary, after = Summary(), run.number
         while rows := await self.runs.rows(run, after, PAGE):
             for row in rows:
                 summary.add(row)
             after = rows[-1]["evaluation_id"]
-            await deferLater(self.clock, 0)  # type: ignore[arg-type]
+            await self._others_turn()
+        return summary
+
+    async def _others_turn(self) -> None:
+        await deferLater(self.clock, 0)  # type: ignore[arg-type]
+
+    async def _keep(self, run: Run, summary: Summary) -> None:
         versions = {worker.name: worker.version for worker in await self.store.workers()}
         workers = {name: versions.get(name) for name in summary.workers}
         content = canonical(summary.manifest(told_of(run, workers)))
-        await self.runs.close(run.id, _closed(content, summary))
+        await self.runs.close(run.id, _closed(content, summary, run.last_seq))
         self._log.info(
             "run {id} of {account}'s experiment {experiment} is closed: {results} results, {failed} failures",
             id=digest(content), account=run.account, experiment=run.experiment, results=summary.results,
@@ -184,7 +213,8 @@ def told_of(run: Run, workers: dict[str, str | None]) -> dict[str, object]:
     }
 
 
-def _closed(manifest: bytes, summary: Summary) -> Closed:
+def _closed(manifest: bytes, summary: Summary, last_seq: int | None) -> Closed:
+    assert last_seq is not None
     assert summary.first is not None
     assert summary.last is not None
     return Closed(
@@ -193,7 +223,7 @@ def _closed(manifest: bytes, summary: Summary) -> Closed:
         summary.results,
         summary.failed,
         summary.board_count,
-        summary.last_seq,
+        last_seq,
         summary.first,
         summary.last,
     )

@@ -13,7 +13,10 @@ from attrs import frozen
 
 from icefarm.contract import RunReport
 
-__all__ = ["Closed", "Progress", "Run", "RunFilter", "RunStore"]
+__all__ = ["CIRCUIT_BYTES", "Closed", "Progress", "Run", "RunFilter", "RunStore"]
+
+#: Bytes of the circuits that are kept for an account, in their LZ4 form, unless the operator says otherwise.
+CIRCUIT_BYTES = 200e6
 
 
 @frozen
@@ -61,10 +64,12 @@ class Progress:
 
     results: int
     failures: int
+    #: All rows: an evaluation can have several.
+    rows: int
+    #: There is a row of an attempt after the first.
+    retried: bool
     #: An evaluation that took several attempts has a row of an earlier one.
     superseded: bool
-    #: When the last of its reservations ended; None if one has not, or there is none.
-    over_at: float | None
     #: The last of its rows that has arrived (`seq`); None without any.
     last_seq: int | None
 
@@ -101,6 +106,12 @@ class RunStore(Protocol):
 
     async def open(self) -> list[Run]:
         """Return runs that are not closed, up to a thousand: the oldest of each account, then the next ones."""
+
+    async def over_at(self, run: Run) -> float | None:
+        """Return when the last of a run's reservations ended; None if one has not.
+
+        One that is no longer known has ended long ago.
+        """
 
     async def progress(self, run: Run) -> Progress:
         """Return how far a run is."""

@@ -61,14 +61,13 @@ _MEASURED = """
 
 # Failures of which another attempt has a value count for nothing.
 _PROGRESS = f"""
-    SELECT count(*) FILTER (WHERE ok), count(*) FILTER (WHERE NOT ok), coalesce(bool_or(attempt < wanted), false),
-           max(seq)
-      FROM (SELECT bool_or(error IS NULL) AS ok, max(attempt) AS attempt, max(seq) AS seq,
+    SELECT count(*) FILTER (WHERE ok), count(*) FILTER (WHERE NOT ok), coalesce(sum(rows), 0)::bigint,
+           coalesce(max(attempt), 0) > 1, coalesce(bool_or(attempt < wanted), false), max(seq)
+      FROM (SELECT bool_or(error IS NULL) AS ok, count(*) AS rows, max(attempt) AS attempt, max(seq) AS seq,
                    coalesce((%(retried)s::json ->> evaluation_id)::integer, 0) AS wanted
               {_MEASURED} GROUP BY evaluation_id) evaluations
 """
 
-# A reservation that is no longer known has ended long ago.
 _OVER = """
     SELECT CASE WHEN count(*) FILTER (WHERE ended_at IS NULL) = 0
                 THEN extract(epoch FROM coalesce(max(ended_at), to_timestamp(%(begun)s)))::float8 END
@@ -155,11 +154,16 @@ class PostgresRuns(Statements, RunStore):
         return [_run(row) for row in await transaction.rows(_OPEN)]
 
     @in_transaction
+    async def over_at(self, transaction: Transaction, run: Run) -> float | None:
+        fields = {"reservations": list(run.told.boards.values()), "begun": run.begun_at}
+        ((at,),) = await transaction.rows(_OVER, fields)
+        return None if at is None else float(at)
+
+    @in_transaction
     async def progress(self, transaction: Transaction, run: Run) -> Progress:
         fields = {**_range(run, run.number), "retried": json.dumps(run.told.retried)}
-        ((results, failures, superseded, last_seq),) = await transaction.rows(_PROGRESS, fields)
-        over = {"reservations": list(run.told.boards.values()), "begun": run.begun_at}
-        return Progress(results, failures, superseded, (await transaction.rows(_OVER, over))[0][0], last_seq)
+        (row,) = await transaction.rows(_PROGRESS, fields)
+        return Progress(*row)
 
     @in_transaction
     async def rows(self, transaction: Transaction, run: Run, after: str, limit: int) -> list[dict[str, Any]]:

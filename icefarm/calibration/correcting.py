@@ -1,13 +1,15 @@
-"""Pure: no I/O, no clock.  What a board without any deviation would have measured.  Nothing is corrected by itself."""
+"""Pure: no I/O, no clock.  What a board without any deviation would have measured.  Nothing is corrected by itself.
+
+Results of a client, of the archive, and the lines of its files are corrected here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from icefarm.calibration.correction import corrected
 from icefarm.calibration.records import Calibration, Corrected
-from icefarm.contract import Measurement
 from icefarm.errors import InvalidArgument
 
 __all__ = ["correction"]
@@ -16,7 +18,32 @@ __all__ = ["correction"]
 _COUNTING = ("pulsecount",)
 
 
-def correction(measured: Measurement, calibration: Calibration | None) -> Corrected | str:
+class Measured(Protocol):
+    """What of a measurement is needed; `icefarm.contract.Measurement` has it, and so has a result of the archive."""
+
+    @property
+    def serial(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def value(self) -> Any: ...
+
+    @property
+    def temperature_c(self) -> float | None: ...
+
+    @property
+    def started_at(self) -> float | None: ...
+
+    @property
+    def ended_at(self) -> float: ...
+
+    @property
+    def calibration(self) -> str | None: ...
+
+
+def correction(measured: Measured, calibration: Calibration | None) -> Corrected | str:
     """Return a measurement's value as it is without its board's deviation, or why it cannot be corrected.
 
     Of several windows it is their mean.  ``calibration`` is the one that the measurement names, if that is known.
@@ -32,7 +59,7 @@ def correction(measured: Measurement, calibration: Calibration | None) -> Correc
         return corrected(
             sum(counts) / len(counts),
             calibration,
-            time=measured.started_at,
+            time=measured.ended_at if measured.started_at is None else measured.started_at,
             temperature_c=measured.temperature_c,
             windows=len(counts),
         )

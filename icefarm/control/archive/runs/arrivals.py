@@ -1,0 +1,178 @@
+"""Pure: no I/O, no clock.  Runs are summed up while their rows arrive, so that they need not be read back.
+
+Theory of operation
+===================
+The lines of a run are digested in the order of its evaluations, and rows arrive nearly in that order::
+
+    batch that was stored --> note --> the last WINDOW rows wait, sorted --> those before them: Summary
+                                                 run ends --> take --> the rest --> Summary
+
+This is a short cut, and never the authority.  Rows of another control, of a batch that was stored twice, or of one that
+came later than `WINDOW` others are missing here.  So `take` gives a summary only if it has as many rows as the database
+has of the run, each of another evaluation and of its first attempt: then they are the same rows.  Otherwise the run is
+read back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Any
+
+from attrs import Factory, define
+
+from icefarm.contract import account_of
+from icefarm.control.archive.interface import Stored
+from icefarm.control.archive.rows import ArchiveRow
+from icefarm.runs.manifest import Summary
+from icefarm.runs.numbers import index_of
+
+__all__ = ["MOST_ROWS", "MOST_RUNS", "WINDOW", "Arrivals", "RunSoFar"]
+
+#: Rows of a run that wait for earlier ones: of 1,000 a second, workers deliver each within a few seconds.
+WINDOW = 4096
+#: Rows that are summed up at once when more wait.
+STEP = 256
+#: Rows of all runs that wait, at about 1 kB each, and runs that are known.
+MOST_ROWS, MOST_RUNS = 32_768, 4096
+
+#: A row that waits: its evaluation's id, its worker, and itself.
+_Waiting = tuple[str, str, ArchiveRow]
+_id_of = itemgetter(0)
+
+
+@define(eq=False)
+class RunSoFar:
+    """The rows of a run that have arrived."""
+
+    _summary: Summary = Factory(Summary)
+    _waiting: list[_Waiting] = Factory(list)
+    #: The evaluation that was summed up last.
+    _last: str = ""
+    #: A row came too late, or twice.
+    _wrong: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not summed up yet."""
+        return len(self._waiting)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self._summary.results + self._summary.failed + len(self._waiting)
+
+    def add(self, worker: str, row: ArchiveRow) -> None:
+        """Add a row."""
+        self._waiting.append((row.evaluation_id, worker, row))
+
+    def settle(self) -> None:
+        """Sum up what has waited for long enough."""
+        while len(self._waiting) >= WINDOW + STEP:
+            self._waiting.sort(key=_id_of)
+            self._sum_up(STEP)
+
+    def rest(self) -> Iterator[None]:
+        """Sum up everything, with pauses."""
+        self._waiting.sort(key=_id_of)
+        while self._waiting:
+            self._sum_up(STEP)
+            yield
+
+    @property
+    def summary(self) -> Summary | None:
+        """The summary of what is summed up; None if its order was wrong."""
+        return None if self._wrong else self._summary
+
+    def _sum_up(self, count: int) -> None:
+        some, self._waiting = self._waiting[:count], self._waiting[count:]
+        for id, worker, row in some:
+            self._wrong = self._wrong or id <= self._last
+            self._last = id
+            self._summary.add(_result(worker, row))
+
+
+def _result(worker: str, row: ArchiveRow) -> dict[str, Any]:
+    """Return the fields of a row that a line has, as the database gives them back."""
+    return {
+        "evaluation_id": row.evaluation_id,
+        "serial": row.serial,
+        "worker": worker,
+        "sha256": row.sha256,
+        "circuit": row.circuit,
+        "value": None if row.value is None else json.loads(row.value),
+        "error": row.error,
+        "message": row.message,
+        "window_us": row.window_us,
+        "load_us": row.load_us,
+        "temperature_c": row.temperature_c,
+        "origin": row.origin,
+        "firmware": row.firmware,
+        "firmware_version": row.firmware_version,
+        "attempt": row.attempt,
+        "sequence": row.sequence,
+        "board_labels": None if row.board_labels is None else json.loads(row.board_labels),
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
+
+
+@define(eq=False)
+class Arrivals:
+    """The runs of which rows have arrived lately, by account and number.  None: one that has to be read back."""
+
+    _runs: OrderedDict[tuple[str, str], RunSoFar | None] = Factory(OrderedDict)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait."""
+        return sum(run.waiting for run in self._runs.values() if run is not None)
+
+    def note(self, worker: str, stored: Stored) -> None:
+        """Note a batch that was stored."""
+        whole = sum(stored.new.values()) == len(stored.rows)
+        touched: dict[tuple[str, str], RunSoFar | None] = {}
+        for owned in stored.rows:
+            row = owned.row
+            key = account_of(owned.client), row.evaluation_id[:32]
+            if key not in touched:
+                if index_of(row.evaluation_id) is None:
+                    continue
+                touched[key] = self._touched(key)
+            run = touched[key]
+            if run is None:
+                continue
+            if whole and row.attempt == 1:
+                run.add(worker, row)
+            else:
+                self._runs[key] = touched[key] = None
+        for run in touched.values():
+            if run is not None:
+                run.settle()
+        self._forget_some()
+
+    def take(self, account: str, number: str, rows: int) -> RunSoFar | None:
+        """Forget a run that ends, and return it if so many rows of it have arrived; their order is still to be seen."""
+        run = self._runs.pop((account, number), None)
+        return run if run is not None and run.rows == rows else None
+
+    def _touched(self, key: tuple[str, str]) -> RunSoFar | None:
+        if key in self._runs:
+            self._runs.move_to_end(key)
+        else:
+            self._runs[key] = RunSoFar()
+        return self._runs[key]
+
+    def _forget_some(self) -> None:
+        """Read back those that had nothing for the longest time, where too much waits."""
+        while len(self._runs) > MOST_RUNS:
+            self._runs.popitem(last=False)
+        waiting = self.waiting
+        for key, run in self._runs.items():
+            if waiting <= MOST_ROWS:
+                break
+            if run is not None and run.waiting:
+                waiting -= run.waiting
+                self._runs[key] = None
