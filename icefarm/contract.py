@@ -164,6 +164,10 @@ RESULT_FIELDS = (
     *("load_us", "temperature_c", "sequence", "attempt", "started_at", "ended_at", "board_labels", "calibration"),
 )
 
+#: What follows these where a reader asks for it: the value as a board without any deviation would have measured it, and
+#: its standard uncertainty (docs/calibration.md); null where that is not known.
+CORRECTED_FIELDS = ("corrected", "standard_uncertainty")
+
 #: Longest name of a client, worker, board or account, in characters.
 LONGEST_NAME = 100
 #: What a name is, for the error that says so.

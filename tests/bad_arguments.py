@@ -192,6 +192,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (("ga",), {"failed": "no"}),
         (("ga",), {"kind": 7}),
         (("ga",), {"sha256": "ab"}),
+        (("ga",), {"corrected": "yes"}),
     ],
     "experiment_file": [
         (("ga",), {}),
@@ -200,6 +201,7 @@ CLIENT_CASES: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
         (("ga", "csv"), {"after": "x"}),
         (("ga", "csv"), {"serials": "A"}),
         (("ga", "csv"), {"since": "now"}),
+        (("ga", "csv"), {"corrected": 1}),
     ],
     "experiment_known": [
         ((), {}),

@@ -121,14 +121,24 @@ class Reader:
         return list(answer["figures"])
 
     def results(
-        self, name: str, account: str | None, *, serials: list[str] | None = None, follow: bool = False, **query: Any
+        self,
+        name: str,
+        account: str | None,
+        *,
+        serials: list[str] | None = None,
+        follow: bool = False,
+        corrected: bool = False,
+        **query: Any,
     ) -> Iterator[Answer]:
         """Yield an experiment's results in the order of their arrival, in constant memory; with ``follow`` for ever."""
         last: int | None = None
         # HTTP takes one board at most.
         way = None if follow or (serials is not None and len(serials) > 1) else self._way
         if way is not None:
-            asked = _given(account=account, serial=None if serials is None else serials[0], format="jsonl", **query)
+            # A farm of an earlier version corrects nothing: it is not asked to where nobody wants it.
+            query_of_way = {**query, "corrected": corrected or None}
+            serial = None if serials is None else serials[0]
+            asked = _given(account=account, serial=serial, format="jsonl", **query_of_way)
             try:
                 for row in way.lines(f"/experiments/{_part(name)}/results", asked):
                     last = row["seq"]
@@ -137,10 +147,12 @@ class Reader:
             except NotWhole:
                 # What is missing comes by the other way, or the error of that.
                 pass
+        from icefarm.client.api.notebook.archived import record_of
+
         with farm_of(self.access) as farm:
             after = None if last is None else str(last)
             for result in farm.experiment(name, account).results(serials=serials, follow=follow, after=after, **query):
-                yield asdict(result, recurse=False)
+                yield record_of(result, corrected=corrected)
 
     @property
     def _way(self) -> HttpWay | None:

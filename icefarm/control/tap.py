@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from math import inf, nan
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,6 +79,17 @@ def _size(text: str) -> float:
         raise ValueError(f"must be a number of gigabytes above 0, not {text!r}") from None
 
 
+def _megabytes(text: str) -> float:
+    """Parse a number of megabytes, which may be 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = nan
+    if not 0 <= found < inf:
+        raise ValueError(f"must be a number of megabytes, 0 for none, not {text!r}")
+    return found
+
+
 def _sharers(text: str) -> int:
     """Parse how many clients may share a board."""
     most = whole_number(text)
@@ -129,6 +141,7 @@ class Options(LayeredOptions):
         Setting("archive-days", "days that measurements are kept", "DAYS", "90", _days),
         Setting("archive-size", "gigabytes of measurements that are kept; the oldest days go first", "GB", "20", _size),
         Setting("archive-export", "write each day of measurements here before it is dropped", "DIR", parse=directory),
+        Setting("archive-circuits", "megabytes of circuits that are kept for each account", "MB", "200", _megabytes),
         Setting(
             "half-life",
             "seconds in which what an account has used counts half for who is served next",
@@ -249,6 +262,7 @@ def _service(options: Options) -> ControlProcess:
         calibrate_at_once=options["calibrate-at-once"],
         suspect_boards=SuspectRule(options["suspect-boards"]),
         most_sharers=options["most-sharers"],
+        circuit_bytes=options["archive-circuits"] * 1e6,
         limits=AccountLimits(**(options["limit"] or {})),
     )
     credentials = Credentials("control", Role.CONTROL, secrets.token_hex(8), options["router-ticket"])

@@ -71,6 +71,8 @@ class FarmOptions:
     archive_days: float | None = None
     archive_size: float | None = None
     archive_export: Path | None = None
+    #: Megabytes of circuits that are kept for each account.
+    archive_circuits: float | None = None
     #: Each account sees its own experiments only.
     private: bool = False
     #: How boards are shared (docs/sharing.md); None: as control does by itself.
@@ -141,6 +143,7 @@ def control_program(
         "archive-days": options.archive_days,
         "archive-size": options.archive_size,
         "archive-export": options.archive_export,
+        "archive-circuits": options.archive_circuits,
         "private": options.private or None,
         "half-life": options.half_life,
         "max-hold-while-waited": options.max_hold_while_waited,

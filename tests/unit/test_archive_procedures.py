@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from archive_rules import NOW, World, row
+from archive_rules import NOW, World, failure, row
+from recording_farm import calibration
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from icefarm.bus import Caller
-from icefarm.contract import Role
+from icefarm.calibration.correction import corrected
+from icefarm.calibration.records import Calibration
+from icefarm.contract import CORRECTED_FIELDS, RESULT_FIELDS, Role
 from icefarm.control.archive.activity import Activity
+from icefarm.control.inventory.calibration.corrections import Corrections
+from icefarm.control.rpc import archive_api
 from icefarm.control.rpc.archive_api import SAME_NAME, ArchiveProcedures
 from icefarm.errors import InvalidArgument, UnknownExperiment
 from icefarm.testing.memory.archive import MemoryArchive
@@ -38,7 +43,7 @@ def made(amount: int, every: float) -> tuple[ArchiveProcedures, World]:
             await world.keep("w1", *rows[start : start + 100])
 
     finished(fill())
-    return ArchiveProcedures(archive, Activity(clock), clock, False), world
+    return ArchiveProcedures(archive, Activity(clock), clock, False, Corrections(store)), world
 
 
 def finished(asked: Any) -> Any:
@@ -125,3 +130,45 @@ def test_the_error_says_which_number_is_wrong() -> None:
         finished(procedures.experiment_series(ADA, "ga-7", points=1001))
     with pytest.raises(InvalidArgument, match="total must be 1 to 1,000,000,000,000, not 0"):
         finished(procedures.experiment_announce(ADA, "ga-7", total=0))
+
+
+def with_a_calibration() -> tuple[ArchiveProcedures, Calibration]:
+    """Return procedures over two values of a board that has a calibration, and a failure of it."""
+    procedures, world = made(0, 1.0)
+    known = calibration("A", reference_time=BEGIN, offset_ppm=1000.0, ppm_per_kelvin=0.0)
+    finished(world.store.keep_readings([], [known]))
+    (a,) = finished(world.reserve("ada", "C"))
+    rows = [row(a, "e0", kind="pulsecount", value=1001, calibration=known.id), failure(a, "e1", calibration=known.id)]
+    finished(world.keep("w1", *rows, row(a, "e2", kind="pulsecount", value=1001)))
+    return procedures, known
+
+
+def test_results_are_corrected_where_that_is_asked_for() -> None:
+    procedures, known = with_a_calibration()
+    answer = finished(procedures.experiment_results(ADA, "ga-7", corrected=True))
+    assert answer["fields"] == [*RESULT_FIELDS, *CORRECTED_FIELDS]
+    results = [dict(zip(answer["fields"], each, strict=True)) for each in answer["results"]]
+    expected = corrected(1001, known, time=results[0]["started_at"], temperature_c=31.5)
+    assert [(each["corrected"], each["standard_uncertainty"]) for each in results] == [
+        (expected.value, expected.standard_uncertainty), (None, None), (None, None)
+    ]  # fmt: skip
+    assert abs(expected.value - 1000) < 0.1
+    assert finished(procedures.experiment_results(ADA, "ga-7"))["fields"] == list(RESULT_FIELDS)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_parts_of_a_file_with_corrected_values_are_its_lines_with_two_fields_more(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_api, "MOST_CORRECTED", 2)
+    procedures, _ = with_a_calibration()
+    plain = finished(procedures.experiment_file(ADA, "ga-7", form))["data"].decode().splitlines()
+    lines, after, more = "", None, True
+    while more:
+        part = finished(procedures.experiment_file(ADA, "ga-7", form, after=after, corrected=True))
+        assert part["fields"] == [*RESULT_FIELDS, *CORRECTED_FIELDS]
+        lines, after, more = lines + part["data"].decode(), part["next"], part["more"]
+    assert [line.startswith(before.rstrip("}")) for line, before in zip(lines.splitlines(), plain, strict=True)] == [
+        True, True, True
+    ]  # fmt: skip
+    assert lines.splitlines()[1].endswith(",," if form == "csv" else '"corrected":null,"standard_uncertainty":null}')

@@ -9,6 +9,9 @@ from attrs import evolve
 
 from icefarm.calibration.records import Calibration
 from icefarm.client import Measurement, Result
+from icefarm.client.api.notebook.archived import ArchivedResult, page_of
+from icefarm.client.api.notebook.tables import arrow_table, pandas_frame
+from icefarm.contract import CORRECTED_FIELDS, RESULT_FIELDS
 from icefarm.errors import DeviceFailed
 
 CALIBRATION = Calibration(
@@ -74,3 +77,41 @@ def test_without_a_corrected_value_a_result_says_why(measured: Measurement, why:
 def test_a_failed_evaluation_has_no_corrected_value_but_its_error() -> None:
     with pytest.raises(DeviceFailed):
         _ = result(None, error=DeviceFailed("gone")).corrected
+
+
+def archived(**fields: Any) -> ArchivedResult:
+    """Return the measurement as the archive has it."""
+    told = {name: getattr(MEASURED, name, None) for name in RESULT_FIELDS}
+    answer = {"fields": list(RESULT_FIELDS), "results": [list({**told, "seq": 1, **fields}.values())]}
+    (found,) = page_of({**answer, "next": "1", "more": False}, {"c1": CALIBRATION}).results
+    return found
+
+
+def test_a_result_of_the_archive_is_corrected_as_it_was_when_it_was_measured() -> None:
+    assert archived().corrected == result(MEASURED).corrected
+    assert (
+        archived(value=[1_000_200, 1_000_400]).corrected
+        == result(evolve(MEASURED, value=[1_000_200, 1_000_400])).corrected
+    )
+    assert (archived(calibration=None).corrected, archived(calibration=None).why_not_corrected) == (
+        None, "board A had no calibration when it measured"
+    )  # fmt: skip
+
+
+def test_a_failure_of_the_archive_has_no_corrected_value() -> None:
+    failed = archived(error="device_failed", message="silent", value=None)
+    assert (failed.corrected, failed.why_not_corrected) == (None, "the evaluation failed: device_failed")
+
+
+def test_tables_have_corrected_values_where_they_are_asked_for() -> None:
+    results = [archived(), archived(calibration=None)]
+    corrected = result(MEASURED).corrected
+    assert corrected is not None
+    frame = pandas_frame(results, corrected=True)
+    assert list(frame.columns) == [*RESULT_FIELDS, *CORRECTED_FIELDS]
+    assert frame["corrected"][0] == corrected.value
+    assert frame["standard_uncertainty"][0] == corrected.standard_uncertainty
+    assert frame["corrected"].isna().tolist() == [False, True]
+    assert list(pandas_frame(results).columns) == list(RESULT_FIELDS)
+    table = arrow_table(results, corrected=True)
+    assert table.column("corrected").to_pylist() == [corrected.value, None]

@@ -21,7 +21,7 @@ from icefarm.control.archive.rows import parse_rows
 from icefarm.control.archive.runs import closer
 from icefarm.control.archive.runs.closer import RunCloser
 from icefarm.control.archive.runs.closing import LATEST, LOST, SELDOM, SETTLED, SOON, RunStanding, may_close, next_look
-from icefarm.control.rpc import runs_api
+from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.control.rpc.archive_api import ArchiveProcedures
 from icefarm.control.rpc.runs_api import RunProcedures
 from icefarm.control.telemetry.events import MeasurementsArchived, WorkerIntroduced
@@ -75,7 +75,7 @@ class Bench:
         self.archive = MemoryArchive(self.clock, self.store)
         self.world = World(self.archive, self.store, lambda: self.clock.advance(0.1), self.clock.seconds)
         self.closer = RunCloser(self.archive.runs, self.store, self.clock)
-        of_archive = ArchiveProcedures(self.archive, Activity(self.clock), self.clock, False)
+        of_archive = ArchiveProcedures(self.archive, Activity(self.clock), self.clock, False, Corrections(self.store))
         self.procedures = RunProcedures(self.archive.runs, self.closer, of_archive, self.clock)
         self.finished(self.world.begin())
         self.hello()
@@ -334,8 +334,8 @@ def test_a_circuit_is_kept_only_as_what_it_is_said_to_be(bench: Bench) -> None:
         bench.finished(bench.procedures.run_circuit(BOB, NUMBER, sha256))
 
 
-def test_an_account_keeps_no_more_circuits_than_it_may(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs_api, "MOST_KEPT", 100)
+def test_an_account_keeps_no_more_circuits_than_the_operator_says(bench: Bench) -> None:
+    bench.procedures.circuit_bytes = 100
     data = made_up_bitstream(1).data
-    with pytest.raises(LimitReached, match="keeps at most"):
+    with pytest.raises(LimitReached, match=r"keeps at most 0.0001 MB of circuits for an account"):
         bench.finished(bench.procedures.circuit_keep(ADA, NUMBER, digest(data), block=compress(data), length=len(data)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,12 +26,16 @@ Row = Mapping[str, Any]
 Write = Callable[[BinaryIO, Iterator[Row]], int]
 
 
-def write_rows(path: str, rows: Iterable[Row]) -> int:
+def write_rows(path: str, rows: Iterable[Row], *, corrected: bool = False) -> int:
     """Write a file, which appears when it is whole, and return the number of rows.
 
     Raises `click.UsageError` for its name, `InvalidArgument` without pyarrow, `CannotWrite`, and what ``rows`` raises.
     """
-    writers: dict[str, Write] = {".csv": _text("csv"), ".jsonl": _text("json"), ".parquet": _parquet}
+    writers: dict[str, Write] = {
+        ".csv": _text("csv", corrected),
+        ".jsonl": _text("json", corrected),
+        ".parquet": partial(_parquet, corrected),
+    }
     write = writers.get(Path(path).suffix.lower())
     if write is None:
         raise click.UsageError(f"--out writes .csv, .jsonl or .parquet, not {clean(path)}")
@@ -55,11 +60,11 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield block
 
 
-def _text(form: str) -> Write:
+def _text(form: str, corrected: bool) -> Write:
     """Return what writes lines: CSV with a header, or JSON."""
 
     def write(file: BinaryIO, rows: Iterator[Row]) -> int:
-        lines = Rows(columns.RESULTS, form)
+        lines = Rows(columns.CORRECTED_RESULTS if corrected else columns.RESULTS, form)
         file.write(lines.head().encode())
         count = 0
         for block in _blocks(rows):
@@ -70,10 +75,10 @@ def _text(form: str) -> Write:
     return write
 
 
-def _parquet(file: BinaryIO, rows: Iterator[Row]) -> int:
+def _parquet(corrected: bool, file: BinaryIO, rows: Iterator[Row]) -> int:
     from icefarm.client.api.notebook.tables import ArrowWriter
 
-    writer, count = ArrowWriter(file), 0
+    writer, count = ArrowWriter(file, corrected=corrected), 0
     for block in _blocks(rows):
         writer.write(block)
         count += len(block)

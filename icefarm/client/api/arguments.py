@@ -373,6 +373,7 @@ RULES: Mapping[str, Rule] = {
     "ids": Rule("a list of ids of requests", _texts),
     "id": Rule("the id of a run", _text),
     "path": Rule("the path of a file", _path),
+    "corrected": _BOOLEAN,
     "kept_circuits": _BOOLEAN,
     "digest": Rule("a SHA-256, in hexadecimal", _text),
     "circuits": Rule("the path of a folder", _path),

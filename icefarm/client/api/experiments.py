@@ -107,7 +107,11 @@ class ExperimentHandle:
 
     async def page(self, query: Mapping[str, Any], after: str | None, limit: int) -> ResultPage:
         """Return results after a cursor."""
-        return page_of(await self._ask("experiment_results", **query, after=after, limit=limit))
+        answer = await self._ask("experiment_results", **query, after=after, limit=limit)
+        calibrations = self.session.calibrations
+        page = page_of(answer, calibrations.by_id)
+        await calibrations.learn(result.calibration for result in page.results)
+        return page
 
     async def wait(self) -> None:
         """Wait until it is worth asking for more."""
@@ -150,17 +154,23 @@ class ResultStream:
             found += page.results
         return found
 
-    async def to_arrow(self) -> Any:
-        """Return them as a ``pyarrow.Table`` (needs icefarm[parquet])."""
-        return arrow_table(await self.all())
+    @checked
+    async def to_arrow(self, *, corrected: bool = False) -> Any:
+        """Return them as a ``pyarrow.Table`` (needs icefarm[parquet]).
 
-    async def to_pandas(self) -> Any:
-        """Return them as a ``pandas.DataFrame`` (needs pandas)."""
-        return pandas_frame(await self.all())
+        With ``corrected`` it has the values without their boards' deviations, and their standard uncertainties.
+        """
+        return arrow_table(await self.all(), corrected=corrected)
 
-    async def to_polars(self) -> Any:
-        """Return them as a ``polars.DataFrame`` (needs polars)."""
-        return polars_frame(await self.all())
+    @checked
+    async def to_pandas(self, *, corrected: bool = False) -> Any:
+        """Return them as a ``pandas.DataFrame`` (needs pandas); ``corrected`` as for `to_arrow`."""
+        return pandas_frame(await self.all(), corrected=corrected)
+
+    @checked
+    async def to_polars(self, *, corrected: bool = False) -> Any:
+        """Return them as a ``polars.DataFrame`` (needs polars); ``corrected`` as for `to_arrow`."""
+        return polars_frame(await self.all(), corrected=corrected)
 
 
 class _Results(VerbAdapter):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define
 
@@ -20,7 +21,13 @@ from icefarm.client.session import ClientSession
 from icefarm.contract import RunRecord, from_wire
 from icefarm.errors import InvalidArgument
 
+if TYPE_CHECKING:
+    # It takes half a second to import.
+    from twisted.internet.defer import Deferred
+
 __all__ = ["RunFace", "RunHandle", "fetched_run", "runs_of"]
+
+T = TypeVar("T")
 
 #: Runs, and lines, of one call.
 PAGE, LINES = 1000, 1000
@@ -141,7 +148,9 @@ class RunHandle:
         first = await self._page(None)
         find: FindCircuit | None = self.circuit if kept_circuits else None
         if circuits is not None:
-            find = CircuitFolder.of(circuits).found
+            # A folder may be large, and the session is to live on meanwhile.
+            folder = await self._in_thread(CircuitFolder.of, circuits)
+            find = partial(self._in_thread, folder.get)
         file = NewFile.beside(path)
         try:
             async for piece in exported(manifest, first, self._page, find):
@@ -150,6 +159,13 @@ class RunHandle:
         finally:
             file.discard()
         return Path(path)
+
+    def _in_thread(self, function: Callable[..., T], *args: Any) -> Deferred[T]:
+        from twisted.internet.threads import deferToThreadPool
+
+        # The session's clock is its reactor.
+        reactor: Any = self.session.clock
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *args)
 
     async def _page(self, after: str | None) -> Mapping[str, Any]:
         number = self.record.id or self.record.number

@@ -44,7 +44,7 @@ class CircuitFolder:
         file = self._paths.get(sha256)
         return None if file is None else from_file(file).data
 
-    async def found(self, sha256: str) -> bytes:
+    def get(self, sha256: str) -> bytes:
         """Return a bitstream.  Raises `InvalidArgument` if it is not there."""
         data = self.find(sha256)
         if data is None:

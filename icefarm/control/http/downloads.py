@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from icefarm.contract import RESULT_FIELDS
+from icefarm.contract import CORRECTED_FIELDS
 from icefarm.errors import InvalidArgument
 
 __all__ = ["FORMATS", "Download", "InThread", "download"]
@@ -41,7 +41,7 @@ class _Form(Protocol):
     #: The format of the lines.
     lines: str
 
-    def begin(self) -> bytes: ...
+    def begin(self, fields: Sequence[str]) -> bytes: ...
 
     async def part(self, lines: bytes) -> bytes: ...
 
@@ -50,13 +50,12 @@ class _Form(Protocol):
 
 @define(eq=False)
 class _Lines:
-    """The lines as they are, after those that the file begins with."""
+    """The lines as they are; CSV has the names of its fields before them."""
 
     lines: str
-    _head: bytes = b""
 
-    def begin(self) -> bytes:
-        return self._head
+    def begin(self, fields: Sequence[str]) -> bytes:
+        return (",".join(fields) + "\n").encode() if self.lines == "csv" else b""
 
     async def part(self, lines: bytes) -> bytes:
         return lines
@@ -78,18 +77,16 @@ class _Parquet:
     _writer: Any = field(init=False)
     _types: dict[str, Any] = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def begin(self, fields: Sequence[str]) -> bytes:
         from pyarrow import parquet
 
         arrow = self._arrow
         integers = ("seq", "window_us", "load_us", "sequence", "attempt")
-        numbers = ("number", "temperature_c", "started_at", "ended_at")
+        numbers = ("number", "temperature_c", "started_at", "ended_at", *CORRECTED_FIELDS)
         types = {name: arrow.int64() for name in integers} | {name: arrow.float64() for name in numbers}
-        self._types = {name: types.get(name, arrow.string()) for name in RESULT_FIELDS}
+        self._types = {name: types.get(name, arrow.string()) for name in fields}
         schema = arrow.schema(list(self._types.items()))
         self._writer = parquet.ParquetWriter(_Sink(self._file), schema, compression="zstd")
-
-    def begin(self) -> bytes:
         return b""
 
     async def part(self, lines: bytes) -> bytes:
@@ -109,7 +106,7 @@ class _Parquet:
             table = csv.read_csv(
                 self._arrow.BufferReader(lines),
                 read_options=csv.ReadOptions(
-                    use_threads=False, column_names=list(RESULT_FIELDS), block_size=max(len(lines), LONGEST)
+                    use_threads=False, column_names=list(self._types), block_size=max(len(lines), LONGEST)
                 ),
                 parse_options=csv.ParseOptions(newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
@@ -180,7 +177,7 @@ async def download(format_: str, ask: Ask, in_thread: InThread) -> Download:
 def _form(name: str, in_thread: InThread) -> _Form:
     match name:
         case "csv":
-            return _Lines("csv", _head(RESULT_FIELDS))
+            return _Lines("csv")
         case "jsonl":
             return _Lines("jsonl")
         case "parquet":
@@ -192,12 +189,8 @@ def _form(name: str, in_thread: InThread) -> _Form:
     raise InvalidArgument(f"format must be one of {', '.join(FORMATS)}, not {name!a:.40}")
 
 
-def _head(names: Sequence[str]) -> bytes:
-    return (",".join(names) + "\n").encode()
-
-
 async def _chunks(form: _Form, part: Mapping[str, Any], ask: Ask) -> AsyncIterator[bytes]:
-    yield form.begin()
+    yield form.begin(part["fields"])
     while True:
         yield await form.part(part["data"])
         if not part["more"]:

@@ -278,6 +278,7 @@ def _results(asked: ResultsQuery) -> dict[str, Any]:
     return {
         "name": asked.experiment, "account": asked.account, "serials": serials, "since": asked.since,
         "until": asked.until, "failed": asked.failed, "kind": asked.kind, "after": asked.after,
+        "corrected": asked.corrected,
     }  # fmt: skip
 
 

@@ -416,6 +416,10 @@ class ResultsQuery:
     failed: bool | None = field(default=None, metadata={"description": "Only failures (true), or only values (false)."})
     kind: str | None = field(default=None, metadata={"description": "Only of this device kind."})
     after: str | None = field(default=None, metadata={"description": "Only what arrived after this seq."})
+    corrected: bool = field(
+        default=False,
+        metadata={"description": "Add each value as a board without any deviation would have measured it."},
+    )
 
 
 Body = (

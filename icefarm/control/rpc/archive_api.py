@@ -13,6 +13,7 @@ from attrs import define, evolve
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.contract import (
+    CORRECTED_FIELDS,
     LONGEST_NAME,
     MAX_FIGURES,
     NAME_RULE,
@@ -24,6 +25,7 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.activity import Activity
+from icefarm.control.archive.extracts import as_lines
 from icefarm.control.archive.interface import (
     Archive,
     Experiment,
@@ -35,6 +37,7 @@ from icefarm.control.archive.interface import (
     SeriesQuery,
 )
 from icefarm.control.archive.usage import UsageQuery, dimensions, used
+from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.errors import InvalidArgument, NotAuthorized, Unavailable, UnknownExperiment
 
 __all__ = ["READERS", "ArchiveProcedures", "Table", "without_archive"]
@@ -47,6 +50,8 @@ READERS = (Role.CLIENT, Role.OPERATOR)
 MOST_RESULTS, MOST_EXPERIMENTS, MOST_FIGURES = 5000, 1000, 5000
 #: Bytes of values in an answer, and of a part of a file; and rows of such a part.
 ANSWER, EXTRACT, MOST_EXTRACTED = 1 << 20, 1_200_000, 5000
+#: Results of one answer that are corrected: control computes them one by one.
+MOST_CORRECTED = 500
 #: Points of a series at most: of all boards together, and of its boards in all.
 MOST_POINTS, MOST_BOARD_POINTS = 1000, 3000
 #: Seconds of the shortest step of a series; all others are this one doubled.
@@ -104,6 +109,11 @@ def _limit(limit: int, most: int, name: str = "limit") -> int:
     return limit
 
 
+def _part(limit: int, most: int, corrected: bool) -> int:
+    """Return how many results an answer has at most."""
+    return min(_limit(limit, most), MOST_CORRECTED) if corrected else _limit(limit, most)
+
+
 def _checked_name(name: str) -> str:
     if not valid_name(name):
         raise InvalidArgument(f"an experiment's name must be {NAME_RULE}, not {name!a:.120}")
@@ -128,6 +138,7 @@ class ArchiveProcedures:
     activity: Activity
     clock: Clock
     private: bool
+    corrections: Corrections
 
     @classmethod
     def methods(cls) -> Sequence[Callable[..., Any]]:
@@ -190,24 +201,35 @@ class ArchiveProcedures:
         failed: bool | None = None,
         kind: str | None = None,
         sha256: list[str] | None = None,
+        corrected: bool = False,
     ) -> dict[str, Any]:
         """Return results in the order in which they arrived, each a list of values for the names in ``fields``.
 
         ``next`` goes into ``after`` of the next call, also at the end, where later calls get what arrived since;
-        ``more`` says whether there are more already.
+        ``more`` says whether there are more already.  With ``corrected`` the last two fields are the value without the
+        board's deviation, and its standard uncertainty; an answer has fewer results then.
         """
         query = ResultQuery(
-            _cursor(after), _limit(limit, MOST_RESULTS), ANSWER, _few("serials", serials), since, until, failed, kind,
-            _few("sha256", sha256),
+            _cursor(after), _part(limit, MOST_RESULTS, corrected), ANSWER, _few("serials", serials), since, until,
+            failed, kind, _few("sha256", sha256),
         )  # fmt: skip
         found = await self.find(caller, name, account)
-        rows, more = await self.archive.results(found.id, query)
+        fields, rows, more = await self._results(found.id, query, corrected)
         return {
-            "fields": list(RESULT_FIELDS),
+            "fields": list(fields),
             "results": [list(row) for row in rows],
             "next": str(rows[-1][0] if rows else query.after),
             "more": more,
         }
+
+    async def _results(
+        self, id: int, query: ResultQuery, corrected: bool
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]], bool]:
+        rows, more = await self.archive.results(id, query)
+        if not corrected:
+            return RESULT_FIELDS, rows, more
+        added = await self.corrections.of(rows)
+        return (*RESULT_FIELDS, *CORRECTED_FIELDS), [(*row, *each) for row, each in zip(rows, added, strict=True)], more
 
     async def experiment_file(
         self,
@@ -223,19 +245,25 @@ class ArchiveProcedures:
         kind: str | None = None,
         sha256: list[str] | None = None,
         limit: int = MOST_EXTRACTED,
+        corrected: bool = False,
     ) -> dict[str, Any]:
         """Return results as a part of a file: ``data`` has lines of ``format`` csv or jsonl, about a megabyte of them.
 
         Lines of CSV have ``fields``; options, labels and values are JSON there, and nothing is an empty field without
-        quotes.  ``next`` and ``more`` as for results: the parts, one after the other, are the file.
+        quotes.  ``next``, ``more`` and ``corrected`` as for results: the parts, one after the other, are the file.
         """
         if format not in (*FileForm,):
             raise InvalidArgument(f"format must be one of {', '.join(FileForm)}, not {format!a:.40}")
         query = ResultQuery(
-            _cursor(after), _limit(limit, MOST_EXTRACTED), EXTRACT, _few("serials", serials), since, until, failed,
-            kind, _few("sha256", sha256),
+            _cursor(after), _part(limit, MOST_EXTRACTED, corrected), EXTRACT, _few("serials", serials), since, until,
+            failed, kind, _few("sha256", sha256),
         )  # fmt: skip
         found = await self.find(caller, name, account)
+        if corrected:
+            fields, rows, more = await self._results(found.id, query, True)
+            last = str(rows[-1][0] if rows else query.after)
+            data = as_lines(fields, rows, FileForm(format))
+            return {"fields": list(fields), "data": data, "rows": len(rows), "next": last, "more": more}
         part = await self.archive.extract(found.id, query, FileForm(format))
         return {
             "fields": list(RESULT_FIELDS), "data": part.data, "rows": part.rows, "next": str(part.last),

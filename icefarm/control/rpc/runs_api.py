@@ -26,11 +26,11 @@ from icefarm.contract import (
     valid_name,
 )
 from icefarm.control.archive.runs.closer import RunCloser
-from icefarm.control.archive.runs.interface import Run, RunFilter, RunStore
+from icefarm.control.archive.runs.interface import CIRCUIT_BYTES, Run, RunFilter, RunStore
 from icefarm.control.rpc.archive_api import READERS, ArchiveProcedures, Table
 from icefarm.errors import InvalidArgument, LimitReached, NotAuthorized, UnknownRun
 from icefarm.runs.canonical import canonical, digest
-from icefarm.runs.manifest import result_line
+from icefarm.runs.manifest import line_of
 from icefarm.runs.numbers import is_number, position_of
 
 __all__ = ["RunProcedures"]
@@ -41,8 +41,6 @@ MOST_RUNS, MOST_RESULTS = 1000, 2000
 MOST_REPORTS, MOST_BOARDS, MOST_RETRIED, MOST_SAID = 100, 10_000, 10_000, 64 * 1024
 #: Lists and mappings inside each other in what a client says of a run.
 DEEPEST = 50
-#: Bytes of the circuits that are kept for an account, in their LZ4 form.
-MOST_KEPT = 200 * 10**6
 #: The fewest digits of a run's id by which it is found.
 SHORTEST = 8
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -60,6 +58,7 @@ class RunProcedures:
     closer: RunCloser
     archive: ArchiveProcedures
     clock: Clock
+    circuit_bytes: float = CIRCUIT_BYTES
 
     @classmethod
     def methods(cls) -> Sequence[Callable[..., Any]]:
@@ -114,7 +113,7 @@ class RunProcedures:
                 "before then has them"
             )
         rows = await self.runs.rows(run, after or run.number, limit)
-        lines = b"".join(canonical(result_line(row)) + b"\n" for row in rows)
+        lines = b"".join(map(line_of, rows))
         return {"lines": lines.decode(), "next": rows[-1]["evaluation_id"] if len(rows) == limit else None}
 
     async def run_report(self, caller: Caller, runs: list[dict[str, Any]]) -> None:
@@ -148,8 +147,11 @@ class RunProcedures:
                 raise InvalidArgument("length is missing: the bytes of the circuit in its normal form")
             if digest(decompress(block, length)) != sha256:
                 raise InvalidArgument("the circuit has another SHA-256 than was said")
-            if not await self.runs.add_circuit(account, sha256, length, block, MOST_KEPT):
-                raise LimitReached(f"the farm keeps at most {MOST_KEPT // 10**6} MB of circuits for an account")
+            if not await self.runs.add_circuit(account, sha256, length, block, int(self.circuit_bytes)):
+                raise LimitReached(
+                    f"the farm keeps at most {self.circuit_bytes / 1e6:g} MB of circuits for an account; its operator "
+                    "can change that (--archive-circuits)"
+                )
         return await self.runs.keep_circuit(account, run, sha256)
 
     async def run_circuit(self, caller: Caller, id: str, sha256: str) -> dict[str, Any]:

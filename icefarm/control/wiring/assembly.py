@@ -17,7 +17,9 @@ from icefarm.control.archive.activity import Activity
 from icefarm.control.archive.intake import Intake
 from icefarm.control.archive.interface import Archive
 from icefarm.control.archive.retention import Retention
+from icefarm.control.archive.runs.arrivals import Arrivals
 from icefarm.control.archive.runs.closer import RunCloser
+from icefarm.control.inventory.calibration.corrections import Corrections
 from icefarm.control.inventory.calibration.keeper import CalibrationKeeper
 from icefarm.control.inventory.drain import DrainMonitor
 from icefarm.control.inventory.inventory import Inventory
@@ -119,8 +121,9 @@ class ArchiveParts:
     ) -> ArchiveParts:
         days = settings.archive_days
         retention = Retention(archive, clock, days, settings.archive_bytes, settings.archive_export)
-        closer = RunCloser(archive.runs, store, clock)
-        return cls(archive, Intake(archive, publisher, clock, days), Activity(clock), retention, closer)
+        arrivals = Arrivals()
+        closer = RunCloser(archive.runs, store, clock, arrivals)
+        return cls(archive, Intake(archive, publisher, clock, days, arrivals), Activity(clock), retention, closer)
 
     def start(self) -> None:
         """Start what is done again and again."""
@@ -341,7 +344,7 @@ def handlers(
         **for_watchers.table(),
         **of_access.table(),
         **of_calibration.table(),
-        **_archive_procedures(parts.archive, clock, settings),
+        **_archive_procedures(parts.archive, store, clock, settings),
     }
     found = {}
     for name, (method, roles) in tables.items():
@@ -351,9 +354,9 @@ def handlers(
     return found
 
 
-def _archive_procedures(parts: ArchiveParts | None, clock: Clock, settings: ControlSettings) -> Table:
+def _archive_procedures(parts: ArchiveParts | None, store: Store, clock: Clock, settings: ControlSettings) -> Table:
     if parts is None:
         return without_archive([*ArchiveProcedures.methods(), *RunProcedures.methods()])
-    of_archive = ArchiveProcedures(parts.archive, parts.activity, clock, settings.private)
-    of_runs = RunProcedures(parts.archive.runs, parts.closer, of_archive, clock)
+    of_archive = ArchiveProcedures(parts.archive, parts.activity, clock, settings.private, Corrections(store))
+    of_runs = RunProcedures(parts.archive.runs, parts.closer, of_archive, clock, settings.circuit_bytes)
     return {**of_archive.table(), **of_runs.table()}

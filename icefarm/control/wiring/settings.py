@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from icefarm.control.archive.runs.interface import CIRCUIT_BYTES
 from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.scheduling.placement import MOST_SHARERS
@@ -55,5 +56,7 @@ class ControlSettings:
     calibration: bool = True
     calibrate_at_once: int = 2
     suspect_boards: SuspectRule = SuspectRule.AVOID
+    #: Bytes of circuits that are kept for each account, in their compressed form.
+    circuit_bytes: float = CIRCUIT_BYTES
     #: What each account may have and ask for, unless an operator set something else for it.
     limits: AccountLimits = Factory(AccountLimits)

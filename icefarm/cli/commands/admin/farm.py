@@ -190,6 +190,9 @@ def _host_name() -> str:
     help="Write each day of measurements here before it is dropped.",
 )
 @click.option(
+    "--archive-circuits", type=click.FloatRange(0), help="Megabytes of circuits kept for each account; 200 by default."
+)
+@click.option(
     "--private",
     is_flag=True,
     envvar="ICEFARM_PRIVATE",

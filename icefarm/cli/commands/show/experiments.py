@@ -19,7 +19,7 @@ from icefarm.cli.ui.options import output_option
 from icefarm.cli.ui.parameter_types import CONDITION, SPAN
 from icefarm.cli.ui.records import columns
 from icefarm.cli.ui.records.formatting import duration, shown
-from icefarm.cli.ui.records.tables import Output, Rows
+from icefarm.cli.ui.records.tables import Output, Rows, Shape
 from icefarm.cli.ui.terminal.console import Screen
 from icefarm.cli.verb import opened_screen, room_of, show
 from icefarm.selectors.language import Selector
@@ -118,6 +118,12 @@ def _summary(found: Answer) -> Iterator[str]:
     help="Only where it holds: 'number>1000 and error=null', label.generation=3, board.lab=3; may be repeated.",
 )
 @click.option("--failed/--ok", "failed", default=None, help="Only failures, or only values.")
+@click.option(
+    "--corrected",
+    is_flag=True,
+    help="Add each value without its board's deviation, and its standard uncertainty; 'icefarm boards compare' shows "
+    "the deviations.",
+)
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead (.csv, .jsonl, .parquet).")
 @output_option
@@ -131,6 +137,7 @@ def results(
     since: float | None,
     conditions: tuple[Selector, ...],
     failed: bool | None,
+    corrected: bool,
     follow: bool,
     out: str | None,
 ) -> None:
@@ -142,23 +149,26 @@ def results(
         raise click.UsageError("--follow prints; redirect it into a file instead of --out")
     query: dict[str, Any] = {"since": None if since is None else time.time() - since, "failed": failed}
     with opened_screen() as screen:
-        rows = Reader(access).results(experiment_name, account, serials=list(serials) or None, follow=follow, **query)
+        rows = Reader(access).results(
+            experiment_name, account, serials=list(serials) or None, follow=follow, corrected=corrected, **query
+        )
         chosen = (row for row in rows if fits(row, conditions))
         if out is not None:
-            count = write_rows(out, chosen)
+            count = write_rows(out, chosen, corrected=corrected)
             screen.say(f"wrote {counted(count, 'result')} to {out}")
         else:
-            _print(screen, chosen, output, one_by_one=follow)
+            shape = columns.CORRECTED_RESULTS if corrected else columns.RESULTS
+            _print(screen, chosen, shape, output, one_by_one=follow)
 
 
 #: Rows that are printed at once.
 TOGETHER = 200
 
 
-def _print(screen: Screen, found: Iterator[Answer], output: Output, *, one_by_one: bool) -> None:
+def _print(screen: Screen, found: Iterator[Answer], shape: Shape, output: Output, *, one_by_one: bool) -> None:
     # Before anything is printed: an error then comes alone.
     first = next(found, None)
-    rows = Rows(columns.RESULTS.chosen(output), output.form, room_of(screen, output))
+    rows = Rows(shape.chosen(output), output.form, room_of(screen, output))
     waiting = [rows.head()]
     try:
         for row in () if first is None else chain([first], found):

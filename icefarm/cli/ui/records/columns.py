@@ -13,6 +13,7 @@ import attrs
 from icefarm.cli.ui.records.formatting import duration
 from icefarm.cli.ui.records.tables import Column, Record, Shape
 from icefarm.contract import (
+    CORRECTED_FIELDS,
     RESULT_FIELDS,
     AccessRule,
     BookingRecord,
@@ -36,6 +37,7 @@ __all__ = [
     "AGREEMENT",
     "AUDIT",
     "BOARD_LABELS",
+    "CORRECTED_RESULTS",
     "FINDINGS",
     "IMAGES",
     "LIMITS_OF_ACCOUNT",
@@ -582,5 +584,21 @@ RESULTS = Shape(
         Column("KIND", itemgetter("kind"), 12, priority=5),
         Column("ORIGIN", itemgetter("origin"), 12, priority=4),
         Column("ERROR", error, 40, priority=1, least=14),
+    ),
+)
+
+
+def _corrected(record: Record) -> str | None:
+    value, uncertainty = record["corrected"], record["standard_uncertainty"]
+    return None if value is None else with_uncertainty(value, uncertainty)
+
+
+#: The same with each value as a board without any deviation would have measured it.
+CORRECTED_RESULTS = Shape(
+    (*RESULT_FIELDS, *CORRECTED_FIELDS),
+    (
+        *RESULTS.columns[:4],
+        Column("CORRECTED", _corrected, 20, right=True, priority=0, least=14),
+        *RESULTS.columns[4:],
     ),
 )

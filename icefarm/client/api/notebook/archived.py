@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import fields, frozen
+from attrs import field, fields, frozen
 
 from icefarm.client.api.notebook.shown import circuit_name, html_table, short_repr
-from icefarm.contract import RESULT_FIELDS, ExperimentBoard, ExperimentRecord
+from icefarm.contract import CORRECTED_FIELDS, RESULT_FIELDS, ExperimentBoard, ExperimentRecord
 from icefarm.errors import InvalidArgument
 
-__all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "results_html", "table_columns"]
+if TYPE_CHECKING:
+    # Most results are never corrected.
+    from icefarm.calibration.records import Calibration, Corrected
+
+__all__ = ["ArchivedResult", "ExperimentInfo", "ResultPage", "page_of", "record_of", "results_html", "table_columns"]
 
 
 @frozen(repr=False)
@@ -55,11 +58,36 @@ class ArchivedResult:
     board_labels: dict[str, str] | None = None
     #: The id of the board's calibration when it measured; the value is not corrected by it.
     calibration: str | None = None
+    #: The calibrations that this client knows, by their ids.
+    _calibrations: Mapping[str, Calibration] = field(factory=dict, repr=False, eq=False)
 
     @property
     def ok(self) -> bool:
         """Whether there is a value."""
         return self.error is None
+
+    @property
+    def corrected(self) -> Corrected | None:
+        """The value as a board without any deviation would have measured it, with its standard uncertainty.
+
+        As `icefarm.client.Result.corrected`, by the calibration that the board had when it measured.  None where that
+        cannot be done, and of a failure: `why_not_corrected` says why.
+        """
+        found = self._correction()
+        return None if isinstance(found, str) else found
+
+    @property
+    def why_not_corrected(self) -> str | None:
+        """Why there is no corrected value; None if there is one."""
+        found = self._correction()
+        return found if isinstance(found, str) else None
+
+    def _correction(self) -> Corrected | str:
+        from icefarm.calibration.correcting import correction
+
+        if self.error is not None:
+            return f"the evaluation failed: {self.error}"
+        return correction(self, self._calibrations.get(self.calibration or ""))
 
     def __repr__(self) -> str:
         outcome = f"value={short_repr(self.value)}" if self.ok else f"error={self.error!r}"
@@ -89,7 +117,7 @@ class ResultPage:
     more: bool
 
 
-_NAMES = tuple(attribute.name for attribute in fields(ArchivedResult))
+_NAMES = tuple(attribute.name for attribute in fields(ArchivedResult) if not attribute.name.startswith("_"))
 assert _NAMES == RESULT_FIELDS
 #: Columns whose values have no one type: they are JSON in a table.
 _AS_JSON = ("options", "value", "labels", "board_labels")
@@ -97,8 +125,11 @@ _AS_JSON = ("options", "value", "labels", "board_labels")
 _ADDED = ("board_labels", "calibration")
 
 
-def page_of(answer: Mapping[str, Any]) -> ResultPage:
-    """Read an answer of the archive; fields that a newer farm adds are left out.  Raises `InvalidArgument`."""
+def page_of(answer: Mapping[str, Any], calibrations: Mapping[str, Calibration] | None = None) -> ResultPage:
+    """Read an answer of the archive; fields that a newer farm adds are left out.  Raises `InvalidArgument`.
+
+    Its results look up their calibrations in these, by id, when they are corrected.
+    """
     names: Sequence[str] = answer["fields"]
     rows: Iterable[Sequence[Any]] = answer["results"]
     if tuple(names) != _NAMES:
@@ -107,7 +138,10 @@ def page_of(answer: Mapping[str, Any]) -> ResultPage:
             raise InvalidArgument(f"the farm's results have no {', '.join(missing)}; use its version of icefarm")
         places = [list(names).index(name) if name in names else None for name in _NAMES]
         rows = ([None if place is None else row[place] for place in places] for row in rows)
-    return ResultPage([ArchivedResult(*row) for row in rows], str(answer["next"]), bool(answer["more"]))
+    known: dict[str, Any] = {} if calibrations is None else {"calibrations": calibrations}
+    return ResultPage(
+        [ArchivedResult(*row, **known) for row in rows], str(answer["next"]), bool(answer["more"])
+    )
 
 
 def results_html(results: Sequence[ArchivedResult], caption: str | None = None) -> str:
@@ -117,12 +151,28 @@ def results_html(results: Sequence[ArchivedResult], caption: str | None = None) 
     return html_table(heads, rows, caption)
 
 
-def table_columns(results: Iterable[ArchivedResult | Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return results as one list for each column; options, value and labels are JSON text."""
-    columns: dict[str, list[Any]] = {name: [] for name in _NAMES}
+def record_of(result: ArchivedResult, *, corrected: bool = False) -> dict[str, Any]:
+    """Return a result by the names of its fields; those of `CORRECTED_FIELDS` come last if they are asked for."""
+    record = {name: getattr(result, name) for name in _NAMES}
+    if corrected:
+        found = result.corrected
+        record["corrected"] = None if found is None else found.value
+        record["standard_uncertainty"] = None if found is None else found.standard_uncertainty
+    return record
+
+
+def table_columns(
+    results: Iterable[ArchivedResult | Mapping[str, Any]], *, corrected: bool = False
+) -> dict[str, list[Any]]:
+    """Return results as one list for each column; options, value and labels are JSON text.
+
+    Those of `CORRECTED_FIELDS` come last if they are asked for.
+    """
+    names = (*_NAMES, *CORRECTED_FIELDS) if corrected else _NAMES
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     for result in results:
-        field = result.__getitem__ if isinstance(result, Mapping) else partial(getattr, result)
+        record = result if isinstance(result, Mapping) else record_of(result, corrected=corrected)
         for name, column in columns.items():
-            value = field(name)
+            value = record[name]
             column.append(json.dumps(value) if name in _AS_JSON and value is not None else value)
     return columns
