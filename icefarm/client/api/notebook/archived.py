@@ -139,9 +139,7 @@ def page_of(answer: Mapping[str, Any], calibrations: Mapping[str, Calibration] |
         places = [list(names).index(name) if name in names else None for name in _NAMES]
         rows = ([None if place is None else row[place] for place in places] for row in rows)
     known: dict[str, Any] = {} if calibrations is None else {"calibrations": calibrations}
-    return ResultPage(
-        [ArchivedResult(*row, **known) for row in rows], str(answer["next"]), bool(answer["more"])
-    )
+    return ResultPage([ArchivedResult(*row, **known) for row in rows], str(answer["next"]), bool(answer["more"]))
 
 
 def results_html(results: Sequence[ArchivedResult], caption: str | None = None) -> str:
