@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -19,14 +20,30 @@ else:
     settings.register_profile("ci", derandomize=True, deadline=None)
     settings.load_profile("ci" if os.environ.get("CI") else "by hand")
 
+# Farms get copies of a database that is made once (icefarm/testing/processes/clusters.py).
+os.environ.setdefault("ICEFARM_TEST_CLUSTERS", str(Path(__file__).parents[1] / "build" / "tests" / "clusters"))
+
 # A shell that starts a test run in the background has it ignore Ctrl-C, and every process that a test starts inherits
 # that: those that a test interrupts would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("icefarm")
+    group.addoption("--suite", metavar="NAME=SECONDS", help="say where the time of a suite goes, and its budget")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--suite") is not None:
+        import costs
+
+        costs.measure(config)
+    if config.pluginmanager.hasplugin("xdist") and config.getoption("dist") == "loadfile":
+        import scheduling
+
+        config.pluginmanager.register(scheduling)
     # A lab that runs tests/acceptance need not have these either.
     if config.pluginmanager.hasplugin("timeout") and config.pluginmanager.hasplugin("twisted"):
         import reactor_guard

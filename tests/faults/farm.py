@@ -34,6 +34,7 @@ from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess
 from icefarm.farm.router.config import RouterConfig, find_crossbar
 from icefarm.farm.router.node import router_program
+from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.farm_process import Witness, command_of, descendants
 from icefarm.testing.processes.router import free_port
 
@@ -244,6 +245,7 @@ class FaultyFarm:
             connection.close()
 
     async def _start_database(self) -> None:
+        lay_cluster(self._layout.postgres)
         private = PrivatePostgres(self.reactor, self._layout.postgres, self._layout.log("postgres"))
         self.dsn = private.dsn
         self.postgres = of_postgres(private)

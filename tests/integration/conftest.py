@@ -21,7 +21,9 @@ from twisted.internet.defer import ensureDeferred
 from icefarm.control.storage.connection import DatabaseConnection
 from icefarm.control.storage.migrations import migrate
 from icefarm.control.storage.pool import Database
+from icefarm.farm.database import open_database
 from icefarm.farm.postgres.server import PrivatePostgres
+from icefarm.testing.processes.clusters import lay_cluster
 from icefarm.testing.processes.router import RealRouter
 
 
@@ -52,11 +54,29 @@ _database_numbers = count(1)
 
 @pytest.fixture(scope="session")
 def postgres_server(short_directory: Path) -> Iterator[PrivatePostgres]:
-    """One private PostgreSQL for all tests; take `postgres` for a database of your own in it."""
+    """One private PostgreSQL for all tests; take `postgres` or `prepared` for a database of your own in it.
+
+    Its own database has the schema, and nobody is connected to it.
+    """
+    lay_cluster(short_directory / "postgres")
     server = PrivatePostgres(reactor, short_directory / "postgres", short_directory / "postgres.log")
     blockon(ensureDeferred(server.start()))
+    blockon(ensureDeferred(_migrated(server.dsn)))
     yield server
     blockon(ensureDeferred(server.stop()))
+
+
+async def _migrated(dsn: str) -> None:
+    async with open_database(reactor, dsn) as database:
+        await migrate(database)
+
+
+def _made(server: PrivatePostgres, template: str) -> str:
+    """Make another database of a server, and return its connection string."""
+    name = f"test_{next(_database_numbers)}"
+    command = f"CREATE DATABASE {name} TEMPLATE {template}"
+    blockon(ensureDeferred(_command(make_dsn(server.dsn, dbname="postgres"), command)))
+    return make_dsn(server.dsn, dbname=name)
 
 
 async def _command(dsn: str, statement: str) -> None:
@@ -71,24 +91,27 @@ async def _command(dsn: str, statement: str) -> None:
 @pytest.fixture
 def postgres(postgres_server: PrivatePostgres) -> str:
     """The connection string of an empty database, for this test alone; it goes with the server's directory."""
-    name = f"test_{next(_database_numbers)}"
-    blockon(ensureDeferred(_command(postgres_server.dsn, f"CREATE DATABASE {name}")))
-    return make_dsn(postgres_server.dsn, dbname=name)
+    return _made(postgres_server, "template1")
 
 
 @pytest.fixture
-def database(postgres: str) -> Iterator[Database]:
+def prepared(postgres_server: PrivatePostgres) -> str:
+    """The connection string of a database with the schema in it and nothing else, for this test alone."""
+    return _made(postgres_server, "icefarm")
+
+
+@pytest.fixture
+def database(prepared: str) -> Iterator[Database]:
     """Connections to a database with the schema in it and nothing else, for this test alone."""
-    running = Database(reactor, postgres)
+    running = Database(reactor, prepared)
     blockon(ensureDeferred(running.start()))
-    blockon(ensureDeferred(migrate(running)))
     yield running
     blockon(ensureDeferred(running.stop()))
 
 
 @pytest_twisted.async_yield_fixture
-async def rig(router: RealRouter, postgres: str, tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(router, postgres, tmp_path)
+async def rig(router: RealRouter, prepared: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(router, prepared, tmp_path)
     try:
         yield rig
     finally:

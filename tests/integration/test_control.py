@@ -234,9 +234,9 @@ async def test_a_router_and_a_database_that_are_away_are_named_once(
 
 @ensureDeferred
 async def test_a_router_that_is_away_is_named_once_and_tried_on(
-    router: RealRouter, postgres: str, tmp_path: Path, run_control: Callable[..., Twistd]
+    router: RealRouter, prepared: str, tmp_path: Path, run_control: Callable[..., Twistd]
 ) -> None:
-    flags = flags_for(router, postgres)
+    flags = flags_for(router, prepared)
     flags[0] = f"--router=unix:{tmp_path / 'no-router'}"
     control = run_control("twistd", *flags)
     await until(lambda: control.says("no session at the router yet"), "the router is named")
@@ -247,9 +247,9 @@ async def test_a_router_that_is_away_is_named_once_and_tried_on(
 
 @ensureDeferred
 async def test_a_taken_http_port_ends_control_with_one_line(
-    router: RealRouter, postgres: str, run_control: Callable[..., Twistd]
+    router: RealRouter, prepared: str, run_control: Callable[..., Twistd]
 ) -> None:
-    control = run_control("twistd", *flags_for(router, postgres, int(router.url.rpartition(":")[2])))
+    control = run_control("twistd", *flags_for(router, prepared, int(router.url.rpartition(":")[2])))
     await control.ended.addTimeout(LIMIT, reactor)
     assert control.says("control cannot start: Couldn't listen on 127.0.0.1")
     assert b"Traceback" not in control.output
@@ -257,16 +257,16 @@ async def test_a_taken_http_port_ends_control_with_one_line(
 
 @ensureDeferred
 async def test_a_killed_control_leaves_its_clients_their_boards(
-    rig: Rig, router: RealRouter, postgres: str, run_control: Callable[..., Twistd]
+    rig: Rig, router: RealRouter, prepared: str, run_control: Callable[..., Twistd]
 ) -> None:
-    control = run_control("twistd", *flags_for(router, postgres))
+    control = run_control("twistd", *flags_for(router, prepared))
     await until(lambda: control.says("control is at the router"), "control is at the router")
     _, worker = await rig.worker("w1", "A")
     client = await rig.client("ada")
     await client.call("reserve", 1, kind="pulsecount")
     control.transport.signalProcess(signal.SIGKILL)
     await control.ended
-    again = run_control("twistd", *flags_for(router, postgres))
+    again = run_control("twistd", *flags_for(router, prepared))
     await until(lambda: again.says("control is at the router"), "another control is at the router")
     assert not await worker.heartbeat()
     assert (await client.call("heartbeat", "i"))["reservations"] == ["A"]

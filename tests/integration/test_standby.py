@@ -30,9 +30,9 @@ Controls = Callable[[], Twistd]
 
 
 @pytest.fixture
-def controls(router: RealRouter, postgres: str, tmp_path: Path, run_control: Callable[..., Twistd]) -> Controls:
+def controls(router: RealRouter, prepared: str, tmp_path: Path, run_control: Callable[..., Twistd]) -> Controls:
     """Starts controls of one farm as processes."""
-    return partial(run_control, "twistd", *flags_for(router, postgres), f"--data-dir={tmp_path}")
+    return partial(run_control, "twistd", *flags_for(router, prepared), f"--data-dir={tmp_path}")
 
 
 def leads(control: Twistd) -> bool:
@@ -61,10 +61,10 @@ async def test_a_standby_says_so_and_touches_nothing(rig: Rig, controls: Control
 
 @ensureDeferred
 async def test_the_health_page_of_a_standby_names_the_leader(
-    router: RealRouter, postgres: str, rig: Rig, tmp_path: Path
+    router: RealRouter, prepared: str, rig: Rig, tmp_path: Path
 ) -> None:
     await rig.start()
-    other = Rig(router, postgres, tmp_path / "other")
+    other = Rig(router, prepared, tmp_path / "other")
     waiting = other.unstarted(http_port=0)
     waiting.startService()
     try:
@@ -112,10 +112,10 @@ async def test_a_leader_that_was_stopped_meanwhile_ends_and_changes_nothing(cont
 
 
 @ensureDeferred
-async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, postgres: str) -> None:
+async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, prepared: str) -> None:
     process = await rig.start()
     term = process.leadership.fence.term
-    database = Database(reactor, postgres, size=1)
+    database = Database(reactor, prepared, size=1)
     await database.start()
     try:
         await database.transaction(
@@ -134,12 +134,12 @@ async def test_a_leader_whose_database_connections_are_cut_leads_on(rig: Rig, po
 
 @ensureDeferred
 async def test_the_proxy_of_the_guide_finds_the_control_that_leads(
-    router: RealRouter, postgres: str, rig: Rig, tmp_path: Path
+    router: RealRouter, prepared: str, rig: Rig, tmp_path: Path
 ) -> None:
     program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("needs haproxy")
-    leader, standby = await rig.start(), Rig(router, postgres, tmp_path / "other").unstarted(http_port=0)
+    leader, standby = await rig.start(), Rig(router, prepared, tmp_path / "other").unstarted(http_port=0)
     standby.startService()
     proxy = None
     try:

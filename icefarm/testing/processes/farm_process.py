@@ -16,6 +16,8 @@ from typing import Any
 
 from attrs import Factory, define, field
 
+from icefarm.farm.paths import DataDirectory
+
 __all__ = ["FarmProcess", "OwnProcess", "Witness", "descendants"]
 
 #: Seconds for a farm to start, and for processes to end.
@@ -118,7 +120,8 @@ class OwnProcess(subprocess.Popen[str]):
 class FarmProcess:
     """``icefarm up`` as a process.  Use it in a ``with`` block: at its end it is gone, with all its children.
 
-    No second router stands by unless ``arguments`` has ``--standby``: few tests need it.
+    No second router stands by unless ``arguments`` has ``--standby``: few tests need it. Its database is a copy of one
+    that has the schema (`icefarm.testing.processes.clusters`), unless ``own_database`` is set.
     """
 
     data_dir: Path
@@ -126,6 +129,8 @@ class FarmProcess:
     environment: Mapping[str, str] = Factory(dict)
     #: The Python of another version of icefarm, if it is not that of the tests.
     python: str = sys.executable
+    #: It makes its database itself, as at a user's first start.
+    own_database: bool = False
     #: Its output until it was ready; its URL.
     lines: list[str] = Factory(list)
     url: str = ""
@@ -135,7 +140,17 @@ class FarmProcess:
         """Boards that nobody uses do nothing, unless ``arguments`` say otherwise; earlier versions never calibrate."""
         return ("--no-calibration",) if self.python == sys.executable else ()
 
+    def _lay_database(self) -> None:
+        if not self.own_database and self.python == sys.executable and "--database" not in self.arguments:
+            # Imported here because a lab that has tests of its own need not have what control needs.
+            from icefarm.testing.processes.clusters import lay_cluster
+
+            directory = DataDirectory(self.data_dir)
+            directory.create()
+            lay_cluster(directory.postgres)
+
     def __enter__(self) -> FarmProcess:
+        self._lay_database()
         self._process = subprocess.Popen(
             [
                 self.python,
