@@ -11,12 +11,12 @@ PARALLEL ?= --numprocesses 3 --dist loadfile --max-worker-restart 0 --durations 
 SUITE_LIMIT ?= 1800
 PYTEST := timeout --foreground --signal INT --kill-after 60 $(SUITE_LIMIT) $(BIN)/python -m pytest
 
-# What `make check` runs, and what `make test` runs after it; every test is in one of them.
+# What `make check` runs, and what `make test` runs as well; every test is in one of them.
 QUICK := lint types firmware-test frontend-test unit
 LONG  := integration browser faults-quick fuzz-quick
-# All of them run, whichever fails; the last line says which did.
-each = +@failed=; for suite in $(1); do $(MAKE) --no-print-directory $$suite || failed="$$failed $$suite"; done; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+# All of them run, so many at a time, whichever fails; the last lines say which did, and how long each took.
+AT_ONCE ?= 2
+each = +@$(PYTHON) build_backend/suites.py "$(MAKE)" $(AT_ONCE) $(1)
 
 .PHONY: demo test check $(QUICK) $(LONG) coverage pythons oldest mutation release-check firmware attacks faults soak fuzz nightly bench screenshots pictures format clean farm venv lock lock-images dist sbom help docs
 
@@ -76,13 +76,16 @@ sbom: $(RELEASE)/.installed
 	$(RELEASE)/bin/python build_backend/release.py sbom
 
 test: venv
-	$(call each,$(QUICK) $(LONG))
+	$(call each,integration $(QUICK) browser faults-quick fuzz-quick)
 
 check: venv
 	$(call each,$(QUICK))
 
+# In random order; the first lines say the seed, with which RANDOM_ORDER="-p randomly --randomly-seed=N" repeats it.
+RANDOM_ORDER ?= -p randomly
 unit: venv
-	$(PYTEST) -m 'not integration and not browser and not faults and not nightly' --numprocesses 2
+	$(PYTEST) -m 'not integration and not browser and not faults and not nightly' --numprocesses 2 $(RANDOM_ORDER) \
+		--durations 20 --suite unit=60
 
 # Unit tests and those with real parts, in every process that they start; what is left out is in pyproject.toml.
 COVERAGE := COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(BIN)/python -m coverage
@@ -118,13 +121,13 @@ release-check:
 	$(PYTHON) build_backend/version.py check
 
 integration: venv
-	$(PYTEST) -m 'integration and not browser' $(PARALLEL)
+	$(PYTEST) -m 'integration and not browser' $(PARALLEL) --suite integration=600
 
 browser: venv
-	$(PYTEST) -m browser $(PARALLEL)
+	$(PYTEST) -m browser $(PARALLEL) --suite browser=240
 
 faults-quick: venv
-	$(PYTEST) -m 'faults and not slow' $(PARALLEL)
+	$(PYTEST) -m 'faults and not slow' $(PARALLEL) --suite faults-quick=120
 
 fuzz-quick:
 	$(MAKE) fuzz SECONDS=60

@@ -1,0 +1,64 @@
+"""`make test` runs every suite, shows what each printed, and names those that failed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from costs import cpu_seconds
+from scheduling import group_of
+
+SUITES = Path(__file__).parents[2] / "build_backend" / "suites.py"
+#: Stands for make: prints what it is to run, and fails where that is called so.
+MAKE = """#!/bin/sh
+echo "this is $2"
+[ "$2" != broken ] || { echo "$2 is wrong" >&2; exit 2; }
+"""
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> str:
+    program = tmp_path / "a make"
+    program.write_text(MAKE)
+    program.chmod(0o755)
+    return str(program)
+
+
+def run(make: str, *suites: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SUITES), make, "2", *suites], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_all_suites_run_and_what_they_print_is_shown(make: str) -> None:
+    done = run(make, "lint", "types", "unit")
+    assert done.returncode == 0
+    assert all(f"this is {suite}\n{suite}: passed in 0 s" in done.stdout for suite in ("lint", "types", "unit"))
+
+
+def test_a_suite_that_fails_hides_no_other_and_is_named_last(make: str) -> None:
+    done = run(make, "lint", "broken", "unit")
+    assert "this is broken\nbroken is wrong\nbroken: failed in 0 s" in done.stdout
+    assert "this is unit\n" in done.stdout
+    assert (done.returncode, done.stderr) == (1, "failed: broken\n")
+
+
+def test_tests_of_a_file_stay_together_and_attacks_on_one_farm() -> None:
+    assert group_of("tests/integration/test_up.py::test_it_starts[tls-a]") == "tests/integration/test_up.py"
+    on_tls = [
+        f"tests/attacks/{rest}" for rest in ("test_matrix.py::test_a[tls-x [::1]]", "test_growth.py::test_b[tls]")
+    ]
+    assert {group_of(each) for each in on_tls} == {"attacks on tls"}
+
+
+def test_cpu_time_is_that_of_a_process_and_of_its_children_the_ended_ones_too() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        spent = cpu_seconds(process.pid)
+        process.communicate(b"\n", timeout=60)
+    assert 0.3 <= spent < 30
