@@ -72,11 +72,11 @@ VERBS = {
     "up": ("admin.farm", "up", "Start a farm on this machine, virtual boards included."),
     "migrate": ("admin.database", "migrate", "Bring the schema of a database up to date."),
     "db": ("admin.database", "db", "Empty a farm's database: db reset."),
-    "accounts": ("admin.accounts", "accounts", "Make, list and remove many accounts at once."),
+    "accounts": ("admin.accounts", "accounts", "Create, list and remove many accounts at once."),
     "account": (
         "admin.database",
         "account",
-        "Show and set how much an account may have.",
+        "Show and set the limits of accounts, and show their use.",
     ),
     "token": (
         "admin.database",
@@ -84,9 +84,9 @@ VERBS = {
         "Add, list and revoke tokens of clients, workers and operators.",
     ),
     "udev": ("admin.host", "udev", "Let users without root access the boards of this host."),
-    "host": ("admin.host_install", "host", "Make a worker a service of this host, or undo that: host install."),
-    "doctor": ("admin.host", "doctor", "Check this host for what boards need and what interferes."),
-    "router": ("admin.farm", "router", "Install the router apart, or print the configuration for one elsewhere."),
+    "host": ("admin.host_install", "host", "Install a worker as a service of this host, or remove it."),
+    "doctor": ("admin.host", "doctor", "Check whether this host has what boards need, and what interferes."),
+    "router": ("admin.farm", "router", "Install the router separately, or print the configuration for one elsewhere."),
     "firmware": ("admin.firmware", "firmware", "List, build and install the firmware of real boards."),
     "version": ("about", "version", "Print the version."),
     "help": ("about", "help_", "Show the help of a verb."),
@@ -106,7 +106,7 @@ _EXITS = (
     (Exit.NOT_AUTHORIZED, "access denied: a token is missing or wrong, or the name is in use"),
     (Exit.INCOMPLETE, "evaluate: not every evaluation has a result"),
     (Exit.INTERRUPTED, "interrupted by Ctrl-C"),
-    (Exit.NOBODY_READS, "nobody reads the output any more, as where it goes to head"),
+    (Exit.NOBODY_READS, "the reader of the output, such as head, has closed it"),
 )
 
 

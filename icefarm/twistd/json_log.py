@@ -28,14 +28,14 @@ __all__ = ["LOG_FORMAT", "LOG_LEVEL", "event_line", "follows_evaluations", "json
 
 LOG_FORMAT = Setting(
     "log-format",
-    "what the log is written as: text, or json, one object a line",
+    "format of the log: text, or json, one object a line",
     "FORMAT",
     "text",
     choice("text", "json"),
 )
 LOG_LEVEL = Setting(
     "log-level",
-    "of a log in JSON: debug also says each evaluation of a worker's boards",
+    "least level of a log in JSON: debug includes each evaluation of a worker's boards",
     "LEVEL",
     "info",
     choice("debug", "info"),

@@ -111,7 +111,7 @@ class Options(LayeredOptions):
             "0",
             span_of_boards,
         ),
-        Setting("speed", "of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
+        Setting("speed", "speed of virtual boards: real, instant, or a factor", "SPEED", "real", _speed),
         Setting(
             "model",
             "what virtual boards do with a bitstream: simulated, landscape, simulated,landscape, or FILE.so",
@@ -119,21 +119,21 @@ class Options(LayeredOptions):
             MODELS[0],
             _model,
         ),
-        Setting("offset-ppm", "how far virtual boards differ from each other", "PPM", "0", number),
-        Setting("noise", "how far measurements of virtual boards vary", "PPM", "0", number),
-        Setting("drift-ppm-per-day", "how fast virtual boards drift at most", "PPM", "0", number),
-        Setting("ppm-per-kelvin", "how much virtual boards depend on temperature at most", "PPM", "0", number),
+        Setting("offset-ppm", "the largest offset of a virtual board", "PPM", "0", number),
+        Setting("noise", "the standard deviation of virtual boards' measurements", "PPM", "0", number),
+        Setting("drift-ppm-per-day", "the largest drift of a virtual board", "PPM", "0", number),
+        Setting("ppm-per-kelvin", "the largest temperature coefficient of a virtual board", "PPM", "0", number),
         Setting("virtual-commands", "take commands for virtual boards (faults, unplug) at this Unix socket", "SOCKET"),
         Setting(
             "power-cycle",
-            "cycle the power of its hub port, with uhubctl, when nothing else has recovered a board",
+            "cycle the power of a board's hub port, with uhubctl, when nothing else has recovered it",
             "auto|never",
             "auto",
             choice("auto", "never"),
         ),
         Setting(
             "slow-load",
-            "serials of boards, separated by commas, whose FPGA is loaded at half speed: for boards that fail at it",
+            "load the FPGA of these boards (serials, separated by commas) at half speed, if they fail at full speed",
             "SERIALS",
             "",
             _serials,
@@ -145,7 +145,7 @@ class Options(LayeredOptions):
         ),
         Setting(
             "spool-size",
-            "megabytes of measurements that may wait there; then the oldest are dropped",
+            "megabytes of measurements that the spool holds; beyond, the oldest are dropped",
             "MB",
             "1000",
             _megabytes,
@@ -154,7 +154,7 @@ class Options(LayeredOptions):
         Setting("insecure", "send the token without TLS to another host, where others can read it", flag=True),
         LOG_FORMAT,
         LOG_LEVEL,
-        Setting("no-usb", "leave the boards on this host's USB alone", flag=True),
+        Setting("no-usb", "ignore the boards on this host's USB", flag=True),
     )
 
     def postOptions(self) -> None:

@@ -27,8 +27,8 @@ _url_argument = click.argument("url", envvar="ICEFARM_URL", default=DEFAULT_URL)
 def login(url: str, ca_file: Path | None) -> None:
     """Sign in at the lab's own issuer, for the farm at URL.
 
-    It shows a link to open on any device. The sign-in is kept in ~/.config/icefarm, readable by you only; commands and
-    scripts use it from then on, and refresh it.
+    It shows a link to open on any device. The sign-in is stored in ~/.config/icefarm, where only you can read it; from
+    then on commands and scripts use it, and refresh it.
     """
     from icefarm.client.api.process_engine import engine
     from icefarm.oidc.stored_login import login_path
@@ -48,7 +48,7 @@ def login(url: str, ca_file: Path | None) -> None:
 @_url_argument
 @ca_file_option
 def logout(url: str, ca_file: Path | None) -> None:
-    """Forget the sign-in for the farm at URL, and tell the issuer that it is over."""
+    """Delete the sign-in for the farm at URL, and end it at the issuer."""
     from icefarm.client.api.process_engine import engine
     from icefarm.oidc.device_flow import revoke
     from icefarm.oidc.http import HttpClient

@@ -19,7 +19,7 @@ _FORM = click.option(
     type=click.Choice(["table", "wide", "json", "csv"]),
     default="table",
     show_default=True,
-    help="Form of the output; wide: a table of all columns, however narrow the terminal is.",
+    help="Format of the output; wide: a table of all columns, even on a narrow terminal.",
 )
 _COLUMNS = click.option("--columns", metavar="NAME,...", help="Only these columns, in this order.")
 

@@ -21,15 +21,17 @@ __all__ = ["access"]
 
 
 @click.group(invoke_without_command=True)
-@click.option("--account", type=ACCOUNT, shell_complete=complete_accounts, help="Of this account (operators).")
+@click.option(
+    "--account", type=ACCOUNT, shell_complete=complete_accounts, help="Show the rules of this account (operators)."
+)
 @output_option
 @with_access()
 @click.pass_context
 def access(context: click.Context, access: SignIn, account: str | None, output: Output) -> None:
     """Show which boards your account may have, for how long, and as what; operators make the rules.
 
-    An account has the rules for itself and for its group, else those for everybody; without any, it may have all
-    boards. What one of its rules allows, it may have.
+    The rules for an account and for its group apply to it, or else those for everybody; without any, it may have all
+    boards. An account may have what one of its rules allows.
     """
     if context.invoked_subcommand is not None:
         return
@@ -64,7 +66,7 @@ def list_(access: SignIn, groups: bool, output: Output) -> None:
 @where_option("Allow the boards that this selects; without it, all boards.")
 @click.option("--for", "seconds", type=SPAN, help="How long a reservation may last with all of its extensions.")
 @click.option(
-    "--kinds", metavar="KIND,...", shell_complete=complete_kinds, help="The device kinds to allow; without it, all."
+    "--kinds", metavar="KIND,...", shell_complete=complete_kinds, help="The device kinds to allow.  [default: all]"
 )
 @output_option
 @with_access()
@@ -80,7 +82,7 @@ def add(
 ) -> None:
     """Add a rule, and print it with its id (operators).
 
-    It holds at once for new requests, for those that wait, and for extensions.
+    It holds at once for new requests, waiting requests, and extensions.
     """
     if sum((account is not None, group is not None, everybody)) != 1:
         raise click.UsageError("a rule for whom? Give --account, --group or --everybody")
@@ -100,7 +102,7 @@ def add(
 @output_option
 @with_access()
 def remove(access: SignIn, ids: tuple[int, ...], output: Output) -> None:
-    """Remove rules by their ids, and print those that there were (operators).
+    """Remove rules by their ids, and print the removed ids (operators).
 
     Exits with 1 if one of them does not exist; the others are still removed.
     """

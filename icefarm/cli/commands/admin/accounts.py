@@ -30,7 +30,7 @@ __all__ = ["accounts"]
 
 @click.group()
 def accounts() -> None:
-    """Make, list and remove many accounts at once."""
+    """Create, list and remove many accounts at once."""
 
 
 @accounts.command("import")
@@ -44,11 +44,11 @@ def accounts() -> None:
 @data_dir_option
 @database_option
 def import_(roster: Path, expires: float | None, out: Path | None, data_dir: Path, database: str | None) -> None:
-    """Make the accounts that FILE.csv lists, all or none, and print their tokens: name,token.
+    """Create the accounts that FILE.csv lists, all or none, and print their tokens: name,token.
 
-    Its first line names the columns: name, and if wanted group and any limit ("icefarm account limits" lists them).
-    An account that is there keeps its token, and gets the group and the limits of the list; so a list may be imported
-    again. A cell of a limit that is empty is the farm's limit.
+    Its first line names the columns: name, and optionally group and any limit ("icefarm account limits" lists them).
+    An existing account keeps its token, and gets the group and the limits of the list, so you may import a list
+    again. An empty cell of a limit means the farm's limit.
     """
     from icefarm.control.sessions.roster import parse_roster
     from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
@@ -111,7 +111,7 @@ _group_option = click.option("--group", type=ACCOUNT, help="Only accounts of thi
 def export(group: str | None, data_dir: Path, database: str | None) -> None:
     """Print the accounts that have a client's token, with groups and limits, as a list that import takes.
 
-    Tokens are not in it: the farm keeps their hashes only.
+    It does not contain tokens: the farm keeps only their hashes.
     """
     from icefarm.control.sessions.roster import RosterEntry, written_roster
 
@@ -137,7 +137,7 @@ def export(group: str | None, data_dir: Path, database: str | None) -> None:
     "roster",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.csv",
-    help="Those of this list.",
+    help="The accounts of this list.",
 )
 @_group_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -146,9 +146,9 @@ def export(group: str | None, data_dir: Path, database: str | None) -> None:
 def remove(
     names: tuple[str, ...], roster: Path | None, group: str | None, yes: bool, data_dir: Path, database: str | None
 ) -> None:
-    """Revoke the tokens of accounts, and forget their groups and limits, all or none.
+    """Revoke the tokens of accounts, and delete their groups and limits, all or none.
 
-    A farm that runs ends their sessions within 3 seconds. What they measured is kept.
+    A running farm ends their sessions within 3 seconds. Their measurements stay.
     """
     if sum((bool(names), roster is not None, group is not None)) != 1:
         raise click.UsageError("name accounts, or give --from FILE.csv or --group")

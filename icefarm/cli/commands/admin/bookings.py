@@ -50,9 +50,9 @@ def _errors_in(zone: ZoneInfo) -> Iterator[None]:
     "--account",
     type=ACCOUNT,
     shell_complete=complete_accounts,
-    help="For this account, or group of accounts (operators); by default for your own.",
+    help="Book for this account, or group of accounts (operators).  [default: your own]",
 )
-@click.option("--kind", shell_complete=complete_kinds, help="Boards that can be of this kind; by default any.")
+@click.option("--kind", shell_complete=complete_kinds, help="Book boards that can run this kind.  [default: any]")
 @where_option("Boards that this selects; by default any.")
 @zone_option
 @output_option
@@ -69,10 +69,10 @@ def book(
     zone: ZoneInfo,
     output: Output,
 ) -> None:
-    """Keep AMOUNT boards, or those of --board, for an account, for a time to come.
+    """Keep AMOUNT boards, or those of --board, for an account, for a later time.
 
-    During that time, requests of the account get them as usual, before all others. Reservations of others end when it
-    begins, where it needs their boards. Boards that nobody takes for ten minutes are released.
+    During that time, requests of the account get them before all others. When it begins, others' reservations end if
+    the booking needs their boards. Boards that nobody takes for ten minutes are released.
     """
     if (amount is None) == (not boards):
         raise click.UsageError("say how many boards, or name them with --board")
@@ -101,13 +101,13 @@ def book(
 
 
 @click.command()
-@click.option("--account", shell_complete=complete_accounts, help="Only those of this account or group.")
-@click.option("--all", "past", is_flag=True, help="Also those of the last week that are over or cancelled.")
+@click.option("--account", shell_complete=complete_accounts, help="Only bookings of this account or group.")
+@click.option("--all", "past", is_flag=True, help="Include bookings of the last week that are over or cancelled.")
 @zone_option
 @output_option
 @with_access()
 def bookings(access: SignIn, account: str | None, past: bool, zone: ZoneInfo, output: Output) -> None:
-    """List the boards that are booked: by whom, for whom, from when until when."""
+    """List the bookings: by whom, for whom, from when until when."""
     with opened_screen() as screen:
         found = Reader(access).bookings(time.time() - 7 * 86400 if past else None)
         chosen = [each for each in found if account in (None, each["account"])]
@@ -122,7 +122,7 @@ def bookings(access: SignIn, account: str | None, past: bool, zone: ZoneInfo, ou
 def cancel(access: SignIn, ids: tuple[str, ...], any_account: bool, output: Output) -> None:
     """Cancel bookings of your account; IDS may be the beginnings of some ("icefarm bookings" lists them).
 
-    Boards that are reserved already stay so.
+    Reservations under the booking go on.
     """
     with opened_screen() as screen, farm_of(access.as_operator if any_account else access) as farm:
         known = [each.id for each in farm.bookings()]

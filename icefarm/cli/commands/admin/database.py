@@ -108,7 +108,7 @@ def db() -> None:
 @database_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
-    """Empty the farm's database: it forgets boards, reservations, history and tokens.
+    """Empty the farm's database: delete boards, reservations, history and tokens.
 
     The farm must not run.
     """
@@ -127,7 +127,7 @@ def reset_(data_dir: Path, database: str | None, yes: bool) -> None:
 @data_dir_option
 @database_option
 def size(data_dir: Path, database: str | None) -> None:
-    """Say how much the farm's database takes, and the archive of measurements in it, day by day."""
+    """Show the size of the farm's database, and of the archive of measurements in it, day by day."""
     require_control_packages("the farm's database")
     from icefarm.control.archive.sizes import size_lines, sizes
 
@@ -141,7 +141,7 @@ def size(data_dir: Path, database: str | None) -> None:
 def token() -> None:
     """Work with the tokens with which clients, workers and operators sign in.
 
-    The farm keeps only their hashes. Adding and revoking take effect at once.
+    The farm keeps only their hashes. Changes take effect at once.
     """
 
 
@@ -165,10 +165,10 @@ _expires_option = click.option(
     "--role",
     type=click.Choice([role.value for role in (Role.CLIENT, Role.WORKER, Role.OPERATOR)]),
     required=True,
-    help="The role that its holder may sign in with; an operator's token admits to all.",
+    help="The role to sign in with; an operator's token is valid for all roles.",
 )
 @click.option(
-    "--account", type=ACCOUNT, show_default="NAME", help="Who signs in with it; an account may have several tokens."
+    "--account", type=ACCOUNT, show_default="NAME", help="The account of the token; an account may have several."
 )
 @_expires_option
 @data_dir_option
@@ -177,7 +177,7 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
     """Create a token called NAME and print it; it cannot be shown again.
 
     Its holder signs in as the account, or under a name inside the account: ACCOUNT/NAME. A worker's token is for the
-    worker of that name. If the output goes to a file, only its owner may read that.
+    worker of that name. If you redirect the output to a file, only its owner may read it.
     """
     from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 
@@ -194,16 +194,14 @@ def add(name: str, role: str, account: str | None, expires: float | None, data_d
 
 @token.command()
 @click.argument("name", type=NAME)
-@click.option(
-    "--overlap", type=SPAN, default="7d", show_default=True, help="How long the old token remains valid beside it."
-)
+@click.option("--overlap", type=SPAN, default="7d", show_default=True, help="How long the old token stays valid.")
 @_expires_option
 @data_dir_option
 @database_option
 def rotate(name: str, overlap: float, expires: float | None, data_dir: Path, database: str | None) -> None:
     """Create another token called NAME, for the same account and role, and print it.
 
-    Both are valid until the old one expires, so that scripts and workers can change over one by one.
+    Both are valid until the old one expires, so you can change scripts and workers one by one.
     """
     from icefarm.control.sessions.sign_in.tokens import new_token, token_hash
 
@@ -245,7 +243,7 @@ async def audit_entry(store: Any, action: str, token: str, detail: str | None) -
 @data_dir_option
 @database_option
 def list_(output: Output, data_dir: Path, database: str | None) -> None:
-    """List the valid tokens: whose they are, until when, and when and from where each was used last."""
+    """List the valid tokens: their accounts, expiry, and when and from where each was last used."""
 
     async def work(opened: Any) -> Any:
         return await (await with_schema(opened)).list_tokens()
@@ -316,8 +314,8 @@ def _changes(given: Sequence[str]) -> dict[str, float | None]:
 def usage_(access: SignIn, output: Output) -> None:
     """List what accounts have used of the boards lately, which decides who is served next.
 
-    That is in board-hours (bh), which count half after each half-life: control's option --half-life.  "icefarm usage"
-    lists what was used in a time.
+    The unit is board-hours (bh), which count half after each half-life: control's option --half-life.  "icefarm usage"
+    lists the use within a period.
     """
     with opened_screen() as screen:
         found = Reader(access).snapshot()
@@ -333,9 +331,9 @@ def usage_(access: SignIn, output: Output) -> None:
 @database_option
 @output_option
 def limits(name: str, limits: tuple[str, ...], data_dir: Path, database: str | None, output: Output) -> None:
-    """Show what the account called NAME may have, and set it: boards=4 queue=10; boards=default is the farm's again.
+    """Show the limits of the account NAME, and set them: boards=4 queue=10; boards=default means the farm's limit.
 
-    A farm that runs keeps to it within 3 seconds. What the account has already stays.
+    A running farm follows within 3 seconds. The account keeps what it has already.
     """
     from icefarm.control.sessions.limits import LIMITS, limits_text
 

@@ -68,7 +68,7 @@ _limit_option = click.option(
     metavar="NAME=N",
     multiple=True,
     callback=_read_limits,
-    help="What an account or a connection may cost, such as boards=8; repeatable.",
+    help="A limit of accounts or connections, such as boards=8; repeatable.",
 )
 
 
@@ -85,8 +85,8 @@ _proxy_option = click.option(
     metavar="ADDRESS",
     multiple=True,
     callback=_read_proxies,
-    help="A proxy that says by the PROXY protocol whose connections it passes on; repeatable. What comes from there "
-    "without it is closed.",
+    help="A proxy that names its clients by the PROXY protocol; repeatable. Other connections from its address are "
+    "closed.",
 )
 
 
@@ -103,7 +103,7 @@ def _host_name() -> str:
     type=VIRTUAL_BOARDS,
     default="4",
     show_default=True,
-    help="Virtual boards; 0: none; 4..64: as many as are needed, between these.",
+    help="Number of virtual boards; 4..64: as many as are needed, within these bounds.",
 )
 @data_dir_option
 @click.option(
@@ -111,7 +111,7 @@ def _host_name() -> str:
     type=ADDRESS,
     default="127.0.0.1:8080",
     show_default=True,
-    help="Where the farm listens; port 0: any free one. Beyond this host it takes tokens.",
+    help="Where the farm listens; port 0: any free one. If other hosts can reach it, it needs tokens.",
 )
 @click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL; start none.")
 @click.option("--http", type=ADDRESS, help="Where control serves HTTP to an existing router.")
@@ -127,15 +127,15 @@ def _host_name() -> str:
 @click.option(
     "--public-url",
     type=PUBLIC_URL,
-    help="The farm's URL from outside, if a proxy is in front: https://HOST/PATH. It then takes tokens.",
+    help="The farm's URL behind a proxy: https://HOST/PATH. The farm then needs tokens.",
 )
 @_proxy_option
-@click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, if not that of this environment.")
+@click.option("--crossbar", metavar="PROGRAM", help="The Crossbar.io to run, instead of that of this environment.")
 @click.option(
     "--standby/--no-standby",
     default=True,
     show_default=True,
-    help="Keep a second router ready, which takes over when the first ends.",
+    help="Keep a second router ready that takes over when the first ends.",
 )
 @click.option("--name", type=NAME, default=_host_name, show_default="this host's", help="The worker's name.")
 @click.option("--speed", type=SPEED, default="real", show_default=True, help="How fast virtual boards are.")
@@ -144,30 +144,32 @@ def _host_name() -> str:
     type=click.Choice(MODELS),
     default=MODELS[0],
     show_default=True,
-    help="What virtual boards do: run the bitstream, invent a frequency, or invent one where they can't run it.",
+    help="Virtual boards simulate the bitstream, invent a frequency, or invent one if they can't simulate it.",
 )
-@click.option("--offset-ppm", type=NUMBER, help="How much virtual boards differ from each other.")
-@click.option("--noise", type=NUMBER, help="How much measurements of virtual boards vary, in ppm.")
-@click.option("--drift-ppm-per-day", type=NUMBER, help="How fast virtual boards drift at most.")
-@click.option("--ppm-per-kelvin", type=NUMBER, help="How much virtual boards depend on their temperature at most.")
-@click.option("--grace", type=SECONDS, help="How long a client that is gone keeps its boards.")
+@click.option("--offset-ppm", type=NUMBER, help="The largest offset of a virtual board.")
+@click.option("--noise", type=NUMBER, help="The standard deviation of virtual boards' measurements, in ppm.")
+@click.option("--drift-ppm-per-day", type=NUMBER, help="The largest drift of a virtual board.")
+@click.option("--ppm-per-kelvin", type=NUMBER, help="The largest temperature coefficient of a virtual board.")
+@click.option("--grace", type=SECONDS, help="How long a disconnected client keeps its boards.")
 @click.option(
     "--worker-grace",
     type=SECONDS,
-    help="How long clients keep boards of a worker that is away, as long as they are there themselves.",
+    help="How long connected clients keep boards of a disconnected worker.",
 )
-@click.option("--require-tokens", is_flag=True, help="Let nobody in without a token, on this host either.")
+@click.option("--require-tokens", is_flag=True, help="Require tokens, on this host too.")
 @click.option("--reservation", type=SECONDS, help="How long a reservation lasts unless it is extended.")
-@click.option("--half-life", type=SECONDS, help="In which what an account used counts half for who is next; 4 hours.")
+@click.option(
+    "--half-life", type=SECONDS, help="Time after which an account's use counts half for its turn; 4 hours by default."
+)
 @click.option(
     "--max-hold-while-waited",
     type=SECONDS_OR_OFF,
-    help="How long a board may be held while others wait for it; a day by default.",
+    help="How long a client may hold a board that others wait for; a day by default.",
 )
 @click.option(
     "--preemptible",
     is_flag=True,
-    help="Ask for boards that were reserved by number when others go before, unless their client says otherwise.",
+    help="Make requests for a number of boards preemptible, unless their client says otherwise.",
 )
 @click.option("--most-sharers", type=click.IntRange(1, 1000), help="How many clients may share a board; 16 by default.")
 @click.option(
@@ -179,11 +181,15 @@ def _host_name() -> str:
 @click.option(
     "--suspect-boards",
     type=click.Choice(("avoid", "set-aside", "ignore")),
-    help="What becomes of boards that measure unlike the others: given out last (default), not at all, as others.",
+    help="Boards that measure unlike the others are given out last (default), not at all, or like the others.",
 )
 @click.option("--archive", type=click.Choice(("on", "off")), help="Keep every measurement; on by default.")
-@click.option("--archive-days", type=click.FloatRange(0, min_open=True), help="Days that they are kept; 90 by default.")
-@click.option("--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes that are kept; 20 by default.")
+@click.option(
+    "--archive-days", type=click.FloatRange(0, min_open=True), help="Days to keep measurements; 90 by default."
+)
+@click.option(
+    "--archive-size", type=click.FloatRange(0, min_open=True), help="Gigabytes of measurements to keep; 20 by default."
+)
 @click.option(
     "--archive-export",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
@@ -196,27 +202,25 @@ def _host_name() -> str:
     "--private",
     is_flag=True,
     envvar="ICEFARM_PRIVATE",
-    help="Let each account see its own experiments only; operators see all. The farm then takes tokens.",
+    help="Let each account see only its own experiments; operators see all. The farm then needs tokens.",
 )
 @click.option("--tls-certificate", "certificate", type=_FILE, help="Certificate of the public port, in PEM form.")
 @click.option("--tls-key", "key", type=_FILE, help="Its key.")
-@click.option(
-    "--log-format", type=click.Choice(["text", "json"]), help="What logs are written as; json: one object a line."
-)
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Format of the logs; json: one object a line.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info"]),
-    help="Of logs in JSON; debug also says each evaluation of the boards.",
+    help="Least level of logs in JSON; debug includes each evaluation.",
 )
 @click.option("--oidc-issuer", metavar="URL", help="Let people sign in at this OpenID Connect issuer.")
 @click.option("--oidc-client", metavar="ID", help="The farm's id there: a public client.")
-@click.option("--oidc-audience", metavar="AUDIENCE", help="Whom tokens must be for, if not the client.")
-@click.option("--oidc-scope", metavar="SCOPES", help="The scopes that people ask for.")
+@click.option("--oidc-audience", metavar="AUDIENCE", help="The audience of tokens, if not the client.")
+@click.option("--oidc-scope", metavar="SCOPES", help="The scopes to request at sign-in.")
 @click.option("--oidc-account-claim", metavar="CLAIM", help="The claim that names the account.")
 @click.option("--oidc-group-claim", metavar="CLAIM", help="The claim that lists groups.")
-@click.option("--oidc-group", metavar="GROUP", help="Let members of this group in only.")
+@click.option("--oidc-group", metavar="GROUP", help="Only members of this group may sign in.")
 @click.option("--oidc-operator-group", metavar="GROUP", help="Members of this group are operators.")
-@click.option("--oidc-accounts", metavar="CLAIM=ACCOUNT,...", help="Accounts that their claims do not name.")
+@click.option("--oidc-accounts", metavar="CLAIM=ACCOUNT,...", help="Accounts of people whose claims do not name them.")
 @click.option("--oidc-ca-file", type=_FILE, help="Trust the certificates in this PEM file at the issuer.")
 @_limit_option
 def up(**options: Any) -> None:
@@ -239,15 +243,15 @@ def up(**options: Any) -> None:
 
 @click.group()
 def router() -> None:
-    """Work with a router that runs apart from control."""
+    """Work with a router that runs separately."""
 
 
 @router.command()
 def install() -> None:
     """Install Crossbar.io in an environment of its own, inside this one.
 
-    It pins old versions of packages (idna, h2) that others need newer, so it is best kept apart. What is installed is
-    tested with this version of icefarm, and checked by hashes. "icefarm up" finds it there, before any other.
+    It pins old versions of packages (idna, h2) that others need newer, so keep it separate. The installed versions are
+    tested with this version of icefarm, and checked by hashes. "icefarm up" prefers this router to any other.
     """
     from icefarm.farm.router.environment import LOCKED, install_router, router_directory, router_program_in
 

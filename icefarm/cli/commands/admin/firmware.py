@@ -38,8 +38,8 @@ images_option = click.option(
 def firmware() -> None:
     """Work with the firmware of real boards.
 
-    Images are in one directory, where workers on this host look too, as files APPLICATION-VERSION.uf2. A worker writes
-    an image to every board that says in HELLO that it runs another application or version.
+    Images are files APPLICATION-VERSION.uf2 in one directory, which workers on this host use too. A worker writes
+    an image to every board whose HELLO reports another application or version.
     """
 
 
@@ -129,7 +129,7 @@ def install(path: Path, images: Path) -> None:
 @click.option(
     "--source",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The directory firmware/ports/pico2_ice of a checkout; default: that of this icefarm.",
+    help="The directory firmware/ports/pico2_ice of a checkout.  [default: that of this icefarm]",
 )
 def build(into: Path, source: Path | None) -> None:
     """Build the images for real boards from their sources.

@@ -29,7 +29,7 @@ group_option = click.option(
 )
 
 
-hubs_option = click.option("--hubs", is_flag=True, help="They may also switch the power of hub ports (uhubctl).")
+hubs_option = click.option("--hubs", is_flag=True, help="The group may also switch the power of hub ports (uhubctl).")
 
 
 def _machine() -> Machine:
@@ -72,7 +72,7 @@ def print_(group: str, hubs: bool) -> None:
     help="Where udevd reads rules.",
 )
 def install(group: str, hubs: bool, directory: Path) -> None:
-    """Write the rules, tell udevd, and apply them to boards that are plugged in.  Takes root, once."""
+    """Write the rules, tell udevd, and apply them to boards that are plugged in.  Needs root, once."""
     text, machine, path = _rules(group, hubs), _machine(), directory / RULES_FILE
     if group not in machine.groups:
         raise CannotStart(f"there is no group {group}; create it (groupadd --system {group}), or choose with --group")
@@ -116,9 +116,9 @@ def doctor(
     group: str,
     output: Output,
 ) -> None:
-    """Check this host for what boards and a farm need and for what interferes, and say what to do about it.
+    """Check whether this host has what boards and a farm need, and what interferes, and say what to do.
 
-    Exits with 0 if nothing is wrong, else with 1. A warning may be what you want.
+    Exits with 0 if nothing is wrong, else with 1. Warnings do not count.
     """
     from icefarm.doctor.checks import examine
     from icefarm.doctor.farm_checks import FarmUnderCheck

@@ -32,14 +32,14 @@ _root_option = click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     default=_LIVE,
-    help="The tree of another host, such as that of an image, instead of this host.",
+    help="Install into the file system of another host, such as an image, instead of this host.",
 )
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 
 
 @click.group()
 def host() -> None:
-    """Make a worker a service of this host, under systemd, or undo that."""
+    """Install a worker as a systemd service of this host, or remove it."""
 
 
 def _installer(root: Path, prefix: PurePosixPath) -> Installer:
@@ -54,8 +54,8 @@ def _installer(root: Path, prefix: PurePosixPath) -> Installer:
 
 
 @host.command()
-@click.option("--worker", is_flag=True, help="What this host becomes: one with boards, or virtual boards.")
-@click.option("--url", type=URL, help="The farm. Without it, the settings that are there stay.")
+@click.option("--worker", is_flag=True, help="Install a worker, for boards or virtual boards of this host.")
+@click.option("--url", type=URL, help="The farm. Without it, existing settings stay.")
 @click.option(
     "--token-file", type=_FILE, metavar="FILE", help='The worker\'s token ("icefarm token add NAME --role worker").'
 )
@@ -70,17 +70,17 @@ def _installer(root: Path, prefix: PurePosixPath) -> Installer:
 @click.option(
     "--hubs/--no-hubs",
     default=None,
-    help="They may also switch the power of hub ports (uhubctl).  [default: as the last time, or not]",
+    help="The group may also switch the power of hub ports (uhubctl).  [default: as the last time, or not]",
 )
 @click.option(
     "--prefix",
     type=click.Path(path_type=PurePosixPath),
     default=PurePosixPath(sys.prefix),
     show_default="the one that runs",
-    help="The virtual environment that icefarm is in.",
+    help="icefarm's virtual environment.",
 )
 @_root_option
-@click.option("--force", is_flag=True, help="Replace files that were changed by hand, and keep them as *.old.")
+@click.option("--force", is_flag=True, help="Replace files that you changed by hand, and keep yours as *.old.")
 @click.option("--no-start", is_flag=True, help="Do not start the worker now; it starts with the host.")
 @_dry_run_option
 def install(
@@ -100,8 +100,8 @@ def install(
 ) -> None:
     """Make this host one of a farm's workers: unit, user, group, udev rules, settings, token.
 
-    Run it again to upgrade, or to change something: what is not given stays as it was; it writes what differs, and
-    restarts the worker then. Files that were changed by hand stay. It takes root and systemd.
+    Run it again to upgrade, or to change options: options that you omit stay as they were. It writes the files that
+    differ, and then restarts the worker. Files that you changed by hand stay. It needs root and systemd.
     """
     if not worker:
         raise click.UsageError("say what this host becomes: --worker")

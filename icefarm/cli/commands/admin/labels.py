@@ -33,16 +33,19 @@ __all__ = ["label"]
     shell_complete=complete_labels_of_boards,
 )
 @click.option(
-    "--worker", metavar="NAME", shell_complete=complete_workers, help="Label this worker, and so all of its boards."
+    "--worker",
+    metavar="NAME",
+    shell_complete=complete_workers,
+    help="Label this worker, and thereby all of its boards.",
 )
 @where_option("Label the boards that this selects.")
 @output_option
 @with_access()
 def label(access: SignIn, words: tuple[str, ...], worker: str | None, where: Selector | None, output: Output) -> None:
-    """Note labels of boards, or of a worker and so of its boards, such as lab=3; lab- takes one away (operators).
+    """Label boards, or a worker and thereby its boards: lab=3 sets a label, lab- removes it (operators).
 
-    Requests choose boards by labels: icefarm reserve --where "lab=3 and healthy". Of a board's own label and one of
-    its worker with the same name, its own counts. Prints the boards.
+    Requests select boards by labels: icefarm reserve --where "lab=3 and healthy". If a board and its worker have a
+    label of one name, the board's counts. Prints the boards.
     """
     serials, labels = _sorted_out(words)
     if not labels:

@@ -60,12 +60,12 @@ def _list(screen: Screen, output: Output, done: Sequence[str], nothing: str) -> 
     multiple=True,
     type=ACCOUNT,
     shell_complete=complete_accounts,
-    help="End all of this account, or group of accounts, also what it waits for (operators); repeat it.",
+    help="End all reservations and requests of this account or group (operators); may be repeated.",
 )
 @output_option
 @with_access(named=True)
 def end(access: SignIn, serials: tuple[str, ...], any_client: bool, accounts: tuple[str, ...], output: Output) -> None:
-    """End reservations of a client that is gone, all of them if no boards are named.
+    """End reservations of a disconnected client, all of them if you name no boards.
 
     While that client is signed in, its name is in use, and only an operator can end its reservations (--any-client).
     """
@@ -89,13 +89,13 @@ def end(access: SignIn, serials: tuple[str, ...], any_client: bool, accounts: tu
 
 @click.command()
 @_some
-@click.option("--seconds", type=LENGTH, help="How long they last from now; by default as long as a new reservation.")
+@click.option("--seconds", type=LENGTH, help="How long they last from now.  [default: as long as a new reservation]")
 @output_option
 @with_access(named=True)
 def extend(access: SignIn, serials: tuple[str, ...], seconds: float | None, output: Output) -> None:
-    """Extend reservations of a client that is gone, all of them if no boards are named; never shortens one.
+    """Extend reservations of a disconnected client, all of them if you name no boards; never shortens one.
 
-    The farm still ends them if their client does not come back within its grace period.
+    The farm still ends them if their client does not reconnect within its grace period.
     """
     with opened_screen() as screen, farm_of(_with_name(access)) as farm:
         done = for_boards(farm, serials, lambda names: farm.extend(names or None, seconds))
@@ -108,7 +108,7 @@ def extend(access: SignIn, serials: tuple[str, ...], seconds: float | None, outp
 
 @click.command()
 @_needed
-@click.option("--own", is_flag=True, help="As the client --name that has reserved them, not as operator.")
+@click.option("--own", is_flag=True, help="Act as the client --name that has reserved them, not as operator.")
 @output_option
 @with_access(named=True)
 def reboot(access: SignIn, serials: tuple[str, ...], own: bool, output: Output) -> None:
@@ -133,7 +133,7 @@ def delete(access: SignIn, serials: tuple[str, ...], output: Output) -> None:
 @output_option
 @with_access()
 def retest(access: SignIn, serials: tuple[str, ...], output: Output) -> None:
-    """Test broken boards again, and take back those that pass (operators)."""
+    """Test broken boards again; boards that pass return to service (operators)."""
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         done = for_boards(farm, serials, farm.retest)
         _list(screen, output, done, "there was nothing to test")
@@ -147,7 +147,7 @@ def retest(access: SignIn, serials: tuple[str, ...], output: Output) -> None:
 @output_option
 @with_access()
 def dismiss(access: SignIn, ids: tuple[str, ...], output: Output) -> None:
-    """Remove requests from the queue ("icefarm queue" lists them); their clients are told so (operators).
+    """Remove requests from the queue ("icefarm queue" lists them); their clients get an error (operators).
 
     Exits with 1 if one of them no longer waits; the others are still removed.
     """

@@ -155,13 +155,13 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
     shell_complete=complete_kinds,
     help="A device kind that carries a serial port.",
 )
-@click.option("--baud", type=click.IntRange(300, 3_000_000), help="The speed of the port, if not the kind's own.")
+@click.option("--baud", type=click.IntRange(300, 3_000_000), help="The speed of the port.  [default: the kind's own]")
 @click.option("--wait", is_flag=True, help="Wait if the board is not free.")
 @with_access(named=True)
 def console(access: SignIn, serial: str, file: str, kind: str, baud: int | None, wait: bool) -> None:
     """Load the circuit in FILE into BOARD, and connect its serial port to this terminal.
 
-    Ctrl-] ends it and returns the board. It takes a kind such as that of examples/console_kind on the board's worker.
+    Ctrl-] ends it and returns the board. The board's worker needs a kind such as that of examples/console_kind.
     """
     from icefarm.client.evaluation.payload import payload_of
 

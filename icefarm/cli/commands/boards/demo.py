@@ -44,8 +44,8 @@ def demo(boards: int) -> None:
     """Start a farm of virtual boards, evaluate the example circuits on each, print the results, and stop.
 
     It takes about 20 seconds. The farm is a real one (what "icefarm up" starts: PostgreSQL, router, control, worker),
-    in a temporary directory and on a free port; its boards take the time that real ones take. The exit code is 0 when
-    every board counted the pulses that another simulation of the circuit predicts.
+    in a temporary directory and on a free port; its boards are as slow as real ones. The exit code is 0 if
+    every board counted the pulses that an independent simulation of the circuit predicts.
     """
     require_control_packages("the demo")
     find_crossbar(None)

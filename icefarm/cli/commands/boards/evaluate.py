@@ -98,11 +98,11 @@ window_option = click.option(
 wait_option = click.option("--wait", is_flag=True, help="Wait if too few boards are free.")
 timeout_option = click.option("--timeout", type=WAIT, help="Wait at most this long.")
 priority_option = click.option(
-    "--priority", type=PRIORITY, help="Of those who wait, the higher one is served first.  [default: the account's]"
+    "--priority", type=PRIORITY, help="Requests with a higher priority are served first.  [default: the account's]"
 )
 
 shared_option = click.option(
-    "--shared", is_flag=True, help="Let others who say so, too, have evaluations on these boards in turns."
+    "--shared", is_flag=True, help="Take turns on these boards with other clients that also use --shared."
 )
 
 
@@ -140,7 +140,7 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
     "--out",
     type=click.Path(),
     metavar="FILE",
-    help="Write results to FILE (.csv, .jsonl, .parquet) as well; what is in it already is not measured again.",
+    help="Also write results to FILE (.csv, .jsonl, .parquet); results in it are not measured again.",
 )
 @click.option(
     "--experiment",
@@ -156,21 +156,21 @@ def check_where(serials: Sequence[str] | None, where: Selector | None) -> None:
     multiple=True,
     callback=_option,
     metavar="NAME=VALUE",
-    help="Note this with each measurement; may be repeated.",
+    help="Label each measurement; may be repeated.",
 )
-@click.option("--keep-circuits", is_flag=True, help="Have the farm keep the bitstreams too, for icefarm replay.")
+@click.option("--keep-circuits", is_flag=True, help="The farm keeps the bitstreams too, for icefarm replay.")
 @click.option("--total", type=click.IntRange(1), help="How many evaluations to expect of the experiment in all.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Take from the farm's archive what the experiment has values of, and measure the rest.",
+    help="Take existing values of the experiment from the archive, and measure the rest.",
 )
 @click.option("--at-least", type=BOARDS, help="Begin with N boards, and take the others when they are free.")
 @click.option(
     "--preemptible/--not-preemptible",
     default=None,
     show_default="as the farm is set",
-    help="Give boards to requests that go before, and get others later.",
+    help="Give boards up to requests that take precedence, and get others later.",
 )
 @priority_option
 @shared_option
@@ -195,10 +195,10 @@ def evaluate(
 ) -> None:
     """Evaluate bitstreams (.bin, .asc) on boards, and print each result as it arrives.
 
-    With "-o json" each line is one result (JSON Lines).  All files are checked before any board is reserved.  The
+    With "-o json" each line is one result (JSON Lines).  It checks all files before it reserves any board.  The
     exit code is 0 only if every evaluation has a result.  With --out, give the same command again to resume an
     interrupted run: it skips files whose results with the same options are in FILE.  With --resume, results of the
-    experiment in the farm's archive count as well, from whichever machine: they are printed, and marked as archived.
+    experiment in the farm's archive count as well, whichever machine measured them; they are marked as archived.
     """
     if devices is not None and serials:
         raise click.UsageError("--devices and --serial are mutually exclusive")

@@ -272,12 +272,12 @@ def _board_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("words", nargs=-1, required=True, metavar="[N] -- COMMAND [ARGUMENTS]...")
 @_board_options
 def reserve(access: SignIn, words: tuple[str, ...], **asked: Any) -> None:
-    """Hold N boards (1 by default) while COMMAND runs, and exit as it does.
+    """Hold N boards (1 by default) while COMMAND runs, and exit with its exit code.
 
     Options come before N. COMMAND finds ICEFARM_SERIALS, ICEFARM_RESERVATION, ICEFARM_KIND, ICEFARM_URL and
     ICEFARM_NAME in its environment: "icefarm evaluate" uses these boards, and so does a script by Farm().adopt(),
-    which ends with farm.close(end=False). Signals are passed on. If this command is killed, the farm takes the boards
-    back within 5 minutes.
+    which ends with farm.close(end=False). Signals are forwarded. If this command is killed, the boards are free
+    within 5 minutes.
     """
     amount, command = _split(words)
     if not command:
@@ -293,6 +293,6 @@ def reserve(access: SignIn, words: tuple[str, ...], **asked: Any) -> None:
 def shell(access: SignIn, amount: int | None, **asked: Any) -> None:
     """Hold N boards (1 by default) while you work in a shell ($SHELL); "exit" returns them.
 
-    As "icefarm reserve" with your shell for its command.
+    The same as "icefarm reserve" with your shell as its command.
     """
     sys.exit(_hold(access, _wanted(amount, asked), [os.environ.get("SHELL") or "/bin/sh"]))

@@ -35,13 +35,13 @@ _ID = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 
 @click.command()
 @click.argument("source", metavar="FILE|ID")
-@click.option("--circuits", type=click.Path(), metavar="DIR", help="A folder with the run's circuits, by any names.")
-@click.option("--from", "origin", metavar="URL", help="The farm that has the run, where it is another one.")
+@click.option("--circuits", type=click.Path(), metavar="DIR", help="A folder with the run's circuits, under any names.")
+@click.option("--from", "origin", metavar="URL", help="The farm that has the run, if it is another one.")
 @serial_option
 @click.option(
     "--clock-ppm",
     type=click.FloatRange(0, 1e6),
-    help="By how many millionths the clocks of two boards may differ.  [default: 60]",
+    help="The largest difference between two boards' clocks, in millionths.  [default: 60]",
 )
 @click.option("--experiment", type=NAME, help="Keep the measurements under this name.  [default: replay-ID]")
 @wait_option
@@ -62,12 +62,12 @@ def replay(
 ) -> None:
     """Measure a run again, here or on another farm, and say whether it agrees.
 
-    FILE is what "icefarm run ID --out FILE" wrote; ID is a run of the farm.  The same boards are reserved where the
-    farm has them, else others stand in for them.  What differs in where the values come from is said first; then each
+    FILE is a file of "icefarm run ID --out FILE"; ID is a run of the farm.  It reserves the same boards if the farm
+    has them, or else substitutes.  It first prints the differences in provenance; then each
     value with the difference, its standard uncertainty, and whether it agrees (docs/runs.md has the formula).  With
-    "-o json" it is one object.
+    "-o json" it prints one object.
 
-    The exit code is 0 if every value of the run has one now that agrees, and 1 if not.
+    The exit code is 0 if every value of the run was measured again and agrees, and 1 if not.
     """
     check_timeout({"wait": wait, "timeout": timeout})
     with opened_screen() as screen:

@@ -161,7 +161,7 @@ def _draw(found: dict[str, Any], title: str, path: Path) -> None:
     default="1",
     metavar="SECONDS",
     show_default=True,
-    help="Seconds that pulses are counted for, from the start of the circuit.",
+    help="Seconds to count pulses for, from the start of the circuit.",
 )
 @click.option(
     "--pins",
@@ -169,14 +169,14 @@ def _draw(found: dict[str, Any], title: str, path: Path) -> None:
     default="27",
     metavar="N,...",
     show_default=True,
-    help="Pins of the FPGA that are counted. Boards count 27.",
+    help="Pins of the FPGA to count on. Boards count on 27.",
 )
 @click.option(
     "--clock-mhz",
     type=click.IntRange(0, 200),
     default=DEFAULT_MHZ,
     show_default=True,
-    help="The clock that the board gives at pin 35; 0: none.",
+    help="The clock that the board supplies at pin 35; 0: none.",
 )
 @click.option("--vcd", type=click.Path(path_type=Path, dir_okay=False), help="Write a waveform, for GTKWave.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw where the circuit is on the chip.")

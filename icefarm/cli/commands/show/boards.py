@@ -44,7 +44,7 @@ def boards() -> None:
     help="The reference circuit: the FPGA's own oscillator, the board's crystal, a ring of inverters.",
 )
 @click.option(
-    "--sort", type=click.Choice(tuple(_ORDERS)), default="serial", show_default=True, help="What comes first."
+    "--sort", type=click.Choice(tuple(_ORDERS)), default="serial", show_default=True, help="The order of the table."
 )
 @output_option
 @with_access()
@@ -52,8 +52,8 @@ def compare(access: SignIn, output: Output, serials: tuple[str, ...], reference:
     """List how boards deviate: offset, noise, drift with time and with temperature.
 
     Idle boards measure reference circuits every 19 hours, and the figures come from the readings of the last 90 days.
-    The number after "±" is one standard uncertainty. A board that is unlike the others, or unlike what it was, is
-    suspect.
+    The number after "±" is one standard uncertainty. A board that measures unlike the others, or unlike its own past,
+    is suspect.
     """
     with opened_screen() as screen:
         found = Reader(access).calibrations(reference, serials)

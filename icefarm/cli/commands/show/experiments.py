@@ -47,16 +47,16 @@ board_option = click.option(
     shell_complete=complete_serials,
     help="Only of this board; may be repeated.",
 )
-since_option = click.option("--since", type=SPAN, help="Only what ended in the last such time, as in 30m or 7d.")
+since_option = click.option("--since", type=SPAN, help="Only results of this last time, such as 30m or 7d.")
 
 
 @click.command()
-@click.option("--account", help="Only those of this account.")
-@click.option("--since", type=SPAN, help="Only those that were active in the last such time, as in 30m or 7d.")
+@click.option("--account", help="Only experiments of this account.")
+@click.option("--since", type=SPAN, help="Only experiments that were active in this last time, such as 30m or 7d.")
 @output_option
 @with_access()
 def experiments(access: SignIn, output: Output, account: str | None, since: float | None) -> None:
-    """List the experiments that you may read, the last active one first."""
+    """List the experiments that you may read, the most recently active first."""
     now = time.time()
     with opened_screen() as screen:
         found = Reader(access).experiments(account, None if since is None else now - since)
@@ -115,16 +115,10 @@ def _summary(found: Answer) -> Iterator[str]:
     type=CONDITION,
     multiple=True,
     metavar="CONDITION",
-    help="Only where it holds: 'number>1000 and error=null', label.generation=3, board.lab=3; may be repeated.",
+    help="Only matching results: 'number>1000 and error=null', label.generation=3, board.lab=3; may be repeated.",
 )
 @click.option("--failed/--ok", "failed", default=None, help="Only failures, or only values.")
-@click.option(
-    "--corrected",
-    is_flag=True,
-    help="Add each value without its board's deviation, and its standard uncertainty; 'icefarm boards compare' shows "
-    "the deviations.",
-)
-@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Print new results as they arrive, until Ctrl-C.")
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead (.csv, .jsonl, .parquet).")
 @output_option
 @with_access()

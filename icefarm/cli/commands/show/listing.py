@@ -62,7 +62,7 @@ def workers(context: click.Context, access: SignIn, output: Output) -> None:
 def delete_(access: SignIn, worker: str, output: Output) -> None:
     """Forget a worker that is offline, and its boards (operators); prints the boards.
 
-    What they were reserved for in the past is kept. A worker that connects again is known again.
+    Their past reservations stay. A worker that connects again is listed again.
     """
     with opened_screen() as screen, farm_of(access.as_operator) as farm:
         serials = for_worker(farm, worker, farm.delete_worker)
@@ -94,9 +94,11 @@ def queue(access: SignIn, output: Output) -> None:
 
 @click.command()
 @click.option("--last", type=SPAN, default="1d", show_default=True, help="How far to look back, such as 30m or 7d.")
-@click.option("--account", help="Only what this account did.", shell_complete=complete_accounts)
+@click.option("--account", help="Only actions of this account.", shell_complete=complete_accounts)
 @click.option("--action", help="Only this action, such as sign_in, reserve or token_revoke.")
-@click.option("--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="At most so many entries.")
+@click.option(
+    "--limit", type=click.IntRange(1, 5000), default=300, show_default=True, help="The largest number of entries."
+)
 @output_option
 @with_access()
 def audit(access: SignIn, last: float, account: str | None, action: str | None, limit: int, output: Output) -> None:

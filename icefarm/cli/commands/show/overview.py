@@ -126,7 +126,7 @@ def _write_lines(screen: Screen, lines: Iterator[str]) -> None:
 @_as_text_option
 @with_access()
 def board(access: SignIn, serial: str, output: str) -> None:
-    """Show all of one board, and its last events; SERIAL may be the beginning of one."""
+    """Show all of one board, and its last events; you may abbreviate SERIAL."""
     with opened_screen() as screen:
         reader = Reader(access)
         found = reader.snapshot()
@@ -158,16 +158,16 @@ def _state_words(state: Mapping[str, Any]) -> str:
 
 @click.command()
 @click.argument("subject", required=False, metavar="[BOARD|WORKER]", shell_complete=complete_names)
-@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they arrive, until Ctrl-C.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0, 300), default=50, show_default=True, help="Of past lines, the last."
+    "-n", "--lines", type=click.IntRange(0, 300), default=50, show_default=True, help="The number of past lines."
 )
 @output_option
 @with_access()
 def logs(access: SignIn, subject: str | None, follow: bool, lines: int, output: Output) -> None:
-    """Show lines of the workers' logs: all, or those of a board or a worker, by the beginning of its name.
+    """Show lines of the workers' logs: all, or those of a board or a worker, whose name you may abbreviate.
 
-    With "-o json", or with --follow, each line is printed as it comes (JSON Lines).
+    With "-o json", or with --follow, each line is printed as it arrives (JSON Lines).
     """
     with opened_screen(without_connection=follow) as screen:
         reader = Reader(access)
@@ -222,7 +222,7 @@ def page_of(url: str) -> str:
 @click.command("open")
 @with_access()
 def open_(access: SignIn) -> None:
-    """Open the farm's page in a browser, and print its address."""
+    """Open the dashboard in a browser, and print its address."""
     page = page_of(access.url)
     click.echo(page)
     if click.launch(page, wait=True) != 0:

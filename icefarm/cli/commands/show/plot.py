@@ -41,7 +41,7 @@ def plot(
 ) -> None:
     """Draw the values of an experiment over time: by board, the best so far, and the figures that its client reported.
 
-    It takes matplotlib: pip install 'icefarm[plot]'.
+    It needs matplotlib: pip install 'icefarm[plot]'.
     """
     from icefarm.client.api.notebook.drawing import check_plot_file, drawn_figure
 

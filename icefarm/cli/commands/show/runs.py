@@ -27,7 +27,7 @@ __all__ = ["run", "runs"]
 @output_option
 @with_access()
 def runs(access: SignIn, output: Output, experiment_name: str, account: str | None) -> None:
-    """List the runs of an experiment, the youngest first: the streams of evaluations that it is made of."""
+    """List the runs of an experiment, the newest first; each is one stream of evaluations."""
     with opened_screen() as screen:
         show(screen, Reader(access).runs(experiment_name, account), columns.runs(time.time()), output)
 
@@ -36,13 +36,16 @@ def runs(access: SignIn, output: Output, experiment_name: str, account: str | No
 @click.argument("id", metavar="ID")
 @click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Save it: a zip of manifest and results.")
 @click.option(
-    "--circuits", type=click.Path(), metavar="DIR", help="Put the circuits into FILE; DIR has them, by any names."
+    "--circuits",
+    type=click.Path(),
+    metavar="DIR",
+    help="Put the circuits of this folder into FILE; their names do not matter.",
 )
-@click.option("--with-bitstreams", is_flag=True, help="Put the circuits that the farm kept into FILE.")
+@click.option("--with-bitstreams", is_flag=True, help="Put the circuits that the farm keeps into FILE.")
 @output_option
 @with_access()
 def run(access: SignIn, output: Output, id: str, out: str | None, circuits: str | None, with_bitstreams: bool) -> None:
-    """Show a run: what it was, by which id it is cited, what each board did.
+    """Show a run: what it measured, the id to cite, what each board did.
 
     ID is the run's id or number, or the first 8 or more digits of one.  With "-o json" it is one object with the whole
     manifest; with "-o csv" the boards.

@@ -24,19 +24,19 @@ __all__ = ["usage"]
     multiple=True,
     default=("account",),
     show_default=True,
-    help="What is told apart; may be repeated.",
+    help="A row for each of these; may be repeated.",
 )
 @click.option("--since", type=SPAN, default="7d", show_default=True, help="How far to look back, such as 12h or 30d.")
-@click.option("--account", help="Only of this account (operators).")
-@click.option("--all", "all_", is_flag=True, help="Of all accounts, with an operator's token.")
+@click.option("--account", help="Only this account (operators).")
+@click.option("--all", "all_", is_flag=True, help="All accounts, with an operator's token.")
 @output_option
 @with_access()
 def usage(access: SignIn, output: Output, by: tuple[str, ...], since: float, account: str | None, all_: bool) -> None:
     """List who used which boards, for how long and for what, the longest time first.
 
-    Operators see all accounts, and so does who has the data directory of a farm on this host; others see their own.
-    The time is that of reservations; by experiment, it is that from the first result of each day to the last, on each
-    board.  Evaluations are those of whole days (UTC).
+    Operators, and users who can read the farm's data directory on this host, see all accounts; others see their own.
+    The time is that of reservations; by experiment, it runs from the first result of each day to the last, on each
+    board.  Evaluations are counted by whole days (UTC).
     """
     names = list(dict.fromkeys(by))
     with opened_screen() as screen:

@@ -43,7 +43,7 @@ QUEUE_LINES = 5
 def watch(access: SignIn, output: Output) -> None:
     """Show what happens in the farm until Ctrl-C.
 
-    On a terminal it draws the queue, the boards and recent events, and keeps the picture up to date; arrow keys, PgUp
+    On a terminal it draws the queue, the boards and recent events, and updates the picture; arrow keys, PgUp
     and PgDn scroll, and q quits. Otherwise, and with "-o json" (JSON Lines) or
     "-o csv", it prints the present records and then one line for each change.
     """
