@@ -18,16 +18,16 @@ Until its client is answered, a reservation is unconfirmed: on probation, and wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import Factory, define, field, frozen
-from twisted.internet.defer import CancelledError, DeferredLock
+from attrs import Factory, define, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import shielded, started
+from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import ReservationRecord, account_of
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.scheduling.elastic import Terms
@@ -51,6 +51,8 @@ class ReserveCall:
     """A call for boards."""
 
     caller: Caller
+    #: The name of the client.
+    client: str
     request: ReservationRequest
     #: Seconds that boards are reserved for until all are ready.
     seconds: float
@@ -63,12 +65,6 @@ class ReserveCall:
     timeout: float | None = None
     #: Since when it waits, by the store's clock, if it was served before with boards that failed.
     since: float | None = None
-    #: The name of the client.
-    client: str = field(init=False)
-
-    @client.default
-    def _name_of_caller(self) -> str:
-        return self.caller.authid
 
 
 @frozen
@@ -189,16 +185,16 @@ class Allocator:
 
     async def reserve(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
         """Reserve boards for a call.  Raises what `Store.reserve` does."""
-        return await self._to_its_end(call, partial(self._reserve_within_limit, call, request))
+        return await self._to_its_end(call, self._reserve_within_limit(call, request))
 
     async def replace(self, call: ReserveCall, request: ReservationRequest) -> list[ReservationRecord]:
         """Reserve more boards for a call, in place of some that failed.  Raises what `Store.reserve` does."""
-        return await self._to_its_end(call, partial(self._reserve, call, request, more=True))
+        return await self._to_its_end(call, self._reserve(call, request, more=True))
 
     async def _to_its_end(
-        self, call: ReserveCall, operation: Callable[[], Coroutine[Any, Any, list[ReservationRecord]]]
+        self, call: ReserveCall, operation: Coroutine[Deferred[Any], Any, list[ReservationRecord]]
     ) -> list[ReservationRecord]:
-        reserving = started(operation)
+        reserving = Deferred.fromCoroutine(operation)
         try:
             return await shielded(reserving)
         except CancelledError:

@@ -69,7 +69,10 @@ class ExpiryTimer:
     def heard(self, event: Event) -> None:
         """Be awake when the reservations that an event is about need it."""
         match event:
-            case ReservationsStarted(records) | ReservationsExtended(records) | ReservationsShortened(records):
+            case ReservationsStarted(records):
+                # They are on probation, and get no notice.
+                self._wake_at(min((record.expires_at for record in records), default=None))
+            case ReservationsExtended(records) | ReservationsShortened(records):
                 self._expect(records)
         # One that has ended wakes it up in vain.
 
@@ -82,22 +85,21 @@ class ExpiryTimer:
         self._timer.stop()
 
     def _expect(self, records: Sequence[ReservationRecord]) -> None:
-        if not self.mirror.is_read:
-            self._timer.poke()
-            return
-        now = self.mirror.now()
-        soonest = min((self._next_of(record, now) for record in records), default=None)
-        if soonest is not None and soonest > now:
-            self._timer.at_latest(soonest - now)
-        elif soonest is not None:
-            self._timer.poke()
+        now, moments = self.mirror.now(), []
+        for record in records:
+            end, before = self._seen[record.id] = self._see(record, now)
+            moments.append(end if self._told.get(record.id) == end else end - before)
+        self._wake_at(min(moments, default=None))
 
-    def _next_of(self, record: ReservationRecord, now: float) -> float:
-        """Return when a reservation expires, or the notice before that."""
-        if self.unanswered.is_unconfirmed(record.id):
-            return record.expires_at
-        end, before = self._seen[record.id] = self._see(record, now)
-        return end if self._told.get(record.id) == end else end - before
+    def _wake_at(self, moment: float | None) -> None:
+        """Wake up then, by the store's clock; at once where that is not known, or the moment is over."""
+        if moment is None:
+            return
+        left = moment - self.mirror.now()
+        if left > 0 and self.mirror.is_read:
+            self._timer.at_latest(left)
+        else:
+            self._timer.poke()
 
     async def _act(self) -> float | None:
         active, now = await self._active()

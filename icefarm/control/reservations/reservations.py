@@ -104,8 +104,8 @@ class Reservations:
         at the place that it had. A caller that loses its session has its boards on probation; asking again with the
         same ``request_id``, it gets them; back and not asking, it loses them after `RETURN`.
         """
-        terms, probation = terms or Terms(DEFAULT_PRIORITY), min(seconds, PROBATION)
-        call = ReserveCall(caller, request, probation, request_id or uuid4().hex, grace, wait, terms, timeout)
+        terms, probation, id = terms or Terms(DEFAULT_PRIORITY), min(seconds, PROBATION), request_id or uuid4().hex
+        call = ReserveCall(caller, caller.authid, request, probation, id, grace, wait, terms, timeout)
         before = await self._had_before(call) if request_id is not None else None
         while True:
             self.unanswered.begin(call)

@@ -35,7 +35,7 @@ from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
 from icefarm.control.scheduling.elastic import terms_of
 from icefarm.control.scheduling.placement import MAX_BOARDS, ReservationRequest
 from icefarm.control.sessions.events import Renewed
-from icefarm.control.sessions.limits import AccountLimits, checked_limits
+from icefarm.control.sessions.limits import checked_limits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import count_of
 from icefarm.control.sessions.sign_in.authenticator import RESERVED_NAMES
@@ -238,8 +238,7 @@ class ClientProcedures:
         _check_request(kind, request, timeout, seconds, grace, priority)
         limits = self.sessions.limits
         own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
-        duration = self._usual(own, access.longest(kind)) if seconds is None else seconds
-        access.check(kind, duration)
+        duration = access.duration(kind, seconds, min(self.reservation_s, own.seconds))
         allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
         selector = None if where is None else _selector(where, await self.mirror.read())
         gives_up = self._gives_up(caller, amount, preemptible, shared)
@@ -269,7 +268,7 @@ class ClientProcedures:
     async def extend(self, caller: Caller, serials: list[str] | None = None, seconds: float | None = None) -> list[str]:
         """Extend the caller's reservations to that long from now; never shortens one."""
         own = self.sessions.limits.of(caller.authid)
-        duration = self._usual(own, None) if seconds is None else _bounded("seconds", seconds)
+        duration = min(self.reservation_s, own.seconds) if seconds is None else _bounded("seconds", seconds)
         self.sessions.limits.check_seconds(caller.authid, "seconds", duration)
         chosen = None if serials is None else _distinct(serials)
         return [record.serial for record in await self.reservations.extend(caller.authid, chosen, duration)]
@@ -320,11 +319,6 @@ class ClientProcedures:
         await self.store.set_account_limits(name, limits)
         self.sessions.limits.own = await self.store.account_limits()
         return await self.limits(caller, name)
-
-    def _usual(self, own: AccountLimits, longest: float | None) -> float:
-        """Return how long a reservation lasts that says nothing of it."""
-        usual = min(self.reservation_s, own.seconds)
-        return usual if longest is None else min(usual, longest)
 
     async def snapshot(self, _: Caller) -> dict[str, Any]:
         """Return everything that a dashboard needs to start."""

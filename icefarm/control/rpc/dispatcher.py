@@ -19,7 +19,7 @@ from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller, Handler
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, account_of
-from icefarm.control.rpc.pacing import Pacing, weight_of
+from icefarm.control.rpc.pacing import Pacing
 from icefarm.control.sessions.audit import ACTIONS, AuditLog
 from icefarm.control.sessions.limits import limits_text
 from icefarm.control.sessions.tracker import Sessions
@@ -100,7 +100,7 @@ class RpcDispatcher:
             if caller.role not in roles:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
-            with self._counted(caller, weight_of(method.__name__, args, kwargs)) as turn:
+            with self._counted(caller, method.__name__, args, kwargs) as turn:
                 if turn is not None:
                     await self._run(caller.session, turn)
                 arguments = checked.bind(args, kwargs)
@@ -113,13 +113,15 @@ class RpcDispatcher:
         return from_worker if Role.WORKER in roles else from_client
 
     @contextmanager
-    def _counted(self, caller: Caller, weight: float | None) -> Iterator[Deferred[None] | None]:
+    def _counted(
+        self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Iterator[Deferred[None] | None]:
         """Count a call while it is not answered, and say what it waits for until its turn.
 
         A session that goes on in spite of refusals is ended.
         """
         try:
-            turn = self.pacing.begin(caller, weight)
+            turn = self.pacing.begin(caller, name, args, kwargs)
         except LimitReached:
             if self.pacing.is_too_much(caller):
                 self.sessions.end(caller, "it makes more calls than its account may")

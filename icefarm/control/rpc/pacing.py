@@ -64,16 +64,25 @@ class Pacing:
     limits: FarmLimits
     _accounts: dict[str, _Account] = Factory(dict)
 
-    def begin(self, caller: Caller, weight: float | None) -> Deferred[None] | None:
+    def begin(self, caller: Caller, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Deferred[None] | None:
         """Count a call until its `end`; return None if it may be carried out now, else what fires when it may.
 
         Raises `LimitReached`; then it is not counted.
         """
         identity = caller.authid
-        account = self._account(identity)
+        account, weight = self._account(identity), weight_of(name, args, kwargs)
+        self._refill(identity, account)
         self.limits.check(identity, "calls", account.pending)
         account.pending += 1
-        return None if weight is None else self._turn(identity, account, weight)
+        if weight is None:
+            return None
+        if account.left > 0 and not account.waiting:
+            account.left -= weight
+            return None
+        turn: Deferred[None] = Deferred()
+        account.waiting.append((weight, turn))
+        self._wait(identity, account)
+        return turn
 
     def end(self, caller: Caller) -> None:
         """Count a call no longer: it is answered."""
@@ -82,16 +91,6 @@ class Pacing:
     def is_too_much(self, caller: Caller) -> bool:
         """Note a refused call; tells whether its session is to end."""
         return not self._account(caller.authid).refused.passes(self.clock.seconds())
-
-    def _turn(self, identity: str, account: _Account, weight: float) -> Deferred[None] | None:
-        self._refill(identity, account)
-        if account.left > 0 and not account.waiting:
-            account.left -= weight
-            return None
-        turn: Deferred[None] = Deferred()
-        account.waiting.append((weight, turn))
-        self._wait(identity, account)
-        return turn
 
     def _account(self, identity: str) -> _Account:
         name = account_of(identity)

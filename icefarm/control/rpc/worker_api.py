@@ -35,7 +35,7 @@ from icefarm.control.telemetry.events import KindEvent, WorkerIntroduced, Worker
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.control.telemetry.rates import Rates
 from icefarm.control.telemetry.topics import OWN_EVENTS
-from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable, UnknownWorker
+from icefarm.errors import IcefarmError, InvalidArgument, NotYours, ReservationEnded, Unavailable
 from icefarm.text.counts import counted
 
 __all__ = ["WorkerProcedures"]
@@ -123,7 +123,7 @@ class WorkerProcedures:
     async def report(self, caller: Caller, report: DeviceReport) -> None:
         """Record a board's report."""
         bounded = bounded_report(report)
-        await self._check_welcome(caller)
+        await self.sessions.check_welcome(caller)
         refused = await self.inventory.report(caller.authid, [bounded])
         for error in refused.values():
             raise error
@@ -133,14 +133,9 @@ class WorkerProcedures:
         if len(reports) > MAX_BOARDS:
             raise InvalidArgument(f"reports has {len(reports)} of them; at most {MAX_BOARDS} at once")
         bounded = [bounded_report(report) for report in reports]
-        await self._check_welcome(caller)
+        await self.sessions.check_welcome(caller)
         refused = await self.inventory.report(caller.authid, bounded)
         return {"refused": {serial: str(error) for serial, error in refused.items()}}
-
-    async def _check_welcome(self, caller: Caller) -> None:
-        await self.sessions.until_greeted(caller.authid)
-        if not self.sessions.is_welcome(caller):
-            raise UnknownWorker("control does not know this session; say hello first")
 
     async def heartbeat(
         self,

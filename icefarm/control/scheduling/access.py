@@ -82,9 +82,22 @@ class Allowance:
         limited = [time for time in times if time is not None]
         return max(limited) if len(limited) == len(times) else None
 
+    def duration(self, kind: str, seconds: float | None, usual: float) -> float:
+        """Return how long a reservation for that kind lasts: ``seconds``, or None: the usual time, or what it may.
+
+        Raises as `check` does.
+        """
+        longest = self.longest(kind)
+        if seconds is None:
+            return usual if longest is None else min(usual, longest)
+        self._check(kind, seconds, longest)
+        return seconds
+
     def check(self, kind: str, seconds: float) -> None:
         """Raise `NotAuthorized` for a kind, and `LimitReached` for a length, that no rule allows."""
-        longest = self.longest(kind)
+        self._check(kind, seconds, self.longest(kind))
+
+    def _check(self, kind: str, seconds: float, longest: float | None) -> None:
         if longest is not None and seconds > longest:
             raise LimitReached(
                 f"account {self.account!a} may have boards as {kind!a:.100} for at most {in_words(longest)}, not for "

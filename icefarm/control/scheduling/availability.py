@@ -20,6 +20,7 @@ from icefarm.selectors.language import Selector
 __all__ = [
     "Selection",
     "Sharing",
+    "Survey",
     "SuspectRule",
     "UnavailableReason",
     "current_status",
@@ -27,6 +28,7 @@ __all__ = [
     "held_by",
     "holders_of",
     "select",
+    "survey",
     "suspicion",
     "unavailable_reason",
     "undeletable",
@@ -118,6 +120,42 @@ def _taken(
     if sharing.client in device.shares.values():
         return UnavailableReason.YOURS
     return UnavailableReason.FULL if len(device.shares) >= sharing.most else None
+
+
+@frozen
+class Survey:
+    """The boards that a request may have, and which of them are free."""
+
+    selection: Selection
+    #: Why each cannot be reserved now, by serial; None: it can.
+    obstacles: Mapping[str, UnavailableReason | None]
+    usable: list[DeviceRecord]
+    #: Of these, those that are given out after all others, by the operator's rule for suspect boards.
+    doubted: frozenset[str]
+
+
+def survey(
+    devices: Sequence[DeviceRecord],
+    workers: Mapping[str, WorkerRecord],
+    kind: str,
+    where: Selector | None,
+    allowance: Allowance,
+    avoid: frozenset[str],
+    booked: Collection[str],
+    sharing: Sharing | None,
+) -> Survey:
+    """Look at all boards for one request; the arguments are those of `select` and `unavailable_reason`."""
+    selection = select(devices, workers, kind, where, allowance)
+    obstacles: dict[str, UnavailableReason | None] = {}
+    usable, doubted = [], set()
+    for device in selection.boards:
+        found = unavailable_reason(device, workers.get(device.worker), kind, avoid, booked, sharing)
+        obstacles[device.serial] = found
+        if found is None:
+            usable.append(device)
+            if suspicion(device) == SuspectRule.AVOID:
+                doubted.add(device.serial)
+    return Survey(selection, obstacles, usable, frozenset(doubted))
 
 
 def suspicion(device: DeviceRecord) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +13,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from icefarm.contract import DeviceRecord, WorkerRecord
 from icefarm.control.scheduling.access import ANYTHING, Allowance
-from icefarm.control.scheduling.availability import Sharing, SuspectRule, select, suspicion, unavailable_reason
+from icefarm.control.scheduling.availability import Sharing, Survey, survey, unavailable_reason
 from icefarm.control.scheduling.explanations import amount_refusal, board_refusal, unknown_devices
 from icefarm.errors import InvalidArgument, Unavailable, UnknownKind
 from icefarm.selectors.language import Selector
@@ -131,37 +131,21 @@ def choose(
     sharing = request.sharing(client)
     if request.serials is not None:
         return _choose_named(devices, by_name, request, request.serials, now, booked, sharing)
-    selection = select(devices, by_name, request.kind, request.where, request.allowance)
-    suitable = selection.boards
-    obstacles = {
-        device.serial: unavailable_reason(
-            device, by_name.get(device.worker), request.kind, request.avoid, booked, sharing
-        )
-        for device in suitable
-    }
-    usable = [device for device in suitable if obstacles[device.serial] is None]
-    if len(usable) < request.least:
-        raise amount_refusal(selection, obstacles, request.kind, request.least, now, booked)
+    found = survey(devices, by_name, request.kind, request.where, request.allowance, request.avoid, booked, sharing)
+    if len(found.usable) < request.least:
+        raise amount_refusal(found.selection, found.obstacles, request.kind, request.least, now, booked)
     if sharing is not None:
-        return _least_shared(usable, devices, request.most)
-    return _spread(usable, devices, min(request.most, len(usable)))
+        return _least_shared(found, devices, request.most)
+    return _spread(found.usable, found.doubted, devices, min(request.most, len(found.usable)))
 
 
-def _least_shared(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:
+def _least_shared(found: Survey, devices: Sequence[DeviceRecord], amount: int) -> list[str]:
     """Choose boards that the fewest share: free ones as of any request, then others."""
-    free = [device for device in usable if not device.shares]
-    shared = sorted((device for device in usable if device.shares), key=_by_sharers)
-    chosen = _spread(free, devices, min(amount, len(free)))
-    return chosen + [device.serial for device in shared][: amount - len(chosen)]
-
-
-def _by_sharers(device: DeviceRecord) -> tuple[bool, int, str]:
-    return _in_doubt(device), len(device.shares), device.serial
-
-
-def _in_doubt(device: DeviceRecord) -> bool:
-    """Tell whether a board is given out after all others."""
-    return suspicion(device) == SuspectRule.AVOID
+    doubted = found.doubted
+    free = [device for device in found.usable if not device.shares]
+    ranked = [(each.serial in doubted, len(each.shares), each.serial) for each in found.usable if each.shares]
+    chosen = _spread(free, doubted, devices, min(amount, len(free)))
+    return chosen + [serial for _, _, serial in sorted(ranked)][: amount - len(chosen)]
 
 
 def _check_kind(workers: Sequence[WorkerRecord], request: ReservationRequest) -> None:
@@ -181,27 +165,26 @@ def _check_kind(workers: Sequence[WorkerRecord], request: ReservationRequest) ->
         )
 
 
-def _rank(device: DeviceRecord) -> tuple[bool, int, str]:
-    return _in_doubt(device), device.failures, device.serial
-
-
-def _spread(usable: Sequence[DeviceRecord], devices: Sequence[DeviceRecord], amount: int) -> list[str]:
+def _spread(
+    usable: Sequence[DeviceRecord], doubted: Collection[str], devices: Sequence[DeviceRecord], amount: int
+) -> list[str]:
     load = Counter(device.worker for device in devices if device.reservation is not None)
-    boards: dict[str, list[DeviceRecord]] = {}
+    # Of each worker's boards the best is last, where pop() takes it.
+    boards: dict[str, list[tuple[bool, int, str]]] = {}
     for device in usable:
-        boards.setdefault(device.worker, []).append(device)
-    for of_worker in boards.values():
-        # The best board is last, where pop() takes it.
-        of_worker.sort(key=_rank, reverse=True)
-    heap = [(_in_doubt(mine[-1]), load[worker], mine[-1].failures, worker) for worker, mine in boards.items()]
+        rank = device.serial in doubted, device.failures, device.serial
+        boards.setdefault(device.worker, []).append(rank)
+    for ranks in boards.values():
+        ranks.sort(reverse=True)
+    heap = [(ranks[-1][0], load[worker], ranks[-1][1], worker) for worker, ranks in boards.items()]
     heapq.heapify(heap)
     chosen: list[str] = []
     while len(chosen) < amount:
         _, reserved, _, worker = heapq.heappop(heap)
-        chosen.append(boards[worker].pop().serial)
+        chosen.append(boards[worker].pop()[2])
         if boards[worker]:
-            best = boards[worker][-1]
-            heapq.heappush(heap, (_in_doubt(best), reserved + 1, best.failures, worker))
+            in_doubt, failures, _ = boards[worker][-1]
+            heapq.heappush(heap, (in_doubt, reserved + 1, failures, worker))
     return chosen
 
 

@@ -31,7 +31,7 @@ from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import SILENCE, advance
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.publisher import Publisher
-from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure
+from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure, UnknownWorker
 
 __all__ = ["NO_SESSION", "Sessions", "address_of"]
 
@@ -169,6 +169,12 @@ class Sessions:
         """Tell whether the worker said hello in this session."""
         session = self.state.sessions.get(caller.session)
         return session is not None and session.welcomed
+
+    async def check_welcome(self, caller: Caller) -> None:
+        """Wait for the answer to a pending hello of a worker.  Raises `UnknownWorker` without one in this session."""
+        await self.until_greeted(caller.authid)
+        if not self.is_welcome(caller):
+            raise UnknownWorker("control does not know this session; say hello first")
 
     def greet(self, worker: str) -> None:
         """A worker's hello begins: operations that depend on its answer wait (`until_greeted`)."""

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import started
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.storage.interface import Store
 from icefarm.control.telemetry.events import AccessChanged, Event
@@ -59,12 +58,12 @@ class Shared(Generic[T]):
         else:
             self._waiting.append(answer)
             if self._begun_at is None:
-                self._begin()
+                self._begin(changes)
         return await answer
 
-    def _begin(self) -> None:
-        self._joined, self._waiting, self._begun_at = self._waiting, [], self.publisher.count(self.changes)
-        started(self.read).addBoth(self._done)
+    def _begin(self, changes: int) -> None:
+        self._joined, self._waiting, self._begun_at = self._waiting, [], changes
+        ensureDeferred(self.read()).addBoth(self._done)
 
     def _done(self, result: T | Failure) -> None:
         joined, self._joined = self._joined, []
@@ -77,7 +76,7 @@ class Shared(Generic[T]):
             if not answer.called:
                 answer.callback(result)
         if self._waiting and self._begun_at is None:
-            self._begin()
+            self._begin(self.publisher.count(self.changes))
 
 
 def access_rules(store: Store, publisher: Publisher, clock: Clock) -> Shared[AccessRules]:

@@ -93,8 +93,9 @@ class ManagedBoard(Runner):
         if isinstance(before, BoardReservation) and before.assignment.reservation == assignment.reservation:
             before.relabel(assignment.labels)
             return before
+        context = self._reservation_context()
         kind, firmware = self._kind_of(assignment)
-        new = BoardReservation.of(assignment, kind, firmware, self._reservation_context())
+        new = BoardReservation.of(assignment, kind, firmware, context)
         self._serve(new)
         return new
 

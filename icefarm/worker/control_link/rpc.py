@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from attrs import Factory, define, field
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 
 from icefarm.arguments import CheckedFunction
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
-from icefarm.concurrency.deferreds import failures, started
+from icefarm.concurrency.deferreds import failures
 from icefarm.contract import Assignment, ReferenceCircuit, Role, method_of
 from icefarm.errors import InvalidArgument, NotAuthorized, TimedOut, error_to_wire
 from icefarm.text.durations import in_words
@@ -81,7 +81,7 @@ class ControlProcedures:
         return {"failed": {serial: error_to_wire(error) for serial, error in failed.items()}}
 
     async def _prepare_within(self, seconds: float, serial: str, assignment: Assignment) -> None:
-        preparing = started(partial(self.prepare, serial, assignment))
+        preparing = Deferred.fromCoroutine(self.prepare(serial, assignment))
         preparing.addTimeout(seconds, self._clock)  # type: ignore[arg-type]
         try:
             await preparing
