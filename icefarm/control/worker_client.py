@@ -28,7 +28,7 @@ REBOOT_LIMIT = 2 * PREPARE_LIMIT
 ANSWER_LIMIT = 10.0
 #: Seconds for reference circuits: the board is flashed, and measures for twenty seconds or so.
 REFERENCES_LIMIT = PREPARE_LIMIT + 60.0
-#: Boards in one call to a worker, and such calls to one worker at the same time; calls for single boards, over all
+#: Boards in one call to a worker, and such calls at the same time, for each worker; calls for single boards, over all
 #: workers.
 BOARDS_AT_ONCE, LISTS_AT_ONCE, SINGLY_AT_ONCE = 250, 4, 256
 
@@ -84,18 +84,20 @@ class WorkerClient:
     async def prepare_all(self, records: Sequence[ReservationRecord]) -> dict[str, IcefarmError]:
         """Make boards ready for their reservations; returns, by reservation, why some are not."""
         failed: dict[str, IcefarmError] = {}
-        orders = [partial(self._prepare_some, worker, some, failed) for worker, some in by_worker(records)]
-        await outcomes(orders, max(1, len(orders)))
+        orders, singly, workers = [], [], by_worker(records)
+        for worker, some in workers:
+            if worker in self._take_lists:
+                lists = [some[start : start + BOARDS_AT_ONCE] for start in range(0, len(some), BOARDS_AT_ONCE)]
+                orders += [partial(self._prepare_list, worker, each, failed) for each in lists]
+            else:
+                singly += some
+        if singly:
+            orders.append(partial(self._prepare_singly, singly, failed))
+        await outcomes(orders, LISTS_AT_ONCE * max(1, len(workers)))
         return failed
 
-    async def _prepare_some(
-        self, worker: str, records: Sequence[ReservationRecord], failed: dict[str, IcefarmError]
-    ) -> None:
-        if worker not in self._take_lists:
-            failed.update(await failures({each.id: partial(self.prepare, each) for each in records}, SINGLY_AT_ONCE))
-            return
-        lists = [records[start : start + BOARDS_AT_ONCE] for start in range(0, len(records), BOARDS_AT_ONCE)]
-        await outcomes([partial(self._prepare_list, worker, some, failed) for some in lists], LISTS_AT_ONCE)
+    async def _prepare_singly(self, records: Sequence[ReservationRecord], failed: dict[str, IcefarmError]) -> None:
+        failed.update(await failures({each.id: partial(self.prepare, each) for each in records}, SINGLY_AT_ONCE))
 
     async def _prepare_list(
         self, worker: str, records: Sequence[ReservationRecord], failed: dict[str, IcefarmError]
