@@ -68,7 +68,7 @@ def main() -> int:
 def _measure(figures: Figures, options: argparse.Namespace, circuits: CircuitFiles) -> None:
     if options.part in ("instant", "all"):
         for boards in options.boards or BOARDS:
-            effort = Effort(options.seconds, options.repeats)
+            effort = Effort(options.seconds, options.repeats, options.routers)
             figures.instant.append(measure_instant(boards, circuits, effort, _say))
             print(*instant_lines(figures.instant[-1]), sep="\n", flush=True)
     if options.part in ("simulated", "all"):
@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to measure",
     )
     parser.add_argument("--boards", type=int, action="append", help=f"instant boards of a farm; repeatable {BOARDS}")
+    parser.add_argument("--routers", type=int, default=1, help="routers of the farm of part instant (1)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch on instant boards (5)")
     parser.add_argument("--repeats", type=int, default=3, help="stretches, of which the median one counts (3)")
     parser.add_argument("--pairs", type=int, default=4, help="of turns with the archive and without it (4)")

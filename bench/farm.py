@@ -14,7 +14,7 @@ __all__ = ["running_farm"]
 
 @contextmanager
 def running_farm(
-    boards: int, speed: str, say: Callable[[str], None], model: str = "landscape"
+    boards: int, speed: str, say: Callable[[str], None], model: str = "landscape", routers: int = 1
 ) -> Iterator[FarmProcess]:
     """Run a farm for the duration of a ``with`` block; it stops at the block's end, however that comes.
 
@@ -33,6 +33,8 @@ def running_farm(
             "bench",
             "--model",
             model,
+            "--routers",
+            str(routers),
         )
         with FarmProcess(Path(directory, "farm"), arguments) as farm:
             farm.wait_until_ready()

@@ -39,6 +39,8 @@ class Effort:
     seconds: float = 5.0
     #: Stretches, of which the one with the median rate counts.
     repeats: int = 3
+    #: Routers of the farm; bytes between client and router are those of the first one.
+    routers: int = 1
 
 
 @frozen
@@ -102,7 +104,10 @@ class InstantFigures:
 
 def measure_instant(boards: int, circuits: CircuitFiles, effort: Effort, say: Callable[[str], None]) -> InstantFigures:
     """Start a farm of so many boards, measure it, stop it.  Raises the error of an evaluation that fails."""
-    with running_farm(boards, "instant", say) as process, Farm(process.url, name="bench") as farm:
+    with (
+        running_farm(boards, "instant", say, routers=effort.routers) as process,
+        Farm(process.url, name="bench") as farm,
+    ):
         members = parties(process.pid)
         ready = [_time_to_reserve(farm, boards) for _ in range(RESERVATIONS)]
         paths = cycle(map(str, circuits.paths))

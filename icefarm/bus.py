@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-__all__ = ["Bus", "Caller", "EventHandler", "Handler", "OnLost", "Progress", "Registration"]
+__all__ = ["Bus", "Caller", "EventHandler", "Handler", "OnLost", "Progress", "Registration", "SessionKey"]
 
 #: Called with a mapping for each progress message that a running call sends before its answer.
 Progress = Callable[[Mapping[str, Any]], None]
+#: A session in a farm that may have several routers, each of which numbers its own: the router's name, the number.
+SessionKey = tuple[str, int]
 
 
 @frozen
@@ -29,6 +31,13 @@ class Caller:
     progress: Progress | None = None
     #: Where a caller without a session asks from; the router knows where sessions are.
     address: str = ""
+    #: The name of the router at which it calls (`icefarm.control.sessions.routers`).
+    router: str = ""
+
+    @property
+    def key(self) -> SessionKey:
+        """Its session, in a farm that may have several routers."""
+        return self.router, self.session
 
 
 #: A procedure: gets the caller, the URI that was called, positional and keyword arguments; its result goes back. An
@@ -57,6 +66,10 @@ class Bus(Protocol):
     @property
     def session(self) -> int:
         """The session's number at the router."""
+
+    @property
+    def router_url(self) -> str:
+        """The URL of the router, as the farm gave it at the sign-in; empty where the farm has one router only."""
 
     async def call(
         self,

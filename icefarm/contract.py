@@ -24,6 +24,7 @@ __all__ = [
     "ARCHIVE_FIELDS",
     "AUTHENTICATOR",
     "AUTHORIZER",
+    "BOARDS",
     "CONTROL_PROCEDURES",
     "EVALUATE_LIST",
     "EVENT_PREFIX",
@@ -109,6 +110,8 @@ AUTHENTICATOR = PREFIX + "control.authenticate"
 #: Control's procedure that the router asks before a worker registers or calls: (details, uri, action, options) ->
 #: {"allow": ...}.
 AUTHORIZER = PREFIX + "control.authorize"
+#: The prefix of the procedures of all boards.
+BOARDS = PREFIX + "device."
 
 #: Topics of ``icefarm.v1.event.``: each event is one whole record, replacing the one with the same key.
 EVENT_TOPICS = ("device", "reservation", "worker", "queue", "booking", "available", "log", "deleted")
@@ -566,6 +569,8 @@ class ReservationRecord:
     within: str | None = None
     #: The part of the board's time that counts as its own: 1, or less where it shares the board.
     part: float = 1.0
+    #: In the answer to ``reserve``: the URL of the router at which the board is reached; None: the one that was asked.
+    router: str | None = None
 
 
 @passes_over_unknown
@@ -857,7 +862,7 @@ def permissions() -> Mapping[Role, tuple[Permission, ...]]:
     """Return what each role may do.  The router refuses everything else."""
     client = (
         *(Permission(control_procedure(name), call=True) for name in CONTROL_PROCEDURES),
-        Permission(PREFIX + "device.", prefix=True, call=True),
+        Permission(BOARDS, prefix=True, call=True),
         Permission(EVENT_PREFIX, prefix=True, subscribe=True),
         Permission(READING_TOPIC, subscribe=True),
         # Everybody may subscribe; control publishes to the named client's sessions only.
@@ -868,7 +873,7 @@ def permissions() -> Mapping[Role, tuple[Permission, ...]]:
         Role.OPERATOR: (*client, *(Permission(control_procedure(name), call=True) for name in OPERATOR_PROCEDURES)),
         Role.WORKER: (
             Permission(PREFIX + "control.worker.", prefix=True, call=True),
-            Permission(PREFIX + "device.", prefix=True, register=True),
+            Permission(BOARDS, prefix=True, register=True),
             Permission(PREFIX + "worker.", prefix=True, register=True),
         ),
         Role.CONTROL: (

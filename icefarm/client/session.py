@@ -100,7 +100,7 @@ class RunPlan:
 class ClientSession(FarmQuestions, OperatorOrders):
     """A client of a farm.
 
-    ``make_link(credentials, joined, refused)`` returns an `icefarm.wamp.Link` or a stand-in; `connect` does it all.
+    ``make_link(url, credentials, joined, refused)`` returns an `icefarm.wamp.Link` or a stand-in; `connect` does all.
     """
 
     clock: Clock
@@ -411,13 +411,13 @@ def connect(
     from icefarm.wamp.link import Link
 
     parse_url(url, ca_file)
-    credentials = Credentials(name, role, uuid4().hex, token)
+    credentials = Credentials(name, role, uuid4().hex, token, follows=True)
     tickets = None if login is None else _tickets(reactor, login, ca_file)
     return ClientSession(
         reactor,
         url,
         credentials,
-        lambda who, joined, refused: Link(reactor, url, who, joined, refused, ca_file=ca_file, tickets=tickets),
+        partial(Link, reactor, ca_file=ca_file, tickets=tickets),
         patience or Patience(),
         tickets=tickets,
     )

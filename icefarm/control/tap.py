@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from math import inf, nan
 from typing import Any
@@ -25,6 +26,7 @@ from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits, parse_limits
+from icefarm.control.sessions.routers import ONLY
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings, account_pairs
 from icefarm.control.wiring.server import ControlProcess
@@ -90,6 +92,28 @@ def _megabytes(text: str) -> float:
     return found
 
 
+#: What stands between two routers in a list: a comma before another URL; and between the two URLs of one.
+_NEXT_ROUTER = re.compile(r",(?=[a-z]+:)")
+_FOR_CLIENTS = re.compile(r"=(?=(?:http|ws|rs)s?s?://)")
+
+
+def _routers(text: str) -> dict[str, str]:
+    """Parse control's way to each router, by the URL at which clients reach it; one alone needs no such URL."""
+    found: dict[str, str] = {}
+    entries = _NEXT_ROUTER.split(text)
+    for entry in entries:
+        at, *name = _FOR_CLIENTS.split(entry)
+        if len(name) > 1 or (not name and len(entries) > 1):
+            raise ValueError(
+                f"must say where clients reach each of several routers: URL=http://HOST:PORT,..., not {entry!r}"
+            )
+        known = url(name[0]) if name else ONLY
+        if known in found or at in found.values():
+            raise ValueError(f"must name each router once, not {at!r} twice")
+        found[known] = url(at)
+    return found
+
+
 def _sharers(text: str) -> int:
     """Parse how many clients may share a board."""
     most = whole_number(text)
@@ -113,7 +137,13 @@ class Options(LayeredOptions):
     #: How people sign in at the lab's issuer, once the options are parsed; None without one.
     oidc: OidcSettings | None = None
     settings = (
-        Setting("router", "the farm's router, at its endpoint for control", "URL", parse=url),
+        Setting(
+            "router",
+            "the farm's router, at its endpoint for control; several as URL=http://HOST:PORT, each with the URL at "
+            "which clients reach it, and commas between",
+            "URL",
+            parse=_routers,
+        ),
         Setting("ca-file", "trust the certificates in this PEM file at an https:// URL", "FILE", parse=certificates),
         Setting("router-ticket", "the ticket that control signs in with at the router", "FILE", secret=True),
         Setting("database", "PostgreSQL: postgresql://USER@HOST/NAME, or host=... dbname=...", "DSN", parse=_dsn),

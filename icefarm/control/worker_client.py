@@ -10,13 +10,13 @@ from typing import Any
 
 from attrs import Factory, define
 
-from icefarm.bus import Bus
 from icefarm.concurrency.deferreds import failures, outcomes
 from icefarm.contract import Assignment, ReferenceCircuit, ReservationRecord, to_wire, worker_procedure
 from icefarm.control.sessions.limits import FarmLimits
+from icefarm.control.sessions.routers import Routers
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.telemetry.events import Event, WorkerIntroduced
-from icefarm.errors import IcefarmError, LinkLost, error_in_answer
+from icefarm.errors import IcefarmError, error_in_answer
 
 __all__ = ["WorkerClient", "assignment", "by_worker"]
 
@@ -43,11 +43,11 @@ def assignment(record: ReservationRecord, limits: FarmLimits) -> Assignment:
 
 @define(eq=False)
 class WorkerClient:
-    """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while there is no bus."""
+    """Calls procedures of workers.  All raise what `Bus.call` raises, and `LinkLost` while their router is away."""
 
     sessions: Sessions
     limits: FarmLimits
-    bus: Bus | None = None
+    routers: Routers
     #: Workers that take orders for many boards at once.
     _take_lists: set[str] = Factory(set)
     #: Pending calls to prepare or release each board.
@@ -206,9 +206,8 @@ class WorkerClient:
         limit: float,
         *args: str | float | list[str] | list[dict[str, Any]] | Mapping[str, Any],
     ) -> Any:
-        if self.bus is None:
-            raise LinkLost("control has no connection to the router just now")
-        return await self.bus.call(worker_procedure(worker, method), args, timeout=limit)
+        bus = self.routers.bus_of(worker)
+        return await bus.call(worker_procedure(worker, method), args, timeout=limit)
 
 
 def by_worker(records: Iterable[ReservationRecord]) -> list[tuple[str, list[ReservationRecord]]]:

@@ -17,6 +17,10 @@ from icefarm.farm.router.config import Address
 __all__ = ["HeldAddress", "check_certificate", "is_loopback", "public_url"]
 
 
+#: Ports that are tried for a router that listens next to another one.
+NEXT_PORTS = 100
+
+
 @define(eq=False)
 class HeldAddress:
     """An address to listen at, checked, and kept for the program that is going to listen there.
@@ -50,6 +54,16 @@ class HeldAddress:
             held.close()
             raise CannotStart(_why_not(host, port, error)) from None
         return cls((str(address[0]), int(address[1])), held)
+
+    @classmethod
+    def hold_next(cls, host: str, port: int) -> HeldAddress:
+        """Hold the first free port from one on; with port 0, any.  Raises `CannotStart` if there is none near it."""
+        for number in range(port, min(port + NEXT_PORTS, 65536)) if port else (0,):
+            try:
+                return cls.hold(host, number)
+            except CannotStart as error:
+                refusal = error
+        raise CannotStart(f"no port from {port} to {port + NEXT_PORTS - 1} is free for another router: {refusal}")
 
     def release(self) -> None:
         """Hold it no longer.  Harmless when it is not held."""

@@ -16,14 +16,14 @@ from attrs import define, field, frozen
 from icefarm.farm.errors import CannotStart
 from icefarm.system.files import write_whole
 
-__all__ = ["DataDirectory", "DirectoryLock", "RunningFarm", "default_data_directory"]
+__all__ = ["DataDirectory", "DirectoryLock", "RouterPlace", "RunningFarm", "default_data_directory"]
 
 #: Bytes that the path of a Unix socket may have (unix(7), without the terminating zero).
 SOCKET_PATH_LIMIT = 107
 #: File in the run directory that says what farm runs.
 _RUNNING = "farm.json"
 #: The longest name of a socket in the run directory.
-_LONGEST_SOCKET_NAME = "control.sock"
+_LONGEST_SOCKET_NAME = "control-16.sock"
 
 
 def default_data_directory(environment: Mapping[str, str]) -> Path:
@@ -45,6 +45,19 @@ class RunningFarm:
 
 
 @frozen
+class RouterPlace:
+    """Where the files of one router are."""
+
+    #: The directories of its two nodes, of which one stands by while the other serves.
+    nodes: tuple[Path, Path]
+    #: The file whose lock the node has that serves.
+    turn: Path
+    #: The sockets at which control, and this host's own worker and operator, join it.
+    control: Path
+    local: Path
+
+
+@frozen
 class DataDirectory:
     """The paths of a farm's files."""
 
@@ -56,17 +69,19 @@ class DataDirectory:
 
     @property
     def router(self) -> Path:
-        return self.path / "router"
+        return self.router_place(1).nodes[0]
 
-    @property
-    def second_router(self) -> Path:
-        """Of the node that stands by while the first serves, or the other way round."""
-        return self.path / "router-2"
-
-    @property
-    def router_turn(self) -> Path:
-        """The file whose lock the node has that serves."""
-        return self.run / "router.lock"
+    def router_place(self, number: int) -> RouterPlace:
+        """Return where the files of a router are; the first one has number 1."""
+        one = number == 1
+        nodes = ("router", "router-2") if one else (f"router-{number}a", f"router-{number}b")
+        end = "" if one else f"-{number}"
+        return RouterPlace(
+            (self.path / nodes[0], self.path / nodes[1]),
+            self.run / f"router{end}.lock",
+            self.run / f"control{end}.sock",
+            self.run / f"local{end}.sock",
+        )
 
     @property
     def logs(self) -> Path:
@@ -104,7 +119,7 @@ class DataDirectory:
     @property
     def local_socket(self) -> Path:
         """Where this host's own worker and operator join the router."""
-        return self.run / "local.sock"
+        return self.router_place(1).local
 
     def note_running(self, url: str, needs_tokens: bool) -> None:
         """Write down for the command line that a farm runs here."""
@@ -130,9 +145,10 @@ class DataDirectory:
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
-    def create(self) -> None:
+    def create(self, routers: int = 1) -> None:
         """Create missing directories, readable only by their owner.  Raises `CannotStart` if that fails."""
-        for directory in (self.path, self.router, self.second_router, self.logs, self.run):
+        nodes = [node for number in range(1, routers + 1) for node in self.router_place(number).nodes]
+        for directory in (self.path, *nodes, self.logs, self.run):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from attrs import Factory, evolve, frozen
 
+from icefarm.contract import account_of, identity_of
 from icefarm.farm.limits import FarmLimits
 from icefarm.farm.paths import DataDirectory
 from icefarm.farm.processes.process import Program
 from icefarm.farm.router.config import Address
 
-__all__ = ["FarmOptions", "control_program", "own_environment", "worker_program"]
+__all__ = ["MOST_ROUTERS", "FarmOptions", "control_program", "own_environment", "worker_program"]
+
+#: Routers of one host, at most.
+MOST_ROUTERS = 16
 
 #: A line of Twisted's log at a level that users should see: "2026-11-22T16:13:08+0000 [namespace#level] text".
 _COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:error|critical)\] (?P<text>.*)$")
@@ -52,7 +56,11 @@ class FarmOptions:
     #: The farm's URL from outside, if a proxy is in front of it.
     public_url: str | None = None
     crossbar: str | None = None
-    #: A second router stands by, where the router is the farm's own.
+    #: The farm's own routers; each has a worker with its part of the boards.
+    routers: int = 1
+    #: The URLs of the routers after the first from outside, if a proxy is in front of them.
+    router_urls: tuple[str, ...] = ()
+    #: A second node of each of the farm's own routers stands by.
     standby: bool = True
     name: str = "worker"
     speed: str = "real"
@@ -99,12 +107,32 @@ class FarmOptions:
     @property
     def has_worker(self) -> bool:
         """Whether this host's worker is started."""
-        return self.boards > 0 or self.most_boards is not None
+        return self.boards > 0 or bool(self.most_boards)
 
     @property
     def boards_in_words(self) -> str:
         """How many virtual boards the worker has, as its option says it."""
         return str(self.boards) if self.most_boards is None else f"{self.boards}..{self.most_boards}"
+
+    def workers(self) -> list[FarmOptions]:
+        """Return the options of the worker at each router: the boards are dealt out.
+
+        Their names are of one account, for which there is one token.
+        """
+        return [
+            evolve(
+                self,
+                name=self.name if number == 0 else identity_of(account_of(self.name), f"{self.name}-{number + 1}"),
+                boards=_part(self.boards, number, self.routers),
+                most_boards=None if self.most_boards is None else _part(self.most_boards, number, self.routers),
+            )
+            for number in range(self.routers)
+        ]
+
+
+def _part(amount: int, number: int, parts: int) -> int:
+    """Return one part of an amount; the first parts have one more if it does not come out even."""
+    return amount // parts + (number < amount % parts)
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -162,9 +190,15 @@ def control_program(
 
 
 def worker_program(
-    options: FarmOptions, *, twistd: str, url: str, token_file: Path | None, environment: Mapping[str, str]
+    options: FarmOptions,
+    *,
+    twistd: str,
+    url: str,
+    token_file: Path | None,
+    environment: Mapping[str, str],
+    label: str = "worker",
 ) -> Program:
-    """Return how to run the worker of this host, with its virtual boards."""
+    """Return how to run a worker of this host, with its virtual boards; ``label`` names it and its log."""
     flags: dict[str, object] = {
         "control": url,
         "ca-file": options.ca_file,
@@ -184,7 +218,9 @@ def worker_program(
         "no-usb": True,
     }
     program = _service("worker", twistd, flags, options, own_environment(environment))
-    return evolve(program, leaves="it was drained for that; restart the farm to have it back")
+    log = DataDirectory(options.data_dir).log(label.replace(" ", "-"))
+    leaves = "it was drained for that; restart the farm to have it back"
+    return evolve(program, name=label, log=log, leaves=leaves)
 
 
 def _service(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -29,16 +29,16 @@ _FAILED = (DeviceStatus.BROKEN,)
 
 @define
 class BoardCount:
-    """The state of one worker's boards; only the latest record of each counts."""
+    """The state of some workers' boards; only the latest record of each counts."""
 
-    worker: str
+    workers: Collection[str]
     expected: int
     _status: dict[str, str] = field(factory=dict)
     _reasons: dict[str, str] = field(factory=dict)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Apply a record of a board (`icefarm.contract.DeviceRecord` as a mapping)."""
-        if record.get("worker") == self.worker:
+        if record.get("worker") in self.workers:
             serial = str(record.get("serial"))
             self._status[serial] = str(record.get("status"))
             self._reasons[serial] = str(record.get("reason") or record.get("status"))

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol
 
 from icefarm.farm.errors import CannotStart
 from icefarm.farm.listen import HeldAddress, check_certificate, is_loopback, public_url
-from icefarm.farm.paths import DataDirectory, DirectoryLock
+from icefarm.farm.paths import DataDirectory, DirectoryLock, RouterPlace
 from icefarm.farm.plan import FarmOptions, control_program, own_environment, worker_program
 from icefarm.farm.postgres.server import PrivatePostgres
 from icefarm.farm.processes.process import ChildProcess, Program
@@ -26,10 +26,11 @@ from icefarm.farm.processes.supervisor import Part, Supervisor
 from icefarm.farm.router.config import Address, RouterConfig, find_crossbar
 from icefarm.farm.router.node import router_program
 from icefarm.farm.router.pair import RouterPair
+from icefarm.text.public_url import socket_url
 
 __all__ = ["LocalFarm"]
 
-#: Names of the parts, in the order of stopping: each before what it needs.
+#: Names of the parts without their numbers, in the order of stopping: each before what it needs.
 _STOP_ORDER = ("worker", "control", "router", "PostgreSQL")
 
 
@@ -44,6 +45,8 @@ class LocalFarm:
     environment: Mapping[str, str] = Factory(lambda: dict(os.environ))
     #: Where the farm can be reached, and whether that needs a token; known once it has started.
     url: str = ""
+    #: Where each of its own routers can be reached.
+    urls: list[str] = Factory(list)
     needs_tokens: bool = False
     #: Whether other hosts can reach it.
     _reachable: bool = False
@@ -55,6 +58,8 @@ class LocalFarm:
     _starting: Deferred[Any] | None = None
     _failure: CannotStart | None = None
     _http: Address = ("127.0.0.1", 0)
+    #: Where its own routers listen.
+    _listens: list[Address] = Factory(list)
     #: Where its servers listen, for as long as it runs: one that is restarted finds its port free.
     _held: list[HeldAddress] = Factory(list)
 
@@ -82,26 +87,25 @@ class LocalFarm:
         """Stop everything, each part before what it needs.  Harmless when nothing runs."""
         if self._lock.held:
             self._directory.note_stopped()
-        for name in _STOP_ORDER:
-            part = self._parts.pop(name, None)
-            if part is not None:
-                await part.stop()
+        for kind in _STOP_ORDER:
+            names = [name for name in self._parts if name.partition(" ")[0] == kind]
+            await gatherResults([ensureDeferred(self._parts.pop(name).stop()) for name in names])
         while self._held:
             self._held.pop().release()
         self._lock.release()
 
     async def _start(self) -> None:
         self._check()
-        self._directory.create()
+        self._directory.create(self.options.routers)
         self._lock.acquire()
         # The router takes longest by far; everything else starts meanwhile, and finds it when it is up.
-        await _together(self._start_router(), self._start_services())
+        await _together(self._start_routers(), self._start_services())
         await self._wait_for_boards()
 
     async def _wait_for_boards(self) -> None:
         from icefarm.farm.readiness import BoardCount, wait_for_boards
 
-        boards = BoardCount(self.options.name, self.options.boards)
+        boards = BoardCount([worker.name for worker in self.options.workers()], self.options.boards)
         try:
             await wait_for_boards(self.reactor, self._local_url(), self._token(), boards, ca_file=self._ca_file())
         except CannotStart as error:
@@ -116,11 +120,18 @@ class LocalFarm:
         check_certificate(options.certificate, options.key)
         if options.router is None:
             find_crossbar(options.crossbar)
+            self._check_router_urls()
             self.options = options = evolve(options, listen=self._hold(options.listen))
-            self.url = public_url(options.listen, options.certificate is not None)
+            self._listens = [options.listen]
+            for _ in range(1, options.routers):
+                self._listens.append(self._hold_next(self._listens[-1]))
+            self.urls = [public_url(listen, options.certificate is not None) for listen in self._listens]
+            self.url = self.urls[0]
             # A proxy passes on connections from anywhere.
             self._reachable = not is_loopback(options.listen[0]) or bool(options.proxies)
         else:
+            if options.routers > 1:
+                raise CannotStart("--routers starts routers, and --router uses one that runs already: give one of them")
             if options.router_ticket_file is None:
                 raise CannotStart("--router needs the ticket that control joins it with: --router-ticket-file FILE")
             self.url = options.url or options.router
@@ -136,40 +147,68 @@ class LocalFarm:
         self._held.append(held := HeldAddress.hold(*wanted))
         return held.address
 
-    async def _start_router(self) -> None:
+    def _hold_next(self, before: Address) -> Address:
+        host, port = before
+        self._held.append(held := HeldAddress.hold_next(host, port + 1 if self.options.listen[1] else 0))
+        return held.address
+
+    def _check_router_urls(self) -> None:
+        options = self.options
+        wanted = 0 if options.public_url is None else options.routers - 1
+        if len(options.router_urls) != wanted:
+            raise CannotStart(
+                f"behind a proxy, each router after the first needs a URL of its own: give --router-url {wanted} times"
+                if wanted
+                else "--router-url is for farms behind a proxy: give --public-url, too, and --routers"
+            )
+
+    async def _start_routers(self) -> None:
         options = self.options
         if options.router is not None:
             self.tell(f"router: {options.router}, already running")
             await self._check_router(options.router)
             return
-        self.tell(f"router: Crossbar.io at {options.listen[0]} port {options.listen[1]}")
+        ticket = self._directory.new_ticket()
+        numbered = enumerate(self._listens, start=1)
+        await _together(*(self._start_router(number, listen, ticket) for number, listen in numbered))
+
+    async def _start_router(self, number: int, listen: Address, ticket: str) -> None:
+        options, place = self.options, self._directory.router_place(number)
+        name = _numbered("router", number)
+        self.tell(f"{name}: Crossbar.io at {listen[0]} port {listen[1]}")
         config = RouterConfig(
-            listen=options.listen,
+            listen=listen,
             http=self._http,
-            control=str(self._directory.run / "control.sock"),
-            local=str(self._directory.local_socket),
-            ticket=self._directory.new_ticket(),
+            control=str(place.control),
+            local=str(place.local),
+            ticket=ticket,
             certificate=options.certificate,
             key=options.key,
             any_origin=self.needs_tokens,
             guard=options.limits.guard,
             proxies=options.proxies,
         )
-        await self._supervise("router", self._router(find_crossbar(options.crossbar), config))
+        await self._supervise(name, self._router(name, place, config))
 
-    def _router(self, crossbar: str, config: RouterConfig) -> Part:
-        """Return the farm's router: two nodes if one can stand by, else one."""
-        directory, environment = self._directory, own_environment(self.environment)
-        as_json = self.options.log_format == "json"
-        if not self.options.standby:
-            program = router_program(crossbar, config, directory, environment, as_json=as_json)
-            return ChildProcess(self.reactor, program, self.tell)
-        config = evolve(config, turn=str(directory.router_turn))
-        first, second = (
-            router_program(crossbar, config, directory, environment, node=node, as_json=as_json)
-            for node in (directory.router, directory.second_router)
-        )
-        return RouterPair(self.reactor, (first, second), self.tell)
+    def _router(self, name: str, place: RouterPlace, config: RouterConfig) -> Part:
+        """Return one of the farm's routers: two nodes if one can stand by, else one."""
+        if self.options.standby:
+            config = evolve(config, turn=str(place.turn))
+        programs = [
+            router_program(
+                find_crossbar(self.options.crossbar),
+                config,
+                self._directory,
+                own_environment(self.environment),
+                node=node,
+                as_json=self.options.log_format == "json",
+                label=name,
+            )
+            for node in place.nodes[: 2 if self.options.standby else 1]
+        ]
+        if len(programs) == 1:
+            return ChildProcess(self.reactor, programs[0], self.tell)
+        return RouterPair(self.reactor, (programs[0], programs[1]), self.tell)
 
     async def _check_router(self, url: str) -> None:
         """Check that something listens there: control would retry forever, which is right only later."""
@@ -195,8 +234,9 @@ class LocalFarm:
         by_token_only = self._reachable and not self.options.oidc
         await prepare_database(self.reactor, database, self._directory, worker=worker, reachable=by_token_only)
         await self._start_control(database)
-        if self.options.has_worker:
-            await self._start_worker()
+        for number, options in enumerate(self.options.workers(), start=1):
+            if options.has_worker:
+                await self._start_worker(number, options)
 
     async def _start_database(self) -> str:
         """Return the address of the database."""
@@ -210,11 +250,10 @@ class LocalFarm:
 
     async def _start_control(self, database: str) -> None:
         self.tell("control: reservations, boards and sign-in")
-        own_socket = f"unix:{self._directory.run / 'control.sock'}"
         program = control_program(
             self.options,
             twistd=_twistd(),
-            router=self.options.router or own_socket,
+            router=self.options.router or self._ways_of_control(),
             ticket_file=self.options.router_ticket_file or self._directory.router_ticket,
             database=database,
             http=self._http,
@@ -223,13 +262,26 @@ class LocalFarm:
         )
         await self._run(program)
 
-    async def _start_worker(self) -> None:
-        most = "" if self.options.most_boards is None else f", up to {self.options.most_boards} as they are needed"
-        self.tell(f"worker: {self.options.name!r} with {self.options.boards} virtual boards{most}")
+    def _ways_of_control(self) -> str:
+        """Return where control joins each router, and if there are several, where clients reach it."""
+        sockets = [
+            f"unix:{self._directory.router_place(number).control}" for number in range(1, self.options.routers + 1)
+        ]
+        if len(sockets) == 1:
+            return sockets[0]
+        public = self.options.public_url
+        urls = self.urls if public is None else [socket_url(each) for each in (public, *self.options.router_urls)]
+        return ",".join(f"{socket}={url}" for socket, url in zip(sockets, urls, strict=True))
+
+    async def _start_worker(self, number: int, worker: FarmOptions) -> None:
+        most = "" if worker.most_boards is None else f", up to {worker.most_boards} as they are needed"
+        label = _numbered("worker", number)
+        self.tell(f"{label}: {worker.name!r} with {worker.boards} virtual boards{most}")
         program = worker_program(
-            self.options,
+            worker,
             twistd=_twistd(),
-            url=self._local_url(),
+            url=self._local_url(number),
+            label=label,
             token_file=self._directory.worker_token if self.needs_tokens else None,
             environment=self.environment,
         )
@@ -248,9 +300,9 @@ class LocalFarm:
         if self._starting is not None:
             self._starting.cancel()
 
-    def _local_url(self) -> str:
-        """Return where this host's own worker joins, independent of the public port's TLS and address."""
-        return self.url if self.options.router is not None else f"unix:{self._directory.local_socket}"
+    def _local_url(self, number: int = 1) -> str:
+        """Return where this host's own worker joins a router, independent of the public port's TLS and address."""
+        return self.url if self.options.router is not None else f"unix:{self._directory.router_place(number).local}"
 
     def _ca_file(self) -> str | None:
         return None if self.options.ca_file is None else str(self.options.ca_file)
@@ -269,6 +321,10 @@ async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
             one.cancel()
         failed: Any = error.subFailure.value
         raise failed from None
+
+
+def _numbered(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind} {number}"
 
 
 def _twistd() -> str:

@@ -92,6 +92,7 @@ class WampBus(Bus):
     _wamp: RouterSession
     _authid: str
     _session: int
+    _router: str = ""
     _lost: str | None = None
     _on_lost: list[OnLost] = Factory(list)
     _log: Logger = Factory(partial(Logger, namespace="icefarm.wamp"))
@@ -103,6 +104,10 @@ class WampBus(Bus):
     @property
     def session(self) -> int:
         return self._session
+
+    @property
+    def router_url(self) -> str:
+        return self._router
 
     async def call(
         self,

@@ -23,6 +23,8 @@ class Credentials:
     role: Role
     instance: str
     ticket: str = field(default="", repr=False, validator=validators.instance_of(str))
+    #: A client's: it follows its boards to other routers of the farm.
+    follows: bool = False
 
 
 class Tickets(Protocol):

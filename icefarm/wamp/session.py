@@ -54,7 +54,7 @@ class RouterSession(ApplicationSession):
     def onConnect(self) -> None:
         who = self._credentials
         self._limit = self._clock.callLater(SIGN_IN_LIMIT, self.abort_transport)
-        extra = {"role": str(who.role), "instance": who.instance}
+        extra = {"role": str(who.role), "instance": who.instance, **({"follows": True} if who.follows else {})}
         self.join(REALM, authmethods=["ticket"], authid=who.authid, authextra=extra)
 
     def onChallenge(self, _: Any) -> str:
@@ -62,7 +62,8 @@ class RouterSession(ApplicationSession):
 
     def onJoin(self, details: Any) -> None:
         self._limit.cancel()
-        self._bus = WampBus(self._clock, self, details.authid, details.session)
+        extra = details.authextra if isinstance(details.authextra, dict) else {}
+        self._bus = WampBus(self._clock, self, details.authid, details.session, str(extra.get("router", "")))
         if self._signed_in.called:  # Cancelled: nobody wants the session any more.
             self.abort_transport()
         else:

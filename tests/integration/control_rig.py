@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from icefarm.contract import Role
+from icefarm.control.sessions.routers import ONLY
 from icefarm.control.wiring.server import ControlProcess
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost
@@ -57,7 +58,7 @@ class Rig:
         credentials = Credentials("control", Role.CONTROL, "c", self.router.ticket)
         chosen = ControlSettings(**{"data_directory": self.directory, **settings})
         http = ("127.0.0.1", http_port)
-        return ControlProcess(reactor, self.router.control_url, credentials, self.dsn, http, chosen)
+        return ControlProcess(reactor, {ONLY: self.router.control_url}, credentials, self.dsn, http, chosen)
 
     async def start(self, **settings: Any) -> ControlProcess:
         """Start control and wait until it is at the router."""

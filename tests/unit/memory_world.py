@@ -23,6 +23,7 @@ from icefarm.client.evaluation.results import Result
 from icefarm.client.evaluation.run import results_of
 from icefarm.client.session import ClientSession, RunPlan
 from icefarm.contract import ReservationRecord, Role
+from icefarm.control.sessions.routers import ONLY
 from icefarm.control.wiring.service import ControlSettings
 from icefarm.errors import IcefarmError, LinkLost, ReservationEnded
 from icefarm.kinds import Kinds
@@ -145,6 +146,8 @@ class ClientProcess:
     window: float
     #: What must not happen, as sentences; failures in the code.
     faults: list[Any]
+    #: The farm's routers, by URL.
+    routers: dict[str, MemoryRouter]
     session: ClientSession = field(init=False)
     process: MemoryProcess = field(init=False)
     life: MortalClock = field(init=False)
@@ -160,7 +163,7 @@ class ClientProcess:
         self.life = MortalClock(self.clock)
         self.doing.clear()
 
-        self.process = MemoryProcess(self.router, self.life)
+        self.process = MemoryProcess(self.router, self.life, self.routers)
         self.session = self.process.client(self.name, instance=instance, patience=PATIENCE)
         self._do("sign in", self._sign_in(), self._refused)
 
@@ -275,13 +278,22 @@ class MemoryWorld:
     #: When each client was last seen at the router.
     seen: dict[str, float] = Factory(dict)
     faults: list[Any] = Factory(list)
+    #: The URLs of its routers; workers are dealt out to them, and clients sign in at the first.
+    routers: tuple[str, ...] = (ONLY,)
 
     def __attrs_post_init__(self) -> None:
-        self.farm = MemoryControl(ControlSettings(grace=GRACE))
+        self.farm = MemoryControl(ControlSettings(grace=GRACE, routers=self.routers))
         self.clock, self.router = self.farm.clock, self.farm.router
+        places = list(self.farm.routers.values())
         self.workers = [
-            WorkerProcess(self.clock, self.router, name, [self._board(serial) for serial in serials], self.faults)
-            for name, serials in self.boards.items()
+            WorkerProcess(
+                self.clock,
+                places[number % len(places)],
+                name,
+                [self._board(serial) for serial in serials],
+                self.faults,
+            )
+            for number, (name, serials) in enumerate(self.boards.items())
         ]
         for worker in self.workers:
             worker.start()
@@ -289,7 +301,13 @@ class MemoryWorld:
         for name in self.names:
             self.new_client(name)
             self.pass_time(1.0)
-        self.router.latency = self.farm.database.latency = self.latency
+        self._take(self.latency)
+
+    def _take(self, latency: float | Callable[[], float]) -> None:
+        """Let messages, and questions to the database, take their time."""
+        self.farm.database.latency = latency
+        for router in self.farm.routers.values():
+            router.latency = latency
 
     clock: Clock = field(init=False)
     router: MemoryRouter = field(init=False)
@@ -307,7 +325,8 @@ class MemoryWorld:
         end = self.clock.seconds() + seconds
         while (due := self._next()) is not None and due <= end:
             self.clock.advance(max(0.0, due - self.clock.seconds()))
-            self.seen.update((bus.authid, due) for bus in self.router.sessions.values() if bus.role is Role.CLIENT)
+            for router in self.farm.routers.values():
+                self.seen.update((bus.authid, due) for bus in router.sessions.values() if bus.role is Role.CLIENT)
         self.clock.advance(max(0.0, end - self.clock.seconds()))
 
     def _next(self) -> float | None:
@@ -320,9 +339,10 @@ class MemoryWorld:
 
     def heal(self) -> None:
         """Whatever was wrong is right again, and messages arrive at once; dead clients stay dead."""
-        self.router.latency = self.farm.database.latency = 0.001
+        self._take(0.001)
         self.farm.database.away = False
-        self.router.start()
+        for router in self.farm.routers.values():
+            router.start()
         for board in self.all_boards:
             board.faults.clear()
             if not board.plugged:
@@ -334,7 +354,9 @@ class MemoryWorld:
 
     def new_client(self, name: str) -> ClientProcess:
         """Start one more client, which nothing has happened to."""
-        client = ClientProcess(self.clock, self.router, name, 0.01 * (1 + len(self.clients)), self.faults)
+        client = ClientProcess(
+            self.clock, self.router, name, 0.01 * (1 + len(self.clients)), self.faults, self.farm.routers
+        )
         self.clients.append(client)
         client.start()
         return client

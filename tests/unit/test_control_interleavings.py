@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_world import ClientProcess, MemoryWorld, WorkerProcess
 
+from icefarm.control.sessions.routers import ONLY
+
 #: Histories that are tried.
 EXAMPLES = int(os.environ.get("ICEFARM_INTERLEAVINGS", "30"))
 BOARDS = {"w1": ["A" * 16, "B" * 16], "w2": ["C" * 16]}
@@ -44,6 +46,8 @@ DONE_TO_OTHERS = (
     ),
     *("database away", "database back"),
 )
+#: A farm with one router, and one with a router for each worker.
+ROUTERS = st.sampled_from([(ONLY,), ("http://one:8080", "http://two:8080")])
 STEPS = st.tuples(
     st.sampled_from([*DONE_BY_CLIENTS, *DONE_TO_CLIENTS, *DONE_TO_WORKERS, *DONE_TO_BOARDS, *DONE_TO_OTHERS]),
     st.integers(0, 11),
@@ -69,7 +73,7 @@ def act(world: MemoryWorld, step: str, which: int) -> None:
         elif step in ("silent", "cdone"):
             board.faults.add(step)
     else:
-        act_on_others(world, step)
+        act_on_others(world, step, which)
 
 
 def act_on_client(client: ClientProcess, step: str, which: int) -> None:
@@ -113,8 +117,9 @@ def cut(process: ClientProcess | WorkerProcess, which: int) -> None:
         process.link.bus.drop("cable cut")
 
 
-def act_on_others(world: MemoryWorld, step: str) -> None:
+def act_on_others(world: MemoryWorld, step: str, which: int) -> None:
     farm = world.farm
+    link, router = farm.links[which % len(farm.links)], list(farm.routers.values())[which % len(farm.routers)]
     match step:
         case "kill control" | "restart control" if farm.life.alive:
             farm.kill_control()
@@ -122,13 +127,13 @@ def act_on_others(world: MemoryWorld, step: str) -> None:
                 farm.start_control()
         case "start control":
             world.restart_control()
-        case "cut control" if farm.link.bus is not None:
-            farm.link.bus.drop("cable cut")
+        case "cut control" if link.bus is not None:
+            link.bus.drop("cable cut")
         case "stop router" | "restart router" | "start router":
             if step != "start router":
-                farm.router.stop()
+                router.stop()
             if step != "stop router":
-                farm.router.start()
+                router.start()
         case "database away" | "database back":
             farm.database.away = step == "database away"
 
@@ -148,11 +153,11 @@ def check_whole(world: MemoryWorld) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(DELAYS), min_size=1, max_size=30))
+@given(st.lists(STEPS, max_size=25), st.lists(st.sampled_from(DELAYS), min_size=1, max_size=30), ROUTERS)
 def test_after_any_history_all_is_answered_once_and_everybody_agrees(
-    history: Sequence[tuple[str, int, float]], delays: Sequence[float]
+    history: Sequence[tuple[str, int, float]], delays: Sequence[float], routers: tuple[str, ...]
 ) -> None:
-    world = MemoryWorld(BOARDS, CLIENTS, cycle(delays).__next__)
+    world = MemoryWorld(BOARDS, CLIENTS, cycle(delays).__next__, routers=routers)
     for step, which, pause in history:
         act(world, step, which)
         world.pass_time(pause)

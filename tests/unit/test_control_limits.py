@@ -279,7 +279,7 @@ async def test_a_session_that_is_ended_for_asking_too_much_is_ended_once_however
     ada = await farm.client_of("ada", "one")
     caller = Caller("ada", ada.bus.session, Role.CLIENT)
     kills: list[Any] = []
-    bus: Any = sessions._bus
+    bus: Any = sessions._buses[""]
     answers: list[Deferred[Any]] = []
 
     class SlowRouter:
@@ -290,7 +290,7 @@ async def test_a_session_that_is_ended_for_asking_too_much_is_ended_once_however
             answers.append(Deferred())
             return await answers[-1]
 
-    sessions._bus = SlowRouter()  # type: ignore[assignment]
+    sessions._buses[""] = SlowRouter()  # type: ignore[assignment]
     for _ in range(200):
         sessions.end(caller, "it makes more calls than its account may")
     assert kills == [("wamp.session.kill", ada.bus.session)]
@@ -298,7 +298,7 @@ async def test_a_session_that_is_ended_for_asking_too_much_is_ended_once_however
     answers[0].errback(Busy("no answer"))
     sessions.end(caller, "it makes more calls than its account may")
     assert len(kills) == 2
-    sessions._bus = bus
+    sessions._buses[""] = bus
     # HTTP has no session to end, and one that has ended is not ended again.
     for number in (0, 4711):
         sessions.end(Caller("ada", number, Role.CLIENT), "it makes more calls than its account may")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.python import usage
 
@@ -39,7 +41,7 @@ def test_the_environment_serves_as_well() -> None:
             "ICEFARM_GRACE": "5",
         }
     )
-    assert (parsed["router"], parsed["grace"]) == ("http://router:8080", 5.0)
+    assert (parsed["router"], parsed["grace"]) == ({"": "http://router:8080"}, 5.0)
 
 
 def test_a_private_farm_takes_tokens() -> None:
@@ -77,3 +79,33 @@ def test_a_wrong_value_is_one_line_that_names_its_flag(flag: str, value: str) ->
         options(*NEEDED, flag, value)
     assert str(caught.value).startswith(flag)
     assert "\n" not in str(caught.value)
+
+
+def routers(text: str) -> Any:
+    return options(*NEEDED, "--router", text)["router"]
+
+
+def test_one_router_needs_no_url_for_clients() -> None:
+    assert routers("unix:/run/a,b=c.sock") == {"": "unix:/run/a,b=c.sock"}
+    assert routers("unix:/run/one.sock=https://farm:8080") == {"https://farm:8080": "unix:/run/one.sock"}
+
+
+def test_several_routers_are_named_by_the_urls_of_clients() -> None:
+    given = "unix:/run/one.sock=https://farm:8080,rs://host:8090=wss://farm/two/ws"
+    assert routers(given) == {"https://farm:8080": "unix:/run/one.sock", "wss://farm/two/ws": "rs://host:8090"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("unix:/a.sock,unix:/b.sock", "where clients reach each"),
+        ("unix:/a.sock=http://x:1,unix:/b.sock", "where clients reach each"),
+        ("unix:/a.sock=http://x:1,unix:/b.sock=http://x:1", "each router once"),
+        ("unix:/a.sock=http://x:1,unix:/a.sock=http://y:1", "each router once"),
+        ("unix:/a.sock=http://x:1=http://y:1", "where clients reach each"),
+        ("unix:/a.sock=http://", "names no host"),
+    ],
+)
+def test_a_wrong_list_of_routers_is_refused(text: str, words: str) -> None:
+    with pytest.raises(usage.UsageError, match=words):
+        routers(text)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from icefarm.bus import Caller, Handler
 from icefarm.concurrency.deferreds import shielded
-from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, method_of, to_wire
+from icefarm.contract import DeviceRecord, DeviceReport, DeviceStatus, Role, method_of, to_wire
 from icefarm.control.sessions.liveness import HEARTBEAT, SILENCE
 from icefarm.control.storage.interface import Taken
 from icefarm.control.wiring.service import ControlSettings
@@ -583,7 +583,7 @@ async def test_a_workers_log_line_reaches_those_who_watch_on_one_line() -> None:
 async def test_nothing_overtakes_the_answer_to_a_hello() -> None:
     farm = MemoryControl()
     worker, client = await farm.worker("w1", "A"), await farm.client("ada")
-    farm.control.sessions.greet("w1")
+    farm.control.sessions.greet(Caller("w1", 1, Role.WORKER))
     reserving = Deferred.fromCoroutine(client.call("reserve", 1, kind="pulsecount"))
     assert worker.asked("prepare") == []
     farm.control.sessions.greeted("w1")

@@ -300,7 +300,12 @@ def _with_certificate(path: Path, directory: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("program", "name", "arguments"), [("haproxy", "haproxy.cfg", ["-c", "-f"]), ("nginx", "nginx.conf", ["-t", "-c"])]
+    ("program", "name", "arguments"),
+    [
+        ("haproxy", "haproxy.cfg", ["-c", "-f"]),
+        ("haproxy", "haproxy-routers.cfg", ["-c", "-f"]),
+        ("nginx", "nginx.conf", ["-t", "-c"]),
+    ],
 )
 def test_proxies_take_their_configuration(tmp_path: Path, program: str, name: str, arguments: list[str]) -> None:
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin")

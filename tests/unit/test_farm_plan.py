@@ -96,3 +96,15 @@ def test_complaints_are_lines_of_errors() -> None:
     assert found is not None
     assert found["text"] == "the database is away"
     assert pattern.match(line.replace("#error", "#info")) is None
+
+
+def test_boards_are_dealt_out_to_the_workers_of_the_routers() -> None:
+    options = FarmOptions(data_dir=Path("/data"), name="lab", boards=8, most_boards=11, routers=3)
+    dealt = [(worker.name, worker.boards, worker.most_boards) for worker in options.workers()]
+    assert dealt == [("lab", 3, 4), ("lab/lab-2", 3, 4), ("lab/lab-3", 2, 3)]
+    assert [worker.name for worker in evolve(options, name="lab/rack").workers()][1:] == ["lab/rack-2", "lab/rack-3"]
+
+
+def test_a_router_without_boards_has_no_worker() -> None:
+    options = FarmOptions(data_dir=Path("/data"), boards=1, routers=2)
+    assert [worker.has_worker for worker in options.workers()] == [True, False]

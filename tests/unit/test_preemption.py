@@ -109,6 +109,9 @@ class Shelf:
     def bus(self) -> Any:
         return self
 
+    def at(self, _: object) -> Any:
+        return self
+
     async def retried(self, once: Any) -> Any:
         return await once(self)
 

@@ -20,12 +20,14 @@ from icefarm.control.sessions.events import (
     Kill,
     Left,
     Listed,
+    Revoked,
+    RouterAway,
     Session,
     Ticked,
     Welcomed,
 )
-from icefarm.control.sessions.liveness import ADMISSION, SILENCE, due, step
-from icefarm.control.sessions.presence import Absence, Absentee, Presence, predecessors, rival
+from icefarm.control.sessions.liveness import ADMISSION, ROUTER_PATIENCE, SILENCE, due, step
+from icefarm.control.sessions.presence import Absence, Absentee, Presence, count_of, predecessors, rival
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
 GRACE = 30.0
@@ -72,7 +74,7 @@ def test_a_client_that_never_sent_a_heartbeat_is_not_watched() -> None:
 def test_a_client_that_sent_a_heartbeat_must_go_on() -> None:
     state, effects = run((0, Joined(CLIENT)), (5, Heard(CLIENT, watch=True)), (5 + SILENCE, Ticked()))
     assert [type(effect) for effect in effects] == [Kill, SessionEnded]
-    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(5 + SILENCE, 5 + SILENCE + GRACE)}
+    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(5 + SILENCE, 5 + SILENCE + GRACE, router="")}
 
 
 def test_any_call_of_a_watched_client_is_a_sign_of_life() -> None:
@@ -116,7 +118,7 @@ def test_a_worker_that_comes_back_under_its_instance_was_never_lost() -> None:
     events = [(0, Joined(WORKER)), (3, Admitted(Role.WORKER, "w1", "i2")), (3, Left(2)), (3.1, Joined(again))]
     state, effects = run(*events)
     assert effects == [SessionEnded(2)]
-    assert list(state.sessions) == [9]
+    assert list(state.sessions) == [("", 9)]
 
 
 def test_an_admitted_worker_that_never_joins_is_lost() -> None:
@@ -162,13 +164,13 @@ def test_a_name_whose_holder_never_joined_is_free_again() -> None:
 
 def test_sessions_of_the_same_instance_are_its_predecessors() -> None:
     state, _ = run((0, Joined(CLIENT)))
-    assert predecessors(state, Role.CLIENT, "ada", "i1") == [1]
+    assert predecessors(state, Role.CLIENT, "ada", "i1") == [("", 1)]
     assert predecessors(state, Role.CLIENT, "ada", "i2") == []
 
 
 def test_a_session_whose_first_call_comes_before_the_routers_word_has_its_instance() -> None:
     state, _ = run((0, Admitted(Role.CLIENT, "ada", "i1")), (0.1, Heard(evolve(CLIENT, instance=""))))
-    assert state.sessions[1].instance == "i1"
+    assert state.sessions["", 1].instance == "i1"
 
 
 def test_an_ended_session_that_wakes_up_does_not_count() -> None:
@@ -183,20 +185,20 @@ def test_an_ended_session_is_forgotten_when_the_router_says_that_it_ended() -> N
 
 def test_a_rejoined_control_asks_every_worker_for_its_hello() -> None:
     state, _ = run((0, Joined(WORKER)), (1, Welcomed(2)))
-    assert state.sessions[2].welcomed
+    assert state.sessions["", 2].welcomed
     state, _ = run((50, Listed([WORKER])), state=state)
-    assert not state.sessions[2].welcomed
-    assert state.sessions[2].due == 50 + SILENCE
+    assert not state.sessions["", 2].welcomed
+    assert state.sessions["", 2].due == 50 + SILENCE
 
 
 def test_a_rejoined_control_goes_on_watching_whom_it_watched() -> None:
     state, _ = run((0, Heard(CLIENT, watch=True)), (500, Listed([CLIENT])))
-    assert state.sessions[1].due == 500 + SILENCE
+    assert state.sessions["", 1].due == 500 + SILENCE
 
 
 def test_clients_that_left_while_control_was_away_have_the_grace_period_from_its_return() -> None:
     state, _ = run((0, Joined(CLIENT)), (500, Listed([])))
-    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(500, 500 + GRACE)}
+    assert state.absences == {(Absentee.CLIENT, "ada"): Absence(500, 500 + GRACE, router="")}
 
 
 def test_the_grace_period_begins_anew_when_control_comes_back() -> None:
@@ -206,7 +208,7 @@ def test_the_grace_period_begins_anew_when_control_comes_back() -> None:
 
 def test_a_holder_of_reservations_that_is_here_is_watched() -> None:
     state, _ = run((0, Joined(CLIENT)), (5, ClientMissing("ada")))
-    assert state.sessions[1].due == 5 + SILENCE
+    assert state.sessions["", 1].due == 5 + SILENCE
     assert state.absences == {}
 
 
@@ -246,18 +248,158 @@ def test_sessions_of_control_itself_are_not_judged() -> None:
     assert effects == []
 
 
+# ---------------------------------------------------------------------------------------------- several routers
+
+HERE, THERE = "http://one:8080", "http://two:8080"
+AT_BOTH = [evolve(CLIENT, router=HERE), evolve(CLIENT, router=THERE)]
+
+
+def at_both(*sessions: Session) -> Presence:
+    """Return who is here when control has joined both routers."""
+    one = [session for session in sessions if session.router == HERE]
+    two = [session for session in sessions if session.router == THERE]
+    return run((0, Listed(one, HERE)), (0, Listed(two, THERE)))[0]
+
+
+def test_sessions_of_two_routers_may_have_the_same_number() -> None:
+    state, effects = run((1, Left(1, HERE)), state=at_both(*AT_BOTH))
+    assert effects == [SessionEnded(1, HERE)]
+    assert list(state.sessions) == [(THERE, 1)]
+
+
+def test_a_client_with_a_session_at_any_router_is_here() -> None:
+    state, effects = run((1, Left(1, HERE)), (1 + GRACE, Ticked()), state=at_both(*AT_BOTH))
+    assert effects == [SessionEnded(1, HERE)]
+    assert state.client_is_here("ada")
+    _, effects = run((50, Left(1, THERE)), (50 + GRACE, Ticked()), state=state)
+    assert effects == [SessionEnded(1, THERE), ClientGone("ada", 50)]
+
+
+def test_a_sign_in_at_one_router_ends_no_session_of_its_client_at_another() -> None:
+    state, effects = run((1, Admitted(Role.CLIENT, "ada", "i1", THERE)), state=at_both(*AT_BOTH))
+    assert effects == [SessionEnded(1, THERE)]
+    assert list(state.sessions) == [(HERE, 1)]
+
+
+def test_a_worker_has_one_session_in_the_farm() -> None:
+    state = at_both(evolve(WORKER, router=HERE))
+    state, effects = run((1, Admitted(Role.WORKER, "w1", "i2", THERE)), state=state)
+    assert effects == [SessionEnded(2, HERE)]
+    assert not state.sessions
+
+
+def test_a_name_is_one_holders_across_routers() -> None:
+    state = at_both(evolve(CLIENT, router=HERE))
+    assert rival(state, Role.CLIENT, "ada", "other")
+    assert not rival(state, Role.CLIENT, "ada", "i1")
+
+
+def test_several_sessions_of_one_name_count_once_for_an_account() -> None:
+    assert count_of(at_both(*AT_BOTH), "ada", Role.CLIENT, "other") == 1
+
+
+def test_a_router_that_is_away_for_a_moment_takes_nobody_away() -> None:
+    state = at_both(evolve(WORKER, router=THERE))
+    _, effects = run(
+        (1, RouterAway(THERE)),
+        (ROUTER_PATIENCE, Ticked()),
+        (ROUTER_PATIENCE, Listed([evolve(WORKER, router=THERE)], THERE)),
+        state=state,
+    )
+    assert effects == []
+
+
+def test_a_router_that_stays_away_takes_its_workers_away_and_nobody_elses() -> None:
+    other = Session(2, Role.WORKER, "w2", "i3", router=HERE)
+    state = at_both(evolve(WORKER, router=THERE), other)
+    events = [(1, RouterAway(THERE)), (5, Heard(other)), (1 + ROUTER_PATIENCE, Ticked())]
+    state, effects = run(*events, state=state)
+    assert effects == [SessionEnded(2, THERE), WorkerLost("w1")]
+    assert list(state.sessions) == [(HERE, 2)]
+    assert step(state, Ticked(), 12)[1] == []
+
+
+def test_a_client_at_a_router_that_is_away_is_not_judged_until_it_is_back() -> None:
+    client = evolve(CLIENT, router=THERE)
+    state, effects = run(
+        (1, Heard(client, watch=True)), (2, RouterAway(THERE)), (1000, Ticked()), state=at_both(client)
+    )
+    assert effects == []
+    assert state.client_is_here("ada")
+    _, effects = run((1000, Listed([], THERE)), (1000 + GRACE, Ticked()), state=state)
+    assert effects == [ClientGone("ada", 1000)]
+
+
+def test_a_client_that_left_a_router_before_it_was_lost_has_its_time_when_that_is_back() -> None:
+    state = at_both(evolve(CLIENT, router=THERE))
+    state, effects = run((1, Left(1, THERE)), (2, RouterAway(THERE)), (1000, Ticked()), state=state)
+    assert effects == [SessionEnded(1, THERE)]
+    _, effects = run((1000, Listed([], THERE)), (1000 + GRACE - 1, Ticked()), state=state)
+    assert effects == []
+    assert due(run((1000, Listed([], THERE)), state=state)[0]) == 1000 + GRACE
+
+
+def test_a_client_that_left_another_router_is_judged_meanwhile() -> None:
+    state = at_both(evolve(CLIENT, router=HERE))
+    _, effects = run((1, Left(1, HERE)), (2, RouterAway(THERE)), (1 + GRACE, Ticked()), state=state)
+    assert effects == [SessionEnded(1, HERE), ClientGone("ada", 1)]
+
+
+def test_a_client_that_may_be_at_any_router_waits_for_all_of_them() -> None:
+    state, effects = run((0, Listed([], HERE)), (0, RouterAway(THERE)), (1, ClientMissing("ada")), (1000, Ticked()))
+    assert effects == []
+    _, effects = run((1000, Listed([], THERE)), (1000 + GRACE, Ticked()), state=state)
+    assert [type(effect) for effect in effects] == [ClientGone]
+
+
+def test_a_name_held_at_a_router_that_is_away_becomes_free_when_somebody_wants_it() -> None:
+    client = evolve(CLIENT, router=THERE)
+    events = [(1, Heard(client, watch=True)), (2, RouterAway(THERE)), (100, Contested(Role.CLIENT, "ada"))]
+    state, effects = run(*events, (100 + SILENCE, Ticked()), state=at_both(client))
+    assert [type(effect) for effect in effects] == [Kill, SessionEnded]
+    newer = Session(8, Role.CLIENT, "ada", "i9", router=HERE)
+    # The old one turns out to be alive: the name is not its any more.
+    older = Session(9, Role.CLIENT, "ada", "i1", router=THERE)
+    state, effects = run((121, Joined(newer)), (130, Listed([older], THERE)), state=state)
+    assert [(type(each), each.router) for each in effects if isinstance(each, Kill)] == [(Kill, THERE)]
+    assert list(state.sessions) == [(HERE, 8)]
+
+
+def test_no_router_in_reach_is_nobodys_loss() -> None:
+    state = at_both(evolve(WORKER, router=HERE), evolve(CLIENT, router=THERE))
+    # No Ticked comes while none is.
+    state, effects = run((1, RouterAway(HERE)), (1, RouterAway(THERE)), (900, Listed([], THERE)), state=state)
+    assert effects == []
+    _, effects = run((900 + ROUTER_PATIENCE - 1, Ticked()), state=state)
+    assert effects == []
+
+
+def test_a_revoked_token_ends_the_sessions_at_all_routers() -> None:
+    state = at_both(*(evolve(session, token=7) for session in AT_BOTH))
+    _, effects = run((1, Revoked(frozenset([7]))), state=state)
+    assert [each.router for each in effects if isinstance(each, Kill)] == [HERE, THERE]
+
+
 _NUMBERS = st.integers(1, 4)
 _NAMES = st.sampled_from(["a", "b"])
 _ROLES = st.sampled_from([Role.CLIENT, Role.WORKER, Role.OPERATOR, Role.CONTROL])
-_SESSIONS = st.builds(Session, _NUMBERS, _ROLES, _NAMES, st.sampled_from(["", "i", "j"]))
+_ROUTERS = st.sampled_from(["x", "y"])
+_SESSIONS = st.builds(Session, _NUMBERS, _ROLES, _NAMES, st.sampled_from(["", "i", "j"]), router=_ROUTERS)
+
+
+def listed(sessions: list[Session], router: str) -> Listed:
+    return Listed([session for session in sessions if session.router == router], router)
+
+
 _EVENTS = st.one_of(
-    st.builds(Admitted, _ROLES, _NAMES, st.sampled_from(["i", "j"])),
+    st.builds(Admitted, _ROLES, _NAMES, st.sampled_from(["i", "j"]), _ROUTERS),
     st.builds(Contested, _ROLES, _NAMES),
     st.builds(Joined, _SESSIONS),
-    st.builds(Left, _NUMBERS),
+    st.builds(Left, _NUMBERS, _ROUTERS),
     st.builds(Heard, _SESSIONS, st.booleans()),
-    st.builds(Welcomed, _NUMBERS),
-    st.builds(Listed, st.lists(_SESSIONS, max_size=4)),
+    st.builds(Welcomed, _NUMBERS, _ROUTERS),
+    st.builds(listed, st.lists(_SESSIONS, max_size=4), _ROUTERS),
+    st.builds(RouterAway, _ROUTERS),
     st.builds(ClientMissing, _NAMES),
     st.builds(DeviceMissing, _NAMES),
     st.builds(DeviceFound, _NAMES),
@@ -277,6 +419,7 @@ def test_any_events_keep_the_bounds(history: list[tuple[Event, float]]) -> None:
             assert next_due is None or next_due > now
         assert not state.ended & set(state.sessions)
         assert all(absence.until <= now + max(GRACE, ADMISSION) for absence in state.absences.values())
+        assert not state.reached & set(state.away)
         assert all(session.due is None or session.due <= now + SILENCE for session in state.sessions.values())
 
 
@@ -286,6 +429,8 @@ def test_after_long_silence_nobody_watched_is_left(history: list[tuple[Event, fl
     for event, pause in history:
         now += pause
         state, _ = step(state, event, now)
+    for router in sorted(state.away):
+        state, _ = step(state, Listed([], router), now)
     for _ in range(4):
         now += SILENCE + GRACE + ADMISSION
         state, _ = step(state, Ticked(), now)

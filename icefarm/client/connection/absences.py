@@ -16,7 +16,7 @@ from icefarm.client.connection.leases import Lease, Leases
 from icefarm.client.connection.link import FarmLink, client_log
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, shielded
-from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, TimedOut
+from icefarm.errors import IcefarmError, LinkLost, NoSuchProcedure, TimedOut, Unavailable
 
 __all__ = ["PING_LIMIT", "AbsenceObserver", "Absences"]
 
@@ -66,16 +66,23 @@ class Absences:
         await back
 
     async def is_served(self, lease: Lease) -> bool:
-        """Ask the board's worker for a sign of life."""
-        bus = self._link.bus
-        if bus is None:
+        """Ask the board's worker for a sign of life.
+
+        Where its router is away, the others say whether the board is at another one by now.
+        """
+        link = self._link.at(self._leases.router_of(lease.record.serial))
+        asked = self._link if link.bus is None else link
+        if asked.bus is None:
             return False
         try:
-            await bus.call(lease.prefix + "ping", (), {"reservation": lease.record.id}, timeout=PING_LIMIT)
+            await asked.bus.call(lease.prefix + "ping", (), {"reservation": lease.record.id}, timeout=PING_LIMIT)
         except (LinkLost, NoSuchProcedure, TimedOut):
             return False
-        except IcefarmError:
-            return True
+        except IcefarmError as error:
+            if isinstance(error, Unavailable) and "router" in error.fields:
+                return self._leases.redirected(lease, error)
+        if asked is not link:
+            self._leases.moved(lease, None)
         return True
 
     def stop(self) -> None:

@@ -31,6 +31,7 @@ from icefarm.errors import (
     NoSuchProcedure,
     ReservationEnded,
     TimedOut,
+    Unavailable,
     UnknownBitstream,
 )
 
@@ -122,28 +123,49 @@ class BoardCalls:
         self, lease: Lease, arguments: Mapping[str, Any], attempts: Attempts, limit: float | None
     ) -> Any:
         """Call a board again, while what went wrong passes by itself or its worker is away."""
-        link = self._link
-        retries = Retries(link)
+        retries = Retries(self._link_to(lease))
         while True:
-            bus = link.bus or await retries.session()
+            while self._is_cut_off(retries.link):
+                await self._absences.wait(lease)
+                retries = Retries(self._link_to(lease))
+            bus = retries.link.bus or await retries.session()
             attempts.made += 1
             try:
                 return await self._attempt(bus, lease, {**arguments, "attempt": attempts.made}, limit)
-            except Busy as busy:
-                await retries.pause(busy)
-            except (LinkLost, NoSuchProcedure) as error:
-                # Calls fail before the link hears that its own connection is lost.
-                await deferLater(self._clock, 0)  # type: ignore[arg-type]
-                if link.bus is not bus:
-                    await retries.pause(error)
-                    continue
-                await self._absences.wait(lease)
-                retries = Retries(link)
-            except TimedOut:
-                if await self._absences.is_served(lease):
-                    raise
-                await self._absences.wait(lease)
-                retries = Retries(link)
+            except (Busy, LinkLost, NoSuchProcedure, TimedOut, Unavailable) as error:
+                retries = await self._wait_out(error, lease, bus, retries)
+
+    async def _wait_out(self, error: IcefarmError, lease: Lease, bus: Bus, retries: Retries) -> Retries:
+        """Wait until a board may be called again; returns what counts the attempts from then on.
+
+        Raises the error where that is for the caller.
+        """
+        if isinstance(error, Busy):
+            await retries.pause(error)
+            return retries
+        if isinstance(error, Unavailable):
+            if not self.leases.redirected(lease, error):
+                raise error
+        elif isinstance(error, TimedOut):
+            if await self._absences.is_served(lease):
+                raise error
+            await self._absences.wait(lease)
+        else:
+            # Calls fail before the link hears that its own connection is lost.
+            await deferLater(self._clock, 0)  # type: ignore[arg-type]
+            if retries.link.bus is not bus and not self._is_cut_off(retries.link):
+                await retries.pause(error)
+                return retries
+            await self._absences.wait(lease)
+        return Retries(self._link_to(lease))
+
+    def _link_to(self, lease: Lease) -> FarmLink:
+        """Return the link to the router of a board."""
+        return self._link.at(self.leases.router_of(lease.record.serial))
+
+    def _is_cut_off(self, link: FarmLink) -> bool:
+        """Tell whether a router other than the first is lost: the first one says whether a board is elsewhere now."""
+        return link is not self._link and link.is_lost
 
     async def _attempt(self, bus: Bus, lease: Lease, call: Mapping[str, Any], limit: float | None) -> Any:
         """Call a board once: with as little of its bitstream as its worker needs, or all of it."""
@@ -205,19 +227,28 @@ class BoardCalls:
     async def ask(self, serial: str, method: str, arguments: Mapping[str, Any], limit: float | None) -> Any:
         """Call another method of a board's kind, once."""
         lease = self.leases.by_serial.get(serial)
-        bus = self._link.bus or await self._link.session(self._link.patience.retry)
         if lease is None:
             raise ReservationEnded(f"board {serial} is not reserved by you", serial=serial)
         call = {**arguments, "reservation": lease.record.id}
         self._calls[serial] += 1
         try:
-            return await bus.call(lease.prefix + method, (), call, timeout=limit)
+            try:
+                return await self._asked(lease, method, call, limit)
+            except Unavailable as error:
+                if not self.leases.redirected(lease, error):
+                    raise
+                return await self._asked(lease, method, call, limit)
         except IcefarmError as error:
             about = {"board": serial, "reservation": lease.record.id, "evaluation": arguments.get("evaluation_id")}
             _log.debug("{method} on board {board} failed: {error}", method=method, error=error, **about)
             raise
         finally:
             self._call_ended(serial)
+
+    async def _asked(self, lease: Lease, method: str, call: Mapping[str, Any], limit: float | None) -> Any:
+        link = self._link_to(lease)
+        bus = link.bus or await link.session(link.patience.retry)
+        return await bus.call(lease.prefix + method, (), call, timeout=limit)
 
     # ------------------------------------------------------------------------------------------------- the users
 
@@ -266,7 +297,7 @@ class BoardCalls:
                 await bus.call(lease.prefix + "withdraw", (), call, timeout=WITHDRAW_LIMIT)
 
         try:
-            await self._link.retried(once)
+            await self._link_to(lease).retried(once)
         except IcefarmError as error:
             _log.debug("board {board} carries out what it has: {error}", board=lease.record.serial, error=error)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from attrs import Factory, define, evolve, frozen
 
 from icefarm.contract import ReservationRecord, device_prefix
+from icefarm.errors import Unavailable
 
 __all__ = ["Lease", "Leases"]
 
@@ -73,6 +74,24 @@ class Leases:
         if lease is None or (reservation is not None and lease.record.id != reservation):
             return None
         return self.by_serial.pop(serial)
+
+    def router_of(self, serial: str) -> str | None:
+        """Return the URL of the router at which a board is reached; None: that of the client's first link."""
+        lease = self.by_serial.get(serial)
+        return None if lease is None else lease.record.router
+
+    def redirected(self, lease: Lease, error: Unavailable) -> bool:
+        """Learn from a refusal at which router a board is reached, and tell whether that is news."""
+        router = error.fields.get("router")
+        return isinstance(router, str) and self.moved(lease, router)
+
+    def moved(self, lease: Lease, router: str | None) -> bool:
+        """Note at which router a board is reached, and tell whether that is news."""
+        current = self.by_serial.get(lease.record.serial)
+        if current is None or current.record.id != lease.record.id:
+            return False
+        self.by_serial[lease.record.serial] = evolve(current, record=evolve(current.record, router=router))
+        return router != current.record.router
 
     def next_due(self) -> float | None:
         """Return when the next extension is due; None if there is nothing to extend."""

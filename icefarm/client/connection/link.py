@@ -1,4 +1,4 @@
-"""A client's session at the router: kept open, checked by heartbeats, its calls repeated when it was lost."""
+"""A client's sessions at the farm's routers: kept open, checked by heartbeats, calls repeated when one was lost."""
 
 from __future__ import annotations
 
@@ -73,13 +73,17 @@ class LinkListener(Protocol):
         """Control answered the heartbeat that was sent at ``asked_at``."""
 
 
-#: Makes a link of `Credentials` and the two callbacks of `icefarm.wamp.Link`.
-MakeLink = Callable[["Credentials", Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
+#: Makes a link of a URL, `Credentials` and the two callbacks of `icefarm.wamp.Link`.
+MakeLink = Callable[[str, "Credentials", Callable[[Bus], Awaitable[None]], Callable[[IcefarmError], bool]], RunningLink]
 
 
 @define(eq=False)
 class FarmLink:
-    """Signs in, and again whenever the session is lost.  `listener` is to be set before."""
+    """Signs in, and again whenever the session is lost.  `listener` is to be set before.
+
+    A client talks to control over its first link.  Where the farm has several routers, its boards are reached over
+    links to their routers (`at`): these hear no events, and send heartbeats, so that a dead one is noticed.
+    """
 
     clock: Clock
     url: str
@@ -89,12 +93,16 @@ class FarmLink:
     patience: Patience = Factory(Patience)
     #: Has fresh tokens, where those of the sign-in expire.
     tickets: Tickets | None = None
-    listener: LinkListener = field(init=False)
+    listener: LinkListener | None = field(init=False, default=None)
     #: Topics beside the client's own, and their handlers; read when a session begins.
     topics: dict[str, EventHandler] = Factory(dict)
     bus: Bus | None = field(init=False, default=None)
     #: What the farm called it last.
     identity: str = field(init=False, default=Factory(lambda self: self.credentials.authid, takes_self=True))
+    #: The farm's URL of the router at which it signed in last; empty where the farm has one only.
+    router_url: str = field(init=False, default="")
+    #: The links to other routers, by URL.
+    _others: dict[str, FarmLink] = field(init=False, factory=dict)
     _link: RunningLink | None = field(init=False, default=None)
     #: Why there will be no further session.
     _over: IcefarmError | None = field(init=False, default=None)
@@ -108,16 +116,44 @@ class FarmLink:
 
     async def start(self) -> None:
         """Sign in.  Raises `NotAuthorized`, `NameInUse`, or `LinkLost` if no farm answers in time."""
-        self._link = self.make_link(self.credentials, self._joined, self._refused)
-        self._link.startService()
+        self._begin()
         try:
             await self.session(self.patience.connect)
         except (IcefarmError, CancelledError):
             await self.stop()
             raise
 
+    def _begin(self) -> None:
+        self._link = self.make_link(self.url, self.credentials, self._joined, self._refused)
+        self._link.startService()
+
+    def at(self, router: str | None) -> FarmLink:
+        """Return the link to a router by its URL; None: this one.  It signs in by itself."""
+        if router is None or router == self.router_url:
+            return self
+        link = self._others.get(router)
+        if link is None or link.is_over:
+            link = FarmLink(
+                self.clock, router, self.credentials, self.make_link, self.random, self.patience, self.tickets
+            )
+            link._begin()
+            self._others[router] = link
+        return link
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there was a session, and is none now."""
+        return self._signed_in_once and self.bus is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there will be no further session."""
+        return self._over is not None
+
     async def stop(self, *, hurried: bool = False) -> None:
         """Leave the farm, ``hurried`` without a goodbye; pending calls fail with `LinkLost`."""
+        others = [ensureDeferred(other.stop(hurried=hurried)) for other in self._others.values()]
+        self._others.clear()
         self._end(LinkLost("the client has been closed"))
         if hurried and self.bus is not None:
             self.bus.drop("the client is leaving at once")
@@ -125,6 +161,8 @@ class FarmLink:
         self._stop_beating()
         if link is not None:
             await maybeDeferred(link.stopService)
+        for stopping in others:
+            await stopping
 
     async def call(
         self,
@@ -188,13 +226,16 @@ class FarmLink:
         )
 
     async def _joined(self, bus: Bus) -> None:
-        for topic, handler in {client_topic(bus.authid): self.listener.heard, **self.topics}.items():
+        topics = (
+            self.topics if self.listener is None else {client_topic(bus.authid): self.listener.heard, **self.topics}
+        )
+        for topic, handler in topics.items():
             await bus.subscribe(topic, handler)
         bus.on_lost(lambda reason: self._lost(bus, reason))
         if self._signed_in_once:
             self._log.info("connected to {url} again", url=self.url)
         self._signed_in_once, self._last_refusal = True, None
-        self.bus, self.identity = bus, bus.authid
+        self.bus, self.identity, self.router_url = bus, bus.authid, bus.router_url
         self._schedule_beat(bus, 0.0)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
@@ -244,8 +285,9 @@ class FarmLink:
                 control_procedure("heartbeat"), (), {"instance": self.credentials.instance}, timeout=HEARTBEAT_LIMIT
             )
             interval = float(answer["heartbeat_s"])
-            self.listener.on_heartbeat_reply(answer, sent)
-            self._begin_renewal(bus)
+            if self.listener is not None:
+                self.listener.on_heartbeat_reply(answer, sent)
+                self._begin_renewal()
         except TimedOut:
             self._beat = None  # It is this coroutine itself, which losing the bus must not cancel.
             bus.drop(f"no answer to the heartbeat within {HEARTBEAT_LIMIT:g} s")
@@ -254,13 +296,13 @@ class FarmLink:
         if self.bus is bus:
             self._schedule_beat(bus, interval)
 
-    def _begin_renewal(self, bus: Bus) -> None:
-        """Show control a fresh token before the session's expires, so that the session goes on.
+    def _begin_renewal(self) -> None:
+        """Show control a fresh token before that of the sessions expires, so that they go on.
 
         Heartbeats do not wait for that: an issuer, or another process that refreshes the sign-in, may be slow.
         """
         if self.tickets is not None and self._renewal is None and self.tickets.is_due():
-            self._renewal = renewal = ensureDeferred(self._renew(bus, self.tickets))
+            self._renewal = renewal = ensureDeferred(self._renew(self.tickets))
             renewal.addErrback(self._renewal_failed).addBoth(self._renewed)
 
     def _renewed(self, _: object) -> None:
@@ -270,10 +312,12 @@ class FarmLink:
         if failure.check(CancelledError) is None:
             self._log.failure("renewing the sign-in failed", failure)
 
-    async def _renew(self, bus: Bus, tickets: Tickets) -> None:
+    async def _renew(self, tickets: Tickets) -> None:
         try:
             token = await tickets.ticket()
-            await bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
+            for bus in [link.bus for link in (self, *self._others.values())]:
+                if bus is not None:
+                    await bus.call(control_procedure("renew"), (), {"token": token}, timeout=HEARTBEAT_LIMIT)
         except IcefarmError as error:
             # The session ends when its token does; the next sign-in says what is wrong.
             self._log.warn("the sign-in at {url} could not be renewed: {error}", url=self.url, error=error)
@@ -295,12 +339,12 @@ class Retries:
     Time in which an attempt runs does not count.
     """
 
-    _link: FarmLink
+    link: FarmLink
     _away: float = 0.0
 
     async def session(self) -> Bus:
         """Wait for a session.  Raises as `FarmLink.session` does, when patience ends too."""
-        link = self._link
+        link = self.link
         began = link.clock.seconds()
         bus = await link.session(link.patience.retry - self._away)
         self._away += link.clock.seconds() - began
@@ -308,7 +352,7 @@ class Retries:
 
     async def pause(self, error: IcefarmError) -> None:
         """Pause after an attempt that failed with an error that passes.  Raises it when patience ends."""
-        link = self._link
+        link = self.link
         left = link.patience.retry - self._away
         link.check_goes_on()
         if left <= 0:

@@ -29,6 +29,7 @@ from icefarm.control.reservations.queue import WaitingQueue
 from icefarm.control.reservations.reservations import Reservations
 from icefarm.control.reservations.termination import Termination
 from icefarm.control.rpc.dispatcher import ends_with_its_call
+from icefarm.control.rpc.elsewhere import only_here
 from icefarm.control.scheduling.access import AccessRules
 from icefarm.control.scheduling.availability import Sharing, free
 from icefarm.control.scheduling.bookings.calendar import Calendar, Shelf
@@ -56,6 +57,7 @@ from icefarm.errors import (
     NotAuthorized,
     NotYours,
     TransportError,
+    Unavailable,
     UnknownWorker,
 )
 from icefarm.selectors.boards import check_known, check_labels, label_names, parse_boards
@@ -178,7 +180,7 @@ class ClientProcedures:
             raise NotAuthorized("a session goes on under a token of the lab's issuer only")
         if holder.account != account_of(caller.authid) or not may_sign_in(holder.role, Role(caller.role)):
             raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
-        self.sessions.tell(Renewed(caller.session, holder.expires_at))
+        self.sessions.tell(Renewed(caller.session, holder.expires_at, caller.router))
 
     async def available(
         self, caller: Caller, kind: str | None = None, where: str | None = None, shared: bool = False
@@ -239,6 +241,7 @@ class ClientProcedures:
         gives_up, limits = self._gives_up(caller, amount, preemptible, shared), self.sessions.limits
         own, access = limits.of(caller.authid), (await self.access_rules.get()).of(caller.authid)
         duration = access.duration(kind, seconds, min(self.reservation_s, own.seconds))
+        where = await self._within_reach(caller, serials, where)
         allowed, sharers = access.lasting(duration), self.most_sharers if shared else None
         selector = None if where is None else _selector(where, await self.mirror.read())
         terms = terms_of(own.priority if priority is None else priority, amount, at_least, gives_up, where)
@@ -253,7 +256,26 @@ class ClientProcedures:
         records = await self.reservations.reserve(
             caller, wanted, duration, wait=wait, timeout=timeout, request_id=request, grace=grace, terms=terms
         )
-        return [to_wire(record) for record in records]
+        routers = self.sessions.routers
+        return [{**to_wire(record), "router": routers.seen_from(caller.router, record.worker)} for record in records]
+
+    async def _within_reach(self, caller: Caller, serials: Sequence[str] | None, where: str | None) -> str | None:
+        """Return what selects the boards that a caller can reach: one that knows one router has those of that one."""
+        here, elsewhere = self.sessions.routers.workers(caller.router)
+        if not elsewhere or self.sessions.follows(caller):
+            return where
+        if serials is None:
+            return only_here(where, here, elsewhere)
+        for board in (await self.mirror.read()).devices:
+            if board.serial in serials and board.worker in elsewhere:
+                router = self.sessions.routers.seen_from(caller.router, board.worker)
+                raise Unavailable(
+                    f"board {board.serial} is at another router of the farm, and this client follows to none: sign in "
+                    f"at {router}, or use a newer version of icefarm",
+                    serial=board.serial,
+                    router=router,
+                )
+        return where
 
     def _gives_up(self, caller: Caller, amount: int | None, preemptible: bool | None, shared: bool) -> bool:
         """Tell whether boards may be asked back for others."""

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from icefarm.arguments import CheckedFunction
-from icefarm.bus import Caller, Handler
+from icefarm.bus import Caller, Handler, SessionKey
 from icefarm.concurrency.deferreds import shielded
 from icefarm.contract import Role, account_of
 from icefarm.control.rpc.pacing import Pacing
@@ -80,7 +80,7 @@ class RpcDispatcher:
     sessions: Sessions
     audit: AuditLog
     pacing: Pacing
-    _running: dict[int, set[Deferred[Any]]] = Factory(dict)
+    _running: dict[SessionKey, set[Deferred[Any]]] = Factory(dict)
     _log: Logger = Factory(Logger)
 
     def handler(self, method: Callable[..., Coroutine[Any, Any, Any]], *roles: Role) -> Handler:
@@ -94,7 +94,7 @@ class RpcDispatcher:
                 raise NotAuthorized(f"{caller.role} may not call {procedure}")
             self.sessions.heard(caller)
             running = ensureDeferred(method(caller, **checked.bind(args, kwargs)))
-            return await self._run(caller.session, running, procedure)
+            return await self._run(caller.key, running, procedure)
 
         async def from_client(caller: Caller, procedure: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
             if caller.role not in roles:
@@ -102,13 +102,13 @@ class RpcDispatcher:
             self.sessions.heard(caller)
             with self._counted(caller, method.__name__, args, kwargs) as turn:
                 if turn is not None:
-                    await self._run(caller.session, turn)
+                    await self._run(caller.key, turn)
                 arguments = checked.bind(args, kwargs)
                 running = ensureDeferred(method(caller, **arguments))
                 if method.__name__ in ACTIONS:
                     call = (caller, method.__name__, arguments)
                     running.addCallbacks(self._done, self._refused, callbackArgs=call, errbackArgs=call)
-                return await self._run(caller.session, running, None if gives_up else procedure)
+                return await self._run(caller.key, running, None if gives_up else procedure)
 
         return from_worker if Role.WORKER in roles else from_client
 
@@ -134,7 +134,7 @@ class RpcDispatcher:
     def heard(self, event: Event) -> None:
         """Cancel the pending calls of a session that has ended."""
         if isinstance(event, SessionEnded):
-            self._give_up(event.number)
+            self._give_up(event.key)
 
     def _done(self, result: Any, caller: Caller, action: str, arguments: Mapping[str, Any]) -> Any:
         """Note in the audit log that a call was carried out."""
@@ -165,17 +165,23 @@ class RpcDispatcher:
             self._log.debug("{name}: {action}{text}: {outcome}", action=action, text=text, outcome=outcome, **about)
 
     def _address(self, caller: Caller) -> str:
-        session = self.sessions.state.sessions.get(caller.session)
+        session = self.sessions.state.sessions.get(caller.key)
         return caller.address or ("" if session is None else session.address)
 
-    def _give_up(self, number: int) -> None:
-        for running in list(self._running.get(number, ())):
+    def _give_up(self, key: SessionKey) -> None:
+        for running in list(self._running.get(key, ())):
             running.cancel()
 
+    def lose(self, router: str) -> None:
+        """Cancel the calls that came over a router which is lost: nobody there can be answered any more."""
+        for key in list(self._running):
+            if key[0] == router:
+                self._give_up(key)
+
     def close(self) -> None:
-        """Cancel everything: nobody can be answered any more."""
-        for number in list(self._running):
-            self._give_up(number)
+        """Cancel everything."""
+        for key in list(self._running):
+            self._give_up(key)
 
     def _to_its_end(self, running: Deferred[Any], procedure: str) -> Deferred[Any]:
         answer = shielded(running)
@@ -193,7 +199,7 @@ class RpcDispatcher:
         else:
             self._log.failure("{procedure} failed, whose caller is gone", failure, procedure=procedure)
 
-    async def _run(self, session: int, running: Deferred[Any], procedure: str | None = None) -> Any:
+    async def _run(self, session: SessionKey, running: Deferred[Any], procedure: str | None = None) -> Any:
         """Wait for a call while its session lasts; a ``procedure`` runs to its end even then."""
         if procedure is not None:
             running = self._to_its_end(running, procedure)

@@ -103,7 +103,7 @@ class WorkerProcedures:
                 "with `icefarm delete` and `icefarm workers delete`"
             )
         self.sessions.heard(caller, hello.instance)
-        self.sessions.greet(hello.name)
+        self.sessions.greet(caller)
         try:
             orders = await self.inventory.hello(hello)
             self.sessions.welcome(caller)

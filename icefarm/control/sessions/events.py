@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from icefarm.bus import SessionKey
 from icefarm.contract import Role
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
@@ -27,6 +28,8 @@ __all__ = [
     "Listed",
     "Renewed",
     "Revoked",
+    "RouterAway",
+    "RouterEvent",
     "Session",
     "SessionEvent",
     "StillMissing",
@@ -56,6 +59,15 @@ class Session:
     expires_at: float | None = None
     #: Where it connects from, as the router reports; empty if unknown.
     address: str = ""
+    #: The name of its router.
+    router: str = ""
+    #: A client's: it said at its sign-in that it follows its boards to other routers.
+    follows: bool = False
+
+    @property
+    def key(self) -> SessionKey:
+        """What no other session of the farm has."""
+        return self.router, self.number
 
 
 @frozen
@@ -65,6 +77,7 @@ class Admitted:
     role: Role
     name: str
     instance: str
+    router: str = ""
 
 
 @frozen
@@ -87,6 +100,7 @@ class Left:
     """The router reports the end of a session."""
 
     number: int
+    router: str = ""
 
 
 @frozen
@@ -102,6 +116,7 @@ class Welcomed:
     """A worker's hello was processed."""
 
     number: int
+    router: str = ""
 
 
 @frozen
@@ -109,6 +124,14 @@ class Listed:
     """Control (re)joined the router, and found these sessions."""
 
     sessions: Sequence[Session]
+    router: str = ""
+
+
+@frozen
+class RouterAway:
+    """Control has lost a router, or cannot reach one of several."""
+
+    router: str
 
 
 @frozen
@@ -120,9 +143,9 @@ class Revoked:
 
 @frozen
 class Expired:
-    """The issuer's tokens of these sessions, by number, are no longer valid."""
+    """The issuer's tokens of these sessions are no longer valid."""
 
-    sessions: frozenset[int]
+    sessions: frozenset[SessionKey]
 
 
 @frozen
@@ -131,6 +154,7 @@ class Renewed:
 
     number: int
     expires_at: float
+    router: str = ""
 
 
 @frozen
@@ -178,11 +202,13 @@ class Ticked:
     """Time has passed."""
 
 
-#: What the router or a call says of sessions.
-SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Listed | Revoked | Expired | Renewed
+#: What a router or a call says of sessions.
+SessionEvent = Admitted | Contested | Joined | Left | Heard | Welcomed | Revoked | Expired | Renewed
+#: What control sees of the routers themselves.
+RouterEvent = Listed | RouterAway
 #: What the rest of control says of clients and boards that are away, or may be so.
 AbsenceEvent = ClientMissing | Granted | StillMissing | DeviceMissing | DeviceFound
-Event = SessionEvent | AbsenceEvent | Ticked
+Event = SessionEvent | RouterEvent | AbsenceEvent | Ticked
 
 
 @frozen
@@ -191,6 +217,7 @@ class Kill:
 
     number: int
     reason: str
+    router: str = ""
 
 
 #: Reactions: a session to end, or an event for the rest of control.

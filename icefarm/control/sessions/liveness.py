@@ -35,12 +35,24 @@ A client has the farm's grace period, or the shortest that it asked for with a r
 its reservations last longer, StillMissing makes it absent once more.  A board has the grace period after it was
 unplugged, and the worker's, which is longer, while its worker is away.
 
-When control joins the router (Listed), it begins with the sessions that are there.  Nobody is to blame for silence
-while control was away, so every session and every absence has its full time from then on.
+When control joins a router (Listed), it begins with the sessions that are there.  Nobody is to blame for silence
+while control was away, so every session and every absence there has its full time from then on.
+
+A farm may have several *routers*:
+
+    Listed ──> REACHED ── RouterAway ──> AWAY ── ROUTER_PATIENCE s ──> its workers are lost
+       ▲                                   │                                     │
+       └───────────────── Listed ──────────┴─────────────────────────────────────┘
+
+Nobody at a router that is away is judged: its sessions stay as they were, except that a name that somebody else wants
+becomes free after SILENCE s, and an absence of a client that may be there does not end.  Its workers are lost, so that
+their boards are given to nobody.  While no router is in reach, nothing is judged: no Ticked comes.
 
 Invariants:
 
-- The number of a session is in ``sessions`` or in ``ended``, never in both; what an ended one says is passed over.
+- Routers number their sessions each for itself: a session is known by its router and its number.
+- It is in ``sessions`` or in ``ended``, never in both; what an ended one says is passed over.
+- A name is one instance's, at all routers.  A client may have a session at each of them; a worker has one.
 - A client that has a session is not absent.  Clients and operators of one name are one holder.
 - An admission is for one instance, and the session that begins uses it up; earlier sessions of that instance are ended
   before, so that a client that reconnects is never absent.
@@ -52,10 +64,12 @@ Times are seconds of the caller's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 
 from attrs import evolve
 
+from icefarm.bus import SessionKey
 from icefarm.contract import Role
 from icefarm.control.sessions.events import (
     AbsenceEvent,
@@ -75,6 +89,7 @@ from icefarm.control.sessions.events import (
     Listed,
     Renewed,
     Revoked,
+    RouterAway,
     Session,
     SessionEvent,
     StillMissing,
@@ -88,10 +103,11 @@ from icefarm.control.sessions.presence import (
     PendingSignIn,
     Presence,
     predecessors,
+    rival,
 )
 from icefarm.control.telemetry.events import BoardLost, ClientBack, ClientGone, SessionEnded, WorkerLost
 
-__all__ = ["ADMISSION", "HEARTBEAT", "SILENCE", "advance", "due", "step"]
+__all__ = ["ADMISSION", "HEARTBEAT", "ROUTER_PATIENCE", "SILENCE", "advance", "due", "step"]
 
 #: Seconds between heartbeats of workers and clients; control sends them this value.
 HEARTBEAT = 5.0
@@ -99,19 +115,32 @@ HEARTBEAT = 5.0
 SILENCE = 20.0
 #: Seconds between the permission to sign in and the session's start.
 ADMISSION = 10.0
+#: Seconds until the workers of a router that is away count as lost, while others are in reach: one that stands by takes
+#: over sooner.
+ROUTER_PATIENCE = 5.0
 
 
 def due(state: Presence) -> float | None:
     """Return when `Ticked` is to come next, or None where nothing is waited for."""
-    times = [time for session in state.sessions.values() if (time := _deadline(session)) is not None]
+    times = [time for session in state.sessions.values() if (time := _deadline(state, session)) is not None]
     times += [admission.until for admission in state.admissions.values()]
-    times += [absence.until for absence in state.absences.values()]
+    times += [absence.until for key, absence in state.absences.items() if not _is_suspended(state, key, absence)]
+    times += [until for until in state.away.values() if until < inf]
     return min(times, default=None)
 
 
-def _deadline(session: Session) -> float | None:
-    """Return until when a session must call; only one that is not watched is contested."""
-    return session.contested if session.due is None else session.due
+def _deadline(state: Presence, session: Session) -> float | None:
+    """Return until when a session must call.  At a router that is away, none can, and only its name may be wanted."""
+    if session.due is None or session.router in state.away:
+        return session.contested
+    return session.due
+
+
+def _is_suspended(state: Presence, key: tuple[Absentee, str], absence: Absence) -> bool:
+    """Tell whether an absence does not end now, since its client may be at a router that is away."""
+    if key[0] is not Absentee.CLIENT:
+        return False
+    return bool(state.away) if absence.router is None else absence.router in state.away
 
 
 def advance(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effect], float | None]:
@@ -125,6 +154,10 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
     match event:
         case Ticked():
             return _tick(state, now)
+        case Listed(sessions, router):
+            return _listed(state, sessions, router, now)
+        case RouterAway(router):
+            return _lose_router(state, router, now), []
         case ClientMissing() | Granted() | StillMissing() | DeviceMissing() | DeviceFound():
             return _of_absence(state, event, now), []
         case _:
@@ -133,24 +166,22 @@ def step(state: Presence, event: Event, now: float) -> tuple[Presence, list[Effe
 
 def _of_session(state: Presence, event: SessionEvent, now: float) -> tuple[Presence, list[Effect]]:
     match event:
-        case Admitted(role, name, instance):
-            return _admit(state, role, name, instance, now)
+        case Admitted():
+            return _admit(state, event, now)
         case Contested(role, name):
             return _contest(state, role, name, now), []
         case Joined(session):
             return _welcome_back(state, _meet(state, session, watch=False, now=now))
         case Heard(session, watch):
             return _welcome_back(state, _meet(state, session, watch=watch, now=now))
-        case Left(number):
-            return _leave(state, number, now)
-        case Welcomed(number):
-            return _welcome(state, number), []
-        case Listed(sessions):
-            return _welcome_back(evolve(state, sessions={}), _list(state, sessions, now))
+        case Left(number, router):
+            return _leave(state, (router, number), now)
+        case Welcomed(number, router):
+            return _welcome(state, (router, number)), []
         case Revoked() | Expired():
             return _end(state, _without_token(state, event), "has a token that is no longer valid", now)
-        case Renewed(number, expires_at):
-            return _renew(state, number, expires_at), []
+        case Renewed(number, expires_at, router):
+            return _renew(state, (router, number), expires_at), []
 
 
 def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
@@ -171,8 +202,9 @@ def _of_absence(state: Presence, event: AbsenceEvent, now: float) -> Presence:
             return _present(state, Absentee.DEVICE, serial)
 
 
-def _admit(state: Presence, role: Role, name: str, instance: str, now: float) -> tuple[Presence, list[Effect]]:
-    past = predecessors(state, role, name, instance)
+def _admit(state: Presence, admitted: Admitted, now: float) -> tuple[Presence, list[Effect]]:
+    role, name, instance, router = admitted.role, admitted.name, admitted.instance, admitted.router
+    past = predecessors(state, role, name, instance, router)
     absences = dict(state.absences)
     if (Absentee.CLIENT, name) in absences and role in HOLDERS:
         # It is at the door: its time does not run out there.
@@ -181,69 +213,77 @@ def _admit(state: Presence, role: Role, name: str, instance: str, now: float) ->
     state = evolve(
         state,
         # Dropped here already: their end must not count as a loss of the same client, which is just coming back.
-        sessions={number: session for number, session in state.sessions.items() if number not in past},
-        admissions={**state.admissions, (role, name): PendingSignIn(instance, now + ADMISSION)},
+        sessions={key: session for key, session in state.sessions.items() if key not in past},
+        admissions={**state.admissions, (role, name, router): PendingSignIn(instance, now + ADMISSION)},
         absences=absences,
         ended=state.ended | set(past),
     )
-    return state, [SessionEnded(number) for number in past]
+    return state, [_ended(key) for key in past]
+
+
+def _ended(key: SessionKey) -> SessionEnded:
+    router, number = key
+    return SessionEnded(number, router)
 
 
 def _contest(state: Presence, role: Role, name: str, now: float) -> Presence:
+    def is_to_be_contested(session: Session) -> bool:
+        unwatched = session.due is None or session.router in state.away
+        return (session.role, session.name, session.contested) == (role, name, None) and unwatched
+
     sessions = {
-        number: evolve(session, contested=now + SILENCE)
-        if (session.role, session.name, session.due, session.contested) == (role, name, None, None)
-        else session
-        for number, session in state.sessions.items()
+        key: evolve(session, contested=now + SILENCE) if is_to_be_contested(session) else session
+        for key, session in state.sessions.items()
     }
     return evolve(state, sessions=sessions)
 
 
 def _meet(state: Presence, session: Session, *, watch: bool, now: float) -> Presence:
     """Record a session, whether the router's event or its first call arrives first."""
-    if session.role not in (*HOLDERS, Role.WORKER) or session.number in state.ended:
+    if session.role not in (*HOLDERS, Role.WORKER) or session.key in state.ended:
         return state
-    known = state.sessions.get(session.number, session)
-    admission = state.admissions.get((session.role, session.name))
+    known = state.sessions.get(session.key, session)
+    admission = state.admissions.get((session.role, session.name, session.router))
     watched = watch or known.due is not None or session.role is Role.WORKER
     admissions = dict(state.admissions)
-    admissions.pop((session.role, session.name), None)
+    admissions.pop((session.role, session.name, session.router), None)
     known = evolve(
         known,
         instance=known.instance or session.instance or (admission.instance if admission is not None else ""),
         token=session.token if known.token is None else known.token,
         expires_at=session.expires_at if known.expires_at is None else known.expires_at,
         address=known.address or session.address,
+        follows=known.follows or session.follows,
         due=now + SILENCE if watched else None,
         contested=None,
     )
-    state = evolve(state, sessions={**state.sessions, session.number: known}, admissions=admissions)
+    state = evolve(state, sessions={**state.sessions, session.key: known}, admissions=admissions)
     return state if session.role is Role.WORKER else _present(state, Absentee.CLIENT, session.name)
 
 
 def _welcome_back(before: Presence, after: Presence) -> tuple[Presence, list[Effect]]:
-    new = (session for number, session in after.sessions.items() if number not in before.sessions)
+    new = (session for key, session in after.sessions.items() if key not in before.sessions)
     names = sorted({session.name for session in new if session.role in HOLDERS})
     return after, [ClientBack(name) for name in names]
 
 
-def _leave(state: Presence, number: int, now: float) -> tuple[Presence, list[Effect]]:
-    gone = state.sessions.get(number)
-    state = evolve(state, ended=state.ended - {number})
+def _leave(state: Presence, key: SessionKey, now: float) -> tuple[Presence, list[Effect]]:
+    gone = state.sessions.get(key)
+    state = evolve(state, ended=state.ended - {key})
     if gone is None:
         return state, []
-    state = evolve(state, sessions={key: session for key, session in state.sessions.items() if key != number})
-    state, effects = _miss(state, gone.role, gone.name, now)
-    return state, [SessionEnded(number), *effects]
+    state = evolve(state, sessions={other: session for other, session in state.sessions.items() if other != key})
+    state, effects = _miss(state, gone.role, gone.name, gone.router, now)
+    return state, [_ended(key), *effects]
 
 
-def _miss(state: Presence, role: Role, name: str, now: float) -> tuple[Presence, list[Effect]]:
-    """Handle the loss of a session or admission; the reaction depends on what is left."""
+def _miss(state: Presence, role: Role, name: str, router: str, now: float) -> tuple[Presence, list[Effect]]:
+    """Handle the loss of a session or admission at a router; the reaction depends on what is left."""
     if role is Role.WORKER:
         return state, [] if state.worker_is_here(name) else [WorkerLost(name)]
     if state.client_is_here(name):
         return state, []
-    return _absent(state, Absentee.CLIENT, name, now), []
+    return _absent(state, name, router, now), []
 
 
 def _without_token(state: Presence, event: Revoked | Expired) -> list[Session]:
@@ -251,58 +291,111 @@ def _without_token(state: Presence, event: Revoked | Expired) -> list[Session]:
         case Revoked(tokens):
             return [session for session in state.sessions.values() if session.token in tokens]
         case Expired(numbers):
-            return [session for number, session in state.sessions.items() if number in numbers]
+            return [session for key, session in state.sessions.items() if key in numbers]
 
 
-def _renew(state: Presence, number: int, expires_at: float) -> Presence:
-    session = state.sessions.get(number)
+def _renew(state: Presence, key: SessionKey, expires_at: float) -> Presence:
+    session = state.sessions.get(key)
     if session is None or session.expires_at is None:
         return state
-    return evolve(state, sessions={**state.sessions, number: evolve(session, expires_at=expires_at)})
+    return evolve(state, sessions={**state.sessions, key: evolve(session, expires_at=expires_at)})
 
 
-def _welcome(state: Presence, number: int) -> Presence:
-    session = state.sessions.get(number)
+def _welcome(state: Presence, key: SessionKey) -> Presence:
+    session = state.sessions.get(key)
     if session is None:
         return state
-    return evolve(state, sessions={**state.sessions, number: evolve(session, welcomed=True)})
+    return evolve(state, sessions={**state.sessions, key: evolve(session, welcomed=True)})
 
 
-def _list(state: Presence, sessions: Sequence[Session], now: float) -> Presence:
-    """Start over.  Silence while control was away does not count: all time limits restart."""
+def _listed(state: Presence, sessions: Sequence[Session], router: str, now: float) -> tuple[Presence, list[Effect]]:
+    elsewhere = _but(state.sessions, router)
+    after, effects = _welcome_back(evolve(state, sessions=elsewhere), _list(state, sessions, router, now))
+    # While the router was away, its name may have become another one's at another router.
+    taken = [
+        session
+        for key, session in after.sessions.items()
+        if key not in elsewhere
+        and rival(evolve(after, sessions=elsewhere), session.role, session.name, session.instance)
+    ]
+    after, more = _end(after, taken, "has a name that is another one's by now", now)
+    return after, [*effects, *more]
+
+
+def _but(sessions: Mapping[SessionKey, Session], router: str) -> dict[SessionKey, Session]:
+    return {key: session for key, session in sessions.items() if session.router != router}
+
+
+def _list(state: Presence, sessions: Sequence[Session], router: str, now: float) -> Presence:
+    """Start over at a router.  Silence while control was away does not count: all time limits restart."""
+    alone = not state.reached - {router}
     fresh = evolve(
         state,
-        sessions={},
-        admissions={},
-        absences={key: _renewed(state, key, now) for key in state.absences},
-        ended=state.ended & {session.number for session in sessions},
+        sessions=_but(state.sessions, router),
+        admissions={key: admission for key, admission in state.admissions.items() if key[2] != router},
+        absences={
+            key: _renewed(state, key, now)
+            if alone or (key[0] is Absentee.CLIENT and absence.router in (None, router))
+            else absence
+            for key, absence in state.absences.items()
+        },
+        ended=frozenset(key for key in state.ended if key[0] != router or key in {session.key for session in sessions}),
+        reached=state.reached | {router},
+        away={
+            other: now + ROUTER_PATIENCE if alone and until < inf else until
+            for other, until in state.away.items()
+            if other != router
+        },
     )
     for session in sessions:
-        before = state.sessions.get(session.number)
+        before = state.sessions.get(session.key)
         watch = before is not None and before.due is not None
         fresh = _meet(fresh, evolve(session, due=None, welcomed=False), watch=watch, now=now)
-    for session in state.sessions.values():
-        if session.number not in fresh.sessions and session.role in HOLDERS:
-            fresh, _ = _miss(fresh, session.role, session.name, now)
+    for key, session in state.sessions.items():
+        if key not in fresh.sessions and session.role in HOLDERS:
+            fresh, _ = _miss(fresh, session.role, session.name, session.router, now)
     return fresh
+
+
+def _lose_router(state: Presence, router: str, now: float) -> Presence:
+    return evolve(
+        state,
+        reached=state.reached - {router},
+        away={**state.away, router: state.away.get(router, now + ROUTER_PATIENCE)},
+    )
+
+
+def _lose_workers(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
+    """Take the workers of routers away that have been away for long."""
+    over = {router for router, until in state.away.items() if until <= now}
+    if not over:
+        return state, []
+    effects: list[Effect] = []
+    state = evolve(state, away={**state.away, **dict.fromkeys(over, inf)})
+    for key, session in state.sessions.items():
+        if session.role is Role.WORKER and session.router in over:
+            state, left = _leave(state, key, now)
+            effects += left
+    return state, effects
 
 
 def _expect_client(state: Presence, name: str, now: float) -> Presence:
     if not state.client_is_here(name):
-        return _absent(state, Absentee.CLIENT, name, now)
+        return _absent(state, name, None, now)
     sessions = {
-        number: evolve(session, due=now + SILENCE)
+        key: evolve(session, due=now + SILENCE)
         if session.name == name and session.role in HOLDERS and session.due is None
         else session
-        for number, session in state.sessions.items()
+        for key, session in state.sessions.items()
     }
     return evolve(state, sessions=sessions)
 
 
-def _absent(state: Presence, what: Absentee, name: str, now: float) -> Presence:
+def _absent(state: Presence, name: str, router: str | None, now: float) -> Presence:
     # The grace period runs from the first time that it was missed.
-    absence = state.absences.get((what, name), _renewed(state, (what, name), now))
-    return evolve(state, absences={**state.absences, (what, name): absence})
+    key = (Absentee.CLIENT, name)
+    absence = state.absences.get(key, evolve(_renewed(state, key, now), router=router))
+    return evolve(state, absences={**state.absences, key: absence})
 
 
 def _miss_board(state: Presence, serial: str, with_worker: bool, now: float) -> Presence:
@@ -319,7 +412,8 @@ def _renewed(state: Presence, key: tuple[Absentee, str], now: float) -> Absence:
     """Return an absence that begins now; for a client, until its first reservation ends."""
     what, name = key
     if what is Absentee.CLIENT:
-        return Absence(now, now + state.graces.get(name, state.grace))
+        router = state.absences[key].router if key in state.absences else None
+        return Absence(now, now + state.graces.get(name, state.grace), router=router)
     with_worker = key in state.absences and state.absences[key].with_worker
     return Absence(now, now + (state.worker_grace if with_worker else state.grace), with_worker)
 
@@ -334,23 +428,29 @@ def _end(state: Presence, sessions: Sequence[Session], why: str, now: float) -> 
     """End sessions.  They count as gone from now on, since the router may never report it."""
     effects: list[Effect] = []
     for session in sessions:
-        effects.append(Kill(session.number, f"{session.role} {session.name!r} {why}"))
-        state, left = _leave(state, session.number, now)
+        effects.append(Kill(session.number, f"{session.role} {session.name!r} {why}", session.router))
+        state, left = _leave(state, session.key, now)
         effects += left
-    return evolve(state, ended=state.ended | {session.number for session in sessions}), effects
+    return evolve(state, ended=state.ended | {session.key for session in sessions}), effects
 
 
 def _tick(state: Presence, now: float) -> tuple[Presence, list[Effect]]:
-    silent = [each for each in state.sessions.values() if (time := _deadline(each)) is not None and time <= now]
+    silent = [each for each in state.sessions.values() if (time := _deadline(state, each)) is not None and time <= now]
     why = f"was silent for {SILENCE:g} s"
     state, effects = _end(state, silent, why, now)
+    state, lost = _lose_workers(state, now)
+    effects += lost
     over = [key for key, admission in state.admissions.items() if admission.until <= now]
     admissions = {key: admission for key, admission in state.admissions.items() if key not in over}
     state = evolve(state, admissions=admissions)
-    for role, name in over:
-        state, lost = _miss(state, role, name, now)
+    for role, name, router in over:
+        state, lost = _miss(state, role, name, router, now)
         effects += lost
-    gone = {key: absence for key, absence in state.absences.items() if absence.until <= now}
+    gone = {
+        key: absence
+        for key, absence in state.absences.items()
+        if absence.until <= now and not _is_suspended(state, key, absence)
+    }
     for (what, name), absence in gone.items():
         effects.append(ClientGone(name, absence.since) if what is Absentee.CLIENT else BoardLost(name))
     absences = {key: absence for key, absence in state.absences.items() if key not in gone}

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from icefarm.bus import SessionKey
 from icefarm.contract import Role, account_of
 from icefarm.control.sessions.events import Session
 
@@ -40,11 +41,11 @@ class PendingSignIn:
     until: float
 
 
-def _no_sessions() -> Mapping[int, Session]:
+def _no_sessions() -> Mapping[SessionKey, Session]:
     return {}
 
 
-def _no_admissions() -> Mapping[tuple[Role, str], PendingSignIn]:
+def _no_admissions() -> Mapping[tuple[Role, str, str], PendingSignIn]:
     return {}
 
 
@@ -56,6 +57,8 @@ class Absence:
     until: float
     #: A board's: its worker is away.
     with_worker: bool = False
+    #: A client's: the router at which it was last; None: it may be at any.
+    router: str | None = None
 
 
 def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
@@ -63,6 +66,10 @@ def _no_absences() -> Mapping[tuple[Absentee, str], Absence]:
 
 
 def _no_graces() -> Mapping[str, float]:
+    return {}
+
+
+def _no_routers() -> Mapping[str, float]:
     return {}
 
 
@@ -74,13 +81,17 @@ class Presence:
     grace: float
     #: Seconds that a board has to come back whose worker is away.
     worker_grace: float = 600.0
-    sessions: Mapping[int, Session] = field(factory=_no_sessions)
-    admissions: Mapping[tuple[Role, str], PendingSignIn] = field(factory=_no_admissions)
+    sessions: Mapping[SessionKey, Session] = field(factory=_no_sessions)
+    #: By role, name and router.
+    admissions: Mapping[tuple[Role, str, str], PendingSignIn] = field(factory=_no_admissions)
     absences: Mapping[tuple[Absentee, str], Absence] = field(factory=_no_absences)
     #: Clients with a reservation that has less time than ``grace``, and how much.
     graces: Mapping[str, float] = field(factory=_no_graces)
     #: Sessions that were told to end.  The router keeps them until the other side agrees, which a dead one never does.
-    ended: frozenset[int] = frozenset()
+    ended: frozenset[SessionKey] = frozenset()
+    #: The routers in reach; and of the others, when their workers are lost.
+    reached: frozenset[str] = frozenset()
+    away: Mapping[str, float] = field(factory=_no_routers)
 
     def client_is_here(self, name: str) -> bool:
         """Tell whether a client or operator of that name has a session, or is about to have one."""
@@ -91,15 +102,17 @@ class Presence:
         return self._is_here(Role.WORKER, name)
 
     def _is_here(self, role: Role, name: str) -> bool:
-        if (role, name) in self.admissions:
+        if any((role, name) == (its, other) for its, other, _ in self.admissions):
             return True
         return any(session.role is role and session.name == name for session in self.sessions.values())
 
 
 def rival(state: Presence, role: Role, name: str, instance: str) -> bool:
-    """Tell whether another instance has that name in that role."""
-    admission = state.admissions.get((role, name))
-    if admission is not None and admission.instance != instance:
+    """Tell whether another instance has that name in that role, at whichever router."""
+    if any(
+        (its, other) == (role, name) and admission.instance != instance
+        for (its, other, _), admission in state.admissions.items()
+    ):
         return True
     return any(
         session.role is role and session.name == name and session.instance != instance
@@ -107,16 +120,21 @@ def rival(state: Presence, role: Role, name: str, instance: str) -> bool:
     )
 
 
-def predecessors(state: Presence, role: Role, name: str, instance: str) -> list[int]:
-    """Return the numbers of that very instance's sessions, which it has lost."""
+def predecessors(state: Presence, role: Role, name: str, instance: str, router: str = "") -> list[SessionKey]:
+    """Return that very instance's sessions that it has lost when it signs in at a router.
+
+    A client may have one session at each router; a worker has one.
+    """
     return [
-        session.number
+        session.key
         for session in state.sessions.values()
         if (session.role, session.name, session.instance) == (role, name, instance)
+        and (session.router == router or role is Role.WORKER)
     ]
 
 
 def count_of(state: Presence, account: str, role: Role | None, name: str) -> int:
     """Return how many sessions an account has, or is about to have, beside those of that role and name."""
-    names = {(session.role, session.name) for session in state.sessions.values()} | set(state.admissions)
+    names = {(session.role, session.name) for session in state.sessions.values()}
+    names |= {(its, other) for its, other, _ in state.admissions}
     return sum(account_of(other) == account and (its, other) != (role, name) for its, other in names)

@@ -47,7 +47,7 @@ class RevocationWatch:
     def _end_expired(self) -> None:
         """End the sessions whose token of the issuer is no longer valid: no database is needed for that."""
         now, sessions = self.clock.seconds(), self.sessions.state.sessions
-        over = {number for number, each in sessions.items() if each.expires_at is not None and each.expires_at <= now}
+        over = {key for key, each in sessions.items() if each.expires_at is not None and each.expires_at <= now}
         if over:
             self.sessions.tell(Expired(frozenset(over)))
 

@@ -1,4 +1,4 @@
-"""Control's view of the sessions at the router: carries out the decisions of `liveness`."""
+"""Control's view of the sessions at the farm's routers: carries out the decisions of `liveness`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from icefarm.bus import Bus, Caller
+from icefarm.bus import Bus, Caller, SessionKey
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, outcomes, shielded
 from icefarm.contract import Role, account_of
@@ -23,6 +23,7 @@ from icefarm.control.sessions.events import (
     Kill,
     Left,
     Listed,
+    RouterAway,
     Session,
     Ticked,
     Welcomed,
@@ -30,6 +31,7 @@ from icefarm.control.sessions.events import (
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import SILENCE, advance
 from icefarm.control.sessions.presence import Presence, count_of, predecessors, rival
+from icefarm.control.sessions.routers import ONLY, Routers
 from icefarm.control.telemetry.publisher import Publisher
 from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSuchProcedure, UnknownWorker
 
@@ -56,63 +58,83 @@ _ROLES = {str(role): role for role in Role}
 
 @define(eq=False)
 class Sessions:
-    """The sessions at the router.  Publishes decisions of `icefarm.control.sessions.liveness`, except `Kill`."""
+    """The sessions at the routers.  Publishes decisions of `icefarm.control.sessions.liveness`, except `Kill`."""
 
     clock: Clock
     publisher: Publisher
     state: Presence
     limits: FarmLimits = Factory(FarmLimits)
-    _bus: Bus | None = None
+    routers: Routers = Factory(Routers)
+    #: The routers whose sessions were listed, and control's session at each.
+    _buses: dict[str, Bus] = Factory(dict)
     _timer: Any = None
-    #: Events that arrive while the sessions are being listed.
-    _meanwhile: list[Event] | None = None
+    #: Events of a router that arrive while its sessions are being listed.
+    _meanwhile: dict[str, list[Event]] = Factory(dict)
     #: Workers whose hello is being answered.
     _greeting: dict[str, Deferred[None]] = Factory(dict)
     #: Accounts that may not sign in until then.
     _barred: dict[str, float] = Factory(dict)
     #: Sessions that are being ended.
-    _ending: set[int] = Factory(set)
+    _ending: set[SessionKey] = Factory(set)
     _log: Logger = Factory(Logger)
     _tasks: Tasks = Factory(Tasks)
 
-    async def attach(self, bus: Bus) -> None:
+    async def attach(self, bus: Bus, router: str = ONLY) -> None:
         """List the sessions at a newly joined router.  Raises what `Bus.call` does."""
-        self._meanwhile = []
-        await bus.subscribe("wamp.session.on_join", self._on_join)
-        await bus.subscribe("wamp.session.on_leave", self._on_leave)
+        self._meanwhile[router] = []
+        await bus.subscribe("wamp.session.on_join", partial(self._on_join, router))
+        await bus.subscribe("wamp.session.on_leave", partial(self._on_leave, router))
         numbers = await bus.call("wamp.session.list", timeout=ROUTER_LIMIT)
         asked = await outcomes([partial(_details, bus, number) for number in numbers], AT_ONCE)
-        meanwhile, self._meanwhile, self._bus = self._meanwhile, None, bus
-        sessions = [_session(details) for details in asked if isinstance(details, Mapping)]
-        for event in (Listed([session for session in sessions if session is not None]), *meanwhile):
+        meanwhile = self._meanwhile.pop(router)
+        self._buses[router] = bus
+        sessions = [_session(details, router) for details in asked if isinstance(details, Mapping)]
+        for event in (Listed([session for session in sessions if session is not None], router), *meanwhile):
             self.tell(event)
+        for other in self.routers.names:
+            if other not in self._buses:
+                self.tell(RouterAway(other))
 
-    def detach(self) -> None:
-        """Suspend liveness while the router is out of reach."""
-        self._bus = None
-        self._meanwhile = None
+    def detach(self, router: str = ONLY) -> None:
+        """Suspend liveness at a router that is out of reach."""
+        self._buses.pop(router, None)
+        self._meanwhile.pop(router, None)
+        self.tell(RouterAway(router))
+        if not self._buses:
+            self._stop_timer()
+
+    def stop(self) -> None:
+        """Judge nobody any more."""
+        self._buses.clear()
+        self._meanwhile.clear()
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def tell(self, event: Event) -> None:
         """Apply one event and carry out the reactions."""
-        if self._meanwhile is not None and isinstance(event, Joined | Left):
-            self._meanwhile.append(event)
-            return
+        if isinstance(event, Joined | Left):
+            router = event.router if isinstance(event, Left) else event.session.router
+            if router in self._meanwhile:
+                self._meanwhile[router].append(event)
+                return
         self.state, effects, due = advance(self.state, event, self.clock.seconds())
         for effect in effects:
             if isinstance(effect, Kill):
                 self._log.warn("{reason}: its session {number} is ended", number=effect.number, reason=effect.reason)
-                self._tasks.start("a silent session is ended", partial(self._kill, effect.number, effect.reason))
+                key = (effect.router, effect.number)
+                self._tasks.start("a silent session is ended", partial(self._kill, key, effect.reason))
             else:
                 self.publisher.publish(effect)
         # A timer that fires too early is harmless, and cheaper than a new one.
-        if due is not None and self._bus is not None and (self._timer is None or self._timer.getTime() > due):
+        if due is not None and self._buses and (self._timer is None or self._timer.getTime() > due):
             self._set_timer(due)
 
-    async def admit(self, role: Role, name: str, instance: str) -> None:
-        """Make room for a session that is about to begin.
+    async def admit(self, role: Role, name: str, instance: str, router: str = ONLY) -> None:
+        """Make room for a session that is about to begin at a router.
 
         Raises `NameInUse` if another instance has the name, `LimitReached` if the account has too many sessions, or
         one was just ended.
@@ -129,10 +151,10 @@ class Sessions:
                 f"another session is signed in as {role} {name!r}; choose another name, or end it "
                 f"(where it is dead, the name is free in {SILENCE:g} s)"
             )
-        past = predecessors(self.state, role, name, instance)
-        self.tell(Admitted(role, name, instance))
-        for number in past:
-            await self._kill(number, "a newer session of the same instance takes its place")
+        past = predecessors(self.state, role, name, instance, router)
+        self.tell(Admitted(role, name, instance, router))
+        for key in past:
+            await self._kill(key, "a newer session of the same instance takes its place")
 
     def heard(self, caller: Caller, instance: str = "", *, watch: bool = False) -> None:
         """Note that a session called; with ``watch``, it must send heartbeats from now on.
@@ -141,33 +163,41 @@ class Sessions:
         """
         if caller.session == NO_SESSION:
             return
-        if caller.session in self.state.ended:
+        if caller.key in self.state.ended:
             raise LinkLost("this session was ended because it had been silent; sign in again")
         role = _ROLES.get(caller.role)
         if role is not None:
-            self.tell(Heard(Session(caller.session, role, caller.authid, instance), watch))
+            session = Session(caller.session, role, caller.authid, instance, router=caller.router)
+            self.tell(Heard(session, watch))
 
     def end(self, caller: Caller, reason: str) -> None:
         """End the session of a caller, if it has one, and let its account wait before it signs in again."""
-        if caller.session in self.state.sessions and caller.session not in self._ending:
+        if caller.key in self.state.sessions and caller.key not in self._ending:
             if len(self._barred) >= MOST_BARRED:
                 self._barred.clear()
             self._barred[account_of(caller.authid)] = self.clock.seconds() + BARRED
             self._log.warn("the session of {name!a:.120} is ended: {reason}", name=caller.authid, reason=reason)
-            self._ending.add(caller.session)
-            self._tasks.start("a session is ended", partial(self._kill_once, caller.session, reason))
+            self._ending.add(caller.key)
+            self._tasks.start("a session is ended", partial(self._kill_once, caller.key, reason))
 
     def is_here(self, caller: Caller) -> bool:
-        """Tell whether the caller's session is alive, according to the router."""
-        return self._bus is not None and (caller.session == NO_SESSION or caller.session in self.state.sessions)
+        """Tell whether the caller's session is alive, according to its router."""
+        if caller.session == NO_SESSION:
+            return bool(self._buses)
+        return caller.router in self._buses and caller.key in self.state.sessions
+
+    def follows(self, caller: Caller) -> bool:
+        """Tell whether a caller follows its boards to other routers; one without a session is told where they are."""
+        session = self.state.sessions.get(caller.key)
+        return caller.session == NO_SESSION or (session is not None and session.follows)
 
     def welcome(self, caller: Caller) -> None:
         """Note that a worker's hello was processed."""
-        self.tell(Welcomed(caller.session))
+        self.tell(Welcomed(caller.session, caller.router))
 
     def is_welcome(self, caller: Caller) -> bool:
         """Tell whether the worker said hello in this session."""
-        session = self.state.sessions.get(caller.session)
+        session = self.state.sessions.get(caller.key)
         return session is not None and session.welcomed
 
     async def check_welcome(self, caller: Caller) -> None:
@@ -176,9 +206,10 @@ class Sessions:
         if not self.is_welcome(caller):
             raise UnknownWorker("control does not know this session; say hello first")
 
-    def greet(self, worker: str) -> None:
+    def greet(self, caller: Caller) -> None:
         """A worker's hello begins: operations that depend on its answer wait (`until_greeted`)."""
-        self._greeting.setdefault(worker, Deferred())
+        self.routers.place(caller.authid, caller.router)
+        self._greeting.setdefault(caller.authid, Deferred())
 
     def greeted(self, worker: str) -> None:
         """The hello's answer is on its way within this turn of the reactor."""
@@ -195,33 +226,34 @@ class Sessions:
         if greeting is not None:
             greeting.callback(None)
 
-    async def _kill_once(self, number: int, why: str) -> None:
+    async def _kill_once(self, key: SessionKey, why: str) -> None:
         """Kill a session that goes on asking; each refusal would do it again."""
         try:
-            await self._kill(number, why)
+            await self._kill(key, why)
         finally:
-            self._ending.discard(number)
+            self._ending.discard(key)
 
-    async def _kill(self, number: int, why: str) -> None:
-        bus = self._bus
+    async def _kill(self, key: SessionKey, why: str) -> None:
+        router, number = key
+        bus = self._buses.get(router)
         if bus is None:
             return
         try:
             await bus.call("wamp.session.kill", [number, KILLED, why], timeout=ROUTER_LIMIT)
         except NoSuchProcedure:
             # The router reports that there is no such session: we missed its end.
-            self.tell(Left(number))
+            self.tell(Left(number, router))
         except IcefarmError as error:
             self._log.warn("session {number} could not be ended: {error}", number=number, error=error)
 
-    def _on_join(self, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
-        session = _session(args[0]) if args and isinstance(args[0], Mapping) else None
+    def _on_join(self, router: str, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+        session = _session(args[0], router) if args and isinstance(args[0], Mapping) else None
         if session is not None:
             self.tell(Joined(session))
 
-    def _on_leave(self, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
+    def _on_leave(self, router: str, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> None:
         if args and isinstance(args[0], int):
-            self.tell(Left(args[0]))
+            self.tell(Left(args[0], router))
 
     def _set_timer(self, due: float) -> None:
         """Schedule `Ticked`."""
@@ -238,7 +270,7 @@ async def _details(bus: Bus, number: int) -> Any:
     return await bus.call("wamp.session.get", [number], timeout=ROUTER_LIMIT)
 
 
-def _session(details: Mapping[str, Any]) -> Session | None:
+def _session(details: Mapping[str, Any], router: str) -> Session | None:
     """Parse the router's details of a session; None if it is not the farm's, such as the router's own."""
     role, name, number = _ROLES.get(str(details.get("authrole"))), details.get("authid"), details.get("session")
     if role is None or not isinstance(name, str) or not isinstance(number, int):
@@ -254,6 +286,8 @@ def _session(details: Mapping[str, Any]) -> Session | None:
         token=token if isinstance(token, int) else None,
         expires_at=float(expires) if isinstance(expires, int | float) else None,
         address=address_of(details.get("transport")),
+        router=router,
+        follows=extra.get("follows") is True,
     )
 
 

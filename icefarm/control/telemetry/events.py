@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from icefarm.bus import SessionKey
 from icefarm.contract import (
     BoardReading,
     BookingRecord,
@@ -278,6 +279,12 @@ class SessionEnded:
     """A session at the router ended; its number is not used again."""
 
     number: int
+    router: str = ""
+
+    @property
+    def key(self) -> SessionKey:
+        """What no other session of the farm has."""
+        return self.router, self.number
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Events on the router's topics: changed records for everybody, messages for single clients.
+"""Events on the routers' topics: changed records for everybody, messages for single clients.
 
 A thousand boards that change hands cause thousands of events, and most of the time no display is open, so nothing is
 sent to nobody.  The router says which subscriptions there are, before it answers the one who subscribes: who then asks
@@ -7,8 +7,8 @@ for a snapshot misses nothing.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from icefarm.bus import Bus
 from icefarm.concurrency.deferreds import Tasks, outcomes
 from icefarm.contract import READING_TOPIC, ReservationRecord, client_topic, event_topic, to_wire
+from icefarm.control.sessions.routers import Routers
 from icefarm.control.telemetry.events import (
     BoardFailed,
     BoardJoined,
@@ -127,13 +128,14 @@ class Audience:
 
 @define(eq=False)
 class RouterTopics:
-    """A subscriber.  Events while the router is out of reach are lost: clients that reconnect take a snapshot.
+    """A subscriber.  Events while a router is out of reach are lost: clients that reconnect take a snapshot.
 
-    An event that nobody has subscribed to is not sent.
+    An event goes to the routers at which somebody has subscribed to it.
     """
 
-    bus: Bus | None = None
-    audience: Audience = Factory(Audience)
+    routers: Routers
+    #: Who listens, by router.
+    audiences: defaultdict[str, Audience] = Factory(partial(defaultdict, Audience))
     #: A lost link is not worth a line for each event.
     _tasks: Tasks = field(init=False, factory=partial(Tasks, (LinkLost,)))
 
@@ -211,16 +213,18 @@ class RouterTopics:
             self._publish(client_topic(name), fields, only=client)
 
     def _all(self, topic: str, records: Sequence[Any]) -> None:
-        bus = self.bus
-        if bus is None or not self.audience.listens(topic):
-            return
-        for record in records:
-            self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), to_wire(record)))
+        for bus in self._listening(topic):
+            for record in records:
+                self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), to_wire(record)))
 
     def _publish(self, topic: str, fields: Mapping[str, Any], only: str | None = None) -> None:
-        bus = self.bus
-        if bus is not None and self.audience.listens(topic):
+        for bus in self._listening(topic):
             self._tasks.start(f"event on {topic}", partial(bus.publish, topic, (), dict(fields), only=only))
+
+    def _listening(self, topic: str) -> Iterator[Bus]:
+        for router, bus in list(self.routers.buses.items()):
+            if self.audiences[router].listens(topic):
+                yield bus
 
 
 async def _details(bus: Bus, number: int) -> Any:

@@ -52,6 +52,7 @@ from icefarm.control.sessions.audit import AuditLog
 from icefarm.control.sessions.limits import FarmLimits
 from icefarm.control.sessions.liveness import HEARTBEAT
 from icefarm.control.sessions.presence import Presence
+from icefarm.control.sessions.routers import Routers
 from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck
 from icefarm.control.sessions.tracker import Sessions
 from icefarm.control.storage.history import History
@@ -142,6 +143,7 @@ class Parts:
 
     publisher: Publisher
     limits: FarmLimits
+    routers: Routers
     sessions: Sessions
     audit: AuditLog
     dispatcher: RpcDispatcher
@@ -174,7 +176,7 @@ class Parts:
     def stop(self) -> None:
         """Cancel pending work."""
         # First: clients whose calls end now have not given up.
-        self.sessions.detach()
+        self.sessions.stop()
         self.dispatcher.close()
         for part in (
             *(self.recorder, self.expiry, self.booking_keeper, self.queue, self.groups, self.reconciler, self.drain),
@@ -192,9 +194,9 @@ def assemble(
 ) -> Parts:
     """Make control's parts, from those without dependencies to those that are called from outside."""
     publisher = Publisher()
-    limits = FarmLimits(settings.limits)
-    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits)
-    worker_client = WorkerClient(sessions, limits)
+    limits, routers = FarmLimits(settings.limits), Routers(settings.routers)
+    sessions = Sessions(clock, publisher, Presence(settings.grace, settings.worker_grace), limits, routers)
+    worker_client = WorkerClient(sessions, limits, routers)
     termination = Termination(store, worker_client, publisher, clock)
     unanswered = UnansweredCalls(termination, sessions, clock)
     shares = Shares(store, limits, settings.half_life)
@@ -214,6 +216,7 @@ def assemble(
     parts = Parts(
         publisher=publisher,
         limits=limits,
+        routers=routers,
         sessions=sessions,
         audit=audit,
         dispatcher=RpcDispatcher(sessions, audit, Pacing(clock, limits)),
@@ -233,7 +236,7 @@ def assemble(
         owners=BoardOwners(),
         reconciler=reconciler,
         drain=DrainMonitor(store, worker_client, clock),
-        topics=RouterTopics(),
+        topics=RouterTopics(routers),
         rates=rates,
         metrics=Metrics(clock),
         recorder=recorder,

@@ -1,12 +1,14 @@
-"""Control as a process: database, router and HTTP around the service."""
+"""Control as a process: database, routers and HTTP around the service."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
@@ -80,7 +82,7 @@ class ControlProcess(Service):
     def __init__(
         self,
         reactor: Any,
-        router: str,
+        routers: Mapping[str, str],
         credentials: Credentials,
         dsn: str,
         http: tuple[str, int],
@@ -89,8 +91,12 @@ class ControlProcess(Service):
         ca_file: str | None = None,
         insecure: bool | None = None,
     ) -> None:
-        """``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if the router's URL is invalid."""
+        """``routers``: control's own way to each, by the URL at which clients reach it.
+
+        ``ca_file`` as in `icefarm.wamp.parse_url`.  Raises `InvalidArgument` if a router's URL is invalid.
+        """
         self.reactor = reactor
+        settings = evolve(settings, routers=tuple(routers))
         self.leadership = Leadership(reactor, dsn, self._out)
         self.database = Database(reactor, dsn, fence=self.leadership.fence)
         web = None if settings.oidc is None else HttpClient(reactor, settings.oidc.ca_file)
@@ -98,7 +104,19 @@ class ControlProcess(Service):
         self.control = Control(
             reactor, PostgresStore(self.database), PostgresHistory(self.database), settings, web, self.archive
         )
-        self.link = Link(reactor, router, credentials, self._joined, self._refused, ca_file=ca_file, insecure=insecure)
+        self.credentials = credentials
+        self.links = {
+            name: Link(
+                reactor,
+                url,
+                credentials,
+                partial(self._joined, name),
+                partial(self._refused, name),
+                ca_file=ca_file,
+                insecure=insecure,
+            )
+            for name, url in routers.items()
+        }
         self.http = http
         self._port: Any = None
         self._linked = False
@@ -123,12 +141,13 @@ class ControlProcess(Service):
         await self.control.ensure_token()
         self.control.startService()
         self._linked = True
-        self.link.startService()
+        for link in self.links.values():
+            link.startService()
 
     async def _listen(self) -> None:
         host, port = self.http
         endpoint = (TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint)(self.reactor, port, interface=host)
-        forwarding = forwarding_path(self.link.credentials.ticket)
+        forwarding = forwarding_path(self.credentials.ticket)
         pages = site(farm_view(self.control, self._leader), forwarding)
         pages.resource = ApiResource(http_api(self.control), pages.resource)
         self._port = await endpoint.listen(pages)
@@ -149,18 +168,18 @@ class ControlProcess(Service):
             else:
                 return
 
-    async def _joined(self, bus: Bus) -> None:
+    async def _joined(self, router: str, bus: Bus) -> None:
         """Begin a session.  In doubt whether it leads, this control takes no procedures from another one."""
-        await self.control.joined(bus, replace=await self.leadership.confirm())
+        await self.control.joined(bus, replace=await self.leadership.confirm(), router=router)
 
-    def _refused(self, error: IcefarmError) -> bool:
-        tries_on = self.control.refused(error)
+    def _refused(self, router: str, error: IcefarmError) -> bool:
+        tries_on = self.control.refused(error, router)
         if not tries_on:
             self.log.critical(
                 "the router at {url} refuses {name!r}: {error}; --router is to name its endpoint for control, and "
                 "--router-ticket-file the ticket that its configuration has for that",
-                url=self.link.url,
-                name=self.link.credentials.authid,
+                url=self.links[router].url,
+                name=self.credentials.authid,
                 error=error,
             )
             stop_as_failed(self.reactor)
@@ -172,8 +191,8 @@ class ControlProcess(Service):
     def _out(self, why: str) -> None:
         """End the process, and with it whatever it does in the farm's name; its supervisor starts it as a standby."""
         self.log.critical("{why}", why=why)
-        if self.control.bus is not None:
-            self.control.bus.drop("another control has taken over")
+        for bus in list(self.control.parts.routers.buses.values()):
+            bus.drop("another control has taken over")
         stop_as_failed(self.reactor)
 
     def _failed(self, failure: Failure) -> None:
@@ -190,7 +209,7 @@ class ControlProcess(Service):
             self._starting.cancel()
         self.control.stopService()
         if self._linked:
-            await self.link.stopService()
+            await gatherResults([link.stopService() for link in self.links.values()])
         if self._port is not None:
             await self._port.stopListening()
         self.archive.stop()

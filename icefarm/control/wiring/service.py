@@ -1,6 +1,6 @@
-"""Control: puts its parts together and keeps them at the router.
+"""Control: puts its parts together and keeps them at the farm's routers.
 
-It holds no state that it can't recover: sessions come from the router, boards from their workers' hellos, the rest
+It holds no state that it can't recover: sessions come from the routers, boards from their workers' hellos, the rest
 from the store.
 """
 
@@ -10,15 +10,19 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.logger import Logger
 
-from icefarm.bus import Bus, Caller
+from icefarm.bus import Bus, Caller, Handler
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.deferreds import Tasks, outcomes
-from icefarm.contract import AUTHENTICATOR, AUTHORIZER, DeviceRecord, WorkerRecord, control_procedure
+from icefarm.contract import AUTHENTICATOR, AUTHORIZER, BOARDS, DeviceRecord, WorkerRecord, control_procedure
 from icefarm.control.archive.interface import Archive
+from icefarm.control.rpc.elsewhere import BoardsElsewhere
+from icefarm.control.sessions.liveness import ROUTER_PATIENCE
 from icefarm.control.sessions.revocation import RevocationWatch
+from icefarm.control.sessions.routers import ONLY
 from icefarm.control.sessions.sign_in.authenticator import Authenticator
 from icefarm.control.sessions.sign_in.authorizer import ROUTER_ROLE, RegistrationAuthorizer
 from icefarm.control.sessions.sign_in.credentials_check import CredentialsCheck, IssuerTokens
@@ -55,10 +59,12 @@ class Control(Service):
     ) -> None:
         """``web`` asks the issuer, if the settings name one; ``archive`` keeps measurements, if anything does."""
         self.clock, self.store, self.settings = clock, store, settings
-        #: The session at the router; None while there is none.
-        self.bus: Bus | None = None
-        self._refusal = ""
-        self._was_in = False
+        #: Why there is no session, by router, as it was logged last.
+        self._refusals: dict[str, str] = {}
+        #: Routers that have admitted control.
+        self._were_in: set[str] = set()
+        #: Learns the state of the farm once all routers have had the time to be in reach.
+        self._learning: Any = None
         self.parts = assemble(clock, store, history, settings, archive if settings.archive else None)
         self.sessions = self.parts.sessions
         self.issued = _issued(settings, store, clock, web)
@@ -69,19 +75,25 @@ class Control(Service):
         self._tasks = Tasks()
         self._procedures = handlers(self.parts, store, clock, settings, self.credentials)
 
-    async def joined(self, bus: Bus, replace: bool = True) -> None:
-        """Start working in a new session at the router.  Raises if that fails; the link then tries another session.
+    @property
+    def bus(self) -> Bus | None:
+        """The session at the first router that is in reach; None while none is."""
+        buses = self.parts.routers.buses
+        return next((buses[router] for router in self.settings.routers if router in buses), None)
+
+    async def joined(self, bus: Bus, replace: bool = True, router: str = ONLY) -> None:
+        """Start working in a new session at a router.  Raises if that fails; the link then tries another session.
 
         ``replace``: take the procedures over from an earlier session, this control's own or a dead leader's.
         """
-        bus.on_lost(partial(self._lost, bus))
-        self._was_in = True
-        self._use(bus)
-        await self.sessions.attach(bus)
-        await self.parts.topics.audience.attach(bus)
+        bus.on_lost(partial(self._lost, bus, router))
+        self._were_in.add(router)
+        self.parts.routers.buses[router] = bus
+        await self.sessions.attach(bus, router)
+        await self.parts.topics.audiences[router].attach(bus)
         registered = await outcomes(
             [
-                partial(bus.register, procedure, handler, replace=replace)
+                partial(bus.register, procedure, partial(_at, router, handler), replace=replace)
                 for procedure, handler in self._procedures.items()
             ],
             AT_ONCE,
@@ -89,10 +101,14 @@ class Control(Service):
         for registration in registered:
             if isinstance(registration, IcefarmError):
                 raise registration
+        if len(self.settings.routers) > 1:
+            # One router by itself says that nobody offers a procedure.
+            boards = BoardsElsewhere(self.parts.owners, self.parts.routers)
+            await bus.register(BOARDS, partial(_at, router, boards.answer), prefix=True, replace=replace)
         await bus.register(AUTHORIZER, self.authorizer.authorize, replace=replace)
         # Last: everything is in place before the first sign-in.
-        await bus.register(AUTHENTICATOR, self._sign_in, replace=replace)
-        self._refusal = ""
+        await bus.register(AUTHENTICATOR, partial(_at, router, self._sign_in), replace=replace)
+        self._refusals.pop(router, None)
         self.parts.publisher.publish(RouterJoined())
         self.parts.recorder.start()
         self.revocation.start()
@@ -102,24 +118,25 @@ class Control(Service):
         self.parts.calibration.start()
         if self.parts.archive is not None:
             self.parts.archive.start()
-        self.log.info("control is at the router")
-        self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
+        self.log.info("control is at the router{name}", name=_named(router))
+        self._plan_learning()
 
-    def refused(self, error: IcefarmError) -> bool:
+    def refused(self, error: IcefarmError, router: str = ONLY) -> bool:
         """Log why there is no session, once for each reason, and return whether to keep trying.
 
         Control keeps trying forever, unless the router refused it and has never admitted it: a person must fix that.
         """
-        if isinstance(error, NotAuthorized) and not self._was_in:
+        if isinstance(error, NotAuthorized) and router not in self._were_in:
             return False
-        if str(error) != self._refusal:
-            self._refusal = str(error)
-            self.log.warn("no session at the router yet, retrying: {error}", error=error)
+        if str(error) != self._refusals.get(router):
+            self._refusals[router] = str(error)
+            self.log.warn("no session at the router{name} yet, retrying: {error}", name=_named(router), error=error)
         return True
 
     def stopService(self) -> None:
         """Cancel pending work.  Boards stay with their clients, for the next control."""
         Service.stopService(self)
+        self._stop_learning()
         self.parts.stop()
         self.revocation.stop()
         if self.issued is not None:
@@ -132,7 +149,7 @@ class Control(Service):
         return await self.store.workers(), await self.store.devices()
 
     def is_connected(self) -> bool:
-        """Tell whether control is at the router."""
+        """Tell whether control is at a router."""
         return self.bus is not None
 
     async def metrics_page(self) -> tuple[bytes, str]:
@@ -180,16 +197,35 @@ class Control(Service):
         finally:
             self.parts.publisher.publish(SignInAnswered(role, outcome))
 
-    def _use(self, bus: Bus | None) -> None:
-        self.bus = self.parts.topics.bus = self.parts.worker_client.bus = bus
+    def _lost(self, bus: Bus, router: str, reason: str) -> None:
+        buses = self.parts.routers.buses
+        if buses.get(router) is not bus:
+            return
+        self.log.warn("control has lost the router{name}: {reason}", name=_named(router), reason=reason)
+        del buses[router]
+        self.sessions.detach(router)
+        self.parts.topics.audiences[router].detach()
+        self.parts.dispatcher.lose(router)
 
-    def _lost(self, bus: Bus, reason: str) -> None:
-        if self.bus is bus:
-            self.log.warn("control has lost the router: {reason}", reason=reason)
-            self._use(None)
-            self.sessions.detach()
-            self.parts.topics.audience.detach()
-            self.parts.dispatcher.close()
+    def _plan_learning(self) -> None:
+        """Learn the state of the farm: at once where all routers are in reach, else when they had time to be.
+
+        What is at a router that is not in reach yet would count as lost.
+        """
+        self._stop_learning()
+        if self.parts.routers.buses.keys() == set(self.settings.routers):
+            self._start_learning()
+        else:
+            self._learning = self.clock.callLater(ROUTER_PATIENCE, self._start_learning)
+
+    def _start_learning(self) -> None:
+        self._learning = None
+        self._tasks.persist(self.clock, "the state of the farm is learnt", self._learn)
+
+    def _stop_learning(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
+            self._learning = None
 
     async def _learn(self) -> None:
         """Take over from the previous control: absent clients and boards, expiry."""
@@ -201,6 +237,17 @@ class Control(Service):
         await self.parts.absent_clients.look()
         self.parts.expiry.poke()
         self.parts.booking_keeper.poke()
+
+
+async def _at(
+    router: str, handler: Handler, caller: Caller, procedure: str, args: Sequence[Any], fields: Mapping[str, Any]
+) -> Any:
+    """Hand a call to its handler, and say at which router it came in."""
+    return await handler(evolve(caller, router=router), procedure, args, fields)
+
+
+def _named(router: str) -> str:
+    return f" {router}" if router else ""
 
 
 def _issued(settings: ControlSettings, store: Store, clock: Clock, web: WebClient | None) -> IssuerTokens | None:

@@ -11,6 +11,7 @@ from icefarm.control.scheduling.availability import SuspectRule
 from icefarm.control.scheduling.fair_share import HALF_LIFE
 from icefarm.control.scheduling.placement import MOST_SHARERS
 from icefarm.control.sessions.limits import AccountLimits
+from icefarm.control.sessions.routers import ONLY
 from icefarm.control.sessions.sign_in.authenticator import SignInPolicy
 from icefarm.control.sessions.sign_in.oidc_settings import OidcSettings
 
@@ -60,3 +61,5 @@ class ControlSettings:
     circuit_bytes: float = CIRCUIT_BYTES
     #: What each account may have and ask for, unless an operator set something else for it.
     limits: AccountLimits = Factory(AccountLimits)
+    #: The URLs at which clients reach the farm's routers; one without a name where there is one only.
+    routers: tuple[str, ...] = (ONLY,)

@@ -38,6 +38,7 @@ def router_program(
     *,
     node: Path | None = None,
     as_json: bool = False,
+    label: str = "router",
 ) -> Program:
     """Write the node's configuration and return how to run the node.
 
@@ -49,7 +50,7 @@ def router_program(
     write_private(file, configuration_text(config))
     additions = _additions(home)
     return Program(
-        name="router",
+        name=label,
         command=(
             crossbar, "start", "--cbdir", str(home), "--config", str(file),
             "--color", "false", "--logformat", "syslogd", "--loglevel", "info",

@@ -94,7 +94,7 @@ class RouterPair:
         if self._serving is not None:
             assert fallen is not None
             self._spare = self._other(self._serving.program)
-            self.tell(f"router {ended.reason}; the one that stood by takes over")
+            self.tell(f"{self._serving.program.name} {ended.reason}; the one that stood by takes over")
             self._plan(STANDBY_AFTER)
         elif self._on_exit is not None:
             self._on_exit(ended)

@@ -346,25 +346,28 @@ class StoreConnection:
 
 @define(eq=False, repr=False)
 class MemoryControl:
-    """A router, a store and control, all in memory; time is the clock's."""
+    """Routers, a store and control, all in memory; time is the clock's."""
 
     settings: ControlSettings = Factory(ControlSettings)
     clock: TestClock = Factory(TestClock)
     history: MemoryHistory = Factory(MemoryHistory)
     #: Reaches the lab's issuer.
     web: WebClient | None = None
+    #: The first one, and all of them by name.
     router: MemoryRouter = field(init=False)
+    routers: dict[str, MemoryRouter] = field(init=False)
     store: MemoryStore = field(init=False)
     archive: MemoryArchive = field(init=False)
     database: UnreliableStore = field(init=False)
     control: Control = field(init=False)
-    link: MemoryLink = field(init=False)
+    links: list[MemoryLink] = field(init=False)
     #: Of the control that is running.
     life: MortalClock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.clock.advance(1_000_000)
-        self.router = MemoryRouter(self.clock)
+        self.routers = {name: MemoryRouter(self.clock) for name in self.settings.routers}
+        self.router = self.routers[self.settings.routers[0]]
         self.store = MemoryStore(self.clock)
         self.archive = MemoryArchive(self.clock, self.store)
         self.database = UnreliableStore(self.store)
@@ -374,20 +377,28 @@ class MemoryControl:
         """Start a control without any state, on the same store and router."""
         self.life = MortalClock(self.clock)
         store: Any = self.database.connection(self.life)
-        process = MemoryProcess(self.router, self.life)
+        process = MemoryProcess(self.router, self.life, self.routers)
         self.control = process.control(store, self.history, self.settings, self.web, self.archive)
-        self.link = process.link
-        self.link.startService()
+        self.links = process.links
+        for link in self.links:
+            link.startService()
 
     def kill_control(self) -> None:
         """Kill control, in the middle of whatever it is doing."""
         self.life.die()
-        self.link.vanish()
+        for link in self.links:
+            link.vanish()
 
     def stop_control(self) -> None:
         """Stop control in an orderly way."""
         self.control.stopService()
-        self.link.stopService()
+        for link in self.links:
+            link.stopService()
+
+    @property
+    def link(self) -> MemoryLink:
+        """Control's link to the first router."""
+        return self.links[0]
 
     async def client(self, name: str, role: Role = Role.CLIENT, instance: str = "i", ticket: str = "") -> MemoryClient:
         """Sign a client in.  Raises control's error."""

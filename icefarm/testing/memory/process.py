@@ -6,7 +6,8 @@ or a whole process (`icefarm.testing.memory.fake_control`, `icefarm.testing.farm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -49,6 +50,8 @@ class MemoryProcess:
     router: MemoryRouter
     #: Of all that runs in it: the test's, the reactor, or a `MortalClock` for a process that can be killed.
     clock: Any
+    #: The farm's other routers, by URL.
+    others: Mapping[str, MemoryRouter] = Factory(dict)
     links: list[MemoryLink] = Factory(list)
     _instances: Any = Factory(lambda: count(1))
 
@@ -56,9 +59,11 @@ class MemoryProcess:
     def link(self) -> MemoryLink:
         return self.links[-1]
 
-    def make_link(self, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
+    def make_link(
+        self, credentials: Credentials, joined: Any, refused: Any, router: MemoryRouter | None = None
+    ) -> MemoryLink:
         """Make a link, as `icefarm.wamp.Link` is made."""
-        self.links.append(MemoryLink(self.router, credentials, joined, refused, clock=self.clock))
+        self.links.append(MemoryLink(router or self.router, credentials, joined, refused, clock=self.clock))
         return self.link
 
     def control(
@@ -69,9 +74,12 @@ class MemoryProcess:
         web: WebClient | None = None,
         archive: Archive | None = None,
     ) -> Control:
-        """Make a control, and its link."""
+        """Make a control, and its links."""
         control = Control(self.clock, store, history, settings, web, archive)
-        self.make_link(Credentials("control", Role.CONTROL, "c"), control.joined, control.refused)
+        credentials = Credentials("control", Role.CONTROL, "c")
+        for name in settings.routers:
+            joined, refused = partial(control.joined, router=name), partial(control.refused, router=name)
+            self.make_link(credentials, joined, refused, self.others.get(name))
         return control
 
     def worker(
@@ -109,10 +117,10 @@ class MemoryProcess:
         tickets: Tickets | None = None,
     ) -> ClientSession:
         """Make a client's session, which makes its link when it starts."""
-        credentials = Credentials(name, role, instance or f"i{next(self._instances)}", token)
+        credentials = Credentials(name, role, instance or f"i{next(self._instances)}", token, follows=True)
 
-        def make_link(*args: Any) -> MemoryLink:
-            link = self.make_link(*args)
+        def make_link(url: str, credentials: Credentials, joined: Any, refused: Any) -> MemoryLink:
+            link = self.make_link(credentials, joined, refused, self.others.get(url))
             link.tickets = tickets
             return link
 
@@ -125,5 +133,6 @@ class MemoryProcess:
         return self.client(name, role=role, token=token, patience=patience, url=url)
 
     def vanish(self, *, silently: bool = False) -> None:
-        """Have the router lose it, as when a process is killed."""
-        self.link.vanish(silently=silently)
+        """Have the routers lose it, as when a process is killed."""
+        for link in self.links:
+            link.vanish(silently=silently)

@@ -120,7 +120,7 @@ class MemoryRouter:
         """Open a connection, which must sign in (`MemoryBus.sign_in`).  Raises `LinkLost`."""
         if not self.accepting:
             raise LinkLost("the router is away")
-        return self._connect(credentials.authid, credentials.role, credentials.instance)
+        return self._connect(credentials.authid, credentials.role, credentials.instance, credentials.follows)
 
     async def sign_in(self, credentials: Credentials) -> MemoryBus:
         """Admit a session as the real router would: control's authenticator decides.  Raises its error."""
@@ -138,8 +138,8 @@ class MemoryRouter:
         """Accept sessions again."""
         self.accepting = True
 
-    def _connect(self, authid: str, role: Role, instance: str) -> MemoryBus:
-        bus = MemoryBus(self, authid, role, next(self._numbers), instance)
+    def _connect(self, authid: str, role: Role, instance: str, follows: bool = False) -> MemoryBus:
+        bus = MemoryBus(self, authid, role, next(self._numbers), instance, follows)
         self._connections.add(bus)
         return bus
 
@@ -254,6 +254,7 @@ class MemoryBus(Bus):
     role: Role
     _session: int
     instance: str
+    follows: bool = False
     #: What the authenticator wants the router to keep with the session.
     extra: Mapping[str, Any] = Factory(dict)
     _lost: str | None = None
@@ -270,6 +271,10 @@ class MemoryBus(Bus):
     @property
     def session(self) -> int:
         return self._session
+
+    @property
+    def router_url(self) -> str:
+        return str(self.extra.get("router", ""))
 
     async def sign_in(self, ticket: str = "") -> None:
         """Sign in: control's authenticator decides.  Raises its error, and `LinkLost`."""
@@ -447,7 +452,7 @@ class MemoryBus(Bus):
             raise LinkLost("the router is up, but the farm's control is not connected to it")
         details = {
             "ticket": ticket,
-            "authextra": {"role": str(self.role), "instance": self.instance},
+            "authextra": {"role": str(self.role), "instance": self.instance, "follows": self.follows},
             "transport": {"peer": "memory"},
         }
         asking = _Call(

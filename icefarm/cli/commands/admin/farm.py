@@ -28,7 +28,7 @@ from icefarm.contract import valid_name
 from icefarm.errors import InvalidArgument
 from icefarm.farm.limits import FarmLimits, farm_limits
 from icefarm.farm.paths import default_data_directory, write_private
-from icefarm.farm.plan import FarmOptions
+from icefarm.farm.plan import MOST_ROUTERS, FarmOptions
 from icefarm.farm.router.config import Address, RouterConfig, configuration_text
 from icefarm.system.extras import require_control_packages
 from icefarm.virtual.models import MODELS
@@ -115,6 +115,20 @@ def _host_name() -> str:
 )
 @click.option("--database", metavar="DSN", envvar="ICEFARM_DATABASE", help="Use this PostgreSQL; start none.")
 @click.option("--http", type=ADDRESS, help="Where control serves HTTP to an existing router.")
+@click.option(
+    "--routers",
+    type=click.IntRange(1, MOST_ROUTERS),
+    default=1,
+    show_default=True,
+    help="Routers, each with a worker and its part of the boards; the others listen at the next free ports.",
+)
+@click.option(
+    "--router-url",
+    "router_urls",
+    type=PUBLIC_URL,
+    multiple=True,
+    help="The URL of each router after the first from outside, if a proxy is in front.",
+)
 @click.option("--router", type=URL, help="Use the router that control joins at this URL; start none.")
 @click.option("--router-ticket-file", type=_FILE, help="The ticket that control joins that router with.")
 @click.option("--url", type=URL, help="Where others reach that router, if not at the same URL.")

@@ -55,6 +55,8 @@ class Candidate:
     instance: str
     ticket: str
     peer: str
+    #: It follows its boards to other routers.
+    follows: bool = False
 
 
 def loopback(peer: str) -> bool:
@@ -88,7 +90,8 @@ def read_candidate(args: Sequence[Any]) -> Candidate:
         if len(text) > (LONGEST_JWT if looks_like_jwt(text) else MAX_TEXT):
             raise InvalidArgument(f"that {what} is too long")
     peer = address_of(details.get("transport"))
-    return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], peer)
+    follows = extra.get("follows") is True
+    return Candidate(name, _ROLES[role], texts["instance"], texts["ticket"], peer, follows)
 
 
 @define(eq=False)
@@ -104,7 +107,7 @@ class Authenticator:
     _refused: int = 0
     _log: Logger = Factory(Logger)
 
-    async def authenticate(self, _: Caller, __: str, args: Sequence[Any], ___: Mapping[str, Any]) -> dict[str, Any]:
+    async def authenticate(self, asker: Caller, _: str, args: Sequence[Any], __: Mapping[str, Any]) -> dict[str, Any]:
         """Admit a sign-in and return its identity and role, or raise the reason for refusing it.
 
         Raises `NotAuthorized`, `NameInUse`, `LimitReached`, `InvalidArgument`, `Busy`.
@@ -113,7 +116,7 @@ class Authenticator:
             candidate = read_candidate(args)
             holder = await self._holder_of(candidate)
             identity = candidate.name if holder is None else identity_of(holder.account, candidate.name)
-            await self.sessions.admit(candidate.role, identity, candidate.instance)
+            await self.sessions.admit(candidate.role, identity, candidate.instance, asker.router)
         except IcefarmError as error:
             self._note_refusal(args, error)
             raise
@@ -124,7 +127,12 @@ class Authenticator:
             extra["token"] = holder.token
         if holder is not None and holder.expires_at is not None:
             extra["expires_at"] = holder.expires_at
-        # The router keeps the extra with the session, so that a restarted control knows instances and tokens.
+        if candidate.follows:
+            extra["follows"] = True
+        if asker.router:
+            extra["router"] = asker.router
+        # The router keeps the extra with the session, so that a restarted control knows instances and tokens; and
+        # says it to the session, which needs to know at which of the farm's routers it is.
         return {"role": role, "authid": identity, "extra": extra}
 
     async def _holder_of(self, candidate: Candidate) -> Holder | None:

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from icefarm.bus import Caller
 from icefarm.concurrency.clock import Clock
 from icefarm.concurrency.rate_limit import RateLimit
-from icefarm.contract import PREFIX, WORKER_PROCEDURES, control_worker_procedure, device_prefix, worker_prefix
+from icefarm.contract import BOARDS, WORKER_PROCEDURES, control_worker_procedure, device_prefix, worker_prefix
 from icefarm.control.storage.mirror import BoardOwners
 from icefarm.errors import NotAuthorized
 
@@ -30,7 +30,6 @@ ROUTER_ROLE = "trusted"
 LOG_LINES, LOG_PERIOD = 10, 60.0
 
 _CALLS = frozenset(control_worker_procedure(name) for name in WORKER_PROCEDURES)
-_BOARDS = PREFIX + "device."
 
 
 def may_register(worker: str, uri: str, options: Mapping[str, Any], owners: BoardOwners) -> bool:
@@ -43,7 +42,7 @@ def may_register(worker: str, uri: str, options: Mapping[str, Any], owners: Boar
         return False
     if uri == worker_prefix(worker):
         return True
-    serial = unquote(uri[len(_BOARDS) : -1]) if uri.startswith(_BOARDS) else ""
+    serial = unquote(uri[len(BOARDS) : -1]) if uri.startswith(BOARDS) else ""
     return uri == device_prefix(serial) and owners.worker_of(serial) == worker
 
 

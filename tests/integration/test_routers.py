@@ -1,0 +1,104 @@
+"""A farm with two routers as real processes: its clients reach all boards, and a router that is lost takes its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from icefarm.client import Farm
+from icefarm.client.evaluation.results import Result
+from icefarm.errors import NotAuthorized
+from icefarm.testing.processes.farm_process import FarmProcess
+
+pytestmark = pytest.mark.integration
+
+SQUARE = Path(__file__).parents[2] / "examples" / "circuits" / "square_2khz.bin"
+OPTIONS = (
+    *("--listen", "127.0.0.1:0", "--routers", "2", "--boards", "4", "--name", "w", "--speed", "instant"),
+    *("--require-tokens", "--grace", "5"),
+)
+
+
+@pytest.fixture(scope="module")
+def farm(short_directory: Path) -> Iterator[FarmProcess]:
+    with FarmProcess(short_directory / "routers", OPTIONS) as farm:
+        farm.wait_until_ready()
+        yield farm
+
+
+@pytest.fixture(scope="module")
+def urls(farm: FarmProcess) -> list[str]:
+    """The URLs of the routers."""
+    found = [re.match(r"router(?: 2)?: Crossbar.io at (\S+) port ([0-9]+)$", line) for line in farm.lines]
+    return [f"http://{match[1]}:{match[2]}" for match in found if match is not None]
+
+
+def token(farm: FarmProcess, name: str) -> str:
+    """Make a token of a client."""
+    command = [
+        sys.executable,
+        "-m",
+        "icefarm",
+        "token",
+        "add",
+        name,
+        "--role",
+        "client",
+        "--data-dir",
+        str(farm.data_dir),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+
+
+def revoke(farm: FarmProcess, name: str) -> None:
+    command = [sys.executable, "-m", "icefarm", "token", "revoke", name, "--data-dir", str(farm.data_dir)]
+    subprocess.run(command, capture_output=True, check=True)
+
+
+def workers_of(results: Iterable[Result]) -> set[str]:
+    """Return the workers that measured, after all went well."""
+    measured = list(results)
+    assert [result.error for result in measured] == [None] * len(measured)
+    return {result.measurement.worker for result in measured}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_client_at_either_router_evaluates_on_boards_of_both(farm: FarmProcess, urls: list[str], first: int) -> None:
+    assert farm.url == urls[0]
+    name = f"ada-{first}"
+    with Farm(urls[first], name=name, token=token(farm, name)) as client, client.reserve(4) as boards:
+        assert {record.router for record in boards.reservations} == {None, urls[1 - first]}
+        assert workers_of(boards.evaluate([SQUARE] * 16)) == {"w", "w/w-2"}
+
+
+def test_a_router_that_is_killed_takes_its_own_boards_for_a_while_and_no_others(farm: FarmProcess) -> None:
+    with Farm(farm.url, name="bob", token=token(farm, "bob")) as client, client.reserve(4) as boards:
+        assert workers_of(boards.evaluate([SQUARE] * 8)) == {"w", "w/w-2"}
+        held = boards.serials
+        here = [record.serial for record in boards.reservations if record.router is None]
+        nodes = farm.processes("crossbar-controller")
+        (lost,) = [pid for pid in nodes if Path(os.readlink(f"/proc/{pid}/cwd")).name == "router-2a"]
+        os.kill(lost, signal.SIGKILL)
+        assert workers_of(boards.evaluate_each([SQUARE] * 8, serials=here)) == {"w"}
+        # It is started again; what waits for the boards there is carried out then.
+        assert workers_of(boards.evaluate_each([SQUARE] * 4)) == {"w", "w/w-2"}
+        assert boards.serials == held
+
+
+def test_a_revoked_token_ends_the_sessions_at_both_routers(farm: FarmProcess) -> None:
+    with Farm(farm.url, name="eve", token=token(farm, "eve")) as client:
+        boards = client.reserve(4)
+        there = [record.serial for record in boards.reservations if record.router is not None]
+        boards.evaluate_each([SQUARE] * 2)
+        revoke(farm, "eve")
+        # Its first session is of no use for these boards; that at their own router would go on.
+        errors = (result.error for _ in count() for result in boards.evaluate_each([SQUARE], serials=there))
+        assert isinstance(next(error for error in errors if error is not None), NotAuthorized)

@@ -1,0 +1,300 @@
+"""A farm with several routers, each for the boards of some workers; all of it in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from itertools import cycle
+from typing import Any
+
+import pytest
+from memory_world import CIRCUITS, ClientProcess, MemoryWorld
+from twisted.internet.defer import Deferred
+
+from icefarm.client.evaluation.payload import item_of
+from icefarm.client.evaluation.run import results_of
+from icefarm.client.session import RunPlan
+from icefarm.contract import ReservationRecord, Role, control_procedure, device_procedure, event_topic
+from icefarm.control.rpc.elsewhere import only_here
+from icefarm.control.sessions.liveness import ROUTER_PATIENCE
+from icefarm.errors import NameInUse, NoSuchProcedure, Unavailable
+from icefarm.selectors.boards import parse_boards
+from icefarm.testing.memory.wamp import MemoryBus
+from icefarm.wamp.credentials import Credentials
+
+ONE, TWO = "http://one:8080", "http://two:8081"
+A, B, C = "A" * 16, "B" * 16, "C" * 16
+
+
+@pytest.fixture
+def world() -> MemoryWorld:
+    """Two boards at the first router, one at the second."""
+    return MemoryWorld({"w1": [A, B], "w2": [C]}, ["ada"], cycle([0.001]).__next__, routers=(ONE, TWO))
+
+
+def done(world: MemoryWorld, doing: Coroutine[Any, Any, Any], seconds: float = 30.0) -> Any:
+    """Return the result of what takes at most so many seconds."""
+    got: list[Any] = []
+    Deferred.fromCoroutine(doing).addBoth(got.append)
+    world.pass_time(seconds)
+    (result,) = got
+    if hasattr(result, "raiseException"):
+        result.raiseException()
+    return result
+
+
+def reserve(world: MemoryWorld, client: ClientProcess, amount: int, **more: Any) -> dict[str, ReservationRecord]:
+    records = done(world, client.session.reserve(amount, options={"window": client.window}, **more))
+    return {record.serial: record for record in records}
+
+
+def evaluating(client: ClientProcess, records: dict[str, ReservationRecord], items: int) -> Deferred[list[Any]]:
+    """Begin a run of evaluations."""
+
+    async def run() -> list[Any]:
+        run = client.session.run(RunPlan(list(records)), records)
+        given = [item_of(number, bitstream=CIRCUITS[number % len(CIRCUITS)]) for number in range(items)]
+        return [result async for result in results_of(run, given)]
+
+    return Deferred.fromCoroutine(run())
+
+
+def evaluate(world: MemoryWorld, client: ClientProcess, records: dict[str, ReservationRecord], items: int) -> set[str]:
+    """Return on which boards evaluations were carried out."""
+    results = done(world, _awaited(evaluating(client, records, items)))
+    assert [result.error for result in results if result.error is not None] == []
+    return {result.measurement.serial for result in results}
+
+
+async def _awaited(deferred: Deferred[Any]) -> Any:
+    return await deferred
+
+
+def signed_in(world: MemoryWorld, router: str, name: str, **more: Any) -> MemoryBus:
+    """Sign a client in that knows nothing of other routers."""
+    credentials = Credentials(name, Role.CLIENT, f"instance of {name}", **more)
+    bus: MemoryBus = done(world, world.farm.routers[router].sign_in(credentials), 1.0)
+    return bus
+
+
+def call(world: MemoryWorld, bus: MemoryBus, name: str, *args: Any, **kwargs: Any) -> Any:
+    return done(world, bus.call(control_procedure(name), args, kwargs, timeout=None), 10.0)
+
+
+def names_at(world: MemoryWorld, router: str) -> list[str]:
+    return sorted(bus.authid for bus in world.farm.routers[router].sessions.values())
+
+
+def test_a_client_evaluates_on_boards_of_all_routers(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    assert "ada" not in names_at(world, TWO)
+    records = reserve(world, ada, 3)
+    assert {record.serial: record.router for record in records.values()} == {A: None, B: None, C: TWO}
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+    assert "ada" in names_at(world, TWO)
+    assert world.faults == []
+
+
+def test_a_client_has_links_to_the_routers_of_its_boards_only(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 1, where=f"serial={A}")
+    assert evaluate(world, ada, records, 4) == {A}
+    assert names_at(world, TWO) == ["control", "w2"]
+
+
+def test_a_client_that_signs_in_at_the_second_router_reaches_all_boards(world: MemoryWorld) -> None:
+    world.router = world.farm.routers[TWO]
+    bob = world.new_client("bob")
+    world.pass_time(1.0)
+    records = reserve(world, bob, 3)
+    assert {record.serial: record.router for record in records.values()} == {A: ONE, B: ONE, C: None}
+    assert evaluate(world, bob, records, 12) == {A, B, C}
+
+
+def test_all_links_of_a_client_end_with_it(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    evaluate(world, ada, reserve(world, ada, 3), 6)
+    done(world, ada.session.stop())
+    assert names_at(world, ONE) == ["control", "w1"]
+    assert names_at(world, TWO) == ["control", "w2"]
+    assert world.reserved() == set()
+
+
+def test_evaluations_go_on_while_another_router_is_lost(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    world.farm.routers[TWO].stop()
+    running = evaluating(ada, records, 40)
+    world.pass_time(20.0)
+    assert {held.serial for held in world.reserved()} == {A, B, C}
+    # All but what waits for the board that is away.
+    assert sorted(ada.session.serials) == [A, B, C]
+    assert evaluate(world, ada, {serial: records[serial] for serial in (A, B)}, 8) == {A, B}
+    world.farm.routers[TWO].start()
+    results = done(world, _awaited(running), 60.0)
+    assert sorted(result.source for result in results) == list(range(40))
+    assert evaluate(world, ada, {C: records[C]}, 2) == {C}
+    assert world.faults == []
+
+
+def test_boards_of_a_router_that_is_lost_are_offline_until_it_is_back(world: MemoryWorld) -> None:
+    watcher = signed_in(world, ONE, "bob")
+    world.farm.routers[TWO].stop()
+    world.pass_time(ROUTER_PATIENCE + 1.0)
+    assert call(world, watcher, "available")["serials"] == [A, B]
+    world.farm.routers[TWO].start()
+    world.pass_time(5.0)
+    assert call(world, watcher, "available")["serials"] == [A, B, C]
+
+
+def test_a_reservation_of_a_router_that_is_lost_has_the_workers_grace(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    reserve(world, ada, 3, seconds=3600.0)
+    world.farm.routers[TWO].stop()
+    world.pass_time(world.farm.control.settings.worker_grace - 10.0)
+    assert {held.serial for held in world.reserved()} == {A, B, C}
+    world.pass_time(30.0)
+    assert {held.serial for held in world.reserved()} == {A, B}
+
+
+def test_a_client_whose_own_router_is_lost_keeps_its_boards_and_evaluates_at_the_others(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    world.farm.routers[ONE].stop()
+    world.pass_time(20.0)
+    assert evaluate(world, ada, {C: records[C]}, 4) == {C}
+    assert {held.serial for held in world.reserved()} == {A, B, C}
+    world.farm.routers[ONE].start()
+    world.pass_time(10.0)
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+
+
+def test_a_board_elsewhere_says_where_it_is_reached(world: MemoryWorld) -> None:
+    bob = signed_in(world, ONE, "bob")
+    with pytest.raises(Unavailable) as caught:
+        done(world, bob.call(device_procedure(C, "evaluate"), (), {}, timeout=None))
+    assert caught.value.fields == {"serial": C, "router": TWO}
+    assert TWO in caught.value.message
+
+
+def test_a_board_that_nobody_serves_is_no_boards_at_another_router(world: MemoryWorld) -> None:
+    bob = signed_in(world, ONE, "bob")
+    world.workers[0].kill(silently=False)
+    for serial in (A, "Z" * 16):
+        with pytest.raises(NoSuchProcedure):
+            done(world, bob.call(device_procedure(serial, "ping"), (), {}, timeout=None))
+
+
+def test_a_worker_that_moves_to_another_router_takes_its_clients_along(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    worker = world.workers[1]
+    worker.kill(silently=False)
+    worker.router = world.farm.routers[ONE]
+    running = evaluating(ada, {C: records[C]}, 4)
+    world.pass_time(5.0)
+    worker.start()
+    results = done(world, _awaited(running), 60.0)
+    assert [result.error for result in results] == [None] * 4
+
+
+def test_a_worker_that_moves_while_its_router_is_lost_is_found(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    worker = world.workers[1]
+    world.farm.routers[TWO].stop()
+    worker.kill(silently=False)
+    world.pass_time(ROUTER_PATIENCE + 1.0)
+    worker.router = world.farm.routers[ONE]
+    worker.start()
+    world.pass_time(5.0)
+    assert evaluate(world, ada, {C: records[C]}, 4) == {C}
+
+
+def test_events_are_heard_at_each_router_where_somebody_listens(world: MemoryWorld) -> None:
+    heard: dict[str, list[str]] = {ONE: [], TWO: []}
+
+    def note(router: str) -> Callable[..., None]:
+        return lambda _, __, fields: heard[router].append(fields["serial"])
+
+    for router, name in ((ONE, "bob"), (TWO, "eve")):
+        bus = signed_in(world, router, name)
+        done(world, bus.subscribe(event_topic("reservation"), note(router)), 1.0)
+    reserve(world, world.clients[0], 3)
+    assert heard[ONE] == heard[TWO]
+    assert set(heard[ONE]) == {A, B, C}
+
+
+def test_a_restarted_control_learns_who_is_at_which_router(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    records = reserve(world, ada, 3)
+    evaluate(world, ada, records, 6)
+    world.farm.kill_control()
+    world.farm.start_control()
+    world.pass_time(60.0)
+    assert {held.serial for held in world.reserved()} == {A, B, C}
+    assert evaluate(world, ada, records, 12) == {A, B, C}
+    assert call(world, signed_in(world, TWO, "eve"), "available")["serials"] == []
+
+
+def test_a_control_that_finds_one_router_only_takes_nobody_elses_boards(world: MemoryWorld) -> None:
+    (ada,) = world.clients
+    reserve(world, ada, 3)
+    world.farm.kill_control()
+    world.farm.routers[TWO].stop()
+    world.farm.start_control()
+    world.pass_time(60.0)
+    assert {held.serial for held in world.reserved()} == {A, B, C}
+    world.farm.routers[TWO].start()
+    world.pass_time(10.0)
+    assert world.reserved() == world.served() == world.believed()
+
+
+def test_a_client_that_knows_one_router_gets_boards_of_that_one_only(world: MemoryWorld) -> None:
+    bob = signed_in(world, ONE, "bob")
+    got = call(world, bob, "reserve", amount=2, kind="pulsecount")
+    assert {record["serial"]: record["router"] for record in got} == {A: None, B: None}
+    with pytest.raises(Unavailable, match="worker in"):
+        call(world, bob, "reserve", amount=1, kind="pulsecount")
+    eve = signed_in(world, TWO, "eve")
+    assert [record["serial"] for record in call(world, eve, "reserve", amount=1, kind="pulsecount")] == [C]
+
+
+def test_a_client_that_knows_one_router_is_told_where_a_board_is_that_it_names(world: MemoryWorld) -> None:
+    bob = signed_in(world, ONE, "bob")
+    with pytest.raises(Unavailable) as caught:
+        call(world, bob, "reserve", serials=[C], kind="pulsecount")
+    assert caught.value.fields["router"] == TWO
+
+
+def test_a_client_that_says_so_gets_boards_of_all_routers(world: MemoryWorld) -> None:
+    bob = signed_in(world, ONE, "bob", follows=True)
+    got = call(world, bob, "reserve", amount=3, kind="pulsecount")
+    assert {record["serial"]: record["router"] for record in got} == {A: None, B: None, C: TWO}
+
+
+def test_a_name_is_refused_at_the_other_router(world: MemoryWorld) -> None:
+    with pytest.raises(NameInUse):
+        signed_in(world, TWO, "ada")
+
+
+@pytest.mark.parametrize(
+    ("where", "here", "elsewhere", "wanted"),
+    [
+        (None, ["w1"], ["w2", "w3"], "worker in (w1)"),
+        ("lab=3 or lab=4", ["w1"], ["w2", "w3"], "(lab=3 or lab=4) and worker in (w1)"),
+        (None, ["a long name", "another long name"], ["w2"], "not worker in (w2)"),
+        (None, [], ["a worker"], 'worker in ("")'),
+        ("lab=3", [f"worker-{number}" for number in range(500)], [f"w{number}" for number in range(500)], "lab=3"),
+    ],
+)
+def test_a_selector_leaves_the_boards_of_one_router(
+    where: str | None, here: list[str], elsewhere: list[str], wanted: str
+) -> None:
+    narrowed = only_here(where, here, elsewhere)
+    assert narrowed == wanted
+    assert narrowed is not None
+    parse_boards(narrowed)
