@@ -18,7 +18,7 @@ __all__ = [
     "Keep",
     "Leave",
     "Remove",
-    "Run",
+    "RunProgram",
     "Write",
     "digest_of",
     "installing",
@@ -94,7 +94,7 @@ class Leave:
 
 
 @frozen
-class Run:
+class RunProgram:
     """Run a program of the host."""
 
     command: tuple[str, ...]
@@ -106,7 +106,7 @@ class Run:
         return f"run {' '.join(self.command)}"
 
 
-Action = Write | Keep | Remove | Leave | Run
+Action = Write | Keep | Remove | Leave | RunProgram
 
 
 def digest_of(content: bytes) -> str:

@@ -20,7 +20,7 @@ from icefarm.host.changes import (
     HostFile,
     Keep,
     Remove,
-    Run,
+    RunProgram,
     Write,
     digest_of,
     installing,
@@ -110,28 +110,28 @@ class Installer:
         changes = not noted or any(isinstance(action, Write) for action in files)
         return [*files, Keep(RECORD) if noted else Write(written), *self._after_install(start, changes)]
 
-    def _after_install(self, start: bool, changes: bool) -> list[Run]:
+    def _after_install(self, start: bool, changes: bool) -> list[RunProgram]:
         if not self.is_live:
             root = f"--root={self.root}"
             return [
-                Run(("systemd-sysusers", root, DECLARATIONS)),
-                Run(("systemd-tmpfiles", root, "--create", DECLARATIONS)),
-                Run(("systemctl", root, "enable", UNIT)),
+                RunProgram(("systemd-sysusers", root, DECLARATIONS)),
+                RunProgram(("systemd-tmpfiles", root, "--create", DECLARATIONS)),
+                RunProgram(("systemctl", root, "enable", UNIT)),
             ]
-        begin = [Run(("systemctl", "restart" if changes else "start", UNIT))] if start else []
+        begin = [RunProgram(("systemctl", "restart" if changes else "start", UNIT))] if start else []
         return [
-            Run(("systemd-sysusers", DECLARATIONS)),
-            Run(("systemd-tmpfiles", "--create", DECLARATIONS)),
+            RunProgram(("systemd-sysusers", DECLARATIONS)),
+            RunProgram(("systemd-tmpfiles", "--create", DECLARATIONS)),
             *self._udev(),
             # twistd writes down which plugins there are: the service may not.
-            Run((f"{self.prefix}/bin/twistd", "--help")),
-            Run(("systemctl", "daemon-reload")),
-            Run(("systemctl", "enable", UNIT)),
+            RunProgram((f"{self.prefix}/bin/twistd", "--help")),
+            RunProgram(("systemctl", "daemon-reload")),
+            RunProgram(("systemctl", "enable", UNIT)),
             *begin,
         ]
 
-    def _udev(self) -> list[Run]:
-        return [Run(command) for command in commands_to_apply(self.machine)]
+    def _udev(self) -> list[RunProgram]:
+        return [RunProgram(command) for command in commands_to_apply(self.machine)]
 
     def uninstall(self) -> list[Action]:
         """Return what to do.  Raises `CannotStart` if nothing was installed."""
@@ -140,9 +140,13 @@ class Installer:
             raise CannotStart(f"nothing was installed here by icefarm host install: there is no {self.root / RECORD}")
         files = removing(self.there(recorded), recorded)
         if not self.is_live:
-            return [Run(("systemctl", f"--root={self.root}", "disable", UNIT), may_fail=True), *files, Remove(RECORD)]
-        stop = Run(("systemctl", "disable", "--now", UNIT), may_fail=True)
-        return [stop, *files, Remove(RECORD), *self._udev(), Run(("systemctl", "daemon-reload"))]
+            return [
+                RunProgram(("systemctl", f"--root={self.root}", "disable", UNIT), may_fail=True),
+                *files,
+                Remove(RECORD),
+            ]
+        stop = RunProgram(("systemctl", "disable", "--now", UNIT), may_fail=True)
+        return [stop, *files, Remove(RECORD), *self._udev(), RunProgram(("systemctl", "daemon-reload"))]
 
     def carry_out(self, action: Action) -> None:
         """Do it.  Raises `CannotStart`."""
@@ -151,7 +155,7 @@ class Installer:
                 self._write(action)
             case Remove():
                 self._remove(action.path)
-            case Run():
+            case RunProgram():
                 self._run(action)
 
     def _write(self, action: Write) -> None:
@@ -175,7 +179,7 @@ class Installer:
             with suppress(OSError):
                 file.parent.rmdir()
 
-    def _run(self, action: Run) -> None:
+    def _run(self, action: RunProgram) -> None:
         code, said = self.machine.run(action.command)
         if code != 0 and not action.may_fail:
             raise CannotStart(f"{' '.join(action.command)} failed: {said or code}")
