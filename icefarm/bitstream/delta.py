@@ -10,12 +10,12 @@ and workers to boards (docs/protocol.md).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from icefarm.bitstream.up5k import LENGTH
 from icefarm.errors import InvalidBitstream
 
-__all__ = ["PLACES", "alike", "difference", "restored"]
+__all__ = ["PLACES", "alike", "best_difference", "difference", "restored"]
 
 #: Bytes that are compared at a time, and where they differ.
 _LARGE, _SMALL = 4096, 512
@@ -44,6 +44,17 @@ def difference(data: bytes, base: bytes, limit: int = LENGTH) -> bytes | None:
         if len(made) > limit:
             return None
     return bytes(made)
+
+
+def best_difference(data: bytes, bases: Sequence[bytes], limit: int) -> tuple[int, bytes] | None:
+    """Return which of the bases is most alike, the first of several, and the difference from it.
+
+    None if no base is much alike, or the difference is longer than ``limit``: the whole bitstream is better sent.
+    """
+    places = [alike(data, base) for base in bases]
+    best = places.index(max(places))
+    made = None if places[best] < PLACES // 2 else difference(data, bases[best], limit)
+    return None if made is None else (best, made)
 
 
 def _runs(data: bytes, base: bytes) -> Iterator[tuple[int, int]]:

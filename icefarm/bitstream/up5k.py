@@ -10,10 +10,16 @@ from enum import IntEnum
 
 from attrs import frozen
 
+# crc16(data, initial=0xFFFF) is the CRC-16 of what follows the command that resets it: polynomial 0x1021, MSB first;
+# ``initial`` is that of what comes before the data.  The CRC of data followed by their own CRC is 0.
 try:
-    from fastcrc.crc16 import ibm_3740 as _crc_ccitt
+    from fastcrc.crc16 import ibm_3740 as crc16
 except ImportError:  # a platform for which there is no wheel: the same CRC, 40 times slower
-    from binascii import crc_hqx as _crc_ccitt  # type: ignore[assignment]
+    from binascii import crc_hqx
+
+    def crc16(data: bytes | memoryview, initial: int | None = None) -> int:  # type: ignore[misc]
+        return crc_hqx(data, 0xFFFF if initial is None else initial)
+
 
 __all__ = [
     "BODY_LENGTH",
@@ -124,11 +130,3 @@ OTHER_DEVICE_NAMES = {
     "u4k": OTHER_DEVICES[692, 176],
     "lm4k": OTHER_DEVICES[656, 176],
 }
-
-
-def crc16(data: bytes | memoryview, before: int = 0xFFFF) -> int:
-    """Return the CRC-16 of what follows the command that resets it: polynomial 0x1021, start 0xFFFF, MSB first.
-
-    ``before`` is that of what comes before ``data``.  The CRC of data followed by their own CRC is 0.
-    """
-    return _crc_ccitt(data, before)

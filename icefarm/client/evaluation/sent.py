@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from operator import itemgetter
 from typing import Any
 
 from attrs import Factory, define
 
 from icefarm.bitstream import decompress
-from icefarm.bitstream.delta import PLACES, alike, difference
+from icefarm.bitstream.delta import best_difference
 
 __all__ = ["ASSUMED_CACHE_BYTES", "BASES", "SMALLEST", "Bases", "Sent", "is_difference"]
 
@@ -87,16 +86,13 @@ class Bases:
         return True
 
     def _difference(self, circuit: _Base) -> dict[str, Any] | None:
-        candidates = ((alike(circuit.plain, base.plain), base) for base in reversed(self._bases))
-        places, base = max(candidates, key=itemgetter(0))
         self._failed += 1
-        if places < PLACES // 2:
-            return None
-        delta = difference(circuit.plain, base.plain, int(PART * _size(circuit.payload)))
-        if delta is None:
+        limit, latest_first = int(PART * _size(circuit.payload)), list(reversed(self._bases))
+        found = best_difference(circuit.plain, [base.plain for base in latest_first], limit)
+        if found is None:
             return None
         self._failed = 0
-        return {"sha256": circuit.sha256, "base": base.sha256, "delta": delta}
+        return {"sha256": circuit.sha256, "base": latest_first[found[0]].sha256, "delta": found[1]}
 
 
 @define(eq=False)
