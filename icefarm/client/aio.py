@@ -24,7 +24,7 @@ from icefarm.contract import ReservationRecord
 
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
-    from icefarm.client.evaluation.run import ResultBatch, Run
+    from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Device", "Devices", "Experiment", "Farm", "Results"]
 
@@ -90,7 +90,7 @@ class Farm(OpenedAwaiting, Asyncio):
         self, plan: RunPlan, reservations: Mapping[str, ReservationRecord], bitstreams: Bitstreams, placing: Placing
     ) -> AsyncIterator[Result]:
         """Yield the results of a plan.  Bitstreams are read and checked in the engine's thread."""
-        run: Run = await self._bound(self._subject.begin)(plan, reservations)
+        run: EvaluationRun = await self._bound(self._subject.begin)(plan, reservations)
         batch: ResultBatch = run.opening
 
         async def take() -> ResultBatch:

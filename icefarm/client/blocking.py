@@ -33,7 +33,7 @@ from icefarm.system.haste import leaving
 if TYPE_CHECKING:
     # Twisted is imported when a farm is made.
     from icefarm.client.api.reactor_thread import Engine
-    from icefarm.client.evaluation.run import ResultBatch, Run
+    from icefarm.client.evaluation.run import EvaluationRun, ResultBatch
 
 __all__ = ["ArchivedRun", "Boards", "Farm"]
 
@@ -205,7 +205,7 @@ class Boards(ReservedBoards[Iterable[Any], Iterator[Result]], Blocking):
 class _Feeder:
     """Pulls items in the caller's thread and hands them to the run, as many as it wants."""
 
-    def __init__(self, engine: Engine, run: Run, items: Iterable[Item]) -> None:
+    def __init__(self, engine: Engine, run: EvaluationRun, items: Iterable[Item]) -> None:
         self._engine = engine
         self._run = run
         self._items = iter(items)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from icefarm.client.connection.watch import Watch
     from icefarm.client.evaluation.calibrations import KnownCalibrations
     from icefarm.client.evaluation.resuming import Resumption
-    from icefarm.client.evaluation.run import Run
+    from icefarm.client.evaluation.run import EvaluationRun
     from icefarm.client.evaluation.run_report import RunNotes, RunReporter
 
 __all__ = ["Access", "ClientSession", "RunPlan", "Snapshot", "connect"]
@@ -307,19 +307,19 @@ class ClientSession(FarmQuestions, OperatorOrders):
         """Call a method that the kind of a reserved board offers beside ``evaluate``, once; ``limit`` is in seconds."""
         return await self.boards.ask(serial, method, arguments, limit)
 
-    async def begin(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
+    async def begin(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> EvaluationRun:
         """Begin a run, as `run` does, for a caller in another thread."""
         return self.run(plan, reservations)
 
-    def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Run:
+    def run(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> EvaluationRun:
         """Begin a run of evaluations on boards, of which ``reservations`` are known."""
-        from icefarm.client.evaluation.run import Run
+        from icefarm.client.evaluation.run import EvaluationRun
 
         present = [serial for serial in dict.fromkeys(plan.serials) if serial in self.boards.leases.by_serial]
         resumption = self._resumption(plan, reservations) if plan.resume else None
         limit, notes = _limit(plan, reservations), self._run_notes(plan, present) if plan.archive else None
         note = self._note(plan)
-        return Run(self.clock, self.boards, present, plan, limit, note, resumption, notes, self.calibrations)
+        return EvaluationRun(self.clock, self.boards, present, plan, limit, note, resumption, notes, self.calibrations)
 
     def _resumption(self, plan: RunPlan, reservations: Mapping[str, ReservationRecord]) -> Resumption:
         from icefarm.client.evaluation.resuming import Resumption, question_of

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from icefarm.bitstream import made_up_bitstream
 from icefarm.client.evaluation.payload import item_of
 from icefarm.client.evaluation.resuming import TOGETHER, Resumption, question_of, split
-from icefarm.client.evaluation.run import Run
+from icefarm.client.evaluation.run import EvaluationRun
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import RunPlan
 from icefarm.contract import RESULT_FIELDS, Measurement, ReservationRecord
@@ -102,7 +102,9 @@ def resumption(archive: Archive, fan_out: int = 1) -> Resumption:
 def evaluated(archive: Archive, boards: Boards, given: list[Item], fan_out: int = 1) -> list[Any]:
     """Run items on A and B, fed as they are wanted; return the results."""
     clock = Clock()
-    run = Run(clock, boards, ["A", "B"], RunPlan(["A", "B"], fan_out=fan_out), 10.0, {}, resumption(archive, fan_out))  # type: ignore[arg-type]
+    run = EvaluationRun(
+        clock, boards, ["A", "B"], RunPlan(["A", "B"], fan_out=fan_out), 10.0, {}, resumption(archive, fan_out)
+    )  # type: ignore[arg-type]
     results: list[Any] = []
     left, batch = list(given), run.opening
     while not batch.done:
@@ -171,7 +173,7 @@ def test_a_run_that_is_stopped_ends_its_look_up() -> None:
     cancelled: list[Any] = []
     archive = Archive(held=Deferred(cancelled.append))
     clock = Clock()
-    run = Run(clock, Boards(), ["A"], RunPlan(["A"]), 10.0, {}, resumption(archive))  # type: ignore[arg-type]
+    run = EvaluationRun(clock, Boards(), ["A"], RunPlan(["A"]), 10.0, {}, resumption(archive))  # type: ignore[arg-type]
     run.feed(items(1), last=True)
     taken: list[Any] = []
     run.take().addBoth(taken.append)

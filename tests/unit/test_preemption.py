@@ -27,7 +27,7 @@ from icefarm.client.connection.events import BoardsChange
 from icefarm.client.connection.patience import Patience
 from icefarm.client.connection.reservations import FOR_OTHERS, ClientReservations
 from icefarm.client.evaluation.payload import item_of
-from icefarm.client.evaluation.run import Run, results_of
+from icefarm.client.evaluation.run import EvaluationRun, results_of
 from icefarm.client.evaluation.tasks import Item
 from icefarm.client.session import RunPlan
 from icefarm.contract import Measurement, ReservationRecord, method_of, to_wire
@@ -210,7 +210,7 @@ def evaluate_while_boards_leave(boards: int, depth: int, handovers: int, seed: i
         asked = [boards, None, "pulsecount", {}, False, None, None, "g", None]
         records = await shelf.reservations.reserve(asked, limit=0.0, keep=False, progress=None)
         plan = RunPlan([record.serial for record in records], depth=depth, group="g")
-        async for result in results_of(Run(shelf.clock, shelf.calls, plan.serials, plan, 1e6), items()):
+        async for result in results_of(EvaluationRun(shelf.clock, shelf.calls, plan.serials, plan, 1e6), items()):
             answers[result.source] += 1
             assert result.error is None
             assert result.measurement.attempt == 1

@@ -47,7 +47,7 @@ _FIELDS = frozenset(attribute.name for attribute in attrs.fields(Measurement))
 
 
 class BoardUser(Protocol):
-    """Evaluates on boards; `icefarm.client.evaluation.run.Run` is one."""
+    """Evaluates on boards; `icefarm.client.evaluation.run.EvaluationRun` is one."""
 
     def lose_board(self, serial: str, error: IcefarmError) -> None:
         """The board is no longer reserved."""

@@ -4,7 +4,7 @@ Theory of operation
 ===================
 ::
 
-    Run.feed --> Resumption.add --> waiting --batch--> look_up --+--> answered: a measurement of the archive
+    EvaluationRun.feed --> Resumption.add --> waiting --batch--> look_up --+--> answered: a measurement of the archive
                                                                  |
                                                                  +--> on to the boards: what the archive has not
 

@@ -27,7 +27,7 @@ from icefarm.errors import IcefarmError, InternalError, LinkLost, ReservationEnd
 if TYPE_CHECKING:
     from icefarm.client.session import RunPlan
 
-__all__ = ["ResultBatch", "Run", "no_board_left", "results_of"]
+__all__ = ["EvaluationRun", "ResultBatch", "no_board_left", "results_of"]
 
 _log = client_log("run")
 #: Where that goes.
@@ -55,7 +55,7 @@ class ResultBatch:
 
 
 @define(eq=False)
-class Run:
+class EvaluationRun:
     """Feed it items, take batches of results; each pair of item and board gives exactly one result.
 
     Neither side gets far ahead: results wait for `take`, and `ResultBatch.wanted` counts only what boards can use
@@ -383,7 +383,7 @@ class Run:
             self._calibrations.learn_later(calibration)
 
 
-async def results_of(run: Run, items: Iterable[Item]) -> AsyncIterator[Result]:
+async def results_of(run: EvaluationRun, items: Iterable[Item]) -> AsyncIterator[Result]:
     """Feed a run with ``items``, pulled as boards need them, and yield its results as they arrive.
 
     Raises `ReservationEnded` if no board is left and there are still items.
