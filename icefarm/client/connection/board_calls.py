@@ -160,8 +160,9 @@ class BoardCalls:
         return Retries(self._link_to(lease))
 
     def _link_to(self, lease: Lease) -> FarmLink:
-        """Return the link to the router of a board."""
-        return self._link.at(self.leases.router_of(lease.record.serial))
+        """Return the link to the router of a board: the client's only one where the farm names none."""
+        held = self.leases.by_serial.get(lease.record.serial, lease)
+        return self._link if held.record.router is None else self._link.at(held.record.router)
 
     def _is_cut_off(self, link: FarmLink) -> bool:
         """Tell whether a router other than the first is lost: the first one says whether a board is elsewhere now."""
