@@ -16,7 +16,7 @@ __all__ = ["Account", "Accounts", "Party", "accounts_of", "machine_time", "pace"
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-#: A party is all processes of a farm that do one job; a word of their command lines tells which.
+#: A party is all processes of a farm that do one job, recognised by a word in their command lines.
 _WORDS = {
     "icefarm-boards": "boards",
     "icefarm-worker": "worker",

@@ -20,7 +20,7 @@ class Goal:
 
     name: str
     unit: str
-    #: What to reach; None where there is only something to compare with.
+    #: The goal; None if there is only a figure to compare with.
     goal: float | None
     #: The better end of what 0.1.16 was measured to do; None where it never got there.
     existing: float | None
@@ -99,7 +99,7 @@ class Comparison:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none."""
+        """Whether the goal is reached; None without a goal."""
         wanted = self.goal.goal
         if wanted is None:
             return None

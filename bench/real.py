@@ -16,7 +16,7 @@ from icefarm.client import Boards, Farm, Result
 
 __all__ = ["RealFigures", "measure_real"]
 
-#: Evaluations of each board that come before those that count: the first one has nobody's window to hide in.
+#: Evaluations of each board that do not count: the first one cannot overlap with an earlier window.
 WARM_UP = 2
 
 

@@ -92,7 +92,7 @@ def node_for_build() -> Node:
 
 
 def fetch_node() -> None:
-    """Fetch a Node.js where there is none that is new enough.  Raises `Failed`."""
+    """Fetch a Node.js if there is none that is new enough.  Raises `Failed`."""
     try:
         node_for_build()
     except Failed:

@@ -198,7 +198,7 @@ class DeviceStatus(StrEnum):
 
 
 def forwarding_path(ticket: str) -> str:
-    """Return the path under which the router passes HTTP on to control; who has no ticket does not know it."""
+    """Return the path at which the router forwards HTTP to control; it is secret, derived from control's ticket."""
     return "/" + hashlib.sha256(f"icefarm forwards {ticket}".encode()).hexdigest()
 
 

@@ -87,7 +87,7 @@ static void release(struct core *core, bool keep)
     core->phase = CORE_IDLE;
 }
 
-/* What many bad bitstreams in a row say is told once. */
+/* Many bad bitstreams in a row are reported once. */
 static void give_up(struct core *core, enum failure failure, const char *text)
 {
     if (!core->ailing)

@@ -212,7 +212,7 @@ export function queueActions(waiting: QueueRecord): readonly Action[] {
       label: "Remove",
       about: `Remove the request of ${waiting.client}`,
       question: `Remove the request of client ${waiting.client} (${wants}) from the queue?`,
-      consequence: "The client is told that an operator removed it.",
+      consequence: "The client gets the error that an operator removed it.",
       procedure: "dismiss",
       fields: { ids: [waiting.id] },
       done: `The request of ${waiting.client} was removed.`,

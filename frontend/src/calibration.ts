@@ -12,7 +12,7 @@ export const REFERENCES: readonly { readonly value: Reference; readonly label: s
 
 const BY_BOARD: Order = { column: "board", down: false };
 
-/** Read the name of a reference circuit, as it stands in an address. */
+/** Read the name of a reference circuit from an address. */
 export function parseReference(text: string): Reference {
   return REFERENCES.find(({ value }) => value === text)?.value ?? "oscillator";
 }

@@ -1,4 +1,4 @@
-// Pure: how the accounts of a class are: who has boards, who waits and for how long, what failed of late.
+// Pure: the state of the accounts of a class: who has boards, who waits and for how long, what failed recently.
 
 import type { Farm } from "./farm.ts";
 import { accountOf } from "./identity.ts";

@@ -55,7 +55,7 @@ const SORT_KEYS: Readonly<Record<string, (record: ExperimentRecord) => Sortable>
   last: activeAt,
 };
 
-/** Read an order of experiments as it stands in an address. */
+/** Read an order of experiments from an address. */
 export function parseExperimentOrder(text: string): Order {
   return parseOrder(text, SORT_KEYS, BY_ACTIVITY);
 }

@@ -11,7 +11,7 @@ export const OPEN_LIMIT = 8;
 export const CALL_LIMIT = 15;
 export const PING_INTERVAL = 5;
 export const PING_LIMIT = 8;
-/** The same where the browser says that the network is gone: short of the second within which a loss is told. */
+/** The same if the browser reports that the network is gone: less than the second within which a loss must show. */
 export const DOUBT_LIMIT = 0.8;
 
 const PREFIX = "icefarm.v1.";

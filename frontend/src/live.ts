@@ -1,4 +1,4 @@
-// The live farm as signals: whoever reads one is drawn again when it changes, four times a second at most.
+// The live farm as signals: a view that reads one is drawn again when it changes, four times a second at most.
 
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 

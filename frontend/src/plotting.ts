@@ -21,7 +21,7 @@ export function spanOf(times: readonly number[], until: number, seconds: number)
   return [Math.min(Math.max(until - seconds, first), until - SHORTEST_SPAN), until];
 }
 
-/** The least and the largest value between two times; null where there is none. */
+/** The least and the largest value between two times; null if there is none. */
 export function extremes(times: readonly number[], layers: readonly (readonly (number | null)[])[], [from, to]: Span) {
   let least = Number.POSITIVE_INFINITY;
   let most = Number.NEGATIVE_INFINITY;
@@ -86,7 +86,7 @@ export function timeMarks(times: readonly number[], distance: number): string[] 
   });
 }
 
-/** The index of the sample that is closest to a time; -1 where there is none. */
+/** The index of the sample that is closest to a time; -1 if there is none. */
 export function nearest(times: readonly number[], time: number): number {
   let best = -1;
   times.forEach((each, index) => {
@@ -100,7 +100,7 @@ export function valueAt(values: readonly (number | null)[], index: number | null
   return number(index === null ? values.at(-1) : values[index]);
 }
 
-/** The index of the last sample with a value; where there is none, that of the last one. */
+/** The index of the last sample with a value; if there is none, that of the last sample. */
 export function lastKnown(values: readonly (number | null)[]): number {
   const found = values.findLastIndex((value) => value !== null);
   return found === -1 ? values.length - 1 : found;

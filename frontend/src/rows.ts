@@ -36,7 +36,7 @@ const SORT_KEYS: Readonly<Record<string, (row: Row) => Sortable>> = {
   rate: (row) => row.rate,
 };
 
-/** Read an order as it stands in an address: `column`, or `-column` for descending; else it is the usual one. */
+/** Read an order from an address: `column`, or `-column` for descending; else the default. */
 export function parseOrder(text: string, keys: Readonly<Record<string, unknown>> = SORT_KEYS, usual = BY_NEED): Order {
   const column = text.replace(/^-/, "");
   return Object.hasOwn(keys, column) ? { column, down: text.startsWith("-") } : usual;

@@ -1,4 +1,4 @@
-// Pure: the table of usage: by what it is told apart, since when, in which order, and as a file.
+// Pure: the table of usage: its dimensions, its period, its order, and the table as a file.
 
 import { csvField } from "./plotting.ts";
 import type { UsageRecord } from "./records.ts";
@@ -31,7 +31,7 @@ const ROUNDED = 60;
 /** The longest time first, until the reader chooses another order. */
 export const BY_TIME: Order = { column: "time", down: true };
 
-/** Read by what usage is told apart, as it stands in an address. */
+/** Read the dimensions of usage from an address. */
 export function parseDimensions(text: string): readonly Dimension[] {
   const named = text.split(",");
   const found = DIMENSIONS.map(({ by }) => by).filter((by) => named.includes(by));

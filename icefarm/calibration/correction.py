@@ -20,7 +20,7 @@ __all__ = ["THERMOMETER_K", "Deviation", "corrected", "deviation_at"]
 THERMOMETER_K = 0.5 / sqrt(12)
 #: A board that is off by half measures something else than the reference; oscillators inside FPGAs are off by a tenth.
 _MOST_PPM = 500_000.0
-#: More degrees of freedom than this are as good as any number of them.
+#: Above this number, degrees of freedom no longer matter.
 _ENOUGH_FREEDOM = 1e6
 
 

@@ -1,8 +1,8 @@
 """Pure: no I/O, no clock.  Readings of reference circuits, calibrations made of them, and corrected values.
 
 Everywhere here: times are seconds since the epoch, temperatures degrees Celsius, frequencies hertz, relative
-deviations ppm (millionths), and uncertainties are standard ones (one standard deviation), as the GUM has it
-(JCGM 100:2008).  Records hold plain numbers, texts and tuples alone, so `attrs.asdict` gives JSON.
+deviations ppm (millionths), and uncertainties are standard ones (one standard deviation), as in the GUM
+(JCGM 100:2008).  Records hold only plain numbers, texts and tuples, so `attrs.asdict` gives JSON.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pure: no I/O, no clock.  When a board became another one: repaired, moved, or worn out in a day.
+"""Pure: no I/O, no clock.  Finds steps: a board changed abruptly, because it was repaired, moved or damaged.
 
 A calibration is a line through months of readings, so after a step it would be wrong for weeks.  Two sessions in a row
-beyond the limit of `icefarm.calibration.suspects.against_history`, to the same side, are a step: the calibration begins
-anew there.  One such session is none; it may have been a draught.
+beyond the limit of `icefarm.calibration.suspects.against_history`, to the same side, are a step: the calibration
+restarts there.  One such session is not a step; it may have been a draught.
 """
 
 from __future__ import annotations

@@ -336,7 +336,7 @@ class ClientSession(FarmQuestions, OperatorOrders):
         telling.addErrback(lambda failure: failure.trap(IcefarmError, CancelledError))
 
     def _run_notes(self, plan: RunPlan, serials: Sequence[str]) -> RunNotes | None:
-        """Return what the farm is told of a run on these boards; None without any."""
+        """Return the report of a run on these boards; None without boards."""
         from icefarm.client.evaluation.run_report import CircuitKeeper, RunNotes
 
         records = [self.boards.leases.by_serial[serial].record for serial in serials]

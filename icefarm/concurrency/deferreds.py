@@ -107,7 +107,7 @@ async def within(seconds: float, clock: Clock, operation: Callable[[], Coroutine
 class Tasks:
     """What runs in the background: failures are logged, and all of it can be stopped."""
 
-    #: Errors that are nobody's concern.
+    #: Errors to ignore.
     expected: tuple[type[IcefarmError], ...] = ()
     log: ClassVar[Logger] = Logger()
     _stopped: bool = False
@@ -269,7 +269,7 @@ class DueTimer:
                 self._set()
 
     def stop(self) -> None:
-        """Stop for good."""
+        """Stop permanently."""
         self._stopped = True
         self._cancel()
         self._tasks.stop()

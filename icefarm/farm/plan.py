@@ -83,7 +83,7 @@ class FarmOptions:
     archive_circuits: float | None = None
     #: Each account sees its own experiments only.
     private: bool = False
-    #: How boards are shared (docs/sharing.md); None: as control does by itself.
+    #: How boards are shared (docs/sharing.md); None: control's default.
     half_life: float | None = None
     max_hold_while_waited: float | str | None = None
     preemptible: bool = False

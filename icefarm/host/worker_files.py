@@ -53,7 +53,7 @@ _HEAD = "# Settings of icefarm-worker (twistd icefarm-worker --help). Written by
 
 @frozen
 class WorkerSettings:
-    """What the worker of a host is told in its file of settings."""
+    """The settings of a host's worker, for its TOML file."""
 
     url: str
     name: str | None = None

@@ -47,7 +47,7 @@ class StoredLogin:
 
     @classmethod
     def read(cls, path: Path) -> StoredLogin:
-        """Read it.  Raises `NotAuthorized` where there is none."""
+        """Read it.  Raises `NotAuthorized` if there is none."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:

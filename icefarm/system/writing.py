@@ -12,7 +12,7 @@ class CannotWrite(Exception):
 
 
 class NobodyReads(CannotWrite):
-    """The pipe that it goes to has no reader any more, who has seen enough."""
+    """The reader of the pipe has closed it."""
 
 
 def write_all(descriptor: int, data: bytes) -> None:

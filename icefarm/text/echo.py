@@ -26,7 +26,7 @@ def without_echo(error: IcefarmError, asked: object) -> IcefarmError:
 
 
 def _long_texts(asked: object) -> list[str]:
-    """Return the texts of a request; none where there is too little to be worth cutting."""
+    """Return the texts of a request that are long enough to be cut."""
     texts = []
     for text in _texts(asked, DEEP):
         texts.append(text)

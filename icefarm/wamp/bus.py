@@ -166,7 +166,7 @@ class WampBus(Bus):
         *,
         only: str | None = None,
     ) -> None:
-        # Without an acknowledgement, which would double the messages: whoever publishes may, and nobody waits for it.
+        # Without an acknowledgement, which would double the messages: the publisher is permitted, and does not wait.
         options = PublishOptions(eligible_authid=None if only is None else [only])
         self._request(self._wamp.publish, topic, *args, **_keywords(kwargs), options=options)
 

@@ -50,7 +50,7 @@ def test_lists_of_spreadsheets_are_read() -> None:
         ("name,boards\nada,0\n", "line 2, column boards: the limit boards must be above 0"),
         ("name,boards\nada,nan\n", "line 2, column boards: "),
         ("name\nada,2\n", "line 2: it has 2 cells, and the first line 1 column"),
-        ('name\n"ada\n', "line 2: it is no CSV"),
+        ('name\n"ada\n', "line 2: it is not CSV"),
     ],
 )
 def test_a_fault_is_named_with_its_line_and_column(text: str, words: str) -> None:

@@ -259,7 +259,7 @@ size_t port_uart_write(struct port *b, const uint8_t *bytes, size_t n)
 
 size_t port_uart_read(struct port *b, uint8_t *bytes, size_t room, uint32_t *lost)
 {
-    *lost = 0; /* the virtual FPGA waits for whoever reads */
+    *lost = 0; /* the virtual FPGA waits for its reader */
     return uart_read(&b->fpga.uart, bytes, room);
 }
 

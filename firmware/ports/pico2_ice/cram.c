@@ -55,7 +55,7 @@ static void run(unsigned offset, const pio_sm_config *config)
     pio_sm_set_enabled(MACHINES_PIO, MACHINE_CRAM, true);
 }
 
-/* The port's pins are the circuit's once it runs, and nobody's while the FPGA is in reset. */
+/* The port's pins belong to the circuit once it runs; nothing drives them while the FPGA is in reset. */
 static void let_go(void)
 {
     pad_let_go(PIN_CRAM_SI);

@@ -23,7 +23,7 @@ import { AccountLink, Actions } from "./small.tsx";
 const HOURS = Array.from({ length: 12 }, (_, index) => 2 * index);
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/** The week's bookings; who has signed in books and cancels. */
+/** The week's bookings; users who have signed in can book and cancel. */
 export function BookingsPage() {
   const { live, navigation } = usePage();
   const now = live.clock.value + live.farm.value.ahead;
@@ -86,7 +86,7 @@ interface DayProps {
   pick: (seconds: number) => void;
 }
 
-/** A day: a click chooses the hour for a new booking. The form does the same for who has no mouse. */
+/** A day: a click chooses the hour for a new booking. Without a mouse, the form does the same. */
 function DayColumn({ day, name, today, blocks, pick }: DayProps) {
   const chooseHour = (event: MouseEvent) => {
     const place = (event.currentTarget as HTMLElement).getBoundingClientRect();

@@ -36,7 +36,7 @@ POLL = 1.0
 
 
 def within(engine: Engine, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-    """Ask the farm for what a notebook shows by itself: for a moment at most.  Raises TimeoutError."""
+    """Ask the farm for what a notebook displays, within a short time.  Raises TimeoutError."""
     future = engine.submit(function, *args)
     try:
         return future.result(LOOK)

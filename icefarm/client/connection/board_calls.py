@@ -122,7 +122,7 @@ class BoardCalls:
     async def _answered(
         self, lease: Lease, arguments: Mapping[str, Any], attempts: Attempts, limit: float | None
     ) -> Any:
-        """Call a board again, while what went wrong passes by itself or its worker is away."""
+        """Repeat a call to a board while the error is a passing one or its worker is away."""
         retries = Retries(self._link_to(lease))
         while True:
             while self._is_cut_off(retries.link):

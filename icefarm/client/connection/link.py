@@ -180,7 +180,7 @@ class FarmLink:
         return await self.retried(once)
 
     async def retried(self, attempt: Callable[[Bus], Awaitable[T]]) -> T:
-        """Await ``attempt(bus)``, and retry while the error is one that passes by itself."""
+        """Await ``attempt(bus)``, and retry while the error is a passing one."""
         retries = Retries(self)
         while True:
             bus = self.bus or await retries.session()

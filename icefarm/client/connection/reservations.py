@@ -189,7 +189,7 @@ class ClientReservations:
             return
         seconds = max(lease.expires for lease in left) - self._clock.seconds()
         self._log.warn(
-            "the farm did not take back {serials} in time ({error}); it does when this client has been gone for its "
+            "could not return {serials} in time ({error}); the farm frees them when this client has been gone for its "
             "grace period, and in {seconds} at the latest",
             serials=", ".join(lease.record.serial for lease in left),
             error=str(error) or type(error).__name__,
@@ -239,7 +239,7 @@ class ClientReservations:
                 self._give_back(serial, event.reservation, event.reason or "others wait for it")
             case "give_back_soon":
                 self._log.warn(
-                    "board {serial} is to be given back in {seconds}: {reason}; what is on its way then is done first",
+                    "board {serial} is to be given back in {seconds}: {reason}; evaluations in flight finish first",
                     serial=serial,
                     seconds=in_words(round(float(fields.get("seconds", 0)))),
                     reason=event.reason,
@@ -291,7 +291,7 @@ class ClientReservations:
         before = self._boards.leases.by_serial.get(record.serial)
         if before is not None:
             self._gone(record.serial, before.record.id, FOR_OTHERS)
-        self._log.info("board {serial} came to those of this client", serial=record.serial)
+        self._log.info("got board {serial}, which this client was waiting for", serial=record.serial)
         self.leases.add(Lease.of(record, self._clock.seconds(), keep=group.keep))
         group.records[record.serial] = record
         self._plan_extension()

@@ -73,7 +73,7 @@ class EvaluationRun:
     _note: Mapping[str, Any] = field(factory=dict)
     #: What is known already is answered from the archive; None: everything is measured.
     _resumption: Resumption | None = None
-    #: What the farm is told of the run; None if it keeps nothing of it.
+    #: The reports of the run to the farm; None if the farm keeps nothing of it.
     _notes: RunNotes | None = None
     #: To which results refer; None: no result has a correction.
     _calibrations: KnownCalibrations | None = None
@@ -269,7 +269,7 @@ class EvaluationRun:
             taker.errback(why)
 
     def _deliver(self, work_left: WorkLeft) -> None:
-        """Give the taker what there is."""
+        """Give the taker all results so far."""
         (taker, self._taker), (results, self._results) = (self._taker, None), (self._results, [])
         deserted = None if work_left.boards else no_board_left(self._dispatch.last_loss)
         wanted = work_left.wanted if self._resumption is None else self._resumption.wanted(work_left.wanted)

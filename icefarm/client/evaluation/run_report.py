@@ -1,6 +1,6 @@
 """Tells the farm of runs: when they begin, and how they ended.
 
-An evaluation costs nothing more for it: its id is a number in the run instead of a random one, and what is told is
+This costs an evaluation nothing: its id is a number in the run instead of a random one, and reports are
 gathered, so that a script of many short runs makes few calls.
 """
 
@@ -33,7 +33,7 @@ FLUSH = 1.0
 MOST_RETRIED = 10_000
 #: Errors that pass.
 _PASSING = (Busy, LimitReached, LinkLost, NoSuchProcedure, TimedOut)
-#: Seconds until a farm that has no such procedure is told again; for a call; and runs of which that is kept meanwhile.
+#: Seconds until a report is tried again; seconds for a call; and runs whose reports are kept meanwhile.
 PAUSE, CALL_LIMIT, MOST_WAITING = 10.0, 30.0, 10_000
 
 _log = client_log("runs")
@@ -81,7 +81,9 @@ class RunReporter:
             try:
                 await shielded(self._sending).addTimeout(FLUSH, self.clock)  # type: ignore[arg-type]
             except TimeoutError:
-                _log.warn("the farm was not told how {runs} ended", runs=counted(max(1, len(self._waiting)), "run"))
+                _log.warn(
+                    "could not report to the farm how {runs} ended", runs=counted(max(1, len(self._waiting)), "run")
+                )
                 return
             if self._deaf:
                 return
@@ -102,7 +104,7 @@ class RunReporter:
         if not self._waiting:
             return
         self._sending = Deferred()
-        self._tasks.start("the farm is told of runs", self._send)
+        self._tasks.start("reports of runs", self._send)
 
     async def _send(self) -> None:
         reports = list(self._waiting.values())[:TOGETHER]
@@ -113,7 +115,7 @@ class RunReporter:
             await self._tell(reports)
             self._deaf = False
         except _PASSING as error:
-            # Of a run that is told of again meanwhile, the later report counts.
+            # If a run has a later report meanwhile, that one counts.
             self._waiting = {**{report.number: report for report in reports}, **self._waiting}
             self._deaf = isinstance(error, NoSuchProcedure)
             pause = PAUSE if self._deaf else GATHER
@@ -122,7 +124,7 @@ class RunReporter:
         finally:
             done, self._sending = self._sending, None
             if not self._off:
-                # Also where nothing waits: what comes within that time is told of together.
+                # Even if nothing waits: runs that end within that time are reported together.
                 self._timer = self.clock.callLater(pause, self._begin)
             if done is not None:
                 done.callback(None)

@@ -265,5 +265,5 @@ def _outcome(result: Mapping[str, Any]) -> Any:
     if "measurement" in result:
         return result["measurement"]
     error = error_from_wire(result["error"], [result["message"]], result["fields"]) or InternalError()
-    # That worker does not have the board; whoever has it is found by the board's own procedure.
+    # That worker does not have the board; the board's own procedure leads to its present worker.
     return Failure(Alone(error.message) if isinstance(error, NoSuchProcedure) else error)

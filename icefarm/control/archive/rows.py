@@ -177,7 +177,7 @@ def day_of(number: int) -> date:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is none of JSON's numbers")
+    raise ValueError(f"{word} is not a number of JSON")
 
 
 _DECODE = json.JSONDecoder(parse_constant=_refuse).decode

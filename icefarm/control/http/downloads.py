@@ -130,7 +130,7 @@ class _Parquet:
 
 
 class _Sink(io.RawIOBase):
-    """Where Parquet is written: it is told how far it got, though what it wrote is gone."""
+    """A sink for pyarrow's Parquet writer: it reports the position, and hands on and forgets what was written."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__()

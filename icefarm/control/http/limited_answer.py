@@ -1,4 +1,4 @@
-"""Answers that many ask for: beyond a few a second, they get the last one again."""
+"""Answers to frequent requests: beyond a few a second, they repeat the last answer."""
 
 from __future__ import annotations
 

@@ -496,4 +496,4 @@ def _parsed(content: bytes) -> Any:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is none of JSON's numbers")
+    raise ValueError(f"{word} is not a number of JSON")

@@ -1,7 +1,7 @@
-"""Pure: no I/O, no clock.  What workers say, cut to what the farm keeps, and free of characters that control a screen.
+"""Pure: no I/O, no clock.  Bounds for the records that workers send: lengths, numbers, and no control characters.
 
-Everybody gets these records with every snapshot, so a worker must not be able to make them large.  Texts for people are
-cut; what names something is refused where it is too long.
+Every client gets these records with a snapshot, so a worker must not be able to make them large.  Texts for people are
+cut; names that are too long are refused.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ _Reports = Batches[Sequence[DeviceReport], dict[str, IcefarmError]]
 
 
 def _disagree(record: DeviceRecord, report: DeviceReport) -> bool:
-    """Tell whether the store and a worker disagree on who has a board, or a broken board is reserved."""
+    """Tell whether the store and a worker disagree on the holder of a board, or a broken board is reserved."""
     if record.status is DeviceStatus.BROKEN and record.reservation is not None:
         return True
     if record.status is DeviceStatus.OFFLINE:

@@ -95,7 +95,7 @@ class Reconciler:
             self.publisher.publish(BoardReady(wanted))
 
     async def _give_up(self, reservation: str, report: DeviceReport) -> None:
-        """Set a board aside: who has it is notified, and may reserve another."""
+        """Set a board aside: its holder is notified, and may reserve another."""
         why = report.reason or "it does not pass its test"
         wanted = [each for each in await holders(self.store, reservation) if each.ended_at is None]
         for each in wanted:

@@ -77,7 +77,7 @@ class Waiter:
         )
 
     def progress(self) -> dict[str, Any]:
-        """Return what its client is told while it waits."""
+        """Return the progress that its client gets while it waits."""
         record = self.record()
         return {name: getattr(record, name) for name in ("place", "reason", "behind", "earliest", "latest")}
 

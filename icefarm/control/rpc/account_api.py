@@ -1,4 +1,4 @@
-"""The procedures ``icefarm.v1.control.*`` about accounts, for who teaches or looks after many of them."""
+"""The procedures ``icefarm.v1.control.*`` about accounts, for teachers and operators of many accounts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST = 86400.0
 
 @define(eq=False)
 class AccountProcedures:
-    """Groups of accounts, what failed of late, and the end of all that accounts have."""
+    """Groups of accounts, recent failures, and the end of all that accounts hold."""
 
     store: Store
     queue: WaitingQueue
@@ -85,5 +85,5 @@ def _accounts(names: Sequence[str]) -> set[str]:
         raise InvalidArgument(f"accounts must name 1 to {MOST_ACCOUNTS} accounts or groups, not {len(names)}")
     wrong = [name for name in names if not valid_account(name)]
     if wrong:
-        raise InvalidArgument(f"{wrong[0]!a:.100} is no name of an account or a group")
+        raise InvalidArgument(f"{wrong[0]!a:.100} is not the name of an account or a group")
     return set(names)

@@ -383,7 +383,7 @@ class ArchiveProcedures:
             raise InvalidArgument("since must be a time before until, in seconds since 1970")
         reader = self.reader(caller)
         if reader is not None and account not in (None, reader):
-            raise NotAuthorized("only an operator is told what other accounts used")
+            raise NotAuthorized("only an operator sees what other accounts used")
         held, measured = await self.archive.usage(UsageQuery(begin, end, account if reader is None else reader))
         return {"since": begin, "until": end, "usage": [to_wire(each) for each in used(names, held, measured)]}
 

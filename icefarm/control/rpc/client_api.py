@@ -177,9 +177,9 @@ class ClientProcedures:
         """Let a session go on under a fresh token of the lab's issuer, of the same account."""
         holder = await self.credentials.holder(token, caller.address)
         if holder is None or holder.expires_at is None:
-            raise NotAuthorized("a session goes on under a token of the lab's issuer only")
+            raise NotAuthorized("only a token of the lab's issuer can renew a session")
         if holder.account != account_of(caller.authid) or not may_sign_in(holder.role, Role(caller.role)):
-            raise NotAuthorized("that token does not admit to this session's account and role; sign in with it")
+            raise NotAuthorized("that token is for another account or role than this session; sign in with it")
         self.sessions.tell(Renewed(caller.session, holder.expires_at, caller.router))
 
     async def available(
@@ -282,7 +282,7 @@ class ClientProcedures:
         if shared and preemptible:
             raise InvalidArgument("preemptible goes with boards that a client has for itself, not with shared ones")
         if caller.session == NO_SESSION or shared:
-            # Nobody hears that boards are wanted; or they are shared with those who want them.
+            # No session can be asked to give boards up; or they are shared with the clients that want them.
             return False
         return self.preemptible and amount is not None if preemptible is None else preemptible
 

@@ -1,8 +1,8 @@
 """Whose call comes next: an account that asks for too much waits, and others don't.
 
-Each call costs so many units; an account gets `AccountLimits.rate` of them a second, and may save some up.  Its further
-calls wait their turn, in order, before anything is done for them.  Too many that wait are refused, and a session that
-goes on is ended: refusals cost time too.
+Each call costs a number of units; an account gets `AccountLimits.rate` units a second, and may save some up.  Further
+calls wait for their turn, in order, before control does anything for them.  When too many wait, more are refused, and a
+session that goes on is ended, since refusals cost time too.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _present(hello: WorkerHello) -> int:
 
 def _check_serial(serial: str) -> None:
     if not valid_name(serial):
-        raise InvalidArgument(f"{serial!a:.120} is no serial: 1 to 100 printable characters, no blanks at the ends")
+        raise InvalidArgument(f"{serial!a:.120} is not a serial: 1 to 100 printable characters, no blanks at the ends")
 
 
 @define(eq=False)

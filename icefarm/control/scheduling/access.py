@@ -1,8 +1,8 @@
 """Pure: no I/O, no clock.  Which accounts may have which boards, for how long, and as what.
 
-An account has the rules for itself and for its group.  An account that has none has the rules for everybody; where
-there are none of these either, it may have everything.  What one of its rules allows, it may have: rules add up, in
-whatever order, and none takes away what another one gives.  A rule allows a board if its selector selects the board,
+The rules for an account and for its group apply to it.  If there are none, the rules for everybody apply; without any
+rules, it may have every board.  An account may have what one of its rules allows: rules add up, in any order, and
+none takes away what another one gives.  A rule allows a board if its selector selects the board,
 the request is for one of its kinds, and the reservation, with all of its extensions, lasts no longer than it says.
 """
 

@@ -95,7 +95,7 @@ def unavailable_reason(
         return taken
     if worker.draining:
         return UnavailableReason.DRAINING
-    # One that is just made ready for those who share it is so for one more.
+    # A board that is being prepared for the clients that share it has room for one more.
     if device.status is not DeviceStatus.AVAILABLE and device.reservation is None:
         return UnavailableReason.PREPARING
     if device.serial in booked:
@@ -108,7 +108,7 @@ def unavailable_reason(
 def _taken(
     device: DeviceRecord, worker: WorkerRecord, kind: str | None, sharing: Sharing | None
 ) -> UnavailableReason | None:
-    """Return why those who have a board keep others from it; None if they do not."""
+    """Return why the holders of a board exclude others from it; None if they do not."""
     if sharing is None:
         return None if device.reservation is None else UnavailableReason.RESERVED
     if kind not in worker.shared_kinds:
@@ -220,12 +220,12 @@ def free(
 
 
 def holders_of(device: DeviceRecord) -> list[str | None]:
-    """Return who has a board that is reserved: those who share it, or the one who has it for itself."""
+    """Return the holders of a reserved board: the clients that share it, or the one that has it alone."""
     return list(device.shares.values()) or [device.client]
 
 
 def held_by(device: DeviceRecord) -> str:
-    """Say who has a board that is reserved."""
+    """Return the holders of a reserved board in words."""
     return " and ".join(f"'{client}'" for client in holders_of(device))
 
 

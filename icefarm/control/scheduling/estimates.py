@@ -2,16 +2,16 @@
 
 Theory of operation
 -------------------
-Nobody knows when a client gives its boards back: reservations are extended until the client has what it wants.  So the
-only honest base is how long boards were held lately, with those that are held still (they count as "at least so long";
-to leave them out would favour short ones).  `HoldTimes.left` estimates the share of holds that last longer than a
+Nobody knows when a client will release its boards: it extends its reservations until it is done.  So the estimate
+rests on how long boards were held lately, including those that are still held (they count as "at least so long";
+without them, short holds would be favoured).  `HoldTimes.left` estimates the share of holds that last longer than a
 time (the product-limit estimate of Kaplan and Meier), and from it, for a board that has been held for ``age`` seconds,
 in what time a quarter, or three quarters, of such holds have ended.  Where too few were ever held so long, it is None.
 
-`expected` lets those who wait be served in their order, each as soon as enough boards are back: once with boards that
-come back early (a quarter), once with late ones (three quarters).  The two ends make the range; an end that is None is
-unknown.  It does not foresee later requests that go first, priorities, or boards that fail.  Boards that several share
-do not count: nobody knows when all of them, or one, will leave.
+`expected` simulates that waiting requests are served in their order, each as soon as enough boards are released: once
+with early releases (a quarter), once with late ones (three quarters).  The two results are the range; None means
+unknown.  It does not foresee later requests that go first, priorities, or boards that fail.  Shared boards do not
+count: nobody knows when all of their clients, or one, will leave.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Pending:
 
 
 def expected(boards: Sequence[tuple[str, float] | None], queue: Sequence[Pending], times: HoldTimes) -> list[Range]:
-    """Return when each of those who wait is served, in their order.
+    """Return when each waiting request is served, in their order.
 
     ``boards`` are those that they wait for: (the account that holds it, for how long), or None for one that is free or
     made ready.

@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-The unit is the board-second: a board that is reserved for a second, whatever is done with it.  Of a board that several
-clients share, each has an equal part (`Hold.part` is its mean over the hold).  A board-second weighs 1
-when it passes, and half as much after each half-life, so that the account that used a lot yesterday is not behind for
+The unit is the board-second: a board that is reserved for a second, whether it measures or not.  If several clients
+share a board, each counts an equal part of it (`Hold.part` is the mean over the hold).  A board-second weighs 1
+when it passes, and half as much after each half-life, so that an account that used a lot yesterday is not last for
 a month.  With the half-life H, a hold from ``began`` to ``ended`` weighs, at the time ``now``,
 
     the integral of 2**-((now - t) / H) over t from began to ended.
@@ -13,16 +13,16 @@ An account that holds n boards for ever approaches n * H / ln 2, 1.44 n H.  The 
 of a farm whose boards are all in use.  `Ledger` keeps one number for each account, since all that has ended decays
 alike; what is held now is added where it is looked at (`standing`).
 
-A board that has just been given out weighs as if it had been held for `ADVANCE`: who gets a board goes behind those
-who used as little and have none, at once, and not only after a while.
+A board that has just been given out weighs as if it had been held for `ADVANCE`: an account that gets a board goes at
+once behind accounts that used as little and have none.
 
 Requests are served in this order (`Standing.turn`):
 
 1. the higher priority;
-2. those that have waited for `Standing.longest` (a half-life), the first of them first: usage no longer counts;
+2. requests that have waited for `Standing.longest` (a half-life), the oldest first: usage no longer counts;
 3. the account that has used less lately, divided by its weight, in whole board-minutes (`GRAIN`);
-4. those that wait before those that ask for the moment only;
-5. who waits longest.
+4. requests that wait, before those that do not;
+5. the request that has waited longest.
 
 Groups that would like more boards (`icefarm.control.scheduling.elastic`) come after all of these, of their priority.
 

@@ -10,10 +10,10 @@ back: at
                     one hour (`NOTICE`) after that request began to wait,
                     one hour after its holder was first told.
 
-So the holder knows at least an hour before.  Only as many boards are asked for as those who wait need, those first that
-were announced before, then those that have been held longest.  When nobody waits any more, the announcement is void.
+So the holder knows at least an hour before.  The farm asks only for as many boards as waiting requests need: first for
+announced ones, then for those that have been held longest.  When nobody waits any more, the announcement is void.
 
-A board that several clients share is asked of all of them, once each of them has had it for so long.
+If several clients share a board, the farm asks all of them, once each of them has had it for so long.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from icefarm.control.scheduling.fair_queue import QueuedRequest, Verdict
 
 __all__ = ["NOTICE", "SECOND_NOTICE", "Notice", "due"]
 
-#: Seconds before a board is given back at which its holder is told, for the first and for the second time.
+#: Seconds before a board is given back at which its holder gets the first and the second notice.
 NOTICE, SECOND_NOTICE = 3600.0, 600.0
 
 

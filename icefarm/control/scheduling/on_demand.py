@@ -1,7 +1,7 @@
-"""Pure: no I/O, no clock.  How many virtual boards there are to be, where workers plug them in on demand.
+"""Pure: no I/O, no clock.  How many virtual boards workers are to plug in on demand.
 
-A worker has between ``least`` and ``most`` of them.  As many are wanted as are reserved, and as the requests that wait
-could use, and a few more, so that the next small request need not wait for any.
+A worker has between ``least`` and ``most`` of them: one for each that is reserved, one for each that waiting requests
+could use, and a few more, so that the next small request need not wait.
 """
 
 from __future__ import annotations

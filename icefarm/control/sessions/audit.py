@@ -1,7 +1,7 @@
 """Who did what, and who was refused: gathered, and written to the store every second.
 
-Entries wait while the database is away, up to a limit.  Nobody can fill the log: of one account, or of one address that
-does not get in, so many entries are kept in a period, and then how many there were beyond.
+Entries wait while the database is away, up to a limit.  Nobody can fill the log: for one account, or for one refused
+address, it keeps a bounded number of entries in a period, and then only the number of further ones.
 """
 
 from __future__ import annotations

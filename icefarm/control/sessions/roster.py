@@ -91,7 +91,7 @@ def _entries(reader: Iterator[list[str]], columns: Sequence[str]) -> Iterator[Ro
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise InvalidArgument(f"line {line}: it is no CSV: {error}") from None
+            raise InvalidArgument(f"line {line}: it is not CSV: {error}") from None
         if cells is None:
             return
         if not any(cell.strip() for cell in cells):

@@ -37,7 +37,7 @@ from icefarm.errors import IcefarmError, LimitReached, LinkLost, NameInUse, NoSu
 
 __all__ = ["NO_SESSION", "Sessions", "address_of"]
 
-#: Stands for the session of an HTTP caller, who has none; the router never uses this number.
+#: The session number of HTTP callers, which have no session; the router never uses it.
 NO_SESSION = 0
 
 #: The reason that a session hears when it is ended (WAMP specification, "Session Meta API").

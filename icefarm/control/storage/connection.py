@@ -68,7 +68,7 @@ class Fence:
 
 
 class _WithoutTracebacks(txpostgres._PollingMixin):
-    """Reports the end of a connection to those who wait for it, and logs nothing.
+    """Reports the end of a connection to its waiters, and logs nothing.
 
     Before psycopg2 notes that a connection has ended, libpq may have closed its socket.  The reactor then refuses the
     descriptor -1 by a ValueError.

@@ -1,8 +1,8 @@
 """The farm's records in control's memory, as events change them.
 
-A question that everybody asks often, which boards are free, must cost the database nothing, and a change only what it
-changes.  Events carry most of what changed; the rest is read again, for the boards concerned only.  All of it is read
-anew in the background now and then: when a worker was last seen, and what somebody changed in the database itself.
+A frequent question, which boards are free, must cost the database nothing, and a change only the rows that it
+changes.  Events carry most changes; the rest is read again, only for the boards concerned.  Everything is read
+again in the background from time to time: when a worker was last seen, and manual changes in the database.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from icefarm.selectors.language import Selector
 
 __all__ = ["STALE", "BoardOwners", "FarmMirror", "FarmRecords", "Mirrored", "known_devices"]
 
-#: Seconds after which who asks waits until all has been read anew.
+#: Seconds after which a reader waits until everything has been read again.
 STALE = 30.0
 
 

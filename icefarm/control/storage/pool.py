@@ -147,7 +147,7 @@ class Database:
         try:
             await turn
         except TimeoutError:
-            raise Busy("too many ask for boards at the same time; try again in a while") from None
+            raise Busy("too many requests for boards at the same time; try again in a while") from None
         try:
             return await self.transaction(function)
         finally:

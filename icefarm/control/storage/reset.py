@@ -1,4 +1,4 @@
-"""Makes a farm's database as good as new: all that the schema's steps made is dropped, and made again."""
+"""Empties a farm's database: drops everything that the steps of the schema created, and creates it again."""
 
 from __future__ import annotations
 

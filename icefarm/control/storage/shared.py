@@ -1,8 +1,8 @@
-"""Reads that are the same for everybody, made once for all who ask while nothing has changed.
+"""Reads that are the same for all callers, and shared by them while nothing changes.
 
-Many displays, and a client that asks again and again, cost the database one read for each change.  Each answer is as of
-the moment of its question or later: a change is an event before the call that made it is answered, and a read that
-began before the event is for those alone who asked before it.
+Many displays, and a client that polls, cost the database one read for each change.  Each answer is as of
+the moment of its call or later: a change publishes its event before the call that made it is answered, and a read that
+began before the event answers only calls from before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Pure: no I/O, no clock.  What happens in the farm, as `icefarm.control.telemetry.publisher.Publisher` passes it on.
 
-An event says what has happened, not what is to be done about it; `icefarm.control.wiring.assembly` lists who hears of
-what.
+An event says what has happened, not what to do about it; `icefarm.control.wiring.assembly` lists the subscribers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records the farm's history: regular samples, and events.
 
-Records are gathered and written together every few seconds: a busy farm changes hundreds of times a second.
-A control that crashes loses those seconds of history and nothing else.
+Records are gathered and written together every few seconds, since a busy farm changes hundreds of times a second.
+A crash of control loses only those seconds of history.
 """
 
 from __future__ import annotations

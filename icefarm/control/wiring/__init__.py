@@ -1,1 +1,1 @@
-"""Control's parts put together, and run as a process.  Look here for who is connected to what."""
+"""Control's parts put together, and run as a process.  Look here for which part calls or hears which."""

@@ -56,7 +56,7 @@ class Program:
     #: Matching lines are not logged.
     omit: re.Pattern[str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    #: Why it may exit with code 0 by itself: it has left then, and stays away; None: it never does so.
+    #: Why it may exit with code 0, after which it is not restarted; None: it never may.
     leaves: str | None = None
     #: Each line of its log is written as an object (`icefarm.log_format`), since it can't do that itself.
     as_json: bool = False

@@ -64,7 +64,7 @@ class _Board:
 
 @define
 class _Part:
-    """What one of those who share a board has had of its time."""
+    """The part of a shared board's time that one client has had."""
 
     counted_at: float
     sharers: int = 1

@@ -196,7 +196,7 @@ class ReservationRows:
             self._log.failure("a measurement could not be archived")
 
     def lull(self) -> None:
-        """Nothing is in progress: send what there is soon."""
+        """Nothing is in progress: send the gathered rows soon."""
         self._recorder.sender.hurry()
 
     def _row(self, evaluation_id: str, note: Note, result: Any) -> bytes | None:

@@ -10,7 +10,7 @@ A client has one call of ``evaluate_list`` at a time that waits for results, wha
 
 What always holds:
 
-- Each evaluation is fenced, checked and carried out as if it had come alone, and answers by itself.
+- Each evaluation is fenced, checked and carried out as if it had come alone, and is answered separately.
 - Its result is in one answer.  If that is lost with the connection, the client calls again under the same id, and gets
   the kept result (`icefarm.worker.reservation.idempotency`).  So nothing needs an acknowledgement here.
 - While a call waits, something is in progress, so it is answered: the last result is due at once.
@@ -104,7 +104,7 @@ class _Outbox:
         self._schedule()
 
     def take(self) -> list[Any]:
-        """Return what there is."""
+        """Return all results so far."""
         return self._collector.take()
 
     def wait(self) -> Deferred[list[Any]]:

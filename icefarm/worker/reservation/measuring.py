@@ -121,7 +121,7 @@ class Measuring:
     #: The kind's options and the provenance of results, which each measurement repeats.
     stamp: Mapping[str, Any]
     options: Mapping[str, Any]
-    #: Its place among those who share the board; None: it has the board for itself.
+    #: Its place among the clients that share the board; None: it has the board alone.
     turn: Turn | None = None
     #: While the board is usable.
     client: BoardClient | None = None

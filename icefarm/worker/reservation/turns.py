@@ -25,13 +25,13 @@ __all__ = ["LOADING", "LONGEST", "BoardTurns", "Turn"]
 
 #: Seconds that loading a circuit takes, about, beside its window: it counts with the cost of an evaluation.
 LOADING = 0.05
-#: Seconds that one evaluation may measure: the others wait for it, whoever's turn is next.
+#: Seconds that one evaluation may measure, since the others wait for it.
 LONGEST = 10.0
 
 
 @define(eq=False)
 class _Job:
-    """An evaluation of one of those who share a board."""
+    """An evaluation of one of the clients that share a board."""
 
     account: str
     circuit: Circuit

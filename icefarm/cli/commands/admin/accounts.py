@@ -83,7 +83,7 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeError as error:
-        raise InvalidArgument(f"it is no text in UTF-8: {error}") from None
+        raise InvalidArgument(f"it is not text in UTF-8: {error}") from None
 
 
 def _hand_out(tokens: Mapping[str, str], out: Path | None) -> None:

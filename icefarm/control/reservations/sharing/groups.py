@@ -5,7 +5,7 @@ Theory of operation
 A board that a group is asked for stays its client's until the client gives it back: it sends no more evaluations
 there, lets those on their way end, and ends the reservation.  So nothing is lost and nothing is carried out twice.
 
-    ask ──> ASKED ── every ASK_AGAIN s: the client is told again (its link may have been down)
+    ask ──> ASKED ── every ASK_AGAIN s: the client is asked again (its link may have been down)
               │
               ├── the client ends the reservation ──> free
               └── LONGEST s later ──> ended without it: the client is of an earlier version, or out of reach
@@ -54,7 +54,7 @@ from icefarm.selectors.boards import parse_boards
 
 __all__ = ["ASK_AGAIN", "LONGEST", "Groups"]
 
-#: Seconds until a client is told again that a board is wanted.
+#: Seconds until a client is asked for a board again.
 ASK_AGAIN = 10.0
 #: Seconds that a client has for what it has on its way to the board.
 LONGEST = 600.0

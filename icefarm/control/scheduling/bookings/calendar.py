@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-A booking says: so many boards (or these) are there for an account, or for a group of accounts, from one time to
-another.  It names no boards until somebody takes them, so most of the farm's decisions are about numbers:
+A booking keeps a number of boards (or named ones) for an account, or for a group of accounts, from one time to
+another.  It names no boards until somebody takes them, so most decisions are about numbers:
 
     booked ── its start ──> open ── taken boards count, the others are kept ──> over, at its end
        │                     │
@@ -139,7 +139,7 @@ class Shelf:
         return {serial for serial in serials if serial not in self.devices or not is_virtual(self.devices[serial])}
 
     def holder(self, serial: str, at: float) -> str | None:
-        """Return who has a board at a moment, as things are."""
+        """Return who holds a board at a moment, by the present reservations."""
         hold = self.held.get(serial)
         return None if hold is None or (at > self.now and hold.until <= at) else hold.client
 
@@ -234,7 +234,7 @@ def _wider(claim: Claim, more: Iterable[str], shelf: Shelf) -> Claim:
 
 
 def assign(claims: Sequence[Claim], order: Iterable[str]) -> tuple[dict[str, BookingRecord], int]:
-    """Give claims boards, the first in ``order`` where there is a choice; return whose each is, and how many lack."""
+    """Assign boards to claims, the first in ``order`` if there is a choice; return each claim, and the shortage."""
     assignment = _Assignment(claims)
     assignment.add_all(order)
     return assignment.owners(), assignment.missing

@@ -21,7 +21,7 @@ def check_booking(
 ) -> None:
     """Raise what `Store.book` raises; ``account`` is that of who books."""
     if wanted.ends_at <= shelf.now:
-        raise InvalidArgument("that time is over; book boards for a time to come")
+        raise InvalidArgument("that time is over; choose a time in the future")
     if most is not None:
         own = [each for each in calendar.bookings if each.account == account]
         _check_limit(account, "bookings", len(own), 1, most["bookings"], "bookings that have not ended")

@@ -130,7 +130,7 @@ def _reason(error: jwt.PyJWTError) -> str:
 
 @define(eq=False)
 class CredentialsCheck:
-    """Finds the holder of a token, whoever made it."""
+    """Finds the holder of a token, of the farm or of the issuer."""
 
     store: Store
     #: Verifies the issuer's tokens; None on a farm without an issuer.

@@ -1,7 +1,7 @@
 """Reservations in PostgreSQL: the statements behind `icefarm.control.storage.postgres.store`.
 
-Requests for boards come one after the other, under an advisory lock, so that they see each other's choices; what no
-lock could break is held by the database itself (one active reservation per device).
+Requests for boards run one after the other, under an advisory lock, so that they see each other's choices; the database
+itself guarantees the rest (one active reservation per device).
 """
 
 from __future__ import annotations
