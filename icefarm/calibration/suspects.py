@@ -2,9 +2,10 @@
 
 A board is compared in two ways.  *With its history*: the mean of its last session with what its calibration, made of
 earlier readings, predicts.  A deviation that most boards share on a day is no board's fault, and is subtracted.  *With
-the others*: its offset and its noise with the median of all boards, in units of their scatter, which is the median absolute
-deviation (MAD), so that a few odd boards don't hide themselves.  The limits are quantiles of Student's t, so that few
-readings or few boards make a wide limit rather than false alarms.  docs/calibration.md has formulas and figures.
+the others*: its offset and its noise with the median of all boards, in units of their scatter, which is the median
+absolute deviation (MAD), so that a few odd boards don't hide themselves.  The limits are quantiles of Student's t, so
+that few readings or few boards make a wide limit rather than false alarms.  docs/calibration.md has formulas and
+figures.
 """
 
 from __future__ import annotations
